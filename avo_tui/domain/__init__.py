@@ -1,0 +1,1 @@
+"""Values and rules of the search: pure, without input, output or framework."""

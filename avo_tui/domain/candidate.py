@@ -1,0 +1,70 @@
+"""A candidate: the source files of one kernel, identified by the hash of their content."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from pydantic import field_validator
+
+from avo_tui.domain.base import Value
+
+MAX_FILES = 16
+MAX_FILE_BYTES = 512 * 1024
+
+
+def check_file_name(name: str) -> str:
+    """Return `name` if it is a safe relative POSIX path of a candidate's file.
+
+    Raises ValueError with a sentence that says what is wrong.
+    """
+    path = PurePosixPath(name)
+    if not name or "\\" in name or "\0" in name or path.is_absolute() or str(path) != name:
+        raise ValueError(f"{name!r} is not a plain relative file name")
+    if any(part in {"..", "."} or part.startswith(".") for part in path.parts):
+        raise ValueError(f"{name!r} must not contain '..' or hidden parts")
+    if len(path.parts) > 3 or len(name) > 120:
+        raise ValueError(f"{name!r} is too deep or too long for a candidate's file")
+    if not all(c.isalnum() or c in "._-/" for c in name):
+        raise ValueError(f"{name!r} has a character outside letters, digits and ._-/")
+    return name
+
+
+class Candidate(Value):
+    """Source files of one kernel, path → text."""
+
+    files: dict[str, str]
+
+    @field_validator("files")
+    @classmethod
+    def _check(cls, files: dict[str, str]) -> dict[str, str]:
+        if not files:
+            raise ValueError("a candidate has at least one file")
+        if len(files) > MAX_FILES:
+            raise ValueError(f"a candidate has at most {MAX_FILES} files, not {len(files)}")
+        for name, text in files.items():
+            check_file_name(name)
+            size = len(text.encode())
+            if size > MAX_FILE_BYTES:
+                raise ValueError(f"{name} has {size} bytes; the limit is {MAX_FILE_BYTES}")
+        return dict(sorted(files.items()))
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 over names and contents, each prefixed by its length."""
+        digest = hashlib.sha256()
+        for name, text in sorted(self.files.items()):
+            for part in (name.encode(), text.encode()):
+                digest.update(f"{len(part)}:".encode())
+                digest.update(part)
+        return digest.hexdigest()
+
+    @property
+    def short_id(self) -> str:
+        """The first ten characters of the identity, as screens show it."""
+        return self.id[:10]
+
+    def with_file(self, name: str, text: str) -> Candidate:
+        """A copy in which the file `name` holds `text`."""
+        return Candidate(files={**self.files, name: text})

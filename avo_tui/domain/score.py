@@ -1,0 +1,116 @@
+"""The score f(x): one throughput per configuration, each beside its baselines of the same run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from pydantic import Field
+
+from avo_tui.domain.base import Value
+
+
+def geomean(values: Iterable[float]) -> float:
+    """Geometric mean; 0.0 for no values or any that is not positive and finite."""
+    logs: list[float] = []
+    for value in values:
+        if not (value > 0 and math.isfinite(value)):
+            return 0.0
+        logs.append(math.log(value))
+    return math.exp(math.fsum(logs) / len(logs)) if logs else 0.0
+
+
+class ConfigurationScore(Value):
+    """What was measured on one configuration. Throughputs are in the score's unit."""
+
+    name: str
+    parameters: dict[str, int | bool | float | str] = Field(default_factory=dict)
+    throughput: float
+    """Median over the samples."""
+    p20: float
+    p80: float
+    ratio: float
+    """Median throughput over that of the reference baseline in the same run."""
+    ratio_p20: float = 0.0
+    ratio_p80: float = 0.0
+    """Spread of the ratio over interleaved pairs of samples; 0 where it was not taken."""
+    baselines: dict[str, float] = Field(default_factory=dict)
+    samples: int = 0
+    milliseconds: float = 0.0
+    """Median time of one run of the candidate."""
+    flags: tuple[str, ...] = ()
+    """Remarks of the harness, such as `noisy` or `above the measured ceiling`."""
+
+
+class Score(Value):
+    """The score vector of one candidate, from one evaluation."""
+
+    unit: str
+    reference_baseline: str
+    configurations: tuple[ConfigurationScore, ...] = ()
+
+    @property
+    def correct(self) -> bool:
+        """A score exists only for a candidate that is right on every configuration."""
+        return bool(self.configurations)
+
+    @property
+    def aggregate(self) -> float:
+        """Geomean of the ratios to the reference baseline of the same run: what gates compare."""
+        return geomean(c.ratio for c in self.configurations)
+
+    @property
+    def geomean(self) -> float:
+        """Geomean of the throughputs, in `unit`."""
+        return geomean(c.throughput for c in self.configurations)
+
+    @property
+    def noise(self) -> float:
+        """Relative half-width of the aggregate's spread, from p20–p80 of each configuration."""
+        if not self.configurations:
+            return 0.0
+        widths = []
+        for c in self.configurations:
+            low, high = (c.ratio_p20, c.ratio_p80) if c.ratio_p80 > 0 else (c.p20, c.p80)
+            middle = c.ratio if c.ratio_p80 > 0 else c.throughput
+            widths.append((high - low) / (2 * middle) if middle > 0 else 0.0)
+        return math.sqrt(math.fsum(w * w for w in widths)) / len(widths)
+
+    def baseline_geomean(self, name: str) -> float:
+        """Geomean of one baseline's throughput over the configurations that have it."""
+        return geomean(c.baselines[name] for c in self.configurations if name in c.baselines)
+
+    def ratio_to(self, name: str) -> float:
+        """Geomean of throughput over baseline `name`; 0.0 where it was not measured."""
+        return geomean(
+            c.throughput / c.baselines[name]
+            for c in self.configurations
+            if c.baselines.get(name, 0) > 0
+        )
+
+    def by_name(self, name: str) -> ConfigurationScore | None:
+        """The configuration of that name, if it was measured."""
+        return next((c for c in self.configurations if c.name == name), None)
+
+
+class PairedMeasurement(Value):
+    """A candidate timed interleaved with another one (A B B A) in one run."""
+
+    configurations: dict[str, tuple[float, float, float]]
+    """Configuration → (p20, median, p80) of throughput(candidate) / throughput(other)."""
+
+    @property
+    def gain(self) -> float:
+        """Geomean of the median ratios: 1.02 means 2% faster than the other."""
+        return geomean(m for _, m, _ in self.configurations.values())
+
+    @property
+    def noise(self) -> float:
+        """Relative half-width of the spread of `gain`."""
+        if not self.configurations:
+            return 0.0
+        widths = [
+            (high - low) / (2 * middle) if middle > 0 else 0.0
+            for low, middle, high in self.configurations.values()
+        ]
+        return math.sqrt(math.fsum(w * w for w in widths)) / len(widths)

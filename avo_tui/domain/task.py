@@ -1,0 +1,38 @@
+"""What is known of a task outside the harness: no inputs, no reference, nothing hidden."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from avo_tui.domain.base import Name, Value
+
+Language = Literal["cpp", "cuda"]
+
+
+class Configuration(Value):
+    """One set of shapes and flags that a task is scored on."""
+
+    name: Name
+    parameters: dict[str, int | bool | float | str] = Field(default_factory=dict)
+
+
+class TaskInfo(Value):
+    """The public face of a task: what lists, prompts and screens show of it."""
+
+    name: Name
+    title: str
+    language: Language
+    description: str
+    """Markdown: what the kernel computes, its signature and layouts, what is allowed."""
+    configurations: tuple[Configuration, ...]
+    baselines: tuple[str, ...]
+    reference_baseline: str
+    """The baseline that `ratio` is taken against."""
+    unit: str = "GFLOP/s"
+    """Unit of every throughput of this task."""
+    seed_files: tuple[str, ...] = ()
+    """Names of the seed's files, relative to the candidate's root."""
+    device: str = "cpu"
+    """Device kind the candidate runs on: `cpu` or `cuda`."""

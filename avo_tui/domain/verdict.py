@@ -1,0 +1,170 @@
+"""What an evaluation answers: a verdict from a closed set, feedback to act on, and the score."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.score import PairedMeasurement, Score
+
+
+class Verdict(StrEnum):
+    """The closed set of outcomes of an evaluation."""
+
+    CORRECT = "correct"
+    COMPILE_ERROR = "compile_error"
+    MANIFEST_ERROR = "manifest_error"
+    WRONG_RESULT = "wrong_result"
+    CRASH = "crash"
+    ILLEGAL_ACCESS = "illegal_access"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    SUSPICIOUS = "suspicious"
+    NO_DEVICE = "no_device"
+    CANCELLED = "cancelled"
+    HARNESS_ERROR = "harness_error"
+    """The harness itself failed; says nothing about the candidate."""
+
+    @property
+    def judges_candidate(self) -> bool:
+        """False where the verdict is about the machine, not the candidate."""
+        return self not in {Verdict.NO_DEVICE, Verdict.CANCELLED, Verdict.HARNESS_ERROR}
+
+
+Stage = Literal["waiting", "compile", "check", "benchmark", "remeasure"]
+"""`waiting` is for the device's lock; it counts neither as evaluation time nor as a stall."""
+
+
+class Feedback(Value):
+    """What a verdict tells the agent and the person. Untrusted text: log and detail are shown, never interpreted."""
+
+    summary: str
+    """One sentence."""
+    configuration: str | None = None
+    """First public configuration that failed; None where it is hidden or does not matter."""
+    detail: str = ""
+    """Where and by how much: index, expected error, tolerance, signal."""
+    hint: str = ""
+    """What usually helps."""
+    log: str = ""
+    """Compiler output or the candidate's own, bounded."""
+
+
+class Resources(Value):
+    """Static facts of the compiled candidate, where the backend knows them."""
+
+    registers: int | None = None
+    """Per thread, the largest over the kernels."""
+    spill_bytes: int | None = None
+    """Spill stores plus loads, bytes."""
+    stack_bytes: int | None = None
+    shared_memory: int | None = None
+    """Static plus dynamic, bytes per block, the largest over the stages."""
+    code_bytes: int | None = None
+    instructions: dict[str, int] = Field(default_factory=dict)
+    """Counts by mnemonic class, such as HGMMA or `fma 256-bit`."""
+    kernels: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Per kernel: registers, spills, shared memory."""
+    warnings: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """The line a screen shows, such as `168 registers · 0 spills · 232 KB shared memory`."""
+        parts = []
+        if self.registers is not None:
+            parts.append(f"{self.registers} registers")
+        if self.spill_bytes is not None:
+            parts.append(f"{self.spill_bytes} B spilled" if self.spill_bytes else "0 spills")
+        if self.shared_memory:
+            parts.append(f"{self.shared_memory / 1024:.0f} KB shared memory")
+        if self.code_bytes:
+            parts.append(f"{self.code_bytes / 1024:.1f} KB code")
+        parts.extend(f"{n} {name}" for name, n in self.instructions.items())
+        return " · ".join(parts)
+
+
+class Seconds(Value):
+    """Where the time of one evaluation went. `waiting` for the device's lock is not part of `total`."""
+
+    compile: float = 0.0
+    check: float = 0.0
+    benchmark: float = 0.0
+    other: float = 0.0
+    waiting: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Seconds of the evaluation, the wait for the lock apart."""
+        return self.compile + self.check + self.benchmark + self.other
+
+
+class ConfigurationCheck(Value):
+    """The outcome of the check on one configuration."""
+
+    name: str
+    """`hidden` for every hidden one."""
+    ok: bool
+    error: float | None = None
+    """Largest error, in units of the tolerance: at most 1 passes."""
+    detail: str = ""
+
+
+class EvaluationReport(Value):
+    """The whole answer of f for one candidate."""
+
+    task: str
+    candidate: str
+    """The candidate's identity."""
+    verdict: Verdict
+    feedback: Feedback
+    reached: Stage = "compile"
+    """The last stage that was begun."""
+    checks: tuple[ConfigurationCheck, ...] = ()
+    resources: Resources = Field(default_factory=Resources)
+    score: Score | None = None
+    """Set if and only if the verdict is `correct` and the benchmark ran."""
+    paired: PairedMeasurement | None = None
+    """Set by a re-measurement against another candidate."""
+    seconds: Seconds = Field(default_factory=Seconds)
+    device: str = ""
+    """Such as `cpu AMD EPYC 9654 · 1 thread` or `NVIDIA H200`."""
+    architecture: str = ""
+    sandbox: str = ""
+    """What confined the candidate, such as `namespaces + landlock + seccomp`."""
+    cached: bool = False
+    """Answered from the record, not measured again."""
+    at: Moment | None = None
+    stages_done: tuple[Stage, ...] = ()
+
+    @property
+    def correct(self) -> bool:
+        """True if the candidate was right wherever it was checked."""
+        return self.verdict is Verdict.CORRECT
+
+
+class EvaluationProgress(Value):
+    """A sign of life from a running evaluation; what the screen's output pane shows."""
+
+    stage: Stage
+    state: Literal["started", "configuration", "finished"]
+    ok: bool = True
+    index: int = 0
+    """1-based number of the configuration within the stage; 0 where none is meant."""
+    count: int = 0
+    configuration: str | None = None
+    throughput: float | None = None
+    p20: float | None = None
+    p80: float | None = None
+    ratio: float | None = None
+    unit: str | None = None
+    baselines: dict[str, float] = Field(default_factory=dict)
+    error: float | None = None
+    """Check: largest error in units of the tolerance."""
+    seconds: float | None = None
+    detail: str = ""
+    """One line, such as the holder of the lock that is waited for."""
+    log: str = ""
+    """Compiler output, bounded."""
+    resources: Resources | None = None
