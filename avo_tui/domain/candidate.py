@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cached_property
 from pathlib import PurePosixPath
 
@@ -50,15 +51,15 @@ class Candidate(Value):
                 raise ValueError(f"{name} has {size} bytes; the limit is {MAX_FILE_BYTES}")
         return dict(sorted(files.items()))
 
+    def canonical(self) -> bytes:
+        """The bytes that are stored and hashed: JSON with sorted keys, no spaces, UTF-8."""
+        body = {"files": dict(sorted(self.files.items()))}
+        return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
     @cached_property
     def id(self) -> str:
-        """SHA-256 over names and contents, each prefixed by its length."""
-        digest = hashlib.sha256()
-        for name, text in sorted(self.files.items()):
-            for part in (name.encode(), text.encode()):
-                digest.update(f"{len(part)}:".encode())
-                digest.update(part)
-        return digest.hexdigest()
+        """SHA-256 of `canonical()`: the identity, and the name of the stored object."""
+        return hashlib.sha256(self.canonical()).hexdigest()
 
     @property
     def short_id(self) -> str:

@@ -1,0 +1,123 @@
+"""What a run may spend, what it has spent, and when a cap will be reached."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from avo_tui.domain.base import Value
+
+BudgetUnit = Literal["usd", "tokens", "hours", "evaluations", "steps"]
+
+SOFT_WARNING = 0.8
+"""Fraction of a cap at which the person is warned."""
+
+
+class Caps(Value):
+    """Upper bounds; None means unbounded."""
+
+    usd: float | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    hours: float | None = Field(default=None, ge=0)
+    """Hours of running; paused and parked time is free."""
+    evaluations: int | None = Field(default=None, ge=0)
+    steps: int | None = Field(default=None, ge=0)
+
+
+class Budget(Value):
+    """Caps for the run, and for each step."""
+
+    run: Caps = Caps()
+    step: Caps = Caps()
+
+
+class Spend(Value):
+    """What was used. Additive."""
+
+    usd: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    requests: int = 0
+    evaluations: int = 0
+    seconds: float = 0.0
+    """Running time; paused and parked time is not in it."""
+    steps: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """All tokens that were billed, cached ones included."""
+        return (
+            self.input_tokens
+            + self.output_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+        )
+
+    def __add__(self, other: Spend) -> Spend:
+        mine = self.model_dump()
+        return Spend(**{key: mine[key] + value for key, value in other.model_dump().items()})
+
+    def __sub__(self, other: Spend) -> Spend:
+        mine = self.model_dump()
+        return Spend(**{key: mine[key] - value for key, value in other.model_dump().items()})
+
+
+def used(spend: Spend, unit: BudgetUnit) -> float:
+    """How much of `unit` a spend holds."""
+    if unit == "hours":
+        return spend.seconds / 3600
+    return float(getattr(spend, unit))
+
+
+UNITS: tuple[BudgetUnit, ...] = ("usd", "tokens", "hours", "evaluations", "steps")
+
+
+class CapState(Value):
+    """How far one cap is used."""
+
+    unit: BudgetUnit
+    cap: float
+    used: float
+
+    @property
+    def fraction(self) -> float:
+        """Used over cap; 1 for a cap of zero."""
+        return self.used / self.cap if self.cap > 0 else 1.0
+
+    @property
+    def exhausted(self) -> bool:
+        """True once nothing is left."""
+        return self.used >= self.cap
+
+
+def cap_states(caps: Caps, spend: Spend) -> list[CapState]:
+    """The caps that are set, each with what was used of it."""
+    states = []
+    for unit in UNITS:
+        cap = getattr(caps, unit)
+        if cap is not None:
+            states.append(CapState(unit=unit, cap=float(cap), used=used(spend, unit)))
+    return states
+
+
+def exhausted(caps: Caps, spend: Spend) -> CapState | None:
+    """The first cap that is used up, if any."""
+    return next((s for s in cap_states(caps, spend) if s.exhausted), None)
+
+
+def nearest(caps: Caps, spend: Spend) -> CapState | None:
+    """The cap that is used furthest, if any is set."""
+    return max(cap_states(caps, spend), key=lambda s: s.fraction, default=None)
+
+
+def hours_left(state: CapState, spend: Spend) -> float | None:
+    """Forecast: hours of running until the cap is reached at the pace so far; None without a pace."""
+    hours = spend.seconds / 3600
+    if state.unit == "hours":
+        return max(0.0, state.cap - state.used)
+    if hours <= 0 or state.used <= 0:
+        return None
+    return max(0.0, (state.cap - state.used) / (state.used / hours))

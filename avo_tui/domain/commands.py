@@ -1,0 +1,167 @@
+"""Commands of the person: one file each in the inbox, validated when taken."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.budget import Budget
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import Author, HintDelivery, HintScope, PauseMode
+
+MAX_TEXT = 20_000
+
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+SomeText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+
+
+class CommandBase(Value):
+    """`id` and `at` are set when the command is sent."""
+
+    id: str = ""
+    at: Moment | None = None
+    by: str = ""
+
+
+class Pause(CommandBase):
+    kind: Literal["pause"] = "pause"
+    mode: PauseMode = "after_tool"
+
+
+class Resume(CommandBase):
+    """Ends a pause, or cuts a parked wait short."""
+
+    kind: Literal["resume"] = "resume"
+
+
+class Stop(CommandBase):
+    kind: Literal["stop"] = "stop"
+
+
+class SendHint(CommandBase):
+    kind: Literal["hint"] = "hint"
+    text: SomeText
+    delivery: HintDelivery = "next_tool"
+    scope: HintScope = "once"
+
+
+class ClearHint(CommandBase):
+    kind: Literal["clear_hint"] = "clear_hint"
+    hint: str
+
+
+class Rewind(CommandBase):
+    kind: Literal["rewind"] = "rewind"
+    version: int
+    reason: Text = ""
+
+
+class AbortStep(CommandBase):
+    kind: Literal["abort"] = "abort"
+    reason: Text = ""
+
+
+class Approve(CommandBase):
+    kind: Literal["approve"] = "approve"
+
+
+class Reject(CommandBase):
+    kind: Literal["reject"] = "reject"
+    reason: Text = ""
+
+
+class SetBudget(CommandBase):
+    """Replaces the budget as a whole."""
+
+    kind: Literal["budget"] = "budget"
+    budget: Budget
+
+
+class SetBookmark(CommandBase):
+    """Sets a version's bookmark; None removes it."""
+
+    kind: Literal["bookmark"] = "bookmark"
+    version: int
+    label: Annotated[str, Field(max_length=60)] | None
+
+
+class Annotate(CommandBase):
+    """Replaces a version's note."""
+
+    kind: Literal["note"] = "note"
+    version: int
+    text: Text
+
+
+class Submit(CommandBase):
+    """A candidate made outside: goes through f and the gate like any other."""
+
+    kind: Literal["submit"] = "submit"
+    candidate: Candidate
+    plan: Text = ""
+    summary: Text = ""
+    parent: int | None = None
+    """Version it was made from; None is the head."""
+    author: Author = "person"
+
+
+class Remeasure(CommandBase):
+    kind: Literal["remeasure"] = "remeasure"
+    version: int
+
+
+class EditMemory(CommandBase):
+    """Replaces a note's text, adds one (`note` None), or removes it (`text` None)."""
+
+    kind: Literal["memory"] = "memory"
+    note: str | None = None
+    category: Literal["worked", "failed", "idea", "fact"] = "fact"
+    text: Text | None = None
+
+
+class Supervise(CommandBase):
+    """Triggers an intervention by hand, with directions of the person's own if given."""
+
+    kind: Literal["supervise"] = "supervise"
+    level: Literal["nudge", "redirect", "stop_step", "restart"] = "redirect"
+    directions: tuple[SomeText, ...] = ()
+
+
+class EditIntervention(CommandBase):
+    """Dismisses an intervention, or replaces its directions."""
+
+    kind: Literal["intervention"] = "intervention"
+    intervention: str
+    dismiss: bool = False
+    directions: tuple[SomeText, ...] | None = None
+
+
+Command = Annotated[
+    Pause
+    | Resume
+    | Stop
+    | SendHint
+    | ClearHint
+    | Rewind
+    | AbortStep
+    | Approve
+    | Reject
+    | SetBudget
+    | SetBookmark
+    | Annotate
+    | Submit
+    | Remeasure
+    | EditMemory
+    | Supervise
+    | EditIntervention,
+    Field(discriminator="kind"),
+]
+
+_ADAPTER: TypeAdapter[Command] = TypeAdapter(Command)
+
+
+def parse_command(text: str | bytes) -> Command:
+    """Read a command from JSON. Raises pydantic's ValidationError, a ValueError."""
+    return _ADAPTER.validate_json(text)

@@ -1,0 +1,388 @@
+"""The events of a session: everything that happens, in order, numbered without gaps.
+
+An event is the only way anything changes. `avo_tui.domain.state.SessionState.apply` folds them
+into the tables; screens, replays and recovery all use that same fold.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.base import Moment, ObjectId, Value, now
+from avo_tui.domain.budget import Budget, BudgetUnit, Spend
+from avo_tui.domain.records import (
+    Attempt,
+    Direction,
+    EngineRecord,
+    Hint,
+    Intervention,
+    Note,
+    PauseMode,
+    PlanItem,
+    Remeasurement,
+    RunState,
+    SessionRecord,
+    StepOutcomeName,
+    Version,
+)
+from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
+
+
+class EventBase(Value):
+    """`seq`, `at` and `step` are set by the writer of the journal."""
+
+    seq: int = 0
+    at: Moment = Field(default_factory=now)
+    step: int = 0
+
+
+# -- the session and its engine
+
+
+class SessionCreated(EventBase):
+    kind: Literal["session_created"] = "session_created"
+    session: SessionRecord
+
+
+class EngineStarted(EventBase):
+    kind: Literal["engine_started"] = "engine_started"
+    engine: EngineRecord
+
+
+class EngineStopped(EventBase):
+    """The engine ends in good order."""
+
+    kind: Literal["engine_stopped"] = "engine_stopped"
+    state: RunState
+    reason: str = ""
+
+
+class Recovered(EventBase):
+    """What was found and done after an engine that did not end in good order."""
+
+    kind: Literal["recovered"] = "recovered"
+    actions: tuple[str, ...]
+
+
+class StateChanged(EventBase):
+    kind: Literal["state_changed"] = "state_changed"
+    state: RunState
+    reason: str = ""
+    until: Moment | None = None
+    """For `parked`: when the wait ends by itself."""
+    pause_mode: PauseMode | None = None
+
+
+# -- steps
+
+
+class StepStarted(EventBase):
+    kind: Literal["step_started"] = "step_started"
+    parent: int
+
+
+class StepFinished(EventBase):
+    kind: Literal["step_finished"] = "step_finished"
+    outcome: StepOutcomeName
+    reason: str = ""
+    version: int | None = None
+
+
+class PlanSet(EventBase):
+    kind: Literal["plan_set"] = "plan_set"
+    title: str
+    items: tuple[PlanItem, ...] = ()
+
+
+class AgentText(EventBase):
+    """Prose of the operator of variation, in chunks of about half a second."""
+
+    kind: Literal["agent_text"] = "agent_text"
+    block: str
+    """Chunks of the same block belong together."""
+    text: str
+    thinking: bool = False
+
+
+class MessageRecorded(EventBase):
+    """One message of the agent's conversation, whole, as an object (JSON)."""
+
+    kind: Literal["message_recorded"] = "message_recorded"
+    role: Literal["system", "user", "assistant", "request"]
+    ref: ObjectId
+    summary: str = ""
+
+
+class ToolCalled(EventBase):
+    kind: Literal["tool_called"] = "tool_called"
+    call: str
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Long values are cut; the whole is in the recorded message."""
+
+
+class ToolReturned(EventBase):
+    kind: Literal["tool_returned"] = "tool_returned"
+    call: str
+    tool: str
+    ok: bool
+    summary: str = ""
+    """First lines of the result."""
+    ref: ObjectId | None = None
+    """The whole result."""
+    seconds: float = 0.0
+
+
+class CandidateEdited(EventBase):
+    """The working candidate changed."""
+
+    kind: Literal["candidate_edited"] = "candidate_edited"
+    candidate: ObjectId
+    parent: int
+    """The version the diff is against."""
+    diff: str = ""
+    """Unified diff to the parent, bounded."""
+    added: int = 0
+    removed: int = 0
+    title: str = ""
+
+
+# -- attempts
+
+
+class AttemptStarted(EventBase):
+    kind: Literal["attempt_started"] = "attempt_started"
+    attempt: Attempt
+
+
+class EvaluationProgressed(EventBase):
+    """A stage began, finished, or one of its configurations is done."""
+
+    kind: Literal["evaluation_progressed"] = "evaluation_progressed"
+    attempt: int
+    progress: EvaluationProgress
+
+
+class AttemptFinished(EventBase):
+    """The evaluation answered; whether it becomes a version is a later event."""
+
+    kind: Literal["attempt_finished"] = "attempt_finished"
+    attempt: int
+    report: EvaluationReport
+    ref: ObjectId | None = None
+
+
+class GateDecided(EventBase):
+    kind: Literal["gate_decided"] = "gate_decided"
+    attempt: int
+    decision: GateDecision
+
+
+class AttemptRejected(EventBase):
+    """The attempt will not become a version."""
+
+    kind: Literal["attempt_rejected"] = "attempt_rejected"
+    attempt: int
+    reason: str
+
+
+class ApprovalRequested(EventBase):
+    kind: Literal["approval_requested"] = "approval_requested"
+    attempt: int
+    decision: GateDecision
+
+
+class ApprovalGiven(EventBase):
+    kind: Literal["approval_given"] = "approval_given"
+    attempt: int
+    approved: bool
+    reason: str = ""
+
+
+class VersionCommitted(EventBase):
+    """The lineage grew; the version is the new head unless `branch` says otherwise."""
+
+    kind: Literal["version_committed"] = "version_committed"
+    version: Version
+    becomes_head: bool = True
+
+
+class VersionRemeasured(EventBase):
+    kind: Literal["version_remeasured"] = "version_remeasured"
+    number: int
+    measurement: Remeasurement
+
+
+class VersionAnnotated(EventBase):
+    """Bookmark and note as they are from now on."""
+
+    kind: Literal["version_annotated"] = "version_annotated"
+    number: int
+    bookmark: str | None = None
+    note: str = ""
+
+
+# -- the person
+
+
+class CommandTaken(EventBase):
+    kind: Literal["command_taken"] = "command_taken"
+    id: str
+    by: str = ""
+    command: str
+    """The command's kind."""
+    summary: str = ""
+    effect: str = ""
+    refused: str | None = None
+
+
+class HintQueued(EventBase):
+    kind: Literal["hint_queued"] = "hint_queued"
+    hint: Hint
+
+
+class HintDelivered(EventBase):
+    kind: Literal["hint_delivered"] = "hint_delivered"
+    hint: str
+    where: str
+    effect: str = ""
+
+
+class HintClosed(EventBase):
+    kind: Literal["hint_closed"] = "hint_closed"
+    hint: str
+    state: Literal["expired", "cleared"]
+    why: str = ""
+
+
+class Rewound(EventBase):
+    kind: Literal["rewound"] = "rewound"
+    origin: int
+    """Head before."""
+    target: int
+    """Head from now on."""
+    reason: str = ""
+
+
+class BudgetChanged(EventBase):
+    kind: Literal["budget_changed"] = "budget_changed"
+    budget: Budget
+
+
+class BudgetWarned(EventBase):
+    kind: Literal["budget_warned"] = "budget_warned"
+    unit: BudgetUnit
+    cap: float
+    used: float
+    exhausted: bool = False
+    hours_left: float | None = None
+
+
+class Spent(EventBase):
+    """An addition to the spend of the run and of the step."""
+
+    kind: Literal["spent"] = "spent"
+    spend: Spend
+
+
+# -- memory, supervisor, trouble
+
+
+class NoteWritten(EventBase):
+    """A note was added or replaced."""
+
+    kind: Literal["note_written"] = "note_written"
+    note: Note
+
+
+class NoteRemoved(EventBase):
+    kind: Literal["note_removed"] = "note_removed"
+    note: str
+
+
+class SupervisorIntervened(EventBase):
+    kind: Literal["supervisor_intervened"] = "supervisor_intervened"
+    intervention: Intervention
+
+
+class InterventionChanged(EventBase):
+    kind: Literal["intervention_changed"] = "intervention_changed"
+    intervention: str
+    state: Literal["active", "dismissed", "done"]
+    directions: tuple[Direction, ...] | None = None
+
+
+class TroubleNoted(EventBase):
+    """Something went wrong that the person should know of."""
+
+    kind: Literal["trouble"] = "trouble"
+    where: str
+    message: str
+    ref: ObjectId | None = None
+
+
+class Unrecognised(EventBase):
+    """An event of a kind this version does not know; kept in order, changes nothing."""
+
+    kind: str = "unrecognised"
+
+
+KnownEvent = Annotated[
+    SessionCreated
+    | EngineStarted
+    | EngineStopped
+    | Recovered
+    | StateChanged
+    | StepStarted
+    | StepFinished
+    | PlanSet
+    | AgentText
+    | MessageRecorded
+    | ToolCalled
+    | ToolReturned
+    | CandidateEdited
+    | AttemptStarted
+    | EvaluationProgressed
+    | AttemptFinished
+    | GateDecided
+    | AttemptRejected
+    | ApprovalRequested
+    | ApprovalGiven
+    | VersionCommitted
+    | VersionRemeasured
+    | VersionAnnotated
+    | CommandTaken
+    | HintQueued
+    | HintDelivered
+    | HintClosed
+    | Rewound
+    | BudgetChanged
+    | BudgetWarned
+    | Spent
+    | NoteWritten
+    | NoteRemoved
+    | SupervisorIntervened
+    | InterventionChanged
+    | TroubleNoted,
+    Field(discriminator="kind"),
+]
+
+Event = KnownEvent | Unrecognised
+
+_ADAPTER: TypeAdapter[KnownEvent] = TypeAdapter(KnownEvent)
+
+
+def parse_event(line: str | bytes) -> Event:
+    """Read one line of the journal.
+
+    Raises ValueError for a line that is not an event; an unknown kind is `Unrecognised`.
+    """
+    try:
+        return _ADAPTER.validate_json(line)
+    except ValidationError as error:
+        if all(e["type"] == "union_tag_invalid" for e in error.errors()):
+            return Unrecognised.model_validate_json(line)
+        raise

@@ -1,0 +1,47 @@
+"""Questions about the tree of versions. Nothing is ever removed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from avo_tui.domain.records import Version
+
+
+def best(versions: Iterable[Version]) -> Version | None:
+    """The version with the highest aggregate; the earlier one of equals."""
+    return max(versions, key=lambda v: (v.aggregate, -v.number), default=None)
+
+
+def line(versions: Mapping[int, Version], number: int) -> list[Version]:
+    """The path from `number` up to the root, `number` first. Raises KeyError for a number not there."""
+    path: list[Version] = []
+    current: int | None = number
+    while current is not None:
+        version = versions[current]
+        path.append(version)
+        current = version.parent
+    return path
+
+
+def line_best(versions: Mapping[int, Version], number: int) -> Version:
+    """The best version on the line of `number`: what a gate compares with.
+
+    Not the best of the whole tree: after a rewind the abandoned branch is no longer the rival.
+    """
+    found = best(line(versions, number))
+    assert found is not None
+    return found
+
+
+def children(versions: Iterable[Version]) -> dict[int | None, list[int]]:
+    """Parent → numbers of its children, ascending; the root's parent is None."""
+    result: dict[int | None, list[int]] = {}
+    for version in sorted(versions, key=lambda v: v.number):
+        result.setdefault(version.parent, []).append(version.number)
+    return result
+
+
+def abandoned_by(versions: Mapping[int, Version], head: int, target: int) -> list[int]:
+    """Numbers on the head's line that a rewind to `target` would leave on a branch, newest first."""
+    kept = {v.number for v in line(versions, target)}
+    return [v.number for v in line(versions, head) if v.number not in kept]

@@ -1,0 +1,238 @@
+"""The records of a session: versions, steps, attempts, hints, notes, interventions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from avo_tui.domain.acceptance import GateDecision, GateName
+from avo_tui.domain.base import Moment, Name, ObjectId, Value
+from avo_tui.domain.budget import Budget, Spend
+from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.task import TaskInfo
+from avo_tui.domain.verdict import Resources, Stage, Verdict
+
+FORMAT = 1
+"""Version of the session folder's format."""
+
+OperatorName = Literal["agent", "tuner", "external", "recorded"]
+Author = Literal["seed", "agent", "tuner", "person", "external", "recorded"]
+RunState = Literal[
+    "starting", "running", "pausing", "paused", "parked", "stopped", "finished", "lost"
+]
+"""`lost` is never written: a reader concludes it when a live state has no living engine."""
+
+LIVE_STATES: frozenset[RunState] = frozenset({"starting", "running", "pausing", "paused", "parked"})
+"""States in which an engine is expected to be alive."""
+
+StepOutcomeName = Literal["committed", "nothing", "aborted", "rewound", "stopped", "failed"]
+HintDelivery = Literal["next_tool", "end_of_turn", "now"]
+HintScope = Literal["once", "step", "until_cleared"]
+HintState = Literal["queued", "delivered", "expired", "cleared"]
+PauseMode = Literal["after_tool", "after_step", "now"]
+
+
+class RunSettings(Value):
+    """How a session is run; chosen when it is created."""
+
+    operator: OperatorName = "tuner"
+    model: str | None = None
+    gate: GateName = "strict"
+    approve_commits: bool = False
+    budget: Budget = Budget()
+    origin: str | None = None
+    """`SESSION:VERSION` that the first version was carried over from (transfer)."""
+    random_seed: int = 0
+    recording: str | None = None
+    """Operator `recorded`: the session or file whose conversation is played."""
+    evaluator: str | None = None
+    """URL of a remote evaluator; None is this machine."""
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Operator's own settings, such as thresholds of the supervisor or the agent's effort."""
+
+
+class PlanItem(Value):
+    """One line of a plan."""
+
+    text: str
+    status: Literal["todo", "doing", "done", "dropped"] = "todo"
+
+
+class Remeasurement(Value):
+    """A later measurement of a committed version; the score at the gate is never overwritten."""
+
+    at: Moment
+    score: Score
+    device: str = ""
+
+
+class Version(Value):
+    """A candidate that was committed to the lineage."""
+
+    number: int
+    parent: int | None
+    step: int
+    attempt: int = 0
+    candidate: ObjectId
+    score: Score
+    gate: GateDecision
+    plan: str = ""
+    summary: str = ""
+    author: Author
+    resources: Resources = Resources()
+    device: str = ""
+    created: Moment
+    remeasurements: tuple[Remeasurement, ...] = ()
+    bookmark: str | None = None
+    note: str = ""
+
+    @property
+    def aggregate(self) -> float:
+        """Aggregate of the score at the gate."""
+        return self.score.aggregate
+
+
+class Attempt(Value):
+    """One candidate evaluated inside a step, committed or not. Small: the report is an object."""
+
+    step: int
+    number: int
+    parent: int
+    candidate: ObjectId
+    title: str = ""
+    """What was tried, in one line."""
+    stage: Stage = "compile"
+    """The last stage that was begun."""
+    verdict: Verdict | None = None
+    """None while it runs."""
+    aggregate: float = 0.0
+    version: int | None = None
+    """The version it became."""
+    reason: str = ""
+    """Why it was not committed."""
+    report: ObjectId | None = None
+    seconds: float = 0.0
+    cached: bool = False
+    at: Moment
+
+
+class Step(Value):
+    """One variation: from the head to a new version, or to nothing."""
+
+    number: int
+    parent: int
+    started: Moment
+    ended: Moment | None = None
+    outcome: StepOutcomeName | None = None
+    reason: str = ""
+    attempts: int = 0
+    version: int | None = None
+    spend: Spend = Spend()
+
+
+class Hint(Value):
+    """A message from the person to the operator of variation."""
+
+    id: str
+    text: str
+    delivery: HintDelivery = "next_tool"
+    scope: HintScope = "once"
+    state: HintState = "queued"
+    by: str = ""
+    queued_at: Moment
+    delivered_at: Moment | None = None
+    where: str = ""
+    """Place of delivery, such as `step 4, before tool 7`; or why it expired."""
+    effect: str = ""
+    """What it did, such as `TILE_K is pinned to 64` or `not understood by the tuner`."""
+
+
+class Note(Value):
+    """One of the agent's own notes, carried across steps."""
+
+    id: str
+    category: Literal["worked", "failed", "idea", "fact"] = "fact"
+    text: str
+    step: int = 0
+    at: Moment
+    author: Author | Literal["supervisor"] = "agent"
+
+
+class Direction(Value):
+    """A fresh line of exploration that the supervisor proposes."""
+
+    text: str
+    parent: int | None = None
+    """Another ancestor to start from."""
+
+
+class Intervention(Value):
+    """What the supervisor did, and the numbers that made it."""
+
+    id: str
+    at: Moment
+    step: int
+    level: Literal["nudge", "redirect", "stop_step", "restart"]
+    trigger: str
+    """The rule with its numbers, such as `8 attempts since the last commit (limit 8)`."""
+    diagnosis: str = ""
+    directions: tuple[Direction, ...] = ()
+    state: Literal["active", "dismissed", "done"] = "active"
+    by: Literal["supervisor", "person"] = "supervisor"
+
+
+class CommandRecord(Value):
+    """A command of the person that was taken from the inbox, with what came of it."""
+
+    id: str
+    at: Moment
+    by: str
+    kind: str
+    summary: str
+    effect: str = ""
+    refused: str | None = None
+
+
+class EngineRecord(Value):
+    """The process that runs a session."""
+
+    pid: int
+    host: str
+    started: Moment
+    version: str = ""
+    sandbox: str = ""
+    device: str = ""
+
+
+class SessionRecord(Value):
+    """The one row of the table `session`."""
+
+    name: Name
+    task: TaskInfo
+    created: Moment
+    settings: RunSettings
+    format: int = FORMAT
+    state: RunState = "starting"
+    state_reason: str = ""
+    parked_until: Moment | None = None
+    head: int | None = None
+    budget: Budget = Budget()
+    spend: Spend = Spend()
+    step: int = 0
+    """Number of the current or last step; 0 is the evaluation of the seed."""
+    engine: EngineRecord | None = None
+    applied: int = 0
+    """The last event that this projection holds."""
+    last_event_at: Moment | None = None
+    memory_limit: int = 16_000
+    """Characters of notes carried into a step."""
+
+
+class PairedRecord(Value):
+    """A paired measurement that was made outside a gate, kept for the record."""
+
+    first: int
+    second: int
+    measurement: PairedMeasurement
+    at: Moment

@@ -1,0 +1,279 @@
+"""The state of a session: a fold over its events, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from avo_tui.domain import events as ev
+from avo_tui.domain import lineage
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.budget import Spend
+from avo_tui.domain.records import (
+    Attempt,
+    CommandRecord,
+    Hint,
+    Intervention,
+    Note,
+    SessionRecord,
+    Step,
+    Version,
+)
+
+
+@dataclass
+class SessionState:
+    """All tables of a session. Changed by `apply` alone."""
+
+    session: SessionRecord
+    versions: dict[int, Version] = field(default_factory=dict)
+    steps: dict[int, Step] = field(default_factory=dict)
+    attempts: dict[tuple[int, int], Attempt] = field(default_factory=dict)
+    """(step, number) → attempt."""
+    hints: dict[str, Hint] = field(default_factory=dict)
+    commands: dict[str, CommandRecord] = field(default_factory=dict)
+    memory: dict[str, Note] = field(default_factory=dict)
+    supervision: dict[str, Intervention] = field(default_factory=dict)
+    pending_approval: tuple[int, GateDecision] | None = None
+    """The attempt that waits for the person's word."""
+
+    @classmethod
+    def begin(cls, event: ev.SessionCreated) -> SessionState:
+        """The state after the first event."""
+        state = cls(session=event.session)
+        state._touch(event)
+        return state
+
+    @property
+    def best(self) -> Version | None:
+        """The version with the highest aggregate."""
+        return lineage.best(self.versions.values())
+
+    @property
+    def head(self) -> Version | None:
+        """The version that the next step starts from."""
+        head = self.session.head
+        return None if head is None else self.versions[head]
+
+    @property
+    def current_step(self) -> Step | None:
+        """The step that is running, if one is."""
+        step = self.steps.get(self.session.step)
+        return step if step is not None and step.ended is None else None
+
+    @property
+    def live_hints(self) -> list[Hint]:
+        """Hints that are queued, or delivered and still in force."""
+        return [
+            h
+            for h in self.hints.values()
+            if h.state == "queued" or (h.state == "delivered" and h.scope != "once")
+        ]
+
+    def apply(self, event: ev.Event) -> None:
+        """Fold one event in. Events up to `session.applied` are passed over, so replaying is safe.
+
+        Raises KeyError where an event speaks of a record that is not there: a broken journal.
+        """
+        if event.seq and event.seq <= self.session.applied:
+            return
+        handler = _HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self, event)
+        self._touch(event)
+
+    def _touch(self, event: ev.Event) -> None:
+        update: dict[str, Any] = {"last_event_at": event.at}
+        if event.seq:
+            update["applied"] = event.seq
+        self._session(**update)
+
+    def _session(self, **update: Any) -> None:
+        self.session = self.session.model_copy(update=update)
+
+    # -- handlers
+
+    def _engine_started(self, event: ev.EngineStarted) -> None:
+        self._session(engine=event.engine)
+
+    def _engine_stopped(self, event: ev.EngineStopped) -> None:
+        self._session(state=event.state, state_reason=event.reason, parked_until=None)
+
+    def _state_changed(self, event: ev.StateChanged) -> None:
+        self._session(state=event.state, state_reason=event.reason, parked_until=event.until)
+
+    def _step_started(self, event: ev.StepStarted) -> None:
+        self.steps[event.step] = Step(number=event.step, parent=event.parent, started=event.at)
+        self._session(step=event.step)
+
+    def _step_finished(self, event: ev.StepFinished) -> None:
+        step = self.steps[event.step]
+        self.steps[event.step] = step.model_copy(
+            update={
+                "ended": event.at,
+                "outcome": event.outcome,
+                "reason": event.reason,
+                "version": event.version if event.version is not None else step.version,
+            }
+        )
+        self._add_spend(event.step, Spend(steps=1))
+        self.pending_approval = None
+        for hint in list(self.hints.values()):
+            if hint.state == "delivered" and hint.scope == "step":
+                self._hint(hint.id, state="expired")
+
+    def _attempt_started(self, event: ev.AttemptStarted) -> None:
+        attempt = event.attempt
+        self.attempts[attempt.step, attempt.number] = attempt
+        step = self.steps.get(attempt.step)
+        if step is not None:
+            count = max(step.attempts, attempt.number)
+            self.steps[attempt.step] = step.model_copy(update={"attempts": count})
+
+    def _progressed(self, event: ev.EvaluationProgressed) -> None:
+        if event.progress.state == "started" and event.progress.stage != "waiting":
+            self._attempt(event.step, event.attempt, stage=event.progress.stage)
+
+    def _attempt_finished(self, event: ev.AttemptFinished) -> None:
+        report = event.report
+        self._attempt(
+            event.step,
+            event.attempt,
+            verdict=report.verdict,
+            stage=report.reached,
+            aggregate=report.score.aggregate if report.score else 0.0,
+            reason="" if report.correct else report.feedback.summary,
+            report=event.ref,
+            seconds=report.seconds.total,
+            cached=report.cached,
+        )
+
+    def _attempt_rejected(self, event: ev.AttemptRejected) -> None:
+        self._attempt(event.step, event.attempt, reason=event.reason)
+        self.pending_approval = None
+
+    def _approval_requested(self, event: ev.ApprovalRequested) -> None:
+        self.pending_approval = (event.attempt, event.decision)
+
+    def _approval_given(self, event: ev.ApprovalGiven) -> None:
+        self.pending_approval = None
+
+    def _version_committed(self, event: ev.VersionCommitted) -> None:
+        version = event.version
+        self.versions[version.number] = version
+        if event.becomes_head:
+            self._session(head=version.number)
+        if (version.step, version.attempt) in self.attempts:
+            self._attempt(version.step, version.attempt, version=version.number, reason="")
+        step = self.steps.get(version.step)
+        if step is not None:
+            self.steps[version.step] = step.model_copy(update={"version": version.number})
+
+    def _version_remeasured(self, event: ev.VersionRemeasured) -> None:
+        version = self.versions[event.number]
+        more = (*version.remeasurements, event.measurement)
+        self.versions[event.number] = version.model_copy(update={"remeasurements": more})
+
+    def _version_annotated(self, event: ev.VersionAnnotated) -> None:
+        version = self.versions[event.number]
+        update = {"bookmark": event.bookmark, "note": event.note}
+        self.versions[event.number] = version.model_copy(update=update)
+
+    def _command_taken(self, event: ev.CommandTaken) -> None:
+        self.commands[event.id] = CommandRecord(
+            id=event.id,
+            at=event.at,
+            by=event.by,
+            kind=event.command,
+            summary=event.summary,
+            effect=event.effect,
+            refused=event.refused,
+        )
+
+    def _hint_queued(self, event: ev.HintQueued) -> None:
+        self.hints[event.hint.id] = event.hint
+
+    def _hint_delivered(self, event: ev.HintDelivered) -> None:
+        self._hint(
+            event.hint,
+            state="delivered",
+            delivered_at=event.at,
+            where=event.where,
+            effect=event.effect,
+        )
+
+    def _hint_closed(self, event: ev.HintClosed) -> None:
+        self._hint(event.hint, state=event.state, where=event.why)
+
+    def _rewound(self, event: ev.Rewound) -> None:
+        if event.target not in self.versions:
+            raise KeyError(event.target)
+        self._session(head=event.target)
+
+    def _budget_changed(self, event: ev.BudgetChanged) -> None:
+        self._session(budget=event.budget)
+
+    def _spent(self, event: ev.Spent) -> None:
+        self._add_spend(event.step, event.spend)
+
+    def _note_written(self, event: ev.NoteWritten) -> None:
+        self.memory[event.note.id] = event.note
+
+    def _note_removed(self, event: ev.NoteRemoved) -> None:
+        self.memory.pop(event.note, None)
+
+    def _intervened(self, event: ev.SupervisorIntervened) -> None:
+        self.supervision[event.intervention.id] = event.intervention
+
+    def _intervention_changed(self, event: ev.InterventionChanged) -> None:
+        update: dict[str, Any] = {"state": event.state}
+        if event.directions is not None:
+            update["directions"] = event.directions
+        old = self.supervision[event.intervention]
+        self.supervision[event.intervention] = old.model_copy(update=update)
+
+    # -- helpers
+
+    def _attempt(self, step: int, number: int, **update: Any) -> None:
+        old = self.attempts.get((step, number))
+        if old is not None:
+            self.attempts[step, number] = old.model_copy(update=update)
+
+    def _hint(self, hint: str, **update: Any) -> None:
+        self.hints[hint] = self.hints[hint].model_copy(update=update)
+
+    def _add_spend(self, step: int, spend: Spend) -> None:
+        self._session(spend=self.session.spend + spend)
+        record = self.steps.get(step)
+        if record is not None:
+            self.steps[step] = record.model_copy(update={"spend": record.spend + spend})
+
+
+_HANDLERS: dict[type, Callable[[SessionState, Any], None]] = {
+    ev.EngineStarted: SessionState._engine_started,
+    ev.EngineStopped: SessionState._engine_stopped,
+    ev.StateChanged: SessionState._state_changed,
+    ev.StepStarted: SessionState._step_started,
+    ev.StepFinished: SessionState._step_finished,
+    ev.AttemptStarted: SessionState._attempt_started,
+    ev.EvaluationProgressed: SessionState._progressed,
+    ev.AttemptFinished: SessionState._attempt_finished,
+    ev.AttemptRejected: SessionState._attempt_rejected,
+    ev.ApprovalRequested: SessionState._approval_requested,
+    ev.ApprovalGiven: SessionState._approval_given,
+    ev.VersionCommitted: SessionState._version_committed,
+    ev.VersionRemeasured: SessionState._version_remeasured,
+    ev.VersionAnnotated: SessionState._version_annotated,
+    ev.CommandTaken: SessionState._command_taken,
+    ev.HintQueued: SessionState._hint_queued,
+    ev.HintDelivered: SessionState._hint_delivered,
+    ev.HintClosed: SessionState._hint_closed,
+    ev.Rewound: SessionState._rewound,
+    ev.BudgetChanged: SessionState._budget_changed,
+    ev.Spent: SessionState._spent,
+    ev.NoteWritten: SessionState._note_written,
+    ev.NoteRemoved: SessionState._note_removed,
+    ev.SupervisorIntervened: SessionState._intervened,
+    ev.InterventionChanged: SessionState._intervention_changed,
+}
