@@ -168,3 +168,31 @@ class EvaluationProgress(Value):
     log: str = ""
     """Compiler output, bounded."""
     resources: Resources | None = None
+
+
+class ScratchReport(Value):
+    """The outcome of a scratch experiment: a small program of the agent's, run in the sandbox."""
+
+    compiled: bool
+    exit_code: int | None = None
+    """None where it did not compile, or was ended by a signal or by the harness."""
+    outcome: str = ""
+    """One sentence: `ended with exit code 0`, `killed: time limit of 10 s`, …"""
+    compiler_log: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    """Bounded; where it was cut, the text says so."""
+    seconds: float = 0.0
+    sandbox: str = ""
+
+
+class MachineInfo(Value):
+    """What an evaluator measures on. Equal `conditions` mean comparable measurements."""
+
+    device: str
+    """Such as `cpu AMD EPYC 7B13 · 1 thread`."""
+    architecture: str = ""
+    compiler: str = ""
+    sandbox: str = ""
+    conditions: str
+    """A key of everything that changes a score: device, compiler, task text, harness version."""

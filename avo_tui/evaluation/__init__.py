@@ -1,0 +1,1 @@
+"""f: compile, check and benchmark candidates. Imports torch only where a worker needs it."""

@@ -1,0 +1,103 @@
+"""What the rest of the program may ask of an evaluator, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.task import TaskInfo
+from avo_tui.domain.verdict import (
+    EvaluationProgress,
+    EvaluationReport,
+    MachineInfo,
+    ScratchReport,
+)
+
+ProgressSink = Callable[[EvaluationProgress], None]
+"""Called in the event loop for each sign of life; must return at once."""
+
+
+class EvaluatorError(RuntimeError):
+    """The evaluator cannot serve the request. The text is one sentence that says what to do."""
+
+
+class BrokenTask(Value):
+    """A task folder that does not load, with the reason."""
+
+    name: str
+    path: Path
+    error: str
+
+
+class Evaluator(Protocol):
+    """The scoring function f.
+
+    Every method may be cancelled (`task.cancel()`); the candidate's whole process tree is then
+    killed before the cancellation is passed on. Requests are served one at a time, in order.
+    A report is returned for everything a candidate can do, crashes and time-outs included;
+    `EvaluatorError` is raised only where there is no report to give: an unknown or broken task, or
+    a worker that cannot be started. A worker that dies under an evaluation gives the verdict
+    `harness_error` and is started again for the next request.
+    """
+
+    async def start(self) -> None:
+        """Starts and warms what serves the requests. Optional: the first request does it."""
+
+    async def close(self) -> None:
+        """Ends everything that was started; waits until it is gone."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def task(self, name: str) -> TaskInfo:
+        """The public face of a task."""
+
+    async def seed(self, name: str) -> Candidate:
+        """The task's seed."""
+
+    async def machine(self, task: str) -> MachineInfo:
+        """What the task's candidates are measured on."""
+
+    async def compile(
+        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+    ) -> EvaluationReport:
+        """Compiles only: log, resources, instruction counts. `correct` means that it compiled."""
+
+    async def check(
+        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+    ) -> EvaluationReport:
+        """Compiles and checks. `correct` means right wherever it was checked; no score."""
+
+    async def evaluate(
+        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+    ) -> EvaluationReport:
+        """All of f: compile, check, benchmark. A score if and only if the verdict is `correct`."""
+
+    async def remeasure(
+        self,
+        task: str,
+        candidate: Candidate,
+        other: Candidate,
+        *,
+        progress: ProgressSink | None = None,
+    ) -> EvaluationReport:
+        """Times two candidates interleaved (A B B A) in one run.
+
+        The report is of `candidate`, with `paired` set: throughput(candidate)/throughput(other).
+        Neither is checked in full again, but some timed outputs of both are verified.
+        """
+
+    async def scratch(
+        self, task: str, files: dict[str, str], *, seconds: float = 10.0
+    ) -> ScratchReport:
+        """Compiles and runs a small program of the task's language in the sandbox."""
