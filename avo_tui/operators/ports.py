@@ -1,0 +1,285 @@
+"""What a variation operator may see and do. The engine implements these ports.
+
+Every awaited call is a boundary: there the person's pause, hint, abort, rewind and budget take
+effect. A call that must not be cut off by the person is not awaited through the workbench.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol, TypeVar
+
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.base import ObjectId, Value
+from avo_tui.domain.budget import Budget, Spend
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.events import Event
+from avo_tui.domain.records import (
+    Attempt,
+    Author,
+    Direction,
+    Hint,
+    Intervention,
+    Note,
+    RunSettings,
+    StepOutcomeName,
+    Version,
+)
+from avo_tui.domain.task import TaskInfo
+from avo_tui.domain.verdict import EvaluationReport
+
+T = TypeVar("T")
+
+
+class StepOutcome(Value):
+    """How a step ended, as its operator sees it."""
+
+    outcome: StepOutcomeName
+    reason: str = ""
+
+
+class StepEnded(Exception):  # noqa: N818 - control flow, not an error
+    """The person, the budget or the supervisor ends the step; the operator lets it pass through.
+
+    Raised by the workbench at a boundary. `outcome` is aborted, rewound, stopped or nothing.
+    """
+
+    def __init__(self, outcome: StepOutcomeName, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome: StepOutcomeName = outcome
+        self.reason = reason
+
+
+class Interrupted(Exception):  # noqa: N818 - control flow, not an error
+    """What was awaited was cancelled, by `pause now` or a hint `now`.
+
+    The operator records the state it leaves behind, then calls `boundary()`, which waits for the
+    resumption and hands over the hints.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class AttemptResult(Value):
+    """An evaluated candidate, with the place of its record."""
+
+    step: int
+    number: int
+    candidate: ObjectId
+    report: EvaluationReport
+
+
+class SubmitResult(Value):
+    """The gate's word on an attempt."""
+
+    decision: GateDecision | None
+    """None where the candidate did not get as far as the gate."""
+    version: Version | None = None
+    reason: str = ""
+
+
+class ScratchReport(Value):
+    """The outcome of an experiment of the operator's own in the sandbox."""
+
+    ok: bool
+    exit_status: int | None = None
+    signal: str | None = None
+    output: str = ""
+    """Standard output and error together, bounded."""
+    compile_log: str = ""
+    seconds: float = 0.0
+
+
+class KnowledgeHit(Value):
+    """A section of K that answers a query."""
+
+    id: str
+    document: str
+    section: str
+    snippet: str
+    score: float
+
+
+class Knowledge(Protocol):
+    """K, as an operator sees it."""
+
+    def search(self, query: str, limit: int = 8) -> Sequence[KnowledgeHit]:
+        """Sections that answer the query, best first. Never raises for odd queries."""
+        ...
+
+    def read(self, identifier: str, offset: int = 0, limit: int = 12_000) -> str:
+        """Text of a document or section. Raises KeyError for one that is not there."""
+        ...
+
+    def documents(self) -> Sequence[tuple[str, str]]:
+        """(identifier, title) of every document."""
+        ...
+
+
+class Workbench(Protocol):
+    """One step's place of work: the lineage to read, the harness to use, the record to write."""
+
+    @property
+    def task(self) -> TaskInfo: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def head(self) -> Version:
+        """The version this step started from."""
+        ...
+
+    @property
+    def settings(self) -> RunSettings: ...
+    @property
+    def knowledge(self) -> Knowledge: ...
+
+    # reading
+
+    def versions(self) -> Sequence[Version]:
+        """All versions, ascending by number."""
+        ...
+
+    def best(self) -> Version:
+        """The best version of the head's line: what the gate compares with."""
+        ...
+
+    def candidate(self, identity: ObjectId) -> Candidate:
+        """Source of any candidate that was ever evaluated. Raises KeyError."""
+        ...
+
+    def attempts(self, step: int | None = None) -> Sequence[Attempt]:
+        """Attempts of one step, or of all steps, in order."""
+        ...
+
+    def report(self, step: int, number: int) -> EvaluationReport | None:
+        """The whole report of an attempt, if it was finished."""
+        ...
+
+    def find_attempt(self, candidate: ObjectId) -> Attempt | None:
+        """The first finished attempt at this very candidate, if there was one."""
+        ...
+
+    def step_events(self) -> Sequence[Event]:
+        """What was recorded in this step so far; not empty when it was interrupted and goes on."""
+        ...
+
+    def rewind_reason(self) -> str | None:
+        """Why the person rewound to the head, if that is how this step came to start."""
+        ...
+
+    def directions(self) -> Sequence[Direction]:
+        """Directions of the supervisor or the person that are in force."""
+        ...
+
+    def interventions(self) -> Sequence[Intervention]:
+        """Interventions that are active."""
+        ...
+
+    def notes(self) -> Sequence[Note]:
+        """The memory."""
+        ...
+
+    def hints_in_force(self) -> Sequence[Hint]:
+        """Hints delivered earlier whose scope still holds."""
+        ...
+
+    def remaining(self) -> tuple[Budget, Spend, Spend]:
+        """(caps, spend of the run, spend of this step)."""
+        ...
+
+    # acting
+
+    async def boundary(self, place: str, *, end_of_turn: bool = False) -> Sequence[Hint]:
+        """A point between two tools: waits while paused, and returns the hints to deliver now.
+
+        `place` names it for the person, such as `before tool 7`. Raises StepEnded.
+        """
+        ...
+
+    async def interruptible(self, work: Awaitable[T]) -> T:
+        """Await `work`; cancels it and raises Interrupted on `pause now`, a hint `now`, or an end."""
+        ...
+
+    async def compile(self, candidate: Candidate) -> EvaluationReport:
+        """Compile only. Not an attempt. Raises Interrupted."""
+        ...
+
+    async def check(self, candidate: Candidate) -> EvaluationReport:
+        """Compile and check only. Not an attempt. Raises Interrupted."""
+        ...
+
+    async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
+        """The whole of f; an attempt. Answered from the record where the candidate is known.
+
+        Raises Interrupted, and StepEnded when the budget is used up.
+        """
+        ...
+
+    async def submit(self, attempt: AttemptResult, plan: str, summary: str) -> SubmitResult:
+        """Ask the gate. Measures again, interleaved with the reference, and commits if it passes."""
+        ...
+
+    async def scratch(self, files: dict[str, str], arguments: Sequence[str] = ()) -> ScratchReport:
+        """Compile and run a small program of the operator's in the sandbox."""
+        ...
+
+    async def profile(self, candidate: Candidate) -> str:
+        """Profiler's report where the machine can; else one sentence that says why not."""
+        ...
+
+    async def park(self, seconds: float, reason: str) -> None:
+        """Wait, visibly and persistently; the person may cut it short. Raises StepEnded."""
+        ...
+
+    async def pause_for(self, reason: str) -> None:
+        """Pause the run because the person must mend something; returns when it is resumed."""
+        ...
+
+    def spent(self, spend: Spend) -> None:
+        """Add to the spend of run and step."""
+        ...
+
+    def budget_left(self) -> str | None:
+        """None while there is budget; else the sentence that says which cap is reached."""
+        ...
+
+    # recording
+
+    def record(self, event: Event) -> None:
+        """Append an event of this step to the journal."""
+        ...
+
+    def keep(self, text: str | bytes) -> ObjectId:
+        """Store a long text as an object."""
+        ...
+
+    def fetch(self, identity: ObjectId) -> bytes:
+        """An object by its hash. Raises KeyError."""
+        ...
+
+    def hint_effect(self, hint: str, effect: str) -> None:
+        """Say what a delivered hint did, such as `TILE_K is pinned to 64`."""
+        ...
+
+    def write_note(self, category: Literal["worked", "failed", "idea", "fact"], text: str) -> Note:
+        """Add a note to the memory. Raises ValueError when the memory is full."""
+        ...
+
+    def forget_note(self, note: str) -> None:
+        """Remove a note. Raises KeyError."""
+        ...
+
+
+class Operator(Protocol):
+    """A variation operator."""
+
+    author: Author
+
+    async def vary(self, bench: Workbench) -> StepOutcome:
+        """One variation step. May raise StepEnded; anything else it raises is trouble, recorded."""
+        ...
+
+
+OperatorFactory = Callable[[RunSettings], Operator]
