@@ -1,0 +1,239 @@
+"""The knowledge base K: several libraries searched as one."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import platformdirs
+
+from avo_tui.knowledge import ingest
+from avo_tui.knowledge.index import Index, Row
+from avo_tui.knowledge.model import (
+    AddReport,
+    Document,
+    Hit,
+    KnowledgeError,
+    Passage,
+    ProgressCallback,
+)
+from avo_tui.knowledge.query import Term, terms
+
+#: Bounds of what one call returns.
+MOST_HITS = 50
+MOST_READ = 40_000
+#: Sections per library that are ranked again by how much of the question they answer.
+_CANDIDATES = 80
+#: Prose explains, source shows: at equal match an explanation comes first.
+_KIND_WEIGHT = {"prose": 1.0, "source": 0.75, "data": 0.5}
+
+
+def builtin_documents() -> Path | None:
+    """The folder of the documents that come with the program, or None when it is missing.
+
+    The current directory's `knowledge/` wins over the checkout's, and that over package data.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (
+        Path.cwd() / "knowledge",
+        package.parent / "knowledge",
+        package / "data" / "knowledge",
+    ):
+        if (folder / "README.md").is_file():
+            return folder
+    return None
+
+
+def user_index() -> Path:
+    """Where the person's own library is kept."""
+    return Path(platformdirs.user_data_dir("avo-tui", appauthor=False)) / "knowledge.sqlite"
+
+
+def session_index(session: Path) -> Path:
+    """Where the library of a session is kept, inside the session's folder."""
+    return session / "knowledge.sqlite"
+
+
+class KnowledgeBase:
+    """Libraries by name, in the order they were given. All methods are synchronous."""
+
+    def __init__(self, libraries: dict[str, Index], files: dict[str, Path]) -> None:
+        """`libraries` are the open indexes; `files` the places of those that can be added to."""
+        self._libraries = libraries
+        self._files = files
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        documents: Path | None = None,
+        user: Path | None = None,
+        session: Path | None = None,
+    ) -> KnowledgeBase:
+        """Open the built-in documents, the person's library and a session's.
+
+        `documents` is the built-in folder (default: the program's own), indexed in memory at each
+        opening since it is small and may have changed. `user` is the person's index file (default:
+        the platform's place for user data). `session` is a session's folder; without it there is
+        no session library. An index file appears with the first `add`.
+        """
+        libraries: dict[str, Index] = {}
+        folder = documents or builtin_documents()
+        if folder is not None:
+            libraries["builtin"] = Index(None)
+            ingest.add(libraries["builtin"], "builtin", folder, prefix="")
+        files = {"user": user or user_index()}
+        if session is not None:
+            files["session"] = session_index(session)
+        for name, path in files.items():
+            if path.exists():
+                libraries[name] = Index(path)
+        return cls(libraries, files)
+
+    def close(self) -> None:
+        """Close every library."""
+        for index in self._libraries.values():
+            index.close()
+
+    def __enter__(self) -> KnowledgeBase:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def add(
+        self, path: Path | str, *, library: str = "user", progress: ProgressCallback | None = None
+    ) -> AddReport:
+        """Index a file or folder into the `user` or `session` library; see `ingest.add`."""
+        return ingest.add(self._writable(library), library, Path(path), progress)
+
+    def refresh(
+        self, *, library: str = "user", progress: ProgressCallback | None = None
+    ) -> list[AddReport]:
+        """Look at everything that was ever added to a library again."""
+        index = self._writable(library)
+        return [ingest.add(index, library, Path(root), progress) for root in index.roots()]
+
+    def _writable(self, library: str) -> Index:
+        if library not in self._files:
+            names = " or ".join(self._files) or "none"
+            raise KnowledgeError(f"there is no library {library!r} to add to; there is {names}")
+        if library not in self._libraries:
+            self._libraries[library] = Index(self._files[library])
+        return self._libraries[library]
+
+    def search(self, query: str, limit: int = 8) -> list[Hit]:
+        """The best sections for a question or identifiers, best first; never fails on input."""
+        asked = terms(query)
+        if not asked:
+            return []
+        limit = max(1, min(limit, MOST_HITS))
+        found: list[tuple[float, str, Row]] = []
+        for name, index in self._libraries.items():
+            found += _ranked(name, index, asked)
+        found.sort(key=lambda item: (-item[0], item[1], item[2].document, item[2].line))
+        return [_hit(score, name, row) for score, name, row in found[:limit]]
+
+    def read(self, id: str, offset: int = 0, limit: int = 16_000) -> Passage:
+        """A document or section by its id, as text, from `offset` at most `limit` characters.
+
+        Raises KnowledgeError for an id that is not there, with the nearest known ones.
+        """
+        library, _, rest = id.partition(":")
+        name, _, slug = rest.partition("#")
+        index = self._libraries.get(library)
+        found = None
+        if index is not None:
+            found = index.section_text(name, slug) if slug else index.text(name)
+        if found is None:
+            raise KnowledgeError(self._unknown(id))
+        title, text = found
+        offset = max(0, offset)
+        limit = max(1, min(limit, MOST_READ))
+        end = min(len(text), offset + limit)
+        return Passage(
+            id, title, text[offset:end], offset, len(text), end if end < len(text) else None
+        )
+
+    def _unknown(self, id: str) -> str:
+        words = set(re.findall(r"\w+", id.lower()))
+        near = sorted(
+            self.documents(), key=lambda item: -len(words & set(re.findall(r"\w+", item.id)))
+        )[:3]
+        names = ", ".join(item.id for item in near) or "none"
+        return f"there is no document or section {id!r}; near it: {names}; search gives exact ids"
+
+    def documents(self) -> list[Document]:
+        """Every document of every library."""
+        return [
+            Document(
+                f"{name}:{item.id}",
+                item.title,
+                name,
+                item.source,
+                item.kind,
+                item.sections,
+                item.characters,
+            )
+            for name, index in self._libraries.items()
+            for item in index.documents()
+        ]
+
+    def outline(self, document: str) -> list[tuple[str, tuple[str, ...]]]:
+        """(section id, heading path) of each section of a document, in order."""
+        library, _, name = document.partition(":")
+        index = self._libraries.get(library)
+        sections = index.outline(name) if index else []
+        return [(f"{document}#{slug}", path) for slug, path in sections]
+
+
+def _ranked(name: str, index: Index, asked: tuple[Term, ...]) -> list[tuple[float, str, Row]]:
+    """Candidates by bm25, ranked again by the share of the question they answer.
+
+    The share weighs each term by its rarity in the library, so a section that has the two rare
+    words of a question passes one that repeats a common word.
+    """
+    rows = index.search(" OR ".join(term.expression for term in asked), _CANDIDATES)
+    if not rows:
+        return []
+    total = index.sections()
+    ids = [row.id for row in rows]
+    share = dict.fromkeys(ids, 0.0)
+    whole = 0.0
+    for term in asked:
+        weight = math.log(1 + total / (1 + index.count(term.expression)))
+        whole += weight
+        for id_ in index.matching(term.expression, ids):
+            share[id_] += weight
+    return [
+        (-row.rank * (0.25 + share[row.id] / (whole or 1)) * _KIND_WEIGHT[row.kind], name, row)
+        for row in rows
+    ]
+
+
+def _hit(score: float, library: str, row: Row) -> Hit:
+    plain: list[str] = []
+    marks: list[tuple[int, int]] = []
+    size = opened = 0
+    for piece in re.split("([\x02\x03])", re.sub(r"\s+", " ", row.snippet).strip()):
+        if piece == "\x02":
+            opened = size
+        elif piece == "\x03":
+            marks.append((opened, size))
+        else:
+            plain.append(piece)
+            size += len(piece)
+    document = f"{library}:{row.document}"
+    return Hit(
+        id=f"{document}#{row.slug}",
+        document=document,
+        title=row.title,
+        section=row.path,
+        snippet="".join(plain),
+        highlights=tuple(marks),
+        score=round(score, 4),
+        library=library,
+        source=row.source,
+        line=row.line,
+    )

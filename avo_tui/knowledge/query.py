@@ -1,0 +1,141 @@
+"""From what a person or an agent types to an FTS5 expression that cannot fail to parse.
+
+The index splits text at punctuation and underscores, so an identifier is searched as a phrase of
+its parts: `wgmma.fence`, `wgmma_fence` and "wgmma fence" find the same places. Words in mixed case
+(`CUtensorMap`) are indexed whole, and in parts in a column of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+#: A query longer than this (characters) is cut; the rest of a pasted page adds nothing.
+MOST_QUERY = 1000
+#: Terms beyond this are left out.
+MOST_TERMS = 24
+
+_WORD = re.compile(r"[^\W_]+(?:(?:[_.]|::|->|-)[^\W_]+)*", re.U)
+_PARTS = re.compile(r"[^\W_]+", re.U)
+_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_MIXED = re.compile(r"\b(?=\w*[a-z])(?=\w*[A-Z])\w*[a-z0-9][A-Z]\w*\b|\b[A-Z]{2,}[a-z]\w*\b")
+
+_STOP_WORDS = """
+    a an and are as at be between by can could do does for from had has have how i if in into is
+    it its me must my need not of on or our shall should so than that the their them then there
+    these they this to under up use used using was we what when where which while who why will with
+    without would you your
+"""
+_STOP = frozenset(_STOP_WORDS.split())
+
+#: Groups of names for one thing in this field. Each name finds the others.
+_SYNONYMS: tuple[tuple[str, ...], ...] = (
+    ("smem", "shared memory"),
+    ("gmem", "global memory", "device memory"),
+    ("rmem", "register file"),
+    ("tmem", "tensor memory"),
+    ("tma", "bulk tensor copy", "cp.async.bulk.tensor", "tensor memory accelerator"),
+    ("tensor map", "tensormap", "cutensormap", "tma descriptor"),
+    ("wgmma", "warpgroup mma"),
+    ("umma", "tcgen05.mma"),
+    ("mbarrier", "mbar"),
+    ("arrive", "arrival"),
+    ("phase", "parity"),
+    ("named barrier", "bar.sync", "barrier.sync"),
+    ("warpgroup", "warp group"),
+    ("cluster", "cga", "thread block cluster"),
+    ("cta", "thread block"),
+    ("dsmem", "distributed shared memory"),
+    ("pdl", "programmatic dependent launch", "griddepcontrol"),
+    ("gqa", "grouped query attention"),
+    ("mha", "multi head attention"),
+    ("fa2", "flashattention 2", "flash attention 2"),
+    ("fa3", "flashattention 3", "flash attention 3"),
+    ("fa4", "flashattention 4", "flash attention 4"),
+    ("flashattention", "flash attention"),
+    ("exp2", "exponential", "ex2", "exponentials"),
+    ("lse", "logsumexp"),
+    ("bf16", "bfloat16"),
+    ("fp16", "half precision"),
+    ("fp32", "float32", "single precision"),
+    ("register spill", "spills", "local memory", "spilled"),
+    ("oob", "out of bounds"),
+    ("sm100", "blackwell", "sm_100a"),
+    ("sm90", "hopper", "sm_90a"),
+    ("matmul", "gemm", "matrix multiply"),
+    ("ping pong", "pingpong"),
+    ("warp specialization", "warp specialisation", "warp specialized"),
+    ("swizzle", "swizzling"),
+    ("l2", "l2 cache"),
+    ("ncu", "nsight compute"),
+    ("kv", "key value"),
+    ("setmaxnreg", "register reallocation"),
+    ("overlap", "hide"),
+    ("oom", "out of memory"),
+)
+
+
+def _normal(words: str) -> str:
+    return " ".join(part.lower() for part in _PARTS.findall(words))
+
+
+def _synonyms() -> dict[str, tuple[str, ...]]:
+    table: dict[str, tuple[str, ...]] = {}
+    for group in _SYNONYMS:
+        names = tuple(_normal(name) for name in group)
+        for name in names:
+            others = tuple(other for other in names if other != name)
+            table[name] = (*table.get(name, ()), *others)
+    return table
+
+
+_TABLE = _synonyms()
+_LONGEST = max(name.count(" ") + 1 for name in _TABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One thing asked for: the words as typed, and other names for it (phrases, lower case)."""
+
+    phrase: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def expression(self) -> str:
+        """The FTS5 expression of the term. Phrases hold letters, digits and spaces only."""
+        names = [f'"{self.phrase}"', *(f'"{other}"' for other in self.others)]
+        return names[0] if len(names) == 1 else "(" + " OR ".join(names) + ")"
+
+
+def terms(query: str) -> tuple[Term, ...]:
+    """The terms of a query: identifiers as phrases, stop words dropped, synonyms attached."""
+    units: list[str] = []
+    for match in _WORD.finditer(query[:MOST_QUERY]):
+        unit = _normal(match.group())
+        if unit:
+            units.append(unit)
+    content = [unit for unit in units if unit not in _STOP] or units
+    found: dict[str, Term] = {}
+    at = 0
+    while at < len(content) and len(found) < MOST_TERMS:
+        for length in range(min(_LONGEST, len(content) - at), 0, -1):
+            name = " ".join(content[at : at + length])
+            if name in _TABLE or length == 1:
+                singular = name[:-1] if name.endswith("s") and name[:-1] in _TABLE else name
+                found.setdefault(name, Term(name, _TABLE.get(name) or _TABLE.get(singular, ())))
+                at += length
+                break
+    return tuple(found.values())
+
+
+def camel_parts(text: str) -> str:
+    """The mixed-case words of a text in parts, for the index's `names` column.
+
+    `CUtensorMap` gives "C Utensor Map" as FTS5 would never split it; each word once.
+    """
+    parts: dict[str, None] = {}
+    for match in _MIXED.finditer(text):
+        pieces = _CAMEL.findall(match.group())
+        if len(pieces) > 1:
+            parts[" ".join(pieces)] = None
+    return " ".join(parts)

@@ -1,0 +1,105 @@
+"""Turning untrusted bytes into clean text, and long text into readable pieces."""
+
+from __future__ import annotations
+
+import re
+
+from avo_tui.knowledge.model import Section
+
+#: A section longer than this (characters) is cut at paragraphs, so a hit stays readable.
+LONG_SECTION = 9000
+#: The size a cut aims at.
+PIECE = 4500
+
+# Controls other than tab and newline, escape sequences included, and the bidirectional overrides
+# that make text read as something else.
+_HOSTILE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SPACES = re.compile(r"\s+")
+
+
+def looks_binary(head: bytes) -> bool:
+    """True where the first bytes of a file cannot be text."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return False
+    if b"\x00" in head:
+        return True
+    controls = sum(byte < 9 or 13 < byte < 32 for byte in head)
+    return len(head) > 0 and controls * 20 > len(head)
+
+
+def decode(data: bytes) -> str:
+    """Decode UTF-8 or UTF-16 by their marks, else UTF-8, else Latin-1; always gives text."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return clean(data.decode("utf-16", errors="replace"))
+    try:
+        return clean(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return clean(data.decode("latin-1"))
+
+
+def clean(text: str) -> str:
+    """One newline convention, and nothing that could drive a terminal."""
+    return _HOSTILE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def heading(text: str, limit: int = 160) -> str:
+    """A heading on one line, bounded."""
+    line = _SPACES.sub(" ", text).strip()
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def divide(text: str, sections: list[Section]) -> tuple[Section, ...]:
+    """Cut over-long sections at blank lines (else at lines) into numbered parts."""
+    result: list[Section] = []
+    for section in sections:
+        if section.end - section.start <= LONG_SECTION:
+            result.append(section)
+            continue
+        cuts = _cuts(text, section.start, section.end)
+        for number, (start, end) in enumerate(cuts, 1):
+            path = section.path
+            if len(cuts) > 1:
+                last = path[-1] if path else ""
+                path = (*path[:-1], f"{last} (part {number} of {len(cuts)})".strip())
+            result.append(Section(path, start, end, section.symbol))
+    return tuple(result)
+
+
+def _cuts(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    cuts: list[tuple[int, int]] = []
+    while end - start > LONG_SECTION:
+        low, high = start + PIECE // 2, start + PIECE
+        at = text.rfind("\n\n", low, high)
+        if at < 0:
+            at = text.rfind("\n", low, high)
+        if at < 0:
+            at = text.rfind(" ", low, high)
+        at = high if at < 0 else at + 1
+        cuts.append((start, at))
+        start = at
+    cuts.append((start, end))
+    return cuts
+
+
+def plain_sections(text: str) -> tuple[Section, ...]:
+    """Sections of text without any markup known to us: pieces cut at blank lines."""
+    pieces: list[Section] = []
+    start = 0
+    size = len(text)
+    while start < size:
+        end = size
+        if size - start > PIECE:
+            at = text.rfind("\n\n", start + PIECE // 2, start + PIECE)
+            if at < 0:
+                at = text.rfind("\n", start + PIECE // 2, start + PIECE)
+            end = start + PIECE if at < 0 else at + 1
+        pieces.append(Section((_first_line(text, start, end),), start, end))
+        start = end
+    return tuple(pieces)
+
+
+def _first_line(text: str, start: int, end: int) -> str:
+    for line in text[start : min(end, start + 2000)].split("\n"):
+        if any(character.isalnum() for character in line):
+            return heading(line, 80)
+    return "text"
