@@ -35,11 +35,8 @@ def builtin_documents() -> Path | None:
     The current directory's `knowledge/` wins over the checkout's, and that over package data.
     """
     package = Path(__file__).resolve().parents[1]
-    for folder in (
-        Path.cwd() / "knowledge",
-        package.parent / "knowledge",
-        package / "data" / "knowledge",
-    ):
+    data = package / "data"
+    for folder in (above / "knowledge" for above in (Path.cwd(), package.parent, data)):
         if (folder / "README.md").is_file():
             return folder
     return None

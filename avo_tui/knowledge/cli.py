@@ -95,7 +95,8 @@ def add(
 ) -> None:
     """Index files and folders, again only where they changed, into your own library.
 
-    With --session they go into that session's library. Example: avo knowledge add ~/src/flash-attention
+    With --session they go into that session's library.
+    Example: avo knowledge add ~/src/flash-attention
     """
     library = "session" if session else "user"
     reports: list[tuple[Path, AddReport]] = []

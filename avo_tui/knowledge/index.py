@@ -45,7 +45,6 @@ CREATE VIRTUAL TABLE words USING fts5(
 """
 #: bm25 weights of title, heading, names, body.
 WEIGHTS = (2.0, 6.0, 1.0, 1.0)
-_REST = ("slug", "kind", "source", "line", "snippet")
 _SEPARATOR = "\x1f"
 
 
@@ -244,7 +243,18 @@ class Index:
                 (*WEIGHTS, expression, limit),
             ).fetchall()
         return [
-            Row(*row[:4], path=_path(row[4]), **dict(zip(_REST, row[5:], strict=True)))
+            Row(
+                row[0],
+                row[1],
+                row[2],
+                row[3],
+                _path(row[4]),
+                row[5],
+                row[6],
+                row[7],
+                row[8],
+                row[9],
+            )
             for row in rows
         ]
 
