@@ -1,0 +1,58 @@
+# One command each. `make demo` and `make test` need nothing but Python 3.11 or newer and a C++ compiler.
+
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+JOBS ?= auto
+
+.PHONY: help install develop demo test check lint format snapshots wheel clean
+
+help:  ## Show the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+install: $(VENV)/.installed  ## Install avo-tui in a virtual environment (.venv)
+
+develop: $(VENV)/.developed  ## Install it with the tools for development and the CUDA packages
+
+demo: install  ## Open the app on an evolution of a CPU attention kernel
+	@$(BIN)/avo demo $(ARGS)
+
+test: develop lint check  ## Run every check and every test
+
+check: develop
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+lint: develop  ## ruff, mypy and the walls between the packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: develop  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+snapshots: develop  ## Draw the screens anew that the tests compare with; look at them before committing
+	AVO_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/ui
+
+wheel: develop  ## Build the wheel
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+
+clean:  ## Remove the virtual environment and what was built
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "avo-tui needs Python 3.11 or newer: install it, or name it with make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python could not make a virtual environment: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing avo-tui in $(VENV) (torch is the large part) ..."
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed
+	@echo "Installing the tools for development ..."
+	@$(PIP) install -c constraints.txt -e '.[dev,cuda]'
+	@touch $@
