@@ -185,6 +185,14 @@ class Workbench(Protocol):
         """Hints delivered earlier whose scope still holds."""
         ...
 
+    def hint(self, hint: str) -> Hint:
+        """A hint by its id, whatever became of it. Raises KeyError.
+
+        An operator that goes on after an interruption asks for the hints that this step's events
+        name as delivered.
+        """
+        ...
+
     def remaining(self) -> tuple[Budget, Spend, Spend]:
         """(caps, spend of the run, spend of this step)."""
         ...
