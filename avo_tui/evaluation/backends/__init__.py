@@ -1,0 +1,1 @@
+"""One backend per language: how candidates are compiled, checked and timed."""

@@ -1,0 +1,92 @@
+"""What a backend does, and how it says that a candidate failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.verdict import (
+    ConfigurationCheck,
+    EvaluationProgress,
+    Feedback,
+    MachineInfo,
+    Resources,
+    ScratchReport,
+    Verdict,
+)
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.task import Task
+
+
+class Rejected(Exception):
+    """The candidate failed: the verdict and what to tell about it."""
+
+    def __init__(
+        self,
+        verdict: Verdict,
+        feedback: Feedback,
+        *,
+        resources: Resources | None = None,
+        checks: tuple[ConfigurationCheck, ...] = (),
+    ) -> None:
+        super().__init__(f"{verdict}: {feedback.summary}")
+        self.verdict = verdict
+        self.feedback = feedback
+        self.resources = resources
+        self.checks = checks
+
+
+@dataclass(frozen=True)
+class Context:
+    """What one evaluation is given: the sandbox, and where signs of life go."""
+
+    sandbox: Sandbox
+    progress: Callable[[EvaluationProgress], None]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A candidate that compiled. Backends subclass it with what their later stages need."""
+
+    candidate: Candidate
+    resources: Resources
+    log: str
+
+
+class Backend(Protocol):
+    """One language. Methods raise `Rejected` for whatever a candidate can do wrong.
+
+    All are coroutines that may be cancelled; nothing of the candidate is left running then.
+    `check`, `benchmark` and `paired` report progress per configuration; the pipeline reports the
+    beginning and the end of stages.
+    """
+
+    async def machine(self, task: Task, sandbox: Sandbox) -> MachineInfo:
+        """Device, compiler and conditions."""
+
+    def device_lock(self, task: Task) -> str:
+        """Name of the device for the benchmark's lock, such as `cpu` or `gpu-0`."""
+
+    async def compile(self, task: Task, candidate: Candidate, context: Context) -> Compiled:
+        """Compiles, from the cache where the same was compiled before."""
+
+    async def check(
+        self, task: Task, compiled: Compiled, context: Context
+    ) -> tuple[ConfigurationCheck, ...]:
+        """Judges outputs on every case of the task."""
+
+    async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
+        """Times it beside the baselines; the caller holds the device's lock."""
+
+    async def paired(
+        self, task: Task, compiled: Compiled, other: Compiled, context: Context
+    ) -> PairedMeasurement:
+        """Times two candidates A B B A; the caller holds the device's lock."""
+
+    async def scratch(
+        self, task: Task, files: dict[str, str], seconds: float, context: Context
+    ) -> ScratchReport:
+        """Compiles and runs a small program of the language."""

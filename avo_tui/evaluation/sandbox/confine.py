@@ -1,0 +1,184 @@
+"""The restrictions that the launcher takes, outermost first: namespaces, root, limits, filters."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+from avo_tui.evaluation.sandbox import kernel, landlock, seccomp, tree
+
+TYPE_CHECKING = False  # `typing` would cost each command 15 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    Spec = dict[str, Any]
+
+_NAMESPACES = (
+    kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+)
+# Users that the launcher, as root, lends to sandboxes: one per launcher, so that RLIMIT_NPROC,
+# which does not bind root, counts this sandbox alone. The range is systemd's for dynamic users.
+_LENT_USERS = range(61184, 65520)
+
+INSIDE = "/run/avo"
+"""Where bubblewrap shows our own modules inside."""
+
+
+def lent_user(pid: int) -> int:
+    """The user a root launcher of process `pid` runs its command as."""
+    return _LENT_USERS[pid % len(_LENT_USERS)]
+
+
+def process_limit(spec: Spec) -> int:
+    """RLIMIT_NPROC that leaves the command `processes`; to be asked before anything is unshared.
+
+    Since Linux 5.14 a user namespace counts its own; otherwise the user's others count too.
+    """
+    user = os.geteuid()
+    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    alone = user == 0 or (spec["isolation"] != "processes" and release >= (5, 14))
+    return int(spec["processes"]) + 2 + (0 if alone else tree.threads_of(user))
+
+
+def unshare_namespaces() -> None:
+    """New namespaces for the children of this process; with a user namespace unless root."""
+    user, group = os.geteuid(), os.getegid()
+    if user == 0:
+        try:
+            kernel.unshare(_NAMESPACES)
+            return
+        except OSError:  # root without CAP_SYS_ADMIN, as in most containers
+            kernel.unshare(_NAMESPACES | kernel.CLONE_NEWUSER)
+    else:
+        kernel.unshare(_NAMESPACES | kernel.CLONE_NEWUSER)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def _bind(source: str, root: str) -> None:
+    target = root + source
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if not os.path.lexists(target):
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+    kernel.mount(source, target, None, kernel.MS_BIND | kernel.MS_REC)
+
+
+def enter_root(spec: Spec) -> None:
+    """Makes a root that holds the readable paths, the devices, /proc and the scratch folder only."""
+    root = spec["root"]
+    kernel.unshare(kernel.CLONE_NEWNS)  # here, so that the launcher keeps its view
+    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID, "mode=755,size=4m")
+    for source in spec["read"]:
+        if not os.path.exists(source):
+            continue
+        if os.path.islink(source):  # such as /lib → usr/lib
+            os.makedirs(os.path.dirname(root + source), exist_ok=True)
+            os.symlink(os.readlink(source), root + source)
+        else:
+            _bind(source, root)
+    os.makedirs(root + "/proc", exist_ok=True)
+    os.makedirs(root + spec["scratch"], exist_ok=True)
+    kernel.set_mount_attributes(root, kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID)
+    # The one writable place is bound after the rest became read-only.
+    kernel.mount(
+        spec["outer_scratch"], root + spec["scratch"], None, kernel.MS_BIND | kernel.MS_REC
+    )
+    _mount_proc(root)
+    kernel.pivot_root(root)
+
+
+def _mount_proc(root: str) -> bool:
+    """The namespace's own /proc. A container that masks parts of its /proc forbids a new one."""
+    try:
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        kernel.mount("proc", root + "/proc", "proc", flags)
+    except OSError:
+        return False  # compilers and runners do without
+    return True
+
+
+def bubblewrap_command(spec: Spec) -> list[str]:
+    """bubblewrap with the same view, and our own launcher inside for the limits and filters."""
+    command = [spec["bubblewrap"], "--unshare-all", "--die-with-parent", "--proc", "/proc"]
+    if os.geteuid() == 0:  # the launcher inside still has to change its user
+        command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    shown = spec["read"] + [p for p in spec["interpreter"] if p not in spec["read"]]
+    for path in shown:
+        if os.path.islink(path):
+            command += ["--symlink", os.readlink(path), path]
+        elif path in spec["devices"]:
+            command += ["--dev-bind", path, path]
+        else:
+            command += ["--ro-bind-try", path, path]
+    modules = "/avo_tui/evaluation/sandbox"
+    command += ["--ro-bind", os.path.dirname(os.path.abspath(__file__)), INSIDE + modules]
+    command += ["--bind", spec["outer_scratch"], spec["scratch"]]
+    inner = {**spec, "inside": True}
+    return [*command, "--", *python_command(spec["python"], INSIDE, inner)]
+
+
+def python_command(python: str, folder: str, spec: Spec) -> list[str]:
+    """The command line of a launcher; `folder` holds the package `avo_tui`."""
+    import marshal
+
+    start = (
+        f"import sys; sys.path.append({folder!r}); "
+        "from avo_tui.evaluation.sandbox.launch import main; main(sys.argv[1])"
+    )
+    return [python, "-I", "-S", "-c", start, marshal.dumps(spec).hex()]
+
+
+def _limit(kind: int, value: int | None) -> None:
+    if value is None:
+        return
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def _drop_root(spec: Spec) -> int | None:
+    """Becomes the lent user if this is real root; None where that is not possible."""
+    if os.geteuid() != 0:
+        return None
+    user = int(spec["user"])
+    try:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    except OSError:
+        return None  # a user namespace that maps root alone
+    return user
+
+
+def restrict(spec: Spec) -> dict[str, object]:
+    """Takes the last restrictions in the process that becomes the command; says which hold."""
+    if spec["cpu"] is not None:
+        os.sched_setaffinity(0, {spec["cpu"]})
+    user = _drop_root(spec)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_AS, spec["address_bytes"])
+    _limit(resource.RLIMIT_FSIZE, spec["file_bytes"])
+    _limit(resource.RLIMIT_NOFILE, spec["open_files"])
+    _limit(resource.RLIMIT_CPU, spec["cpu_seconds"])
+    _limit(resource.RLIMIT_NPROC, spec["process_limit"])
+    _limit(resource.RLIMIT_MEMLOCK, 64 * 1024)
+    os.umask(0o077)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    abi = 0
+    if spec["landlock"]:
+        read = [p for p in spec["read"] if p not in spec["devices"]]
+        if spec["isolation"] != "processes":
+            read.append("/proc")
+        abi = landlock.restrict(read, [spec["scratch"]], spec["devices"])
+    filtered = spec["seccomp"] and seccomp.restrict(spec["allowed_calls"])
+    return {"user": user if user is not None else "", "landlock": abi, "seccomp": int(filtered)}

@@ -1,0 +1,142 @@
+"""What a sandboxed command may do, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import sysconfig
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+MIB = 1 << 20
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store",
+    "/etc/alternatives", "/etc/ld.so.cache",
+)  # fmt: skip
+"""What compilers and shared libraries need; the rest of the machine is not there."""
+
+
+class SandboxError(RuntimeError):
+    """The sandbox cannot be had. The text is one sentence that says what to do."""
+
+
+class Mode(StrEnum):
+    """How much confinement is insisted on."""
+
+    AUTO = "auto"
+    """The strongest the machine offers, said by `describe()`."""
+    REQUIRE = "require"
+    """Refuse to run without confined files, no network and a sure end of the tree."""
+
+
+class Isolation(StrEnum):
+    """How the command is kept apart, strongest first."""
+
+    BUBBLEWRAP = "bubblewrap"
+    NAMESPACES = "namespaces"
+    PROCESSES = "processes"
+    """No namespaces: Landlock and seccomp where the kernel has them, limits, and the subreaper."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one command and everything it starts."""
+
+    seconds: float = 60.0
+    memory_bytes: int = 2048 * MIB
+    """Resident, over the whole tree."""
+    address_bytes: int | None = 8192 * MIB
+    """Address space of each process; None where a driver maps more than it uses."""
+    processes: int = 32
+    """Processes and threads."""
+    file_bytes: int = 256 * MIB
+    scratch_bytes: int = 512 * MIB
+    output_bytes: int = 4 * MIB
+    """Standard output and error together; more ends the command."""
+    keep_bytes: int = 128 * 1024
+    """How much of each stream is kept: its beginning and its end."""
+    open_files: int = 256
+
+    def with_seconds(self, seconds: float) -> Limits:
+        """The same limits with another time."""
+        return replace(self, seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command. Paths in it are relative to the scratch folder, where it starts."""
+
+    command: tuple[str, ...]
+    scratch: Path
+    limits: Limits = Limits()
+    read: tuple[str, ...] = ()
+    """Further files and folders to read, beside those of the system."""
+    devices: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    pass_fds: tuple[int, ...] = ()
+    allowed_calls: tuple[str, ...] = ()
+    """System calls that the general filter refuses and this command needs."""
+    cpu: int | None = None
+
+
+Reason = Literal[
+    "exited", "signalled", "time", "memory", "processes", "scratch", "output", "cancelled", "error"
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    reason: Reason
+    exit_code: int | None
+    signal: int | None
+    stdout: str
+    stderr: str
+    seconds: float
+    error: str = ""
+    """Why the sandbox could not start it; empty otherwise."""
+
+    @property
+    def ok(self) -> bool:
+        """True if it ended by itself with exit code 0."""
+        return self.reason == "exited" and self.exit_code == 0
+
+
+def readable(job: Job) -> list[str]:
+    """Everything the command may read, and execute."""
+    paths = [*SYSTEM, *DEVICES, *job.read, *job.devices]
+    program = job.command[0]
+    if os.path.isabs(program):
+        paths += toolchain(program)
+    return list(dict.fromkeys(paths))
+
+
+def toolchain(program: str) -> list[str]:
+    """Where a tool outside the system folders lives: the prefix that holds its `bin`."""
+    found = []
+    for path in {program, os.path.realpath(program)}:
+        if not path.startswith(("/usr/", "/bin/", "/nix/store/")):
+            found.append(str(Path(path).parent.parent))
+    return found
+
+
+def interpreter() -> tuple[str, list[str]]:
+    """The Python that runs the launcher, and what it reads to start without site packages."""
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    python = os.path.realpath(base)
+    paths = [str(Path(python).parent.parent / "lib"), python]
+    for key in ("stdlib", "platstdlib"):
+        paths.append(sysconfig.get_path(key))
+    paths += [sysconfig.get_config_var("LIBDIR") or "", sysconfig.get_config_var("DESTSHARED") or ""]
+    known = [p for p in dict.fromkeys(paths) if p and os.path.exists(p)]
+    return python, [p for p in known if not p.startswith(("/usr/", "/lib/"))]
+
+
+def bubblewrap() -> str | None:
+    """The bubblewrap program, where it is installed."""
+    return shutil.which("bwrap")
