@@ -1,0 +1,432 @@
+"""Candidate → cubins: manifest read, includes scanned, NVRTC run in the sandbox, log understood.
+
+Needs no GPU and no driver. Every set of macros that the variants choose is one translation unit
+and one cubin; a candidate without variants has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import Feedback, Resources, Verdict
+from avo_tui.evaluation.backends.cuda import cubin, includes, ptxas, toolkit
+from avo_tui.evaluation.backends.cuda.manifest import Manifest
+from avo_tui.evaluation.backends.cuda.manifest_text import (
+    Issue,
+    ManifestError,
+    file_of,
+    line_of,
+    parse,
+    undotted,
+)
+from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits
+from avo_tui.evaluation.sandbox.run import Sandbox
+
+CHILD = Path(__file__).with_name("compile_child.py")
+SECONDS = 120.0
+MAX_GLOBAL_BYTES = 1 * MIB
+"""Of `__device__` variables: more would hold the results of earlier runs."""
+MAX_LOG = 24_000
+MAX_PARALLEL = 2
+
+
+class Unit(Value):
+    """One compiled translation unit."""
+
+    variants: tuple[int | None, ...]
+    """The variants (None: no variant) that use it."""
+    macros: dict[str, str]
+    code: bytes = Field(repr=False)
+    """The cubin."""
+    symbols: dict[str, str]
+    """Entry as the manifest names it → symbol in the cubin."""
+    image: cubin.Image
+
+
+class CompiledCandidate(Value):
+    """What compiling gave: cubins, or the verdict and the feedback that say why not."""
+
+    candidate: str
+    architecture: str
+    verdict: Verdict
+    feedback: Feedback
+    resources: Resources = Resources()
+    manifest: Manifest | None = None
+    manifest_text: str = ""
+    manifest_file: str = "launch.toml"
+    units: tuple[Unit, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """True if there is something to launch."""
+        return self.verdict is Verdict.CORRECT
+
+    def unit_of(self, variant: int | None) -> Unit:
+        """The unit that a variant launches."""
+        return next(u for u in self.units if variant in u.variants)
+
+
+class _Refused(Exception):
+    """Ends the compilation with a verdict."""
+
+    def __init__(self, verdict: Verdict, feedback: Feedback) -> None:
+        super().__init__(feedback.summary)
+        self.verdict = verdict
+        self.feedback = feedback
+
+
+class Compiler:
+    """Compiles candidates; remembers the last ones by content and architecture."""
+
+    def __init__(self, sandbox: Sandbox, *, keep: int = 24) -> None:
+        self._sandbox = sandbox
+        self._keep = keep
+        self._known: OrderedDict[tuple[str, str], CompiledCandidate] = OrderedDict()
+
+    async def compile(self, candidate: Candidate, architecture: str) -> CompiledCandidate:
+        """Never raises for what a candidate can do; a missing compiler raises ToolkitError."""
+        key = (candidate.id, architecture)
+        if key in self._known:
+            self._known.move_to_end(key)
+            return self._known[key].model_copy(update={"seconds": 0.0})
+        began = time.monotonic()
+        facts = {"candidate": candidate.id, "architecture": architecture}
+        try:
+            result = await self._compile(candidate, architecture)
+        except ManifestError as error:
+            result = CompiledCandidate(
+                **facts, verdict=Verdict.MANIFEST_ERROR, feedback=manifest_feedback(error)
+            )
+        except _Refused as refusal:
+            result = CompiledCandidate(**facts, verdict=refusal.verdict, feedback=refusal.feedback)
+        result = result.model_copy(update={"seconds": time.monotonic() - began})
+        self._known[key] = result
+        while len(self._known) > self._keep:
+            self._known.popitem(last=False)
+        return result
+
+    async def _compile(self, candidate: Candidate, architecture: str) -> CompiledCandidate:
+        file = file_of(candidate)
+        text = candidate.files[file]
+        manifest = parse(text, file)
+        source = _source(manifest, candidate, file, text)
+        _refuse_includes(candidate)
+        groups: dict[tuple[tuple[str, str], ...], list[int | None]] = {}
+        for variant in [None, *range(len(manifest.variants))]:
+            macros = tuple((k, _text(v)) for k, v in sorted(manifest.macros_of(variant).items()))
+            groups.setdefault(macros, []).append(variant)
+        gate = asyncio.Semaphore(MAX_PARALLEL)
+
+        async def one(
+            macros: tuple[tuple[str, str], ...], variants: list[int | None]
+        ) -> tuple[Unit, str, dict[str, int]]:
+            async with gate:
+                return await self._unit(
+                    candidate, manifest, source, architecture, macros, variants
+                )
+
+        done = await asyncio.gather(*(one(m, v) for m, v in groups.items()))
+        units = [unit for unit, _, _ in done]
+        _check_entries(manifest, units, file, text)
+        logs = [log for _, log, _ in done]
+        log = ptxas.tidy(_plain_paths("\n".join(dict.fromkeys(logs))))
+        resources = _resources(units, logs, [counts for _, _, counts in done])
+        many = f", {len(units)} variants of it" if len(units) > 1 else ""
+        notes = [f"{len(resources.warnings)} warnings"] if resources.warnings else []
+        summary = " · ".join([f"compiled for {architecture}{many}", resources.summary(), *notes])
+        return CompiledCandidate(
+            candidate=candidate.id,
+            architecture=architecture,
+            verdict=Verdict.CORRECT,
+            feedback=Feedback(
+                summary=summary, hint="\n".join(resources.warnings), log=_bounded(log)
+            ),
+            resources=resources,
+            manifest=manifest,
+            manifest_text=text,
+            manifest_file=file,
+            units=tuple(units),
+        )
+
+    async def _unit(
+        self,
+        candidate: Candidate,
+        manifest: Manifest,
+        source: str,
+        architecture: str,
+        macros: tuple[tuple[str, str], ...],
+        variants: list[int | None],
+    ) -> tuple[Unit, str, dict[str, int]]:
+        entries = {s.entry for v in variants for s in manifest.stages_of(v)[0]}
+        folders = toolkit.include_folders()
+        tool = toolkit.nvdisasm()
+        with self._sandbox.scratch() as scratch:
+            for name, text in candidate.files.items():
+                path = scratch / "src" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            request = {
+                "source": source,
+                "architecture": architecture,
+                "options": manifest.compile.model_dump(),
+                "macros": macros,
+                "include": [str(toolkit.PRELUDE), "src", *folders],
+                "expressions": sorted(e for e in entries if re.search(r"[<:]", e)),
+                "nvdisasm": tool,
+            }
+            (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
+            read = [str(CHILD), str(toolkit.PRELUDE), *folders]
+            read += [entry for entry in sys.path if entry.endswith(("-packages", "/lib-dynload"))]
+            if tool:
+                read.append(str(Path(tool).parent))
+            job = Job(
+                command=(
+                    sys.executable, "-I", "-B", str(CHILD), "request.json", "reply.json",
+                ),
+                scratch=scratch,
+                limits=Limits(
+                    seconds=SECONDS, memory_bytes=6144 * MIB, address_bytes=None, processes=64
+                ),
+                read=tuple(read),
+            )  # fmt: skip
+            outcome = await self._sandbox.run(job)
+            reply_file = scratch / "reply.json"
+            if outcome.reason == "time":
+                raise _Refused(
+                    Verdict.COMPILE_ERROR,
+                    Feedback(
+                        summary=f"the compiler did not end within {SECONDS:.0f} s",
+                        hint="Unroll less, or instantiate fewer templates.",
+                    ),
+                )
+            if not outcome.ok or not reply_file.is_file():
+                raise _compiler_failed(outcome.reason, outcome.error, outcome.stderr)
+            reply = json.loads(reply_file.read_text(encoding="utf-8"))
+            code = (scratch / "unit.cubin").read_bytes() if reply["ok"] else b""
+        if not reply["ok"]:
+            raise _refused_by_compiler({**reply, "source": source}, macros if manifest.variants else ())
+        symbols = {e: reply["symbols"].get(e, e) for e in entries}
+        image = cubin.read(code)
+        _check_globals(image)
+        unit = Unit(
+            variants=tuple(variants),
+            macros=dict(macros),
+            code=code,
+            symbols=symbols,
+            image=image,
+        )
+        return unit, reply["log"], reply.get("instructions", {})
+
+
+def manifest_feedback(error: ManifestError) -> Feedback:
+    """The feedback for a manifest that is wrong."""
+    lines = error.lines()
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return Feedback(
+        summary=f"{lines[0]}{more}",
+        detail="\n".join(lines),
+        hint="Correct the launch manifest; the task's description has the whole of its language.",
+    )
+
+
+def _source(manifest: Manifest, candidate: Candidate, file: str, text: str) -> str:
+    units = [name for name in candidate.files if name.endswith(".cu")]
+    if manifest.source is not None:
+        if manifest.source in candidate.files and manifest.source != file:
+            return manifest.source
+        have = ", ".join(candidate.files)
+        reason = f"the candidate has no file {manifest.source!r}; it has: {have}"
+    elif len(units) == 1:
+        return units[0]
+    else:
+        reason = f"name the file to compile; the candidate has {len(units)} files ending in .cu"
+    raise ManifestError(
+        [Issue(path="source", line=line_of(text, ("source",)), reason=reason)], file
+    )
+
+
+def _refuse_includes(candidate: Candidate) -> None:
+    issues = includes.scan(candidate)
+    if issues:
+        lines = [f"{i.file}:{i.line}: {i.reason}" for i in issues]
+        raise _Refused(
+            Verdict.COMPILE_ERROR, Feedback(summary=lines[0], detail="\n".join(lines[:10]))
+        )
+
+
+def _compiler_failed(reason: str, error: str, stderr: str) -> Exception:
+    if reason in {"memory", "processes", "scratch", "output", "signalled"}:
+        return _Refused(
+            Verdict.COMPILE_ERROR,
+            Feedback(
+                summary=f"the compiler was ended: {reason}",
+                hint="The source asks too much of the compiler; make it smaller.",
+                log=_bounded(stderr),
+            ),
+        )
+    last = (error or stderr).strip().splitlines()
+    return toolkit.ToolkitError(
+        f"the compiler could not run: {last[-1] if last else reason}; "
+        "check the installation with 'avo doctor'"
+    )
+
+
+_ERROR_LINE = re.compile(r"^.*(?:\berror\b|\bfatal\b).*$", re.MULTILINE | re.IGNORECASE)
+
+
+def _refused_by_compiler(reply: dict[str, object], macros: Sequence[tuple[str, str]]) -> Exception:
+    log = str(reply["log"])
+    if "compil" not in log.lower() and "ptxas" not in log and not _ERROR_LINE.search(log):
+        return toolkit.ToolkitError(f"the compiler could not run: {log.strip()[-300:]}")
+    log = ptxas.tidy(_plain_paths(re.sub(r"^.*NVRTC_ERROR\w*, compilation log:", "", log, flags=re.M)))
+    found = [m[0].strip() for m in _ERROR_LINE.finditer(log) if "detected in" not in m[0]]
+    own = [line for line in found if line.startswith(str(reply["source"]))]
+    first = (own or found or ["the compiler refused the source"])[0]
+    note = "with macros " + ", ".join(f"{k}={v}" for k, v in macros) if macros else ""
+    return _Refused(
+        Verdict.COMPILE_ERROR,
+        Feedback(summary=first[:300], detail=note, log=_bounded(log)),
+    )
+
+
+def _plain_paths(log: str) -> str:
+    """The compiler's text with headers named as a candidate includes them."""
+    for folder in sorted([str(toolkit.PRELUDE), *toolkit.include_folders()], key=len, reverse=True):
+        log = log.replace(f"{folder}/", "")
+    return log.replace("\0", "")
+
+
+def _check_globals(image: cubin.Image) -> None:
+    if image.global_bytes > MAX_GLOBAL_BYTES:
+        raise _Refused(
+            Verdict.COMPILE_ERROR,
+            Feedback(
+                summary=f"__device__ variables take {image.global_bytes} bytes; the limit is "
+                f"{MAX_GLOBAL_BYTES}",
+                hint="Use a workspace of the launch manifest for memory between stages.",
+            ),
+        )
+
+
+def _check_entries(manifest: Manifest, units: Sequence[Unit], file: str, text: str) -> None:
+    """Every stage names a kernel of its unit, with as many parameters of the same sizes."""
+    issues: list[Issue] = []
+
+    def issue(path: str, reason: str) -> None:
+        line = line_of(text, undotted(path)) if file.endswith(".toml") else None
+        if all(i.path != path for i in issues):
+            issues.append(Issue(path=path, line=line, reason=reason))
+
+    for unit in units:
+        for variant in unit.variants:
+            stages, base = manifest.stages_of(variant)
+            for index, stage in enumerate(stages):
+                kernel = unit.image.kernels.get(unit.symbols[stage.entry])
+                if kernel is None:
+                    have = ", ".join(sorted(unit.image.kernels)) or "none"
+                    issue(
+                        f"{base}[{index}].entry",
+                        f"there is no kernel {stage.entry!r} in the compiled source; it has: {have}"
+                        ' (declare it extern "C" __global__)',
+                    )
+                    continue
+                if stage.params is not None:
+                    params, path = stage.params, f"{base}[{index}].params"
+                elif stage.entry in manifest.kernels:
+                    params = manifest.kernels[stage.entry].params
+                    path = f"kernels.{stage.entry}.params"
+                else:
+                    issue(
+                        f"{base}[{index}].entry",
+                        f"{stage.entry!r} has no parameters: add [kernels.{stage.entry}] with params",
+                    )
+                    continue
+                if len(params) != len(kernel.params):
+                    issue(
+                        path,
+                        f"lists {len(params)} parameters; kernel {stage.entry} has "
+                        f"{len(kernel.params)}",
+                    )
+                    continue
+                for i, (param, size) in enumerate(zip(params, kernel.params, strict=True)):
+                    ours = SIZES[param.kind]
+                    if ours != size:
+                        issue(
+                            f"{path}[{i}]",
+                            f"{param.kind} has {ours} bytes; parameter {i} of kernel "
+                            f"{stage.entry} has {size}",
+                        )
+    if issues:
+        raise ManifestError(issues, file)
+
+
+SIZES = {
+    "tensor": 8, "workspace": 8, "map": 128, "i32": 4, "u32": 4, "i64": 8, "u64": 8, "f32": 4,
+    "f64": 8,
+}  # fmt: skip
+
+
+def _resources(
+    units: Sequence[Unit], logs: Sequence[str], counts: Sequence[dict[str, int]]
+) -> Resources:
+    kernels: dict[str, dict[str, int]] = {}
+    for unit, log in zip(units, logs, strict=True):
+        named = {symbol: entry for entry, symbol in unit.symbols.items()}
+        for symbol, use in ptxas.kernels(log).items():
+            name = named.get(symbol, symbol)
+            if len(units) > 1:
+                which = ", ".join("default" if v is None else f"{v}" for v in unit.variants)
+                name = f"{name} [variant {which}]"
+            image = unit.image.kernels.get(symbol)
+            kernels[name] = {
+                "registers": use.registers,
+                "spill_bytes": use.spill_stores + use.spill_loads,
+                "stack_bytes": use.stack_bytes,
+                "shared_memory": image.static_shared if image else use.static_shared,
+                "barriers": use.barriers,
+                "code_bytes": image.code_bytes if image else 0,
+            }
+    instructions: dict[str, int] = {}
+    for unit_counts in counts:
+        for name, number in unit_counts.items():
+            instructions[name] = max(instructions.get(name, 0), number)
+
+    def largest(key: str) -> int:
+        return max((k[key] for k in kernels.values()), default=0)
+
+    found: list[str] = []
+    for log in logs:
+        found += ptxas.warnings(log)
+    return Resources(
+        registers=largest("registers"),
+        spill_bytes=largest("spill_bytes"),
+        stack_bytes=largest("stack_bytes"),
+        shared_memory=largest("shared_memory"),
+        code_bytes=max((u.image.code_bytes for u in units), default=0),
+        instructions=instructions,
+        kernels=kernels,
+        warnings=tuple(dict.fromkeys(found)),
+    )
+
+
+def _text(value: bool | int | float | str) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _bounded(log: str) -> str:
+    if len(log) <= MAX_LOG:
+        return log
+    half = MAX_LOG // 2
+    return f"{log[:half]}\n… {len(log) - MAX_LOG} characters left out …\n{log[-half:]}"

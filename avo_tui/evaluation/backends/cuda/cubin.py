@@ -1,0 +1,100 @@
+"""Reading a cubin (an ELF file) without CUDA's tools: kernels, parameters, memory, code size."""
+
+from __future__ import annotations
+
+import struct
+
+from avo_tui.domain.base import Value
+
+_KPARAM_INFO = 0x17
+_SVAL = 4
+
+
+class KernelImage(Value):
+    """What the cubin says of one kernel."""
+
+    name: str
+    code_bytes: int
+    static_shared: int
+    """Static shared memory, bytes, the system's own reservation left out."""
+    params: tuple[int, ...]
+    """Bytes of each parameter, in order."""
+
+
+class Image(Value):
+    """What the cubin says of itself."""
+
+    kernels: dict[str, KernelImage]
+    global_bytes: int
+    """Of `__device__` variables, initialised or not."""
+    constant_bytes: int
+    """Of user `__constant__` variables."""
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of all kernels' code."""
+        return sum(k.code_bytes for k in self.kernels.values())
+
+
+class CubinError(ValueError):
+    """The bytes are not a cubin that can be read."""
+
+
+def read(data: bytes) -> Image:
+    """The facts of a cubin. Raises CubinError where it is not a 64-bit little-endian ELF."""
+    try:
+        return _read(data)
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise CubinError(f"not a readable cubin: {error}") from error
+
+
+def _read(data: bytes) -> Image:
+    if data[:6] != b"\x7fELF\x02\x01":
+        raise CubinError("not a 64-bit ELF file")
+    (offset,) = struct.unpack_from("<Q", data, 0x28)
+    size, count, names_index = struct.unpack_from("<HHH", data, 0x3A)
+    headers = [struct.unpack_from("<IIQQQQIIQQ", data, offset + i * size) for i in range(count)]
+    names_offset = headers[names_index][4]
+    sections: dict[str, tuple[int, int, int]] = {}
+    for name, kind, _, _, start, length, *_rest in headers:
+        sections[_string(data, names_offset + name)] = (start, length, kind)
+
+    kernels: dict[str, KernelImage] = {}
+    for name, (_, length, _) in sections.items():
+        if not name.startswith(".text."):
+            continue
+        kernel = name.removeprefix(".text.")
+        start, info_length, _ = sections.get(f".nv.info.{kernel}", (0, 0, 0))
+        reserved = 1024 if ".nv.shared.reserved.0" in sections else 0
+        shared = sections.get(f".nv.shared.{kernel}", (0, 0, 0))[1]
+        kernels[kernel] = KernelImage(
+            name=kernel,
+            code_bytes=length,
+            static_shared=max(0, shared - reserved) if shared else 0,
+            params=_params(data[start : start + info_length]),
+        )
+    return Image(
+        kernels=kernels,
+        global_bytes=sum(sections.get(n, (0, 0, 0))[1] for n in (".nv.global", ".nv.global.init")),
+        constant_bytes=sections.get(".nv.constant3", (0, 0, 0))[1],
+    )
+
+
+def _string(data: bytes, start: int) -> str:
+    return data[start : data.index(b"\0", start)].decode()
+
+
+def _params(info: bytes) -> tuple[int, ...]:
+    """Sizes from the EIATTR_KPARAM_INFO records: (index, ordinal, offset, flags with the size)."""
+    found: dict[int, int] = {}
+    position = 0
+    while position + 4 <= len(info):
+        form, attribute, value = struct.unpack_from("<BBH", info, position)
+        position += 4
+        if form != _SVAL:
+            continue
+        if attribute == _KPARAM_INFO and value >= 12:
+            _, ordinal, _, flags = struct.unpack_from("<IHHI", info, position)
+            found[ordinal] = flags >> 18
+        position += value
+    return tuple(found[i] for i in sorted(found))

@@ -1,0 +1,434 @@
+"""A manifest resolved for one configuration and one device: numbers only, checked against both.
+
+Everything that can be wrong with a launch and can be known without a GPU is found here, so that
+the same errors come up where there is none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, NoReturn
+
+from avo_tui.domain.base import Value
+from avo_tui.evaluation.backends.cuda.expressions import (
+    ExpressionError,
+    Number,
+    evaluate_condition,
+    evaluate_integer,
+    evaluate_real,
+)
+from avo_tui.evaluation.backends.cuda.manifest import (
+    DTYPE_BYTES,
+    MAX_WORKSPACE_BYTES,
+    Manifest,
+    Param,
+    Stage,
+    TensorMap,
+)
+from avo_tui.evaluation.backends.cuda.manifest_text import Issue, ManifestError, line_of, undotted
+from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
+
+DEFAULT_SMS = {"sm_80": 108, "sm_90": 132, "sm_100": 148, "sm_103": 148}
+SHARED_MEMORY = {
+    "sm_75": 65_536, "sm_80": 166_912, "sm_86": 101_376, "sm_87": 166_912, "sm_89": 101_376,
+    "sm_90": 232_448, "sm_100": 232_448, "sm_103": 232_448, "sm_110": 232_448, "sm_120": 101_376,
+    "sm_121": 101_376,
+}  # fmt: skip
+"""Most shared memory a block can have, bytes (CUDA programming guide, compute capabilities)."""
+SWIZZLE_BYTES = {"none": 0, "32B": 32, "64B": 64, "128B": 128}
+
+
+class DeviceFacts(Value):
+    """What a plan needs to know of a device."""
+
+    architecture: str
+    """Such as `sm_90a`."""
+    sms: int
+    shared_memory: int
+    """Most dynamic plus static shared memory of one block, bytes."""
+
+    @classmethod
+    def of_architecture(cls, architecture: str) -> DeviceFacts:
+        """The facts of the usual device of an architecture, where none is there."""
+        base = architecture.rstrip("af")
+        return cls(
+            architecture=architecture,
+            sms=DEFAULT_SMS.get(base, 132),
+            shared_memory=SHARED_MEMORY.get(base, 101_376),
+        )
+
+
+class TensorSpec(Value):
+    """A tensor that the task hands to the candidate, contiguous in the order of `shape`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    output: bool = False
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Size in bytes."""
+        return self.elements * DTYPE_BYTES[self.dtype]
+
+
+class PlannedMap(Value):
+    """A tensor map ready to encode but for the address. Dimensions innermost first."""
+
+    buffer: str
+    offset: int
+    """Bytes."""
+    dtype: str
+    dims: tuple[int, ...]
+    strides: tuple[int, ...]
+    """Bytes, of every dimension but the innermost."""
+    box: tuple[int, ...]
+    element_strides: tuple[int, ...]
+    swizzle: str
+    l2: str
+    fill: str
+
+
+class PlannedParam(Value):
+    """A kernel parameter: a number, or a buffer or map to take the address or descriptor of."""
+
+    kind: Literal["pointer", "map", "i32", "u32", "i64", "u64", "f32", "f64"]
+    value: int | float = 0
+    """The number; of a pointer, the offset in bytes."""
+    buffer: str = ""
+    """Of a pointer: the tensor's or workspace's name. Of a map: its name."""
+
+    @property
+    def bytes(self) -> int:
+        """Size in the kernel's parameter space."""
+        if self.kind == "map":
+            return 128
+        return 8 if self.kind == "pointer" else DTYPE_BYTES[self.kind]
+
+
+class PlannedStage(Value):
+    """One launch."""
+
+    entry: str
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    cluster: tuple[int, int, int] | None
+    shared_memory: int
+    cooperative: bool
+    programmatic: bool
+    params: tuple[PlannedParam, ...]
+    path: str
+    """Where the manifest says it, for errors that only the device can tell."""
+
+
+class PlannedWorkspace(Value):
+    """A workspace of known size."""
+
+    bytes: int
+    zero: bool
+
+
+class LaunchPlan(Value):
+    """What one run of the candidate on one configuration launches."""
+
+    variant: int | None
+    stages: tuple[PlannedStage, ...]
+    maps: dict[str, PlannedMap]
+    workspaces: dict[str, PlannedWorkspace]
+
+
+class _Resolver:
+    """Resolves one manifest for one configuration; raises ManifestError at the first error."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        names: Mapping[str, Number],
+        tensors: Sequence[TensorSpec],
+        device: DeviceFacts,
+        *,
+        text: str,
+        file: str,
+        configuration: str,
+    ) -> None:
+        self.manifest = manifest
+        self.device = device
+        self.tensors = {t.name: t for t in tensors}
+        self.text, self.file, self.configuration = text, file, configuration
+        self.names: dict[str, Number] = {**names, "SMS": device.sms}
+        self.variant = self._variant()
+        for name, value in manifest.macros_of(self.variant).items():
+            if name in self.names:
+                self.fail("macros", f"macro {name} has the name of a fact of the configuration")
+            if isinstance(value, bool | int):
+                self.names[name] = int(value)
+        own = {} if self.variant is None else manifest.variants[self.variant].tensor_maps
+        base = "" if self.variant is None else f"variants[{self.variant}]."
+        self.map_sources: dict[str, tuple[TensorMap, str]] = {
+            **{n: (m, f"tensor_maps.{n}") for n, m in manifest.tensor_maps.items()},
+            **{n: (m, f"{base}tensor_maps.{n}") for n, m in own.items()},
+        }
+        self.workspaces = self._workspaces(base)
+        self.maps: dict[str, PlannedMap] = {}
+
+    def fail(self, path: str, reason: str) -> NoReturn:
+        line = line_of(self.text, undotted(path)) if self.file.endswith(".toml") else None
+        where = f" (configuration {self.configuration})" if self.configuration else ""
+        raise ManifestError([Issue(path=path, line=line, reason=reason + where)], self.file)
+
+    def integer(self, expression: int | str, path: str, low: int, high: int) -> int:
+        try:
+            value = evaluate_integer(expression, self.names)
+        except ExpressionError as error:
+            self.fail(path, f"{expression!r}: {error}")
+        if not low <= value <= high:
+            shown = f"{expression!r} is {value}" if isinstance(expression, str) else f"{value}"
+            self.fail(path, f"{shown}; it must be from {low} to {high}")
+        return value
+
+    def _variant(self) -> int | None:
+        for index, variant in enumerate(self.manifest.variants):
+            try:
+                if evaluate_condition(variant.when, self.names):
+                    return index
+            except ExpressionError as error:
+                self.fail(f"variants[{index}].when", f"{variant.when!r}: {error}")
+        return None
+
+    def _workspaces(self, base: str) -> dict[str, PlannedWorkspace]:
+        own = {} if self.variant is None else self.manifest.variants[self.variant].workspace
+        sources = {
+            **{n: (w, f"workspace.{n}") for n, w in self.manifest.workspace.items()},
+            **{n: (w, f"{base}workspace.{n}") for n, w in own.items()},
+        }
+        found: dict[str, PlannedWorkspace] = {}
+        for name, (workspace, path) in sources.items():
+            if name in self.tensors:
+                self.fail(path, f"{name} is the name of a tensor of the task")
+            size = self.integer(workspace.bytes, f"{path}.bytes", 1, MAX_WORKSPACE_BYTES)
+            found[name] = PlannedWorkspace(bytes=size, zero=workspace.zero)
+            if sum(w.bytes for w in found.values()) > MAX_WORKSPACE_BYTES:
+                limit = MAX_WORKSPACE_BYTES >> 20
+                self.fail(f"{path}.bytes", f"all workspaces together exceed {limit} MiB")
+        return found
+
+    def plan(self) -> LaunchPlan:
+        stages, path = self.manifest.stages_of(self.variant)
+        planned = tuple(self._stage(s, f"{path}[{i}]", i) for i, s in enumerate(stages))
+        written = {t.name for t in self.tensors.values() if t.output}
+        reached = {p.buffer for s in planned for p in s.params if p.kind == "pointer"}
+        reached |= {self.maps[p.buffer].buffer for s in planned for p in s.params if p.kind == "map"}
+        for name in sorted(written - reached):
+            self.fail(path, f"no stage is given the output {name!r}")
+        return LaunchPlan(
+            variant=self.variant, stages=planned, maps=self.maps, workspaces=self.workspaces
+        )
+
+    def _extent(
+        self, values: Sequence[int | str], path: str, limits: tuple[int, int, int]
+    ) -> tuple[int, int, int]:
+        found = [1, 1, 1]
+        for i, value in enumerate(values):
+            found[i] = self.integer(value, f"{path}[{i}]", 1, limits[i])
+        return found[0], found[1], found[2]
+
+    def _stage(self, stage: Stage, path: str, index: int) -> PlannedStage:
+        grid = self._extent(stage.grid, f"{path}.grid", (2**31 - 1, 65_535, 65_535))
+        block = self._extent(stage.block, f"{path}.block", (1024, 1024, 64))
+        if math.prod(block) > 1024:
+            self.fail(f"{path}.block", f"has {math.prod(block)} threads; the limit is 1024")
+        cluster = None
+        if stage.cluster is not None:
+            cluster = self._extent(stage.cluster, f"{path}.cluster", (16, 16, 16))
+            if math.prod(cluster) > 16:
+                self.fail(f"{path}.cluster", f"has {math.prod(cluster)} blocks; the limit is 16")
+            for axis, (g, c) in enumerate(zip(grid, cluster, strict=True)):
+                if g % c:
+                    self.fail(
+                        f"{path}.grid[{axis}]", f"{g} blocks do not divide into clusters of {c}"
+                    )
+            if architecture_number(self.device.architecture) < 90:
+                self.fail(f"{path}.cluster", "clusters need sm_90 or later")
+        shared = self.integer(
+            stage.shared_memory, f"{path}.shared_memory", 0, self.device.shared_memory
+        )
+        if index == 0 and stage.programmatic:
+            self.fail(
+                f"{path}.programmatic", "the first stage has no stage before it to depend on"
+            )
+        return PlannedStage(
+            entry=stage.entry,
+            grid=grid,
+            block=block,
+            cluster=cluster,
+            shared_memory=shared,
+            cooperative=stage.cooperative,
+            programmatic=stage.programmatic,
+            params=self._params(stage, path),
+            path=path,
+        )
+
+    def _params(self, stage: Stage, path: str) -> tuple[PlannedParam, ...]:
+        if stage.params is not None:
+            params, base = stage.params, f"{path}.params"
+        elif stage.entry in self.manifest.kernels:
+            params = self.manifest.kernels[stage.entry].params
+            base = f"kernels.{stage.entry}.params"
+        else:
+            self.fail(
+                f"{path}.entry",
+                f"{stage.entry!r} has no parameters: add [kernels.{stage.entry}] with params",
+            )
+        return tuple(self._param(p, f"{base}[{i}]") for i, p in enumerate(params))
+
+    def _param(self, param: Param, path: str) -> PlannedParam:
+        kind = param.kind
+        value = getattr(param, kind)
+        if kind == "map":
+            self._map(value, path)
+            return PlannedParam(kind="map", buffer=value)
+        if kind in {"tensor", "workspace"}:
+            size, item = self._buffer(value, f"{path}.{kind}", workspace_only=kind == "workspace")
+            top = size // item - 1
+            offset = self.integer(param.offset, f"{path}.offset", 0, top) * item
+            return PlannedParam(kind="pointer", buffer=value, value=offset)
+        if kind in {"f32", "f64"}:
+            try:
+                real = evaluate_real(value, self.names)
+            except ExpressionError as error:
+                self.fail(f"{path}.{kind}", f"{value!r}: {error}")
+            return PlannedParam.model_validate({"kind": kind, "value": real})
+        bits = 8 * DTYPE_BYTES[kind]
+        low = 0 if kind[0] == "u" else -(1 << (bits - 1))
+        high = min((1 << bits) - 1 if kind[0] == "u" else (1 << (bits - 1)) - 1, 1 << 62)
+        number = self.integer(value, f"{path}.{kind}", low, high)
+        return PlannedParam.model_validate({"kind": kind, "value": number})
+
+    def _buffer(self, name: str, path: str, *, workspace_only: bool = False) -> tuple[int, int]:
+        """(bytes, bytes of one element) of a tensor or workspace."""
+        if name in self.workspaces:
+            return self.workspaces[name].bytes, 1
+        if name in self.tensors and not workspace_only:
+            spec = self.tensors[name]
+            return spec.bytes, DTYPE_BYTES[spec.dtype]
+        known = [*([] if workspace_only else self.tensors), *self.workspaces]
+        self.fail(path, f"there is no {name!r}; there are: {', '.join(known) or 'none'}")
+
+    def _map(self, name: str, path: str) -> None:
+        if name in self.maps:
+            return
+        if name not in self.map_sources:
+            known = ", ".join(self.map_sources) or "none"
+            self.fail(f"{path}.map", f"there is no tensor map {name!r}; there are: {known}")
+        source, base = self.map_sources[name]
+        self.maps[name] = self._planned_map(source, base)
+
+    def _planned_map(self, source: TensorMap, path: str) -> PlannedMap:
+        """Checked against the tensor's bounds and the rules of cuTensorMapEncodeTiled."""
+        size, _ = self._buffer(source.tensor, f"{path}.tensor")
+        spec = self.tensors.get(source.tensor)
+        dtype = source.dtype or (spec.dtype if spec else None)
+        if dtype is None:
+            self.fail(f"{path}.dtype", "a map of a workspace must say its dtype")
+        item = DTYPE_BYTES[dtype]
+        if source.dims is not None:
+            dims = [
+                self.integer(d, f"{path}.dims[{i}]", 1, 1 << 32) for i, d in enumerate(source.dims)
+            ]
+        elif spec is not None and source.strides is None and dtype == spec.dtype:
+            dims = list(reversed(spec.shape))
+            if len(dims) > 5:
+                self.fail(f"{path}.dims", "the tensor has more than five dimensions; give a view")
+        else:
+            self.fail(f"{path}.dims", "must be given for a workspace, or with strides or dtype")
+        rank = len(dims)
+        if source.strides is not None:
+            if len(source.strides) != rank - 1:
+                self.fail(
+                    f"{path}.strides",
+                    f"has {len(source.strides)} entries; {rank} dimensions need {rank - 1}",
+                )
+            strides = [
+                self.integer(s, f"{path}.strides[{i}]", 0, 1 << 40) * item
+                for i, s in enumerate(source.strides)
+            ]
+        else:
+            strides = [math.prod(dims[: i + 1]) * item for i in range(rank - 1)]
+        for i, stride in enumerate(strides):
+            if stride % 16 or stride >= 1 << 40:
+                self.fail(
+                    f"{path}.strides" + (f"[{i}]" if source.strides else ""),
+                    f"the stride of dimension {i + 1} is {stride} bytes; it must be a multiple of "
+                    "16 below 2^40",
+                )
+        offset = self.integer(source.offset, f"{path}.offset", 0, size) * item
+        if offset % 16:
+            self.fail(f"{path}.offset", f"is {offset} bytes; it must be a multiple of 16")
+        last = offset + (dims[0] - 1) * item + item
+        last += sum((d - 1) * s for d, s in zip(dims[1:], strides, strict=True))
+        if last > size:
+            self.fail(
+                f"{path}.dims",
+                f"the view ends at byte {last}, but {source.tensor!r} has {size} bytes",
+            )
+        box = self._box(source, path, rank)
+        inner = box[0] * item
+        if inner % 16:
+            self.fail(f"{path}.box[0]", f"is {inner} bytes; it must be a multiple of 16")
+        span = SWIZZLE_BYTES[source.swizzle]
+        if span and inner > span:
+            self.fail(
+                f"{path}.box[0]",
+                f"is {inner} bytes; swizzle {source.swizzle} allows at most {span}",
+            )
+        steps = source.element_strides or [1] * rank
+        if len(steps) != rank:
+            self.fail(f"{path}.element_strides", f"has {len(steps)} entries; dims has {rank}")
+        if source.fill == "nan" and dtype not in {"bf16", "f16", "f32", "f64"}:
+            self.fail(f"{path}.fill", f"nan needs a floating-point dtype, not {dtype}")
+        return PlannedMap(
+            buffer=source.tensor,
+            offset=offset,
+            dtype=dtype,
+            dims=tuple(dims),
+            strides=tuple(strides),
+            box=box,
+            element_strides=tuple(
+                self.integer(s, f"{path}.element_strides[{i}]", 1, 8) for i, s in enumerate(steps)
+            ),
+            swizzle=source.swizzle,
+            l2=source.l2,
+            fill=source.fill,
+        )
+
+    def _box(self, source: TensorMap, path: str, rank: int) -> tuple[int, ...]:
+        if len(source.box) != rank:
+            self.fail(f"{path}.box", f"has {len(source.box)} entries; dims has {rank}")
+        return tuple(self.integer(b, f"{path}.box[{i}]", 1, 256) for i, b in enumerate(source.box))
+
+
+def resolve(
+    manifest: Manifest,
+    names: Mapping[str, Number],
+    tensors: Sequence[TensorSpec],
+    device: DeviceFacts,
+    *,
+    text: str = "",
+    file: str = "launch.toml",
+    configuration: str = "",
+) -> LaunchPlan:
+    """The launches of `manifest` for one configuration.
+
+    `names` are the configuration's names for expressions; `text` is the manifest's, for the lines
+    of errors. Raises ManifestError at the first error.
+    """
+    resolver = _Resolver(
+        manifest, names, tensors, device, text=text, file=file, configuration=configuration
+    )
+    return resolver.plan()

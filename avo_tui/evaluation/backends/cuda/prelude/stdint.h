@@ -1,0 +1,1 @@
+#include <avo_prelude.h>

@@ -1,0 +1,85 @@
+"""Where CUDA's headers and tools are on this machine: the Python packages first, then a toolkit."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+PRELUDE = Path(__file__).with_name("prelude")
+
+
+class ToolkitError(RuntimeError):
+    """CUDA's compiler or headers are missing; the text says what to install."""
+
+
+def _roots() -> Iterator[Path]:
+    for entry in sys.path:
+        if entry:
+            yield from sorted(Path(entry, "nvidia").glob("cu1[3-9]"), reverse=True)
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        if os.environ.get(name):
+            yield Path(os.environ[name])
+    yield Path("/usr/local/cuda")
+
+
+@functools.cache
+def include_folders() -> tuple[str, ...]:
+    """Folders of CUDA's headers, in the order to search. Raises ToolkitError where there are none."""
+    found: list[str] = []
+    for root in _roots():
+        include = root / "include"
+        for folder in (include, include / "cccl"):
+            if folder.is_dir() and str(folder) not in found:
+                found.append(str(folder))
+        have = {h for h in ("cuda_bf16.h", "nv/target", "crt/mma.h") if _has(found, h)}
+        if len(have) == 3:
+            break
+    if not _has(found, "cuda_bf16.h"):
+        raise ToolkitError(
+            "CUDA's headers are not installed; install the extra 'cuda' (pip install 'avo-tui[cuda]')"
+        )
+    return tuple(found)
+
+
+def _has(folders: list[str], header: str) -> bool:
+    return any(Path(folder, header).is_file() for folder in folders)
+
+
+@functools.cache
+def nvdisasm() -> str | None:
+    """The disassembler, where it is installed."""
+    return tool("nvdisasm")
+
+
+def tool(name: str) -> str | None:
+    """A program of CUDA's toolkit: from the Python packages, the PATH or the toolkit's folder."""
+    for root in _roots():
+        path = root / "bin" / name
+        if path.is_file() and os.access(path, os.X_OK):
+            return str(path)
+    return shutil.which(name)
+
+
+@functools.cache
+def compiler_version() -> str:
+    """Such as `NVRTC 13.0.88`; asked of the package, so that nothing is loaded for it."""
+    for package in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu13"):
+        try:
+            return f"NVRTC {importlib.metadata.version(package)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "NVRTC"
+
+
+def architecture_number(architecture: str) -> int:
+    """90 for `sm_90a`. Raises ValueError for anything that is not an architecture."""
+    match = re.fullmatch(r"sm_(\d{2,3})[af]?", architecture)
+    if match is None:
+        raise ValueError(f"{architecture!r} is not an architecture such as sm_90a or sm_100a")
+    return int(match[1])
