@@ -180,6 +180,10 @@ class Intervention(Value):
     directions: tuple[Direction, ...] = ()
     state: Literal["active", "dismissed", "done"] = "active"
     by: Literal["supervisor", "person"] = "supervisor"
+    seconds_at: float = 0.0
+    """Running seconds of the run when it was made: the stall is counted from here."""
+    usd_at: float = 0.0
+    """Dollars of the run when it was made."""
 
 
 class CommandRecord(Value):

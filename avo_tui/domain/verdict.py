@@ -135,6 +135,8 @@ class EvaluationReport(Value):
     """What confined the candidate, such as `namespaces + landlock + seccomp`."""
     cached: bool = False
     """Answered from the record, not measured again."""
+    conditions: str = ""
+    """`MachineInfo.conditions` it was measured under; reports of equal ones are comparable."""
     at: Moment | None = None
     stages_done: tuple[Stage, ...] = ()
 

@@ -1,0 +1,147 @@
+"""When a run is stalled, and what the supervisor does about it: numbers and rules, no action.
+
+The counts are taken since the last commit or the last intervention, whichever is later, and come
+from the session's records, so that a screen shows the very numbers the supervisor goes by.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.records import Attempt, Intervention
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.verdict import Verdict
+
+Level = Literal["nudge", "redirect", "stop_step", "restart"]
+
+AGENT_LADDER: tuple[Level, ...] = ("nudge", "redirect", "stop_step")
+TUNER_LADDER: tuple[Level, ...] = ("nudge", "restart")
+
+
+class Thresholds(Value):
+    """Limits whose crossing calls the supervisor. Zero switches a rule off."""
+
+    attempts: int = Field(default=16, ge=0)
+    """Attempts without a commit. Twice the usual length of a tuner's step."""
+    seconds: float = Field(default=2700.0, ge=0)
+    """Running seconds without a commit; paused, parked and waiting time is not counted."""
+    failures: int = Field(default=5, ge=0)
+    """Attempts in a row that ended with the same kind of failure."""
+    repeats: int = Field(default=3, ge=0)
+    """Candidates proposed again although they were tried before."""
+    usd: float = Field(default=0.0, ge=0)
+    """Dollars without a commit."""
+
+
+class Stall(Value):
+    """How long it has been going on without a commit. What the screen shows."""
+
+    attempts: int = 0
+    seconds: float = 0.0
+    failures: int = 0
+    failure: Verdict | None = None
+    repeats: int = 0
+    usd: float = 0.0
+    rung: int = 0
+    """Interventions since the last commit."""
+
+
+def stall(state: SessionState) -> Stall:
+    """Measure the stall of a session from its records."""
+    commit_step, commit_attempt = last_commit(state)
+    since = [i for i in state.supervision.values() if i.step >= commit_step and i.state != "done"]
+    since = [i for i in since if i.by == "supervisor"]
+    last = max(since, key=lambda i: i.at, default=None)
+    attempts = _attempts_after(state, commit_step, commit_attempt)
+    if last is not None:
+        attempts = [a for a in attempts if a.at > last.at]
+    judged = [a for a in attempts if a.verdict is not None and a.verdict.judges_candidate]
+    failures, failure = _equal_failures(judged)
+    seconds, usd = _spend_since(state, commit_step, last)
+    return Stall(
+        attempts=len(judged),
+        seconds=seconds,
+        failures=failures,
+        failure=failure,
+        repeats=sum(a.cached for a in attempts),
+        usd=usd,
+        rung=len(since),
+    )
+
+
+def last_commit(state: SessionState) -> tuple[int, int]:
+    """(step, attempt) of the newest version; (0, 0) where there is none."""
+    if not state.versions:
+        return 0, 0
+    newest = state.versions[max(state.versions)]
+    return newest.step, newest.attempt
+
+
+def trigger(found: Stall, limits: Thresholds) -> str | None:
+    """The rule that is broken, in words with its numbers; None while all hold."""
+    if limits.failures and found.failures >= limits.failures:
+        what = found.failure.value.replace("_", " ") if found.failure else "failure"
+        return f"{found.failures} times {what} in a row (limit {limits.failures})"
+    if limits.repeats and found.repeats >= limits.repeats:
+        return f"{found.repeats} candidates were tried before (limit {limits.repeats})"
+    if limits.attempts and found.attempts >= limits.attempts:
+        return f"{found.attempts} attempts without a commit (limit {limits.attempts})"
+    if limits.seconds and found.seconds >= limits.seconds:
+        minutes, limit = found.seconds / 60, limits.seconds / 60
+        return f"{minutes:.0f} minutes without a commit (limit {limit:.0f})"
+    if limits.usd and found.usd >= limits.usd:
+        return f"${found.usd:.2f} without a commit (limit ${limits.usd:.2f})"
+    return None
+
+
+def next_level(rung: int, ladder: tuple[Level, ...]) -> Level:
+    """The rung after `rung` interventions; from the top it goes round without the nudge."""
+    if rung < len(ladder):
+        return ladder[rung]
+    rest = ladder[1:] or ladder
+    return rest[(rung - 1) % len(rest)]
+
+
+def tried_in_vain(state: SessionState, limit: int = 8) -> list[Attempt]:
+    """The newest attempts since the last commit that came to nothing, newest first."""
+    step, attempt = last_commit(state)
+    found = [a for a in _attempts_after(state, step, attempt) if a.version is None and a.title]
+    return found[::-1][:limit]
+
+
+def _attempts_after(state: SessionState, step: int, number: int) -> list[Attempt]:
+    found: list[Attempt] = []
+    for attempt in reversed(state.attempts.values()):
+        if (attempt.step, attempt.number) <= (step, number):
+            break
+        found.append(attempt)
+    return found[::-1]
+
+
+def _equal_failures(attempts: list[Attempt]) -> tuple[int, Verdict | None]:
+    count, kind = 0, None
+    for attempt in reversed(attempts):
+        if attempt.verdict in {None, Verdict.CORRECT} or kind not in {None, attempt.verdict}:
+            break
+        kind = attempt.verdict
+        count += 1
+    return count, kind
+
+
+def _spend_since(
+    state: SessionState, commit_step: int, last: Intervention | None
+) -> tuple[float, float]:
+    """Running seconds and dollars since the commit or the intervention, by whole steps."""
+    seconds = usd = 0.0
+    if last is not None:
+        seconds, usd = -last.seconds_at, -last.usd_at
+        return state.session.spend.seconds + seconds, state.session.spend.usd + usd
+    for number in range(state.session.step, commit_step, -1):
+        step = state.steps.get(number)
+        if step is not None:
+            seconds += step.spend.seconds
+            usd += step.spend.usd
+    return seconds, usd

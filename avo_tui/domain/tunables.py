@@ -1,0 +1,239 @@
+"""Tunable constants that a kernel declares in its own source.
+
+Two forms, each on one line, with the values that may be tried in a trailing comment:
+
+    constexpr int TILE_K = 32;  // tune: 16 32 64 128
+    #define UNROLL 4            // tune: 1 2 4 8
+
+A value may carry a name: `// tune: 0(naive) 1(tiled) 2(online)`. Numbers are ordered; names and
+booleans are not. Setting a tunable replaces the token of its value and no other byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.candidate import Candidate
+
+MAX_VALUES = 64
+"""More values than this are not a choice but a range; the declaration is refused."""
+
+_NUMBER = r"[+-]?(?:0[xX][0-9a-fA-F']+|(?:\d[\d']*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[a-zA-Z]{0,3}"
+_SYMBOL = r"[A-Za-z_](?:\w|::)*"
+_TOKEN = rf"(?:{_NUMBER}|{_SYMBOL})"
+_NAME = r"[A-Za-z_]\w*"
+_COMMENT = r"//[ \t]*tune:(?P<values>[^\n\r]*)"
+_CONSTANT = re.compile(
+    rf"^(?P<before>[^\n\r/\"']*?\b(?:constexpr|const)\b[^\n\r/\"'=]*?\b(?P<name>{_NAME})[ \t]*=[ \t]*)"
+    rf"(?P<token>{_TOKEN})[ \t]*;[ \t]*{_COMMENT}",
+    re.MULTILINE,
+)
+_DEFINE = re.compile(
+    rf"^(?P<before>[ \t]*#[ \t]*define[ \t]+(?P<name>{_NAME})[ \t]+)"
+    rf"(?P<token>{_TOKEN})[ \t]*{_COMMENT}",
+    re.MULTILINE,
+)
+_ANY = re.compile(r"//[ \t]*tune:")
+_CHOICE = re.compile(rf"(?P<token>{_TOKEN})(?:\((?P<label>[\w .+-]{{1,40}})\))?(?:[ \t,]+|$)")
+
+
+class Choice(Value):
+    """One value that a tunable may take."""
+
+    token: str
+    """As it is written in the source."""
+    label: str = ""
+    """Its name in parentheses, if it has one."""
+
+    def __str__(self) -> str:
+        return f"{self.token} ({self.label})" if self.label else self.token
+
+    @property
+    def number(self) -> float | None:
+        """The value as a number; None for a symbol."""
+        return _number(self.token)
+
+
+class Tunable(Value):
+    """A constant that may be set to one of several values."""
+
+    name: str
+    file: str
+    line: int
+    """1-based."""
+    start: int
+    end: int
+    """Where the token stands in the file's text."""
+    token: str
+    choices: tuple[Choice, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """True where neighbours mean something: plain numbers without names."""
+        return len(self.choices) > 2 and all(
+            c.number is not None and not c.label for c in self.choices
+        )
+
+    @property
+    def index(self) -> int:
+        """Place of the current value among the choices."""
+        return self._find(self.token)
+
+    @property
+    def current(self) -> Choice:
+        """The choice that the source holds now."""
+        return self.choices[self.index]
+
+    def find(self, text: str) -> Choice | None:
+        """The choice meant by a person's `text`: its token, its number or its name."""
+        wanted = text.strip()
+        for choice in self.choices:
+            if wanted == choice.token or wanted.lower() == choice.label.lower() != "":
+                return choice
+        number = _number(wanted)
+        if number is not None:
+            return next((c for c in self.choices if c.number == number), None)
+        return next((c for c in self.choices if c.token.lower() == wanted.lower()), None)
+
+    def _find(self, token: str) -> int:
+        found = self.find(token)
+        return self.choices.index(found) if found is not None else 0
+
+
+class Flaw(Value):
+    """A `tune:` comment that declares nothing, and why."""
+
+    file: str
+    line: int
+    reason: str
+
+
+Point = Mapping[str, str]
+"""Name → token: a place in the space that the tunables span."""
+
+
+@lru_cache(maxsize=512)
+def _parse_text(file: str, text: str) -> tuple[tuple[Tunable, ...], tuple[Flaw, ...]]:
+    found: list[Tunable] = []
+    flaws: list[Flaw] = []
+    lines: set[int] = set()
+    matches = [*_CONSTANT.finditer(text), *_DEFINE.finditer(text)]
+    for match in sorted(matches, key=lambda m: m.start()):
+        line = text.count("\n", 0, match.start("token")) + 1
+        lines.add(line)
+        choices, reason = _choices(match["values"])
+        token = match["token"]
+        if not reason:
+            numbers = [c.number for c in choices]
+            here = _number(token)
+            known = any(c.token == token for c in choices) or (here is not None and here in numbers)
+            if not known:
+                reason = f"{match['name']} = {token} is not among its own values"
+        if reason:
+            flaws.append(Flaw(file=file, line=line, reason=reason))
+            continue
+        found.append(
+            Tunable(
+                name=match["name"],
+                file=file,
+                line=line,
+                start=match.start("token"),
+                end=match.end("token"),
+                token=token,
+                choices=choices,
+            )
+        )
+    for match in _ANY.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        if line not in lines:
+            reason = "a tune: comment belongs behind `constexpr TYPE NAME = VALUE;` or a #define"
+            flaws.append(Flaw(file=file, line=line, reason=reason))
+    return tuple(found), tuple(flaws)
+
+
+def _choices(text: str) -> tuple[tuple[Choice, ...], str]:
+    """The values in a comment, and what is wrong with them ("" for nothing)."""
+    rest = text.strip()
+    choices: list[Choice] = []
+    while rest:
+        match = _CHOICE.match(rest)
+        if match is None:
+            return (), f"{rest[:30]!r} is not a value; write numbers or names with spaces between"
+        choices.append(Choice(token=match["token"], label=match["label"] or ""))
+        rest = rest[match.end() :].lstrip()
+    tokens = {c.token for c in choices}
+    if len(tokens) != len(choices):
+        return (), "a value is declared twice"
+    if len(choices) < 2:
+        return (), "a tunable needs at least two values"
+    if len(choices) > MAX_VALUES:
+        return (), f"{len(choices)} values; the limit is {MAX_VALUES}"
+    return tuple(choices), ""
+
+
+def _number(token: str) -> float | None:
+    text = token.replace("'", "")
+    try:
+        if re.fullmatch(r"[+-]?0[xX][0-9a-fA-F]+[uUlL]*", text):
+            return float(int(text.rstrip("uUlL"), 16))
+        return float(text.rstrip("uUlLfF"))
+    except ValueError:
+        return None
+
+
+def parse(candidate: Candidate) -> tuple[Tunable, ...]:
+    """Every tunable of a candidate, in the order of its files and lines.
+
+    A name that is declared twice counts where it stands first.
+    """
+    found: dict[str, Tunable] = {}
+    for file, text in candidate.files.items():
+        for tunable in _parse_text(file, text)[0]:
+            found.setdefault(tunable.name, tunable)
+    return tuple(found.values())
+
+
+def flaws(candidate: Candidate) -> tuple[Flaw, ...]:
+    """Declarations that could not be read, with the reason."""
+    return tuple(f for name, text in candidate.files.items() for f in _parse_text(name, text)[1])
+
+
+def point(tunables: Iterable[Tunable]) -> dict[str, str]:
+    """Where a candidate stands: name → token as its choices write it."""
+    return {t.name: t.current.token for t in tunables}
+
+
+def apply(candidate: Candidate, values: Point) -> Candidate:
+    """A copy of the candidate with tunables set; every other byte stays as it is.
+
+    Raises KeyError for a name that is not declared, ValueError for a value that is not offered.
+    """
+    known = {t.name: t for t in parse(candidate)}
+    edits: dict[str, list[tuple[int, int, str]]] = {}
+    for name, token in values.items():
+        tunable = known[name]
+        choice = tunable.find(token)
+        if choice is None:
+            offered = ", ".join(str(c) for c in tunable.choices)
+            raise ValueError(f"{name} cannot be {token}; it may be {offered}")
+        if choice != tunable.current:
+            edit = (tunable.start, tunable.end, choice.token)
+            edits.setdefault(tunable.file, []).append(edit)
+    files = dict(candidate.files)
+    for file, places in edits.items():
+        text = files[file]
+        for start, end, token in sorted(places, reverse=True):
+            text = text[:start] + token + text[end:]
+        files[file] = text
+    return Candidate(files=files)
+
+
+def size(tunables: Iterable[Tunable]) -> int:
+    """How many points the space has."""
+    total = 1
+    for tunable in tunables:
+        total *= len(tunable.choices)
+    return total
