@@ -1,0 +1,21 @@
+"""The toolbox: the functions an operator works with, the same for every caller."""
+
+from avo_tui.operators.ports import StepOutcome
+from avo_tui.operators.toolbox.base import RESULT_LIMIT, ToolError, ToolResult, cut_middle
+from avo_tui.operators.toolbox.box import ALL_TOOLS, Toolbox, ToolSpec, bounded
+from avo_tui.operators.toolbox.workspace import Workspace, unified
+
+ToolResult.model_rebuild(_types_namespace={"StepOutcome": StepOutcome})
+
+__all__ = [
+    "ALL_TOOLS",
+    "RESULT_LIMIT",
+    "ToolError",
+    "ToolResult",
+    "ToolSpec",
+    "Toolbox",
+    "Workspace",
+    "bounded",
+    "cut_middle",
+    "unified",
+]

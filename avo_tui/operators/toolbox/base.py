@@ -1,0 +1,107 @@
+"""What a tool is: a typed function with a description, a bounded answer and errors to act on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from avo_tui.domain.base import Value
+
+if TYPE_CHECKING:
+    from avo_tui.operators.ports import StepOutcome
+    from avo_tui.operators.toolbox.workspace import Workspace
+
+Group = Literal["lineage", "knowledge", "candidate", "execution", "self"]
+
+RESULT_LIMIT = 16_000
+"""Characters of a tool's result that are handed to the caller; the whole is kept as an object."""
+
+
+class ToolError(Exception):
+    """The call cannot be carried out. The message says what to do instead; it goes to the agent."""
+
+
+class Arguments(BaseModel):
+    """The arguments of a tool. An argument that is not declared is an error, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
+
+
+class ToolResult(Value):
+    """The answer to one call."""
+
+    ok: bool
+    text: str
+    """What the caller is shown: at most the limit, cut in the middle."""
+    whole: str
+    """The uncut answer."""
+    ends_step: StepOutcome | None = None
+    """Set by a tool that brings the step to its end."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a tool's function gives back before it is bounded."""
+
+    text: str
+    ends_step: StepOutcome | None = None
+
+
+A = TypeVar("A", bound=Arguments)
+
+
+@dataclass(frozen=True)
+class Tool(Generic[A]):
+    """One tool of the toolbox."""
+
+    name: str
+    group: Group
+    description: str
+    arguments: type[A]
+    function: Callable[[Workspace, A], Awaitable[Answer]]
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of the arguments, without titles."""
+        schema: dict[str, Any] = _plain(self.arguments.model_json_schema())
+        return schema
+
+
+def _plain(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {
+            key: _plain(value)
+            for key, value in schema.items()
+            if not (key == "title" and isinstance(value, str))
+        }
+    if isinstance(schema, list):
+        return [_plain(item) for item in schema]
+    return schema
+
+
+def cut_middle(text: str, limit: int, pointer: str = "") -> str:
+    """At most about `limit` characters: head and tail are kept, the gap says how much is missing.
+
+    `pointer` tells where the whole can be read. Cuts fall on line ends where there are any.
+    """
+    if len(text) <= limit:
+        return text
+    head = text[: limit * 2 // 3]
+    tail = text[-(limit // 3) :]
+    newline = head.rfind("\n")
+    if newline > len(head) // 2:
+        head = head[: newline + 1]
+    newline = tail.find("\n")
+    if 0 <= newline < len(tail) // 2:
+        tail = tail[newline + 1 :]
+    missing = len(text) - len(head) - len(tail)
+    gap = f"[… {missing} characters left out{'; ' + pointer if pointer else ''} …]"
+    return f"{head.rstrip()}\n{gap}\n{tail.lstrip()}"
+
+
+def first_lines(text: str, lines: int = 3, width: int = 300) -> str:
+    """The first lines of a text, for a summary."""
+    kept = [line for line in text.splitlines() if line.strip()][:lines]
+    return "\n".join(kept)[:width]

@@ -1,0 +1,170 @@
+"""The toolbox: finds a tool, validates its arguments, runs it, bounds and journals the answer."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.events import ToolCalled, ToolReturned, TroubleNoted
+from avo_tui.operators.ports import Interrupted, StepEnded, Workbench
+from avo_tui.operators.toolbox import editing, execution, knowledge, lineage, own
+from avo_tui.operators.toolbox.base import (
+    RESULT_LIMIT,
+    Answer,
+    Arguments,
+    Group,
+    Tool,
+    ToolError,
+    ToolResult,
+    cut_middle,
+    first_lines,
+)
+from avo_tui.operators.toolbox.workspace import Workspace
+
+ALL_TOOLS: tuple[Tool[Any], ...] = (
+    *lineage.TOOLS,
+    *knowledge.TOOLS,
+    *editing.TOOLS,
+    *execution.TOOLS,
+    *own.TOOLS,
+)
+
+ARGUMENT_LIMIT = 2_000
+"""Characters of one argument that are kept in the event; the whole is in the recorded message."""
+
+
+class ToolSpec(Value):
+    """A tool as a face of the toolbox announces it."""
+
+    name: str
+    group: Group
+    description: str
+    input_schema: dict[str, Any]
+
+
+class Toolbox:
+    """The tools over one workspace; the same for the agent and for any other caller."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        workspace: Workspace | None = None,
+        *,
+        limit: int = RESULT_LIMIT,
+        redact: Callable[[str], str] = lambda text: text,
+    ) -> None:
+        self.bench = bench
+        self.workspace = workspace or Workspace.restore(bench)
+        self._limit = limit
+        self._redact = redact
+        self._tools: dict[str, Tool[Any]] = {tool.name: tool for tool in ALL_TOOLS}
+
+    def specs(self) -> list[ToolSpec]:
+        """All tools, in a fixed order, so that a prompt built from them stays the same."""
+        return [
+            ToolSpec(name=t.name, group=t.group, description=t.description, input_schema=t.schema())
+            for t in self._tools.values()
+        ]
+
+    async def call(self, name: str, arguments: Mapping[str, Any], call: str = "") -> ToolResult:
+        """Run a tool without journalling it. Raises only Interrupted and StepEnded."""
+        try:
+            tool = self._tool(name)
+            answer: Answer = await tool.function(self.workspace, _parse(tool, arguments))
+        except ToolError as error:
+            return self._result(False, Answer(str(error)), call)
+        except (Interrupted, StepEnded):
+            raise
+        except Exception as error:  # a defect of ours must not end the agent's step
+            sentence = f"{name} failed inside the toolbox: {type(error).__name__}: {error}"
+            self.bench.record(TroubleNoted(where=f"tool {name}", message=self._redact(sentence)))
+            text = f"{sentence}. Nothing is known to have changed; try another way."
+            return self._result(False, Answer(text), call)
+        return self._result(True, answer, call)
+
+    async def run(self, call: str, name: str, arguments: Mapping[str, Any]) -> ToolResult:
+        """Run a tool and journal call and result. Raises Interrupted and StepEnded."""
+        self.bench.record(ToolCalled(call=call, tool=name, arguments=_short(arguments)))
+        started = time.monotonic()
+        result = await self.call(name, arguments, call)
+        self.returned(call, name, result, time.monotonic() - started)
+        return result
+
+    def returned(self, call: str, name: str, result: ToolResult, seconds: float = 0.0) -> None:
+        """Journal the result of a call, run or not."""
+        self.bench.record(
+            ToolReturned(
+                call=call,
+                tool=name,
+                ok=result.ok,
+                summary=first_lines(result.text),
+                ref=self.bench.keep(result.whole),
+                seconds=seconds,
+            )
+        )
+
+    def refuse(self, call: str, name: str, text: str) -> ToolResult:
+        """Answer a call that was not run, or not to its end, and journal that."""
+        result = self._result(False, Answer(text), call)
+        self.returned(call, name, result)
+        return result
+
+    def shown(self, whole: str, call: str) -> str:
+        """The bounded form of a result; the same each time it is asked for."""
+        return bounded(whole, self._limit, call)
+
+    def _result(self, ok: bool, answer: Answer, call: str) -> ToolResult:
+        whole = self._redact(answer.text)
+        return ToolResult(
+            ok=ok, text=self.shown(whole, call), whole=whole, ends_step=answer.ends_step
+        )
+
+    def _tool(self, name: str) -> Tool[Any]:
+        if name in self._tools:
+            return self._tools[name]
+        near = difflib.get_close_matches(name, self._tools, n=1)
+        guess = f" Did you mean {near[0]}?" if near else ""
+        tools = ", ".join(self._tools)
+        raise ToolError(f"There is no tool {name!r}.{guess} The tools are: {tools}.")
+
+
+def bounded(whole: str, limit: int, call: str) -> str:
+    """What a caller is shown of a result: cut in the middle, with the way to the rest."""
+    pointer = f'read_result(call="{call}", offset=…) reads the rest' if call else ""
+    return cut_middle(whole, limit, pointer)
+
+
+def _parse(tool: Tool[Any], arguments: Mapping[str, Any]) -> Arguments:
+    try:
+        parsed: Arguments = tool.arguments.model_validate(dict(arguments))
+        return parsed
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(p) for p in e['loc']) or 'arguments'}: {e['msg']}"
+            for e in error.errors()[:5]
+        )
+        known = ", ".join(
+            f"{n}{'' if f.is_required() else '?'}" for n, f in tool.arguments.model_fields.items()
+        )
+        raise ToolError(
+            f"The arguments of {tool.name} are not valid: {problems}."
+            f" It takes: {known or 'nothing'}."
+        ) from None
+
+
+def _short(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def cut(value: Any) -> Any:
+        if isinstance(value, str):
+            return cut_middle(value, ARGUMENT_LIMIT)
+        if isinstance(value, dict):
+            return {str(k): cut(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [cut(v) for v in value[:50]]
+        return value
+
+    return {str(k): cut(v) for k, v in arguments.items()}

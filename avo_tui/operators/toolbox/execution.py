@@ -1,0 +1,146 @@
+"""Tools that run things: compile, check, evaluate, profile, scratch experiments."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from avo_tui.domain.candidate import check_file_name
+from avo_tui.operators.ports import AttemptResult
+from avo_tui.operators.toolbox.base import Answer, Arguments, Tool, ToolError
+from avo_tui.operators.toolbox.render import report_text
+from avo_tui.operators.toolbox.workspace import Workspace
+
+
+class Compile(Arguments):
+    """No arguments."""
+
+
+class Check(Arguments):
+    """No arguments."""
+
+
+class Evaluate(Arguments):
+    """What is tried."""
+
+    title: str = Field(
+        min_length=3, max_length=200, description="What is tried, in one line, for the record."
+    )
+
+
+class Profile(Arguments):
+    """No arguments."""
+
+
+class Scratch(Arguments):
+    """A small program of one's own."""
+
+    files: dict[str, str] = Field(description="File name → text; one of them has main().")
+    arguments: list[str] = Field(default_factory=list, description="Its command-line arguments.")
+
+
+async def _compile_candidate(space: Workspace, arguments: Compile) -> Answer:
+    report = await space.bench.compile(space.working)
+    return Answer(report_text(report))
+
+
+async def _check_candidate(space: Workspace, arguments: Check) -> Answer:
+    report = await space.bench.check(space.working)
+    return Answer(report_text(report))
+
+
+async def _evaluate(space: Workspace, arguments: Evaluate) -> Answer:
+    working = space.working
+    known = space.bench.find_attempt(working.id)
+    result = await space.bench.evaluate(working, arguments.title)
+    space.evaluated[working.id] = result
+    best = space.bench.best()
+    text = f"attempt {result.step}.{result.number}\n{report_text(result.report, best)}"
+    if working.id == space.parent.id:
+        text += "\nThis is the unchanged source of the parent: nothing to submit."
+    elif known is not None:
+        text += (
+            f"\nThis very source was tried before (attempt {known.step}.{known.number})."
+            " Repeating a candidate brings nothing new; change something."
+        )
+    else:
+        text += "\n" + _next(result, best.aggregate)
+    return Answer(text)
+
+
+def _next(result: AttemptResult, best: float) -> str:
+    score = result.report.score
+    if score is None:
+        return "Find the cause before the next edit; remember(failed, …) what others should know."
+    if score.aggregate > best:
+        return "Faster than the best on this line in its own run. submit asks the gate."
+    return "Not faster than the best on this line. Say why, then change one thing."
+
+
+async def _profile(space: Workspace, arguments: Profile) -> Answer:
+    return Answer(await space.bench.profile(space.working))
+
+
+async def _scratch(space: Workspace, arguments: Scratch) -> Answer:
+    if not arguments.files:
+        raise ToolError("Give at least one file.")
+    for name in arguments.files:
+        try:
+            check_file_name(name)
+        except ValueError as error:
+            raise ToolError(f"{error}.") from None
+    report = await space.bench.scratch(arguments.files, arguments.arguments)
+    if report.signal:
+        state = f"ended by {report.signal}"
+    elif report.exit_status is None:
+        state = "was not run"
+    else:
+        state = f"exit status {report.exit_status}"
+    parts = [f"{state}, {report.seconds:.2f} s"]
+    if report.compile_log.strip():
+        parts.append(f"compiler:\n{report.compile_log.strip()}")
+    parts.append(f"output:\n{report.output.rstrip() or '(none)'}")
+    return Answer("\n".join(parts))
+
+
+TOOLS = (
+    Tool(
+        "compile",
+        "execution",
+        "Compile the working candidate: the compiler's log, registers, spills, instruction counts "
+        "where the backend knows them. Seconds; not counted as an evaluation.",
+        Compile,
+        _compile_candidate,
+    ),
+    Tool(
+        "check",
+        "execution",
+        "Compile and check the working candidate for correctness on every configuration, without "
+        "timing it. Not counted as an evaluation.",
+        Check,
+        _check_candidate,
+    ),
+    Tool(
+        "evaluate",
+        "execution",
+        "The whole scoring function f: compile, check, benchmark. Recorded as an attempt and "
+        "counted in the budget. Answers with the verdict, what went wrong and where, or the score "
+        "on every configuration with the change against the best version.",
+        Evaluate,
+        _evaluate,
+    ),
+    Tool(
+        "profile",
+        "execution",
+        "Profile the working candidate where the machine can; else says why it cannot.",
+        Profile,
+        _profile,
+    ),
+    Tool(
+        "scratch",
+        "execution",
+        "Compile and run a small program of your own in the sandbox (no network, no files that "
+        "stay, a time limit): to time an instruction, test a helper, print a layout.",
+        Scratch,
+        _scratch,
+    ),
+)

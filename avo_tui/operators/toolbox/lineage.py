@@ -1,0 +1,187 @@
+"""Tools that read the lineage and the attempts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from avo_tui.domain.verdict import Verdict
+from avo_tui.operators.toolbox.base import Answer, Arguments, Tool, ToolError
+from avo_tui.operators.toolbox.render import (
+    attempt_line,
+    report_text,
+    resource_lines,
+    score_table,
+    version_line,
+)
+from avo_tui.operators.toolbox.workspace import Workspace, load_candidate, unified
+
+
+class ListVersions(Arguments):
+    """No arguments but a window."""
+
+    last: int = Field(default=60, ge=1, le=500, description="How many of the newest to list.")
+
+
+class ReadVersion(Arguments):
+    """Which version, and what of it."""
+
+    version: int = Field(description="Number of the version, such as 7 for v7.")
+    part: Literal["all", "source", "score", "plan"] = Field(
+        default="all", description="What to read: everything, or one part."
+    )
+
+
+class DiffVersions(Arguments):
+    """Two versions."""
+
+    old: int = Field(description="Number of the version before.")
+    new: int = Field(description="Number of the version after.")
+
+
+class ListAttempts(Arguments):
+    """Filters over the attempts."""
+
+    step: int | None = Field(default=None, description="Only this step; all steps without it.")
+    verdict: Verdict | None = Field(default=None, description="Only attempts with this verdict.")
+    rejected_only: bool = Field(
+        default=True, description="Leave out the attempts that became versions."
+    )
+    last: int = Field(default=40, ge=1, le=400, description="How many of the newest to list.")
+
+
+class ReadAttempt(Arguments):
+    """Which attempt, and what of it."""
+
+    step: int = Field(description="Step of the attempt: 12 for attempt 12.3.")
+    number: int = Field(description="Number within the step: 3 for attempt 12.3.")
+    part: Literal["report", "source", "diff"] = Field(
+        default="report", description="Its report, its source, or its diff to its parent version."
+    )
+
+
+async def _list_versions(space: Workspace, arguments: ListVersions) -> Answer:
+    versions = space.bench.versions()
+    head, best = space.bench.head.number, space.bench.best().number
+    shown = versions[-arguments.last :]
+    lines = [version_line(v, head, best) for v in shown]
+    if len(shown) < len(versions):
+        lines.insert(0, f"({len(versions) - len(shown)} earlier versions are left out)")
+    return Answer("\n".join(lines))
+
+
+async def _read_version(space: Workspace, arguments: ReadVersion) -> Answer:
+    version = space.version(arguments.version)
+    best = space.bench.best().number
+    parts = [version_line(version, space.bench.head.number, best)]
+    if arguments.part in {"all", "plan"}:
+        parts.append(f"plan:\n{version.plan or '(none)'}")
+        parts.append(f"summary:\n{version.summary or '(none)'}")
+        if version.note:
+            parts.append(f"note of the person:\n{version.note}")
+    if arguments.part in {"all", "score"}:
+        parent = space.version(version.parent) if version.parent is not None else None
+        against = parent.score if parent else None
+        name = f"v{parent.number}" if parent else ""
+        parts.append("score:\n" + score_table(version.score, against, name))
+        parts.append(f"gate: {version.gate.reason}")
+        if resources := resource_lines(version.resources):
+            parts.append(resources)
+    if arguments.part in {"all", "source"}:
+        candidate = space.bench.candidate(version.candidate)
+        parts.extend(f"=== {name}\n{text}" for name, text in candidate.files.items())
+    return Answer("\n".join(parts))
+
+
+async def _diff_versions(space: Workspace, arguments: DiffVersions) -> Answer:
+    old, new = space.version(arguments.old), space.version(arguments.new)
+    diff = unified(space.bench.candidate(old.candidate), space.bench.candidate(new.candidate))
+    change = new.aggregate / old.aggregate - 1 if old.aggregate > 0 else 0.0
+    head = (
+        f"v{old.number} {old.aggregate:.4f} → v{new.number} {new.aggregate:.4f} ({change:+.2%},"
+        " from their own runs)"
+    )
+    return Answer(f"{head}\n{diff or '(the same source)'}")
+
+
+async def _list_attempts(space: Workspace, arguments: ListAttempts) -> Answer:
+    attempts = [
+        a
+        for a in space.bench.attempts(arguments.step)
+        if (arguments.verdict is None or a.verdict is arguments.verdict)
+        and not (arguments.rejected_only and a.version is not None)
+    ]
+    if not attempts:
+        return Answer("No attempts match.")
+    shown = attempts[-arguments.last :]
+    lines = [attempt_line(a) for a in shown]
+    if len(shown) < len(attempts):
+        lines.insert(0, f"({len(attempts) - len(shown)} earlier ones are left out)")
+    return Answer("\n".join(lines))
+
+
+async def _read_attempt(space: Workspace, arguments: ReadAttempt) -> Answer:
+    attempt = next(
+        (a for a in space.bench.attempts(arguments.step) if a.number == arguments.number), None
+    )
+    if attempt is None:
+        raise ToolError(
+            f"There is no attempt {arguments.step}.{arguments.number}; list_attempts shows them."
+        )
+    head = attempt_line(attempt)
+    if arguments.part == "report":
+        report = space.bench.report(attempt.step, attempt.number)
+        if report is None:
+            return Answer(f"{head}\nIt was not finished, so there is no report.")
+        return Answer(f"{head}\n{report_text(report, space.version(attempt.parent))}")
+    candidate = load_candidate(space.bench, attempt.candidate)
+    if arguments.part == "source":
+        body = "\n".join(f"=== {name}\n{text}" for name, text in candidate.files.items())
+    else:
+        parent = space.bench.candidate(space.version(attempt.parent).candidate)
+        body = unified(parent, candidate) or "(the same source as its parent)"
+    return Answer(f"{head}\n{body}")
+
+
+TOOLS = (
+    Tool(
+        "list_versions",
+        "lineage",
+        "List the committed versions, oldest first: parent, aggregate score, gain at the gate, "
+        "author, one line of what changed. Head and best are marked.",
+        ListVersions,
+        _list_versions,
+    ),
+    Tool(
+        "read_version",
+        "lineage",
+        "Read a committed version: source, plan, summary, score on every configuration with the "
+        "change against its parent, registers and spills where known.",
+        ReadVersion,
+        _read_version,
+    ),
+    Tool(
+        "diff_versions",
+        "lineage",
+        "Unified diff between the sources of two versions, with both scores.",
+        DiffVersions,
+        _diff_versions,
+    ),
+    Tool(
+        "list_attempts",
+        "lineage",
+        "List what was tried before and why it did not become a version: verdict, score, title, "
+        "reason. Look here before trying an idea that may have failed already.",
+        ListAttempts,
+        _list_attempts,
+    ),
+    Tool(
+        "read_attempt",
+        "lineage",
+        "Read one earlier attempt: its evaluation report, its source, or its diff to the version "
+        "it was made from.",
+        ReadAttempt,
+        _read_attempt,
+    ),
+)

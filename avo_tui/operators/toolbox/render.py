@@ -1,0 +1,146 @@
+"""How scores, reports and records read to an agent: plain text, bounded, nothing hidden shown."""
+
+from __future__ import annotations
+
+from avo_tui.domain.records import Attempt, PlanItem, Version
+from avo_tui.domain.score import Score
+from avo_tui.domain.verdict import EvaluationReport, Resources
+
+HIDDEN = "hidden"
+
+
+def score_table(score: Score, reference: Score | None = None, name: str = "parent") -> str:
+    """One line per configuration; with `reference`, the change of the ratio beside it."""
+    lines = [
+        f"aggregate {score.aggregate:.4f} (geomean of the ratio to {score.reference_baseline}),"
+        f" geomean {score.geomean:.4g} {score.unit}, noise ±{score.noise:.2%}"
+    ]
+    for c in score.configurations:
+        line = (
+            f"  {c.name}: {c.throughput:.4g} {score.unit} (p20 {c.p20:.4g}, p80 {c.p80:.4g}),"
+            f" ratio {c.ratio:.4f}"
+        )
+        old = reference.by_name(c.name) if reference else None
+        if old is not None and old.ratio > 0:
+            line += f", {c.ratio / old.ratio - 1:+.2%} against {name}"
+        if c.flags:
+            line += f" [{'; '.join(c.flags)}]"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def resource_lines(resources: Resources) -> str:
+    """Static facts of the compiled candidate, or an empty text."""
+    lines = []
+    if summary := resources.summary():
+        lines.append(f"resources: {summary}")
+    for name, facts in resources.kernels.items():
+        lines.append(f"  {name}: " + ", ".join(f"{k} {v}" for k, v in facts.items()))
+    lines.extend(f"  warning: {w}" for w in resources.warnings)
+    return "\n".join(lines)
+
+
+def check_lines(report: EvaluationReport) -> str:
+    """The check per public configuration; of the hidden ones only whether they all passed."""
+    lines = []
+    hidden = [c for c in report.checks if c.name == HIDDEN]
+    for c in report.checks:
+        if c.name == HIDDEN:
+            continue
+        line = f"  {c.name}: {'ok' if c.ok else 'WRONG'}"
+        if c.error is not None:
+            line += f", largest error {c.error:.3g} of the tolerance"
+        if c.detail and not c.ok:
+            line += f" ({c.detail})"
+        lines.append(line)
+    if hidden:
+        passed = all(c.ok for c in hidden)
+        lines.append(f"  hidden configurations: {'all ok' if passed else 'at least one WRONG'}")
+    return "check:\n" + "\n".join(lines) if lines else ""
+
+
+def report_text(report: EvaluationReport, reference: Version | None = None) -> str:
+    """A whole report for the agent: verdict, cause, what helps, checks, resources, score."""
+    feedback = report.feedback
+    parts = [f"verdict: {report.verdict.value}: {feedback.summary}"]
+    if not report.verdict.judges_candidate:
+        parts.append("This says nothing about the candidate: the machine or the harness failed.")
+    if feedback.configuration:
+        parts.append(f"configuration: {feedback.configuration}")
+    if feedback.detail:
+        parts.append(f"where: {feedback.detail}")
+    if feedback.hint:
+        parts.append(f"what usually helps: {feedback.hint}")
+    if checks := check_lines(report):
+        parts.append(checks)
+    if resources := resource_lines(report.resources):
+        parts.append(resources)
+    if report.score is not None:
+        against = reference.score if reference else None
+        name = f"v{reference.number}" if reference else ""
+        parts.append("score:\n" + score_table(report.score, against, name))
+    if report.cached:
+        parts.append("(answered from the record: this very source was measured before)")
+    if feedback.log:
+        parts.append("log:\n" + feedback.log)
+    return "\n".join(parts)
+
+
+def version_line(version: Version, head: int, best: int) -> str:
+    """One line of the lineage."""
+    marks = [
+        word
+        for word, here in (("head", version.number == head), ("best", version.number == best))
+        if here
+    ]
+    line = f"v{version.number}"
+    if version.parent is not None:
+        line += f" ← v{version.parent}"
+    line += f"  {version.aggregate:.4f}"
+    if version.gate.gain is not None:
+        line += f" ({version.gate.gain:+.2%})"
+    line += f"  by {version.author}"
+    if marks:
+        line += f"  [{', '.join(marks)}]"
+    if summary := first_sentence(version.summary or version.plan):
+        line += f"  {summary}"
+    if version.bookmark:
+        line += f"  ({version.bookmark})"
+    return line
+
+
+def attempt_line(attempt: Attempt) -> str:
+    """One line about an attempt and what became of it."""
+    verdict = attempt.verdict.value if attempt.verdict else "unfinished"
+    line = f"{attempt.step}.{attempt.number} (from v{attempt.parent}) {verdict}"
+    if attempt.aggregate:
+        line += f", aggregate {attempt.aggregate:.4f}"
+    if attempt.title:
+        line += f": {attempt.title}"
+    if attempt.version is not None:
+        line += f" → v{attempt.version}"
+    elif attempt.reason:
+        line += f": {attempt.reason}"
+    return line
+
+
+def plan_text(title: str, items: tuple[PlanItem, ...]) -> str:
+    """The plan as Markdown, the form in which it is kept with a version."""
+    marks = {"todo": "[ ]", "doing": "[>]", "done": "[x]", "dropped": "[-]"}
+    lines = [title] if title else []
+    lines.extend(f"- {marks[i.status]} {i.text}" for i in items)
+    return "\n".join(lines)
+
+
+def first_sentence(text: str, limit: int = 160) -> str:
+    """The first line of a text, at most `limit` characters."""
+    line = text.strip().partition("\n")[0].strip()
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def numbered(text: str, first: int = 1, last: int | None = None) -> str:
+    """Lines `first` to `last` of a text (1-based, inclusive), each with its number."""
+    lines = text.splitlines()
+    stop = len(lines) if last is None else min(last, len(lines))
+    width = len(str(stop))
+    return "\n".join(f"{i:>{width}}│{lines[i - 1]}" for i in range(max(1, first), stop + 1))
