@@ -196,7 +196,7 @@ TOOLS = (
         _remember,
     ),
     Tool("recall", "self", "Read the notes of the memory, with their ids.", Recall, _recall),
-    Tool("forget", "self", "Remove a note that is wrong or no longer helps.", Forget, forget),
+    Tool("forget", "self", "Remove a note that is wrong or no longer helps.", Forget, _forget),
     Tool(
         "submit",
         "self",
