@@ -69,7 +69,9 @@ def decide(
         reason = f"{what}: " + ("matches or improves" if accepted else "slower")
     elif gate == "strict":
         accepted = gain > margin
-        reason = f"{what}, " + ("more" if accepted else "not more") + f" than the noise of {margin:.2%}"
+        reason = (
+            f"{what}, " + ("more" if accepted else "not more") + f" than the noise of {margin:.2%}"
+        )
     else:
         accepted, reason = _vector(score, reference, paired, what)
     return GateDecision(

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class Value(BaseModel):
-    """An immutable value. Unknown fields are ignored, so that an older reader survives additions."""
+    """An immutable value. Unknown fields are ignored: an older reader survives additions."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 

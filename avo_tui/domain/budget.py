@@ -114,7 +114,7 @@ def nearest(caps: Caps, spend: Spend) -> CapState | None:
 
 
 def hours_left(state: CapState, spend: Spend) -> float | None:
-    """Forecast: hours of running until the cap is reached at the pace so far; None without a pace."""
+    """Forecast: hours of running until the cap is reached; None without a pace to go by."""
     hours = spend.seconds / 3600
     if state.unit == "hours":
         return max(0.0, state.cap - state.used)

@@ -13,7 +13,7 @@ def best(versions: Iterable[Version]) -> Version | None:
 
 
 def line(versions: Mapping[int, Version], number: int) -> list[Version]:
-    """The path from `number` up to the root, `number` first. Raises KeyError for a number not there."""
+    """The path from `number` up to the root, `number` first. Raises KeyError if it is not there."""
     path: list[Version] = []
     current: int | None = number
     while current is not None:
@@ -42,6 +42,6 @@ def children(versions: Iterable[Version]) -> dict[int | None, list[int]]:
 
 
 def abandoned_by(versions: Mapping[int, Version], head: int, target: int) -> list[int]:
-    """Numbers on the head's line that a rewind to `target` would leave on a branch, newest first."""
+    """Numbers on the head's line that a rewind to `target` leaves on a branch, newest first."""
     kept = {v.number for v in line(versions, target)}
     return [v.number for v in line(versions, head) if v.number not in kept]

@@ -39,7 +39,10 @@ Stage = Literal["waiting", "compile", "check", "benchmark", "remeasure"]
 
 
 class Feedback(Value):
-    """What a verdict tells the agent and the person. Untrusted text: log and detail are shown, never interpreted."""
+    """What a verdict tells the agent and the person.
+
+    Log and detail are untrusted text: shown, never interpreted.
+    """
 
     summary: str
     """One sentence."""
@@ -86,7 +89,7 @@ class Resources(Value):
 
 
 class Seconds(Value):
-    """Where the time of one evaluation went. `waiting` for the device's lock is not part of `total`."""
+    """Where the time of one evaluation went; `waiting` for the lock is not part of `total`."""
 
     compile: float = 0.0
     check: float = 0.0

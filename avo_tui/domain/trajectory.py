@@ -1,0 +1,86 @@
+"""The course of a run: best score against evaluations, running time and dollars.
+
+Two runs are comparable only at equal budget, so each point carries what had been spent by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.base import Value
+from avo_tui.domain.budget import Spend
+
+Axis = Literal["evaluations", "hours", "usd", "tokens"]
+
+
+class Point(Value):
+    """A moment at which the best score rose, or the end of what is known."""
+
+    spend: Spend
+    """What the run had used by then."""
+    best: float
+    """Best aggregate so far: geomean of the ratio to the reference baseline."""
+    version: int | None = None
+    """The version that made it; None for the last, closing point."""
+
+
+def position(point: Point, axis: Axis) -> float:
+    """Where a point lies on an axis, in the axis's unit."""
+    if axis == "hours":
+        return point.spend.seconds / 3600
+    return float(getattr(point.spend, axis))
+
+
+@dataclass
+class Trajectory:
+    """A fold over a session's events."""
+
+    points: list[Point] = field(default_factory=list)
+    spend: Spend = field(default_factory=Spend)
+
+    @classmethod
+    def of(cls, events: Iterable[ev.Event]) -> Trajectory:
+        """The trajectory of a whole journal."""
+        trajectory = cls()
+        for event in events:
+            trajectory.apply(event)
+        return trajectory
+
+    @property
+    def best(self) -> float:
+        """Best aggregate so far, 0.0 before the first version."""
+        return self.points[-1].best if self.points else 0.0
+
+    def apply(self, event: ev.Event) -> None:
+        """Fold one event in."""
+        if isinstance(event, ev.Spent):
+            self.spend = self.spend + event.spend
+        elif isinstance(event, ev.VersionCommitted):
+            aggregate = event.version.aggregate
+            if not self.points or aggregate > self.best:
+                point = Point(spend=self.spend, best=aggregate, version=event.version.number)
+                self.points.append(point)
+
+    def closed(self) -> list[Point]:
+        """The points, with one more where the run stands now, so that a line reaches to its end."""
+        if not self.points:
+            return []
+        return [*self.points, Point(spend=self.spend, best=self.best)]
+
+    def best_at(self, axis: Axis, budget: float) -> float:
+        """Best aggregate that was reached within `budget` of the axis's unit; 0.0 for none."""
+        within = [p.best for p in self.points if position(p, axis) <= budget]
+        return within[-1] if within else 0.0
+
+    def needed(self, axis: Axis, target: float) -> float | None:
+        """What had been used of the axis's unit when the best first reached `target`, if ever."""
+        return next((position(p, axis) for p in self.points if p.best >= target), None)
+
+
+def common_budget(trajectories: Iterable[Trajectory], axis: Axis) -> float:
+    """The largest budget that every run had used: what a fair comparison is made at."""
+    used = [position(Point(spend=t.spend, best=0.0), axis) for t in trajectories]
+    return min(used, default=0.0)
