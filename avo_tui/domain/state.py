@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, cast
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
@@ -20,6 +21,14 @@ from avo_tui.domain.records import (
     Step,
     Version,
 )
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _over(table: dict[K, V]) -> dict[K, V]:
+    """A table that can be changed without changing the one beneath."""
+    return cast("dict[K, V]", ChainMap({}, table))
 
 
 @dataclass
@@ -81,6 +90,33 @@ class SessionState:
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
+        self._touch(event)
+
+    def check(self, event: ev.Event) -> None:
+        """Raise what `apply` would raise, and for what must never be recorded; change nothing.
+
+        KeyError for a record that is not there, ValueError for one that would be overwritten.
+        """
+        if isinstance(event, ev.VersionCommitted):
+            version = event.version
+            if version.number in self.versions:
+                raise ValueError(f"v{version.number} is in the lineage already")
+            if version.parent is not None and version.parent not in self.versions:
+                raise KeyError(version.parent)
+        trial = replace(
+            self,
+            versions=_over(self.versions),
+            steps=_over(self.steps),
+            attempts=_over(self.attempts),
+            hints=_over(self.hints),
+            commands=_over(self.commands),
+            memory=_over(self.memory),
+            supervision=_over(self.supervision),
+        )
+        trial.apply(event)
+
+    def skip(self, event: ev.Event) -> None:
+        """Count an event whose change cannot be made: what a reader of a broken journal does."""
         self._touch(event)
 
     def _touch(self, event: ev.Event) -> None:
