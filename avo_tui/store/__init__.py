@@ -1,0 +1,53 @@
+"""The session folder: its database, journal, objects and inbox, and who may write them."""
+
+from avo_tui.store.errors import (
+    BadName,
+    DamagedSession,
+    NewerFormat,
+    NoSpace,
+    OlderFormat,
+    SessionExists,
+    SessionLocked,
+    SessionNotFound,
+    StoreError,
+)
+from avo_tui.store.inbox import BadCommand, send_command
+from avo_tui.store.lock import EngineStatus, engine_status
+from avo_tui.store.places import (
+    check_name,
+    find_session,
+    new_session_folder,
+    session_folders,
+    sessions_roots,
+)
+from avo_tui.store.reader import SessionReader
+from avo_tui.store.seen import SeenMarks
+from avo_tui.store.summaries import SessionSummary, summaries, summary
+from avo_tui.store.writer import SessionWriter
+
+__all__ = [
+    "BadCommand",
+    "BadName",
+    "DamagedSession",
+    "EngineStatus",
+    "NewerFormat",
+    "NoSpace",
+    "OlderFormat",
+    "SeenMarks",
+    "SessionExists",
+    "SessionLocked",
+    "SessionNotFound",
+    "SessionReader",
+    "SessionSummary",
+    "SessionWriter",
+    "StoreError",
+    "check_name",
+    "engine_status",
+    "find_session",
+    "new_session_folder",
+    "send_command",
+    "session_folders",
+    "sessions_roots",
+    "summaries",
+    "summary",
+]

@@ -1,0 +1,66 @@
+"""attempts.jsonl: the attempts, outside the database so that it stays small.
+
+A projection like the database: the last line of an attempt holds, and the journal can rebuild it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from avo_tui.domain.records import Attempt
+from avo_tui.store.appending import AppendFile
+from avo_tui.store.errors import DamagedSession, clear_errors
+from avo_tui.store.files import replace_file
+
+Attempts = dict[tuple[int, int], Attempt]
+
+_ADAPTER: TypeAdapter[list[Attempt]] = TypeAdapter(list[Attempt])
+
+
+def read_attempts(path: Path) -> tuple[Attempts, int]:
+    """(attempts in order of their first lines, number of lines). A torn last line is passed over.
+
+    Raises DamagedSession where a line is no attempt.
+    """
+    try:
+        with clear_errors(path, "read"):
+            data = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise DamagedSession(f"{path.name} is not readable: {error}") from error
+    lines = data.split(b"\n")[:-1]
+    try:
+        found = _ADAPTER.validate_json(b"[" + b",".join(lines) + b"]")
+    except ValidationError as error:
+        raise DamagedSession(f"{path.name} holds a line that is no attempt") from error
+    return {(a.step, a.number): a for a in found}, len(lines)
+
+
+def rewrite_attempts(path: Path, attempts: Iterable[Attempt]) -> None:
+    """Write the file anew with one line an attempt. Raises NoSpace or StoreError."""
+    with clear_errors(path, "write"):
+        replace_file(path, b"".join(attempt_line(a) for a in attempts))
+
+
+def attempt_line(attempt: Attempt) -> bytes:
+    """One line of the file."""
+    return attempt.model_dump_json().encode() + b"\n"
+
+
+class AttemptsFile:
+    """Appends to attempts.jsonl. One writer, which has cut a torn tail before."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = AppendFile(path)
+
+    def add(self, attempts: Iterable[Attempt]) -> None:
+        """Append, durable on return. Raises NoSpace or StoreError."""
+        data = b"".join(attempt_line(a) for a in attempts)
+        if data:
+            self._file.append(data, durable=True)
+
+    def close(self) -> None:
+        """Close."""
+        self._file.close()

@@ -1,0 +1,120 @@
+"""session.json: TinyDB's tables over a storage that cannot tear."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tinydb import TinyDB
+from tinydb.storages import Storage
+from tinydb.table import Document
+
+from avo_tui.store.errors import DamagedSession, clear_errors
+from avo_tui.store.files import replace_file
+
+Tables = dict[str, dict[str, Any]]
+
+
+class GenerationStorage(Storage):
+    """Holds the tables in memory; `commit` puts them on the disk in one stroke.
+
+    A temporary file in the same folder is written, synced and renamed over the old one, which stays
+    as `previous`. Every document's text is kept, so that a commit costs what changed, not what is.
+    """
+
+    def __init__(self, path: Path, previous: Path, tables: Tables | None) -> None:
+        self._path = path
+        self._previous = previous
+        self._tables = tables
+        self._texts: dict[str, dict[str, tuple[Any, str]]] = {}
+
+    def read(self) -> Tables | None:
+        """The tables as they are in memory."""
+        return self._tables
+
+    def write(self, data: Tables) -> None:
+        """Take the tables over; nothing is written before `commit`."""
+        self._tables = data
+
+    def commit(self) -> None:
+        """Make the tables durable. Raises NoSpace or StoreError; the file is then as it was."""
+        data = self._serialise().encode("utf-8", "backslashreplace")
+        with clear_errors(self._path, "write"):
+            replace_file(self._path, data, keep=self._previous)
+
+    def _serialise(self) -> str:
+        tables = []
+        for name, documents in (self._tables or {}).items():
+            old = self._texts.get(name, {})
+            new: dict[str, tuple[Any, str]] = {}
+            lines = []
+            for number, document in documents.items():
+                kept = old.get(number)
+                if kept is None or kept[0] is not document:
+                    kept = (document, json.dumps(document, separators=(",", ":")))
+                new[number] = kept
+                lines.append(f'"{number}":{kept[1]}')
+            self._texts[name] = new
+            tables.append(f'"{name}":{{\n' + ",\n".join(lines) + "\n}")
+        return "{\n" + ",\n".join(tables) + "\n}\n"
+
+
+def read_tables(path: Path) -> Tables:
+    """The tables in a file. Raises DamagedSession where it holds none."""
+    try:
+        tables = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DamagedSession(f"{path.name} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedSession(f"{path.name} is not readable: {error}") from error
+    if not isinstance(tables, dict) or not all(
+        isinstance(table, dict) and all(isinstance(row, dict) for row in table.values())
+        for table in tables.values()
+    ):
+        raise DamagedSession(f"{path.name} does not hold tables")
+    return tables
+
+
+class Database:
+    """The tables of a session. One writer; rows are replaced whole and never changed in place."""
+
+    def __init__(self, path: Path, previous: Path, tables: Tables | None) -> None:
+        self._db = TinyDB(path, previous, tables, storage=GenerationStorage)
+
+    @classmethod
+    def open(cls, source: Path, path: Path, previous: Path) -> Database:
+        """The tables in `source`, to be written to `path`. Raises DamagedSession."""
+        return cls(path, previous, read_tables(source))
+
+    @classmethod
+    def empty(cls, path: Path, previous: Path) -> Database:
+        """No tables yet, to be written to `path`."""
+        return cls(path, previous, None)
+
+    def rows(self, table: str) -> list[Mapping[str, Any]]:
+        """Rows in order of their numbers."""
+        return [row for _, row in sorted(self.numbered(table).items())]
+
+    def numbered(self, table: str) -> dict[int, Mapping[str, Any]]:
+        """Number → row."""
+        return {row.doc_id: row for row in self._db.table(table).all()}
+
+    def put(self, table: str, rows: Mapping[int, Mapping[str, Any]]) -> None:
+        """Add rows, or replace those of the same number."""
+        if rows:
+            where = self._db.table(table)
+            where.remove(doc_ids=rows)
+            where.insert_multiple(Document(row, number) for number, row in rows.items())
+
+    def remove(self, table: str, numbers: Iterable[int]) -> None:
+        """Take rows out; numbers that are not there are passed over."""
+        if wanted := list(numbers):
+            self._db.table(table).remove(doc_ids=wanted)
+
+    def commit(self) -> None:
+        """Make everything durable. Raises NoSpace or StoreError."""
+        storage = self._db.storage
+        assert isinstance(storage, GenerationStorage)
+        storage.commit()

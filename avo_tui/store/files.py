@@ -1,0 +1,87 @@
+"""Writing files so that a crash leaves the old or the new content, never a part."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+"""Names of files that are being written begin with this; left over after a crash, they are junk."""
+
+
+def make_private_folder(path: Path) -> None:
+    """Create a folder that only its owner may enter; its parents as the umask says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names inside a folder durable. File systems that cannot are left to their ways."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # some network and FUSE file systems refuse fsync of a folder
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write every byte. Raises OSError; the file may then hold a part."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def write_temporary(folder: Path, data: bytes) -> Path:
+    """A new private, durable file in `folder`, to be renamed. Raises OSError and leaves nothing."""
+    path = folder / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+    return path
+
+
+def replace_file(path: Path, data: bytes, keep: Path | None = None) -> None:
+    """Put `data` at `path` in one stroke, durable on return; the old content stays at `keep`."""
+    fresh = write_temporary(path.parent, data)
+    try:
+        if keep is not None:
+            _keep_generation(path, keep)
+        fresh.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def _keep_generation(path: Path, keep: Path) -> None:
+    """Let `keep` name what is at `path` now, so that `path` is never without content."""
+    second = keep.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
+    try:
+        os.link(path, second)
+    except FileNotFoundError:
+        return
+    except OSError:
+        # no hard links here: for an instant only `keep` exists, which readers know how to use
+        path.replace(keep)
+        return
+    second.replace(keep)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Temporary files in `folder` that some crash left."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.name.startswith(TEMPORARY))

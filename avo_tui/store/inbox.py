@@ -1,0 +1,135 @@
+"""The inbox: commands of the person, one file each, written and renamed."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from avo_tui.domain.base import now
+from avo_tui.domain.commands import Command, parse_command
+from avo_tui.store.errors import SessionNotFound, StoreError, clear_errors
+from avo_tui.store.files import make_private_folder, sync_folder, write_temporary
+from avo_tui.store.layout import Layout
+
+MAX_BYTES = 64 << 20
+"""Largest command that is read; a submitted candidate has at most 8 MiB before escaping."""
+
+REFUSED = ".refused"
+
+
+@dataclass(frozen=True)
+class BadCommand:
+    """Something in the inbox that is no command, and why."""
+
+    id: str
+    reason: str
+
+
+def send_command(folder: Path, command: Command) -> str:
+    """Put a command into a session's inbox, durable on return. Returns its id.
+
+    Raises SessionNotFound, NoSpace or StoreError.
+    """
+    layout = Layout(folder)
+    if not layout.is_session():
+        raise SessionNotFound(f"{folder} is not a session")
+    identity = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+    sent = command.model_copy(update={"id": identity, "at": now(), "by": command.by or _person()})
+    try:
+        text = sent.model_dump_json()
+    except ValueError as error:
+        raise StoreError(f"the command cannot be written as JSON: {error}") from error
+    with clear_errors(layout.inbox, "write into"):
+        make_private_folder(layout.inbox)
+        write_temporary(layout.inbox, text.encode()).replace(layout.inbox / f"{identity}.json")
+        sync_folder(layout.inbox)
+    return identity
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no name for this uid
+        return f"uid {os.getuid()}"
+
+
+class Inbox:
+    """The engine's end of the inbox."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._paths: dict[str, Path] = {}
+        self._stuck: set[str] = set()
+
+    def pending(self) -> list[Command | BadCommand]:
+        """What waits, oldest first. Junk is a BadCommand, never an exception."""
+        try:
+            names = sorted(os.listdir(self.folder))
+        except FileNotFoundError:
+            return []
+        found: list[Command | BadCommand] = []
+        for name in names:
+            if name.startswith("."):
+                continue
+            identity = name.removesuffix(".json").encode("utf-8", "backslashreplace").decode()
+            if identity in self._stuck:
+                continue
+            self._paths[identity] = self.folder / name
+            item = _read(self.folder / name, identity)
+            if item is not None:
+                found.append(item)
+        return found
+
+    def done(self, identity: str) -> None:
+        """Remove a command that was taken. Nothing happens where it is gone already."""
+        path = self._paths.pop(identity, self.folder / f"{identity}.json")
+        if path.parent != self.folder:
+            return
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            self._set_aside(path, identity)
+
+    def _set_aside(self, path: Path, identity: str) -> None:
+        """Move what cannot be removed, such as a folder, out of the way."""
+        aside = self.folder / REFUSED
+        try:
+            make_private_folder(aside)
+            path.rename(aside / f"{path.name}-{secrets.token_hex(3)}")
+        except OSError:
+            self._stuck.add(identity)
+
+
+def _read(path: Path, identity: str) -> Command | BadCommand | None:
+    if path.suffix != ".json":
+        return BadCommand(identity, "not a command: its name does not end in .json")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return BadCommand(identity, f"cannot be read: {error.strerror}")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return BadCommand(identity, "not a file")
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            return BadCommand(identity, f"cannot be read: {error.strerror}")
+    if len(data) > MAX_BYTES:
+        return BadCommand(identity, f"larger than {MAX_BYTES >> 20} MiB")
+    try:
+        return parse_command(data).model_copy(update={"id": identity})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        where = f"{where}: " if where else ""
+        return BadCommand(identity, f"not a valid command: {where}{first['msg']}")

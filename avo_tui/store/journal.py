@@ -1,0 +1,256 @@
+"""The journal: one append-only file of events a step, numbered without gaps over all of them.
+
+A part is named after the step that was current when its first event was written; it holds
+everything up to the beginning of the next step.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from avo_tui.domain.events import Event, parse_event
+from avo_tui.store.appending import AppendFile
+from avo_tui.store.errors import clear_errors
+from avo_tui.store.layout import Layout
+
+CHUNK = 1 << 20
+"""Bytes read at a time."""
+
+
+_TICK_NS = 2_000_000_000
+_SEQ = re.compile(rb'^\{"seq":(\d+),')
+
+
+@dataclass(frozen=True)
+class Line:
+    """One whole line of a part."""
+
+    event: Event | None
+    """None where the line is no event, or its number was not asked for."""
+    end: int
+    """Offset after the line, bytes."""
+    problem: str = ""
+    """Why the line is no event."""
+
+
+def read_lines(path: Path, offset: int = 0, after: int = 0) -> Iterator[Line]:
+    """Whole lines from `offset` on; what follows the last newline is still being written.
+
+    Events up to number `after` are not built. Raises FileNotFoundError.
+    """
+    rest = b""
+    with path.open("rb") as file:
+        file.seek(offset)
+        while chunk := file.read(CHUNK):
+            lines = (rest + chunk).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                offset += len(line) + 1
+                yield _parse(line, offset, after)
+
+
+def _parse(line: bytes, end: int, after: int) -> Line:
+    number = _SEQ.match(line)
+    if number is not None and int(number[1]) <= after and line.endswith(b"}"):
+        return Line(None, end)
+    try:
+        event = parse_event(line)
+    except ValueError as error:
+        return Line(None, end, f"not an event: {str(error).splitlines()[0]}")
+    if event.seq < 1:
+        return Line(None, end, "an event without a number")
+    return Line(event if event.seq > after else None, end)
+
+
+class JournalWriter:
+    """Appends to the journal. One only, under the engine's lock."""
+
+    def __init__(self, layout: Layout, part: int) -> None:
+        self._layout = layout
+        self.part = part
+        """The number of the part that is written now."""
+        self._file = AppendFile(layout.part(part))
+
+    def append(self, line: bytes, part: int, durable: bool) -> None:
+        """Add one line, without its newline, to `part`; on return it is durable if asked for.
+
+        On an error the journal is as it was. Raises NoSpace or StoreError.
+        """
+        if part != self.part:
+            self._file.sync()
+            fresh = AppendFile(self._layout.part(part))
+            self._file.close()
+            self._file, self.part = fresh, part
+        self._file.append(line + b"\n", durable)
+
+    def sync(self) -> None:
+        """Make everything durable."""
+        self._file.sync()
+
+    def close(self) -> None:
+        """Make everything durable and close. May be called twice."""
+        self._file.close()
+
+
+class JournalFollower:
+    """Reads the journal forward, over its parts, from a place on. Cheap when nothing is new."""
+
+    def __init__(self, layout: Layout, after: int = 0, part: int | None = None) -> None:
+        """Begin after event `after`, which is not behind the beginning of `part`."""
+        self._layout = layout
+        self.seq = after
+        self._part = part
+        self._offset = 0
+        self._fruitless: tuple[int, int, int] | None = None
+        self._folder_seen = -1
+        self._problems: list[str] = []
+
+    def take_problems(self) -> list[str]:
+        """What was found wrong since the last call."""
+        found, self._problems = self._problems, []
+        return found
+
+    def poll(self, limit: int) -> list[Event]:
+        """Up to `limit` new events, in order. [] when there are none.
+
+        Raises JournalCut where the part is shorter than what was read of it.
+        """
+        found: list[Event] = []
+        self._read_part(found, limit)
+        while len(found) < limit and (later := self._next_part()) is not None:
+            # the last events of a part may have come after it was read, before the next began
+            self._read_part(found, limit)
+            if len(found) >= limit:
+                break
+            self._part, self._offset, self._fruitless = later, 0, None
+            self._read_part(found, limit)
+        return found
+
+    def _read_part(self, found: list[Event], limit: int) -> None:
+        if self._part is None:
+            return
+        path = self._layout.part(self._part)
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return
+        if status.st_size < self._offset:
+            raise JournalCut(f"{path.name} became shorter")
+        mark = (self._part, status.st_size, status.st_mtime_ns)
+        if status.st_size == self._offset or mark == self._fruitless:
+            return
+        junk: list[Line] = []
+        for line in read_lines(path, self._offset, self.seq):
+            if line.event is None and line.problem:
+                junk.append(line)
+                continue
+            self._pass_over(path, junk)
+            self._offset = line.end
+            if line.event is not None:
+                if line.event.seq != self.seq + 1:
+                    self._missing(path, self.seq + 1, line.event.seq - 1)
+                self.seq = line.event.seq
+                found.append(line.event)
+                if len(found) >= limit:
+                    return
+        # a tail without any event may yet be cut and written anew, so it is not passed
+        self._fruitless = mark
+
+    def _pass_over(self, path: Path, junk: list[Line]) -> None:
+        for line in junk:
+            self._problems.append(
+                f"{path.name}: a line that ends at byte {line.end} is {line.problem}"
+            )
+        junk.clear()
+
+    def _missing(self, path: Path, first: int, last: int) -> None:
+        which = f"event {first} is" if first == last else f"events {first} to {last} are"
+        self._problems.append(f"{which} missing before {path.name} goes on")
+
+    def _next_part(self) -> int | None:
+        """The part after the one that is read, if there is one."""
+        try:
+            changed = self._layout.journal.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+        if changed == self._folder_seen:
+            return None
+        later = [p for p in self._layout.parts() if self._part is None or p > self._part]
+        if later:
+            return later[0]
+        # within one tick of the clock the folder may change again and not show it
+        if abs(time.time_ns() - changed) > _TICK_NS:
+            self._folder_seen = changed
+        return None
+
+
+class JournalCut(Exception):  # noqa: N818
+    """The journal lost something that was read already: the reader begins anew."""
+
+
+def cut_torn_tail(path: Path) -> str | None:
+    """Cut what follows the last event of a part. Returns what was done, None if nothing was.
+
+    A half-written line is dropped; whole lines that are no events are kept beside the part.
+    """
+    end = 0
+    junk = False
+    for line in read_lines(path):
+        junk = bool(line.problem)
+        if not junk:
+            end = line.end
+    size = path.stat().st_size
+    if size == end:
+        return None
+    with clear_errors(path, "mend"), path.open("r+b") as file:
+        file.seek(end)
+        tail = file.read()
+        if junk:
+            aside = path.with_suffix(".damaged")
+            with aside.open("ab") as copy:
+                copy.write(tail)
+                os.fsync(copy.fileno())
+        file.truncate(end)
+        os.fsync(file.fileno())
+    return f"cut {size - end} bytes without a whole event from the end of {path.name}"
+
+
+def first_seq(path: Path) -> int | None:
+    """The number of the first event of a part, None where it holds none."""
+    for line in read_lines(path):
+        if line.event is not None:
+            return line.event.seq
+    return None
+
+
+def read_events(layout: Layout, step: int | None = None, after: int = 0) -> Iterator[Event]:
+    """Events with a number above `after`, of one step's part or of all parts, in order."""
+    parts = layout.parts() if step is None else [step]
+    if step is None and after:
+        parts = _from(layout, parts, after)
+    for part in parts:
+        try:
+            for line in read_lines(layout.part(part), 0, after):
+                event = line.event
+                if event is not None and (step is None or event.step == step):
+                    yield event
+        except FileNotFoundError:
+            continue
+
+
+def _from(layout: Layout, parts: list[int], after: int) -> list[int]:
+    """The parts that hold events above `after`: the last one that begins at or below it, and on."""
+    low, high = 0, len(parts)
+    while high - low > 1:
+        middle = (low + high) // 2
+        first = first_seq(layout.part(parts[middle]))
+        if first is None or first > after:
+            high = middle
+        else:
+            low = middle
+    return parts[low:]

@@ -1,0 +1,43 @@
+"""Where things are in a session folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_PART = re.compile(r"^(\d{6,})\.jsonl$")
+
+
+class Layout:
+    """Paths of one session."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "session.json"
+        self.previous = folder / "session.json.previous"
+        self.attempts = folder / "attempts.jsonl"
+        self.journal = folder / "journal"
+        self.objects = folder / "objects"
+        self.inbox = folder / "inbox"
+        self.lock = folder / "engine.lock"
+        self.log = folder / "engine.log"
+        self.reserve = folder / "reserve"
+
+    def part(self, step: int) -> Path:
+        """The part of the journal that begins with `step`."""
+        return self.journal / f"{step:06d}.jsonl"
+
+    def parts(self) -> list[int]:
+        """Numbers of the journal's parts, ascending."""
+        if not self.journal.is_dir():
+            return []
+        found = (_PART.match(p.name) for p in self.journal.iterdir())
+        return sorted(int(m.group(1)) for m in found if m)
+
+    def backup(self, number: int) -> Path:
+        """Where the copy is kept that was made before migrating from format `number`."""
+        return self.folder / f"backup-format-{number}"
+
+    def is_session(self) -> bool:
+        """True if the folder looks like a session, a damaged one included."""
+        return self.database.is_file() or self.previous.is_file() or self.journal.is_dir()

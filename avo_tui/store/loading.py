@@ -1,0 +1,155 @@
+"""From a folder to a state: the tables, or the generation before, or the journal alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from avo_tui.domain.events import Event, SessionCreated
+from avo_tui.domain.state import SessionState
+from avo_tui.store.attempts import Attempts, read_attempts
+from avo_tui.store.database import Database
+from avo_tui.store.errors import DamagedSession, SessionNotFound
+from avo_tui.store.journal import JournalFollower, read_events
+from avo_tui.store.layout import Layout
+from avo_tui.store.projection import Snapshot, check_format, load_tables
+
+BATCH = 5000
+
+
+@dataclass
+class Loaded:
+    """A state that was read from a folder, and how."""
+
+    state: SessionState
+    follower: JournalFollower
+    """Reads on behind the last event of `state`."""
+    stored: Snapshot | None
+    """What session.json holds; None where the state is from another source."""
+    database: Database | None
+    kept: Attempts | None
+    """What attempts.jsonl holds; None where it must be written anew."""
+    notes: list[str] = field(default_factory=list)
+    """What was found wrong, and what was done about it."""
+
+
+def load(layout: Layout) -> Loaded:
+    """Read a session. Changes nothing.
+
+    Raises SessionNotFound, NewerFormat, OlderFormat, or DamagedSession where not even the journal
+    says what the session is.
+    """
+    if not layout.is_session():
+        raise SessionNotFound(f"{layout.folder} is not a session")
+    notes: list[str] = []
+    loaded = _from_tables(layout, notes) or _from_journal(layout, notes)
+    follow(loaded)
+    return loaded
+
+
+def follow(loaded: Loaded) -> None:
+    """Fold in whatever the journal has beyond the state."""
+    while events := loaded.follower.poll(BATCH):
+        loaded.notes.extend(fold(loaded.state, events))
+    loaded.notes.extend(loaded.follower.take_problems())
+    applied = loaded.state.session.applied
+    if loaded.follower.seq < applied:
+        loaded.follower.seq = applied
+
+
+def fold(state: SessionState, events: Iterable[Event]) -> list[str]:
+    """Apply events; the ones that cannot be are counted and named."""
+    problems = []
+    for event in events:
+        try:
+            state.apply(event)
+        except KeyError as error:
+            problems.append(
+                f"event {event.seq} ({event.kind}) speaks of {error.args[0]!r}, which is not there"
+            )
+            state.skip(event)
+    return problems
+
+
+def _from_tables(layout: Layout, notes: list[str]) -> Loaded | None:
+    for path in (layout.database, layout.previous):
+        if not path.exists():
+            if path == layout.database:
+                notes.append(f"{path.name} is missing")
+            continue
+        try:
+            database = Database.open(path, layout.database, layout.previous)
+            state, promised = load_tables(database)
+        except DamagedSession as error:
+            notes.append(str(error))
+            continue
+        current = path == layout.database
+        if not current:
+            notes.append(f"took {path.name} and the journal instead")
+        stored = Snapshot.of(state) if current else None
+        kept = _attempts(layout, promised, notes)
+        if kept is None:
+            state.attempts = fold_journal(layout).attempts
+        else:
+            late = {key: a for key, a in state.attempts.items() if key not in kept}
+            state.attempts = kept | late
+        follower = JournalFollower(layout, state.session.applied, _part(layout, state))
+        return Loaded(state, follower, stored, database, kept, notes)
+    return None
+
+
+def _attempts(layout: Layout, promised: int, notes: list[str]) -> Attempts | None:
+    """What attempts.jsonl holds; None where it holds less than the database says."""
+    try:
+        kept, _ = read_attempts(layout.attempts)
+    except DamagedSession as error:
+        notes.append(f"{error}; took the attempts from the journal instead")
+        return None
+    if len(kept) < promised:
+        notes.append(
+            f"{layout.attempts.name} holds {len(kept)} attempts of {promised}; "
+            "took them from the journal instead"
+        )
+        return None
+    return kept
+
+
+def _part(layout: Layout, state: SessionState) -> int | None:
+    """The part of the journal that the last applied event is in."""
+    parts = layout.parts()
+    return max((p for p in parts if p <= state.session.step), default=None)
+
+
+def _from_journal(layout: Layout, notes: list[str]) -> Loaded:
+    follower = JournalFollower(layout)
+    first = follower.poll(1)
+    if not first or not isinstance(first[0], SessionCreated):
+        why = "; ".join(notes) or "there is no session.json"
+        raise DamagedSession(
+            f"{layout.folder.name} cannot be read: {why}, and its journal does not begin with "
+            "the creation of the session"
+        )
+    check_format(first[0].session.format)
+    notes.append("built everything from the journal")
+    state = SessionState.begin(first[0])
+    return Loaded(state, follower, None, None, None, notes)
+
+
+def fold_journal(layout: Layout, until: int | None = None) -> SessionState:
+    """The state that the journal alone gives, up to event `until`.
+
+    Raises DamagedSession where the journal does not begin with the creation of the session.
+    """
+    state: SessionState | None = None
+    for event in read_events(layout):
+        if until is not None and event.seq > until:
+            break
+        if state is not None:
+            fold(state, [event])
+        elif isinstance(event, SessionCreated):
+            state = SessionState.begin(event)
+        else:
+            break
+    if state is None:
+        raise DamagedSession(f"the journal of {layout.folder.name} does not begin at its beginning")
+    return state

@@ -1,0 +1,90 @@
+"""Content-addressed objects: candidates, logs, messages, reports; compressed, verified when read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import zstandard
+
+from avo_tui.domain.base import ObjectId
+from avo_tui.store.errors import DamagedSession, clear_errors
+from avo_tui.store.files import make_private_folder, sync_folder, write_temporary
+
+LEVEL = 3
+MAX_BYTES = 1 << 30
+"""Largest object that is unpacked; a folder from elsewhere may hold anything."""
+
+_ID = re.compile(r"^[0-9a-f]{64}$")
+
+
+def object_id(data: bytes) -> ObjectId:
+    """The identity of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class ObjectStore:
+    """The folder `objects/`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, identity: ObjectId) -> Path:
+        """Where an object is. Raises KeyError for what is no identity."""
+        if not _ID.match(identity):
+            raise KeyError(identity)
+        return self.folder / identity[:2] / identity[2:]
+
+    def put(self, data: bytes | str) -> ObjectId:
+        """Store `data`, durable on return. An equal object that is intact is left as it is."""
+        raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+        identity = object_id(raw)
+        path = self.path(identity)
+        if path.exists():
+            with contextlib.suppress(DamagedSession, KeyError):
+                self.get(identity)
+                return identity
+        with clear_errors(path, "write"):
+            packed = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True).compress(raw)
+            shard = path.parent
+            if not shard.is_dir():
+                make_private_folder(shard)
+                sync_folder(self.folder)
+            write_temporary(shard, packed).replace(path)
+            sync_folder(shard)
+        return identity
+
+    def get(self, identity: ObjectId) -> bytes:
+        """The content. Raises KeyError where it is missing, DamagedSession where it was altered."""
+        path = self.path(identity)
+        try:
+            packed = path.read_bytes()
+        except FileNotFoundError:
+            raise KeyError(identity) from None
+        except OSError as error:
+            raise DamagedSession(f"object {identity[:10]} cannot be read: {error}") from error
+        try:
+            if zstandard.frame_content_size(packed) > MAX_BYTES:
+                raise DamagedSession(f"object {identity[:10]} is larger than any object may be")
+            raw = zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_BYTES)
+        except zstandard.ZstdError as error:
+            raise DamagedSession(f"object {identity[:10]} is damaged: {error}") from error
+        if object_id(raw) != identity:
+            raise DamagedSession(f"object {identity[:10]} was altered: its hash is another one")
+        return raw
+
+    def __contains__(self, identity: ObjectId) -> bool:
+        return bool(_ID.match(identity)) and self.path(identity).exists()
+
+    def __iter__(self) -> Iterator[ObjectId]:
+        """Identities of all that is there, damaged ones included."""
+        if not self.folder.is_dir():
+            return
+        for shard in sorted(self.folder.iterdir()):
+            if shard.is_dir():
+                for path in sorted(shard.iterdir()):
+                    if _ID.match(shard.name + path.name):
+                        yield shard.name + path.name

@@ -1,0 +1,92 @@
+"""Where sessions are on this machine, and how they are found by name."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import platformdirs
+
+import avo_tui
+from avo_tui.store.errors import BadName, SessionExists, SessionNotFound
+from avo_tui.store.layout import Layout
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+
+def sessions_roots() -> list[Path]:
+    """Folders that hold sessions; new ones go to the first, the others ship with avo-tui."""
+    package = Path(avo_tui.__file__).resolve().parent
+    roots = [_own_root()]
+    for shipped in (package.parent / "sessions", package / "data" / "sessions"):
+        beside_source = shipped.parent == package or (package.parent / "pyproject.toml").is_file()
+        if beside_source and shipped.is_dir():
+            roots.append(shipped)
+    unique = {root.resolve(): root for root in reversed(roots)}
+    return list(reversed(unique.values()))
+
+
+def _own_root() -> Path:
+    if chosen := os.environ.get("AVO_SESSIONS"):
+        return Path(chosen).expanduser().absolute()
+    here = Path.cwd()
+    if (here / "sessions").is_dir() or (here / "kernels").is_dir():
+        return here / "sessions"
+    return platformdirs.user_data_path("avo-tui") / "sessions"
+
+
+def check_name(name: str) -> str:
+    """Return `name` if a session may have it. Raises BadName."""
+    if not _NAME.match(name) or name.endswith((".", ".tmp")):
+        raise BadName(
+            f"{name[:80]!r} is no name for a session: use up to 64 letters, digits, "
+            "dots, dashes and underscores, beginning with a letter or digit"
+        )
+    return name
+
+
+def new_session_folder(name: str) -> Path:
+    """The folder to create for a new session. Raises BadName or SessionExists."""
+    folder = sessions_roots()[0] / check_name(name)
+    if folder.is_symlink() or folder.exists():
+        raise SessionExists(f"there is a session {name} already at {folder}; choose another name")
+    return folder
+
+
+def session_folders(roots: Iterable[Path] | None = None) -> Iterator[Path]:
+    """Every session in the roots. Where two have one name, the first root wins."""
+    seen: set[str] = set()
+    for root in sessions_roots() if roots is None else roots:
+        try:
+            folders = sorted(p for p in root.iterdir() if p.is_dir())
+        except OSError:  # not there, or not for us to see
+            continue
+        for folder in folders:
+            if folder.name not in seen and Layout(folder).is_session():
+                seen.add(folder.name)
+                yield folder
+
+
+def find_session(name: str) -> Path:
+    """The folder of a session, by name or path. Raises SessionNotFound, with names that are near."""
+    if "/" in name or name in {".", ".."}:
+        folder = Path(name).expanduser().absolute()
+        if Layout(folder).is_session():
+            return folder
+        raise SessionNotFound(f"{name} is not a session folder")
+    if _NAME.match(name):
+        for root in sessions_roots():
+            if Layout(root / name).is_session():
+                return root / name
+    names = [folder.name for folder in session_folders()]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif names:
+        hint = "`avo sessions` lists what there is"
+    else:
+        hint = "there are none yet; `avo run TASK` starts one"
+    raise SessionNotFound(f"there is no session {name[:80]!r}: {hint}")

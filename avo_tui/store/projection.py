@@ -1,0 +1,200 @@
+"""The tables of a session as a projection of its state, written when there is time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.base import Value
+from avo_tui.domain.records import (
+    FORMAT,
+    Attempt,
+    CommandRecord,
+    Hint,
+    Intervention,
+    Note,
+    SessionRecord,
+    Step,
+    Version,
+)
+from avo_tui.domain.state import SessionState
+from avo_tui.store.attempts import Attempts, AttemptsFile
+from avo_tui.store.database import Database
+from avo_tui.store.errors import DamagedSession, NewerFormat, OlderFormat
+
+Key = int | str | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Table:
+    """How one table of the state is kept in the database."""
+
+    name: str
+    key: str
+    rows: TypeAdapter[list[Any]]
+
+
+TABLES = (
+    Table("versions", "number", TypeAdapter(list[Version])),
+    Table("steps", "number", TypeAdapter(list[Step])),
+    Table("hints", "id", TypeAdapter(list[Hint])),
+    Table("commands", "id", TypeAdapter(list[CommandRecord])),
+    Table("memory", "id", TypeAdapter(list[Note])),
+    Table("supervision", "id", TypeAdapter(list[Intervention])),
+)
+
+_PENDING: TypeAdapter[tuple[int, GateDecision] | None] = TypeAdapter(
+    tuple[int, GateDecision] | None
+)
+_ATTEMPTS: TypeAdapter[list[Attempt]] = TypeAdapter(list[Attempt])
+
+
+def table_of(state: SessionState, name: str) -> dict[Key, Value]:
+    """One table of the state, by its name."""
+    return cast("dict[Key, Value]", getattr(state, name))
+
+
+def check_format(number: object) -> None:
+    """Raises NewerFormat or OlderFormat where a folder's format is not ours."""
+    if not isinstance(number, int):
+        raise DamagedSession("the session does not say its format")
+    if number > FORMAT:
+        raise NewerFormat(
+            f"the session has format {number}, this avo-tui knows format {FORMAT}: "
+            "open it with a newer avo-tui"
+        )
+    if number < FORMAT:
+        raise OlderFormat(
+            f"the session has format {number}, this avo-tui writes format {FORMAT}: "
+            "`avo run --resume` or `avo doctor --repair` migrates it and keeps a copy"
+        )
+
+
+def stored_format(database: Database) -> object:
+    """The format that the database says it has."""
+    rows = database.rows("session")
+    return rows[0].get("format") if rows else None
+
+
+def load_tables(database: Database) -> tuple[SessionState, int]:
+    """(state that the database holds, number of attempts that attempts.jsonl held then).
+
+    Of the attempts, only those that are rows are in the state.
+
+    Raises DamagedSession, NewerFormat, OlderFormat.
+    """
+    rows = database.rows("session")
+    if not rows:
+        raise DamagedSession("session.json holds no session")
+    row = rows[0]
+    check_format(row.get("format"))
+    try:
+        state = SessionState(session=SessionRecord.model_validate(row))
+        for table in TABLES:
+            records = table.rows.validate_python(database.rows(table.name))
+            table_of(state, table.name).update({getattr(r, table.key): r for r in records})
+        state.pending_approval = _PENDING.validate_python(row.get("pending_approval"))
+        open_ones = _ATTEMPTS.validate_python(database.rows("attempts"))
+    except ValidationError as error:
+        raise DamagedSession(f"session.json holds a bad record: {_first(error)}") from error
+    state.attempts = {(a.step, a.number): a for a in open_ones}
+    kept = row.get("attempts_kept", 0)
+    return state, kept if isinstance(kept, int) else 0
+
+
+def _first(error: ValidationError) -> str:
+    detail = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state at an instant. Records are immutable, so copies of the tables are enough."""
+
+    session: SessionRecord
+    pending: tuple[int, GateDecision] | None
+    tables: dict[str, dict[Key, Value]]
+    attempts: Attempts
+
+    @classmethod
+    def of(cls, state: SessionState) -> Snapshot:
+        """Copy the tables, not the records."""
+        return cls(
+            session=state.session,
+            pending=state.pending_approval,
+            tables={t.name: dict(table_of(state, t.name)) for t in TABLES},
+            attempts=dict(state.attempts),
+        )
+
+
+class Projection:
+    """Keeps session.json and attempts.jsonl in step with snapshots of the state."""
+
+    def __init__(self, database: Database, attempts: AttemptsFile) -> None:
+        """`adopt` or `begin` comes next."""
+        self._database = database
+        self._attempts = attempts
+        self._written: dict[str, dict[Key, Value]] = {t.name: {} for t in TABLES}
+        self._numbers: dict[str, dict[Key, int]] = {t.name: {} for t in TABLES}
+        self._next: dict[str, count[int]] = {t.name: count(1) for t in TABLES}
+        self._kept: Attempts = {}
+        self.applied = 0
+        """The last event that is in the database."""
+
+    def adopt(self, snapshot: Snapshot, kept: Attempts) -> None:
+        """Go on with a database that holds `snapshot`; `kept` is what attempts.jsonl holds."""
+        for table in TABLES:
+            rows = self._database.numbered(table.name)
+            self._numbers[table.name] = {row[table.key]: n for n, row in rows.items()}
+            self._next[table.name] = count(max(rows, default=0) + 1)
+            self._written[table.name] = dict(snapshot.tables[table.name])
+        self._kept = dict(kept)
+        self.applied = snapshot.session.applied
+
+    def begin(self, kept: Attempts) -> None:
+        """Begin with an empty database; `kept` is what attempts.jsonl holds."""
+        self._kept = dict(kept)
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Bring both files to the snapshot. Raises NoSpace or StoreError; may then be repeated."""
+        self._write_attempts(snapshot.attempts)
+        for table in TABLES:
+            self._write_table(table, snapshot.tables[table.name])
+        row = snapshot.session.model_dump(mode="json")
+        row["pending_approval"] = _PENDING.dump_python(snapshot.pending, mode="json")
+        row["attempts_kept"] = len(self._kept)
+        self._database.put("session", {1: row})
+        self._database.commit()
+        self.applied = snapshot.session.applied
+
+    def _write_table(self, table: Table, records: Mapping[Key, Value]) -> None:
+        written, numbers = self._written[table.name], self._numbers[table.name]
+        rows: dict[int, dict[str, Any]] = {}
+        for key, record in records.items():
+            if written.get(key) is not record:
+                if key not in numbers:
+                    numbers[key] = key if isinstance(key, int) else next(self._next[table.name])
+                rows[numbers[key]] = record.model_dump(mode="json")
+        gone = [key for key in written if key not in records]
+        self._database.put(table.name, rows)
+        self._database.remove(table.name, [numbers.pop(key) for key in gone])
+        self._written[table.name] = dict(records)
+
+    def _write_attempts(self, attempts: Attempts) -> None:
+        """The newest attempt changes often and is a row; the others are lines, written once."""
+        newest = next(reversed(attempts), None)
+        settled = [
+            attempt
+            for key, attempt in attempts.items()
+            if key != newest and self._kept.get(key) is not attempt
+        ]
+        self._attempts.add(settled)
+        self._kept.update({(a.step, a.number): a for a in settled})
+        self._database.remove("attempts", [1])
+        if newest is not None:
+            self._database.put("attempts", {1: attempts[newest].model_dump(mode="json")})

@@ -1,0 +1,117 @@
+"""A view of a session folder: reads, follows, and sends commands. Any number at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from avo_tui.domain.base import ObjectId
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.commands import Command
+from avo_tui.domain.events import Event
+from avo_tui.domain.records import LIVE_STATES, Attempt, RunState
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.store.errors import DamagedSession
+from avo_tui.store.inbox import send_command
+from avo_tui.store.journal import JournalCut, read_events
+from avo_tui.store.layout import Layout
+from avo_tui.store.loading import fold, load
+from avo_tui.store.lock import EngineStatus, engine_status
+from avo_tui.store.objects import ObjectStore
+
+MAX_PROBLEMS = 100
+
+
+class SessionReader:
+    """A session that is open for reading. Writes nothing but commands."""
+
+    state: SessionState
+    """As of the last poll."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Use `open`."""
+        self._layout = layout
+        self.folder = layout.folder
+        self.objects = ObjectStore(layout.objects)
+        self.reloads = 0
+        """Times the session was read anew because its journal had become shorter: repaint all."""
+        self.problems: list[str] = []
+        """What is damaged, in sentences; the rest is usable."""
+        self._load()
+        self._candidate = lru_cache(64)(self._read_candidate)
+
+    @classmethod
+    def open(cls, folder: Path) -> SessionReader:
+        """Read a session. Raises SessionNotFound, NewerFormat, OlderFormat or DamagedSession."""
+        return cls(Layout(folder.absolute()))
+
+    @property
+    def name(self) -> str:
+        """The session's name."""
+        return self.state.session.name
+
+    def _load(self) -> None:
+        loaded = load(self._layout)
+        self.state, self._follower = loaded.state, loaded.follower
+        self.problems = loaded.notes[:MAX_PROBLEMS]
+
+    def poll(self, limit: int = 5000) -> list[Event]:
+        """Up to `limit` new events, folded into `state`. Cheap and [] when there are none."""
+        try:
+            events = self._follower.poll(limit)
+        except JournalCut:
+            self._load()
+            self.reloads += 1
+            return []
+        found = fold(self.state, events) if events else []
+        found += self._follower.take_problems()
+        self.problems = (self.problems + found)[-MAX_PROBLEMS:] if found else self.problems
+        return events
+
+    def events(self, step: int | None = None, after: int = 0) -> Iterator[Event]:
+        """Events above number `after`, of one step or of all, from the journal, in order."""
+        return read_events(self._layout, step, after)
+
+    def get(self, identity: ObjectId) -> bytes:
+        """An object. Raises KeyError where it is missing, DamagedSession where it was altered."""
+        return self.objects.get(identity)
+
+    def text(self, identity: ObjectId) -> str:
+        """An object as text; what is no UTF-8 is replaced. Raises as `get`."""
+        return self.get(identity).decode("utf-8", "replace")
+
+    def candidate(self, identity: ObjectId) -> Candidate:
+        """The source of a candidate. Raises as `get`."""
+        return self._candidate(identity)
+
+    def _read_candidate(self, identity: ObjectId) -> Candidate:
+        try:
+            return Candidate.model_validate_json(self.get(identity))
+        except ValueError as error:
+            raise DamagedSession(f"object {identity[:10]} is no candidate") from error
+
+    def report(self, attempt: Attempt) -> EvaluationReport | None:
+        """The whole report of an attempt; None where it has none yet. Raises as `get`."""
+        if attempt.report is None:
+            return None
+        try:
+            return EvaluationReport.model_validate_json(self.get(attempt.report))
+        except ValueError as error:
+            raise DamagedSession(f"object {attempt.report[:10]} is no report") from error
+
+    def engine(self) -> EngineStatus:
+        """Whether an engine holds the session, and which."""
+        return engine_status(self._layout.lock)
+
+    def run_state(self) -> RunState:
+        """The state of the run; `lost` where it should have a living engine and has none."""
+        state = self.state.session.state
+        if state in LIVE_STATES and not self.engine().alive:
+            return "lost"
+        return state
+
+    def send(self, command: Command) -> str:
+        """Put a command into the inbox. Returns its id. Raises as `send_command`."""
+        return send_command(self.folder, command)

@@ -1,0 +1,148 @@
+"""One line per session, for lists. Quick: reads what changed since it was last asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.budget import Budget, Spend
+from avo_tui.domain.records import LIVE_STATES, OperatorName, RunState
+from avo_tui.domain.state import SessionState
+from avo_tui.store.errors import StoreError
+from avo_tui.store.layout import Layout
+from avo_tui.store.loading import load
+from avo_tui.store.lock import EngineStatus, engine_status
+from avo_tui.store.places import session_folders
+
+SPARKLINE = 60
+"""Points of the sparkline at most."""
+
+
+class SessionSummary(Value):
+    """What a list shows of a session. Only name, folder and error are set for a broken one."""
+
+    name: str
+    folder: Path
+    error: str | None = None
+    """Why the session cannot be read."""
+    task: str = ""
+    operator: OperatorName | None = None
+    model: str | None = None
+    state: RunState | None = None
+    state_reason: str = ""
+    parked_until: Moment | None = None
+    engine: EngineStatus = EngineStatus(alive=False)
+    head: int | None = None
+    best: int | None = None
+    """Number of the best version."""
+    ratio: float | None = None
+    """Aggregate of the best version: its ratio to the reference baseline."""
+    geomean: float | None = None
+    """Geomean of the best version's throughput, in `unit`."""
+    reference_baseline: str = ""
+    unit: str = ""
+    versions: int = 0
+    step: int = 0
+    attempts: int = 0
+    created: Moment | None = None
+    last_activity: Moment | None = None
+    spend: Spend = Spend()
+    budget: Budget = Budget()
+    sparkline: tuple[float, ...] = ()
+    """Best aggregate so far, version by version, at most 60 points."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    mark: tuple[object, ...]
+    summary: SessionSummary
+
+
+_cache: dict[Path, _Seen] = {}
+
+
+def summaries(roots: Iterable[Path] | None = None) -> list[SessionSummary]:
+    """All sessions, the most recently active first, broken ones last with their error."""
+    found = [summary(folder) for folder in session_folders(roots)]
+    return sorted(
+        found,
+        key=lambda s: (s.error is None, s.last_activity.timestamp() if s.last_activity else 0.0),
+        reverse=True,
+    )
+
+
+def summary(folder: Path) -> SessionSummary:
+    """One session. Never raises for a broken one: its `error` says what is wrong."""
+    layout = Layout(folder)
+    mark = _mark(layout)
+    seen = _cache.get(folder)
+    if seen is None or seen.mark != mark:
+        try:
+            result = _summarise(folder, load(layout).state)
+        except StoreError as error:
+            result = SessionSummary(name=folder.name, folder=folder, error=str(error))
+        seen = _cache[folder] = _Seen(mark, result)
+    return _with_engine(seen.summary, layout)
+
+
+def _with_engine(kept: SessionSummary, layout: Layout) -> SessionSummary:
+    if kept.error is not None or kept.state not in LIVE_STATES:
+        return kept
+    engine = engine_status(layout.lock)
+    state = kept.state if engine.alive else "lost"
+    return kept.model_copy(update={"engine": engine, "state": state})
+
+
+def _mark(layout: Layout) -> tuple[object, ...]:
+    """Changes whenever the session does."""
+    parts = layout.parts()
+    paths = [layout.database, *([layout.part(parts[-1])] if parts else [])]
+    marks: list[object] = [len(parts)]
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((status.st_size, status.st_mtime_ns))
+    return tuple(marks)
+
+
+def _summarise(folder: Path, state: SessionState) -> SessionSummary:
+    session, best = state.session, state.best
+    return SessionSummary(
+        name=folder.name,
+        folder=folder,
+        task=session.task.name,
+        operator=session.settings.operator,
+        model=session.settings.model,
+        state=session.state,
+        state_reason=session.state_reason,
+        parked_until=session.parked_until,
+        head=session.head,
+        best=best.number if best else None,
+        ratio=best.aggregate if best else None,
+        geomean=best.score.geomean if best else None,
+        reference_baseline=session.task.reference_baseline,
+        unit=session.task.unit,
+        versions=len(state.versions),
+        step=session.step,
+        attempts=len(state.attempts),
+        created=session.created,
+        last_activity=session.last_event_at,
+        spend=session.spend,
+        budget=session.budget,
+        sparkline=_sparkline(state),
+    )
+
+
+def _sparkline(state: SessionState) -> tuple[float, ...]:
+    points: list[float] = []
+    for version in sorted(state.versions.values(), key=lambda v: v.number):
+        points.append(max(version.aggregate, points[-1] if points else 0.0))
+    if len(points) <= SPARKLINE:
+        return tuple(points)
+    last = len(points) - 1
+    return tuple(points[round(i * last / (SPARKLINE - 1))] for i in range(SPARKLINE))

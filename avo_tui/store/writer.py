@@ -1,0 +1,349 @@
+"""The engine's end of a session folder: the only writer."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from pathlib import Path
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from avo_tui.domain.base import ObjectId, now
+from avo_tui.domain.commands import Command
+from avo_tui.domain.events import (
+    AgentText,
+    CommandTaken,
+    EngineStopped,
+    EvaluationProgressed,
+    Event,
+    Recovered,
+    SessionCreated,
+    StateChanged,
+    StepFinished,
+    StepStarted,
+    TroubleNoted,
+    VersionCommitted,
+)
+from avo_tui.domain.records import SessionRecord
+from avo_tui.domain.state import SessionState
+from avo_tui.store.attempts import AttemptsFile, rewrite_attempts
+from avo_tui.store.database import Database
+from avo_tui.store.errors import (
+    NoSpace,
+    SessionExists,
+    SessionNotFound,
+    StoreError,
+    clear_errors,
+)
+from avo_tui.store.files import leftovers, make_private_folder, sync_folder
+from avo_tui.store.flusher import Flusher
+from avo_tui.store.inbox import BadCommand, Inbox
+from avo_tui.store.journal import JournalWriter, cut_torn_tail, read_events
+from avo_tui.store.layout import Layout
+from avo_tui.store.loading import Loaded, load
+from avo_tui.store.lock import EngineLock
+from avo_tui.store.objects import ObjectStore
+from avo_tui.store.projection import Projection, Snapshot
+
+log = logging.getLogger(__name__)
+
+CHATTER = (AgentText, EvaluationProgressed)
+"""Events that need not be durable one by one: the next durable one makes them so."""
+
+URGENT = (StateChanged, EngineStopped, TroubleNoted, CommandTaken, Recovered)
+"""Events that may use the reserve when the disk is full: they say that it is."""
+
+SOON = (VersionCommitted, StepStarted, StepFinished, StateChanged, EngineStopped, CommandTaken)
+"""Events that lists and scripts look for in the tables."""
+
+RESERVE_BYTES = 256 << 10
+"""Disk space that is held back, so that a full disk can be written down."""
+
+
+class SessionWriter:
+    """A session that is open for writing. Its methods may be called from one thread at a time."""
+
+    state: SessionState
+    folder: Path
+    recovered: tuple[str, ...]
+    """What `open` had to mend; empty if nothing."""
+
+    def __init__(self, layout: Layout, lock: EngineLock, loaded: Loaded, part: int) -> None:
+        """Use `create` or `open`."""
+        self._layout = layout
+        self._lock = lock
+        self.folder = layout.folder
+        self.state = loaded.state
+        self.recovered = tuple(loaded.notes)
+        self.objects = ObjectStore(layout.objects)
+        self.log_path = layout.folder / "engine.log"
+        self._inbox = Inbox(layout.inbox)
+        self._mutex = threading.Lock()
+        self._writing = threading.Lock()
+        self._journal = JournalWriter(layout, part)
+        self._projection, self._attempts = _projection(layout, loaded)
+        self._hold_reserve()
+        self._flusher = Flusher(self.flush)
+        self._closed = False
+
+    @classmethod
+    def create(cls, folder: Path, session: SessionRecord) -> SessionWriter:
+        """Make a new session and open it.
+
+        Raises SessionExists, NoSpace, or StoreError where the folder cannot be made.
+        """
+        folder = folder.absolute()
+        layout = Layout(folder)
+        with clear_errors(folder, "create"):
+            if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
+                raise SessionExists(f"there is something at {folder} already; choose another name")
+            make_private_folder(folder)
+            for part in (layout.journal, layout.objects, layout.inbox):
+                make_private_folder(part)
+            sync_folder(folder)
+            sync_folder(folder.parent)
+        lock = EngineLock(layout.lock)
+        try:
+            created = SessionCreated(seq=1, at=now(), session=session)
+            journal = JournalWriter(layout, 0)
+            try:
+                journal.append(_line(created), 0, durable=True)
+            finally:
+                journal.close()
+            writer = cls(layout, lock, load(layout), 0)
+            writer.recovered = ()
+            writer.flush()
+        except BaseException:
+            lock.release()
+            raise
+        return writer
+
+    @classmethod
+    def open(cls, folder: Path) -> SessionWriter:
+        """Take the lock and make the folder whole.
+
+        Raises SessionNotFound, SessionLocked, NewerFormat, DamagedSession, NoSpace or StoreError.
+        """
+        folder = folder.absolute()
+        layout = Layout(folder)
+        if not layout.is_session():
+            raise SessionNotFound(f"{folder} is not a session")
+        lock = EngineLock(layout.lock)
+        try:
+            notes = []
+            if (gone := lock.left_behind) is not None:
+                notes.append(f"the engine {gone.pid} on {gone.host} ended without closing")
+            notes += _tidy(layout)
+            loaded = load(layout)
+            loaded.notes[:0] = notes
+            parts = layout.parts()
+            part = max([loaded.state.session.step, *parts[-1:]])
+            writer = cls(layout, lock, loaded, part)
+        except BaseException:
+            lock.release()
+            raise
+        if writer._projection.applied != writer.state.session.applied:
+            writer._flusher.ask(soon=True)
+        return writer
+
+    def __enter__(self) -> SessionWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- events
+
+    def record(self, event: Event) -> Event:
+        """Append an event, fold it into the state, and return it with its number, time and step.
+
+        On return it is durable, prose and progress apart. Nothing changes on an error: raises
+        StoreError for an event that speaks of what is not there, and NoSpace.
+        """
+        with self._mutex:
+            session = self.state.session
+            step = event.step if "step" in event.model_fields_set else session.step
+            numbered = event.model_copy(
+                update={"seq": session.applied + 1, "at": now(), "step": step}
+            )
+            try:
+                self.state.check(numbered)
+            except (KeyError, ValueError) as error:
+                raise StoreError(f"cannot record {event.kind}: {error.args[0]!r}") from error
+            part = self._journal.part
+            if isinstance(numbered, StepStarted):
+                part = max(part, step)
+            self._append(numbered, part)
+            self.state.apply(numbered)
+        self._flusher.ask(isinstance(numbered, SOON))
+        return numbered
+
+    def _append(self, event: Event, part: int) -> None:
+        line, durable = _line(event), not isinstance(event, CHATTER)
+        try:
+            self._journal.append(line, part, durable)
+        except NoSpace:
+            if not isinstance(event, URGENT) or not self._layout.reserve.exists():
+                raise
+            self._drop_reserve()
+            self._journal.append(line, part, durable)
+
+    def step_events(self, step: int) -> list[Event]:
+        """Events of one step, in order."""
+        return list(read_events(self._layout, step))
+
+    # -- objects
+
+    def put(self, data: bytes | str) -> ObjectId:
+        """Store an object, durable on return. Raises NoSpace or StoreError."""
+        return self.objects.put(data)
+
+    def get(self, identity: ObjectId) -> bytes:
+        """An object. Raises KeyError where it is missing, DamagedSession where it was altered."""
+        return self.objects.get(identity)
+
+    # -- commands
+
+    def pending_commands(self) -> list[Command | BadCommand]:
+        """What waits in the inbox, oldest first. Never raises for junk.
+
+        A command that was taken before a crash is not returned again.
+        """
+        waiting: list[Command | BadCommand] = []
+        for item in self._inbox.pending():
+            if item.id in self.state.commands:
+                self._inbox.done(item.id)
+            else:
+                waiting.append(item)
+        return waiting
+
+    def command_done(self, id: str) -> None:
+        """Remove a command from the inbox, after its CommandTaken was recorded."""
+        self._inbox.done(id)
+
+    # -- upkeep
+
+    def heartbeat(self) -> None:
+        """Say that the engine lives, and hold space back again once there is some."""
+        self._lock.heartbeat()
+        if not self._layout.reserve.exists():
+            self._hold_reserve()
+
+    def flush(self) -> None:
+        """Bring the tables to the state now. Raises NoSpace or StoreError; nothing is lost then."""
+        with self._writing:
+            with self._mutex:
+                if self._projection.applied == self.state.session.applied:
+                    return
+                snapshot = Snapshot.of(self.state)
+                # the tables must never be ahead of the journal, a crash of the machine included
+                self._journal.sync()
+            self._projection.write(snapshot)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the tables could not be written lately; the journal has everything nevertheless."""
+        return self._flusher.trouble
+
+    def close(self) -> None:
+        """Write the tables, release the lock. May be called twice.
+
+        Where there is no room for the tables they stay behind; the journal brings them up.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._flusher.stop()
+        try:
+            self._drop_reserve()
+            try:
+                self.flush()
+            except NoSpace as error:
+                log.warning("closed without writing the tables: %s", error)
+        finally:
+            try:
+                self._journal.close()
+                self._attempts.close()
+            finally:
+                self._lock.release()
+
+    def _hold_reserve(self) -> None:
+        path = self._layout.reserve
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            log.debug("no space held back: %s", error)
+            self._drop_reserve()
+
+    def _drop_reserve(self) -> None:
+        with contextlib.suppress(FileNotFoundError), clear_errors(self._layout.reserve, "remove"):
+            self._layout.reserve.unlink(missing_ok=True)
+
+
+def _line(event: Event) -> bytes:
+    """One line of JSON. Text that is no Unicode, such as half a surrogate pair, is replaced."""
+    try:
+        return event.model_dump_json(fallback=str).encode()
+    except (PydanticSerializationError, UnicodeError):
+        return to_json(_clean(event.model_dump()), inf_nan_mode="constants", fallback=str)
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_clean(key): _clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(inner) for inner in value]
+    return value
+
+
+def _tidy(layout: Layout) -> list[str]:
+    """Mend what a crash leaves: half-written lines and temporary files."""
+    done = []
+    with clear_errors(layout.folder, "mend"):
+        for folder in (layout.journal, layout.objects, layout.inbox):
+            make_private_folder(folder)
+        for junk in (*leftovers(layout.folder), *leftovers(layout.journal)):
+            junk.unlink(missing_ok=True)
+        parts = layout.parts()
+        if parts and (cut := cut_torn_tail(layout.part(parts[-1]))):
+            done.append(cut)
+    return done
+
+
+def _projection(layout: Layout, loaded: Loaded) -> tuple[Projection, AttemptsFile]:
+    """Go on with the files as they are, or begin them anew where they do not hold."""
+    kept = loaded.kept
+    if kept is None:
+        kept = loaded.state.attempts
+    if loaded.kept is None or _untidy(layout.attempts, len(kept)):
+        rewrite_attempts(layout.attempts, kept.values())
+    attempts = AttemptsFile(layout.attempts)
+    if loaded.stored is not None and loaded.database is not None:
+        projection = Projection(loaded.database, attempts)
+        projection.adopt(loaded.stored, kept)
+    else:
+        if layout.database.exists():
+            # it must not become the previous generation
+            with clear_errors(layout.database, "move aside"):
+                layout.database.replace(layout.folder / "session.json.damaged")
+        empty = Database.empty(layout.database, layout.previous)
+        projection = Projection(empty, attempts)
+        projection.begin(kept)
+    return projection, attempts
+
+
+def _untidy(path: Path, attempts: int) -> bool:
+    """True if attempts.jsonl has a torn tail, or many more lines than attempts."""
+    if not path.exists():
+        return False
+    with clear_errors(path, "read"):
+        data = path.read_bytes()
+    return (data != b"" and not data.endswith(b"\n")) or data.count(b"\n") > 2 * attempts + 1000

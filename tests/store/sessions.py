@@ -1,0 +1,168 @@
+"""A session to test with: its record, its values, and an engine's worth of events."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.budget import Budget, Caps, Spend
+from avo_tui.domain.records import (
+    Attempt,
+    EngineRecord,
+    Hint,
+    Note,
+    RunSettings,
+    SessionRecord,
+    Version,
+)
+from avo_tui.domain.score import ConfigurationScore, Score
+from avo_tui.domain.task import Configuration, TaskInfo
+from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Feedback, Verdict
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def task(configurations: int = 2) -> TaskInfo:
+    return TaskInfo(
+        name="attention_cpu",
+        title="Attention",
+        language="cpp",
+        description="Forward attention.",
+        configurations=tuple(
+            Configuration(name=f"c{i}", parameters={"seq": 128 << i, "causal": bool(i % 2)})
+            for i in range(configurations)
+        ),
+        baselines=("torch",),
+        reference_baseline="torch",
+    )
+
+
+def session_record(name: str = "one", configurations: int = 2) -> SessionRecord:
+    return SessionRecord(
+        name=name,
+        task=task(configurations),
+        created=AT,
+        settings=RunSettings(),
+        budget=Budget(run=Caps(evaluations=1000)),
+    )
+
+
+def score(ratio: float, configurations: int = 2) -> Score:
+    return Score(
+        unit="GFLOP/s",
+        reference_baseline="torch",
+        configurations=tuple(
+            ConfigurationScore(
+                name=f"c{i}",
+                parameters={"seq": 128 << i, "causal": bool(i % 2)},
+                throughput=100 * ratio,
+                p20=99 * ratio,
+                p80=101 * ratio,
+                ratio=ratio,
+                baselines={"torch": 100.0},
+                samples=20,
+                milliseconds=1.25,
+            )
+            for i in range(configurations)
+        ),
+    )
+
+
+def gate(accepted: bool = True) -> GateDecision:
+    return GateDecision(gate="strict", accepted=accepted, reason="+2.00% against v0", gain=0.02)
+
+
+def identity(n: int) -> str:
+    return f"{n:064x}"
+
+
+def attempt(step: int, number: int) -> Attempt:
+    return Attempt(
+        step=step,
+        number=number,
+        parent=0,
+        candidate=identity(step * 1000 + number),
+        title=f"tile {number}",
+        at=AT,
+    )
+
+
+def report(correct: bool, ratio: float = 1.0, configurations: int = 2) -> EvaluationReport:
+    return EvaluationReport(
+        task="attention_cpu",
+        candidate=identity(1),
+        verdict=Verdict.CORRECT if correct else Verdict.WRONG_RESULT,
+        feedback=Feedback(summary="right" if correct else "wrong at c1"),
+        reached="benchmark" if correct else "check",
+        score=score(ratio, configurations) if correct else None,
+    )
+
+
+def version(number: int, step: int, number_of_attempt: int, ratio: float, n: int = 2) -> Version:
+    return Version(
+        number=number,
+        parent=number - 1 if number else None,
+        step=step,
+        attempt=number_of_attempt,
+        candidate=identity(step * 1000 + number_of_attempt),
+        score=score(ratio, n),
+        gate=gate(),
+        plan="Tile the keys.",
+        author="seed" if number == 0 else "tuner",
+        created=AT,
+    )
+
+
+def engine_started() -> ev.EngineStarted:
+    return ev.EngineStarted(engine=EngineRecord(pid=1, host="here", started=AT))
+
+
+def life(
+    steps: int,
+    *,
+    attempts: int = 3,
+    commit_every: int = 2,
+    seed: int = 0,
+    configurations: int = 2,
+    chatter: int = 2,
+) -> Iterator[ev.Event]:
+    """What an engine records, SessionCreated apart: the seed, then steps with attempts."""
+    chance = random.Random(seed)
+    yield engine_started()
+    yield ev.StateChanged(state="running")
+    committed = 0
+    for step in range(steps + 1):
+        yield ev.StepStarted(step=step, parent=max(0, committed - 1))
+        yield ev.PlanSet(title=f"step {step}")
+        for number in range(1, attempts + 1):
+            last = number == attempts
+            yield ev.ToolCalled(call=f"{step}.{number}", tool="evaluate", arguments={"n": number})
+            yield ev.AttemptStarted(attempt=attempt(step, number))
+            for i in range(chatter):
+                yield ev.AgentText(block="b", text=f"text {i} é \x1b[31m [bold]")
+                yield ev.EvaluationProgressed(
+                    attempt=number, progress=EvaluationProgress(stage="check", state="started")
+                )
+            good = last and step % commit_every == 0
+            ratio = 0.05 + committed * 0.01 + chance.random() * 0.001
+            yield ev.AttemptFinished(
+                attempt=number, report=report(good, ratio, configurations), ref=identity(7)
+            )
+            yield ev.Spent(spend=Spend(evaluations=1, seconds=1.5))
+            if good:
+                yield ev.GateDecided(attempt=number, decision=gate())
+                new = version(committed, step, number, ratio, configurations)
+                yield ev.VersionCommitted(version=new)
+                committed += 1
+            else:
+                yield ev.AttemptRejected(attempt=number, reason="wrong at c1")
+        if step % 3 == 1:
+            hint = Hint(id=f"h{step}", text="TILE_K=64", queued_at=AT)
+            yield ev.HintQueued(hint=hint)
+            yield ev.HintDelivered(hint=hint.id, where=f"step {step}")
+            yield ev.NoteWritten(note=Note(id=f"n{step}", text="a note", at=AT))
+            yield ev.NoteRemoved(note=f"n{step - 3}")
+        yield ev.StepFinished(outcome="committed" if step % commit_every == 0 else "nothing")
