@@ -1,5 +1,6 @@
 """The session folder: its database, journal, objects and inbox, and who may write them."""
 
+from avo_tui.store.doctor import Finding, diagnose
 from avo_tui.store.errors import (
     BadName,
     DamagedSession,
@@ -30,6 +31,7 @@ __all__ = [
     "BadName",
     "DamagedSession",
     "EngineStatus",
+    "Finding",
     "NewerFormat",
     "NoSpace",
     "OlderFormat",
@@ -42,6 +44,7 @@ __all__ = [
     "SessionWriter",
     "StoreError",
     "check_name",
+    "diagnose",
     "engine_status",
     "find_session",
     "new_session_folder",

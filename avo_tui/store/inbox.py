@@ -71,7 +71,7 @@ class Inbox:
     def pending(self) -> list[Command | BadCommand]:
         """What waits, oldest first. Junk is a BadCommand, never an exception."""
         try:
-            names = sorted(os.listdir(self.folder))
+            names = sorted(path.name for path in self.folder.iterdir())
         except FileNotFoundError:
             return []
         found: list[Command | BadCommand] = []

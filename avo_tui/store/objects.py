@@ -1,4 +1,4 @@
-"""Content-addressed objects: candidates, logs, messages, reports; compressed, verified when read."""
+"""Content-addressed objects: sources, logs, messages, reports; compressed, verified on reading."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def session_folders(roots: Iterable[Path] | None = None) -> Iterator[Path]:
 
 
 def find_session(name: str) -> Path:
-    """The folder of a session, by name or path. Raises SessionNotFound, with names that are near."""
+    """The folder of a session, by name or path. Raises SessionNotFound, with near names."""
     if "/" in name or name in {".", ".."}:
         folder = Path(name).expanduser().absolute()
         if Layout(folder).is_session():

@@ -75,12 +75,6 @@ def check_format(number: object) -> None:
         )
 
 
-def stored_format(database: Database) -> object:
-    """The format that the database says it has."""
-    rows = database.rows("session")
-    return rows[0].get("format") if rows else None
-
-
 def load_tables(database: Database) -> tuple[SessionState, int]:
     """(state that the database holds, number of attempts that attempts.jsonl held then).
 

@@ -12,9 +12,9 @@ from avo_tui.domain.records import LIVE_STATES, OperatorName, RunState
 from avo_tui.domain.state import SessionState
 from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout
-from avo_tui.store.loading import load
 from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.places import session_folders
+from avo_tui.store.reader import SessionReader
 
 SPARKLINE = 60
 """Points of the sparkline at most."""
@@ -58,6 +58,8 @@ class SessionSummary(Value):
 class _Seen:
     mark: tuple[object, ...]
     summary: SessionSummary
+    reader: SessionReader | None
+    """Kept for a session that is running, to read on where it left off."""
 
 
 _cache: dict[Path, _Seen] = {}
@@ -79,12 +81,19 @@ def summary(folder: Path) -> SessionSummary:
     mark = _mark(layout)
     seen = _cache.get(folder)
     if seen is None or seen.mark != mark:
-        try:
-            result = _summarise(folder, load(layout).state)
-        except StoreError as error:
-            result = SessionSummary(name=folder.name, folder=folder, error=str(error))
-        seen = _cache[folder] = _Seen(mark, result)
+        seen = _cache[folder] = _look(folder, mark, seen.reader if seen else None)
     return _with_engine(seen.summary, layout)
+
+
+def _look(folder: Path, mark: tuple[object, ...], reader: SessionReader | None) -> _Seen:
+    try:
+        reader = reader or SessionReader.open(folder)
+        while reader.poll():
+            pass
+        result = _summarise(folder, reader.state)
+    except StoreError as error:
+        return _Seen(mark, SessionSummary(name=folder.name, folder=folder, error=str(error)), None)
+    return _Seen(mark, result, reader if result.state in LIVE_STATES else None)
 
 
 def _with_engine(kept: SessionSummary, layout: Layout) -> SessionSummary:

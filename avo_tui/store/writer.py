@@ -44,6 +44,7 @@ from avo_tui.store.journal import JournalWriter, cut_torn_tail, read_events
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import Loaded, load
 from avo_tui.store.lock import EngineLock
+from avo_tui.store.migration import migrate
 from avo_tui.store.objects import ObjectStore
 from avo_tui.store.projection import Projection, Snapshot
 
@@ -135,6 +136,7 @@ class SessionWriter:
             notes = []
             if (gone := lock.left_behind) is not None:
                 notes.append(f"the engine {gone.pid} on {gone.host} ended without closing")
+            notes += migrate(layout)
             notes += _tidy(layout)
             loaded = load(layout)
             loaded.notes[:0] = notes

@@ -1,0 +1,315 @@
+"""Checks every promise of a session folder, and mends what can be mended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.base import ObjectId, Value
+from avo_tui.domain.records import LIVE_STATES
+from avo_tui.domain.state import SessionState
+from avo_tui.store.attempts import read_attempts
+from avo_tui.store.database import read_tables
+from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, clear_errors
+from avo_tui.store.files import leftovers
+from avo_tui.store.inbox import BadCommand, Inbox
+from avo_tui.store.journal import read_lines
+from avo_tui.store.layout import Layout
+from avo_tui.store.loading import fold, fold_journal, load
+from avo_tui.store.lock import engine_status
+from avo_tui.store.objects import ObjectStore
+from avo_tui.store.projection import TABLES, table_of
+from avo_tui.store.writer import SessionWriter
+
+Level = Literal["ok", "warn", "fail"]
+
+NAMED = 10
+"""Damaged things of one sort that are named one by one."""
+
+OLD_SECONDS = 3600.0
+"""Age at which a temporary file of a running session is a leftover."""
+
+
+class Finding(Value):
+    """What one check found."""
+
+    level: Level
+    what: str
+    """What was checked, such as `journal` or `objects`."""
+    sentence: str
+    repaired: bool = False
+
+
+def diagnose(folder: Path, repair: bool = False) -> list[Finding]:
+    """Check a session, and with `repair` mend it; what is mended is marked.
+
+    Raises SessionNotFound.
+    """
+    layout = Layout(folder.absolute())
+    if not layout.is_session():
+        raise SessionNotFound(f"{folder} is not a session")
+    found = _check(layout)
+    if not repair or all(f.level == "ok" for f in found):
+        return found
+    if engine_status(layout.lock).alive:
+        sentence = "nothing was mended: an engine holds the session; stop it first"
+        return [*found, Finding(level="warn", what="repair", sentence=sentence)]
+    trouble: list[Finding] = []
+    try:
+        _repair(layout, found)
+    except StoreError as error:
+        trouble.append(Finding(level="fail", what="repair", sentence=str(error)))
+    left = _check(layout)
+    remaining = {(f.what, f.sentence) for f in left}
+    mended = [
+        f.model_copy(update={"repaired": True})
+        for f in found
+        if f.level != "ok" and (f.what, f.sentence) not in remaining
+    ]
+    return [*mended, *left, *trouble]
+
+
+def _check(layout: Layout) -> list[Finding]:
+    found: list[Finding] = []
+    for what, check in _CHECKS.items():
+        try:
+            problems = [Finding(level=a, what=what, sentence=b) for a, b in check(layout)]
+        except (StoreError, OSError) as error:
+            problems = [Finding(level="fail", what=what, sentence=str(error))]
+        found += problems
+    return found
+
+
+Answers = Iterator[tuple[Level, str]]
+
+
+def _permissions(layout: Layout) -> Answers:
+    mode = layout.folder.stat().st_mode & 0o777
+    if mode & 0o077:
+        yield "warn", f"others may enter the folder: its mode is {mode:o}, it should be 700"
+    else:
+        yield "ok", "the folder is private"
+
+
+def _lock(layout: Layout) -> Answers:
+    engine = engine_status(layout.lock)
+    if engine.alive:
+        since = engine.since.isoformat(timespec="seconds") if engine.since else "some time"
+        yield "ok", f"the engine {engine.pid} on {engine.host} holds the session since {since}"
+    elif engine.pid is not None:
+        yield (
+            "warn",
+            f"the engine {engine.pid} on {engine.host} ended without closing; the next one goes on",
+        )
+    else:
+        yield "ok", "no engine holds the session"
+
+
+def _database(layout: Layout) -> Answers:
+    level: Level = "fail"
+    sound = 0
+    for path in (layout.database, layout.previous):
+        if path.exists():
+            try:
+                read_tables(path)
+                sound += 1
+            except DamagedSession as error:
+                yield level, str(error)
+        elif path == layout.database:
+            yield level, f"{path.name} is missing"
+        level = "warn"
+    if sound:
+        yield "ok", f"{sound} generation{'s' if sound > 1 else ''} of session.json can be read"
+
+
+def _attempts(layout: Layout) -> Answers:
+    attempts, lines = read_attempts(layout.attempts)
+    if layout.attempts.exists() and not layout.attempts.read_bytes().endswith(b"\n") and lines:
+        yield "warn", "attempts.jsonl ends in a half-written line"
+    yield "ok", f"attempts.jsonl holds {len(attempts)} attempts"
+
+
+def _journal(layout: Layout) -> Answers:
+    expected = 1
+    live = engine_status(layout.lock).alive
+    parts = layout.parts()
+    for part in parts:
+        path, end = layout.part(part), 0
+        for line in read_lines(path):
+            end = line.end
+            if line.event is None:
+                yield "fail", f"{path.name}: the line before byte {line.end} is {line.problem}"
+                continue
+            seq = line.event.seq
+            if seq > expected:
+                which = f"event {expected}" if seq == expected + 1 else f"{expected} to {seq - 1}"
+                yield "fail", f"missing before {path.name} goes on: {which}"
+            elif seq < expected:
+                yield "fail", f"{path.name}: event {seq} is there twice or out of order"
+            expected = max(expected, seq + 1)
+        if end < path.stat().st_size and not live:
+            yield "warn", f"{path.name} ends in a half-written line"
+    yield "ok", f"{len(parts)} parts with {expected - 1} events"
+
+
+def _replay(layout: Layout) -> Answers:
+    loaded = load(layout)
+    applied = loaded.state.session.applied
+    for note in loaded.notes:
+        yield "warn", note
+    replayed = fold_journal(layout, applied)
+    different = list(differences(loaded.state, replayed))
+    for table in different:
+        yield "fail", f"the table {table} differs from what the journal gives"
+    if not different:
+        yield "ok", f"the tables are what the journal gives, up to event {applied}"
+    state = loaded.state.session.state
+    if state in LIVE_STATES and not engine_status(layout.lock).alive:
+        yield "ok", f"the run was {state} when its engine went; `avo run --resume` goes on"
+
+
+def differences(one: SessionState, other: SessionState) -> Iterator[str]:
+    """Names of the tables in which two states differ."""
+    if one.session.model_dump_json() != other.session.model_dump_json():
+        yield "session"
+    for name in [*(t.name for t in TABLES), "attempts"]:
+        mine, theirs = table_of(one, name), table_of(other, name)
+        if mine.keys() != theirs.keys() or any(
+            record != theirs[key] and record.model_dump_json() != theirs[key].model_dump_json()
+            for key, record in mine.items()
+        ):
+            yield name
+    if one.pending_approval != other.pending_approval:
+        yield "pending approval"
+
+
+def _objects(layout: Layout) -> Answers:
+    store = ObjectStore(layout.objects)
+    users = _references(layout)
+    bad = 0
+    total = 0
+    for identity in store:
+        total += 1
+        try:
+            store.get(identity)
+        except (DamagedSession, KeyError) as error:
+            bad += 1
+            if bad <= NAMED:
+                yield "fail", f"{error}{_used(users.get(identity))}"
+    lost = [identity for identity in users if identity not in store]
+    for identity in lost[:NAMED]:
+        yield "fail", f"object {identity[:10]} is missing{_used(users[identity])}"
+    for number, word in ((bad, "damaged"), (len(lost), "missing")):
+        if number > NAMED:
+            yield "fail", f"{number - NAMED} more objects are {word}"
+    yield "ok", f"{total - bad} objects have the hash of their name"
+
+
+def _used(by: str | None) -> str:
+    return f"; it is {by}" if by else ""
+
+
+def _references(layout: Layout) -> dict[ObjectId, str]:
+    """Object → what it is, for every object that the journal speaks of."""
+    users: dict[ObjectId, str] = {}
+    for part in layout.parts():
+        for line in read_lines(layout.part(part)):
+            if line.event is not None and (found := _reference(line.event)) is not None:
+                users.setdefault(*found)
+    return users
+
+
+def _reference(event: ev.Event) -> tuple[ObjectId, str] | None:
+    match event:
+        case ev.VersionCommitted():
+            return event.version.candidate, f"the source of v{event.version.number}"
+        case ev.AttemptStarted():
+            attempt = event.attempt
+            return attempt.candidate, f"the source of attempt {attempt.step}.{attempt.number}"
+        case ev.CandidateEdited():
+            return event.candidate, f"a working candidate of step {event.step}"
+        case ev.AttemptFinished(ref=str(ref)):
+            return ref, f"the report of attempt {event.step}.{event.attempt}"
+        case ev.MessageRecorded():
+            return event.ref, f"a message of step {event.step}"
+        case ev.ToolReturned(ref=str(ref)) | ev.TroubleNoted(ref=str(ref)):
+            return ref, f"a result of step {event.step}"
+        case _:
+            return None
+
+
+def _leftovers(layout: Layout) -> Answers:
+    live = engine_status(layout.lock).alive
+    junk = [
+        path
+        for path in _temporary(layout)
+        if not live or time.time() - path.stat().st_mtime > OLD_SECONDS
+    ]
+    if junk:
+        yield "warn", f"{len(junk)} temporary files are left over from a crash"
+    else:
+        yield "ok", "no temporary files are left over"
+
+
+def _temporary(layout: Layout) -> list[Path]:
+    folders = [layout.folder, layout.journal, layout.inbox, layout.objects]
+    if layout.objects.is_dir():
+        folders += [p for p in layout.objects.iterdir() if p.is_dir()]
+    return [path for folder in folders for path in leftovers(folder)]
+
+
+def _inbox(layout: Layout) -> Answers:
+    waiting = Inbox(layout.inbox).pending()
+    for item in waiting:
+        if isinstance(item, BadCommand):
+            yield "warn", f"inbox/{item.id}: {item.reason}; the engine will refuse it"
+    good = sum(not isinstance(item, BadCommand) for item in waiting)
+    yield "ok", f"{good} commands wait in the inbox"
+
+
+_CHECKS: dict[str, Callable[[Layout], Answers]] = {
+    "permissions": _permissions,
+    "lock": _lock,
+    "database": _database,
+    "attempts": _attempts,
+    "journal": _journal,
+    "replay": _replay,
+    "objects": _objects,
+    "leftovers": _leftovers,
+    "inbox": _inbox,
+}
+
+
+def _repair(layout: Layout, found: list[Finding]) -> None:
+    with clear_errors(layout.folder, "mend"):
+        layout.folder.chmod(0o700)
+        for path in _temporary(layout):
+            path.unlink(missing_ok=True)
+    if any(f.what == "replay" and f.level == "fail" for f in found) and _whole(layout):
+        with clear_errors(layout.database, "move aside"):
+            for path in (layout.database, layout.previous, layout.attempts):
+                if path.exists():
+                    path.replace(path.with_name(path.name + ".damaged"))
+    SessionWriter.open(layout.folder).close()
+
+
+def _whole(layout: Layout) -> bool:
+    """True if the journal alone gives the session: from the first event on, without a gap."""
+    state: SessionState | None = None
+    expected = 1
+    for part in layout.parts():
+        for line in read_lines(layout.part(part)):
+            event = line.event
+            if event is None or event.seq != expected:
+                return False
+            expected += 1
+            if state is None:
+                if not isinstance(event, ev.SessionCreated):
+                    return False
+                state = SessionState.begin(event)
+            elif fold(state, [event]):
+                return False
+    return state is not None

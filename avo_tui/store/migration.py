@@ -1,0 +1,141 @@
+"""Bringing a folder of an older format up to ours, with a copy kept.
+
+The journal is the truth, so a migration says how one event of format n reads in format n+1; the
+tables are built anew from the migrated journal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from avo_tui.domain.records import FORMAT
+from avo_tui.store.attempts import AttemptsFile, rewrite_attempts
+from avo_tui.store.database import Database, read_tables
+from avo_tui.store.errors import DamagedSession, OlderFormat, clear_errors
+from avo_tui.store.files import TEMPORARY, replace_file, sync_folder
+from avo_tui.store.layout import Layout
+from avo_tui.store.loading import fold_journal
+from avo_tui.store.projection import Projection, Snapshot, check_format
+
+RawEvent = dict[str, Any]
+Migration = Callable[[RawEvent], RawEvent]
+"""One event of format n, as read from JSON, to the same event in format n+1, same number."""
+
+MIGRATIONS: dict[int, Migration] = {}
+"""Format n → how its events read in format n+1. Format 1 is the first there is."""
+
+
+def folder_format(layout: Layout) -> object:
+    """The format that a folder says it has; None where it says nothing."""
+    for path in (layout.database, layout.previous):
+        try:
+            rows = list(read_tables(path).get("session", {}).values())
+        except DamagedSession:
+            continue
+        if rows and "format" in rows[0]:
+            return rows[0]["format"]
+    for part in layout.parts()[:1]:
+        try:
+            with layout.part(part).open("rb") as file:
+                return json.loads(file.readline())["session"]["format"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+    return None
+
+
+def migrate(
+    layout: Layout, migrations: Mapping[int, Migration] | None = None, target: int = FORMAT
+) -> list[str]:
+    """Migrate where it is needed, under the engine's lock. Returns what was done.
+
+    May be cut off at any instant and begun again: it always starts from the copy, and session.json,
+    which says the format, comes last. Raises NewerFormat, OlderFormat, DamagedSession, NoSpace.
+    """
+    found = folder_format(layout)
+    if found is None or found == target:
+        return []
+    if not isinstance(found, int) or found > target:
+        check_format(found)
+        return []
+    known = MIGRATIONS if migrations is None else migrations
+    missing = [n for n in range(found, target) if n not in known]
+    if missing:
+        raise OlderFormat(
+            f"the session has format {found}, which this avo-tui cannot migrate: "
+            "open it with an older avo-tui"
+        )
+    copy = _keep_copy(layout, found)
+    for number in Layout(copy).parts():
+        lines = [
+            _migrated(line, [known[n] for n in range(found, target)], target)
+            for line in Layout(copy).part(number).read_bytes().splitlines(keepends=True)
+        ]
+        with clear_errors(layout.part(number), "write"):
+            replace_file(layout.part(number), b"".join(lines))
+    _rebuild(layout)
+    return [f"migrated from format {found} to {target}; the copy from before is in {copy.name}"]
+
+
+def _migrated(line: bytes, steps: list[Migration], target: int) -> bytes:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return line
+    for step in steps:
+        event = step(event)
+    if event.get("kind") == "session_created":
+        event["session"]["format"] = target
+    number = {"seq": event.pop("seq")}
+    return json.dumps(number | event, separators=(",", ":")).encode() + b"\n"
+
+
+def _keep_copy(layout: Layout, number: int) -> Path:
+    """The journal and tables as they were; made whole or not at all."""
+    copy = layout.backup(number)
+    if copy.exists():
+        return copy
+    fresh = layout.folder / f"{TEMPORARY}{os.getpid()}-backup"
+    with clear_errors(copy, "write"):
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        shutil.copytree(layout.journal, fresh / "journal")
+        for path in (layout.database, layout.previous, layout.attempts):
+            if path.exists():
+                shutil.copy2(path, fresh / path.name)
+        for path in (*fresh.iterdir(), *(fresh / "journal").iterdir()):
+            if path.is_file():
+                _sync(path)
+        sync_folder(fresh / "journal")
+        sync_folder(fresh)
+        fresh.rename(copy)
+        sync_folder(layout.folder)
+    return copy
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rebuild(layout: Layout) -> None:
+    """Tables and attempts anew, from the journal alone."""
+    state = fold_journal(layout)
+    layout.previous.unlink(missing_ok=True)
+    rewrite_attempts(layout.attempts, state.attempts.values())
+    attempts = AttemptsFile(layout.attempts)
+    try:
+        projection = Projection(Database.empty(layout.database, layout.previous), attempts)
+        projection.begin(state.attempts)
+        projection.write(Snapshot.of(state))
+    finally:
+        attempts.close()
+    # the generation before is of the older format, and is in the copy
+    layout.previous.unlink(missing_ok=True)
