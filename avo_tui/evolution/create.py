@@ -1,0 +1,54 @@
+"""Making a new session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from avo_tui.domain.base import now
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import RunSettings, SessionRecord
+from avo_tui.domain.task import TaskInfo
+from avo_tui.evolution.recovery import ORIGIN_OPTION
+from avo_tui.store import SessionReader, SessionWriter, StoreError, find_session, new_session_folder
+
+
+def create_session(
+    name: str, task: TaskInfo, settings: RunSettings, origin: str | None = None
+) -> Path:
+    """Make the folder of a new session; no engine is started.
+
+    `origin` is `SESSION:VERSION`, whose source becomes the first version. Raises StoreError.
+    """
+    first: Candidate | None = None
+    if origin is not None:
+        first = carried_over(origin, task)
+        options = {**settings.options, ORIGIN_OPTION: first.id}
+        settings = settings.model_copy(update={"origin": origin, "options": options})
+    folder = new_session_folder(name)
+    session = SessionRecord(
+        name=name, task=task, created=now(), settings=settings, budget=settings.budget
+    )
+    writer = SessionWriter.create(folder, session)
+    try:
+        if first is not None:
+            writer.put(first.canonical())
+    finally:
+        writer.close()
+    return folder
+
+
+def carried_over(origin: str, task: TaskInfo) -> Candidate:
+    """The source of `SESSION:VERSION`, for a transfer to `task`. Raises StoreError."""
+    name, _, number = origin.rpartition(":")
+    number = number.removeprefix("v")
+    if not name or not number.isdigit():
+        raise StoreError(f"{origin!r} is not SESSION:VERSION, such as my-run:12")
+    reader = SessionReader.open(find_session(name))
+    version = reader.state.versions.get(int(number))
+    if version is None:
+        last = max(reader.state.versions, default=0)
+        raise StoreError(f"{name} has no v{number}; its versions are v0 to v{last}")
+    language = reader.state.session.task.language
+    if language != task.language:
+        raise StoreError(f"{origin} is {language}, and {task.name} takes {task.language}")
+    return reader.candidate(version.candidate)

@@ -1,0 +1,597 @@
+"""The engine: one lineage, one head, step after step, under the person's control."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from avo_tui import __version__
+from avo_tui.domain import events as ev
+from avo_tui.domain import lineage
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.base import now
+from avo_tui.domain.budget import Budget, Spend, cap_states, exhausted, hours_left, SOFT_WARNING
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import Attempt, EngineRecord, RunState, Step, Version
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.verdict import EvaluationReport, MachineInfo
+from avo_tui.evaluation.ports import Evaluator, EvaluatorError
+from avo_tui.evolution import commands, jobs, recovery
+from avo_tui.evolution.bench import Bench
+from avo_tui.evolution.clock import Clock
+from avo_tui.evolution.control import Control, End, Finish
+from avo_tui.evolution.measure import Measure
+from avo_tui.evolution.redact import redact
+from avo_tui.evolution.supervisor import Supervisor
+from avo_tui.operators.ports import Interrupted, Knowledge, Operator, StepEnded
+from avo_tui.store import BadCommand, NoSpace, SessionWriter
+
+log = logging.getLogger(__name__)
+
+INBOX_SECONDS = 0.12
+HEARTBEAT_SECONDS = 3.0
+SPENT_SECONDS = 10.0
+ROOM_SECONDS = 2.0
+
+Listener = Callable[[ev.Event], None]
+
+
+class Engine:
+    """Runs one session. Everything it does is an event in the session's journal."""
+
+    def __init__(
+        self,
+        writer: SessionWriter,
+        evaluator: Evaluator,
+        operator: Operator,
+        knowledge: Knowledge,
+        *,
+        listeners: Sequence[Listener] = (),
+        brief: bool = False,
+    ) -> None:
+        self.writer = writer
+        self.evaluator = evaluator
+        self.operator = operator
+        self.knowledge = knowledge
+        self.control = Control()
+        self.clock = Clock()
+        self.machine: MachineInfo | None = None
+        self.brief = brief
+        """Only takes what is in the inbox, then ends."""
+        self.measure = Measure(self)
+        self.supervisor = Supervisor(self)
+        self.gate_lock = asyncio.Lock()
+        self._listeners = tuple(listeners)
+        self._warned: set[tuple[str, str, float, bool]] = set()
+        self._troubles = 0
+        self._in_hand: set[str] = set()
+        self.before = writer.state.session
+        """The session's row as the last engine left it."""
+
+    # -- the record
+
+    @property
+    def state(self) -> SessionState:
+        """The tables, as of the last event."""
+        return self.writer.state
+
+    def record(self, event: ev.Event) -> ev.Event:
+        """Journals an event and tells the listeners."""
+        recorded = self.writer.record(event)
+        for listener in self._listeners:
+            listener(recorded)
+        return recorded
+
+    def set_state(self, state: RunState, reason: str = "", **more: object) -> None:
+        """Records a change of the run's state; nothing where it is the same already."""
+        session = self.state.session
+        if session.state != state or session.state_reason != reason:
+            self.record(ev.StateChanged.model_validate({"state": state, "reason": reason, **more}))
+
+    def trouble(self, where: str, message: str, detail: str = "") -> None:
+        """Notes something that went wrong and that the person should know of."""
+        message = redact(message)
+        log.warning("%s: %s", where, message)
+        ref = self.writer.put(redact(detail)) if detail else None
+        self.record(ev.TroubleNoted(where=where, message=message[:2000], ref=ref))
+
+    def settle(self) -> None:
+        """Writes the running time that was counted so far into the record."""
+        seconds = self.clock.pending
+        if seconds > 0:
+            self.record(ev.Spent(spend=Spend(seconds=seconds)))
+            self.clock.take()
+
+    # -- questions
+
+    @property
+    def busy_step(self) -> Step | None:
+        """The step that is open, if one is."""
+        return self.state.current_step
+
+    def reference(self) -> Version:
+        """The best version on the head's line: what a gate compares with."""
+        head = self.state.session.head
+        assert head is not None
+        return lineage.line_best(self.state.versions, head)
+
+    def candidate(self, identity: str) -> Candidate:
+        """Source of a candidate that was stored. Raises KeyError."""
+        return Candidate.model_validate_json(self.writer.get(identity))
+
+    def spend(self) -> tuple[Spend, Spend]:
+        """Spend of the run and of the open step, running time to this moment included."""
+        pending = Spend(seconds=self.clock.pending)
+        step = self.busy_step
+        mine = step.spend + pending if step is not None else Spend()
+        return self.state.session.spend + pending, mine
+
+    def budget_left(self) -> str | None:
+        """None while there is budget; else the sentence that says which cap is reached."""
+        budget: Budget = self.state.session.budget
+        run, step = self.spend()
+        for caps, spend, what in ((budget.run, run, "run"), (budget.step, step, "step")):
+            used_up = exhausted(caps, spend)
+            if used_up is not None:
+                return f"budget of the {what}: {used_up.used:g} of {used_up.cap:g} {used_up.unit}"
+        return None
+
+    def run_exhausted(self) -> str | None:
+        """The sentence about a cap of the whole run that is reached, if one is."""
+        used_up = exhausted(self.state.session.budget.run, self.spend()[0])
+        if used_up is None:
+            return None
+        return f"budget of the run: {used_up.used:g} of {used_up.cap:g} {used_up.unit}"
+
+    def warn_budget(self) -> None:
+        """Warns once at 80% of each cap and once when it is reached."""
+        budget, (run, step) = self.state.session.budget, self.spend()
+        for scope, caps, spend in (("run", budget.run, run), ("step", budget.step, step)):
+            for cap in cap_states(caps, spend):
+                key = (scope, cap.unit, cap.cap, cap.exhausted)
+                if cap.fraction < SOFT_WARNING or key in self._warned:
+                    continue
+                if scope == "step" and not cap.exhausted:
+                    continue
+                self._warned.add(key)
+                self.record(
+                    ev.BudgetWarned(
+                        unit=cap.unit,
+                        cap=cap.cap,
+                        used=cap.used,
+                        exhausted=cap.exhausted,
+                        hours_left=hours_left(cap, spend),
+                    )
+                )
+
+    # -- the run
+
+    async def run(self) -> RunState:
+        """Runs until the budget, the person or a stop condition ends it; returns the last state."""
+        self._announce()
+        helpers = [
+            asyncio.create_task(self._watch_inbox(), name="inbox"),
+            asyncio.create_task(self._beat(), name="heartbeat"),
+        ]
+        flow = asyncio.create_task(self._flow(), name="flow")
+        end = Finish("stopped", "the engine was cancelled")
+        try:
+            await asyncio.wait({flow, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+            for helper in helpers:
+                if helper.done() and not flow.done():
+                    flow.cancel()
+                    await asyncio.wait({flow})
+                    helper.result()
+            await flow
+        except Finish as finish:
+            end = finish
+        except asyncio.CancelledError:
+            flow.cancel()
+            await asyncio.gather(flow, return_exceptions=True)
+        finally:
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await self.evaluator.close()
+        self.settle()
+        self.record(ev.EngineStopped(state=end.state, reason=end.reason))
+        return end.state
+
+    def stop(self, reason: str) -> None:
+        """Asks the run to end in good order; safe to call from a signal handler of the loop."""
+        self.control.stop = reason
+        self.control.pulse()
+
+    def _announce(self) -> None:
+        self._identify()
+        actions = [*self.writer.recovered, *recovery.mend(self)]
+        if actions:
+            self.record(ev.Recovered(actions=tuple(actions)))
+
+    def _identify(self) -> None:
+        machine = self.machine
+        engine = EngineRecord(
+            pid=os.getpid(),
+            host=platform.node(),
+            started=now(),
+            version=__version__,
+            sandbox=machine.sandbox if machine else "",
+            device=machine.device if machine else "",
+        )
+        self.record(ev.EngineStarted(engine=engine))
+
+    async def _flow(self) -> None:
+        if self.brief:
+            await self._brief()
+            return
+        recovery.restore_wishes(self)
+        if self.before.state not in {"paused", "pausing", "parked"}:
+            self.set_state("starting", "the evaluator is warming up")
+        self.clock.start()
+        await self._wait_out_parking()
+        await self.rest()
+        await self._know_machine()
+        await self._seed()
+        while True:
+            try:
+                await self.rest()
+                self.set_state("running")
+                if getattr(self.operator, "passive", False):
+                    await self._wait_for_submission()
+                else:
+                    await self._step()
+            except NoSpace as error:
+                await self._wait_for_room(error)
+
+    async def _brief(self) -> None:
+        """Takes the inbox, does the jobs and ends in the state that was found."""
+        before = self.before.state
+        self.take_commands()
+        while self.control.jobs and self.control.stop is None:
+            await self.do_jobs()
+            self.take_commands()
+        state: RunState = before if before in {"stopped", "finished", "paused"} else "stopped"
+        raise Finish(state, self.control.stop or self.before.state_reason)
+
+    async def _know_machine(self) -> None:
+        """Learns what is measured on. Pauses with the evaluator's sentence while it cannot serve."""
+        while self.machine is None:
+            try:
+                work = self.evaluator.machine(self.state.session.task.name)
+                self.machine = await self.control.race(work, self.control.interrupts_job)
+            except EvaluatorError as error:
+                self.trouble("evaluator", str(error))
+                await self.pause_for(str(error))
+            except Interrupted:
+                await self.rest()
+        self._identify()
+
+    async def _seed(self) -> None:
+        """Evaluates the seed and makes it v0. A seed that fails pauses the run."""
+        while not self.state.versions:
+            await self.rest()
+            self.set_state("running", "evaluating the seed")
+            try:
+                reason = await self._try_seed()
+            except Interrupted:
+                continue
+            except EvaluatorError as error:
+                reason = str(error)
+            except NoSpace as error:
+                await self._wait_for_room(error)
+                continue
+            if reason:
+                self.trouble("seed", reason)
+                await self.pause_for(f"the seed cannot start the lineage: {reason}")
+
+    async def _try_seed(self) -> str:
+        control, session = self.control, self.state.session
+        origin = recovery.planted(self)
+        if origin is None:
+            work = self.evaluator.seed(session.task.name)
+            seed = await control.race(work, control.interrupts_step)
+        else:
+            seed = origin
+        result = await self.measure.attempt(
+            seed,
+            title=f"seed, carried over from {session.settings.origin}" if origin else "seed",
+            parent=0,
+            cut=control.interrupts_step,
+        )
+        report = result.report
+        if report.score is None:
+            return report.feedback.summary
+        decision = GateDecision(gate="seed", accepted=True, reason="the seed starts the lineage")
+        self.record(
+            ev.VersionCommitted(
+                version=Version(
+                    number=0,
+                    parent=None,
+                    step=0,
+                    attempt=result.number,
+                    candidate=seed.id,
+                    score=report.score,
+                    gate=decision,
+                    summary="The seed of the task."
+                    if origin is None
+                    else f"Carried over from {session.settings.origin}.",
+                    author="seed",
+                    resources=report.resources,
+                    device=report.device,
+                    created=now(),
+                )
+            )
+        )
+        return ""
+
+    # -- a step
+
+    async def _step(self) -> None:
+        step = self.busy_step
+        if step is None:
+            parent = self.supervisor.next_parent()
+            number = self.state.session.step + 1
+            self.record(ev.StepStarted(step=number, parent=parent))
+        else:
+            number, parent = step.number, step.parent
+        bench = Bench(self, number, self.state.versions[parent])
+        try:
+            await self._vary(bench)
+        finally:
+            self.settle()
+
+    async def _vary(self, bench: Bench) -> None:
+        outcome, reason = "nothing", ""
+        try:
+            done = await self.operator.vary(bench)
+            outcome, reason = done.outcome, done.reason
+            self._troubles = 0
+        except StepEnded as ended:
+            outcome, reason = ended.outcome, ended.reason
+        except Interrupted:
+            return  # the operator let it pass: the loop rests, then the step goes on
+        except (NoSpace, Finish):
+            raise
+        except Exception as error:
+            outcome, reason = "failed", self._operator_failed(bench, error)
+        if self.control.stop is not None:
+            raise Finish("stopped", self.control.stop)
+        self.finish_step(outcome, reason)
+        if self._troubles >= int(self.state.session.settings.options.get("troubles", 3)):
+            self._troubles = 0
+            await self.pause_for(f"the {self.operator.author} failed again and again: {reason}")
+
+    def _operator_failed(self, bench: Bench, error: Exception) -> str:
+        self._troubles += 1
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        self.trouble(
+            f"{self.operator.author}, step {bench.step}", reason, "".join(traceback.format_exception(error))
+        )
+        return redact(reason)
+
+    def finish_step(self, outcome: str, reason: str) -> None:
+        """Ends the open step: what was being worked on is kept as an attempt."""
+        step = self.busy_step
+        if step is None:
+            return
+        self.settle()
+        wish, self.control.end = self.control.end, None
+        if wish is not None:
+            outcome, reason = wish.outcome, wish.reason
+        recovery.close_attempts(self, step.number, f"the step ended: {reason or outcome}")
+        if outcome not in {"committed", "nothing"}:
+            recovery.keep_working_candidate(self, step.number, f"not evaluated: {reason or outcome}")
+        if outcome != "rewound" and step.version is not None:
+            outcome = "committed"
+        self.record(
+            ev.StepFinished.model_validate(
+                {"outcome": outcome, "reason": reason, "version": step.version}
+            )
+        )
+
+    async def _wait_for_submission(self) -> None:
+        self.clock.hold("submission")
+        try:
+            while self.control.pause is None and self.control.stop is None:
+                if self.control.jobs:
+                    self.clock.release("submission")
+                    await self.do_jobs()
+                    return
+                await self.control.changed()
+        finally:
+            self.clock.release("submission")
+
+    # -- between steps
+
+    async def rest(self) -> None:
+        """Honours what is wished between two steps. Returns when the next may begin."""
+        while True:
+            self.take_commands()
+            if self.control.stop is not None:
+                raise Finish("stopped", self.control.stop)
+            if self.control.end is not None:
+                if self.busy_step is not None:
+                    self.finish_step(self.control.end.outcome, self.control.end.reason)
+                self.control.end = None
+            if self.control.pause is not None:
+                await self._paused()
+            elif self.control.jobs and self.machine is not None and self.state.versions:
+                await self.do_jobs()
+            else:
+                break
+        self.control.hint_now = self.control.hint_now and self.busy_step is not None
+        if self.state.versions:
+            self.warn_budget()
+            reason = self.run_exhausted()
+            if reason is not None:
+                if self.busy_step is not None:
+                    self.finish_step("stopped", reason)
+                raise Finish("finished", reason)
+            self.supervisor.look()
+
+    async def _paused(self) -> None:
+        """Stands still until something changes; does the person's jobs meanwhile."""
+        self.set_state("paused", self.control.pause_reason)
+        self.settle()
+        self.clock.hold("paused")
+        try:
+            while self.control.pause is not None and not self._leaves_wait():
+                if self.control.jobs and self.state.versions:
+                    await self.do_jobs()
+                else:
+                    await self.control.changed()
+        finally:
+            self.clock.release("paused")
+        if self.control.pause is None and self.control.stop is None:
+            self.set_state("running")
+
+    def _leaves_wait(self) -> bool:
+        return self.control.stop is not None or self.control.end is not None
+
+    async def boundary_wait(self) -> None:
+        """A boundary inside a step: stands still while paused. Raises StepEnded."""
+        self.take_commands()
+        while True:
+            self.raise_if_ended()
+            if self.control.pause in {"after_tool", "now"}:
+                await self._paused()
+            elif self.control.jobs:
+                await self.do_jobs()
+            else:
+                return
+
+    def raise_if_ended(self) -> None:
+        """Raises StepEnded where the step is to end."""
+        if self.control.stop is not None:
+            raise StepEnded("stopped", self.control.stop)
+        if self.control.end is not None:
+            raise StepEnded(self.control.end.outcome, self.control.end.reason)
+
+    async def pause_for(self, reason: str) -> None:
+        """Pauses because the person must mend something; returns when resumed or ended."""
+        self.control.pause = "after_tool"
+        self.control.pause_reason = reason
+        await self._paused()
+        if self.control.stop is not None and self.busy_step is None:
+            raise Finish("stopped", self.control.stop)
+
+    async def park(self, seconds: float, reason: str) -> None:
+        """Waits, visibly; `resume` cuts it short, a pause or an end takes its place."""
+        until = now() + timedelta(seconds=seconds)
+        self.settle()
+        self.record(ev.StateChanged(state="parked", reason=reason, until=until))
+        self.control.skip_wait = False
+        self.clock.hold("parked")
+        try:
+            while (left := (until - now()).total_seconds()) > 0:
+                if self.control.skip_wait or self.control.pause is not None or self._leaves_wait():
+                    break
+                await self.control.changed(left)
+        finally:
+            self.clock.release("parked")
+            self.control.skip_wait = False
+        if self.control.stop is None and self.control.pause is None:
+            self.set_state("running")
+
+    async def _wait_out_parking(self) -> None:
+        until = self.before.parked_until
+        if self.before.state == "parked" and until is not None and until > now():
+            await self.park((until - now()).total_seconds(), self.before.state_reason or "parked")
+
+    async def _wait_for_room(self, error: NoSpace) -> None:
+        """Parks while the disk is full, and tries again every few seconds."""
+        log.error("%s", error)
+        self.clock.hold("no room")
+        try:
+            while self.control.stop is None:
+                try:
+                    self.set_state("parked", str(error))
+                    self.writer.flush()
+                    self.record(ev.Spent(spend=Spend()))
+                    break
+                except NoSpace:
+                    await self.control.changed(ROOM_SECONDS)
+        finally:
+            self.clock.release("no room")
+        if self.control.stop is not None:
+            raise Finish("stopped", self.control.stop)
+        recovery.mend(self)
+        self.set_state("running", "there is room on the disk again")
+
+    # -- helpers that run beside the flow
+
+    async def _beat(self) -> None:
+        since_spent = 0.0
+        while True:
+            self.writer.heartbeat()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            since_spent += HEARTBEAT_SECONDS
+            if since_spent >= SPENT_SECONDS and self.clock.pending > 1.0:
+                since_spent = 0.0
+                try:
+                    self.settle()
+                    if self.state.versions:
+                        self.warn_budget()
+                except NoSpace as error:
+                    log.error("running time not written yet: %s", error)
+
+    async def _watch_inbox(self) -> None:
+        while True:
+            await asyncio.sleep(INBOX_SECONDS)
+            self.take_commands()
+
+    def take_commands(self) -> None:
+        """Carries out what lies in the inbox; what needs the evaluator is put in the queue."""
+        try:
+            for command in self.writer.pending_commands():
+                if command.id not in self._in_hand:
+                    self._take(command)
+        except NoSpace as error:
+            log.error("the inbox waits: %s", error)
+
+    def _take(self, command: commands.Command | BadCommand) -> None:
+        effect = commands.take(self, command)
+        if effect is None:
+            self._in_hand.add(command.id)
+        self.control.pulse()
+
+    async def do_jobs(self) -> None:
+        """Evaluates what the person handed in, one after the other."""
+        while self.control.jobs and self.control.stop is None:
+            command = self.control.jobs[0]
+            try:
+                await jobs.do(self, command)
+            except Interrupted:
+                return
+            self.control.jobs.popleft()
+            self._in_hand.discard(command.id)
+
+    # -- shared with bench, gate and jobs
+
+    def end_step(self, outcome: str, reason: str) -> None:
+        """Asks the open step to end at its next boundary, cutting off what runs."""
+        self.control.end = End(outcome, reason)  # type: ignore[arg-type]
+        self.control.pulse()
+
+    def next_attempt(self, step: int) -> int:
+        """The number of the next attempt of a step."""
+        for held, number in reversed(self.state.attempts):
+            if held <= step:
+                return number + 1 if held == step else 1
+        return 1
+
+    def find_attempt(self, identity: str) -> Attempt | None:
+        """The first finished attempt at this candidate whose verdict judges it."""
+        return self.measure.known(identity)
+
+    def report(self, attempt: Attempt) -> EvaluationReport | None:
+        """The whole report of a finished attempt."""
+        if attempt.report is None:
+            return None
+        return EvaluationReport.model_validate_json(self.writer.get(attempt.report))
+

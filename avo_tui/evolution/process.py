@@ -1,0 +1,213 @@
+"""The engine as a process: detached from any terminal, or in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.records import RunState
+from avo_tui.evolution.redact import RedactingFormatter, redact
+from avo_tui.store import SessionReader, SessionWriter, StoreError, engine_status
+
+START_SECONDS = 30.0
+POLL_SECONDS = 0.03
+LOG_BYTES = 2 << 20
+READY = "avo-engine-ready"
+
+
+class EngineFailed(Exception):  # noqa: N818 - a contract's name
+    """The engine could not start; the text is its own sentence."""
+
+
+def start_engine(folder: Path, *, resume: bool = False, inbox_only: bool = False) -> int:
+    """Start the engine of a session in a process session of its own; returns its pid.
+
+    Waits until it holds the session's lock. Raises EngineFailed with the engine's own sentence.
+    """
+    folder = folder.absolute()
+    arguments = [sys.executable, "-m", "avo_tui.evolution", str(folder)]
+    if resume:
+        arguments.append("--resume")
+    if inbox_only:
+        arguments.append("--inbox-only")
+    log = folder / "engine.log"
+    read_end, write_end = os.pipe()
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*arguments, "--ready-fd", str(write_end)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=(write_end,),
+                cwd="/" if not _needs_cwd() else None,
+            )
+    except OSError as error:
+        os.close(read_end)
+        raise EngineFailed(f"the engine cannot be started: {error.strerror}") from error
+    finally:
+        os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        os.set_blocking(pipe.fileno(), False)
+        word = _await_word(pipe.fileno(), process)
+    if word.startswith(READY):
+        return process.pid
+    raise EngineFailed(word or f"the engine ended at once; its last words are in {log}")
+
+
+def _needs_cwd() -> bool:
+    """Sessions and tasks of the current folder are found relative to it."""
+    return True
+
+
+def _await_word(descriptor: int, process: subprocess.Popen[bytes]) -> str:
+    """What the engine says through the pipe: that it is ready, or why it is not."""
+    deadline = time.monotonic() + START_SECONDS
+    text = b""
+    while time.monotonic() < deadline:
+        try:
+            part = os.read(descriptor, 4096)
+            if not part:
+                break
+            text += part
+            if text.endswith(b"\n"):
+                break
+        except BlockingIOError:
+            if process.poll() is not None:
+                break
+            time.sleep(POLL_SECONDS)
+    else:
+        return f"the engine did not start within {START_SECONDS:.0f} s"
+    return text.decode(errors="replace").strip()
+
+
+def run_engine(
+    folder: Path,
+    *,
+    listeners: Iterable[Callable[[ev.Event], None]] = (),
+    resume: bool = False,
+    inbox_only: bool = False,
+    ready: Callable[[str], None] | None = None,
+    log_to_file: bool = True,
+) -> RunState:
+    """Run the engine of a session in this process until it ends; returns the last state.
+
+    Raises StoreError (held by another engine, damaged, …) or ValueError (the operator cannot be
+    made); each is one sentence.
+    """
+    from avo_tui.domain.commands import Resume
+    from avo_tui.evolution.engine import Engine
+    from avo_tui.evolution.evaluators import make_evaluator
+    from avo_tui.evolution.library import SessionKnowledge
+    from avo_tui.evolution.operators import make_operator
+    from avo_tui.store import send_command
+
+    writer = SessionWriter.open(folder)
+    knowledge = SessionKnowledge(folder)
+    handler = _log_to(writer.log_path) if log_to_file else None
+    try:
+        session = writer.state.session
+        operator = make_operator(session.settings)
+        evaluator = make_evaluator(session)
+        if resume and session.state in {"paused", "pausing", "parked"}:
+            send_command(folder, Resume())
+        if ready is not None:
+            ready(READY)
+        engine = Engine(
+            writer, evaluator, operator, knowledge, listeners=tuple(listeners), brief=inbox_only
+        )
+        return asyncio.run(_with_signals(engine.run, engine.stop))
+    finally:
+        writer.close()
+        knowledge.close()
+        if handler is not None:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+
+
+async def _with_signals(
+    run: Callable[[], asyncio.Future[RunState]] | Callable[[], object],
+    stop: Callable[[str], None],
+) -> RunState:
+    """Runs with SIGTERM, SIGINT and SIGHUP turned into an end in good order."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        name = signal.Signals(number).name
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, stop, f"the engine was asked to end ({name})")
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return await run()  # type: ignore[misc,no-any-return]
+
+
+def _log_to(path: Path) -> logging.Handler:
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=LOG_BYTES, backupCount=2, encoding="utf-8"
+    )
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    return handler
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m avo_tui.evolution FOLDER [--resume] [--inbox-only] [--ready-fd N]`."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m avo_tui.evolution")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--resume", action="store_true", help="end a pause that is on record")
+    parser.add_argument("--inbox-only", action="store_true", help="take the inbox, then end")
+    parser.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    said = False
+
+    def say(word: str) -> None:
+        nonlocal said
+        if options.ready_fd is not None and not said:
+            said = True
+            with contextlib.suppress(OSError), os.fdopen(options.ready_fd, "wb") as pipe:
+                pipe.write(" ".join(word.split()).encode() + b"\n")
+
+    try:
+        run_engine(
+            options.folder, resume=options.resume, inbox_only=options.inbox_only, ready=say
+        )
+    except (StoreError, ValueError) as error:
+        sentence = redact(str(error))
+        say(sentence)
+        print(sentence, file=sys.stderr)
+        return 1
+    except Exception as error:
+        logging.getLogger(__name__).exception("the engine ends")
+        say(redact(f"the engine failed: {type(error).__name__}: {error}"))
+        print(redact(f"the engine failed: {type(error).__name__}: {error}"), file=sys.stderr)
+        return 1
+    return 0
+
+
+def wait_for_end(folder: Path, seconds: float) -> bool:
+    """Waits until no engine holds the session; False when `seconds` pass before."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not engine_status(folder).alive:
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def reader_state(folder: Path) -> RunState:
+    """The state of a session as a reader concludes it."""
+    return SessionReader.open(folder).run_state()

@@ -1,0 +1,14 @@
+"""The operator `tuner`: classical evolutionary search over tunables that a kernel declares."""
+
+from __future__ import annotations
+
+from avo_tui.domain.records import RunSettings
+from avo_tui.operators.tuner.tuner import Tuner
+
+
+def make(settings: RunSettings) -> Tuner:
+    """The operator for a session."""
+    return Tuner(settings)
+
+
+__all__ = ["Tuner", "make"]

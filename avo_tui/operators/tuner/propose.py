@@ -1,0 +1,179 @@
+"""Proposals: mutation and crossover of points, ranked by what earlier tries taught."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from avo_tui.domain.tunables import Tunable
+from avo_tui.operators.tuner.archive import Archive, Tried
+
+POOL = 48
+"""Children that are made for one proposal; the most promising is measured."""
+TRIES = 400
+CROSSOVER = 0.25
+"""Share of children made by crossover once there is somebody to cross with."""
+NEIGHBOUR = 0.5
+"""Each further step away among ordered values is this much less likely."""
+NOVELTY = 1.0
+"""Worth of a value never tried, in typical effects."""
+TEMPERATURE = 0.35
+"""Randomness of the ranking, in typical effects."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A proposed point and how it was made."""
+
+    point: Mapping[str, str]
+    origin: str
+    """`mutation`, `pin` or `crossover with v3`."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What may be varied: the tunables, less what the person pinned."""
+
+    tunables: Sequence[Tunable]
+    pins: Mapping[str, str]
+
+    @property
+    def free(self) -> list[Tunable]:
+        """Tunables that are not pinned."""
+        return [t for t in self.tunables if t.name not in self.pins]
+
+    @property
+    def size(self) -> int:
+        """Number of points that respect the pins."""
+        return math.prod(len(t.choices) for t in self.free)
+
+
+def propose(
+    base: Mapping[str, str],
+    space: Space,
+    archive: Archive,
+    known: Callable[[Mapping[str, str]], bool],
+    rng: random.Random,
+    boldness: int = 0,
+) -> Child | None:
+    """The next point to measure; None where every point was tried.
+
+    `boldness` is added to the number of tunables that a mutation changes.
+    """
+    start = {**base, **space.pins}
+    if start != dict(base) and not known(start):
+        return Child(start, "pin")
+    elite = archive.elite([t.name for t in space.free])
+    pool: dict[tuple[tuple[str, str], ...], Child] = {}
+    for tries in range(TRIES):
+        if len(pool) >= POOL:
+            break
+        bold = boldness + tries // 100
+        child = _child(start, space, elite, rng, bold)
+        key = tuple(sorted(child.point.items()))
+        if key not in pool and child.point != start and not known(child.point):
+            pool[key] = child
+    if not pool:
+        return _any_left(start, space, known, rng)
+    order = [t.name for t in space.tunables if not t.ordered]
+    worth = {key: _worth(child, start, archive, order, rng) for key, child in pool.items()}
+    return pool[max(worth, key=lambda key: worth[key])]
+
+
+def _child(
+    start: Mapping[str, str],
+    space: Space,
+    elite: Sequence[Tried],
+    rng: random.Random,
+    boldness: int,
+) -> Child:
+    if len(elite) > 1 and rng.random() < CROSSOVER:
+        mate = rng.choices(elite, [1 / (1 + rank) for rank in range(len(elite))])[0]
+        return Child(_cross(start, mate, space, rng), f"crossover with {mate.label}")
+    return Child(_mutate(start, space, rng, boldness), "mutation")
+
+
+def _mutate(
+    start: Mapping[str, str], space: Space, rng: random.Random, boldness: int
+) -> dict[str, str]:
+    free = space.free
+    if not free:
+        return dict(start)
+    number = boldness + rng.choices([1, 2, 3], [0.65, 0.25, 0.10])[0]
+    point = dict(start)
+    for tunable in rng.sample(free, min(number, len(free))):
+        point[tunable.name] = _other_value(tunable, point[tunable.name], rng)
+    return point
+
+
+def _other_value(tunable: Tunable, token: str, rng: random.Random) -> str:
+    tokens = [c.token for c in tunable.choices]
+    here = tokens.index(token)
+    others = [i for i in range(len(tokens)) if i != here]
+    if tunable.ordered:
+        ranks = sorted(range(len(tokens)), key=lambda i: tunable.choices[i].number or 0.0)
+        place = {index: rank for rank, index in enumerate(ranks)}
+        weights = [NEIGHBOUR ** (abs(place[i] - place[here]) - 1) for i in others]
+    else:
+        weights = [1.0] * len(others)
+    return tokens[rng.choices(others, weights)[0]]
+
+
+def _cross(
+    start: Mapping[str, str], mate: Tried, space: Space, rng: random.Random
+) -> dict[str, str]:
+    point = dict(start)
+    for tunable in space.free:
+        theirs = mate.point.get(tunable.name)
+        if theirs is not None and tunable.find(theirs) is not None and rng.random() < 0.5:
+            point[tunable.name] = theirs
+    return point
+
+
+def _worth(
+    child: Child,
+    start: Mapping[str, str],
+    archive: Archive,
+    unordered: Sequence[str],
+    rng: random.Random,
+) -> float:
+    """Fitted gain plus the worth of finding something out, less the risk of a failure."""
+    changed = [(n, v) for n, v in child.point.items() if start.get(n) != v]
+    gain = archive.predicted(child.point) - archive.predicted(start)
+    untold = 0.0
+    for name, value in changed:
+        # a value with a name stands for another way of computing, so it is looked at earlier
+        weight = 2.0 if name in unordered else 1.0
+        untold = max(untold, weight / (1 + archive.counts[name, value]))
+    chance = -math.log(-math.log(rng.random() * 0.999998 + 1e-6))
+    return (
+        gain
+        + archive.spread * (NOVELTY * untold + TEMPERATURE * chance)
+        - archive.risk(child.point) * 4 * archive.spread
+    )
+
+
+def _any_left(
+    start: Mapping[str, str],
+    space: Space,
+    known: Callable[[Mapping[str, str]], bool],
+    rng: random.Random,
+) -> Child | None:
+    """Looks for a point that was never tried where chance found none."""
+    free = space.free
+    if not free:
+        return None
+    limit = min(space.size, 20_000)
+    sizes = [len(t.choices) for t in free]
+    offset = rng.randrange(space.size)
+    for count in range(limit):
+        rest = (offset + count) % space.size
+        point = dict(start)
+        for tunable, size in zip(free, sizes, strict=True):
+            rest, index = divmod(rest, size)
+            point[tunable.name] = tunable.choices[index].token
+        if not known(point):
+            return Child(point, "a point not tried yet")
+    return None

@@ -1,0 +1,273 @@
+"""The tuner: one step is a handful of proposals, ended by the first that the gate lets through."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from avo_tui.domain import events as ev
+from avo_tui.domain import tunables as tn
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.difference import unified
+from avo_tui.domain.records import Attempt, Author, Hint, PlanItem, RunSettings
+from avo_tui.operators.ports import AttemptResult, Interrupted, StepOutcome, Workbench
+from avo_tui.operators.tuner.archive import Archive, Tried
+from avo_tui.operators.tuner.pins import read_hint
+from avo_tui.operators.tuner.propose import Child, Space, propose
+
+ATTEMPTS = 8
+"""Proposals in one step; the run option `tuner.attempts` changes it."""
+SUBMIT_ABOVE = 0.995
+"""Share of the best aggregate from which the gate is asked: it measures more exactly."""
+MEMORY = 1500
+"""Newest attempts that the archive looks at."""
+
+
+class Tuner:
+    """Mutation and crossover over declared tunables. Needs no key and no network.
+
+    What it does next follows from the session's records and the random seed alone, so that a step
+    that was cut off goes on as it would have.
+    """
+
+    author: Author = "tuner"
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._limit = max(1, int(settings.options.get("tuner.attempts", ATTEMPTS)))
+        self._points: dict[str, Mapping[str, str]] = {}
+        self._once: dict[str, str] = {}
+
+    async def vary(self, bench: Workbench) -> StepOutcome:
+        """One step: propose, measure, ask the gate; up to so many times."""
+        while True:
+            attempts = bench.attempts(bench.step)
+            undecided = next((a for a in attempts if _undecided(a)), None)
+            if undecided is not None:
+                outcome = await self._decide(bench, undecided)
+                if outcome is not None:
+                    return outcome
+                continue
+            judged = [a for a in attempts if a.verdict and a.verdict.judges_candidate]
+            if len(judged) >= self._limit:
+                best = bench.best()
+                reason = f"{len(judged)} attempts, none better than v{best.number}"
+                return StepOutcome(outcome="nothing", reason=reason)
+            await self._attempt(bench, judged)
+
+    # -- one attempt
+
+    async def _attempt(self, bench: Workbench, judged: Sequence[Attempt]) -> None:
+        hints = await bench.boundary(f"before attempt {len(judged) + 1}")
+        base_id, base_label = self._base(bench)
+        base = bench.candidate(base_id)
+        tunables = tn.parse(base)
+        self._take(bench, hints, tunables)
+        if not tunables:
+            await bench.pause_for(_no_tunables(bench, base))
+            return
+        space = Space(tunables, {**self._pins(bench, tunables), **self._once})
+        archive = self._archive(bench)
+        rng = random.Random(f"{bench.settings.random_seed}:{bench.step}:{len(judged)}")  # noqa: S311
+        child = propose(
+            tn.point(tunables),
+            space,
+            archive,
+            lambda point: bench.find_attempt(tn.apply(base, point).id) is not None,
+            rng,
+            boldness=self._boldness(bench),
+        )
+        if child is None:
+            what = f"every one of the {space.size} points of the tunables was tried"
+            if space.pins:
+                what += f" with {', '.join(space.pins)} pinned; clear the hint"
+            await bench.pause_for(f"{what}; edit the kernel, rewind, or stop the run")
+            return
+        candidate = tn.apply(base, child.point)
+        title = _title(tunables, child.point)
+        self._say(bench, judged, title, _why(child, base_label, tunables, archive))
+        self._show(bench, candidate, title)
+        try:
+            await bench.evaluate(candidate, title)
+        except Interrupted:
+            return  # the next boundary waits; then the same proposal comes again
+        self._once.clear()
+
+    def _base(self, bench: Workbench) -> tuple[str, str]:
+        """(candidate, name) of what is varied.
+
+        The head; after a restart the best of the tries since, so that the walk can leave the
+        ancestor's neighbourhood before it beats the best of the line.
+        """
+        head = bench.head
+        restarts = [i for i in bench.interventions() if i.level == "restart"]
+        since = max((i.at for i in restarts), default=None)
+        if since is not None and any(d.parent == head.number for d in bench.directions()):
+            walk = [a for a in _newest_first(bench) if a.at > since and a.parent == head.number]
+            top = max(walk, key=lambda a: a.aggregate, default=None)
+            if top is not None and top.aggregate > 0:
+                return top.candidate, f"attempt {top.step}.{top.number}"
+        return head.candidate, f"v{head.number}"
+
+    def _boldness(self, bench: Workbench) -> int:
+        """More tunables change at once while the supervisor finds the search stalled."""
+        active = bench.interventions()
+        nudges = sum(i.level == "nudge" for i in active)
+        return min(3, nudges + sum(i.level in {"redirect", "restart"} for i in active))
+
+    # -- hints
+
+    def _take(
+        self, bench: Workbench, hints: Sequence[Hint], tunables: Sequence[tn.Tunable]
+    ) -> None:
+        for hint in hints:
+            pins, effect = read_hint(hint.text, tunables)
+            if pins and hint.scope == "once":
+                self._once.update(pins)
+                effect += " for the next attempt"
+            bench.hint_effect(hint.id, effect)
+
+    def _pins(self, bench: Workbench, tunables: Sequence[tn.Tunable]) -> dict[str, str]:
+        pins: dict[str, str] = {}
+        for hint in bench.hints_in_force():
+            pins.update(read_hint(hint.text, tunables)[0])
+        return pins
+
+    # -- the archive
+
+    def _archive(self, bench: Workbench) -> Archive:
+        tried = []
+        for attempt in reversed(_newest_first(bench, MEMORY)):
+            if attempt.verdict is None or not attempt.verdict.judges_candidate:
+                continue
+            label = (
+                f"v{attempt.version}"
+                if attempt.version is not None
+                else f"attempt {attempt.step}.{attempt.number}"
+            )
+            point = self._point(bench, attempt.candidate)
+            tried.append(Tried(point, attempt.aggregate, label, attempt.candidate))
+        return Archive(tried)
+
+    def _point(self, bench: Workbench, identity: str) -> Mapping[str, str]:
+        found = self._points.get(identity)
+        if found is None:
+            found = tn.point(tn.parse(bench.candidate(identity)))
+            self._points[identity] = found
+        return found
+
+    # -- the gate
+
+    async def _decide(self, bench: Workbench, attempt: Attempt) -> StepOutcome | None:
+        """Asks the gate about a correct attempt that may be better; None where the step goes on."""
+        best = bench.best()
+        change = attempt.aggregate / best.aggregate - 1 if best.aggregate > 0 else 0.0
+        if attempt.aggregate <= best.aggregate * SUBMIT_ABOVE:
+            reason = f"{change:+.1%} against v{best.number}: not for the gate"
+            bench.record(ev.AttemptRejected(attempt=attempt.number, reason=reason))
+            return None
+        report = bench.report(attempt.step, attempt.number)
+        assert report is not None
+        result = AttemptResult(
+            step=attempt.step, number=attempt.number, candidate=attempt.candidate, report=report
+        )
+        summary = f"{attempt.title}: {change:+.1%} against v{best.number} at first measurement."
+        try:
+            word = await bench.submit(result, attempt.title, summary)
+        except Interrupted:
+            await bench.boundary(f"before the gate of attempt {attempt.number}")
+            return None
+        if word.version is None:
+            return None
+        return StepOutcome(outcome="committed", reason=word.version.gate.reason)
+
+    # -- what the person sees
+
+    def _say(self, bench: Workbench, judged: Sequence[Attempt], title: str, why: str) -> None:
+        items = [PlanItem(text=_told(a), status="done") for a in judged]
+        items.append(PlanItem(text=title, status="doing"))
+        left = self._limit - len(items)
+        if left > 0:
+            items.append(PlanItem(text=f"up to {left} more, by what these teach", status="todo"))
+        best = bench.best()
+        name = f"Vary v{bench.head.number} to beat v{best.number} ({best.aggregate:.3f})"
+        bench.record(ev.PlanSet(title=name, items=tuple(items)))
+        block = f"{bench.step}.{len(judged) + 1}"
+        bench.record(ev.AgentText(block=block, text=f"{title}: {why}\n"))
+
+    def _show(self, bench: Workbench, candidate: Candidate, title: str) -> None:
+        origin = bench.candidate(bench.head.candidate)
+        change = unified(origin, candidate)
+        bench.keep(candidate.canonical())
+        bench.record(
+            ev.CandidateEdited(
+                candidate=candidate.id,
+                parent=bench.head.number,
+                diff=change.text,
+                added=change.added,
+                removed=change.removed,
+                title=title,
+            )
+        )
+
+
+def _undecided(attempt: Attempt) -> bool:
+    return attempt.aggregate > 0 and attempt.version is None and not attempt.reason
+
+
+def _newest_first(bench: Workbench, limit: int | None = None) -> list[Attempt]:
+    found = list(bench.attempts())
+    return found[: -(limit + 1) : -1] if limit is not None else found[::-1]
+
+
+def _no_tunables(bench: Workbench, base: Candidate) -> str:
+    flaws = tn.flaws(base)
+    text = f"v{bench.head.number} declares no tunables that the tuner could vary"
+    if flaws:
+        return f"{text}; {flaws[0].file} line {flaws[0].line}: {flaws[0].reason}"
+    return f"{text}; write them as `constexpr int TILE = 32;  // tune: 16 32 64`"
+
+
+def _named(tunable: tn.Tunable, token: str) -> str:
+    choice = tunable.find(token)
+    return (choice.label or choice.token) if choice is not None else token
+
+
+def _title(tunables: Sequence[tn.Tunable], point: Mapping[str, str]) -> str:
+    """The changes to the base, such as `TILE_K 32→64, UNROLL 2→4`."""
+    changes = [
+        f"{t.name} {_named(t, t.current.token)}→{_named(t, point[t.name])}"
+        for t in tunables
+        if point[t.name] != t.current.token
+    ]
+    return ", ".join(changes)
+
+
+def _why(
+    child: Child, base: str, tunables: Sequence[tn.Tunable], archive: Archive
+) -> str:
+    """Why this point: only what the records say."""
+    origin = "the person's pin" if child.origin == "pin" else child.origin
+    told: list[str] = []
+    for tunable in tunables:
+        old, new = tunable.current.token, child.point[tunable.name]
+        if old == new:
+            continue
+        name, count = _named(tunable, new), archive.counts[tunable.name, new]
+        gain = archive.gain(tunable.name, old, new)
+        if not count:
+            told.append(f"{tunable.name}={name} has not been tried yet")
+        elif gain is None:
+            told.append(f"{tunable.name}={name} failed in {count} tries so far")
+        else:
+            tries = "1 try" if count == 1 else f"{count} tries"
+            told.append(f"{tunable.name}={name} fits {gain:+.0%} after {tries}")
+    return f"{origin} of {base}; " + "; ".join(told) + "."
+
+
+def _told(attempt: Attempt) -> str:
+    if attempt.version is not None:
+        return f"{attempt.title}: committed as v{attempt.version}"
+    if attempt.reason:
+        return f"{attempt.title}: {attempt.reason}"
+    return f"{attempt.title}: {attempt.aggregate:.3f}"
+

@@ -1,0 +1,213 @@
+"""A small evaluator for tests: no compiler, no process; its scores are computed from tunables.
+
+It obeys the evaluator's port: progress, verdicts, cancellation. Its times are chosen by the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from avo_tui.domain import tunables as tn
+from avo_tui.domain.base import now
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
+from avo_tui.domain.task import Configuration, TaskInfo
+from avo_tui.domain.verdict import (
+    EvaluationProgress,
+    EvaluationReport,
+    Feedback,
+    MachineInfo,
+    ScratchReport,
+    Seconds,
+    Verdict,
+)
+from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+
+SEED = """\
+// A pretend kernel.
+constexpr int ALGORITHM = 0;  // tune: 0(naive) 1(tiled) 2(online)
+constexpr int TILE_K = 16;  // tune: 16 32 64 128
+constexpr int UNROLL = 1;  // tune: 1 2 4 8
+constexpr int WIDTH = 1;  // tune: 1 4 8 16
+constexpr bool FAST_EXP = false;  // tune: false true
+"""
+
+TASK = TaskInfo(
+    name="pretend",
+    title="Pretend kernel",
+    language="cpp",
+    description="Scores are computed from the tunables; nothing is compiled.",
+    configurations=(
+        Configuration(name="small", parameters={"n": 1}),
+        Configuration(name="large", parameters={"n": 2}),
+    ),
+    baselines=("library",),
+    reference_baseline="library",
+    seed_files=("kernel.cpp",),
+)
+
+
+def seed() -> Candidate:
+    return Candidate(files={"kernel.cpp": SEED})
+
+
+def speed(candidate: Candidate) -> float:
+    """Throughput over the baseline's: a smooth function with one interaction and one trap."""
+    point = tn.point(tn.parse(candidate))
+    value = 0.05 * {"0": 1.0, "1": 2.5, "2": 4.0}[point["ALGORITHM"]]
+    value *= {"16": 1.0, "32": 1.1, "64": 1.25, "128": 1.05}[point["TILE_K"]]
+    value *= {"1": 1.0, "2": 1.1, "4": 1.2, "8": 0.9}[point["UNROLL"]]
+    value *= 1 + math.log2(int(point["WIDTH"])) * (0.4 if point["ALGORITHM"] != "0" else 0.02)
+    return value * (1.3 if point["FAST_EXP"] == "true" else 1.0)
+
+
+class FakeEvaluator:
+    """Answers from `speed`, after `seconds`. Marks in the source ask for other verdicts."""
+
+    def __init__(self, seconds: float = 0.0, paired_seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.paired_seconds = paired_seconds
+        self.broken: str | None = None
+        """While set, every request raises EvaluatorError with it."""
+        self.verdict: Verdict | None = None
+        """While set, every evaluation ends with it."""
+        self.evaluations: list[str] = []
+        self.paired: list[tuple[str, str]] = []
+        self.cancelled = 0
+        self.closed = False
+        self.running: str | None = None
+        self.paired_bias = 1.0
+        """Factor on every paired gain, to make gates refuse."""
+        self.on_evaluate: Callable[[Candidate], None] | None = None
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def task(self, name: str) -> TaskInfo:
+        return TASK
+
+    async def seed(self, name: str) -> Candidate:
+        return seed()
+
+    async def machine(self, task: str) -> MachineInfo:
+        if self.broken:
+            raise EvaluatorError(self.broken)
+        return MachineInfo(device="pretend", sandbox="none needed", conditions="pretend-1")
+
+    async def _work(self, candidate: Candidate, seconds: float) -> None:
+        self.running = candidate.id
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running = None
+
+    async def compile(
+        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+    ) -> EvaluationReport:
+        return self._report(candidate, scored=False)
+
+    async def check(
+        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+    ) -> EvaluationReport:
+        return self._report(candidate, scored=False)
+
+    async def evaluate(
+        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+    ) -> EvaluationReport:
+        if self.broken:
+            raise EvaluatorError(self.broken)
+        self.evaluations.append(candidate.id)
+        if self.on_evaluate is not None:
+            self.on_evaluate(candidate)
+        if progress is not None:
+            progress(EvaluationProgress(stage="compile", state="started"))
+            progress(EvaluationProgress(stage="compile", state="finished", seconds=0.0))
+            progress(EvaluationProgress(stage="benchmark", state="started"))
+        await self._work(candidate, self.seconds)
+        return self._report(candidate, scored=True)
+
+    async def remeasure(
+        self,
+        task: str,
+        candidate: Candidate,
+        other: Candidate,
+        *,
+        progress: ProgressSink | None = None,
+    ) -> EvaluationReport:
+        if self.broken:
+            raise EvaluatorError(self.broken)
+        self.paired.append((candidate.id, other.id))
+        if progress is not None:
+            progress(EvaluationProgress(stage="remeasure", state="started"))
+        await self._work(candidate, self.paired_seconds)
+        gain = speed(candidate) / speed(other) * self.paired_bias
+        names = [c.name for c in TASK.configurations]
+        paired = PairedMeasurement(
+            configurations={n: (gain * 0.999, gain, gain * 1.001) for n in names}
+        )
+        return self._report(candidate, scored=False).model_copy(update={"paired": paired})
+
+    async def scratch(
+        self, task: str, files: dict[str, str], *, seconds: float = 10.0
+    ) -> ScratchReport:
+        return ScratchReport(compiled=True, exit_code=0, outcome="ended with exit code 0")
+
+    def _report(self, candidate: Candidate, *, scored: bool) -> EvaluationReport:
+        text = "".join(candidate.files.values())
+        verdict = self.verdict or Verdict.CORRECT
+        if "#error" in text:
+            verdict = Verdict.COMPILE_ERROR
+        if verdict is not Verdict.CORRECT:
+            return EvaluationReport(
+                task="pretend",
+                candidate=candidate.id,
+                verdict=verdict,
+                feedback=Feedback(summary=f"pretended {verdict}"),
+                at=now(),
+            )
+        ratio = speed(candidate)
+        score = Score(
+            unit="GFLOP/s",
+            reference_baseline="library",
+            configurations=tuple(
+                ConfigurationScore(
+                    name=c.name,
+                    throughput=100 * ratio,
+                    p20=99.9 * ratio,
+                    p80=100.1 * ratio,
+                    ratio=ratio,
+                    baselines={"library": 100.0},
+                )
+                for c in TASK.configurations
+            ),
+        )
+        return EvaluationReport(
+            task="pretend",
+            candidate=candidate.id,
+            verdict=Verdict.CORRECT,
+            feedback=Feedback(summary="correct"),
+            reached="benchmark",
+            score=score if scored else None,
+            seconds=Seconds(benchmark=self.seconds),
+            at=now(),
+        )
