@@ -35,7 +35,6 @@ class Scratch(Arguments):
     """A small program of one's own."""
 
     files: dict[str, str] = Field(description="File name → text; one of them has main().")
-    arguments: list[str] = Field(default_factory=list, description="Its command-line arguments.")
 
 
 async def _compile_candidate(space: Workspace, arguments: Compile) -> Answer:
@@ -88,7 +87,7 @@ async def _scratch(space: Workspace, arguments: Scratch) -> Answer:
             check_file_name(name)
         except ValueError as error:
             raise ToolError(f"{error}.") from None
-    report = await space.bench.scratch(arguments.files, arguments.arguments)
+    report = await space.bench.scratch(arguments.files)
     if report.signal:
         state = f"ended by {report.signal}"
     elif report.exit_status is None:
@@ -139,7 +138,7 @@ TOOLS = (
         "scratch",
         "execution",
         "Compile and run a small program of your own in the sandbox (no network, no files that "
-        "stay, a time limit): to time an instruction, test a helper, print a layout.",
+        "stay, a time limit, no arguments): to time an instruction, test a helper, print a layout.",
         Scratch,
         _scratch,
     ),

@@ -1,0 +1,70 @@
+"""Turns a stream of text pieces into events of about half a second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from avo_tui.domain.events import AgentText
+
+INTERVAL = 0.5
+"""Seconds of text in one event."""
+
+
+class Chunker:
+    """The sink of one answer. Nothing of a block is held back longer than the interval."""
+
+    def __init__(
+        self,
+        record: Callable[[AgentText], None],
+        name: str,
+        redact: Callable[[str], str],
+        interval: float = INTERVAL,
+    ) -> None:
+        """`name` makes the ids of this answer's blocks unique in the step."""
+        self._record = record
+        self._name = name
+        self._redact = redact
+        self._interval = interval
+        self._pieces: list[str] = []
+        self._open: tuple[int, bool] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.last_usage: dict[str, Any] = {}
+        self.characters = 0
+        """Characters streamed so far, for an answer whose usage never came."""
+
+    def text(self, block: int, text: str, thinking: bool) -> None:
+        """Take a piece; a piece of another block flushes first."""
+        if not text:
+            return
+        if self._open is not None and self._open != (block, thinking):
+            self.flush()
+        self._open = (block, thinking)
+        self._pieces.append(text)
+        self.characters += len(text)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._interval, self.flush)
+
+    def end(self, block: int) -> None:
+        """A block is complete."""
+        self.flush()
+
+    def usage(self, usage: Mapping[str, Any]) -> None:
+        """The usage as known so far."""
+        self.last_usage = dict(usage)
+
+    def flush(self) -> None:
+        """Record what was held back."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._open is None or not self._pieces:
+            return
+        block, thinking = self._open
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        self._open = None
+        self._record(
+            AgentText(block=f"{self._name}.{block}", text=self._redact(text), thinking=thinking)
+        )

@@ -1,0 +1,255 @@
+"""What a step's conversation begins with: lineage, head, failures, memory, words of the person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.budget import cap_states
+from avo_tui.domain.records import Hint, Intervention, Note, Version
+from avo_tui.domain.task import TaskInfo
+from avo_tui.operators.agent.prompts import fill
+from avo_tui.operators.ports import Workbench
+from avo_tui.operators.toolbox.base import cut_middle
+from avo_tui.operators.toolbox.render import (
+    attempt_line,
+    resource_lines,
+    score_table,
+    version_line,
+)
+
+
+class Limits(Value):
+    """How much of each part an opening shows."""
+
+    newest_versions: int = 20
+    best_versions: int = 5
+    rejected: int = 25
+    source: int = 60_000
+    """Characters of the head's source."""
+    memory: int = 16_000
+    """Characters of notes."""
+    hint: int = 20_000
+
+
+GATES = {
+    "strict": "Gate `strict`: the gain over the best version must exceed the measured noise.",
+    "paper": "Gate `paper`: the aggregate must match or improve the best version's.",
+    "vector": "Gate `vector`: no configuration may fall beyond its noise, one must improve.",
+}
+
+
+def task_text(task: TaskInfo) -> str:
+    """The part of the system prompt that describes the task; the same in every step."""
+    lines = []
+    for c in task.configurations:
+        parameters = ", ".join(f"{k}={v}" for k, v in c.parameters.items())
+        lines.append(f"- `{c.name}`" + (f": {parameters}" if parameters else ""))
+    return fill(
+        "task",
+        {
+            "title": task.title,
+            "description": task.description.strip(),
+            "language": task.language,
+            "files": ", ".join(f"`{f}`" for f in task.seed_files) or "as the seed has them",
+            "configurations": "\n".join(lines),
+            "unit": task.unit,
+            "baselines": ", ".join(f"`{b}`" for b in task.baselines),
+            "reference": task.reference_baseline,
+        },
+    )
+
+
+def opening(bench: Workbench, hints: Sequence[Hint], limits: Limits | None = None) -> str:
+    """The first message of a step. `hints` are those delivered with it."""
+    limits = limits or Limits()
+    head = bench.head
+    return fill(
+        "opening",
+        {
+            "step": str(bench.step),
+            "head": str(head.number),
+            "situation": _situation(bench),
+            "lineage": _lineage(bench, limits),
+            "head_score": _head_score(bench),
+            "head_source": _source(bench, limits),
+            "rejected": _rejected(bench, limits),
+            "memory": notes_text(bench.notes(), limits.memory),
+            "gate": GATES[bench.settings.gate]
+            + (" The person approves each commit." if bench.settings.approve_commits else ""),
+            "budget": budget_text(bench),
+            "words": _words(bench, hints, limits),
+        },
+    )
+
+
+def _situation(bench: Workbench) -> str:
+    head, best = bench.head, bench.best()
+    lines = [
+        f"The parent of this step is v{head.number}, aggregate {head.aggregate:.4f}."
+        + ("" if best.number == head.number else f" The best on its line is v{best.number}.")
+    ]
+    reason = bench.rewind_reason()
+    if reason is not None:
+        abandoned = [v for v in bench.versions() if v.number > head.number]
+        lines.append(
+            f"The person rewound the run to v{head.number}: {reason}. Versions made after it"
+            f" ({', '.join(f'v{v.number}' for v in abandoned[-8:]) or 'none'}) are a branch that was"
+            " left; read them for what they teach, but do not simply repeat them."
+        )
+    lines.append("The working candidate is the parent's source, unchanged.")
+    return "\n".join(lines)
+
+
+def _lineage(bench: Workbench, limits: Limits) -> str:
+    versions = list(bench.versions())
+    best = bench.best().number
+    newest = versions[-limits.newest_versions :]
+    top = sorted(versions, key=lambda v: v.aggregate, reverse=True)[: limits.best_versions]
+    shown = {v.number: v for v in (versions[0], *newest, *top)}
+    lines = [
+        "Version ← parent, aggregate (gain at the gate), author, what changed:",
+        *(version_line(shown[n], bench.head.number, best) for n in sorted(shown)),
+    ]
+    if len(shown) < len(versions):
+        lines.append(f"({len(versions) - len(shown)} more: list_versions)")
+    return "\n".join(lines)
+
+
+def _head_score(bench: Workbench) -> str:
+    head = bench.head
+    parent = next((v for v in bench.versions() if v.number == head.parent), None)
+    parts = [
+        score_table(
+            head.score, parent.score if parent else None, f"v{parent.number}" if parent else ""
+        )
+    ]
+    if resources := resource_lines(head.resources):
+        parts.append(resources)
+    if head.summary:
+        parts.append(f"What changed: {head.summary}")
+    if head.note:
+        parts.append(f"Note of the person: {head.note}")
+    return "\n".join(parts)
+
+
+def _source(bench: Workbench, limits: Limits) -> str:
+    candidate = bench.candidate(bench.head.candidate)
+    fence = "````"
+    text = "\n".join(
+        f"`{name}`\n{fence}\n{body.rstrip()}\n{fence}" for name, body in candidate.files.items()
+    )
+    return cut_middle(text, limits.source, "read_candidate shows all of it")
+
+
+def _rejected(bench: Workbench, limits: Limits) -> str:
+    attempts = [
+        a
+        for a in bench.attempts()
+        if a.version is None
+        and a.verdict is not None
+        and a.verdict.judges_candidate
+        and a.step != bench.step
+    ]
+    if not attempts:
+        return "Nothing yet."
+    # A title that failed five times in a row is one line, not five.
+    lines: list[str] = []
+    for attempt in reversed(attempts):
+        line = attempt_line(attempt)
+        _, _, what = line.partition(") ")
+        if not any(known.endswith(what) for known in lines):
+            lines.append(line)
+        if len(lines) == limits.rejected:
+            break
+    lines.reverse()
+    rest = len(attempts) - len(lines)
+    if rest > 0:
+        lines.append(f"({rest} more or alike: list_attempts)")
+    return "\n".join(lines)
+
+
+def notes_text(notes: Sequence[Note], limit: int) -> str:
+    """The notes by category, newest first within each, as far as they fit."""
+    if not notes:
+        return "Empty so far."
+    titles = {
+        "worked": "What worked",
+        "failed": "What failed",
+        "fact": "Facts",
+        "idea": "Open ideas",
+    }
+    parts: list[str] = []
+    for category, title in titles.items():
+        chosen = [n for n in notes if n.category == category]
+        if chosen:
+            parts.append(f"{title}:")
+            parts.extend(
+                f"- [{n.id}] {n.text}" + (f" ({n.author})" if n.author != "agent" else "")
+                for n in reversed(chosen)
+            )
+    return cut_middle("\n".join(parts), limit, "recall shows all notes")
+
+
+def budget_text(bench: Workbench) -> str:
+    """What is left of each cap that is set."""
+    budget, run, step = bench.remaining()
+    lines = [
+        f"- {scope}: {cap.used:.4g} of {cap.cap:.4g} {cap.unit} used"
+        for scope, caps, spend in (("run", budget.run, run), ("this step", budget.step, step))
+        for cap in cap_states(caps, spend)
+    ]
+    return "\n".join(["Budget:", *lines]) if lines else "No cap is set on the budget."
+
+
+def _words(bench: Workbench, hints: Sequence[Hint], limits: Limits) -> str:
+    seen = {h.id for h in hints}
+    standing = [h for h in bench.hints_in_force() if h.id not in seen]
+    parts = [hint_text(h, limits.hint) for h in (*standing, *hints)]
+    parts.extend(intervention_text(i) for i in bench.interventions())
+    return "\n\n".join(parts)
+
+
+def hint_text(hint: Hint, limit: int = 20_000) -> str:
+    """A hint as the agent reads it."""
+    scope = {
+        "once": "for now",
+        "step": "for this step",
+        "until_cleared": "until the person clears it",
+    }[hint.scope]
+    text = cut_middle(hint.text, limit).replace("</operator_message>", "")
+    return f'<operator_message holds="{scope}">\n{text}\n</operator_message>'
+
+
+def intervention_text(intervention: Intervention) -> str:
+    """An intervention as the agent reads it."""
+    lines = [f"Why: {intervention.trigger}."]
+    if intervention.diagnosis:
+        lines.append(f"Diagnosis: {intervention.diagnosis}")
+    if intervention.directions:
+        lines.append("Directions:")
+        for number, direction in enumerate(intervention.directions, start=1):
+            start = f" (start from v{direction.parent})" if direction.parent is not None else ""
+            lines.append(f"{number}. {direction.text}{start}")
+    body = "\n".join(lines).replace("</supervisor>", "")
+    return (
+        f'<supervisor level="{intervention.level}" by="{intervention.by}">\n{body}\n</supervisor>'
+    )
+
+
+def intervention_key(intervention: Intervention) -> str:
+    """Changes when the person edits the directions, so that the agent is told again."""
+    directions = "|".join(f"{d.parent}:{d.text}" for d in intervention.directions)
+    return f"supervision:{intervention.id}:{hash_text(directions)}"
+
+
+def hash_text(text: str) -> str:
+    """A short digest, the same in every process."""
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def reference_line(version: Version) -> str:
+    """One line about the version that the gate compares with."""
+    return f"v{version.number}, aggregate {version.aggregate:.4f}"

@@ -1,0 +1,83 @@
+"""The agent's settings, read from the run's settings."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.records import RunSettings
+
+DEFAULT_MODEL = "claude-opus-5-5"
+
+Effort = Literal["low", "medium", "high", "xhigh", "max", "default"]
+ContextEditing = Literal["auto", "server", "local"]
+
+
+class AgentSettings(Value):
+    """Everything about the agent that can be set, by the names used in the run's options."""
+
+    model: str = DEFAULT_MODEL
+    base_url: str | None = None
+    """None leaves it to `ANTHROPIC_BASE_URL`, and without that to the SDK."""
+    max_tokens: int = Field(default=32_000, ge=256)
+    """Output tokens of one answer at most, thinking included."""
+    effort: Effort = "high"
+    """`default` sends none."""
+    thinking: Literal["adaptive", "budget", "off"] = "adaptive"
+    """`budget` is for models that know no adaptive thinking; `off` sends nothing."""
+    thinking_budget: int = Field(default=8_000, ge=1024)
+    """Tokens of thinking, for `budget`."""
+    cache: bool = True
+    """Mark the stable parts of each request for the prompt cache."""
+    context_editing: ContextEditing = "auto"
+    """`server`: the API edits the context; `local`: we do; `auto`: server where it is known."""
+    clear_at: int = Field(default=100_000, ge=2_000)
+    """Input tokens from which old tool results are cleared."""
+    compact_at: int = Field(default=160_000, ge=3_000)
+    """Input tokens from which the conversation is summarised."""
+    keep_results: int = Field(default=8, ge=1)
+    """Tool results that clearing leaves alone."""
+    result_limit: int = Field(default=16_000, ge=500)
+    """Characters of one tool result shown to the agent."""
+    max_requests: int = Field(default=200, ge=1)
+    """Requests of one step; then the step ends."""
+    idle_limit: int = Field(default=4, ge=1)
+    """Answers in a row without a tool call; then the step ends."""
+    refusal_limit: int = Field(default=3, ge=1)
+    """Refused answers in a row; then the step ends."""
+    breaker: int = Field(default=6, ge=2)
+    """Faults in a row that waiting does not mend; then the run pauses for the person."""
+    wait_first: float = Field(default=2.0, ge=0)
+    """Seconds of the first wait after a fault without retry-after; doubled each time."""
+    wait_longest: float = Field(default=300.0, ge=0)
+    """Longest wait of our own; a server's retry-after is obeyed beyond it."""
+    connect_timeout: float = Field(default=20.0, gt=0)
+    read_timeout: float = Field(default=300.0, gt=0)
+    """Seconds without a byte before a stream counts as dead."""
+    price_input: float | None = Field(default=None, ge=0)
+    """USD per million input tokens, for models that the price table does not know."""
+    price_output: float | None = Field(default=None, ge=0)
+    price_cache_read: float | None = Field(default=None, ge=0)
+    price_cache_write: float | None = Field(default=None, ge=0)
+    pace: float = Field(default=400.0, gt=0)
+    """Operator `recorded`: characters per second of the played text."""
+
+    @classmethod
+    def of(cls, settings: RunSettings) -> AgentSettings:
+        """The agent's part of the run's settings; other options are somebody else's.
+
+        Raises ValueError with one sentence that names the option.
+        """
+        options: dict[str, Any] = {
+            name: value for name, value in settings.options.items() if name in cls.model_fields
+        }
+        if settings.model:
+            options["model"] = settings.model
+        try:
+            return cls.model_validate(options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(p) for p in first["loc"])
+            raise ValueError(f"option {name}: {first['msg']}.") from None
