@@ -18,33 +18,38 @@ FULL = 10**8
 """A count that says: the server did not take it."""
 
 
-async def keep(step: AgentStep) -> None:
+async def keep(step: AgentStep) -> bool:
     """Clear or summarise, if the next request would be too long.
 
-    Where the server edits the context itself we only step in after it refused a request.
+    Where the server edits the context itself we only step in after it refused a request. False
+    where a summary was wanted and did not come: the loop looks around and tries again.
     """
     talk, settings = step.talk, step.settings
     refused = talk.tokens() >= FULL
     if step.model.edits_context and not refused:
-        return
+        return True
     if talk.tokens() < settings.clear_at:
-        return
+        return True
     calls = talk.clearable(settings.keep_results)
-    strip = settings.thinking != "budget"
-    if calls and not refused:
-        step.edit_context({"kind": "cleared", "calls": calls, "strip_thinking": strip})
-        if talk.tokens() < settings.compact_at:
-            return
-    if talk.tokens() < settings.compact_at and not refused:
-        return
-    text = None if refused else await _summary(step)
-    if text is None:
+    if calls:
+        step.clear_context(calls, strip_thinking=settings.thinking != "budget")
+        if refused or talk.tokens() < settings.compact_at:
+            return True
+    if not refused and talk.tokens() < settings.compact_at:
+        return True
+    if refused:
         text = mechanical(step.bench, step.box.workspace)
-    step.edit_context({"kind": "compacted", "text": _continuation(step, text)})
+    else:
+        summary = await _summary(step)
+        if summary is None:
+            return False
+        text = summary or mechanical(step.bench, step.box.workspace)
+    step.compact_context(_continuation(step, text))
+    return True
 
 
 async def _summary(step: AgentStep) -> str | None:
-    """The agent's own summary; None where it did not come."""
+    """The agent's own summary, empty if it wrote none; None where no answer came."""
     messages = step.talk.messages(step.settings.cache)
     question = {"type": "text", "text": prompt("compaction")}
     if messages and messages[-1]["role"] == "user":
@@ -54,8 +59,7 @@ async def _summary(step: AgentStep) -> str | None:
     reply = await step.ask(messages, step.talk.tools, plain=True)
     if reply is None:
         return None
-    text = "\n".join(str(b["text"]) for b in reply.content if b["type"] == "text").strip()
-    return text or None
+    return "\n".join(str(b["text"]) for b in reply.content if b["type"] == "text").strip()
 
 
 def _continuation(step: AgentStep, summary: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from avo_tui.domain.budget import Spend, exhausted
 from avo_tui.domain.events import (
@@ -14,7 +14,7 @@ from avo_tui.domain.events import (
     TroubleNoted,
     VersionCommitted,
 )
-from avo_tui.domain.records import Author, Hint
+from avo_tui.domain.records import Author, Hint, Intervention
 from avo_tui.operators.agent import bounds, review
 from avo_tui.operators.agent.chunks import Chunker
 from avo_tui.operators.agent.conversation import Call, Conversation, Turn, message_body
@@ -52,19 +52,23 @@ class AgentStep:
         patience: Patience,
         redact: Callable[[str], str],
         author: Author = "agent",
+        reviewed: set[str] | None = None,
     ) -> None:
+        """`reviewed`: ids of interventions that had their review, shared between steps."""
         self.bench = bench
         self.model = model
         self.settings = settings
         self.redact = redact
         self._patience = patience
         self._author = author
+        self._reviewed = set() if reviewed is None else reviewed
         self.box = Toolbox(bench, limit=settings.result_limit, redact=redact)
         self.talk = Conversation.restore(bench.step_events(), bench.fetch, self.box.shown)
         self._idle = 0
         self._refused = 0
-        self._requests = self.talk.answers
-        self._tools = sum(isinstance(e, ToolReturned) for e in bench.step_events())
+        events = bench.step_events()
+        self._requests = sum(isinstance(e, MessageRecorded) and e.role == "request" for e in events)
+        self._tools = sum(isinstance(e, ToolReturned) for e in events)
 
     # -- the step
 
@@ -120,10 +124,12 @@ class AgentStep:
                 self.trouble("cost", remark)
         if talk.model and talk.model != self.model.name:
             # Thinking blocks are another model's property.
-            self._edit_context({"kind": "cleared", "calls": [], "strip_thinking": True})
+            self.clear_context([], strip_thinking=True)
             talk.model = self.model.name
         if not talk.items:
             hints = await bench.boundary("opening")
+            for intervention in bench.interventions():
+                await self._review(intervention)
             active = bench.interventions()
             told = [f"hint:{h.id}" for h in hints] + [intervention_key(i) for i in active]
             self.say(opening(bench, hints), "opening", told)
@@ -135,14 +141,14 @@ class AgentStep:
     async def _turn(self) -> StepOutcome | None:
         """One request with its tools. None to go on."""
         bench = self.bench
-        self._deliver(
-            await bench.boundary(f"before request {self._requests + 1}", end_of_turn=True)
-        )
+        place = f"before request {self._requests + 1}"
+        self._deliver(await bench.boundary(place, end_of_turn=True))
         await self._tell_supervision()
         over = self._over()
         if over is not None:
             return over
-        await bounds.keep(self)
+        if not await bounds.keep(self):
+            return None
         reply = await self.ask(self.talk.messages(self.settings.cache), self.talk.tools)
         if reply is None:
             return None
@@ -155,9 +161,9 @@ class AgentStep:
             budget, run, _ = self.bench.remaining()
             outcome = "stopped" if exhausted(budget.run, run) else "nothing"
             return StepOutcome(outcome=outcome, reason=sentence)
-        if self._requests >= self.settings.max_requests:
+        if self.talk.answers >= self.settings.max_requests:
             return StepOutcome(
-                outcome="nothing", reason=f"the step used {self._requests} requests, its limit"
+                outcome="nothing", reason=f"the step took {self.talk.answers} answers, its limit"
             )
         return None
 
@@ -213,8 +219,8 @@ class AgentStep:
         elif cut:
             self.trouble("model", f"an answer was cut at {self.settings.max_tokens} tokens")
             self.say(
-                f"Your answer was cut at its limit of {self.settings.max_tokens} tokens; a tool call"
-                " that was being written is lost. Go on in smaller pieces: replace_text or"
+                f"Your answer was cut at its limit of {self.settings.max_tokens} tokens; a tool"
+                " call that was being written is lost. Go on in smaller pieces: replace_text or"
                 " apply_diff instead of whole files.",
                 "nudge",
             )
@@ -315,9 +321,10 @@ class AgentStep:
 
     def say(self, text: str, purpose: str, told: Sequence[str] = ()) -> None:
         """Add text of ours to the conversation, recorded first."""
-        body = {"text": self.redact(text), "purpose": purpose, "told": list(told)}
+        text = self.redact(text)
+        body = {"text": text, "purpose": purpose, "told": list(told)}
         self._keep("user", body, f"{purpose}: {first_lines(text, 1)}")
-        self.talk.say(body["text"], purpose, told)  # type: ignore[arg-type]
+        self.talk.say(text, purpose, told)
 
     def _deliver(self, hints: Sequence[Hint]) -> None:
         for hint in hints:
@@ -327,11 +334,20 @@ class AgentStep:
         for intervention in self.bench.interventions():
             if intervention_key(intervention) in self.talk.told:
                 continue
-            seen = intervention
-            if intervention.level == "redirect" and intervention.by == "supervisor":
-                seen = await review.review(self, intervention)
+            seen = await self._review(intervention)
             key = intervention_key(seen)
             self.say(intervention_text(seen), "supervision", [key, intervention_key(intervention)])
+
+    async def _review(self, intervention: Intervention) -> Intervention:
+        """A redirection of the supervisor's gets directions from a review, once."""
+        if intervention.level != "redirect" or intervention.by != "supervisor":
+            return intervention
+        if intervention.id in self._reviewed or not self.model.reviews:
+            return intervention
+        if self._over() is not None:
+            return intervention
+        self._reviewed.add(intervention.id)
+        return await review.review(self, intervention)
 
     # -- faults
 
@@ -400,17 +416,19 @@ class AgentStep:
             self.talk.counted(tokens)
         return turn
 
-    def _edit_context(self, body: dict[str, object]) -> None:
-        """Record and apply a local edit of the context."""
-        self._keep("request", body, f"context {body['kind']}")
-        if body["kind"] == "cleared":
-            self.talk.clear(body["calls"], bool(body["strip_thinking"]))  # type: ignore[arg-type]
-        else:
-            self.talk.compact(str(body["text"]))
+    def clear_context(self, calls: Sequence[str], strip_thinking: bool) -> None:
+        """Clear the answers of these calls from the conversation, recorded first."""
+        body = {"kind": "cleared", "calls": list(calls), "strip_thinking": strip_thinking}
+        self._keep("request", body, f"context: {len(calls)} tool results cleared")
+        self.talk.clear(calls, strip_thinking)
 
-    edit_context = _edit_context
+    def compact_context(self, text: str) -> None:
+        """Put a summary in the place of the conversation, recorded first."""
+        body = {"kind": "compacted", "text": self.redact(text)}
+        self._keep("request", body, "context: replaced by a summary")
+        self.talk.compact(body["text"])
 
-    def _keep(self, role: str, body: dict[str, object], summary: str) -> None:
+    def _keep(self, role: str, body: Mapping[str, object], summary: str) -> None:
         ref = self.bench.keep(json.dumps(body, ensure_ascii=False))
         self.bench.record(
             MessageRecorded.model_validate(

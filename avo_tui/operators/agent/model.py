@@ -101,6 +101,11 @@ class Model(Protocol):
         """True where the server clears and compacts the context by itself."""
         ...
 
+    @property
+    def reviews(self) -> bool:
+        """True where it can be asked things beside the conversation."""
+        ...
+
 
 class AnthropicModel:
     """Any endpoint that speaks the Messages API, through the anthropic SDK."""
@@ -139,6 +144,11 @@ class AnthropicModel:
     def edits_context(self) -> bool:
         """True where the server clears and compacts."""
         return "context editing" in self._features
+
+    @property
+    def reviews(self) -> bool:
+        """A model can be asked anything."""
+        return True
 
     def credentials(self) -> list[str]:
         """The secrets that this client sends."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.budget import cap_states
-from avo_tui.domain.records import Hint, Intervention, Note, Version
+from avo_tui.domain.records import Hint, Intervention, Note
 from avo_tui.domain.task import TaskInfo
 from avo_tui.operators.agent.prompts import fill
 from avo_tui.operators.ports import Workbench
@@ -94,8 +95,8 @@ def _situation(bench: Workbench) -> str:
         abandoned = [v for v in bench.versions() if v.number > head.number]
         lines.append(
             f"The person rewound the run to v{head.number}: {reason}. Versions made after it"
-            f" ({', '.join(f'v{v.number}' for v in abandoned[-8:]) or 'none'}) are a branch that was"
-            " left; read them for what they teach, but do not simply repeat them."
+            f" ({', '.join(f'v{v.number}' for v in abandoned[-8:]) or 'none'}) are a branch that"
+            " was left; read them for what they teach, but do not simply repeat them."
         )
     lines.append("The working candidate is the parent's source, unchanged.")
     return "\n".join(lines)
@@ -245,11 +246,4 @@ def intervention_key(intervention: Intervention) -> str:
 
 def hash_text(text: str) -> str:
     """A short digest, the same in every process."""
-    import hashlib
-
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def reference_line(version: Version) -> str:
-    """One line about the version that the gate compares with."""
-    return f"v{version.number}, aggregate {version.aggregate:.4f}"

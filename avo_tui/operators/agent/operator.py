@@ -30,13 +30,23 @@ class AgentOperator:
         self.model = model
         self._redact = redact or redactor(secrets())
         self._patience = Patience(
-            settings.wait_first, settings.wait_longest, settings.breaker, random.Random()
+            settings.wait_first,
+            settings.wait_longest,
+            settings.breaker,
+            random.Random(),  # noqa: S311 - jitter, no secret
         )
+        self._reviewed: set[str] = set()
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One step; goes on in the same conversation where its events show one."""
         step = AgentStep(
-            bench, self.model, self.settings, self._patience, self._redact, self.author
+            bench,
+            self.model,
+            self.settings,
+            self._patience,
+            self._redact,
+            self.author,
+            self._reviewed,
         )
         return await step.run()
 
