@@ -1,10 +1,12 @@
-"""A session to test with: its record, its values, and an engine's worth of events."""
+"""A session to test with: its record, its values, and what an engine records in its life."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+
+from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.acceptance import GateDecision
@@ -13,12 +15,15 @@ from avo_tui.domain.records import (
     Attempt,
     EngineRecord,
     Hint,
+    Intervention,
     Note,
+    Remeasurement,
     RunSettings,
     SessionRecord,
     Version,
 )
 from avo_tui.domain.score import ConfigurationScore, Score
+from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Feedback, Verdict
 
@@ -166,3 +171,138 @@ def life(
             yield ev.NoteWritten(note=Note(id=f"n{step}", text="a note", at=AT))
             yield ev.NoteRemoved(note=f"n{step - 3}")
         yield ev.StepFinished(outcome="committed" if step % commit_every == 0 else "nothing")
+
+
+# -- any life that the rules allow, for hypothesis
+
+
+TEXT = st.text(max_size=20)
+
+
+@st.composite
+def lives(draw: st.DrawFn, most: int = 40) -> list[ev.Event]:
+    """Any sequence of events that an engine may record after SessionCreated."""
+    state = SessionState(session=session_record())
+    life: list[ev.Event] = []
+    for _ in range(draw(st.integers(0, most))):
+        event = draw(st.sampled_from(_possible(state)))(draw, state)
+        numbered = event.model_copy(update={"step": _step_of(event, state)})
+        state.apply(numbered)
+        life.append(event)
+    return life
+
+
+def _step_of(event: ev.Event, state: SessionState) -> int:
+    return event.step if isinstance(event, ev.StepStarted) else state.session.step
+
+
+Maker = Callable[[st.DrawFn, SessionState], ev.Event]
+
+
+def _possible(state: SessionState) -> list[Maker]:
+    """What may come next."""
+    makers: list[Maker] = [
+        lambda draw, _: ev.AgentText(block="b", text=draw(TEXT)),
+        lambda draw, _: ev.ToolCalled(call="1", tool="t", arguments={"a": draw(TEXT)}),
+        lambda draw, _: ev.Spent(spend=Spend(usd=draw(st.floats(0, 10)), requests=1)),
+        lambda draw, _: ev.StateChanged(
+            state=draw(st.sampled_from(["running", "paused", "parked"])), reason=draw(TEXT)
+        ),
+        lambda draw, _: ev.BudgetChanged(
+            budget=Budget(run=Caps(evaluations=draw(st.integers(0, 9))))
+        ),
+        lambda draw, _: ev.NoteWritten(
+            note=Note(id=draw(st.sampled_from("abc")), text=draw(TEXT), at=AT)
+        ),
+        lambda draw, _: ev.NoteRemoved(note=draw(st.sampled_from("abc"))),
+        lambda draw, _: ev.CommandTaken(id=draw(TEXT), command="pause", summary=draw(TEXT)),
+        lambda draw, state: ev.HintQueued(
+            hint=Hint(
+                id=f"h{len(state.hints)}",
+                text=draw(TEXT),
+                queued_at=AT,
+                scope=draw(st.sampled_from(["once", "step", "until_cleared"])),
+            )
+        ),
+        lambda draw, state: ev.SupervisorIntervened(
+            intervention=Intervention(
+                id=f"i{len(state.supervision)}",
+                at=AT,
+                step=state.session.step,
+                level="redirect",
+                trigger=draw(TEXT),
+            )
+        ),
+    ]
+    if state.current_step is None:
+        makers.append(
+            lambda draw, state: ev.StepStarted(
+                step=state.session.step + 1 if state.steps else 0, parent=state.session.head or 0
+            )
+        )
+    else:
+        makers += [_start_attempt, _start_attempt, _finish_step]
+        numbers = [a.number for a in state.attempts.values() if a.step == state.session.step]
+        if numbers:
+            makers += _with_attempt(max(numbers))
+    if state.versions:
+        makers += _with_versions()
+    if state.hints:
+        makers += [
+            lambda draw, state: ev.HintDelivered(
+                hint=draw(st.sampled_from(sorted(state.hints))), where=draw(TEXT)
+            ),
+            lambda draw, state: ev.HintClosed(
+                hint=draw(st.sampled_from(sorted(state.hints))), state="cleared"
+            ),
+        ]
+    if state.supervision:
+        makers.append(
+            lambda draw, state: ev.InterventionChanged(
+                intervention=draw(st.sampled_from(sorted(state.supervision))), state="dismissed"
+            )
+        )
+    return makers
+
+
+def _start_attempt(draw: st.DrawFn, state: SessionState) -> ev.Event:
+    step = state.session.step
+    numbers = [a.number for a in state.attempts.values() if a.step == step]
+    return ev.AttemptStarted(attempt=attempt(step, max(numbers, default=0) + 1))
+
+
+def _finish_step(draw: st.DrawFn, state: SessionState) -> ev.Event:
+    return ev.StepFinished(outcome=draw(st.sampled_from(["committed", "nothing", "aborted"])))
+
+
+def _with_attempt(number: int) -> list[Maker]:
+    return [
+        lambda draw, _: ev.EvaluationProgressed(
+            attempt=number, progress=EvaluationProgress(stage="benchmark", state="started")
+        ),
+        lambda draw, _: ev.AttemptFinished(attempt=number, report=report(draw(st.booleans()))),
+        lambda draw, _: ev.AttemptRejected(attempt=number, reason=draw(TEXT)),
+        lambda draw, _: ev.ApprovalRequested(attempt=number, decision=gate()),
+        lambda draw, _: ev.ApprovalGiven(attempt=number, approved=True),
+        lambda draw, state: ev.VersionCommitted(
+            version=version(
+                len(state.versions), state.session.step, number, draw(st.floats(0.01, 2))
+            ),
+            becomes_head=True if not state.versions else draw(st.booleans()),
+        ),
+    ]
+
+
+def _with_versions() -> list[Maker]:
+    return [
+        lambda draw, state: ev.Rewound(
+            origin=state.session.head or 0, target=draw(st.sampled_from(sorted(state.versions)))
+        ),
+        lambda draw, state: ev.VersionAnnotated(
+            number=draw(st.sampled_from(sorted(state.versions))), bookmark=draw(TEXT)
+        ),
+        lambda draw, state: ev.VersionRemeasured(
+            number=draw(st.sampled_from(sorted(state.versions))),
+            measurement=Remeasurement(at=AT, score=score(draw(st.floats(0.01, 2)))),
+        ),
+    ]
