@@ -133,9 +133,7 @@ class Compiler:
             macros: tuple[tuple[str, str], ...], variants: list[int | None]
         ) -> tuple[Unit, str, dict[str, int]]:
             async with gate:
-                return await self._unit(
-                    candidate, manifest, source, architecture, macros, variants
-                )
+                return await self._unit(candidate, manifest, source, architecture, macros, variants)
 
         done = await asyncio.gather(*(one(m, v) for m, v in groups.items()))
         units = [unit for unit, _, _ in done]
@@ -216,7 +214,9 @@ class Compiler:
             reply = json.loads(reply_file.read_text(encoding="utf-8"))
             code = (scratch / "unit.cubin").read_bytes() if reply["ok"] else b""
         if not reply["ok"]:
-            raise _refused_by_compiler({**reply, "source": source}, macros if manifest.variants else ())
+            raise _refused_by_compiler(
+                {**reply, "source": source}, macros if manifest.variants else ()
+            )
         symbols = {e: reply["symbols"].get(e, e) for e in entries}
         image = cubin.read(code)
         _check_globals(image)
@@ -290,7 +290,9 @@ def _refused_by_compiler(reply: dict[str, object], macros: Sequence[tuple[str, s
     log = str(reply["log"])
     if "compil" not in log.lower() and "ptxas" not in log and not _ERROR_LINE.search(log):
         return toolkit.ToolkitError(f"the compiler could not run: {log.strip()[-300:]}")
-    log = ptxas.tidy(_plain_paths(re.sub(r"^.*NVRTC_ERROR\w*, compilation log:", "", log, flags=re.M)))
+    log = ptxas.tidy(
+        _plain_paths(re.sub(r"^.*NVRTC_ERROR\w*, compilation log:", "", log, flags=re.M))
+    )
     found = [m[0].strip() for m in _ERROR_LINE.finditer(log) if "detected in" not in m[0]]
     own = [line for line in found if line.startswith(str(reply["source"]))]
     first = (own or found or ["the compiler refused the source"])[0]

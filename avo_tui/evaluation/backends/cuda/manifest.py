@@ -176,7 +176,11 @@ class Manifest(_Table):
     def _macros_allowed(self) -> Self:
         for macros in [self.macros, *(v.macros for v in self.variants)]:
             for name in macros:
-                if name in RESERVED_MACROS or name.startswith("__") or not re.match(r"[A-Z_]", name):
+                if (
+                    name in RESERVED_MACROS
+                    or name.startswith("__")
+                    or not re.match(r"[A-Z_]", name)
+                ):
                     raise ValueError(
                         f"macro {name!r} must be an upper-case name that the harness does not use"
                     )

@@ -164,8 +164,12 @@ class _Resolver:
         self.names: dict[str, Number] = {**names, "SMS": device.sms}
         self.variant = self._variant()
         for name, value in manifest.macros_of(self.variant).items():
-            if name in self.names:
-                self.fail("macros", f"macro {name} has the name of a fact of the configuration")
+            if name in self.names and value != self.names[name]:
+                self.fail(
+                    "macros",
+                    f"macro {name} is {value}, but {name} is {self.names[name]} here: choose it by "
+                    "a variant, or use another name",
+                )
             if isinstance(value, bool | int):
                 self.names[name] = int(value)
         own = {} if self.variant is None else manifest.variants[self.variant].tensor_maps
@@ -223,7 +227,9 @@ class _Resolver:
         planned = tuple(self._stage(s, f"{path}[{i}]", i) for i, s in enumerate(stages))
         written = {t.name for t in self.tensors.values() if t.output}
         reached = {p.buffer for s in planned for p in s.params if p.kind == "pointer"}
-        reached |= {self.maps[p.buffer].buffer for s in planned for p in s.params if p.kind == "map"}
+        reached |= {
+            self.maps[p.buffer].buffer for s in planned for p in s.params if p.kind == "map"
+        }
         for name in sorted(written - reached):
             self.fail(path, f"no stage is given the output {name!r}")
         return LaunchPlan(
@@ -259,9 +265,7 @@ class _Resolver:
             stage.shared_memory, f"{path}.shared_memory", 0, self.device.shared_memory
         )
         if index == 0 and stage.programmatic:
-            self.fail(
-                f"{path}.programmatic", "the first stage has no stage before it to depend on"
-            )
+            self.fail(f"{path}.programmatic", "the first stage has no stage before it to depend on")
         return PlannedStage(
             entry=stage.entry,
             grid=grid,

@@ -20,9 +20,7 @@ class KernelUse(Value):
 
 _ENTRY = re.compile(r"Compiling entry function '([^']+)'")
 _PROPERTIES = re.compile(r"Function properties for (\S+)")
-_STACK = re.compile(
-    r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
-)
+_STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 _USED = re.compile(r"Used (\d+) registers")
 _BARRIERS = re.compile(r"used (\d+) barriers")
 _SHARED = re.compile(r"(\d+) bytes smem")
@@ -89,8 +87,6 @@ def warnings(log: str) -> tuple[str, ...]:
 def tidy(log: str) -> str:
     """The log without the lines that say nothing: compile times, empty lines, other machines' paths."""
     kept = [
-        line.rstrip()
-        for line in log.splitlines()
-        if line.strip() and "Compile time =" not in line
+        line.rstrip() for line in log.splitlines() if line.strip() and "Compile time =" not in line
     ]
     return "\n".join(kept)

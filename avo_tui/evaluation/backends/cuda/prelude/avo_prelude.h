@@ -18,3 +18,13 @@ typedef int64_t intptr_t;
 struct alignas(64) CUtensorMap {
     unsigned long long opaque[16];
 };
+
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)
+#endif
+#ifndef NAN
+#define NAN __int_as_float(0x7fffffff)
+#endif
+#ifndef FLT_MAX
+#define FLT_MAX 3.402823466e+38f
+#endif

@@ -1,0 +1,132 @@
+"""What GPU is there, asked of the driver in a process of its own: a broken driver can hang."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from avo_tui.domain.base import Value
+from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
+
+SECONDS = 20.0
+DEFAULT_ARCHITECTURE = "sm_90a"
+"""What is compiled for where there is no GPU: Hopper."""
+
+# ctypes and the driver alone: nothing to install, a few milliseconds where there is no driver.
+_PROBE = """
+import ctypes, json, sys
+try:
+    cuda = ctypes.CDLL("libcuda.so.1")
+except OSError as error:
+    print(json.dumps({"reason": "there is no NVIDIA driver (libcuda.so.1)"})); sys.exit()
+def call(name, *args):
+    code = getattr(cuda, name)(*args)
+    if code:
+        print(json.dumps({"reason": f"the NVIDIA driver answers {name} with error {code}"}))
+        sys.exit()
+call("cuInit", 0)
+count = ctypes.c_int()
+call("cuDeviceGetCount", ctypes.byref(count))
+if count.value <= int(sys.argv[1]):
+    print(json.dumps({"reason": f"there is no GPU {sys.argv[1]}; the driver sees {count.value}"}))
+    sys.exit()
+device = ctypes.c_int()
+call("cuDeviceGet", ctypes.byref(device), int(sys.argv[1]))
+name = ctypes.create_string_buffer(200)
+call("cuDeviceGetName", name, 200, device)
+memory = ctypes.c_size_t()
+call("cuDeviceTotalMem_v2", ctypes.byref(memory), device)
+uuid = (ctypes.c_ubyte * 16)()
+call("cuDeviceGetUuid", uuid, device)
+driver = ctypes.c_int()
+call("cuDriverGetVersion", ctypes.byref(driver))
+def attribute(number):
+    value = ctypes.c_int()
+    call("cuDeviceGetAttribute", ctypes.byref(value), number, device)
+    return value.value
+print(json.dumps({
+    "name": name.value.decode(), "memory": memory.value, "uuid": bytes(uuid).hex(),
+    "driver": driver.value, "sms": attribute(16), "clock_khz": attribute(13),
+    "major": attribute(75), "minor": attribute(76), "l2": attribute(38),
+    "shared_memory": attribute(97),
+}))
+"""
+
+# Dense bf16 multiply-adds count twice: floating-point operations per SM and clock.
+_BF16_PER_CLOCK = {80: 2048, 86: 512, 87: 1024, 89: 512, 90: 4096, 100: 8192, 103: 8192, 120: 1024}
+
+
+class Gpu(Value):
+    """A GPU as the driver describes it."""
+
+    name: str
+    memory: int
+    """Bytes."""
+    uuid: str
+    driver: int
+    """CUDA version of the driver, such as 13000."""
+    sms: int
+    clock_khz: int
+    major: int
+    minor: int
+    l2: int
+    """Bytes."""
+    shared_memory: int
+    """Most shared memory of one block, bytes."""
+
+    @property
+    def architecture(self) -> str:
+        """What to compile for; with the architecture's own instructions where it has any."""
+        number = 10 * self.major + self.minor
+        return f"sm_{number}{'a' if number >= 90 else ''}"
+
+    @property
+    def facts(self) -> DeviceFacts:
+        """What a launch plan needs."""
+        return DeviceFacts(
+            architecture=self.architecture, sms=self.sms, shared_memory=self.shared_memory
+        )
+
+    @property
+    def peak(self) -> float:
+        """Dense bf16 operations per second that the hardware cannot exceed."""
+        number = 10 * self.major + self.minor
+        return _BF16_PER_CLOCK.get(number, 8192) * self.sms * self.clock_khz * 1e3
+
+
+class NoGpu(Value):
+    """Why there is no GPU to measure on."""
+
+    reason: str
+
+
+async def probe(index: int = 0, *, seconds: float = SECONDS) -> Gpu | NoGpu:
+    """The GPU of that index, or why there is none. Never hangs: the asking process is killed."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden is not None and hidden.strip() in {"", "-1"}:
+        return NoGpu(reason="CUDA_VISIBLE_DEVICES hides every GPU")
+    if not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
+        return NoGpu(reason="there is no NVIDIA GPU (no /dev/nvidiactl)")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", "-c", _PROBE, str(index),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), seconds)
+    except TimeoutError:
+        return NoGpu(reason=f"the NVIDIA driver did not answer within {seconds:.0f} s")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    try:
+        found = json.loads(out)
+    except ValueError:
+        return NoGpu(reason=f"asking the NVIDIA driver ended with code {process.returncode}")
+    return NoGpu(reason=found["reason"]) if "reason" in found else Gpu.model_validate(found)

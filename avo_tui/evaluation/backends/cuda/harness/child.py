@@ -1,0 +1,288 @@
+"""The loop of the disposable GPU process: requests in as JSON lines, replies out as JSON lines.
+
+`python -m avo_tui.evaluation.backends.cuda.harness.child REPLY_FD OUTPUT_FD OUTPUT_BYTES`
+Outputs travel through the shared memory of OUTPUT_FD. After an error of the driver the process
+says so and ends: the context is lost.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+from cuda.bindings import driver
+
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.backends.cuda.harness import timing
+from avo_tui.evaluation.backends.cuda.harness.errors import DriverError
+from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner, synchronize
+from avo_tui.evaluation.backends.cuda.harness.memory import Buffers, bits
+from avo_tui.evaluation.backends.cuda.plan import LaunchPlan
+from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.tasks import load_task
+
+Reply = dict[str, Any]
+PR_SET_PDEATHSIG = 1
+
+
+class Harness:
+    """What the process holds between requests."""
+
+    def __init__(self, reply_fd: int, output_fd: int, output_bytes: int) -> None:
+        self._reply = os.fdopen(reply_fd, "w", encoding="utf-8")
+        shared = mmap.mmap(output_fd, output_bytes)
+        self._shared = torch.frombuffer(shared, dtype=torch.uint8)
+        self._task: CudaTask | None = None
+        self._units: dict[str, list[tuple[bytes, dict[str, str]]]] = {}
+        self._baselines: dict[str, Any] = {}
+
+    @property
+    def task(self) -> CudaTask:
+        """The task in hand."""
+        assert self._task is not None, "the first request must be 'open'"
+        return self._task
+
+    def say(self, reply: Reply) -> None:
+        """Sends one line."""
+        self._reply.write(json.dumps(reply) + "\n")
+        self._reply.flush()
+
+    def serve(self) -> None:
+        """Answers requests until there are none, or until the context is lost."""
+        while line := sys.stdin.readline():
+            request = json.loads(line)
+            began = time.monotonic()
+            try:
+                reply = getattr(self, f"do_{request['op']}")(request)
+                self.say({"ok": True, "seconds": time.monotonic() - began, **reply})
+            except DriverError as error:
+                self.say(
+                    {
+                        "ok": False,
+                        "kind": "driver",
+                        "name": error.name,
+                        "doing": error.doing,
+                        "stage": error.stage,
+                    }
+                )
+                return
+            except torch.cuda.OutOfMemoryError as error:
+                self.say({"ok": False, "kind": "memory", "doing": str(error).split(". ")[0]})
+                return
+            except Exception as error:  # ours, or torch on a context that the candidate broke
+                text = "".join(traceback.format_exception(error))[-4000:]
+                self.say({"ok": False, "doing": str(error)[:500], "trace": text, **_blame()})
+                return
+
+    def do_open(self, request: Reply) -> Reply:
+        """Loads the task and makes the context."""
+        task = load_task(Path(request["task"]))
+        assert isinstance(task, CudaTask)
+        self._task = task
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.cuda.init()
+        torch.zeros(1, device="cuda")
+        return {"device": torch.cuda.get_device_name()}
+
+    def do_load(self, request: Reply) -> Reply:
+        """Takes the cubins of a candidate; they are loaded afresh for every run."""
+        self._units[request["who"]] = [
+            (Path(unit["path"]).read_bytes(), unit["symbols"]) for unit in request["units"]
+        ]
+        return {}
+
+    def _module(self, request: Reply) -> Module:
+        code, symbols = self._units[request["who"]][request["unit"]]
+        return Module(code, symbols)
+
+    def do_run(self, request: Reply) -> Reply:
+        """One case of the check: run, look for damage, run again if asked, hand the output over."""
+        task, plan = self.task, LaunchPlan.model_validate(request["plan"])
+        configuration = Configuration.model_validate(request["configuration"])
+        seed, distribution = request["seed"], request["distribution"]
+        module = self._module(request)
+        sizes = {name: w.bytes for name, w in plan.workspaces.items()}
+        reply: Reply = {}
+        with Buffers(task.tensors(configuration), sizes, seed) as buffers:
+            runner = Runner(plan, module, buffers)
+            task.fill(configuration, seed, distribution, buffers.inputs)
+            buffers.poison()
+            start = torch.cuda.Event(enable_timing=True)
+            stop = torch.cuda.Event(enable_timing=True)
+            synchronize("preparing inputs")
+            start.record()
+            runner()
+            stop.record()
+            synchronize("running")
+            reply["milliseconds"] = start.elapsed_time(stop)
+            end = self._hand_over(buffers, 0, reply, "outputs")
+            reply["damage"] = buffers.damage()
+            reply["changed_inputs"] = self._changed(configuration, seed, distribution, buffers)
+            if request["repeat"] and not reply["changed_inputs"]:
+                reply["unsteady"] = self._repeat(runner, buffers)
+            if request["perturb"] and not reply["changed_inputs"]:
+                changed = task.perturb(configuration, buffers.inputs, seed)
+                if changed is not None:
+                    for name, tensor in changed.inputs.items():
+                        buffers.inputs[name].copy_(tensor)
+                    del changed
+                    buffers.poison()
+                    runner()
+                    synchronize("running on changed inputs")
+                    self._hand_over(buffers, end, reply, "perturbed")
+                    reply["damage"] = reply["damage"] or buffers.damage()
+        module.unload()
+        torch.cuda.empty_cache()
+        return reply
+
+    def _hand_over(self, buffers: Buffers, offset: int, reply: Reply, key: str) -> int:
+        """Copies the outputs into the shared memory; returns where they end."""
+        reply[key] = {}
+        for name, tensor in buffers.outputs.items():
+            flat = tensor.view(torch.uint8).flatten()
+            self._shared[offset : offset + flat.numel()].copy_(flat)
+            reply[key][name] = offset
+            offset += flat.numel()
+        return offset
+
+    def _changed(
+        self, configuration: Configuration, seed: int, distribution: str, buffers: Buffers
+    ) -> list[str]:
+        """Inputs that are not what they were: compared with the same values made again."""
+        again = {name: torch.empty_like(t) for name, t in buffers.inputs.items()}
+        self.task.fill(configuration, seed, distribution, again)
+        return [
+            name
+            for name, tensor in buffers.inputs.items()
+            if not torch.equal(bits(tensor), bits(again[name]))
+        ]
+
+    def _repeat(self, runner: Runner, buffers: Buffers) -> str:
+        """Runs again on the same inputs with other junk in the workspaces; says what differs."""
+        first = {name: bits(tensor).clone() for name, tensor in buffers.outputs.items()}
+        buffers.poison(0x3C)
+        runner()
+        synchronize("running again on the same inputs")
+        for name, tensor in buffers.outputs.items():
+            differs = bits(tensor) != first[name]
+            count = int(differs.sum())
+            if count:
+                flat = int(differs.flatten().to(torch.uint8).argmax())
+                place = []
+                for size in reversed(tensor.shape):
+                    place.append(flat % size)
+                    flat //= size
+                where = ", ".join(map(str, reversed(place)))
+                return f"{count} of {tensor.numel()} elements of {name}, the first {name}[{where}]"
+        return ""
+
+    def do_ceiling(self, request: Reply) -> Reply:
+        """What a large matrix product reaches."""
+        return {"ceiling": timing.gemm_ceiling()}
+
+    def do_bench(self, request: Reply) -> Reply:
+        """Times a candidate beside the baselines on one configuration."""
+        task = self.task
+        configuration = Configuration.model_validate(request["configuration"])
+        plan = LaunchPlan.model_validate(request["plan"])
+        pick = random.Random(request["seed"])
+        self._baselines = self._baselines or dict(task.baselines())
+        module = self._module(request)
+        candidate = timing.Candidate(task, configuration, plan, module, request["seed"])
+        us = timing.Participant("candidate", candidate.prepare, candidate.call)
+        us.after = lambda seed: self._verify("candidate", seed, candidate)
+        own_inputs = {n: torch.empty_like(t) for n, t in candidate.current.inputs.items()}
+        waste = torch.empty_like(bits(next(iter(candidate.current.outputs.values()))))
+        participants, absent = [us], {}
+        alone: dict[str, float] = {}
+        for name, function in self._baselines.items():
+            baseline = timing.Baseline(task, configuration, function, own_inputs, waste)
+            participant = timing.Participant(name, baseline.prepare, baseline.call)
+            try:
+                alone[name] = min(timing.once(participant, pick.getrandbits(48)) for _ in range(3))
+            except (RuntimeError, torch.cuda.OutOfMemoryError) as error:
+                synchronize(f"trying the baseline {name}")
+                absent[name] = str(error).strip().splitlines()[0][:300]
+                continue
+            participants.append(participant)
+        first = timing.once(us, pick.getrandbits(48))
+        timing.warm(participants if first < 500 else participants[1:], request["warm"], 7)
+        if first < 500:
+            first = timing.once(us, pick.getrandbits(48))
+        steps = timing.schedule(first, request["budget"], request["verify"], pick)
+        timing.interleave(participants, {"candidate"}, steps, pick)
+        damage = candidate.damage()
+        samples = {p.name: p.samples for p in participants}
+        candidate.free()
+        module.unload()
+        torch.cuda.empty_cache()
+        return {"samples": samples, "alone": alone, "absent": absent, "damage": damage}
+
+    def do_paired(self, request: Reply) -> Reply:
+        """Times two candidates A B B A on one configuration."""
+        configuration = Configuration.model_validate(request["configuration"])
+        pick = random.Random(request["seed"])
+        found: list[tuple[timing.Participant, timing.Candidate, Module]] = []
+        for who in ("a", "b"):
+            side = request[who]
+            module = self._module({"who": who, "unit": side["unit"]})
+            plan = LaunchPlan.model_validate(side["plan"])
+            candidate = timing.Candidate(self.task, configuration, plan, module, request["seed"])
+            participant = timing.Participant(who, candidate.prepare, candidate.call)
+            participant.after = lambda seed, w=who, c=candidate: self._verify(w, seed, c)
+            found.append((participant, candidate, module))
+        (a, candidate_a, _), (b, candidate_b, _) = found
+        slow = max(timing.once(a, 1), timing.once(b, 2))
+        timing.warm([a, b], request["warm"] if slow < 500 else 0.0, 7)
+        affordable = int(request["budget"] * 1e3 / (4 * slow))
+        rounds = max(2, min(timing.ROUNDS // 2, affordable))
+        verify = frozenset(pick.sample(range(rounds), min(request["verify"], rounds)))
+        timing.alternate(a, b, rounds, verify, pick)
+        damage = {"a": candidate_a.damage(), "b": candidate_b.damage()}
+        for _, candidate, module in found:
+            candidate.free()
+            module.unload()
+        torch.cuda.empty_cache()
+        return {"samples": {"a": a.samples, "b": b.samples}, "damage": damage}
+
+    def _verify(self, who: str, seed: int, candidate: timing.Candidate) -> None:
+        """Hands a timed output over to be judged, and waits until it has been taken."""
+        reply: Reply = {"event": "verify", "who": who, "seed": seed}
+        self._hand_over(candidate.current, 0, reply, "outputs")
+        self.say(reply)
+        answer = json.loads(sys.stdin.readline())
+        assert answer == {"op": "taken"}, answer
+
+
+def _blame() -> Reply:
+    """`driver` and the error's name if the context is lost, else `harness`: our own error."""
+    (code,) = driver.cuCtxSynchronize()
+    if code == driver.CUresult.CUDA_SUCCESS:
+        return {"kind": "harness"}
+    return {"kind": "driver", "name": code.name, "stage": ""}
+
+
+def main() -> None:
+    """Serves on the descriptors named on the command line."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    reply_fd, output_fd, output_bytes = map(int, sys.argv[1:4])
+    harness = Harness(reply_fd, output_fd, output_bytes)
+    harness.say({"ready": True})
+    harness.serve()
+    # The context may be broken; leave without the library's tidying, which could wait for ever.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Loading cubins and launching the stages of a plan."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from cuda.bindings import driver
+
+from avo_tui.evaluation.backends.cuda.harness.errors import check
+from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
+from avo_tui.evaluation.backends.cuda.plan import LaunchPlan, PlannedMap, PlannedStage
+
+_SCALARS: dict[str, Any] = {
+    "i32": ctypes.c_int32,
+    "u32": ctypes.c_uint32,
+    "i64": ctypes.c_int64,
+    "u64": ctypes.c_uint64,
+    "f32": ctypes.c_float,
+    "f64": ctypes.c_double,
+}
+_DTYPES = {
+    "bf16": "BFLOAT16", "f16": "FLOAT16", "f32": "FLOAT32", "f64": "FLOAT64", "u8": "UINT8",
+    "i8": "UINT8", "i32": "INT32", "u32": "UINT32", "i64": "INT64", "u64": "UINT64",
+}  # fmt: skip
+_SWIZZLES = {"none": "NONE", "32B": "32B", "64B": "64B", "128B": "128B"}
+_PROMOTIONS = {"none": "NONE", "64B": "L2_64B", "128B": "L2_128B", "256B": "L2_256B"}
+_FILLS = {"zero": "NONE", "nan": "NAN_REQUEST_ZERO_FMA"}
+
+
+def encode(planned: PlannedMap, address: int, name: str) -> Any:
+    """The descriptor of a tensor map whose buffer begins at `address`."""
+    rank = len(planned.dims)
+    d = driver
+    return check(
+        d.cuTensorMapEncodeTiled(
+            d.CUtensorMapDataType[f"CU_TENSOR_MAP_DATA_TYPE_{_DTYPES[planned.dtype]}"],
+            rank,
+            address + planned.offset,
+            [d.cuuint64_t(n) for n in planned.dims],
+            [d.cuuint64_t(n) for n in planned.strides],
+            [d.cuuint32_t(n) for n in planned.box],
+            [d.cuuint32_t(n) for n in planned.element_strides],
+            d.CUtensorMapInterleave.CU_TENSOR_MAP_INTERLEAVE_NONE,
+            d.CUtensorMapSwizzle[f"CU_TENSOR_MAP_SWIZZLE_{_SWIZZLES[planned.swizzle]}"],
+            d.CUtensorMapL2promotion[f"CU_TENSOR_MAP_L2_PROMOTION_{_PROMOTIONS[planned.l2]}"],
+            d.CUtensorMapFloatOOBfill[f"CU_TENSOR_MAP_FLOAT_OOB_FILL_{_FILLS[planned.fill]}"],
+        ),
+        f"encoding the tensor map {name!r}",
+        f"tensor_maps.{name}",
+    )
+
+
+class Module:
+    """A loaded cubin. Loading again resets every `__device__` variable."""
+
+    def __init__(self, code: bytes, symbols: dict[str, str]) -> None:
+        self._module = check(driver.cuModuleLoadData(code), "loading the cubin")
+        self._symbols = symbols
+        self._functions: dict[str, Any] = {}
+
+    def function(self, entry: str) -> Any:
+        """The kernel that the manifest names `entry`."""
+        if entry not in self._functions:
+            symbol = self._symbols.get(entry, entry).encode()
+            self._functions[entry] = check(
+                driver.cuModuleGetFunction(self._module, symbol), f"finding kernel {entry}"
+            )
+        return self._functions[entry]
+
+    def unload(self) -> None:
+        """Forgets the cubin and all its variables."""
+        check(driver.cuModuleUnload(self._module), "unloading the cubin")
+        self._functions.clear()
+
+
+class _Launch:
+    """One stage, ready: configuration, arguments and what keeps them alive."""
+
+    def __init__(
+        self, stage: PlannedStage, function: Any, maps: dict[str, Any], buffers: Buffers
+    ) -> None:
+        self.path = stage.path
+        self.entry = stage.entry
+        self._function = function
+        attributes = []
+        if stage.cluster is not None:
+            attribute = driver.CUlaunchAttribute()
+            attribute.id = driver.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+            cluster = attribute.value.clusterDim
+            cluster.x, cluster.y, cluster.z = stage.cluster
+            attributes.append(attribute)
+        if stage.cooperative:
+            attribute = driver.CUlaunchAttribute()
+            attribute.id = driver.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_COOPERATIVE
+            attribute.value.cooperative = 1
+            attributes.append(attribute)
+        if stage.programmatic:
+            kind = driver.CUlaunchAttributeID
+            attribute = driver.CUlaunchAttribute()
+            attribute.id = kind.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+            attribute.value.programmaticStreamSerializationAllowed = 1
+            attributes.append(attribute)
+        config = driver.CUlaunchConfig()
+        config.gridDimX, config.gridDimY, config.gridDimZ = stage.grid
+        config.blockDimX, config.blockDimY, config.blockDimZ = stage.block
+        config.sharedMemBytes = stage.shared_memory
+        config.hStream = 0
+        config.attrs = attributes
+        config.numAttrs = len(attributes)
+        self._config = config
+        self._set_attributes(stage)
+        self._keep: list[Any] = []
+        pointers = (ctypes.c_void_p * max(1, len(stage.params)))()
+        for index, param in enumerate(stage.params):
+            if param.kind == "map":
+                pointers[index] = int(maps[param.buffer].getPtr())
+                continue
+            if param.kind == "pointer":
+                value: Any = ctypes.c_uint64(buffers.address(param.buffer) + int(param.value))
+            else:
+                value = _SCALARS[param.kind](param.value)
+            self._keep.append(value)
+            pointers[index] = ctypes.addressof(value)
+        self._keep.append((pointers, maps))
+        self._arguments = ctypes.addressof(pointers)
+
+    def _set_attributes(self, stage: PlannedStage) -> None:
+        kinds = driver.CUfunction_attribute
+        wanted = []
+        if stage.shared_memory > 48 * 1024:
+            kind = kinds.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            wanted.append((kind, stage.shared_memory))
+        if stage.cluster is not None:
+            blocks = stage.cluster[0] * stage.cluster[1] * stage.cluster[2]
+            if blocks > 8:
+                kind = kinds.CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
+                wanted.append((kind, 1))
+        for kind, value in wanted:
+            check(
+                driver.cuFuncSetAttribute(self._function, kind, value),
+                f"preparing kernel {stage.entry}",
+                stage.path,
+            )
+
+    def __call__(self) -> None:
+        """Puts the launch on the default stream."""
+        check(
+            driver.cuLaunchKernelEx(self._config, self._function, self._arguments, 0),
+            f"launching {self.entry}",
+            self.path,
+        )
+
+
+class Runner:
+    """A plan bound to a module and to buffers: calling it puts one run on the default stream."""
+
+    def __init__(self, plan: LaunchPlan, module: Module, buffers: Buffers) -> None:
+        maps = {
+            name: encode(planned, buffers.address(planned.buffer), name)
+            for name, planned in plan.maps.items()
+        }
+        self._zero = [
+            (buffers.address(name), workspace.bytes)
+            for name, workspace in plan.workspaces.items()
+            if workspace.zero
+        ]
+        self._launches = [
+            _Launch(stage, module.function(stage.entry), maps, buffers) for stage in plan.stages
+        ]
+
+    def __call__(self) -> None:
+        for address, size in self._zero:
+            check(driver.cuMemsetD8Async(address, 0, size, 0), "zeroing a workspace")
+        for launch in self._launches:
+            launch()
+
+
+def synchronize(doing: str) -> None:
+    """Waits for the GPU. Raises DriverError with what the candidate's kernels ended in."""
+    check(driver.cuCtxSynchronize(), doing)

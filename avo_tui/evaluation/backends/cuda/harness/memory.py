@@ -1,0 +1,149 @@
+"""Device memory that a candidate can see: fresh addresses, guard bands, poison."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from cuda.bindings import driver
+
+from avo_tui.evaluation.backends.cuda.harness.errors import check
+from avo_tui.evaluation.backends.cuda.judge import POISON
+from avo_tui.evaluation.backends.cuda.plan import TensorSpec
+from avo_tui.evaluation.backends.cuda.task import torch_dtype
+
+GUARD_BYTES = 1 << 20
+"""Before and after every buffer."""
+GUARD_PATTERN = 0x7FFF
+"""As 16 bits: NaN in bf16 and f16, and NaN in f32 when doubled."""
+ALIGNMENT = 1024
+
+
+class _Exposed:
+    """Raw device memory for torch, by the array interface; owns nothing."""
+
+    def __init__(self, pointer: int, size: int) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": (size,),
+            "typestr": "|u1",
+            "data": (pointer, False),
+            "version": 2,
+        }
+
+
+class Buffer:
+    """`size` bytes of device memory between two guard bands, at an address that varies."""
+
+    def __init__(self, size: int, shift: int) -> None:
+        """`shift` bytes, a multiple of 1024, are put before the guard to vary the address."""
+        self.size = size
+        padded = (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        total = shift + padded + 2 * GUARD_BYTES
+        self._base = int(check(driver.cuMemAlloc(total), "allocating memory"))
+        self.address = self._base + shift + GUARD_BYTES
+        self.bytes: torch.Tensor = torch.as_tensor(_Exposed(self.address, size), device="cuda")
+        before = _Exposed(self.address - GUARD_BYTES, GUARD_BYTES)
+        # The band after begins right behind the last byte; on an even address, to hold 16 bits.
+        end = self.address + size + size % 2
+        after = _Exposed(end, self._base + total - end)
+        self._guards = [
+            torch.as_tensor(before, device="cuda").view(torch.int16),
+            torch.as_tensor(after, device="cuda").view(torch.int16),
+        ]
+        for guard in self._guards:
+            guard.fill_(GUARD_PATTERN)
+
+    def view(self, spec: TensorSpec) -> torch.Tensor:
+        """The buffer as a tensor of the task."""
+        return self.bytes.view(torch_dtype(spec.dtype)).view(spec.shape)
+
+    def guard_damage(self) -> str:
+        """Which guard band was written to; empty where none was."""
+        for guard, place in zip(self._guards, ("before", "after"), strict=True):
+            hit = (guard != GUARD_PATTERN).nonzero()
+            if len(hit):
+                where = int(hit[0]) if place == "after" else len(guard) - int(hit[-1])
+                return f"{2 * len(hit)} bytes {place} it, the nearest {2 * where} bytes away"
+        return ""
+
+    def free(self) -> None:
+        """Gives the memory back."""
+        if self._base:
+            check(driver.cuMemFree(self._base), "freeing memory")
+            self._base = 0
+
+
+class Buffers:
+    """All that one run of a candidate sees: the task's tensors and the plan's workspaces."""
+
+    def __init__(self, specs: Iterable[TensorSpec], workspaces: dict[str, int], seed: int) -> None:
+        self._random = random.Random(seed)
+        self.specs = {spec.name: spec for spec in specs}
+        self.workspaces = dict(workspaces)
+        sizes = {name: spec.bytes for name, spec in self.specs.items()} | self.workspaces
+        names = list(sizes)
+        self._random.shuffle(names)
+        self._all: dict[str, Buffer] = {}
+        try:
+            for name in names:
+                shift = ALIGNMENT * self._random.randrange(0, 512)
+                self._all[name] = Buffer(sizes[name], shift)
+        except BaseException:
+            self.free()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.free()
+
+    @property
+    def inputs(self) -> dict[str, torch.Tensor]:
+        """The task's inputs."""
+        return {n: self._all[n].view(s) for n, s in self.specs.items() if not s.output}
+
+    @property
+    def outputs(self) -> dict[str, torch.Tensor]:
+        """The task's outputs."""
+        return {n: self._all[n].view(s) for n, s in self.specs.items() if s.output}
+
+    def address(self, name: str) -> int:
+        """Where a tensor or workspace begins."""
+        return self._all[name].address
+
+    def poison(self, junk: int | None = None) -> None:
+        """Fills outputs with NaN and workspaces with NaN, or with bytes of value `junk`."""
+        for tensor in self.outputs.values():
+            tensor.view(torch.int16).fill_(POISON)
+        for name in self.workspaces:
+            self._all[name].bytes.fill_(0xFF if junk is None else junk)
+
+    def damage(self) -> str:
+        """The first buffer with a damaged guard band, in words; empty where all are whole."""
+        for name, buffer in self._all.items():
+            if found := buffer.guard_damage():
+                kind = "workspace" if name in self.workspaces else "tensor"
+                return f"{kind} {name!r}: {found}"
+        return ""
+
+    def free(self) -> None:
+        """Gives all memory back."""
+        for buffer in self._all.values():
+            buffer.free()
+        self._all.clear()
+
+
+def bits(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor's bits, so that NaN equals itself."""
+    kinds: dict[int, Any] = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    return tensor.view(kinds[tensor.element_size()])

@@ -1,0 +1,202 @@
+"""The worker's side of the disposable GPU process: start, ask, watch, end for sure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import mmap
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO, Any
+
+import avo_tui
+
+MODULE = "avo_tui.evaluation.backends.cuda.harness.child"
+START_SECONDS = 90.0
+END_SECONDS = 60.0
+LINE_LIMIT = 1 << 24
+PRINTED_LIMIT = 16_384
+_PASSED = ("PATH", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES")
+
+Reply = dict[str, Any]
+
+
+class ProcessTimeout(Exception):
+    """The process did not answer in time; it has been killed."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer within {seconds:.0f} s")
+        self.seconds = seconds
+
+
+class ProcessDied(Exception):
+    """The process ended without an answer."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"ended with code {code}: {text[-500:]}")
+        self.code = code
+        self.text = text
+
+    @property
+    def signal(self) -> str:
+        """The signal that ended it, such as `SIGSEGV`; empty where none did."""
+        if self.code >= 0:
+            return ""
+        try:
+            return signal.Signals(-self.code).name
+        except ValueError:
+            return f"signal {-self.code}"
+
+
+class GpuProcess:
+    """One disposable process. Use `start`, then `ask`; `end` always."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        replies: asyncio.StreamReader,
+        transport: asyncio.BaseTransport,
+        shared: mmap.mmap,
+        printed: IO[bytes],
+    ) -> None:
+        self._process = process
+        self._replies = replies
+        self._transport = transport
+        self.shared = shared
+        """What the process hands outputs over in."""
+        self._printed = printed
+        self._ready = False
+
+    @classmethod
+    async def start(cls, device: int, output_bytes: int) -> GpuProcess:
+        """Starts the process; it imports torch and waits. The GPU is not touched yet."""
+        reply_out, reply_in = os.pipe()
+        output_fd = os.memfd_create("avo-outputs")
+        printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
+        try:
+            os.ftruncate(output_fd, output_bytes)
+            shared = mmap.mmap(output_fd, output_bytes)
+            root = str(Path(avo_tui.__file__).resolve().parent.parent)
+            environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+            search = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+            environment |= {
+                "PYTHONPATH": os.pathsep.join(search),
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "HOME": tempfile.gettempdir(),
+                "CUDA_CACHE_DISABLE": "1",
+                "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+                "CUDA_VISIBLE_DEVICES": _visible(device),
+            }
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", MODULE, str(reply_in), str(output_fd), str(output_bytes),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=printed,
+                stderr=asyncio.subprocess.STDOUT,
+                env=environment,
+                cwd=tempfile.gettempdir(),
+                start_new_session=True,
+                pass_fds=(reply_in, output_fd),
+            )  # fmt: skip
+        except BaseException:
+            os.close(reply_out)
+            printed.close()
+            raise
+        finally:
+            os.close(reply_in)
+            os.close(output_fd)
+        replies = asyncio.StreamReader(limit=LINE_LIMIT)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(replies), os.fdopen(reply_out, "rb")
+        )
+        return cls(process, replies, transport, shared, printed)
+
+    @property
+    def alive(self) -> bool:
+        """True until it has ended."""
+        return self._process.returncode is None
+
+    async def ask(self, request: Reply, seconds: float) -> Reply:
+        """The answer to one request that gives no events."""
+        async for reply in self.converse(request, seconds):
+            return reply
+        raise AssertionError("converse always yields")
+
+    async def converse(self, request: Reply, seconds: float) -> AsyncIterator[Reply]:
+        """Events, each to be acknowledged with `acknowledge`, and last the answer.
+
+        `seconds` is for each line. Raises ProcessTimeout or ProcessDied; the process has been
+        killed then.
+        """
+        if not self._ready:
+            await self._line(START_SECONDS)
+            self._ready = True
+        await self._send(request)
+        while True:
+            reply = await self._line(seconds)
+            yield reply
+            if "event" not in reply:
+                return
+
+    async def acknowledge(self) -> None:
+        """Tells the process that an event's outputs have been taken."""
+        await self._send({"op": "taken"})
+
+    async def _send(self, request: Reply) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        with contextlib.suppress(ConnectionError):  # it died; reading the answer will say so
+            await self._process.stdin.drain()
+
+    async def _line(self, seconds: float) -> Reply:
+        try:
+            line = await asyncio.wait_for(self._replies.readline(), seconds)
+        except TimeoutError:
+            await self.end()
+            raise ProcessTimeout(seconds) from None
+        if not line.endswith(b"\n"):
+            await self.end()
+            raise ProcessDied(self._process.returncode or 0, self.printed())
+        found = json.loads(line)
+        assert isinstance(found, dict)
+        return found
+
+    def printed(self) -> str:
+        """What was printed, the candidate's `printf` included; bounded, its end kept."""
+        if self._printed.closed:
+            return self._last_printed
+        size = self._printed.seek(0, os.SEEK_END)
+        self._printed.seek(max(0, size - PRINTED_LIMIT))
+        text = self._printed.read().decode(errors="replace")
+        return (
+            text if size <= PRINTED_LIMIT else f"… {size - PRINTED_LIMIT} bytes left out …\n{text}"
+        )
+
+    async def end(self) -> None:
+        """Kills the process with all it started and waits until it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._process.wait()), END_SECONDS)
+        except TimeoutError:
+            # The kernel is still tearing the context down; nothing more can be done from here.
+            return
+        finally:
+            self._transport.close()
+            if not self._printed.closed:
+                self._last_printed = self.printed()
+                self._printed.close()
+
+
+def _visible(device: int) -> str:
+    """The device as CUDA_VISIBLE_DEVICES names it, seen from this process's own setting."""
+    own = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if own is None:
+        return str(device)
+    names = [name.strip() for name in own.split(",") if name.strip()]
+    return names[device] if device < len(names) else str(device)

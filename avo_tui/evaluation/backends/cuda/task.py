@@ -1,0 +1,78 @@
+"""What a CUDA task adds to a task: tensors by name, names for expressions, inputs filled in place."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from avo_tui.domain.task import Configuration, Language
+from avo_tui.evaluation.backends.cuda.plan import TensorSpec
+from avo_tui.evaluation.task import CheckCase, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from avo_tui.evaluation.task import Tensors
+
+TORCH_DTYPES = {"bf16": "bfloat16", "f16": "float16", "f32": "float32", "i32": "int32"}
+
+
+class CudaTask(Task):
+    """A task whose candidates are device source with a launch manifest."""
+
+    language: ClassVar[Language] = "cuda"
+    device: ClassVar[str] = "cuda"
+    unit: ClassVar[str] = "TFLOP/s"
+
+    @abstractmethod
+    def tensors(self, configuration: Configuration) -> tuple[TensorSpec, ...]:
+        """The tensors a candidate is given, inputs and outputs, by the manifest's names."""
+
+    @abstractmethod
+    def names(self, configuration: Configuration) -> dict[str, int | float]:
+        """The configuration's names for the manifest's expressions, upper-case."""
+
+    @abstractmethod
+    def fill(
+        self, configuration: Configuration, seed: int, distribution: str, inputs: Tensors
+    ) -> None:
+        """Writes inputs in place: a pure function of the arguments, on the tensors' device."""
+
+    @abstractmethod
+    def own(self, configuration: Configuration, inputs: Tensors) -> Tensors:
+        """The outputs as a good library computes them in the task's dtype: the measure of error."""
+
+    def quick_cases(self) -> tuple[CheckCase, ...]:
+        """The part of the check that is cheap; all small ones where not said otherwise."""
+        scored = {c.name for c in self.configurations}
+        return tuple(c for c in self.check_cases() if c.configuration.name not in scored)
+
+    def make_inputs(self, configuration: Configuration, seed: int, distribution: str) -> Tensors:
+        """Fresh inputs on the GPU, or on the CPU where there is none."""
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        inputs = {
+            spec.name: torch.empty(spec.shape, dtype=torch_dtype(spec.dtype), device=device)
+            for spec in self.tensors(configuration)
+            if not spec.output
+        }
+        self.fill(configuration, seed, distribution, inputs)
+        return inputs
+
+    def outputs(self, configuration: Configuration) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Output → (shape, dtype)."""
+        return {
+            t.name: (t.shape, TORCH_DTYPES[t.dtype])
+            for t in self.tensors(configuration)
+            if t.output
+        }
+
+
+def torch_dtype(dtype: str) -> torch.dtype:
+    """The torch type of a tensor's dtype."""
+    import torch
+
+    found = getattr(torch, TORCH_DTYPES[dtype])
+    assert isinstance(found, torch.dtype)
+    return found
