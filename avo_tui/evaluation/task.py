@@ -168,5 +168,3 @@ class Task(ABC):
             seed_files=tuple(self.seed().files),
             device=self.device,
         )
-
-

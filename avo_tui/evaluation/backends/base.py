@@ -70,6 +70,13 @@ class Backend(Protocol):
     def device_lock(self, task: Task) -> str:
         """Name of the device for the benchmark's lock, such as `cpu` or `gpu-0`."""
 
+    async def warm(self, task: Task, sandbox: Sandbox) -> None:
+        """Does once what the first evaluation would otherwise wait for: imports, calibration.
+
+        Called before the clock of an evaluation starts; returns at once where it was done, and
+        where there is no device.
+        """
+
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> Compiled:
         """Compiles, from the cache where the same was compiled before."""
 

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
     Spec = dict[str, Any]
 
-_NAMESPACES = (
-    kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
-)
+_NAMESPACES = kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 # Users that the launcher, as root, lends to sandboxes: one per launcher, so that RLIMIT_NPROC,
 # which does not bind root, counts this sandbox alone. The range is systemd's for dynamic users.
 _LENT_USERS = range(61184, 65520)

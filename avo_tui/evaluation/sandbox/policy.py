@@ -132,7 +132,10 @@ def interpreter() -> tuple[str, list[str]]:
     paths = [str(Path(python).parent.parent / "lib"), python]
     for key in ("stdlib", "platstdlib"):
         paths.append(sysconfig.get_path(key))
-    paths += [sysconfig.get_config_var("LIBDIR") or "", sysconfig.get_config_var("DESTSHARED") or ""]
+    paths += [
+        sysconfig.get_config_var("LIBDIR") or "",
+        sysconfig.get_config_var("DESTSHARED") or "",
+    ]
     known = [p for p in dict.fromkeys(paths) if p and os.path.exists(p)]
     return python, [p for p in known if not p.startswith(("/usr/", "/lib/"))]
 

@@ -1,0 +1,74 @@
+"""`python -m avo_tui.evaluation`: one evaluation, or (`--serve`) a worker.
+
+python -m avo_tui.evaluation TASK [PATH] [--json] [--stage compile|check|benchmark]
+python -m avo_tui.evaluation --serve
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Verdict
+from avo_tui.evaluation.candidates import read_candidate
+from avo_tui.evaluation.pipeline import Pipeline
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.report import as_json, as_text, progress_line
+from avo_tui.evaluation.sandbox.policy import Mode, SandboxError
+from avo_tui.evaluation.sandbox.run import sweep
+from avo_tui.evaluation.serve import serve
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m avo_tui.evaluation",
+        description="Compiles, checks and benchmarks one candidate of a task.",
+        epilog="example: python -m avo_tui.evaluation attention_cpu kernel.cpp --json",
+    )
+    parser.add_argument("task", nargs="?", help="name of the task")
+    parser.add_argument("path", nargs="?", type=Path, help="file or folder (default: the seed)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--stage", choices=("compile", "check", "benchmark"), default="benchmark")
+    parser.add_argument("--kernels", type=Path, help="folder of tasks to look at first")
+    parser.add_argument("--sandbox", choices=[m.value for m in Mode], default=Mode.AUTO.value)
+    parser.add_argument("--serve", action="store_true", help="serve requests on standard input")
+    return parser.parse_args()
+
+
+async def _once(options: argparse.Namespace) -> EvaluationReport:
+    sweep()
+    pipeline = Pipeline(options.kernels, Mode(options.sandbox))
+    task = pipeline.tasks.get(options.task)
+    candidate: Candidate = read_candidate(options.path) if options.path else task.seed()
+
+    def show(progress: EvaluationProgress) -> None:
+        line = progress_line(progress)
+        if line and not options.json:
+            print(line, file=sys.stderr)
+
+    return await pipeline.evaluate(options.task, candidate, options.stage, show)
+
+
+def main() -> int:
+    """0: correct; 1: not, or it could not be found out; 2: wrong use."""
+    options = _arguments()
+    if options.serve:
+        asyncio.run(serve(options.kernels, Mode(options.sandbox)))
+        return 0
+    if not options.task:
+        print("name a task; `avo tasks` lists them", file=sys.stderr)
+        return 2
+    try:
+        report = asyncio.run(_once(options))
+    except (EvaluatorError, SandboxError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(as_json(report) if options.json else as_text(report))
+    return 0 if report.verdict is Verdict.CORRECT else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

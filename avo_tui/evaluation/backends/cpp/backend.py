@@ -1,0 +1,166 @@
+"""The C++ backend: puts compiler, check and benchmark together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport
+from avo_tui.evaluation.backends.base import Compiled, Context
+from avo_tui.evaluation.backends.cpp import benchmark, check, machine
+from avo_tui.evaluation.backends.cpp.compiler import Compiler, CompiledCpp
+from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
+from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
+from avo_tui.evaluation.pool import Pool
+from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.task import Task
+
+if TYPE_CHECKING:
+    from avo_tui.evaluation.task import Baseline
+
+HARNESS_VERSION = "1"
+"""Part of the conditions: to be raised when measuring changes so that scores are not comparable."""
+_EXPERIMENT = Limits(
+    seconds=10, memory_bytes=1024 * MIB, address_bytes=4096 * MIB, processes=16,
+    file_bytes=16 * MIB, scratch_bytes=64 * MIB, output_bytes=8 * MIB, keep_bytes=16 * 1024,
+)  # fmt: skip
+
+
+class CppBackend:
+    """Backend for tasks of the language `cpp`."""
+
+    def __init__(self) -> None:
+        self._compiler: Compiler | None = None
+        self._pool = Pool()
+        self._calibration: dict[str, Calibration] = {}
+        self._baselines: dict[str, Mapping[str, Baseline]] = {}
+
+    async def _tools(self) -> Compiler:
+        if self._compiler is None:
+            self._compiler = Compiler(await find_toolchain())
+        return self._compiler
+
+    async def toolchain(self) -> Toolchain:
+        """The compiler in use; raises EvaluatorError where there is none."""
+        return (await self._tools()).toolchain
+
+    async def machine(self, task: Task, sandbox: Sandbox) -> MachineInfo:
+        """The processor, the compiler and what makes scores comparable."""
+        tools = (await self._tools()).toolchain
+        threads = f"{task.threads} thread" + ("s" if task.threads > 1 else "")
+        device = f"cpu {cpu_model()} · {threads}"
+        source = (task.folder / "task.py").read_text(encoding="utf-8")
+        return MachineInfo(
+            device=device,
+            architecture="native",
+            compiler=tools.version,
+            sandbox=(await sandbox.level()).describe(),
+            conditions=tools.key(device, source, HARNESS_VERSION)[:24],
+        )
+
+    def device_lock(self, task: Task) -> str:
+        """All C++ tasks share the processor."""
+        return "cpu"
+
+    async def compile(self, task: Task, candidate: Candidate, context: Context) -> CompiledCpp:
+        """A shared object, from the cache where it was compiled before."""
+        return await (await self._tools()).candidate(task, candidate, context.sandbox)
+
+    async def warm(self, task: Task, sandbox: Sandbox) -> None:
+        """Everything that is needed once: the runner, torch, the calibration."""
+        await self._prepared(task, sandbox)
+
+    async def _prepared(
+        self, task: Task, sandbox: Sandbox
+    ) -> tuple[Path, Mapping[str, Baseline], Calibration]:
+        runner = await (await self._tools()).runner(task, sandbox)
+        if task.name not in self._baselines:
+            self._baselines[task.name] = self._limited(task)
+        if task.name not in self._calibration:
+            self._calibration[task.name] = await machine.calibrate(sandbox, runner)
+        return runner, self._baselines[task.name], self._calibration[task.name]
+
+    def _limited(self, task: Task) -> Mapping[str, Baseline]:
+        import torch
+
+        torch.set_num_threads(task.threads)
+        return task.baselines()
+
+    async def check(
+        self, task: Task, compiled: Compiled, context: Context
+    ) -> tuple[ConfigurationCheck, ...]:
+        """Every case in one fresh process."""
+        assert isinstance(compiled, CompiledCpp)
+        runner, baselines, _ = await self._prepared(task, context.sandbox)
+        return await check.check(
+            task, compiled, context,
+            runner=runner, pool=self._pool, baselines=baselines, cpu=benchmark_cpu(),
+        )  # fmt: skip
+
+    async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
+        """Every configuration in another fresh process."""
+        assert isinstance(compiled, CompiledCpp)
+        runner, baselines, calibration = await self._prepared(task, context.sandbox)
+        return await benchmark.benchmark(
+            task, compiled, context,
+            runner=runner, baselines=baselines, calibration=calibration, cpu=benchmark_cpu(),
+        )  # fmt: skip
+
+    async def paired(
+        self, task: Task, compiled: Compiled, other: Compiled, context: Context
+    ) -> PairedMeasurement:
+        """Two candidates in two fresh processes, A B B A."""
+        assert isinstance(compiled, CompiledCpp) and isinstance(other, CompiledCpp)
+        runner, baselines, calibration = await self._prepared(task, context.sandbox)
+        return await benchmark.paired(
+            task, compiled, other, context,
+            runner=runner, baselines=baselines, calibration=calibration, cpu=benchmark_cpu(),
+        )  # fmt: skip
+
+    async def scratch(
+        self, task: Task, files: dict[str, str], seconds: float, context: Context
+    ) -> ScratchReport:
+        """Compiles and runs a program with a `main`."""
+        tools = await self._tools()
+        level = (await context.sandbox.level()).describe()
+        with context.sandbox.scratch() as folder:
+            built = await tools.experiment(files, folder, context.sandbox)
+            log = (built.stderr + built.stdout).replace(f"{folder}/", "")
+            if not built.ok:
+                why = "it does not compile" if built.reason == "exited" else _ending(built)
+                return ScratchReport(
+                    compiled=False, outcome=why, compiler_log=log, sandbox=level,
+                    seconds=built.seconds,
+                )  # fmt: skip
+            limits = replace(_EXPERIMENT, seconds=min(max(seconds, 0.1), 60.0))
+            job = Job(command=("./program",), scratch=folder, limits=limits)
+            ran = await context.sandbox.run(job)
+        return ScratchReport(
+            compiled=True,
+            exit_code=ran.exit_code if ran.reason == "exited" else None,
+            outcome=_ending(ran),
+            compiler_log=log,
+            stdout=ran.stdout,
+            stderr=ran.stderr,
+            seconds=ran.seconds,
+            sandbox=level,
+        )
+
+
+def _ending(outcome: Outcome) -> str:
+    if outcome.reason == "exited":
+        return f"ended with exit code {outcome.exit_code}"
+    if outcome.reason == "signalled":
+        from avo_tui.evaluation.backends.cpp.failures import signal_name
+
+        return f"ended by {signal_name(outcome.signal or 0)}"
+    if outcome.reason == "error":
+        return f"not started: {outcome.error}"
+    limits = {"time": "time", "memory": "memory", "output": "output", "scratch": "file space"}
+    name = limits.get(outcome.reason)
+    return f"killed: its limit of {name} was passed" if name else f"killed: {outcome.reason}"

@@ -1,0 +1,414 @@
+"""The benchmark: how fast is a candidate, beside its baselines in the same minute?"""
+
+from __future__ import annotations
+
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
+from avo_tui.domain.task import Configuration
+from avo_tui.domain.verdict import EvaluationProgress, Feedback, Verdict
+from avo_tui.evaluation.backends.base import Context, Rejected
+from avo_tui.evaluation.backends.cpp import failures
+from avo_tui.evaluation.backends.cpp.check import call_seconds, refuse_slow_load, refuse_threads
+from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
+from avo_tui.evaluation.backends.cpp.layout import Memory, Slot, input_shapes, lay_out
+from avo_tui.evaluation.backends.cpp.machine import Calibration
+from avo_tui.evaluation.backends.cpp.process import Call, Runner, Stopped, in_thread, session
+from avo_tui.evaluation.judge import judge
+from avo_tui.evaluation.pool import fresh_seed, make_expected
+from avo_tui.evaluation.task import Task
+
+if TYPE_CHECKING:
+    from avo_tui.evaluation.task import Baseline, Tensors
+
+WARM_UP = 0.5
+"""Seconds under load before the first sample."""
+SAMPLES = 20
+FEWEST = 5
+"""Samples of a candidate so slow that `LONGEST` runs out first."""
+MOST = 60
+SHORTEST, LONGEST = 0.35, 1.1
+"""Seconds of sampling per configuration: at least, and at most once there are FEWEST samples."""
+SAMPLE_SECONDS = 0.004
+"""A sample is as many calls as the baseline needs to last this long, so that the clock's edges
+and the exchange with the process do not matter."""
+BATCH = 8
+DRIFT = 0.10
+RETRIES = 2
+VERIFIED = 2
+"""Timed outputs per configuration that are judged against the reference; all are compared with
+the baseline's."""
+_SLACK_NS = 300_000
+_SLACK = 0.05
+
+
+@dataclass
+class Samples:
+    """Seconds per call, sample by sample, of a candidate and of what ran beside it."""
+
+    candidate: list[float] = field(default_factory=list)
+    beside: dict[str, list[float]] = field(default_factory=dict)
+    excess: list[float] = field(default_factory=list)
+    """How much longer a sample took by our clock than by the candidate's, seconds per sample."""
+    inner: list[float] = field(default_factory=list)
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """Linear interpolation between order statistics."""
+    ordered = sorted(values)
+    at = q * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+def drift(values: Sequence[float]) -> float:
+    """Relative change of the median from the first half of the samples to the second."""
+    half = len(values) // 2
+    if half == 0:
+        return 0.0
+    first, second = statistics.median(values[:half]), statistics.median(values[half:])
+    return abs(second - first) / min(first, second)
+
+
+class Bench:
+    """Times one candidate on one configuration. Its methods block."""
+
+    def __init__(
+        self,
+        task: Task,
+        configuration: Configuration,
+        baselines: Mapping[str, Baseline],
+        calibration: Calibration,
+        memory: Memory,
+        slots: list[Slot],
+    ) -> None:
+        self.task, self.configuration, self.slots = task, configuration, slots
+        self.memory = memory
+        self._baselines, self._calibration = baselines, calibration
+        self._limit = call_seconds(task, task.flops(configuration)) * BATCH
+        self._batch = 1
+
+    def fresh_inputs(self, count: int) -> None:
+        """New inputs in the first `count` slots; no value is ever timed twice."""
+        for slot in self.slots[:count]:
+            inputs = self.task.make_inputs(self.configuration, fresh_seed(), "normal")
+            self.memory.write(slot, inputs)
+
+    def poison(self, count: int) -> None:
+        """Outputs that were not written will show."""
+        for slot in self.slots[:count]:
+            self.memory.poison(slot)
+
+    def time_candidate(self, runner: Runner) -> Call:
+        """One sample: one call for each slot of the batch."""
+        return runner.call(range(self._batch), self._limit)
+
+    def time_baseline(self, name: str) -> tuple[float, list[Tensors]]:
+        """Seconds of one sample of a baseline on the same memory, and its outputs."""
+        run = self._baselines[name]
+        views = [self.memory.views(slot) for slot in self.slots[: self._batch]]
+        outputs: list[Tensors] = []
+        began = time.perf_counter()
+        for inputs in views:
+            outputs.append(run(self.configuration, inputs))
+        return time.perf_counter() - began, outputs
+
+    def prepare(self, runners: Sequence[Runner]) -> None:
+        """Binds all slots, and sizes the batch by the reference baseline."""
+        for runner in runners:
+            for slot in self.slots:
+                runner.bind(slot.number, list(slot.arguments))
+        self.fresh_inputs(len(self.slots))
+        name = self.task.reference_baseline
+        self.time_baseline(name)
+        seconds = min(self.time_baseline(name)[0] for _ in range(2))
+        self._batch = max(1, min(len(self.slots), round(SAMPLE_SECONDS / seconds)))
+
+    def warm(self, runners: Sequence[Runner], seconds: float) -> None:
+        """Runs everything in turn for a while, at least twice."""
+        end = time.perf_counter() + seconds
+        for turn in range(1000):
+            self.fresh_inputs(self._batch)
+            for runner in runners:
+                self.time_candidate(runner)
+            self.time_baseline(self.task.reference_baseline)
+            if turn >= 1 and time.perf_counter() >= end:
+                return
+
+    def per_call(self, call: Call) -> float:
+        """Seconds per call by the candidate's clock, unless ours contradicts it."""
+        slack = 2 * self._calibration.ping_seconds * 1e9 + 100_000
+        return max(call.inner, call.outer - slack) / 1e9 / self._batch
+
+    def compare(self, outputs: list[Tensors]) -> None:
+        """Refuses timed outputs that are not what the baseline computed from the same inputs."""
+        for slot, expected in zip(self.slots, outputs, strict=False):
+            for name, right in expected.items():
+                mine = self.memory.output(slot, name)
+                difference = float((mine - right).abs().max())
+                scale = float(right.abs().max()) or 1.0
+                if not difference <= 64 * self.task.tolerance.floor * scale:
+                    raise Stopped("nonsense", [f"{name} of a timed call is not what it computes"])
+
+    def verify(self) -> None:
+        """Judges the outputs of one timed call as strictly as the check does."""
+        slot = self.slots[secrets.randbelow(self._batch)]
+        inputs = {name: t.clone() for name, t in self.memory.views(slot).items()}
+        expected = make_expected(self.task, self.configuration, inputs, self._baselines)
+        for name in slot.outputs:
+            verdict = judge(name, self.memory.output(slot, name), expected[name])
+            if not verdict.ok:
+                raise Stopped("nonsense", [f"a timed output is wrong: {verdict.detail}"])
+
+    def sample(self, runner: Runner) -> Samples:
+        """Candidate and baselines in turn, in alternating order, on fresh inputs each time."""
+        samples = Samples(beside={name: [] for name in self._baselines})
+        verified = {secrets.randbelow(FEWEST), secrets.randbelow(SAMPLES)}
+        began = time.perf_counter()
+        for turn in range(MOST):
+            self.fresh_inputs(self._batch)
+            self.poison(self._batch)
+            call = self.time_candidate(runner) if turn % 2 == 0 else None
+            reference: list[Tensors] = []
+            for name in self._baselines:
+                seconds, outputs = self.time_baseline(name)
+                samples.beside[name].append(seconds / self._batch)
+                if name == self.task.reference_baseline:
+                    reference = outputs
+            call = call or self.time_candidate(runner)
+            samples.candidate.append(self.per_call(call))
+            samples.excess.append((call.outer - call.inner) / 1e9)
+            samples.inner.append(call.inner / 1e9)
+            self.compare(reference)
+            if turn in verified:
+                self.verify()
+            if enough(turn + 1, time.perf_counter() - began):
+                break
+        self._compare_clocks(samples)
+        return samples
+
+    def _compare_clocks(self, samples: Samples) -> None:
+        excess, inner = statistics.median(samples.excess), statistics.median(samples.inner)
+        if excess > _SLACK_NS / 1e9 + _SLACK * inner:
+            text = f"its calls took {excess * 1e3:.2f} ms longer by our clock than by its own"
+            raise Stopped("nonsense", [text])
+
+    def paired(self, mine: Runner, other: Runner) -> list[float]:
+        """Ratios of throughput mine/other, from samples in the order A B B A."""
+        ratios: list[float] = []
+        began = time.perf_counter()
+        for turn in range(MOST):
+            first, second = (mine, other) if turn % 2 == 0 else (other, mine)
+            times: dict[int, float] = {}
+            for runner in (first, second):
+                self.fresh_inputs(self._batch)
+                self.poison(self._batch)
+                times[id(runner)] = self.per_call(self.time_candidate(runner))
+                if turn in (1, SAMPLES // 4):
+                    self.verify()
+            ratios.append(times[id(other)] / times[id(mine)])
+            if enough(turn + 1, time.perf_counter() - began):
+                break
+        return ratios
+
+
+def enough(count: int, seconds: float) -> bool:
+    """True once there are samples enough for the time that was spent on them."""
+    if count >= SAMPLES and seconds >= SHORTEST:
+        return True
+    return count >= FEWEST and seconds >= LONGEST
+
+
+def plan(task: Task) -> list[tuple[Configuration, list[Slot]]]:
+    """The slots of every configuration; those of one configuration do not overlap."""
+    planned = []
+    for configuration in task.configurations:
+        shapes = input_shapes(
+            task, configuration, task.make_inputs(configuration, fresh_seed(), "normal")
+        )
+        slots: list[Slot] = []
+        inputs = outputs = 0
+        for number in range(BATCH):
+            slot = lay_out(task, configuration, shapes, number, inputs, outputs)
+            inputs += sum(p.pages_bytes for p in slot.inputs.values())
+            outputs += sum(p.pages_bytes for p in slot.outputs.values())
+            slots.append(slot)
+        planned.append((configuration, slots))
+    return planned
+
+
+def score_of(bench: Bench, samples: Samples, flags: tuple[str, ...]) -> ConfigurationScore:
+    """Throughputs in units of 10⁹ FLOP/s from seconds per call."""
+    task, configuration = bench.task, bench.configuration
+    work = task.flops(configuration) / 1e9
+    seconds = samples.candidate
+    reference = samples.beside[task.reference_baseline]
+    ratios = [b / c for b, c in zip(reference, seconds, strict=True)]
+    return ConfigurationScore(
+        name=configuration.name,
+        parameters=configuration.parameters,
+        throughput=work / statistics.median(seconds),
+        p20=work / quantile(seconds, 0.8),
+        p80=work / quantile(seconds, 0.2),
+        ratio=statistics.median(ratios),
+        ratio_p20=quantile(ratios, 0.2),
+        ratio_p80=quantile(ratios, 0.8),
+        baselines={n: work / statistics.median(s) for n, s in samples.beside.items()},
+        samples=len(seconds),
+        milliseconds=statistics.median(seconds) * 1e3,
+        flags=flags,
+    )
+
+
+def measure(bench: Bench, talk: Runner) -> ConfigurationScore:
+    """One configuration, again where the baseline drifted, and judged against the physics."""
+    reference = bench.task.reference_baseline
+    best: Samples | None = None
+    for _ in range(1 + RETRIES):
+        samples = bench.sample(talk)
+        if best is None or drift(samples.beside[reference]) < drift(best.beside[reference]):
+            best = samples
+        if drift(best.beside[reference]) <= DRIFT:
+            break
+    assert best is not None
+    flags: list[str] = []
+    if drift(best.beside[reference]) > DRIFT:
+        flags.append("noisy: the baseline drifted")
+    if len(best.candidate) < SAMPLES:
+        flags.append(f"slow: {len(best.candidate)} samples")
+    return score_of(bench, best, tuple(flags))
+
+
+def refuse_impossible(
+    task: Task, score: ConfigurationScore, calibration: Calibration
+) -> ConfigurationScore:
+    """Raises Stopped above what the processor can do; flags above what its library reaches."""
+    rate = score.throughput * 1e9
+    peak = calibration.peak(task.threads)
+    if rate > peak:
+        text = f"{rate / 1e9:.0f} GFLOP/s is more than the processor's peak of {peak / 1e9:.0f}"
+        raise Stopped("nonsense", [text])
+    if rate > 1.1 * calibration.measured_ceiling * task.threads:
+        flags = (*score.flags, "above the measured ceiling")
+        return score.model_copy(update={"flags": flags})
+    return score
+
+
+async def benchmark(
+    task: Task,
+    compiled: CompiledCpp,
+    context: Context,
+    *,
+    runner: Path,
+    baselines: Mapping[str, Baseline],
+    calibration: Calibration,
+    cpu: int,
+) -> Score:
+    """Times a candidate in a fresh process on every configuration; raises Rejected."""
+    planned = await in_thread(lambda: plan(task))
+    memory = Memory(s for _, slots in planned for s in slots)
+    scores: list[ConfigurationScore] = []
+    try:
+        async with session(
+            context.sandbox, runner, compiled.library, task.entry, memory.arenas,
+            threads=task.threads, cpu=cpu if task.threads == 1 else None,
+        ) as talk:  # fmt: skip
+            refuse_slow_load(talk)
+            for configuration, slots in planned:
+                bench = Bench(task, configuration, baselines, calibration, memory, slots)
+                warm = 0.0 if scores else WARM_UP
+                work = _work(bench, talk, warm)
+                score = await in_thread(work, talk.running, cpu=cpu)
+                refuse_threads(task, talk)
+                scores.append(refuse_impossible(task, score, calibration))
+                context.progress(_progress(task, scores, len(planned)))
+    except Stopped as stop:
+        name = planned[min(len(scores), len(planned) - 1)][0].name
+        raise failures.rejected(
+            task, stop, where=f"while {name} was timed", configuration=name
+        ) from stop
+    finally:
+        memory.close()
+    return Score(
+        unit=task.unit, reference_baseline=task.reference_baseline, configurations=tuple(scores)
+    )
+
+
+def _work(bench: Bench, talk: Runner, warm: float) -> Callable[[], ConfigurationScore]:
+    def work() -> ConfigurationScore:
+        bench.prepare([talk])
+        bench.warm([talk], warm)
+        return measure(bench, talk)
+
+    return work
+
+
+def _progress(task: Task, scores: list[ConfigurationScore], count: int) -> EvaluationProgress:
+    last = scores[-1]
+    return EvaluationProgress(
+        stage="benchmark", state="configuration", index=len(scores), count=count,
+        configuration=last.name, throughput=last.throughput, p20=last.p20, p80=last.p80,
+        ratio=last.ratio, unit=task.unit, baselines=last.baselines, detail=", ".join(last.flags),
+    )  # fmt: skip
+
+
+async def paired(
+    task: Task,
+    compiled: CompiledCpp,
+    other: CompiledCpp,
+    context: Context,
+    *,
+    runner: Path,
+    baselines: Mapping[str, Baseline],
+    calibration: Calibration,
+    cpu: int,
+) -> PairedMeasurement:
+    """Times two candidates interleaved, each in its own fresh process; raises Rejected."""
+    planned = await in_thread(lambda: plan(task))
+    memory = Memory(s for _, slots in planned for s in slots)
+    found: dict[str, tuple[float, float, float]] = {}
+
+    def start(which: CompiledCpp):  # type: ignore[no-untyped-def]
+        return session(
+            context.sandbox, runner, which.library, task.entry, memory.arenas,
+            threads=task.threads, cpu=cpu if task.threads == 1 else None,
+        )  # fmt: skip
+
+    try:
+        async with start(compiled) as mine, start(other) as theirs:
+            for talk in (mine, theirs):
+                refuse_slow_load(talk)
+            for configuration, slots in planned:
+                bench = Bench(task, configuration, baselines, calibration, memory, slots)
+
+                def work(
+                    bench: Bench = bench, warm: float = 0 if found else WARM_UP
+                ) -> list[float]:
+                    bench.prepare([mine, theirs])
+                    bench.warm([mine, theirs], warm)
+                    return bench.paired(mine, theirs)
+
+                ratios = await in_thread(work, mine.running, theirs.running, cpu=cpu)
+                low, middle, high = (quantile(ratios, q) for q in (0.2, 0.5, 0.8))
+                found[configuration.name] = (low, middle, high)
+                context.progress(
+                    EvaluationProgress(
+                        stage="remeasure", state="configuration", index=len(found),
+                        count=len(planned), configuration=configuration.name, ratio=middle,
+                        p20=low, p80=high,
+                    )
+                )  # fmt: skip
+    except Stopped as stop:
+        raise failures.rejected(
+            task, stop, where="while it was timed beside another version", configuration=None
+        ) from stop
+    finally:
+        memory.close()
+    return PairedMeasurement(configurations=found)

@@ -1,0 +1,207 @@
+"""Compiles candidates, experiments and the runner, all inside the sandbox."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import Feedback, Resources, Verdict
+from avo_tui.evaluation.backends.base import Compiled, Rejected
+from avo_tui.evaluation.backends.cpp import disassembly, flags, glue, imports
+from avo_tui.evaluation.backends.cpp.elf import ElfError, read_shared_object
+from avo_tui.evaluation.backends.cpp.toolchain import CompileCache, Toolchain, read_untrusted
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.task import Task
+
+LIMITS = Limits(
+    seconds=60,
+    memory_bytes=2048 * MIB,
+    address_bytes=4096 * MIB,
+    file_bytes=64 * MIB,
+    scratch_bytes=256 * MIB,
+    output_bytes=64 * MIB,
+    keep_bytes=64 * 1024,
+)
+_SOURCES = (".cpp", ".cc", ".cxx")
+# One sandbox serves both: the compiler, then the listing of what it made.
+_COMPILE_AND_LIST = (
+    'set -e; "$@"; if command -v objdump >/dev/null; then '
+    "objdump -d --no-show-raw-insn candidate.so >listing.txt 2>/dev/null || :; fi"
+)
+_WARNING = re.compile(r"^.*\bwarning: (.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class CompiledCpp(Compiled):
+    """A shared object in the cache."""
+
+    library: Path
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _log(outcome: Outcome, folder: Path) -> str:
+    text = (outcome.stderr + outcome.stdout).replace(f"{folder}/", "").replace("/scratch/", "")
+    return text.replace("\x1b", "")
+
+
+def _failure(outcome: Outcome, log: str) -> Rejected:
+    if outcome.reason == "error":
+        raise EvaluatorError(f"the sandbox failed: {outcome.error}")
+    if outcome.reason == "time":
+        text = f"compiling took longer than {LIMITS.seconds:.0f} s"
+        return Rejected(Verdict.TIMEOUT, Feedback(summary=text, log=log))
+    if outcome.reason in ("memory", "scratch", "output"):
+        text = f"compiling used too much {outcome.reason}"
+        return Rejected(Verdict.OUT_OF_MEMORY, Feedback(summary=text, log=log))
+    first = next((line for line in log.splitlines() if "error" in line), "")
+    return Rejected(
+        Verdict.COMPILE_ERROR,
+        Feedback(
+            summary="the candidate does not compile"
+            + (f": {first.strip()[:200]}" if first else ""),
+            hint="the log names file and line",
+            log=log,
+        ),
+    )
+
+
+class Compiler:
+    """Compiles with one toolchain; answers from the cache what it compiled before."""
+
+    def __init__(self, toolchain: Toolchain) -> None:
+        self.toolchain = toolchain
+        self._candidates = CompileCache("candidates")
+        self._runners = CompileCache("runners")
+
+    async def candidate(self, task: Task, candidate: Candidate, sandbox: Sandbox) -> CompiledCpp:
+        """The candidate's shared object; raises Rejected."""
+        try:
+            further = flags.declared_flags(candidate)
+        except flags.FlagError as error:
+            raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=str(error))) from error
+        sources = [name for name in candidate.files if name.endswith(_SOURCES)]
+        if not sources:
+            text = f"the candidate has no source file ({', '.join(_SOURCES)})"
+            raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
+        header = glue.header(task)
+        options = [*flags.FIXED, *further]
+        key = self.toolchain.key(candidate.id, header, *options)
+        folder = self._candidates.get(key)
+        if folder is None:
+            folder = await self._compile(key, candidate, header, options, sources, sandbox)
+        return self._finished(task, candidate, folder)
+
+    async def _compile(
+        self,
+        key: str,
+        candidate: Candidate,
+        header: str,
+        options: list[str],
+        sources: list[str],
+        sandbox: Sandbox,
+    ) -> Path:
+        with sandbox.scratch() as scratch:
+            _write(scratch, {glue.HEADER: header, **candidate.files})
+            command = [self.toolchain.compiler, *options, "-I.", *sources, "-o", "candidate.so"]
+            outcome = await sandbox.run(
+                Job(
+                    command=("/bin/sh", "-c", _COMPILE_AND_LIST, "compile", *command),
+                    scratch=scratch,
+                    limits=LIMITS,
+                    read=self._reads(),
+                )
+            )
+            log = _log(outcome, scratch)
+            if not outcome.ok:
+                raise _failure(outcome, log)
+            library = read_untrusted(scratch / "candidate.so")
+            listing = scratch / "listing.txt"
+            text = read_untrusted(listing).decode(errors="replace") if listing.exists() else ""
+        try:
+            code_bytes = read_shared_object(library).code_bytes
+        except ElfError as error:
+            text = f"the compiled candidate is not a shared object: {error}"
+            raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text, log=log)) from error
+        warnings = tuple(dict.fromkeys(_WARNING.findall(log)))[:20]
+        facts = disassembly.resources(text, code_bytes, warnings)
+        about = json.dumps({"log": log, "resources": facts.model_dump(mode="json")})
+        return self._candidates.put(key, {"candidate.so": library, "about.json": about.encode()})
+
+    def _finished(self, task: Task, candidate: Candidate, folder: Path) -> CompiledCpp:
+        about = json.loads((folder / "about.json").read_text())
+        facts = Resources.model_validate(about["resources"])
+        library = folder / "candidate.so"
+        reason = imports.objection(read_shared_object(library.read_bytes()), task.entry)
+        if reason is not None:
+            missing = f"function {task.entry}" in reason
+            verdict = Verdict.COMPILE_ERROR if missing else Verdict.SUSPICIOUS
+            feedback = Feedback(summary=reason, log=about["log"])
+            raise Rejected(verdict, feedback, resources=facts)
+        return CompiledCpp(candidate, facts, about["log"], library)
+
+    def _reads(self) -> tuple[str, ...]:
+        from avo_tui.evaluation.sandbox.policy import toolchain
+
+        return tuple(toolchain(self.toolchain.compiler))
+
+    async def runner(self, task: Task, sandbox: Sandbox) -> Path:
+        """The runner for a task's entry point."""
+        names = ("runner.cpp", "confine.h")
+        files = {name: (glue.NATIVE / name).read_text() for name in names}
+        files["glue.h"] = glue.glue(task)
+        options = ["-O2", "-std=gnu++17", "-fno-exceptions", "-fno-rtti"]
+        key = self.toolchain.key(*files.values(), *options)
+        folder = self._runners.get(key)
+        if folder is not None:
+            return folder / "runner"
+        with sandbox.scratch() as scratch:
+            _write(scratch, files)
+            outcome = await sandbox.run(
+                Job(
+                    command=(
+                        self.toolchain.compiler, *options, "-I.", "runner.cpp",
+                        "-o", "runner", "-ldl",
+                    ),
+                    scratch=scratch,
+                    limits=LIMITS,
+                    read=self._reads(),
+                )
+            )  # fmt: skip
+            if not outcome.ok:
+                why = outcome.error or _log(outcome, scratch).strip()[:2000]
+                raise EvaluatorError(f"the runner of {task.name} does not compile: {why}")
+            data = read_untrusted(scratch / "runner")
+        return self._runners.put(key, {"runner": data}) / "runner"
+
+    async def experiment(self, files: dict[str, str], scratch: Path, sandbox: Sandbox) -> Outcome:
+        """Compiles a small program of the agent's to `program` in a scratch folder."""
+        _write(scratch, files)
+        sources = [name for name in files if name.endswith(_SOURCES)]
+        options = ("-O3", "-march=native", "-fopenmp", "-std=gnu++17", "-Wall", "-Wextra")
+        return await sandbox.run(
+            Job(
+                command=(self.toolchain.compiler, *options, "-I.", *sources, "-o", "program"),
+                scratch=scratch,
+                limits=LIMITS,
+                read=self._reads(),
+            )
+        )
+
+
+def copy_into(scratch: Path, *sources: Path) -> None:
+    """Copies prepared programs into a scratch folder, to be run there."""
+    for source in sources:
+        shutil.copyfile(source, scratch / source.name)
+        (scratch / source.name).chmod(0o755)

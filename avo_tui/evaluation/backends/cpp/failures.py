@@ -1,0 +1,118 @@
+"""Turns the end of a candidate's process into a verdict and words that help."""
+
+from __future__ import annotations
+
+import signal
+
+from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.cpp.process import LIMITS, Stopped
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox.policy import MIB, Outcome
+from avo_tui.evaluation.task import Task
+
+_ADDRESS_FAULTS = {signal.SIGSEGV, signal.SIGBUS}
+_MEANINGS = {
+    signal.SIGFPE: "an integer division by zero",
+    signal.SIGILL: "an instruction this processor does not have, or a builtin trap",
+    signal.SIGABRT: "abort(), often after a failed check of the memory allocator or bad_alloc",
+}
+
+
+def signal_name(number: int) -> str:
+    """Such as SIGSEGV."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _log(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return ""
+    return (outcome.stdout + outcome.stderr).strip()
+
+
+def _bad_alloc(log: str) -> bool:
+    return "bad_alloc" in log or "Cannot allocate memory" in log or "out of memory" in log.lower()
+
+
+def _ended(outcome: Outcome | None) -> tuple[Verdict, str]:
+    """The verdict on a process that was gone without a last word."""
+    reason = outcome.reason if outcome is not None else "error"
+    if outcome is not None and reason == "error":
+        raise EvaluatorError(f"the sandbox failed: {outcome.error}")
+    if reason == "memory":
+        limit = LIMITS.memory_bytes // MIB
+        return Verdict.OUT_OF_MEMORY, f"the candidate used more than {limit} MiB of memory"
+    if reason == "time":
+        return Verdict.TIMEOUT, "the candidate took too long"
+    if reason == "output":
+        limit = LIMITS.output_bytes // 1024
+        return Verdict.CRASH, f"the candidate printed more than {limit} KiB and was ended"
+    if reason == "processes":
+        return Verdict.SUSPICIOUS, "the candidate started processes"
+    if reason == "scratch":
+        return Verdict.SUSPICIOUS, "the candidate filled its scratch folder"
+    if outcome is not None and outcome.signal is not None:
+        name = signal_name(outcome.signal)
+        if _bad_alloc(_log(outcome)):
+            return Verdict.OUT_OF_MEMORY, "the candidate ran out of memory (bad_alloc)"
+        return Verdict.CRASH, f"the candidate's process was ended by {name}"
+    code = outcome.exit_code if outcome is not None else None
+    return Verdict.CRASH, f"the candidate ended its own process with exit code {code}"
+
+
+def _fault(task: Task, words: list[str], log: str) -> tuple[Verdict, str, str]:
+    """Verdict, sentence and hint of a signal that the runner's handler saw."""
+    number, address, access = int(words[0]), words[1], words[2]
+    argument, offset, size = int(words[3]), int(words[4]), int(words[5])
+    if number not in _ADDRESS_FAULTS:
+        if _bad_alloc(log):
+            return Verdict.OUT_OF_MEMORY, "the candidate ran out of memory (bad_alloc)", ""
+        meaning = _MEANINGS.get(signal.Signals(number), "")
+        return Verdict.CRASH, f"the candidate crashed with {signal_name(number)}: {meaning}", ""
+    verb = {"write": "wrote", "read": "read"}.get(access, "touched")
+    if argument >= 0:
+        name = task.arguments[argument].name
+        if 0 <= offset < size:
+            text = f"the candidate {verb} to the input {name}, which is read-only, at byte {offset}"
+            return Verdict.ILLEGAL_ACCESS, text, "inputs may be read only; copy what must change"
+        where = (
+            f"{offset - size} bytes behind its end" if offset >= size else f"{-offset} before it"
+        )
+        text = f"the candidate {verb} outside {name} ({size} bytes): {where}"
+        return Verdict.ILLEGAL_ACCESS, text, "check the last tile and sequence lengths that are odd"
+    null = int(address, 16) < 4096
+    text = f"the candidate {verb} at address {address}, which is " + (
+        "a null pointer" if null else "not mapped (a wild pointer, or the stack is too deep)"
+    )
+    hint = "a null pointer may be an allocation that failed" if null else ""
+    return Verdict.ILLEGAL_ACCESS, text, hint
+
+
+def rejected(task: Task, stop: Stopped, *, where: str, configuration: str | None) -> Rejected:
+    """The verdict on a process that stopped. `where`: what it was doing, safe to tell."""
+    outcome, log, hint = stop.outcome, _log(stop.outcome), ""
+    killed = outcome is not None and outcome.reason in ("memory", "output", "processes", "scratch")
+    if stop.kind == "hung" and not killed:
+        verdict, text = Verdict.TIMEOUT, f"the candidate did not return within {stop.words[0]} s"
+        hint = "an endless loop, or far too slow for this size"
+    elif stop.kind == "fault" and not killed:
+        verdict, text, hint = _fault(task, stop.words, log)
+    elif stop.kind == "trap":
+        verdict = Verdict.SUSPICIOUS
+        name = stop.words[0] if stop.words[0] != "call" else f"number {stop.words[-1]}"
+        text = f"the candidate made the system call {name}, which a kernel has no use for"
+        if name.startswith("clone") and task.threads == 1:
+            text = "the candidate started a thread; this task is measured on one"
+    elif stop.kind == "unloadable":
+        verdict = Verdict.COMPILE_ERROR
+        text = f"the compiled candidate cannot be loaded: {' '.join(stop.words)}"
+    elif stop.kind == "nonsense":
+        verdict = Verdict.SUSPICIOUS
+        text = f"the candidate interfered with the harness: {' '.join(stop.words)}"
+    else:
+        verdict, text = _ended(outcome)
+    feedback = Feedback(summary=text, configuration=configuration, detail=where, hint=hint, log=log)
+    return Rejected(verdict, feedback)

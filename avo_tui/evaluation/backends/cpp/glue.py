@@ -1,0 +1,59 @@
+"""Generates, from a task's arguments, the header a candidate includes and the runner's call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from avo_tui.evaluation.task import Argument, Task
+
+NATIVE = Path(__file__).resolve().parent / "native"
+HEADER = "task.h"
+
+_ELEMENTS = {
+    "float32": "float",
+    "float64": "double",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "uint8": "uint8_t",
+}
+ELEMENT_BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1}
+
+
+def _type(argument: Argument) -> str:
+    element = _ELEMENTS[argument.dtype]
+    return {
+        "input": f"const {element}*",
+        "output": f"{element}*",
+        "size": "int64_t",
+        "flag": "bool",
+        "real": "float",
+    }[argument.kind]
+
+
+def _value(argument: Argument, index: int) -> str:
+    value = f"values[{index}]"
+    return {
+        "input": f"static_cast<{_type(argument)}>({value}.pointer)",
+        "output": f"static_cast<{_type(argument)}>({value}.pointer)",
+        "size": f"{value}.integer",
+        "flag": f"{value}.integer != 0",
+        "real": f"static_cast<float>({value}.real)",
+    }[argument.kind]
+
+
+def header(task: Task) -> str:
+    """`task.h`: the entry point's declaration. A candidate may include it, or declare it itself."""
+    parameters = ", ".join(f"{_type(a)} {a.name}" for a in task.arguments)
+    return f'#pragma once\n#include <cstdint>\n\nextern "C" void {task.entry}({parameters});\n'
+
+
+def glue(task: Task) -> str:
+    """`glue.h` of the runner: how the entry point is called with bound values."""
+    types = ", ".join(_type(a) for a in task.arguments)
+    values = ",\n        ".join(_value(a, i) for i, a in enumerate(task.arguments))
+    return (
+        f"constexpr int ARGUMENTS = {len(task.arguments)};\n"
+        f"using Entry = void (*)({types});\n\n"
+        "inline void invoke(void* entry, const Value* values) {\n"
+        f"    reinterpret_cast<Entry>(entry)(\n        {values});\n}}\n"
+    )

@@ -1,0 +1,60 @@
+"""Which libraries and functions a candidate may use: mathematics, memory, containers, OpenMP.
+
+An allow-list, because what is not needed for computing is a way to cheat: clocks, threads, files,
+other libraries. Calls that avoid the library (inline system calls) meet the runner's filter.
+"""
+
+from __future__ import annotations
+
+import re
+
+from avo_tui.evaluation.backends.cpp.elf import SharedObject
+
+_LIBRARIES = re.compile(
+    r"lib(stdc\+\+|m|mvec|c|gcc_s|gomp|omp|iomp5|c\+\+|c\+\+abi|unwind|atomic)\.so(\.\d+)*"
+    r"|ld-linux[-a-z0-9_]*\.so\.\d+"
+)
+_WHOLE_LIBRARIES = ("libm.so", "libmvec.so", "libgcc_s.so", "libatomic.so")
+_FREE = re.compile(
+    r"mem(cpy|set|move|cmp|chr|mem|pcpy)|__mem(cpy|set|move)_chk|b(zero|cmp|copy)"
+    r"|str(n?len|n?cmp|n?cpy|chr|rchr|str)|malloc|calloc|realloc|free|aligned_alloc|posix_memalign"
+    r"|memalign|malloc_usable_size|qsort|bsearch|labs|abs|div|ldiv|rand|srand|rand_r|random|drand48"
+    r"|abort|__assert_fail|__stack_chk_fail|__stack_chk_guard|__fortify_fail|__cxa_\w+"
+    r"|__gxx_personality_v0|__tls_get_addr|_Unwind_\w+|__errno_location"
+    r"|printf|fprintf|vprintf|vfprintf|snprintf|vsnprintf|sprintf|puts|putchar|fputs|fputc|fwrite"
+    r"|putc|fflush|__\w*printf_chk|stdout|stderr|perror"
+    r"|__gmon_start__|_ITM_\w+|__dso_handle|_GLOBAL_OFFSET_TABLE_|sched_getaffinity"
+    r"|GOMP_\w+|__kmpc_\w+|omp_(get|set|in|is|init|destroy|unset|test)_\w+"
+    r"|_Zn[wa]\w*|_Zd[la]\w*"  # operator new, operator delete
+    r"|_Z(N?K?St\d*__throw|St\d+__throw)\w*|_ZNSt\w*(exception|error|bad_\w+)\w*"
+    r"|_ZN?K?St(7__cxx1112basic_string|12__basic_file|6localeC|6localeD)\w*|_ZNSs\w*|_ZNKSs\w*"
+    r"|_ZNSt8ios_base4Init[CD]\dEv|_ZSt4(cout|cerr|clog)|_ZNSo\w*|_ZSt\w*(ostream|endl|flush)\w*"
+    r"|_ZStls\w*|_ZNKSt5ctypeIcE\w*|_ZNSt9basic_iosI\w*|_ZNSt15basic_streambufI\w*"
+    r"|_ZT[IVS](N10__cxxabiv|St|Sl|Ss|S)\w*|_ZTI\w{1,3}|_ZSt(15set_new_handler|9terminate)\w*"
+    r"|_ZNSt(8__detail|15_List_node_base|18_Rb_tree)\w*|_ZSt\d+_Rb_tree\w*|_ZNKSt8__detail\w*"
+    r"|_ZSt11_Hash_bytes\w*|_ZSt\w*_(Rb_tree|List)\w*"
+)
+_CLOCKS = re.compile(r"omp_get_wti(me|ck)|_ZNSt6chrono\w*")
+
+
+def objection(shared: SharedObject, entry: str) -> str | None:
+    """One sentence about what a candidate must not have, or None."""
+    if entry not in shared.exports:
+        return f'the source defines no extern "C" function {entry}'
+    for library in shared.needed:
+        if not _LIBRARIES.fullmatch(library):
+            return f"the candidate links the library {library}, which is not allowed"
+    refused = []
+    for symbol in shared.imports:
+        if symbol.library.startswith(_WHOLE_LIBRARIES):
+            continue
+        clock = _CLOCKS.fullmatch(symbol.name)
+        if clock or not _FREE.fullmatch(symbol.name):
+            refused.append(symbol.name)
+    if refused:
+        some = ", ".join(sorted(refused)[:6])
+        return (
+            f"the candidate uses functions that are not allowed: {some}; mathematics, memory, "
+            "containers, printf and OpenMP are"
+        )
+    return None

@@ -1,0 +1,130 @@
+"""Lays the tensors of one call out in the shared arenas and binds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.backends.cpp.memory import Arena, Place, place
+from avo_tui.evaluation.task import Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from avo_tui.evaluation.task import Tensors
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One set of arguments in shared memory, for one configuration."""
+
+    number: int
+    arguments: tuple[str, ...]
+    """Words of the `bind` command."""
+    inputs: dict[str, Place]
+    outputs: dict[str, Place]
+
+
+def input_shapes(
+    task: Task, configuration: Configuration, example: Tensors
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Input → (shape, dtype), from an example."""
+    return {
+        name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in example.items()
+    }
+
+
+def lay_out(
+    task: Task,
+    configuration: Configuration,
+    inputs: dict[str, tuple[tuple[int, ...], str]],
+    number: int,
+    input_base: int,
+    output_base: int,
+) -> Slot:
+    """Places the tensors from the two offsets on."""
+    outputs = task.outputs(configuration)
+    words: list[str] = []
+    places: tuple[dict[str, Place], dict[str, Place]] = ({}, {})
+    for argument in task.arguments:
+        if argument.kind == "input":
+            at = place(argument.name, *inputs[argument.name], input_base)
+            places[0][argument.name] = at
+            input_base += at.pages_bytes
+            words.append(at.argument("i"))
+        elif argument.kind == "output":
+            at = place(argument.name, *outputs[argument.name], output_base)
+            places[1][argument.name] = at
+            output_base += at.pages_bytes
+            words.append(at.argument("o"))
+        else:
+            value = configuration.parameters[argument.name]
+            real = argument.kind == "real"
+            words.append(f"r:{float(value)!r}" if real else f"v:{int(value)}")
+    return Slot(number, tuple(words), *places)
+
+
+def extent(places: Iterable[Place]) -> int:
+    """Bytes up to the end of the last of them."""
+    return max((p.offset + p.pages_bytes for p in places), default=0)
+
+
+class Memory:
+    """The two arenas of one process, and the tensors of slots in them."""
+
+    def __init__(self, slots: Iterable[Slot]) -> None:
+        """Large enough for every slot; slots of different configurations may overlap."""
+        slots = list(slots)
+        sizes = (
+            max((extent(s.inputs.values()) for s in slots), default=0),
+            max((extent(s.outputs.values()) for s in slots), default=0),
+        )
+        self.inputs = Arena("inputs", max(sizes[0], 4096), writable=False)
+        self.outputs = Arena("outputs", max(sizes[1], 4096), writable=True)
+
+    def close(self) -> None:
+        """Closes the descriptors."""
+        self.inputs.close()
+        self.outputs.close()
+
+    @property
+    def arenas(self) -> tuple[Arena, Arena]:
+        """Inputs and outputs, in the runner's order."""
+        return self.inputs, self.outputs
+
+    def write(self, slot: Slot, inputs: Tensors) -> None:
+        """Fills a slot's inputs."""
+        for name, at in slot.inputs.items():
+            self.inputs.tensor(at).copy_(inputs[name])
+
+    def poison(self, slot: Slot) -> None:
+        """Fills a slot's outputs with NaN and their surroundings with the pattern."""
+        for at in slot.outputs.values():
+            self.outputs.poison(at)
+
+    def output(self, slot: Slot, name: str) -> torch.Tensor:
+        """A view of one output."""
+        return self.outputs.tensor(slot.outputs[name])
+
+    def views(self, slot: Slot) -> Tensors:
+        """Views of the inputs, for a baseline that reads the same memory."""
+        return {name: self.inputs.tensor(at) for name, at in slot.inputs.items()}
+
+    def trespass(self, slot: Slot) -> tuple[str, int] | None:
+        """Output and offset of the first byte written outside one, if any."""
+        for name, at in slot.outputs.items():
+            offset = self.outputs.trespass(at)
+            if offset is not None:
+                return name, offset
+        return None
+
+    def unchanged(self, slot: Slot, inputs: Tensors) -> bool:
+        """True if the inputs are bit for bit what was written."""
+        import torch
+
+        return all(
+            torch.equal(self.inputs.tensor(at).view(torch.uint8), inputs[name].view(torch.uint8))
+            for name, at in slot.inputs.items()
+        )

@@ -1,0 +1,81 @@
+"""What the processor can do at most, and how long talking to a process takes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from avo_tui.evaluation.backends.cpp.process import in_thread, session
+from avo_tui.evaluation.backends.cpp.toolchain import cpu_features
+from avo_tui.evaluation.sandbox.run import Sandbox
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Measured once per worker, without any candidate."""
+
+    hertz: float
+    ping_seconds: float
+    flops_per_cycle: float
+    """Single precision, one core, at most."""
+    measured_ceiling: float
+    """FLOP/s of the library's matrix product on one thread."""
+
+    def peak(self, threads: int) -> float:
+        """FLOP/s that no program can exceed, with room for a clock that rises later."""
+        return 1.25 * self.hertz * self.flops_per_cycle * threads
+
+
+def flops_per_cycle() -> float:
+    """Fused multiply-adds count two; the most that cores with these features have."""
+    features = cpu_features()
+    if platform.machine() == "aarch64":
+        return 4 * 4 * 2.0  # four 128-bit pipes
+    lanes = 16 if "avx512f" in features else 8 if "avx" in features else 4
+    return lanes * 2 * 2.0
+
+
+def _maximum_frequency() -> float:
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
+    try:
+        return float(path.read_text()) * 1e3
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _matrix_product_rate() -> float:
+    import time
+
+    import torch
+
+    torch.set_num_threads(1)
+    a, b = torch.randn(384, 384), torch.randn(384, 384)
+    best = 0.0
+    for _ in range(12):
+        began = time.perf_counter()
+        torch.mm(a, b)
+        best = max(best, 2 * 384**3 / (time.perf_counter() - began))
+    return best
+
+
+def benchmark_cpu() -> int:
+    """The processor that candidates and baselines are timed on: the last one we may use."""
+    return max(os.sched_getaffinity(0))
+
+
+async def calibrate(sandbox: Sandbox, runner: Path) -> Calibration:
+    """Runs the bare runner for the clock rate and the time of an exchange."""
+    cpu = benchmark_cpu()
+    async with session(sandbox, runner, None, "", None, cpu=cpu) as talk:
+
+        def measure() -> tuple[float, float, float]:
+            rate = talk.clock_rate(20)
+            pings = [talk.ping() for _ in range(60)]
+            return rate, statistics.median(pings) / 1e9, _matrix_product_rate()
+
+        rate, ping, ceiling = await in_thread(measure, talk.running, cpu=cpu)
+    hertz = max(rate, _maximum_frequency())
+    return Calibration(hertz, ping, flops_per_cycle(), ceiling)

@@ -1,0 +1,110 @@
+"""Memory that the harness shares with a candidate's process: inputs it can only read, outputs.
+
+Each tensor lies at the end of its pages, so that the first byte behind it is on a guard page of the
+candidate's process; the bytes before it and the few behind it carry a pattern that is checked.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from avo_tui.evaluation.backends.cpp.glue import ELEMENT_BYTES
+
+if TYPE_CHECKING:
+    import torch
+
+PAGE = mmap.PAGESIZE
+_ALIGNMENT = 64
+_PATTERN = 0xA5
+_POISON = 0xFF
+"""Every floating-point number made of it is NaN."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor lies in its arena, in bytes."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    offset: int
+    """Of its first page."""
+    shift: int
+    """From its first page to its first element."""
+    bytes: int
+
+    @property
+    def pages_bytes(self) -> int:
+        """Bytes of all its pages."""
+        return -(-(self.shift + self.bytes) // PAGE) * PAGE
+
+    def argument(self, kind: str) -> str:
+        """How a `bind` command says it; `kind` is i or o."""
+        return f"{kind}:{self.offset}:{self.bytes}:{self.shift}"
+
+
+def place(name: str, shape: tuple[int, ...], dtype: str, offset: int) -> Place:
+    """Puts a tensor at the pages from `offset` on."""
+    count = ELEMENT_BYTES[dtype]
+    for size in shape:
+        count *= size
+    shift = -count % PAGE // _ALIGNMENT * _ALIGNMENT
+    return Place(name, shape, dtype, offset, shift, count)
+
+
+class Arena:
+    """A memory file, mapped here; the candidate's process gets a descriptor of it."""
+
+    def __init__(self, name: str, size: int, writable: bool) -> None:
+        """`writable` is the candidate's right; we may always write."""
+        self._file = os.memfd_create(f"avo-{name}")
+        try:
+            os.ftruncate(self._file, size)
+            self._map = mmap.mmap(self._file, size)
+            access = os.O_RDWR if writable else os.O_RDONLY
+            self.descriptor = os.open(f"/proc/self/fd/{self._file}", access)
+        except BaseException:
+            os.close(self._file)
+            raise
+        self.size = size
+
+    def close(self) -> None:
+        """Gives the memory back once the last tensor that views it is gone."""
+        os.close(self.descriptor)
+        os.close(self._file)
+
+    def tensor(self, at: Place) -> torch.Tensor:
+        """A view of a tensor in the arena."""
+        import torch
+
+        kind = getattr(torch, at.dtype)
+        count = at.bytes // ELEMENT_BYTES[at.dtype]
+        flat = torch.frombuffer(self._map, dtype=kind, count=count, offset=at.offset + at.shift)
+        return flat.view(at.shape)
+
+    def poison(self, at: Place) -> None:
+        """Fills a tensor with NaN and what surrounds it with the pattern."""
+        import torch
+
+        pages = torch.frombuffer(
+            self._map, dtype=torch.uint8, count=at.pages_bytes, offset=at.offset
+        )
+        pages[: at.shift].fill_(_PATTERN)
+        pages[at.shift : at.shift + at.bytes].fill_(_POISON)
+        pages[at.shift + at.bytes :].fill_(_PATTERN)
+
+    def trespass(self, at: Place) -> int | None:
+        """Offset from the tensor's beginning of the first byte written outside it, if any."""
+        import torch
+
+        pages = torch.frombuffer(
+            self._map, dtype=torch.uint8, count=at.pages_bytes, offset=at.offset
+        )
+        for begin, end in ((0, at.shift), (at.shift + at.bytes, at.pages_bytes)):
+            wrong = (pages[begin:end] != _PATTERN).nonzero()
+            if len(wrong):
+                return int(wrong[0]) + begin - at.shift
+        return None

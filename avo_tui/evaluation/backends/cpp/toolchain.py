@@ -1,0 +1,137 @@
+"""The user's C++ compiler, and the cache of what was compiled with it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from avo_tui.evaluation.paths import cache_folder
+from avo_tui.evaluation.ports import EvaluatorError
+
+_ENTRIES_KEPT = 4000
+_MAX_FILE = 64 << 20
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A compiler and the processor it compiles for (`-march=native`)."""
+
+    compiler: str
+    version: str
+    cpu: str
+    """Model and features of the processor."""
+
+    def key(self, *parts: str) -> str:
+        """The name under which something compiled from `parts` is cached."""
+        body = json.dumps([self.compiler, self.version, self.cpu, *parts])
+        return hashlib.sha256(body.encode()).hexdigest()
+
+
+def cpu_model() -> str:
+    """Such as `AMD EPYC 7B13`."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    for line in text.splitlines():
+        if line.startswith(("model name", "Processor")):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def cpu_features() -> frozenset[str]:
+    """Names of instruction set extensions, as /proc/cpuinfo has them."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        if line.startswith(("flags", "Features")):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+async def find_toolchain() -> Toolchain:
+    """$CXX, else g++, else clang++; raises EvaluatorError that says what to install."""
+    wanted = os.environ.get("CXX")
+    names = [wanted] if wanted else ["g++", "clang++"]
+    path = next((p for p in map(shutil.which, names) if p), None)
+    if path is None:
+        if wanted:
+            raise EvaluatorError(f"the compiler $CXX={wanted} is not there; set CXX to a C++ one")
+        raise EvaluatorError("there is no C++ compiler; install g++ (or clang++), or set CXX")
+    process = await asyncio.create_subprocess_exec(
+        path,
+        "--version",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    text, _ = await process.communicate()
+    if process.returncode != 0:
+        raise EvaluatorError(f"{path} --version fails; set CXX to a working C++ compiler")
+    version = text.decode(errors="replace").splitlines()[0].strip()
+    cpu = f"{cpu_model()} {' '.join(sorted(cpu_features()))}"
+    return Toolchain(path, version, cpu)
+
+
+class CompileCache:
+    """Folders of finished compilations, by key; each appears at once or not at all."""
+
+    def __init__(self, kind: str) -> None:
+        self._root = cache_folder("cpp", kind)
+
+    def get(self, key: str) -> Path | None:
+        """The folder of a key, marked as used."""
+        folder = self._root / key
+        try:
+            os.utime(folder)
+        except OSError:
+            return None
+        return folder
+
+    def put(self, key: str, files: dict[str, bytes]) -> Path:
+        """Stores files under a key; another process may have been first."""
+        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
+        try:
+            for name, data in files.items():
+                (temporary / name).write_bytes(data)
+                (temporary / name).chmod(0o755)
+            temporary.chmod(0o755)
+            try:
+                temporary.rename(self._root / key)
+            except OSError:
+                if not (self._root / key).is_dir():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        self._trim()
+        return self._root / key
+
+    def _trim(self) -> None:
+        folders = [p for p in self._root.iterdir() if not p.name.startswith(".")]
+        if len(folders) > _ENTRIES_KEPT:
+            folders.sort(key=lambda p: p.stat().st_mtime)
+            for folder in folders[: len(folders) - _ENTRIES_KEPT * 3 // 4]:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_untrusted(path: Path, limit: int = _MAX_FILE) -> bytes:
+    """A regular file that a sandboxed command left; raises EvaluatorError for anything else."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise EvaluatorError(f"{path.name} cannot be read: {error.strerror}") from error
+    with os.fdopen(fd, "rb") as file:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
+            raise EvaluatorError(f"{path.name} is not a file of at most {limit} bytes")
+        return file.read()

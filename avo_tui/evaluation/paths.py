@@ -1,0 +1,29 @@
+"""Where the evaluator keeps what outlives one evaluation: caches and locks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder(*parts: str) -> Path:
+    """A folder under the user's cache, made if it is not there."""
+    base = os.environ.get("AVO_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    root = Path(base) if base else Path.home() / ".cache"
+    folder = root.joinpath("avo-tui", *parts)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def lock_file(device: str) -> Path:
+    """The file that stands for one device; all sessions of the machine's user meet at it.
+
+    Not under AVO_CACHE: two sessions with different caches still share the processor.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
+        folder = Path(runtime) / "avo-tui"
+    else:
+        folder = Path("/tmp") / f"avo-tui-locks-{os.geteuid()}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / f"{device}.lock"

@@ -1,0 +1,247 @@
+"""f: compile, check, benchmark, in this order, with one report for whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avo_tui.domain.base import now
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.task import Language
+from avo_tui.domain.verdict import (
+    ConfigurationCheck,
+    EvaluationProgress,
+    EvaluationReport,
+    Feedback,
+    MachineInfo,
+    Resources,
+    ScratchReport,
+    Seconds,
+    Stage,
+    Verdict,
+)
+from avo_tui.evaluation.backends.base import Backend, Compiled, Context, Rejected
+from avo_tui.evaluation.locks import device_lock
+from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.sandbox.policy import Mode, SandboxError
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.task import Task
+from avo_tui.evaluation.tasks import Tasks, find_tasks
+
+_LOG = 16_000
+
+
+@dataclass
+class _Course:
+    """What is known of an evaluation so far."""
+
+    task: Task
+    candidate: Candidate
+    progress: Callable[[EvaluationProgress], None]
+    began: float
+    reached: Stage = "compile"
+    spent: dict[str, float] = field(default_factory=dict)
+    done: list[Stage] = field(default_factory=list)
+    checks: tuple[ConfigurationCheck, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    log: str = ""
+    score: Score | None = None
+    paired: PairedMeasurement | None = None
+
+    @asynccontextmanager
+    async def stage(self, name: Stage) -> AsyncIterator[None]:
+        """Clocks a stage and says its beginning; `finish` says its good end."""
+        self.reached = name
+        self.progress(EvaluationProgress(stage=name, state="started"))
+        began = time.monotonic()
+        ok = False
+        try:
+            yield
+            ok = True
+            self.done.append(name)
+        finally:
+            seconds = time.monotonic() - began
+            self.spent[name] = self.spent.get(name, 0.0) + seconds
+            compiled = name == "compile"
+            self.progress(
+                EvaluationProgress(
+                    stage=name, state="finished", ok=ok, seconds=seconds,
+                    log=self.log[:_LOG] if compiled else "",
+                    resources=self.resources if compiled and ok else None,
+                )
+            )  # fmt: skip
+
+    def seconds(self) -> Seconds:
+        """The time so far, by stage; whatever is in none of them is `other`."""
+        total = time.monotonic() - self.began
+        waiting = self.spent.get("waiting", 0.0)
+        compile_ = self.spent.get("compile", 0.0)
+        check = self.spent.get("check", 0.0)
+        benchmark = self.spent.get("benchmark", 0.0) + self.spent.get("remeasure", 0.0)
+        other = max(0.0, total - waiting - compile_ - check - benchmark)
+        return Seconds(
+            compile=compile_, check=check, benchmark=benchmark, other=other, waiting=waiting
+        )
+
+
+def load_backend(language: Language) -> Backend:
+    """The backend of a language; what it needs is imported here and not before."""
+    if language == "cpp":
+        from avo_tui.evaluation.backends.cpp.backend import CppBackend
+
+        return CppBackend()
+    from avo_tui.evaluation.backends.cuda.backend import CudaBackend
+
+    return CudaBackend()
+
+
+class Pipeline:
+    """Evaluates candidates on this machine, one after the other."""
+
+    def __init__(self, kernels: Path | None = None, mode: Mode = Mode.AUTO) -> None:
+        self.sandbox = Sandbox(mode)
+        self._kernels = kernels
+        self._tasks: Tasks | None = None
+        self._backends: dict[str, Backend] = {}
+
+    @property
+    def tasks(self) -> Tasks:
+        """The tasks, looked for once."""
+        if self._tasks is None:
+            self._tasks = find_tasks(self._kernels)
+        return self._tasks
+
+    def backend(self, task: Task) -> Backend:
+        """The backend of a task's language."""
+        if task.language not in self._backends:
+            self._backends[task.language] = load_backend(task.language)
+        return self._backends[task.language]
+
+    async def machine(self, name: str) -> MachineInfo:
+        """What a task's candidates are measured on."""
+        task = self.tasks.get(name)
+        return await self.backend(task).machine(task, self.sandbox)
+
+    async def warm(self, name: str) -> None:
+        """Does what the first evaluation of a task would wait for."""
+        task = self.tasks.get(name)
+        await self.backend(task).warm(task, self.sandbox)
+
+    async def evaluate(
+        self, name: str, candidate: Candidate, upto: Stage, progress: ProgressSink
+    ) -> EvaluationReport:
+        """Compiles, checks and benchmarks, as far as `upto` and the candidate let it.
+
+        Raises EvaluatorError for an unknown task; everything else is in the report.
+        """
+        task = self.tasks.get(name)
+
+        async def work(course: _Course, context: Context) -> None:
+            compiled = await self._compile(course, candidate, context)
+            if upto == "compile":
+                return
+            async with course.stage("check"):
+                course.checks = await self.backend(task).check(task, compiled, context)
+            if upto == "check":
+                return
+            async with self._device(course), course.stage("benchmark"):
+                course.score = await self.backend(task).benchmark(task, compiled, context)
+
+        return await self._report(task, candidate, progress, work, warm=upto != "compile")
+
+    async def remeasure(
+        self, name: str, candidate: Candidate, other: Candidate, progress: ProgressSink
+    ) -> EvaluationReport:
+        """Times a candidate interleaved with another one."""
+        task = self.tasks.get(name)
+
+        async def work(course: _Course, context: Context) -> None:
+            beside = await self.backend(task).compile(task, other, context)
+            compiled = await self._compile(course, candidate, context)
+            async with self._device(course), course.stage("remeasure"):
+                course.paired = await self.backend(task).paired(task, compiled, beside, context)
+
+        return await self._report(task, candidate, progress, work)
+
+    async def scratch(self, name: str, files: dict[str, str], seconds: float) -> ScratchReport:
+        """Runs a small program in the sandbox."""
+        task = self.tasks.get(name)
+        context = Context(self.sandbox, lambda _: None)
+        return await self.backend(task).scratch(task, files, seconds, context)
+
+    @asynccontextmanager
+    async def _device(self, course: _Course) -> AsyncIterator[None]:
+        device = self.backend(course.task).device_lock(course.task)
+        async with device_lock(device, course.progress) as waited:
+            course.spent["waiting"] = waited.seconds
+            yield
+
+    async def _compile(self, course: _Course, candidate: Candidate, context: Context) -> Compiled:
+        async with course.stage("compile"):
+            compiled = await self.backend(course.task).compile(course.task, candidate, context)
+            course.resources, course.log = compiled.resources, compiled.log
+        return compiled
+
+    async def _report(
+        self,
+        task: Task,
+        candidate: Candidate,
+        progress: ProgressSink,
+        work: Callable[[_Course, Context], object],
+        warm: bool = True,
+    ) -> EvaluationReport:
+        course = _Course(task, candidate, progress, time.monotonic())
+        verdict, feedback = Verdict.CORRECT, Feedback(summary="correct")
+        info: MachineInfo | None = None
+        try:
+            info = await self.backend(task).machine(task, self.sandbox)
+            if warm:
+                await self.backend(task).warm(task, self.sandbox)
+            course.began = time.monotonic()
+            await work(course, Context(self.sandbox, progress))  # type: ignore[misc]
+            feedback = Feedback(summary=_good_news(course), log=course.log[:_LOG])
+        except Rejected as rejection:
+            verdict, feedback = rejection.verdict, rejection.feedback
+            course.checks = rejection.checks or course.checks
+            course.resources = rejection.resources or course.resources
+        except asyncio.CancelledError:
+            raise
+        except (EvaluatorError, SandboxError) as error:
+            verdict, feedback = Verdict.HARNESS_ERROR, Feedback(summary=str(error))
+        except Exception as error:  # the worker survives its own mistakes, and shows them
+            traceback.print_exc(file=sys.stderr)
+            text = f"the harness failed: {type(error).__name__}: {error}"
+            verdict, feedback = Verdict.HARNESS_ERROR, Feedback(summary=text)
+        return EvaluationReport(
+            task=task.name,
+            candidate=candidate.id,
+            verdict=verdict,
+            feedback=feedback,
+            reached=course.reached,
+            checks=course.checks,
+            resources=course.resources,
+            score=course.score if verdict is Verdict.CORRECT else None,
+            paired=course.paired if verdict is Verdict.CORRECT else None,
+            seconds=course.seconds(),
+            device=info.device if info else "",
+            architecture=info.architecture if info else "",
+            sandbox=info.sandbox if info else "",
+            at=now(),
+            stages_done=tuple(course.done),
+        )
+
+
+def _good_news(course: _Course) -> str:
+    if course.score is not None:
+        ratio = course.score.aggregate
+        return f"correct; {ratio:.3f}× {course.task.reference_baseline} in the geometric mean"
+    if course.paired is not None:
+        return f"{(course.paired.gain - 1) * 100:+.1f}% against the other version"
+    return "correct" if course.checks else "it compiles"

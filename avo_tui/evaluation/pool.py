@@ -1,0 +1,85 @@
+"""Inputs with their references, reused between evaluations.
+
+A candidate's process is fresh each time and never sees a reference, so the same secret inputs may
+serve several candidates; each set is made anew after a while, and the seeds are not to be guessed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.judge import Expected, expect
+from avo_tui.evaluation.task import CheckCase, Perturbation, Task
+
+if TYPE_CHECKING:
+    from avo_tui.evaluation.task import Baseline, Tensors
+
+_USES = 24
+_BYTES = 512 << 20
+
+
+@dataclass
+class Sample:
+    """One set of inputs and what is expected of the outputs."""
+
+    inputs: Tensors
+    expected: dict[str, Expected]
+    perturbation: Perturbation | None
+    uses_left: int
+
+    def bytes(self) -> int:
+        """Memory it holds, roughly."""
+        tensors = [*self.inputs.values(), *(e.reference for e in self.expected.values())]
+        if self.perturbation is not None:
+            tensors += self.perturbation.inputs.values()
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def fresh_seed() -> int:
+    """A seed that a candidate cannot foresee."""
+    return secrets.randbits(62)
+
+
+def make_expected(
+    task: Task, configuration: Configuration, inputs: Tensors, baselines: Mapping[str, Baseline]
+) -> dict[str, Expected]:
+    """The limits for every output of one set of inputs."""
+    reference = task.reference(configuration, inputs)
+    baseline = baselines[task.reference_baseline](configuration, inputs)
+    return {
+        name: expect(reference[name], baseline[name], task.tolerance)
+        for name in task.outputs(configuration)
+    }
+
+
+class Pool:
+    """Samples of check cases, the least recently used dropped beyond a size."""
+
+    def __init__(self) -> None:
+        self._samples: OrderedDict[tuple[str, str, str, bool], Sample] = OrderedDict()
+
+    def get(self, task: Task, case: CheckCase, baselines: Mapping[str, Baseline]) -> Sample:
+        """The inputs and expectations of a case."""
+        body = case.configuration.model_dump_json()
+        key = (task.name, body, case.distribution, case.perturb)
+        sample = self._samples.get(key)
+        if sample is None or sample.uses_left <= 0:
+            sample = self._make(task, case, baselines)
+            self._samples[key] = sample
+        self._samples.move_to_end(key)
+        sample.uses_left -= 1
+        while len(self._samples) > 1 and sum(s.bytes() for s in self._samples.values()) > _BYTES:
+            self._samples.popitem(last=False)
+        return sample
+
+    def _make(self, task: Task, case: CheckCase, baselines: Mapping[str, Baseline]) -> Sample:
+        seed = fresh_seed()
+        inputs = task.make_inputs(case.configuration, seed, case.distribution)
+        expected = make_expected(task, case.configuration, inputs, baselines)
+        change = task.perturb(case.configuration, inputs, seed ^ 1) if case.perturb else None
+        return Sample(inputs, expected, change, uses_left=_USES - secrets.randbelow(_USES // 2))

@@ -1,0 +1,69 @@
+"""Shows reports: the JSON of the command line, and text for a terminal."""
+
+from __future__ import annotations
+
+import json
+
+from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
+
+
+def as_json(report: EvaluationReport) -> str:
+    """The document of `avo evaluate --json`."""
+    body = report.model_dump(mode="json")
+    score = report.score
+    if score is not None:
+        body["score"] |= {
+            "correct": score.correct,
+            "aggregate": score.aggregate,
+            "geomean": score.geomean,
+            "noise": score.noise,
+        }
+    body["seconds"]["total"] = report.seconds.total
+    return json.dumps(body, indent=2)
+
+
+def progress_line(progress: EvaluationProgress) -> str:
+    """One line for a terminal, or nothing."""
+    if progress.stage == "waiting":
+        return f"waiting: {progress.detail}" if progress.state == "started" else ""
+    if progress.state == "configuration":
+        mark = "ok" if progress.ok else "FAILED"
+        line = (
+            f"  {progress.stage} {progress.index}/{progress.count} {progress.configuration} {mark}"
+        )
+        if progress.ratio is not None:
+            line += f" {progress.ratio:.3f}×"
+        if progress.error is not None:
+            line += f" error {progress.error:.2f} of the tolerance"
+        return line
+    if progress.state == "finished":
+        return f"{progress.stage}: {progress.seconds or 0:.2f} s"
+    return ""
+
+
+def as_text(report: EvaluationReport) -> str:
+    """A short report for a person."""
+    lines = [f"{report.task} {report.candidate[:10]}: {report.verdict} — {report.feedback.summary}"]
+    for text in (report.feedback.detail, report.feedback.hint):
+        if text:
+            lines.append(f"  {text}")
+    if report.feedback.log and not report.correct:
+        lines += ["", *(f"  | {line}" for line in report.feedback.log.splitlines()[:40])]
+    if report.resources.summary():
+        lines.append(f"  {report.resources.summary()}")
+    if report.score is not None:
+        unit = report.score.unit
+        lines.append(f"  {'configuration':<16}{unit:>12}{'p20–p80':>20}{'ratio':>8}  baselines")
+        for c in report.score.configurations:
+            spread = f"{c.p20:.1f}–{c.p80:.1f}"
+            others = ", ".join(f"{n} {v:.1f}" for n, v in c.baselines.items())
+            flags = f"  ({', '.join(c.flags)})" if c.flags else ""
+            lines.append(
+                f"  {c.name:<16}{c.throughput:>12.2f}{spread:>20}{c.ratio:>8.3f}  {others}{flags}"
+            )
+    s = report.seconds
+    lines.append(
+        f"  {s.total:.2f} s: compile {s.compile:.2f}, check {s.check:.2f}, "
+        f"benchmark {s.benchmark:.2f}, other {s.other:.2f}; {report.device}; {report.sandbox}"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,163 @@
+"""The worker: serves evaluations over JSON lines, warm between them.
+
+A request is `{"id", "op", …}`; answers carry its id: any number of `{"id", "progress"}`, then one
+`{"id", "result"}` or `{"id", "error"}`. Requests are served one at a time, in order; `cancel`
+(with the id as `target`) and `shutdown` take effect at once. The end of the input is a shutdown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.evaluation.pipeline import Pipeline
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox.policy import Mode, SandboxError
+from avo_tui.evaluation.sandbox.run import sweep
+
+Request = dict[str, Any]
+LINE_LIMIT = 64 << 20
+
+
+class Worker:
+    """Answers requests from one pipeline."""
+
+    def __init__(self, pipeline: Pipeline, write: Callable[[bytes], None]) -> None:
+        self._pipeline = pipeline
+        self._write = write
+        self._queue: asyncio.Queue[Request] = asyncio.Queue()
+        self._current: tuple[object, asyncio.Task[None]] | None = None
+        self._cancelled: set[object] = set()
+
+    def _say(self, request: Request, **body: object) -> None:
+        plain = {
+            k: v.model_dump(mode="json") if isinstance(v, Value) else v for k, v in body.items()
+        }
+        self._write(json.dumps({"id": request.get("id"), **plain}).encode() + b"\n")
+
+    def take(self, request: Request) -> bool:
+        """Queues a request, or acts on it at once; False when it asks for the end."""
+        if request.get("op") == "shutdown":
+            return False
+        if request.get("op") != "cancel":
+            self._queue.put_nowait(request)
+        elif self._current is not None and self._current[0] == request.get("target"):
+            self._current[1].cancel()
+        else:
+            self._cancelled.add(request.get("target"))
+        return True
+
+    async def serve(self) -> None:
+        """Serves queued requests for ever."""
+        while True:
+            request = await self._queue.get()
+            if request.get("id") in self._cancelled:
+                self._cancelled.discard(request.get("id"))
+                self._say(request, error="cancelled", kind="cancelled")
+                continue
+            task = asyncio.ensure_future(self._answer(request))
+            self._current = (request.get("id"), task)
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                task.cancel()
+                await asyncio.wait([task])
+                raise
+            finally:
+                self._current = None
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            self._say(request, result=await self._do(request))
+        except asyncio.CancelledError:
+            self._say(request, error="cancelled", kind="cancelled")
+        except (EvaluatorError, SandboxError) as error:
+            self._say(request, error=str(error), kind="refused")
+        except Exception as error:  # one bad request must not end the worker
+            traceback.print_exc(file=sys.stderr)
+            self._say(request, error=f"{type(error).__name__}: {error}", kind="failed")
+
+    def _do(self, request: Request) -> Awaitable[object]:
+        operations: dict[str, Callable[[Request], Awaitable[object]]] = {
+            "describe": self._describe,
+            "machine": lambda r: self._pipeline.machine(r["task"]),
+            "warm": self._warm,
+            "compile": self._evaluate,
+            "check": self._evaluate,
+            "evaluate": self._evaluate,
+            "remeasure": self._remeasure,
+            "scratch": lambda r: self._pipeline.scratch(r["task"], r["files"], r["seconds"]),
+        }
+        operation = operations.get(str(request.get("op")))
+        if operation is None:
+            raise EvaluatorError(f"the worker knows no request {request.get('op')!r}")
+        return operation(request)
+
+    async def _describe(self, request: Request) -> dict[str, object]:
+        task = self._pipeline.tasks.get(request["task"])
+        return {
+            "info": task.info().model_dump(mode="json"),
+            "seed": task.seed().model_dump(mode="json"),
+        }
+
+    async def _warm(self, request: Request) -> bool:
+        await self._pipeline.warm(request["task"])
+        return True
+
+    def _progress(self, request: Request) -> Callable[[EvaluationProgress], None]:
+        return lambda progress: self._say(request, progress=progress)
+
+    async def _evaluate(self, request: Request) -> object:
+        candidate = Candidate(files=request["files"])
+        upto = {"evaluate": "benchmark"}.get(request["op"], request["op"])
+        return await self._pipeline.evaluate(
+            request["task"], candidate, upto, self._progress(request)
+        )
+
+    async def _remeasure(self, request: Request) -> object:
+        candidate, other = Candidate(files=request["files"]), Candidate(files=request["other"])
+        return await self._pipeline.remeasure(
+            request["task"], candidate, other, self._progress(request)
+        )
+
+
+async def serve(kernels: Path | None, mode: Mode) -> None:
+    """Serves standard input until it ends."""
+    # The protocol gets a descriptor of its own: what a task prints goes to the log, not into it.
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+
+    def write(line: bytes) -> None:
+        try:
+            out.write(line)
+        except BrokenPipeError:  # whoever asked is gone; the end of the input follows
+            return
+
+    sweep()
+    reader = asyncio.StreamReader(limit=LINE_LIMIT)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    worker = Worker(Pipeline(kernels, mode), write)
+    serving = asyncio.create_task(worker.serve())
+    write(b'{"id": null, "ready": true}\n')
+    while line := await reader.readline():
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                raise ValueError("a request is an object")
+        except ValueError as error:
+            write(json.dumps({"id": None, "error": f"not a request: {error}"}).encode() + b"\n")
+            continue
+        if not worker.take(request):
+            break
+    serving.cancel()
+    await asyncio.wait([serving])
