@@ -1,0 +1,87 @@
+"""Runs one step of the real agent against the loopback server."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from avo_tui.domain.events import MessageRecorded, ToolReturned
+from avo_tui.operators.agent.faults import Patience
+from avo_tui.operators.agent.loop import AgentStep
+from avo_tui.operators.agent.model import AnthropicModel
+from avo_tui.operators.agent.redaction import redactor
+from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.ports import StepOutcome
+from tests.loopback.server import Answer, Body, Server, text, tool
+from tests.operators.bench import FakeBench, source
+
+WORK = [
+    Answer([text("A plan."), tool("set_plan", title="Faster", items=[{"text": "edit"}])]),
+    Answer([tool("write_file", file="kernel.cpp", text=source(1.25))]),
+    Answer([tool("evaluate", title="speed 1.25")]),
+    Answer([tool("submit", summary="It is faster because the number is larger.")]),
+]
+
+
+def work() -> list[Answer]:
+    """Four answers that lead to a commit, with call ids of their own."""
+    return [
+        Answer([{**b, "id": f"w{i}"} if "id" in b else b for b in a.content])
+        for i, a in enumerate(WORK)
+    ]
+
+
+def settings(server: Server | None, **more: Any) -> AgentSettings:
+    address = server.url if server else "http://127.0.0.1:1"
+    given = {"model": "test-model", "base_url": address, "context_editing": "local", **more}
+    return AgentSettings.model_validate(given)
+
+
+async def step(bench: FakeBench, server: Server | None, **more: Any) -> StepOutcome:
+    """Runs the step, with a model of its own."""
+    own = settings(server, **more)
+    model = AnthropicModel(own)
+    patience = Patience(own.wait_first, own.wait_longest, own.breaker, random.Random(1))
+    agent = AgentStep(bench, model, own, patience, redactor(model.credentials()))
+    try:
+        return await agent.run()
+    finally:
+        await model.close()
+
+
+def results(bench: FakeBench) -> dict[str, ToolReturned]:
+    return {e.call: e for e in bench.of(ToolReturned)}
+
+
+def whole(bench: FakeBench, call: str) -> str:
+    ref = results(bench)[call].ref
+    assert ref is not None
+    return bench.fetch(ref).decode()
+
+
+def answers(bench: FakeBench) -> int:
+    return sum(e.role == "assistant" for e in bench.of(MessageRecorded))
+
+
+def last_user(body: Body) -> list[Body]:
+    assert body["messages"][-1]["role"] == "user"
+    content: list[Body] = body["messages"][-1]["content"]
+    return content
+
+
+def well_formed(body: Body) -> None:
+    """What every endpoint asks of a conversation: turns in order, each call answered at once."""
+    messages = body["messages"]
+    assert messages[0]["role"] == "user"
+    for place, message in enumerate(messages):
+        assert message["content"], "an empty message"
+        calls = [b["id"] for b in message["content"] if b["type"] == "tool_use"]
+        if message["role"] == "assistant" and calls:
+            following = messages[place + 1]
+            assert following["role"] == "user"
+            given = [b["tool_use_id"] for b in following["content"] if b["type"] == "tool_result"]
+            assert given == calls
+            kinds = [b["type"] for b in following["content"]]
+            assert kinds == sorted(kinds, key=lambda k: k != "tool_result"), "results come first"
+        if message["role"] == "user" and place:
+            assert messages[place - 1]["role"] == "assistant"
