@@ -6,6 +6,7 @@ everything up to the beginning of the next step.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -23,6 +24,9 @@ CHUNK = 1 << 20
 
 
 _TICK_NS = 2_000_000_000
+_PATIENCE = 1.0
+"""Seconds between two looks at the whole folder for a part that does not follow in number."""
+
 _SEQ = re.compile(rb'^\{"seq":(\d+),')
 
 
@@ -108,6 +112,8 @@ class JournalFollower:
         self._offset = 0
         self._fruitless: tuple[int, int, int] | None = None
         self._folder_seen = -1
+        self._known: list[int] = []
+        self._listed = -math.inf
         self._problems: list[str] = []
 
     def take_problems(self) -> list[str]:
@@ -180,13 +186,18 @@ class JournalFollower:
             return None
         if changed == self._folder_seen:
             return None
-        later = [p for p in self._layout.parts() if self._part is None or p > self._part]
-        if later:
-            return later[0]
-        # within one tick of the clock the folder may change again and not show it
-        if abs(time.time_ns() - changed) > _TICK_NS:
-            self._folder_seen = changed
-        return None
+        if self._part is not None and self._layout.part(self._part + 1).exists():
+            return self._part + 1
+        self._known = [p for p in self._known if self._part is None or p > self._part]
+        clock = time.monotonic()
+        if not self._known and clock - self._listed > _PATIENCE:
+            self._listed = clock
+            parts = self._layout.parts()
+            self._known = [p for p in parts if self._part is None or p > self._part]
+            # within one tick of the clock the folder may change again and not show it
+            if not self._known and abs(time.time_ns() - changed) > _TICK_NS:
+                self._folder_seen = changed
+        return self._known[0] if self._known else None
 
 
 class JournalCut(Exception):  # noqa: N818

@@ -1,0 +1,50 @@
+"""Sessions to test the store with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from session_life import life, session_record
+
+from avo_tui.store import SessionWriter
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "one"
+
+
+@pytest.fixture
+def writer(folder: Path) -> Iterator[SessionWriter]:
+    with SessionWriter.create(folder, session_record()) as session:
+        yield session
+
+
+@pytest.fixture
+def lived(folder: Path) -> Path:
+    """A closed session with three steps behind it."""
+    return build(folder)
+
+
+def build(folder: Path, steps: int = 3, **how: int) -> Path:
+    with SessionWriter.create(folder, session_record(folder.name)) as session:
+        for event in life(steps, **how):
+            session.record(event)
+    return folder
+
+
+@pytest.fixture
+def abandon() -> Iterator[Callable[[SessionWriter], None]]:
+    """Leave a writer as SIGKILL would: nothing written, nothing released in good order."""
+
+    def leave(session: SessionWriter) -> None:
+        import os
+
+        session._flusher.stop()
+        os.close(session._lock._descriptor)
+        session._lock._descriptor = -1
+        session._closed = True
+
+    yield leave
