@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from avo_tui.domain.records import SessionRecord
+from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.ports import Evaluator
 
 
@@ -15,7 +14,5 @@ def make_evaluator(session: SessionRecord) -> Evaluator:
     """
     url = session.settings.evaluator
     if url is None:
-        module = import_module("avo_tui.evaluation")
-        local: Evaluator = module.LocalEvaluator()
-        return local
+        return LocalEvaluator(task=session.task.name)
     raise ValueError(f"{url}: remote evaluators are not served yet; leave --evaluator out")

@@ -202,7 +202,7 @@ def wait_for_end(folder: Path, seconds: float) -> bool:
     """Waits until no engine holds the session; False when `seconds` pass before."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not engine_status(folder).alive:
+        if not engine_status(folder / "engine.lock").alive:
             return True
         time.sleep(POLL_SECONDS)
     return False

@@ -1,0 +1,377 @@
+"""Commands that steer a run: each goes through the session's inbox and reports its effect."""
+
+from __future__ import annotations
+
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avo_tui.cli.errors import Failure
+from avo_tui.cli.reading import Json, Name, VersionName, pick
+
+if TYPE_CHECKING:
+    from avo_tui.domain.candidate import Candidate
+    from avo_tui.domain.commands import Command
+    from avo_tui.store import SessionReader
+
+ANSWER_SECONDS = 10.0
+JOB_SECONDS = 3600.0
+
+
+class PauseWhen(StrEnum):
+    """When a pause takes effect."""
+
+    tool = "tool"
+    step = "step"
+    now = "now"
+
+
+class Delivery(StrEnum):
+    """When a hint reaches the operator of variation."""
+
+    next_tool = "next-tool"
+    end_of_turn = "end-of-turn"
+    now = "now"
+
+
+class Scope(StrEnum):
+    """How long a hint holds."""
+
+    once = "once"
+    step = "step"
+    until_cleared = "until-cleared"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example: avo pause demo --when step")(pause)
+    app.command(epilog="Example: avo resume demo")(resume)
+    app.command(epilog="Example: avo stop demo")(stop)
+    app.command(epilog="Example: avo hint demo TILE_K=64 --scope until-cleared")(hint)
+    app.command("clear-hint", epilog="Example: avo clear-hint demo 0176…")(clear_hint)
+    app.command(epilog='Example: avo rewind demo 12 --why "try the other tiling"')(rewind)
+    app.command(epilog="Example: avo abort demo")(abort)
+    app.command(epilog="Example: avo approve demo")(approve)
+    app.command(epilog='Example: avo reject demo --why "unreadable"')(reject)
+    app.command(epilog="Example: avo budget demo --hours 2 --evaluations 500")(budget)
+    app.command(epilog="Example: avo bookmark demo 12 baseline")(bookmark)
+    app.command(epilog='Example: avo note demo 12 "first with online softmax"')(note)
+    app.command(epilog="Example: avo remeasure demo best")(remeasure)
+    app.command(epilog='Example: avo submit demo kernel.cpp --plan "unroll by hand"')(submit)
+
+
+def pause(
+    name: Name,
+    when: Annotated[
+        PauseWhen, typer.Option("--when", help="After this tool, after this step, or now.")
+    ] = PauseWhen.tool,
+    as_json: Json = False,
+) -> None:
+    """Pause a run."""
+    from avo_tui.domain.commands import Pause
+
+    modes = {"tool": "after_tool", "step": "after_step", "now": "now"}
+    _send(name, Pause.model_validate({"mode": modes[when.value]}), as_json, live=True)
+
+
+def resume(name: Name, as_json: Json = False) -> None:
+    """Go on after a pause, or cut a wait short."""
+    from avo_tui.domain.commands import Resume
+
+    _send(name, Resume(), as_json, live=True)
+
+
+def stop(
+    name: Name,
+    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for the end.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """End a run in good order; `avo run --resume NAME` goes on with it."""
+    from avo_tui.domain.commands import Stop
+    from avo_tui.evolution.process import wait_for_end
+    from avo_tui.store import find_session
+
+    _send(name, Stop(), as_json, live=True)
+    if wait > 0 and not wait_for_end(find_session(name), wait):
+        raise Failure(f"{name} has not ended within {wait:g} s; it will")
+
+
+def hint(
+    name: Name,
+    text: Annotated[list[str], typer.Argument(help="The message; for the tuner NAME=value.")],
+    when: Annotated[Delivery, typer.Option("--when", help="When it is delivered.")] = Delivery.next_tool,
+    scope: Annotated[Scope, typer.Option("--scope", help="How long it holds.")] = Scope.once,
+    as_json: Json = False,
+) -> None:
+    """Give the operator of variation a hint."""
+    from avo_tui.domain.commands import SendHint
+
+    form = {"text": " ".join(text), "delivery": when.value, "scope": scope.value}
+    form = {k: v.replace("-", "_") if k != "text" else v for k, v in form.items()}
+    _send(name, SendHint.model_validate(form), as_json)
+
+
+def clear_hint(
+    name: Name,
+    identity: Annotated[str, typer.Argument(metavar="HINT", help="Its id, or `all`.")],
+    as_json: Json = False,
+) -> None:
+    """Take back a hint that is queued or in force."""
+    from avo_tui.domain.commands import ClearHint
+    from avo_tui.store import SessionReader, find_session
+
+    if identity != "all":
+        _send(name, ClearHint(hint=identity), as_json)
+        return
+    live = SessionReader.open(find_session(name)).state.live_hints
+    if not live:
+        raise Failure("no hint is in force")
+    for found in live:
+        _send(name, ClearHint(hint=found.id), as_json)
+
+
+def rewind(
+    name: Name,
+    version: VersionName,
+    why: Annotated[str, typer.Option("--why", help="The reason; the agent is told.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make an earlier version the head; what came after stays as a branch."""
+    from avo_tui.domain.commands import Rewind
+
+    _send(name, Rewind(version=_number(name, version), reason=why), as_json)
+
+
+def abort(
+    name: Name,
+    why: Annotated[str, typer.Option("--why", help="The reason.")] = "",
+    as_json: Json = False,
+) -> None:
+    """End the step that is running; the run goes on with the next."""
+    from avo_tui.domain.commands import AbortStep
+
+    _send(name, AbortStep(reason=why), as_json)
+
+
+def approve(name: Name, as_json: Json = False) -> None:
+    """Let the commit that waits for approval through."""
+    from avo_tui.domain.commands import Approve
+
+    _send(name, Approve(), as_json, live=True)
+
+
+def reject(
+    name: Name,
+    why: Annotated[str, typer.Option("--why", help="The reason; the agent is told.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Refuse the commit that waits for approval."""
+    from avo_tui.domain.commands import Reject
+
+    _send(name, Reject(reason=why), as_json, live=True)
+
+
+def budget(
+    name: Name,
+    usd: Annotated[float | None, typer.Option("--usd", min=0)] = None,
+    tokens: Annotated[int | None, typer.Option("--tokens", min=0)] = None,
+    hours: Annotated[float | None, typer.Option("--hours", min=0)] = None,
+    evaluations: Annotated[int | None, typer.Option("--evaluations", min=0)] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=0)] = None,
+    per_step: Annotated[bool, typer.Option("--per-step", help="Caps of each step.")] = False,
+    no_caps: Annotated[bool, typer.Option("--none", help="Take the other caps away.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Change the caps of a run, or show them where none is given."""
+    from avo_tui.cli.forms import emit
+    from avo_tui.domain.budget import Budget, Caps, cap_states
+    from avo_tui.domain.commands import SetBudget
+    from avo_tui.store import SessionReader, find_session
+
+    session = SessionReader.open(find_session(name)).state.session
+    given = {"usd": usd, "tokens": tokens, "hours": hours, "evaluations": evaluations, "steps": steps}
+    given = {k: v for k, v in given.items() if v is not None}
+    if not given and not no_caps:
+        if as_json:
+            emit({"session": session.name, "budget": session.budget.model_dump(mode="json"),
+                  "spend": session.spend.model_dump(mode="json")})
+            return
+        caps = cap_states(session.budget.run, session.spend)
+        for cap in caps:
+            typer.echo(f"{cap.unit}: {cap.used:g} of {cap.cap:g}")
+        if not caps:
+            typer.echo("no caps")
+        return
+    old = session.budget.step if per_step else session.budget.run
+    new = Caps.model_validate({**({} if no_caps else old.model_dump()), **given})
+    changed = (
+        Budget(run=session.budget.run, step=new) if per_step else Budget(run=new, step=session.budget.step)
+    )
+    _send(name, SetBudget(budget=changed), as_json)
+
+
+def bookmark(
+    name: Name,
+    version: VersionName,
+    label: Annotated[str | None, typer.Argument(help="Without one the bookmark is removed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Mark a version with a word."""
+    from avo_tui.domain.commands import SetBookmark
+
+    _send(name, SetBookmark(version=_number(name, version), label=label), as_json)
+
+
+def note(
+    name: Name,
+    version: VersionName,
+    text: Annotated[str, typer.Argument(help="Replaces the note that was there.")],
+    as_json: Json = False,
+) -> None:
+    """Write a note on a version."""
+    from avo_tui.domain.commands import Annotate
+
+    _send(name, Annotate(version=_number(name, version), text=text), as_json)
+
+
+def remeasure(name: Name, version: VersionName, as_json: Json = False) -> None:
+    """Measure a version again; the score at the gate stays beside it."""
+    from avo_tui.domain.commands import Remeasure
+
+    _send(name, Remeasure(version=_number(name, version)), as_json, seconds=JOB_SECONDS)
+
+
+def submit(
+    name: Name,
+    paths: Annotated[list[Path], typer.Argument(help="Files, or one folder.")],
+    plan: Annotated[str, typer.Option("--plan", help="What was changed and why.")] = "",
+    parent: Annotated[
+        str | None, typer.Option("--parent", help="Version it was made from; default the head.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a candidate made by hand, and commit it if the gate lets it through."""
+    from avo_tui.domain.commands import Submit
+    from avo_tui.store import SessionReader, find_session
+
+    reader = SessionReader.open(find_session(name))
+    head = reader.state.session.head
+    if head is None:
+        raise Failure(f"{name} has no versions yet; run it first")
+    number = _number(name, parent) if parent is not None else head
+    origin = reader.candidate(reader.state.versions[number].candidate)
+    author = "external" if reader.state.session.settings.operator == "external" else "person"
+    command = Submit.model_validate(
+        {"candidate": read_candidate(paths, origin), "plan": plan, "parent": number, "author": author}
+    )
+    _send(name, command, as_json, seconds=JOB_SECONDS)
+
+
+def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candidate:
+    """The candidate in these files or this folder; files it lacks come from `origin`."""
+    from avo_tui.domain.candidate import Candidate
+
+    files = dict(origin.files) if origin is not None else {}
+    for path in paths:
+        if path.is_dir():
+            inside = [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p, path)]
+            if not inside:
+                raise Failure(f"{path} holds no files")
+            files.update({p.relative_to(path).as_posix(): _read(p) for p in inside})
+        else:
+            files[path.name] = _read(path)
+    return Candidate(files=files)
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Failure(f"{path} is not UTF-8 text") from error
+
+
+def _number(name: str, version: str) -> int:
+    from avo_tui.store import SessionReader, find_session
+
+    state = SessionReader.open(find_session(name)).state
+    best = state.best
+    versions: dict[int, object] = dict(state.versions)
+    return pick(version, versions, state.session.head, best.number if best else None)
+
+
+def _send(
+    name: str,
+    command: Command,
+    as_json: bool,
+    *,
+    live: bool = False,
+    seconds: float = ANSWER_SECONDS,
+) -> None:
+    """Send a command and say what came of it. Without a running engine a short one takes it."""
+    from avo_tui.evolution.process import EngineFailed, start_engine
+    from avo_tui.store import SessionReader, find_session
+
+    reader = SessionReader.open(find_session(name))
+    alive = reader.engine().alive
+    if not alive and live:
+        raise Failure(
+            f"{reader.name} is not running ({reader.run_state()}); "
+            f"go on with: avo run --resume {reader.name}"
+        )
+    identity = reader.send(command)
+    if not alive:
+        try:
+            start_engine(reader.folder, inbox_only=True)
+        except EngineFailed as error:
+            if not reader.engine().alive:
+                raise Failure(f"the command is in the inbox, but {error}") from error
+    _say(reader, identity, command.kind, as_json, seconds)
+
+
+def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds: float) -> None:
+    from avo_tui.cli.forms import emit
+
+    deadline = time.monotonic() + seconds
+    record = None
+    while record is None and time.monotonic() < deadline:
+        reader.poll()
+        record = reader.state.commands.get(identity)
+        if record is None:
+            if not reader.engine().alive and not _taken(reader, identity):
+                break
+            time.sleep(0.03)
+    if as_json:
+        emit(
+            {
+                "session": reader.name,
+                "command": kind,
+                "id": identity,
+                "taken": record is not None,
+                "effect": record.effect if record else None,
+                "refused": record.refused if record else None,
+            }
+        )
+    if record is None:
+        if not as_json:
+            sys.stderr.write("avo: sent; the engine has not taken it yet\n")
+        return
+    if record.refused is not None:
+        raise Failure(f"refused: {record.refused}")
+    if not as_json:
+        from avo_tui.evolution.plain import plain
+
+        typer.echo(plain(record.effect, 400))
+
+
+def _taken(reader: SessionReader, identity: str) -> bool:
+    """One more look after the engine has gone: it may have answered just before."""
+    reader.poll()
+    return identity in reader.state.commands

@@ -1,0 +1,87 @@
+"""From an exception to one sentence on standard error and an exit status."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+_debug = False
+
+_WRONG_USE: type[Exception] = typer.BadParameter.__mro__[2]
+"""`ClickException`, wherever this version of typer keeps it: wrong use, reported by typer."""
+
+
+class Failure(Exception):  # noqa: N818 - an answer to the person
+    """Something the person asked for cannot be done; the text says why and what to do."""
+
+
+def set_debug(on: bool) -> None:
+    """Show tracebacks from now on."""
+    global _debug  # noqa: PLW0603
+    _debug = on
+
+
+def sentence(error: BaseException) -> str:
+    """What is said of an exception, in one line."""
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or error.title
+        text = f"{place}: {first['msg']}"
+    elif isinstance(error, OSError):
+        what = f"{error.filename}: " if error.filename else ""
+        text = f"{what}{error.strerror or error}"
+    elif isinstance(error, KeyError):
+        text = str(error.args[0]) if error.args else "not there"
+    else:
+        text = str(error) or type(error).__name__
+    from avo_tui.evolution.redact import redact
+
+    return redact(" ".join(text.split()))
+
+
+def expected(error: BaseException) -> bool:
+    """True for errors whose text is meant for the person."""
+    from pydantic import ValidationError
+
+    from avo_tui.evaluation.ports import EvaluatorError
+    from avo_tui.evolution.process import EngineFailed
+    from avo_tui.store import StoreError
+
+    known = (Failure, StoreError, EngineFailed, EvaluatorError, ValidationError, OSError)
+    return isinstance(error, known) or type(error) is ValueError
+
+
+class Group(TyperGroup):
+    """A group whose commands fail with one line on standard error and status 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        return guarded(lambda: super(Group, self).invoke(ctx))
+
+
+def guarded(call: Callable[[], Any]) -> Any:
+    """Call, and turn what goes wrong into one line and status 1."""
+    try:
+        return call()
+    except (typer.Exit, typer.Abort, _WRONG_USE):
+        raise
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except Exception as error:
+        if _debug:
+            traceback.print_exc()
+        known = expected(error)
+        text = sentence(error) if known else f"{type(error).__name__}: {sentence(error)}"
+        more = "" if known or _debug else " (unexpected; --debug shows where)"
+        typer.echo(f"avo: {text}{more}", err=True)
+        raise typer.Exit(1) from None

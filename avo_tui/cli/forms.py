@@ -1,0 +1,178 @@
+"""The JSON documents of the command line. Their names are a contract; fields may be added."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from avo_tui.domain.records import RunState, Step, Version
+from avo_tui.domain.score import Score
+from avo_tui.domain.state import SessionState
+from avo_tui.store import EngineStatus, SessionReader, SessionSummary
+
+Form = dict[str, Any]
+
+
+def emit(form: Form | list[Form]) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(json.dumps(form, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def moment(at: datetime | None) -> str | None:
+    """ISO 8601 in UTC."""
+    if at is None:
+        return None
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def score_form(score: Score | None) -> Form | None:
+    """A score; `aggregate` is the geomean of the ratios."""
+    if score is None:
+        return None
+    return {
+        "correct": score.correct,
+        "aggregate": score.aggregate,
+        "geomean": score.geomean,
+        "unit": score.unit,
+        "reference_baseline": score.reference_baseline,
+        "configurations": [
+            {
+                "name": c.name,
+                "parameters": c.parameters,
+                "throughput": c.throughput,
+                "p20": c.p20,
+                "p80": c.p80,
+                "ratio": c.ratio,
+                "baselines": c.baselines,
+                "milliseconds": c.milliseconds,
+                "flags": list(c.flags),
+            }
+            for c in score.configurations
+        ],
+    }
+
+
+def version_form(version: Version) -> Form:
+    """One version of a lineage."""
+    return {
+        "number": version.number,
+        "parent": version.parent,
+        "author": version.author,
+        "step": version.step,
+        "candidate": version.candidate,
+        "score": score_form(version.score),
+        "gate": version.gate.model_dump(mode="json"),
+        "plan": version.plan,
+        "summary": version.summary,
+        "created": moment(version.created),
+        "bookmark": version.bookmark,
+        "note": version.note,
+        "resources": version.resources.model_dump(mode="json"),
+        "device": version.device,
+        "remeasurements": [
+            {"at": moment(m.at), "score": score_form(m.score), "device": m.device}
+            for m in version.remeasurements
+        ],
+    }
+
+
+def lineage_form(state: SessionState) -> Form:
+    """`avo lineage NAME --json`."""
+    best = state.best
+    return {
+        "session": state.session.name,
+        "head": state.session.head,
+        "best": best.number if best is not None else None,
+        "versions": [version_form(state.versions[n]) for n in sorted(state.versions)],
+    }
+
+
+def current_attempt(state: SessionState) -> tuple[int | None, str | None]:
+    """(number, stage) of the attempt that runs; None where none does."""
+    step = state.session.step
+    for attempt in reversed(state.attempts.values()):
+        if attempt.step != step:
+            break
+        if attempt.verdict is None:
+            return attempt.number, attempt.stage
+    return None, None
+
+
+def status_form(reader: SessionReader) -> Form:
+    """`avo status NAME --json`."""
+    state, session, engine = reader.state, reader.state.session, reader.engine()
+    attempt, stage = current_attempt(state)
+    step: Step | None = state.current_step
+    best = state.best
+    return {
+        "session": session.name,
+        "task": session.task.name,
+        "operator": session.settings.operator,
+        "model": session.settings.model,
+        "state": reader.run_state(),
+        "reason": session.state_reason,
+        "step": session.step,
+        "step_running": step is not None,
+        "attempt": attempt,
+        "stage": stage,
+        "engine": engine_form(engine),
+        "budget": session.budget.model_dump(mode="json"),
+        "spend": session.spend.model_dump(mode="json"),
+        "best": best.number if best is not None else None,
+        "best_ratio": best.aggregate if best is not None else None,
+        "reference_baseline": session.task.reference_baseline,
+        "head": session.head,
+        "versions": len(state.versions),
+        "pending_approval": state.pending_approval[0] if state.pending_approval else None,
+        "last_event_at": moment(session.last_event_at),
+        "parked_until": moment(session.parked_until),
+        "folder": str(reader.folder),
+    }
+
+
+def engine_form(engine: EngineStatus) -> Form:
+    """Whether an engine lives, and which."""
+    return {
+        "alive": engine.alive,
+        "pid": engine.pid if engine.alive else None,
+        "host": engine.host if engine.alive else None,
+    }
+
+
+def summary_form(summary: SessionSummary) -> Form:
+    """One row of `avo sessions --json`."""
+    return {
+        "session": summary.name,
+        "folder": str(summary.folder),
+        "error": summary.error,
+        "task": summary.task or None,
+        "operator": summary.operator,
+        "model": summary.model,
+        "state": summary.state,
+        "engine": engine_form(summary.engine),
+        "head": summary.head,
+        "best": summary.best,
+        "best_ratio": summary.ratio,
+        "geomean": summary.geomean,
+        "unit": summary.unit,
+        "reference_baseline": summary.reference_baseline,
+        "versions": summary.versions,
+        "step": summary.step,
+        "attempts": summary.attempts,
+        "created": moment(summary.created),
+        "last_event_at": moment(summary.last_activity),
+        "spend": summary.spend.model_dump(mode="json"),
+    }
+
+
+STATE_WORDS: dict[RunState, str] = {
+    "lost": "engine lost",
+    "finished": "finished",
+}
+
+
+def state_word(state: RunState | None) -> str:
+    """A run's state as people read it."""
+    return "unreadable" if state is None else STATE_WORDS.get(state, state)

@@ -1,0 +1,132 @@
+"""Commands about tasks and machines: tasks, evaluate, doctor, and the door to `knowledge`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avo_tui.cli.reading import Json
+
+if TYPE_CHECKING:
+    from avo_tui.domain.candidate import Candidate
+    from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example: avo tasks")(tasks)
+    app.command(epilog="Example: avo evaluate attention_cpu kernel.cpp --json")(evaluate)
+    app.command(epilog="Example: avo doctor demo --repair")(doctor)
+    app.command(
+        "knowledge",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )(knowledge)
+
+
+def tasks(as_json: Json = False) -> None:
+    """List the tasks; a broken one is named with its error."""
+    from avo_tui.cli.forms import emit
+    from avo_tui.cli.reading import table
+    from avo_tui.evaluation.tasks import find_tasks
+
+    found = find_tasks()
+    if as_json:
+        broken = [
+            {"name": t.name, "path": str(t.path), "error": t.error} for t in found.broken.values()
+        ]
+        emit({"tasks": [t.model_dump(mode="json") for t in found.infos()], "broken": broken})
+        return
+    rows = [
+        [t.name, t.language, t.device, str(len(t.configurations)), t.title] for t in found.infos()
+    ]
+    rows += [[t.name, "broken", "", "", t.error] for t in found.broken.values()]
+    if rows:
+        table(rows, ["task", "language", "device", "configurations", "title"])
+    else:
+        typer.echo("there are no tasks; a task is a folder under kernels/")
+
+
+def evaluate(
+    task: Annotated[str, typer.Argument(help="A task; `avo tasks` lists them.")],
+    path: Annotated[
+        Path | None, typer.Argument(help="A file or a folder; default the seed.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score one candidate without a session: compile, check, benchmark."""
+    from avo_tui.cli.opening import find_task
+    from avo_tui.evaluation.candidates import read_candidate
+    from avo_tui.evaluation.report import as_json as document
+    from avo_tui.evaluation.report import as_text
+    from avo_tui.evolution.plain import safe
+
+    info = find_task(task)
+    candidate = read_candidate(path) if path is not None else None
+    report = asyncio.run(_evaluate(info.name, candidate, quiet=as_json))
+    typer.echo(document(report) if as_json else safe(as_text(report)))
+    if not report.correct:
+        raise typer.Exit(1)
+
+
+async def _evaluate(task: str, candidate: Candidate | None, *, quiet: bool) -> EvaluationReport:
+    from avo_tui.evaluation.client import LocalEvaluator
+
+    async with LocalEvaluator() as evaluator:
+        given = candidate if candidate is not None else await evaluator.seed(task)
+        return await evaluator.evaluate(task, given, progress=None if quiet else _progress)
+
+
+def _progress(progress: EvaluationProgress) -> None:
+    from avo_tui.evaluation.report import progress_line
+    from avo_tui.evolution.plain import plain
+
+    line = progress_line(progress)
+    if line:
+        sys.stderr.write(f"{plain(line)}\n")
+
+
+def doctor(
+    name: Annotated[
+        str | None, typer.Argument(help="A session; without one the machine is checked.")
+    ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a session, or the machine: compiler, GPU, sandbox, key."""
+    from avo_tui.cli.forms import emit
+
+    if name is not None:
+        from avo_tui.store import find_session
+        from avo_tui.store.doctor import diagnose
+
+        rows = [
+            {"level": f.level, "what": f.what, "sentence": f.sentence, "repaired": f.repaired}
+            for f in diagnose(find_session(name), repair)
+        ]
+    else:
+        if repair:
+            raise typer.BadParameter("name the session to repair", param_hint="--repair")
+        from avo_tui.cli.checks import check_machine
+
+        rows = [{**row, "repaired": False} for row in check_machine()]
+    if as_json:
+        emit({"session": name, "findings": rows})
+    else:
+        marks = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+        for row in rows:
+            mended = " (mended)" if row["repaired"] else ""
+            typer.echo(f"{marks[str(row['level'])]}  {row['what']}: {row['sentence']}{mended}")
+    if any(row["level"] == "fail" and not row["repaired"] for row in rows):
+        raise typer.Exit(1)
+
+
+def knowledge(context: typer.Context) -> None:
+    """Search K, the knowledge base, or add to it."""
+    from avo_tui.knowledge.cli import app as inner
+
+    inner(args=context.args, prog_name="avo knowledge", standalone_mode=True)

@@ -1,0 +1,69 @@
+"""The commands of `avo`, put together. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from avo_tui import __version__
+from avo_tui.cli import control, machine, reading, runs
+from avo_tui.cli.errors import Group, set_debug
+
+app = typer.Typer(
+    name="avo",
+    cls=Group,
+    help="Supervised evolution of compute kernels, in the terminal.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"avo-tui {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    """Supervised evolution of compute kernels, in the terminal.
+
+    Without a command the sessions screen opens. `avo demo` needs nothing else.
+    """
+    if debug or os.environ.get("AVO_DEBUG"):
+        set_debug(True)
+    if context.invoked_subcommand is None:
+        runs.open_sessions_screen()
+
+
+runs.register(app)
+reading.register(app)
+control.register(app)
+machine.register(app)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `avo` with these arguments; returns the exit status."""
+    rest = [a for a in arguments if a != "--debug"]
+    if len(rest) != len(arguments):
+        set_debug(True)
+    if rest and rest[0] == "knowledge":
+        from avo_tui.knowledge.cli import app as knowledge
+
+        app.add_typer(knowledge, name="knowledge")
+    try:
+        result = app(args=rest, prog_name="avo", standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return result if isinstance(result, int) else 0

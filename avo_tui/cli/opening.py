@@ -1,0 +1,174 @@
+"""Opening the app, and what it may ask of the rest of the program."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avo_tui.cli.errors import Failure
+from avo_tui.domain.budget import Budget
+from avo_tui.domain.records import OperatorName, RunSettings
+from avo_tui.domain.task import TaskInfo
+from avo_tui.settings import settings
+
+if TYPE_CHECKING:
+    from avo_tui.ui.services import Hit, NewSession, Services
+
+KEY = "ANTHROPIC_API_KEY"
+KEYS = (KEY, "ANTHROPIC_AUTH_TOKEN")
+NO_KEY = f"the agent needs {KEY} in the environment; the tuner and `avo demo` need no key"
+
+
+def in_terminal() -> bool:
+    """True where the app can be shown."""
+    return sys.stdout.isatty() and sys.stdin.isatty()
+
+
+def agent_unavailable() -> str | None:
+    """Why the agent cannot be used here; None where it can."""
+    return None if any(os.environ.get(name) for name in KEYS) else NO_KEY
+
+
+def default_operator() -> OperatorName:
+    """The operator of a new session that names none."""
+    chosen = settings().operator
+    if chosen != "auto":
+        return chosen
+    return "tuner" if agent_unavailable() else "agent"
+
+
+def tasks() -> list[TaskInfo]:
+    """Tasks that load."""
+    from avo_tui.evaluation.tasks import find_tasks
+
+    return find_tasks().infos()
+
+
+def find_task(name: str) -> TaskInfo:
+    """The task of that name. Raises Failure with near names or the reason it is broken."""
+    import difflib
+
+    from avo_tui.evaluation.tasks import find_tasks
+
+    found = find_tasks()
+    if name in found.sound:
+        return found.sound[name].info()
+    if name in found.broken:
+        raise Failure(f"task {name} does not load: {found.broken[name].error}")
+    names = sorted({*found.sound, *found.broken})
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    there = f"there are {', '.join(names)}" if names else "there are none under kernels/"
+    hint = f"did you mean {' or '.join(near)}?" if near else there
+    raise Failure(f"there is no task {name!r}; {hint}")
+
+
+def make_session(
+    name: str,
+    task: str,
+    run_settings: RunSettings,
+    origin: str | None = None,
+) -> Path:
+    """Create a session. Raises Failure, StoreError."""
+    from avo_tui.evolution.create import create_session
+
+    if run_settings.operator == "agent" and (why := agent_unavailable()):
+        raise Failure(why)
+    return create_session(name, find_task(task), run_settings, origin)
+
+
+def with_defaults(run_settings: RunSettings) -> RunSettings:
+    """Run settings completed with what the person prefers."""
+    preferred = settings()
+    caps = run_settings.budget.run
+    update = {
+        "usd": caps.usd if caps.usd is not None else preferred.budget_usd,
+        "hours": caps.hours if caps.hours is not None else preferred.budget_hours,
+        "evaluations": caps.evaluations
+        if caps.evaluations is not None
+        else preferred.budget_evaluations,
+    }
+    budget = Budget(run=caps.model_copy(update=update), step=run_settings.budget.step)
+    options = {**preferred.run_options(), **run_settings.options}
+    model = run_settings.model or preferred.model
+    return run_settings.model_copy(update={"budget": budget, "options": options, "model": model})
+
+
+def services() -> Services:
+    """What the app may ask for."""
+    from avo_tui.evolution.process import start_engine
+    from avo_tui.ui.services import Services
+
+    def create(form: NewSession) -> Path:
+        chosen = RunSettings(
+            operator=form.operator,
+            model=form.model,
+            budget=form.budget,
+            approve_commits=form.approve_commits,
+            gate=settings().gate,
+        )
+        folder = make_session(form.name, form.task, with_defaults(chosen))
+        start_engine(folder)
+        return folder
+
+    def start(folder: Path) -> object:
+        return start_engine(folder, resume=True)
+
+    def search(query: str) -> Sequence[Hit]:
+        from avo_tui.evolution.library import SessionKnowledge
+
+        library = SessionKnowledge(Path())
+        try:
+            return list(library.search(query))
+        finally:
+            library.close()
+
+    def read(identifier: str) -> str:
+        from avo_tui.evolution.library import SessionKnowledge
+
+        library = SessionKnowledge(Path())
+        try:
+            return library.read(identifier)
+        finally:
+            library.close()
+
+    def documents() -> Sequence[tuple[str, str]]:
+        from avo_tui.evolution.library import SessionKnowledge
+
+        library = SessionKnowledge(Path())
+        try:
+            return list(library.documents())
+        finally:
+            library.close()
+
+    why = agent_unavailable()
+    first = default_operator()
+    others: list[OperatorName] = ["agent", "tuner", "external"]
+    order = (first, *(o for o in others if o != first))
+    return Services(
+        start_engine=start,
+        create_session=create,
+        tasks=tasks,
+        operators=order,
+        unavailable={"agent": why} if why else {},
+        search_knowledge=search,
+        read_knowledge=read,
+        documents=documents,
+    )
+
+
+def open_app(session: Path | None = None) -> None:
+    """Show the app until the person leaves it; the run goes on."""
+    if not in_terminal():
+        raise Failure(
+            "the app needs a terminal; use --headless, `avo status NAME` or `avo sessions --json`"
+        )
+    from avo_tui.ui.app import AvoApp
+
+    app = AvoApp(services(), session=session)
+    app.run()
+    code = app.return_code or 0
+    if code:
+        raise Failure(f"the app ended with status {code}; the run goes on")

@@ -1,0 +1,215 @@
+"""Commands that read: sessions, status, lineage, show."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from avo_tui.cli.errors import Failure
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Name = Annotated[str, typer.Argument(help="A session, by name or folder.")]
+VersionName = Annotated[str, typer.Argument(help="A version: 12, v12, head or best.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example: avo sessions --json")(sessions)
+    app.command(epilog="Example: avo status demo")(status)
+    app.command(epilog="Example: avo lineage demo --json")(lineage)
+    app.command(epilog="Example: avo show demo best --diff")(show)
+
+
+def ago(at: datetime | None) -> str:
+    """A time as the distance to now, such as `3 min ago`."""
+    from avo_tui.domain.base import now
+
+    if at is None:
+        return "never"
+    seconds = max(0.0, (now() - at).total_seconds())
+    for size, word in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {word} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def table(rows: list[list[str]], header: list[str]) -> None:
+    """Print left-aligned columns; text of others is made safe."""
+    from avo_tui.evolution.plain import plain
+
+    safe = [header, *([plain(cell, 100) for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in safe) for i in range(len(header))]
+    for row in safe:
+        typer.echo("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+
+
+def sessions(as_json: Json = False) -> None:
+    """List sessions, the latest active first."""
+    from avo_tui.cli.forms import emit, state_word, summary_form
+    from avo_tui.store import summaries
+
+    found = summaries()
+    if as_json:
+        emit({"sessions": [summary_form(s) for s in found]})
+        return
+    if not found:
+        typer.echo("no sessions yet; start one with `avo demo` or `avo run TASK`")
+        return
+    rows = []
+    for s in found:
+        if s.error is not None:
+            rows.append([s.name, "", "broken", "", "", s.error])
+            continue
+        ratio = f"v{s.best} {s.ratio:.3f}x {s.reference_baseline}" if s.ratio is not None else ""
+        versions, last = str(s.versions), ago(s.last_activity)
+        rows.append([s.name, s.task, state_word(s.state), ratio, versions, last])
+    table(rows, ["session", "task", "state", "best", "versions", "last activity"])
+
+
+def status(name: Name, as_json: Json = False) -> None:
+    """Say how a run stands."""
+    from avo_tui.cli.forms import emit, state_word, status_form
+    from avo_tui.domain.budget import cap_states
+    from avo_tui.evolution.plain import plain
+    from avo_tui.store import SessionReader, find_session
+
+    reader = SessionReader.open(find_session(name))
+    form = status_form(reader)
+    if as_json:
+        emit(form)
+        return
+    session, state = reader.state.session, reader.state
+    why = f": {plain(session.state_reason)}" if session.state_reason else ""
+    typer.echo(f"{session.name}  {state_word(form['state'])}{why}")
+    if form["state"] == "lost":
+        typer.echo(f"go on with: avo run --resume {session.name}")
+    model = f", {session.settings.model}" if session.settings.model else ""
+    typer.echo(f"task {session.task.name}, operator {session.settings.operator}{model}")
+    attempt = f", attempt {form['attempt']}, {form['stage']}" if form["attempt"] else ""
+    typer.echo(f"step {session.step}{attempt}")
+    best = state.best
+    if best is not None:
+        typer.echo(
+            f"best v{best.number}: {best.aggregate:.4f} of {best.score.reference_baseline}, "
+            f"{best.score.geomean:.1f} {best.score.unit}; head v{session.head}; "
+            f"{len(state.versions)} versions"
+        )
+    spend = session.spend
+    typer.echo(
+        f"spent ${spend.usd:.2f}, {spend.tokens} tokens, {spend.seconds / 3600:.2f} h, "
+        f"{spend.evaluations} evaluations, {spend.steps} steps"
+    )
+    for cap in cap_states(session.budget.run, spend):
+        typer.echo(f"cap {cap.unit}: {cap.used:g} of {cap.cap:g} ({cap.fraction:.0%})")
+    engine = reader.engine()
+    where = f"engine {engine.pid} on {engine.host}" if engine.alive else "no engine"
+    typer.echo(f"{where}; last event {ago(session.last_event_at)}")
+
+
+def lineage(name: Name, as_json: Json = False) -> None:
+    """List the versions of a session with their scores."""
+    from avo_tui.cli.forms import emit, lineage_form
+    from avo_tui.store import SessionReader, find_session
+
+    state = SessionReader.open(find_session(name)).state
+    if as_json:
+        emit(lineage_form(state))
+        return
+    if not state.versions:
+        typer.echo("no versions yet")
+        return
+    best, rows = state.best, []
+    for number in sorted(state.versions):
+        v = state.versions[number]
+        marks = "".join(
+            m for m, on in (("★", v is best), ("◀", number == state.session.head)) if on
+        )
+        parent = "" if v.parent is None else f"v{v.parent}"
+        label = f"[{v.bookmark}] " if v.bookmark else ""
+        first = (v.plan or v.summary).strip().splitlines() or [""]
+        row = [f"v{number}{marks}", parent, f"{v.aggregate:.4f}", f"{v.score.geomean:.1f}"]
+        rows.append([*row, v.author, label + first[0]])
+    unit = state.session.task.unit
+    baseline = state.session.task.reference_baseline
+    table(rows, ["version", "parent", f"of {baseline}", unit, "author", "plan"])
+    typer.echo("★ best  ◀ head")
+
+
+def pick(name: str, versions: dict[int, object], head: int | None, best: int | None) -> int:
+    """The number of a version named as 12, v12, head or best. Raises Failure."""
+    if name == "head" and head is not None:
+        return head
+    if name == "best" and best is not None:
+        return best
+    digits = name.removeprefix("v")
+    if digits.isdigit() and int(digits) in versions:
+        return int(digits)
+    if not versions:
+        raise Failure("the session has no versions yet")
+    raise Failure(f"there is no version {name}; there are v0 to v{max(versions)}, head and best")
+
+
+def show(
+    name: Name,
+    version: VersionName,
+    source: Annotated[bool, typer.Option("--source", help="Print the source files.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print the change to the parent.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a version: its score, its source, or its change to the parent."""
+    from avo_tui.cli.forms import emit, version_form
+    from avo_tui.domain.difference import unified
+    from avo_tui.evolution.plain import plain, safe
+    from avo_tui.store import SessionReader, find_session
+
+    if source and diff:
+        raise typer.BadParameter("choose one of --source and --diff", param_hint="--source")
+    reader = SessionReader.open(find_session(name))
+    state = reader.state
+    best = state.best
+    versions: dict[int, object] = dict(state.versions)
+    number = pick(version, versions, state.session.head, best.number if best else None)
+    found = state.versions[number]
+    candidate = reader.candidate(found.candidate)
+    change = None
+    if found.parent is not None:
+        origin = reader.candidate(state.versions[found.parent].candidate)
+        change = unified(origin, candidate)
+    if as_json:
+        emit(
+            {
+                "session": state.session.name,
+                **version_form(found),
+                "files": candidate.files,
+                "diff": change.text if change is not None else "",
+            }
+        )
+        return
+    if source:
+        for file, text in candidate.files.items():
+            if len(candidate.files) > 1:
+                typer.echo(f"==> {file} <==")
+            typer.echo(safe(text))
+        return
+    if diff:
+        typer.echo(safe(change.text if change is not None else "(the seed has no parent)"))
+        return
+    parent = "" if found.parent is None else f" from v{found.parent}"
+    typer.echo(f"v{number}{parent}, {found.author}, step {found.step}, {found.created:%Y-%m-%d %H:%M} UTC")
+    for text in (found.plan, found.summary, found.note):
+        if text.strip():
+            typer.echo(plain(text, 400))
+    typer.echo(f"gate {found.gate.gate}: {plain(found.gate.reason, 300)}")
+    unit, baseline = found.score.unit, found.score.reference_baseline
+    rows = [
+        [c.name, f"{c.throughput:.1f}", f"{c.p20:.1f}–{c.p80:.1f}", f"{c.ratio:.4f}"]
+        for c in found.score.configurations
+    ]
+    rows.append(["all", f"{found.score.geomean:.1f}", "", f"{found.aggregate:.4f}"])
+    table(rows, ["configuration", unit, "p20–p80", f"of {baseline}"])
+    if found.resources.summary():
+        typer.echo(plain(found.resources.summary(), 300))
+    for again in found.remeasurements:
+        typer.echo(f"measured again {again.at:%Y-%m-%d %H:%M} UTC: {again.score.aggregate:.4f}")

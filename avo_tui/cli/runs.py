@@ -1,0 +1,261 @@
+"""Commands that start, open or attach to a run."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avo_tui.cli.errors import Failure
+
+
+class OperatorChoice(StrEnum):
+    """Operators that `--operator` takes."""
+
+    agent = "agent"
+    tuner = "tuner"
+    external = "external"
+
+
+class GateChoice(StrEnum):
+    """Gates that `--gate` takes."""
+
+    strict = "strict"
+    paper = "paper"
+    vector = "vector"
+
+
+class Approvals(StrEnum):
+    """What the person wants to approve."""
+
+    commits = "commits"
+
+
+DEMO_TASK = "attention_cpu"
+
+Headless = Annotated[
+    bool, typer.Option("--headless", help="No app: run here and print one line per event.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example: avo demo")(demo)
+    app.command(epilog="Example: avo run attention_cpu --operator tuner --budget-hours 1")(run)
+    app.command(epilog="Example: avo attach demo")(attach)
+
+
+def open_sessions_screen() -> None:
+    """`avo` alone."""
+    from avo_tui.cli.opening import in_terminal, open_app
+
+    if not in_terminal():
+        from avo_tui.cli.reading import sessions
+
+        sessions(as_json=False)
+        return
+    open_app()
+
+
+def demo(
+    headless: Headless = False,
+    hours: Annotated[
+        float | None, typer.Option("--hours", min=0.001, help="Ends after so many hours of running.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Ends after so many steps.")] = None,
+) -> None:
+    """Evolve a CPU attention kernel with the tuner: no key, no GPU, nothing to set up."""
+    from avo_tui.cli.opening import in_terminal, make_session, open_app, with_defaults
+    from avo_tui.domain.budget import Budget, Caps
+    from avo_tui.domain.records import RunSettings
+    from avo_tui.settings import settings
+
+    headless = headless or not in_terminal()
+    live, name = _demo_name()
+    if live is not None:
+        typer.echo(f"attaching to {live.name}, which is running", err=True)
+        _follow(live) if headless else open_app(live)
+        return
+    caps = Caps(hours=hours or settings().demo_hours, steps=steps)
+    chosen = with_defaults(RunSettings(operator="tuner", budget=Budget(run=caps)))
+    _begin(make_session(name, DEMO_TASK, chosen), headless=headless)
+
+
+def _demo_name() -> tuple[Path | None, str]:
+    """(folder of a demo that runs, a free name for a new one)."""
+    from avo_tui.store import engine_status, session_folders, sessions_roots
+
+    taken = set()
+    live = None
+    for folder in session_folders():
+        if folder.name == "demo" or folder.name.startswith("demo-"):
+            if engine_status(folder / "engine.lock").alive:
+                live = live or folder
+            taken.add(folder.name)
+    root = sessions_roots()[0]
+    number = 1
+    while True:
+        name = "demo" if number == 1 else f"demo-{number}"
+        if name not in taken and not (root / name).exists():
+            return live, name
+        number += 1
+
+
+def run(
+    task: Annotated[str | None, typer.Argument(help="A task; `avo tasks` lists them.")] = None,
+    resume: Annotated[str | None, typer.Option("--resume", help="Go on with this session.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the session.")] = None,
+    operator: Annotated[
+        OperatorChoice | None, typer.Option("--operator", help="What makes the steps.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model of the agent.")] = None,
+    budget_usd: Annotated[float | None, typer.Option("--budget-usd", min=0)] = None,
+    budget_hours: Annotated[float | None, typer.Option("--budget-hours", min=0)] = None,
+    budget_evaluations: Annotated[int | None, typer.Option("--budget-evaluations", min=0)] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=0, help="Steps in all.")] = None,
+    gate: Annotated[GateChoice | None, typer.Option("--gate", help="Acceptance gate.")] = None,
+    approve: Annotated[
+        Approvals | None, typer.Option("--approve", help="Ask before each commit.")
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option("--from", help="SESSION:VERSION to start from: transfer.")
+    ] = None,
+    evaluator: Annotated[
+        str | None, typer.Option("--evaluator", help="URL of a remote evaluator.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the tuner's chance.")] = 0,
+    headless: Headless = False,
+) -> None:
+    """Start a session and open it, or go on with one."""
+    from avo_tui.cli.opening import default_operator, make_session, with_defaults
+    from avo_tui.domain.budget import Budget, Caps
+    from avo_tui.domain.records import RunSettings
+    from avo_tui.settings import settings
+
+    caps = Caps(usd=budget_usd, hours=budget_hours, evaluations=budget_evaluations, steps=steps)
+    if resume is not None:
+        if task is not None or name is not None or origin is not None:
+            raise typer.BadParameter("--resume takes no task, name or origin", param_hint="--resume")
+        _resume(resume, caps, headless=headless)
+        return
+    if task is None:
+        raise typer.BadParameter("name a task, or --resume a session", param_hint="TASK")
+    from avo_tui.cli.opening import find_task, in_terminal
+
+    find_task(task)
+    if not headless and not in_terminal():
+        raise Failure("there is no terminal for the app; use --headless")
+    chosen = with_defaults(
+        RunSettings(
+            operator=operator.value if operator is not None else default_operator(),
+            model=model,
+            gate=gate.value if gate is not None else settings().gate,
+            approve_commits=approve is Approvals.commits,
+            budget=Budget(run=caps),
+            random_seed=seed,
+            evaluator=evaluator,
+        )
+    )
+    folder = make_session(name or _free_name(task), task, chosen, origin)
+    _begin(folder, headless=headless)
+
+
+def _free_name(task: str) -> str:
+    from avo_tui.store import sessions_roots
+
+    root, number = sessions_roots()[0], 1
+    while True:
+        name = task if number == 1 else f"{task}-{number}"
+        if not (root / name).exists():
+            return name
+        number += 1
+
+
+def _resume(name: str, caps: object, *, headless: bool) -> None:
+    from avo_tui.domain.budget import Budget, Caps
+    from avo_tui.domain.commands import SetBudget
+    from avo_tui.store import SessionReader, engine_status, find_session, send_command
+
+    assert isinstance(caps, Caps)
+    folder = find_session(name)
+    given = caps.model_dump(exclude_none=True)
+    if given:
+        budget = SessionReader.open(folder).state.session.budget
+        merged = budget.run.model_copy(update=given)
+        send_command(folder, SetBudget(budget=Budget(run=merged, step=budget.step)))
+    if engine_status(folder / "engine.lock").alive:
+        from avo_tui.cli.opening import open_app
+
+        typer.echo(f"{folder.name} is running already", err=True)
+        _follow(folder) if headless else open_app(folder)
+        return
+    _begin(folder, headless=headless, resume=True)
+
+
+def _begin(folder: Path, *, headless: bool, resume: bool = False) -> None:
+    """Start the engine of a session: here, or detached with the app before it."""
+    from avo_tui.evolution.process import run_engine, start_engine
+
+    if headless:
+        from avo_tui.evolution.headless import Printer
+
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="replace")
+        typer.echo(f"session {folder.name} at {folder}", err=True)
+        run_engine(folder, listeners=[Printer(sys.stdout)], resume=resume)
+        return
+    from avo_tui.cli.opening import open_app
+
+    start_engine(folder, resume=resume)
+    open_app(folder)
+
+
+def attach(
+    name: Annotated[
+        str | None, typer.Argument(help="A session; without one the latest that runs.")
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--no-start", help="Do not start an engine that was lost.")
+    ] = False,
+) -> None:
+    """Open the app on a session. An engine that was lost, not stopped, is started again."""
+    from avo_tui.cli.opening import open_app
+    from avo_tui.evolution.process import start_engine
+    from avo_tui.store import SessionReader, find_session, summaries
+
+    if name is None:
+        found = [s for s in summaries() if s.error is None]
+        live = [s for s in found if s.engine.alive]
+        if not found:
+            raise Failure("there are no sessions; start one with `avo demo` or `avo run TASK`")
+        folder = (live or found)[0].folder
+    else:
+        folder = find_session(name)
+    from avo_tui.cli.opening import in_terminal
+
+    if not in_terminal():
+        open_app(folder)  # says that there is no terminal
+    if not read_only and SessionReader.open(folder).run_state() == "lost":
+        start_engine(folder)
+    open_app(folder)
+
+
+def _follow(folder: Path) -> None:
+    """Print the events of a run that another process makes, until it ends."""
+    import time
+
+    from avo_tui.evolution.headless import Printer
+    from avo_tui.store import SessionReader
+
+    reader, printer = SessionReader.open(folder), Printer(sys.stdout)
+    while True:
+        events = reader.poll()
+        for event in events:
+            printer(event)
+        if not events:
+            if not reader.engine().alive:
+                return
+            time.sleep(0.2)

@@ -1,0 +1,94 @@
+"""Settings of a person: a TOML file, overruled by the environment, overruled by options.
+
+The file is `avo-tui/config.toml` in the platform's place for configuration; `AVO_CONFIG` names
+another. Every field may also come from the environment as `AVO_` and its name, such as
+`AVO_MODEL`. Secrets do not belong here: the API key is read from `ANTHROPIC_API_KEY` alone.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+def config_file() -> Path:
+    """The file that settings are read from, there or not."""
+    chosen = os.environ.get("AVO_CONFIG")
+    if chosen:
+        return Path(chosen).expanduser()
+    return platformdirs.user_config_path("avo-tui") / "config.toml"
+
+
+class Settings(BaseSettings):
+    """What a person prefers, for every session that does not say otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="AVO_", extra="ignore", frozen=True)
+
+    operator: Literal["auto", "agent", "tuner", "external"] = "auto"
+    """Operator of new sessions. `auto` is the agent where an API key is set, else the tuner."""
+    model: str | None = None
+    """Model of the agent; None is the agent's own default."""
+    gate: Literal["strict", "paper", "vector"] = "strict"
+    """Acceptance gate of new sessions."""
+    budget_usd: float | None = Field(default=None, ge=0)
+    """Cap in dollars for a run; None is no cap."""
+    budget_hours: float | None = Field(default=None, ge=0)
+    """Cap in hours of running for a run; None is no cap."""
+    budget_evaluations: int | None = Field(default=None, ge=0)
+    """Cap in evaluations for a run; None is no cap."""
+    supervisor_attempts: int | None = Field(default=None, ge=0)
+    """Attempts without a commit after which the supervisor intervenes; 0 is never."""
+    supervisor_seconds: float | None = Field(default=None, ge=0)
+    """Running seconds without a commit after which the supervisor intervenes; 0 is never."""
+    supervisor_failures: int | None = Field(default=None, ge=0)
+    """Equal failures in a row after which the supervisor intervenes; 0 is never."""
+    supervisor_repeats: int | None = Field(default=None, ge=0)
+    """Repeated candidates after which the supervisor intervenes; 0 is never."""
+    supervisor_usd: float | None = Field(default=None, ge=0)
+    """Dollars without a commit after which the supervisor intervenes; 0 is never."""
+    tuner_attempts: int | None = Field(default=None, ge=1)
+    """Attempts in one step of the tuner."""
+    demo_hours: float = Field(default=1.0, gt=0)
+    """Hours of running after which `avo demo` ends by itself."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options first, then the environment, then the file."""
+        file = TomlConfigSettingsSource(settings_cls, config_file())
+        return init_settings, env_settings, file
+
+    def run_options(self) -> dict[str, str | int | float | bool]:
+        """Those that travel with a session: `supervisor.attempts` and so on."""
+        options: dict[str, str | int | float | bool] = {}
+        for name, value in self.model_dump().items():
+            group, _, rest = name.partition("_")
+            if group in {"supervisor", "tuner"} and value is not None:
+                options[f"{group}.{rest}"] = value
+        return options
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process.
+
+    Raises ValueError, with the field and what is wrong, for a file or variable that is not valid.
+    """
+    return Settings()
