@@ -124,6 +124,12 @@ class CudaBackend:
             return f"gpu-{self._gpu.uuid[:12]}"
         return f"gpu-{self._index}"
 
+    async def warm(self, task: Task, sandbox: Sandbox) -> None:
+        """Starts a process for the first candidate and makes the worker's own GPU context."""
+        if isinstance(await self.gpu(), Gpu):
+            await self._prepare_spare(_cuda(task))
+            await asyncio.to_thread(judging.warm_up)
+
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> CudaCompiled:
         """Compiles, and resolves the manifest for every configuration the task has."""
         cuda = _cuda(task)
@@ -382,7 +388,7 @@ class CudaBackend:
             process = await GpuProcess.start(self._index, _output_bytes(task))
         try:
             opening = asyncio.create_task(
-                _ask(process, {"op": "open", "task": str(task.folder)}, 120, None)
+                _ask(process, {"op": "open", "task": str(task.folder.resolve())}, 120, None)
             )
             try:
                 await asyncio.to_thread(judging.warm_up)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 import time
@@ -197,7 +198,7 @@ class Compiler:
                 limits=Limits(
                     seconds=SECONDS, memory_bytes=6144 * MIB, address_bytes=None, processes=64
                 ),
-                read=tuple(read),
+                read=tuple(dict.fromkeys(os.path.realpath(p) for p in read if p[:5] != "/usr/")),
             )  # fmt: skip
             outcome = await self._sandbox.run(job)
             reply_file = scratch / "reply.json"

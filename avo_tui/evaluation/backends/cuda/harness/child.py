@@ -267,7 +267,7 @@ class Harness:
 def _blame() -> Reply:
     """`driver` and the error's name if the context is lost, else `harness`: our own error."""
     (code,) = driver.cuCtxSynchronize()
-    if code == driver.CUresult.CUDA_SUCCESS:
+    if code in {driver.CUresult.CUDA_SUCCESS, driver.CUresult.CUDA_ERROR_NOT_INITIALIZED}:
         return {"kind": "harness"}
     return {"kind": "driver", "name": code.name, "stage": ""}
 
