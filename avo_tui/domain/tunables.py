@@ -5,7 +5,12 @@ Two forms, each on one line, with the values that may be tried in a trailing com
     constexpr int TILE_K = 32;  // tune: 16 32 64 128
     #define UNROLL 4            // tune: 1 2 4 8
 
-A value may carry a name: `// tune: 0(naive) 1(tiled) 2(online)`. Numbers are ordered; names and
+Values may carry names, each behind its value or all together in a remark at the end:
+
+    constexpr int ALGORITHM = 0;  // tune: 0(naive) 1(tiled) 2(online)
+    constexpr int ALGORITHM = 0;  // tune: 0 1 2  (naive, tiled, online)
+
+A remark with another number of parts says what the tunable means. Numbers are ordered; names and
 booleans are not. Setting a tunable replaces the token of its value and no other byte.
 """
 
@@ -36,6 +41,7 @@ _DEFINE = re.compile(
     rf"(?P<token>{_TOKEN})[ \t]*{_COMMENT}",
     re.MULTILINE,
 )
+_REMARK = re.compile(r"(?:^|[ \t])\((?P<remark>[^()]*(?:\([^()]*\)[^()]*)*)\)[ \t]*$")
 _ANY = re.compile(r"//[ \t]*tune:")
 _CHOICE = re.compile(rf"(?P<token>{_TOKEN})(?:\((?P<label>[\w .+-]{{1,40}})\))?(?:[ \t,]+|$)")
 
@@ -69,6 +75,8 @@ class Tunable(Value):
     """Where the token stands in the file's text."""
     token: str
     choices: tuple[Choice, ...]
+    meaning: str = ""
+    """What the author says it is, if anything."""
 
     @property
     def ordered(self) -> bool:
@@ -124,7 +132,7 @@ def _parse_text(file: str, text: str) -> tuple[tuple[Tunable, ...], tuple[Flaw, 
     for match in sorted(matches, key=lambda m: m.start()):
         line = text.count("\n", 0, match.start("token")) + 1
         lines.add(line)
-        choices, reason = _choices(match["values"])
+        choices, meaning, reason = _choices(match["values"])
         token = match["token"]
         if not reason:
             numbers = [c.number for c in choices]
@@ -144,6 +152,7 @@ def _parse_text(file: str, text: str) -> tuple[tuple[Tunable, ...], tuple[Flaw, 
                 end=match.end("token"),
                 token=token,
                 choices=choices,
+                meaning=meaning,
             )
         )
     for match in _ANY.finditer(text):
@@ -154,24 +163,34 @@ def _parse_text(file: str, text: str) -> tuple[tuple[Tunable, ...], tuple[Flaw, 
     return tuple(found), tuple(flaws)
 
 
-def _choices(text: str) -> tuple[tuple[Choice, ...], str]:
-    """The values in a comment, and what is wrong with them ("" for nothing)."""
-    rest = text.strip()
+def _choices(text: str) -> tuple[tuple[Choice, ...], str, str]:
+    """The values in a comment, its remark, and what is wrong with them ("" for nothing)."""
+    rest, meaning = text.strip(), ""
+    remark = _REMARK.search(rest)
+    if remark is not None:
+        rest, meaning = rest[: remark.start()].strip(), remark["remark"].strip()
     choices: list[Choice] = []
     while rest:
         match = _CHOICE.match(rest)
         if match is None:
-            return (), f"{rest[:30]!r} is not a value; write numbers or names with spaces between"
+            why = f"{rest[:30]!r} is not a value; write numbers or names with spaces between"
+            return (), "", why
         choices.append(Choice(token=match["token"], label=match["label"] or ""))
         rest = rest[match.end() :].lstrip()
+    names = [part.strip() for part in meaning.split(",")]
+    if len(names) == len(choices) and all(names) and not any(c.label for c in choices):
+        choices = [
+            Choice(token=c.token, label=name) for c, name in zip(choices, names, strict=True)
+        ]
+        meaning = ""
     tokens = {c.token for c in choices}
     if len(tokens) != len(choices):
-        return (), "a value is declared twice"
+        return (), "", "a value is declared twice"
     if len(choices) < 2:
-        return (), "a tunable needs at least two values"
+        return (), "", "a tunable needs at least two values"
     if len(choices) > MAX_VALUES:
-        return (), f"{len(choices)} values; the limit is {MAX_VALUES}"
-    return tuple(choices), ""
+        return (), "", f"{len(choices)} values; the limit is {MAX_VALUES}"
+    return tuple(choices), meaning, ""
 
 
 def _number(token: str) -> float | None:

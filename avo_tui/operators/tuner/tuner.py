@@ -227,18 +227,14 @@ def _no_tunables(bench: Workbench, base: Candidate) -> str:
     return f"{text}; write them as `constexpr int TILE = 32;  // tune: 16 32 64`"
 
 
-def _named(tunable: tn.Tunable, token: str) -> str:
-    choice = tunable.find(token)
-    return (choice.label or choice.token) if choice is not None else token
-
-
 def _title(tunables: Sequence[tn.Tunable], point: Mapping[str, str]) -> str:
-    """The changes to the base, such as `TILE_K 32→64, UNROLL 2→4`."""
-    changes = [
-        f"{t.name} {_named(t, t.current.token)}→{_named(t, point[t.name])}"
-        for t in tunables
-        if point[t.name] != t.current.token
-    ]
+    """The changes to the base, such as `ALGORITHM 0→2 (online softmax), UNROLL 2→4`."""
+    changes = []
+    for tunable in tunables:
+        token = point[tunable.name]
+        if token != tunable.current.token:
+            choice = tunable.find(token) or token
+            changes.append(f"{tunable.name} {tunable.current.token}→{choice}")
     return ", ".join(changes)
 
 
@@ -252,15 +248,15 @@ def _why(
         old, new = tunable.current.token, child.point[tunable.name]
         if old == new:
             continue
-        name, count = _named(tunable, new), archive.counts[tunable.name, new]
+        count = archive.counts[tunable.name, new]
         gain = archive.gain(tunable.name, old, new)
         if not count:
-            told.append(f"{tunable.name}={name} has not been tried yet")
+            told.append(f"{tunable.name}={new} has not been tried yet")
         elif gain is None:
-            told.append(f"{tunable.name}={name} failed in {count} tries so far")
+            told.append(f"{tunable.name}={new} failed in {count} tries so far")
         else:
             tries = "1 try" if count == 1 else f"{count} tries"
-            told.append(f"{tunable.name}={name} fits {gain:+.0%} after {tries}")
+            told.append(f"{tunable.name}={new} fits {gain:+.0%} after {tries}")
     return f"{origin} of {base}; " + "; ".join(told) + "."
 
 
