@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Verdict
+from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Stage, Verdict
+from avo_tui.evaluation.backends.cuda.toolkit import architecture
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
@@ -32,6 +33,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("path", nargs="?", type=Path, help="file or folder (default: the seed)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--stage", choices=("compile", "check", "benchmark"), default="benchmark")
+    parser.add_argument("--quick", action="store_true", help="check the small configurations only")
+    parser.add_argument(
+        "--arch", type=architecture, help="compile CUDA for this architecture, such as sm_100a"
+    )
     parser.add_argument("--kernels", type=Path, help="folder of tasks to look at first")
     parser.add_argument("--sandbox", choices=[m.value for m in Mode], default=Mode.AUTO.value)
     parser.add_argument("--serve", action="store_true", help="serve requests on standard input")
@@ -40,7 +45,7 @@ def _arguments() -> argparse.Namespace:
 
 async def _once(options: argparse.Namespace) -> EvaluationReport:
     sweep()
-    pipeline = Pipeline(options.kernels, Mode(options.sandbox))
+    pipeline = Pipeline(options.kernels, Mode(options.sandbox), options.arch)
     task = pipeline.tasks.get(options.task)
     candidate: Candidate = read_candidate(options.path) if options.path else task.seed()
 
@@ -49,14 +54,18 @@ async def _once(options: argparse.Namespace) -> EvaluationReport:
         if line and not options.json:
             print(line, file=sys.stderr)
 
-    return await pipeline.evaluate(options.task, candidate, options.stage, show)
+    stage: Stage = "check" if options.quick else options.stage
+    try:
+        return await pipeline.evaluate(options.task, candidate, stage, show, quick=options.quick)
+    finally:
+        await pipeline.close()
 
 
 def main() -> int:
     """0: correct; 1: not, or it could not be found out; 2: wrong use."""
     options = _arguments()
     if options.serve:
-        asyncio.run(serve(options.kernels, Mode(options.sandbox)))
+        asyncio.run(serve(options.kernels, Mode(options.sandbox), options.arch))
         return 0
     if not options.task:
         print("name a task; `avo tasks` lists them", file=sys.stderr)

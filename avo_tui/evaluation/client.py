@@ -122,12 +122,18 @@ class LocalEvaluator:
         kernels: Path | None = None,
         sandbox: str = "auto",
         task: str | None = None,
+        architecture: str | None = None,
     ) -> None:
-        """`sandbox`: auto or require; `task`: what `start()` warms the worker for."""
+        """`sandbox`: auto or require; `task`: what `start()` warms the worker for.
+
+        `architecture`: what CUDA is compiled for instead of the device's own, such as `sm_100a`.
+        """
         self._command = [sys.executable, "-m", "avo_tui.evaluation", "--serve"]
         self._command += ["--sandbox", sandbox]
         if kernels is not None:
             self._command += ["--kernels", str(kernels)]
+        if architecture is not None:
+            self._command += ["--arch", architecture]
         self._task = task
         self._worker: _Worker | None = None
         self._starting = asyncio.Lock()
@@ -243,10 +249,15 @@ class LocalEvaluator:
         return await self._evaluate({"op": "compile"}, task, candidate, progress)
 
     async def check(
-        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+        self,
+        task: str,
+        candidate: Candidate,
+        *,
+        progress: ProgressSink | None = None,
+        quick: bool = False,
     ) -> EvaluationReport:
-        """See `Evaluator.check`."""
-        return await self._evaluate({"op": "check"}, task, candidate, progress)
+        """See `Evaluator.check`; `quick` checks the small configurations only."""
+        return await self._evaluate({"op": "check", "quick": quick}, task, candidate, progress)
 
     async def evaluate(
         self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None

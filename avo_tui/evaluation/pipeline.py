@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,22 +91,35 @@ class _Course:
         )
 
 
-def load_backend(language: Language) -> Backend:
-    """The backend of a language; what it needs is imported here and not before."""
+def load_backend(language: Language, architecture: str | None = None) -> Backend:
+    """The backend of a language; what it needs is imported here and not before.
+
+    `architecture` is what CUDA compiles for instead of the device's own. Raises EvaluatorError
+    where it is none.
+    """
     if language == "cpp":
         from avo_tui.evaluation.backends.cpp.backend import CppBackend
 
         return CppBackend()
     from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 
-    return CudaBackend()
+    try:
+        return CudaBackend(architecture=architecture)
+    except ValueError as error:
+        raise EvaluatorError(str(error)) from error
 
 
 class Pipeline:
     """Evaluates candidates on this machine, one after the other."""
 
-    def __init__(self, kernels: Path | None = None, mode: Mode = Mode.AUTO) -> None:
+    def __init__(
+        self,
+        kernels: Path | None = None,
+        mode: Mode = Mode.AUTO,
+        architecture: str | None = None,
+    ) -> None:
         self.sandbox = Sandbox(mode)
+        self._architecture = architecture
         self._kernels = kernels
         self._tasks: Tasks | None = None
         self._backends: dict[str, Backend] = {}
@@ -121,7 +134,7 @@ class Pipeline:
     def backend(self, task: Task) -> Backend:
         """The backend of a task's language."""
         if task.language not in self._backends:
-            self._backends[task.language] = load_backend(task.language)
+            self._backends[task.language] = load_backend(task.language, self._architecture)
         return self._backends[task.language]
 
     async def machine(self, name: str) -> MachineInfo:
@@ -129,17 +142,28 @@ class Pipeline:
         task = self.tasks.get(name)
         return await self.backend(task).machine(task, self.sandbox)
 
+    async def close(self) -> None:
+        """Ends what the backends keep ready."""
+        for backend in self._backends.values():
+            await backend.close()
+
     async def warm(self, name: str) -> None:
         """Does what the first evaluation of a task would wait for."""
         task = self.tasks.get(name)
         await self.backend(task).warm(task, self.sandbox)
 
     async def evaluate(
-        self, name: str, candidate: Candidate, upto: Stage, progress: ProgressSink
+        self,
+        name: str,
+        candidate: Candidate,
+        upto: Stage,
+        progress: ProgressSink,
+        *,
+        quick: bool = False,
     ) -> EvaluationReport:
         """Compiles, checks and benchmarks, as far as `upto` and the candidate let it.
 
-        Raises EvaluatorError for an unknown task; everything else is in the report.
+        `quick` checks only what is cheap. Raises EvaluatorError for an unknown task; everything else is in the report.
         """
         task = self.tasks.get(name)
 
@@ -147,14 +171,22 @@ class Pipeline:
             compiled = await self._compile(course, candidate, context)
             if upto == "compile":
                 return
-            async with course.stage("check"):
-                course.checks = await self.backend(task).check(task, compiled, context)
-            if upto == "check":
-                return
-            async with self._device(course), course.stage("benchmark"):
-                course.score = await self.backend(task).benchmark(task, compiled, context)
+            backend = self.backend(task)
+            async with AsyncExitStack() as held:
+                if backend.check_needs_device:
+                    await held.enter_async_context(self._device(course))
+                async with course.stage("check"):
+                    course.checks = await backend.check(task, compiled, context)
+                if upto == "check":
+                    return
+                if not backend.check_needs_device:
+                    await held.enter_async_context(self._device(course))
+                async with course.stage("benchmark"):
+                    course.score = await backend.benchmark(task, compiled, context)
 
-        return await self._report(task, candidate, progress, work, warm=upto != "compile")
+        return await self._report(
+            task, candidate, progress, work, warm=upto != "compile", quick=quick
+        )
 
     async def remeasure(
         self, name: str, candidate: Candidate, other: Candidate, progress: ProgressSink
@@ -196,6 +228,7 @@ class Pipeline:
         progress: ProgressSink,
         work: Callable[[_Course, Context], object],
         warm: bool = True,
+        quick: bool = False,
     ) -> EvaluationReport:
         course = _Course(task, candidate, progress, time.monotonic())
         verdict, feedback = Verdict.CORRECT, Feedback(summary="correct")
@@ -205,7 +238,8 @@ class Pipeline:
             if warm:
                 await self.backend(task).warm(task, self.sandbox)
             course.began = time.monotonic()
-            await work(course, Context(self.sandbox, progress))  # type: ignore[misc]
+            context = Context(self.sandbox, progress, quick)
+            await work(course, context)  # type: ignore[misc]
             feedback = Feedback(summary=_good_news(course), log=course.log[:_LOG])
         except Rejected as rejection:
             verdict, feedback = rejection.verdict, rejection.feedback

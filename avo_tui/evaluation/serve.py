@@ -18,7 +18,7 @@ from typing import Any
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.verdict import EvaluationProgress, Stage
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import Mode, SandboxError
@@ -118,9 +118,14 @@ class Worker:
 
     async def _evaluate(self, request: Request) -> object:
         candidate = Candidate(files=request["files"])
-        upto = {"evaluate": "benchmark"}.get(request["op"], request["op"])
+        stages: dict[str, Stage] = {"evaluate": "benchmark", "check": "check", "compile": "compile"}
+        upto = stages[request["op"]]
         return await self._pipeline.evaluate(
-            request["task"], candidate, upto, self._progress(request)
+            request["task"],
+            candidate,
+            upto,
+            self._progress(request),
+            quick=bool(request.get("quick")),
         )
 
     async def _remeasure(self, request: Request) -> object:
@@ -130,7 +135,7 @@ class Worker:
         )
 
 
-async def serve(kernels: Path | None, mode: Mode) -> None:
+async def serve(kernels: Path | None, mode: Mode, architecture: str | None = None) -> None:
     """Serves standard input until it ends."""
     # The protocol gets a descriptor of its own: what a task prints goes to the log, not into it.
     out = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -146,7 +151,8 @@ async def serve(kernels: Path | None, mode: Mode) -> None:
     reader = asyncio.StreamReader(limit=LINE_LIMIT)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    worker = Worker(Pipeline(kernels, mode), write)
+    pipeline = Pipeline(kernels, mode, architecture)
+    worker = Worker(pipeline, write)
     serving = asyncio.create_task(worker.serve())
     write(b'{"id": null, "ready": true}\n')
     while line := await reader.readline():
@@ -161,3 +167,4 @@ async def serve(kernels: Path | None, mode: Mode) -> None:
             break
     serving.cancel()
     await asyncio.wait([serving])
+    await pipeline.close()

@@ -45,6 +45,8 @@ class Context:
 
     sandbox: Sandbox
     progress: Callable[[EvaluationProgress], None]
+    quick: bool = False
+    """Check only what is cheap: the small configurations."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class Backend(Protocol):
     `check`, `benchmark` and `paired` report progress per configuration; the pipeline reports the
     beginning and the end of stages.
     """
+
+    check_needs_device: bool
+    """True if the check uses the device that the lock is for, so that it would disturb a benchmark
+    of another session."""
 
     async def machine(self, task: Task, sandbox: Sandbox) -> MachineInfo:
         """Device, compiler and conditions."""
@@ -97,3 +103,6 @@ class Backend(Protocol):
         self, task: Task, files: dict[str, str], seconds: float, context: Context
     ) -> ScratchReport:
         """Compiles and runs a small program of the language."""
+
+    async def close(self) -> None:
+        """Ends whatever is kept ready; the backend is not used afterwards."""

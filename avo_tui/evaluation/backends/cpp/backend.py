@@ -34,6 +34,8 @@ _EXPERIMENT = Limits(
 class CppBackend:
     """Backend for tasks of the language `cpp`."""
 
+    check_needs_device = False
+
     def __init__(self) -> None:
         self._compiler: Compiler | None = None
         self._pool = Pool()
@@ -66,6 +68,9 @@ class CppBackend:
     def device_lock(self, task: Task) -> str:
         """All C++ tasks share the processor."""
         return "cpu"
+
+    async def close(self) -> None:
+        """Nothing is kept running."""
 
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> CompiledCpp:
         """A shared object, from the cache where it was compiled before."""

@@ -74,6 +74,8 @@ class CudaCompiled(Compiled):
 class CudaBackend:
     """Implements `Backend`. One instance serves one GPU."""
 
+    check_needs_device = True
+
     def __init__(self, device: int = 0, architecture: str | None = None) -> None:
         """`architecture` compiles for another than the device's, such as `sm_100a`."""
         if architecture is not None:
@@ -150,14 +152,16 @@ class CudaBackend:
         return CudaCompiled(candidate, resources, unit.feedback.log, unit, facts, plans)
 
     async def check(
-        self, task: Task, compiled: Compiled, context: Context, *, quick: bool = False
+        self, task: Task, compiled: Compiled, context: Context
     ) -> tuple[ConfigurationCheck, ...]:
         """Every case, cheapest first; the judging of one overlaps with the run of the next."""
         cuda, ours = _cuda(task), _ours(compiled)
         await self._need_gpu(ours)
-        cases = cuda.quick_cases() if quick else cuda.check_cases()
+        cases = cuda.quick_cases() if context.quick else cuda.check_cases()
         run = _Check(cuda, ours, cases, context)
         async with self._process(cuda, {"candidate": ours}) as process:
+            if not context.quick:
+                await self._prepare_spare(cuda)  # for the benchmark, or for the next candidate
             return await run.all(process)
 
     async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
@@ -223,11 +227,7 @@ class CudaBackend:
             if reply["damage"]:
                 raise _wrote_outside(reply["damage"], configuration.name)
             samples: dict[str, list[float]] = reply["samples"]
-            slowed = [
-                f"{name} is {ratio:.2f} times slower beside the candidate than alone"
-                for name, alone in reply["alone"].items()
-                if (ratio := statistics.quantile(samples[name], 0.5) / alone) > statistics.SLOWED
-            ]
+            slowed = statistics.slowed(samples, reply["alone"])
             drifted = reference in samples and (
                 statistics.spread(samples[reference]) > statistics.DRIFT
             )

@@ -13,6 +13,8 @@ DRIFT = 0.10
 """A reference baseline that spreads further than this, p20 to p80, makes a noisy measurement."""
 SLOWED = 1.3
 """A baseline this much slower beside the candidate than alone is suspicious."""
+SLOWED_MILLISECONDS = 0.2
+"""Shorter calls are not judged by that: they vary more."""
 
 
 def quantile(values: Sequence[float], q: float) -> float:
@@ -35,6 +37,16 @@ def spread(values: Sequence[float]) -> float:
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """theirs / ours, round by round: how many times faster ours is."""
     return [t / o for o, t in zip(ours, theirs, strict=False) if o > 0]
+
+
+def slowed(samples: dict[str, list[float]], alone: dict[str, float]) -> list[str]:
+    """Which baselines were slower beside the candidate than alone, in words."""
+    found = []
+    for name, milliseconds in alone.items():
+        ratio = quantile(samples[name], 0.5) / milliseconds
+        if milliseconds >= SLOWED_MILLISECONDS and ratio > SLOWED:
+            found.append(f"{name} is {ratio:.2f} times slower beside the candidate than alone")
+    return found
 
 
 def score(

@@ -83,3 +83,9 @@ def architecture_number(architecture: str) -> int:
     if match is None:
         raise ValueError(f"{architecture!r} is not an architecture such as sm_90a or sm_100a")
     return int(match[1])
+
+
+def architecture(text: str) -> str:
+    """`text` if it names an architecture. Raises ValueError that says what one looks like."""
+    architecture_number(text)
+    return text
