@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from avo_tui import __version__
-from avo_tui.cli import control, machine, reading, runs
+from avo_tui.cli import comparing, control, machine, reading, runs
 from avo_tui.cli.errors import Group, set_debug
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ def _root(
 
 runs.register(app)
 reading.register(app)
+comparing.register(app)
 control.register(app)
 machine.register(app)
 

@@ -1,0 +1,173 @@
+"""`avo compare`: runs side by side at equal budget."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from avo_tui.cli.errors import Failure
+
+if TYPE_CHECKING:
+    from avo_tui.domain.trajectory import Axis, Trajectory
+
+AXES: dict[str, tuple[Axis, str]] = {
+    "evaluations": ("evaluations", "evaluations"),
+    "hours": ("hours", "hours of running"),
+    "usd": ("usd", "US dollars"),
+    "tokens": ("tokens", "tokens"),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(epilog="Example: avo compare demo demo-2 --axis hours --out runs.svg")(compare)
+
+
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Two or more sessions.", metavar="SESSION...")],
+    axis: Annotated[
+        str, typer.Option("--axis", help="What the runs are compared over: " + ", ".join(AXES))
+    ] = "evaluations",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also draw a picture: a .svg, .png or .pdf file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Compare runs: the best score against evaluations, time or dollars, at equal budget."""
+    from avo_tui.domain.trajectory import common_budget
+
+    if axis not in AXES:
+        raise typer.BadParameter(f"it is one of {', '.join(AXES)}", param_hint="--axis")
+    if len(set(names)) != len(names) or len(names) < 2:
+        raise typer.BadParameter("name two or more different sessions", param_hint="SESSION")
+    key, label = AXES[axis]
+    runs, task, baseline = _read(names)
+    budget = common_budget(runs.values(), key)
+    rows = [_row(name, run, key, budget) for name, run in runs.items()]
+    if out is not None:
+        _picture(out, runs, key, label, f"{task}: best ratio to {baseline}", budget)
+    if as_json:
+        document = {"task": task, "axis": key, "reference_baseline": baseline}
+        typer.echo(json.dumps({**document, "common_budget": budget, "runs": rows}, indent=2))
+        return
+    _print(runs, rows, key, label, task, baseline, budget)
+    if out is not None:
+        typer.echo(f"picture: {out}", err=True)
+
+
+def _read(names: list[str]) -> tuple[dict[str, Trajectory], str, str]:
+    from avo_tui.domain.trajectory import Trajectory
+    from avo_tui.store import SessionReader, find_session
+
+    runs: dict[str, Trajectory] = {}
+    tasks: dict[str, str] = {}
+    baseline = ""
+    for name in names:
+        reader = SessionReader.open(find_session(name))
+        reader.poll()
+        info = reader.state.session.task
+        tasks[name], baseline = info.name, info.reference_baseline
+        runs[name] = Trajectory.of(reader.events())
+    if len(set(tasks.values())) > 1:
+        what = ", ".join(f"{name} is of {task}" for name, task in tasks.items())
+        raise Failure(f"only runs of the same task compare: {what}")
+    return runs, next(iter(tasks.values())), baseline
+
+
+def _row(name: str, run: Trajectory, axis: Axis, budget: float) -> dict[str, Any]:
+    first = run.points[0].best if run.points else 0.0
+    at_budget = run.best_at(axis, budget)
+    return {
+        "session": name,
+        "first": first,
+        "best": run.best,
+        "best_at_common_budget": at_budget,
+        "gain_at_common_budget": at_budget / first if first > 0 else 0.0,
+        "improvements": max(0, len(run.points) - 1),
+        "evaluations": run.spend.evaluations,
+        "hours": run.spend.seconds / 3600,
+        "usd": run.spend.usd,
+        "tokens": run.spend.tokens,
+        "points": [
+            {
+                "version": p.version,
+                "best": p.best,
+                "evaluations": p.spend.evaluations,
+                "hours": p.spend.seconds / 3600,
+                "usd": p.spend.usd,
+                "tokens": p.spend.tokens,
+            }
+            for p in run.points
+        ],
+    }
+
+
+def _print(
+    runs: dict[str, Trajectory],
+    rows: list[dict[str, Any]],
+    axis: Axis,
+    label: str,
+    task: str,
+    baseline: str,
+    budget: float,
+) -> None:
+    from avo_tui.domain.trajectory import position
+    from avo_tui.ui.curves import MARKS, Curve, draw
+
+    curves = [
+        Curve(name, tuple((position(p, axis), p.best) for p in run.closed()))
+        for name, run in runs.items()
+    ]
+    size = shutil.get_terminal_size((100, 40))
+    typer.echo(f"{task}: best ratio to {baseline} over {label}")
+    for text in draw(curves, min(size.columns, 120), 16):
+        typer.echo(text)
+    width = max(len(name) for name in runs)
+    typer.echo(
+        f"\n  {'session':{width}}  {'best':>7}  at {budget:g} {axis:<11}  {'× first':>8}"
+        f"  {'evaluations':>11}  {'hours':>7}  {'usd':>8}"
+    )
+    for index, row in enumerate(rows):
+        typer.echo(
+            f"{MARKS[index % len(MARKS)]} {row['session']:{width}}  {row['best']:6.3f}×"
+            f"  {row['best_at_common_budget']:6.3f}×{'':{len(f'{budget:g}') + 8}}"
+            f"  {row['gain_at_common_budget']:7.2f}×"
+            f"  {row['evaluations']:>11}  {row['hours']:7.2f}  {row['usd']:8.2f}"
+        )
+
+
+def _picture(
+    out: Path,
+    runs: dict[str, Trajectory],
+    axis: Axis,
+    label: str,
+    title: str,
+    budget: float,
+) -> None:
+    from avo_tui.domain.trajectory import position
+
+    if out.suffix not in {".svg", ".png", ".pdf"}:
+        raise Failure(f"{out.name}: name a .svg, .png or .pdf file")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise Failure("a picture needs matplotlib: pip install 'avo-tui[report]'") from error
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, run in runs.items():
+        points = run.closed()
+        xs, ys = [position(p, axis) for p in points], [p.best for p in points]
+        (drawn,) = axes.step(xs, ys, where="post", label=name)
+        axes.plot(xs[:-1], ys[:-1], "o", markersize=4, color=drawn.get_color())
+    axes.axhline(1.0, linestyle=":", color="grey", linewidth=1)
+    axes.axvline(budget, linestyle="--", color="grey", linewidth=0.8)
+    axes.set(xlabel=label, ylabel="best score", title=title)
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(left=0)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
