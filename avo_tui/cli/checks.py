@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 
 Row = dict[str, object]
@@ -69,11 +70,17 @@ def _gpu() -> Iterator[Row]:
 
 
 def _sandbox() -> Iterator[Row]:
-    from avo_tui.evaluation import doctor
+    from avo_tui.evaluation.sandbox.policy import SandboxError
+    from avo_tui.evaluation.sandbox.run import Sandbox
 
-    describe: Callable[[], tuple[str, str]] = doctor.sandbox
-    level, sentence = describe()
-    yield _row(level, "sandbox", sentence)
+    try:
+        level = asyncio.run(Sandbox().level())
+    except SandboxError as error:
+        yield _row("fail", "sandbox", str(error))
+        return
+    good = "ok" if level.confined else "warn"
+    weak = "" if level.confined else "; install bubblewrap or allow user namespaces"
+    yield _row(good, "sandbox", f"{level.describe()}{weak}")
 
 
 def _tasks() -> Iterator[Row]:

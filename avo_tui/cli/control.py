@@ -103,7 +103,9 @@ def stop(
 def hint(
     name: Name,
     text: Annotated[list[str], typer.Argument(help="The message; for the tuner NAME=value.")],
-    when: Annotated[Delivery, typer.Option("--when", help="When it is delivered.")] = Delivery.next_tool,
+    when: Annotated[
+        Delivery, typer.Option("--when", help="When it is delivered.")
+    ] = Delivery.next_tool,
     scope: Annotated[Scope, typer.Option("--scope", help="How long it holds.")] = Scope.once,
     as_json: Json = False,
 ) -> None:
@@ -193,12 +195,23 @@ def budget(
     from avo_tui.store import SessionReader, find_session
 
     session = SessionReader.open(find_session(name)).state.session
-    given = {"usd": usd, "tokens": tokens, "hours": hours, "evaluations": evaluations, "steps": steps}
+    given = {
+        "usd": usd,
+        "tokens": tokens,
+        "hours": hours,
+        "evaluations": evaluations,
+        "steps": steps,
+    }
     given = {k: v for k, v in given.items() if v is not None}
     if not given and not no_caps:
         if as_json:
-            emit({"session": session.name, "budget": session.budget.model_dump(mode="json"),
-                  "spend": session.spend.model_dump(mode="json")})
+            emit(
+                {
+                    "session": session.name,
+                    "budget": session.budget.model_dump(mode="json"),
+                    "spend": session.spend.model_dump(mode="json"),
+                }
+            )
             return
         caps = cap_states(session.budget.run, session.spend)
         for cap in caps:
@@ -209,7 +222,9 @@ def budget(
     old = session.budget.step if per_step else session.budget.run
     new = Caps.model_validate({**({} if no_caps else old.model_dump()), **given})
     changed = (
-        Budget(run=session.budget.run, step=new) if per_step else Budget(run=new, step=session.budget.step)
+        Budget(run=session.budget.run, step=new)
+        if per_step
+        else Budget(run=new, step=session.budget.step)
     )
     _send(name, SetBudget(budget=changed), as_json)
 
@@ -217,7 +232,9 @@ def budget(
 def bookmark(
     name: Name,
     version: VersionName,
-    label: Annotated[str | None, typer.Argument(help="Without one the bookmark is removed.")] = None,
+    label: Annotated[
+        str | None, typer.Argument(help="Without one the bookmark is removed.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Mark a version with a word."""
@@ -266,7 +283,12 @@ def submit(
     origin = reader.candidate(reader.state.versions[number].candidate)
     author = "external" if reader.state.session.settings.operator == "external" else "person"
     command = Submit.model_validate(
-        {"candidate": read_candidate(paths, origin), "plan": plan, "parent": number, "author": author}
+        {
+            "candidate": read_candidate(paths, origin),
+            "plan": plan,
+            "parent": number,
+            "author": author,
+        }
     )
     _send(name, command, as_json, seconds=JOB_SECONDS)
 

@@ -22,7 +22,7 @@ class Failure(Exception):  # noqa: N818 - an answer to the person
 
 def set_debug(on: bool) -> None:
     """Show tracebacks from now on."""
-    global _debug  # noqa: PLW0603
+    global _debug
     _debug = on
 
 

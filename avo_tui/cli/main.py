@@ -1,4 +1,4 @@
-"""The commands of `avo`, put together. Everything heavy is imported by the command that needs it."""
+"""The commands of `avo`, put together. Each command imports what is heavy when it runs."""
 
 from __future__ import annotations
 

@@ -167,8 +167,10 @@ def open_app(session: Path | None = None) -> None:
         )
     from avo_tui.ui.app import AvoApp
 
-    app = AvoApp(services(), session=session)
+    app = AvoApp(services(), folder=session)
     app.run()
+    if app.farewell:
+        sys.stdout.write(f"{app.farewell}\n")
     code = app.return_code or 0
     if code:
         raise Failure(f"the app ended with status {code}; the run goes on")

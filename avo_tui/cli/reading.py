@@ -197,7 +197,9 @@ def show(
         typer.echo(safe(change.text if change is not None else "(the seed has no parent)"))
         return
     parent = "" if found.parent is None else f" from v{found.parent}"
-    typer.echo(f"v{number}{parent}, {found.author}, step {found.step}, {found.created:%Y-%m-%d %H:%M} UTC")
+    typer.echo(
+        f"v{number}{parent}, {found.author}, step {found.step}, {found.created:%Y-%m-%d %H:%M} UTC"
+    )
     for text in (found.plan, found.summary, found.note):
         if text.strip():
             typer.echo(plain(text, 400))

@@ -63,9 +63,12 @@ def open_sessions_screen() -> None:
 def demo(
     headless: Headless = False,
     hours: Annotated[
-        float | None, typer.Option("--hours", min=0.001, help="Ends after so many hours of running.")
+        float | None,
+        typer.Option("--hours", min=0.001, help="Ends after so many hours of running."),
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Ends after so many steps.")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Ends after so many steps.")
+    ] = None,
 ) -> None:
     """Evolve a CPU attention kernel with the tuner: no key, no GPU, nothing to set up."""
     from avo_tui.cli.opening import in_terminal, make_session, open_app, with_defaults
@@ -138,7 +141,9 @@ def run(
     caps = Caps(usd=budget_usd, hours=budget_hours, evaluations=budget_evaluations, steps=steps)
     if resume is not None:
         if task is not None or name is not None or origin is not None:
-            raise typer.BadParameter("--resume takes no task, name or origin", param_hint="--resume")
+            raise typer.BadParameter(
+                "--resume takes no task, name or origin", param_hint="--resume"
+            )
         _resume(resume, caps, headless=headless)
         return
     if task is None:

@@ -25,7 +25,6 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution import gate
 from avo_tui.operators.ports import (
     AttemptResult,
-    Interrupted,
     Knowledge,
     ScratchReport,
     StepEnded,
@@ -137,9 +136,13 @@ class Bench:
         """Hints delivered earlier whose scope still holds."""
         return [h for h in self._engine.state.live_hints if h.state == "delivered"]
 
+    def hint(self, hint: str) -> Hint:
+        """A hint by its id, whatever became of it. Raises KeyError."""
+        return self._engine.state.hints[hint]
+
     def remaining(self) -> tuple[Budget, Spend, Spend]:
         """(caps, spend of the run, spend of this step)."""
-        run, step = self._engine.spend()
+        run, step = self._engine.budget.spend()
         return self._engine.state.session.budget, run, step
 
     # -- acting
@@ -147,10 +150,10 @@ class Bench:
     async def boundary(self, place: str, *, end_of_turn: bool = False) -> Sequence[Hint]:
         """A point between two tools: waits while paused, and returns the hints to deliver now."""
         engine = self._engine
-        engine.warn_budget()
+        engine.budget.warn()
         if engine.control.pause != "now" and not engine.control.hint_now:
             engine.supervisor.look()
-        await engine.boundary_wait()
+        await engine.waits.boundary()
         hints = [
             h
             for h in engine.state.hints.values()
@@ -174,9 +177,11 @@ class Bench:
         """Compile and check only. Not an attempt. Raises Interrupted."""
         return await self._plain("check", candidate)
 
-    async def _plain(self, what: Literal["compile", "check"], candidate: Candidate) -> EvaluationReport:
+    async def _plain(
+        self, what: Literal["compile", "check"], candidate: Candidate
+    ) -> EvaluationReport:
         engine = self._engine
-        engine.raise_if_ended()
+        engine.waits.raise_if_ended()
         call = engine.evaluator.compile if what == "compile" else engine.evaluator.check
         work = call(
             self.task.name, candidate, progress=lambda p: engine.measure.note_progress(0, p)
@@ -189,10 +194,10 @@ class Bench:
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
         """The whole of f; an attempt. Answered from the record where the candidate is known."""
         engine = self._engine
-        engine.raise_if_ended()
-        used_up = engine.budget_left()
+        engine.waits.raise_if_ended()
+        used_up = engine.budget.used_up()
         if used_up is not None:
-            engine.warn_budget()
+            engine.budget.warn()
             raise StepEnded("nothing", used_up)
         while True:
             try:
@@ -207,9 +212,9 @@ class Bench:
                 await self.pause_for(str(error))
 
     async def submit(self, attempt: AttemptResult, plan: str, summary: str) -> SubmitResult:
-        """Ask the gate. Measures again, interleaved with the reference, and commits if it passes."""
+        """Ask the gate, which measures again, interleaved with the reference."""
         engine = self._engine
-        engine.raise_if_ended()
+        engine.waits.raise_if_ended()
         return await gate.submit(
             engine,
             attempt,
@@ -223,7 +228,7 @@ class Bench:
     async def scratch(self, files: dict[str, str], arguments: Sequence[str] = ()) -> ScratchReport:
         """Compile and run a small program of the operator's in the sandbox."""
         engine = self._engine
-        engine.raise_if_ended()
+        engine.waits.raise_if_ended()
         if arguments:
             return ScratchReport(ok=False, output="a scratch program takes no arguments")
         try:
@@ -252,13 +257,13 @@ class Bench:
 
     async def park(self, seconds: float, reason: str) -> None:
         """Wait, visibly and persistently; the person may cut it short. Raises StepEnded."""
-        await self._engine.park(seconds, reason)
-        await self._engine.boundary_wait()
+        await self._engine.waits.park(seconds, reason)
+        await self._engine.waits.boundary()
 
     async def pause_for(self, reason: str) -> None:
         """Pause the run because the person must mend something; returns when it is resumed."""
-        await self._engine.pause_for(reason)
-        self._engine.raise_if_ended()
+        await self._engine.waits.pause_for(reason)
+        self._engine.waits.raise_if_ended()
 
     def spent(self, spend: Spend) -> None:
         """Add to the spend of run and step."""
@@ -266,7 +271,7 @@ class Bench:
 
     def budget_left(self) -> str | None:
         """None while there is budget; else the sentence that says which cap is reached."""
-        return self._engine.budget_left()
+        return self._engine.budget.used_up()
 
     # -- recording
 

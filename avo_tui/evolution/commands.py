@@ -1,4 +1,4 @@
-"""Carrying out the person's commands: each is answered with its effect or the reason it is refused."""
+"""Carrying out the person's commands: each is answered with its effect or a reason."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ PAUSE_WORDS = {"after_tool": "after this tool", "after_step": "after this step",
 def take(engine: Engine, command: Command | BadCommand) -> str | None:
     """Carries out one command; returns its effect or refusal, None where it became a job."""
     if isinstance(command, BadCommand):
-        engine.record(
-            ev.CommandTaken(id=command.id, command="unreadable", refused=command.reason)
-        )
+        engine.record(ev.CommandTaken(id=command.id, command="unreadable", refused=command.reason))
         engine.writer.command_done(command.id)
         return command.reason
     try:
@@ -166,7 +164,11 @@ def _abort(engine: Engine, command: cmd.AbortStep) -> str:
 
 
 def _rewind(engine: Engine, command: cmd.Rewind) -> str:
-    target, head, step = _version(engine, command.version), engine.state.session.head, engine.busy_step
+    target, head, step = (
+        _version(engine, command.version),
+        engine.state.session.head,
+        engine.busy_step,
+    )
     assert head is not None
     if target.number == head and step is None:
         raise Refused(f"v{head} is the head already")
@@ -228,7 +230,11 @@ def _hint(engine: Engine, command: cmd.SendHint) -> str:
     if command.delivery == "now" and not engine.brief:
         engine.control.hint_now = True
         return "delivered now"
-    places = {"next_tool": "at the next tool", "end_of_turn": "at the end of the turn", "now": "first"}
+    places = {
+        "next_tool": "at the next tool",
+        "end_of_turn": "at the end of the turn",
+        "now": "first",
+    }
     return f"queued, delivered {places[command.delivery]}"
 
 

@@ -8,26 +8,34 @@ import os
 import platform
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
 from avo_tui import __version__
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import now
-from avo_tui.domain.budget import Budget, Spend, cap_states, exhausted, hours_left, SOFT_WARNING
+from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import Attempt, EngineRecord, RunState, Step, Version
+from avo_tui.domain.commands import Command
+from avo_tui.domain.records import (
+    Attempt,
+    EngineRecord,
+    RunState,
+    Step,
+    StepOutcomeName,
+    Version,
+)
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport, MachineInfo
-from avo_tui.evaluation.ports import Evaluator, EvaluatorError
-from avo_tui.evolution import commands, jobs, recovery
+from avo_tui.evaluation.ports import Evaluator
+from avo_tui.evolution import commands, jobs, recovery, seeding
 from avo_tui.evolution.bench import Bench
+from avo_tui.evolution.budgets import BudgetWatch
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.control import Control, End, Finish
 from avo_tui.evolution.measure import Measure
 from avo_tui.evolution.redact import redact
 from avo_tui.evolution.supervisor import Supervisor
+from avo_tui.evolution.waits import Waits
 from avo_tui.operators.ports import Interrupted, Knowledge, Operator, StepEnded
 from avo_tui.store import BadCommand, NoSpace, SessionWriter
 
@@ -36,7 +44,6 @@ log = logging.getLogger(__name__)
 INBOX_SECONDS = 0.12
 HEARTBEAT_SECONDS = 3.0
 SPENT_SECONDS = 10.0
-ROOM_SECONDS = 2.0
 
 Listener = Callable[[ev.Event], None]
 
@@ -65,9 +72,10 @@ class Engine:
         """Only takes what is in the inbox, then ends."""
         self.measure = Measure(self)
         self.supervisor = Supervisor(self)
+        self.budget = BudgetWatch(self)
+        self.waits = Waits(self)
         self.gate_lock = asyncio.Lock()
         self._listeners = tuple(listeners)
-        self._warned: set[tuple[str, str, float, bool]] = set()
         self._troubles = 0
         self._in_hand: set[str] = set()
         self.before = writer.state.session
@@ -123,51 +131,6 @@ class Engine:
     def candidate(self, identity: str) -> Candidate:
         """Source of a candidate that was stored. Raises KeyError."""
         return Candidate.model_validate_json(self.writer.get(identity))
-
-    def spend(self) -> tuple[Spend, Spend]:
-        """Spend of the run and of the open step, running time to this moment included."""
-        pending = Spend(seconds=self.clock.pending)
-        step = self.busy_step
-        mine = step.spend + pending if step is not None else Spend()
-        return self.state.session.spend + pending, mine
-
-    def budget_left(self) -> str | None:
-        """None while there is budget; else the sentence that says which cap is reached."""
-        budget: Budget = self.state.session.budget
-        run, step = self.spend()
-        for caps, spend, what in ((budget.run, run, "run"), (budget.step, step, "step")):
-            used_up = exhausted(caps, spend)
-            if used_up is not None:
-                return f"budget of the {what}: {used_up.used:g} of {used_up.cap:g} {used_up.unit}"
-        return None
-
-    def run_exhausted(self) -> str | None:
-        """The sentence about a cap of the whole run that is reached, if one is."""
-        used_up = exhausted(self.state.session.budget.run, self.spend()[0])
-        if used_up is None:
-            return None
-        return f"budget of the run: {used_up.used:g} of {used_up.cap:g} {used_up.unit}"
-
-    def warn_budget(self) -> None:
-        """Warns once at 80% of each cap and once when it is reached."""
-        budget, (run, step) = self.state.session.budget, self.spend()
-        for scope, caps, spend in (("run", budget.run, run), ("step", budget.step, step)):
-            for cap in cap_states(caps, spend):
-                key = (scope, cap.unit, cap.cap, cap.exhausted)
-                if cap.fraction < SOFT_WARNING or key in self._warned:
-                    continue
-                if scope == "step" and not cap.exhausted:
-                    continue
-                self._warned.add(key)
-                self.record(
-                    ev.BudgetWarned(
-                        unit=cap.unit,
-                        cap=cap.cap,
-                        used=cap.used,
-                        exhausted=cap.exhausted,
-                        hours_left=hours_left(cap, spend),
-                    )
-                )
 
     # -- the run
 
@@ -233,20 +196,21 @@ class Engine:
         if self.before.state not in {"paused", "pausing", "parked"}:
             self.set_state("starting", "the evaluator is warming up")
         self.clock.start()
-        await self._wait_out_parking()
-        await self.rest()
-        await self._know_machine()
-        await self._seed()
+        await self.waits.wait_out_parking()
+        await self.waits.rest()
+        await seeding.know_machine(self)
+        self._identify()
+        await seeding.plant(self)
         while True:
             try:
-                await self.rest()
+                await self.waits.rest()
                 self.set_state("running")
                 if getattr(self.operator, "passive", False):
                     await self._wait_for_submission()
                 else:
                     await self._step()
             except NoSpace as error:
-                await self._wait_for_room(error)
+                await self.waits.for_room(error)
 
     async def _brief(self) -> None:
         """Takes the inbox, does the jobs and ends in the state that was found."""
@@ -257,77 +221,6 @@ class Engine:
             self.take_commands()
         state: RunState = before if before in {"stopped", "finished", "paused"} else "stopped"
         raise Finish(state, self.control.stop or self.before.state_reason)
-
-    async def _know_machine(self) -> None:
-        """Learns what is measured on. Pauses with the evaluator's sentence while it cannot serve."""
-        while self.machine is None:
-            try:
-                work = self.evaluator.machine(self.state.session.task.name)
-                self.machine = await self.control.race(work, self.control.interrupts_job)
-            except EvaluatorError as error:
-                self.trouble("evaluator", str(error))
-                await self.pause_for(str(error))
-            except Interrupted:
-                await self.rest()
-        self._identify()
-
-    async def _seed(self) -> None:
-        """Evaluates the seed and makes it v0. A seed that fails pauses the run."""
-        while not self.state.versions:
-            await self.rest()
-            self.set_state("running", "evaluating the seed")
-            try:
-                reason = await self._try_seed()
-            except Interrupted:
-                continue
-            except EvaluatorError as error:
-                reason = str(error)
-            except NoSpace as error:
-                await self._wait_for_room(error)
-                continue
-            if reason:
-                self.trouble("seed", reason)
-                await self.pause_for(f"the seed cannot start the lineage: {reason}")
-
-    async def _try_seed(self) -> str:
-        control, session = self.control, self.state.session
-        origin = recovery.planted(self)
-        if origin is None:
-            work = self.evaluator.seed(session.task.name)
-            seed = await control.race(work, control.interrupts_step)
-        else:
-            seed = origin
-        result = await self.measure.attempt(
-            seed,
-            title=f"seed, carried over from {session.settings.origin}" if origin else "seed",
-            parent=0,
-            cut=control.interrupts_step,
-        )
-        report = result.report
-        if report.score is None:
-            return report.feedback.summary
-        decision = GateDecision(gate="seed", accepted=True, reason="the seed starts the lineage")
-        self.record(
-            ev.VersionCommitted(
-                version=Version(
-                    number=0,
-                    parent=None,
-                    step=0,
-                    attempt=result.number,
-                    candidate=seed.id,
-                    score=report.score,
-                    gate=decision,
-                    summary="The seed of the task."
-                    if origin is None
-                    else f"Carried over from {session.settings.origin}.",
-                    author="seed",
-                    resources=report.resources,
-                    device=report.device,
-                    created=now(),
-                )
-            )
-        )
-        return ""
 
     # -- a step
 
@@ -346,7 +239,8 @@ class Engine:
             self.settle()
 
     async def _vary(self, bench: Bench) -> None:
-        outcome, reason = "nothing", ""
+        outcome: StepOutcomeName = "nothing"
+        reason = ""
         try:
             done = await self.operator.vary(bench)
             outcome, reason = done.outcome, done.reason
@@ -364,17 +258,21 @@ class Engine:
         self.finish_step(outcome, reason)
         if self._troubles >= int(self.state.session.settings.options.get("troubles", 3)):
             self._troubles = 0
-            await self.pause_for(f"the {self.operator.author} failed again and again: {reason}")
+            await self.waits.pause_for(
+                f"the {self.operator.author} failed again and again: {reason}"
+            )
 
     def _operator_failed(self, bench: Bench, error: Exception) -> str:
         self._troubles += 1
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         self.trouble(
-            f"{self.operator.author}, step {bench.step}", reason, "".join(traceback.format_exception(error))
+            f"{self.operator.author}, step {bench.step}",
+            reason,
+            "".join(traceback.format_exception(error)),
         )
         return redact(reason)
 
-    def finish_step(self, outcome: str, reason: str) -> None:
+    def finish_step(self, outcome: StepOutcomeName, reason: str) -> None:
         """Ends the open step: what was being worked on is kept as an attempt."""
         step = self.busy_step
         if step is None:
@@ -385,7 +283,9 @@ class Engine:
             outcome, reason = wish.outcome, wish.reason
         recovery.close_attempts(self, step.number, f"the step ended: {reason or outcome}")
         if outcome not in {"committed", "nothing"}:
-            recovery.keep_working_candidate(self, step.number, f"not evaluated: {reason or outcome}")
+            recovery.keep_working_candidate(
+                self, step.number, f"not evaluated: {reason or outcome}"
+            )
         if outcome != "rewound" and step.version is not None:
             outcome = "committed"
         self.record(
@@ -406,123 +306,6 @@ class Engine:
         finally:
             self.clock.release("submission")
 
-    # -- between steps
-
-    async def rest(self) -> None:
-        """Honours what is wished between two steps. Returns when the next may begin."""
-        while True:
-            self.take_commands()
-            if self.control.stop is not None:
-                raise Finish("stopped", self.control.stop)
-            if self.control.end is not None:
-                if self.busy_step is not None:
-                    self.finish_step(self.control.end.outcome, self.control.end.reason)
-                self.control.end = None
-            if self.control.pause is not None:
-                await self._paused()
-            elif self.control.jobs and self.machine is not None and self.state.versions:
-                await self.do_jobs()
-            else:
-                break
-        self.control.hint_now = self.control.hint_now and self.busy_step is not None
-        if self.state.versions:
-            self.warn_budget()
-            reason = self.run_exhausted()
-            if reason is not None:
-                if self.busy_step is not None:
-                    self.finish_step("stopped", reason)
-                raise Finish("finished", reason)
-            self.supervisor.look()
-
-    async def _paused(self) -> None:
-        """Stands still until something changes; does the person's jobs meanwhile."""
-        self.set_state("paused", self.control.pause_reason)
-        self.settle()
-        self.clock.hold("paused")
-        try:
-            while self.control.pause is not None and not self._leaves_wait():
-                if self.control.jobs and self.state.versions:
-                    await self.do_jobs()
-                else:
-                    await self.control.changed()
-        finally:
-            self.clock.release("paused")
-        if self.control.pause is None and self.control.stop is None:
-            self.set_state("running")
-
-    def _leaves_wait(self) -> bool:
-        return self.control.stop is not None or self.control.end is not None
-
-    async def boundary_wait(self) -> None:
-        """A boundary inside a step: stands still while paused. Raises StepEnded."""
-        self.take_commands()
-        while True:
-            self.raise_if_ended()
-            if self.control.pause in {"after_tool", "now"}:
-                await self._paused()
-            elif self.control.jobs:
-                await self.do_jobs()
-            else:
-                return
-
-    def raise_if_ended(self) -> None:
-        """Raises StepEnded where the step is to end."""
-        if self.control.stop is not None:
-            raise StepEnded("stopped", self.control.stop)
-        if self.control.end is not None:
-            raise StepEnded(self.control.end.outcome, self.control.end.reason)
-
-    async def pause_for(self, reason: str) -> None:
-        """Pauses because the person must mend something; returns when resumed or ended."""
-        self.control.pause = "after_tool"
-        self.control.pause_reason = reason
-        await self._paused()
-        if self.control.stop is not None and self.busy_step is None:
-            raise Finish("stopped", self.control.stop)
-
-    async def park(self, seconds: float, reason: str) -> None:
-        """Waits, visibly; `resume` cuts it short, a pause or an end takes its place."""
-        until = now() + timedelta(seconds=seconds)
-        self.settle()
-        self.record(ev.StateChanged(state="parked", reason=reason, until=until))
-        self.control.skip_wait = False
-        self.clock.hold("parked")
-        try:
-            while (left := (until - now()).total_seconds()) > 0:
-                if self.control.skip_wait or self.control.pause is not None or self._leaves_wait():
-                    break
-                await self.control.changed(left)
-        finally:
-            self.clock.release("parked")
-            self.control.skip_wait = False
-        if self.control.stop is None and self.control.pause is None:
-            self.set_state("running")
-
-    async def _wait_out_parking(self) -> None:
-        until = self.before.parked_until
-        if self.before.state == "parked" and until is not None and until > now():
-            await self.park((until - now()).total_seconds(), self.before.state_reason or "parked")
-
-    async def _wait_for_room(self, error: NoSpace) -> None:
-        """Parks while the disk is full, and tries again every few seconds."""
-        log.error("%s", error)
-        self.clock.hold("no room")
-        try:
-            while self.control.stop is None:
-                try:
-                    self.set_state("parked", str(error))
-                    self.writer.flush()
-                    self.record(ev.Spent(spend=Spend()))
-                    break
-                except NoSpace:
-                    await self.control.changed(ROOM_SECONDS)
-        finally:
-            self.clock.release("no room")
-        if self.control.stop is not None:
-            raise Finish("stopped", self.control.stop)
-        recovery.mend(self)
-        self.set_state("running", "there is room on the disk again")
-
     # -- helpers that run beside the flow
 
     async def _beat(self) -> None:
@@ -536,7 +319,7 @@ class Engine:
                 try:
                     self.settle()
                     if self.state.versions:
-                        self.warn_budget()
+                        self.budget.warn()
                 except NoSpace as error:
                     log.error("running time not written yet: %s", error)
 
@@ -554,7 +337,7 @@ class Engine:
         except NoSpace as error:
             log.error("the inbox waits: %s", error)
 
-    def _take(self, command: commands.Command | BadCommand) -> None:
+    def _take(self, command: Command | BadCommand) -> None:
         effect = commands.take(self, command)
         if effect is None:
             self._in_hand.add(command.id)
@@ -573,9 +356,9 @@ class Engine:
 
     # -- shared with bench, gate and jobs
 
-    def end_step(self, outcome: str, reason: str) -> None:
+    def end_step(self, outcome: StepOutcomeName, reason: str) -> None:
         """Asks the open step to end at its next boundary, cutting off what runs."""
-        self.control.end = End(outcome, reason)  # type: ignore[arg-type]
+        self.control.end = End(outcome, reason)
         self.control.pulse()
 
     def next_attempt(self, step: int) -> int:
@@ -594,4 +377,3 @@ class Engine:
         if attempt.report is None:
             return None
         return EvaluationReport.model_validate_json(self.writer.get(attempt.report))
-

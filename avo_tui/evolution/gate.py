@@ -78,9 +78,7 @@ def _decided_before(engine: Engine, attempt: AttemptResult) -> GateDecision | No
     return None
 
 
-async def _decide(
-    engine: Engine, attempt: AttemptResult, cut: Cut
-) -> tuple[GateDecision, str]:
+async def _decide(engine: Engine, attempt: AttemptResult, cut: Cut) -> tuple[GateDecision, str]:
     """(decision, why no decision could be made)."""
     session, reference, score = engine.state.session, engine.reference(), attempt.report.score
     assert score is not None

@@ -9,6 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evolution.plain import plain
 
+
 class Printer:
     """Writes events to a stream, one line each. Chatter within a stage is left out."""
 
@@ -17,6 +18,7 @@ class Printer:
         self._verbose = verbose
         self._baseline = ""
         self._pids: set[int] = set()
+        self._waiting = False
 
     def __call__(self, event: ev.Event) -> None:
         """Print one event, if it is worth a line."""
@@ -45,8 +47,13 @@ class Printer:
             return _attempt(event)
         if isinstance(event, ev.AgentText) and not event.thinking:
             return event.text
-        if self._verbose and isinstance(event, ev.EvaluationProgressed):
+        if isinstance(event, ev.EvaluationProgressed):
             progress = event.progress
+            waited, self._waiting = self._waiting, progress.stage == "waiting"
+            if self._waiting and not waited and progress.state == "started":
+                return f"attempt {event.attempt} waits for the device: {progress.detail}"
+            if not self._verbose:
+                return None
             where = f" {progress.configuration}" if progress.configuration else ""
             return f"attempt {event.attempt}: {progress.stage} {progress.state}{where}"
         return None
@@ -109,8 +116,9 @@ _WRITERS: dict[type, Callable[..., str | None]] = {
     ev.VersionRemeasured: lambda e: f"v{e.number} again: {e.measurement.score.aggregate:.4f}",
     ev.CommandTaken: _command,
     ev.HintDelivered: lambda e: f"hint {e.where}" + (f": {e.effect}" if e.effect else ""),
-    ev.Rewound: lambda e: f"rewound from v{e.origin} to v{e.target}"
-    + (f": {e.reason}" if e.reason else ""),
+    ev.Rewound: lambda e: (
+        f"rewound from v{e.origin} to v{e.target}" + (f": {e.reason}" if e.reason else "")
+    ),
     ev.BudgetWarned: _warned,
     ev.SupervisorIntervened: _intervened,
     ev.TroubleNoted: lambda e: f"trouble, {e.where}: {e.message}",

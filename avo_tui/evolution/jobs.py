@@ -55,7 +55,9 @@ async def _submit(engine: Engine, command: Submit) -> str:
     recovery.record_edit(engine, command.candidate, parent, title)
     cut = engine.control.interrupts_job
     try:
-        result = await engine.measure.attempt(command.candidate, title=title, parent=parent, cut=cut)
+        result = await engine.measure.attempt(
+            command.candidate, title=title, parent=parent, cut=cut
+        )
         word = await gate.submit(
             engine,
             result,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from avo_tui.domain import events as ev
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Cut = Callable[[], str | None]
+WAITING_SECONDS = 15.0
+"""A wait for the device is journalled so often: enough for a screen, little over a night."""
 HARNESS_ERRORS = 3
 """Failures of the harness in a row after which the run pauses."""
 
@@ -34,6 +37,7 @@ class Measure:
         self._known: dict[str, tuple[int, int]] = {}
         self._indexed = False
         self._harness_errors = 0
+        self._say_waiting_after = 0.0
 
     def known(self, identity: str) -> Attempt | None:
         """The first attempt at this candidate that was judged."""
@@ -88,7 +92,9 @@ class Measure:
             try:
                 report = await self._measured(work, cut)
             except Interrupted as error:
-                self.finish(step, number, self.cancelled(candidate.id, error.reason or "interrupted"))
+                self.finish(
+                    step, number, self.cancelled(candidate.id, error.reason or "interrupted")
+                )
                 raise
             except EvaluatorError as error:
                 self.finish(step, number, self.cancelled(candidate.id, str(error), harness=True))
@@ -124,7 +130,7 @@ class Measure:
         """Pauses the run when the machine, not a candidate, fails: no device, a broken harness."""
         if report.verdict is Verdict.NO_DEVICE and self._engine.state.versions:
             self._engine.trouble("evaluation", report.feedback.summary)
-            await self._engine.pause_for(report.feedback.summary)
+            await self._engine.waits.pause_for(report.feedback.summary)
             return
         if report.verdict is not Verdict.HARNESS_ERROR:
             self._harness_errors = 0
@@ -133,8 +139,10 @@ class Measure:
         self._engine.trouble("evaluation", report.feedback.summary, report.feedback.log)
         if self._harness_errors >= HARNESS_ERRORS:
             self._harness_errors = 0
-            reason = f"the harness failed {HARNESS_ERRORS} times in a row: {report.feedback.summary}"
-            await self._engine.pause_for(reason)
+            reason = (
+                f"the harness failed {HARNESS_ERRORS} times in a row: {report.feedback.summary}"
+            )
+            await self._engine.waits.pause_for(reason)
 
     def cancelled(self, identity: str, why: str, *, harness: bool = False) -> EvaluationReport:
         """The report of an evaluation that was cut off, or that the evaluator could not serve."""
@@ -154,8 +162,12 @@ class Measure:
         clock = self._engine.clock
         if progress.stage == "waiting" and progress.state != "finished":
             clock.hold("device")
+            if monotonic() < self._say_waiting_after:
+                return
+            self._say_waiting_after = monotonic() + WAITING_SECONDS
         else:
             clock.release("device")
+            self._say_waiting_after = 0.0
         try:
             self._engine.record(ev.EvaluationProgressed(attempt=attempt, progress=progress))
         except NoSpace as error:

@@ -182,9 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
                 pipe.write(" ".join(word.split()).encode() + b"\n")
 
     try:
-        run_engine(
-            options.folder, resume=options.resume, inbox_only=options.inbox_only, ready=say
-        )
+        run_engine(options.folder, resume=options.resume, inbox_only=options.inbox_only, ready=say)
     except (StoreError, ValueError) as error:
         sentence = redact(str(error))
         say(sentence)

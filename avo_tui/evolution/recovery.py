@@ -151,4 +151,3 @@ def record_edit(engine: Engine, candidate: Candidate, parent: int, title: str) -
             title=title,
         )
     )
-

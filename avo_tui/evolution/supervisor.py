@@ -58,7 +58,7 @@ class Supervisor:
     ) -> Intervention:
         """Records an intervention and, for the upper rungs, ends the step."""
         engine = self._engine
-        spend = engine.spend()[0]
+        spend = engine.budget.spend()[0]
         made = Intervention(
             id=uuid.uuid4().hex[:8],
             at=now(),
@@ -94,7 +94,9 @@ class Supervisor:
     def _directions(self, level: Level) -> tuple[Direction, ...]:
         if level == "restart":
             ancestor = self._ancestor()
-            return (Direction(text=f"Start again from v{ancestor.number}.", parent=ancestor.number),)
+            return (
+                Direction(text=f"Start again from v{ancestor.number}.", parent=ancestor.number),
+            )
         if self._engine.operator.author == "tuner":
             return (Direction(text="Change more tunables at once."),) if level == "nudge" else ()
         if level == "nudge":
@@ -113,7 +115,10 @@ class Supervisor:
         """A version to start from again: good ones more likely, those used before less."""
         state = self._engine.state
         used = Counter(
-            d.parent for i in state.supervision.values() for d in i.directions if d.parent is not None
+            d.parent
+            for i in state.supervision.values()
+            for d in i.directions
+            if d.parent is not None
         )
         others = [v for v in state.versions.values() if v.number != state.session.head]
         if not others:

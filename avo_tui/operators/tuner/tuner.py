@@ -35,7 +35,6 @@ class Tuner:
     def __init__(self, settings: RunSettings) -> None:
         self._limit = max(1, int(settings.options.get("tuner.attempts", ATTEMPTS)))
         self._points: dict[str, Mapping[str, str]] = {}
-        self._once: dict[str, str] = {}
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One step: propose, measure, ask the gate; up to so many times."""
@@ -65,7 +64,7 @@ class Tuner:
         if not tunables:
             await bench.pause_for(_no_tunables(bench, base))
             return
-        space = Space(tunables, {**self._pins(bench, tunables), **self._once})
+        space = Space(tunables, self._pins(bench, tunables))
         archive = self._archive(bench)
         rng = random.Random(f"{bench.settings.random_seed}:{bench.step}:{len(judged)}")  # noqa: S311
         child = propose(
@@ -90,7 +89,6 @@ class Tuner:
             await bench.evaluate(candidate, title)
         except Interrupted:
             return  # the next boundary waits; then the same proposal comes again
-        self._once.clear()
 
     def _base(self, bench: Workbench) -> tuple[str, str]:
         """(candidate, name) of what is varied.
@@ -122,13 +120,14 @@ class Tuner:
         for hint in hints:
             pins, effect = read_hint(hint.text, tunables)
             if pins and hint.scope == "once":
-                self._once.update(pins)
                 effect += " for the next attempt"
             bench.hint_effect(hint.id, effect)
 
     def _pins(self, bench: Workbench, tunables: Sequence[tn.Tunable]) -> dict[str, str]:
+        """Pins of hints that hold, those for one attempt included, the latest last."""
+        hints = [*bench.hints_in_force(), *_delivered_since_attempt(bench)]
         pins: dict[str, str] = {}
-        for hint in bench.hints_in_force():
+        for hint in sorted(hints, key=lambda h: h.queued_at):
             pins.update(read_hint(hint.text, tunables)[0])
         return pins
 
@@ -210,6 +209,17 @@ class Tuner:
         )
 
 
+def _delivered_since_attempt(bench: Workbench) -> list[Hint]:
+    """Hints for one attempt only, delivered since the last attempt that was judged."""
+    found: dict[str, Hint] = {}
+    for event in reversed(bench.step_events()):
+        if isinstance(event, ev.AttemptFinished) and event.report.verdict.judges_candidate:
+            break
+        if isinstance(event, ev.HintDelivered):
+            found[event.hint] = bench.hint(event.hint)
+    return [h for h in found.values() if h.scope == "once"]
+
+
 def _undecided(attempt: Attempt) -> bool:
     return attempt.aggregate > 0 and attempt.version is None and not attempt.reason
 
@@ -238,9 +248,7 @@ def _title(tunables: Sequence[tn.Tunable], point: Mapping[str, str]) -> str:
     return ", ".join(changes)
 
 
-def _why(
-    child: Child, base: str, tunables: Sequence[tn.Tunable], archive: Archive
-) -> str:
+def _why(child: Child, base: str, tunables: Sequence[tn.Tunable], archive: Archive) -> str:
     """Why this point: only what the records say."""
     origin = "the person's pin" if child.origin == "pin" else child.origin
     told: list[str] = []
@@ -266,4 +274,3 @@ def _told(attempt: Attempt) -> str:
     if attempt.reason:
         return f"{attempt.title}: {attempt.reason}"
     return f"{attempt.title}: {attempt.aggregate:.3f}"
-

@@ -1,0 +1,60 @@
+"""Watching the caps: what is left, and warnings before it is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.budget import SOFT_WARNING, Spend, cap_states, exhausted, hours_left
+
+if TYPE_CHECKING:
+    from avo_tui.evolution.engine import Engine
+
+
+class BudgetWatch:
+    """The caps of the run and of its steps against the spend, running time included."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._warned: set[tuple[str, str, float, bool]] = set()
+
+    def spend(self) -> tuple[Spend, Spend]:
+        """Spend of the run and of the open step, to this moment."""
+        pending = Spend(seconds=self._engine.clock.pending)
+        step = self._engine.busy_step
+        mine = step.spend + pending if step is not None else Spend()
+        return self._engine.state.session.spend + pending, mine
+
+    def run_used_up(self) -> str | None:
+        """The sentence about a cap of the whole run that is reached; None while there is budget."""
+        found = exhausted(self._engine.state.session.budget.run, self.spend()[0])
+        if found is None:
+            return None
+        return f"budget of the run: {found.used:g} of {found.cap:g} {found.unit}"
+
+    def used_up(self) -> str | None:
+        """The sentence about a cap of the run or the step that is reached."""
+        found = exhausted(self._engine.state.session.budget.step, self.spend()[1])
+        if found is None:
+            return self.run_used_up()
+        return f"budget of the step: {found.used:g} of {found.cap:g} {found.unit}"
+
+    def warn(self) -> None:
+        """Warns once at 80% of each cap of the run, and once when any cap is reached."""
+        budget, (run, step) = self._engine.state.session.budget, self.spend()
+        for scope, caps, spend in (("run", budget.run, run), ("step", budget.step, step)):
+            for cap in cap_states(caps, spend):
+                key = (scope, cap.unit, cap.cap, cap.exhausted)
+                early = cap.fraction < SOFT_WARNING or (scope == "step" and not cap.exhausted)
+                if early or key in self._warned:
+                    continue
+                self._warned.add(key)
+                self._engine.record(
+                    ev.BudgetWarned(
+                        unit=cap.unit,
+                        cap=cap.cap,
+                        used=cap.used,
+                        exhausted=cap.exhausted,
+                        hours_left=hours_left(cap, spend),
+                    )
+                )
