@@ -179,8 +179,8 @@ class Server:
             self.requests.append(body)
             self.headers.append(headers)
             await self._behave(self._next(body), writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client went away, which is what some tests are about
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client went away, or the test is over, which is what some tests are about
         finally:
             writer.close()
 

@@ -403,6 +403,7 @@ class FakeBench:
 
     async def park(self, seconds: float, reason: str) -> None:
         self.parked.append((seconds, reason))
+        assert len(self.parked) < 40, f"parked without end: {reason}"
         self.record(ev.StateChanged(state="parked", reason=reason, until=now()))
         await asyncio.sleep(0)
         if self._end is not None:
@@ -411,6 +412,7 @@ class FakeBench:
 
     async def pause_for(self, reason: str) -> None:
         self.paused.append(reason)
+        assert len(self.paused) < 20, f"paused without end: {reason}"
         self.record(ev.StateChanged(state="paused", reason=reason))
         self.on_pause(reason)
         await asyncio.sleep(0)

@@ -287,7 +287,6 @@ class AgentStep:
         return None
 
     async def _run(self, call: Call) -> StepOutcome | None:
-        self._tools += 1
         if call.broken is not None:
             self.trouble("model", f"the arguments of {call.name} were not valid JSON")
             self._refuse(
@@ -306,10 +305,12 @@ class AgentStep:
                 " again if you still want it.",
             )
             return None
+        self._tools += 1
         call.answer, call.ok = result.text, result.ok
         return result.ends_step
 
     def _refuse(self, call: Call, text: str) -> None:
+        self._tools += 1
         result = self.box.refuse(call.id, call.name, text)
         call.answer, call.ok = result.text, False
 

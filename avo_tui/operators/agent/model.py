@@ -123,6 +123,10 @@ class AnthropicModel:
             max_retries=0,
             timeout=httpx2.Timeout(settings.read_timeout, connect=settings.connect_timeout),
         )
+        key = self._client.api_key
+        if key and not _is_official(self.endpoint):
+            # The SDK sends a key as a bearer token, which not every endpoint looks at.
+            self._client = self._client.with_options(default_headers={"X-Api-Key": key})
         self._features = {"effort", "thinking", "display"}
         if settings.effort == "default":
             self._features.discard("effort")
@@ -329,7 +333,7 @@ def _is_object(text: str) -> bool:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    return cast(dict[str, Any], value.to_dict(mode="json"))
+    return cast(dict[str, Any], value.to_dict(mode="json", warnings=False))
 
 
 def _is_official(address: str) -> bool:

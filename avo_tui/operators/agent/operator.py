@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+import anthropic
+
 from avo_tui.domain.records import Author, RunSettings
 from avo_tui.operators.agent.faults import Patience
 from avo_tui.operators.agent.loop import AgentStep
@@ -54,7 +56,10 @@ class AgentOperator:
 def make(settings: RunSettings) -> AgentOperator:
     """The operator of a session. Raises ValueError with one sentence, such as for a missing key."""
     own = AgentSettings.of(settings)
-    model = AnthropicModel(own, prompt("compaction"))
+    try:
+        model = AnthropicModel(own, prompt("compaction"))
+    except anthropic.CredentialsError as error:
+        raise ValueError(f"{NO_KEY} ({error})") from None
     if not model.has_credentials():
         raise ValueError(NO_KEY)
     return AgentOperator(own, model, redactor(model.credentials()))

@@ -1,0 +1,65 @@
+"""The key: not in the record, and not in what is said of a fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from avo_tui.domain.records import RunSettings
+from avo_tui.operators.agent import make
+from avo_tui.operators.agent.redaction import redactor, secrets
+from tests.loopback.server import Answer, Behaviour, Server, Status, text, thinking, tool
+from tests.operators.agent.helpers import step, work
+from tests.operators.bench import FakeBench, source
+
+
+async def test_the_key_is_nowhere_in_the_record(key: str) -> None:
+    """Even where the server, the model and a tool repeat it to us."""
+    bench = FakeBench()
+    bench.queue_hint(f"my key is {key}")
+    script: list[Behaviour] = [
+        Status(401, "authentication_error", f"invalid x-api-key {key}"),
+        Status(500, "api_error", f"debug: x-api-key={key}"),
+        Answer([thinking(f"the key is {key}"), text(f"{key}"), tool("list_versions")]),
+        Answer([tool("search_knowledge", query=key)]),
+        Answer([tool("evaluate", title=f"with {key}")]),
+        Answer([tool("wrong_" + key)]),
+        Answer([tool("write_file", file="kernel.cpp", text=source(1.0, f"// {key}\n"))]),
+        *work(),
+    ]
+    async with Server(script) as server:
+        assert (await step(bench, server)).outcome == "committed"
+        sent = server.headers[0]
+        assert (sent["x-api-key"], sent["authorization"]) == (key, f"Bearer {key}")
+    # The hint's own record is the person's; everything the agent wrote must be clean.
+    for event in bench.journal:
+        if event.kind not in {"hint_queued", "session_created"}:
+            assert key not in event.model_dump_json(), event
+    for identity, data in bench.objects.items():
+        assert key.encode() not in data, identity
+
+
+def test_without_credentials_one_sentence_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
+    with pytest.raises(ValueError, match=r"set ANTHROPIC_API_KEY .* tuner .* need none"):
+        make(RunSettings(operator="agent"))
+
+
+def test_the_operator_is_made_with_a_key() -> None:
+    operator = make(RunSettings(operator="agent"))
+    assert operator.author == "agent"
+    assert operator.model.name == "claude-opus-5-5"
+
+
+def test_secrets_are_found_where_they_are_set() -> None:
+    env = {
+        "ANTHROPIC_API_KEY": "sk-one-11111",
+        "ANTHROPIC_AUTH_TOKEN": "token-22222",
+        "ANTHROPIC_CUSTOM_HEADERS": "X-Thing: header-33333\nX-Two: x",
+        "HOME": "/home/somebody",
+    }
+    found = secrets(env)
+    assert set(found) == {"sk-one-11111", "token-22222", "header-33333"}
+    assert redactor(found)("a sk-one-11111 b") == "a [redacted] b"

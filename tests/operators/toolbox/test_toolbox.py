@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.events import CandidateEdited, ToolCalled, ToolReturned
+from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle, unified
+from avo_tui.operators.toolbox.base import ToolError
+from avo_tui.operators.toolbox.patch import apply_patch
+from tests.operators.bench import FakeBench, source
+
+
+@pytest.fixture
+def bench() -> FakeBench:
+    return FakeBench()
+
+
+@pytest.fixture
+def box(bench: FakeBench) -> Toolbox:
+    return Toolbox(bench)
+
+
+async def ok(box: Toolbox, name: str, /, **arguments: Any) -> str:
+    result = await box.call(name, arguments)
+    assert result.ok, result.text
+    return result.text
+
+
+async def bad(box: Toolbox, name: str, /, **arguments: Any) -> str:
+    result = await box.call(name, arguments)
+    assert not result.ok, result.text
+    return result.text
+
+
+def test_the_groups_are_complete() -> None:
+    groups = {"lineage", "knowledge", "candidate", "execution", "self"}
+    assert {t.group for t in ALL_TOOLS} == groups
+    assert len({t.name for t in ALL_TOOLS}) == len(ALL_TOOLS)
+
+
+def test_schemas_are_what_endpoints_take(box: Toolbox) -> None:
+    for spec in box.specs():
+        schema = spec.input_schema
+        assert schema["type"] == "object" and schema["additionalProperties"] is False
+        assert len(spec.description) > 20
+        assert '"title":' not in json.dumps({k: v for k, v in schema.items() if k != "properties"})
+    plan = next(s for s in box.specs() if s.name == "set_plan").input_schema
+    assert {"title", "items"} == set(plan["properties"])
+    assert box.specs() == box.specs()
+
+
+async def test_reading_the_lineage(box: Toolbox, bench: FakeBench) -> None:
+    assert "v0" in await ok(box, "list_versions") and "[head, best]" in await ok(
+        box, "list_versions"
+    )
+    assert "const float speed = 1.00;" in await ok(box, "read_version", version=0)
+    assert "aggregate 1.0000" in await ok(box, "read_version", version=0, part="score")
+    assert "There are v0 to v0" in await bad(box, "read_version", version=3)
+    assert "the same source" in await ok(box, "diff_versions", old=0, new=0)
+    assert "No attempts" in await ok(box, "list_attempts")
+
+
+async def test_the_way_to_a_version(box: Toolbox, bench: FakeBench) -> None:
+    await ok(box, "replace_text", old="speed = 1.00", new="speed = 1.50")
+    edit = bench.of(CandidateEdited)[-1]
+    assert (edit.added, edit.removed, edit.parent) == (1, 1, 0)
+    assert "-const float speed = 1.00;" in await ok(box, "show_diff")
+    assert "correct" in await ok(box, "compile") and "correct" in await ok(box, "check")
+    assert "aggregate 1.5000" in await ok(box, "evaluate", title="one and a half")
+    result = await box.call("submit", {"summary": "half as fast again"})
+    assert result.ends_step is not None and result.ends_step.outcome == "committed"
+    assert bench.versions()[-1].number == 1
+
+
+async def test_failures_are_told_with_their_reason(box: Toolbox) -> None:
+    await ok(box, "write_file", text=source(3, "WRONG"))
+    answer = await ok(box, "evaluate", title="wrong on purpose")
+    assert "wrong_result" in answer and "small: WRONG, largest error 4" in answer
+    assert "1.1 (from v0) wrong_result" in await ok(box, "list_attempts")
+    assert "+const float speed = 3.00;" in await ok(
+        box, "read_attempt", step=1, number=1, part="diff"
+    )
+    assert "off by 4" in await ok(box, "read_attempt", step=1, number=1)
+    assert "list_attempts" in await bad(box, "read_attempt", step=1, number=9)
+
+
+async def test_hidden_configurations_stay_hidden(box: Toolbox) -> None:
+    await ok(box, "write_file", text=source(3, "WRONG"))
+    for name, arguments in (
+        ("check", {}),
+        ("evaluate", {"title": "wrong on purpose"}),
+        ("read_attempt", {"step": 1, "number": 1}),
+    ):
+        answer = await ok(box, name, **arguments)
+        assert "hidden configurations: at least one WRONG" in answer
+        assert "4711" not in answer and "7x13" not in answer
+
+
+async def test_editing_errors_say_what_to_do(box: Toolbox) -> None:
+    assert "at line 3, but" in await bad(box, "replace_text", old="int tile = 16;\nint y;", new="x")
+    assert "2 times" in await bad(box, "replace_text", old=" = 1", new="2")
+    answer = await bad(box, "replace_text", file="other.cpp", old="a", new="b")
+    assert "has no file 'other.cpp'" in answer
+    assert "are the same" in await bad(box, "replace_text", old="tile", new="tile")
+    assert "only file" in await bad(box, "delete_file", file="kernel.cpp")
+    assert "'..'" in await bad(box, "write_file", file="../x.cpp", text="x")
+    assert "524288" in await bad(box, "write_file", text="x" * 600_000)
+    assert "3 lines" in await bad(box, "read_candidate", first_line=99)
+    assert "Nothing changed" in await ok(box, "reset_candidate")
+
+
+async def test_several_files(box: Toolbox, bench: FakeBench) -> None:
+    await ok(box, "write_file", file="more.h", text="int x;")
+    assert "Say which file: kernel.cpp, more.h" in await bad(box, "replace_text", old="a", new="b")
+    assert "=== more.h" in await ok(box, "read_candidate")
+    assert "--- /dev/null" in await ok(box, "show_diff")
+    await ok(box, "delete_file", file="more.h")
+    assert box.workspace.working.id == box.workspace.parent.id
+
+
+async def test_the_memory(box: Toolbox) -> None:
+    answer = await ok(box, "remember", category="failed", text="tile 7 spills")
+    identity = answer.split()[3].rstrip(";")
+    assert "already" in await ok(box, "remember", category="failed", text="tile 7 spills")
+    assert "tile 7 spills" in await ok(box, "recall", containing="TILE")
+    assert "No notes" in await ok(box, "recall", category="idea")
+    for n in range(2):
+        await ok(box, "remember", category="fact", text=f"{n}" * 790)
+    assert "memory is full" in await bad(box, "remember", category="fact", text="z" * 700)
+    assert "Forgotten" in await ok(box, "forget", note=identity)
+    assert "recall shows the ids" in await bad(box, "forget", note=identity)
+
+
+async def test_knowledge(box: Toolbox) -> None:
+    assert "[doc#1]" in await ok(box, "search_knowledge", query="wgmma")
+    assert "Nothing found" in await ok(box, "search_knowledge", query="nothing")
+    assert "go on with offset 300" in await ok(box, "read_knowledge", id="doc#1", limit=300)
+    assert "search_knowledge" in await bad(box, "read_knowledge", id="nope")
+    assert "[doc] Doc" in await ok(box, "list_knowledge")
+
+
+async def test_scratch_and_profile(box: Toolbox) -> None:
+    assert "42" in await ok(box, "scratch", files={"a.cpp": "int main(){}"})
+    assert "at least one file" in await bad(box, "scratch", files={})
+    assert "plain relative" in await bad(box, "scratch", files={"/etc/x": ""})
+    assert "no profiler" in await ok(box, "profile")
+
+
+async def test_calls_are_journalled_and_long_arguments_cut(box: Toolbox, bench: FakeBench) -> None:
+    await box.run("c1", "write_file", {"text": "x" * 50_000})
+    called, returned = bench.of(ToolCalled)[0], bench.of(ToolReturned)[0]
+    assert (called.call, returned.call, returned.ok) == ("c1", "c1", True)
+    assert len(called.arguments["text"]) < 3000
+    assert returned.ref is not None and bench.fetch(returned.ref)
+
+
+async def test_the_workspace_is_restored_from_events(box: Toolbox, bench: FakeBench) -> None:
+    await ok(box, "set_plan", title="A plan", items=[{"text": "one", "status": "done"}])
+    await ok(box, "write_file", text=source(1.5))
+    await ok(box, "evaluate", title="one and a half")
+    await ok(box, "write_file", text=source(1.7))
+    again = Workspace.restore(bench)
+    assert again.working.files["kernel.cpp"] == source(1.7)
+    assert (again.plan_title, again.plan[0].status) == ("A plan", "done")
+    assert list(again.evaluated) == list(box.workspace.evaluated)
+
+
+# -- unified diffs
+
+TEXT = "".join(f"line {n}\n" for n in range(1, 41))
+
+
+def candidate(text: str) -> Candidate:
+    return Candidate(files={"k.cpp": text})
+
+
+def test_a_diff_with_wrong_line_numbers_applies() -> None:
+    diff = "--- a/k.cpp\n+++ b/k.cpp\n@@ -3,3 +3,3 @@\n line 20\n-line 21\n+changed\n line 22\n"
+    after, what = apply_patch(candidate(TEXT), diff)
+    assert "changed" in after.files["k.cpp"] and "line 21\n" not in after.files["k.cpp"]
+    assert "1 hunk" in what
+
+
+@pytest.mark.parametrize(
+    ("diff", "words"),
+    [
+        ("", "No file header"),
+        ("replace line 3", "No file header"),
+        ("--- a/k.cpp\n+++ b/k.cpp\n@@ -1,3 +1,3 @@\n line 1\n-line 2\n", "well-formed"),
+        ("--- a/k.cpp\n+++ b/k.cpp\n@@ -1,1 +1,1 @@\n-line one\n+x\n", "The file reads there"),
+        ("--- a/no.cpp\n+++ b/no.cpp\n@@ -1,1 +1,1 @@\n-a\n+x\n", "has no file 'no.cpp'"),
+        ("--- /dev/null\n+++ b/k.cpp\n@@ -0,0 +1,1 @@\n+x\n", "exists already"),
+        ("--- /dev/null\n+++ b/../k.cpp\n@@ -0,0 +1,1 @@\n+x\n", "'..'"),
+        ("--- a/k.cpp\n+++ /dev/null\n@@ -1,1 +0,0 @@\n-line 1\n", "at least one file"),
+    ],
+)
+def test_bad_diffs_say_what_is_wrong(diff: str, words: str) -> None:
+    with pytest.raises(ToolError) as caught:
+        apply_patch(candidate(TEXT), diff)
+    assert words in str(caught.value)
+
+
+def test_all_hunks_apply_or_none() -> None:
+    good = "@@ -1,1 +1,1 @@\n-line 1\n+first\n"
+    wrong = "@@ -30,1 +30,1 @@\n-no such line\n+x\n"
+    before = candidate(TEXT)
+    with pytest.raises(ToolError, match=r"Hunk 2 of k\.cpp"):
+        apply_patch(before, f"--- a/k.cpp\n+++ b/k.cpp\n{good}{wrong}")
+    assert before.files["k.cpp"] == TEXT
+
+
+lines = st.lists(st.sampled_from(["a", "b", "", "  x", "{", "}"]), min_size=1, max_size=30)
+
+
+@given(lines, lines)
+def test_applying_our_own_diff_gives_the_other_text(old: list[str], new: list[str]) -> None:
+    before, after = candidate("\n".join(old) + "\n"), candidate("\n".join(new) + "\n")
+    diff = unified(before, after)
+    if diff:
+        assert apply_patch(before, diff)[0].files == after.files
+
+
+@given(st.text(alphabet="ab\n", max_size=400), st.integers(20, 200))
+def test_cutting_keeps_head_and_tail_and_says_how_much(text: str, limit: int) -> None:
+    cut = cut_middle(text, limit, "see there")
+    if len(text) <= limit:
+        assert cut == text
+    else:
+        assert "characters left out; see there" in cut and len(cut) < limit + 100
