@@ -59,13 +59,17 @@ class Measure:
         machine = self._engine.machine
         if report is None or machine is None or report.conditions != machine.conditions:
             return None
+        if report.verdict is Verdict.TIMEOUT:
+            return None  # may have been the machine; worth another look
         return report.model_copy(update={"cached": True})
 
     async def attempt(
-        self, candidate: Candidate, *, title: str, parent: int, cut: Cut
+        self, candidate: Candidate, *, title: str, parent: int, cut: Cut, fresh: bool = False
     ) -> AttemptResult:
         """The whole of f for one candidate, as the next attempt of the open step.
 
+        A candidate that was judged before under the same conditions is answered from the record,
+        unless it is to be measured `fresh`.
         Raises Interrupted (the attempt is then on record as cancelled) and EvaluatorError.
         """
         engine = self._engine
@@ -84,7 +88,7 @@ class Measure:
                 )
             )
         )
-        report = self._answer_from_record(candidate.id)
+        report = None if fresh else self._answer_from_record(candidate.id)
         if report is None:
             work = engine.evaluator.evaluate(
                 engine.state.session.task.name, candidate, progress=self._progress(number)

@@ -63,6 +63,7 @@ async def _try(engine: Engine) -> str:
         title="seed" if origin is None else f"seed, {came}",
         parent=0,
         cut=control.interrupts_step,
+        fresh=True,
     )
     report = result.report
     if report.score is None:

@@ -163,7 +163,7 @@ class FakeEvaluator:
         gain = speed(candidate) / speed(other) * self.paired_bias
         names = [c.name for c in TASK.configurations]
         paired = PairedMeasurement(
-            configurations={n: (gain * 0.999, gain, gain * 1.001) for n in names}
+            configurations=dict.fromkeys(names, (gain * 0.999, gain, gain * 1.001))
         )
         return self._report(candidate, scored=False).model_copy(update={"paired": paired})
 

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from fake_evaluator import FakeEvaluator
+from laboratory import Laboratory
+
+from avo_tui.domain.records import RunSettings
+
+MakeLab = Callable[..., Laboratory]
+
+
+@pytest.fixture
+async def make_lab(tmp_path: Path) -> AsyncIterator[MakeLab]:
+    """Makes laboratories; whatever still runs at the end is stopped."""
+    made: list[Laboratory] = []
+
+    def make(
+        settings: RunSettings | None = None,
+        evaluator: FakeEvaluator | None = None,
+        name: str = "s",
+    ) -> Laboratory:
+        lab = Laboratory(tmp_path / name, settings, evaluator)
+        made.append(lab)
+        return lab
+
+    yield make
+    for lab in made:
+        if lab.task is not None and not lab.task.done():
+            await lab.stop()

@@ -1,0 +1,153 @@
+"""An engine in the test's own event loop, over a real session folder and the fake evaluator."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from fake_evaluator import TASK, FakeEvaluator
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.base import now
+from avo_tui.domain.budget import Budget
+from avo_tui.domain.commands import Command
+from avo_tui.domain.records import CommandRecord, RunSettings, RunState, SessionRecord
+from avo_tui.domain.state import SessionState
+from avo_tui.evolution.engine import Engine
+from avo_tui.operators.ports import KnowledgeHit, Operator
+from avo_tui.operators.tuner import make as make_tuner
+from avo_tui.store import SessionReader, SessionWriter, send_command
+
+E = TypeVar("E", bound=ev.Event)
+
+
+class NoKnowledge:
+    """A K without documents."""
+
+    def search(self, query: str, limit: int = 8) -> Sequence[KnowledgeHit]:
+        return []
+
+    def read(self, identifier: str, offset: int = 0, limit: int = 12_000) -> str:
+        raise KeyError(identifier)
+
+    def documents(self) -> Sequence[tuple[str, str]]:
+        return []
+
+
+class Laboratory:
+    """One session; engines are started on it one after the other."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: RunSettings | None = None,
+        evaluator: FakeEvaluator | None = None,
+    ) -> None:
+        self.folder = folder
+        self.settings = settings or RunSettings(budget=Budget())
+        self.evaluator = evaluator or FakeEvaluator()
+        self.events: list[ev.Event] = []
+        self.task: asyncio.Task[RunState] | None = None
+        self.engine: Engine | None = None
+        if not folder.exists():
+            SessionWriter.create(
+                folder,
+                SessionRecord(
+                    name=folder.name,
+                    task=TASK,
+                    created=now(),
+                    settings=self.settings,
+                    budget=self.settings.budget,
+                ),
+            ).close()
+
+    def start(self, operator: Operator | None = None, *, brief: bool = False) -> Engine:
+        """Begin to run an engine."""
+        self.writer = SessionWriter.open(self.folder)
+        self.engine = Engine(
+            self.writer,
+            self.evaluator,
+            operator or make_tuner(self.writer.state.session.settings),
+            NoKnowledge(),
+            listeners=[self.events.append],
+            brief=brief,
+        )
+        self.task = asyncio.create_task(self.engine.run())
+        return self.engine
+
+    async def ended(self, seconds: float = 20.0) -> RunState:
+        """Wait for the engine to end by itself."""
+        assert self.task is not None
+        try:
+            return await asyncio.wait_for(self.task, seconds)
+        finally:
+            self.writer.close()
+
+    async def stop(self) -> RunState:
+        """End the engine in good order."""
+        assert self.engine is not None
+        self.engine.stop("the test is over")
+        return await self.ended()
+
+    async def killed(self) -> None:
+        """End the engine as SIGKILL would: nothing more is recorded."""
+        assert self.engine is not None and self.task is not None
+
+        def refuse(event: ev.Event) -> ev.Event:
+            raise SystemError("killed")
+
+        self.writer.record = refuse  # type: ignore[method-assign]
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        self.writer.close()
+
+    @property
+    def state(self) -> SessionState:
+        """The engine's tables."""
+        assert self.engine is not None
+        return self.engine.state
+
+    async def until(self, condition: Callable[[], object], seconds: float = 15.0) -> None:
+        """Wait for a condition; fails with the last events when it does not come."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self.task is not None and self.task.done() and not condition():
+                self.task.result()
+                raise AssertionError(f"the engine ended before; {self._last()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"it did not come; {self._last()}")
+            await asyncio.sleep(0.004)
+
+    def _last(self) -> str:
+        return "; ".join(f"{e.step}:{e.kind}" for e in self.events[-12:])
+
+    async def send(self, command: Command) -> CommandRecord:
+        """Send a command through the inbox and wait for its answer."""
+        identity = send_command(self.folder, command)
+        await self.until(lambda: identity in self.state.commands)
+        return self.state.commands[identity]
+
+    async def in_state(self, state: RunState) -> None:
+        """Wait for a state of the run."""
+        await self.until(lambda: self.state.session.state == state)
+
+    def of(self, kind: type[E]) -> list[E]:
+        """Events of a kind so far."""
+        return [e for e in self.events if isinstance(e, kind)]
+
+    async def versions(self, count: int) -> None:
+        """Wait until the lineage has so many versions."""
+        await self.until(lambda: len(self.state.versions) >= count)
+
+    def check_whole(self) -> SessionState:
+        """What a reader sees is what the engine held; numbers run without gaps."""
+        reader = SessionReader.open(self.folder)
+        events = list(reader.events())
+        assert [e.seq for e in events] == list(range(1, len(events) + 1))
+        candidates = [v.candidate for v in reader.state.versions.values()]
+        assert len(set(candidates)) == len(candidates), "a candidate was committed twice"
+        assert sorted(reader.state.versions) == list(range(len(reader.state.versions)))
+        return reader.state
