@@ -1,1 +1,1 @@
-"""The backend for CUDA candidates: device source and a declarative launch manifest, no host code."""
+"""The backend for CUDA candidates: device source and a launch manifest, no host code."""

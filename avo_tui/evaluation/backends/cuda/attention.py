@@ -35,7 +35,8 @@ def describe(kind: str, scored: str) -> str:
     """The description of an attention task: the problem, its contract, and the manual."""
     manual = Path(__file__).with_name("manual.md").read_text(encoding="utf-8")
     return f"""# Attention forward
-O = softmax(Q Kᵀ / √128) V in bf16, head_dim 128, accumulated in fp32. {kind}
+O = softmax(Q Kᵀ / √128) V in bf16, head_dim 128, accumulated in fp32.
+{kind}
 
 Causal configurations let row i see keys 0 … i.
 
@@ -47,11 +48,14 @@ Causal configurations let row i see keys 0 … i.
 
 All are contiguous: head_dim is innermost, then heads, then seq, then batch.
 
-Names for expressions: `BATCH`, `SEQ`, `HEADS`, `KV_HEADS`, `GROUP`, `HEAD_DIM`, `CAUSAL` (0 or 1), and for `f32` the reals `SCALE` (1/√128) and `SCALE_LOG2` (`SCALE` · log2 e).
+Names for expressions: `BATCH`, `SEQ`, `HEADS`, `KV_HEADS`, `GROUP`, `HEAD_DIM`, `CAUSAL` (0 or 1),
+and for `f32` the reals `SCALE` (1/√128) and `SCALE_LOG2` (`SCALE` · log2 e).
 
-Scored on: {scored}. Work: 4 · batch · heads · seq² · 128 operations, half of it when causal.
+Scored on: {scored}. Work: 4 · batch · heads · seq² · 128 operations, half when causal.
 
-It must be right for every shape with seq a multiple of 128, from 128 to 32,768, and any batch and number of heads from 1 on. A masked key must not change any bit of a row, whatever finite value it and its value vector have.
+It must be right for every shape with seq a multiple of 128, from 128 to 32,768, and any batch and
+number of heads from 1 on. A masked key must not change any bit of a row, whatever finite value it
+and its value vector have.
 
 {manual}"""
 
@@ -147,7 +151,7 @@ class AttentionTask(CudaTask):
         batch, seq, heads, _ = k.shape
         places = torch.randint(0, seq, (batch, heads), generator=generator, device=k.device)
         direction = torch.randn(HEAD_DIM, generator=generator, device=k.device).sign()
-        # Half of the energy of q lies along the direction: needle logits of about 16, others of about 1.4.
+        # Half of q lies along the direction: needle logits of about 16, others of about 1.4.
         q.add_(direction.to(q.dtype))
         b = torch.arange(batch, device=k.device)[:, None]
         h = torch.arange(heads, device=k.device)[None, :]

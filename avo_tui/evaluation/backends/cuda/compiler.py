@@ -79,7 +79,7 @@ class CompiledCandidate(Value):
         return next(u for u in self.units if variant in u.variants)
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Ends the compilation with a verdict."""
 
     def __init__(self, verdict: Verdict, feedback: Feedback) -> None:
@@ -110,7 +110,7 @@ class Compiler:
             result = CompiledCandidate(
                 **facts, verdict=Verdict.MANIFEST_ERROR, feedback=manifest_feedback(error)
             )
-        except _Refused as refusal:
+        except _RefusedError as refusal:
             result = CompiledCandidate(**facts, verdict=refusal.verdict, feedback=refusal.feedback)
         result = result.model_copy(update={"seconds": time.monotonic() - began})
         self._known[key] = result
@@ -119,9 +119,7 @@ class Compiler:
         return result
 
     async def _compile(self, candidate: Candidate, architecture: str) -> CompiledCandidate:
-        file = file_of(candidate)
-        text = candidate.files[file]
-        manifest = parse(text, file)
+        manifest, text, file = read_manifest(candidate)
         source = _source(manifest, candidate, file, text)
         _refuse_includes(candidate)
         groups: dict[tuple[tuple[str, str], ...], list[int | None]] = {}
@@ -198,12 +196,12 @@ class Compiler:
                 limits=Limits(
                     seconds=SECONDS, memory_bytes=6144 * MIB, address_bytes=None, processes=64
                 ),
-                read=tuple(dict.fromkeys(os.path.realpath(p) for p in read if p[:5] != "/usr/")),
+                read=_outside_usr(read),
             )  # fmt: skip
             outcome = await self._sandbox.run(job)
             reply_file = scratch / "reply.json"
             if outcome.reason == "time":
-                raise _Refused(
+                raise _RefusedError(
                     Verdict.COMPILE_ERROR,
                     Feedback(
                         summary=f"the compiler did not end within {SECONDS:.0f} s",
@@ -231,6 +229,13 @@ class Compiler:
         return unit, reply["log"], reply.get("instructions", {})
 
 
+def read_manifest(candidate: Candidate) -> tuple[Manifest, str, str]:
+    """The manifest, its text and its file's name. Raises ManifestError."""
+    file = file_of(candidate)
+    text = candidate.files[file]
+    return parse(text, file), text, file
+
+
 def manifest_feedback(error: ManifestError) -> Feedback:
     """The feedback for a manifest that is wrong."""
     lines = error.lines()
@@ -240,6 +245,11 @@ def manifest_feedback(error: ManifestError) -> Feedback:
         detail="\n".join(lines),
         hint="Correct the launch manifest; the task's description has the whole of its language.",
     )
+
+
+def _outside_usr(paths: Sequence[str]) -> tuple[str, ...]:
+    """Where the paths really are; those below /usr every sandbox shows anyway."""
+    return tuple(dict.fromkeys(os.path.realpath(p) for p in paths if not p.startswith("/usr/")))
 
 
 def _source(manifest: Manifest, candidate: Candidate, file: str, text: str) -> str:
@@ -262,14 +272,14 @@ def _refuse_includes(candidate: Candidate) -> None:
     issues = includes.scan(candidate)
     if issues:
         lines = [f"{i.file}:{i.line}: {i.reason}" for i in issues]
-        raise _Refused(
+        raise _RefusedError(
             Verdict.COMPILE_ERROR, Feedback(summary=lines[0], detail="\n".join(lines[:10]))
         )
 
 
 def _compiler_failed(reason: str, error: str, stderr: str) -> Exception:
     if reason in {"memory", "processes", "scratch", "output", "signalled"}:
-        return _Refused(
+        return _RefusedError(
             Verdict.COMPILE_ERROR,
             Feedback(
                 summary=f"the compiler was ended: {reason}",
@@ -298,7 +308,7 @@ def _refused_by_compiler(reply: dict[str, object], macros: Sequence[tuple[str, s
     own = [line for line in found if line.startswith(str(reply["source"]))]
     first = (own or found or ["the compiler refused the source"])[0]
     note = "with macros " + ", ".join(f"{k}={v}" for k, v in macros) if macros else ""
-    return _Refused(
+    return _RefusedError(
         Verdict.COMPILE_ERROR,
         Feedback(summary=first[:300], detail=note, log=_bounded(log)),
     )
@@ -313,7 +323,7 @@ def _plain_paths(log: str) -> str:
 
 def _check_globals(image: cubin.Image) -> None:
     if image.global_bytes > MAX_GLOBAL_BYTES:
-        raise _Refused(
+        raise _RefusedError(
             Verdict.COMPILE_ERROR,
             Feedback(
                 summary=f"__device__ variables take {image.global_bytes} bytes; the limit is "
@@ -353,7 +363,7 @@ def _check_entries(manifest: Manifest, units: Sequence[Unit], file: str, text: s
                 else:
                     issue(
                         f"{base}[{index}].entry",
-                        f"{stage.entry!r} has no parameters: add [kernels.{stage.entry}] with params",
+                        f"{stage.entry!r} has no parameters: add [kernels.{stage.entry}]",
                     )
                     continue
                 if len(params) != len(kernel.params):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import sys
-from pathlib import Path
 
 from avo_tui.domain.base import Value
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
@@ -108,7 +107,7 @@ async def probe(index: int = 0, *, seconds: float = SECONDS) -> Gpu | NoGpu:
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in {"", "-1"}:
         return NoGpu(reason="CUDA_VISIBLE_DEVICES hides every GPU")
-    if not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
+    if not any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg"))):
         return NoGpu(reason="there is no NVIDIA GPU (no /dev/nvidiactl)")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-S", "-c", _PROBE, str(index),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -88,7 +89,11 @@ def _evaluate(text: str, names: Names, operators: dict[type[ast.AST], Callable[.
         raise ExpressionError("divides by zero") from error
     except InvalidExpression as error:
         known = ", ".join(sorted(names))
-        raise ExpressionError(f"{_first_line(error)}; names: {known}") from error
+        reason = re.sub(
+            r"^Sorry, (\w+) is not available.*", r"\1 is not allowed here", _first_line(error)
+        )
+        reason = re.sub(r"^Operator '<ast\.(\w+).*", r"operator \1 is not allowed here", reason)
+        raise ExpressionError(f"{reason}; names: {known}") from error
     except SyntaxError as error:
         raise ExpressionError(f"is not an expression ({error.msg})") from error
     except (TypeError, ValueError, KeyError, RecursionError, MemoryError) as error:

@@ -100,4 +100,4 @@ def warm_up() -> None:
 def expected_seconds(task: CudaTask, case: CheckCase, slowest: float) -> float:
     """How long a run may take before it counts as hanging; `slowest` in operations per second."""
     runs = 1 + int(case.repeat) + int(case.perturb)
-    return 10.0 + runs * task.flops(case.configuration) / slowest
+    return task.patience + runs * task.flops(case.configuration) / slowest

@@ -322,7 +322,7 @@ class _Resolver:
             spec = self.tensors[name]
             return spec.bytes, DTYPE_BYTES[spec.dtype]
         known = [*([] if workspace_only else self.tensors), *self.workspaces]
-        self.fail(path, f"there is no {name!r}; there are: {', '.join(known) or 'none'}")
+        return self.fail(path, f"there is no {name!r}; there are: {', '.join(known) or 'none'}")
 
     def _map(self, name: str, path: str) -> None:
         if name in self.maps:

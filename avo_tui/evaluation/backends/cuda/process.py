@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import avo_tui
 
+_ROOT = str(Path(avo_tui.__file__).resolve().parent.parent)
 MODULE = "avo_tui.evaluation.backends.cuda.harness.child"
 START_SECONDS = 90.0
 END_SECONDS = 60.0
@@ -26,7 +27,7 @@ _PASSED = ("PATH", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_
 Reply = dict[str, Any]
 
 
-class ProcessTimeout(Exception):
+class ProcessTimeoutError(Exception):
     """The process did not answer in time; it has been killed."""
 
     def __init__(self, seconds: float) -> None:
@@ -34,7 +35,7 @@ class ProcessTimeout(Exception):
         self.seconds = seconds
 
 
-class ProcessDied(Exception):
+class ProcessDiedError(Exception):
     """The process ended without an answer."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -81,9 +82,8 @@ class GpuProcess:
         try:
             os.ftruncate(output_fd, output_bytes)
             shared = mmap.mmap(output_fd, output_bytes)
-            root = str(Path(avo_tui.__file__).resolve().parent.parent)
             environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-            search = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+            search = [_ROOT, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
             environment |= {
                 "PYTHONPATH": os.pathsep.join(search),
                 "PYTHONUNBUFFERED": "1",
@@ -130,8 +130,8 @@ class GpuProcess:
     async def converse(self, request: Reply, seconds: float) -> AsyncIterator[Reply]:
         """Events, each to be acknowledged with `acknowledge`, and last the answer.
 
-        `seconds` is for each line. Raises ProcessTimeout or ProcessDied; the process has been
-        killed then.
+        `seconds` is for each line. Raises ProcessTimeoutError or ProcessDiedError; the process has
+        been killed then.
         """
         if not self._ready:
             await self._line(START_SECONDS)
@@ -158,10 +158,10 @@ class GpuProcess:
             line = await asyncio.wait_for(self._replies.readline(), seconds)
         except TimeoutError:
             await self.end()
-            raise ProcessTimeout(seconds) from None
+            raise ProcessTimeoutError(seconds) from None
         if not line.endswith(b"\n"):
             await self.end()
-            raise ProcessDied(self._process.returncode or 0, self.printed())
+            raise ProcessDiedError(self._process.returncode or 0, self.printed())
         found = json.loads(line)
         assert isinstance(found, dict)
         return found

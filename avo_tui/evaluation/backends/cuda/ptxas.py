@@ -85,7 +85,7 @@ def warnings(log: str) -> tuple[str, ...]:
 
 
 def tidy(log: str) -> str:
-    """The log without the lines that say nothing: compile times, empty lines, other machines' paths."""
+    """The log without the lines that say nothing: compile times and empty ones."""
     kept = [
         line.rstrip() for line in log.splitlines() if line.strip() and "Compile time =" not in line
     ]

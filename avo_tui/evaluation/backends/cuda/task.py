@@ -1,4 +1,4 @@
-"""What a CUDA task adds to a task: tensors by name, names for expressions, inputs filled in place."""
+"""What a CUDA task adds to a task: tensors, names for expressions, inputs filled in place."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class CudaTask(Task):
     language: ClassVar[Language] = "cuda"
     device: ClassVar[str] = "cuda"
     unit: ClassVar[str] = "TFLOP/s"
+    patience: ClassVar[float] = 10.0
+    """Seconds beyond the expected time after which a run counts as hanging."""
 
     @abstractmethod
     def tensors(self, configuration: Configuration) -> tuple[TensorSpec, ...]:

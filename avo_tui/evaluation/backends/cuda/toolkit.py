@@ -30,7 +30,7 @@ def _roots() -> Iterator[Path]:
 
 @functools.cache
 def include_folders() -> tuple[str, ...]:
-    """Folders of CUDA's headers, in the order to search. Raises ToolkitError where there are none."""
+    """Folders of CUDA's headers, in the order to search. Raises ToolkitError without any."""
     found: list[str] = []
     for root in _roots():
         include = root / "include"
@@ -42,7 +42,7 @@ def include_folders() -> tuple[str, ...]:
             break
     if not _has(found, "cuda_bf16.h"):
         raise ToolkitError(
-            "CUDA's headers are not installed; install the extra 'cuda' (pip install 'avo-tui[cuda]')"
+            "CUDA's headers are not installed; install the extra: pip install 'avo-tui[cuda]'"
         )
     return tuple(found)
 

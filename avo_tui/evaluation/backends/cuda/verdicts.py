@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cuda.process import ProcessDied, ProcessTimeout, Reply
+from avo_tui.evaluation.backends.cuda.process import ProcessDiedError, ProcessTimeoutError, Reply
 
 LAUNCH_ERRORS = {
     "CUDA_ERROR_INVALID_VALUE": "the device cannot launch it with these numbers",
@@ -84,7 +84,7 @@ def of_reply(reply: Reply, configuration: str | None, printed: str) -> Rejected:
     return Rejected(Verdict.CRASH, Feedback(summary=summary, **feedback))
 
 
-def of_timeout(error: ProcessTimeout, configuration: str | None) -> Rejected:
+def of_timeout(error: ProcessTimeoutError, configuration: str | None) -> Rejected:
     """The rejection for a run that did not end."""
     where = f" on {configuration}" if configuration else " on a hidden configuration"
     return Rejected(
@@ -98,7 +98,7 @@ def of_timeout(error: ProcessTimeout, configuration: str | None) -> Rejected:
     )
 
 
-def of_death(error: ProcessDied, configuration: str | None) -> Rejected:
+def of_death(error: ProcessDiedError, configuration: str | None) -> Rejected:
     """The rejection for a process that ended without an answer."""
     where = f" on {configuration}" if configuration else ""
     how = f"by {error.signal}" if error.signal else f"with code {error.code}"

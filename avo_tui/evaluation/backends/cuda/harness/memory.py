@@ -80,7 +80,7 @@ class Buffers:
     """All that one run of a candidate sees: the task's tensors and the plan's workspaces."""
 
     def __init__(self, specs: Iterable[TensorSpec], workspaces: dict[str, int], seed: int) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - not a secret
         self.specs = {spec.name: spec for spec in specs}
         self.workspaces = dict(workspaces)
         sizes = {name: spec.bytes for name, spec in self.specs.items()} | self.workspaces

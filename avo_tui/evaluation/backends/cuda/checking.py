@@ -1,0 +1,183 @@
+"""One pass over the cases of a check; the judging of one overlaps with the run of the next."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from avo_tui.domain.verdict import (
+    ConfigurationCheck,
+    EvaluationProgress,
+    Feedback,
+    Verdict,
+)
+from avo_tui.evaluation.backends.base import Context, Rejected
+from avo_tui.evaluation.backends.cuda import judging
+from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
+from avo_tui.evaluation.backends.cuda.conversation import ask, wrote_outside
+from avo_tui.evaluation.backends.cuda.judge import Judgement
+from avo_tui.evaluation.backends.cuda.process import GpuProcess
+from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.task import CheckCase
+
+SLOWEST = 0.25e12
+"""Operations per second below which a run counts as hanging."""
+SLOW_MILLISECONDS = 1500.0
+"""A run expected to take longer is neither repeated nor perturbed on the scored configurations."""
+
+
+class Check:
+    """One pass over the cases of a check."""
+
+    def __init__(
+        self,
+        task: CudaTask,
+        compiled: CudaCompiled,
+        cases: Sequence[CheckCase],
+        context: Context,
+    ) -> None:
+        self._task, self._compiled, self._cases, self._context = task, compiled, cases, context
+        self._scored = {c.name for c in task.configurations}
+        self._rate = 0.0
+        self._done: list[ConfigurationCheck] = []
+
+    async def all(self, process: GpuProcess) -> tuple[ConfigurationCheck, ...]:
+        """Runs and judges every case. Raises Rejected at the first that fails."""
+        pending: tuple[CheckCase, asyncio.Task[Judgement]] | None = None
+        try:
+            for case in self._cases:
+                seed = secrets.randbits(48)
+                running = asyncio.create_task(self._run(process, case, seed))
+                try:
+                    if pending is not None:
+                        await self._finish(*pending)
+                        pending = None
+                    taken = await running
+                finally:
+                    if not running.done():
+                        running.cancel()
+                        with contextlib.suppress(asyncio.CancelledError):
+                            await running
+                judging_it = asyncio.to_thread(judging.judge_outputs, self._task, taken)
+                pending = (case, asyncio.create_task(judging_it))
+            if pending is not None:
+                await self._finish(*pending)
+                pending = None
+        finally:
+            if pending is not None:
+                # A thread cannot be cancelled; its result is of no use any more.
+                await asyncio.wait({pending[1]})
+        return tuple(self._done)
+
+    async def _finish(self, case: CheckCase, judgement: asyncio.Task[Judgement]) -> None:
+        found = await judgement
+        name = _public(case)
+        result = ConfigurationCheck(
+            name=name or "hidden",
+            ok=found.ok,
+            error=found.error,
+            detail=found.detail if name else "",
+        )
+        self._done.append(result)
+        self._context.progress(
+            EvaluationProgress(
+                stage="check",
+                state="configuration",
+                ok=found.ok,
+                index=len(self._done),
+                count=len(self._cases),
+                configuration=result.name,
+                error=found.error,
+                detail=case.category,
+            )
+        )
+        if not found.ok:
+            raise self._wrong(case, found.detail)
+
+    def _wrong(self, case: CheckCase, detail: str, summary: str = "") -> Rejected:
+        name = _public(case)
+        where = f"on {name}" if name else "on a hidden configuration"
+        about = f" ({case.category})" if case.category else ""
+        return Rejected(
+            Verdict.WRONG_RESULT,
+            Feedback(
+                summary=summary or f"wrong result {where}{about}",
+                configuration=name,
+                detail=detail if name else f"inputs: {case.category}. {_without_shape(detail)}",
+                hint=""
+                if name
+                else "The configuration is not told; any shape that the description allows counts.",
+            ),
+            checks=tuple(self._done),
+        )
+
+    async def _run(self, process: GpuProcess, case: CheckCase, seed: int) -> judging.Taken:
+        name = _public(case)
+        scored = case.configuration.name in self._scored
+        flops = self._task.flops(case.configuration)
+        slow = bool(self._rate) and 1e3 * flops / self._rate > SLOW_MILLISECONDS
+        request = run_request(self._compiled, case, seed, steady=not (scored and slow))
+        limit = judging.expected_seconds(self._task, case, SLOWEST)
+        reply = await ask(process, request, limit, name)
+        if reply["milliseconds"] > 0:
+            self._rate = max(self._rate, flops / (reply["milliseconds"] * 1e-3))
+        if reply["damage"]:
+            raise wrote_outside(reply["damage"], name)
+        if reply["changed_inputs"]:
+            names = ", ".join(reply["changed_inputs"])
+            raise self._wrong(
+                case, f"changed: {names}", f"the candidate changed its inputs ({names})"
+            )
+        taken = judging.Taken(
+            case.configuration,
+            case.distribution,
+            seed,
+            self._take(process, reply["outputs"], case),
+            self._take(process, reply["perturbed"], case) if "perturbed" in reply else None,
+        )
+        if reply.get("unsteady"):
+            raise await self._unsteady(case, taken, reply["unsteady"])
+        return taken
+
+    async def _unsteady(self, case: CheckCase, taken: judging.Taken, what: str) -> Rejected:
+        """A result that is also wrong is told as wrong: that says more."""
+        found = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
+        if not found.ok:
+            return self._wrong(case, f"{found.detail}; and runs on the same inputs differ")
+        return self._wrong(
+            case,
+            f"two runs on the same inputs differ in {what}; a race, or memory read before it was "
+            "written (workspaces hold junk unless zeroed)",
+            "two runs on the same inputs give different bits",
+        )
+
+    def _take(self, process: GpuProcess, offsets: dict[str, int], case: CheckCase) -> Any:
+        return judging.take(self._task, process.shared, offsets, case.configuration)
+
+
+def run_request(
+    compiled: CudaCompiled, case: CheckCase, seed: int, *, steady: bool
+) -> dict[str, Any]:
+    """The request that runs one case; `steady` also runs it again and on changed inputs."""
+    return {
+        "op": "run",
+        "who": "candidate",
+        **compiled.launch(case.configuration),
+        "configuration": case.configuration.model_dump(),
+        "seed": seed,
+        "distribution": case.distribution,
+        "repeat": case.repeat and steady,
+        "perturb": case.perturb and steady,
+    }
+
+
+def _public(case: CheckCase) -> str | None:
+    return None if case.hidden else case.configuration.name
+
+
+def _without_shape(detail: str) -> str:
+    """A hidden case's detail without the places that would tell its shape."""
+    return "It is not finite." if "finite" in detail else "Its error is beyond the tolerance."

@@ -1,0 +1,92 @@
+"""A compiled candidate with its launches planned for every configuration of the task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.task import Configuration
+from avo_tui.domain.verdict import Feedback, Resources, Verdict
+from avo_tui.evaluation.backends.base import Compiled, Rejected
+from avo_tui.evaluation.backends.cuda.compiler import (
+    CompiledCandidate,
+    manifest_feedback,
+    read_manifest,
+)
+from avo_tui.evaluation.backends.cuda.manifest_text import ManifestError
+from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan, resolve
+from avo_tui.evaluation.backends.cuda.task import CudaTask
+
+
+@dataclass(frozen=True)
+class CudaCompiled(Compiled):
+    """A compiled candidate with the plans for every configuration of its task."""
+
+    unit: CompiledCandidate
+    facts: DeviceFacts
+    plans: dict[str, LaunchPlan]
+
+    def launch(self, configuration: Configuration) -> dict[str, Any]:
+        """What the GPU process needs to launch it on a configuration."""
+        plan = self.plans[configuration.name]
+        unit = self.unit.units.index(self.unit.unit_of(plan.variant))
+        return {"unit": unit, "plan": plan.model_dump()}
+
+
+def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[str, LaunchPlan]:
+    """A plan for every configuration, scored and checked, by name. Raises Rejected."""
+    try:
+        manifest, text, file = read_manifest(candidate)
+    except ManifestError as error:
+        raise Rejected(Verdict.MANIFEST_ERROR, manifest_feedback(error)) from error
+    public = {c.name for c in task.configurations}
+    wanted = {c.name: c for c in task.configurations}
+    for case in task.check_cases():
+        wanted.setdefault(case.configuration.name, case.configuration)
+        if not case.hidden:
+            public.add(case.configuration.name)
+    plans = {}
+    for name, configuration in wanted.items():
+        try:
+            plans[name] = resolve(
+                manifest,
+                task.names(configuration),
+                task.tensors(configuration),
+                facts,
+                text=text,
+                file=file,
+                configuration=name if name in public else "a hidden one",
+            )
+        except ManifestError as error:
+            feedback = manifest_feedback(error)
+            raise Rejected(
+                Verdict.MANIFEST_ERROR,
+                feedback.model_copy(update={"configuration": name if name in public else None}),
+            ) from error
+    return plans
+
+
+def with_dynamic(
+    unit: CompiledCandidate, plans: dict[str, LaunchPlan], facts: DeviceFacts
+) -> Resources:
+    """The resources with the dynamic shared memory of the launches added."""
+    most = 0
+    for name, plan in plans.items():
+        compiled = unit.unit_of(plan.variant)
+        for stage in plan.stages:
+            static = compiled.image.kernels[compiled.symbols[stage.entry]].static_shared
+            total = static + stage.shared_memory
+            if total > facts.shared_memory:
+                raise Rejected(
+                    Verdict.MANIFEST_ERROR,
+                    Feedback(
+                        summary=f"{unit.manifest_file}: {stage.path}.shared_memory: "
+                        f"{stage.shared_memory} bytes and {static} static ones are more than the "
+                        f"{facts.shared_memory} that a block can have",
+                        configuration=name,
+                    ),
+                    resources=unit.resources,
+                )
+            most = max(most, total)
+    return unit.resources.model_copy(update={"shared_memory": most})

@@ -1,0 +1,39 @@
+"""What the tests of the CUDA backend share: candidates from folders, and a context."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.evaluation.backends.base import Context
+from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.tasks import load_task
+
+HERE = Path(__file__).parent
+CANDIDATES = HERE.parent / "candidates" / "cuda"
+VERDICTS: dict[str, dict[str, Any]] = tomllib.loads((CANDIDATES / "verdicts.toml").read_text())
+
+
+def small_task() -> CudaTask:
+    """The task whose shapes take milliseconds."""
+    task = load_task(HERE / "tasks" / "attention_small")
+    assert isinstance(task, CudaTask)
+    return task
+
+
+def candidate(name: str) -> Candidate:
+    """A candidate of the folder, with the shared kernel and manifest where it has no own."""
+    files = {p.name: p.read_text() for p in (CANDIDATES / name).iterdir()}
+    files.setdefault("base.cuh", (CANDIDATES / "base.cuh").read_text())
+    files.setdefault("launch.toml", (CANDIDATES / "default.toml").read_text())
+    return Candidate(files=files)
+
+
+def context(quick: bool = False) -> tuple[Context, list[EvaluationProgress]]:
+    """A context, and the signs of life that come through it."""
+    seen: list[EvaluationProgress] = []
+    return Context(Sandbox(), seen.append, quick), seen
