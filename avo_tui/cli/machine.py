@@ -56,6 +56,12 @@ def evaluate(
     path: Annotated[
         Path | None, typer.Argument(help="A file or a folder; default the seed.")
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Compile, and check the small configurations only.")
+    ] = False,
+    arch: Annotated[
+        str | None, typer.Option("--arch", help="Compile CUDA for this, such as sm_100a.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score one candidate without a session: compile, check, benchmark."""
@@ -67,18 +73,29 @@ def evaluate(
 
     info = find_task(task)
     candidate = read_candidate(path) if path is not None else None
-    report = asyncio.run(_evaluate(info.name, candidate, quiet=as_json))
+    report = asyncio.run(_evaluate(info.name, candidate, quick, arch, quiet=as_json))
     typer.echo(document(report) if as_json else safe(as_text(report)))
     if not report.correct:
         raise typer.Exit(1)
 
 
-async def _evaluate(task: str, candidate: Candidate | None, *, quiet: bool) -> EvaluationReport:
+async def _evaluate(
+    task: str, candidate: Candidate | None, quick: bool, arch: str | None, *, quiet: bool
+) -> EvaluationReport:
+    from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
     from avo_tui.evaluation.client import LocalEvaluator
 
-    async with LocalEvaluator() as evaluator:
+    if arch is not None:
+        try:
+            architecture_number(arch)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--arch") from error
+    progress = None if quiet else _progress
+    async with LocalEvaluator(architecture=arch) as evaluator:
         given = candidate if candidate is not None else await evaluator.seed(task)
-        return await evaluator.evaluate(task, given, progress=None if quiet else _progress)
+        if quick:
+            return await evaluator.check(task, given, progress=progress, quick=True)
+        return await evaluator.evaluate(task, given, progress=progress)
 
 
 def _progress(progress: EvaluationProgress) -> None:
