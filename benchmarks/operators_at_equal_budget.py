@@ -5,7 +5,7 @@
 Arms: the tuner as it is, and the tuner whose supervisor never restarts it from another ancestor.
 Further arms are sessions that exist already, by name (`--with SESSION`), such as a run of the
 agent. Prints a line per run and, per arm, median and range of the best score within the budget.
-Scores are ratios to the baseline of the same run, so that arms that ran one after the other compare.
+Scores are ratios to the baseline of the same run, so runs made one after the other compare.
 """
 
 from __future__ import annotations
@@ -65,8 +65,10 @@ def main() -> None:
         for arm, environment in ARMS.items():
             name = f"{arm}-{seed}"
             avo(
-                ["run", chosen.task, "--headless", "--operator", "tuner", "--name", name]
-                + ["--seed", str(seed), "--budget-evaluations", str(chosen.evaluations)],
+                [
+                    *("run", chosen.task, "--headless", "--operator", "tuner", "--name", name),
+                    *("--seed", str(seed), "--budget-evaluations", str(chosen.evaluations)),
+                ],
                 {**here, **environment},
             )
             names[arm].append(name)
@@ -82,7 +84,8 @@ def main() -> None:
     print(f"best score within {budget:g} evaluations (ratio to {document['reference_baseline']})")
     for row in rows.values():
         print(
-            f"  {row['session']:16} first {row['first']:.3f}  best {row['best_at_common_budget']:.3f}"
+            f"  {row['session']:16} first {row['first']:.3f}"
+            f"  best {row['best_at_common_budget']:.3f}"
             f"  {row['gain_at_common_budget']:.1f}× first  {row['improvements']} improvements"
             f"  {row['hours'] * 60:.1f} min"
         )
