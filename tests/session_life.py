@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Feedback, Verdict
+from avo_tui.store import SessionWriter
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -173,6 +175,14 @@ def life(
         yield ev.StepFinished(outcome="committed" if step % commit_every == 0 else "nothing")
 
 
+def build(folder: Path, steps: int = 3, **how: int) -> Path:
+    """A closed session with `steps` steps behind it."""
+    with SessionWriter.create(folder, session_record(folder.name)) as session:
+        for event in life(steps, **how):
+            session.record(event)
+    return folder
+
+
 # -- any life that the rules allow, for hypothesis
 
 
@@ -180,7 +190,7 @@ TEXT = st.text(max_size=20)
 
 
 @st.composite
-def lives(draw: st.DrawFn, most: int = 40) -> list[ev.Event]:
+def lives(draw: st.DrawFn, most: int = 30) -> list[ev.Event]:
     """Any sequence of events that an engine may record after SessionCreated."""
     state = SessionState(session=session_record())
     life: list[ev.Event] = []

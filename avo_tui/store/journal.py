@@ -38,6 +38,8 @@ class Line:
     """None where the line is no event, or its number was not asked for."""
     end: int
     """Offset after the line, bytes."""
+    seq: int = 0
+    """Number of the event; 0 where the line is none."""
     problem: str = ""
     """Why the line is no event."""
 
@@ -61,14 +63,14 @@ def read_lines(path: Path, offset: int = 0, after: int = 0) -> Iterator[Line]:
 def _parse(line: bytes, end: int, after: int) -> Line:
     number = _SEQ.match(line)
     if number is not None and int(number[1]) <= after and line.endswith(b"}"):
-        return Line(None, end)
+        return Line(None, end, int(number[1]))
     try:
         event = parse_event(line)
     except ValueError as error:
-        return Line(None, end, f"not an event: {str(error).splitlines()[0]}")
+        return Line(None, end, problem=f"not an event: {str(error).splitlines()[0]}")
     if event.seq < 1:
-        return Line(None, end, "an event without a number")
-    return Line(event if event.seq > after else None, end)
+        return Line(None, end, problem="an event without a number")
+    return Line(event if event.seq > after else None, end, event.seq)
 
 
 class JournalWriter:
@@ -108,6 +110,8 @@ class JournalFollower:
         """Begin after event `after`, which is not behind the beginning of `part`."""
         self._layout = layout
         self.seq = after
+        self.highest = 0
+        """The highest number that was met, of events passed over included."""
         self._part = part
         self._offset = 0
         self._fruitless: tuple[int, int, int] | None = None
@@ -157,6 +161,7 @@ class JournalFollower:
                 continue
             self._pass_over(path, junk)
             self._offset = line.end
+            self.highest = max(self.highest, line.seq)
             if line.event is not None:
                 if line.event.seq != self.seq + 1:
                     self._missing(path, self.seq + 1, line.event.seq - 1)

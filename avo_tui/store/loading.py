@@ -52,9 +52,10 @@ def follow(loaded: Loaded) -> None:
     while events := loaded.follower.poll(BATCH):
         loaded.notes.extend(fold(loaded.state, events))
     loaded.notes.extend(loaded.follower.take_problems())
-    applied = loaded.state.session.applied
-    if loaded.follower.seq < applied:
-        loaded.follower.seq = applied
+    applied, last = loaded.state.session.applied, loaded.follower.highest
+    if last < applied:
+        where = f"ends at event {last}" if last else "has nothing of the last step"
+        loaded.notes.append(f"the journal {where}, the tables go up to event {applied}")
 
 
 def fold(state: SessionState, events: Iterable[Event]) -> list[str]:
@@ -91,8 +92,8 @@ def _from_tables(layout: Layout, notes: list[str]) -> Loaded | None:
         if kept is None:
             state.attempts = fold_journal(layout).attempts
         else:
-            late = {key: a for key, a in state.attempts.items() if key not in kept}
-            state.attempts = kept | late
+            # a row is as of the tables; a line may be of an earlier or a later time
+            state.attempts = kept | state.attempts
         follower = JournalFollower(layout, state.session.applied, _part(layout, state))
         return Loaded(state, follower, stored, database, kept, notes)
     return None

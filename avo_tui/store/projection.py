@@ -169,14 +169,21 @@ class Projection:
     def _write_table(self, table: Table, records: Mapping[Key, Value]) -> None:
         written, numbers = self._written[table.name], self._numbers[table.name]
         rows: dict[int, dict[str, Any]] = {}
+        old = [numbers.pop(key) for key in written if key not in records]
+        last = -1
         for key, record in records.items():
-            if written.get(key) is not record:
-                if key not in numbers:
-                    numbers[key] = key if isinstance(key, int) else next(self._next[table.name])
-                rows[numbers[key]] = record.model_dump(mode="json")
-        gone = [key for key in written if key not in records]
+            number = key if isinstance(key, int) else numbers.get(key, -1)
+            moved = number <= last and not isinstance(key, int)
+            if moved:
+                # rows are in the order of their numbers; this one was taken out and put in again
+                if key in numbers:
+                    old.append(number)
+                number = next(self._next[table.name])
+            numbers[key] = last = number
+            if moved or written.get(key) is not record:
+                rows[number] = record.model_dump(mode="json")
+        self._database.remove(table.name, old)
         self._database.put(table.name, rows)
-        self._database.remove(table.name, [numbers.pop(key) for key in gone])
         self._written[table.name] = dict(records)
 
     def _write_attempts(self, attempts: Attempts) -> None:

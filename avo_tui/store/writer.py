@@ -324,7 +324,8 @@ def _projection(layout: Layout, loaded: Loaded) -> tuple[Projection, AttemptsFil
     """Go on with the files as they are, or begin them anew where they do not hold."""
     kept = loaded.kept
     if kept is None:
-        kept = loaded.state.attempts
+        # all but the newest, which is a row
+        kept = dict(list(loaded.state.attempts.items())[:-1])
     if loaded.kept is None or _untidy(layout.attempts, len(kept)):
         rewrite_attempts(layout.attempts, kept.values())
     attempts = AttemptsFile(layout.attempts)

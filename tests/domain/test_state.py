@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from session_life import AT, attempt, gate, life, lives, session_record, version
 
@@ -34,6 +34,7 @@ def folded(events: list[ev.Event]) -> SessionState:
     return state
 
 
+@settings(max_examples=50)
 @given(lives())
 def test_replaying_again_changes_nothing(events: list[ev.Event]) -> None:
     journal = numbered(events)
@@ -45,6 +46,7 @@ def test_replaying_again_changes_nothing(events: list[ev.Event]) -> None:
     assert state.session.applied == len(journal)
 
 
+@settings(max_examples=50)
 @given(lives(), st.data())
 def test_any_prefix_and_the_rest_give_the_whole(
     events: list[ev.Event], data: st.DataObject
@@ -58,6 +60,7 @@ def test_any_prefix_and_the_rest_give_the_whole(
     assert state == folded(journal)
 
 
+@settings(max_examples=50)
 @given(lives())
 def test_events_survive_json(events: list[ev.Event]) -> None:
     journal = numbered(events)
@@ -66,6 +69,7 @@ def test_events_survive_json(events: list[ev.Event]) -> None:
     assert folded(read) == folded(journal)
 
 
+@settings(max_examples=50)
 @given(lives())
 def test_check_changes_nothing_and_agrees_with_apply(events: list[ev.Event]) -> None:
     journal = numbered(events)
@@ -79,6 +83,7 @@ def test_check_changes_nothing_and_agrees_with_apply(events: list[ev.Event]) -> 
         state.apply(event)
 
 
+@settings(max_examples=50)
 @given(lives())
 def test_the_lineage_only_grows_and_spend_is_additive(events: list[ev.Event]) -> None:
     journal = numbered(events)
@@ -141,6 +146,7 @@ def test_check_refuses_a_version_that_would_replace_one() -> None:
         state.check(ev.VersionCommitted(version=version(0, 0, 1, 0.9)))
 
 
+@settings(max_examples=50)
 @given(lives(), st.sampled_from(["version", "hint", "step"]))
 def test_an_event_that_cannot_be_folded_changes_nothing(events: list[ev.Event], what: str) -> None:
     """So a reader of a broken journal can skip it and still be right about all else."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from session_life import life, session_record
+from session_life import build, session_record
 
 from avo_tui.store import SessionWriter
 
@@ -26,13 +26,6 @@ def writer(folder: Path) -> Iterator[SessionWriter]:
 def lived(folder: Path) -> Path:
     """A closed session with three steps behind it."""
     return build(folder)
-
-
-def build(folder: Path, steps: int = 3, **how: int) -> Path:
-    with SessionWriter.create(folder, session_record(folder.name)) as session:
-        for event in life(steps, **how):
-            session.record(event)
-    return folder
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from session_life import attempt, identity, life, lives, session_record, version
+from hypothesis import given, settings
+from session_life import AT, attempt, identity, life, lives, session_record, version
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Pause
+from avo_tui.domain.records import Note
 from avo_tui.domain.verdict import EvaluationReport, Feedback, Verdict
 from avo_tui.store import (
     SessionExists,
@@ -83,6 +84,7 @@ def test_a_session_opens_as_it_was_closed(lived: Path) -> None:
         assert recorded.seq == reader.state.session.applied + 1
 
 
+@settings(max_examples=30)
 @given(events=lives())
 def test_any_life_is_the_same_after_reopening(
     events: list[ev.Event], tmp_path_factory: pytest.TempPathFactory
@@ -286,3 +288,23 @@ def test_closing_twice_is_once(writer: SessionWriter) -> None:
     writer.close()
     writer.close()
     SessionWriter.open(writer.folder).close()
+
+
+def test_a_note_that_was_taken_out_and_put_in_again_keeps_its_new_place(
+    writer: SessionWriter,
+) -> None:
+    def note(name: str) -> ev.NoteWritten:
+        return ev.NoteWritten(note=Note(id=name, text=name, at=AT))
+
+    for name in "abc":
+        writer.record(note(name))
+    writer.flush()
+    for event in (ev.NoteRemoved(note="a"), note("a"), note("d"), ev.NoteRemoved(note="b")):
+        writer.record(event)
+    writer.flush()
+    assert list(SessionReader.open(writer.folder).state.memory) == ["c", "a", "d"]
+    writer.close()
+    with SessionWriter.open(writer.folder) as again:
+        again.record(ev.NoteRemoved(note="c"))
+        again.record(note("c"))
+    assert list(SessionReader.open(writer.folder).state.memory) == ["a", "d", "c"]
