@@ -161,9 +161,19 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
             await self.evaluator.close()
-        self.settle()
-        self.record(ev.EngineStopped(state=end.state, reason=end.reason))
+        self._last_words(end)
         return end.state
+
+    def _last_words(self, end: Finish) -> None:
+        """The end of the record. The state may still be written where the disk is full."""
+        for write in (
+            self.settle,
+            lambda: self.record(ev.EngineStopped(state=end.state, reason=end.reason)),
+        ):
+            try:
+                write()
+            except NoSpace as error:
+                log.error("the end is not fully on record: %s", error)
 
     def stop(self, reason: str) -> None:
         """Asks the run to end in good order; safe to call from a signal handler of the loop."""

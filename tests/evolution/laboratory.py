@@ -24,6 +24,10 @@ from avo_tui.store import SessionReader, SessionWriter, send_command
 E = TypeVar("E", bound=ev.Event)
 
 
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
 class NoKnowledge:
     """A K without documents."""
 
@@ -97,11 +101,18 @@ class Laboratory:
         assert self.engine is not None and self.task is not None
 
         def refuse(event: ev.Event) -> ev.Event:
-            raise SystemError("killed")
+            raise Killed
 
         self.writer.record = refuse  # type: ignore[method-assign]
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
+        self.writer.close()
+
+    async def fell(self, seconds: float = 20.0) -> None:
+        """Wait until the engine has died of `Killed`."""
+        assert self.task is not None
+        await asyncio.wait({self.task}, timeout=seconds)
+        assert isinstance(self.task.exception(), Killed)
         self.writer.close()
 
     @property

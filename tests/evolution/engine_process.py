@@ -1,0 +1,25 @@
+"""An engine with the fake evaluator as a process of its own, to be killed.
+
+python engine_process.py FOLDER SECONDS_PER_EVALUATION
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_evaluator import FakeEvaluator
+
+from avo_tui.evolution import evaluators, process
+
+
+def main() -> int:
+    folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    evaluators.make_evaluator = lambda session: FakeEvaluator(seconds, seconds)  # type: ignore[assignment]
+    return process.main([str(folder)])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
