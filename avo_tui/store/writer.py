@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from avo_tui.store.database import Database
 from avo_tui.store.errors import (
     NoSpace,
     SessionExists,
+    SessionLocked,
     SessionNotFound,
     StoreError,
     clear_errors,
@@ -97,27 +99,45 @@ class SessionWriter:
         """
         folder = folder.absolute()
         layout = Layout(folder)
+        taken = SessionExists(f"there is something at {folder} already; choose another name")
         with clear_errors(folder, "create"):
             if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
-                raise SessionExists(f"there is something at {folder} already; choose another name")
+                raise taken
             make_private_folder(folder)
+            sync_folder(folder.parent)
+        try:
+            lock = EngineLock(layout.lock)
+        except SessionLocked:
+            raise taken from None
+        try:
+            if layout.is_session():
+                raise taken
+            return cls._begin(layout, lock, session)
+        except BaseException as error:
+            lock.release()
+            if error is not taken:
+                # half a session would stand in the way of the next try
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    @classmethod
+    def _begin(cls, layout: Layout, lock: EngineLock, session: SessionRecord) -> SessionWriter:
+        with clear_errors(layout.folder, "create"):
             for part in (layout.journal, layout.objects, layout.inbox):
                 make_private_folder(part)
-            sync_folder(folder)
-            sync_folder(folder.parent)
-        lock = EngineLock(layout.lock)
+            sync_folder(layout.folder)
+        created = SessionCreated(seq=1, at=now(), session=session)
+        journal = JournalWriter(layout, 0)
         try:
-            created = SessionCreated(seq=1, at=now(), session=session)
-            journal = JournalWriter(layout, 0)
-            try:
-                journal.append(_line(created), 0, durable=True)
-            finally:
-                journal.close()
-            writer = cls(layout, lock, load(layout), 0)
-            writer.recovered = ()
+            journal.append(_line(created), 0, durable=True)
+        finally:
+            journal.close()
+        writer = cls(layout, lock, load(layout), 0)
+        writer.recovered = ()
+        try:
             writer.flush()
         except BaseException:
-            lock.release()
+            writer._flusher.stop()
             raise
         return writer
 

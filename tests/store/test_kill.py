@@ -1,0 +1,107 @@
+"""A writer that is killed with SIGKILL at random instants loses nothing that it acknowledged."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import time
+from itertools import count
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from session_life import attempt, report, session_record, version
+
+from avo_tui.domain import events as ev
+from avo_tui.store import SessionReader, SessionWriter, flusher
+from avo_tui.store.doctor import diagnose, differences
+from avo_tui.store.layout import Layout
+from avo_tui.store.loading import fold_journal
+
+KILLS = 30
+
+
+def work(folder: Path, said: Connection) -> None:
+    """An engine in a hurry: commits, objects and tables all the time; says what is safe."""
+    flusher.SOON = flusher.LATER = 0.0
+    flusher.SHARE = 1.0
+    session = SessionWriter.open(folder)
+
+    def record(event: ev.Event) -> None:
+        recorded = session.record(event)
+        said.send((recorded.seq, recorded.model_dump_json(), None))
+
+    first = max(session.state.steps, default=-1) + 1
+    for step in count(first):
+        record(ev.StepStarted(step=step, parent=session.state.session.head or 0))
+        for number in (1, 2):
+            source = f"source {step}.{number} " * 50
+            identity = session.put(source)
+            said.send((0, source, identity))
+            started = attempt(step, number).model_copy(update={"candidate": identity})
+            record(ev.AttemptStarted(attempt=started))
+            record(ev.AgentText(block="b", text="prose"))
+            record(ev.AttemptFinished(attempt=number, report=report(number == 2)))
+        versions = len(session.state.versions)
+        committed = version(versions, step, 2, 0.5 + versions / 1000)
+        record(ev.VersionCommitted(version=committed.model_copy(update={"candidate": identity})))
+        record(ev.StepFinished(outcome="committed"))
+
+
+def drain(said: Connection) -> list[tuple[int, str, str | None]]:
+    acknowledged = []
+    try:
+        while said.poll():
+            acknowledged.append(said.recv())
+    except (EOFError, OSError):
+        pass
+    return acknowledged
+
+
+def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    SessionWriter.create(folder, session_record()).close()
+    chance = random.Random(20260102)
+    # a server that has the imports behind it forks a writer in milliseconds
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["test_kill", "avo_tui.store"])
+    events: dict[int, str] = {}
+    objects: dict[str, str] = {}
+    journal: dict[int, str] = {}
+    reader = SessionReader.open(folder)
+    for _ in range(KILLS):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=work, args=(folder, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        acknowledged = [ours.recv() for _ in range(chance.randrange(1, 90))]
+        # the instant is what is tested: anywhere in the writer's work
+        time.sleep(chance.random() * 0.004)
+        process.kill()
+        process.join(60)
+        acknowledged += drain(ours)
+        ours.close()
+        for seq, text, identity in acknowledged:
+            if identity is None:
+                events[seq] = text
+            else:
+                objects[identity] = text
+        while new := reader.poll():
+            journal.update({e.seq: e.model_dump_json() for e in new})
+        assert sorted(journal) == list(range(2, len(journal) + 2))
+        assert journal.items() >= events.items()
+        assert reader.problems == [] and reader.reloads == 0
+        # the one that followed, the one that comes new, and the next engine see the same
+        viewed = SessionReader.open(folder)
+        assert viewed.engine().alive is False
+        assert not list(differences(reader.state, viewed.state))
+        with SessionWriter.open(folder) as session:
+            assert any("ended without closing" in note for note in session.recovered)
+            assert not list(differences(session.state, viewed.state))
+    assert {e.seq: e.model_dump_json() for e in viewed.events(after=1)} == journal
+    assert not list(differences(viewed.state, fold_journal(Layout(folder))))
+    assert all(viewed.text(identity) == text for identity, text in objects.items())
+    levels = {(f.what, f.sentence) for f in diagnose(folder) if f.level == "fail"}
+    assert levels == set(), levels
+    committed = sum('"kind":"version_committed"' in text for text in events.values())
+    assert committed >= KILLS
+    assert len(SessionReader.open(folder).state.versions) >= committed
