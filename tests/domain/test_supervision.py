@@ -1,0 +1,171 @@
+"""Stalls, limits and the ladder."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.budget import Spend
+from avo_tui.domain.events import SessionCreated
+from avo_tui.domain.records import (
+    Attempt,
+    Intervention,
+    RunSettings,
+    SessionRecord,
+    Step,
+    Version,
+)
+from avo_tui.domain.score import Score
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.supervision import (
+    AGENT_LADDER,
+    TUNER_LADDER,
+    Stall,
+    Thresholds,
+    next_level,
+    stall,
+    tried_in_vain,
+    trigger,
+)
+from avo_tui.domain.task import TaskInfo
+from avo_tui.domain.verdict import Verdict
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TASK = TaskInfo(
+    name="t",
+    title="t",
+    language="cpp",
+    description="",
+    configurations=(),
+    baselines=(),
+    reference_baseline="b",
+)
+
+
+def at(minute: float) -> datetime:
+    return START + timedelta(minutes=minute)
+
+
+def state(verdicts: list[Verdict | None], commit_after: int = 0) -> SessionState:
+    """Step 1 committed v1 with its last attempt; step 2 made the attempts of `verdicts`."""
+    session = SessionRecord(name="s", task=TASK, created=START, settings=RunSettings(), step=2)
+    made = SessionState.begin(SessionCreated(session=session))
+    gate = GateDecision(gate="strict", accepted=True, reason="")
+    made.versions[1] = Version(
+        number=1,
+        parent=None,
+        step=1,
+        attempt=3,
+        candidate="0" * 64,
+        score=Score(unit="x", reference_baseline="b"),
+        gate=gate,
+        author="tuner",
+        created=at(3),
+    )
+    for number in range(1, 4):
+        attempt = Attempt(step=1, number=number, parent=0, candidate="1" * 64, at=at(number))
+        made.attempts[1, number] = attempt.model_copy(update={"verdict": Verdict.CORRECT})
+    for number, verdict in enumerate(verdicts, 1):
+        made.attempts[2, number] = Attempt(
+            step=2,
+            number=number,
+            parent=1,
+            candidate=f"{number:064x}",
+            title=f"try {number}",
+            verdict=verdict,
+            at=at(10 + number),
+        )
+    made.steps[1] = Step(number=1, parent=0, started=START, spend=Spend(seconds=1000, usd=5))
+    made.steps[2] = Step(number=2, parent=1, started=at(10), spend=Spend(seconds=70, usd=0.5))
+    made.session = made.session.model_copy(update={"spend": Spend(seconds=1070, usd=5.5)})
+    return made
+
+
+C, E, W, X = Verdict.CORRECT, Verdict.COMPILE_ERROR, Verdict.WRONG_RESULT, Verdict.CANCELLED
+
+
+def test_counts_since_the_commit() -> None:
+    found = stall(state([C, E, X, None]))
+    assert found == Stall(
+        attempts=2, seconds=70, failures=1, failure=E, repeats=0, usd=0.5, rung=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "failures", "kind"),
+    [
+        ([E, E, E], 3, E),
+        ([E, E, W], 1, W),
+        ([E, C, E], 1, E),
+        ([E, X, E], 2, E),
+        ([C], 0, None),
+        ([], 0, None),
+    ],
+)
+def test_equal_failures_in_a_row(
+    verdicts: list[Verdict | None], failures: int, kind: Verdict | None
+) -> None:
+    found = stall(state(verdicts))
+    assert (found.failures, found.failure) == (failures, kind)
+
+
+def test_counts_start_again_at_an_intervention() -> None:
+    made = state([C] * 6)
+    made.supervision["a"] = Intervention(
+        id="a", at=at(14.5), step=2, level="nudge", trigger="t", seconds_at=1020, usd_at=5.4
+    )
+    found = stall(made)
+    assert (found.attempts, found.rung) == (2, 1)
+    assert found.seconds == 50
+    assert found.usd == pytest.approx(0.1)
+
+
+def test_interventions_that_are_done_or_the_persons_do_not_count() -> None:
+    made = state([C] * 6)
+    for name, update in (("a", {"state": "done"}), ("b", {"by": "person"})):
+        made.supervision[name] = Intervention(
+            id=name, at=at(14.5), step=2, level="nudge", trigger="t"
+        ).model_copy(update=update)
+    found = stall(made)
+    assert (found.attempts, found.rung) == (6, 0)
+
+
+def test_repeats_are_attempts_answered_from_the_record() -> None:
+    made = state([C, C])
+    made.attempts[2, 2] = made.attempts[2, 2].model_copy(update={"cached": True})
+    assert stall(made).repeats == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (Stall(), None),
+        (Stall(attempts=15), None),
+        (Stall(attempts=16), "16 attempts without a commit (limit 16)"),
+        (Stall(seconds=2700), "45 minutes without a commit (limit 45)"),
+        (Stall(failures=5, failure=W), "5 times wrong result in a row (limit 5)"),
+        (Stall(repeats=3), "3 candidates were tried before (limit 3)"),
+        (Stall(usd=100), None),
+    ],
+)
+def test_default_limits(found: Stall, says: str | None) -> None:
+    assert trigger(found, Thresholds()) == says
+
+
+def test_limits_can_be_switched_off() -> None:
+    off = Thresholds(attempts=0, seconds=0, failures=0, repeats=0, usd=0)
+    assert trigger(Stall(attempts=999, seconds=1e9, failures=99, repeats=99, usd=99), off) is None
+    assert trigger(Stall(usd=2), Thresholds(usd=1)) == "$2.00 without a commit (limit $1.00)"
+
+
+def test_ladder_goes_round_without_the_nudge() -> None:
+    agent = [next_level(rung, AGENT_LADDER) for rung in range(6)]
+    assert agent == ["nudge", "redirect", "stop_step", "redirect", "stop_step", "redirect"]
+    tuner = [next_level(rung, TUNER_LADDER) for rung in range(4)]
+    assert tuner == ["nudge", "restart", "restart", "restart"]
+
+
+def test_tried_in_vain_is_newest_first() -> None:
+    assert [a.title for a in tried_in_vain(state([C, E, C]), limit=2)] == ["try 3", "try 2"]
