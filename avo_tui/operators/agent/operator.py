@@ -8,9 +8,10 @@ from collections.abc import Callable
 import anthropic
 
 from avo_tui.domain.records import Author, RunSettings
+from avo_tui.operators.agent.endpoint import AnthropicModel
 from avo_tui.operators.agent.faults import Patience
 from avo_tui.operators.agent.loop import AgentStep
-from avo_tui.operators.agent.model import NO_KEY, AnthropicModel, Model
+from avo_tui.operators.agent.model import NO_KEY, Model
 from avo_tui.operators.agent.prompts import prompt
 from avo_tui.operators.agent.redaction import redactor, secrets
 from avo_tui.operators.agent.settings import AgentSettings

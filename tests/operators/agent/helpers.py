@@ -6,9 +6,9 @@ import random
 from typing import Any
 
 from avo_tui.domain.events import MessageRecorded, ToolReturned
+from avo_tui.operators.agent.endpoint import AnthropicModel
 from avo_tui.operators.agent.faults import Patience
 from avo_tui.operators.agent.loop import AgentStep
-from avo_tui.operators.agent.model import AnthropicModel
 from avo_tui.operators.agent.redaction import redactor
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.ports import StepOutcome

@@ -1,0 +1,18 @@
+"""The operator `recorded`: plays a recorded conversation with real evaluation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from avo_tui.domain.records import RunSettings
+    from avo_tui.operators.recorded.player import RecordedOperator
+
+__all__ = ["make"]
+
+
+def make(settings: RunSettings) -> RecordedOperator:
+    """The operator of a session. Raises ValueError with one sentence for a bad recording."""
+    from avo_tui.operators.recorded.player import make as build
+
+    return build(settings)

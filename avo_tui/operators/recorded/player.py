@@ -1,0 +1,149 @@
+"""Plays a recorded conversation through the agent's own loop; everything but the words is real."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from avo_tui.domain.budget import Spend
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import Author, RunSettings
+from avo_tui.operators.agent.faults import Fault, Patience
+from avo_tui.operators.agent.loop import AgentStep
+from avo_tui.operators.agent.model import Block, Reply, Request, Sink
+from avo_tui.operators.agent.redaction import redactor, secrets
+from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.ports import StepOutcome, Workbench
+from avo_tui.operators.recorded.recording import RecordedStep, RecordedTurn, Recording, load
+
+TICK = 0.05
+"""Seconds between two pieces of played text."""
+
+LONGEST_CALL = 2.5
+"""Seconds at most that the arguments of a tool call seem to take."""
+
+
+class Player:
+    """Answers with the turns of one recorded step."""
+
+    def __init__(self, recording: Recording, step: RecordedStep, head: Candidate, pace: float):
+        self.name = f"recording of {recording.task}"
+        self._pace = pace
+        self._turns = list(step.turns)
+        if head.id != step.base.id:
+            self._turns.insert(0, _bridge(head, step.base))
+
+    @property
+    def edits_context(self) -> bool:
+        """Nothing is too long for a recording."""
+        return True
+
+    @property
+    def reviews(self) -> bool:
+        """A recording cannot be asked anything."""
+        return False
+
+    async def reply(self, request: Request, sink: Sink) -> Reply:
+        """The next turn, at the pace of reading."""
+        if request.turn < len(self._turns):
+            turn = self._turns[request.turn]
+        else:
+            turn = _over()
+        for index, block in enumerate(turn.content):
+            if block["type"] in {"text", "thinking"}:
+                await self._speak(index, block, sink)
+            elif block["type"] == "tool_use":
+                size = len(json.dumps(block["input"]))
+                await asyncio.sleep(min(LONGEST_CALL, size / (4 * self._pace)))
+            sink.end(index)
+        return Reply(
+            content=[dict(b) for b in turn.content],
+            stop_reason=turn.stop_reason,
+            model=self.name,
+        )
+
+    async def _speak(self, index: int, block: Block, sink: Sink) -> None:
+        thinking = block["type"] == "thinking"
+        words = str(block["thinking" if thinking else "text"])
+        size = max(1, int(self._pace * TICK))
+        for start in range(0, len(words), size):
+            sink.text(index, words[start : start + size], thinking)
+            await asyncio.sleep(len(words[start : start + size]) / self._pace)
+
+    def spend(self, usage: Mapping[str, Any]) -> Spend:
+        """Nothing: no model is asked."""
+        return Spend()
+
+    def remarks(self) -> list[str]:
+        """None; the operator's name says what this is."""
+        return []
+
+    def do_without(self, fault: Fault) -> str | None:
+        """A recording has no features to give up."""
+        return None
+
+    def parameters(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+
+def _bridge(head: Candidate, base: Candidate) -> RecordedTurn:
+    """Brings the working candidate to the recorded source where this run's head is another."""
+    words = (
+        "[The recording goes on from another source than this run's head: here the gate decided"
+        " otherwise, or the seed has changed. The recorded source is put in its place.]"
+    )
+    content: list[Block] = [{"type": "text", "text": words}]
+    for number, (name, text) in enumerate(base.files.items()):
+        if head.files.get(name) != text:
+            content.append(_call(f"bridge_{number}", "write_file", {"file": name, "text": text}))
+    for number, name in enumerate(n for n in head.files if n not in base.files):
+        content.append(_call(f"bridge_gone_{number}", "delete_file", {"file": name}))
+    return RecordedTurn(content=content)
+
+
+def _over() -> RecordedTurn:
+    """The end of a step whose recorded turns are used up."""
+    reason = "The recording of this step ends here; on this machine the gate decided otherwise."
+    return RecordedTurn(content=[_call("over", "end_step", {"reason": reason})])
+
+
+def _call(identity: str, name: str, arguments: dict[str, Any]) -> Block:
+    return {"type": "tool_use", "id": identity, "name": name, "input": arguments}
+
+
+class RecordedOperator:
+    """Plays the n-th recorded step in the n-th step of the run."""
+
+    author: Author = "recorded"
+    passive = True
+    """The supervisor cannot redirect it."""
+
+    def __init__(self, settings: AgentSettings, recording: Recording) -> None:
+        self.settings = settings
+        self.recording = recording
+        self._redact = redactor(secrets())
+
+    async def vary(self, bench: Workbench) -> StepOutcome:
+        """One step; stops the run after the last recorded one."""
+        if bench.step > len(self.recording.steps):
+            return StepOutcome(outcome="stopped", reason="the recording is over")
+        step = self.recording.steps[bench.step - 1]
+        head = bench.candidate(bench.head.candidate)
+        player = Player(self.recording, step, head, self.settings.pace)
+        patience = Patience(
+            self.settings.wait_first,
+            self.settings.wait_longest,
+            self.settings.breaker,
+            random.Random(),  # noqa: S311 - jitter, no secret
+        )
+        agent = AgentStep(bench, player, self.settings, patience, self._redact, self.author)
+        return await agent.run()
+
+
+def make(settings: RunSettings) -> RecordedOperator:
+    """The operator of a session. Raises ValueError with one sentence for a bad recording."""
+    return RecordedOperator(AgentSettings.of(settings), load(settings.recording))
