@@ -88,9 +88,7 @@ C, E, W, X = Verdict.CORRECT, Verdict.COMPILE_ERROR, Verdict.WRONG_RESULT, Verdi
 
 def test_counts_since_the_commit() -> None:
     found = stall(state([C, E, X, None]))
-    assert found == Stall(
-        attempts=2, seconds=70, failures=1, failure=E, repeats=0, usd=0.5, rung=0
-    )
+    assert found == Stall(attempts=2, seconds=70, failures=1, failure=E, repeats=0, usd=0.5, rung=0)
 
 
 @pytest.mark.parametrize(

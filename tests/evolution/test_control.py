@@ -438,7 +438,9 @@ async def test_approval_survives_a_pause_and_a_crash(make_lab: MakeLab) -> None:
 
 async def test_bookmark_and_note(make_lab: MakeLab) -> None:
     lab = await slow_lab(make_lab)
-    assert (await lab.send(cmd.SetBookmark(version=0, label="start"))).effect == "v0 is marked start"
+    assert (
+        await lab.send(cmd.SetBookmark(version=0, label="start"))
+    ).effect == "v0 is marked start"
     await lab.send(cmd.Annotate(version=0, text="where it began"))
     version = lab.state.versions[0]
     assert (version.bookmark, version.note) == ("start", "where it began")

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 import pytest
 from conftest import MakeLab
 from fake_evaluator import FakeEvaluator, seed, speed
-from laboratory import Laboratory
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
@@ -67,7 +66,10 @@ async def test_tuner_climbs_and_the_budget_ends_the_run(make_lab: MakeLab) -> No
         assert version.author == "tuner" and version.plan
     assert lab.evaluator.closed
     warned = lab.of(ev.BudgetWarned)
-    assert [(w.unit, w.exhausted) for w in warned] == [("evaluations", False), ("evaluations", True)]
+    assert [(w.unit, w.exhausted) for w in warned] == [
+        ("evaluations", False),
+        ("evaluations", True),
+    ]
 
 
 async def test_the_same_seed_of_chance_gives_the_same_lineage(make_lab: MakeLab) -> None:
@@ -78,7 +80,9 @@ async def test_the_same_seed_of_chance_gives_the_same_lineage(make_lab: MakeLab)
         await lab.ended()
         lineages.append([v.candidate for v in lab.check_whole().versions.values()])
     assert lineages[0] == lineages[1]
-    lab = make_lab(RunSettings(budget=Budget(run=Caps(evaluations=15)), random_seed=5), name="three")
+    lab = make_lab(
+        RunSettings(budget=Budget(run=Caps(evaluations=15)), random_seed=5), name="three"
+    )
     lab.start()
     await lab.ended()
     assert [v.candidate for v in lab.state.versions.values()] != lineages[0]

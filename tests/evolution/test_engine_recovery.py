@@ -154,7 +154,9 @@ async def test_a_pause_outlives_its_engine(make_lab: MakeLab) -> None:
     await lab.until(lambda: len(lab.evaluator.evaluations) > evaluations)
 
 
-async def test_a_crash_loop_becomes_a_pause(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crash_loop_becomes_a_pause(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab = make_lab(RunSettings(options={"crash_loop": 3}))
     pids = iter(range(1000, 2000))
     for _ in range(3):

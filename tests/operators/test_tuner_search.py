@@ -48,7 +48,11 @@ def test_every_proposal_is_new_and_possible() -> None:
     archive, seen = Archive([tried(0.05, "v0")]), {tuple(sorted(START.items()))}
     for count in range(200):
         child = propose(
-            START, space(), archive, lambda p: tuple(sorted(p.items())) in seen, random.Random(count)
+            START,
+            space(),
+            archive,
+            lambda p: tuple(sorted(p.items())) in seen,
+            random.Random(count),
         )
         assert child is not None
         key = tuple(sorted(child.point.items()))

@@ -1,0 +1,138 @@
+"""The supervisor at work in a run."""
+
+from __future__ import annotations
+
+import asyncio
+
+from conftest import MakeLab
+from fake_evaluator import FakeEvaluator, seed
+from test_engine import Scripted, with_values
+
+from avo_tui.domain import commands as cmd
+from avo_tui.domain import events as ev
+from avo_tui.domain.budget import Budget, Caps
+from avo_tui.domain.records import RunSettings
+from avo_tui.operators.ports import StepEnded, StepOutcome, Workbench
+
+
+def impatient(attempts: int = 3, **more: int) -> RunSettings:
+    return RunSettings(options={"supervisor.attempts": attempts, **more})
+
+
+async def test_the_tuner_is_nudged_then_restarted_from_another_ancestor(make_lab: MakeLab) -> None:
+    lab = make_lab(impatient(attempts=4), FakeEvaluator())
+    lab.start()
+    await lab.until(
+        lambda: any(i.level == "restart" for i in lab.state.supervision.values()), seconds=40
+    )
+    made = list(lab.state.supervision.values())
+    restart = next(i for i in made if i.level == "restart")
+    before = made[made.index(restart) - 1]
+    assert before.level == "nudge" and before.step <= restart.step
+    assert "attempts without a commit (limit 4)" in restart.trigger
+    assert "attempts since the last commit" in restart.diagnosis
+    (direction,) = restart.directions
+    assert direction.parent is not None and direction.parent in lab.state.versions
+    await lab.until(
+        lambda: (
+            any(
+                s.parent == direction.parent
+                for s in lab.state.steps.values()
+                if s.number > restart.step
+            )
+            or restart.id
+            not in [i.id for i in lab.state.supervision.values() if i.state == "active"]
+        )
+    )
+    await lab.stop()
+    lab.check_whole()
+
+
+async def test_a_commit_ends_interventions(make_lab: MakeLab) -> None:
+    steps: list[str] = []
+
+    async def commit(bench: Workbench) -> StepOutcome:
+        steps.append(",".join(i.level for i in bench.interventions()))
+        attempt = await bench.evaluate(with_values(ALGORITHM="2"), "better")
+        word = await bench.submit(attempt, "", "")
+        return StepOutcome(outcome="committed" if word.version else "nothing")
+
+    lab = make_lab()
+    operator = Scripted()
+    lab.start(operator)
+    await lab.until(lambda: lab.state.current_step)
+    answer = await lab.send(cmd.Supervise(level="redirect", directions=("try TMA", "count spills")))
+    assert answer.effect == "redirect with 2 directions"
+    (made,) = lab.state.supervision.values()
+    assert made.by == "person" and [d.text for d in made.directions] == ["try TMA", "count spills"]
+    operator.steps.append(commit)
+    await lab.send(cmd.AbortStep())
+    await lab.versions(2)
+    assert steps == ["redirect"]
+    assert [i.state for i in lab.state.supervision.values()] == ["done"]
+
+
+async def test_interventions_can_be_edited_and_dismissed(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.start(Scripted())
+    await lab.until(lambda: lab.state.current_step)
+    await lab.send(cmd.Supervise(level="nudge"))
+    (made,) = lab.state.supervision.values()
+    await lab.send(cmd.EditIntervention(intervention=made.id, directions=("look at fences",)))
+    assert [d.text for d in lab.state.supervision[made.id].directions] == ["look at fences"]
+    await lab.send(cmd.EditIntervention(intervention=made.id, dismiss=True))
+    assert lab.state.supervision[made.id].state == "dismissed"
+    assert (await lab.send(cmd.EditIntervention(intervention="x"))).refused is not None
+
+
+async def test_the_top_of_the_agents_ladder_ends_the_step(make_lab: MakeLab) -> None:
+    """Equal failures: nudge, redirect, then the step is stopped at its next boundary."""
+    ended: list[str] = []
+
+    async def stubborn(bench: Workbench) -> StepOutcome:
+        number = 0
+        while True:
+            number += 1
+            try:
+                await bench.boundary(f"before try {number}")
+            except StepEnded as error:
+                ended.append(error.reason)
+                raise
+            broken = seed().with_file("kernel.cpp", f"#error {number}\n")
+            await bench.evaluate(broken, f"try {number}")
+
+    settings = RunSettings(options={"supervisor.failures": 3}, budget=Budget(run=Caps(steps=1)))
+    lab = make_lab(settings)
+    lab.start(Scripted(stubborn))
+    assert await lab.ended() == "finished"
+    made = list(lab.state.supervision.values())
+    assert [i.level for i in made] == ["nudge", "redirect", "stop_step"]
+    assert all("3 times compile error in a row (limit 3)" in i.trigger for i in made)
+    redirect = made[1]
+    assert "try 6" in redirect.directions[0].text
+    assert ended == [f"stop step: {made[2].trigger}"]
+    assert lab.state.steps[1].outcome == "nothing"
+    assert lab.state.steps[1].attempts == 9
+
+
+async def test_paused_time_is_no_stall(make_lab: MakeLab) -> None:
+    lab = make_lab(RunSettings(options={"supervisor.seconds": 0.5, "supervisor.attempts": 0}))
+    lab.start(Scripted())
+    await lab.until(lambda: lab.state.current_step)
+    await lab.send(cmd.Pause(mode="now"))
+    await lab.in_state("paused")
+    await asyncio.sleep(0.7)  # longer than the limit
+    await lab.send(cmd.Resume())
+    await lab.in_state("running")
+    assert lab.of(ev.SupervisorIntervened) == []
+
+
+async def test_an_operator_that_waits_is_not_supervised(make_lab: MakeLab) -> None:
+    from avo_tui.operators.external import External
+
+    lab = make_lab(RunSettings(operator="external", options={"supervisor.attempts": 1}))
+    lab.start(External())
+    await lab.versions(1)
+    for unroll in ("2", "4", "8"):
+        await lab.send(cmd.Submit(candidate=with_values(UNROLL=unroll, FAST_EXP="true")))
+    assert lab.state.supervision == {}
