@@ -13,6 +13,7 @@ from avo_tui.store.errors import (
     StoreError,
 )
 from avo_tui.store.inbox import BadCommand, send_command
+from avo_tui.store.listing import SessionSummary, summaries, summary
 from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.places import (
     check_name,
@@ -23,7 +24,6 @@ from avo_tui.store.places import (
 )
 from avo_tui.store.reader import SessionReader
 from avo_tui.store.seen import SeenMarks
-from avo_tui.store.summaries import SessionSummary, summaries, summary
 from avo_tui.store.writer import SessionWriter
 
 __all__ = [

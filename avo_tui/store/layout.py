@@ -31,7 +31,7 @@ class Layout:
         """Numbers of the journal's parts, ascending."""
         if not self.journal.is_dir():
             return []
-        found = (_PART.match(p.name) for p in self.journal.iterdir())
+        found = (_PART.fullmatch(p.name) for p in self.journal.iterdir())
         return sorted(int(m.group(1)) for m in found if m)
 
     def backup(self, number: int) -> Path:

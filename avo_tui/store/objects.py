@@ -34,7 +34,7 @@ class ObjectStore:
 
     def path(self, identity: ObjectId) -> Path:
         """Where an object is. Raises KeyError for what is no identity."""
-        if not _ID.match(identity):
+        if not _ID.fullmatch(identity):
             raise KeyError(identity)
         return self.folder / identity[:2] / identity[2:]
 
@@ -77,7 +77,7 @@ class ObjectStore:
         return raw
 
     def __contains__(self, identity: ObjectId) -> bool:
-        return bool(_ID.match(identity)) and self.path(identity).exists()
+        return bool(_ID.fullmatch(identity)) and self.path(identity).exists()
 
     def __iter__(self) -> Iterator[ObjectId]:
         """Identities of all that is there, damaged ones included."""
@@ -86,5 +86,5 @@ class ObjectStore:
         for shard in sorted(self.folder.iterdir()):
             if shard.is_dir():
                 for path in sorted(shard.iterdir()):
-                    if _ID.match(shard.name + path.name):
+                    if _ID.fullmatch(shard.name + path.name):
                         yield shard.name + path.name

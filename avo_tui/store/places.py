@@ -40,7 +40,7 @@ def _own_root() -> Path:
 
 def check_name(name: str) -> str:
     """Return `name` if a session may have it. Raises BadName."""
-    if not _NAME.match(name) or name.endswith((".", ".tmp")):
+    if not _NAME.fullmatch(name) or name.endswith((".", ".tmp")):
         raise BadName(
             f"{name[:80]!r} is no name for a session: use up to 64 letters, digits, "
             "dots, dashes and underscores, beginning with a letter or digit"
@@ -77,7 +77,7 @@ def find_session(name: str) -> Path:
         if Layout(folder).is_session():
             return folder
         raise SessionNotFound(f"{name} is not a session folder")
-    if _NAME.match(name):
+    if _NAME.fullmatch(name):
         for root in sessions_roots():
             if Layout(root / name).is_session():
                 return root / name
