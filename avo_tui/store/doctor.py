@@ -14,7 +14,7 @@ from avo_tui.domain.state import SessionState
 from avo_tui.store.attempts import read_attempts
 from avo_tui.store.database import read_tables
 from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, clear_errors
-from avo_tui.store.files import leftovers
+from avo_tui.store.files import leftovers, remove
 from avo_tui.store.inbox import BadCommand, Inbox
 from avo_tui.store.journal import read_lines
 from avo_tui.store.layout import Layout
@@ -287,7 +287,7 @@ def _repair(layout: Layout, found: list[Finding]) -> None:
     with clear_errors(layout.folder, "mend"):
         layout.folder.chmod(0o700)
         for path in _temporary(layout):
-            path.unlink(missing_ok=True)
+            remove(path)
     if any(f.what == "replay" and f.level == "fail" for f in found) and _whole(layout):
         with clear_errors(layout.database, "move aside"):
             for path in (layout.database, layout.previous, layout.attempts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -80,8 +81,16 @@ def _keep_generation(path: Path, keep: Path) -> None:
     second.replace(keep)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def leftovers(folder: Path) -> list[Path]:
-    """Temporary files in `folder` that some crash left."""
+    """Temporary files and folders in `folder` that some crash left."""
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.name.startswith(TEMPORARY))

@@ -214,26 +214,34 @@ def cut_torn_tail(path: Path) -> str | None:
 
     A half-written line is dropped; whole lines that are no events are kept beside the part.
     """
-    end = 0
-    junk = False
-    for line in read_lines(path):
-        junk = bool(line.problem)
-        if not junk:
-            end = line.end
-    size = path.stat().st_size
-    if size == end:
-        return None
     with clear_errors(path, "mend"), path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = _end_of_events(path, size)
+        if size == end:
+            return None
         file.seek(end)
         tail = file.read()
-        if junk:
-            aside = path.with_suffix(".damaged")
-            with aside.open("ab") as copy:
+        if b"\n" in tail:
+            with path.with_suffix(".damaged").open("ab") as copy:
                 copy.write(tail)
+                copy.flush()
                 os.fsync(copy.fileno())
         file.truncate(end)
         os.fsync(file.fileno())
     return f"cut {size - end} bytes without a whole event from the end of {path.name}"
+
+
+def _end_of_events(path: Path, size: int) -> int:
+    """Offset after the last event. Looks at the end first, where it nearly always is."""
+    start = max(0, size - CHUNK)
+    for first in (start, 0) if start else (0,):
+        end = -1
+        for line in read_lines(path, first):
+            if not line.problem:
+                end = line.end
+        if end >= 0:
+            return end
+    return 0
 
 
 def first_seq(path: Path) -> int | None:

@@ -39,7 +39,7 @@ from avo_tui.store.errors import (
     StoreError,
     clear_errors,
 )
-from avo_tui.store.files import leftovers, make_private_folder, sync_folder
+from avo_tui.store.files import leftovers, make_private_folder, remove, sync_folder
 from avo_tui.store.flusher import Flusher
 from avo_tui.store.inbox import BadCommand, Inbox
 from avo_tui.store.journal import JournalWriter, cut_torn_tail, read_events
@@ -333,7 +333,7 @@ def _tidy(layout: Layout) -> list[str]:
         for folder in (layout.journal, layout.objects, layout.inbox):
             make_private_folder(folder)
         for junk in (*leftovers(layout.folder), *leftovers(layout.journal)):
-            junk.unlink(missing_ok=True)
+            remove(junk)
         parts = layout.parts()
         if parts and (cut := cut_torn_tail(layout.part(parts[-1]))):
             done.append(cut)
