@@ -26,7 +26,7 @@ BOUND = 17
 QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "What are the bit fields of the wgmma shared memory descriptor?",
-        ("hopper-wgmma.md#the-shared-memory-descriptor",),
+        ("hopper-wgmma.md#the-wgmma-shared-memory-descriptor-and-its-bit-fields",),
     ),
     (
         "where is element i of the wgmma accumulator, which row and column does a thread hold",
@@ -43,8 +43,8 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "C7508",
         (
-            "hopper-synchronisation.md#compiler-messages-about-setmaxnreg-and-wgmma",
-            "reading-compiler-output.md#messages-worth-knowing",
+            "hopper-synchronisation.md#compiler-messages-about-setmaxnreg-c7504-c7508",
+            "reading-compiler-output.md#compiler-messages-c7504-c7508-c7510-c7512-c7517-c7519",
         ),
     ),
     ("when do I need wgmma.fence", ("hopper-wgmma.md#issue-fence-commit-wait",)),
@@ -77,7 +77,7 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "how to compute exp2 without the MUFU",
-        ("softmax-arithmetic.md#exp2-by-polynomial-on-the-fma-units",),
+        ("softmax-arithmetic.md#exp2-by-polynomial-on-the-fma-units-instead-of-mufu",),
     ),
     (
         "skip rescaling the output accumulator when the row max does not change",

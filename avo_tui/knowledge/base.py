@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 
@@ -19,14 +18,13 @@ from avo_tui.knowledge.model import (
     ProgressCallback,
 )
 from avo_tui.knowledge.query import Term, terms
+from avo_tui.knowledge.ranking import rank, rarity
 
 #: Bounds of what one call returns.
 MOST_HITS = 50
 MOST_READ = 40_000
-#: Sections per library that are ranked again by how much of the question they answer.
+#: Sections per library that the index proposes and `ranking` puts in order.
 _CANDIDATES = 80
-#: Prose explains, source shows: at equal match an explanation comes first.
-_KIND_WEIGHT = {"prose": 1.0, "source": 0.75, "data": 0.5}
 
 
 def builtin_documents() -> Path | None:
@@ -186,27 +184,13 @@ class KnowledgeBase:
 
 
 def _ranked(name: str, index: Index, asked: tuple[Term, ...]) -> list[tuple[float, str, Row]]:
-    """Candidates by bm25, ranked again by the share of the question they answer.
-
-    The share weighs each term by its rarity in the library, so a section that has the two rare
-    words of a question passes one that repeats a common word.
-    """
+    """The candidates of one library with their scores."""
     rows = index.search(" OR ".join(term.expression for term in asked), _CANDIDATES)
     if not rows:
         return []
     total = index.sections()
-    ids = [row.id for row in rows]
-    share = dict.fromkeys(ids, 0.0)
-    whole = 0.0
-    for term in asked:
-        weight = math.log(1 + total / (1 + index.count(term.expression)))
-        whole += weight
-        for id_ in index.matching(term.expression, ids):
-            share[id_] += weight
-    return [
-        (-row.rank * (0.25 + share[row.id] / (whole or 1)) * _KIND_WEIGHT[row.kind], name, row)
-        for row in rows
-    ]
+    weights = [rarity(total, index.count(term.expression)) for term in asked]
+    return [(score, name, row) for score, row in zip(rank(rows, asked, weights), rows, strict=True)]
 
 
 def _hit(score: float, library: str, row: Row) -> Hit:

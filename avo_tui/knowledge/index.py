@@ -6,7 +6,6 @@ split out of mixed-case identifiers, then the text.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import zlib
@@ -61,6 +60,7 @@ class Row:
     kind: Kind
     source: str
     line: int
+    body: str
     snippet: str
 
 
@@ -236,7 +236,7 @@ class Index:
         with self._lock:
             rows = self._db.execute(
                 "SELECT s.id, bm25(words, ?, ?, ?, ?) AS score, d.name, d.title, s.path, s.slug, "
-                "d.kind, d.source, s.line, snippet(words, 3, char(2), char(3), '…', 48) "
+                "d.kind, d.source, s.line, s.body, snippet(words, 3, char(2), char(3), '…', 48) "
                 "FROM words JOIN section s ON s.id = words.rowid "
                 "JOIN document d ON d.id = s.document "
                 "WHERE words MATCH ? ORDER BY score LIMIT ?",
@@ -254,24 +254,16 @@ class Index:
                 row[7],
                 row[8],
                 row[9],
+                row[10],
             )
             for row in rows
         ]
 
-    def matching(self, expression: str, ids: list[int]) -> set[int]:
-        """Which of the sections match an expression."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT rowid FROM words WHERE words MATCH ? "
-                "AND rowid IN (SELECT value FROM json_each(?))",
-                (expression, json.dumps(ids)),
-            )
-            return {row[0] for row in rows}
-
     def count(self, expression: str) -> int:
-        """How many sections match an expression."""
+        """How many sections match an expression in their own words, the title left out."""
+        query = f"{{heading names body}} : ({expression})"
         with self._lock:
-            row = self._db.execute("SELECT count(*) FROM words WHERE words MATCH ?", (expression,))
+            row = self._db.execute("SELECT count(*) FROM words WHERE words MATCH ?", (query,))
             return int(row.fetchone()[0])
 
     def sections(self) -> int:

@@ -25,6 +25,7 @@ _STOP_WORDS = """
     it its me must my need not of on or our shall should so than that the their them then there
     these they this to under up use used using was we what when where which while who why will with
     without would you your
+    may might one see two want get give make need needed there here
 """
 _STOP = frozenset(_STOP_WORDS.split())
 
@@ -72,11 +73,47 @@ _SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("setmaxnreg", "register reallocation"),
     ("overlap", "hide"),
     ("oom", "out of memory"),
+    ("max", "maximum"),
+    ("head dim", "head dimension"),
+    ("launch toml", "launch manifest", "launch json"),
+    ("128b", "128 byte"),
+    ("64b", "64 byte"),
+    ("32b", "32 byte"),
+    ("accumulator", "accumulators"),
+    ("softmax", "online softmax"),
+    ("regs", "registers"),
+    ("perf", "performance"),
 )
 
 
 def _normal(words: str) -> str:
     return " ".join(part.lower() for part in _PARTS.findall(words))
+
+
+def _stem(word: str) -> str:
+    """A light stem: plurals, -ed, -ing, and British or American -is-/-iz-."""
+    for ending in ("ations", "ation", "ings", "ing", "ied", "ies", "ed", "es", "s", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            word = word[: -len(ending)]
+            if ending in ("ied", "ies"):
+                word += "y"
+            break
+    if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "ls":
+        word = word[:-1]
+    return word[:-2] + "iz" if word.endswith("is") and len(word) > 4 else word
+
+
+def words(text: str) -> list[str]:
+    """The stems of a text in order, identifiers in parts. For ranking, not for matching."""
+    return [_stem(part) for part in _PARTS.findall(text.lower())]
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """The other of the British and the American spelling, when a word has two."""
+    other = re.sub(r"(?<=\w{3})is(?=(e[ds]?|ing|ations?)\b)", "iz", name)
+    if other == name:
+        other = re.sub(r"(?<=\w{3})iz(?=(e[ds]?|ing|ations?)\b)", "is", name)
+    return () if other == name else (other,)
 
 
 def _synonyms() -> dict[str, tuple[str, ...]]:
@@ -120,9 +157,9 @@ def terms(query: str) -> tuple[Term, ...]:
     while at < len(content) and len(found) < MOST_TERMS:
         for length in range(min(_LONGEST, len(content) - at), 0, -1):
             name = " ".join(content[at : at + length])
-            if name in _TABLE or length == 1:
-                singular = name[:-1] if name.endswith("s") and name[:-1] in _TABLE else name
-                found.setdefault(name, Term(name, _TABLE.get(name) or _TABLE.get(singular, ())))
+            others = _TABLE.get(name) or _TABLE.get(name.removesuffix("s"), ())
+            if others or length == 1:
+                found.setdefault(name, Term(name, (*_spellings(name), *others)))
                 at += length
                 break
     return tuple(found.values())

@@ -1,0 +1,106 @@
+"""Ranking of the candidates that the index finds: BM25 over fields, synonyms counted as one term.
+
+The index is good at finding; it cannot weigh a synonym below the word itself, tell prose from the
+code beside it, or leave a document's title, which every section repeats, out of the rarity of a
+word. Those three decide which section comes first.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from avo_tui.knowledge.index import Row
+from avo_tui.knowledge.query import Term, words
+
+#: How much an occurrence counts, by where it stands in the section.
+BODY, CODE = 1.0, 0.3
+#: What a term in the heading or the title adds, as a part of its weight: the section is about it.
+HEADING, TITLE = 0.45, 0.45
+#: An occurrence of another name for the term, as a part of one of the term itself.
+OTHER_NAME = 0.5
+#: Two terms side by side as in the query, as a part of their weight.
+ADJACENT = 0.35
+#: Prose explains, source shows: at equal match an explanation comes first.
+KIND = {"prose": 1.0, "source": 0.8, "data": 0.5}
+_K1 = 1.2
+_LENGTH_WEIGHT = 0.3
+_USUAL_LENGTH = 220.0  # words of a section
+
+_FENCE = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """A candidate's fields as strings of bracketed stems, so that phrases can be counted."""
+
+    title: str
+    heading: str
+    body: str
+    code: str
+    length: int
+
+
+def _stems(text: str) -> tuple[str, int]:
+    found = words(text)
+    return "<" + "><".join(found) + ">", len(found)
+
+
+def _fields(row: Row) -> _Fields:
+    body, code = row.body, ""
+    if row.kind == "prose":
+        code = "\n".join(match.group() for match in _FENCE.finditer(body))
+        body = _FENCE.sub("\n", body)
+    title, _ = _stems(row.title)
+    heading, _ = _stems(" ".join(row.path))
+    plain, length = _stems(body)
+    listing, more = _stems(code)
+    return _Fields(title, heading, plain, listing, length + more // 3)
+
+
+def _phrase(name: str) -> str:
+    return "<" + "><".join(words(name)) + ">"
+
+
+def rank(rows: Sequence[Row], asked: Sequence[Term], rarity: Sequence[float]) -> list[float]:
+    """A score for each row, larger is better. `rarity` is the inverse document frequency of terms.
+
+    Scores of different libraries are comparable: they are sums of rarities of the terms matched.
+    """
+    phrases = [(_phrase(term.phrase), [_phrase(other) for other in term.others]) for term in asked]
+    scores = []
+    for row in rows:
+        fields = _fields(row)
+        norm = max(0.3, 1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * fields.length / _USUAL_LENGTH)
+        score = 0.0
+        for (phrase, others), weight in zip(phrases, rarity, strict=True):
+            count, about = _count(fields, phrase), _about(fields, phrase)
+            if others:
+                count += OTHER_NAME * max(_count(fields, other) for other in others)
+                about = max(about, OTHER_NAME * max(_about(fields, other) for other in others))
+            score += weight * (count / (_K1 * norm + count) + about)
+        text = fields.heading + fields.body + fields.code
+        for (first, _), (second, _), a, b in zip(
+            phrases, phrases[1:], rarity, rarity[1:], strict=False
+        ):
+            if first + second in text:
+                score += ADJACENT * min(a, b)
+        scores.append(score * KIND[row.kind])
+    return scores
+
+
+def _count(fields: _Fields, phrase: str) -> float:
+    """Occurrences in the section, weighted by where they stand."""
+    heading = fields.heading.count(phrase)
+    return heading + BODY * fields.body.count(phrase) + CODE * fields.code.count(phrase)
+
+
+def _about(fields: _Fields, phrase: str) -> float:
+    return HEADING * (phrase in fields.heading) + TITLE * (phrase in fields.title)
+
+
+def rarity(total: int, matching: int) -> float:
+    """Inverse document frequency: how much a term tells, given how many sections have it."""
+    return math.log(1 + (total - matching + 0.5) / (matching + 0.5))
