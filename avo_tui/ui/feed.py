@@ -1,0 +1,200 @@
+"""From the session folder to the screen: a thread follows the journal and leaves a snapshot.
+
+The thread never posts messages. It replaces `Feed.latest`, an immutable snapshot, a few times a
+second at most; the app's tick picks it up when it differs from what is shown. However many events
+arrive, a screen repaints at the pace of its tick.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.commands import Command
+from avo_tui.domain.events import Event
+from avo_tui.domain.records import (
+    Attempt,
+    CommandRecord,
+    Hint,
+    Intervention,
+    Note,
+    RunState,
+    SessionRecord,
+    Step,
+    Version,
+)
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.ui.steps import StepFold, StepView
+
+POLL_SECONDS = 0.1
+PUBLISH_SECONDS = 0.12
+ENGINE_SECONDS = 1.0
+BATCH = 5000
+
+
+class Source(Protocol):
+    """Where a session is read from: a `SessionReader`, or a replay of one."""
+
+    @property
+    def state(self) -> SessionState: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def name(self) -> str: ...
+    def poll(self, limit: int = BATCH) -> list[Event]: ...
+    def events(self, step: int | None = None, after: int = 0) -> Iterator[Event]: ...
+    def get(self, identity: str) -> bytes: ...
+    def text(self, identity: str) -> str: ...
+    def candidate(self, identity: str) -> Candidate: ...
+    def report(self, attempt: Attempt) -> EvaluationReport | None: ...
+    def run_state(self) -> RunState: ...
+    def send(self, command: Command) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayStatus:
+    """Where a replay stands."""
+
+    speed: float
+    playing: bool
+    position: int
+    total: int
+    at_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the screens show, as of one moment. Never changed after it is made."""
+
+    serial: int
+    session: SessionRecord
+    run_state: RunState
+    versions: Mapping[int, Version]
+    steps: Mapping[int, Step]
+    attempts: Mapping[tuple[int, int], Attempt]
+    hints: Mapping[str, Hint]
+    memory: Mapping[str, Note]
+    supervision: Mapping[str, Intervention]
+    commands: Mapping[str, CommandRecord]
+    pending_approval: tuple[int, GateDecision] | None
+    best: Version | None
+    aggregates: Mapping[int, float]
+    """Version → aggregate, computed once each."""
+    live: StepView
+    replay: ReplayStatus | None = None
+    trouble: str = ""
+
+    @property
+    def head(self) -> Version | None:
+        """The version the next step starts from."""
+        head = self.session.head
+        return None if head is None else self.versions.get(head)
+
+    @property
+    def running_attempt(self) -> Attempt | None:
+        """The attempt that is being evaluated."""
+        view = self.live.attempt
+        if view is None or self.live.ended is not None:
+            return None
+        record = self.attempts.get((view.attempt.step, view.attempt.number))
+        return record if record is not None and record.verdict is None else None
+
+
+@dataclass
+class Feed:
+    """Follows one source. `run` is the body of a thread; everything else is for the app."""
+
+    source: Source
+    latest: Snapshot | None = None
+    _fold: StepFold = field(default_factory=StepFold)
+    _serial: int = 0
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _aggregates: dict[int, float] = field(default_factory=dict)
+
+    def prime(self) -> None:
+        """Read the current step and make the first snapshot."""
+        state = self.source.state
+        self._fold = StepFold()
+        for event in self.source.events(step=state.session.step):
+            if event.seq and event.seq > state.session.applied:
+                break
+            self._fold.apply(event)
+        self.publish()
+
+    def run(self) -> None:
+        """Follow until `stop`; a failure to read is shown, and tried again."""
+        dirty, published, probed = False, 0.0, 0.0
+        run_state: RunState | None = None
+        while not self._stop.is_set():
+            try:
+                events = self.source.poll(BATCH)
+                for event in events:
+                    self._fold.apply(event)
+                moment = time.monotonic()
+                if moment - probed >= ENGINE_SECONDS:
+                    probed, new_state = moment, self.source.run_state()
+                    dirty = dirty or new_state != run_state
+                    run_state = new_state
+                trouble = ""
+            except (OSError, ValueError, KeyError) as error:
+                events, trouble = [], f"{type(error).__name__}: {error}"
+                dirty = dirty or self.latest is None or self.latest.trouble != trouble
+            dirty = dirty or bool(events)
+            if dirty and time.monotonic() - published >= PUBLISH_SECONDS:
+                self.publish(trouble)
+                dirty, published = False, time.monotonic()
+            if len(events) < BATCH:
+                self._wake.wait(POLL_SECONDS)
+                self._wake.clear()
+
+    def publish(self, trouble: str = "") -> None:
+        """Replace `latest` by what is known now."""
+        state = self.source.state
+        self._serial += 1
+        if len(self._aggregates) != len(state.versions):
+            known = self._aggregates
+            self._aggregates = {
+                n: known[n] if n in known else v.aggregate for n, v in state.versions.items()
+            }
+        aggregates = self._aggregates
+        best = max(aggregates, key=lambda n: (aggregates[n], -n), default=None)
+        status = getattr(self.source, "status", None)
+        self.latest = Snapshot(
+            serial=self._serial,
+            session=state.session,
+            run_state=self.source.run_state(),
+            versions=dict(state.versions),
+            steps=dict(state.steps),
+            attempts=dict(state.attempts),
+            hints=dict(state.hints),
+            memory=dict(state.memory),
+            supervision=dict(state.supervision),
+            commands=dict(state.commands),
+            pending_approval=state.pending_approval,
+            best=None if best is None else state.versions[best],
+            aggregates=aggregates,
+            live=self._fold.snapshot(),
+            replay=status() if callable(status) else None,
+            trouble=trouble,
+        )
+
+    def refold(self) -> None:
+        """Start the live step again; for sources that jump in time."""
+        self._fold = StepFold()
+
+    def wake(self) -> None:
+        """Look at once, not at the next poll."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stop.set()
+        self._wake.set()

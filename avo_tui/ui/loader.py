@@ -1,0 +1,63 @@
+"""Slow things read in threads and kept: differences, reports, past steps."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from textual.app import App
+from textual.worker import get_current_worker
+
+T = TypeVar("T")
+KEEP = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A value that could not be read, with the sentence that says why."""
+
+    reason: str
+
+
+class Loader:
+    """`get` answers at once: the value, `Failed`, or None while a thread reads it."""
+
+    def __init__(self, app: App[Any], ready: Callable[[], None]) -> None:
+        self._app, self._ready = app, ready
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._pending: set[Hashable] = set()
+
+    def get(self, key: Hashable, compute: Callable[[], T]) -> T | Failed | None:
+        """The value of `key`, computed in a thread the first time. `ready` is called then."""
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key]  # type: ignore[no-any-return]
+        if key not in self._pending:
+            self._pending.add(key)
+            self._app.run_worker(
+                lambda: self._work(key, compute), thread=True, group="load", exit_on_error=False
+            )
+        return None
+
+    def _work(self, key: Hashable, compute: Callable[[], Any]) -> None:
+        worker = get_current_worker()
+        try:
+            value = compute()
+        except Exception as error:  # shown in the pane that asked, whatever it was
+            said = str(error).strip("'\"") or type(error).__name__
+            value = Failed(said)
+        if not worker.is_cancelled:
+            self._app.call_from_thread(self._done, key, value)
+
+    def _done(self, key: Hashable, value: Any) -> None:
+        self._pending.discard(key)
+        self._values[key] = value
+        while len(self._values) > KEEP:
+            self._values.popitem(last=False)
+        self._ready()
+
+    def forget(self) -> None:
+        """Read everything anew."""
+        self._values.clear()

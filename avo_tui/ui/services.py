@@ -1,0 +1,63 @@
+"""What the app may ask of the rest of the program. The command line gives these callables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from avo_tui.domain.budget import Budget
+from avo_tui.domain.records import OperatorName
+from avo_tui.domain.task import TaskInfo
+
+
+@dataclass(frozen=True)
+class NewSession:
+    """The filled form of a new session."""
+
+    name: str
+    task: str
+    operator: OperatorName
+    model: str | None
+    budget: Budget
+    approve_commits: bool = False
+
+
+class Hit(Protocol):
+    """A section of K that answers a query."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def document(self) -> str: ...
+    @property
+    def section(self) -> str: ...
+    @property
+    def snippet(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Callables; None where something is not to be had. They may block: the app uses threads.
+
+    A callable that fails raises an exception whose text is one sentence for the person.
+    """
+
+    start_engine: Callable[[Path], object] | None = None
+    """Start the engine of a session folder; returns once it holds the session."""
+    create_session: Callable[[NewSession], Path] | None = None
+    """Create a session and start its engine; returns its folder."""
+    tasks: Callable[[], Sequence[TaskInfo]] | None = None
+    """Tasks that load."""
+    estimate: Callable[[NewSession], str] | None = None
+    """What the budget will buy, in one sentence."""
+    operators: tuple[OperatorName, ...] = ("tuner",)
+    """Operators that can be chosen here, the default one first."""
+    models: tuple[str, ...] = ()
+    unavailable: dict[str, str] = field(default_factory=dict)
+    """Operator → why it cannot be chosen."""
+    search_knowledge: Callable[[str], Sequence[Hit]] | None = None
+    read_knowledge: Callable[[str], str] | None = None
+    documents: Callable[[], Sequence[tuple[str, str]]] | None = None
+    """(identifier, title) of every document of K."""

@@ -1,0 +1,156 @@
+"""Numbers and times in the few forms that every screen uses."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+
+from avo_tui.domain.budget import Caps, Spend, nearest
+
+
+def ratio(value: float) -> str:
+    """A ratio to the baseline, such as `1.041×`; four digits whatever its size."""
+    if value <= 0 or not math.isfinite(value):
+        return "–"
+    if value >= 100:
+        return f"{value:.0f}×"
+    if value >= 10:
+        return f"{value:.1f}×"
+    return f"{value:.3f}×"
+
+
+def change(value: float | None) -> str:
+    """A relative change with its sign, such as `+0.6%`; from 10× on as a factor."""
+    if value is None or not math.isfinite(value):
+        return ""
+    if value >= 9.995:
+        return f"×{1 + value:.0f}"
+    digits = 0 if abs(value) >= 0.9995 else 1
+    text = f"{value * 100:+.{digits}f}%"
+    return "±0.0%" if text in {"+0.0%", "-0.0%"} else text.replace("-", "−")
+
+
+def change_role(value: float | None) -> str:
+    """Role of a change: `good`, `bad`, or `dim` for next to nothing."""
+    if value is None or abs(value) < 0.0005:
+        return "dim"
+    return "good" if value > 0 else "bad"
+
+
+def throughput(value: float) -> str:
+    """A throughput in four significant digits at most."""
+    if value <= 0 or not math.isfinite(value):
+        return "–"
+    if value >= 10_000:
+        return f"{value:,.0f}"
+    if value >= 100:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def count(value: float) -> str:
+    """A large count in at most five characters: 940, 12.4k, 3.1M."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            scaled = value / limit
+            return f"{scaled:.0f}{unit}" if scaled >= 100 else f"{scaled:.1f}{unit}"
+    return f"{value:.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes: 640 B, 12.4 KB, 3.1 MB."""
+    for limit, unit in ((2**30, "GB"), (2**20, "MB"), (2**10, "KB")):
+        if value >= limit:
+            return f"{value / limit:.1f} {unit}"
+    return f"{value:.0f} B"
+
+
+def duration(seconds: float) -> str:
+    """How long something takes: `12s`, `3:07`, `2:05:09`, `2d 04h`."""
+    seconds = max(0, int(seconds))
+    if seconds < 60:
+        return f"{seconds}s"
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d}"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours}:{minutes:02d}:{rest:02d}"
+    days, hours = divmod(hours, 24)
+    return f"{days}d {hours:02d}h"
+
+
+def clock(seconds: float) -> str:
+    """Elapsed time of a run; seconds only in the first hour, so that an idle screen is still."""
+    seconds = max(0, int(seconds))
+    if seconds < 3600:
+        return f"{seconds // 60}:{seconds % 60:02d}"
+    hours, rest = divmod(seconds, 3600)
+    if hours < 24:
+        return f"{hours}h {rest // 60:02d}m"
+    return f"{hours // 24}d {hours % 24:02d}:{rest // 60:02d}"
+
+
+def ago(then: datetime | None, now: datetime) -> str:
+    """How long ago, coarse: `now`, `12s`, `4m`, `3h`, `2d`."""
+    if then is None:
+        return "–"
+    seconds = max(0, int((now - then).total_seconds()))
+    if seconds < 2:
+        return "now"
+    if seconds < 60:
+        return f"{seconds}s"
+    for limit, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= limit:
+            return f"{seconds // limit}{unit}"
+    return ""
+
+
+def seconds_of(value: float) -> str:
+    """A measured duration: `0.42s`, `3.1s`, `1:20`."""
+    if value < 1:
+        return f"{value:.2f}s"
+    if value < 60:
+        return f"{value:.1f}s"
+    return duration(value)
+
+
+def usd(value: float) -> str:
+    """Dollars."""
+    return f"${value:,.0f}" if value >= 1000 else f"${value:.2f}"
+
+
+_UNIT_WORD = {"tokens": "tok", "evaluations": "evals", "steps": "steps", "hours": "h"}
+
+
+def spend(caps: Caps, spent: Spend) -> tuple[str, float]:
+    """The spend against the cap that is nearest, and its fraction (0 without a cap)."""
+    cap = nearest(caps, spent)
+    if cap is None:
+        if spent.usd > 0:
+            return usd(spent.usd), 0.0
+        return f"{count(spent.evaluations)} evals", 0.0
+    if cap.unit == "usd":
+        whole = f"${cap.cap:.0f}" if cap.cap == int(cap.cap) else f"${cap.cap:.2f}"
+        return f"{usd(cap.used)}/{whole}", cap.fraction
+    if cap.unit == "hours":
+        used = timedelta(hours=cap.used).total_seconds()
+        return f"{clock(used)}/{cap.cap:g}h", cap.fraction
+    return f"{count(cap.used)}/{count(cap.cap)} {_UNIT_WORD[cap.unit]}", cap.fraction
+
+
+_SPARKS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: list[float], width: int) -> str:
+    """Best-so-far as blocks, the last `width` cells of it; from zero to the largest value."""
+    if not values or width <= 0:
+        return ""
+    if len(values) > width:
+        chosen = [values[(i + 1) * len(values) // width - 1] for i in range(width)]
+    else:
+        chosen = values
+    top = max(chosen)
+    if top <= 0:
+        return ""
+    return "".join(_SPARKS[min(7, int(value / top * 7.999))] for value in chosen)

@@ -1,0 +1,336 @@
+"""One step as the screens show it: a fold over the step's events, bounded in size. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.records import Attempt, PlanItem, StepOutcomeName
+from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Resources, Stage
+
+STREAM_LIMIT = 600
+"""Entries of the stream that are kept."""
+TEXT_LIMIT = 16_000
+"""Characters of one block of prose that are kept; the start of a longer one is cut."""
+
+EntryKind = Literal[
+    "text", "thought", "tool", "hint", "attempt", "gate", "supervisor", "trouble", "note", "control"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something the operator, the person or the engine did or said, in order."""
+
+    kind: EntryKind
+    key: str
+    text: str
+    detail: str = ""
+    ok: bool | None = None
+    """None while it runs, or where success is not the question."""
+    seconds: float = 0.0
+    at: datetime | None = None
+    ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """One stage of an evaluation."""
+
+    stage: Stage
+    state: Literal["running", "done", "failed"] = "running"
+    index: int = 0
+    count: int = 0
+    seconds: float = 0.0
+    detail: str = ""
+    rows: tuple[EvaluationProgress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """The evaluation of one attempt, as far as it has come."""
+
+    attempt: Attempt
+    stages: tuple[StageView, ...] = ()
+    log: str = ""
+    resources: Resources | None = None
+    report: EvaluationReport | None = None
+    decision: GateDecision | None = None
+    rejected: str = ""
+    version: int | None = None
+
+    @property
+    def current(self) -> StageView | None:
+        """The stage that runs now."""
+        return next((s for s in self.stages if s.state == "running"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A step: plan, stream, working candidate, the attempt in hand."""
+
+    number: int = 0
+    parent: int | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    outcome: StepOutcomeName | None = None
+    reason: str = ""
+    version: int | None = None
+    title: str = ""
+    items: tuple[PlanItem, ...] = ()
+    stream: tuple[Entry, ...] = ()
+    edit: ev.CandidateEdited | None = None
+    attempt: AttemptView | None = None
+    attempts: int = 0
+
+
+@dataclass
+class StepFold:
+    """Folds events into a `StepView`; a new step begins it afresh."""
+
+    view: StepView = field(default_factory=StepView)
+    _stream: deque[Entry] = field(default_factory=lambda: deque(maxlen=STREAM_LIMIT))
+    _dirty: bool = False
+
+    def apply(self, event: ev.Event) -> None:
+        """Fold one event in; kinds that no step shows are passed over."""
+        handler = _HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self, event)
+
+    def snapshot(self) -> StepView:
+        """The view as of now; the same object while nothing changed."""
+        if self._dirty:
+            self.view = replace(self.view, stream=tuple(self._stream))
+            self._dirty = False
+        return self.view
+
+    # -- handlers
+
+    def _step_started(self, event: ev.StepStarted) -> None:
+        self._stream.clear()
+        self.view = StepView(number=event.step, parent=event.parent, started=event.at)
+        self._dirty = True
+
+    def _step_finished(self, event: ev.StepFinished) -> None:
+        self.view = replace(
+            self.view, ended=event.at, outcome=event.outcome, reason=event.reason,
+            version=event.version if event.version is not None else self.view.version,
+        )  # fmt: skip
+
+    def _plan(self, event: ev.PlanSet) -> None:
+        self.view = replace(self.view, title=event.title, items=event.items)
+
+    def _text(self, event: ev.AgentText) -> None:
+        kind: EntryKind = "thought" if event.thinking else "text"
+        last = self._stream[-1] if self._stream else None
+        if last is not None and last.key == event.block and last.kind == kind:
+            text = (last.text + event.text)[-TEXT_LIMIT:]
+            self._stream[-1] = replace(last, text=text, at=event.at)
+            self._dirty = True
+        else:
+            self._put(Entry(kind, event.block, event.text[-TEXT_LIMIT:], at=event.at))
+
+    def _tool_called(self, event: ev.ToolCalled) -> None:
+        self._put(Entry("tool", event.call, event.tool, _arguments(event.arguments), at=event.at))
+
+    def _tool_returned(self, event: ev.ToolReturned) -> None:
+        for i in range(len(self._stream) - 1, -1, -1):
+            entry = self._stream[i]
+            if entry.kind == "tool" and entry.key == event.call:
+                self._stream[i] = replace(
+                    entry, ok=event.ok, seconds=event.seconds, ref=event.ref,
+                    detail=event.summary or entry.detail,
+                )  # fmt: skip
+                self._dirty = True
+                return
+        self._put(
+            Entry("tool", event.call, event.tool, event.summary, event.ok, event.seconds, event.at, event.ref)
+        )
+
+    def _edited(self, event: ev.CandidateEdited) -> None:
+        self.view = replace(self.view, edit=event)
+
+    def _attempt_started(self, event: ev.AttemptStarted) -> None:
+        attempt = event.attempt
+        self.view = replace(
+            self.view,
+            attempt=AttemptView(attempt),
+            attempts=max(self.view.attempts, attempt.number),
+        )
+        self._put(Entry("attempt", f"a{attempt.number}", attempt.title, at=event.at))
+
+    def _progressed(self, event: ev.EvaluationProgressed) -> None:
+        view = self.view.attempt
+        if view is not None and view.attempt.number == event.attempt:
+            self._attempt(progressed(view, event.progress))
+
+    def _attempt_finished(self, event: ev.AttemptFinished) -> None:
+        view = self.view.attempt
+        report = event.report
+        if view is not None and view.attempt.number == event.attempt:
+            stages = tuple(
+                replace(s, state="done" if report.correct else "failed")
+                if s.state == "running"
+                else s
+                for s in view.stages
+            )
+            self._attempt(replace(view, report=report, stages=stages, resources=report.resources))
+        key = f"a{event.attempt}"
+        for i in range(len(self._stream) - 1, -1, -1):
+            entry = self._stream[i]
+            if entry.kind == "attempt" and entry.key == key:
+                said = report.feedback.summary
+                if report.score is not None:
+                    said = f"{report.score.aggregate:.3f}× {report.score.reference_baseline}"
+                self._stream[i] = replace(
+                    entry, ok=report.correct, detail=said, seconds=report.seconds.total
+                )
+                self._dirty = True
+                break
+
+    def _gate(self, event: ev.GateDecided) -> None:
+        view = self.view.attempt
+        if view is not None and view.attempt.number == event.attempt:
+            self._attempt(replace(view, decision=event.decision))
+        self._put(
+            Entry("gate", f"g{event.seq}", event.decision.reason, event.decision.gate,
+                  event.decision.accepted, at=event.at)
+        )  # fmt: skip
+
+    def _rejected(self, event: ev.AttemptRejected) -> None:
+        view = self.view.attempt
+        if view is not None and view.attempt.number == event.attempt:
+            self._attempt(replace(view, rejected=event.reason))
+
+    def _committed(self, event: ev.VersionCommitted) -> None:
+        view, version = self.view.attempt, event.version
+        if view is not None and view.attempt.number == version.attempt:
+            self._attempt(replace(view, version=version.number, decision=version.gate))
+        self.view = replace(self.view, version=version.number)
+        self._put(
+            Entry("control", f"v{version.number}", f"v{version.number} committed",
+                  version.gate.reason, True, at=event.at)
+        )  # fmt: skip
+
+    def _hint_queued(self, event: ev.HintQueued) -> None:
+        self._put(Entry("hint", event.hint.id, event.hint.text, "queued", at=event.at))
+
+    def _hint_delivered(self, event: ev.HintDelivered) -> None:
+        detail = f"delivered {event.where}" if event.where else "delivered"
+        self._change_hint(event.hint, f"{detail} · {event.effect}" if event.effect else detail, True)
+
+    def _hint_closed(self, event: ev.HintClosed) -> None:
+        self._change_hint(event.hint, f"{event.state} {event.why}".strip(), False)
+
+    def _change_hint(self, hint: str, detail: str, ok: bool) -> None:
+        for i in range(len(self._stream) - 1, -1, -1):
+            entry = self._stream[i]
+            if entry.kind == "hint" and entry.key == hint:
+                self._stream[i] = replace(entry, detail=detail, ok=ok)
+                self._dirty = True
+                return
+        self._put(Entry("hint", hint, "a hint", detail, ok))
+
+    def _supervised(self, event: ev.SupervisorIntervened) -> None:
+        made = event.intervention
+        self._put(
+            Entry("supervisor", made.id, f"{made.level.replace('_', ' ')}: {made.trigger}",
+                  made.diagnosis, at=event.at)
+        )  # fmt: skip
+
+    def _trouble(self, event: ev.TroubleNoted) -> None:
+        self._put(Entry("trouble", f"t{event.seq}", event.message, event.where, False, at=event.at))
+
+    def _rewound(self, event: ev.Rewound) -> None:
+        self._put(
+            Entry("control", f"r{event.seq}", f"rewound from v{event.origin} to v{event.target}",
+                  event.reason, at=event.at)
+        )  # fmt: skip
+
+    def _state(self, event: ev.StateChanged) -> None:
+        if event.state not in {"running", "starting"}:
+            self._put(Entry("control", f"s{event.seq}", event.state, event.reason, at=event.at))
+
+    # -- helpers
+
+    def _put(self, entry: Entry) -> None:
+        self._stream.append(entry)
+        self._dirty = True
+
+    def _attempt(self, view: AttemptView) -> None:
+        self.view = replace(self.view, attempt=view)
+
+
+def progressed(view: AttemptView, progress: EvaluationProgress) -> AttemptView:
+    """An attempt's view after one more sign of life."""
+    stages = list(view.stages)
+    at = next((i for i, s in enumerate(stages) if s.stage == progress.stage), None)
+    if at is None:
+        stages.append(StageView(progress.stage))
+        at = len(stages) - 1
+    elif progress.state == "started":
+        stages[at] = StageView(progress.stage)
+    old = stages[at]
+    changes: dict[str, Any] = {"detail": progress.detail or old.detail}
+    if progress.count:
+        changes["count"] = progress.count
+    if progress.state == "configuration":
+        changes["rows"] = (*old.rows, progress)
+        changes["index"] = max(old.index, progress.index)
+    elif progress.state == "finished":
+        changes["state"] = "done" if progress.ok else "failed"
+        changes["seconds"] = progress.seconds or old.seconds
+    stages[at] = replace(old, **changes)
+    return replace(
+        view,
+        stages=tuple(stages),
+        log=progress.log or view.log,
+        resources=progress.resources or view.resources,
+    )
+
+
+def fold(events: Iterable[ev.Event]) -> StepView:
+    """The view of a finished or running step from its events."""
+    made = StepFold()
+    for event in events:
+        made.apply(event)
+    return made.snapshot()
+
+
+def _arguments(arguments: dict[str, Any]) -> str:
+    parts = []
+    for name, value in list(arguments.items())[:6]:
+        text = value if isinstance(value, str) else repr(value)
+        text = " ".join(text[:200].split())
+        parts.append(f"{name}={text[:60]}{'…' if len(text) > 60 else ''}")
+    return ", ".join(parts)
+
+
+_HANDLERS: dict[type, Callable[[StepFold, Any], None]] = {
+    ev.StepStarted: StepFold._step_started,
+    ev.StepFinished: StepFold._step_finished,
+    ev.PlanSet: StepFold._plan,
+    ev.AgentText: StepFold._text,
+    ev.ToolCalled: StepFold._tool_called,
+    ev.ToolReturned: StepFold._tool_returned,
+    ev.CandidateEdited: StepFold._edited,
+    ev.AttemptStarted: StepFold._attempt_started,
+    ev.EvaluationProgressed: StepFold._progressed,
+    ev.AttemptFinished: StepFold._attempt_finished,
+    ev.GateDecided: StepFold._gate,
+    ev.AttemptRejected: StepFold._rejected,
+    ev.VersionCommitted: StepFold._committed,
+    ev.HintQueued: StepFold._hint_queued,
+    ev.HintDelivered: StepFold._hint_delivered,
+    ev.HintClosed: StepFold._hint_closed,
+    ev.SupervisorIntervened: StepFold._supervised,
+    ev.TroubleNoted: StepFold._trouble,
+    ev.Rewound: StepFold._rewound,
+    ev.StateChanged: StepFold._state,
+}

@@ -1,0 +1,121 @@
+"""Source text to roles, by Pygments. Slow for long files: call it off the event loop. Pure."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cache
+
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_for_filename
+from pygments.token import Token, _TokenType
+from pygments.util import ClassNotFound
+
+from avo_tui.ui.text import Span, clean
+
+_ROLES: tuple[tuple[_TokenType, str], ...] = (
+    (Token.Comment.Preproc, "sx-preproc"),
+    (Token.Comment.PreprocFile, "sx-string"),
+    (Token.Comment, "sx-comment"),
+    (Token.Keyword.Type, "sx-type"),
+    (Token.Keyword, "sx-keyword"),
+    (Token.Name.Function, "sx-function"),
+    (Token.Name.Class, "sx-type"),
+    (Token.Name.Builtin, "sx-type"),
+    (Token.Literal.String, "sx-string"),
+    (Token.Literal.Number, "sx-number"),
+)
+_ALIASES = {".cu": "x.cpp", ".cuh": "x.cpp", ".inl": "x.cpp", ".ptx": "x.s"}
+_KEEP = 24
+
+Highlighted = tuple[tuple[Span, ...], ...]
+"""Per line: spans with syntax roles."""
+
+
+@cache
+def _role(token: _TokenType) -> str:
+    return next((role for kind, role in _ROLES if token in kind), "")
+
+
+def _lexer(name: str) -> Lexer | None:
+    for suffix, alias in _ALIASES.items():
+        if name.endswith(suffix):
+            name = alias
+            break
+    try:
+        return get_lexer_for_filename(name, stripnl=False, ensurenl=False)
+    except ClassNotFound:
+        return None
+
+
+def highlight(text: str, name: str) -> Highlighted:
+    """Spans of every line of a source file, cleaned of control characters."""
+    lexer = _lexer(name)
+    if lexer is None:
+        return tuple(((clean(row), ""),) for row in text.split("\n"))
+    rows: list[list[Span]] = [[]]
+    for token, value in lexer.get_tokens(text):
+        role = _role(token)
+        for i, part in enumerate(value.split("\n")):
+            if i:
+                rows.append([])
+            if part:
+                last = rows[-1][-1] if rows[-1] else None
+                if last is not None and last[1] == role:
+                    rows[-1][-1] = (last[0] + part, role)
+                else:
+                    rows[-1].append((part, role))
+    # Tabs are expanded by `overlay`'s caller through `clean`, span by span: sources that use
+    # them keep their alignment well enough.
+    return tuple(tuple((clean(part), role) for part, role in row) for row in rows)
+
+
+class Highlighter:
+    """A cache of highlighted files by content; safe to call from several threads."""
+
+    def __init__(self, keep: int = _KEEP) -> None:
+        self._keep = keep
+        self._cache: OrderedDict[tuple[str, int, str], Highlighted] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, text: str, name: str) -> Highlighted:
+        """Highlighted lines, from the cache where possible."""
+        key = (name, hash(text), text[:64])
+        with self._lock:
+            found = self._cache.get(key)
+            if found is not None:
+                self._cache.move_to_end(key)
+                return found
+        made = highlight(text, name)
+        with self._lock:
+            self._cache[key] = made
+            while len(self._cache) > self._keep:
+                self._cache.popitem(last=False)
+        return made
+
+
+def overlay(
+    spans: Sequence[Span], ranges: Sequence[tuple[int, int]], role: str
+) -> tuple[Span, ...]:
+    """Add `role` to the characters in `ranges` (sorted, apart from each other)."""
+    if not ranges:
+        return tuple(spans)
+    out: list[Span] = []
+    at = 0
+    for text, base in spans:
+        end = at + len(text)
+        here = at
+        for start, stop in ranges:
+            if stop <= here or start >= end:
+                continue
+            if start > here:
+                out.append((text[here - at : start - at], base))
+            here = max(here, start)
+            upto = min(stop, end)
+            out.append((text[here - at : upto - at], f"{base} {role}".strip()))
+            here = upto
+        if here < end:
+            out.append((text[here - at :], base))
+        at = end
+    return tuple(out)

@@ -1,0 +1,1 @@
+"""Pure functions from records to lines of text with roles."""

@@ -1,0 +1,367 @@
+"""What the harness says: stages, resources, checks, the benchmark as a table with bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rich.cells import cell_len
+
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.score import ConfigurationScore, Score
+from avo_tui.domain.verdict import (
+    ConfigurationCheck,
+    EvaluationProgress,
+    EvaluationReport,
+    Feedback,
+    Resources,
+)
+from avo_tui.ui import show
+from avo_tui.ui.steps import AttemptView, StageView
+from avo_tui.ui.text import (
+    BLANK,
+    Line,
+    Span,
+    clean_lines,
+    cut,
+    fit,
+    fit_right,
+    line,
+    one_line,
+    prose,
+    width_of,
+)
+
+LOG_LINES = 4000
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+STAGE_WORDS = {
+    "waiting": "wait",
+    "compile": "compile",
+    "check": "check",
+    "benchmark": "benchmark",
+    "remeasure": "measure again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the output pane shows of one evaluation, running or finished."""
+
+    stages: tuple[StageView, ...] = ()
+    report: EvaluationReport | None = None
+    checks: tuple[ConfigurationCheck, ...] = ()
+    score: Score | None = None
+    parent: Score | None = None
+    parent_name: str = ""
+    resources: Resources | None = None
+    feedback: Feedback | None = None
+    log: str = ""
+    decision: GateDecision | None = None
+    rejected: str = ""
+    device: str = ""
+    version: int | None = None
+
+
+def outcome_of_attempt(view: AttemptView, reference: str) -> Outcome:
+    """From an attempt in hand: the report once it is there, signs of life until then."""
+    made = Outcome(
+        stages=view.stages,
+        log=view.log,
+        resources=view.resources,
+        decision=view.decision,
+        rejected=view.rejected,
+        version=view.version,
+    )
+    if view.report is not None:
+        return replace(outcome_of_report(view.report), stages=view.stages, decision=view.decision,
+                       rejected=view.rejected, version=view.version)  # fmt: skip
+    checks: list[ConfigurationCheck] = []
+    measured: list[ConfigurationScore] = []
+    unit = ""
+    for stage in view.stages:
+        for row in stage.rows:
+            name = row.configuration or f"{row.index}"
+            if stage.stage == "check":
+                checks.append(
+                    ConfigurationCheck(name=name, ok=row.ok, error=row.error, detail=row.detail)
+                )
+            elif stage.stage == "benchmark" and row.throughput:
+                unit = row.unit or unit
+                measured.append(_measured(row, name))
+    score = Score(unit=unit, reference_baseline=reference, configurations=tuple(measured))
+    return replace(made, checks=tuple(checks), score=score if measured else None)
+
+
+def _measured(row: EvaluationProgress, name: str) -> ConfigurationScore:
+    value = row.throughput or 0.0
+    return ConfigurationScore(
+        name=name,
+        throughput=value,
+        p20=row.p20 or value,
+        p80=row.p80 or value,
+        ratio=row.ratio or 0.0,
+        baselines=row.baselines,
+    )
+
+
+def outcome_of_report(report: EvaluationReport) -> Outcome:
+    """From a finished evaluation."""
+    return Outcome(
+        report=report,
+        checks=report.checks,
+        score=report.score,
+        resources=report.resources,
+        feedback=None if report.correct else report.feedback,
+        log=report.feedback.log,
+        device=report.device,
+    )
+
+
+def stage_spans(outcome: Outcome, room: int) -> list[Span]:
+    """The stages in the pane's heading: `compile ✔ · check 5/8 ▶ · benchmark`."""
+    spans: list[Span] = []
+    stages: Sequence[StageView] = [s for s in outcome.stages if s.stage != "waiting"]
+    report = outcome.report
+    if not stages and report is not None:
+        done = report.stages_done
+        order = ("compile", "check", "benchmark")
+        upto = order.index(report.reached) if report.reached in order else 2
+        for i, name in enumerate(order[: upto + 1]):
+            good = report.correct or i < upto or name in done
+            stages = [*stages, StageView(name, "done" if good else "failed")]  # type: ignore[arg-type]
+    waiting = next((s for s in outcome.stages if s.stage == "waiting"), None)
+    if waiting is not None and waiting.state == "running":
+        return [("waits for the device", "warn")]
+    for stage in stages:
+        if spans:
+            spans.append((" · ", "faint"))
+        glyph, role = {"running": ("▶", "running"), "done": ("✔", "good"), "failed": ("✕", "bad")}[
+            stage.state
+        ]
+        count = f" {stage.index}/{stage.count}" if stage.state == "running" and stage.count else ""
+        spans.append((f"{STAGE_WORDS[stage.stage]}{count} ", "" if stage.state != "done" else "dim"))
+        spans.append((glyph, role))
+    if width_of(spans) > room and len(stages) > 1:
+        last = stages[-1]
+        return stage_spans(replace(outcome, stages=(last,), report=None), room)
+    return spans
+
+
+def output_lines(outcome: Outcome, width: int) -> list[Line]:
+    """The whole pane."""
+    out: list[Line] = []
+    if outcome.feedback is not None:
+        out += feedback_lines(outcome, width)
+    if outcome.score is not None:
+        out += benchmark_lines(outcome.score, width, outcome.parent, outcome.parent_name)
+    if outcome.rejected and outcome.feedback is None:
+        out += [BLANK, *prose(outcome.rejected, width, "", ("✕ not committed: ", "bad"))]
+    elif outcome.decision is not None:
+        role = "good" if outcome.decision.accepted else "bad"
+        glyph = "✔" if outcome.decision.accepted else "✕"
+        lead = (f"{glyph} gate {outcome.decision.gate}: ", role)
+        out += [BLANK, *prose(outcome.decision.reason, width, "", lead)]
+    if outcome.checks:
+        out += _spaced(out, check_lines(outcome.checks, width))
+    if outcome.resources is not None:
+        out += _spaced(out, resource_lines(outcome.resources, width))
+    if outcome.log.strip():
+        rows = clean_lines(outcome.log.rstrip("\n"))
+        out += _spaced(out, [line(("compiler", "dim"))] if out else [])
+        hidden = len(rows) - LOG_LINES
+        out += [log_line(row) for row in rows[:LOG_LINES]]
+        if hidden > 0:
+            out.append(line((f"… {hidden} more lines", "faint")))
+    if outcome.device:
+        out += _spaced(out, [line((cut(one_line(outcome.device), width), "faint"))])
+    return out
+
+
+def _spaced(before: list[Line], rows: list[Line]) -> list[Line]:
+    return [BLANK, *rows] if before and rows else rows
+
+
+def log_line(row: str) -> Line:
+    """A line of a compiler's log, with errors and warnings told apart."""
+    low = row[:400].lower()
+    if "error" in low:
+        return line(("✕ ", "bad"), row, gutter=2) if "error:" in low else line((row, "bad"))
+    if "warning" in low:
+        return line(("! ", "warn"), row, gutter=2) if "warning:" in low else line((row, "warn"))
+    return line((row, "dim"))
+
+
+def feedback_lines(outcome: Outcome, width: int) -> list[Line]:
+    """Why it failed, where, and what usually helps."""
+    feedback = outcome.feedback
+    assert feedback is not None
+    verdict = outcome.report.verdict.value.replace("_", " ") if outcome.report else "failed"
+    out = prose(feedback.summary or verdict, width, "strong", (f"✕ {verdict}  ", "bad"))
+    if feedback.configuration:
+        out.append(line(("  at ", "dim"), (one_line(feedback.configuration), "")))
+    if feedback.detail:
+        out += prose(feedback.detail, width, "", ("  ", ""))
+    if feedback.hint:
+        out += prose(feedback.hint, width, "info", ("→ ", "info"))
+    return out
+
+
+def check_lines(checks: Sequence[ConfigurationCheck], width: int) -> list[Line]:
+    """Checks: failures in full, what passed in as few rows as fit."""
+    passed = [c for c in checks if c.ok]
+    out: list[Line] = []
+    worst = max((c.error or 0.0 for c in passed), default=0.0)
+    if passed:
+        spans: list[Span] = [("✔ ", "good"), (f"{len(passed)}/{len(checks)} correct", "")]
+        if worst > 0:
+            spans.append((f"   largest error {worst:.2f} of the tolerance", "dim"))
+        out.append(line(*spans))
+    for check in checks:
+        if check.ok:
+            continue
+        error = f"error {check.error:.3g}× the tolerance" if check.error is not None else ""
+        text = "  ".join(p for p in (error, one_line(check.detail)) if p)
+        name = fit(one_line(check.name), min(24, max(8, width // 3)))
+        out.append(line(("✕ ", "bad"), name, ("  " + cut(text, max(8, width - 30)), "dim")))
+    return out
+
+
+def resource_lines(resources: Resources, width: int) -> list[Line]:
+    """Registers, spills, memory, instruction counts."""
+    text = resources.summary()
+    out = prose(text, width, "dim") if text else []
+    if resources.spill_bytes:
+        out = [line(("! ", "warn"), *row.spans) for row in out[:1]] + out[1:]
+    for warning in resources.warnings[:8]:
+        out += prose(warning, width, "", ("! ", "warn"))
+    return out
+
+
+def bar(value: float, top: float, cells: int) -> str:
+    """A bar of `cells` cells in eighths."""
+    if top <= 0 or cells <= 0:
+        return " " * max(cells, 0)
+    eighths = round(min(1.0, max(0.0, value / top)) * cells * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)[:cells]
+
+
+def bar_spans(value: float, top: float, cells: int, mark: float | None, role: str) -> list[Span]:
+    """A bar with a tick where the reference baseline stands."""
+    text = bar(value, top, cells)
+    spans: list[Span] = []
+    at = None if mark is None or top <= 0 else min(cells - 1, int(mark / top * cells))
+    for i, cell in enumerate(text):
+        if i == at and cell == " ":
+            piece: Span = ("│", "bar-mark")
+        else:
+            piece = (cell, role if cell != " " else "")
+        if spans and spans[-1][1] == piece[1]:
+            spans[-1] = (spans[-1][0] + piece[0], piece[1])
+        else:
+            spans.append(piece)
+    return spans
+
+
+def benchmark_lines(
+    score: Score, width: int, parent: Score | None = None, parent_name: str = ""
+) -> list[Line]:
+    """The score as a table: throughput, bar against the baseline, ratio, change, spread."""
+    reference = score.reference_baseline
+    others = _other_baselines(score.configurations, reference)
+    name_width = min(max((cell_len(c.name) for c in score.configurations), default=8), 22)
+    name_width = max(name_width, 8)
+    with_parent = parent is not None
+    columns = 1 + 9 + 1 + 8  # throughput, ratio
+    tail = (9 if with_parent else 0) + 7
+    others = others if width - name_width - columns - tail - 12 >= 9 * len(others) else []
+    bar_width = width - name_width - columns - tail - 9 * len(others) - 2
+    bar_width = min(bar_width, 44) if bar_width >= 6 else 0
+    top = max(
+        [c.ratio for c in score.configurations] + [1.0]
+        + [v for c in score.configurations for v in _ratios(c, reference).values()],
+        default=1.0,
+    )  # fmt: skip
+    head: list[Span] = [(fit("", name_width), ""), (fit_right(score.unit, 10), "faint")]
+    if bar_width:
+        head.append((" " * (bar_width + 2), ""))
+    head.append((fit_right(f"× {one_line(reference)}", 9), "faint"))
+    head += [(fit_right(f"× {one_line(name)}"[:9], 9), "faint") for name in others]
+    if with_parent:
+        head.append((fit_right(parent_name, 9), "faint"))
+    head.append((fit_right("spread", 7), "faint"))
+    out = [line(*head)]
+    for configuration in score.configurations:
+        old = parent.by_name(configuration.name) if parent is not None else None
+        moved = configuration.ratio / old.ratio - 1 if old is not None and old.ratio > 0 else None
+        out.append(
+            _row(one_line(configuration.name), name_width, configuration, bar_width, top,
+                 moved, with_parent, others, reference)
+        )  # fmt: skip
+    if len(score.configurations) > 1:
+        moved = None
+        if parent is not None and parent.aggregate > 0:
+            moved = score.aggregate / parent.aggregate - 1
+        total: list[Span] = [
+            (fit("geomean", name_width), "strong"),
+            (fit_right(show.throughput(score.geomean), 10), "strong"),
+        ]
+        if bar_width:
+            total.append(("  ", ""))
+            total += bar_spans(score.aggregate, top, bar_width, 1.0, _bar_role(score.aggregate))
+        total.append((fit_right(show.ratio(score.aggregate), 9), "strong"))
+        total += [(fit_right(show.ratio(score.ratio_to(n)), 9), "dim") for n in others]
+        if with_parent:
+            total.append((fit_right(show.change(moved), 9), show.change_role(moved)))
+        total.append((fit_right(f"±{score.noise * 100:.1f}%", 7), "dim"))
+        out.append(line(*total))
+    return out
+
+
+def _row(
+    name: str,
+    name_width: int,
+    c: ConfigurationScore,
+    bar_width: int,
+    top: float,
+    moved: float | None,
+    with_parent: bool,
+    others: Sequence[str],
+    reference: str,
+) -> Line:
+    spans: list[Span] = [
+        (fit(name, name_width), ""),
+        (fit_right(show.throughput(c.throughput), 10), ""),
+    ]
+    if bar_width:
+        spans.append(("  ", ""))
+        spans += bar_spans(c.ratio, top, bar_width, 1.0, _bar_role(c.ratio))
+    spans.append((fit_right(show.ratio(c.ratio), 9), "good" if c.ratio >= 1 else ""))
+    for other in others:
+        base = c.baselines.get(other, 0.0)
+        spans.append((fit_right(show.ratio(c.throughput / base) if base > 0 else "", 9), "dim"))
+    if with_parent:
+        spans.append((fit_right(show.change(moved), 9), show.change_role(moved)))
+    half = (c.p80 - c.p20) / (2 * c.throughput) if c.throughput > 0 else 0.0
+    spans.append((fit_right(f"±{half * 100:.1f}%", 7), "warn" if c.flags else "dim"))
+    if c.flags:
+        spans.append((" " + one_line(", ".join(c.flags)), "warn"))
+    return line(*spans)
+
+
+def _bar_role(ratio: float) -> str:
+    return "bar-good" if ratio >= 1 else "bar"
+
+
+def _ratios(c: ConfigurationScore, reference: str) -> Mapping[str, float]:
+    base = c.baselines.get(reference, 0.0)
+    return {n: v / base for n, v in c.baselines.items()} if base > 0 else {}
+
+
+def _other_baselines(rows: Sequence[ConfigurationScore], reference: str) -> list[str]:
+    names: dict[str, None] = {}
+    for row in rows:
+        for name in row.baselines:
+            if name != reference:
+                names[name] = None
+    return list(names)

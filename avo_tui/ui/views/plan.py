@@ -1,0 +1,151 @@
+"""The plan, and the stream of prose, tools and hints beneath it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avo_tui.domain.records import Attempt, PlanItem, Version
+from avo_tui.ui import show
+from avo_tui.ui.steps import Entry, StepView
+from avo_tui.ui.text import BLANK, Line, Span, cut, line, one_line, prose, width_of
+
+ITEM = {
+    "todo": ("☐", "dim"),
+    "doing": ("▶", "accent"),
+    "done": ("✔", "good"),
+    "dropped": ("✕", "faint"),
+}
+
+
+def plan_lines(title: str, items: Sequence[PlanItem], width: int, most: int = 0) -> list[Line]:
+    """Title and items; at most `most` rows if it is set, with a note of what was left out."""
+    out = prose(title, width, "strong") if title else []
+    rows: list[Line] = []
+    first_open = 0
+    for item in items:
+        glyph, role = ITEM[item.status]
+        text_role = {"done": "dim", "dropped": "faint", "doing": ""}.get(item.status, "")
+        rows += prose(item.text, width, text_role, (f"{glyph} ", role))
+        if item.status in {"done", "dropped"}:
+            first_open = len(rows)
+    room = most - len(out) if most else len(rows)
+    if len(rows) <= room or room < 2:
+        return out + (rows if room >= 2 or not most else rows[:0])
+    start = max(0, min(first_open - 1, len(rows) - room + 1))
+    kept = rows[start : start + room - 1]
+    hidden = len(rows) - len(kept)
+    return [*out, *kept, line((f"  … {hidden} more · enter opens the whole plan", "faint"))]
+
+
+def stream_lines(view: StepView, width: int) -> list[Line]:
+    """Everything said and done in the step, oldest first."""
+    out: list[Line] = []
+    previous = ""
+    for entry in view.stream:
+        if entry.kind in {"text", "thought"} and previous and previous != entry.kind:
+            out.append(BLANK)
+        elif previous in {"text", "thought"} and entry.kind not in {"text", "thought"}:
+            out.append(BLANK)
+        out += entry_lines(entry, width)
+        previous = entry.kind
+    return out
+
+
+def entry_lines(entry: Entry, width: int) -> list[Line]:
+    """One entry of the stream."""
+    if entry.kind == "text":
+        return prose(entry.text.strip("\n"), width)
+    if entry.kind == "thought":
+        return prose(entry.text.strip("\n"), width, "thought", ("┊ ", "faint"))
+    glyph, role = _GLYPHS[entry.kind]
+    if entry.ok is False and entry.kind != "hint":
+        glyph, role = "✕", "bad"
+    elif entry.ok is True and entry.kind in {"tool", "attempt", "gate"}:
+        role = "good" if entry.kind != "tool" else "dim"
+        glyph = "✔" if entry.kind != "tool" else glyph
+    if entry.kind == "hint":
+        rows = prose(f"“{entry.text}”", width, "hint", (f"{glyph} ", "hint"))
+        return [*rows, line(("  " + cut(one_line(entry.detail), width - 2), "dim"), gutter=2)]
+    name, rest = _words(entry)
+    spans: list[Span] = [(f"{glyph} ", role), (name, "tool" if entry.kind == "tool" else "")]
+    tail = f" {show.seconds_of(entry.seconds)}" if entry.seconds >= 0.05 else ""
+    room = width - width_of(spans) - len(tail) - 2
+    if rest and room > 6:
+        spans.append(("  " + cut(rest, room), "dim"))
+    if tail:
+        gap = width - width_of(spans) - len(tail)
+        spans.append((" " * max(gap, 1) + tail, "faint"))
+    return [line(*spans, gutter=2)]
+
+
+_GLYPHS = {
+    "tool": ("▸", "dim"),
+    "hint": ("»", "hint"),
+    "attempt": ("◌", "running"),
+    "gate": ("⇥", "dim"),
+    "supervisor": ("!", "warn"),
+    "trouble": ("✕", "bad"),
+    "note": ("✎", "dim"),
+    "control": ("■", "warn"),
+}
+
+
+def _words(entry: Entry) -> tuple[str, str]:
+    text, detail = one_line(entry.text), one_line(entry.detail)
+    if entry.kind == "tool":
+        return text, detail
+    if entry.kind == "attempt":
+        number = entry.key[1:]
+        return f"attempt {number}", " · ".join(p for p in (detail, text) if p)
+    if entry.kind == "gate":
+        return f"gate {detail}", text
+    if entry.kind == "control" and entry.key.startswith("v"):
+        return text, detail
+    return text, detail
+
+
+def version_story(version: Version, width: int) -> list[Line]:
+    """A version in words: plan, summary, gate, note, bookmark, re-measurements."""
+    out: list[Line] = []
+    who = f"{version.author} · step {version.step} · {version.created:%d %b %H:%M}"
+    if version.parent is not None:
+        who = f"from v{version.parent} by {who}"
+    out.append(line((who, "dim")))
+    if version.bookmark:
+        out.append(line(("⚑ ", "bookmark"), (one_line(version.bookmark), "bookmark")))
+    out.append(BLANK)
+    if version.plan:
+        out += prose(version.plan, width, "strong")
+    if version.summary and version.summary.strip() != version.plan.strip():
+        out += [BLANK, *prose(version.summary, width)]
+    gate = version.gate
+    if gate.reason:
+        out.append(BLANK)
+        lead = (f"gate {gate.gate}  ", "dim")
+        out += prose(gate.reason, width, "", lead)
+    for again in version.remeasurements[-6:]:
+        out.append(
+            line(
+                ("measured again  ", "dim"),
+                show.ratio(again.score.aggregate),
+                (f"  ±{again.score.noise * 100:.1f}%  {again.at:%d %b %H:%M}", "dim"),
+            )
+        )
+    if version.note:
+        out += [BLANK, *prose(version.note, width, "hint", ("✎ ", "hint"))]
+    return out
+
+
+def attempt_story(attempt: Attempt, width: int) -> list[Line]:
+    """A rejected attempt in words."""
+    out = [
+        line((f"attempt {attempt.number} of step {attempt.step}, from v{attempt.parent}"
+              f" · {attempt.at:%d %b %H:%M}", "dim")),
+        BLANK,
+    ]  # fmt: skip
+    out += prose(attempt.title or "no title was given", width, "strong")
+    if attempt.reason:
+        out += [BLANK, *prose(attempt.reason, width, "", ("✕ ", "bad"))]
+    if attempt.aggregate > 0:
+        out += [BLANK, line(("aggregate  ", "dim"), show.ratio(attempt.aggregate))]
+    return out

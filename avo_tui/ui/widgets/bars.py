@@ -1,0 +1,112 @@
+"""The rows at the edges of a screen: status, tabs, actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import events
+from textual.message import Message
+
+from avo_tui.ui.actions import Action, shown_key
+from avo_tui.ui.text import Span, line, width_of
+from avo_tui.ui.widgets.paint import Bar
+
+
+class StatusLine(Bar):
+    """The first row of a screen."""
+
+
+class ActionBar(Bar):
+    """The last row: the keys that do something now. Every one can be clicked."""
+
+    class Pressed(Message):
+        """An action was clicked."""
+
+        def __init__(self, action: str) -> None:
+            super().__init__()
+            self.action = action
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._spots: list[tuple[int, int, str]] = []
+
+    def show_actions(
+        self, actions: Sequence[Action], keymap: dict[str, str], labels: dict[str, str]
+    ) -> None:
+        """Show these, first ones first, as many as fit; the last two of them at the right."""
+        width = self.size.width
+        if width <= 0:
+            return
+        right = [a for a in actions if a.id in {"help", "palette"}]
+        left = [a for a in actions if a not in right]
+        tail: list[Span] = []
+        spots: list[tuple[int, int, str]] = []
+        for action in right:
+            tail += self._item(action, keymap, labels, bool(tail))
+        at = width - width_of(tail) - 1
+        for i, action in enumerate(right):
+            item = width_of(self._item(action, keymap, labels, i > 0))
+            spots.append((at, at + item, action.id))
+            at += item
+        spans: list[Span] = [(" ", "")]
+        room = width - width_of(tail) - 3
+        for action in left:
+            item_spans = self._item(action, keymap, labels, len(spans) > 1)
+            if width_of(spans) + width_of(item_spans) > room:
+                break
+            start = width_of(spans)
+            spans += item_spans
+            spots.append((start, width_of(spans), action.id))
+        gap = width - width_of(spans) - width_of(tail) - 1
+        self._spots = spots
+        self.set_row(line(*spans, (" " * max(gap, 0), ""), *tail))
+
+    @staticmethod
+    def _item(
+        action: Action, keymap: dict[str, str], labels: dict[str, str], gap: bool
+    ) -> list[Span]:
+        lead: list[Span] = [("  ", "")] if gap else []
+        label = labels.get(action.id, action.label)
+        return [*lead, (shown_key(action, keymap), "key"), (f" {label}", "dim")]
+
+    def on_click(self, event: events.Click) -> None:
+        """Runs what was clicked."""
+        for start, end, action in self._spots:
+            if start <= event.x < end:
+                self.post_message(self.Pressed(action))
+                return
+
+
+class TabBar(Bar):
+    """Names of panes where only one is shown; click or number picks one."""
+
+    class Picked(Message):
+        """A tab was clicked."""
+
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._spots: list[tuple[int, int, int]] = []
+
+    def show_tabs(self, names: Sequence[tuple[int, str]], active: int) -> None:
+        """Names with their numbers."""
+        spans: list[Span] = [(" ", "")]
+        self._spots = []
+        for number, name in names:
+            start = width_of(spans)
+            on = number == active
+            spans += [(f" {number} ", "on-bar key" if on else "key"),
+                      (f"{name} ", "on-bar title" if on else "dim")]  # fmt: skip
+            self._spots.append((start, width_of(spans), number))
+            spans.append((" ", ""))
+        self.set_row(line(*spans))
+
+    def on_click(self, event: events.Click) -> None:
+        """Picks a tab."""
+        for start, end, number in self._spots:
+            if start <= event.x < end:
+                self.post_message(self.Picked(number))
+                return

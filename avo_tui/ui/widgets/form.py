@@ -1,0 +1,206 @@
+"""Small parts of dialogs: a button of one row, a choice of one row, a menu."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding
+from textual.message import Message
+from textual.strip import Strip
+
+from avo_tui.ui.text import Line, Span, cut, line, width_of
+from avo_tui.ui.widgets.paint import Painter
+
+
+class Pill(Painter, can_focus=True):
+    """A button of one row."""
+
+    BINDINGS = [Binding("enter,space", "press", show=False)]  # noqa: RUF012
+
+    class Pressed(Message):
+        """It was pressed."""
+
+        def __init__(self, pill: Pill) -> None:
+            super().__init__()
+            self.pill = pill
+
+        @property
+        def control(self) -> Pill:
+            """The button."""
+            return self.pill
+
+    def __init__(self, label: str, id: str) -> None:
+        super().__init__(id=id)
+        self.label = label
+
+    def get_content_width(self, container: object, viewport: object) -> int:
+        """As wide as the label."""
+        return len(self.label)
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's line API."""
+        return Strip([Segment(self.label, self.rich_style)]).adjust_cell_length(self.size.width, self.rich_style)
+
+    def action_press(self) -> None:
+        """Press."""
+        self.post_message(self.Pressed(self))
+
+    def on_click(self, event: events.Click) -> None:
+        """Press."""
+        event.stop()
+        self.action_press()
+
+
+class Choice(Painter, can_focus=True):
+    """One of a few, in a row: left and right, or a click."""
+
+    BINDINGS = [  # noqa: RUF012
+        Binding("left", "move(-1)", show=False),
+        Binding("right,space", "move(1)", show=False),
+    ]
+
+    class Changed(Message):
+        """Another one was chosen."""
+
+        def __init__(self, choice: Choice) -> None:
+            super().__init__()
+            self.choice = choice
+
+    def __init__(self, options: Sequence[tuple[str, str]], id: str, value: str | None = None) -> None:
+        super().__init__(id=id)
+        self.options = list(options)
+        self.value = value if value is not None else (self.options[0][0] if self.options else "")
+        self._spots: list[tuple[int, int, str]] = []
+
+    def set_options(self, options: Sequence[tuple[str, str]], value: str | None = None) -> None:
+        """Other options."""
+        self.options = list(options)
+        names = [name for name, _ in self.options]
+        if value is not None:
+            self.value = value
+        if self.value not in names:
+            self.value = names[0] if names else ""
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's line API."""
+        if y:
+            return Strip.blank(self.size.width, self.rich_style)
+        spans: list[Span] = []
+        self._spots = []
+        chosen = next((i for i, (n, _) in enumerate(self.options) if n == self.value), 0)
+        first = 0
+        while True:
+            spans, spots = [], []
+            for name, label in self.options[first:]:
+                on = name == self.value
+                start = width_of(spans)
+                spans.append((f"{'●' if on else '○'} ", "accent" if on else "faint"))
+                spans.append((label, "strong" if on else "dim"))
+                spots.append((start, width_of(spans), name))
+                spans.append(("   ", ""))
+            if first >= chosen or self._end_of(spots) <= self.size.width:
+                break
+            first += 1
+        self._spots = spots
+        return self.paint(line(*spans), self.size.width)
+
+    def _end_of(self, spots: list[tuple[int, int, str]]) -> int:
+        return next((end for _, end, name in spots if name == self.value), 0)
+
+    def action_move(self, by: int) -> None:
+        """The next or the one before."""
+        names = [name for name, _ in self.options]
+        if names:
+            self.choose(names[(names.index(self.value) + by) % len(names)])
+
+    def choose(self, value: str) -> None:
+        """Choose one."""
+        if value != self.value:
+            self.value = value
+            self.refresh()
+            self.post_message(self.Changed(self))
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose what was clicked."""
+        for start, end, name in self._spots:
+            if start <= event.x < end:
+                self.choose(name)
+
+
+class Menu(Painter, can_focus=True):
+    """A short list: up and down, enter, a letter, or a click."""
+
+    BINDINGS = [  # noqa: RUF012
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("enter,space", "choose", show=False),
+    ]
+
+    class Chosen(Message):
+        """An entry was chosen."""
+
+        def __init__(self, menu: Menu, value: str) -> None:
+            super().__init__()
+            self.menu, self.value = menu, value
+
+    class Moved(Message):
+        """The cursor moved."""
+
+        def __init__(self, menu: Menu, value: str) -> None:
+            super().__init__()
+            self.menu, self.value = menu, value
+
+    def __init__(self, entries: Sequence[tuple[str, str, str]], id: str | None = None) -> None:
+        """Entries are (value, label, explanation)."""
+        super().__init__(id=id)
+        self.entries = list(entries)
+        self.place = 0
+
+    def set_entries(self, entries: Sequence[tuple[str, str, str]]) -> None:
+        """Other entries."""
+        self.entries = list(entries)
+        self.place = max(0, min(self.place, len(self.entries) - 1))
+        self.refresh(layout=True)
+
+    @property
+    def value(self) -> str:
+        """What the cursor is on."""
+        return self.entries[self.place][0] if self.entries else ""
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        """A row per entry."""
+        return max(1, len(self.entries))
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's line API."""
+        if y >= len(self.entries):
+            return Strip.blank(self.size.width, self.rich_style)
+        on = y == self.place
+        _, label, said = self.entries[y]
+        widest = max(len(entry[1]) for entry in self.entries) + 2
+        room = max(0, self.size.width - widest - 2)
+        row: Line = line(("▸ " if on else "  ", "accent"), (label.ljust(widest), "strong" if on else ""),
+                         (cut(said, room), "dim"))  # fmt: skip
+        return self.paint(row, self.size.width, "cursor-blur" if on and self.has_focus else "")
+
+    def action_move(self, by: int) -> None:
+        """Up or down."""
+        if self.entries:
+            self.place = (self.place + by) % len(self.entries)
+            self.refresh()
+            self.post_message(self.Moved(self, self.value))
+
+    def action_choose(self) -> None:
+        """Choose what the cursor is on."""
+        if self.entries:
+            self.post_message(self.Chosen(self, self.value))
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose what was clicked."""
+        if 0 <= event.y < len(self.entries):
+            self.place = event.y
+            self.refresh()
+            self.action_choose()

@@ -1,0 +1,242 @@
+"""A scrolled view of lines: only what is seen is painted, only what changed is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import Binding
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+from textual import events
+
+from avo_tui.ui.text import BLANK, Line
+from avo_tui.ui.widgets.paint import ROLE_CLASSES, Painter
+
+
+class LinesView(ScrollView, Painter, can_focus=True):
+    """Lines with scrolling, following of the end, a search, selection without gutters.
+
+    `build` gives the lines for a width; it is called again when the width changes. Rows that are
+    equal before and after an update are not painted again, which keeps a busy screen cheap over
+    a slow link.
+    """
+
+    COMPONENT_CLASSES = ROLE_CLASSES
+
+    BINDINGS = [  # noqa: RUF012
+        Binding("up,k", "scroll_up", show=False),
+        Binding("down,j", "scroll_down", show=False),
+        Binding("pageup", "page_up", show=False),
+        Binding("pagedown", "page_down", show=False),
+        Binding("home,g", "scroll_home", show=False),
+        Binding("end,G", "scroll_end", show=False),
+        Binding("left", "scroll_left", show=False),
+        Binding("right", "scroll_right", show=False),
+    ]
+
+    class FollowChanged(Message):
+        """The end is followed, or no longer; or lines were added while it was not."""
+
+        def __init__(self, view: LinesView) -> None:
+            super().__init__()
+            self.view = view
+
+        @property
+        def control(self) -> LinesView:
+            """The view it is about."""
+            return self.view
+
+    def __init__(self, id: str | None = None, *, follow: bool = False) -> None:
+        super().__init__(id=id)
+        self._build: Callable[[int], Sequence[Line]] = lambda width: ()
+        self._lines: Sequence[Line] = ()
+        self._built_for = -1
+        self._follow = follow
+        self.following = follow
+        self.unseen = 0
+        """Lines added below while the end was not followed."""
+        self._search = ""
+        self._hits: list[int] = []
+        self._hit_rows: frozenset[int] = frozenset()
+        self._hit = -1
+        self._moving = False
+
+    # -- content
+
+    def show(self, build: Callable[[int], Sequence[Line]], *, reset: bool = False) -> None:
+        """Show what `build(width)` gives; `reset` starts at the top (or the followed end) again."""
+        self._build = build
+        self._built_for = -1
+        self._rebuild(reset)
+
+    def _rebuild(self, reset: bool = False) -> None:
+        width = self.scrollable_content_region.width
+        if width <= 0:
+            return
+        old = self._lines
+        new = self._build(width)
+        self._lines, self._built_for = new, width
+        if self._search:
+            self._find()
+        added = len(new) - len(old)
+        self.virtual_size = Size(max((r.width for r in new[:2000]), default=0)
+                                 if self.styles.overflow_x != "hidden" else width, len(new))
+        if reset:
+            self.following = self._follow
+            self.unseen = 0
+            self._scroll(0)
+        if self.following:
+            self.unseen = 0
+            self._scroll(self.max_scroll_y)
+        elif self._follow and added > 0 and not reset:
+            self.unseen += added
+            self.post_message(self.FollowChanged(self))
+        top, height = self.scroll_offset.y, self.size.height
+        if reset or self.following and added:
+            self.refresh()
+            return
+        for y in range(height):
+            i = top + y
+            before = old[i] if i < len(old) else BLANK
+            after = new[i] if i < len(new) else BLANK
+            if before != after:
+                self.refresh(Region(0, y, self.size.width, 1))
+
+    def _scroll(self, y: float) -> None:
+        self._moving = True
+        self.scroll_to(y=y, animate=False, force=True, immediate=True)
+        self._moving = False
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """What is shown now."""
+        return self._lines
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Build again for the new width."""
+        if self.scrollable_content_region.width != self._built_for:
+            self._rebuild()
+            self.refresh()
+        elif self.following:
+            self._scroll(self.max_scroll_y)
+
+    # -- following the end
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Follow again at the end; stop when the person scrolls up."""
+        super().watch_scroll_y(old_value, new_value)
+        if not self._follow or self._moving:
+            return
+        at_end = round(new_value) >= self.max_scroll_y
+        if at_end != self.following:
+            self.following = at_end
+            if at_end:
+                self.unseen = 0
+            self.post_message(self.FollowChanged(self))
+
+    def action_scroll_end(self) -> None:
+        """To the end; follows it from here on, where this view follows at all."""
+        self._scroll(self.max_scroll_y)
+        if self._follow and not self.following:
+            self.following, self.unseen = True, 0
+            self.post_message(self.FollowChanged(self))
+
+    def action_scroll_home(self) -> None:
+        """To the start."""
+        self.scroll_to(y=0, animate=False, force=True)
+
+    # -- search
+
+    def search(self, text: str) -> int:
+        """Mark the rows that hold `text` (case does not matter); returns how many."""
+        self._search = text.casefold()
+        self._find()
+        self._hit = -1
+        if self._hits:
+            self.next_hit(1)
+        self.refresh()
+        return len(self._hits)
+
+    def _find(self) -> None:
+        needle = self._search
+        self._hits = (
+            [i for i, row in enumerate(self._lines) if needle in row.plain.casefold()]
+            if needle
+            else []
+        )
+        self._hit_rows = frozenset(self._hits)
+
+    def next_hit(self, way: int) -> tuple[int, int]:
+        """Go to the next (1) or previous (-1) hit; returns (its number from 1, how many)."""
+        if not self._hits:
+            return 0, 0
+        self._hit = (self._hit + way) % len(self._hits)
+        self._scroll(max(0, self._hits[self._hit] - self.size.height // 3))
+        self.refresh()
+        return self._hit + 1, len(self._hits)
+
+    # -- painting
+
+    def row(self, index: int) -> Line:
+        """The line of a row."""
+        return self._lines[index] if 0 <= index < len(self._lines) else BLANK
+
+    def over(self, index: int) -> str:
+        """A role laid over a whole row, such as the cursor."""
+        if self._search and self._hits:
+            if 0 <= self._hit < len(self._hits) and self._hits[self._hit] == index:
+                return "cursor"
+            if index in self._hit_rows:
+                return "match"
+        return ""
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's line API."""
+        scroll_x, scroll_y = self.scroll_offset
+        index = y + scroll_y
+        width = self.size.width
+        row = self.row(index)
+        strip = self.paint(row, width, self.over(index), scroll_x)
+        selection = self.text_selection
+        if selection is not None:
+            span = selection.get_span(index)
+            if span is not None:
+                strip = self._selected(strip, span, max(row.gutter - scroll_x, 0), width)
+        return strip.apply_offsets(scroll_x, index)
+
+    def _selected(self, strip: Strip, span: tuple[int, int], gutter: int, width: int) -> Strip:
+        start, end = span
+        start = max(start, gutter)
+        end = width if end == -1 else end
+        if end <= start:
+            return strip
+        style = self.screen.get_component_rich_style("screen--selection")
+        mark = Style(color=style.color, bgcolor=style.bgcolor)
+        before, middle, after = strip.divide([start, end, max(width, end)])
+        painted = Strip([Segment(s.text, (s.style or Style()) + mark) for s in middle])
+        return Strip.join([before, painted, after])
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Repaint when the selection moves."""
+        self.refresh()
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The selected text, gutters left out."""
+        out = []
+        first = selection.start.y if selection.start is not None else 0
+        last = selection.end.y if selection.end is not None else len(self._lines) - 1
+        for y in range(first, min(last + 1, len(self._lines))):
+            span = selection.get_span(y)
+            if span is None:
+                continue
+            start, end = span
+            row = self.row(y)
+            text = row.plain
+            end = len(text) if end == -1 else end
+            out.append(text[max(start, row.gutter) : end].rstrip())
+        return "\n".join(out), "\n"

@@ -1,0 +1,85 @@
+"""A framed pane: number and title at the left of its top line, what counts at the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content, Span as ContentSpan
+from textual.style import Style
+from textual.widget import Widget
+
+from avo_tui.ui.text import Span, crop, width_of
+from avo_tui.ui.widgets.paint import ROLE_CLASSES, Painter
+
+
+class Pane(Vertical, Painter):
+    """A frame around the widgets of one pane. Its border takes the accent while it has the focus."""
+
+    COMPONENT_CLASSES = ROLE_CLASSES
+
+    def __init__(self, *children: Widget, key: str, title: str, id: str) -> None:
+        super().__init__(*children, id=id)
+        self.key, self.heading = key, title
+        self._info: tuple[Span, ...] = ()
+        self._children_given = children
+
+    def compose(self) -> ComposeResult:
+        """The widgets given."""
+        yield from ()
+
+    def set_info(self, spans: Sequence[Span]) -> None:
+        """What stands at the right of the top line."""
+        if tuple(spans) != self._info:
+            self._info = tuple(spans)
+            self.draw_title()
+
+    def set_heading(self, title: str) -> None:
+        """Change the title."""
+        if title != self.heading:
+            self.heading = title
+            self.draw_title()
+
+    @property
+    def info(self) -> tuple[Span, ...]:
+        """What stands at the right of the top line."""
+        return self._info
+
+    def on_mount(self) -> None:
+        """Draw the title once there is a size."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.draw_title())
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The title is as wide as the pane."""
+        self.draw_title()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """The frame follows the focus."""
+        self.draw_title()
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        """The frame follows the focus."""
+        self.call_after_refresh(self.draw_title)
+
+    def draw_title(self) -> None:
+        """Compose the top line for the present width, focus and theme."""
+        room = self.outer_size.width - 4
+        if room < 6:
+            return
+        focused = self.has_focus_within
+        rule = "accent" if focused else "axis"
+        left: list[Span] = [(f"{self.key} ", "key" if focused else "dim"),
+                            (self.heading, "title" if focused else "strong")]  # fmt: skip
+        info = list(crop(self._info, max(0, room - width_of(left) - 4))) if self._info else []
+        spans: list[Span] = list(left)
+        if info and width_of(left) + width_of(info) + 4 <= room:
+            gap = room - width_of(left) - width_of(info) - 2
+            spans += [(" " + "─" * max(1, gap) + " ", rule), *info]
+        text, marks = "", []
+        for piece, role in spans:
+            style = Style.from_rich_style(self.role_style(role))
+            marks.append(ContentSpan(len(text), len(text) + len(piece), style))
+            text += piece
+        self.border_title = Content(text, marks)
