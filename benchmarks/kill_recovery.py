@@ -1,0 +1,235 @@
+"""Kill the engine with SIGKILL at random instants of a real run, and see what survives.
+
+    python benchmarks/kill_recovery.py [--kills 50] [--task attention_cpu] [--seed 1]
+
+A real session with the tuner runs in its own process, is watched by a viewer, given hints, killed,
+checked and resumed, again and again. After each kill: every version, hint, note and command that
+the viewer saw is there unchanged, every promise of the folder holds (the checks of `avo doctor`),
+no process of the dead engine goes on, and the next engine starts. At the end it must go on to a new
+attempt. Prints one line a kill; exits with 1 if anything was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import random
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.commands import SendHint, SetBookmark
+from avo_tui.domain.events import CommandTaken
+from avo_tui.domain.records import RunSettings
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.task import TaskInfo
+from avo_tui.store import SessionReader, diagnose, engine_status, send_command
+
+PATIENCE = 180.0
+"""Seconds to wait for anything before calling it a failure."""
+
+
+def wait_for(what: str, true: Callable[[], bool], seconds: float = PATIENCE) -> float:
+    """Seconds until `true` holds. Raises SystemExit with a sentence when it never does."""
+    began = time.monotonic()
+    while not true():
+        if time.monotonic() - began > seconds:
+            raise SystemExit(f"waited {seconds:.0f} s in vain for {what}")
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def task_info(name: str) -> TaskInfo:
+    """The task, as the command line finds it."""
+    from avo_tui.evaluation import list_tasks
+
+    for task in list_tasks():
+        if isinstance(task, TaskInfo) and task.name == name:
+            return task
+    raise SystemExit(f"there is no task {name}")
+
+
+def saw(state: SessionState) -> dict[str, dict[str, str]]:
+    """What the person must never lose, as text."""
+    tables: dict[str, Mapping[Any, Value]] = {
+        "version": state.versions,
+        "hint": state.hints,
+        "note": state.memory,
+        "command": state.commands,
+        "step": {n: s for n, s in state.steps.items() if s.ended is not None},
+        "attempt": {f"{s}.{n}": a for (s, n), a in state.attempts.items() if a.verdict is not None},
+    }
+    return {
+        name: {str(key): record.model_dump_json() for key, record in table.items()}
+        for name, table in tables.items()
+    }
+
+
+def lost(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:
+    """What was seen before and is gone, or is another one. Hints and attempts may go on."""
+    gone = [
+        f"{name} {key} is gone"
+        for name, table in before.items()
+        for key in table
+        if key not in after[name]
+    ]
+    changed = [
+        f"{name} {key} changed"
+        for name in ("version", "command", "step")
+        for key, text in before[name].items()
+        if after[name].get(key, text) != text
+    ]
+    return gone + changed
+
+
+class Run:
+    """One session under fire."""
+
+    def __init__(self, folder: Path, chance: random.Random) -> None:
+        self.folder = folder
+        self.chance = chance
+        self.reader = SessionReader.open(folder)
+        self.sent: list[str] = []
+        self.starts: list[float] = []
+        self.failures: list[str] = []
+        self.kinds: Counter[str] = Counter()
+
+    def start(self) -> int:
+        """Start the engine; returns its pid."""
+        from avo_tui.evolution.process import start_engine
+
+        began = time.monotonic()
+        pid = start_engine(self.folder, resume=True)
+        self.starts.append(time.monotonic() - began)
+        return pid
+
+    def watch(self, seconds: float) -> str:
+        """Follow for a while, sometimes sending something; the kind of the last event."""
+        last = ""
+        until = time.monotonic() + seconds
+        speak = until - self.chance.random() * seconds
+        while time.monotonic() < until:
+            for event in self.reader.poll():
+                last = event.kind
+            if time.monotonic() > speak:
+                speak = until + 1
+                self.speak()
+            time.sleep(0.005)
+        return last
+
+    def speak(self) -> None:
+        """Say something to the engine, as a person would."""
+        if self.reader.state.versions and self.chance.random() < 0.3:
+            newest = max(self.reader.state.versions)
+            mark = SetBookmark(version=newest, label=f"mark {len(self.sent)}")
+            self.sent.append(send_command(self.folder, mark))
+        else:
+            hint = SendHint(text=f"remark {len(self.sent)}: look at the inner loop")
+            self.sent.append(send_command(self.folder, hint))
+
+    def kill(self, number: int, pid: int, instant: float) -> None:
+        """Kill and check."""
+        last = self.watch(instant)
+        family: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = psutil.Process(pid).children(recursive=True)
+        before = saw(self.reader.state)
+        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        wait_for("the lock", lambda: not engine_status(self.folder / "engine.lock").alive, 30)
+        _, alive = psutil.wait_procs(family, timeout=10)
+        found = [f"process {p.pid} of the dead engine goes on" for p in alive]
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        for event in iter(self.reader.poll, []):
+            last = event[-1].kind
+        viewed = SessionReader.open(self.folder)
+        found += lost(before, saw(viewed.state))
+        found += lost(saw(self.reader.state), saw(viewed.state))
+        found += [f.sentence for f in diagnose(self.folder) if f.level == "fail"]
+        self.kinds[last or "nothing new"] += 1
+        self.failures += [f"kill {number}: {sentence}" for sentence in found]
+        state = viewed.state
+        print(
+            f"kill {number:3d}  after {instant:5.2f} s  last {last or '-':22s}"
+            f" step {state.session.step:3d}  attempts {len(state.attempts):4d}"
+            f"  versions {len(state.versions):3d}  events {state.session.applied:6d}"
+            f"  {'; '.join(found) or 'nothing lost'}",
+            flush=True,
+        )
+
+    def finish(self, pid: int) -> None:
+        """The last engine must go on: a new attempt is finished, every command taken once."""
+        done = len(saw(self.reader.state)["attempt"])
+
+        def further() -> bool:
+            self.reader.poll()
+            return len(saw(self.reader.state)["attempt"]) > done
+
+        seconds = wait_for("a new attempt", further)
+        print(f"resumed: a new attempt was finished {seconds:.1f} s after the last start")
+
+        def taken() -> bool:
+            self.reader.poll()
+            return set(self.sent) <= set(self.reader.state.commands)
+
+        wait_for("the commands", taken, 60)
+        times = Counter(e.id for e in self.reader.events() if isinstance(e, CommandTaken))
+        self.failures += [f"command {i} was taken {n} times" for i, n in times.items() if n > 1]
+        print(f"{len(self.sent)} commands were sent, each was taken once")
+        os.kill(pid, signal.SIGTERM)
+        wait_for("the engine's end", lambda: not self.reader.engine().alive, 60)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Kill the engine at random instants.")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--task", default="attention_cpu")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--longest", type=float, default=8.0, help="seconds between two kills")
+    given = parser.parse_args()
+    from avo_tui.evolution.create import create_session
+
+    base = Path(tempfile.mkdtemp(prefix="kill-recovery-"))
+    os.environ["AVO_SESSIONS"] = str(base)
+    chance = random.Random(given.seed)
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    try:
+        folder = create_session("killed", task_info(given.task), RunSettings(operator="tuner"))
+        run = Run(folder, chance)
+        pid = run.start()
+        for number in range(1, given.kills + 1):
+            run.kill(number, pid, chance.uniform(0.0, given.longest))
+            pid = run.start()
+        run.finish(pid)
+        fails = [f.sentence for f in diagnose(folder) if f.level == "fail"]
+        run.failures += fails
+        print(f"killed {given.kills} times; last event before: {dict(run.kinds.most_common())}")
+        print(
+            f"engine start: median {statistics.median(run.starts):.2f} s, "
+            f"longest {max(run.starts):.2f} s"
+        )
+        for failure in run.failures:
+            print("FAILED", failure)
+        print("nothing was lost" if not run.failures else f"{len(run.failures)} failures")
+        return 1 if run.failures else 0
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
