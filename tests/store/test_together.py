@@ -1,0 +1,99 @@
+"""A writer at work and readers beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from session_life import life, session_record
+
+from avo_tui.domain import events as ev
+from avo_tui.store import SessionReader, SessionWriter, flusher, summary
+from avo_tui.store.doctor import differences
+from avo_tui.store.layout import Layout
+from avo_tui.store.loading import fold_journal
+
+STEPS = 60
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[tuple[list[ev.Event], threading.Thread]]:
+    """A thread that records without a pause; yields what it recorded so far, and itself."""
+    recorded: list[ev.Event] = []
+    writer = SessionWriter.create(folder, session_record())
+
+    def work() -> None:
+        for event in life(STEPS, attempts=2):
+            recorded.append(writer.record(event))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield recorded, thread
+    finally:
+        thread.join()
+        writer.close()
+
+
+def test_a_follower_misses_nothing_and_sees_nothing_twice(folder: Path) -> None:
+    with at_work(folder) as (recorded, thread):
+        reader = SessionReader.open(folder)
+        first = reader.state.session.applied
+        seen: list[ev.Event] = []
+        while thread.is_alive():
+            seen += reader.poll(limit=3)
+        while events := reader.poll():
+            seen += events
+        assert [e.seq for e in seen] == list(range(first + 1, len(recorded) + 2))
+        assert seen == recorded[first - 1 :]
+        assert reader.problems == [] and reader.reloads == 0
+        assert not list(differences(reader.state, fold_journal(Layout(folder))))
+
+
+def test_whoever_opens_at_any_time_sees_a_state_of_that_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flusher, "SOON", 0.0)
+    monkeypatch.setattr(flusher, "LATER", 0.0)
+    monkeypatch.setattr(flusher, "SHARE", 1.0)
+    opened = 0
+    with at_work(folder) as (_, thread):
+        while thread.is_alive() and opened < 40:
+            reader = SessionReader.open(folder)
+            opened += 1
+            assert reader.problems == []
+            applied = reader.state.session.applied
+            then = fold_journal(Layout(folder), until=applied)
+            assert not list(differences(reader.state, then))
+            assert list(reader.state.attempts) == list(then.attempts)
+            assert summary(folder).error is None
+    assert opened > 2
+
+
+def test_a_slow_disk_does_not_keep_the_record_waiting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables are written beside the record, never before it."""
+    monkeypatch.setattr(flusher, "SOON", 0.0)
+    with SessionWriter.create(folder, session_record()) as writer:
+        begun, go_on = threading.Event(), threading.Event()
+        real = writer._projection.write
+
+        def slow(snapshot: object) -> None:
+            begun.set()
+            assert go_on.wait(30)
+            real(snapshot)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(writer._projection, "write", slow)
+        writer.record(ev.StateChanged(state="running"))
+        assert begun.wait(30)
+        # the tables are being written; if the record waited for them, this would never end
+        for event in life(2):
+            writer.record(event)
+        applied = writer.state.session.applied
+        assert SessionReader.open(folder).state.session.applied == applied
+        go_on.set()
+    assert SessionReader.open(folder).state.session.applied == applied
