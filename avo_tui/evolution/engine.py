@@ -251,9 +251,11 @@ class Engine:
     async def _vary(self, bench: Bench) -> None:
         outcome: StepOutcomeName = "nothing"
         reason = ""
+        over = False
         try:
             done = await self.operator.vary(bench)
             outcome, reason = done.outcome, done.reason
+            over = outcome == "stopped"
             self._troubles = 0
         except StepEnded as ended:
             outcome, reason = ended.outcome, ended.reason
@@ -266,6 +268,8 @@ class Engine:
         if self.control.stop is not None:
             raise Finish("stopped", self.control.stop)
         self.finish_step(outcome, reason)
+        if over:
+            raise Finish("finished", reason)
         if self._troubles >= int(self.state.session.settings.options.get("troubles", 3)):
             self._troubles = 0
             await self.waits.pause_for(

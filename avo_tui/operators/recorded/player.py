@@ -22,6 +22,8 @@ from avo_tui.operators.recorded.recording import RecordedStep, RecordedTurn, Rec
 TICK = 0.05
 """Seconds between two pieces of played text."""
 
+OVER = "the recording is over"
+
 LONGEST_CALL = 2.5
 """Seconds at most that the arguments of a tool call seem to take."""
 
@@ -119,8 +121,6 @@ class RecordedOperator:
     """Plays the n-th recorded step in the n-th step of the run."""
 
     author: Author = "recorded"
-    passive = True
-    """The supervisor cannot redirect it."""
 
     def __init__(self, settings: AgentSettings, recording: Recording) -> None:
         self.settings = settings
@@ -128,9 +128,9 @@ class RecordedOperator:
         self._redact = redactor(secrets())
 
     async def vary(self, bench: Workbench) -> StepOutcome:
-        """One step; stops the run after the last recorded one."""
+        """One step; the run ends after the last recorded one."""
         if bench.step > len(self.recording.steps):
-            return StepOutcome(outcome="stopped", reason="the recording is over")
+            return StepOutcome(outcome="stopped", reason=OVER)
         step = self.recording.steps[bench.step - 1]
         head = bench.candidate(bench.head.candidate)
         player = Player(self.recording, step, head, self.settings.pace)
@@ -141,7 +141,11 @@ class RecordedOperator:
             random.Random(),  # noqa: S311 - jitter, no secret
         )
         agent = AgentStep(bench, player, self.settings, patience, self._redact, self.author)
-        return await agent.run()
+        done = await agent.run()
+        if bench.step == len(self.recording.steps):
+            reason = f"{done.reason}; {OVER}" if done.reason else OVER
+            return StepOutcome(outcome="stopped", reason=reason)
+        return done
 
 
 def make(settings: RunSettings) -> RecordedOperator:
