@@ -73,9 +73,11 @@ def make_session(
 ) -> Path:
     """Create a session. Raises Failure, StoreError."""
     from avo_tui.evolution.create import create_session
+    from avo_tui.evolution.evaluators import check_url
 
     if run_settings.operator == "agent" and (why := agent_unavailable()):
         raise Failure(why)
+    check_url(run_settings.evaluator)
     return create_session(name, find_task(task), run_settings, origin)
 
 

@@ -7,12 +7,16 @@ from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.ports import Evaluator
 
 
+def check_url(url: str | None) -> None:
+    """Raises ValueError for an evaluator that nothing here serves."""
+    if url is not None:
+        raise ValueError(f"{url}: remote evaluators are not served yet; leave --evaluator out")
+
+
 def make_evaluator(session: SessionRecord) -> Evaluator:
     """The evaluator of a session: this machine's, or the one its settings name by URL.
 
     Raises ValueError for a URL that nothing serves.
     """
-    url = session.settings.evaluator
-    if url is None:
-        return LocalEvaluator(task=session.task.name)
-    raise ValueError(f"{url}: remote evaluators are not served yet; leave --evaluator out")
+    check_url(session.settings.evaluator)
+    return LocalEvaluator(task=session.task.name)

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from fake_evaluator import FakeEvaluator
-from laboratory import Laboratory
+from laboratory import Laboratory, MakeLab
 
 from avo_tui.domain.records import RunSettings
-
-MakeLab = Callable[..., Laboratory]
 
 
 @pytest.fixture

@@ -24,6 +24,9 @@ from avo_tui.store import SessionReader, SessionWriter, send_command
 E = TypeVar("E", bound=ev.Event)
 
 
+MakeLab = Callable[..., "Laboratory"]
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 

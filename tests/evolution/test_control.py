@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from conftest import MakeLab
 from fake_evaluator import FakeEvaluator, seed
-from laboratory import Laboratory
+from laboratory import Laboratory, MakeLab
 from test_engine import Scripted, capped, with_values
 
 from avo_tui.domain import commands as cmd

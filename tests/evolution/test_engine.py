@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from conftest import MakeLab
 from fake_evaluator import FakeEvaluator, seed, speed
+from laboratory import MakeLab
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps

@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import MakeLab
 from fake_evaluator import FakeEvaluator
-from laboratory import Killed, Laboratory
+from laboratory import Killed, Laboratory, MakeLab
 from test_control import busy, slow_lab
 from test_engine import Scripted, capped, with_values
 

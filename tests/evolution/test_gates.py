@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import MakeLab
+from laboratory import MakeLab
 from test_engine import Scripted, with_values
 
 from avo_tui.domain import events as ev

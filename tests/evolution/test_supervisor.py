@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from conftest import MakeLab
 from fake_evaluator import FakeEvaluator, seed
+from laboratory import MakeLab
 from test_engine import Scripted, with_values
 
 from avo_tui.domain import commands as cmd

@@ -1,0 +1,56 @@
+"""What the tests of the command line share."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from avo_tui.domain.base import now
+from avo_tui.domain.budget import Budget, Caps
+from avo_tui.domain.records import RunSettings, SessionRecord
+from avo_tui.store import SessionWriter
+
+EVOLUTION = Path(__file__).parent.parent / "evolution"
+sys.path.insert(0, str(EVOLUTION))
+
+from fake_evaluator import TASK  # noqa: E402
+
+ENGINE = EVOLUTION / "engine_process.py"
+
+
+class Result:
+    """What a command printed and how it ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def make_session(root: Path, name: str = "one", **caps: float) -> Path:
+    """A new session of the pretend task."""
+    budget = Budget(run=Caps.model_validate(caps))
+    record = SessionRecord(
+        name=name, task=TASK, created=now(), settings=RunSettings(budget=budget), budget=budget
+    )
+    SessionWriter.create(root / name, record).close()
+    return root / name
+
+
+def run_engine(folder: Path, seconds: float = 0.0) -> subprocess.Popen[bytes]:
+    """An engine with the pretend evaluator, as a process."""
+    return subprocess.Popen([sys.executable, str(ENGINE), str(folder), str(seconds)])
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.01)

@@ -1,0 +1,196 @@
+"""Commands that read: their text, and their JSON to the letter of the contract."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from command_line import Result, make_session
+
+from avo_tui.store import SessionReader
+
+Avo = Callable[..., Result]
+SCORE = {"correct", "aggregate", "geomean", "unit", "reference_baseline", "configurations"}
+CONFIGURATION = {"name", "parameters", "throughput", "p20", "p80", "ratio", "baselines"}
+
+
+def is_utc(text: str) -> bool:
+    parsed = datetime.fromisoformat(text)
+    return parsed.utcoffset() is not None and text.endswith("Z")
+
+
+def test_lineage_json(avo: Avo, done: Path) -> None:
+    form = avo("lineage", "done", "--json").json
+    assert {"session", "head", "best", "versions"} <= form.keys()
+    assert form["session"] == "done"
+    assert [v["number"] for v in form["versions"]] == list(range(len(form["versions"])))
+    wanted = {
+        "number", "parent", "author", "step", "candidate", "score", "gate", "plan", "summary",
+        "created", "bookmark",
+    }  # fmt: skip
+    for version in form["versions"]:
+        assert wanted <= version.keys()
+        assert version["score"].keys() >= SCORE
+        assert is_utc(version["created"])
+        assert re.fullmatch("[0-9a-f]{64}", version["candidate"])
+        for configuration in version["score"]["configurations"]:
+            assert configuration.keys() >= CONFIGURATION
+    seed, last = form["versions"][0], form["versions"][-1]
+    assert seed["parent"] is None and seed["author"] == "seed"
+    assert last["author"] == "tuner" and form["head"] == last["number"] == form["best"]
+    ratios = [c["ratio"] for c in last["score"]["configurations"]]
+    product = 1.0
+    for ratio in ratios:
+        product *= ratio
+    assert last["score"]["aggregate"] == pytest.approx(product ** (1 / len(ratios)))
+
+
+def test_status_json(avo: Avo, done: Path) -> None:
+    form = avo("status", "done", "--json").json
+    wanted = {
+        "session", "task", "operator", "state", "step", "attempt", "stage", "engine", "budget",
+        "spend", "best", "head", "last_event_at", "parked_until",
+    }  # fmt: skip
+    assert wanted <= form.keys()
+    assert form["state"] == "finished" and form["operator"] == "tuner"
+    assert form["engine"] == {"alive": False, "pid": None, "host": None}
+    assert form["attempt"] is None and form["parked_until"] is None
+    assert form["spend"]["evaluations"] == 12
+    assert form["budget"]["run"]["evaluations"] == 12
+    assert is_utc(form["last_event_at"])
+
+
+def test_status_of_a_live_run(avo: Avo, live: Path) -> None:
+    form = avo("status", "live", "--json").json
+    assert form["state"] == "running"
+    assert form["engine"]["alive"] is True and isinstance(form["engine"]["pid"], int)
+    assert "running" in avo("status", "live").out
+
+
+def test_a_run_without_its_engine_is_lost(avo: Avo, done: Path, own_places: Path) -> None:
+    make_session(own_places, "lost")
+    assert avo("status", "lost", "--json").json["state"] == "lost"
+    said = avo("status", "lost").out
+    assert "engine lost" in said and "avo run --resume lost" in said
+
+
+def test_sessions(avo: Avo, done: Path, own_places: Path) -> None:
+    (own_places / "broken" / "journal").mkdir(parents=True)
+    (own_places / "broken" / "journal" / "000000.jsonl").write_text("nonsense\n")
+    form = avo("sessions", "--json").json
+    rows = {s["session"]: s for s in form["sessions"]}
+    assert rows["done"]["state"] == "finished" and rows["done"]["best_ratio"] > 0.05
+    assert rows["broken"]["error"]
+    said = avo("sessions").out
+    assert "done" in said and "finished" in said and "broken" in said
+
+
+def test_no_sessions(avo: Avo) -> None:
+    assert avo("sessions", "--json").json == {"sessions": []}
+    assert "avo demo" in avo("sessions").out
+
+
+def test_show(avo: Avo, done: Path) -> None:
+    said = avo("show", "done", "best")
+    assert said.code == 0 and "gate strict" in said.out and "of library" in said.out
+    source = avo("show", "done", "v0", "--source").out
+    assert source.rstrip("\n") == SessionReader.open(done).candidate(
+        SessionReader.open(done).state.versions[0].candidate
+    ).files["kernel.cpp"].rstrip("\n")
+    diff = avo("show", "done", "1", "--diff").out
+    assert "--- a/kernel.cpp" in diff and "\n+constexpr" in diff
+    form = avo("show", "done", "head", "--json").json
+    assert form["files"]["kernel.cpp"] and form["diff"] and form["session"] == "done"
+
+
+def test_lineage_text(avo: Avo, done: Path) -> None:
+    said = avo("lineage", "done").out
+    assert said.count("\n") == len(SessionReader.open(done).state.versions) + 2
+    assert "★" in said and "of library" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("status", "nope"), 1, "there is no session 'nope'"),
+        (("status", "dome"), 1, "did you mean done?"),
+        (("show", "done", "v99"), 1, "there are v0 to v"),
+        (("show", "done", "best", "--source", "--diff"), 2, "choose one of"),
+        (("lineage",), 2, "Missing argument"),
+        (("frobnicate",), 2, "No such command"),
+        (("status", "done", "--frobnicate"), 2, "No such option"),
+    ],
+)
+def test_errors(avo: Avo, done: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
+    result = avo(*arguments)
+    assert result.code == code
+    assert says in result.err
+    assert result.out == ""
+    if code == 1:
+        assert len(result.err.strip().splitlines()) == 1
+        assert "Traceback" not in result.err
+
+
+def test_a_damaged_session_is_one_sentence(avo: Avo, done: Path) -> None:
+    shutil.rmtree(done / "journal")
+    for name in ("session.json", "session.json.previous"):
+        (done / name).write_text("{")
+    result = avo("status", "done")
+    assert result.code == 1 and len(result.err.strip().splitlines()) == 1
+
+
+def test_hostile_text_reaches_no_terminal(avo: Avo, own_places: Path) -> None:
+    from avo_tui.domain import events as ev
+    from avo_tui.store import SessionWriter
+
+    folder = make_session(own_places, "evil")
+    with SessionWriter.open(folder) as writer:
+        writer.record(ev.StateChanged(state="paused", reason="\x1b]0;owned\x07\u202e now \x9b31m"))
+    said = avo("status", "evil").out + avo("sessions").out
+    assert not any(c in said for c in "\x1b\x07\u202e\x9b")
+
+
+def test_tasks_and_their_json(avo: Avo) -> None:
+    form = avo("tasks", "--json").json
+    names = {t["name"]: t for t in form["tasks"]}
+    assert names["attention_cpu"]["language"] == "cpp"
+    assert form["broken"] == []
+    assert "attention_cpu" in avo("tasks").out
+
+
+def test_a_broken_task_hides_no_other(
+    avo: Avo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = tmp_path / "kernels"
+    (kernels / "bad").mkdir(parents=True)
+    (kernels / "bad" / "task.py").write_text("import nonsense_that_is_not_there\n")
+    monkeypatch.setenv("AVO_KERNELS", str(kernels))
+    form = avo("tasks", "--json").json
+    assert [t["name"] for t in form["broken"]] == ["bad"]
+    assert "nonsense_that_is_not_there" in form["broken"][0]["error"]
+    assert "attention_cpu" in [t["name"] for t in form["tasks"]]
+    said = avo("run", "bad", "--headless")
+    assert said.code == 1 and "task bad does not load" in said.err
+
+
+def test_doctor(avo: Avo, done: Path) -> None:
+    result = avo("doctor", "--json")
+    form = result.json
+    assert form["session"] is None
+    whats = {f["what"] for f in form["findings"]}
+    assert {"python", "compiler", "torch", "gpu", "sandbox", "tasks", "sessions", "key"} <= whats
+    assert all(f["level"] in {"ok", "warn", "fail"} for f in form["findings"])
+    session = avo("doctor", "done", "--json")
+    assert session.code == 0 and all(f["level"] != "fail" for f in session.json["findings"])
+    assert avo("doctor", "--repair").code == 2
+
+
+def test_doctor_finds_and_says_what_is_damaged(avo: Avo, done: Path) -> None:
+    objects = [p for p in (done / "objects").rglob("*") if p.is_file()]
+    objects[0].unlink()
+    result = avo("doctor", "done")
+    assert result.code == 1 and "FAIL" in result.out

@@ -1,0 +1,148 @@
+"""Starting runs, and what is refused before one starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import Result, make_session, run_engine, wait_for
+
+from avo_tui.settings import Settings, settings
+from avo_tui.store import SessionReader
+
+Avo = Callable[..., Result]
+
+
+def shell(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "avo_tui.cli", *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **more},
+        timeout=120,
+    )
+
+
+def test_help_is_quick_and_has_examples(avo: Avo) -> None:
+    began = time.process_time()
+    usage = os.times()
+    done = shell("--help")
+    assert done.returncode == 0 and "demo" in done.stdout
+    spent = os.times()
+    seconds = spent.children_user + spent.children_system
+    seconds -= usage.children_user + usage.children_system
+    assert seconds < 2.0, f"{seconds:.2f} s of processor time"
+    assert time.process_time() - began < 1.0
+    for command in ("demo", "run", "attach", "hint", "rewind", "submit", "evaluate", "doctor"):
+        assert "Example: avo" in avo(command, "--help").out, command
+
+
+@pytest.mark.parametrize("module", ["torch", "textual", "anthropic", "rich"])
+def test_the_command_line_alone_loads_nothing_heavy(module: str) -> None:
+    code = (
+        "import sys; from avo_tui.cli.main import run; run(['sessions'])\n"
+        f"sys.exit({module!r} in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("run",), 2, "name a task"),
+        (("run", "nope", "--headless"), 1, "there is no task 'nope'"),
+        (("run", "attention_gpu", "--headless"), 1, "did you mean"),
+        (("run", "attention_cpu"), 1, "no terminal"),
+        (("run", "attention_cpu", "--headless", "--name", "../x"), 1, "is no name for a session"),
+        (("run", "attention_cpu", "--headless", "--name", "taken"), 1, "choose another name"),
+        (("run", "attention_cpu", "--headless", "--operator", "agent"), 1, "ANTHROPIC_API_KEY"),
+        (("run", "attention_cpu", "--headless", "--operator", "wizard"), 2, "wizard"),
+        (("run", "attention_cpu", "--headless", "--from", "nope:1"), 1, "no session 'nope'"),
+        (("run", "attention_cpu", "--headless", "--from", "what"), 1, "SESSION:VERSION"),
+        (("run", "attention_cpu", "--headless", "--evaluator", "dask://x"), 1, "dask://x"),
+        (("run", "attention_cpu", "--budget-usd", "-1"), 2, "greater than or equal"),
+        (("run", "--resume", "nope", "--headless"), 1, "no session 'nope'"),
+        (("run", "attention_cpu", "--resume", "taken"), 2, "--resume takes no task"),
+        (("attach",), 1, "terminal"),
+        (("attach", "nope"), 1, "no session 'nope'"),
+        (("evaluate", "nope"), 1, "there is no task 'nope'"),
+        (("evaluate", "attention_cpu", "/nowhere.cpp"), 1, "/nowhere.cpp"),
+    ],
+)
+def test_refusals(
+    avo: Avo, own_places: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    make_session(own_places, "taken")
+    result = avo(*arguments)
+    assert result.code == code, result.err
+    assert says in result.err
+    if code == 1:
+        assert len(result.err.strip().splitlines()) == 1
+
+
+def test_a_session_that_is_held_is_not_run_twice(avo: Avo, own_places: Path) -> None:
+    folder = make_session(own_places, "held")
+    process = run_engine(folder, 0.1)
+    reader = SessionReader.open(folder)
+    wait_for(lambda: reader.engine().alive)
+    from avo_tui.evolution.process import EngineFailed, start_engine
+
+    with pytest.raises(EngineFailed, match=f"held by process {process.pid}"):
+        start_engine(folder)
+    process.terminate()
+    process.wait(30)
+
+
+def test_a_detached_engine_is_in_a_session_of_its_own(own_places: Path) -> None:
+    """It has no terminal, and its words go to engine.log."""
+    from avo_tui.domain.commands import Stop
+    from avo_tui.evolution.process import start_engine, wait_for_end
+    from avo_tui.store import send_command
+
+    folder = make_session(own_places, "apart")
+    pid = start_engine(folder)
+    assert os.getsid(pid) == pid != os.getsid(0)
+    assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
+    assert Path(f"/proc/{pid}/fd/1").readlink() == folder / "engine.log"
+    send_command(folder, Stop())
+    assert wait_for_end(folder, 60)
+    os.waitpid(pid, 0)
+    assert SessionReader.open(folder).run_state() == "stopped"
+
+
+def test_no_write_permission_is_one_sentence(
+    avo: Avo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("AVO_SESSIONS", str(blocked / "sessions"))
+    result = avo("run", "attention_cpu", "--headless", "--operator", "tuner")
+    assert result.code == 1 and len(result.err.strip().splitlines()) == 1
+
+
+def test_settings_come_from_file_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").write_text('gate = "paper"\nbudget_hours = 3\ntuner_attempts = 5\n')
+    assert settings().gate == "paper"
+    assert settings().run_options() == {"tuner.attempts": 5}
+    monkeypatch.setenv("AVO_BUDGET_HOURS", "4")
+    monkeypatch.setenv("AVO_SUPERVISOR_ATTEMPTS", "0")
+    settings.cache_clear()
+    assert settings().budget_hours == 4
+    assert settings().run_options() == {"tuner.attempts": 5, "supervisor.attempts": 0}
+    for field in Settings.model_fields:
+        assert f"{field}" in Settings.__annotations__
+
+
+def test_bad_settings_are_one_sentence(avo: Avo, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('gate = "loose"\n')
+    result = avo("run", "attention_cpu", "--headless")
+    assert result.code == 1
+    assert "gate" in result.err and len(result.err.strip().splitlines()) == 1

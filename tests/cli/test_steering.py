@@ -1,0 +1,127 @@
+"""Commands that steer, against a live engine and without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import Result, make_session, wait_for
+
+from avo_tui.store import SessionReader, engine_status
+
+Avo = Callable[..., Result]
+
+
+def test_pause_resume_stop(avo: Avo, live: Path) -> None:
+    reader = SessionReader.open(live)
+
+    def state() -> str:
+        reader.poll()
+        return reader.run_state()
+
+    paused = avo("pause", "live", "--when", "now")
+    assert (paused.code, paused.out) == (0, "pauses now\n")
+    wait_for(lambda: state() == "paused")
+    again = avo("pause", "live")
+    assert again.code == 1 and again.err == "avo: refused: the run is paused already\n"
+    assert avo("resume", "live").out == "goes on\n"
+    wait_for(lambda: state() == "running")
+    stopped = avo("stop", "live", "--json")
+    assert stopped.code == 0
+    assert stopped.json["taken"] is True and stopped.json["refused"] is None
+    assert not engine_status(live / "engine.lock").alive
+    assert state() == "stopped"
+
+
+def test_hint_and_clear(avo: Avo, live: Path) -> None:
+    said = avo("hint", "live", "WIDTH=4", "--scope", "until-cleared", "--when", "next-tool")
+    assert said.out == "queued, delivered at the next tool\n"
+    reader = SessionReader.open(live)
+
+    def effect() -> str:
+        reader.poll()
+        return "".join(h.effect for h in reader.state.hints.values())
+
+    wait_for(lambda: effect() == "WIDTH is pinned to 4")
+    assert avo("clear-hint", "live", "all").out == "cleared\n"
+    nothing = avo("clear-hint", "live", "all")
+    assert nothing.code == 1 and "no hint is in force" in nothing.err
+
+
+def test_rewind_bookmark_note_and_remeasure(avo: Avo, live: Path) -> None:
+    said = avo("rewind", "live", "0", "--why", "start over")
+    assert said.code == 0 and "v0 is the head" in said.out
+    assert avo("bookmark", "live", "v0", "origin").out == "v0 is marked origin\n"
+    assert avo("note", "live", "0", "here it began").code == 0
+    again = avo("remeasure", "live", "0", "--json").json
+    assert "v0 measured again" in again["effect"]
+    form = avo("show", "live", "0", "--json").json
+    assert (form["bookmark"], form["note"]) == ("origin", "here it began")
+    assert len(form["remeasurements"]) == 1
+    missing = avo("rewind", "live", "999")
+    assert missing.code == 1 and "there is no version 999" in missing.err
+
+
+def test_submit(avo: Avo, live: Path, tmp_path: Path) -> None:
+    source = avo("show", "live", "0", "--source").out
+    for name, value in (("ALGORITHM = 0", "ALGORITHM = 2"), ("WIDTH = 1", "WIDTH = 16")):
+        source = source.replace(name, value)
+    source = source.replace("FAST_EXP = false", "FAST_EXP = true") + "// by hand\n"
+    source = source.replace("TILE_K = 16", "TILE_K = 64").replace("UNROLL = 1", "UNROLL = 4")
+    path = tmp_path / "kernel.cpp"
+    path.write_text(source)
+    said = avo("submit", "live", str(path), "--plan", "all at once", "--parent", "0", "--json")
+    assert said.code == 0 and "committed as v" in said.json["effect"]
+    lineage = avo("lineage", "live", "--json").json
+    mine = next(v for v in lineage["versions"] if v["author"] == "person")
+    assert mine["parent"] == 0 and mine["plan"] == "all at once"
+    assert avo("submit", "live", str(tmp_path / "nope.cpp")).code == 1
+
+
+def test_budget(avo: Avo, live: Path) -> None:
+    assert avo("budget", "live").out == "no caps\n"
+    assert avo("budget", "live", "--hours", "2", "--evaluations", "9000").code == 0
+    form = avo("budget", "live", "--json").json
+    assert form["budget"]["run"] == {
+        "usd": None, "tokens": None, "hours": 2.0, "evaluations": 9000, "steps": None,
+    }  # fmt: skip
+    avo("budget", "live", "--evaluations", "3", "--per-step")
+    form = avo("budget", "live", "--json").json
+    assert form["budget"]["step"]["evaluations"] == 3
+    assert form["budget"]["run"]["hours"] == 2.0
+    avo("budget", "live", "--none", "--steps", "100")
+    assert avo("budget", "live").out.startswith("steps: ")
+
+
+def test_without_an_engine_a_short_one_takes_the_command(avo: Avo, done: Path) -> None:
+    assert avo("bookmark", "done", "0", "start").out == "v0 is marked start\n"
+    rewound = avo("rewind", "done", "0")
+    assert rewound.code == 0 and "v0 is the head" in rewound.out
+    assert "versions stay as a branch" in rewound.out or "version" in rewound.out
+    status = avo("status", "done", "--json").json
+    assert status["head"] == 0 and status["state"] == "finished"
+    wait_for(lambda: not engine_status(done / "engine.lock").alive)
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "stop", "approve", "reject"])
+def test_what_needs_a_running_engine_says_so(avo: Avo, done: Path, command: str) -> None:
+    result = avo(command, "done")
+    assert result.code == 1
+    assert result.err == (
+        "avo: done is not running (finished); go on with: avo run --resume done\n"
+    )
+    assert list((done / "inbox").glob("*")) == []
+
+
+def test_hints_for_a_run_that_rests_are_kept(avo: Avo, done: Path) -> None:
+    assert avo("hint", "done", "TILE_K=64").code == 0
+    reader = SessionReader.open(done)
+    assert [h.state for h in reader.state.hints.values()] == ["queued"]
+
+
+def test_submit_needs_a_version(avo: Avo, own_places: Path, tmp_path: Path) -> None:
+    make_session(own_places, "empty")
+    (tmp_path / "k.cpp").write_text("int x;\n")
+    result = avo("submit", "empty", str(tmp_path / "k.cpp"))
+    assert result.code == 1 and "has no versions yet" in result.err
