@@ -35,7 +35,7 @@ CYCLE = ("avo-dark", "avo-light", "ansi-dark", "ansi-light")
 class AvoApp(App[None]):
     """avo-tui's screens on one session, or on the list of them.
 
-    `session` opens a session folder at once; `source` gives one that is not a folder (a replay). `keys`
+    `folder` opens a session at once; `source` gives one that is not a folder (a replay). `keys`
     moves actions to other keys, by the action's id.
     """
 
@@ -52,7 +52,7 @@ class AvoApp(App[None]):
         self,
         services: Services | None = None,
         *,
-        session: Path | None = None,
+        folder: Path | None = None,
         source: Source | None = None,
         theme: str = "avo-dark",
         low_bandwidth: bool = False,
@@ -63,7 +63,7 @@ class AvoApp(App[None]):
     ) -> None:
         super().__init__()
         self.services = services or Services()
-        self.start_folder, self.start_source = session, source
+        self.start_folder, self.start_source = folder, source
         self.start_theme = theme
         self.low_bandwidth = low_bandwidth
         self.keys: dict[str, str] = dict(keys or {})
@@ -167,6 +167,17 @@ class AvoApp(App[None]):
             else:
                 self.farewell = str(error)
                 self.exit(return_code=1)
+            return
+        self.open_source(source)
+
+    def open_replay(self, folder: Path, speed: float = 1.0) -> None:
+        """Play a session from its start."""
+        from avo_tui.ui.replay import ReplaySource
+
+        try:
+            source = ReplaySource(SessionReader.open(folder), speed=speed)
+        except (StoreError, OSError, ValueError) as error:
+            self.notify(str(error), severity="error", timeout=8, markup=False)
             return
         self.open_source(source)
 

@@ -1,15 +1,17 @@
-"""The score chart in braille: best so far as a line, every version as a point. Pure."""
+"""The score chart: best so far as an area in eighths of a row, every version a point. Pure.
+
+Block elements, not braille: they are in every terminal's font, the Linux console's included.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from avo_tui.ui.text import Line, Span, line
 
-_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-"""Bits of a braille cell by (row, column)."""
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
     left = 6
     columns, rows = width - left - 1, height - 1
     ys = [p.y for p in data.points if p.y > 0]
-    top_value = max([*ys, *(b for _, b in data.baselines if b <= 1.35 * max(ys, default=1))], default=1)
+    top_value = max([*ys, *(b for _, b in data.baselines if b <= 2.6 * max(ys, default=1))], default=1)
     low_value = min(ys, default=0.0)
     top = top_value * 1.06 if top_value > 0 else 1.0
     low = 0.0 if low_value < 0.6 * top_value else low_value - 0.25 * (top_value - low_value) - 0.01
@@ -64,52 +66,47 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
     span = (last - first) or 1.0
 
     def column(x: float) -> int:
-        return round((x - first) / span * (columns * 2 - 1))
+        return round((x - first) / span * (columns - 1))
 
-    def dot_row(y: float) -> int:
-        share = (y - low) / (top - low)
-        return min(rows * 4 - 1, max(0, round((1 - share) * (rows * 4 - 1))))
+    def height_of(y: float) -> float:
+        return min(float(rows), max(0.0, (y - low) / (top - low) * rows))
 
-    curve = [[0] * columns for _ in range(rows)]
+    def cell_row(y: float) -> int:
+        return min(rows - 1, max(0, rows - 1 - int(height_of(y) - 1e-9)))
 
-    def plot(x: int, y: int) -> None:
-        if 0 <= x < columns * 2 and 0 <= y < rows * 4:
-            curve[y // 4][x // 2] |= _DOTS[y % 4][x % 2]
-
-    best, before = 0.0, None
-    for point in sorted(data.points, key=lambda p: p.x):
-        at = column(point.x)
+    ordered = sorted(data.points, key=lambda p: p.x)
+    best = 0.0
+    heights = [0.0] * columns
+    for point in ordered:
         if point.y > best:
             best = point.y
-        here = dot_row(best)
-        if before is not None:
-            for x in range(before[0], at + 1):
-                plot(x, before[1])
-            for y in range(min(before[1], here), max(before[1], here) + 1):
-                plot(at, y)
-        else:
-            plot(at, here)
-        before = (at, here)
-    if before is not None:
-        for x in range(before[0], columns * 2):
-            plot(x, before[1])
-
-    cells: list[list[Span]] = [
-        [(chr(0x2800 + bits), "curve") if bits else (" ", "") for bits in row] for row in curve
-    ]
+            for x in range(column(point.x), columns):
+                heights[x] = height_of(best)
+    cells: list[list[Span]] = []
+    for y in range(rows):
+        row: list[Span] = []
+        for x in range(columns):
+            eighths = round((heights[x] - (rows - 1 - y)) * 8)
+            if eighths >= 8:
+                row.append((" ", "on-area"))
+            elif eighths > 0:
+                row.append((_EIGHTHS[eighths], "area"))
+            else:
+                row.append((" ", ""))
+        cells.append(row)
     shown_best = 0.0
     points: dict[tuple[int, int], tuple[int, Span]] = {}
-    for point in sorted(data.points, key=lambda p: p.x):
+    for point in ordered:
         improves = point.y > shown_best
         shown_best = max(shown_best, point.y)
-        place = (dot_row(point.y) // 4, min(columns - 1, column(point.x) // 2))
+        place = (cell_row(point.y), column(point.x))
         rank, drawn = 0, ("·", "point" if point.on_line else "faint")
         if point.number == data.selected:
             rank, drawn = 3, ("◆", "warn")
         elif point.y >= best and improves:
             rank, drawn = 2, ("★", "best")
-        elif improves and len(data.points) <= columns // 3:
-            rank, drawn = 1, ("•", "curve")
+            if place[0] > 0 and cells[place[0]][place[1]][1]:
+                place = (place[0] - 1, place[1])
         elif improves:
             continue
         if place not in points or points[place][0] <= rank:
@@ -117,11 +114,11 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
     lines_at: dict[int, list[str]] = {}
     for name, value in data.baselines:
         if low <= value <= top:
-            lines_at.setdefault(dot_row(value) // 4, []).append(name)
+            lines_at.setdefault(cell_row(value), []).append(name)
     for y, names in lines_at.items():
-        label = " " + " ".join(names) + " "
+        label = f" {' '.join(names)} "
         for x in range(columns):
-            if cells[y][x][0] == " ":
+            if cells[y][x] == (" ", ""):
                 cells[y][x] = ("┈", "baseline")
         start = max(1, columns - len(label) - 1)
         free = all(cells[y][x][0] == "┈" for x in range(start, min(columns, start + len(label))))
@@ -130,42 +127,44 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
         for offset, letter in enumerate(label):
             if start + offset < columns and cells[y][start + offset][0] == "┈":
                 cells[y][start + offset] = (letter, "baseline")
-    for (y, x), (_, drawn) in points.items():
-        cells[y][x] = drawn
+    for (y, x), (_, (glyph, role)) in points.items():
+        under = cells[y][x]
+        cells[y][x] = (glyph, f"{role} on-area") if under[1] == "on-area" else (glyph, role)
 
-    axis = _axis(low, top, rows, dot_row)
+    above = [name for name, value in data.baselines if value > top]
+    if above:
+        note = f" ↑ {' '.join(above)} "
+        start = 1
+        for offset, letter in enumerate(note[: columns - 1]):
+            if cells[0][start + offset] == (" ", ""):
+                cells[0][start + offset] = (letter, "baseline")
+    axis = _axis(low, top, rows, cell_row)
     out = [
         line((axis.get(y, "     "), "dim"), ("┤" if y in axis else "│", "axis"), *_joined(row))
         for y, row in enumerate(cells)
     ]
-    out.append(_footer(data, left, columns, lambda x: min(columns - 1, column(x) // 2)))
+    out.append(_footer(data, left, columns, column))
     return out
 
 
-def _axis(low: float, top: float, rows: int, dot_row: object) -> dict[int, str]:
-    assert callable(dot_row)
+def _axis(low: float, top: float, rows: int, cell_row: Callable[[float], int]) -> dict[int, str]:
     values = ticks(low, top, max(2, rows // 2))
-    digits = 2 if len(values) > 1 and values[1] - values[0] < 0.1 - 1e-9 else 1
-    if len(values) > 1 and values[1] - values[0] < 0.01 - 1e-9:
-        digits = 3
-    return {dot_row(value) // 4: f"{value:.{digits}f}".rjust(5) for value in values}
+    step = values[1] - values[0] if len(values) > 1 else 0.5
+    digits = next((d for d in (1, 2, 3) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 3)
+    return {cell_row(value): f"{value:.{digits}f}".rjust(5) for value in values}
 
 
-def _footer(data: ChartData, left: int, columns: int, column: object) -> Line:
-    assert callable(column)
+def _footer(data: ChartData, left: int, columns: int, column: Callable[[float], int]) -> Line:
     row = [" "] * columns
     roles = [""] * columns
-    end = -1
+    for x, glyph in data.marks:
+        row[column(x)], roles[column(x)] = glyph, "mark"
     for x, text in data.labels:
         start = min(max(0, column(x) - len(text) // 2), columns - len(text))
-        if start > end + 1 or end < 0:
+        place = range(max(0, start - 1), min(columns, start + len(text) + 1))
+        if all(row[i] == " " for i in place):
             for i, letter in enumerate(text):
-                if 0 <= start + i < columns:
-                    row[start + i], roles[start + i] = letter, "dim"
-            end = start + len(text)
-    for x, glyph in data.marks:
-        at = column(x)
-        row[at], roles[at] = glyph, "mark"
+                row[start + i], roles[start + i] = letter, "dim"
     return line((" " * left, ""), *_joined(list(zip(row, roles, strict=True))))
 
 

@@ -34,7 +34,7 @@ def plan_lines(title: str, items: Sequence[PlanItem], width: int, most: int = 0)
     start = max(0, min(first_open - 1, len(rows) - room + 1))
     kept = rows[start : start + room - 1]
     hidden = len(rows) - len(kept)
-    return [*out, *kept, line((f"  … {hidden} more · enter opens the whole plan", "faint"))]
+    return [*out, *kept, line((f"  … {hidden} more · z zooms", "faint"))]
 
 
 def stream_lines(view: StepView, width: int) -> list[Line]:

@@ -19,7 +19,7 @@ ROLES = frozenset(
     lane lane-dead node best head running chip bookmark
     add del add-word del-word add-mark del-mark hunk file gutter
     bar bar-good bar-bad bar-track bar-mark
-    axis curve point baseline mark
+    axis curve area on-area point baseline mark
     state-running state-busy state-paused state-parked state-lost state-over state-replay
     cursor cursor-blur match row-odd selected on-bar off-bar
     sx-keyword sx-type sx-string sx-comment sx-number sx-function sx-preproc sx-name

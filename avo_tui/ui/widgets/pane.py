@@ -65,7 +65,7 @@ class Pane(Vertical, Painter):
 
     def draw_title(self) -> None:
         """Compose the top line for the present width, focus and theme."""
-        room = self.outer_size.width - 4
+        room = self.outer_size.width - 6
         if room < 6:
             return
         focused = self.has_focus_within
