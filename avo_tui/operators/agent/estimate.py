@@ -55,7 +55,7 @@ class Estimate(Value):
         if caps:
             lines.append("Caps: " + ", ".join(caps) + ".")
         else:
-            lines.append("No cap is set: the run goes on until you stop it. --usd sets one.")
+            lines.append("No cap is set: the run goes on until you stop it. --budget-usd sets one.")
         usd = settings.budget.run.usd
         if usd is not None and high > 0:
             steps = f"{max(0, int(usd / high))} to {int(usd / low)}" if low > 0 else "many"

@@ -242,7 +242,7 @@ async def test_a_session_is_recorded_and_played_with_real_evaluation(
         assert await played.ended() == "finished"
         state = played.check_whole()
         assert state.session.state_reason.endswith("the recording is over")
-            assert sorted(state.steps) == [1, 2, 3]
+        assert sorted(state.steps) == [1, 2, 3]
         assert len(state.versions) == versions
         assert state.session.spend.usd == 0 and state.session.spend.requests == 0
         assert {v.author for v in state.versions.values()} <= {"seed", "recorded"}
