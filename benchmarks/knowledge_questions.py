@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from avo_tui.knowledge import KnowledgeBase  # noqa: E402
+from avo_tui.knowledge import KnowledgeBase
 
 #: Fewer right answers at rank one than this is a regression of the search or the documents.
 BOUND = 17

@@ -132,8 +132,12 @@ def _print(path: Path, report: AddReport) -> None:
     for skipped in report.skipped[:_NAMED]:
         typer.echo(f"  skipped {skipped.path}: {skipped.reason}")
     if len(report.skipped) > _NAMED:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in report.reasons.most_common(8))
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in _most(report.reasons))
         typer.echo(f"  and others; in all: {counts}")
+
+
+def _most(reasons: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(((name, count) for name, count in reasons.items()), key=lambda item: -item[1])[:8]
 
 
 @app.command("list")

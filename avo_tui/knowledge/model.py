@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -119,10 +118,11 @@ class AddReport:
     characters: int = 0
     seconds: float = 0.0
     skipped: list[Skipped] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, int] = field(default_factory=dict)
 
     def skip(self, path: str, reason: str) -> None:
         """Record one skipped file; beyond a bound only the count per reason grows."""
-        self.reasons[reason.split(":")[0]] += 1
+        kind = reason.split(":")[0]
+        self.reasons[kind] = self.reasons.get(kind, 0) + 1
         if len(self.skipped) < NAMED_SKIPS:
             self.skipped.append(Skipped(path, reason))
