@@ -132,9 +132,9 @@ class AttentionTask(CudaTask):
             k[..., 3].mul_(6.0)
             v[:, ::97].mul_(20.0)
         elif distribution == "offset":
-            # A direction common to all keys lifts every logit of a row alike; v is off centre.
-            k[..., 0].add_(8.0)
-            q[..., 0].add_(8.0)
+            # A direction common to all lifts every logit to about 90, beyond exp's range.
+            k[..., 0].add_(32.0)
+            q[..., 0].add_(32.0)
             v.add_(2.0)
         elif distribution == "needle":
             self._hide_needles(k, v, q, generator)

@@ -27,7 +27,7 @@ from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled, plans_for, w
 from avo_tui.evaluation.backends.cuda.compiler import (
     Compiler,
 )
-from avo_tui.evaluation.backends.cuda.conversation import ask
+from avo_tui.evaluation.backends.cuda.conversation import Timing, ask
 from avo_tui.evaluation.backends.cuda.device import (
     DEFAULT_ARCHITECTURE,
     Gpu,
@@ -61,6 +61,7 @@ class CudaBackend:
         self._compiler: Compiler | None = None
         self._spare: GpuProcess | None = None
         self._ceiling = 0.0
+        self._alone: dict[str, dict[str, float]] = {}
 
     async def gpu(self) -> Gpu | NoGpu:
         """The device, asked for once."""
@@ -136,7 +137,10 @@ class CudaBackend:
         run = Check(cuda, ours, cases, context)
         async with self._process(cuda, {"candidate": ours}) as process:
             if not context.quick:
-                await self._prepare_spare(cuda)  # for the benchmark, or for the next candidate
+                # For the benchmark, or for the next candidate: the context and the baselines'
+                # libraries take seconds to load.
+                await self._prepare_spare(cuda)
+                self._open_spare(cuda)
             return await run.all(process)
 
     async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
@@ -144,12 +148,16 @@ class CudaBackend:
         cuda, ours = _cuda(task), _ours(compiled)
         gpu = await self._need_gpu(ours)
         found: list[ConfigurationScore] = []
-        async with self._process(cuda, {"candidate": ours}) as process:
+        async with (
+            self._process(cuda, {"candidate": ours}) as process,
+            Timing(cuda, process) as timing,
+        ):
             if not self._ceiling:
                 self._ceiling = (await ask(process, {"op": "ceiling"}, 60, None))["ceiling"]
             count = len(cuda.configurations)
             for index, configuration in enumerate(cuda.configurations, start=1):
-                result = await measure(cuda, ours, configuration, process, gpu, self._ceiling)
+                alone = self._alone.setdefault(f"{task.name} {configuration.name}", {})
+                result = await measure(cuda, ours, configuration, timing, gpu, self._ceiling, alone)
                 found.append(result)
                 context.progress(
                     EvaluationProgress(
@@ -167,6 +175,8 @@ class CudaBackend:
                         detail=", ".join(result.flags),
                     )
                 )
+            await timing.settle()
+            await self._prepare_spare(cuda)  # for the next candidate
         return Score(
             unit=cuda.unit,
             reference_baseline=cuda.reference_baseline,
@@ -180,9 +190,12 @@ class CudaBackend:
         cuda, a, b = _cuda(task), _ours(compiled), _ours(other)
         await self._need_gpu(a)
         found: dict[str, tuple[float, float, float]] = {}
-        async with self._process(cuda, {"a": a, "b": b}) as process:
+        async with (
+            self._process(cuda, {"a": a, "b": b}) as process,
+            Timing(cuda, process) as timing,
+        ):
             for index, configuration in enumerate(cuda.configurations, start=1):
-                values, milliseconds = await compare(cuda, a, b, configuration, process)
+                values, milliseconds = await compare(a, b, configuration, timing)
                 low, middle, high = (statistics.quantile(values, q) for q in (0.2, 0.5, 0.8))
                 found[configuration.name] = (low, middle, high)
                 context.progress(
@@ -242,7 +255,16 @@ class CudaBackend:
         """Ends the process that is kept ready."""
         spare, self._spare = self._spare, None
         if spare is not None:
-            await spare.end()
+            await self._end(spare)
+
+    @staticmethod
+    async def _end(process: GpuProcess) -> None:
+        """Kills a process, and its opening where that is still under way."""
+        await process.end()
+        if process.opened is not None:
+            process.opened.cancel()
+            with contextlib.suppress(Rejected, asyncio.CancelledError):
+                await process.opened
 
     async def _need_gpu(self, compiled: CudaCompiled) -> Gpu:
         gpu = await self.gpu()
@@ -269,6 +291,28 @@ class CudaBackend:
         if self._spare is None or not self._spare.alive:
             self._spare = await GpuProcess.start(self._index, _output_bytes(task))
 
+    async def _open(self, process: GpuProcess, task: CudaTask) -> None:
+        """Makes the context. What fails here is never the candidate's fault: none is there yet."""
+        try:
+            await ask(process, {"op": "open", "task": str(task.folder.resolve())}, 120, None)
+        except Rejected as error:
+            summary = f"the GPU process cannot be prepared: {error.feedback.summary}"
+            feedback = error.feedback.model_copy(update={"summary": summary})
+            raise Rejected(Verdict.HARNESS_ERROR, feedback) from error
+
+    def _open_spare(self, task: CudaTask) -> None:
+        """Makes the spare's context and loads the baselines, beside what else goes on."""
+        spare = self._spare
+        if spare is None or spare.opened is not None:
+            return
+        small = next(c.configuration for c in task.quick_cases())
+
+        async def open_and_load() -> None:
+            await self._open(spare, task)
+            await ask(spare, {"op": "warm", "configuration": small.model_dump()}, 120, None)
+
+        spare.opened = asyncio.create_task(open_and_load())
+
     @contextlib.asynccontextmanager
     async def _process(
         self, task: CudaTask, candidates: dict[str, CudaCompiled]
@@ -277,16 +321,13 @@ class CudaBackend:
         process, self._spare = self._spare, None
         if process is None or not process.alive or len(process.shared) < _output_bytes(task):
             if process is not None:
-                await process.end()
+                await self._end(process)
             process = await GpuProcess.start(self._index, _output_bytes(task))
         try:
-            opening = asyncio.create_task(
-                ask(process, {"op": "open", "task": str(task.folder.resolve())}, 120, None)
-            )
-            try:
-                await asyncio.to_thread(judging.warm_up)
-            finally:
-                await opening
+            opened = process.opened or asyncio.create_task(self._open(process, task))
+            process.opened = opened
+            await asyncio.to_thread(judging.warm_up)
+            await opened
             with tempfile.TemporaryDirectory(prefix="avo-cubins-") as folder:
                 for who, candidate in candidates.items():
                     units = []
@@ -297,7 +338,7 @@ class CudaBackend:
                     await ask(process, {"op": "load", "who": who, "units": units}, 60, None)
             yield process
         finally:
-            await process.end()
+            await self._end(process)
 
 
 def _output_bytes(task: CudaTask) -> int:

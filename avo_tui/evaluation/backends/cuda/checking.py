@@ -17,14 +17,12 @@ from avo_tui.domain.verdict import (
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cuda import judging
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
-from avo_tui.evaluation.backends.cuda.conversation import ask, wrote_outside
+from avo_tui.evaluation.backends.cuda.conversation import SLOWEST, ask, wrote_outside
 from avo_tui.evaluation.backends.cuda.judge import Judgement
 from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.task import CheckCase
 
-SLOWEST = 0.25e12
-"""Operations per second below which a run counts as hanging."""
 SLOW_MILLISECONDS = 1500.0
 """A run expected to take longer is neither repeated nor perturbed on the scored configurations."""
 

@@ -43,10 +43,11 @@ def _compile(request: dict[str, Any]) -> dict[str, Any]:
         "arch": request["architecture"],
         "std": options["std"],
         "ptxas_options": ["-v", f"-O{options['optimize']}"],
-        "define_macro": [(name, value) for name, value in request["macros"]],
         "include_path": request["include"],
         "pre_include": "avo_prelude.h",
     }
+    if request["macros"]:  # the library refuses an empty list
+        settings["define_macro"] = [(name, value) for name, value in request["macros"]]
     if options["max_registers"]:
         settings["max_register_count"] = options["max_registers"]
     for flag, name in (

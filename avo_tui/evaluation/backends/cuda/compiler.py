@@ -14,7 +14,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import Field
 
@@ -179,7 +179,12 @@ class Compiler:
                 "architecture": architecture,
                 "options": manifest.compile.model_dump(),
                 "macros": macros,
-                "include": [str(toolkit.PRELUDE), "src", *folders],
+                "include": [
+                    str(toolkit.PRELUDE),
+                    str(PurePosixPath("src", source).parent),
+                    "src",
+                    *folders,
+                ],
                 "expressions": sorted(e for e in entries if re.search(r"[<:]", e)),
                 "nvdisasm": tool,
             }

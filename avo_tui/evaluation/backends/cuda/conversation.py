@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from types import TracebackType
+from typing import Self
 
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import Feedback, Verdict
@@ -15,6 +17,11 @@ from avo_tui.evaluation.backends.cuda.process import (
     Reply,
 )
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+
+SLOWEST = 0.25e12
+"""Operations per second below which a run counts as hanging."""
+SILENCE = 30.0
+"""Seconds without a sign of life, beyond the time of the slowest call, that count as hanging."""
 
 
 async def ask(
@@ -32,45 +39,83 @@ async def ask(
     return reply
 
 
-async def verified(
-    task: CudaTask,
-    process: GpuProcess,
-    request: Reply,
-    seconds: float,
-    configuration: Configuration,
-) -> Reply:
-    """The answer to a timing, once the timed outputs it handed over have been found right."""
-    kept: list[tuple[str, judging.Taken]] = []
-    reply: Reply = {}
-    try:
-        async for reply in process.converse(request, seconds):
-            if "event" in reply:
-                outputs = judging.take(task, process.shared, reply["outputs"], configuration)
-                taken = judging.Taken(configuration, "normal", reply["seed"], outputs)
-                kept.append((reply["who"], taken))
-                await process.acknowledge()
-    except ProcessTimeoutError as error:
-        raise verdicts.of_timeout(error, configuration.name) from error
-    except ProcessDiedError as error:
-        raise verdicts.of_death(error, configuration.name) from error
-    if not reply["ok"]:
-        raise verdicts.of_reply(reply, configuration.name, process.printed())
-    for who, taken in kept:
-        found = await asyncio.to_thread(judging.judge_outputs, task, taken)
-        if not found.ok:
-            which = "the other candidate's" if who == "b" else "a"
-            raise Rejected(
-                Verdict.SUSPICIOUS,
-                Feedback(
-                    summary=f"{which} timed output is wrong on {configuration.name}, although the "
-                    "check passed",
-                    configuration=configuration.name,
-                    detail=found.detail,
-                    hint="Every run must compute its output from its inputs: nothing may be kept "
-                    "from one run to the next.",
-                ),
-            )
-    return reply
+class Timing:
+    """Timings in one process. Timed outputs of one are judged while the next warms the GPU."""
+
+    def __init__(self, task: CudaTask, process: GpuProcess) -> None:
+        self._task = task
+        self._process = process
+        self._judging: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.settle()
+        elif self._judging is not None:
+            # A thread cannot be cancelled; what it finds is of no use any more.
+            await asyncio.wait({self._judging})
+            self._judging.exception()
+
+    async def settle(self) -> None:
+        """Waits for what is still judged. Raises Rejected where a timed output was wrong."""
+        judging_it, self._judging = self._judging, None
+        if judging_it is not None:
+            await judging_it
+
+    async def ask(self, request: Reply, configuration: Configuration) -> Reply:
+        """The answer to a timing; the outputs it handed over are judged from now on."""
+        kept: list[tuple[str, judging.Taken]] = []
+        reply: Reply = {}
+        process, name = self._process, configuration.name
+        silence = SILENCE + 2 * self._task.flops(configuration) / SLOWEST
+        try:
+            async for reply in process.converse(request, silence):
+                event = reply.get("event")
+                if event == "verify":
+                    outputs = judging.take(
+                        self._task, process.shared, reply["outputs"], configuration
+                    )
+                    taken = judging.Taken(configuration, "normal", reply["seed"], outputs)
+                    kept.append((reply["who"], taken))
+                elif event == "ready":
+                    await self.settle()
+                if event in {"verify", "ready"}:
+                    await process.acknowledge()
+        except ProcessTimeoutError as error:
+            raise verdicts.of_timeout(error, name) from error
+        except ProcessDiedError as error:
+            raise verdicts.of_death(error, name) from error
+        if not reply["ok"]:
+            raise verdicts.of_reply(reply, name, process.printed())
+        await self.settle()
+        self._judging = asyncio.create_task(self._judge(kept, configuration))
+        return reply
+
+    async def _judge(
+        self, kept: list[tuple[str, judging.Taken]], configuration: Configuration
+    ) -> None:
+        for who, taken in kept:
+            found = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
+            if not found.ok:
+                which = "the other candidate's" if who == "b" else "a"
+                raise Rejected(
+                    Verdict.SUSPICIOUS,
+                    Feedback(
+                        summary=f"{which} timed output is wrong on {configuration.name}, although "
+                        "the check passed",
+                        configuration=configuration.name,
+                        detail=found.detail,
+                        hint="Every run must compute its output from its inputs: nothing may be "
+                        "kept from one run to the next.",
+                    ),
+                )
 
 
 def wrote_outside(damage: str, configuration: str | None) -> Rejected:

@@ -10,11 +10,10 @@ from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda import statistics
-from avo_tui.evaluation.backends.cuda.checking import SLOW_MILLISECONDS, SLOWEST
+from avo_tui.evaluation.backends.cuda.checking import SLOW_MILLISECONDS
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
-from avo_tui.evaluation.backends.cuda.conversation import verified, wrote_outside
+from avo_tui.evaluation.backends.cuda.conversation import Timing, wrote_outside
 from avo_tui.evaluation.backends.cuda.device import Gpu
-from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 
 BUDGET_SECONDS = 1.5
@@ -28,11 +27,16 @@ async def measure(
     task: CudaTask,
     compiled: CudaCompiled,
     configuration: Configuration,
-    process: GpuProcess,
+    timing: Timing,
     gpu: Gpu,
     ceiling: float,
+    alone: dict[str, float],
 ) -> ConfigurationScore:
-    """One configuration; measured again, once, where the reference baseline drifted."""
+    """One configuration; measured again, once, where the reference baseline drifted.
+
+    `alone` holds how long the baselines take where no candidate ever ran, in milliseconds; it is
+    filled in where it is empty.
+    """
     flops = task.flops(configuration)
     reference = task.reference_baseline
     for last in (False, True):
@@ -45,13 +49,14 @@ async def measure(
             "budget": BUDGET_SECONDS,
             "warm": WARM_SECONDS,
             "verify": VERIFY,
+            "alone": alone,
         }
-        limit = 60 + 12 * flops / SLOWEST
-        reply = await verified(task, process, request, limit, configuration)
+        reply = await timing.ask(request, configuration)
+        alone.update(reply["alone"])
         if reply["damage"]:
             raise wrote_outside(reply["damage"], configuration.name)
         samples: dict[str, list[float]] = reply["samples"]
-        slowed = statistics.slowed(samples, reply["alone"])
+        slowed = statistics.slowed(samples, alone)
         drifted = reference in samples and (
             statistics.spread(samples[reference]) > statistics.DRIFT
         )
@@ -87,11 +92,10 @@ async def measure(
 
 
 async def compare(
-    task: CudaTask,
     a: CudaCompiled,
     b: CudaCompiled,
     configuration: Configuration,
-    process: GpuProcess,
+    timing: Timing,
 ) -> tuple[list[float], float]:
     """How many times faster `a` is than `b`, round by round, and the median milliseconds of `a`."""
     request = {
@@ -104,8 +108,7 @@ async def compare(
         "a": a.launch(configuration),
         "b": b.launch(configuration),
     }
-    limit = 60 + 12 * task.flops(configuration) / SLOWEST
-    reply = await verified(task, process, request, limit, configuration)
+    reply = await timing.ask(request, configuration)
     for damage in reply["damage"].values():
         if damage:
             raise wrote_outside(damage, configuration.name)

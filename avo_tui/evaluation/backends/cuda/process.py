@@ -72,6 +72,8 @@ class GpuProcess:
         """What the process hands outputs over in."""
         self._printed = printed
         self._ready = False
+        self.opened: asyncio.Task[None] | None = None
+        """What makes its context, once that was asked for."""
 
     @classmethod
     async def start(cls, device: int, output_bytes: int) -> GpuProcess:
@@ -128,7 +130,7 @@ class GpuProcess:
         raise AssertionError("converse always yields")
 
     async def converse(self, request: Reply, seconds: float) -> AsyncIterator[Reply]:
-        """Events, each to be acknowledged with `acknowledge`, and last the answer.
+        """Events, and last the answer. `verify` and `ready` are to be acknowledged, `alive` not.
 
         `seconds` is for each line. Raises ProcessTimeoutError or ProcessDiedError; the process has
         been killed then.
@@ -144,8 +146,8 @@ class GpuProcess:
                 return
 
     async def acknowledge(self) -> None:
-        """Tells the process that an event's outputs have been taken."""
-        await self._send({"op": "taken"})
+        """Tells the process to go on after an event that it waits at."""
+        await self._send({"op": "go"})
 
     async def _send(self, request: Reply) -> None:
         assert self._process.stdin is not None

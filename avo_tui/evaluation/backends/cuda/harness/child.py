@@ -7,6 +7,7 @@ says so and ends: the context is lost.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import mmap
@@ -33,6 +34,10 @@ from avo_tui.evaluation.tasks import load_task
 
 Reply = dict[str, Any]
 PR_SET_PDEATHSIG = 1
+ALONE = 5
+"""Calls of a baseline before the candidate first runs."""
+SLOW_MILLISECONDS = 500.0
+"""A candidate that takes longer is not used to warm the GPU."""
 
 
 class Harness:
@@ -204,24 +209,31 @@ class Harness:
         own_inputs = {n: torch.empty_like(t) for n, t in candidate.current.inputs.items()}
         waste = torch.empty_like(bits(next(iter(candidate.current.outputs.values()))))
         participants, absent = [us], {}
-        alone: dict[str, float] = {}
+        alone: dict[str, float] = dict(request["alone"])
+        if not alone:
+            self._stop_until_told()
         for name, function in self._baselines.items():
             baseline = timing.Baseline(task, configuration, function, own_inputs, waste)
             participant = timing.Participant(name, baseline.prepare, baseline.call)
             try:
-                times = [timing.once(participant, pick.getrandbits(48)) for _ in range(5)]
-                alone[name] = sorted(times)[2]
+                runs = 1 if name in alone else ALONE
+                times = [timing.once(participant, pick.getrandbits(48)) for _ in range(runs)]
             except (RuntimeError, torch.cuda.OutOfMemoryError) as error:
                 synchronize(f"trying the baseline {name}")
                 absent[name] = str(error).strip().splitlines()[0][:300]
                 continue
+            alone.setdefault(name, sorted(times)[runs // 2])
             participants.append(participant)
+            self._alive()
         first = timing.once(us, pick.getrandbits(48))
-        timing.warm(participants if first < 500 else participants[1:], request["warm"], 7)
-        if first < 500:
+        fast = participants if first < SLOW_MILLISECONDS else participants[1:]
+        timing.warm(fast, request["warm"], 7, self._alive)
+        if request["alone"]:
+            self._stop_until_told()
+        if first < SLOW_MILLISECONDS:
             first = timing.once(us, pick.getrandbits(48))
         steps = timing.schedule(first, request["budget"], request["verify"], pick)
-        timing.interleave(participants, {"candidate"}, steps, pick)
+        timing.interleave(participants, {"candidate"}, steps, pick, self._alive)
         damage = candidate.damage()
         samples = {p.name: p.samples for p in participants}
         candidate.free()
@@ -244,11 +256,13 @@ class Harness:
             found.append((participant, candidate, module))
         (a, candidate_a, _), (b, candidate_b, _) = found
         slow = max(timing.once(a, 1), timing.once(b, 2))
-        timing.warm([a, b], request["warm"] if slow < 500 else 0.0, 7)
+        self._alive()
+        timing.warm([a, b], request["warm"] if slow < SLOW_MILLISECONDS else 0.0, 7, self._alive)
+        self._stop_until_told()
         affordable = int(request["budget"] * 1e3 / (4 * slow))
         rounds = max(2, min(timing.ROUNDS // 2, affordable))
         verify = frozenset(pick.sample(range(rounds), min(request["verify"], rounds)))
-        timing.alternate(a, b, rounds, verify, pick)
+        timing.alternate(a, b, rounds, verify, pick, self._alive)
         damage = {"a": candidate_a.damage(), "b": candidate_b.damage()}
         for _, candidate, module in found:
             candidate.free()
@@ -256,13 +270,36 @@ class Harness:
         torch.cuda.empty_cache()
         return {"samples": {"a": a.samples, "b": b.samples}, "damage": damage}
 
+    def do_warm(self, request: Reply) -> Reply:
+        """Loads the baselines' libraries by calling each once, on inputs of its own."""
+        configuration = Configuration.model_validate(request["configuration"])
+        inputs = self.task.make_inputs(configuration, 1, "normal")
+        self._baselines = dict(self.task.baselines())
+        for name, function in self._baselines.items():
+            with contextlib.suppress(RuntimeError):  # told where it is timed
+                function(configuration, inputs)
+            synchronize(f"trying the baseline {name}")
+        return {}
+
+    def _alive(self) -> None:
+        """A sign of life, so that only silence counts as hanging."""
+        self.say({"event": "alive"})
+
+    def _stop_until_told(self) -> None:
+        """Waits before timing begins: the worker may still be using the GPU."""
+        self.say({"event": "ready"})
+        self._acknowledged()
+
+    def _acknowledged(self) -> None:
+        answer = json.loads(sys.stdin.readline())
+        assert answer == {"op": "go"}, answer
+
     def _verify(self, who: str, seed: int, candidate: timing.Candidate) -> None:
         """Hands a timed output over to be judged, and waits until it has been taken."""
         reply: Reply = {"event": "verify", "who": who, "seed": seed}
         self._hand_over(candidate.current, 0, reply, "outputs")
         self.say(reply)
-        answer = json.loads(sys.stdin.readline())
-        assert answer == {"op": "taken"}, answer
+        self._acknowledged()
 
 
 def _blame() -> Reply:

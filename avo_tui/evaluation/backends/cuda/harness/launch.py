@@ -34,7 +34,7 @@ def encode(planned: PlannedMap, address: int, name: str) -> Any:
     d = driver
     return check(
         d.cuTensorMapEncodeTiled(
-            d.CUtensorMapDataType[f"CU_TENSOR_MAP_DATA_TYPE_{_DTYPES[planned.dtype]}"],
+            getattr(d.CUtensorMapDataType, f"CU_TENSOR_MAP_DATA_TYPE_{_DTYPES[planned.dtype]}"),
             rank,
             address + planned.offset,
             [d.cuuint64_t(n) for n in planned.dims],
@@ -42,9 +42,13 @@ def encode(planned: PlannedMap, address: int, name: str) -> Any:
             [d.cuuint32_t(n) for n in planned.box],
             [d.cuuint32_t(n) for n in planned.element_strides],
             d.CUtensorMapInterleave.CU_TENSOR_MAP_INTERLEAVE_NONE,
-            d.CUtensorMapSwizzle[f"CU_TENSOR_MAP_SWIZZLE_{_SWIZZLES[planned.swizzle]}"],
-            d.CUtensorMapL2promotion[f"CU_TENSOR_MAP_L2_PROMOTION_{_PROMOTIONS[planned.l2]}"],
-            d.CUtensorMapFloatOOBfill[f"CU_TENSOR_MAP_FLOAT_OOB_FILL_{_FILLS[planned.fill]}"],
+            getattr(d.CUtensorMapSwizzle, f"CU_TENSOR_MAP_SWIZZLE_{_SWIZZLES[planned.swizzle]}"),
+            getattr(
+                d.CUtensorMapL2promotion, f"CU_TENSOR_MAP_L2_PROMOTION_{_PROMOTIONS[planned.l2]}"
+            ),
+            getattr(
+                d.CUtensorMapFloatOOBfill, f"CU_TENSOR_MAP_FLOAT_OOB_FILL_{_FILLS[planned.fill]}"
+            ),
         ),
         f"encoding the tensor map {name!r}",
         f"tensor_maps.{name}",

@@ -152,8 +152,10 @@ def schedule(milliseconds: float, budget: float, verify: int, pick: random.Rando
     return Schedule(rounds, max(0, MIN_BASELINE_ROUNDS - rounds), kept)
 
 
-def warm(participants: list[Participant], seconds: float, seed: int) -> None:
-    """Runs all in turn for `seconds`, each at least once."""
+def warm(
+    participants: list[Participant], seconds: float, seed: int, alive: Callable[[], None]
+) -> None:
+    """Runs all in turn for `seconds`, each at least once; `alive` is called after every run."""
     began = time.monotonic()
     turn = 0
     while turn == 0 or time.monotonic() - began < seconds:
@@ -161,6 +163,7 @@ def warm(participants: list[Participant], seconds: float, seed: int) -> None:
             if turn and time.monotonic() - began >= seconds:
                 break
             once(participant, seed + turn)
+            alive()
         turn += 1
 
 
@@ -169,6 +172,7 @@ def interleave(
     candidates: set[str],
     plan: Schedule,
     pick: random.Random,
+    alive: Callable[[], None],
 ) -> None:
     """Times all participants, every round in another order; the last rounds baselines only."""
     for number in range(plan.rounds + plan.extra):
@@ -185,6 +189,7 @@ def interleave(
                 participant.after(seed)
             pending.append((participant, events))
         synchronize("timing")
+        alive()
         for participant, (start, stop) in pending:
             participant.samples.append(start.elapsed_time(stop))
 
@@ -195,6 +200,7 @@ def alternate(
     rounds: int,
     verify: frozenset[int],
     pick: random.Random,
+    alive: Callable[[], None],
 ) -> None:
     """Times two candidates A B B A; every second round B A A B. Two samples a round each."""
     for number in range(rounds):
@@ -207,6 +213,7 @@ def alternate(
             if number in verify and position < 2 and participant.after is not None:
                 participant.after(seed)
             pending.append((participant, events))
+            alive()
         for participant, (start, stop) in pending:
             participant.samples.append(start.elapsed_time(stop))
 

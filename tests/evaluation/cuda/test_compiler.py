@@ -1,0 +1,195 @@
+import pytest
+from cuda_helpers import VERDICTS, candidate, context, small_task
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.cuda import cubin, ptxas
+from avo_tui.evaluation.backends.cuda.backend import CudaBackend
+from avo_tui.evaluation.backends.cuda.compile_child import count_instructions
+from avo_tui.evaluation.backends.cuda.device import NoGpu, probe
+
+WITHOUT_GPU = [name for name, told in VERDICTS.items() if told["stage"] == "compile"]
+
+PIPELINED = """
+extern "C" __global__ void __launch_bounds__(384, 1)
+copy(const __grid_constant__ CUtensorMap map, __nv_bfloat16 *o, int seq) {
+    extern __shared__ __align__(1024) unsigned char tile[];
+    __shared__ alignas(8) uint64_t full;
+    const uint32_t bar = (uint32_t)__cvta_generic_to_shared(&full);
+    const uint32_t to = (uint32_t)__cvta_generic_to_shared(tile);
+    if (threadIdx.x == 0) {
+        asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(bar));
+        asm volatile("fence.mbarrier_init.release.cluster;");
+    }
+    __syncthreads();
+    if (threadIdx.x >= 256) {
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+        if (threadIdx.x == 256) {
+            asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(bar), "r"(16384));
+            asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
+                         " [%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(to), "l"(&map), "r"(bar), "r"(0),
+                         "r"(0), "r"(0), "r"(0) : "memory");
+        }
+    } else {
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+        asm volatile("{\\n.reg .pred p;\\nW: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], 0;\\n"
+                     "@!p bra W;\\n}" ::"r"(bar) : "memory");
+        o[threadIdx.x] = reinterpret_cast<__nv_bfloat16 *>(tile)[threadIdx.x];
+    }
+}
+"""
+PIPELINED_MANIFEST = """
+[kernels.copy]
+params = [{ map = "q" }, { tensor = "o" }, { i32 = "SEQ" }]
+
+[tensor_maps.q]
+tensor = "q"
+box = [64, 1, 128, 1]
+swizzle = "128B"
+
+[[stages]]
+entry = "copy"
+grid = ["SMS"]
+block = [384]
+cluster = [2]
+shared_memory = "128 * 64 * 2 + 1024"
+"""
+
+
+async def compiled(files, architecture="sm_90a"):
+    backend = CudaBackend(architecture=architecture)
+    return await backend.compile(small_task(), Candidate(files=files), context()[0])
+
+
+@pytest.mark.parametrize("name", WITHOUT_GPU)
+async def test_what_needs_no_gpu_is_refused_without_one(name):
+    with pytest.raises(Rejected) as caught:
+        await CudaBackend(architecture="sm_90a").compile(
+            small_task(), candidate(name), context()[0]
+        )
+    assert caught.value.verdict in VERDICTS[name]["verdict"]
+    assert caught.value.feedback.summary
+    said = caught.value.feedback.model_dump_json()
+    assert "root:" not in said
+    if caught.value.verdict is Verdict.MANIFEST_ERROR:
+        assert caught.value.feedback.summary.startswith("launch.toml")
+
+
+@pytest.mark.parametrize("architecture", ["sm_90a", "sm_100a"])
+async def test_feedback_of_a_pipelined_kernel(architecture):
+    found = await compiled(
+        {"a.cu": "#include <cuda_bf16.h>\n" + PIPELINED, "launch.toml": PIPELINED_MANIFEST},
+        architecture,
+    )
+    resources = found.resources
+    assert resources.registers is not None
+    assert resources.registers > 0
+    assert resources.spill_bytes == 0
+    dynamic = 128 * 64 * 2 + 1024
+    assert resources.shared_memory is not None
+    assert dynamic + 8 <= resources.shared_memory <= dynamic + 1024  # alignment of the dynamic part
+    assert resources.instructions["UTMALDG"] == 1
+    assert resources.instructions["USETMAXREG"] == 2
+    assert set(resources.kernels) == {"copy"}
+    assert resources.warnings == ()
+    assert found.plans["full"].stages[0].cluster == (2, 1, 1)
+
+
+async def test_an_ignored_setmaxnreg_is_said():
+    body = PIPELINED.replace("__launch_bounds__(384, 1)", "")
+    found = await compiled(
+        {"a.cu": "#include <cuda_bf16.h>\n" + body, "launch.toml": PIPELINED_MANIFEST}
+    )
+    assert any("setmaxnreg was ignored" in text for text in found.resources.warnings)
+
+
+async def test_templates_headers_and_variants():
+    found = await compiled(
+        {
+            "src/a.cu": '#include "part.cuh"\n#include <cstdint>\n#include <cuda/std/cstdint>\n'
+            "template <int N> __global__ void fill(__nv_bfloat16 *o, uint64_t n) {\n"
+            "  if (n == N) o[0] = value(BM); }\n",
+            "src/part.cuh": "#include <cuda_bf16.h>\n"
+            "__device__ __nv_bfloat16 value(int n) { return __float2bfloat16(INFINITY + n); }\n",
+            "launch.json": '{"macros": {"BM": 64}, "stages": [{"entry": "fill<7>", "grid": [1],'
+            ' "block": [1], "params": [{"tensor": "o"}, {"u64": "BM"}]}],'
+            ' "variants": [{"when": "CAUSAL", "macros": {"BM": 128}}]}',
+        }
+    )
+    assert len(found.unit.units) == 2
+    assert found.plans["causal"].stages[0].params[1].value == 128
+    assert found.plans["full"].stages[0].params[1].value == 64
+    assert found.launch(small_task().configurations[0])["unit"] == 0
+
+
+async def test_the_same_candidate_is_compiled_once():
+    backend, (ctx, _) = CudaBackend(architecture="sm_90a"), context()
+    files = {"a.cu": 'extern "C" __global__ void k(short *o) { *o = 1; }\n'}
+    files["launch.toml"] = (
+        '[kernels.k]\nparams = [{ tensor = "o" }]\n'
+        '[[stages]]\nentry = "k"\ngrid = [1]\nblock = [1]\n'
+    )
+    first = await backend.compile(small_task(), Candidate(files=files), ctx)
+    again = await backend.compile(small_task(), Candidate(files=files), ctx)
+    assert first.unit.seconds > 0
+    assert again.unit.seconds == 0
+    assert again.unit.units[0].code == first.unit.units[0].code
+    image = cubin.read(first.unit.units[0].code)
+    assert image.kernels["k"].params == (8,)
+
+
+async def test_without_a_gpu_check_and_benchmark_say_so(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    backend, task, (ctx, seen) = CudaBackend(), small_task(), context()
+    assert isinstance(await probe(), NoGpu)
+    found = await backend.compile(task, task.seed(), ctx)
+    for stage in (backend.check, backend.benchmark):
+        with pytest.raises(Rejected) as caught:
+            await stage(task, found, ctx)
+        assert caught.value.verdict is Verdict.NO_DEVICE
+        assert "CUDA_VISIBLE_DEVICES" in caught.value.feedback.summary
+        assert caught.value.resources == found.resources
+    with pytest.raises(Rejected):
+        await backend.paired(task, found, found, ctx)
+    report = await backend.scratch(task, task.seed().files, 5, ctx)
+    assert report.compiled
+    assert "not run" in report.outcome
+    assert seen == []
+
+
+def test_a_wrong_architecture_is_refused():
+    with pytest.raises(ValueError, match="sm_90a"):
+        CudaBackend(architecture="hopper")
+
+
+def test_bytes_that_are_no_cubin():
+    for data in (b"", b"\x7fELF", b"\x7fELF\x02\x01" + bytes(58), b"x" * 100):
+        with pytest.raises(cubin.CubinError):
+            cubin.read(data)
+
+
+def test_the_compilers_log():
+    log = """
+ptxas info    : Compiling entry function 'k' for 'sm_90a'
+ptxas info    : Function properties for k
+ptxas         .     16 bytes stack frame, 24 bytes spill stores, 28 bytes spill loads
+ptxas info    : Used 168 registers, used 5 barriers, 128 bytes smem
+ptxas info    : (C7510) Potential Performance Loss: wgmma.mma_async instructions are serialized
+ptxas info    : Compile time = 7.165 ms
+"""
+    use = ptxas.kernels(log)["k"]
+    assert (use.registers, use.barriers, use.stack_bytes) == (168, 5, 16)
+    assert (use.spill_stores, use.spill_loads, use.static_shared) == (24, 28, 128)
+    assert ptxas.warnings(log)[0].startswith("C7510: wgmma was serialised")
+    assert "Compile time" not in ptxas.tidy(log)
+
+
+def test_instructions_are_counted_with_and_without_predicates():
+    listing = """
+        /*0000*/                   HGMMA.64x128x16.F32.BF16 R24, gdesc[UR8], R24 ;
+        /*0010*/              @!P0 LDL.64 R2, [R1] ;
+        /*0020*/             @UP1  UTMALDG.4D [UR8], [UR4] ;
+        /*0030*/                   HGMMA.64x128x16.F32.BF16 R24, gdesc[UR8], R24 ;
+"""
+    assert count_instructions(listing) == {"HGMMA": 2, "UTMALDG": 1, "LDL": 1}

@@ -1,0 +1,86 @@
+"""What only a GPU can show. Every candidate of the folder gets the verdict that it must get."""
+
+import pytest
+from cuda_helpers import VERDICTS, candidate, context, small_task
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.cuda.backend import CudaBackend
+
+pytestmark = [pytest.mark.gpu, pytest.mark.xdist_group("gpu")]
+
+ON_GPU = [name for name, told in VERDICTS.items() if told["stage"] != "compile"]
+PRINTS = 'extern "C" __global__ void k(__nv_bfloat16 *o) { printf("row %d\\n", threadIdx.x); }\n'
+PRINTS_MANIFEST = (
+    '[kernels.k]\nparams = [{ tensor = "o" }]\n[[stages]]\nentry = "k"\ngrid = [1]\nblock = [2]\n'
+)
+
+
+@pytest.fixture
+async def backend():
+    found = CudaBackend()
+    yield found
+    await found.close()
+
+
+@pytest.mark.parametrize("name", ON_GPU)
+async def test_every_candidate_gets_its_verdict(backend, name):
+    task, (ctx, seen) = small_task(), context()
+    verdict, stage = Verdict.CORRECT, "compile"
+    try:
+        compiled = await backend.compile(task, candidate(name), ctx)
+        stage = "check"
+        await backend.check(task, compiled, ctx)
+        stage = "benchmark"
+        await backend.benchmark(task, compiled, ctx)
+    except Rejected as rejection:
+        verdict = rejection.verdict
+        assert rejection.feedback.summary
+    assert verdict in VERDICTS[name]["verdict"]
+    assert stage == VERDICTS[name]["stage"]
+    if verdict is Verdict.CORRECT:
+        assert sum(p.stage == "benchmark" for p in seen) == len(task.configurations)
+
+
+async def test_a_candidate_measured_against_itself_is_as_fast(backend):
+    task, (ctx, _) = small_task(), context()
+    compiled = await backend.compile(task, candidate("honest"), ctx)
+    found = await backend.paired(task, compiled, compiled, ctx)
+    assert set(found.configurations) == {"full", "causal"}
+    assert found.gain == pytest.approx(1.0, abs=0.03)
+
+
+async def test_a_liar_is_found_in_a_paired_measurement(backend):
+    task, (ctx, _) = small_task(), context()
+    honest = await backend.compile(task, candidate("honest"), ctx)
+    liar = await backend.compile(task, candidate("tired_after_a_while"), ctx)
+    with pytest.raises(Rejected) as caught:
+        await backend.paired(task, liar, honest, ctx)
+    assert caught.value.verdict is Verdict.SUSPICIOUS
+
+
+async def test_a_scratch_program_shows_what_it_prints(backend):
+    files = {"a.cu": "#include <cuda_bf16.h>\n" + PRINTS, "launch.toml": PRINTS_MANIFEST}
+    report = await backend.scratch(small_task(), files, 10, context()[0])
+    assert report.compiled
+    assert "row 1" in report.stdout
+
+
+async def test_a_process_that_was_killed_leaves_the_next_one_alone(backend):
+    task, (ctx, _) = small_task(), context(quick=True)
+    for name in ("wild_pointer", "endless_loop"):
+        compiled = await backend.compile(task, candidate(name), ctx)
+        with pytest.raises(Rejected):
+            await backend.check(task, compiled, ctx)
+    compiled = await backend.compile(task, candidate("honest"), ctx)
+    assert all(c.ok for c in await backend.check(task, compiled, ctx))
+
+
+async def test_an_empty_kernel_is_wrong_everywhere(backend):
+    files = {"a.cu": 'extern "C" __global__ void k(short *o) {}\n', "launch.toml": PRINTS_MANIFEST}
+    task, (ctx, _) = small_task(), context(quick=True)
+    compiled = await backend.compile(task, Candidate(files=files), ctx)
+    with pytest.raises(Rejected) as caught:
+        await backend.check(task, compiled, ctx)
+    assert "never written" in caught.value.feedback.detail
