@@ -53,12 +53,9 @@ def wait_for(what: str, true: Callable[[], bool], seconds: float = PATIENCE) -> 
 
 def task_info(name: str) -> TaskInfo:
     """The task, as the command line finds it."""
-    from avo_tui.evaluation import list_tasks
+    from avo_tui.evaluation.tasks import find_tasks
 
-    for task in list_tasks():
-        if isinstance(task, TaskInfo) and task.name == name:
-            return task
-    raise SystemExit(f"there is no task {name}")
+    return find_tasks().get(name).info()
 
 
 def saw(state: SessionState) -> dict[str, dict[str, str]]:
@@ -209,7 +206,9 @@ def main() -> int:
     chance = random.Random(given.seed)
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     try:
-        folder = create_session("killed", task_info(given.task), RunSettings(operator="tuner"))
+        # so many kills in a row would be taken for a crash loop, which pauses a run
+        settings = RunSettings(operator="tuner", options={"crash_loop": 0})
+        folder = create_session("killed", task_info(given.task), settings)
         run = Run(folder, chance)
         pid = run.start()
         for number in range(1, given.kills + 1):

@@ -73,12 +73,18 @@ def make_session(
 ) -> Path:
     """Create a session. Raises Failure, StoreError."""
     from avo_tui.evolution.create import create_session
+
+    check(run_settings)
+    return create_session(name, find_task(task), run_settings, origin)
+
+
+def check(run_settings: RunSettings) -> None:
+    """Raises Failure or ValueError for settings that cannot be run here."""
     from avo_tui.evolution.evaluators import check_url
 
     if run_settings.operator == "agent" and (why := agent_unavailable()):
         raise Failure(why)
     check_url(run_settings.evaluator)
-    return create_session(name, find_task(task), run_settings, origin)
 
 
 def with_defaults(run_settings: RunSettings) -> RunSettings:
@@ -94,26 +100,47 @@ def with_defaults(run_settings: RunSettings) -> RunSettings:
     }
     budget = Budget(run=caps.model_copy(update=update), step=run_settings.budget.step)
     options = {**preferred.run_options(), **run_settings.options}
-    model = run_settings.model or preferred.model
+    model = run_settings.model
+    if run_settings.operator == "agent" and model is None:
+        from avo_tui.operators.agent.settings import DEFAULT_MODEL
+
+        model = preferred.model or DEFAULT_MODEL
     return run_settings.model_copy(update={"budget": budget, "options": options, "model": model})
+
+
+def estimate(run_settings: RunSettings) -> list[str]:
+    """What a run may cost and its caps, before the first request; [] where it costs nothing."""
+    if run_settings.operator != "agent":
+        return []
+    from avo_tui.operators.agent.estimate import estimate as of_agent
+
+    return of_agent(run_settings).lines(run_settings)
 
 
 def services() -> Services:
     """What the app may ask for."""
     from avo_tui.evolution.process import start_engine
+    from avo_tui.operators.agent.settings import DEFAULT_MODEL
     from avo_tui.ui.services import Services
 
-    def create(form: NewSession) -> Path:
-        chosen = RunSettings(
-            operator=form.operator,
-            model=form.model,
-            budget=form.budget,
-            approve_commits=form.approve_commits,
-            gate=settings().gate,
+    def chosen(form: NewSession) -> RunSettings:
+        return with_defaults(
+            RunSettings(
+                operator=form.operator,
+                model=form.model,
+                budget=form.budget,
+                approve_commits=form.approve_commits,
+                gate=settings().gate,
+            )
         )
-        folder = make_session(form.name, form.task, with_defaults(chosen))
+
+    def create(form: NewSession) -> Path:
+        folder = make_session(form.name, form.task, chosen(form))
         start_engine(folder)
         return folder
+
+    def cost(form: NewSession) -> str:
+        return " ".join(estimate(chosen(form))) or "This operator spends no money, only time."
 
     def start(folder: Path) -> object:
         return start_engine(folder, resume=True)
@@ -153,7 +180,9 @@ def services() -> Services:
         start_engine=start,
         create_session=create,
         tasks=tasks,
+        estimate=cost,
         operators=order,
+        models=(DEFAULT_MODEL,),
         unavailable={"agent": why} if why else {},
         search_knowledge=search,
         read_knowledge=read,

@@ -69,6 +69,10 @@ def demo(
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Ends after so many steps.")
     ] = None,
+    agent: Annotated[
+        bool,
+        typer.Option("--agent", help="Play a recorded conversation of an agent; scores are real."),
+    ] = False,
 ) -> None:
     """Evolve a CPU attention kernel with the tuner: no key, no GPU, nothing to set up."""
     from avo_tui.cli.opening import in_terminal, make_session, open_app, with_defaults
@@ -77,31 +81,35 @@ def demo(
     from avo_tui.settings import settings
 
     headless = headless or not in_terminal()
-    live, name = _demo_name()
+    live, name = _demo_name("demo-agent" if agent else "demo")
     if live is not None:
         typer.echo(f"attaching to {live.name}, which is running", err=True)
         _follow(live) if headless else open_app(live)
         return
     caps = Caps(hours=hours or settings().demo_hours, steps=steps)
-    chosen = with_defaults(RunSettings(operator="tuner", budget=Budget(run=caps)))
+    chosen = with_defaults(
+        RunSettings(operator="recorded" if agent else "tuner", budget=Budget(run=caps))
+    )
     _begin(make_session(name, DEMO_TASK, chosen), headless=headless)
 
 
-def _demo_name() -> tuple[Path | None, str]:
+def _demo_name(base: str) -> tuple[Path | None, str]:
     """(folder of a demo that runs, a free name for a new one)."""
+    import re
+
     from avo_tui.store import engine_status, session_folders, sessions_roots
 
     taken = set()
     live = None
     for folder in session_folders():
-        if folder.name == "demo" or folder.name.startswith("demo-"):
+        if re.fullmatch(rf"{base}(-\d+)?", folder.name):
             if engine_status(folder / "engine.lock").alive:
                 live = live or folder
             taken.add(folder.name)
     root = sessions_roots()[0]
     number = 1
     while True:
-        name = "demo" if number == 1 else f"demo-{number}"
+        name = base if number == 1 else f"{base}-{number}"
         if name not in taken and not (root / name).exists():
             return live, name
         number += 1
@@ -133,7 +141,13 @@ def run(
     headless: Headless = False,
 ) -> None:
     """Start a session and open it, or go on with one."""
-    from avo_tui.cli.opening import default_operator, make_session, with_defaults
+    from avo_tui.cli.opening import (
+        check,
+        default_operator,
+        estimate,
+        make_session,
+        with_defaults,
+    )
     from avo_tui.domain.budget import Budget, Caps
     from avo_tui.domain.records import RunSettings
     from avo_tui.settings import settings
@@ -164,6 +178,9 @@ def run(
             evaluator=evaluator,
         )
     )
+    check(chosen)
+    for line in estimate(chosen):
+        typer.echo(line, err=True)
     folder = make_session(name or _free_name(task), task, chosen, origin)
     _begin(folder, headless=headless)
 
