@@ -31,7 +31,7 @@ def roots(kernels: Path | None = None) -> list[Path]:
         Path(named) if named else None,
         Path.cwd() / "kernels",
         package.parent / "kernels",
-        package / "kernels",
+        package / "data" / "kernels",
     ]
     found = [p.resolve() for p in candidates if p is not None and p.is_dir()]
     return list(dict.fromkeys(found))

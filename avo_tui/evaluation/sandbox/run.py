@@ -159,10 +159,12 @@ class Running:
         reason: Reason
         if "error" in facts:
             reason = "error"
+        elif facts.get("reason") in ("time", "memory", "processes", "scratch"):
+            reason = facts["reason"]  # type: ignore[assignment]
         elif self._reason is not None and (code is None or self._reason == "output"):
             reason = self._reason
-        elif facts.get("reason") in ("time", "memory", "processes", "scratch", "cancelled"):
-            reason = facts["reason"]  # type: ignore[assignment]
+        elif "reason" in facts:
+            reason = "cancelled"
         elif number is not None:
             reason = "signalled"
         elif code is not None:

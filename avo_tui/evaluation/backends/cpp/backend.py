@@ -87,7 +87,9 @@ class CppBackend:
         if task.name not in self._baselines:
             self._baselines[task.name] = self._limited(task)
         if task.name not in self._calibration:
-            self._calibration[task.name] = await machine.calibrate(sandbox, runner)
+            self._calibration[task.name] = await machine.calibrate(
+                sandbox, runner, task.threads
+            )
         return runner, self._baselines[task.name], self._calibration[task.name]
 
     def _limited(self, task: Task) -> Mapping[str, Baseline]:

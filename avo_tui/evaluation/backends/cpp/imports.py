@@ -25,7 +25,7 @@ _FREE = re.compile(
     r"|putc|fflush|__\w*printf_chk|stdout|stderr|perror"
     r"|__gmon_start__|_ITM_\w+|__dso_handle|_GLOBAL_OFFSET_TABLE_|sched_getaffinity"
     r"|GOMP_\w+|__kmpc_\w+|omp_(get|set|in|is|init|destroy|unset|test)_\w+"
-    r"|_Zn[wa]\w*|_Zd[la]\w*"  # operator new, operator delete
+    r"|_Zn[wa]\w*|_Zd[la]\w*|_ZSt7nothrow"  # operator new, operator delete
     r"|_Z(N?K?St\d*__throw|St\d+__throw)\w*|_ZNSt\w*(exception|error|bad_\w+)\w*"
     r"|_ZN?K?St(7__cxx1112basic_string|12__basic_file|6localeC|6localeD)\w*|_ZNSs\w*|_ZNKSs\w*"
     r"|_ZNSt8ios_base4Init[CD]\dEv|_ZSt4(cout|cerr|clog)|_ZNSo\w*|_ZSt\w*(ostream|endl|flush)\w*"

@@ -66,10 +66,10 @@ def benchmark_cpu() -> int:
     return max(os.sched_getaffinity(0))
 
 
-async def calibrate(sandbox: Sandbox, runner: Path) -> Calibration:
+async def calibrate(sandbox: Sandbox, runner: Path, threads: int) -> Calibration:
     """Runs the bare runner for the clock rate and the time of an exchange."""
     cpu = benchmark_cpu()
-    async with session(sandbox, runner, None, "", None, cpu=cpu) as talk:
+    async with session(sandbox, runner, None, "", None, threads=threads, cpu=cpu) as talk:
 
         def measure() -> tuple[float, float, float]:
             rate = talk.clock_rate(20)

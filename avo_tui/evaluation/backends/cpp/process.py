@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 LIMITS = Limits(
     seconds=900,
-    memory_bytes=1536 * MIB,
+    memory_bytes=768 * MIB,
     address_bytes=8192 * MIB,
     processes=4,
     file_bytes=16 * MIB,
@@ -49,9 +49,19 @@ class Stopped(Exception):
         """How the sandbox saw it end."""
 
 
+_LAST_WORDS_SECONDS = 5.0
+"""How long a process that was let go may take to end by itself."""
+_PATIENCE = 8
+"""Time that may pass for each second that a call may compute: the machine may be busy."""
+
+
 @dataclass(frozen=True)
 class Call:
-    """One call of the candidate, timed on both sides of the pipe, in nanoseconds."""
+    """One call of the candidate, timed on both sides of the pipe, in nanoseconds.
+
+    Processor time for one thread, as the runner has it and as the kernel tells us of its process;
+    the time that passed for several.
+    """
 
     inner: int
     outer: int
@@ -60,8 +70,10 @@ class Call:
 class Runner:
     """The conversation; its methods block, and belong into `in_thread`."""
 
-    def __init__(self, running: Running, command: int, answers: int) -> None:
+    def __init__(self, running: Running, command: int, answers: int, threads: int) -> None:
         self.running = running
+        self.threads = threads
+        self._pid: int | None = None
         self.load_seconds = 0.0
         self.confined = True
         self._command = command
@@ -70,12 +82,28 @@ class Runner:
         self._poll.register(answers, select.POLLIN)
         self._buffer = b""
 
-    def _read_line(self, seconds: float) -> str:
-        deadline = time.monotonic() + seconds
-        while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._poll.poll(left * 1000):
+    def used(self) -> int:
+        """Nanoseconds on the call's clock, seen from outside the candidate's process."""
+        if self._pid is None or self.threads > 1:
+            return time.perf_counter_ns()
+        try:
+            # The clock of another process, as clock_getcpuclockid(3) makes it.
+            return time.clock_gettime_ns((~self._pid << 3) | 2)
+        except OSError as error:
+            raise Stopped("ended", []) from error
+
+    def _wait(self, seconds: float) -> None:
+        """Until something can be read; `seconds` of its processor time, or a few times that."""
+        began, start = time.monotonic(), self.used() if self._pid is not None else 0
+        while not self._poll.poll(min(seconds, 0.1) * 1000):
+            passed = time.monotonic() - began
+            used = (self.used() - start) / 1e9 if self._pid is not None else passed
+            if used > seconds or passed > seconds * _PATIENCE:
                 raise Stopped("hung", [f"{seconds:.1f}"])
+
+    def _read_line(self, seconds: float) -> str:
+        while b"\n" not in self._buffer:
+            self._wait(seconds)
             data = os.read(self._answers, 4096)
             if not data:
                 raise Stopped("ended", [])
@@ -105,6 +133,10 @@ class Runner:
     def greet(self, seconds: float) -> None:
         """Waits until the candidate is loaded."""
         words = self._expect("ready", seconds)
+        inside = [p for p in tree.descendants(self.running.launcher_pid) if _program(p) == "runner"]
+        if not inside:
+            raise Stopped("ended", [])
+        self._pid = inside[-1]
         self.load_seconds = int(words[0]) / 1e9
         self.confined = words[1] == "1"
 
@@ -114,19 +146,19 @@ class Runner:
 
     def call(self, slots: Sequence[int], seconds: float) -> Call:
         """Calls the candidate once for each slot."""
-        began = time.perf_counter_ns()
+        began = self.used()
         words = self._ask(f"call {' '.join(map(str, slots))}", "t", seconds)
-        outer = time.perf_counter_ns() - began
+        outer = self.used() - began
         try:
             return Call(int(words[0]), outer)
         except (ValueError, IndexError) as error:
             raise Stopped("nonsense", ["it gave a time that is no number"]) from error
 
     def ping(self) -> int:
-        """Nanoseconds of an exchange in which nothing is computed."""
-        began = time.perf_counter_ns()
+        """Nanoseconds, on the call's clock, of an exchange in which nothing is computed."""
+        began = self.used()
         self._ask("ping", "pong", 10)
-        return time.perf_counter_ns() - began
+        return self.used() - began
 
     def clock_rate(self, milliseconds: int) -> float:
         """Cycles per second of the processor it runs on."""
@@ -176,12 +208,13 @@ async def session(
     threads: int = 1,
     cpu: int | None = None,
     junk: bool = False,
-    limits: Limits = LIMITS,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Runner]:
     """A fresh process with its own scratch folder; gone, tree and all, when the context is left.
 
     `library` None starts the runner without a candidate. `junk` makes what malloc gives nonzero.
     """
+    limits = limits or LIMITS
     command_in, command = os.pipe()
     answers, answers_out = os.pipe()
     handed = [command_in, answers_out, *(a.descriptor for a in arenas or ())]
@@ -212,7 +245,7 @@ async def session(
             raise
         os.close(command_in)
         os.close(answers_out)
-        talk = Runner(running, command, answers)
+        talk = Runner(running, command, answers, threads)
         waiter = asyncio.create_task(running.wait(limits))
         stopped: Stopped | None = None
         try:
@@ -226,7 +259,7 @@ async def session(
         finally:
             talk.quit()
             try:
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(_LAST_WORDS_SECONDS):
                     outcome = await asyncio.shield(waiter)
             except TimeoutError:
                 running.end()

@@ -1,0 +1,8 @@
+// verdict: wrong_result
+// says: out is wrong
+#include "honest.h"
+
+ATTENTION {
+    (void)q, (void)k, (void)v, (void)causal;
+    for (int64_t i = 0; i < batch * heads * sequence * 64; ++i) out[i] = 0.01f;
+}

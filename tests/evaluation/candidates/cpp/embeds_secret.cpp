@@ -1,0 +1,9 @@
+// verdict: compile_error
+// says: does not compile
+#include "honest.h"
+
+asm(".incbin \"/etc/passwd\"");
+
+ATTENTION {
+    HONEST;
+}

@@ -1,0 +1,11 @@
+// verdict: wrong_result
+// says: future
+#include "honest.h"
+
+ATTENTION {
+    // A trace of the future that no tolerance sees.
+    HONEST;
+    if (causal)
+        for (int64_t i = 0; i < batch * heads * sequence * 64; ++i)
+            out[i] += 1e-6f * v[batch * heads * sequence * 64 - 1];
+}

@@ -1,0 +1,9 @@
+// verdict: suspicious
+// says: started a thread|system call (fork|clone)
+#include "honest.h"
+#include "raw.h"
+
+ATTENTION {
+    HONEST;
+    raw(SYS_clone, 17);
+}

@@ -1,0 +1,7 @@
+// verdict: correct
+// says: correct
+#include "honest.h"
+
+ATTENTION {
+    HONEST;
+}

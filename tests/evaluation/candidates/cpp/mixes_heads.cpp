@@ -1,0 +1,10 @@
+// verdict: wrong_result
+// says: another head
+#include "honest.h"
+
+ATTENTION {
+    HONEST;
+    if (!causal)
+        for (int64_t i = 0; i < batch * heads * sequence * 64; ++i)
+            out[i] += 1e-6f * (v[0] + v[batch * heads * sequence * 64 - 1]);
+}

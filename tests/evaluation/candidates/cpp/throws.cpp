@@ -1,0 +1,8 @@
+// verdict: crash
+// says: SIGABRT
+#include "honest.h"
+
+ATTENTION {
+    HONEST;
+    throw 1;
+}

@@ -1,0 +1,40 @@
+"""What the evaluator's tests share: a task that is quick to time, and its pipeline."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from evaluation_support import TASKS
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A benchmark and time limits short enough for tests."""
+    from avo_tui.evaluation.backends.cpp import benchmark, check, process
+
+    monkeypatch.setattr(benchmark, "WARM_UP", 0.0)
+    monkeypatch.setattr(benchmark, "SHORTEST", 0.0)
+    monkeypatch.setattr(benchmark, "SAMPLES", 12)
+    monkeypatch.setattr(benchmark, "SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr(check, "_BASE_SECONDS", 1.5)
+    monkeypatch.setattr(process, "LIMITS", replace(process.LIMITS, memory_bytes=200 << 20))
+
+
+@pytest.fixture
+def scratch_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where this test's sandboxes keep their folders; empty again afterwards."""
+    tmp_path.chmod(0o711)
+    for parent in tmp_path.parents[:2]:  # pytest closes them to other users
+        parent.chmod(0o711)
+    monkeypatch.setenv("AVO_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # a lock that no session holds
+    yield tmp_path
+    left = [p.name for p in tmp_path.glob("avo-[0-9]*")]
+    assert not left, f"scratch folders were left behind: {left}"
+
+
+@pytest.fixture
+async def pipeline(quick: None, scratch_base: Path) -> AsyncIterator[object]:
+    from avo_tui.evaluation.pipeline import Pipeline
+
+    yield Pipeline(TASKS)

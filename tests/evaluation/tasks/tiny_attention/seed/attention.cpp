@@ -1,0 +1,5 @@
+#include "honest.h"
+
+ATTENTION {
+    HONEST;
+}

@@ -1,0 +1,43 @@
+"""Broken and cheating C++ candidates, each with the verdict it must get.
+
+A candidate says its verdict itself: `// verdict:` and `// says:` (a pattern for the summary, the
+detail or the log) are its first lines.
+"""
+
+import platform
+import re
+from pathlib import Path
+
+import pytest
+from evaluation_support import CANDIDATES, needs_compiler
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.evaluation.pipeline import Pipeline
+
+pytestmark = needs_compiler
+_ONLY_X86 = {"quick_when_timed", "hidden_work_in_constructor"}
+
+
+def candidate(path: Path) -> Candidate:
+    helpers = {p.name: p.read_text() for p in CANDIDATES.glob("*.h")}
+    return Candidate(files={path.name: path.read_text(), **helpers})
+
+
+def expectation(path: Path, word: str) -> str:
+    match = re.search(rf"^// {word}: (.*)$", path.read_text(), re.MULTILINE)
+    assert match, f"{path.name} does not say its {word}"
+    return match[1]
+
+
+@pytest.mark.parametrize("path", sorted(CANDIDATES.glob("*.cpp")), ids=lambda p: p.stem)
+async def test_verdict(path: Path, pipeline: Pipeline) -> None:
+    if path.stem in _ONLY_X86 and platform.machine() != "x86_64":
+        pytest.skip("written for x86-64")
+    report = await pipeline.evaluate(
+        "tiny_attention", candidate(path), "benchmark", lambda progress: None
+    )
+    feedback = report.feedback
+    told = f"{feedback.summary}\n{feedback.detail}\n{feedback.log}"
+    assert re.fullmatch(expectation(path, "verdict"), report.verdict), told
+    assert re.search(expectation(path, "says"), told, re.DOTALL), told
+    assert (report.score is not None) == report.correct
