@@ -31,6 +31,7 @@ from avo_tui.domain.records import (
 )
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.store import StoreError
 from avo_tui.ui.steps import StepFold, StepView
 
 POLL_SECONDS = 0.1
@@ -133,9 +134,16 @@ class Feed:
         """Follow until `stop`; a failure to read is shown, and tried again."""
         dirty, published, probed = False, 0.0, 0.0
         run_state: RunState | None = None
+        status: ReplayStatus | None = None
+        era = self._era()
         while not self._stop.is_set():
             try:
                 events = self.source.poll(BATCH)
+                if self._era() != era:
+                    era = self._era()
+                    self._aggregates = {}
+                    self.prime()
+                    events = []
                 for event in events:
                     self._fold.apply(event)
                 moment = time.monotonic()
@@ -143,8 +151,10 @@ class Feed:
                     probed, new_state = moment, self.source.run_state()
                     dirty = dirty or new_state != run_state
                     run_state = new_state
+                if self._status() != status:
+                    status, dirty = self._status(), True
                 trouble = ""
-            except (OSError, ValueError, KeyError) as error:
+            except (StoreError, OSError, ValueError, KeyError) as error:
                 events, trouble = [], f"{type(error).__name__}: {error}"
                 dirty = dirty or self.latest is None or self.latest.trouble != trouble
             dirty = dirty or bool(events)
@@ -154,6 +164,14 @@ class Feed:
             if len(events) < BATCH:
                 self._wake.wait(POLL_SECONDS)
                 self._wake.clear()
+
+    def _era(self) -> tuple[int, int]:
+        """Changes when the source has begun anew: a replay jumped, a journal was mended."""
+        return getattr(self.source, "generation", 0), getattr(self.source, "reloads", 0)
+
+    def _status(self) -> ReplayStatus | None:
+        status = getattr(self.source, "status", None)
+        return status() if callable(status) else None
 
     def publish(self, trouble: str = "") -> None:
         """Replace `latest` by what is known now."""
@@ -166,7 +184,6 @@ class Feed:
             }
         aggregates = self._aggregates
         best = max(aggregates, key=lambda n: (aggregates[n], -n), default=None)
-        status = getattr(self.source, "status", None)
         self.latest = Snapshot(
             serial=self._serial,
             session=state.session,
@@ -182,13 +199,9 @@ class Feed:
             best=None if best is None else state.versions[best],
             aggregates=aggregates,
             live=self._fold.snapshot(),
-            replay=status() if callable(status) else None,
+            replay=self._status(),
             trouble=trouble,
         )
-
-    def refold(self) -> None:
-        """Start the live step again; for sources that jump in time."""
-        self._fold = StepFold()
 
     def wake(self) -> None:
         """Look at once, not at the next poll."""

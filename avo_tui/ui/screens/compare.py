@@ -1,0 +1,165 @@
+"""Two versions beside each other: scores with the change, resources, the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+
+from avo_tui.domain.records import Version
+from avo_tui.ui import diffs, show
+from avo_tui.ui.actions import Action, bindings
+from avo_tui.ui.feed import Snapshot
+from avo_tui.ui.loader import Failed
+from avo_tui.ui.screens.detail import DETAIL, DetailScreen
+from avo_tui.ui.screens.run_content import teach
+from avo_tui.ui.text import BLANK, Line, Span, cut, fit, line, one_line
+from avo_tui.ui.views.diff import SIDE_BY_SIDE, diff_lines
+from avo_tui.ui.views.output import benchmark_lines
+from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.pane import Pane
+
+ACTIONS = (
+    Action("sides", "d", "side by side", "The difference unified, or side by side.", "look", 1),
+    Action("swap", "x", "swap", "The other way round.", "look", 2),
+    Action("older", "left_square_bracket", "older left", "The left one's parent instead.", "look", 3),
+    *DETAIL,
+)
+
+
+def pair_to_compare(
+    snapshot: Snapshot, marked: Collection[int], hand: int | None
+) -> tuple[int, int] | None:
+    """What to compare: two marks; a mark and the one in hand; the one in hand and its parent."""
+    known = sorted(n for n in marked if n in snapshot.versions)
+    if len(known) == 2:
+        return known[0], known[1]
+    if hand is None:
+        return None
+    if len(known) == 1 and known[0] != hand:
+        return known[0], hand
+    parent = snapshot.versions[hand].parent
+    if parent is None:
+        other = snapshot.best.number if snapshot.best is not None else hand
+        return (hand, other) if other != hand else None
+    return parent, hand
+
+
+class CompareScreen(DetailScreen):
+    """Scores above, the difference below, in one scrolled text."""
+
+    ACTIONS = ACTIONS
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    MAIN = "#compare-view"
+    ABOUT = "Two versions. The change is of the right one against the left one."
+    PANES = {"compare": ("Compare", "Scores, resources, difference.")}  # noqa: RUF012
+
+    def __init__(self, left: int, right: int) -> None:
+        super().__init__()
+        self.left_number, self.right_number = left, right
+        self.sides: bool | None = None
+        self._painted: object = None
+
+    def body(self) -> ComposeResult:
+        """One pane."""
+        with Pane(key="", title="Compare", id="compare"):
+            yield LinesView(id="compare-view")
+
+    def do_sides(self) -> None:
+        """Unified or side by side."""
+        beside = self.main.size.width >= SIDE_BY_SIDE if self.sides is None else self.sides
+        self.sides = not beside
+        self._again()
+
+    def do_swap(self) -> None:
+        """The other way round."""
+        self.left_number, self.right_number = self.right_number, self.left_number
+        self._again()
+
+    def do_older(self) -> None:
+        """The left one's parent."""
+        assert self.snapshot is not None
+        parent = self.snapshot.versions[self.left_number].parent
+        if parent is None:
+            self.app.notify(f"v{self.left_number} has no parent", timeout=2)
+            return
+        self.left_number = parent
+        self._again()
+
+    def repaint(self) -> None:
+        """Scores and difference."""
+        assert self.snapshot is not None and self.loader is not None
+        feed = self.avo.feed
+        a = self.snapshot.versions.get(self.left_number)
+        b = self.snapshot.versions.get(self.right_number)
+        if a is None or b is None or feed is None:
+            return
+        source, highlight = feed.source, self.avo.highlighter
+
+        def compute() -> diffs.DiffDoc:
+            from avo_tui.ui.screens.run import warm
+
+            old, new = source.candidate(a.candidate), source.candidate(b.candidate)
+            warm(old, new, highlight)
+            return diffs.compare(old, new)
+
+        doc = self.loader.get(("diff", a.number, b.number), compute)
+        basis = (a.number, b.number, self.sides, id(doc), self.main.size.width)
+        if basis == self._painted:
+            return
+        self._painted = basis
+        pane = self.query_one("#compare", Pane)
+        pane.set_heading(f"v{a.number} → v{b.number}")
+        if isinstance(doc, diffs.DiffDoc):
+            pane.set_info([(f"+{doc.added}", "add-mark"), (f" −{doc.removed}", "del-mark")])
+        sides = self.sides
+
+        def build(width: int) -> Sequence[Line]:
+            rows = [BLANK, *_titles(a, b, width), BLANK]
+            rows += benchmark_lines(b.score, width, a.score, f"vs v{a.number}")
+            rows += [BLANK, *_resources(a, b), BLANK]
+            if isinstance(doc, Failed):
+                rows += teach("The difference cannot be shown.", doc.reason)
+            elif doc is None:
+                rows += teach("reading the sources …")
+            elif not doc.files:
+                rows += teach("The sources are the same.")
+            else:
+                rows += diff_lines(doc, width, highlight, sides)
+            return rows
+
+        self.main.show(build)
+
+
+def _titles(a: Version, b: Version, width: int) -> list[Line]:
+    out = []
+    for version in (a, b):
+        spans: list[Span] = [
+            (fit(f"v{version.number}", 7), "strong"), (f"{show.ratio(version.aggregate):>8}  ", "strong"),
+            (cut(one_line(version.plan or version.summary), max(8, width - 40)), ""),
+            (f"  {version.author}, {version.created:%d %b %H:%M}", "dim"),
+        ]  # fmt: skip
+        out.append(line(*spans))
+    return out
+
+
+def _resources(a: Version, b: Version) -> list[Line]:
+    left, right = a.resources, b.resources
+    rows: list[tuple[str, float | None, float | None]] = [
+        ("registers", left.registers, right.registers),
+        ("spilled bytes", left.spill_bytes, right.spill_bytes),
+        ("shared memory", left.shared_memory, right.shared_memory),
+        ("code bytes", left.code_bytes, right.code_bytes),
+    ]
+    names = dict.fromkeys([*left.instructions, *right.instructions])
+    rows += [(n, left.instructions.get(n), right.instructions.get(n)) for n in names]
+    out = []
+    for name, x, y in rows:
+        if x is None and y is None:
+            continue
+        moved = (y or 0) - (x or 0)
+        text = f"{moved:+,.0f}".replace("-", "−") if moved else "="
+        out.append(line((fit(one_line(name), 22), "dim"), f"{'–' if x is None else f'{x:,}':>10}", ("  → ", "faint"),
+                        f"{'–' if y is None else f'{y:,}':>10}", (f"{text:>10}", "dim")))  # fmt: skip
+    return out

@@ -1,0 +1,167 @@
+"""K: its documents, a search, and a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from avo_tui.ui.actions import Action, bindings
+from avo_tui.ui.loader import Failed
+from avo_tui.ui.screens.detail import DETAIL, DetailScreen
+from avo_tui.ui.screens.picking import PickList
+from avo_tui.ui.screens.run_content import teach
+from avo_tui.ui.text import BLANK, Line, clean_lines, cut, line, one_line, prose
+from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.pane import Pane
+
+ACTIONS = (
+    Action("search", "slash", "search", "Search K.", "knowledge", 1),
+    Action("read", "enter", "read", "Read it beside the list, from its start.", "knowledge", 2),
+    *(a for a in DETAIL if a.id not in {"filter", "next_hit"}),
+)
+
+
+class KnowledgeScreen(DetailScreen):
+    """List at the left, text at the right; one of them where it is narrow."""
+
+    ACTIONS = ACTIONS
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    MAIN = "#knowledge-list"
+    ABOUT = "K, what the agent can look up: documents on kernels, hardware and the evaluation."
+    PANES = {  # noqa: RUF012
+        "knowledge": ("Knowledge", "Documents, or what a search has found."),
+        "reader": ("Text", "The section or document under the cursor."),
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query_text = ""
+
+    def body(self) -> ComposeResult:
+        """List and reader."""
+        with Horizontal(classes="two"):
+            with Pane(key="", title="Knowledge", id="knowledge"):
+                yield PickList(id="knowledge-list")
+            with Pane(key="", title="Text", id="reader"):
+                yield LinesView(id="reader-view")
+
+    def on_resize(self) -> None:
+        """The reader below the list where it is narrow."""
+        self.query_one("#knowledge").styles.width = "38%" if self.size.width >= 90 else "34%"
+
+    def _hits(self) -> Any:
+        services = self.avo.services
+        assert self.loader is not None
+        text = self.query_text
+        if text and services.search_knowledge is not None:
+            search = services.search_knowledge
+            return self.loader.get(("search", text), lambda: tuple(search(text)))
+        if services.documents is not None:
+            documents = services.documents
+            return self.loader.get(("documents",), lambda: tuple(documents()))
+        return ()
+
+    def repaint(self) -> None:
+        """List and text."""
+        found = self._hits()
+        pane, view = self.query_one("#knowledge", Pane), self.query_one(PickList)
+        count = len(found) if isinstance(found, tuple) else 0
+        pane.set_info([(f"“{one_line(self.query_text)}” {count}" if self.query_text else f"{count} documents", "dim")])
+
+        def build(width: int) -> Sequence[Line]:
+            if self.avo.services.documents is None:
+                return teach("K cannot be read from here.", "avo knowledge search QUERY reads it.")
+            if isinstance(found, Failed):
+                return teach("K cannot be read.", found.reason)
+            if found is None:
+                return teach("looking …")
+            if not found:
+                return teach("Nothing was found.", "Other words may find it; esc shows all documents.")
+            out: list[Line] = []
+            for item in found:
+                if isinstance(item, tuple):
+                    out.append(Line(((cut(one_line(item[1]), width), ""),), meta=item[0]))
+                else:
+                    out.append(Line(((cut(one_line(item.section), width), "strong"),), meta=item.id))
+                    out.append(Line(((cut(one_line(item.document), width), "faint"),), meta=item.id))
+                    snippet = prose(one_line(item.snippet), width, "dim")[:2]
+                    out += [row._replace(meta=item.id) for row in snippet]
+                    out.append(BLANK)
+            return out
+
+        view.show(build)
+        self._read()
+
+    def _read(self) -> None:
+        key, read = self.query_one(PickList).key, self.avo.services.read_knowledge
+        view = self.query_one("#reader-view", LinesView)
+        if key is None or read is None or self.loader is None:
+            view.show(lambda width: [])
+            return
+        identity = str(key)
+        text = self.loader.get(("read", identity), lambda: read(identity))
+        if text is None:
+            view.show(lambda width: teach("reading …"))
+        elif isinstance(text, Failed):
+            reason = text.reason
+            view.show(lambda width: teach("It cannot be read.", reason))
+        else:
+            body = text
+            view.show(lambda width: _markdown(body, width))
+
+    @on(PickList.Moved)
+    def _moved(self) -> None:
+        self._read()
+        self.query_one("#reader-view", LinesView).action_scroll_home()
+
+    def do_read(self) -> None:
+        """Into the reader."""
+        self.query_one("#reader-view").focus()
+
+    def do_search(self) -> None:
+        """Search."""
+        self.query_one(FindBar).open("/ search K")
+
+    @on(FindBar.Changed)
+    def find_changed(self, event: FindBar.Changed) -> None:
+        """Enter searches."""
+        if event.done:
+            self.query_text = event.text.strip()
+            self.query_one(PickList).focus()
+            self._again()
+
+    @on(FindBar.Closed)
+    def find_closed(self) -> None:
+        """All documents again."""
+        self.query_text = ""
+        self.query_one(PickList).focus()
+        self._again()
+
+    def do_close(self) -> None:
+        """One layer back."""
+        if self.query_text:
+            self.find_closed()
+        else:
+            self.app.pop_screen()
+
+
+def _markdown(text: str, width: int) -> list[Line]:
+    """Markdown as text: headings stand out, code keeps its shape, nothing is interpreted."""
+    out: list[Line] = []
+    code = False
+    for row in clean_lines(text):
+        if row.lstrip().startswith("```"):
+            code = not code
+            out.append(line((row, "faint")))
+        elif code:
+            out.append(line((row, "sx-string")))
+        elif row.startswith("#"):
+            out.append(line((row.lstrip("# "), "title")))
+        else:
+            out += prose(row, width)
+    return out

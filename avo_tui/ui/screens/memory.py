@@ -1,0 +1,114 @@
+"""The agent's notes: read, add, edit, remove."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+
+from avo_tui.domain.commands import EditMemory
+from avo_tui.domain.records import Note
+from avo_tui.ui.actions import Action, Reason, bindings
+from avo_tui.ui.screens.detail import DETAIL, DetailScreen
+from avo_tui.ui.screens.dialogs import Confirm, TextDialog
+from avo_tui.ui.screens.picking import PickList
+from avo_tui.ui.screens.run_actions import engine_alive
+from avo_tui.ui.screens.run_content import teach
+from avo_tui.ui.text import Line, prose
+from avo_tui.ui.widgets.pane import Pane
+
+GLYPHS = {"worked": ("✔ ", "good"), "failed": ("✕ ", "bad"), "idea": ("◇ ", "warn"), "fact": ("· ", "dim")}
+CATEGORIES = ("worked", "failed", "idea", "fact")
+
+
+def _on_note(screen: Any) -> Reason:
+    return engine_alive(screen) or (None if screen.current else "there is no note under the cursor")
+
+
+ACTIONS = (
+    Action("edit", "enter,e", "edit", "Change the note.", "notes", 1, _on_note),
+    Action("add", "a", "add", "Write a note of your own.", "notes", 2, engine_alive),
+    Action("remove", "delete,x", "remove", "Remove the note.", "notes", 3, _on_note),
+    *DETAIL,
+)
+
+
+class MemoryScreen(DetailScreen):
+    """What the agent carries from step to step."""
+
+    ACTIONS = ACTIONS
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    MAIN = "#memory-view"
+    ABOUT = (
+        "Small notes that are carried into every step: what worked, what failed and why, open "
+        "ideas, facts. The agent writes them; you can edit them, and it is told."
+    )
+    PANES = {"memory": ("Memory", "✔ worked, ✕ failed, ◇ idea, · fact.")}  # noqa: RUF012
+
+    def body(self) -> ComposeResult:
+        """One pane."""
+        with Pane(key="", title="Memory", id="memory"):
+            yield PickList(id="memory-view")
+
+    @property
+    def current(self) -> Note | None:
+        """The note under the cursor."""
+        key = self.query_one(PickList).key
+        return self.snapshot.memory.get(str(key)) if self.snapshot is not None and key else None
+
+    def repaint(self) -> None:
+        """The notes, by category."""
+        assert self.snapshot is not None
+        notes = sorted(self.snapshot.memory.values(), key=lambda n: (CATEGORIES.index(n.category), -n.step))
+        used = sum(len(n.text) for n in notes)
+        limit = self.snapshot.session.memory_limit
+        info = f"{len(notes)} notes · {used / limit:.0%} of what a step carries" if limit else f"{len(notes)} notes"
+        self.query_one("#memory", Pane).set_info([(info, "warn" if limit and used > limit else "dim")])
+
+        def build(width: int) -> list[Line]:
+            if not notes:
+                return list(teach("There are no notes yet.", "The agent writes down what it learns; a adds one of your own."))
+            out: list[Line] = []
+            for note in notes:
+                rows = prose(note.text, width, "", GLYPHS[note.category])
+                tail = f"  {note.author}, step {note.step}"
+                out += [row._replace(meta=note.id) for row in rows]
+                out += [Line((("  " + tail.strip(), "faint"),), meta=note.id)]
+            return out
+
+        self.query_one(PickList).show(build)
+
+    def do_edit(self) -> None:
+        """Change the text."""
+        note = self.current
+        assert note is not None
+
+        def given(text: str | None) -> None:
+            if text is not None:
+                self.avo.send(EditMemory(note=note.id, category=note.category, text=text), "note changed")
+
+        self.app.push_screen(TextDialog("Edit the note", f"{note.category}, from step {note.step}", "keep", text=note.text, empty=False), given)
+
+    def do_add(self) -> None:
+        """A new note."""
+        def given(text: str | None) -> None:
+            if text:
+                category = "fact"
+                for name in CATEGORIES:
+                    if text.lower().startswith(f"{name}:"):
+                        category, text = name, text[len(name) + 1 :].strip()
+                self.avo.send(EditMemory(category=category, text=text), "note added")  # type: ignore[arg-type]
+
+        said = "Begin with worked:, failed: or idea: to choose a category; otherwise it is a fact."
+        self.app.push_screen(TextDialog("New note", said, "add", empty=False), given)
+
+    def do_remove(self) -> None:
+        """Remove it, after a question."""
+        note = self.current
+        assert note is not None
+
+        def sure(yes: bool | None) -> None:
+            if yes:
+                self.avo.send(EditMemory(note=note.id, text=None), "note removed")
+
+        self.app.push_screen(Confirm("Remove the note?", note.text[:300], "remove"), sure)

@@ -1,0 +1,115 @@
+"""The supervisor: what it watches, what it did, and the person's own word in it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+
+from avo_tui.domain.commands import EditIntervention, Supervise
+from avo_tui.domain.records import Intervention
+from avo_tui.ui.actions import Action, Reason, bindings
+from avo_tui.ui.screens.detail import DETAIL, DetailScreen
+from avo_tui.ui.screens.dialogs import TextDialog
+from avo_tui.ui.screens.picking import PickList
+from avo_tui.ui.screens.run_actions import engine_alive
+from avo_tui.ui.screens.run_content import teach
+from avo_tui.ui.text import BLANK, Line, line, one_line, prose
+from avo_tui.ui.widgets.pane import Pane
+
+
+def _on_one(screen: Any) -> Reason:
+    return engine_alive(screen) or (None if screen.current else "there is no intervention under the cursor")
+
+
+def _on_active(screen: Any) -> Reason:
+    reason = _on_one(screen)
+    if reason is not None:
+        return reason
+    return None if screen.current.state == "active" else f"it is {screen.current.state} already"
+
+
+ACTIONS = (
+    Action("trigger", "i", "intervene", "Trigger an intervention, with directions of your own.", "supervisor", 1, engine_alive),
+    Action("edit", "enter,e", "edit", "Replace the directions of the intervention.", "supervisor", 2, _on_active),
+    Action("dismiss", "x", "dismiss", "Dismiss it: the operator is told to disregard it.", "supervisor", 3, _on_active),
+    *DETAIL,
+)  # fmt: skip
+
+
+class SupervisorScreen(DetailScreen):
+    """Interventions, newest first."""
+
+    ACTIONS = ACTIONS
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    MAIN = "#supervisor-view"
+    ABOUT = (
+        "The supervisor watches attempts and minutes since the last commit, equal failures, "
+        "repeats and spend. Its ladder: nudge, redirect, stop the step."
+    )
+    PANES = {"supervisor": ("Supervisor", "Trigger, diagnosis, directions.")}  # noqa: RUF012
+
+    def body(self) -> ComposeResult:
+        """One pane."""
+        with Pane(key="", title="Supervisor", id="supervisor"):
+            yield PickList(id="supervisor-view")
+
+    @property
+    def current(self) -> Intervention | None:
+        """The one under the cursor."""
+        key = self.query_one(PickList).key
+        return self.snapshot.supervision.get(str(key)) if self.snapshot is not None and key else None
+
+    def repaint(self) -> None:
+        """All interventions."""
+        assert self.snapshot is not None
+        made = sorted(self.snapshot.supervision.values(), key=lambda m: m.at, reverse=True)
+        self.query_one("#supervisor", Pane).set_info([(f"{len(made)} interventions", "dim")])
+
+        def build(width: int) -> list[Line]:
+            if not made:
+                return list(teach("The supervisor has not intervened.", "It does when commits stay away; i triggers one by hand."))
+            out: list[Line] = []
+            for one in made:
+                role = {"active": "warn", "dismissed": "faint", "done": "dim"}[one.state]
+                rows = [line(("! ", "warn"), (one.level.replace("_", " "), "strong"), (f"  step {one.step} · {one.at:%d %b %H:%M} · by {one.by} · ", "dim"), (one.state, role))]
+                rows += prose(one.trigger, width, "", ("  ", ""))
+                if one.diagnosis:
+                    rows += prose(one.diagnosis, width, "dim", ("  ", ""))
+                for direction in one.directions:
+                    origin = f" (from v{direction.parent})" if direction.parent is not None else ""
+                    rows += prose(direction.text + origin, width, "info", ("  → ", "info"))
+                out += [row._replace(meta=one.id) for row in rows]
+                out.append(BLANK)
+            return out
+
+        self.query_one(PickList).show(build)
+
+    def do_trigger(self) -> None:
+        """By hand."""
+        def given(text: str | None) -> None:
+            if text is not None:
+                directions = tuple(row.strip() for row in text.split("\n") if row.strip())
+                self.avo.send(Supervise(level="redirect", directions=directions), "the supervisor redirects the operator")
+
+        said = "Fresh directions, one a line. Left empty, the supervisor reviews the trajectory and proposes its own."
+        self.app.push_screen(TextDialog("Redirect the operator", said, "redirect"), given)
+
+    def do_edit(self) -> None:
+        """Other directions."""
+        one = self.current
+        assert one is not None
+
+        def given(text: str | None) -> None:
+            if text is not None:
+                directions = tuple(row.strip() for row in text.split("\n") if row.strip())
+                self.avo.send(EditIntervention(intervention=one.id, directions=directions), "directions replaced")
+
+        text = "\n".join(d.text for d in one.directions)
+        self.app.push_screen(TextDialog("Directions", one_line(one.trigger), "replace", text=text, empty=False), given)
+
+    def do_dismiss(self) -> None:
+        """Dismiss it."""
+        one = self.current
+        assert one is not None
+        self.avo.send(EditIntervention(intervention=one.id, dismiss=True), "dismissed")

@@ -1,0 +1,144 @@
+"""The whole conversation of a step: prose, tool calls folded, results, hints where they landed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+
+from avo_tui.ui.actions import Action, bindings
+from avo_tui.ui.loader import Failed
+from avo_tui.ui.screens.detail import DETAIL, DetailScreen
+from avo_tui.ui.screens.run_content import teach
+from avo_tui.ui.steps import Entry, StepView, fold
+from avo_tui.ui.text import BLANK, Line, clean_lines, line, prose
+from avo_tui.ui.views.plan import entry_lines, plan_lines
+from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.pane import Pane
+
+RESULT_LINES = 400
+
+ACTIONS = (
+    Action("older", "left_square_bracket", "step before", "The step before.", "look", 1),
+    Action("newer", "right_square_bracket", "next step", "The next step.", "look", 2),
+    Action("unfold", "space", "unfold all", "Show or fold every tool's result.", "look", 3),
+    *DETAIL,
+)
+
+
+class TranscriptScreen(DetailScreen):
+    """One step. A click on a tool call shows its whole result."""
+
+    ACTIONS = ACTIONS
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    MAIN = "#transcript-view"
+    ABOUT = "Everything that was said and done in a step, in order. A click on a tool unfolds it."
+    PANES = {"transcript": ("Transcript", "Prose, tools, results, hints.")}  # noqa: RUF012
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+        self.unfolded: set[str] = set()
+        self.all_unfolded = False
+        self._painted: object = None
+
+    def body(self) -> ComposeResult:
+        """One pane."""
+        with Pane(key="", title="Transcript", id="transcript"):
+            yield LinesView(id="transcript-view", follow=True)
+
+    def _view(self) -> StepView | Failed | None:
+        feed = self.avo.feed
+        assert self.snapshot is not None and self.loader is not None
+        if self.step == self.snapshot.live.number:
+            return self.snapshot.live
+        if feed is None:
+            return None
+        return self.loader.get(("step", self.step), lambda: fold(feed.source.events(step=self.step)))
+
+    def repaint(self) -> None:
+        """The step."""
+        assert self.snapshot is not None
+        view = self._view()
+        pane = self.query_one("#transcript", Pane)
+        pane.set_heading(f"Step {self.step}")
+        if isinstance(view, StepView):
+            outcome = view.outcome or "running"
+            pane.set_info([(f"{view.attempts} attempts · {outcome}", "dim")])
+        basis = (view, frozenset(self.unfolded), self.all_unfolded, self.main.size.width)
+        if basis == self._painted:
+            return
+        fresh = self._painted is None or not isinstance(view, StepView)
+        self._painted = basis
+        if isinstance(view, Failed):
+            reason = view.reason
+            self.main.show(lambda width: teach("The step cannot be read.", reason), reset=True)
+        elif view is None:
+            self.main.show(lambda width: teach("reading the step …"), reset=True)
+        else:
+            shown = view
+            self.main.show(lambda width: self._rows(shown, width), reset=fresh)
+
+    def _rows(self, view: StepView, width: int) -> Sequence[Line]:
+        rows: list[Line] = []
+        if view.title or view.items:
+            rows += [*plan_lines(view.title, view.items, width), BLANK]
+        for entry in view.stream:
+            said = entry.kind in {"text", "thought"}
+            if said and rows and rows[-1].spans:
+                rows.append(BLANK)
+            rows += [row._replace(meta=entry.key) for row in entry_lines(entry, width)]
+            if entry.kind == "tool" and (self.all_unfolded or entry.key in self.unfolded):
+                rows += self._result(entry, width)
+            if said:
+                rows.append(BLANK)
+        return rows or teach(f"Nothing was recorded of step {view.number}.")
+
+    def _result(self, entry: Entry, width: int) -> list[Line]:
+        feed = self.avo.feed
+        gutter = ("  ┊ ", "faint")
+        if entry.ref is None or feed is None or self.loader is None:
+            return prose(entry.detail, width, "dim", gutter) if entry.detail else []
+        ref = entry.ref
+        text = self.loader.get(("text", ref), lambda: feed.source.text(ref))
+        if text is None:
+            return [line(gutter, ("reading …", "faint"))]
+        if isinstance(text, Failed):
+            return [line(gutter, (text.reason, "bad"))]
+        rows = clean_lines(text.rstrip("\n"))
+        out = [line(gutter, (row, "dim"), gutter=4) for row in rows[:RESULT_LINES]]
+        if len(rows) > RESULT_LINES:
+            out.append(line(gutter, (f"… {len(rows) - RESULT_LINES} more lines", "faint")))
+        return out
+
+    def on_click(self, event: events.Click) -> None:
+        """Unfold the tool that was clicked."""
+        if event.widget is not self.main:
+            return
+        row = self.main.row(event.y + self.main.scroll_offset.y)
+        if isinstance(row.meta, str):
+            self.unfolded ^= {row.meta}
+            self._again()
+
+    def do_unfold(self) -> None:
+        """All results, or none."""
+        self.all_unfolded = not self.all_unfolded
+        self._again()
+
+    def _go(self, step: int) -> None:
+        assert self.snapshot is not None
+        if 0 <= step <= self.snapshot.session.step:
+            self.step, self._painted = step, None
+            self._again()
+        else:
+            self.app.notify("there is no such step", timeout=2)
+
+    def do_older(self) -> None:
+        """The step before."""
+        self._go(self.step - 1)
+
+    def do_newer(self) -> None:
+        """The next step."""
+        self._go(self.step + 1)

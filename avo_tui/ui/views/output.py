@@ -150,6 +150,10 @@ def stage_spans(outcome: Outcome, room: int) -> list[Span]:
 def output_lines(outcome: Outcome, width: int) -> list[Line]:
     """The whole pane."""
     out: list[Line] = []
+    waiting = next((x for x in outcome.stages if x.stage == "waiting"), None)
+    if waiting is not None and waiting.state == "running":
+        said = waiting.detail or "another measurement is using it"
+        out += [*prose(said, width, "dim", ("◷ waits for the device: ", "warn")), BLANK]
     if outcome.feedback is not None:
         out += feedback_lines(outcome, width)
     if outcome.score is not None:

@@ -20,21 +20,34 @@ ITEM = {
 def plan_lines(title: str, items: Sequence[PlanItem], width: int, most: int = 0) -> list[Line]:
     """Title and items; at most `most` rows if it is set, with a note of what was left out."""
     out = prose(title, width, "strong") if title else []
-    rows: list[Line] = []
+    blocks: list[list[Line]] = []
     first_open = 0
     for item in items:
         glyph, role = ITEM[item.status]
         text_role = {"done": "dim", "dropped": "faint", "doing": ""}.get(item.status, "")
-        rows += prose(item.text, width, text_role, (f"{glyph} ", role))
+        blocks.append(prose(item.text, width, text_role, (f"{glyph} ", role)))
         if item.status in {"done", "dropped"}:
-            first_open = len(rows)
-    room = most - len(out) if most else len(rows)
-    if len(rows) <= room or room < 2:
-        return out + (rows if room >= 2 or not most else rows[:0])
-    start = max(0, min(first_open - 1, len(rows) - room + 1))
-    kept = rows[start : start + room - 1]
-    hidden = len(rows) - len(kept)
-    return [*out, *kept, line((f"  … {hidden} more · z zooms", "faint"))]
+            first_open = len(blocks)
+    whole = sum(map(len, blocks))
+    room = most - len(out) if most else whole
+    if whole <= room:
+        return out + [row for block in blocks for row in block]
+    # What is being done is shown, and as much around it as fits.
+    first = last = min(first_open, len(blocks) - 1)
+    used = len(blocks[first])
+    while True:
+        before = len(blocks[first - 1]) if first > 0 and first > first_open - 1 else None
+        after = len(blocks[last + 1]) if last + 1 < len(blocks) else None
+        if before is not None and used + before < room:
+            first, used = first - 1, used + before
+        elif after is not None and used + after < room:
+            last, used = last + 1, used + after
+        else:
+            break
+    shown = [row for block in blocks[first : last + 1] for row in block][: max(1, room - 1)]
+    hidden = len(blocks) - (last - first + 1)
+    rest = [line((f"  … {hidden} more · z zooms", "faint"))] if hidden else []
+    return [*out, *shown, *rest]
 
 
 def stream_lines(view: StepView, width: int) -> list[Line]:
