@@ -24,7 +24,7 @@ NO_KEY = f"the agent needs {KEY} in the environment; the tuner and `avo demo` ne
 
 def in_terminal() -> bool:
     """True where the app can be shown."""
-    return sys.stdout.isatty() and sys.stdin.isatty()
+    return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def agent_unavailable() -> str | None:
