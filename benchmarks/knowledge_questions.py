@@ -4,7 +4,7 @@ The expected sections were written down before the search was run on them. A que
 than one section that answers it fully; any of them counts. Prints the table; the exit status says
 whether the number of right answers at rank one is at least the bound that the tests hold.
 
-    python benchmarks/knowledge_questions.py [--json]
+    python benchmarks/knowledge_questions.py [--json] [--beside TREE]
 """
 
 from __future__ import annotations
@@ -120,17 +120,13 @@ class Answer:
     rank: int | None
 
 
-def ask() -> list[Answer]:
-    """Put every question to the built-in documents."""
+def ask(base: KnowledgeBase) -> list[Answer]:
+    """Put every question to a knowledge base that holds the built-in documents."""
     answers = []
-    with tempfile.TemporaryDirectory() as folder:
-        user = Path(folder) / "none.sqlite"
-        with KnowledgeBase.open(user=user) as base:
-            for question, expected in QUESTIONS:
-                hits = [hit.id.removeprefix("builtin:") for hit in base.search(question, 10)]
-                rank = next((i for i, hit in enumerate(hits, 1) if hit in expected), None)
-                first = hits[0] if hits else ""
-                answers.append(Answer(question, first, rank == 1, rank))
+    for question, expected in QUESTIONS:
+        hits = [hit.id.removeprefix("builtin:") for hit in base.search(question, 10)]
+        rank = next((i for i, hit in enumerate(hits, 1) if hit in expected), None)
+        answers.append(Answer(question, hits[0] if hits else "", rank == 1, rank))
     return answers
 
 
@@ -138,8 +134,15 @@ def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--beside", type=Path, help="a tree to index beside the documents")
     arguments = parser.parse_args()
-    answers = ask()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        KnowledgeBase.open(user=Path(folder) / "user.sqlite") as base,
+    ):
+        if arguments.beside:
+            base.add(arguments.beside)
+        answers = ask(base)
     right = sum(answer.right for answer in answers)
     if arguments.json:
         print(json.dumps({"right": right, "answers": [asdict(answer) for answer in answers]}))

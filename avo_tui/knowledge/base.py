@@ -17,7 +17,7 @@ from avo_tui.knowledge.model import (
     Passage,
     ProgressCallback,
 )
-from avo_tui.knowledge.query import Term, terms
+from avo_tui.knowledge.query import names_code, terms
 from avo_tui.knowledge.ranking import rank, rarity
 
 #: Bounds of what one call returns.
@@ -124,11 +124,25 @@ class KnowledgeBase:
         if not asked:
             return []
         limit = max(1, min(limit, MOST_HITS))
-        found: list[tuple[float, str, Row]] = []
+        expression = " OR ".join(term.expression for term in asked)
+        names: list[str] = []
+        rows: list[Row] = []
         for name, index in self._libraries.items():
-            found += _ranked(name, index, asked)
-        found.sort(key=lambda item: (-item[0], item[1], item[2].document, item[2].line))
-        return [_hit(score, name, row) for score, name, row in found[:limit]]
+            found = index.search(expression, _CANDIDATES)
+            names += [name] * len(found)
+            rows += found
+        # Rarity over all libraries together, so that a large one does not outbid a small one.
+        total = sum(index.sections() for index in self._libraries.values())
+        weights = [
+            rarity(total, sum(index.count(term.expression) for index in self._libraries.values()))
+            for term in asked
+        ]
+        scores = rank(rows, asked, weights, names_code(query))
+        best = sorted(
+            zip(scores, names, rows, strict=True),
+            key=lambda item: (-item[0], item[1], item[2].document, item[2].line),
+        )
+        return [_hit(score, name, row) for score, name, row in best[:limit]]
 
     def read(self, id: str, offset: int = 0, limit: int = 16_000) -> Passage:
         """A document or section by its id, as text, from `offset` at most `limit` characters.
@@ -181,16 +195,6 @@ class KnowledgeBase:
         index = self._libraries.get(library)
         sections = index.outline(name) if index else []
         return [(f"{document}#{slug}", path) for slug, path in sections]
-
-
-def _ranked(name: str, index: Index, asked: tuple[Term, ...]) -> list[tuple[float, str, Row]]:
-    """The candidates of one library with their scores."""
-    rows = index.search(" OR ".join(term.expression for term in asked), _CANDIDATES)
-    if not rows:
-        return []
-    total = index.sections()
-    weights = [rarity(total, index.count(term.expression)) for term in asked]
-    return [(score, name, row) for score, row in zip(rank(rows, asked, weights), rows, strict=True)]
 
 
 def _hit(score: float, library: str, row: Row) -> Hit:

@@ -144,13 +144,21 @@ class Term:
         return names[0] if len(names) == 1 else "(" + " OR ".join(names) + ")"
 
 
+def names_code(query: str) -> bool:
+    """True for a query that names something in a source file, such as `warp_idx` or `f()`."""
+    return bool(re.search(r"\w_\w|\w::\w|[a-z][A-Z]|\w\(\)|^\s*(class|struct|def)\s", query))
+
+
 def terms(query: str) -> tuple[Term, ...]:
     """The terms of a query: identifiers as phrases, stop words dropped, synonyms attached."""
     units: list[str] = []
+    mixed: dict[str, str] = {}  # the parts of words in mixed case
     for match in _WORD.finditer(query[:MOST_QUERY]):
         unit = _normal(match.group())
         if unit:
             units.append(unit)
+            if _MIXED.fullmatch(match.group()):
+                mixed[unit] = camel_parts(match.group()).lower()
     content = [unit for unit in units if unit not in _STOP] or units
     found: dict[str, Term] = {}
     at = 0
@@ -159,7 +167,8 @@ def terms(query: str) -> tuple[Term, ...]:
             name = " ".join(content[at : at + length])
             others = _TABLE.get(name) or _TABLE.get(name.removesuffix("s"), ())
             if others or length == 1:
-                found.setdefault(name, Term(name, (*_spellings(name), *others)))
+                parts = (mixed[name],) if mixed.get(name) else ()
+                found.setdefault(name, Term(name, (*_spellings(name), *parts, *others)))
                 at += length
                 break
     return tuple(found.values())

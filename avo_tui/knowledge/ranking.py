@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from avo_tui.knowledge.index import Row
-from avo_tui.knowledge.query import Term, words
+from avo_tui.knowledge.query import Term, camel_parts, words
 
 #: How much an occurrence counts, by where it stands in the section.
 BODY, CODE = 1.0, 0.3
@@ -23,8 +23,9 @@ HEADING, TITLE = 0.45, 0.45
 OTHER_NAME = 0.5
 #: Two terms side by side as in the query, as a part of their weight.
 ADJACENT = 0.35
-#: Prose explains, source shows: at equal match an explanation comes first.
-KIND = {"prose": 1.0, "source": 0.8, "data": 0.5}
+#: A question in words wants an explanation, an identifier its place in the source.
+KIND = {"prose": 1.0, "source": 0.6, "data": 0.4}
+KIND_OF_CODE = {"prose": 1.0, "source": 1.0, "data": 0.5}
 _K1 = 1.2
 _LENGTH_WEIGHT = 0.3
 _USUAL_LENGTH = 220.0  # words of a section
@@ -54,7 +55,8 @@ def _fields(row: Row) -> _Fields:
         code = "\n".join(match.group() for match in _FENCE.finditer(body))
         body = _FENCE.sub("\n", body)
     title, _ = _stems(row.title)
-    heading, _ = _stems(" ".join(row.path))
+    path = " ".join(row.path)
+    heading, _ = _stems(f"{path} {camel_parts(path)}")
     plain, length = _stems(body)
     listing, more = _stems(code)
     return _Fields(title, heading, plain, listing, length + more // 3)
@@ -64,11 +66,15 @@ def _phrase(name: str) -> str:
     return "<" + "><".join(words(name)) + ">"
 
 
-def rank(rows: Sequence[Row], asked: Sequence[Term], rarity: Sequence[float]) -> list[float]:
-    """A score for each row, larger is better. `rarity` is the inverse document frequency of terms.
+def rank(
+    rows: Sequence[Row], asked: Sequence[Term], rarity: Sequence[float], code: bool = False
+) -> list[float]:
+    """A score for each row, larger is better.
 
-    Scores of different libraries are comparable: they are sums of rarities of the terms matched.
+    `rarity` is the inverse document frequency of each term over all that is searched; `code` says
+    that the query names something in a source file.
     """
+    kinds = KIND_OF_CODE if code else KIND
     phrases = [(_phrase(term.phrase), [_phrase(other) for other in term.others]) for term in asked]
     scores = []
     for row in rows:
@@ -87,7 +93,7 @@ def rank(rows: Sequence[Row], asked: Sequence[Term], rarity: Sequence[float]) ->
         ):
             if first + second in text:
                 score += ADJACENT * min(a, b)
-        scores.append(score * KIND[row.kind])
+        scores.append(score * kinds[row.kind])
     return scores
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -47,7 +48,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KnowledgeBase]:
         yield base
 
 
-def test_twenty_questions_of_a_kernel_engineer() -> None:
+@pytest.fixture(scope="module")
+def questions() -> ModuleType:
     path = ROOT / "benchmarks" / "knowledge_questions.py"
     spec = importlib.util.spec_from_file_location("knowledge_questions", path)
     assert spec
@@ -55,11 +57,28 @@ def test_twenty_questions_of_a_kernel_engineer() -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    answers = module.ask()
+    return module
+
+
+def test_twenty_questions_of_a_kernel_engineer(base: KnowledgeBase, questions: ModuleType) -> None:
+    answers = questions.ask(base)
     assert len(answers) == 20
     wrong = [answer for answer in answers if not answer.right]
-    assert len(answers) - len(wrong) >= module.BOUND, wrong
+    assert len(answers) - len(wrong) >= questions.BOUND, wrong
     assert all(answer.rank is not None for answer in answers)
+
+
+def test_source_beside_them_does_not_bury_the_documents(
+    questions: ModuleType, tmp_path: Path
+) -> None:
+    with KnowledgeBase.open(documents=ROOT / "knowledge", user=tmp_path / "user.sqlite") as base:
+        report = base.add(ROOT / "avo_tui" / "evaluation")
+        assert report.sections > 300
+        answers = questions.ask(base)
+        assert sum(answer.right for answer in answers) >= questions.BOUND - 2
+        place = "user:evaluation/backends/cuda/expressions.py"
+        assert base.search("evaluate_integer()", 1)[0].document == place
+        assert base.search("TensorMap class", 1)[0].section[-1] == "TensorMap"
 
 
 def test_further_questions(base: KnowledgeBase) -> None:
