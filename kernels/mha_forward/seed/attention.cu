@@ -1,11 +1,13 @@
 // Attention forward, bf16, head_dim 128: out = softmax(Q K^T / sqrt(128)) V, tensors (batch, seq, heads, 128).
 // The plain version. Four lanes share one query row, 32 dimensions each; keys are visited one by one with an
-// online softmax in fp32. Grid: (ceil(seq / 32), heads, batch), 128 threads.
+// online softmax in fp32. Grid: (ceil(seq / ROWS), heads, batch), 4 * ROWS threads.
 #include <cuda_bf16.h>
 
 #ifndef CAUSAL
 #define CAUSAL 0
 #endif
+#define ROWS 32   // tune: 8 16 32 64 128  (query rows of a block)
+#define UNROLL 1  // tune: 1 2 4 8  (keys of the inner loop at a time)
 
 __device__ void load8(const __nv_bfloat16* p, float (&x)[8]) {
     const uint4 raw = *reinterpret_cast<const uint4*>(p);
@@ -17,11 +19,11 @@ __device__ void load8(const __nv_bfloat16* p, float (&x)[8]) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(4 * ROWS)
 attention_forward(const __nv_bfloat16* q, const __nv_bfloat16* k, const __nv_bfloat16* v, __nv_bfloat16* out,
                   int batch, int seq, int heads, int kv_heads) {
     const int head = blockIdx.y, b = blockIdx.z, kv_head = head / (heads / kv_heads);
-    const int row = blockIdx.x * 32 + threadIdx.x / 4, part = threadIdx.x % 4;
+    const int row = blockIdx.x * ROWS + threadIdx.x / 4, part = threadIdx.x % 4;
     const int row_read = row < seq ? row : seq - 1;
     const long long q_at = (((long long)b * seq + row_read) * heads + head) * 128 + part * 8;
     const long long kv_at = ((long long)b * seq * kv_heads + kv_head) * 128 + part * 8;
@@ -33,7 +35,8 @@ attention_forward(const __nv_bfloat16* q, const __nv_bfloat16* k, const __nv_bfl
         for (int j = 0; j < 8; ++j) acc[i][j] = 0.0f;
     }
     float m = -INFINITY, sum = 0.0f;
-    const int block_keys = CAUSAL ? min(seq, (int)blockIdx.x * 32 + 32) : seq;
+    const int block_keys = CAUSAL ? min(seq, (int)blockIdx.x * ROWS + ROWS) : seq;
+#pragma unroll UNROLL
     for (int key = 0; key < block_keys; ++key) {
         const long long at = kv_at + (long long)key * kv_heads * 128;
         float s = 0.0f;

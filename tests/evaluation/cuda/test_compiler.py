@@ -1,6 +1,7 @@
 import pytest
 from cuda_helpers import VERDICTS, candidate, context, small_task
 
+from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
@@ -26,15 +27,16 @@ copy(const __grid_constant__ CUtensorMap map, __nv_bfloat16 *o, int seq) {
     if (threadIdx.x >= 256) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
         if (threadIdx.x == 256) {
-            asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(bar), "r"(16384));
-            asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
-                         " [%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(to), "l"(&map), "r"(bar), "r"(0),
-                         "r"(0), "r"(0), "r"(0) : "memory");
+            asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], 16384;" ::"r"(bar));
+            asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global"
+                         ".mbarrier::complete_tx::bytes [%0], [%1, {%3, %3, %3, %3}], [%2];"
+                         ::"r"(to), "l"(&map), "r"(bar), "r"(0) : "memory");
         }
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-        asm volatile("{\\n.reg .pred p;\\nW: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], 0;\\n"
-                     "@!p bra W;\\n}" ::"r"(bar) : "memory");
+        asm volatile("{\\n.reg .pred p;\\nW:\\n"
+                     "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], 0;\\n@!p bra W;\\n}"
+                     ::"r"(bar) : "memory");
         o[threadIdx.x] = reinterpret_cast<__nv_bfloat16 *>(tile)[threadIdx.x];
     }
 }
@@ -121,6 +123,21 @@ async def test_templates_headers_and_variants():
     assert found.plans["causal"].stages[0].params[1].value == 128
     assert found.plans["full"].stages[0].params[1].value == 64
     assert found.launch(small_task().configurations[0])["unit"] == 0
+
+
+async def test_tunables_of_the_source_are_names_in_the_manifest():
+    files = {
+        "a.cu": "#define ROWS 64  // tune: 32 64 128\n"
+        'extern "C" __global__ void k(short *o) { if (threadIdx.x < ROWS) o[threadIdx.x] = 1; }\n',
+        "launch.toml": '[kernels.k]\nparams = [{ tensor = "o" }]\n'
+        '[[stages]]\nentry = "k"\ngrid = ["SEQ // ROWS"]\nblock = ["ROWS"]\n',
+    }
+    before = await compiled(files)
+    changed = tunables.apply(Candidate(files=files), {"ROWS": "128"})
+    after = await compiled(changed.files)
+    assert before.plans["full"].stages[0].grid == (16, 1, 1)
+    assert after.plans["full"].stages[0].grid == (8, 1, 1)
+    assert after.plans["full"].stages[0].block == (128, 1, 1)
 
 
 async def test_the_same_candidate_is_compiled_once():

@@ -120,7 +120,7 @@ def test_a_needle_cannot_be_skipped():
 
 
 def test_a_trace_of_the_future_is_found():
-    task, inputs, reference, own = outputs(seed=14)
+    task, inputs, _, own = outputs(seed=14)
     change = task.perturb(CAUSAL, inputs, 14)
     assert change is not None
     after = task.reference(CAUSAL, change.inputs)["o"].to(torch.bfloat16)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import Feedback, Resources, Verdict
@@ -40,6 +42,7 @@ def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[
         manifest, text, file = read_manifest(candidate)
     except ManifestError as error:
         raise Rejected(Verdict.MANIFEST_ERROR, manifest_feedback(error)) from error
+    constants = _constants(candidate)
     public = {c.name for c in task.configurations}
     wanted = {c.name: c for c in task.configurations}
     for case in task.check_cases():
@@ -54,6 +57,7 @@ def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[
                 task.names(configuration),
                 task.tensors(configuration),
                 facts,
+                constants=constants,
                 text=text,
                 file=file,
                 configuration=name if name in public else "a hidden one",
@@ -65,6 +69,15 @@ def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[
                 feedback.model_copy(update={"configuration": name if name in public else None}),
             ) from error
     return plans
+
+
+def _constants(candidate: Candidate) -> dict[str, int]:
+    """The integer tunables of the source: the manifest's expressions know them too."""
+    found = {}
+    for tunable in tunables.parse(candidate):
+        with contextlib.suppress(ValueError):
+            found[tunable.name] = int(tunable.token, 0)
+    return found
 
 
 def with_dynamic(

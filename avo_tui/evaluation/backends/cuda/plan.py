@@ -156,15 +156,19 @@ class _Resolver:
         text: str,
         file: str,
         configuration: str,
+        constants: Mapping[str, int],
     ) -> None:
         self.manifest = manifest
         self.device = device
         self.tensors = {t.name: t for t in tensors}
         self.text, self.file, self.configuration = text, file, configuration
         self.names: dict[str, Number] = {**names, "SMS": device.sms}
+        for name, constant in constants.items():
+            self.names.setdefault(name, constant)
         self.variant = self._variant()
         for name, value in manifest.macros_of(self.variant).items():
-            if name in self.names and value != self.names[name]:
+            known = {**names, "SMS": device.sms}
+            if name in known and value != known[name]:
                 self.fail(
                     "macros",
                     f"macro {name} is {value}, but {name} is {self.names[name]} here: choose it by "
@@ -426,13 +430,22 @@ def resolve(
     text: str = "",
     file: str = "launch.toml",
     configuration: str = "",
+    constants: Mapping[str, int] | None = None,
 ) -> LaunchPlan:
     """The launches of `manifest` for one configuration.
 
-    `names` are the configuration's names for expressions; `text` is the manifest's, for the lines
-    of errors. Raises ManifestError at the first error.
+    `names` are the configuration's names for expressions; `constants` are those of the source,
+    which macros of the manifest override; `text` is the manifest's, for the lines of errors.
+    Raises ManifestError at the first error.
     """
     resolver = _Resolver(
-        manifest, names, tensors, device, text=text, file=file, configuration=configuration
+        manifest,
+        names,
+        tensors,
+        device,
+        text=text,
+        file=file,
+        configuration=configuration,
+        constants=constants or {},
     )
     return resolver.plan()

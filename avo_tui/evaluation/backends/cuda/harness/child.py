@@ -233,7 +233,7 @@ class Harness:
         if first < SLOW_MILLISECONDS:
             first = timing.once(us, pick.getrandbits(48))
         steps = timing.schedule(first, request["budget"], request["verify"], pick)
-        timing.interleave(participants, {"candidate"}, steps, pick, self._alive)
+        timing.interleave(participants, us, task.reference_baseline, steps, pick, self._alive)
         damage = candidate.damage()
         samples = {p.name: p.samples for p in participants}
         candidate.free()

@@ -27,6 +27,8 @@ SETS = 2
 """Rotating sets of a candidate's buffers."""
 ROUNDS = 24
 MIN_BASELINE_ROUNDS = 8
+EVERY = 3
+"""Baselines that no ratio is taken against join one round in three."""
 QUEUE_CYCLES = 200_000
 """The GPU idles so long, 0.1 ms, before a timed call: the host has queued all of it by then."""
 
@@ -169,21 +171,28 @@ def warm(
 
 def interleave(
     participants: list[Participant],
-    candidates: set[str],
+    candidate: Participant,
+    reference: str,
     plan: Schedule,
     pick: random.Random,
     alive: Callable[[], None],
 ) -> None:
     """Times all participants, every round in another order; the last rounds baselines only."""
+    thin = plan.rounds >= EVERY * MIN_BASELINE_ROUNDS
     for number in range(plan.rounds + plan.extra):
-        order = [p for p in participants if number < plan.rounds or p.name not in candidates]
+        order = [
+            p
+            for p in participants
+            if (p is not candidate or number < plan.rounds)
+            and (p is candidate or p.name == reference or not thin or number % EVERY == 0)
+        ]
         pick.shuffle(order)
         pending = []
         for participant in order:
             seed = pick.getrandbits(48)
             keep = number in plan.verify and participant.after is not None
             events = _timed(participant, seed)
-            if keep or participant.name in candidates:
+            if participant is candidate:
                 synchronize(f"running {participant.name}")
             if keep and participant.after is not None:
                 participant.after(seed)
