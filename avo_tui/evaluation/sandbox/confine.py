@@ -106,10 +106,16 @@ def _mount_proc(root: str) -> bool:
 
 def bubblewrap_command(spec: Spec) -> list[str]:
     """bubblewrap with the same view, and our own launcher inside for the limits and filters."""
-    command = [spec["bubblewrap"], "--unshare-all", "--die-with-parent", "--proc", "/proc"]
-    if os.geteuid() == 0:  # the launcher inside still has to change its user
+    command = [spec["bubblewrap"], "--die-with-parent", "--proc", "/proc"]
+    command += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+    if os.geteuid() == 0:  # the launcher inside still has to become the lent user
         command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        command.append("--unshare-user")
     shown = spec["read"] + [p for p in spec["interpreter"] if p not in spec["read"]]
+    for parent in {os.path.dirname(path): None for path in shown}:
+        if parent != "/":  # bubblewrap would make it for its own user alone
+            command += ["--dir", parent]
     for path in shown:
         if os.path.islink(path):
             command += ["--symlink", os.readlink(path), path]
@@ -118,6 +124,8 @@ def bubblewrap_command(spec: Spec) -> list[str]:
         else:
             command += ["--ro-bind-try", path, path]
     modules = "/avo_tui/evaluation/sandbox"
+    command += ["--dir", "/run", "--dir", INSIDE, "--dir", INSIDE + "/avo_tui"]
+    command += ["--dir", INSIDE + "/avo_tui/evaluation"]
     command += ["--ro-bind", os.path.dirname(os.path.abspath(__file__)), INSIDE + modules]
     command += ["--bind", spec["outer_scratch"], spec["scratch"]]
     inner = {**spec, "inside": True}

@@ -104,7 +104,8 @@ class Running:
     def end(self, reason: Reason = "cancelled") -> None:
         """Asks the launcher to end the tree; returns at once."""
         if self._lifeline is not None:
-            self._reason = self._reason or reason
+            if self._process.returncode is None:
+                self._reason = self._reason or reason
             os.close(self._lifeline)
             self._lifeline = None
 
