@@ -91,6 +91,9 @@ def remove(path: Path) -> None:
 
 def leftovers(folder: Path) -> list[Path]:
     """Temporary files and folders in `folder` that some crash left."""
-    if not folder.is_dir():
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.startswith(TEMPORARY)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(p for p in folder.iterdir() if p.name.startswith(TEMPORARY))
+    return [folder / name for name in sorted(names)]

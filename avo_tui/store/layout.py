@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -29,10 +30,12 @@ class Layout:
 
     def parts(self) -> list[int]:
         """Numbers of the journal's parts, ascending."""
-        if not self.journal.is_dir():
+        try:
+            with os.scandir(self.journal) as entries:
+                found = [_PART.fullmatch(entry.name) for entry in entries]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        found = (_PART.fullmatch(p.name) for p in self.journal.iterdir())
-        return sorted(int(m.group(1)) for m in found if m)
+        return sorted(int(m[1]) for m in found if m)
 
     def backup(self, number: int) -> Path:
         """Where the copy is kept that was made before migrating from format `number`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from avo_tui.domain.events import Event, SessionCreated
@@ -42,9 +44,25 @@ def load(layout: Layout) -> Loaded:
     if not layout.is_session():
         raise SessionNotFound(f"{layout.folder} is not a session")
     notes: list[str] = []
-    loaded = _from_tables(layout, notes) or _from_journal(layout, notes)
-    follow(loaded)
+    with _uncollected():
+        loaded = _from_tables(layout, notes) or _from_journal(layout, notes)
+        follow(loaded)
     return loaded
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector: it would look again and again at records that all stay.
+
+    Opening a session of a week takes half the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def follow(loaded: Loaded) -> None:

@@ -33,6 +33,7 @@ from avo_tui.store.attempts import AttemptsFile, rewrite_attempts
 from avo_tui.store.database import Database
 from avo_tui.store.errors import (
     NoSpace,
+    OlderFormat,
     SessionExists,
     SessionLocked,
     SessionNotFound,
@@ -156,10 +157,12 @@ class SessionWriter:
             notes = []
             if (gone := lock.left_behind) is not None:
                 notes.append(f"the engine {gone.pid} on {gone.host} ended without closing")
-            notes += migrate(layout)
-            notes += _tidy(layout)
-            loaded = load(layout)
-            loaded.notes[:0] = notes
+            try:
+                loaded = load(layout)
+            except OlderFormat:
+                notes += migrate(layout)
+                loaded = load(layout)
+            loaded.notes[:0] = notes + _tidy(layout)
             parts = layout.parts()
             part = max([loaded.state.session.step, *parts[-1:]])
             writer = cls(layout, lock, loaded, part)
