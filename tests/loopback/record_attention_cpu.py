@@ -1,0 +1,466 @@
+"""Makes the recording that ships with the package: a conversation written by hand, played for real.
+
+python tests/loopback/record_attention_cpu.py [FOLDER]
+
+The turns below are what an agent might say and do. They go through the loopback server, the real
+SDK, the real agent, the real engine and the real evaluation of `attention_cpu`; the conversation is
+then taken from the session. No model is asked, so the usage is counted from the characters sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from avo_tui.domain.base import now  # noqa: E402
+from avo_tui.domain.budget import Budget, Caps  # noqa: E402
+from avo_tui.domain.events import AttemptFinished, ToolReturned, VersionCommitted  # noqa: E402
+from avo_tui.domain.records import RunSettings, SessionRecord  # noqa: E402
+from avo_tui.evaluation.client import LocalEvaluator  # noqa: E402
+from avo_tui.evolution.engine import Engine  # noqa: E402
+from avo_tui.evolution.library import SessionKnowledge  # noqa: E402
+from avo_tui.operators.agent import make  # noqa: E402
+from avo_tui.operators.recorded.recording import from_events  # noqa: E402
+from avo_tui.store import SessionReader, SessionWriter  # noqa: E402
+from tests.loopback.server import Answer, Body, Server, text, tool  # noqa: E402
+
+TARGET = ROOT / "avo_tui" / "operators" / "recorded" / "attention_cpu.json"
+CHARACTERS_PER_TOKEN = 3.3
+
+ABOUT = (
+    "A conversation written by hand for demonstration; no model was asked. It was played once"
+    " through the agent against a server on loopback, with real compilation, checks and"
+    " measurements. The usage is counted from characters, 3.3 to a token."
+)
+
+
+def items(*pairs: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"text": t, "status": s} for t, s in pairs]
+
+
+def tune(name: str, old: int, new: int) -> Body:
+    return tool(
+        "replace_text", old=f"constexpr int {name} = {old};", new=f"constexpr int {name} = {new};"
+    )
+
+
+SUM = """inline float sum(const Vector& value) {
+    float total = 0;
+    for (int i = 0; i < VECTOR; ++i) total += lane(value, i);
+    return total;
+}"""
+
+SUM_WRONG = """inline float sum(const Vector& value) {
+    if constexpr (VECTOR == 1) return value;
+    Vector half = value + __builtin_shufflevector(value, value, 4, 5, 6, 7, 0, 1, 2, 3);
+    Vector quarter = half + __builtin_shufflevector(half, half, 2, 3, 0, 1, 6, 7, 4, 5);
+    return quarter[0] + quarter[1];
+}"""
+
+SUM_RIGHT = """inline float sum(const Vector& value) {
+    float x[VECTOR];
+    store(x, value);
+    for (int width = VECTOR / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; ++i) x[i] += x[i + width];
+    return x[0];
+}"""
+
+SEEN = "const int64_t seen = std::max<int64_t>(0, h.seen(begin + i, first + keys) - first);"
+SEEN_TABLE = """#include <algorithm>
+#include <cstdio>
+
+// Row by row: keys that are computed with SKIP_FUTURE, and keys that a causal row may see.
+int main() {
+    const int length = 3, rows = 3, begin = 0;
+    const int needed = std::min(begin + rows, length);
+    for (int i = 0; i < rows; ++i)
+        std::printf("row %d: computed %d, may see %d%s\\n", i, needed, begin + i + 1,
+                    needed > begin + i + 1 ? "  <- sees the future" : "");
+}
+"""
+
+UNMASKED = "const int64_t seen = keys;  // what lies in the future is not computed at all"
+
+FIRST = [
+    Answer(
+        [
+            text(
+                "The seed computes row by row with scalar arithmetic: VECTOR is 1, so each dot"
+                " product of 64 is a chain of 64 dependent additions, and the compiler may not"
+                " reorder them. That is latency bound, one multiply-add in four cycles at best,"
+                " while this processor can start two of eight lanes in each. I look at what the"
+                " compiler made of it before I touch anything."
+            ),
+            tool(
+                "set_plan",
+                title="Eight lanes instead of one: 5 to 8× on all configurations, because the"
+                " dependent scalar chain becomes eight independent ones",
+                items=items(
+                    ("count the fused multiply-adds in the seed", "doing"),
+                    ("VECTOR 1 → 8", "todo"),
+                    ("horizontal sum in log2(8) steps instead of eight", "todo"),
+                    ("evaluate and submit", "todo"),
+                ),
+            ),
+            tool("compile"),
+            tool(
+                "search_knowledge", query="CPU vector lanes latency fused multiply-add dot product"
+            ),
+        ]
+    ),
+    Answer(
+        [
+            text(
+                "As expected there is hardly a 256-bit instruction in the loop. I widen the vectors"
+                " to eight floats. The dot product then ends in a horizontal sum for every key,"
+                " eight dependent additions in the present code; I replace them by shuffles, three"
+                " steps."
+            ),
+            tune("VECTOR", 1, 8),
+            tool("replace_text", old=SUM, new=SUM_WRONG),
+            tool("compile"),
+        ]
+    ),
+    Answer(
+        [
+            text(
+                "The first error is the one that matters: outside a template both branches of `if"
+                " constexpr` are type-checked, so returning the vector as a float cannot compile."
+                " Fixed shuffle indices would also tie the function to eight lanes while VECTOR is"
+                " meant to vary. Halving through a small array says the same for any width, and the"
+                " compiler turns it into shuffles by itself."
+            ),
+            tool("replace_text", old=SUM_WRONG, new=SUM_RIGHT),
+            tool("compile"),
+        ]
+    ),
+    Answer(
+        [
+            text("It compiles. The check is cheap, the evaluation is not, so first the check."),
+            tool("check"),
+        ]
+    ),
+    Answer([tool("evaluate", title="vectors of eight, horizontal sum by halves")]),
+    Answer(
+        [
+            text(
+                "The mechanism holds. What remains is a libm call for every score and a pass over"
+                " all keys for every single query: nothing that was loaded is used twice."
+            ),
+            tool(
+                "remember",
+                category="worked",
+                text="VECTOR 8 with a horizontal sum by halves: the seed was bound by the latency"
+                " of scalar additions. Both products now use 256-bit multiply-adds.",
+            ),
+            tool(
+                "remember",
+                category="idea",
+                text="Next limits: std::exp is a scalar libm call per score, and row by row every"
+                " key and value is loaded once per query. Tiles with packed keys would reuse them.",
+            ),
+            tool(
+                "set_plan",
+                title="Eight lanes instead of one: 5 to 8× on all configurations, because the"
+                " dependent scalar chain becomes eight independent ones",
+                items=items(
+                    ("count the fused multiply-adds in the seed", "done"),
+                    ("VECTOR 1 → 8", "done"),
+                    ("horizontal sum in log2(8) steps instead of eight", "done"),
+                    ("evaluate and submit", "doing"),
+                ),
+            ),
+            tool(
+                "submit",
+                summary="Vectors of eight floats and a horizontal sum by halves.\nThe scalar chain"
+                " of dependent additions was the limit; eight lanes run side by side. All"
+                " configurations gain.",
+            ),
+        ]
+    ),
+]
+
+SECOND = [
+    Answer(
+        [
+            text(
+                "Three things are left on the table: scalar exponentials, no reuse of keys and"
+                " values across queries, and half of the causal work is thrown away. The tiled"
+                " algorithm with an online softmax addresses all three at once. I change the"
+                " structure in this step and leave the register blocking small, so that the result"
+                " can be attributed."
+            ),
+            tool("list_attempts", rejected_only=False),
+            tool(
+                "set_plan",
+                title="Tiles with online softmax, polynomial exponential, no work in the future:"
+                " 2× on full, more on causal",
+                items=items(
+                    ("ALGORITHM 2 with packed keys, tiles of 24 × 64", "doing"),
+                    ("exponential as a polynomial of degree 6", "todo"),
+                    ("skip tiles that the causal mask hides", "todo"),
+                    ("drop the mask where it is not needed any more", "todo"),
+                    ("check, evaluate, submit", "todo"),
+                ),
+            ),
+        ]
+    ),
+    Answer(
+        [
+            tune("ALGORITHM", 0, 2),
+            tune("TILE_Q", 8, 24),
+            tune("TILE_K", 32, 64),
+            tune("ROWS", 1, 2),
+            tune("EXPONENTIAL", 0, 1),
+            tune("PACK_K", 0, 1),
+            tune("SKIP_FUTURE", 0, 1),
+            tune("SCALE_Q", 0, 1),
+        ]
+    ),
+    Answer(
+        [
+            text(
+                "With SKIP_FUTURE no key of the future is computed, so the bookkeeping of seen keys"
+                " per row looks redundant. Without it the loop over rows has no data-dependent"
+                " bounds. I take it out."
+            ),
+            tool("replace_text", old=SEEN, new=UNMASKED),
+            tool("compile"),
+        ]
+    ),
+    Answer([tool("evaluate", title="tiled online softmax, polynomial exp, no mask per row")]),
+    Answer(
+        [
+            text(
+                "Wrong in a hidden configuration, one with a very short sequence, and by far more"
+                " than rounding. Packing and the polynomial could spoil a tail, but the one thing"
+                " that I *removed* is the mask, and I was quick about it. I write down what a short"
+                " causal tile computes and what it may see, instead of guessing."
+            ),
+            tool("scratch", files={"seen.cpp": SEEN_TABLE}),
+            tool("read_candidate", first_line=183, last_line=256),
+        ]
+    ),
+    Answer(
+        [
+            text(
+                "The table shows it. `needed(last)` is what the *last* row of a tile may see, so"
+                " the rows before it get keys of their future computed; only tiles that lie in the"
+                " future of the whole tile of queries are skipped. On the diagonal the count of"
+                " seen keys per row is what makes the kernel causal, in every sequence and not only"
+                " in short ones. The line goes back in, and the check must pass before I spend"
+                " another evaluation."
+            ),
+            tool("replace_text", old=UNMASKED, new=SEEN),
+            tool("check"),
+        ]
+    ),
+    Answer(
+        [
+            tool(
+                "remember",
+                category="failed",
+                text="SKIP_FUTURE does not replace the causal mask: it skips by the last row of a"
+                " query tile, so rows before it still see keys of their future on the diagonal."
+                " Keep the count of seen keys per row.",
+            ),
+            tool("evaluate", title="tiled online softmax, polynomial exp, mask kept"),
+        ]
+    ),
+    Answer(
+        [
+            text(
+                "Correct, and faster on all four, the causal ones most: there the skipped tiles"
+                " add to the reuse."
+            ),
+            tool(
+                "submit",
+                summary="Tiles of 24 queries × 64 keys with online softmax, packed keys, polynomial"
+                " exp.\nKeys and values are reused across a tile, exponentials run eight at a time,"
+                " and causal rows skip tiles of the future. The mask on the diagonal stays.",
+            ),
+        ]
+    ),
+]
+
+THIRD = [
+    Answer(
+        [
+            text(
+                "Now the inner products. A block of 2 rows × 1 vector has two accumulators, but a"
+                " multiply-add takes four cycles and two start in each: eight independent ones are"
+                " needed to keep the units busy. There are sixteen registers. Per step of the depth"
+                " R rows × C vectors cost C loads and R broadcasts for R·C multiply-adds, so bigger"
+                " is better until it spills."
+            ),
+            tool("diff_versions", old=1, new=2),
+            tool(
+                "set_plan",
+                title="Larger register blocks: 1.8× on all, limited by sixteen vector registers",
+                items=items(
+                    ("8 rows × 2 vectors: most reuse", "doing"),
+                    ("6 rows × 2 vectors: fits the registers", "todo"),
+                    ("evaluate the better, submit", "todo"),
+                ),
+            ),
+        ]
+    ),
+    Answer(
+        [
+            tune("ROWS", 2, 8),
+            tune("COLUMNS_S", 1, 2),
+            tune("COLUMNS_O", 1, 2),
+            tool("compile"),
+        ]
+    ),
+    Answer(
+        [
+            text(
+                "Sixteen accumulators, two vectors of the right operand and a broadcast: nineteen"
+                " values for sixteen registers, and the vector stack moves show it. I measure it"
+                " all the same, to know what a spill costs here."
+            ),
+            tool("evaluate", title="register blocks of 8 × 2, which spill"),
+        ]
+    ),
+    Answer(
+        [
+            text(
+                "Now six rows: twelve accumulators, two loads, one broadcast, fifteen registers in"
+                " all. I also rescale only when a row's maximum has grown, which for most tiles it"
+                " has not."
+            ),
+            tune("ROWS", 8, 6),
+            tune("LAZY_RESCALE", 0, 1),
+            tool("compile"),
+        ]
+    ),
+    Answer([tool("check"), tool("evaluate", title="register blocks of 6 × 2, lazy rescaling")]),
+    Answer(
+        [
+            text(
+                "Six by two it is. The larger block had more reuse on paper and lost it to the"
+                " stack. I note both, since the next processor may have thirty-two registers."
+            ),
+            tool(
+                "remember",
+                category="worked",
+                text="Register blocks of 6 rows × 2 vectors fill 15 of the 16 registers. 8 × 2"
+                " needs 19 and moves vectors through the stack.",
+            ),
+            tool(
+                "set_plan",
+                title="Larger register blocks: 1.8× on all, limited by sixteen vector registers",
+                items=items(
+                    ("8 rows × 2 vectors: most reuse", "dropped"),
+                    ("6 rows × 2 vectors: fits the registers", "done"),
+                    ("evaluate the better, submit", "doing"),
+                ),
+            ),
+            tool(
+                "submit",
+                summary="Register blocks of 6 rows × 2 vectors, rescaling only when the maximum"
+                " grows.\nTwelve independent accumulators keep both multiply-add units busy; 8 × 2"
+                " spilled.",
+            ),
+        ]
+    ),
+]
+
+STEPS = [FIRST, SECOND, THIRD]
+
+
+class Script:
+    """Answers with the turns of the step that the opening names; counts what it is sent."""
+
+    def __init__(self) -> None:
+        self._sent = ""
+
+    def __call__(self, number: int, body: Body) -> Answer:
+        opening = body["messages"][0]["content"][0]["text"]
+        step = int(opening.split("# Step ")[1].split(":")[0])
+        turn = sum(m["role"] == "assistant" for m in body["messages"])
+        answer = STEPS[step - 1][turn]
+        return Answer(answer.content, usage=self._usage(body, answer))
+
+    def _usage(self, body: Body, answer: Answer) -> dict[str, Any]:
+        whole = json.dumps([body["tools"], body["system"], body["messages"]], ensure_ascii=False)
+        whole = whole.replace(', "cache_control": {"type": "ephemeral"}', "")
+        common = _common(whole, self._sent)
+        self._sent = whole
+        said = len(json.dumps(answer.content, ensure_ascii=False))
+        return {
+            "input_tokens": 0,
+            "cache_read_input_tokens": int(common / CHARACTERS_PER_TOKEN),
+            "cache_creation_input_tokens": int((len(whole) - common) / CHARACTERS_PER_TOKEN),
+            "output_tokens": int(said / CHARACTERS_PER_TOKEN),
+        }
+
+
+def _common(one: str, other: str) -> int:
+    """Length of the common beginning."""
+    pairs = zip(one, other, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+async def record(folder: Path) -> None:
+    os.environ.setdefault("ANTHROPIC_API_KEY", "not-a-key-loopback-only")
+    async with Server(Script()) as server, LocalEvaluator(task="attention_cpu") as evaluator:
+        settings = RunSettings(
+            operator="agent",
+            model="written-by-hand",
+            budget=Budget(run=Caps(steps=len(STEPS))),
+            options={"base_url": server.url, "price_input": 0.0, "price_output": 0.0},
+        )
+        task = await evaluator.task("attention_cpu")
+        session = SessionRecord(
+            name="attention-cpu-agent",
+            task=task,
+            created=now(),
+            settings=settings,
+            budget=settings.budget,
+        )
+        writer = SessionWriter.create(folder, session)
+        engine = Engine(
+            writer, evaluator, make(settings), SessionKnowledge(folder), listeners=[_say]
+        )
+        try:
+            print("the run ended:", await engine.run())
+        finally:
+            writer.close()
+    reader = SessionReader.open(folder)
+    recording = from_events(
+        "attention_cpu",
+        reader.events(),
+        reader.get,
+        title="From scalar loops to register blocks in three steps",
+        about=ABOUT,
+    )
+    versions = [v.number for v in reader.state.versions.values() if v.author == "agent"]
+    if versions != [1, 2, 3]:
+        raise SystemExit(f"the gate let {versions} through, not three versions; not recorded")
+    TARGET.write_text(recording.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    print(f"{TARGET}: {len(recording.steps)} steps, {TARGET.stat().st_size} bytes")
+
+
+def _say(event: object) -> None:
+    if isinstance(event, ToolReturned):
+        print(f"  {event.tool}: {'ok' if event.ok else 'NO'} {event.summary.splitlines()[:1]}")
+    elif isinstance(event, AttemptFinished):
+        score = event.report.score
+        print(f"  attempt: {event.report.verdict} {score.aggregate if score else ''}", flush=True)
+    elif isinstance(event, VersionCommitted):
+        print(f"v{event.version.number}: {event.version.aggregate:.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp()) / "session"
+    asyncio.run(record(where))
