@@ -152,6 +152,15 @@ def test_manifest_fits_its_kernel(manifest: str, kernel: str) -> None:
     assert len(parsed.kernels[entry].params) == signature[1].count(",") + 1
 
 
+@pytest.mark.parametrize("name", ["attention-kernel", "mma-attention"])
+def test_complete_kernels_compile_behind_the_harness_prelude(name: str) -> None:
+    prelude = ROOT / "avo_tui/evaluation/backends/cuda/prelude/avo_prelude.h"
+    example = next(item for item in CUDA if item.name == name)
+    source = prelude.read_text(encoding="utf-8") + assemble(example, ALL)
+    for causal in ("0", "1"):
+        compile_cuda(f"#define CAUSAL {causal}\n{source}", "sm_90a")
+
+
 def test_documents_link_only_to_what_is_there() -> None:
     for path in DOCUMENTS.glob("*.md"):
         for target in re.findall(r"\]\(([^)#\s]+\.md)\)", path.read_text(encoding="utf-8")):
