@@ -92,7 +92,11 @@ class Engine:
         """Journals an event and tells the listeners."""
         recorded = self.writer.record(event)
         for listener in self._listeners:
-            listener(recorded)
+            try:
+                listener(recorded)
+            except OSError as error:
+                self._listeners = tuple(x for x in self._listeners if x is not listener)
+                self.stop(f"nobody reads the output any more: {error.strerror or error}")
         return recorded
 
     def set_state(self, state: RunState, reason: str = "", **more: object) -> None:
@@ -300,7 +304,7 @@ class Engine:
             recovery.keep_working_candidate(
                 self, step.number, f"not evaluated: {reason or outcome}"
             )
-        if outcome != "rewound" and step.version is not None:
+        if outcome == "nothing" and step.version is not None:
             outcome = "committed"
         self.record(
             ev.StepFinished.model_validate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TextIO
 
@@ -25,8 +26,13 @@ class Printer:
         text = self._text(event)
         if text:
             at = event.at.astimezone().strftime("%H:%M:%S")
-            self._stream.write(f"{at} {event.step:>4}  {plain(text)}\n")
-            self._stream.flush()
+            try:
+                self._stream.write(f"{at} {event.step:>4}  {plain(text)}\n")
+                self._stream.flush()
+            except BrokenPipeError:
+                # or Python complains once more when it closes the stream at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+                raise
 
     def _text(self, event: ev.Event) -> str | None:
         writer = _WRITERS.get(type(event))

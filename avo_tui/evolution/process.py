@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -51,7 +52,6 @@ def start_engine(folder: Path, *, resume: bool = False, inbox_only: bool = False
                 stderr=output,
                 start_new_session=True,
                 pass_fds=(write_end,),
-                cwd="/" if not _needs_cwd() else None,
             )
     except OSError as error:
         os.close(read_end)
@@ -61,14 +61,12 @@ def start_engine(folder: Path, *, resume: bool = False, inbox_only: bool = False
     with os.fdopen(read_end, "rb") as pipe:
         os.set_blocking(pipe.fileno(), False)
         word = _await_word(pipe.fileno(), process)
+    # takes note of its end, so that a caller that lives long keeps no zombie
+    threading.Thread(target=process.wait, daemon=True, name="engine").start()
     if word.startswith(READY):
         return process.pid
+    process.terminate()
     raise EngineFailed(word or f"the engine ended at once; its last words are in {log}")
-
-
-def _needs_cwd() -> bool:
-    """Sessions and tasks of the current folder are found relative to it."""
-    return True
 
 
 def _await_word(descriptor: int, process: subprocess.Popen[bytes]) -> str:

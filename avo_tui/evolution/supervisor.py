@@ -143,13 +143,14 @@ class Supervisor:
 
     def committed(self) -> None:
         """A commit ends every intervention in force."""
-        self._close("done")
+        self._close()
 
     def rewound(self) -> None:
-        """The person chose where to start; restarts of the supervisor no longer hold."""
-        self._close("done", only_restarts=True)
+        """The person chose where to start; directions to other ancestors no longer hold."""
+        self._close(only_ancestors=True)
 
-    def _close(self, state: Literal["done", "dismissed"], *, only_restarts: bool = False) -> None:
+    def _close(self, *, only_ancestors: bool = False) -> None:
         for made in list(self._engine.state.supervision.values()):
-            if made.state == "active" and (not only_restarts or made.level == "restart"):
-                self._engine.record(ev.InterventionChanged(intervention=made.id, state=state))
+            elsewhere = any(d.parent is not None for d in made.directions)
+            if made.state == "active" and (elsewhere or not only_ancestors):
+                self._engine.record(ev.InterventionChanged(intervention=made.id, state="done"))

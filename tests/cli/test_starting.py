@@ -112,7 +112,6 @@ def test_a_detached_engine_is_in_a_session_of_its_own(own_places: Path) -> None:
     assert Path(f"/proc/{pid}/fd/1").readlink() == folder / "engine.log"
     send_command(folder, Stop())
     assert wait_for_end(folder, 60)
-    os.waitpid(pid, 0)
     assert SessionReader.open(folder).run_state() == "stopped"
 
 

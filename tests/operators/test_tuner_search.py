@@ -181,6 +181,7 @@ def test_crossover_names_its_mate() -> None:
         ("TILE=64", {"TILE": "64"}),
         (" tile = 64 , algorithm=online ", {"TILE": "64", "ALGORITHM": "2"}),
         ("FAST=TRUE;UNROLL=2\nWIDTH=4", {"FAST": "true", "UNROLL": "2", "WIDTH": "4"}),
+        ("TILE=64 UNROLL=2  ALGORITHM = online", {"TILE": "64", "UNROLL": "2", "ALGORITHM": "2"}),
         ("TILE=64, NOPE=1", {}),
         ("TILE=65", {}),
         ("make it fast", {}),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from avo_tui.domain.tunables import Tunable
 
 _PART = re.compile(r"^\s*([A-Za-z_]\w*)\s*=\s*([^=]+?)\s*$")
+_BETWEEN = re.compile(r"[,;\n]|\s+(?=[A-Za-z_]\w*\s*=)")
 
 
 def read_hint(text: str, tunables: Sequence[Tunable]) -> tuple[dict[str, str], str]:
@@ -17,7 +18,7 @@ def read_hint(text: str, tunables: Sequence[Tunable]) -> tuple[dict[str, str], s
     """
     known = {t.name.lower(): t for t in tunables}
     names = ", ".join(t.name for t in tunables) or "none"
-    parts = [part for part in re.split(r"[,;\n]", text) if part.strip()]
+    parts = [part for part in _BETWEEN.split(text) if part.strip()]
     matches = [_PART.match(part) for part in parts]
     if not parts or not all(matches):
         return {}, f"not understood by the tuner: write NAME=value; the tunables are {names}"
