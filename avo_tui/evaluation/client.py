@@ -33,7 +33,7 @@ _START_SECONDS = 60.0
 _CANCEL_SECONDS = 20.0
 
 
-class _WorkerGone(Exception):
+class _WorkerGoneError(Exception):
     """The worker ended while it owed an answer."""
 
 
@@ -64,7 +64,7 @@ class _Worker:
             while line := await self.process.stdout.readline():
                 self._take(json.loads(line))
         finally:
-            gone = _WorkerGone("the evaluation worker ended unexpectedly")
+            gone = _WorkerGoneError("the evaluation worker ended unexpectedly")
             for future, _ in self.pending.values():
                 if not future.done():
                     future.set_exception(gone)
@@ -188,7 +188,7 @@ class LocalEvaluator:
             self._worker = worker
             try:
                 await asyncio.wait_for(asyncio.shield(worker.ready), _START_SECONDS)
-            except (TimeoutError, _WorkerGone) as error:
+            except (TimeoutError, _WorkerGoneError) as error:
                 await worker.end()
                 last = worker.last_words[-1] if worker.last_words else str(error)
                 raise EvaluatorError(f"the evaluation worker does not start: {last}") from error
@@ -230,7 +230,7 @@ class LocalEvaluator:
     async def _describe(self, name: str) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = await self._request({"op": "describe", "task": name})
-        except _WorkerGone as error:
+        except _WorkerGoneError as error:
             raise EvaluatorError(self._why(error)) from error
         return answer
 
@@ -238,7 +238,7 @@ class LocalEvaluator:
         """See `Evaluator.machine`."""
         try:
             answer = await self._request({"op": "machine", "task": task})
-        except _WorkerGone as error:
+        except _WorkerGoneError as error:
             raise EvaluatorError(self._why(error)) from error
         return MachineInfo.model_validate(answer)
 
@@ -277,14 +277,23 @@ class LocalEvaluator:
         body: dict[str, object] = {"op": "remeasure", "other": other.files}
         return await self._evaluate(body, task, candidate, progress)
 
+    async def profile(self, task: str, candidate: Candidate) -> str:
+        """What the machine's profiler says of one run; a sentence where it has none."""
+        body: dict[str, object] = {"op": "profile", "task": task, "files": candidate.files}
+        try:
+            return str((await self._request(body))["text"])
+        except _WorkerGoneError as error:
+            raise EvaluatorError(self._why(error)) from error
+
     async def scratch(
         self, task: str, files: dict[str, str], *, seconds: float = 10.0
     ) -> ScratchReport:
         """See `Evaluator.scratch`."""
-        body = {"op": "scratch", "task": task, "files": files, "seconds": seconds}
+        body: dict[str, object] = {"op": "scratch", "task": task, "files": files}
+        body["seconds"] = seconds
         try:
             return ScratchReport.model_validate(await self._request(body))
-        except _WorkerGone as error:
+        except _WorkerGoneError as error:
             return ScratchReport(compiled=False, outcome=self._why(error))
 
     async def _evaluate(
@@ -297,7 +306,7 @@ class LocalEvaluator:
         body |= {"task": task, "files": candidate.files}
         try:
             return EvaluationReport.model_validate(await self._request(body, progress))
-        except _WorkerGone as error:
+        except _WorkerGoneError as error:
             return EvaluationReport(
                 task=task,
                 candidate=candidate.id,

@@ -10,7 +10,6 @@ from avo_tui.evaluation.task import Tolerance
 if TYPE_CHECKING:
     import torch
 
-    from avo_tui.evaluation.task import Tensors
 
 _ROW_SCALE_FLOOR = 1e-2
 """A row's scale is at least this part of the tensor's, so that rows near zero may be near zero."""

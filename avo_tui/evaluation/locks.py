@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -59,9 +60,8 @@ async def device_lock(
         lock.release()
 
 
-def _holder(path: os.PathLike[str]) -> str:
+def _holder(path: Path) -> str:
     try:
-        with open(path) as file:
-            return file.read(80) or "another process"
+        return path.read_text()[:80] or "another process"
     except OSError:
         return "another process"

@@ -24,6 +24,6 @@ def lock_file(device: str) -> Path:
     if runtime and os.access(runtime, os.W_OK):
         folder = Path(runtime) / "avo-tui"
     else:
-        folder = Path("/tmp") / f"avo-tui-locks-{os.geteuid()}"
+        folder = Path("/tmp") / f"avo-tui-locks-{os.geteuid()}"  # noqa: S108  private to the user
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder / f"{device}.lock"

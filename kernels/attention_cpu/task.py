@@ -80,9 +80,16 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
         """Small hidden shapes first, then the scored ones; about 0.25 s for a decent kernel."""
 
         def hidden(
-            name: str, category: str, kind: str, *shape: int, causal: bool, **more: bool
+            name: str,
+            category: str,
+            kind: str,
+            batch: int,
+            heads: int,
+            sequence: int,
+            causal: bool,
+            **more: bool,
         ) -> CheckCase:
-            configuration = _configuration(name, *shape, causal)
+            configuration = _configuration(name, batch, heads, sequence, causal)
             return CheckCase(configuration, kind, hidden=True, category=category, **more)
 
         full_256, causal_256, full_1024, causal_1024 = _SCORED

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from evaluation_support import TASKS
 
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A benchmark and time limits short enough for tests."""

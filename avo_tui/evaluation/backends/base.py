@@ -21,7 +21,7 @@ from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 
 
-class Rejected(Exception):
+class Rejected(Exception):  # noqa: N818  a verdict, not an error of ours
     """The candidate failed: the verdict and what to tell about it."""
 
     def __init__(

@@ -1,5 +1,8 @@
 """The restrictions that the launcher takes, outermost first: namespaces, root, limits, filters."""
 
+# pathlib would take longer to import than the rest of the launcher
+# ruff: noqa: PTH100, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211
+
 from __future__ import annotations
 
 import os
@@ -70,7 +73,7 @@ def _bind(source: str, root: str) -> None:
 
 
 def enter_root(spec: Spec) -> None:
-    """Makes a root that holds the readable paths, the devices, /proc and the scratch folder only."""
+    """Makes a root of the readable paths, the devices, /proc and the scratch folder only."""
     root = spec["root"]
     kernel.unshare(kernel.CLONE_NEWNS)  # here, so that the launcher keeps its view
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)

@@ -3,6 +3,9 @@
 Access bits and structures are those of `linux/landlock.h`; ABI 1 is Linux 5.13.
 """
 
+# pathlib would take longer to import than the rest of the launcher
+# ruff: noqa: PTH112
+
 from __future__ import annotations
 
 import ctypes

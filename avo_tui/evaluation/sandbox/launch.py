@@ -11,6 +11,9 @@ it closes, because the worker cancelled or died, the tree is killed. What happen
 the status pipe as lines `key=value`.
 """
 
+# pathlib would take longer to import than the rest of the launcher
+# ruff: noqa: PTH110
+
 from __future__ import annotations
 
 import marshal
@@ -44,7 +47,7 @@ def _command(spec: Spec, status: int) -> None:
         said = confine.restrict(spec)
         _say(status, **said)
         os.chdir(spec["scratch"])
-        os.execve(spec["command"][0], spec["command"], spec["environment"])
+        os.execve(spec["command"][0], spec["command"], spec["environment"])  # noqa: S606
     except OSError as error:
         _say(status, error=f"cannot start {spec['command'][0]}: {error}")
     os._exit(127)
@@ -125,7 +128,7 @@ def _watch(
 
 def main(text: str) -> None:
     """Runs the command that `text` (a marshalled spec, in hexadecimal) describes."""
-    spec: Spec = marshal.loads(bytes.fromhex(text))
+    spec: Spec = marshal.loads(bytes.fromhex(text))  # noqa: S302  our own worker made it
     status, lifeline = int(spec["status_fd"]), int(spec["lifeline_fd"])
     os.set_inheritable(status, False)
     os.set_inheritable(lifeline, False)
@@ -143,7 +146,7 @@ def main(text: str) -> None:
             os.set_inheritable(status, True)
             os.set_inheritable(lifeline, True)
             command = confine.bubblewrap_command(spec)
-            pid = _spawn(lambda: os.execve(command[0], command, {}))
+            pid = _spawn(lambda: os.execve(command[0], command, {}))  # noqa: S606
             os.set_inheritable(status, False)
         else:
             pid = _spawn(lambda: _command(spec, status))

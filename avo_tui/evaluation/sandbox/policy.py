@@ -115,7 +115,7 @@ def readable(job: Job) -> list[str]:
     """Everything the command may read, and execute."""
     paths = [*SYSTEM, *DEVICES, *job.read, *job.devices]
     program = job.command[0]
-    if os.path.isabs(program):
+    if program.startswith("/"):
         paths += toolchain(program)
     return list(dict.fromkeys(paths))
 
@@ -140,7 +140,7 @@ def interpreter() -> tuple[str, list[str]]:
         sysconfig.get_config_var("LIBDIR") or "",
         sysconfig.get_config_var("DESTSHARED") or "",
     ]
-    known = [p for p in dict.fromkeys(paths) if p and os.path.exists(p)]
+    known = [p for p in dict.fromkeys(paths) if p and Path(p).exists()]
     return python, [p for p in known if not p.startswith(("/usr/", "/lib/"))]
 
 

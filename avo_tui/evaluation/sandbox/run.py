@@ -144,7 +144,7 @@ class Running:
         return self._outcome(facts, out.text(), err.text())
 
     def _facts(self) -> dict[str, str]:
-        with open(self._status, "rb") as file:
+        with os.fdopen(self._status, "rb") as file:
             lines = file.read(65536).decode(errors="replace").splitlines()
         pairs = (line.partition("=") for line in lines)
         facts: dict[str, str] = {}
@@ -336,11 +336,10 @@ def remove_tree(folder: Path) -> None:
     if not folder.exists():
         return
     for path, names, _ in os.walk(folder, topdown=True):
-        for name in names:
-            inner = os.path.join(path, name)
-            if not os.path.islink(inner):
+        for inner in (Path(path, name) for name in names):
+            if not inner.is_symlink():
                 with contextlib.suppress(OSError):
-                    os.chmod(inner, stat.S_IRWXU)
+                    inner.chmod(stat.S_IRWXU)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -349,4 +348,4 @@ def _give(folder: Path, user: int) -> None:
     os.chown(folder, user, user)
     for path, names, files in os.walk(folder):
         for name in (*names, *files):
-            os.lchown(os.path.join(path, name), user, user)
+            os.lchown(Path(path, name), user, user)

@@ -93,7 +93,8 @@ def _program(machine: str, allowed: list[str]) -> list[tuple[int, int, int, int]
 def restrict(allowed: list[str]) -> bool:
     """Installs the filter for this process and its children; False where there is none to install.
 
-    `allowed`: names of calls that are not refused after all (a GPU driver needs some). Needs PR_SET_NO_NEW_PRIVS.
+    `allowed`: names of calls that are not refused after all (a GPU driver needs some). Needs
+    PR_SET_NO_NEW_PRIVS.
     """
     machine = kernel.machine()
     if machine not in _AUDIT_ARCH:

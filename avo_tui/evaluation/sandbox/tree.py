@@ -1,5 +1,8 @@
 """The tree of processes below the launcher: what it uses, and its end."""
 
+# pathlib would take longer to import than the rest of the launcher
+# ruff: noqa: PTH116, PTH123, PTH208
+
 from __future__ import annotations
 
 import os

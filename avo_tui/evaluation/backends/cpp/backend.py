@@ -12,7 +12,7 @@ from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport
 from avo_tui.evaluation.backends.base import Compiled, Context
 from avo_tui.evaluation.backends.cpp import benchmark, check, machine
-from avo_tui.evaluation.backends.cpp.compiler import Compiler, CompiledCpp
+from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler
 from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
 from avo_tui.evaluation.pool import Pool
@@ -87,9 +87,7 @@ class CppBackend:
         if task.name not in self._baselines:
             self._baselines[task.name] = self._limited(task)
         if task.name not in self._calibration:
-            self._calibration[task.name] = await machine.calibrate(
-                sandbox, runner, task.threads
-            )
+            self._calibration[task.name] = await machine.calibrate(sandbox, runner, task.threads)
         return runner, self._baselines[task.name], self._calibration[task.name]
 
     def _limited(self, task: Task) -> Mapping[str, Baseline]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import EvaluationProgress, Feedback, Verdict
-from avo_tui.evaluation.backends.base import Context, Rejected
+from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.evaluation.backends.base import Context
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.check import call_seconds, refuse_slow_load, refuse_threads
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ def call_seconds(task: Task, case_flops: float) -> float:
     return _BASE_SECONDS + case_flops / (_SLOWEST_FLOPS * task.threads)
 
 
-class _Wrong(Exception):
+class _Wrong(Exception):  # noqa: N818  a verdict, not an error of ours
     def __init__(self, verdict: Verdict, text: str, detail: str, error: float, hint: str) -> None:
         super().__init__(text)
         self.verdict, self.text, self.detail, self.error = verdict, text, detail, error
@@ -120,7 +121,7 @@ async def check(
     baselines: Mapping[str, Baseline],
     cpu: int,
 ) -> tuple[ConfigurationCheck, ...]:
-    """Runs every case in one fresh process, cheapest first; raises Rejected at the first failure."""
+    """Runs all cases in one fresh process, cheapest first; raises Rejected at the first failure."""
     cases = await in_thread(lambda: _prepare(task, pool, baselines), cpu=cpu)
     memory = Memory(c.slot for c in cases)
     at: list[_Case] = []
@@ -143,7 +144,7 @@ async def check(
             refuse_slow_load(talk)
             for this in cases:
                 at.append(this)
-                work: Callable[[], float] = lambda t=this: _judge(talk, memory, t)  # type: ignore[misc]
+                work = functools.partial(_judge, talk, memory, this)
                 error = await in_thread(work, talk.running, cpu=cpu)
                 tell(_result(this.case, True, error, ""))
             refuse_threads(task, talk)
@@ -162,12 +163,12 @@ async def check(
             checks=tuple(results),
         ) from wrong
     except Stopped as stop:
-        case = at[-1].case if at else None
-        name = case.configuration.name if case and not case.hidden else None
-        where = f"in {_name(case)}" if case else "while it was loaded"
+        tried = at[-1].case if at else None
+        name = tried.configuration.name if tried and not tried.hidden else None
+        where = f"in {_name(tried)}" if tried else "while it was loaded"
         rejected = failures.rejected(task, stop, where=where, configuration=name)
-        if case is not None:
-            tell(_result(case, False, None, rejected.feedback.summary))
+        if tried is not None:
+            tell(_result(tried, False, None, rejected.feedback.summary))
         rejected.checks = tuple(results)
         raise rejected from stop
     finally:

@@ -57,7 +57,10 @@ def _ended(outcome: Outcome | None) -> tuple[Verdict, str]:
     if outcome is not None and outcome.signal is not None:
         name = signal_name(outcome.signal)
         if outcome.signal == signal.SIGSYS:  # trapped while signals were blocked: thread creation
-            return Verdict.SUSPICIOUS, "the candidate started a thread or made a refused system call"
+            return (
+                Verdict.SUSPICIOUS,
+                "the candidate started a thread or made a refused system call",
+            )
         if _bad_alloc(_log(outcome)):
             return Verdict.OUT_OF_MEMORY, "the candidate ran out of memory (bad_alloc)"
         return Verdict.CRASH, f"the candidate's process was ended by {name}"

@@ -37,7 +37,7 @@ _THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="measure")
 """The one thread that talks to candidates and times baselines; pinned while it does."""
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  what a candidate did, not an error of ours
     """The process ended, hung or broke the protocol in the middle of a request."""
 
     def __init__(self, kind: str, words: list[str]) -> None:
@@ -192,7 +192,7 @@ def _program(pid: int) -> str:
 
 def _threads(pid: int) -> int:
     try:
-        return len(os.listdir(f"/proc/{pid}/task"))
+        return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return 0
 
