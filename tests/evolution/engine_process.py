@@ -1,6 +1,6 @@
 """An engine with the fake evaluator as a process of its own, to be killed.
 
-python engine_process.py FOLDER SECONDS_PER_EVALUATION
+python engine_process.py FOLDER SECONDS_PER_EVALUATION [--print]
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fake_evaluator import FakeEvaluator
 
 from avo_tui.evolution import evaluators, process
+from avo_tui.evolution.headless import Printer
 
 
 def main() -> int:
     folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
     evaluators.make_evaluator = lambda session: FakeEvaluator(seconds, seconds)  # type: ignore[assignment]
+    if "--print" in sys.argv:
+        process.run_engine(folder, listeners=[Printer(sys.stdout)])
+        return 0
     return process.main([str(folder)])
 
 

@@ -329,3 +329,21 @@ async def test_operator_goes_on_with_what_was_recorded(make_lab: MakeLab) -> Non
     lab.start(Scripted(second))
     await lab.until(lambda: seen)
     assert seen == [1]
+
+
+def test_a_reader_that_leaves_ends_a_run_in_the_foreground(tmp_path: Path) -> None:
+    """`avo run --headless | head -1`: in good order, without a traceback."""
+    lab = Laboratory(tmp_path / "s")
+    process = subprocess.Popen(
+        [sys.executable, str(PROCESS), str(lab.folder), "0.05", "--print"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert b"engine" in process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(30) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    state = lab.check_whole()
+    assert state.session.state == "stopped" and "nobody reads" in state.session.state_reason

@@ -1,0 +1,87 @@
+"""One line per event, safe to print."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from fake_evaluator import FakeEvaluator
+from hypothesis import given
+from hypothesis import strategies as st
+from laboratory import MakeLab
+from test_engine import capped
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.commands import SendHint
+from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.evolution.headless import Printer
+from avo_tui.evolution.plain import plain, safe
+from avo_tui.evolution.redact import redact
+
+
+async def test_a_whole_run_reads_well(make_lab: MakeLab) -> None:
+    lab = make_lab(capped(evaluations=8), FakeEvaluator(seconds=0.02))
+    lab.start()
+    await lab.versions(1)
+    await lab.send(SendHint(text="WIDTH=8", scope="step"))
+    await lab.ended()
+    stream = io.StringIO()
+    printer = Printer(stream)
+    for event in lab.events:
+        printer(event)
+    lines = stream.getvalue().splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d +\d+  \S", line) for line in lines)
+    text = stream.getvalue()
+    for words in (
+        "measuring on pretend; sandbox: none needed",
+        "v0 committed: 0.0500 of library, 5.0 GFLOP/s; the seed starts the lineage",
+        "step 1 begins from v0",
+        "hint by ",
+        "WIDTH is pinned to 8",
+        "budget used up: 8 of 8 evaluations",
+        "engine ends, finished: budget of the run: 8 of 8 evaluations",
+    ):
+        assert words in text, words
+
+
+def test_waiting_for_the_device_is_said_once() -> None:
+    stream = io.StringIO()
+    printer = Printer(stream)
+    wait = EvaluationProgress(stage="waiting", state="started", detail="cpu is in use")
+    work = EvaluationProgress(stage="benchmark", state="started")
+    for progress in (wait, wait, work, wait):
+        printer(ev.EvaluationProgressed(attempt=1, progress=progress))
+    assert stream.getvalue().count("waits for the device") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("a\nb\tc\r\nd", "a b c d"),
+        ("\x1b[31mred\x1b[0m", "�[31mred�[0m"),
+        ("left\u202eright", "left�right"),
+        ("\x9b2J\x07", "�2J�"),
+        ("x" * 200, "x" * 159 + "…"),
+        ("größer →  ⟨α⟩", "größer → ⟨α⟩"),
+    ],
+)
+def test_plain(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+@given(st.text())
+def test_nothing_steers_a_terminal(text: str) -> None:
+    for shown in (plain(text), safe(text)):
+        assert not re.search(
+            r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", shown
+        )
+    assert "\n" not in plain(text)
+
+
+def test_secrets_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "correct-horse-battery")
+    monkeypatch.setenv("SHORT_KEY", "abc")
+    assert redact("use correct-horse-battery, abc") == "use [SOME_API_KEY removed], abc"
+    assert redact("sk-ant-api03-0123456789abcdefXYZ!") == "[key removed]!"
