@@ -163,7 +163,8 @@ class Pipeline:
     ) -> EvaluationReport:
         """Compiles, checks and benchmarks, as far as `upto` and the candidate let it.
 
-        `quick` checks only what is cheap. Raises EvaluatorError for an unknown task; everything else is in the report.
+        `quick` checks only what is cheap. Raises EvaluatorError for an unknown task; everything
+        else is in the report.
         """
         task = self.tasks.get(name)
 
@@ -201,6 +202,24 @@ class Pipeline:
                 course.paired = await self.backend(task).paired(task, compiled, beside, context)
 
         return await self._report(task, candidate, progress, work)
+
+    async def profile(self, name: str, candidate: Candidate) -> str:
+        """What a profiler says of one run of the candidate; a sentence where there is none.
+
+        Raises EvaluatorError for an unknown task.
+        """
+        task = self.tasks.get(name)
+        backend = self.backend(task)
+        profiler = getattr(backend, "profile", None)
+        if profiler is None:
+            return f"There is no profiler for {task.language}; read the resources of a compilation."
+        context = Context(self.sandbox, lambda _: None)
+        try:
+            compiled = await backend.compile(task, candidate, context)
+            async with device_lock(backend.device_lock(task), context.progress):
+                return str(await profiler(task, compiled, context))
+        except Rejected as rejection:
+            return f"{rejection.verdict}: {rejection.feedback.summary}"
 
     async def scratch(self, name: str, files: dict[str, str], seconds: float) -> ScratchReport:
         """Runs a small program in the sandbox."""

@@ -95,6 +95,7 @@ class Worker:
             "check": self._evaluate,
             "evaluate": self._evaluate,
             "remeasure": self._remeasure,
+            "profile": self._profile,
             "scratch": lambda r: self._pipeline.scratch(r["task"], r["files"], r["seconds"]),
         }
         operation = operations.get(str(request.get("op")))
@@ -127,6 +128,10 @@ class Worker:
             self._progress(request),
             quick=bool(request.get("quick")),
         )
+
+    async def _profile(self, request: Request) -> object:
+        candidate = Candidate(files=request["files"])
+        return {"text": await self._pipeline.profile(request["task"], candidate)}
 
     async def _remeasure(self, request: Request) -> object:
         candidate, other = Candidate(files=request["files"]), Candidate(files=request["other"])

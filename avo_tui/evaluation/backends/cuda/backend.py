@@ -21,7 +21,7 @@ from avo_tui.domain.verdict import (
     Verdict,
 )
 from avo_tui.evaluation.backends.base import Compiled, Context, Rejected
-from avo_tui.evaluation.backends.cuda import judging, statistics, toolkit
+from avo_tui.evaluation.backends.cuda import judging, profiler, statistics, toolkit
 from avo_tui.evaluation.backends.cuda.checking import Check, run_request
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled, plans_for, with_dynamic
 from avo_tui.evaluation.backends.cuda.compiler import (
@@ -250,6 +250,15 @@ class CudaBackend:
                 stdout=process.printed(),
                 seconds=reply["milliseconds"] / 1e3,
             )
+
+    async def profile(self, task: Task, compiled: Compiled, context: Context) -> str:
+        """What Nsight Compute says of one run on the first scored configuration."""
+        cuda, ours = _cuda(task), _ours(compiled)
+        await self._need_gpu(ours)
+        try:
+            return await profiler.profile(cuda, ours, cuda.configurations[0], self._index)
+        except profiler.ProfilerError as error:
+            return f"{str(error)[:1].upper()}{str(error)[1:]}."
 
     async def close(self) -> None:
         """Ends the process that is kept ready."""

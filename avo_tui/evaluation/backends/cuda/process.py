@@ -84,23 +84,12 @@ class GpuProcess:
         try:
             os.ftruncate(output_fd, output_bytes)
             shared = mmap.mmap(output_fd, output_bytes)
-            environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-            search = [_ROOT, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-            environment |= {
-                "PYTHONPATH": os.pathsep.join(search),
-                "PYTHONUNBUFFERED": "1",
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "HOME": tempfile.gettempdir(),
-                "CUDA_CACHE_DISABLE": "1",
-                "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-                "CUDA_VISIBLE_DEVICES": _visible(device),
-            }
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", MODULE, str(reply_in), str(output_fd), str(output_bytes),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=printed,
                 stderr=asyncio.subprocess.STDOUT,
-                env=environment,
+                env=child_environment(device),
                 cwd=tempfile.gettempdir(),
                 start_new_session=True,
                 pass_fds=(reply_in, output_fd),
@@ -193,6 +182,20 @@ class GpuProcess:
             if not self._printed.closed:
                 self._last_printed = self.printed()
                 self._printed.close()
+
+
+def child_environment(device: int) -> dict[str, str]:
+    """The environment of a process that uses the GPU of that index: little of this one's."""
+    search = [_ROOT, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {name: os.environ[name] for name in _PASSED if name in os.environ} | {
+        "PYTHONPATH": os.pathsep.join(search),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": tempfile.gettempdir(),
+        "CUDA_CACHE_DISABLE": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": _visible(device),
+    }
 
 
 def _visible(device: int) -> str:

@@ -1,8 +1,8 @@
 """The loop of the disposable GPU process: requests in as JSON lines, replies out as JSON lines.
 
 `python -m avo_tui.evaluation.backends.cuda.harness.child REPLY_FD OUTPUT_FD OUTPUT_BYTES`
-Outputs travel through the shared memory of OUTPUT_FD. After an error of the driver the process
-says so and ends: the context is lost.
+Outputs travel through the shared memory of OUTPUT_FD; with `-` for both nobody listens. After an
+error of the driver the process says so and ends: the context is lost.
 """
 
 from __future__ import annotations
@@ -313,8 +313,9 @@ def _blame() -> Reply:
 def main() -> None:
     """Serves on the descriptors named on the command line."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    reply_fd, output_fd, output_bytes = map(int, sys.argv[1:4])
-    harness = Harness(reply_fd, output_fd, output_bytes)
+    replies, outputs, size = sys.argv[1:4]
+    reply_fd = os.open(os.devnull, os.O_WRONLY) if replies == "-" else int(replies)
+    harness = Harness(reply_fd, -1 if outputs == "-" else int(outputs), int(size))
     harness.say({"ready": True})
     harness.serve()
     # The context may be broken; leave without the library's tidying, which could wait for ever.

@@ -1,0 +1,46 @@
+import pytest
+
+from avo_tui.evaluation.backends.cuda.profiler import ProfilerError, summarise
+
+HEAD = (
+    '"ID","Process ID","Process Name","Host Name","Kernel Name","Context","Stream","Block Size",'
+    '"Grid Size","Device","CC","Section Name","Metric Name","Metric Unit","Metric Value",'
+    '"Rule Name","Rule Type","Rule Description"\n'
+)
+
+
+def row(number, section, metric, unit, value, advice=""):
+    rest = f'"{section}","{metric}","{unit}","{value}","","","{advice}"\n'
+    launch = '"attention(int)","1","7","(384, 1, 1)","(9, 1, 1)","0","9.0"'
+    return f'"{number}","7","python","h",{launch},{rest}'
+
+
+def test_figures_and_advice_are_told_per_launch():
+    text = (
+        "==PROF== Connected to process 7\n"
+        + HEAD
+        + row(0, "GPU Speed Of Light Throughput", "Duration", "ms", "1.84")
+        + row(0, "GPU Speed Of Light Throughput", "Compute (SM) Throughput", "%", "71.2")
+        + row(0, "GPU Speed Of Light Throughput", "Something Else", "%", "3")
+        + row(0, "WarpStateStats", "", "", "", "Each warp waits 5.1 cycles for a barrier")
+        + row(1, "GPU Speed Of Light Throughput", "Duration", "us", "9")
+    )
+    said = summarise(text, "full-4k")
+    assert said.count("attention on full-4k") == 2
+    assert "Compute (SM) Throughput" in said
+    assert "71.2 %" in said
+    assert "Something Else" not in said
+    assert "· Each warp waits 5.1 cycles" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("==ERROR== ERR_NVGPUCTRPERM - no permission\n", "no permission"),
+        ("==WARNING== No kernels were profiled.\n", "No kernels were profiled"),
+        ("", "said nothing"),
+    ],
+)
+def test_no_figures_have_a_reason(text, said):
+    with pytest.raises(ProfilerError, match=said):
+        summarise(text, "full-4k")
