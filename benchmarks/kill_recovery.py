@@ -171,11 +171,16 @@ class Run:
 
     def finish(self, pid: int) -> None:
         """The last engine must go on: a new attempt is finished, every command taken once."""
-        done = len(saw(self.reader.state)["attempt"])
+
+        def judged() -> int:
+            attempts = self.reader.state.attempts.values()
+            return sum(a.verdict is not None and a.verdict.judges_candidate for a in attempts)
+
+        done = judged()
 
         def further() -> bool:
             self.reader.poll()
-            return len(saw(self.reader.state)["attempt"]) > done
+            return judged() > done
 
         seconds = wait_for("a new attempt", further)
         print(f"resumed: a new attempt was finished {seconds:.1f} s after the last start")
