@@ -347,12 +347,13 @@ class RunScreen(RunCommands, AvoScreen):
             else:
                 assert attempt is not None
                 lines = lambda width: attempt_story(attempt, width)  # noqa: E731
-        width = max(10, head.size.width - 2) if head.size.width else max(10, pane.size.width - 4)
-        basis = (subject, snapshot.live.title, snapshot.live.items, pane.size, head.scrollable_content_region.width)
+        width = head.room if head.room > 0 else max(10, pane.size.width - 3)
+        basis = (subject, snapshot.live.title, snapshot.live.items, pane.size, width)
         if self._once("plan-head", basis):
-            rows = list(lines(head.scrollable_content_region.width or width))
+            rows = list(lines(width))
             head.display = bool(rows)
-            head.styles.height = min(len(rows) + 1, max(2, pane.size.height * 3 // 5))
+            share = 1 / 2 if subject.live else 3 / 4
+            head.styles.height = min(len(rows), max(2, int((pane.size.height - 2) * share)))
             head.show(lines, reset=changed)
         if isinstance(step, StepView):
             view_of_step = step

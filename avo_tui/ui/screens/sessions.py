@@ -217,10 +217,12 @@ class SessionsScreen(AvoScreen):
 
     @staticmethod
     def _columns(width: int) -> tuple[int, int, int, bool, bool]:
-        name = 18 if width < 100 else 24
+        name = 18 if width < 100 else 22 if width < 140 else 30
         task = 14 if width < 100 else 18
-        spark = 0 if width < 96 else max(8, min(32, width - 100))
-        return name, task, spark, width >= 88, width >= 110
+        wide, wider = width >= 88, width >= 130
+        used = name + task + 50 + (12 if wide else 0) + (8 if wider else 0)
+        spark = max(0, min(40, width - used - 4))
+        return name, task, spark if spark >= 8 else 0, wide, wider
 
     def _head(self, width: int) -> Line:
         name, task, spark, wide, wider = self._columns(width)

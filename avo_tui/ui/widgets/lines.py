@@ -74,8 +74,13 @@ class LinesView(ScrollView, Painter, can_focus=True):
         self._built_for = -1
         self._rebuild(reset)
 
+    @property
+    def room(self) -> int:
+        """Cells of a row; the scrollbar's are left out whether it is shown or not."""
+        return self.content_region.width - self.styles.scrollbar_size_vertical
+
     def _rebuild(self, reset: bool = False) -> None:
-        width = self.scrollable_content_region.width
+        width = self.room
         if width <= 0:
             return
         old = self._lines
@@ -119,7 +124,7 @@ class LinesView(ScrollView, Painter, can_focus=True):
 
     def on_resize(self, event: events.Resize) -> None:
         """Build again for the new width."""
-        if self.scrollable_content_region.width != self._built_for:
+        if self.room != self._built_for:
             self._rebuild()
             self.refresh()
         elif self.following:

@@ -70,8 +70,9 @@ class Pane(Vertical, Painter):
             return
         focused = self.has_focus_within
         rule = "accent" if focused else "axis"
-        left: list[Span] = [(f"{self.key} ", "key" if focused else "dim"),
-                            (self.heading, "title" if focused else "strong")]  # fmt: skip
+        left: list[Span] = [(self.heading, "title" if focused else "strong")]
+        if self.key:
+            left.insert(0, (f"{self.key} ", "key" if focused else "dim"))
         info = list(crop(self._info, max(0, room - width_of(left) - 4))) if self._info else []
         spans: list[Span] = list(left)
         if info and width_of(left) + width_of(info) + 4 <= room:

@@ -1,0 +1,134 @@
+"""The graph: every row once, children above parents, strokes that meet."""
+
+from __future__ import annotations
+
+import time
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_session import START, score_of
+
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.records import Attempt, Version
+from avo_tui.domain.verdict import Verdict
+from avo_tui.ui.graph import draw, prefix, rows
+
+SCORE = score_of(0.5, 1)
+GATE = GateDecision(gate="strict", accepted=True, reason="")
+
+
+def version(number: int, parent: int | None, step: int | None = None) -> Version:
+    return Version(number=number, parent=parent, step=number if step is None else step, attempt=1,
+                   candidate="0" * 64, score=SCORE, gate=GATE, author="tuner", created=START)  # fmt: skip
+
+
+def attempt(step: int, number: int, parent: int, verdict: Verdict | None = Verdict.CORRECT) -> Attempt:
+    return Attempt(step=step, number=number, parent=parent, candidate="0" * 64, verdict=verdict, at=START)
+
+
+def text(versions: dict[int, Version], attempts: list[Attempt], head: int, **options: object) -> list[str]:
+    drawn = draw(rows(versions, attempts, **options), versions, head)  # type: ignore[arg-type]
+    out = []
+    for d in drawn:
+        glyph = {"version": "●", "running": "◌"}.get(d.row.kind, "✕")
+        out.append("".join(t for t, _ in prefix(d, glyph, 9)).rstrip() + f" {d.row.number}")
+    return out
+
+
+def test_a_chain_is_one_lane() -> None:
+    versions = {n: version(n, n - 1 if n else None) for n in range(4)}
+    assert text(versions, [], 3) == ["● 3", "● 2", "● 1", "● 0"]
+
+
+def test_a_branch_joins_its_parent() -> None:
+    versions = {0: version(0, None), 1: version(1, 0), 2: version(2, 1), 3: version(3, 0)}
+    assert text(versions, [], 3) == ["● 3", "│ ● 2", "│ ● 1", "●─╯ 0"]
+
+
+def test_two_branches_join_together() -> None:
+    versions = {0: version(0, None), 1: version(1, 0), 2: version(2, 0), 3: version(3, 0)}
+    assert text(versions, [], 3) == ["● 3", "│ ● 2", "│ │ ● 1", "●─┴─╯ 0"]
+
+
+def test_rejected_attempts_hang_off_their_parent_folded() -> None:
+    versions = {0: version(0, None), 1: version(1, 0)}
+    lost = [attempt(1, 1, 0), attempt(1, 2, 0)]
+    assert text(versions, lost, 1) == ["● 1", "├✕ 2", "● 0"]
+    assert text(versions, lost, 1, unfolded={1}) == ["● 1", "├✕ 2", "├✕ 1", "● 0"]
+
+
+def test_a_running_attempt_is_a_tip() -> None:
+    versions = {0: version(0, None)}
+    assert text(versions, [attempt(1, 1, 0, None)], 0, live_step=1) == ["◌ 1", "● 0"]
+
+
+def test_branches_off_the_line_are_dead() -> None:
+    versions = {0: version(0, None), 1: version(1, 0), 2: version(2, 0)}
+    drawn = {d.row.number: d for d in draw(rows(versions, []), versions, 2)}
+    assert drawn[2].lane not in drawn[2].dead
+    assert drawn[1].lane in drawn[1].dead
+
+
+@st.composite
+def trees(draw_from: st.DrawFn) -> tuple[dict[int, Version], list[Attempt], int]:
+    count = draw_from(st.integers(1, 40))
+    versions = {0: version(0, None)}
+    attempts: list[Attempt] = []
+    for number in range(1, count):
+        versions[number] = version(number, draw_from(st.integers(0, number - 1)))
+        for k in range(draw_from(st.integers(0, 3))):
+            attempts.append(attempt(number, k + 2, draw_from(st.integers(0, number - 1))))
+    return versions, attempts, draw_from(st.integers(0, count - 1))
+
+
+@settings(max_examples=150, deadline=None)
+@given(trees())
+def test_any_tree_is_drawn_whole(tree: tuple[dict[int, Version], list[Attempt], int]) -> None:
+    versions, attempts, head = tree
+    ordered = rows(versions, attempts)
+    drawn = draw(ordered, versions, head)
+    numbers = [r.number for r in ordered if r.kind == "version"]
+    assert sorted(numbers) == sorted(versions)
+    place = {n: i for i, n in enumerate(numbers)}
+    for number, made in versions.items():
+        if made.parent is not None:
+            assert place[number] < place[made.parent]
+    rejected = sum(r.number if r.kind == "fold" else 1 for r in ordered if r.kind != "version")
+    assert rejected == len(attempts)
+    # A node is drawn in the lane that led to it: the lane of each child is taken until the parent.
+    waiting: dict[int, int] = {}
+    for d in drawn:
+        if d.leaf:
+            assert waiting[d.lane] == d.row.parent
+            continue
+        if d.row.kind == "version":
+            for lane in (d.lane, *d.merges):
+                if lane in waiting:
+                    assert waiting[lane] == d.row.number
+            ends = [lane for lane, target in waiting.items() if target == d.row.number]
+            assert set(ends) == ({d.lane, *d.merges} if ends else set())
+            for lane in d.merges:
+                del waiting[lane]
+        parent = d.row.parent
+        if parent is None:
+            waiting.pop(d.lane, None)
+        else:
+            waiting[d.lane] = parent
+    assert not waiting
+
+
+def test_ten_thousand_rows_with_many_branches_are_quick() -> None:
+    versions = {0: version(0, None)}
+    for number in range(1, 10_000):
+        versions[number] = version(number, number - 1 if number % 50 else max(0, number - 120))
+    start = time.perf_counter()
+    drawn = draw(rows(versions, []), versions, 9_999)
+    spent = time.perf_counter() - start
+    assert len(drawn) == 10_000
+    assert max(len(d.lanes) for d in drawn) < 20
+    assert spent < 3.0, f"{spent:.2f} s for 10,000 rows"
+
+
+def test_a_deep_chain_does_not_recurse() -> None:
+    versions = {n: version(n, n - 1 if n else None) for n in range(5_000)}
+    assert len(draw(rows(versions, []), versions, 4_999)) == 5_000
