@@ -86,6 +86,10 @@ def _check(layout: Layout) -> list[Finding]:
 Answers = Iterator[tuple[Level, str]]
 
 
+def _count(number: int, one: str, more: str = "") -> str:
+    return f"{number} {one}" if number == 1 else f"{number} {more or one + 's'}"
+
+
 def _permissions(layout: Layout) -> Answers:
     mode = layout.folder.stat().st_mode & 0o777
     if mode & 0o077:
@@ -122,14 +126,14 @@ def _database(layout: Layout) -> Answers:
             yield level, f"{path.name} is missing"
         level = "warn"
     if sound:
-        yield "ok", f"{sound} generation{'s' if sound > 1 else ''} of session.json can be read"
+        yield "ok", f"{_count(sound, 'generation')} of session.json can be read"
 
 
 def _attempts(layout: Layout) -> Answers:
     attempts, lines = read_attempts(layout.attempts)
     if layout.attempts.exists() and not layout.attempts.read_bytes().endswith(b"\n") and lines:
         yield "warn", "attempts.jsonl ends in a half-written line"
-    yield "ok", f"attempts.jsonl holds {len(attempts)} attempts"
+    yield "ok", f"attempts.jsonl holds {_count(len(attempts), 'attempt')}"
 
 
 def _journal(layout: Layout) -> Answers:
@@ -152,7 +156,7 @@ def _journal(layout: Layout) -> Answers:
             expected = max(expected, seq + 1)
         if end < path.stat().st_size and not live:
             yield "warn", f"{path.name} ends in a half-written line"
-    yield "ok", f"{len(parts)} parts with {expected - 1} events"
+    yield "ok", f"{_count(len(parts), 'part')} with {_count(expected - 1, 'event')}"
 
 
 def _replay(layout: Layout) -> Answers:
@@ -204,8 +208,8 @@ def _objects(layout: Layout) -> Answers:
         yield "fail", f"object {identity[:10]} is missing{_used(users[identity])}"
     for number, word in ((bad, "damaged"), (len(lost), "missing")):
         if number > NAMED:
-            yield "fail", f"{number - NAMED} more objects are {word}"
-    yield "ok", f"{total - bad} objects have the hash of their name"
+            yield "fail", f"{_count(number - NAMED, 'more object is', 'more objects are')} {word}"
+    yield "ok", f"{_count(total - bad, 'object has', 'objects have')} the hash of the name"
 
 
 def _used(by: str | None) -> str:
@@ -249,7 +253,7 @@ def _leftovers(layout: Layout) -> Answers:
         if not live or time.time() - path.stat().st_mtime > OLD_SECONDS
     ]
     if junk:
-        yield "warn", f"{len(junk)} temporary files are left over from a crash"
+        yield "warn", f"{_count(len(junk), 'temporary file is', 'temporary files are')} left over"
     else:
         yield "ok", "no temporary files are left over"
 
@@ -267,7 +271,7 @@ def _inbox(layout: Layout) -> Answers:
         if isinstance(item, BadCommand):
             yield "warn", f"inbox/{item.id}: {item.reason}; the engine will refuse it"
     good = sum(not isinstance(item, BadCommand) for item in waiting)
-    yield "ok", f"{good} commands wait in the inbox"
+    yield "ok", f"{_count(good, 'command waits', 'commands wait')} in the inbox"
 
 
 _CHECKS: dict[str, Callable[[Layout], Answers]] = {

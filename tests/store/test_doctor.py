@@ -185,7 +185,7 @@ def test_the_inbox_is_looked_at(sound: Path) -> None:
     send_command(sound, Pause())
     (sound / "inbox" / "x.json").write_text("{")
     checked(sound, "inbox", "warn", "inbox/x")
-    assert any(f.sentence == "1 commands wait in the inbox" for f in diagnose(sound))
+    assert any(f.sentence == "1 command waits in the inbox" for f in diagnose(sound))
 
 
 def test_what_cannot_be_mended_is_said(sound: Path) -> None:
