@@ -38,13 +38,13 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "why is my wgmma serialized, C7510",
-        ("hopper-wgmma.md#serialised-wgmma-c7510-and-its-causes",),
+        ("hopper-wgmma.md#serialised-wgmma-c7510-c7512-c7514-and-their-causes",),
     ),
     (
         "C7508",
         (
             "hopper-synchronisation.md#compiler-messages-about-setmaxnreg-c7504-c7508",
-            "reading-compiler-output.md#compiler-messages-c7504-c7508-c7510-c7512-c7517-c7519",
+            "reading-compiler-output.md#compiler-messages-c7504-c7508-c7510-c7512-c7514-c7517-c7519",
         ),
     ),
     ("when do I need wgmma.fence", ("hopper-wgmma.md#issue-fence-commit-wait",)),
