@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import psutil
 import pytest
+import zstandard
 
 from avo_tui.domain.records import RunSettings
 from avo_tui.operators.agent import make
 from avo_tui.operators.agent.redaction import redactor, secrets
-from tests.loopback.server import Answer, Behaviour, Server, Status, text, thinking, tool
+from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, thinking, tool
 from tests.operators.agent.helpers import step, work
 from tests.operators.bench import FakeBench, source
+
+EVOLUTION = Path(__file__).resolve().parents[2] / "evolution"
 
 
 async def test_the_key_is_nowhere_in_the_record(key: str) -> None:
@@ -63,3 +72,64 @@ def test_secrets_are_found_where_they_are_set() -> None:
     found = secrets(env)
     assert set(found) == {"sk-one-11111", "token-22222", "header-33333"}
     assert redactor(found)("a sk-one-11111 b") == "a [redacted] b"
+
+
+async def test_the_key_is_nowhere_after_a_crash(tmp_path: Path, key: str) -> None:
+    """A real engine process, killed in mid-step; every file it left, and its log, are searched."""
+    from laboratory import Laboratory
+
+    from avo_tui.store import SessionReader
+
+    script: list[Behaviour] = [
+        Status(500, "api_error", f"debug: authorization: Bearer {key}"),
+        Answer([text(f"I found {key} in my request"), tool("recall", containing=key[:90])]),
+        Answer([tool("remember", category="fact", text=f"the key is {key}")]),
+        Broken("hang", Answer([text("hm")]), events=3),
+    ]
+    async with Server(script) as server:
+        options = {"base_url": server.url, "wait_first": 0.05}
+        lab = Laboratory(tmp_path / "s", RunSettings(operator="agent", model="m", options=options))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(EVOLUTION / "engine_process.py"),
+            str(lab.folder),
+            "0",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        deadline = time.monotonic() + 60
+        while len(server.requests) < 4:
+            assert process.returncode is None and time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        process.kill()
+        output, _ = await process.communicate()
+    assert server.headers[0]["x-api-key"] == key
+    assert key.encode() not in output
+    files = [f for f in lab.folder.rglob("*") if f.is_file()]
+    assert len(files) > 10
+    for file in files:
+        data = file.read_bytes()
+        assert key.encode() not in data, file
+        if file.parent.parent.name == "objects":
+            assert key.encode() not in zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    reader = SessionReader.open(lab.folder)
+    assert "[redacted]" in str([e for e in reader.events() if e.kind == "note_written"])
+
+
+async def test_the_key_is_not_in_the_evaluations_environment(key: str) -> None:
+    """Neither in the worker's, nor where a candidate or a scratch program could read it."""
+    from avo_tui.evaluation.client import LocalEvaluator
+
+    program = (
+        "#include <cstdio>\n#include <cstdlib>\n"
+        'int main() { const char* k = std::getenv("ANTHROPIC_API_KEY");\n'
+        '  std::printf("key: %s\\n", k ? k : "none"); }\n'
+    )
+    async with LocalEvaluator() as evaluator:
+        report = await evaluator.scratch("attention_cpu", {"look.cpp": program})
+        children = psutil.Process().children(recursive=True)
+        assert children, "the worker must be running"
+        for child in children:
+            assert key not in str(child.environ()), child
+    assert key not in report.model_dump_json()
+    assert "key: none" in report.stdout or not report.compiled
