@@ -139,3 +139,11 @@ def test_a_trace_of_the_future_is_found():
 def test_full_attention_has_nothing_to_perturb():
     task = small_task()
     assert task.perturb(FULL, task.make_inputs(FULL, 1, "normal"), 1) is None
+
+
+def test_logits_beyond_the_range_of_exp_are_among_the_inputs():
+    task = small_task()
+    inputs = task.make_inputs(FULL, 2, "offset")
+    q, k = (inputs[n].float().transpose(1, 2) for n in ("q", "k"))
+    logits = (q @ k.transpose(-1, -2)) * SCALE
+    assert logits.exp().isinf().any(dim=-1).float().mean() > 0.9

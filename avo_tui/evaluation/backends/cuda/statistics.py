@@ -11,7 +11,7 @@ FEW = 20
 """Fewer samples than this are flagged."""
 DRIFT = 0.10
 """A reference baseline that spreads further than this, p20 to p80, makes a noisy measurement."""
-SLOWED = 1.3
+SLOWED = 1.4
 """A baseline this much slower beside the candidate than alone is suspicious."""
 SLOWED_MILLISECONDS = 0.2
 """Shorter calls are not judged by that: they vary more."""
