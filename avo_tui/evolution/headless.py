@@ -20,14 +20,40 @@ class Printer:
         self._baseline = ""
         self._pids: set[int] = set()
         self._waiting = False
+        self._prose: list[ev.AgentText] = []
 
     def __call__(self, event: ev.Event) -> None:
         """Print one event, if it is worth a line."""
+        if isinstance(event, ev.AgentText):
+            self._hear(event)
+            return
         text = self._text(event)
+        if text or isinstance(event, ev.EngineStopped):
+            self._say_prose()
         if text:
+            self._line(event, text)
+
+    def _hear(self, event: ev.AgentText) -> None:
+        """Prose comes in chunks; it is printed as a whole before whatever comes next."""
+        if event.thinking:
+            return
+        if self._prose and self._prose[-1].block != event.block:
+            self._say_prose()
+        self._prose.append(event)
+        if event.text.endswith("\n"):
+            self._say_prose()
+
+    def _say_prose(self) -> None:
+        if self._prose:
+            self._line(self._prose[0], "".join(e.text for e in self._prose))
+            self._prose.clear()
+
+    def _line(self, event: ev.Event, text: str) -> None:
+        shown = plain(text)
+        if shown:
             at = event.at.astimezone().strftime("%H:%M:%S")
             try:
-                self._stream.write(f"{at} {event.step:>4}  {plain(text)}\n")
+                self._stream.write(f"{at} {event.step:>4}  {shown}\n")
                 self._stream.flush()
             except BrokenPipeError:
                 # or Python complains once more when it closes the stream at exit
@@ -51,8 +77,6 @@ class Printer:
             )
         if isinstance(event, ev.AttemptFinished):
             return _attempt(event)
-        if isinstance(event, ev.AgentText) and not event.thinking:
-            return event.text
         if isinstance(event, ev.EvaluationProgressed):
             progress = event.progress
             waited, self._waiting = self._waiting, progress.stage == "waiting"

@@ -45,6 +45,18 @@ async def test_a_whole_run_reads_well(make_lab: MakeLab) -> None:
         assert words in text, words
 
 
+def test_prose_in_chunks_is_one_line() -> None:
+    stream = io.StringIO()
+    printer = Printer(stream)
+    for block, text in (("a", "Half a sen"), ("a", "tence."), ("b", "Another"), ("b", " one.\n")):
+        printer(ev.AgentText(block=block, text=text))
+    printer(ev.AgentText(block="c", text="kept until "))
+    printer(ev.AgentText(block="d", text="secret", thinking=True))
+    printer(ev.ToolCalled(call="1", tool="compile"))
+    said = [line.split("  ", 1)[1].strip() for line in stream.getvalue().splitlines()]
+    assert said == ["0  Half a sentence.", "0  Another one.", "0  kept until", "0  tool compile"]
+
+
 def test_waiting_for_the_device_is_said_once() -> None:
     stream = io.StringIO()
     printer = Printer(stream)
