@@ -47,7 +47,10 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "reading-compiler-output.md#compiler-messages-c7504-c7508-c7510-c7512-c7514-c7517-c7519",
         ),
     ),
-    ("when do I need wgmma.fence", ("hopper-wgmma.md#issue-fence-commit-wait",)),
+    (
+        "when do I need wgmma.fence",
+        ("hopper-wgmma.md#issue-fence-commit-wait-wgmma-fence-and-wait-group",),
+    ),
     (
         "how wide may a TMA box be with 128B swizzle",
         ("hopper-tma.md#what-a-tensor-map-says",),

@@ -19,6 +19,8 @@ from avo_tui.knowledge.query import Term, camel_parts, words
 BODY, CODE = 1.0, 0.3
 #: What a term in the heading or the title adds, as a part of its weight: the section is about it.
 HEADING, TITLE = 0.45, 0.45
+#: The same for a phrase whose words are partly in the heading and partly in the title.
+SPREAD = 0.4
 #: An occurrence of another name for the term, as a part of one of the term itself.
 OTHER_NAME = 0.5
 #: Two terms side by side as in the query, as a part of their weight.
@@ -104,7 +106,14 @@ def _count(fields: _Fields, phrase: str) -> float:
 
 
 def _about(fields: _Fields, phrase: str) -> float:
-    return HEADING * (phrase in fields.heading) + TITLE * (phrase in fields.title)
+    """What standing in heading or title adds; less when its words are spread over the two."""
+    added = HEADING * (phrase in fields.heading) + TITLE * (phrase in fields.title)
+    if not added and "><" in phrase:
+        parts = [f"<{part}>" for part in phrase[1:-1].split("><")]
+        above = fields.heading + fields.title
+        if any(part in fields.heading for part in parts) and all(part in above for part in parts):
+            added = SPREAD
+    return added
 
 
 def rarity(total: int, matching: int) -> float:

@@ -24,7 +24,9 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
 def test_search_as_text_and_json(runner: CliRunner) -> None:
     plain = runner.invoke(app, ["search", "wgmma.fence", "-n", "2"])
     assert plain.exit_code == 0
-    assert "builtin:hopper-wgmma.md#issue-fence-commit-wait" in plain.stdout
+    assert (
+        "builtin:hopper-wgmma.md#issue-fence-commit-wait-wgmma-fence-and-wait-group" in plain.stdout
+    )
     document = json.loads(runner.invoke(app, ["search", "wgmma", "fence", "--json"]).stdout)
     assert document["query"] == "wgmma fence"
     assert document["hits"][0]["document"] == "builtin:hopper-wgmma.md"
