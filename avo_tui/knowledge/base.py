@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -48,6 +51,15 @@ def user_index() -> Path:
 def session_index(session: Path) -> Path:
     """Where the library of a session is kept, inside the session's folder."""
     return session / "knowledge.sqlite"
+
+
+@contextmanager
+def _clearly() -> Iterator[None]:
+    """Failures of SQLite as one clear sentence."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise KnowledgeError(f"a knowledge index cannot be used: {error}") from error
 
 
 class KnowledgeBase:
@@ -97,12 +109,14 @@ class KnowledgeBase:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @_clearly()
     def add(
         self, path: Path | str, *, library: str = "user", progress: ProgressCallback | None = None
     ) -> AddReport:
         """Index a file or folder into the `user` or `session` library; see `ingest.add`."""
         return ingest.add(self._writable(library), library, Path(path), progress)
 
+    @_clearly()
     def refresh(
         self, *, library: str = "user", progress: ProgressCallback | None = None
     ) -> list[AddReport]:
@@ -118,6 +132,7 @@ class KnowledgeBase:
             self._libraries[library] = Index(self._files[library])
         return self._libraries[library]
 
+    @_clearly()
     def search(self, query: str, limit: int = 8) -> list[Hit]:
         """The best sections for a question or identifiers, best first; never fails on input."""
         asked = terms(query)
@@ -144,6 +159,7 @@ class KnowledgeBase:
         )
         return [_hit(score, name, row) for score, name, row in best[:limit]]
 
+    @_clearly()
     def read(self, id: str, offset: int = 0, limit: int = 16_000) -> Passage:
         """A document or section by its id, as text, from `offset` at most `limit` characters.
 
@@ -173,6 +189,7 @@ class KnowledgeBase:
         names = ", ".join(item.id for item in near) or "none"
         return f"there is no document or section {id!r}; near it: {names}; search gives exact ids"
 
+    @_clearly()
     def documents(self) -> list[Document]:
         """Every document of every library."""
         return [
@@ -189,6 +206,7 @@ class KnowledgeBase:
             for item in index.documents()
         ]
 
+    @_clearly()
     def outline(self, document: str) -> list[tuple[str, tuple[str, ...]]]:
         """(section id, heading path) of each section of a document, in order."""
         library, _, name = document.partition(":")

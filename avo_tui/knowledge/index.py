@@ -98,18 +98,24 @@ class Index:
     def _prepare(self) -> None:
         # The index can be rebuilt from the files, so it need not survive a power cut.
         self._db.execute("PRAGMA synchronous=OFF" if self.path is None else "PRAGMA synchronous=1")
-        with self.writing():
-            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone():
-                for statement in _SCHEMA.split(";\n"):
-                    if statement.strip():
-                        self._db.execute(statement)
-                self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-            found = self._db.execute("SELECT value FROM meta WHERE key='format'").fetchone()
+        # A reader takes no write lock: another process may be adding documents.
+        if not self._has_schema():
+            with self.writing():
+                if not self._has_schema():
+                    for statement in _SCHEMA.split(";\n"):
+                        if statement.strip():
+                            self._db.execute(statement)
+                    self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        found = self._db.execute("SELECT value FROM meta WHERE key='format'").fetchone()
         if found is None or found[0] != str(FORMAT):
             raise KnowledgeError(
                 f"the knowledge index {self.path} is of another version of this program; "
                 "move it away and add the documents again"
             )
+
+    def _has_schema(self) -> bool:
+        found = self._db.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone()
+        return found is not None
 
     @contextmanager
     def writing(self) -> Iterator[None]:

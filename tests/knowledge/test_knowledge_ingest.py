@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -311,3 +312,38 @@ def test_an_index_of_another_version_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(KnowledgeError, match="another version"):
         KnowledgeBase.open(documents=tmp_path, user=path)
+
+
+def test_reading_goes_on_while_another_process_writes(base: KnowledgeBase, tree: Path) -> None:
+    (tree / "a.md").write_text("# A\n\nbandicoot\n")
+    base.add(tree)
+    index = next(tree.parent.glob("user/*.sqlite"))
+    other = sqlite3.connect(index, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with KnowledgeBase.open(documents=tree.parent / "builtin", user=index) as reader:
+            assert reader.search("bandicoot", 1)
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def test_several_threads_may_ask_at_once(base: KnowledgeBase, tree: Path) -> None:
+    for number in range(20):
+        (tree / f"{number}.md").write_text(f"# Document {number}\n\nbilby and word{number}\n")
+    base.add(tree)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: base.search(f"word{n % 20}", 1)[0].document, range(80)))
+    assert found == [f"user:tree/{n % 20}.md" for n in range(80)]
+
+
+def test_an_index_that_breaks_later_is_one_clear_sentence(base: KnowledgeBase, tree: Path) -> None:
+    (tree / "a.md").write_text("# A\n\ntext\n")
+    base.add(tree)
+    index = next(tree.parent.glob("user/*.sqlite"))
+    other = sqlite3.connect(index)
+    other.execute("DROP TABLE section")
+    other.commit()
+    other.close()
+    with pytest.raises(KnowledgeError, match="cannot be used"):
+        base.search("text")
