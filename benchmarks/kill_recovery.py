@@ -58,6 +58,14 @@ def task_info(name: str) -> TaskInfo:
     return find_tasks().get(name).info()
 
 
+def command(process: psutil.Process) -> str:
+    """What a process is, for a report."""
+    try:
+        return " ".join(process.cmdline())[-80:]
+    except psutil.NoSuchProcess:
+        return "ended late"
+
+
 def saw(state: SessionState) -> dict[str, dict[str, str]]:
     """What the person must never lose, as text."""
     tables: dict[str, Mapping[Any, Value]] = {
@@ -148,7 +156,7 @@ class Run:
             os.waitpid(pid, 0)
         wait_for("the lock", lambda: not engine_status(self.folder / "engine.lock").alive, 30)
         _, alive = psutil.wait_procs(family, timeout=10)
-        found = [f"process {p.pid} of the dead engine goes on" for p in alive]
+        found = [f"process {p.pid} of the dead engine goes on ({command(p)})" for p in alive]
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
