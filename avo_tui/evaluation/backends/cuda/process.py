@@ -20,6 +20,7 @@ _ROOT = str(Path(avo_tui.__file__).resolve().parent.parent)
 MODULE = "avo_tui.evaluation.backends.cuda.harness.child"
 START_SECONDS = 90.0
 END_SECONDS = 60.0
+GRACE_SECONDS = 5.0
 LINE_LIMIT = 1 << 24
 PRINTED_LIMIT = 16_384
 _PASSED = ("PATH", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES")
@@ -151,6 +152,8 @@ class GpuProcess:
             await self.end()
             raise ProcessTimeoutError(seconds) from None
         if not line.endswith(b"\n"):
+            with contextlib.suppress(TimeoutError):  # it says more if it ends by itself
+                await asyncio.wait_for(asyncio.shield(self._process.wait()), GRACE_SECONDS)
             await self.end()
             raise ProcessDiedError(self._process.returncode or 0, self.printed())
         found = json.loads(line)

@@ -1,0 +1,92 @@
+"""The worker's side of the GPU process, with a stub that speaks its protocol."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from avo_tui.evaluation.backends.cuda import process
+from avo_tui.evaluation.backends.cuda.process import (
+    GpuProcess,
+    ProcessDiedError,
+    ProcessTimeoutError,
+)
+
+STUB = Path(__file__).parent / "stub"
+
+
+@pytest.fixture
+async def running(monkeypatch):
+    monkeypatch.setattr(process, "MODULE", "stub_child")
+    monkeypatch.setenv("PYTHONPATH", str(STUB))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "not for candidates")
+    found = await GpuProcess.start(0, 4096)
+    yield found
+    await found.end()
+
+
+def gone(pid):
+    status = Path(f"/proc/{pid}/status")
+    return not status.exists() or "State:\tZ" in status.read_text()
+
+
+async def test_asked_and_answered(running):
+    reply = await running.ask({"op": "echo", "text": "ß"}, 30)
+    assert reply["ok"]
+    assert reply["said"] == "ß"
+    assert running.shared[:5] == b"hello"
+    assert "ANTHROPIC_API_KEY" not in reply["environment"]
+    assert "CUDA_VISIBLE_DEVICES" in reply["environment"]
+
+
+async def test_events_come_before_the_answer(running):
+    seen = []
+    async for reply in running.converse({"op": "events"}, 30):
+        seen.append(reply.get("event", "answer"))
+        if reply.get("event") == "verify":
+            await running.acknowledge()
+    assert seen == ["alive", "verify", "answer"]
+
+
+async def test_silence_is_ended_with_all_that_was_started(running):
+    await running.ask({"op": "echo", "text": ""}, 30)  # it has started
+    with pytest.raises(ProcessTimeoutError):
+        await running.ask({"op": "hang"}, 1.0)
+    grandchild = int(running.printed().strip().splitlines()[-1])
+    assert not running.alive
+    assert gone(grandchild)
+
+
+async def test_a_signal_is_named(running):
+    with pytest.raises(ProcessDiedError) as caught:
+        await running.ask({"op": "signal"}, 30)
+    assert caught.value.signal == "SIGSEGV"
+
+
+async def test_an_end_without_an_answer_is_told_with_its_last_words(running):
+    with pytest.raises(ProcessDiedError) as caught:
+        await running.ask({"op": "stop"}, 30)
+    assert caught.value.signal == ""
+    assert "gone" in caught.value.text
+
+
+async def test_what_is_printed_is_kept_bounded(running):
+    await running.ask({"op": "print", "text": "x" * 100_000 + "end"}, 30)
+    said = running.printed()
+    assert said.strip().endswith("end")
+    assert "left out" in said
+    assert len(said) < 20_000
+
+
+async def test_ending_twice_is_harmless(running):
+    await running.end()
+    await running.end()
+    assert not running.alive
+
+
+def test_the_visible_device_follows_this_process(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
+    assert process.child_environment(1)["CUDA_VISIBLE_DEVICES"] == "5"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert process.child_environment(1)["CUDA_VISIBLE_DEVICES"] == "1"
+    assert os.environ.get("HOME") != process.child_environment(1)["HOME"]
