@@ -253,7 +253,10 @@ class Bench:
         profile = getattr(self._engine.evaluator, "profile", None)
         if profile is None:
             return "This machine's evaluator has no profiler; read the resources of a compilation."
-        return str(await self.interruptible(profile(self.task.name, candidate)))
+        try:
+            return str(await self.interruptible(profile(self.task.name, candidate)))
+        except EvaluatorError as error:
+            return str(error)
 
     async def park(self, seconds: float, reason: str) -> None:
         """Wait, visibly and persistently; the person may cut it short. Raises StepEnded."""
