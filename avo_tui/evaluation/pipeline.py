@@ -172,6 +172,7 @@ class Pipeline:
             compiled = await self._compile(course, candidate, context)
             if upto == "compile":
                 return
+            await self._warm(course)
             backend = self.backend(task)
             async with AsyncExitStack() as held:
                 if backend.check_needs_device:
@@ -186,7 +187,7 @@ class Pipeline:
                     course.score = await backend.benchmark(task, compiled, context)
 
         return await self._report(
-            task, candidate, progress, work, warm=upto != "compile", quick=quick
+            task, candidate, progress, work, quick=quick
         )
 
     async def remeasure(
@@ -198,6 +199,7 @@ class Pipeline:
         async def work(course: _Course, context: Context) -> None:
             beside = await self.backend(task).compile(task, other, context)
             compiled = await self._compile(course, candidate, context)
+            await self._warm(course)
             async with self._device(course), course.stage("remeasure"):
                 course.paired = await self.backend(task).paired(task, compiled, beside, context)
 
@@ -234,6 +236,12 @@ class Pipeline:
             course.spent["waiting"] = waited.seconds
             yield
 
+    async def _warm(self, course: _Course) -> None:
+        """What a worker does once is start-up: it belongs to no evaluation's time."""
+        began = time.monotonic()
+        await self.backend(course.task).warm(course.task, self.sandbox)
+        course.began += time.monotonic() - began
+
     async def _compile(self, course: _Course, candidate: Candidate, context: Context) -> Compiled:
         async with course.stage("compile"):
             compiled = await self.backend(course.task).compile(course.task, candidate, context)
@@ -246,7 +254,6 @@ class Pipeline:
         candidate: Candidate,
         progress: ProgressSink,
         work: Callable[[_Course, Context], object],
-        warm: bool = True,
         quick: bool = False,
     ) -> EvaluationReport:
         course = _Course(task, candidate, progress, time.monotonic())
@@ -254,8 +261,6 @@ class Pipeline:
         info: MachineInfo | None = None
         try:
             info = await self.backend(task).machine(task, self.sandbox)
-            if warm:
-                await self.backend(task).warm(task, self.sandbox)
             course.began = time.monotonic()
             context = Context(self.sandbox, progress, quick)
             await work(course, context)  # type: ignore[misc]

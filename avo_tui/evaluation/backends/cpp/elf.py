@@ -55,7 +55,7 @@ class _Reader:
     def unpack(self, layout: str, offset: int) -> tuple[int, ...]:
         try:
             return struct.unpack_from(layout, self.data, offset)
-        except struct.error as error:
+        except (struct.error, OverflowError) as error:
             raise ElfError("truncated") from error
 
     def offset(self, address: int) -> int:

@@ -1,0 +1,179 @@
+"""The parts of the C++ backend that need no process."""
+
+import _ctypes
+import importlib.machinery
+import sysconfig
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.score import ConfigurationScore
+from avo_tui.evaluation.backends.cpp import benchmark, disassembly, flags, glue, imports
+from avo_tui.evaluation.backends.cpp.elf import ElfError, Import, SharedObject, read_shared_object
+from avo_tui.evaluation.backends.cpp.machine import Calibration
+from avo_tui.evaluation.backends.cpp.memory import PAGE, Arena, place
+from avo_tui.evaluation.backends.cpp.process import Stopped
+from avo_tui.evaluation.tasks import find_tasks
+
+
+def source(text: str) -> Candidate:
+    return Candidate(files={"kernel.cpp": text})
+
+
+class TestFlags:
+    def test_finds_them_in_the_source(self) -> None:
+        found = flags.declared_flags(source("// flags: -ffast-math -funroll-loops\n//x\n"))
+        assert found == ("-ffast-math", "-funroll-loops")
+
+    @pytest.mark.parametrize(
+        "flag",
+        ["-fplugin=x.so", "-I/etc", "-o/tmp/x", "-Wl,-rpath,/x", "@file", "-include/etc/passwd",
+         "-xnone", "-B/tmp", "-lblas", "-DX=\"$(id)\"", "-fopenmp;id", "/etc/passwd", "-Wa,-x"],
+    )  # fmt: skip
+    def test_refuses_what_reaches_outside(self, flag: str) -> None:
+        with pytest.raises(flags.FlagError, match="not allowed"):
+            flags.declared_flags(source(f"// flags: -O3 {flag}\n"))
+
+
+class TestElf:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def library(cls) -> bytes:
+        spec = importlib.machinery.PathFinder.find_spec("_ctypes")
+        path = spec.origin if spec else None
+        if not path or not path.endswith(".so"):
+            path = str(Path(sysconfig.get_config_var("LIBDIR"), "libpython3.so"))
+        if not Path(path).is_file():
+            pytest.skip(f"no shared object to read beside {_ctypes.__name__}")
+        return Path(path).read_bytes()
+
+    def test_reads_imports_with_their_library(self, library: bytes) -> None:
+        shared = read_shared_object(library)
+        assert any(name.startswith("libc.so") for name in shared.needed)
+        assert any(i.library.startswith("libc.so") for i in shared.imports)
+        assert any(name.startswith("PyInit") for name in shared.exports)
+        assert shared.code_bytes > 1000
+
+    def test_nonsense_is_an_elf_error(self) -> None:
+        for data in (b"", b"\x7fELF", b"\x7fELF\x02\x01" + b"\xff" * 200, b"MZ" * 500):
+            with pytest.raises(ElfError):
+                read_shared_object(data)
+
+    @given(data=st.data())
+    def test_an_altered_file_is_read_or_refused(self, library: bytes, data: st.DataObject) -> None:
+        altered = bytearray(library)
+        for _ in range(data.draw(st.integers(1, 20))):
+            at = data.draw(st.integers(0, min(len(altered), 8192) - 1))
+            altered[at] = data.draw(st.integers(0, 255))
+        try:
+            read_shared_object(bytes(altered))
+        except ElfError:
+            return
+
+
+class TestImports:
+    def shared(self, *names: str, library: str = "libc.so.6", needed: str = "libc.so.6"):  # type: ignore[no-untyped-def]
+        found = tuple(Import(name, library, weak=False) for name in names)
+        return SharedObject((needed,), found, frozenset({"attention"}), 1, 100)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["memcpy", "malloc", "free", "printf", "_Znwm", "_ZdlPvm", "_ZSt20__throw_length_errorPKc",
+         "__cxa_finalize", "_ITM_deregisterTMCloneTable", "__stack_chk_fail", "GOMP_parallel",
+         "omp_get_num_threads", "__gxx_personality_v0", "_ZNSt8ios_base4InitC1Ev"],
+    )  # fmt: skip
+    def test_computing_is_allowed(self, name: str) -> None:
+        assert imports.objection(self.shared(name), "attention") is None
+
+    @pytest.mark.parametrize(
+        "name",
+        ["fork", "system", "execve", "dlopen", "dlsym", "pthread_create", "clock_gettime", "open",
+         "fopen", "socket", "getenv", "mmap", "mprotect", "syscall", "ptrace", "kill", "nanosleep",
+         "omp_get_wtime", "_ZNSt6chrono3_V212steady_clock3nowEv", "signal", "sigaction",
+         "_ZNSt6thread15_M_start_threadESt10unique_ptrINS_6_StateESt14default_deleteIS1_EEPFvvE",
+         "_ZNSt13random_device7_M_initERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
+         "_ZNSt14basic_ifstreamIcSt11char_traitsIcEEC1EPKcSt13_Ios_Openmode", "cblas_sgemm"],
+    )  # fmt: skip
+    def test_the_rest_is_not(self, name: str) -> None:
+        objection = imports.objection(self.shared(name), "attention")
+        assert objection is not None and name in objection
+
+    def test_mathematics_is_allowed_as_a_whole(self) -> None:
+        assert imports.objection(self.shared("any", library="libm.so.6"), "attention") is None
+
+    def test_another_library_is_not(self) -> None:
+        objection = imports.objection(self.shared(needed="libopenblas.so.0"), "attention")
+        assert objection is not None and "libopenblas" in objection
+
+    def test_the_entry_must_be_there(self) -> None:
+        objection = imports.objection(self.shared("memcpy"), "another")
+        assert objection is not None and "another" in objection
+
+
+def test_counts_vector_instructions() -> None:
+    listing = (
+        "    10f9:\tvfmadd231ps %ymm1,%ymm2,%ymm3\n"
+        "    10fe:\tvfmadd231ss (%rdi),%xmm2,%xmm3\n"
+        "    1102:\tvmovups %ymm4,-0x40(%rsp)\n"
+        "    1108:\tvmovaps %ymm4,0x60(%rsi)\n"
+        "    110d:\tvdivps %ymm1,%ymm2,%ymm3\n"
+        "    1111:\tcall   1030 <expf@plt>\n"
+    )
+    counts = disassembly.count(listing)
+    assert counts["instructions"] == 6
+    assert counts["fma 256-bit"] == 1 and counts["fma scalar"] == 1
+    assert counts["vector stack moves"] == 1
+    assert counts["divisions"] == 1 and counts["calls"] == 1
+
+
+def test_the_header_declares_the_entry_point() -> None:
+    text = glue.header(find_tasks().get("attention_cpu"))
+    assert 'extern "C" void attention(const float* q, const float* k' in text
+    assert "float* out, int64_t batch" in text and "bool causal" in text
+
+
+@given(rows=st.integers(1, 300), columns=st.integers(1, 100))
+def test_a_tensor_ends_at_its_guard_page(rows: int, columns: int) -> None:
+    at = place("x", (rows, columns), "float32", 3 * PAGE)
+    assert at.shift % 64 == 0
+    assert 0 <= at.pages_bytes - at.shift - at.bytes < 64
+
+
+def test_a_write_outside_an_output_is_seen() -> None:
+    at = place("out", (5, 7), "float32", 0)
+    arena = Arena("test", at.pages_bytes, writable=True)
+    arena.poison(at)
+    assert arena.trespass(at) is None
+    assert bool(arena.tensor(at).isnan().all())
+    arena.tensor(at).fill_(1.0)
+    assert arena.trespass(at) is None
+    arena._map[at.shift - 3] = 0
+    assert arena.trespass(at) == -3
+    arena.poison(at)
+    arena._map[at.shift + at.bytes + 2] = 0
+    assert arena.trespass(at) == at.bytes + 2
+    arena.close()
+
+
+def test_quantiles_and_drift() -> None:
+    assert benchmark.quantile([4, 1, 3, 2], 0.5) == 2.5
+    assert benchmark.quantile([1, 2, 3, 4, 5], 0.2) == pytest.approx(1.8)
+    assert benchmark.drift([1.0] * 10 + [1.2] * 10) == pytest.approx(0.2)
+    assert benchmark.drift([1.0, 2.0, 1.0, 2.0]) == 0.0
+
+
+def test_a_rate_above_the_peak_is_refused() -> None:
+    task = find_tasks().get("attention_cpu")
+    calibration = Calibration(3e9, 5e-6, 32.0, 80e9)
+
+    def score(throughput: float) -> ConfigurationScore:
+        return ConfigurationScore(name="x", throughput=throughput, p20=1, p80=1, ratio=1)
+
+    assert benchmark.refuse_impossible(task, score(60.0), calibration).flags == ()
+    flagged = benchmark.refuse_impossible(task, score(95.0), calibration)
+    assert flagged.flags == ("above the measured ceiling",)
+    with pytest.raises(Stopped, match="more than the processor's peak"):
+        benchmark.refuse_impossible(task, score(130.0), calibration)

@@ -1,0 +1,222 @@
+"""The worker and its client: cancelling, dying, experiments, re-measuring, the one-shot command."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from evaluation_support import CANDIDATES, TASKS, needs_compiler
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import EvaluationProgress, Verdict
+from avo_tui.evaluation.client import LocalEvaluator
+from avo_tui.evaluation.locks import device_lock
+from avo_tui.evaluation.paths import lock_file
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox import tree
+
+pytestmark = needs_compiler
+TASK = "tiny_attention"
+
+
+@pytest.fixture
+async def evaluator(
+    scratch_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[LocalEvaluator]:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret-of-the-test")
+    async with LocalEvaluator(kernels=TASKS) as evaluator:
+        yield evaluator
+
+
+def wrapped(name: str) -> Candidate:
+    files = {p.name: p.read_text() for p in CANDIDATES.glob("*.h")}
+    return Candidate(files={f"{name}.cpp": (CANDIDATES / f"{name}.cpp").read_text(), **files})
+
+
+async def until_check(evaluator: LocalEvaluator, candidate: Candidate) -> asyncio.Task[object]:
+    """An evaluation that has reached its check."""
+    reached = asyncio.Event()
+
+    def see(progress: EvaluationProgress) -> None:
+        if progress.stage == "check":
+            reached.set()
+
+    task = asyncio.create_task(evaluator.check(TASK, candidate, progress=see))
+    await asyncio.wait_for(reached.wait(), 60)
+    return task
+
+
+async def test_an_evaluation_with_its_signs_of_life(evaluator: LocalEvaluator) -> None:
+    seen: list[EvaluationProgress] = []
+    seed = await evaluator.seed(TASK)
+    report = await evaluator.evaluate(TASK, seed, progress=seen.append)
+    assert report.verdict is Verdict.CORRECT, report.feedback
+    assert report.score is not None and len(report.score.configurations) == 2
+    assert all(c.ratio > 0 and c.p20 <= c.p80 for c in report.score.configurations)
+    assert report.stages_done == ("compile", "check", "benchmark")
+    stages = [(p.stage, p.state) for p in seen if p.state != "configuration"]
+    assert stages == [
+        (stage, state)
+        for stage in ("compile", "check", "benchmark")
+        for state in ("started", "finished")
+    ]
+    assert sum(p.stage == "benchmark" and p.state == "configuration" for p in seen) == 2
+    assert [c.name for c in report.checks].count("hidden") == 1
+    assert report.seconds.total > 0 and report.device and report.sandbox
+    again = await evaluator.compile(TASK, seed)
+    assert again.verdict is Verdict.CORRECT and again.seconds.compile < report.seconds.total
+
+
+async def test_secrets_do_not_reach_the_worker(evaluator: LocalEvaluator) -> None:
+    assert (await evaluator.task(TASK)).name == TASK
+    environment = Path(f"/proc/{evaluator.worker_pid}/environ").read_bytes()
+    assert b"sk-secret" not in environment and b"PATH=" in environment
+
+
+async def test_a_cancellation_kills_the_candidate(evaluator: LocalEvaluator) -> None:
+    task = await until_check(evaluator, wrapped("loops_for_ever"))
+    assert evaluator.worker_pid is not None
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert tree.descendants(evaluator.worker_pid) == []
+    report = await evaluator.check(TASK, wrapped("honest"))
+    assert report.verdict is Verdict.CORRECT
+
+
+async def test_a_dead_worker_is_a_verdict_and_starts_again(evaluator: LocalEvaluator) -> None:
+    task = await until_check(evaluator, wrapped("loops_for_ever"))
+    first = evaluator.worker_pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    report = await task
+    assert report.verdict is Verdict.HARNESS_ERROR  # type: ignore[attr-defined]
+    assert "worker ended" in report.feedback.summary  # type: ignore[attr-defined]
+    again = await evaluator.check(TASK, wrapped("honest"))
+    assert again.verdict is Verdict.CORRECT
+    assert evaluator.worker_pid != first
+
+
+async def test_an_unknown_task_is_one_sentence(evaluator: LocalEvaluator) -> None:
+    with pytest.raises(EvaluatorError, match="there is no task 'nothing'"):
+        await evaluator.evaluate("nothing", wrapped("honest"))
+
+
+async def test_two_candidates_side_by_side(evaluator: LocalEvaluator) -> None:
+    """The honest kernel twice over takes twice as long."""
+    slow = wrapped("honest").files
+    slow = slow | {
+        "honest.cpp": slow["honest.cpp"].replace("    HONEST;", "    HONEST;\n    HONEST;")
+    }
+    same = await evaluator.remeasure(TASK, wrapped("honest"), wrapped("honest"))
+    assert same.paired is not None, same.feedback
+    assert 0.8 < same.paired.gain < 1.25
+    faster = await evaluator.remeasure(TASK, wrapped("honest"), Candidate(files=slow))
+    assert faster.paired is not None and 1.6 < faster.paired.gain < 2.5
+    wrong = await evaluator.remeasure(TASK, wrapped("skips_timed_calls"), wrapped("honest"))
+    assert wrong.verdict is Verdict.SUSPICIOUS and wrong.paired is None
+
+
+async def test_experiments(evaluator: LocalEvaluator, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("treasure")
+    program = f"""
+#include <cstdio>
+int main() {{
+    std::FILE* file = std::fopen("{secret}", "r");
+    std::puts(file == nullptr ? "nothing to read" : "read it");
+    return 3;
+}}
+"""
+    report = await evaluator.scratch(TASK, {"main.cpp": program})
+    assert report.compiled and report.exit_code == 3
+    assert report.stdout == "nothing to read\n"
+    report = await evaluator.scratch(TASK, {"main.cpp": "int main() { return x; }"})
+    assert not report.compiled and "main.cpp" in report.compiler_log
+    report = await evaluator.scratch(TASK, {"main.cpp": "int main() { for (;;) {} }"}, seconds=0.3)
+    assert report.compiled and report.exit_code is None and "limit of time" in report.outcome
+    report = await evaluator.scratch(TASK, {"main.cpp": "int main() { __builtin_trap(); }"})
+    assert report.outcome in ("ended by SIGILL", "ended by SIGTRAP")
+
+
+async def test_waiting_for_the_device_is_visible_and_ends_with_its_holder(
+    scratch_base: Path,
+) -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from avo_tui.evaluation.locks import device_lock\n"
+        "async def main():\n"
+        "    async with device_lock('test', lambda p: None):\n"
+        "        print('held', flush=True)\n"
+        "        await asyncio.sleep(100)\n"
+        "asyncio.run(main())\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert await asyncio.to_thread(holder.stdout.readline) == b"held\n"
+    seen: list[EvaluationProgress] = []
+
+    def see(progress: EvaluationProgress) -> None:
+        seen.append(progress)
+        holder.kill()
+
+    try:
+        async with asyncio.timeout(30), device_lock("test", see) as waited:
+            assert waited.seconds > 0
+    finally:
+        holder.kill()
+        holder.wait()
+    assert f"process {holder.pid}" in seen[0].detail and seen[0].stage == "waiting"
+    assert lock_file("test").parent.parent == scratch_base
+
+
+def run_once(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "avo_tui.evaluation", *words, "--kernels", str(TASKS)],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_one_evaluation_from_the_command_line(scratch_base: Path) -> None:
+    done = run_once(TASK, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert {"task", "candidate", "device", "sandbox", "verdict", "feedback", "resources"} <= set(
+        report
+    )
+    assert report["verdict"] == "correct"
+    assert report["score"]["correct"] is True and report["score"]["aggregate"] > 0
+    assert {"compile", "check", "benchmark", "other"} <= set(report["seconds"])
+
+
+def test_wrong_use_is_one_line(scratch_base: Path, tmp_path: Path) -> None:
+    for words in (("nothing",), (TASK, str(tmp_path / "nothing.cpp"))):
+        done = run_once(*words)
+        assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_bad_candidate_ends_with_one(scratch_base: Path, tmp_path: Path) -> None:
+    (tmp_path / "kernel.cpp").write_text("int x = ;\n")
+    done = run_once(TASK, str(tmp_path / "kernel.cpp"))
+    assert done.returncode == 1
+    assert "compile_error" in done.stdout and "kernel.cpp:1" in done.stdout
+
+
+async def test_a_busy_machine_makes_nobody_suspicious(evaluator: LocalEvaluator) -> None:
+    """Two processes that never rest on each processor: the healthy stay healthy."""
+    hogs = [
+        subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"])
+        for _ in range(2 * len(os.sched_getaffinity(0)))
+    ]
+    try:
+        report = await evaluator.evaluate(TASK, wrapped("honest"))
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    assert report.verdict is Verdict.CORRECT, report.feedback
