@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from avo_tui.knowledge import KnowledgeBase, KnowledgeError
-from avo_tui.operators.ports import Knowledge, KnowledgeHit
+from avo_tui.operators.ports import KnowledgeHit
 
-
-class Library(Knowledge, Protocol):
-    """K that can be closed."""
-
-    def close(self) -> None:
-        """Lets go of files."""
-        ...
+if TYPE_CHECKING:
+    from avo_tui.knowledge import KnowledgeBase
 
 
 class SessionKnowledge:
-    """The built-in documents, the person's and the session's own."""
+    """The built-in documents, the person's and the session's own; read when first asked."""
 
     def __init__(self, session: Path) -> None:
         self._session = session
@@ -28,6 +22,8 @@ class SessionKnowledge:
     @property
     def _open(self) -> KnowledgeBase:
         if self._base is None:
+            from avo_tui.knowledge import KnowledgeBase
+
             self._base = KnowledgeBase.open(session=self._session)
         return self._base
 
@@ -46,6 +42,8 @@ class SessionKnowledge:
 
     def read(self, identifier: str, offset: int = 0, limit: int = 12_000) -> str:
         """Text of a document or section. Raises KeyError for one that is not there."""
+        from avo_tui.knowledge import KnowledgeError
+
         try:
             return self._open.read(identifier, offset, limit).text
         except KnowledgeError as error:
