@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.report import as_json, as_text, progress_line
+from avo_tui.evaluation.sandbox import kernel
 from avo_tui.evaluation.sandbox.policy import Mode, SandboxError
 from avo_tui.evaluation.sandbox.run import sweep
 from avo_tui.evaluation.serve import serve
@@ -65,6 +67,8 @@ def main() -> int:
     """0: correct; 1: not, or it could not be found out; 2: wrong use."""
     options = _arguments()
     if options.serve:
+        # The end of standard input says the same, but is not heard while torch is imported.
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         asyncio.run(serve(options.kernels, Mode(options.sandbox), options.arch))
         return 0
     if not options.task:
