@@ -93,10 +93,15 @@ class KnowledgeBase:
         files = {"user": user or user_index()}
         if session is not None:
             files["session"] = session_index(session)
-        for name, path in files.items():
-            if path.exists():
-                libraries[name] = Index(path)
-        return cls(libraries, files)
+        base = cls(libraries, files)
+        base._look_for_new()
+        return base
+
+    def _look_for_new(self) -> None:
+        """Open libraries whose index appeared since: another process may have added documents."""
+        for name, path in self._files.items():
+            if name not in self._libraries and path.exists():
+                self._libraries[name] = Index(path)
 
     def close(self) -> None:
         """Close every library."""
@@ -138,6 +143,7 @@ class KnowledgeBase:
         asked = terms(query)
         if not asked:
             return []
+        self._look_for_new()
         limit = max(1, min(limit, MOST_HITS))
         expression = " OR ".join(term.expression for term in asked)
         names: list[str] = []
@@ -165,6 +171,7 @@ class KnowledgeBase:
 
         Raises KnowledgeError for an id that is not there, with the nearest known ones.
         """
+        self._look_for_new()
         library, _, rest = id.partition(":")
         name, _, slug = rest.partition("#")
         index = self._libraries.get(library)
@@ -192,6 +199,7 @@ class KnowledgeBase:
     @_clearly()
     def documents(self) -> list[Document]:
         """Every document of every library."""
+        self._look_for_new()
         return [
             Document(
                 f"{name}:{item.id}",
