@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -65,8 +66,13 @@ class Tool(Generic[A]):
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the arguments, without titles."""
-        schema: dict[str, Any] = _plain(self.arguments.model_json_schema())
-        return schema
+        return _schema(self.arguments)
+
+
+@cache
+def _schema(arguments: type[Arguments]) -> dict[str, Any]:
+    schema: dict[str, Any] = _plain(arguments.model_json_schema())
+    return schema
 
 
 def _plain(schema: Any) -> Any:
