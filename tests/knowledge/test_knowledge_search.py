@@ -35,7 +35,10 @@ FURTHER: dict[str, str] = {
     ),
     "count HGMMA in the SASS": "reading-compiler-output.md#counting-instructions-in-sass",
     "combine partial outputs of split keys": "attention-algorithms.md#splitting-the-keys",
-    "dropout mask with Philox": "attention-algorithms.md#sliding-windows-block-sparsity-dropout",
+    "test vectors of Philox": "dropout-philox.md#philox-4x32-10",
+    "lamport timestamps instead of a grid barrier": (
+        "persistent-recurrence.md#lamport-timestamps-data-that-says-itself-whether-it-is-there"
+    ),
     "take tiles from an atomic counter": "cuda-execution.md#persistent-kernels-and-tile-order",
     "cp.async zero fill for rows behind the end": "mma-sync.md#cp-async",
 }
