@@ -161,7 +161,7 @@ class Compiler:
         names = ("runner.cpp", "confine.h")
         files = {name: (glue.NATIVE / name).read_text() for name in names}
         files["glue.h"] = glue.glue(task)
-        options = ["-O2", "-std=gnu++17", "-fno-exceptions", "-fno-rtti"]
+        options = ["-O2", "-std=gnu++17", "-fno-exceptions", "-fno-rtti", "-Wl,-z,relro,-z,now"]
         key = self.toolchain.key(*files.values(), *options)
         folder = self._runners.get(key)
         if folder is not None:

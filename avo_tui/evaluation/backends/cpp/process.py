@@ -73,7 +73,10 @@ class Runner:
     def __init__(self, running: Running, command: int, answers: int, threads: int) -> None:
         self.running = running
         self.threads = threads
+        self.between: list[int] = []
+        """Nanoseconds that it used between two calls, when nothing was asked of it."""
         self._pid: int | None = None
+        self._ended: int | None = None
         self.load_seconds = 0.0
         self.confined = True
         self._command = command
@@ -147,8 +150,11 @@ class Runner:
     def call(self, slots: Sequence[int], seconds: float) -> Call:
         """Calls the candidate once for each slot."""
         began = self.used()
+        if self._ended is not None:
+            self.between.append(began - self._ended)
         words = self._ask(f"call {' '.join(map(str, slots))}", "t", seconds)
-        outer = self.used() - began
+        self._ended = self.used()
+        outer = self._ended - began
         try:
             return Call(int(words[0]), outer)
         except (ValueError, IndexError) as error:
