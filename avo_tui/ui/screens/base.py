@@ -43,6 +43,11 @@ class AvoScreen(Screen[None]):
         assert isinstance(self.app, AvoApp)
         return self.app
 
+    @property
+    def ready(self) -> bool:
+        """True while the widgets are there: after composing, before being taken down."""
+        return self.is_attached and any(isinstance(child, ActionBar) for child in self.children)
+
     # -- actions
 
     def labels(self) -> dict[str, str]:
@@ -109,7 +114,7 @@ class AvoScreen(Screen[None]):
 
     def refresh_footer(self) -> None:
         """Show what can be done now."""
-        if not self.is_mounted:
+        if not self.ready:
             return
         for bar in self.query(ActionBar):
             bar.show_actions(self.footer_actions(), self.keymap(), self.labels())

@@ -57,7 +57,7 @@ class DetailScreen(AvoScreen):
         self.call_after_refresh(self._again)
 
     def _again(self) -> None:
-        if self.snapshot is not None and self.is_mounted:
+        if self.snapshot is not None and self.ready:
             self.repaint()
 
     def repaint(self) -> None:
@@ -71,7 +71,7 @@ class DetailScreen(AvoScreen):
 
     def show_second(self) -> None:
         """The status line."""
-        if self.snapshot is not None and self.is_mounted:
+        if self.snapshot is not None and self.ready:
             can_start = self.avo.services.start_engine is not None
             self.query_one("#status", StatusLine).set_row(
                 status_line(self.snapshot, self.size.width, self.avo.clock(), self.avo.status_keys(), can_start)

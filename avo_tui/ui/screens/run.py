@@ -230,7 +230,7 @@ class RunScreen(RunCommands, AvoScreen):
     @property
     def cursor(self) -> object:
         """What is inspected; None while the run is followed."""
-        return self.lineage.cursor if self.is_mounted else None
+        return self.lineage.cursor if self.ready else None
 
     @property
     def version_in_hand(self) -> Version | None:
@@ -249,7 +249,7 @@ class RunScreen(RunCommands, AvoScreen):
         first = self.snapshot is None
         old = self.snapshot
         self.snapshot = snapshot
-        if not self.is_mounted:
+        if not self.ready:
             return
         self.repaint()
         if first or old is None or (old.run_state, old.pending_approval is None) != (
@@ -261,7 +261,7 @@ class RunScreen(RunCommands, AvoScreen):
 
     def show_second(self) -> None:
         """The clock of the status line."""
-        if self.snapshot is not None and self.is_mounted:
+        if self.snapshot is not None and self.ready:
             self._status()
 
     def labels(self) -> dict[str, str]:
@@ -280,7 +280,7 @@ class RunScreen(RunCommands, AvoScreen):
     def repaint(self) -> None:
         """Show the present snapshot and cursor; panes whose input is the same are left alone."""
         snapshot = self.snapshot
-        if snapshot is None or not self.is_mounted:
+        if snapshot is None or not self.ready:
             return
         self._status()
         self.lineage.update_from(snapshot)

@@ -160,6 +160,8 @@ class SessionsScreen(AvoScreen):
             self.app.call_from_thread(self._found, found)
 
     def _found(self, found: list[SessionSummary]) -> None:
+        if not self.ready:
+            return
         current = self.current
         self.found, self._read = found, True
         self._filter()

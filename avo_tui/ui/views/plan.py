@@ -82,12 +82,12 @@ def entry_lines(entry: Entry, width: int) -> list[Line]:
     name, rest = _words(entry)
     spans: list[Span] = [(f"{glyph} ", role), (name, "tool" if entry.kind == "tool" else "")]
     tail = f" {show.seconds_of(entry.seconds)}" if entry.seconds >= 0.05 else ""
-    room = width - width_of(spans) - len(tail) - 2
+    room = width - width_of(spans) - len(tail) - (3 if tail else 2)
     if rest and room > 6:
         spans.append(("  " + cut(rest, room), "dim"))
     if tail:
         gap = width - width_of(spans) - len(tail)
-        spans.append((" " * max(gap, 1) + tail, "faint"))
+        spans.append((" " * max(gap, 0) + tail, "faint"))
     return [line(*spans, gutter=2)]
 
 

@@ -1,0 +1,119 @@
+"""Every key on every screen: nothing crashes, and every screen can be left again."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import make_app, quiet, until
+from make_session import TASK, MemorySource
+
+from avo_tui.ui.app import AvoApp
+from avo_tui.ui.screens.base import AvoScreen
+from avo_tui.ui.screens.run import RunScreen
+from avo_tui.ui.services import Services
+
+KEYS = [
+    *string.ascii_lowercase, *string.ascii_uppercase, *string.digits,
+    "space", "enter", "tab", "shift+tab", "up", "down", "left", "right", "pageup", "pagedown",
+    "home", "end", "delete", "backspace", "f1", "f5", "slash", "question_mark", "apostrophe",
+    "left_square_bracket", "right_square_bracket", "full_stop", "comma", "ctrl+s", "ctrl+p", "ctrl+b",
+    "ctrl+c", "escape",
+]  # fmt: skip
+
+
+class _Hit:
+    id, document, section, snippet = "d1#s1", "Document", "Section", "a \x1b[31m snippet"
+
+
+SERVICES = Services(
+    start_engine=lambda folder: None,
+    create_session=lambda form: Path("/nonexistent"),
+    tasks=lambda: [TASK],
+    operators=("tuner", "agent"),
+    unavailable={"agent": "no key is set"},
+    estimate=lambda form: "about 400 evaluations",
+    search_knowledge=lambda text: [_Hit()],
+    read_knowledge=lambda identity: "# Title\n\ntext\n```\ncode\n```\n",
+    documents=lambda: [("d1", "Document one"), ("d2", "Document two")],
+)
+
+SCREENS = {
+    "run": [], "lineage": ["L"], "compare": ["B", "c"], "transcript": ["t"], "memory": ["M"],
+    "knowledge": ["K"], "supervisor": ["i"],
+}  # fmt: skip
+
+
+async def back_to(pilot: Any, base: list[str]) -> None:
+    """Close whatever a key has opened and open the screen under test again."""
+    app = pilot.app
+    for _ in range(8):
+        if isinstance(app.screen, RunScreen) or not app.screen_stack:
+            break
+        await pilot.press("escape")
+    assert isinstance(app.screen, RunScreen), f"{app.screen} cannot be left with escape"
+    for key in base:
+        await pilot.press(key)
+
+
+@pytest.mark.parametrize("name", sorted(SCREENS))
+async def test_every_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDITOR", "true")
+    from contextlib import nullcontext
+
+    app = make_app(MemorySource(steps=5), services=SERVICES)
+    monkeypatch.setattr(app, "suspend", nullcontext)
+    base = SCREENS[name]
+    async with app.run_test(size=(100, 24)) as pilot:
+        await quiet(pilot)
+        await back_to(pilot, base)
+        expected = type(app.screen)
+        for key in KEYS:
+            if name == "run" and key == "q":
+                continue
+            await pilot.press(key)
+            if type(app.screen) is not expected:
+                await back_to(pilot, base)
+                assert type(app.screen) is expected, f"after {key}: {app.screen}"
+        await quiet(pilot)
+    assert app.return_code in {None, 0}
+
+
+async def test_every_key_in_the_sessions_screen(tmp_path: Path) -> None:
+    app = AvoApp(SERVICES, roots=[tmp_path])
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause(0.1)
+        for key in KEYS:
+            if key in {"q", "escape"}:
+                continue
+            await pilot.press(key)
+            if len(app.screen_stack) > 2:
+                await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) <= 3)
+    assert app.return_code in {None, 0}
+
+
+def test_actions_have_methods_help_and_distinct_keys() -> None:
+    import importlib
+    import pkgutil
+
+    from avo_tui.ui import screens
+
+    for info in pkgutil.iter_modules(screens.__path__):
+        importlib.import_module(f"{screens.__name__}.{info.name}")
+
+    def below(kind: type) -> list[type]:
+        return [c for sub in kind.__subclasses__() for c in (sub, *below(sub))]
+
+    kinds = [k for k in below(AvoScreen) if k.ACTIONS]
+    assert len(kinds) >= 8
+    for kind in kinds:
+        ids = [a.id for a in kind.ACTIONS]
+        assert len(ids) == len(set(ids)), kind
+        keys = [k for a in kind.ACTIONS for k in a.key.split(",")]
+        assert len(keys) == len(set(keys)), f"{kind.__name__}: {sorted(k for k in keys if keys.count(k) > 1)}"
+        for action in kind.ACTIONS:
+            assert callable(getattr(kind, f"do_{action.id}", None)), f"{kind.__name__}.do_{action.id}"
+            assert action.help.endswith(".") and action.label

@@ -1,0 +1,103 @@
+"""The app on real session folders: the list, opening, the digest, what is damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import until
+from make_session import write
+
+from avo_tui.domain import events as ev
+from avo_tui.store import SeenMarks, SessionReader, SessionWriter
+from avo_tui.ui.app import AvoApp
+from avo_tui.ui.screens.dialogs import Digest
+from avo_tui.ui.screens.run import RunScreen
+from avo_tui.ui.screens.sessions import SessionList, SessionsScreen
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sessions")
+    write(root / "first", steps=3)
+    broken = root / "broken"
+    write(broken, steps=1)
+    for file in broken.glob("session.json*"):
+        file.write_text("{")
+    for file in (broken / "journal").iterdir():
+        file.write_text("no json\n")
+    return root
+
+
+def rows(app: AvoApp) -> str:
+    return "\n".join(r.plain for r in app.screen.query_one(SessionList).lines)
+
+
+async def test_sessions_are_listed_and_opened(made: Path, tmp_path: Path) -> None:
+    app = AvoApp(roots=[made], marks=SeenMarks(tmp_path / "seen.json"))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: "first" in rows(app))
+        text = rows(app)
+        assert "attention_cpu" in text and "engine lost" in text and "✕" in text
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await until(pilot, lambda: "ENGINE LOST" in app.screen.query_one("#status").row.plain)  # type: ignore[attr-defined]
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
+    assert SeenMarks(tmp_path / "seen.json").get(made / "first") > 0
+
+
+async def test_an_empty_list_teaches(tmp_path: Path) -> None:
+    app = AvoApp(roots=[tmp_path])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "There is no session yet" in rows(app))
+
+
+async def test_the_filter_counts(made: Path) -> None:
+    app = AvoApp(roots=[made])
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "first" in rows(app))
+        await pilot.press("slash", *"zzz")
+        await until(pilot, lambda: "no session holds" in rows(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "first" in rows(app))
+
+
+async def test_what_happened_while_away_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "away"
+    write(folder, steps=3)
+    marks = SeenMarks(tmp_path / "seen.json")
+    marks.set(folder, 10)
+    app = AvoApp(folder=folder, marks=marks)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, Digest))
+        view: Any = app.screen.query_one("#rows")
+        await until(pilot, lambda: len(view.lines) > 0)
+        text = "\n".join(r.plain for r in view.lines)
+        assert "new versions" in text and "spent" in text
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+
+
+async def test_a_session_that_cannot_be_read_is_one_sentence(made: Path) -> None:
+    app = AvoApp(folder=made / "broken")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(0.1)
+    assert app.return_code == 1 and app.farewell and "\n" not in app.farewell
+
+
+async def test_commands_arrive_in_the_inbox_and_events_on_the_screen(tmp_path: Path) -> None:
+    folder = tmp_path / "live"
+    write(folder, steps=2)
+    writer = SessionWriter.open(folder)
+    app = AvoApp(folder=folder)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await until(pilot, lambda: "RUNNING" in app.screen.query_one("#status").row.plain)  # type: ignore[attr-defined]
+        await pilot.press("p")
+        await until(pilot, lambda: len(writer.pending_commands()) == 1)
+        writer.record(ev.StateChanged(state="paused", reason="asked for"))
+        await until(pilot, lambda: "PAUSED · p resumes" in app.screen.query_one("#status").row.plain)  # type: ignore[attr-defined]
+    writer.close()
+    assert SessionReader.open(folder).state.session.state == "paused"

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from make_session import MemorySource
+
+from avo_tui.domain import events as ev
+from avo_tui.ui.steps import STREAM_LIMIT, TEXT_LIMIT, StepFold, fold
+
+
+def test_the_running_step_is_folded(recorded: MemorySource) -> None:
+    view = fold(recorded.events(step=25))
+    assert view.number == 25 and view.ended is None
+    assert [i.status for i in view.items] == ["done", "doing", "todo", "todo"]
+    assert view.attempt is not None and view.attempt.attempt.number == 3
+    assert [(s.stage, s.state) for s in view.attempt.stages] == [
+        ("compile", "done"), ("check", "done"), ("benchmark", "running"),
+    ]  # fmt: skip
+    assert view.attempt.current is not None and (view.attempt.current.index, view.attempt.current.count) == (3, 4)
+    hint = next(e for e in view.stream if e.kind == "hint")
+    assert hint.ok and "before tool 7" in hint.detail
+
+
+def test_a_finished_step_knows_its_version(recorded: MemorySource) -> None:
+    view = fold(recorded.events(step=24))
+    assert view.outcome == "committed" and view.version == 20
+    assert view.attempt is not None and view.attempt.version == 20
+
+
+def test_chunks_of_a_block_are_joined_and_bounded() -> None:
+    made = StepFold()
+    for i in range(300):
+        made.apply(ev.AgentText(block="b", text=f"{i:04d}" * 25))
+    (entry,) = made.snapshot().stream
+    assert len(entry.text) == TEXT_LIMIT and entry.text.endswith("0299")
+
+
+def test_the_stream_is_bounded() -> None:
+    made = StepFold()
+    for i in range(STREAM_LIMIT * 2):
+        made.apply(ev.ToolCalled(call=f"c{i}", tool="read"))
+    stream = made.snapshot().stream
+    assert len(stream) == STREAM_LIMIT and stream[-1].key == f"c{STREAM_LIMIT * 2 - 1}"
+
+
+def test_a_result_without_its_call_is_shown() -> None:
+    made = StepFold()
+    made.apply(ev.ToolReturned(call="x", tool="compile", ok=False, summary="interrupted"))
+    (entry,) = made.snapshot().stream
+    assert entry.ok is False and entry.detail == "interrupted"
+
+
+def test_the_snapshot_is_the_same_object_while_nothing_changes(recorded: MemorySource) -> None:
+    made = StepFold()
+    for event in recorded.events(step=25):
+        made.apply(event)
+    assert made.snapshot() is made.snapshot()

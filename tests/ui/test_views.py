@@ -1,0 +1,222 @@
+"""Pure views: numbers, chart, diff, output, status."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_session import MemorySource, score_of, source
+
+from avo_tui.domain.budget import Caps, Spend
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import PlanItem, RunState
+from avo_tui.ui import diffs, show
+from avo_tui.ui.chart import ChartData, Point, render, ticks
+from avo_tui.ui.feed import Feed, Snapshot
+from avo_tui.ui.steps import fold
+from avo_tui.ui.syntax import Highlighter, overlay
+from avo_tui.ui.text import Line
+from avo_tui.ui.views.diff import diff_lines
+from avo_tui.ui.views.output import bar, benchmark_lines, outcome_of_attempt, output_lines
+from avo_tui.ui.views.plan import plan_lines, stream_lines
+from avo_tui.ui.views.status import Keys, status_line
+
+
+def plain(rows: list[Line]) -> str:
+    return "\n".join(row.plain for row in rows)
+
+
+def snapshot_of(source: MemorySource) -> Snapshot:
+    feed = Feed(source)
+    feed.prime()
+    assert feed.latest is not None
+    return feed.latest
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted"),
+    [
+        (show.ratio(1.0412), "1.041×"), (show.ratio(0), "–"), (show.ratio(12.34), "12.3×"),
+        (show.change(0.006), "+0.6%"), (show.change(-0.031), "−3.1%"), (show.change(0.00001), "±0.0%"),
+        (show.change(None), ""), (show.change(11.0), "×12"),
+        (show.duration(3723), "1:02:03"), (show.duration(5), "5s"), (show.clock(2 * 86400 + 4 * 3600 + 660), "2d 04:11"),
+        (show.count(12_400), "12.4k"), (show.usd(12.4), "$12.40"), (show.size(3 << 20), "3.0 MB"),
+        (show.sparkline([0.0, 0.5, 1.0], 3), "▁▄█"),
+    ],
+)  # fmt: skip
+def test_numbers(made: str, wanted: str) -> None:
+    assert made == wanted
+
+
+def test_spend_names_the_nearest_cap() -> None:
+    spend = Spend(usd=190, seconds=3600)
+    assert show.spend(Caps(usd=200, hours=168), spend) == ("$190.00/$200", 0.95)
+    assert show.spend(Caps(), Spend(evaluations=7)) == ("7 evals", 0.0)
+
+
+# -- chart
+
+
+def test_the_chart_shows_best_baseline_and_marks() -> None:
+    points = tuple(Point(n, 0.1 * n, n) for n in range(1, 11))
+    rows = render(ChartData(points, (("torch", 1.0),), ((4.0, "↶"),), labels=((1, "v1"), (10, "v10"))), 60, 12)
+    assert len(rows) == 12 and all(row.width <= 60 for row in rows)
+    text = plain(rows)
+    assert "★" in text and "torch" in text and "↶" in text and "v10" in text
+    heights = [sum(rows[y].plain[7 + x] != " " or "on-area" in _role(rows[y], 7 + x) for y in range(11)) for x in (2, 50)]
+    assert heights[0] < heights[1], "the area grows with the best score"
+
+
+def _role(row: Line, cell: int) -> str:
+    at = 0
+    for text, role in row.spans:
+        at += len(text)
+        if cell < at:
+            return role
+    return ""
+
+
+def test_a_baseline_out_of_reach_is_named() -> None:
+    rows = render(ChartData((Point(0, 0.05, 0), Point(1, 0.06, 1)), (("torch", 1.0),)), 50, 8)
+    assert "↑ torch" in plain(rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0.0, 50.0), min_size=1, max_size=60), st.integers(16, 90), st.integers(4, 30))
+def test_any_chart_fits(values: list[float], width: int, height: int) -> None:
+    points = tuple(Point(i, v, i) for i, v in enumerate(values))
+    rows = render(ChartData(points, (("a", 1.0), ("b", 0.2)), ((0.0, "!"),), 0, ((0, "v0"),)), width, height)
+    assert all(row.width <= width for row in rows) and len(rows) in {0, height}
+
+
+def test_ticks_are_round() -> None:
+    assert ticks(0, 1.06, 5) == pytest.approx([0, 0.25, 0.5, 0.75, 1.0])
+    assert ticks(1, 1, 4) == []
+
+
+# -- diff
+
+
+def test_the_difference_of_two_candidates() -> None:
+    old = Candidate(files={"a.cpp": "int a = 1;\nint b = 2;\n", "b.cpp": "same\n"})
+    new = Candidate(files={"a.cpp": "int a = 7;\nint b = 2;\nint c;\n", "b.cpp": "same\n"})
+    doc = diffs.compare(old, new)
+    assert [f.name for f in doc.files] == ["a.cpp"] and (doc.added, doc.removed) == (2, 1)
+    (gone,) = [r for r in doc.files[0].rows if r.kind == "del"]
+    assert gone.text == "int a = 1;" and gone.words == ((8, 9),)
+
+
+def test_new_and_removed_files() -> None:
+    old, new = Candidate(files={"a.cpp": "x\n"}), Candidate(files={"b.cpp": "y\n"})
+    doc = diffs.compare(old, new)
+    assert {(f.name, f.added, f.removed) for f in doc.files} == {("a.cpp", 0, 1), ("b.cpp", 1, 0)}
+
+
+def test_a_cut_diff_is_still_shown() -> None:
+    whole = "--- a/k.cpp\n+++ b/k.cpp\n@@ -1,9 +1,9 @@\n-old\n+new\n same\n"
+    doc = diffs.parse(whole)
+    assert doc.problem and (doc.added, doc.removed) == (1, 1)
+    assert "cut" in plain(diff_lines(doc, 60, Highlighter()))
+
+
+def test_copied_text_has_no_gutters() -> None:
+    doc = diffs.compare(source(3), source(4))
+    rows = diff_lines(doc, 90, Highlighter(), sides=False)
+    copied = [row.plain[row.gutter :] for row in rows if row.gutter < 90]
+    lines = set(source(3).files["kernel.cpp"].split("\n")) | set(source(4).files["kernel.cpp"].split("\n"))
+    assert len(copied) > 10 and set(copied) <= lines
+
+
+def test_side_by_side_keeps_both_sides_apart() -> None:
+    doc = diffs.compare(source(3), source(4))
+    rows = diff_lines(doc, 120, Highlighter(), sides=True)
+    assert all(row.width <= 120 for row in rows)
+    bars = {row.plain.index("│") for row in rows if "│" in row.plain}
+    assert len(bars) == 1
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_changed_words_are_inside_their_lines(old: str, new: str) -> None:
+    left, right = diffs.changed_words(old, new)
+    assert all(0 <= a < b <= len(old) for a, b in left)
+    assert all(0 <= a < b <= len(new) for a, b in right)
+
+
+def test_overlay_keeps_the_text() -> None:
+    spans = (("const", "k"), (" int x", ""))
+    made = overlay(spans, ((2, 8),), "w")
+    assert "".join(t for t, _ in made) == "const int x"
+    assert [t for t, r in made if "w" in r.split()] == ["nst", " in"]
+
+
+# -- plan and output
+
+
+def test_a_long_plan_shows_what_is_being_done() -> None:
+    items = [PlanItem(text=f"item {i}", status="done" if i < 7 else "doing" if i == 7 else "todo") for i in range(20)]
+    rows = plan_lines("A title", items, 40, most=6)
+    assert len(rows) <= 6 and "item 7" in plain(rows) and "more" in plain(rows)
+
+
+def test_the_stream_of_a_step(recorded: MemorySource) -> None:
+    rows = stream_lines(fold(recorded.events(step=25)), 70)
+    assert all(row.width <= 70 for row in rows)
+    assert "search_knowledge" in plain(rows) and "“The exponential" in plain(rows)
+
+
+@pytest.mark.parametrize("width", [34, 60, 90, 140])
+def test_the_benchmark_table_fits_and_says_all(width: int) -> None:
+    score, parent = score_of(1.02, 1), score_of(1.0, 2)
+    rows = benchmark_lines(score, width, parent, "vs v3")
+    assert len({row.width for row in rows[1:]}) == 1
+    if width >= 60:
+        assert all(row.width <= width for row in rows)
+    assert "causal-1024" in plain(rows) and "×" in rows[-1].plain
+
+
+def test_a_running_benchmark_is_compared_as_it_comes(recorded: MemorySource) -> None:
+    live = snapshot_of(recorded).live
+    assert live.attempt is not None
+    rows = output_lines(outcome_of_attempt(live.attempt, "torch"), 70)
+    assert "causal-512" in plain(rows) and "causal-1024" not in plain(rows)
+
+
+def test_bars_have_eighths() -> None:
+    assert bar(0.5, 1.0, 4) == "██  " and bar(0.53, 1.0, 4) == "██▏ " and bar(9, 1.0, 3) == "███"
+
+
+# -- status
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted"),
+    [("running", "● RUNNING"), ("paused", "PAUSED · p resumes"), ("lost", "ENGINE LOST · R restarts"),
+     ("parked", "PARKED"), ("stopped", "STOPPED"), ("finished", "FINISHED"), ("pausing", "PAUSING")],
+)  # fmt: skip
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_state_cannot_be_missed(state: RunState, wanted: str, width: int) -> None:
+    source = MemorySource(steps=3, state=state)
+    snapshot = snapshot_of(source)
+    now = snapshot.session.last_event_at
+    assert now is not None
+    row = status_line(snapshot, width, now + timedelta(seconds=3), Keys(), can_start=True)
+    assert wanted in row.plain and row.width <= width
+    assert "★ v" in row.plain
+
+
+def test_the_order_of_the_status_line_is_fixed(recorded: MemorySource) -> None:
+    snapshot = snapshot_of(recorded)
+    now = snapshot.session.last_event_at
+    assert now is not None
+    text = status_line(snapshot, 160, now + timedelta(seconds=3), Keys()).plain
+    parts = ["mha-study", "RUNNING", "step 25", "benchmark 3/4", "★ v20", "torch", "$", "3s ago"]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_a_moved_key_is_named_as_it_is_bound() -> None:
+    snapshot = snapshot_of(MemorySource(steps=3, state="paused"))
+    now = snapshot.session.created
+    assert "f5 resumes" in status_line(snapshot, 120, now, Keys(resume="f5")).plain
