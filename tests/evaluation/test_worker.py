@@ -1,7 +1,6 @@
-"""The worker and its client: cancelling, dying, experiments, re-measuring, the one-shot command."""
+"""The worker and its client: cancelling, dying, experiments, re-measuring."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 from avo_tui.domain.candidate import Candidate
@@ -20,17 +20,34 @@ from avo_tui.evaluation.paths import lock_file
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox import tree
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
 TASK = "tiny_attention"
 
 
-@pytest.fixture
-async def evaluator(
-    scratch_base: Path, monkeypatch: pytest.MonkeyPatch
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[LocalEvaluator]:
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret-of-the-test")
-    async with LocalEvaluator(kernels=TASKS) as evaluator:
-        yield evaluator
+    """One evaluator for the tests of this file: a worker takes seconds to import torch."""
+    folder = tmp_path_factory.mktemp("worker")
+    for path in (folder, *folder.parents[:2]):  # pytest closes them to other users
+        path.chmod(0o711)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AVO_SCRATCH", str(folder))
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        patch.setenv("ANTHROPIC_API_KEY", "sk-secret-of-the-test")
+        async with LocalEvaluator(kernels=TASKS) as evaluator:
+            yield evaluator
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def evaluator(
+    shared: LocalEvaluator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[LocalEvaluator]:
+    yield shared
+    left = list(tmp_path_factory.getbasetemp().glob("worker*/avo-[0-9]*"))
+    alive = [p for p in left if p.name.split("-")[1] == str(shared.worker_pid)]
+    assert not alive, f"scratch folders were left behind: {alive}"
 
 
 def wrapped(name: str) -> Candidate:
@@ -173,38 +190,6 @@ async def test_waiting_for_the_device_is_visible_and_ends_with_its_holder(
         holder.wait()
     assert f"process {holder.pid}" in seen[0].detail and seen[0].stage == "waiting"
     assert lock_file("test").parent.parent == scratch_base
-
-
-def run_once(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "avo_tui.evaluation", *words, "--kernels", str(TASKS)],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-
-
-def test_one_evaluation_from_the_command_line(scratch_base: Path) -> None:
-    done = run_once(TASK, "--json")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert {"task", "candidate", "device", "sandbox", "verdict", "feedback", "resources"} <= set(
-        report
-    )
-    assert report["verdict"] == "correct"
-    assert report["score"]["correct"] is True and report["score"]["aggregate"] > 0
-    assert {"compile", "check", "benchmark", "other"} <= set(report["seconds"])
-
-
-def test_wrong_use_is_one_line(scratch_base: Path, tmp_path: Path) -> None:
-    for words in (("nothing",), (TASK, str(tmp_path / "nothing.cpp"))):
-        done = run_once(*words)
-        assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
-
-
-def test_a_bad_candidate_ends_with_one(scratch_base: Path, tmp_path: Path) -> None:
-    (tmp_path / "kernel.cpp").write_text("int x = ;\n")
-    done = run_once(TASK, str(tmp_path / "kernel.cpp"))
-    assert done.returncode == 1
-    assert "compile_error" in done.stdout and "kernel.cpp:1" in done.stdout
 
 
 async def test_a_busy_machine_makes_nobody_suspicious(evaluator: LocalEvaluator) -> None:

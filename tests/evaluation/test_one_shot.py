@@ -1,0 +1,43 @@
+"""`python -m avo_tui.evaluation`: one evaluation, its exit codes and its JSON."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from evaluation_support import TASKS, needs_compiler
+
+pytestmark = needs_compiler
+TASK = "tiny_attention"
+
+
+def run_once(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "avo_tui.evaluation", *words, "--kernels", str(TASKS)],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_one_evaluation_from_the_command_line(scratch_base: Path) -> None:
+    done = run_once(TASK, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert {"task", "candidate", "device", "sandbox", "verdict", "feedback", "resources"} <= set(
+        report
+    )
+    assert report["verdict"] == "correct"
+    assert report["score"]["correct"] is True and report["score"]["aggregate"] > 0
+    assert {"compile", "check", "benchmark", "other"} <= set(report["seconds"])
+
+
+def test_wrong_use_is_one_line(scratch_base: Path, tmp_path: Path) -> None:
+    for words in (("nothing",), (TASK, str(tmp_path / "nothing.cpp"))):
+        done = run_once(*words)
+        assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_bad_candidate_ends_with_one(scratch_base: Path, tmp_path: Path) -> None:
+    (tmp_path / "kernel.cpp").write_text("int x = ;\n")
+    done = run_once(TASK, str(tmp_path / "kernel.cpp"))
+    assert done.returncode == 1
+    assert "compile_error" in done.stdout and "kernel.cpp:1" in done.stdout
