@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from avo_tui.domain.base import Value
-from avo_tui.domain.records import Attempt, Intervention
+from avo_tui.domain.records import Attempt, Intervention, RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Verdict
 
@@ -22,10 +22,14 @@ TUNER_LADDER: tuple[Level, ...] = ("nudge", "restart")
 
 
 class Thresholds(Value):
-    """Limits whose crossing calls the supervisor. Zero switches a rule off."""
+    """Limits whose crossing calls the supervisor. Zero switches a rule off.
 
-    attempts: int = Field(default=16, ge=0)
-    """Attempts without a commit. Twice the usual length of a tuner's step."""
+    The defaults are those that GEAK uses for its agents (8 evaluations without improvement, 45
+    minutes, 5 wrong candidates, 3 identical ones).
+    """
+
+    attempts: int = Field(default=8, ge=0)
+    """Attempts without a commit."""
     seconds: float = Field(default=2700.0, ge=0)
     """Running seconds without a commit; paused, parked and waiting time is not counted."""
     failures: int = Field(default=5, ge=0)
@@ -34,6 +38,27 @@ class Thresholds(Value):
     """Candidates proposed again although they were tried before."""
     usd: float = Field(default=0.0, ge=0)
     """Dollars without a commit."""
+
+
+TUNER_ATTEMPTS = 16
+"""The tuner's own default: its attempts are cheap, and one of its steps has eight of them."""
+
+OPTION = "supervisor."
+
+
+def limits(settings: RunSettings) -> Thresholds:
+    """The limits of a run: its options `supervisor.attempts`, `supervisor.seconds` and so on.
+
+    Raises pydantic's ValidationError, a ValueError, for an option that is no limit.
+    """
+    given: dict[str, object] = {
+        name.removeprefix(OPTION): value
+        for name, value in settings.options.items()
+        if name.startswith(OPTION)
+    }
+    if settings.operator == "tuner":
+        given.setdefault("attempts", TUNER_ATTEMPTS)
+    return Thresholds.model_validate(given)
 
 
 class Stall(Value):
@@ -80,20 +105,20 @@ def last_commit(state: SessionState) -> tuple[int, int]:
     return newest.step, newest.attempt
 
 
-def trigger(found: Stall, limits: Thresholds) -> str | None:
+def trigger(found: Stall, at: Thresholds) -> str | None:
     """The rule that is broken, in words with its numbers; None while all hold."""
-    if limits.failures and found.failures >= limits.failures:
+    if at.failures and found.failures >= at.failures:
         what = found.failure.value.replace("_", " ") if found.failure else "failure"
-        return f"{found.failures} times {what} in a row (limit {limits.failures})"
-    if limits.repeats and found.repeats >= limits.repeats:
-        return f"{found.repeats} candidates were tried before (limit {limits.repeats})"
-    if limits.attempts and found.attempts >= limits.attempts:
-        return f"{found.attempts} attempts without a commit (limit {limits.attempts})"
-    if limits.seconds and found.seconds >= limits.seconds:
-        minutes, limit = found.seconds / 60, limits.seconds / 60
+        return f"{found.failures} times {what} in a row (limit {at.failures})"
+    if at.repeats and found.repeats >= at.repeats:
+        return f"{found.repeats} candidates were tried before (limit {at.repeats})"
+    if at.attempts and found.attempts >= at.attempts:
+        return f"{found.attempts} attempts without a commit (limit {at.attempts})"
+    if at.seconds and found.seconds >= at.seconds:
+        minutes, limit = found.seconds / 60, at.seconds / 60
         return f"{minutes:.0f} minutes without a commit (limit {limit:.0f})"
-    if limits.usd and found.usd >= limits.usd:
-        return f"${found.usd:.2f} without a commit (limit ${limits.usd:.2f})"
+    if at.usd and found.usd >= at.usd:
+        return f"${found.usd:.2f} without a commit (limit ${at.usd:.2f})"
     return None
 
 

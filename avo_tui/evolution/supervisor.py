@@ -11,12 +11,10 @@ from avo_tui.domain import events as ev
 from avo_tui.domain import supervision
 from avo_tui.domain.base import now
 from avo_tui.domain.records import Direction, Intervention, Version
-from avo_tui.domain.supervision import Level, Thresholds
+from avo_tui.domain.supervision import Level
 
 if TYPE_CHECKING:
     from avo_tui.evolution.engine import Engine
-
-OPTION = "supervisor."
 
 
 class Supervisor:
@@ -24,13 +22,7 @@ class Supervisor:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """The limits, from the run's options `supervisor.attempts`, `supervisor.seconds`, …"""
-        options = self._engine.state.session.settings.options
-        given = {k.removeprefix(OPTION): v for k, v in options.items() if k.startswith(OPTION)}
-        return Thresholds.model_validate(given)
+        self._limits = supervision.limits(engine.state.session.settings)
 
     @property
     def ladder(self) -> tuple[Level, ...]:
@@ -43,7 +35,7 @@ class Supervisor:
         if getattr(self._engine.operator, "passive", False):
             return None
         found = supervision.stall(self._engine.state)
-        reason = supervision.trigger(found, self.thresholds)
+        reason = supervision.trigger(found, self._limits)
         if reason is None:
             return None
         return self.intervene(supervision.next_level(found.rung, self.ladder), reason)

@@ -145,3 +145,35 @@ def test_bad_settings_are_one_sentence(avo: Avo, tmp_path: Path) -> None:
     result = avo("run", "attention_cpu", "--headless")
     assert result.code == 1
     assert "gate" in result.err and len(result.err.strip().splitlines()) == 1
+
+
+def test_names_of_demos(own_places: Path) -> None:
+    from avo_tui.cli.runs import _demo_name
+
+    assert _demo_name("demo") == (None, "demo")
+    make_session(own_places, "demo")
+    make_session(own_places, "demo-agent")
+    assert _demo_name("demo") == (None, "demo-2")
+    (own_places / "demo-2").mkdir()
+    assert _demo_name("demo") == (None, "demo-3")
+    assert _demo_name("demo-agent") == (None, "demo-agent-2")
+    folder = make_session(own_places, "demo-7")
+    process = run_engine(folder, 0.1)
+    reader = SessionReader.open(folder)
+    wait_for(lambda: reader.engine().alive)
+    assert _demo_name("demo") == (folder, "demo-3")
+    process.terminate()
+    process.wait(30)
+
+
+def test_a_live_demo_is_followed_and_not_started_twice(own_places: Path, tmp_path: Path) -> None:
+    folder = make_session(own_places, "demo", evaluations=30)
+    process = run_engine(folder, 0.05)
+    reader = SessionReader.open(folder)
+    wait_for(lambda: reader.engine().alive)
+    done = shell("demo")
+    assert process.wait(60) == 0
+    assert done.returncode == 0
+    assert "attaching to demo" in done.stderr
+    assert "engine ends, finished" in done.stdout
+    assert sorted(p.name for p in own_places.iterdir()) == ["demo"]

@@ -24,6 +24,7 @@ from avo_tui.domain.supervision import (
     TUNER_LADDER,
     Stall,
     Thresholds,
+    limits,
     next_level,
     stall,
     tried_in_vain,
@@ -140,8 +141,8 @@ def test_repeats_are_attempts_answered_from_the_record() -> None:
     ("found", "says"),
     [
         (Stall(), None),
-        (Stall(attempts=15), None),
-        (Stall(attempts=16), "16 attempts without a commit (limit 16)"),
+        (Stall(attempts=7), None),
+        (Stall(attempts=8), "8 attempts without a commit (limit 8)"),
         (Stall(seconds=2700), "45 minutes without a commit (limit 45)"),
         (Stall(failures=5, failure=W), "5 times wrong result in a row (limit 5)"),
         (Stall(repeats=3), "3 candidates were tried before (limit 3)"),
@@ -150,6 +151,15 @@ def test_repeats_are_attempts_answered_from_the_record() -> None:
 )
 def test_default_limits(found: Stall, says: str | None) -> None:
     assert trigger(found, Thresholds()) == says
+
+
+def test_limits_of_a_run() -> None:
+    assert limits(RunSettings(operator="agent")).attempts == 8
+    assert limits(RunSettings(operator="tuner")).attempts == 16
+    options: dict[str, str | int | float | bool] = {"supervisor.attempts": 3, "other": 1}
+    assert limits(RunSettings(options=options)) == Thresholds(attempts=3)
+    with pytest.raises(ValueError, match="attempts"):
+        limits(RunSettings(options={"supervisor.attempts": "many"}))
 
 
 def test_limits_can_be_switched_off() -> None:

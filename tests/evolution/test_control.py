@@ -655,3 +655,34 @@ async def test_whatever_is_pressed_in_whatever_order(make_lab: MakeLab, chance: 
     open_attempts = [a for a in state.attempts.values() if a.verdict is None]
     assert open_attempts == []
     assert all(c.effect or c.refused for c in state.commands.values())
+
+
+async def test_a_working_candidate_that_was_not_evaluated_is_kept(make_lab: MakeLab) -> None:
+    """A step that is rewound loses no work: what was being edited is an attempt."""
+    draft = with_values(TILE_K="128")
+
+    async def edit(bench: Workbench) -> StepOutcome:
+        bench.keep(draft.canonical())
+        bench.record(
+            ev.CandidateEdited(candidate=draft.id, parent=0, title="half of an idea", diff="…")
+        )
+        await bench.interruptible(asyncio.sleep(SLOW))
+        return StepOutcome(outcome="nothing")
+
+    async def commit(bench: Workbench) -> StepOutcome:
+        attempt = await bench.evaluate(with_values(ALGORITHM="2"), "better")
+        await bench.submit(attempt, "", "")
+        return StepOutcome(outcome="committed")
+
+    lab = make_lab()
+    lab.start(Scripted(commit, edit))
+    await lab.until(lambda: any(e.candidate == draft.id for e in lab.of(ev.CandidateEdited)))
+    await lab.send(cmd.Rewind(version=0, reason="elsewhere"))
+    await lab.until(lambda: lab.state.steps[2].ended)
+    kept = lab.state.attempts[2, 1]
+    assert (kept.candidate, kept.title) == (draft.id, "half of an idea")
+    assert kept.verdict is Verdict.CANCELLED
+    assert "not evaluated: rewound from v1 to v0: elsewhere" in kept.reason
+    assert draft.id not in lab.evaluator.evaluations
+    assert lab.engine is not None and lab.engine.candidate(kept.candidate) == draft
+    assert lab.engine.find_attempt(draft.id) is None, "it was not judged"
