@@ -1,0 +1,182 @@
+"""What the worker makes of the GPU process's answers, with a stub on a processor in its place."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from cuda_helpers import HERE, context
+
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.cuda import process
+from avo_tui.evaluation.backends.cuda.backend import CudaBackend
+from avo_tui.evaluation.backends.cuda.checking import Check
+from avo_tui.evaluation.backends.cuda.conversation import Timing
+from avo_tui.evaluation.backends.cuda.device import Gpu
+from avo_tui.evaluation.backends.cuda.measuring import measure
+from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
+from avo_tui.evaluation.tasks import load_task
+
+H200 = Gpu(
+    name="NVIDIA H200", memory=1 << 37, uuid="ab" * 16, driver=13000, sms=132, clock_khz=1_980_000,
+    major=9, minor=0, l2=62_914_560, shared_memory=232_448,
+)  # fmt: skip
+TASK = load_task(HERE / "tasks" / "attention_tiny")
+
+
+def behaving(compiled, mode):
+    """The same candidate, its first stage renamed: that is what the stub goes by."""
+    plans = {
+        name: plan.model_copy(
+            update={"stages": (plan.stages[0].model_copy(update={"entry": mode}),)}
+        )
+        for name, plan in compiled.plans.items()
+    }
+    return dataclasses.replace(compiled, plans=plans)
+
+
+@pytest.fixture(scope="module")
+def honest():
+    backend = CudaBackend(architecture="sm_90a")
+    return asyncio.run(backend.compile(TASK, TASK.seed(), context()[0]))
+
+
+@pytest.fixture
+async def backend(monkeypatch):
+    monkeypatch.setattr(process, "MODULE", "stub_gpu")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "stub"))
+    found = CudaBackend()
+    found._gpu = H200
+    yield found
+    await found.close()
+
+
+async def refused(work):
+    with pytest.raises(Rejected) as caught:
+        await work
+    return caught.value
+
+
+async def test_an_honest_candidate_goes_all_the_way(backend, honest):
+    ctx, seen = context()
+    checks = await backend.check(TASK, honest, ctx)
+    assert len(checks) == len(TASK.check_cases())
+    assert all(c.ok and c.error < 1 for c in checks)
+    assert {c.name for c in checks} == {"small", "hidden", "full", "causal"}
+    score = await backend.benchmark(TASK, honest, ctx)
+    assert score.aggregate == pytest.approx(0.5)
+    first = score.configurations[0]
+    assert first.throughput == pytest.approx(TASK.flops(TASK.configurations[0]) / 1e-3 / 1e12)
+    assert set(first.baselines) == {"cudnn", "flash"}
+    assert "no fa3: no such kernel" in first.flags
+    assert [p.stage for p in seen].count("benchmark") == 2
+    assert [p.index for p in seen if p.stage == "check"] == list(range(1, len(checks) + 1))
+
+
+FOUND_BY_THE_CHECK = [
+    ("unwritten", Verdict.WRONG_RESULT, "never written"),
+    ("leak", Verdict.WRONG_RESULT, "the future"),
+    ("unsteady", Verdict.WRONG_RESULT, "two runs on the same inputs"),
+    ("changes", Verdict.WRONG_RESULT, "changed its inputs"),
+    ("damage", Verdict.ILLEGAL_ACCESS, "bytes after it"),
+    ("wrong_when_hidden", Verdict.WRONG_RESULT, "hidden"),
+    ("crash", Verdict.ILLEGAL_ACCESS, "CUDA_ERROR_ILLEGAL_ADDRESS"),  # ends the process: last
+]
+
+
+async def test_what_the_check_finds(backend, honest):
+    async with backend._process(TASK, {"candidate": honest}) as running:
+        for mode, verdict, said in FOUND_BY_THE_CHECK:
+            ctx, seen = context()
+            # One case at a time: the process serves several checks here, which it never does else.
+            case = next(c for c in TASK.quick_cases() if c.hidden == ("hidden" in mode))
+            check = Check(TASK, behaving(honest, mode), [case], ctx)
+            found = await refused(check.all(running))
+            assert found.verdict is verdict, mode
+            assert said in f"{found.feedback.summary} {found.feedback.detail}", mode
+            if mode == "wrong_when_hidden":  # it tells no shape and no place
+                told = found.feedback.model_dump_json() + "".join(p.model_dump_json() for p in seen)
+                assert found.feedback.configuration is None
+                assert "hidden-1" not in told
+                assert "o[" not in told
+
+
+FOUND_BY_THE_BENCHMARK = [
+    ("too_fast", Verdict.SUSPICIOUS, "more than the"),
+    ("slows", Verdict.SUSPICIOUS, "slower beside the candidate"),
+    ("damage_when_timed", Verdict.ILLEGAL_ACCESS, "wrote outside"),
+    ("liar", Verdict.SUSPICIOUS, "a timed output is wrong"),
+]
+
+
+async def test_what_the_benchmark_finds(backend, honest):
+    configuration = TASK.configurations[0]
+    async with backend._process(TASK, {"candidate": honest}) as running:
+        for mode, verdict, said in FOUND_BY_THE_BENCHMARK:
+
+            async def work(mode=mode):
+                async with Timing(TASK, running) as timing:
+                    candidate = behaving(honest, mode)
+                    await measure(TASK, candidate, configuration, timing, H200, 7.5e14, {})
+
+            found = await refused(work())
+            assert found.verdict is verdict, mode
+            assert said in found.feedback.summary, mode
+
+
+async def test_a_drifting_baseline_is_measured_again(backend, honest):
+    async with (
+        backend._process(TASK, {"candidate": honest}) as running,
+        Timing(TASK, running) as timing,
+    ):
+        candidate, configuration = behaving(honest, "drifts"), TASK.configurations[0]
+        found = await measure(TASK, candidate, configuration, timing, H200, 7.5e14, {})
+    assert "noisy" not in found.flags
+
+
+async def test_two_candidates_side_by_side(backend, honest):
+    ctx, seen = context()
+    found = await backend.paired(TASK, honest, honest, ctx)
+    assert found.gain == pytest.approx(1.5)
+    assert [p.stage for p in seen] == ["remeasure", "remeasure"]
+    lying = behaving(honest, "liar")
+    told = await refused(backend.paired(TASK, honest, lying, ctx))
+    assert told.verdict is Verdict.SUSPICIOUS
+    assert "other candidate" in told.feedback.summary
+
+
+async def test_a_cancelled_check_leaves_no_process(backend, honest):
+    ctx, seen = context(quick=True)
+    running = asyncio.create_task(backend.check(TASK, honest, ctx))
+    while not seen:
+        await asyncio.sleep(0.05)
+    before = stubs()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await backend.close()
+    assert before
+    assert stubs() == set()
+
+
+def stubs():
+    """The stub processes that this process started and that are alive."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            text = status.read_text()
+            command = status.with_name("cmdline").read_bytes()
+            if f"PPid:\t{os.getpid()}\n" in text and b"stub_gpu" in command:
+                found.add(status.parent.name)
+    return found
+
+
+async def test_a_candidate_for_another_device_is_not_run(backend, honest):
+    facts = DeviceFacts.of_architecture("sm_100a")
+    other = dataclasses.replace(honest, facts=facts)
+    found = await refused(backend.check(TASK, other, context()[0]))
+    assert found.verdict is Verdict.NO_DEVICE
+    assert "sm_100a" in found.feedback.summary
