@@ -163,7 +163,10 @@ class KnowledgeBase:
             zip(scores, names, rows, strict=True),
             key=lambda item: (-item[0], item[1], item[2].document, item[2].line),
         )
-        return [_hit(score, name, row) for score, name, row in best[:limit]]
+        return [
+            _hit(score, name, row, self._libraries[name].snippet(expression, row.id))
+            for score, name, row in best[:limit]
+        ]
 
     @_clearly()
     def read(self, id: str, offset: int = 0, limit: int = 16_000) -> Passage:
@@ -223,11 +226,11 @@ class KnowledgeBase:
         return [(f"{document}#{slug}", path) for slug, path in sections]
 
 
-def _hit(score: float, library: str, row: Row) -> Hit:
+def _hit(score: float, library: str, row: Row, snippet: str) -> Hit:
     plain: list[str] = []
     marks: list[tuple[int, int]] = []
     size = opened = 0
-    for piece in re.split("([\x02\x03])", re.sub(r"\s+", " ", row.snippet).strip()):
+    for piece in re.split("([\x02\x03])", re.sub(r"\s+", " ", snippet).strip()):
         if piece == "\x02":
             opened = size
         elif piece == "\x03":

@@ -49,10 +49,9 @@ _SEPARATOR = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A section as the search sees it. `rank` is bm25, smaller is better."""
+    """A section as the search sees it."""
 
     id: int
-    rank: float
     document: str
     title: str
     path: tuple[str, ...]
@@ -61,7 +60,6 @@ class Row:
     source: str
     line: int
     body: str
-    snippet: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,32 +236,47 @@ class Index:
     # What is asked ----------------------------------------------------------------------------
 
     def search(self, expression: str, limit: int) -> list[Row]:
-        """The best sections for an FTS5 expression. Snippets mark words with \\x02 and \\x03."""
+        """The best sections for an FTS5 expression, without snippets, best first."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT s.id, bm25(words, ?, ?, ?, ?) AS score, d.name, d.title, s.path, s.slug, "
-                "d.kind, d.source, s.line, s.body, snippet(words, 3, char(2), char(3), '…', 48) "
-                "FROM words JOIN section s ON s.id = words.rowid "
-                "JOIN document d ON d.id = s.document "
-                "WHERE words MATCH ? ORDER BY score LIMIT ?",
-                (*WEIGHTS, expression, limit),
+            # Rank by itself first: a join in the same query would fetch every matching text.
+            best = self._db.execute(
+                "SELECT rowid FROM words WHERE words MATCH ? "
+                "ORDER BY bm25(words, ?, ?, ?, ?) LIMIT ?",
+                (expression, *WEIGHTS, limit),
             ).fetchall()
+            rows = [
+                self._db.execute(
+                    "SELECT s.id, d.name, d.title, s.path, s.slug, d.kind, d.source, s.line, "
+                    "s.body FROM section s JOIN document d ON d.id = s.document WHERE s.id=?",
+                    found,
+                ).fetchone()
+                for found in best
+            ]
         return [
             Row(
-                row[0],
-                row[1],
-                row[2],
-                row[3],
-                _path(row[4]),
-                row[5],
-                row[6],
-                row[7],
-                row[8],
-                row[9],
-                row[10],
+                id=row[0],
+                document=row[1],
+                title=row[2],
+                path=_path(row[3]),
+                slug=row[4],
+                kind=row[5],
+                source=row[6],
+                line=row[7],
+                body=row[8],
             )
             for row in rows
+            if row is not None
         ]
+
+    def snippet(self, expression: str, section: int) -> str:
+        """The part of a section's text that matches best; words are between \\x02 and \\x03."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT snippet(words, 3, char(2), char(3), '…', 48) FROM words "
+                "WHERE words MATCH ? AND rowid=?",
+                (expression, section),
+            ).fetchone()
+        return str(row[0]) if row else ""
 
     def count(self, expression: str) -> int:
         """How many sections match an expression in their own words, the title left out."""
