@@ -25,6 +25,8 @@ from avo_tui.domain.candidate import Candidate
 
 MAX_VALUES = 64
 """More values than this are not a choice but a range; the declaration is refused."""
+MAX_LINE = 1000
+"""Longer lines are not searched: sources are not trusted, and matching takes time."""
 
 _NUMBER = r"[+-]?(?:0[xX][0-9a-fA-F']+|(?:\d[\d']*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[a-zA-Z]{0,3}"
 _SYMBOL = r"[A-Za-z_](?:\w|::)*"
@@ -32,14 +34,11 @@ _TOKEN = rf"(?:{_NUMBER}|{_SYMBOL})"
 _NAME = r"[A-Za-z_]\w*"
 _COMMENT = r"//[ \t]*tune:(?P<values>[^\n\r]*)"
 _CONSTANT = re.compile(
-    rf"^(?P<before>[^\n\r/\"']*?\b(?:constexpr|const)\b[^\n\r/\"'=]*?\b(?P<name>{_NAME})[ \t]*=[ \t]*)"
-    rf"(?P<token>{_TOKEN})[ \t]*;[ \t]*{_COMMENT}",
-    re.MULTILINE,
+    rf"[^/\"']*?\b(?:constexpr|const)\b[^/\"'=]*?\b(?P<name>{_NAME})[ \t]*=[ \t]*"
+    rf"(?P<token>{_TOKEN})[ \t]*;[ \t]*{_COMMENT}"
 )
 _DEFINE = re.compile(
-    rf"^(?P<before>[ \t]*#[ \t]*define[ \t]+(?P<name>{_NAME})[ \t]+)"
-    rf"(?P<token>{_TOKEN})[ \t]*{_COMMENT}",
-    re.MULTILINE,
+    rf"[ \t]*#[ \t]*define[ \t]+(?P<name>{_NAME})[ \t]+(?P<token>{_TOKEN})[ \t]*{_COMMENT}"
 )
 _REMARK = re.compile(r"(?:^|[ \t])\((?P<remark>[^()]*(?:\([^()]*\)[^()]*)*)\)[ \t]*$")
 _ANY = re.compile(r"//[ \t]*tune:")
@@ -127,40 +126,42 @@ Point = Mapping[str, str]
 def _parse_text(file: str, text: str) -> tuple[tuple[Tunable, ...], tuple[Flaw, ...]]:
     found: list[Tunable] = []
     flaws: list[Flaw] = []
-    lines: set[int] = set()
-    matches = [*_CONSTANT.finditer(text), *_DEFINE.finditer(text)]
-    for match in sorted(matches, key=lambda m: m.start()):
-        line = text.count("\n", 0, match.start("token")) + 1
-        lines.add(line)
-        choices, meaning, reason = _choices(match["values"])
-        token = match["token"]
-        if not reason:
-            numbers = [c.number for c in choices]
-            here = _number(token)
-            known = any(c.token == token for c in choices) or (here is not None and here in numbers)
-            if not known:
-                reason = f"{match['name']} = {token} is not among its own values"
-        if reason:
-            flaws.append(Flaw(file=file, line=line, reason=reason))
-            continue
-        found.append(
-            Tunable(
-                name=match["name"],
-                file=file,
-                line=line,
-                start=match.start("token"),
-                end=match.end("token"),
-                token=token,
-                choices=choices,
-                meaning=meaning,
-            )
-        )
-    for match in _ANY.finditer(text):
-        line = text.count("\n", 0, match.start()) + 1
-        if line not in lines:
-            reason = "a tune: comment belongs behind `constexpr TYPE NAME = VALUE;` or a #define"
-            flaws.append(Flaw(file=file, line=line, reason=reason))
+    begin = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if _ANY.search(line):
+            tunable = _parse_line(file, number, begin, line)
+            if isinstance(tunable, Tunable):
+                found.append(tunable)
+            else:
+                flaws.append(Flaw(file=file, line=number, reason=tunable))
+        begin += len(line) + 1
     return tuple(found), tuple(flaws)
+
+
+def _parse_line(file: str, number: int, begin: int, line: str) -> Tunable | str:
+    """The tunable of a line with a `tune:` comment, or why there is none."""
+    if len(line) > MAX_LINE:
+        return f"a line with a tune: comment may have {MAX_LINE} characters"
+    match = _CONSTANT.match(line) or _DEFINE.match(line)
+    if match is None:
+        return "a tune: comment belongs behind `constexpr TYPE NAME = VALUE;` or a #define"
+    choices, meaning, reason = _choices(match["values"])
+    if reason:
+        return reason
+    name, token = match["name"], match["token"]
+    here = _number(token)
+    if not any(c.token == token or (here is not None and here == c.number) for c in choices):
+        return f"{name} = {token} is not among its own values"
+    return Tunable(
+        name=name,
+        file=file,
+        line=number,
+        start=begin + match.start("token"),
+        end=begin + match.end("token"),
+        token=token,
+        choices=choices,
+        meaning=meaning,
+    )
 
 
 def _choices(text: str) -> tuple[tuple[Choice, ...], str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,3 +142,12 @@ def test_no_text_makes_it_fail(text: str) -> None:
     for tunable in tn.parse(source):
         assert source.files[tunable.file][tunable.start : tunable.end] == tunable.token
     tn.flaws(source)
+
+
+def test_a_huge_line_takes_no_time() -> None:
+    began = time.process_time()
+    hostile = "constexpr const int a = " * 20_000 + "1; // tune: 1 2"
+    (flaw,) = tn.flaws(candidate(hostile + "\n"))
+    assert "1000 characters" in flaw.reason
+    tn.parse(candidate("constexpr const a = " * 45 + "// tune: " + "1 " * 20 + "\n"))
+    assert time.process_time() - began < 2.0
