@@ -167,9 +167,8 @@ def _nvrtc() -> Finding:
 def _cache() -> Finding:
     try:
         folder = cache_folder()
-    except OSError as error:
-        text = f"the cache cannot be written ({error.strerror}); set AVO_CACHE to a folder that can"
-        return Finding(name="cache", state="fail", text=text)
+    except EvaluatorError as error:
+        return Finding(name="cache", state="fail", text=str(error))
     free = shutil.disk_usage(folder).free / 2**30
     state: State = "ok" if free > 1 else "warn"
     return Finding(name="cache", state=state, text=f"{folder}, {free:.1f} GiB free")

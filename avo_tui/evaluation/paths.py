@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from avo_tui.evaluation.ports import EvaluatorError
+
 
 def cache_folder(*parts: str) -> Path:
     """A folder under the user's cache, made if it is not there."""
     base = os.environ.get("AVO_CACHE") or os.environ.get("XDG_CACHE_HOME")
     root = Path(base) if base else Path.home() / ".cache"
     folder = root.joinpath("avo-tui", *parts)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise EvaluatorError(
+            f"the cache {folder} cannot be made ({error.strerror}); set AVO_CACHE to a folder "
+            "that can be written"
+        ) from error
     return folder
 
 
@@ -26,4 +34,6 @@ def lock_file(device: str) -> Path:
     else:
         folder = Path("/tmp") / f"avo-tui-locks-{os.geteuid()}"  # noqa: S108  private to the user
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.geteuid():
+        raise EvaluatorError(f"{folder} belongs to another user; set XDG_RUNTIME_DIR")
     return folder / f"{device}.lock"

@@ -41,3 +41,17 @@ async def test_verdict(path: Path, pipeline: Pipeline) -> None:
     assert re.fullmatch(expectation(path, "verdict"), report.verdict), told
     assert re.search(expectation(path, "says"), told, re.DOTALL), told
     assert (report.score is not None) == report.correct
+
+
+async def test_a_task_on_two_threads_may_start_one(pipeline: Pipeline) -> None:
+    seed = pipeline.tasks.get("two_threads").seed()
+    report = await pipeline.evaluate("two_threads", seed, "benchmark", lambda progress: None)
+    assert report.verdict == "correct", report.feedback
+    more = seed.files["attention.cpp"].replace("parallel for", "parallel for num_threads(8)")
+    report = await pipeline.evaluate(
+        "two_threads", seed.with_file("attention.cpp", more), "check", lambda progress: None
+    )
+    assert report.verdict == "suspicious", report.feedback
+    forks = candidate(CANDIDATES / "forks.cpp")
+    report = await pipeline.evaluate("two_threads", forks, "check", lambda progress: None)
+    assert report.verdict == "suspicious", report.feedback

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from evaluation_support import TASKS, needs_compiler
 
 pytestmark = needs_compiler
@@ -41,3 +42,21 @@ def test_a_bad_candidate_ends_with_one(scratch_base: Path, tmp_path: Path) -> No
     done = run_once(TASK, str(tmp_path / "kernel.cpp"))
     assert done.returncode == 1
     assert "compile_error" in done.stdout and "kernel.cpp:1" in done.stdout
+
+
+def test_no_compiler_is_one_clear_sentence(
+    scratch_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "a-compiler-that-is-not-there")
+    done = run_once(TASK)
+    assert done.returncode == 1
+    assert "harness_error" in done.stdout
+    assert "the compiler $CXX=a-compiler-that-is-not-there is not there" in done.stdout
+
+
+def test_no_room_for_scratch_is_one_clear_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVO_SCRATCH", str(tmp_path / "nothing"))
+    done = run_once(TASK)
+    assert "no scratch folder can be made in" in done.stdout and "AVO_SCRATCH" in done.stdout

@@ -301,7 +301,13 @@ class Sandbox:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A private folder for one evaluation, removed afterwards with all that is in it."""
-        base = Path(tempfile.mkdtemp(prefix=f"avo-{os.getpid()}-", dir=scratch_base()))
+        try:
+            base = Path(tempfile.mkdtemp(prefix=f"avo-{os.getpid()}-", dir=scratch_base()))
+        except OSError as error:
+            raise SandboxError(
+                f"no scratch folder can be made in {scratch_base()} ({error.strerror}); set "
+                "AVO_SCRATCH to a folder that can be written"
+            ) from error
         try:
             base.chmod(0o711)
             folder = base / "scratch"

@@ -104,7 +104,7 @@ class CppBackend:
         runner, baselines, _ = await self._prepared(task, context.sandbox)
         return await check.check(
             task, compiled, context,
-            runner=runner, pool=self._pool, baselines=baselines, cpu=benchmark_cpu(),
+            runner=runner, pool=self._pool, baselines=baselines,
         )  # fmt: skip
 
     async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:

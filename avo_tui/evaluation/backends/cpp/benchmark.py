@@ -204,7 +204,9 @@ class Bench:
         return samples
 
     def _compare_clocks(self, samples: Samples, runner: Runner) -> None:
-        excess, inner = quantile(samples.excess, 0.2), quantile(samples.inner, 0.2)
+        # What others do on the machine is in the time that passes, but seldom in every sample.
+        share = 0.2 if self.task.threads == 1 else 0.0
+        excess, inner = quantile(samples.excess, share), quantile(samples.inner, 0.2)
         if excess > _SLACK_SECONDS + _SLACK * inner:
             text = f"its calls took {excess * 1e3:.2f} ms longer by our clock than by its own"
             raise Stopped("nonsense", [text])

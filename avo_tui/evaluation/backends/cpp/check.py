@@ -119,10 +119,9 @@ async def check(
     runner: Path,
     pool: Pool,
     baselines: Mapping[str, Baseline],
-    cpu: int,
 ) -> tuple[ConfigurationCheck, ...]:
     """Runs all cases in one fresh process, cheapest first; raises Rejected at the first failure."""
-    cases = await in_thread(lambda: _prepare(task, pool, baselines), cpu=cpu)
+    cases = await in_thread(lambda: _prepare(task, pool, baselines))
     memory = Memory(c.slot for c in cases)
     at: list[_Case] = []
     results: list[ConfigurationCheck] = []
@@ -139,13 +138,13 @@ async def check(
     try:
         async with session(
             context.sandbox, runner, compiled.library, task.entry, memory.arenas,
-            threads=task.threads, cpu=cpu if task.threads == 1 else None, junk=True,
+            threads=task.threads, junk=True,
         ) as talk:  # fmt: skip
             refuse_slow_load(talk)
             for this in cases:
                 at.append(this)
                 work = functools.partial(_judge, talk, memory, this)
-                error = await in_thread(work, talk.running, cpu=cpu)
+                error = await in_thread(work, talk.running)
                 tell(_result(this.case, True, error, ""))
             refuse_threads(task, talk)
     except _Wrong as wrong:

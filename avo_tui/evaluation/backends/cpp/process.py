@@ -9,7 +9,7 @@ import select
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -221,6 +221,7 @@ async def session(
     `library` None starts the runner without a candidate. `junk` makes what malloc gives nonzero.
     """
     limits = limits or LIMITS
+    limits = replace(limits, processes=limits.processes + threads)
     command_in, command = os.pipe()
     answers, answers_out = os.pipe()
     handed = [command_in, answers_out, *(a.descriptor for a in arenas or ())]
