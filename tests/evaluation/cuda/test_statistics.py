@@ -49,3 +49,4 @@ def test_a_slowed_baseline_is_noticed_where_times_are_long():
     ]
     assert statistics.slowed({"a": [1.2]}, {"a": 1.0}) == []
     assert statistics.slowed({"a": [0.2]}, {"a": 0.1}) == []
+    assert statistics.slowed({}, {"a": 1.0}) == []

@@ -108,6 +108,7 @@ FOUND_BY_THE_BENCHMARK = [
     ("too_fast", Verdict.SUSPICIOUS, "more than the"),
     ("slows", Verdict.SUSPICIOUS, "slower beside the candidate"),
     ("damage_when_timed", Verdict.ILLEGAL_ACCESS, "wrote outside"),
+    ("no_reference", Verdict.HARNESS_ERROR, "no plan for this shape"),
     ("liar", Verdict.SUSPICIOUS, "a timed output is wrong"),
 ]
 

@@ -56,10 +56,10 @@ async def measure(
         if reply["damage"]:
             raise wrote_outside(reply["damage"], configuration.name)
         samples: dict[str, list[float]] = reply["samples"]
+        if not samples.get(reference):
+            raise _no_reference(reference, configuration.name, reply["absent"])
         slowed = statistics.slowed(samples, alone)
-        drifted = reference in samples and (
-            statistics.spread(samples[reference]) > statistics.DRIFT
-        )
+        drifted = statistics.spread(samples[reference]) > statistics.DRIFT
         if (slowed or drifted) and not last and samples["candidate"][0] < SLOW_MILLISECONDS:
             continue
         break
@@ -89,6 +89,18 @@ async def measure(
     if result.throughput * 1e12 > 1.02 * ceiling:
         result = result.model_copy(update={"flags": (*result.flags, "above the measured ceiling")})
     return result
+
+
+def _no_reference(name: str, configuration: str, absent: dict[str, str]) -> Rejected:
+    why = absent.get(name, "it is not installed")
+    return Rejected(
+        Verdict.HARNESS_ERROR,
+        Feedback(
+            summary=f"the reference baseline {name} does not run on {configuration}: {why}",
+            configuration=configuration,
+            hint="The ratio is taken against it; install what it needs, or choose another one.",
+        ),
+    )
 
 
 async def compare(

@@ -43,6 +43,8 @@ def slowed(samples: dict[str, list[float]], alone: dict[str, float]) -> list[str
     """Which baselines were slower beside the candidate than alone, in words."""
     found = []
     for name, milliseconds in alone.items():
+        if not samples.get(name):
+            continue
         ratio = quantile(samples[name], 0.5) / milliseconds
         if milliseconds >= SLOWED_MILLISECONDS and ratio > SLOWED:
             found.append(f"{name} is {ratio:.2f} times slower beside the candidate than alone")

@@ -117,10 +117,14 @@ class Stub:
         ours = [1e-9 if mode == "too_fast" else 1.0] * ROUNDS
         if mode == "slows":
             reference = [2.0] * ROUNDS
+        samples = {"candidate": ours, "cudnn": reference, "flash": [1.0] * 8}
+        absent = {"fa3": "no such kernel"}
+        if mode == "no_reference":
+            absent["cudnn"] = samples.pop("cudnn") and "no plan for this shape"
         return {
-            "samples": {"candidate": ours, "cudnn": reference, "flash": [1.0] * 8},
+            "samples": samples,
             "alone": {"cudnn": 0.5, "flash": 1.0},
-            "absent": {"fa3": "no such kernel"},
+            "absent": absent,
             "damage": "tensor 'q': 2 bytes before it" if mode == "damage_when_timed" else "",
         }
 
