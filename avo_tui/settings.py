@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """Dollars without a commit after which the supervisor intervenes; 0 is never."""
     tuner_attempts: int | None = Field(default=None, ge=1)
     """Attempts in one step of the tuner."""
+    agent: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Options of the agent, such as `effort`; a table of the file, JSON in the environment."""
     demo_hours: float = Field(default=1.0, gt=0)
     """Hours of running after which `avo demo` ends by itself."""
 
@@ -82,6 +84,7 @@ class Settings(BaseSettings):
             group, _, rest = name.partition("_")
             if group in {"supervisor", "tuner"} and value is not None:
                 options[f"{group}.{rest}"] = value
+        options.update({f"agent.{name}": value for name, value in self.agent.items()})
         return options
 
 

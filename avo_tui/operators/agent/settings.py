@@ -12,6 +12,9 @@ from avo_tui.domain.records import RunSettings
 DEFAULT_MODEL = "claude-opus-5-5"
 
 Effort = Literal["low", "medium", "high", "xhigh", "max", "default"]
+PREFIX = "agent."
+"""May stand before the names of options, to set them apart from those of others."""
+
 ContextEditing = Literal["auto", "server", "local"]
 
 
@@ -70,9 +73,14 @@ class AgentSettings(Value):
 
         Raises ValueError with one sentence that names the option.
         """
-        options: dict[str, Any] = {
-            name: value for name, value in settings.options.items() if name in cls.model_fields
-        }
+        options: dict[str, Any] = {}
+        for name, value in settings.options.items():
+            own = name.removeprefix(PREFIX)
+            if own in cls.model_fields:
+                options[own] = value
+            elif name.startswith(PREFIX):
+                known = ", ".join(n for n in cls.model_fields if n != "model")
+                raise ValueError(f"the agent has no option {own!r}; it has {known}.")
         if settings.model:
             options["model"] = settings.model
         try:

@@ -93,5 +93,9 @@ def test_settings_are_read_from_the_runs_options() -> None:
 
     run = RunSettings(model="m", options={"effort": "low", "supervisor.attempts": 3})
     assert (AgentSettings.of(run).model, AgentSettings.of(run).effort) == ("m", "low")
+    run = RunSettings(options={"agent.effort": "max", "agent.clear_at": 50_000})
+    assert (AgentSettings.of(run).effort, AgentSettings.of(run).clear_at) == ("max", 50_000)
+    with pytest.raises(ValueError, match="no option 'efort'; it has base_url, max_tokens"):
+        AgentSettings.of(RunSettings(options={"agent.efort": "max"}))
     with pytest.raises(ValueError, match="option effort"):
         AgentSettings.of(RunSettings(options={"effort": "sometimes"}))
