@@ -204,14 +204,10 @@ class Bench:
         return samples
 
     def _compare_clocks(self, samples: Samples, runner: Runner) -> None:
-        # What others do on the machine is in the time that passes, but seldom in every sample.
-        share = 0.2 if self.task.threads == 1 else 0.0
-        excess, inner = quantile(samples.excess, share), quantile(samples.inner, 0.2)
+        excess, inner = quantile(samples.excess, 0.2), quantile(samples.inner, 0.2)
         if excess > _SLACK_SECONDS + _SLACK * inner:
             text = f"its calls took {excess * 1e3:.2f} ms longer by our clock than by its own"
             raise Stopped("nonsense", [text])
-        if self.task.threads > 1:
-            return  # the time that passes between calls is ours then
         between = quantile(runner.between, 0.2) / 1e9
         if between > _SLACK_SECONDS + _SLACK * inner:
             raise Stopped("nonsense", [f"it computed for {between * 1e3:.2f} ms between calls"])

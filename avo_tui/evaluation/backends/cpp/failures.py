@@ -119,5 +119,7 @@ def rejected(task: Task, stop: Stopped, *, where: str, configuration: str | None
         text = f"the candidate interfered with the harness: {' '.join(stop.words)}"
     else:
         verdict, text = _ended(outcome)
+        if "Thread creation failed" in log:  # libgomp's last words
+            verdict, text = Verdict.SUSPICIOUS, f"the candidate may use {task.threads} threads only"
     feedback = Feedback(summary=text, configuration=configuration, detail=where, hint=hint, log=log)
     return Rejected(verdict, feedback)

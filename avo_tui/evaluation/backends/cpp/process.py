@@ -59,8 +59,9 @@ _PATIENCE = 8
 class Call:
     """One call of the candidate, timed on both sides of the pipe, in nanoseconds.
 
-    Processor time for one thread, as the runner has it and as the kernel tells us of its process;
-    the time that passed for several.
+    `inner` is what the runner measured: its processor time for one thread, the time that passed for
+    several. `outer` is what the kernel accounts to the process, per thread: with or without others
+    on the machine, no honest `inner` is clearly smaller.
     """
 
     inner: int
@@ -86,21 +87,24 @@ class Runner:
         self._buffer = b""
 
     def used(self) -> int:
-        """Nanoseconds on the call's clock, seen from outside the candidate's process."""
-        if self._pid is None or self.threads > 1:
-            return time.perf_counter_ns()
+        """Nanoseconds of processor time that the kernel accounts to its process, per thread."""
+        if self._pid is None:
+            return 0
         try:
             # The clock of another process, as clock_getcpuclockid(3) makes it.
-            return time.clock_gettime_ns((~self._pid << 3) | 2)
+            return time.clock_gettime_ns((~self._pid << 3) | 2) // self.threads
         except OSError as error:
             raise Stopped("ended", []) from error
 
     def _wait(self, seconds: float) -> None:
         """Until something can be read; `seconds` of its processor time, or a few times that."""
-        began, start = time.monotonic(), self.used() if self._pid is not None else 0
+        began, start = time.monotonic(), self.used()
         while not self._poll.poll(min(seconds, 0.1) * 1000):
             passed = time.monotonic() - began
-            used = (self.used() - start) / 1e9 if self._pid is not None else passed
+            try:
+                used = (self.used() - start) / 1e9 if self._pid is not None else passed
+            except Stopped:  # it is gone; its last words can be read now
+                used = 0.0
             if used > seconds or passed > seconds * _PATIENCE:
                 raise Stopped("hung", [f"{seconds:.1f}"])
 
