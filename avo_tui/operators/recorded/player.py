@@ -10,6 +10,7 @@ from typing import Any
 
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.events import AgentText
 from avo_tui.domain.records import Author, RunSettings
 from avo_tui.operators.agent.faults import Fault, Patience
 from avo_tui.operators.agent.loop import AgentStep
@@ -21,6 +22,11 @@ from avo_tui.operators.recorded.recording import RecordedStep, RecordedTurn, Rec
 
 TICK = 0.05
 """Seconds between two pieces of played text."""
+
+NOTICE = (
+    "[This is a recording: words and edits are played, no model is asked. Every compilation, check"
+    " and measurement is made here and now.]\n\n"
+)
 
 OVER = "the recording is over"
 
@@ -132,6 +138,8 @@ class RecordedOperator:
         if bench.step > len(self.recording.steps):
             return StepOutcome(outcome="stopped", reason=OVER)
         step = self.recording.steps[bench.step - 1]
+        if not any(isinstance(e, AgentText) for e in bench.step_events()):
+            bench.record(AgentText(block=f"{bench.step}.recording", text=NOTICE))
         head = bench.candidate(bench.head.candidate)
         player = Player(self.recording, step, head, self.settings.pace)
         patience = Patience(

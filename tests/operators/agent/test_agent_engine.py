@@ -239,6 +239,8 @@ async def test_a_session_is_recorded_and_played_with_real_evaluation(
         state = played.check_whole()
         assert state.session.state_reason.endswith("the recording is over")
         assert sorted(state.steps) == [1, 2, 3]
+        notices = [e for e in played.of(ev.AgentText) if "This is a recording" in e.text]
+        assert [e.step for e in notices] == [1, 2, 3], "each step says what it is"
         assert len(state.versions) == versions
         assert state.session.spend.usd == 0 and state.session.spend.requests == 0
         assert {v.author for v in state.versions.values()} <= {"seed", "recorded"}
