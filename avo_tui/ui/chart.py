@@ -41,7 +41,7 @@ class ChartData:
 
 def ticks(low: float, high: float, count: int) -> list[float]:
     """Round values within [low, high], at most `count` of them."""
-    if not (high > low and count > 0):
+    if not (high - low > 1e-9 * max(1.0, abs(high)) and count > 0):
         return []
     rough = (high - low) / count
     power = 10 ** math.floor(math.log10(rough))

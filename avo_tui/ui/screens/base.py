@@ -34,6 +34,7 @@ class AvoScreen(Screen[None]):
     """A paragraph for the help."""
     PANES: ClassVar[dict[str, tuple[str, str]]] = {}
     """Pane's id → (title, what it shows), for the help."""
+    _up = False
 
     @property
     def avo(self) -> AvoApp:
@@ -46,7 +47,14 @@ class AvoScreen(Screen[None]):
     @property
     def ready(self) -> bool:
         """True while the widgets are there: after composing, before being taken down."""
-        return self.is_attached and any(isinstance(child, ActionBar) for child in self.children)
+        return self._up and any(isinstance(child, ActionBar) for child in self.children)
+
+    def on_mount(self) -> None:
+        """Comes after the handler of the same name of every subclass."""
+        self._up = True
+        latest = self.avo.latest
+        if latest is not None:
+            self.show_snapshot(latest)
 
     # -- actions
 

@@ -87,7 +87,7 @@ class NewSessionDialog(Dialog[Path]):
         choice.focus()
         self._explain()
 
-    def _task(self) -> TaskInfo | None:
+    def _chosen_task(self) -> TaskInfo | None:
         value = self.query_one("#task", Choice).value
         return next((t for t in self._tasks if t.name == value), None)
 
@@ -102,7 +102,7 @@ class NewSessionDialog(Dialog[Path]):
         self._estimate()
 
     def _explain(self) -> None:
-        task = self._task()
+        task = self._chosen_task()
         if task is not None:
             said = f"{one_line(task.title)} · {task.language}, {len(task.configurations)} configurations, baselines {', '.join(task.baselines)}"
             self.query_one("#about", Static).update(Content(said))
@@ -132,7 +132,7 @@ class NewSessionDialog(Dialog[Path]):
                 self.problem(f"{unit}: {one_line(text)!r} is not a number from 0 on")
                 return None
         evaluations = values["evaluations"]
-        task = self._task()
+        task = self._chosen_task()
         if task is None:
             self.problem("choose a task")
             return None

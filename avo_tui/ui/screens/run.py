@@ -139,12 +139,9 @@ class RunScreen(RunCommands, AvoScreen):
         self.query_one("#output-view").add_class("-wide")
         self._arrange()
         self.query_one("#lineage-view").focus()
-        latest = self.avo.latest
-        if latest is not None:
-            self.show_snapshot(latest)
-            if not self._greeted:
-                self._greeted = True
-                self.call_after_refresh(self.greet)
+        if self.avo.latest is not None and not self._greeted:
+            self._greeted = True
+            self.call_after_refresh(self.greet)
 
     # -- arrangement
 

@@ -203,6 +203,11 @@ class LineageView(LinesView):
         self.marked = frozenset(kept)
         self._refresh_rows()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In a replay the space bar plays; enter still unfolds."""
+        replaying = self._snapshot is not None and self._snapshot.replay is not None
+        return not (action == "fold" and replaying)
+
     # -- cursor
 
     @property
