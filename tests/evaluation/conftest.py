@@ -11,12 +11,12 @@ from evaluation_support import TASKS
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A benchmark and time limits short enough for tests."""
-    from avo_tui.evaluation.backends.cpp import benchmark, check, process
+    from avo_tui.evaluation.backends.cpp import benchmark, check, process, sampling
 
     monkeypatch.setattr(benchmark, "WARM_UP", 0.0)
-    monkeypatch.setattr(benchmark, "SHORTEST", 0.0)
-    monkeypatch.setattr(benchmark, "SAMPLES", 12)
-    monkeypatch.setattr(benchmark, "SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr(sampling, "SHORTEST", 0.0)
+    monkeypatch.setattr(sampling, "SAMPLES", 12)
+    monkeypatch.setattr(sampling, "SAMPLE_SECONDS", 0.0)
     monkeypatch.setattr(check, "_BASE_SECONDS", 1.5)
     monkeypatch.setattr(process, "LIMITS", replace(process.LIMITS, memory_bytes=200 << 20))
 

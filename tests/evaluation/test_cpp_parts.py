@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.score import ConfigurationScore
-from avo_tui.evaluation.backends.cpp import benchmark, disassembly, flags, glue, imports
+from avo_tui.evaluation.backends.cpp import benchmark, disassembly, flags, glue, imports, sampling
 from avo_tui.evaluation.backends.cpp.elf import ElfError, Import, SharedObject, read_shared_object
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.memory import PAGE, Arena, place
@@ -159,10 +159,10 @@ def test_a_write_outside_an_output_is_seen() -> None:
 
 
 def test_quantiles_and_drift() -> None:
-    assert benchmark.quantile([4, 1, 3, 2], 0.5) == 2.5
-    assert benchmark.quantile([1, 2, 3, 4, 5], 0.2) == pytest.approx(1.8)
-    assert benchmark.drift([1.0] * 10 + [1.2] * 10) == pytest.approx(0.2)
-    assert benchmark.drift([1.0, 2.0, 1.0, 2.0]) == 0.0
+    assert sampling.quantile([4, 1, 3, 2], 0.5) == 2.5
+    assert sampling.quantile([1, 2, 3, 4, 5], 0.2) == pytest.approx(1.8)
+    assert sampling.drift([1.0] * 10 + [1.2] * 10) == pytest.approx(0.2)
+    assert sampling.drift([1.0, 2.0, 1.0, 2.0]) == 0.0
 
 
 def test_a_rate_above_the_peak_is_refused() -> None:
