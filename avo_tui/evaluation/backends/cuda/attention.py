@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cuda.plan import TensorSpec
+from avo_tui.evaluation.backends.cuda.planned import TensorSpec
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.task import CheckCase, Perturbation, Tolerance
 

@@ -8,7 +8,7 @@ import os
 import sys
 
 from avo_tui.domain.base import Value
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
+from avo_tui.evaluation.backends.cuda.planned import DeviceFacts
 
 SECONDS = 20.0
 DEFAULT_ARCHITECTURE = "sm_90a"

@@ -28,7 +28,7 @@ from avo_tui.evaluation.backends.cuda.harness import timing
 from avo_tui.evaluation.backends.cuda.harness.errors import DriverError
 from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner, synchronize
 from avo_tui.evaluation.backends.cuda.harness.memory import Buffers, bits
-from avo_tui.evaluation.backends.cuda.plan import LaunchPlan
+from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.tasks import load_task
 

@@ -12,7 +12,7 @@ from cuda.bindings import driver
 
 from avo_tui.evaluation.backends.cuda.harness.errors import check
 from avo_tui.evaluation.backends.cuda.judge import POISON
-from avo_tui.evaluation.backends.cuda.plan import TensorSpec
+from avo_tui.evaluation.backends.cuda.planned import TensorSpec
 from avo_tui.evaluation.backends.cuda.task import torch_dtype
 
 GUARD_BYTES = 1 << 20

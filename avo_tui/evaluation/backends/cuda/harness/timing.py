@@ -20,7 +20,7 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner, synchronize
 from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
 from avo_tui.evaluation.backends.cuda.judge import POISON
-from avo_tui.evaluation.backends.cuda.plan import LaunchPlan
+from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 
 SETS = 2
