@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     """Options of the agent, such as `effort`; a table of the file, JSON in the environment."""
     demo_hours: float = Field(default=1.0, gt=0)
     """Hours of running after which `avo demo` ends by itself."""
+    theme: Literal["avo-dark", "avo-light", "ansi-dark", "ansi-light"] = "avo-dark"
+    """Colours of the app; the `ansi` ones are the terminal's own sixteen."""
+    low_bandwidth: bool = False
+    """One repaint a second and few colours, for slow links."""
+    keys: dict[str, str] = Field(default_factory=dict)
+    """Keys of actions that should be others, by the action's name, such as `hint = "i"`."""
 
     @classmethod
     def settings_customise_sources(

@@ -266,6 +266,9 @@ def submit(
     name: Name,
     paths: Annotated[list[Path], typer.Argument(help="Files, or one folder.")],
     plan: Annotated[str, typer.Option("--plan", help="What was changed and why.")] = "",
+    summary: Annotated[
+        str, typer.Option("--summary", help="What came of it, for the record.")
+    ] = "",
     parent: Annotated[
         str | None, typer.Option("--parent", help="Version it was made from; default the head.")
     ] = None,
@@ -286,6 +289,7 @@ def submit(
         {
             "candidate": read_candidate(paths, origin),
             "plan": plan,
+            "summary": summary,
             "parent": number,
             "author": author,
         }

@@ -190,15 +190,32 @@ def services() -> Services:
     )
 
 
-def open_app(session: Path | None = None) -> None:
-    """Show the app until the person leaves it; the run goes on."""
+def open_app(session: Path | None = None, *, replay_speed: float | None = None) -> None:
+    """Show the app until the person leaves it; the run goes on.
+
+    With `replay_speed` the session is played from its start, so many times as fast as it went.
+    """
     if not in_terminal():
         raise Failure(
             "the app needs a terminal; use --headless, `avo status NAME` or `avo sessions --json`"
         )
+    from avo_tui.store import SeenMarks, SessionReader
     from avo_tui.ui.app import AvoApp
+    from avo_tui.ui.replay import ReplaySource
 
-    app = AvoApp(services(), folder=session)
+    preferred = settings()
+    source = None
+    if session is not None and replay_speed is not None:
+        source = ReplaySource(SessionReader.open(session), replay_speed)
+    app = AvoApp(
+        services(),
+        folder=session if source is None else None,
+        source=source,
+        theme=preferred.theme,
+        low_bandwidth=preferred.low_bandwidth,
+        keys=preferred.keys,
+        marks=SeenMarks(),
+    )
     app.run()
     if app.farewell:
         sys.stdout.write(f"{app.farewell}\n")

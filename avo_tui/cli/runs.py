@@ -46,6 +46,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: avo demo")(demo)
     app.command(epilog="Example: avo run attention_cpu --operator tuner --budget-hours 1")(run)
     app.command(epilog="Example: avo attach demo")(attach)
+    app.command(epilog="Example: avo replay mha-hopper --speed 16")(replay)
 
 
 def open_sessions_screen() -> None:
@@ -263,6 +264,19 @@ def attach(
     if not read_only and SessionReader.open(folder).run_state() == "lost":
         start_engine(folder)
     open_app(folder)
+
+
+def replay(
+    name: Annotated[str, typer.Argument(help="A session, its own or one that ships with avo.")],
+    speed: Annotated[
+        float, typer.Option("--speed", min=0.1, max=1000, help="Times as fast as it went.")
+    ] = 4.0,
+) -> None:
+    """Play a session from its start through the same screens; nothing is changed in it."""
+    from avo_tui.cli.opening import open_app
+    from avo_tui.store import find_session
+
+    open_app(find_session(name), replay_speed=speed)
 
 
 def _follow(folder: Path) -> None:
