@@ -84,6 +84,7 @@ async def _evaluate(
 ) -> EvaluationReport:
     from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
     from avo_tui.evaluation.client import LocalEvaluator
+    from avo_tui.settings import settings
 
     if arch is not None:
         try:
@@ -91,7 +92,7 @@ async def _evaluate(
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--arch") from error
     progress = None if quiet else _progress
-    async with LocalEvaluator(architecture=arch) as evaluator:
+    async with LocalEvaluator(architecture=arch, sandbox=settings().sandbox) as evaluator:
         given = candidate if candidate is not None else await evaluator.seed(task)
         if quick:
             return await evaluator.check(task, given, progress=progress, quick=True)

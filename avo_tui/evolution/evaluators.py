@@ -19,4 +19,5 @@ def make_evaluator(session: SessionRecord) -> Evaluator:
     Raises ValueError for a URL that nothing serves.
     """
     check_url(session.settings.evaluator)
-    return LocalEvaluator(task=session.task.name)
+    confinement = str(session.settings.options.get("sandbox", "auto"))
+    return LocalEvaluator(task=session.task.name, sandbox=confinement)
