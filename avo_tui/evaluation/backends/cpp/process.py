@@ -98,13 +98,15 @@ class Runner:
 
     def _wait(self, seconds: float) -> None:
         """Until something can be read; `seconds` of its processor time, or a few times that."""
-        began, start = time.monotonic(), self.used()
+        began = time.monotonic()
+        start: int | None = None
         while not self._poll.poll(min(seconds, 0.1) * 1000):
             passed = time.monotonic() - began
-            try:
-                used = (self.used() - start) / 1e9 if self._pid is not None else passed
-            except Stopped:  # it is gone; its last words can be read now
-                used = 0.0
+            used = 0.0
+            with contextlib.suppress(Stopped):  # it is gone; its last words can be read soon
+                now = self.used()
+                start = now if start is None else start
+                used = (now - start) / 1e9 if self._pid is not None else passed
             if used > seconds or passed > seconds * _PATIENCE:
                 raise Stopped("hung", [f"{seconds:.1f}"])
 

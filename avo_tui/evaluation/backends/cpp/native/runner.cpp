@@ -119,9 +119,6 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     size_t bytes = nearest >= 0 ? slots[current_slot].regions[nearest].bytes : 0;
     reply("fault %d %#zx %s %d %td %zu %d", signal, reinterpret_cast<size_t>(info->si_addr), access,
           nearest, offset, bytes, current_slot);
-    struct sigaction plain = {};
-    plain.sa_handler = SIG_DFL;
-    sigaction(signal, &plain, nullptr);  // refused once confined: the exit below ends us then
     _exit(64 + signal);
 }
 
