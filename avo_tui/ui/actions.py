@@ -55,11 +55,25 @@ def bindings(actions: Iterable[Action]) -> list[Binding]:
 
 
 _NAMES = {
-    "escape": "esc", "question_mark": "?", "slash": "/", "space": "space", "enter": "enter",
-    "apostrophe": "'", "left_square_bracket": "[", "right_square_bracket": "]", "tab": "tab",
-    "plus": "+", "minus": "-", "equals_sign": "=", "comma": ",", "full_stop": ".",
-    "left": "←", "right": "→", "up": "↑", "down": "↓",
-}  # fmt: skip
+    "escape": "esc",
+    "question_mark": "?",
+    "slash": "/",
+    "space": "space",
+    "enter": "enter",
+    "apostrophe": "'",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "tab": "tab",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "comma": ",",
+    "full_stop": ".",
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+}
 
 
 def key_name(key: str) -> str:

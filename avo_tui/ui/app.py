@@ -87,8 +87,11 @@ class AvoApp(App[None]):
         theme = self.current_theme
         for name, value in fallback_variables(theme.ansi).items():
             if name not in made:
-                made[name] = made.get(value[1:], "auto") if value.startswith("$") and " " not in value \
+                made[name] = (
+                    made.get(value[1:], "auto")
+                    if value.startswith("$") and " " not in value
                     else self._mixed(made, value)
+                )
         return made
 
     @staticmethod
@@ -271,8 +274,13 @@ class AvoApp(App[None]):
         def bound(action: str, default: str) -> str:
             return key_name(self.keys.get(action, default))
 
-        return Keys(resume=bound("pause", "p"), start=bound("start", "R"), leave_replay=bound("leave", "q"),
-                    play=bound("play", "space"), live=bound("live", "l"))  # fmt: skip
+        return Keys(
+            resume=bound("pause", "p"),
+            start=bound("start", "R"),
+            leave_replay=bound("leave", "q"),
+            play=bound("play", "space"),
+            live=bound("live", "l"),
+        )
 
     # -- leaving
 
@@ -292,12 +300,16 @@ class AvoApp(App[None]):
     def leave(self, code: int = 0) -> None:
         """Leave the terminal as it was; the run goes on."""
         latest = self.latest
-        if latest is not None and latest.replay is None and latest.run_state in {
-            "starting", "running", "pausing", "paused", "parked"
-        }:  # fmt: skip
+        if (
+            latest is not None
+            and latest.replay is None
+            and latest.run_state in {"starting", "running", "pausing", "paused", "parked"}
+        ):
             name = latest.session.name
             state = "is paused" if latest.run_state == "paused" else "goes on"
-            self.farewell = f"The run {state}. Look again: avo attach {name}   Stop it: avo stop {name}"
+            self.farewell = (
+                f"The run {state}. Look again: avo attach {name}   Stop it: avo stop {name}"
+            )
         self.close_session()
         self.exit(return_code=code)
 
@@ -334,12 +346,15 @@ class AvoApp(App[None]):
                 said = action.help if reason is None else f"not now: {reason}"
                 title = f"{action.label[0].upper()}{action.label[1:]}"
                 yield SystemCommand(
-                    f"{title} ({key})" if key else title, said,
-                    lambda name=action.id: screen.action_act(name),  # type: ignore[misc]
-                )  # fmt: skip
+                    f"{title} ({key})" if key else title,
+                    said,
+                    lambda name=action.id: screen.action_act(name),
+                )
         for name in self.available_themes:
             if name in CYCLE or name.startswith("avo"):
-                yield SystemCommand(f"Theme {name}", "Change the colours", lambda n=name: setattr(self, "theme", n))  # type: ignore[misc]
+                yield SystemCommand(
+                    f"Theme {name}", "Change the colours", lambda n=name: setattr(self, "theme", n)
+                )
         yield SystemCommand("Leave", "Leave the screen; the run goes on", self.leave)
 
 

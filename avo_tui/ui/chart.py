@@ -57,10 +57,16 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
     left = 6
     columns, rows = width - left - 1, height - 1
     ys = [p.y for p in data.points if p.y > 0]
-    top_value = max([*ys, *(b for _, b in data.baselines if b <= 2.6 * max(ys, default=1))], default=1)
+    top_value = max(
+        [*ys, *(b for _, b in data.baselines if b <= 2.6 * max(ys, default=1))], default=1
+    )
     low_value = min(ys, default=0.0)
     top = top_value * 1.06 if top_value > 0 else 1.0
-    low = 0.0 if low_value < 0.6 * top_value or top_value < 0.5 or len(ys) < 3 else low_value - 0.25 * (top_value - low_value) - 0.01
+    low = (
+        0.0
+        if low_value < 0.6 * top_value or top_value < 0.5 or len(ys) < 3
+        else low_value - 0.25 * (top_value - low_value) - 0.01
+    )
     xs = [p.x for p in data.points]
     first, last = min(xs), max(xs)
     span = (last - first) or 1.0

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-import unidiff
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchedFile, PatchSet
 
 from avo_tui.domain.candidate import Candidate
 
@@ -80,8 +81,8 @@ def compare(old: Candidate | None, new: Candidate) -> DiffDoc:
 def parse(text: str) -> DiffDoc:
     """Read a unified diff; one that cannot be read gives a document with `problem` set."""
     try:
-        patch = unidiff.PatchSet(text if text.endswith("\n") else text + "\n")
-    except unidiff.UnidiffParseError as error:
+        patch = PatchSet(text if text.endswith("\n") else text + "\n")
+    except UnidiffParseError as error:
         return _cut_off(text, str(error))
     return DiffDoc(tuple(_file(f) for f in patch))
 
@@ -115,7 +116,7 @@ def _only(doc: DiffDoc, name: str) -> DiffFile | None:
     return DiffFile(name, found.rows, found.added, found.removed)
 
 
-def _file(patched: unidiff.PatchedFile) -> DiffFile:
+def _file(patched: PatchedFile) -> DiffFile:
     rows: list[DiffRow] = []
     for hunk in patched:
         title = f"@@ −{hunk.source_start} +{hunk.target_start} @@ {hunk.section_header}".rstrip()
@@ -134,9 +135,7 @@ def _file(patched: unidiff.PatchedFile) -> DiffFile:
             else:
                 rows += _paired(removed, added)
                 removed, added = [], []
-                rows.append(
-                    DiffRow("same", value, entry.source_line_no, entry.target_line_no)
-                )
+                rows.append(DiffRow("same", value, entry.source_line_no, entry.target_line_no))
         rows += _paired(removed, added)
     return DiffFile(str(patched.path), tuple(rows), patched.added, patched.removed)
 

@@ -50,17 +50,41 @@ def digest_lines(events: Iterable[ev.Event], now: datetime) -> list[Line]:
     best = max(versions, key=lambda e: e.version.aggregate, default=None)
     if best is not None:
         v = best.version
-        out.append(line(("★ ", "best"), (f"{len(versions)} new version{'s' if len(versions) > 1 else ''}", "strong"),
-                        f", best v{v.number} at {show.ratio(v.aggregate)}", (f"  {one_line(v.plan)[:34]}", "dim")))  # fmt: skip
+        out.append(
+            line(
+                ("★ ", "best"),
+                (f"{len(versions)} new version{'s' if len(versions) > 1 else ''}", "strong"),
+                f", best v{v.number} at {show.ratio(v.aggregate)}",
+                (f"  {one_line(v.plan)[:34]}", "dim"),
+            )
+        )
     if attempts:
-        out.append(line(("◌ ", "dim"), f"{attempts} attempts in {steps} finished steps", (f", {rejected} rejected", "dim")))
+        out.append(
+            line(
+                ("◌ ", "dim"),
+                f"{attempts} attempts in {steps} finished steps",
+                (f", {rejected} rejected", "dim"),
+            )
+        )
     for event in hints[-3:]:
         out.append(line(("» ", "hint"), "a hint was delivered ", (one_line(event.where), "dim")))
     for event in rewinds[-3:]:
-        out.append(line(("↶ ", "warn"), f"rewound from v{event.origin} to v{event.target}", (f"  {one_line(event.reason)[:30]}", "dim")))
+        out.append(
+            line(
+                ("↶ ", "warn"),
+                f"rewound from v{event.origin} to v{event.target}",
+                (f"  {one_line(event.reason)[:30]}", "dim"),
+            )
+        )
     for event in interventions[-3:]:
         made = event.intervention
-        out.append(line(("! ", "warn"), f"supervisor: {made.level.replace('_', ' ')}", (f"  {one_line(made.trigger)[:40]}", "dim")))
+        out.append(
+            line(
+                ("! ", "warn"),
+                f"supervisor: {made.level.replace('_', ' ')}",
+                (f"  {one_line(made.trigger)[:40]}", "dim"),
+            )
+        )
     for event in trouble[-3:]:
         out.append(line(("✕ ", "bad"), one_line(event.message)[:66]))
     if spend.usd > 0 or spend.evaluations:

@@ -180,7 +180,8 @@ class Feed:
         if len(self._aggregates) != len(state.versions):
             known = self._aggregates
             self._aggregates = {
-                n: known[n] if n in known else v.aggregate for n, v in state.versions.items()
+                n: known[n] if n in known else v.aggregate  # noqa: SIM401 - the other is dear
+                for n, v in state.versions.items()
             }
         aggregates = self._aggregates
         best = max(aggregates, key=lambda n: (aggregates[n], -n), default=None)

@@ -89,7 +89,9 @@ def rows(
         lost = rejected.get(step, [])
         if lost and step not in unfolded and len(lost) > 1:
             first = min(lost, key=lambda a: a.number)
-            entries.append((first.number, Row("fold", ("f", step, 0), first.parent, step, len(lost))))
+            entries.append(
+                (first.number, Row("fold", ("f", step, 0), first.parent, step, len(lost)))
+            )
         else:
             entries += [
                 (a.number, Row("attempt", ("a", step, a.number), a.parent, step, a.number))
@@ -135,9 +137,7 @@ def _parents_last(ordered: list[Row], versions: Mapping[int, Version]) -> list[R
     return out
 
 
-def draw(
-    ordered: list[Row], versions: Mapping[int, Version], head: int | None
-) -> list[Drawn]:
+def draw(ordered: list[Row], versions: Mapping[int, Version], head: int | None) -> list[Drawn]:
     """Give every row its lane. Linear in rows × open lanes."""
     alive: set[int] = set()
     current = head
@@ -151,7 +151,9 @@ def draw(
     out: list[Drawn] = []
     for row in ordered:
         node = row.number if row.kind == "version" else None
-        waiting = [i for i, target in enumerate(lanes) if target == node] if node is not None else []
+        waiting = (
+            [i for i, target in enumerate(lanes) if target == node] if node is not None else []
+        )
         if node is None and row.parent is not None and row.parent in lanes:
             lane = lanes.index(row.parent)
             out.append(_drawn(row, lane, lanes, (), True, carries))
@@ -195,6 +197,7 @@ def prefix(drawn: Drawn, glyph: str, limit: int) -> list[tuple[str, str]]:
 
     Roles: `lane` on the head's line, `lane-dead` elsewhere, `node` for the glyph.
     """
+
     def role(i: int) -> str:
         return "lane-dead" if i in drawn.dead else "lane"
 

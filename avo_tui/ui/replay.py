@@ -165,6 +165,9 @@ class ReplaySource:
         """To the start of this step, or of the one before where this one has just begun."""
         with self._lock:
             earlier = [i for i in self._steps if i + 1 < self._next]
-            if earlier and self._times[self._next - 1] - self._times[earlier[-1]] < 1.5 * self._speed:
+            if (
+                earlier
+                and self._times[self._next - 1] - self._times[earlier[-1]] < 1.5 * self._speed
+            ):
                 earlier = earlier[:-1] or earlier
             self.seek(earlier[-1] + 1 if earlier else 1)

@@ -119,9 +119,12 @@ class StepFold:
 
     def _step_finished(self, event: ev.StepFinished) -> None:
         self.view = replace(
-            self.view, ended=event.at, outcome=event.outcome, reason=event.reason,
+            self.view,
+            ended=event.at,
+            outcome=event.outcome,
+            reason=event.reason,
             version=event.version if event.version is not None else self.view.version,
-        )  # fmt: skip
+        )
 
     def _plan(self, event: ev.PlanSet) -> None:
         self.view = replace(self.view, title=event.title, items=event.items)
@@ -144,13 +147,25 @@ class StepFold:
             entry = self._stream[i]
             if entry.kind == "tool" and entry.key == event.call:
                 self._stream[i] = replace(
-                    entry, ok=event.ok, seconds=event.seconds, ref=event.ref,
+                    entry,
+                    ok=event.ok,
+                    seconds=event.seconds,
+                    ref=event.ref,
                     detail=event.summary or entry.detail,
-                )  # fmt: skip
+                )
                 self._dirty = True
                 return
         self._put(
-            Entry("tool", event.call, event.tool, event.summary, event.ok, event.seconds, event.at, event.ref)
+            Entry(
+                "tool",
+                event.call,
+                event.tool,
+                event.summary,
+                event.ok,
+                event.seconds,
+                event.at,
+                event.ref,
+            )
         )
 
     def _edited(self, event: ev.CandidateEdited) -> None:
@@ -199,9 +214,15 @@ class StepFold:
         if view is not None and view.attempt.number == event.attempt:
             self._attempt(replace(view, decision=event.decision))
         self._put(
-            Entry("gate", f"g{event.seq}", event.decision.reason, event.decision.gate,
-                  event.decision.accepted, at=event.at)
-        )  # fmt: skip
+            Entry(
+                "gate",
+                f"g{event.seq}",
+                event.decision.reason,
+                event.decision.gate,
+                event.decision.accepted,
+                at=event.at,
+            )
+        )
 
     def _rejected(self, event: ev.AttemptRejected) -> None:
         view = self.view.attempt
@@ -214,16 +235,24 @@ class StepFold:
             self._attempt(replace(view, version=version.number, decision=version.gate))
         self.view = replace(self.view, version=version.number)
         self._put(
-            Entry("control", f"v{version.number}", f"v{version.number} committed",
-                  version.gate.reason, True, at=event.at)
-        )  # fmt: skip
+            Entry(
+                "control",
+                f"v{version.number}",
+                f"v{version.number} committed",
+                version.gate.reason,
+                True,
+                at=event.at,
+            )
+        )
 
     def _hint_queued(self, event: ev.HintQueued) -> None:
         self._put(Entry("hint", event.hint.id, event.hint.text, "queued", at=event.at))
 
     def _hint_delivered(self, event: ev.HintDelivered) -> None:
         detail = f"delivered {event.where}" if event.where else "delivered"
-        self._change_hint(event.hint, f"{detail} · {event.effect}" if event.effect else detail, True)
+        self._change_hint(
+            event.hint, f"{detail} · {event.effect}" if event.effect else detail, True
+        )
 
     def _hint_closed(self, event: ev.HintClosed) -> None:
         self._change_hint(event.hint, f"{event.state} {event.why}".strip(), False)
@@ -240,18 +269,28 @@ class StepFold:
     def _supervised(self, event: ev.SupervisorIntervened) -> None:
         made = event.intervention
         self._put(
-            Entry("supervisor", made.id, f"{made.level.replace('_', ' ')}: {made.trigger}",
-                  made.diagnosis, at=event.at)
-        )  # fmt: skip
+            Entry(
+                "supervisor",
+                made.id,
+                f"{made.level.replace('_', ' ')}: {made.trigger}",
+                made.diagnosis,
+                at=event.at,
+            )
+        )
 
     def _trouble(self, event: ev.TroubleNoted) -> None:
         self._put(Entry("trouble", f"t{event.seq}", event.message, event.where, False, at=event.at))
 
     def _rewound(self, event: ev.Rewound) -> None:
         self._put(
-            Entry("control", f"r{event.seq}", f"rewound from v{event.origin} to v{event.target}",
-                  event.reason, at=event.at)
-        )  # fmt: skip
+            Entry(
+                "control",
+                f"r{event.seq}",
+                f"rewound from v{event.origin} to v{event.target}",
+                event.reason,
+                at=event.at,
+            )
+        )
 
     def _state(self, event: ev.StateChanged) -> None:
         if event.state not in {"running", "starting"}:

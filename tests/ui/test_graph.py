@@ -18,15 +18,30 @@ GATE = GateDecision(gate="strict", accepted=True, reason="")
 
 
 def version(number: int, parent: int | None, step: int | None = None) -> Version:
-    return Version(number=number, parent=parent, step=number if step is None else step, attempt=1,
-                   candidate="0" * 64, score=SCORE, gate=GATE, author="tuner", created=START)  # fmt: skip
+    return Version(
+        number=number,
+        parent=parent,
+        step=number if step is None else step,
+        attempt=1,
+        candidate="0" * 64,
+        score=SCORE,
+        gate=GATE,
+        author="tuner",
+        created=START,
+    )
 
 
-def attempt(step: int, number: int, parent: int, verdict: Verdict | None = Verdict.CORRECT) -> Attempt:
-    return Attempt(step=step, number=number, parent=parent, candidate="0" * 64, verdict=verdict, at=START)
+def attempt(
+    step: int, number: int, parent: int, verdict: Verdict | None = Verdict.CORRECT
+) -> Attempt:
+    return Attempt(
+        step=step, number=number, parent=parent, candidate="0" * 64, verdict=verdict, at=START
+    )
 
 
-def text(versions: dict[int, Version], attempts: list[Attempt], head: int, **options: object) -> list[str]:
+def text(
+    versions: dict[int, Version], attempts: list[Attempt], head: int, **options: object
+) -> list[str]:
     drawn = draw(rows(versions, attempts, **options), versions, head)  # type: ignore[arg-type]
     out = []
     for d in drawn:

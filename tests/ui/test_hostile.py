@@ -8,7 +8,9 @@ from make_session import MemorySource
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Direction, Hint, Intervention, Note, PlanItem
 
-EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m[bold red]x[/] [@click=app.leave()]y[/] \u202egnp.exe \x00\x08\r"
+EVIL = (
+    "\x1b[2J\x1b]0;owned\x07\x9b31m[bold red]x[/] [@click=app.leave()]y[/] \u202egnp.exe \x00\x08\r"
+)
 
 
 def poisoned() -> MemorySource:
@@ -25,18 +27,44 @@ def poisoned() -> MemorySource:
         ev.HintQueued(hint=Hint(id="e", text=EVIL, queued_at=at, where=EVIL), at=at),
         ev.NoteWritten(note=Note(id="e", text=EVIL, at=at), at=at),
         ev.TroubleNoted(where=EVIL, message=EVIL, at=at),
-        ev.SupervisorIntervened(at=at, intervention=Intervention(
-            id="e", at=at, step=3, level="nudge", trigger=EVIL, diagnosis=EVIL, directions=(Direction(text=EVIL),))),
+        ev.SupervisorIntervened(
+            at=at,
+            intervention=Intervention(
+                id="e",
+                at=at,
+                step=3,
+                level="nudge",
+                trigger=EVIL,
+                diagnosis=EVIL,
+                directions=(Direction(text=EVIL),),
+            ),
+        ),
         ev.VersionAnnotated(number=1, bookmark=EVIL[:60], note=EVIL, at=at),
-        ev.VersionCommitted(version=made.model_copy(update={"number": 4, "parent": 2, "plan": EVIL, "summary": EVIL}), at=at),
-    ):  # fmt: skip
+        ev.VersionCommitted(
+            version=made.model_copy(
+                update={"number": 4, "parent": 2, "plan": EVIL, "summary": EVIL}
+            ),
+            at=at,
+        ),
+    ):
         source.add(event)
     return source
 
 
 ROUTES: tuple[tuple[str, ...], ...] = (
-    (), ("B",), ("H",), ("L",), ("B", "u", "c"), ("t",), ("t", "space"), ("M",), ("i",), ("h",), ("w",), ("2", "z"),
-)  # fmt: skip
+    (),
+    ("B",),
+    ("H",),
+    ("L",),
+    ("B", "u", "c"),
+    ("t",),
+    ("t", "space"),
+    ("M",),
+    ("i",),
+    ("h",),
+    ("w",),
+    ("2", "z"),
+)
 
 
 async def test_no_control_character_reaches_any_screen() -> None:
@@ -47,8 +75,15 @@ async def test_no_control_character_reaches_any_screen() -> None:
                 await pilot.press("escape")
             await pilot.press(*keys)
             await quiet(pilot)
-            rows = ["".join(s.text for s in strip) for strip in app.screen._compositor.render_strips()]
-            bad = [c for row in rows for c in row if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c == "\u202e"]
+            rows = [
+                "".join(s.text for s in strip) for strip in app.screen._compositor.render_strips()
+            ]
+            bad = [
+                c
+                for row in rows
+                for c in row
+                if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c == "\u202e"
+            ]
             assert not bad, f"after {keys}"
             assert len(rows) == 40
     assert app.return_code in {None, 0} and not app.farewell

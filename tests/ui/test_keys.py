@@ -16,12 +16,38 @@ from avo_tui.ui.screens.run import RunScreen
 from avo_tui.ui.services import Services
 
 KEYS = [
-    *string.ascii_lowercase, *string.ascii_uppercase, *string.digits,
-    "space", "enter", "tab", "shift+tab", "up", "down", "left", "right", "pageup", "pagedown",
-    "home", "end", "delete", "backspace", "f1", "f5", "slash", "question_mark", "apostrophe",
-    "left_square_bracket", "right_square_bracket", "full_stop", "comma", "ctrl+s", "ctrl+p", "ctrl+b",
-    "ctrl+c", "escape",
-]  # fmt: skip
+    *string.ascii_lowercase,
+    *string.ascii_uppercase,
+    *string.digits,
+    "space",
+    "enter",
+    "tab",
+    "shift+tab",
+    "up",
+    "down",
+    "left",
+    "right",
+    "pageup",
+    "pagedown",
+    "home",
+    "end",
+    "delete",
+    "backspace",
+    "f1",
+    "f5",
+    "slash",
+    "question_mark",
+    "apostrophe",
+    "left_square_bracket",
+    "right_square_bracket",
+    "full_stop",
+    "comma",
+    "ctrl+s",
+    "ctrl+p",
+    "ctrl+b",
+    "ctrl+c",
+    "escape",
+]
 
 
 class _Hit:
@@ -41,9 +67,14 @@ SERVICES = Services(
 )
 
 SCREENS = {
-    "run": [], "lineage": ["L"], "compare": ["B", "c"], "transcript": ["t"], "memory": ["M"],
-    "knowledge": ["K"], "supervisor": ["i"],
-}  # fmt: skip
+    "run": [],
+    "lineage": ["L"],
+    "compare": ["B", "c"],
+    "transcript": ["t"],
+    "memory": ["M"],
+    "knowledge": ["K"],
+    "supervisor": ["i"],
+}
 
 
 async def back_to(pilot: Any, base: list[str]) -> None:
@@ -113,7 +144,11 @@ def test_actions_have_methods_help_and_distinct_keys() -> None:
         ids = [a.id for a in kind.ACTIONS]
         assert len(ids) == len(set(ids)), kind
         keys = [k for a in kind.ACTIONS for k in a.key.split(",")]
-        assert len(keys) == len(set(keys)), f"{kind.__name__}: {sorted(k for k in keys if keys.count(k) > 1)}"
+        assert len(keys) == len(set(keys)), (
+            f"{kind.__name__}: {sorted(k for k in keys if keys.count(k) > 1)}"
+        )
         for action in kind.ACTIONS:
-            assert callable(getattr(kind, f"do_{action.id}", None)), f"{kind.__name__}.do_{action.id}"
+            assert callable(getattr(kind, f"do_{action.id}", None)), (
+                f"{kind.__name__}.do_{action.id}"
+            )
             assert action.help.endswith(".") and action.label

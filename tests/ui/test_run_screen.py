@@ -39,7 +39,9 @@ def text_of(app: Any, selector: str) -> str:
     return "\n".join(row.plain for row in view.lines)
 
 
-@pytest.mark.parametrize(("size", "panes"), [((80, 24), 1), ((100, 30), 3), ((120, 40), 5), ((200, 50), 5)])
+@pytest.mark.parametrize(
+    ("size", "panes"), [((80, 24), 1), ((100, 30), 3), ((120, 40), 5), ((200, 50), 5)]
+)
 async def test_panes_by_size(recorded: MemorySource, size: tuple[int, int], panes: int) -> None:
     app = make_app(recorded)
     async with app.run_test(size=size) as pilot:
@@ -50,9 +52,17 @@ async def test_panes_by_size(recorded: MemorySource, size: tuple[int, int], pane
 
 
 def test_arrangements() -> None:
-    assert [arrangement(80, 24), arrangement(100, 30), arrangement(120, 24), arrangement(120, 40)] == [
-        "tabs", "medium", "medium", "wide",
-    ]  # fmt: skip
+    assert [
+        arrangement(80, 24),
+        arrangement(100, 30),
+        arrangement(120, 24),
+        arrangement(120, 40),
+    ] == [
+        "tabs",
+        "medium",
+        "medium",
+        "wide",
+    ]
 
 
 async def test_follow_and_inspect(recorded: MemorySource) -> None:
@@ -65,7 +75,9 @@ async def test_follow_and_inspect(recorded: MemorySource) -> None:
         await quiet(pilot)
         assert screen.cursor == ("v", 20, 0)
         assert "from v19 by agent" in text_of(app, "#plan-head")
-        assert "gate strict" in text_of(app, "#output-view") and "vs v19" in text_of(app, "#output-view")
+        assert "gate strict" in text_of(app, "#output-view") and "vs v19" in text_of(
+            app, "#output-view"
+        )
         assert any("inspect" in t for t, _ in screen.query_one("#lineage").info)  # type: ignore[attr-defined]
         await pilot.press("u")
         assert screen.cursor == ("v", 19, 0)
@@ -88,7 +100,13 @@ async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) ->
             ev.AttemptRejected(attempt=3, reason="slower", at=at),  # type: ignore[arg-type]
         ]
         await until(pilot, lambda: not source.waiting)
-        await until(pilot, lambda: screen.snapshot is not None and screen.snapshot.session.applied == len(source.journal))
+        await until(
+            pilot,
+            lambda: (
+                screen.snapshot is not None
+                and screen.snapshot.session.applied == len(source.journal)
+            ),
+        )
         assert screen.lineage.cursor == key and screen.lineage.place == place - 1
 
 
@@ -124,7 +142,9 @@ async def test_commands_are_sent(source: MemorySource) -> None:
         await until(pilot, lambda: isinstance(app.screen, HintDialog))
         await pilot.press(*"try tiles", "tab", "right", "tab", "right", "right", "ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
-        assert source.sent[-1] == SendHint(text="try tiles", delivery="end_of_turn", scope="until_cleared")
+        assert source.sent[-1] == SendHint(
+            text="try tiles", delivery="end_of_turn", scope="until_cleared"
+        )
         await pilot.press("x", "tab", "ctrl+s")
         await until(pilot, lambda: isinstance(source.sent[-1], AbortStep))
         await pilot.press("B", "r")
@@ -208,7 +228,10 @@ async def test_approval_is_asked_for(source: MemorySource) -> None:
         at = source.state.session.last_event_at
         source.waiting = [ev.ApprovalRequested(attempt=3, decision=decision, at=at)]  # type: ignore[arg-type]
         screen = run_screen(app)
-        await until(pilot, lambda: screen.snapshot is not None and screen.snapshot.pending_approval is not None)
+        await until(
+            pilot,
+            lambda: screen.snapshot is not None and screen.snapshot.pending_approval is not None,
+        )
         await until(pilot, lambda: any("A approves" in n.message for n in app._notifications))
         await pilot.press("X", *"no", "ctrl+s")
         await until(pilot, lambda: source.sent == [Reject(reason="no")])
@@ -264,7 +287,9 @@ async def test_the_mouse_reaches_rows_tabs_and_actions(recorded: MemorySource) -
         await until(pilot, lambda: screen.cursor is None)  # the footer begins with "live"
 
 
-async def test_edit_submits_what_the_editor_changed(source: MemorySource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_edit_submits_what_the_editor_changed(
+    source: MemorySource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     editor = tmp_path / "editor.sh"
     editor.write_text('#!/bin/sh\necho "// by hand" >> "$1"\n')
     editor.chmod(0o755)
@@ -304,7 +329,11 @@ async def test_leaving_says_that_the_run_goes_on(recorded: MemorySource) -> None
         await quiet(pilot)
         await pilot.press("q")
         await until(pilot, lambda: bool(app.farewell))
-    assert app.return_code == 0 and "goes on" in app.farewell and "avo attach mha-study" in app.farewell
+    assert (
+        app.return_code == 0
+        and "goes on" in app.farewell
+        and "avo attach mha-study" in app.farewell
+    )
 
 
 async def test_keys_can_be_moved(source: MemorySource) -> None:

@@ -98,6 +98,8 @@ async def test_commands_arrive_in_the_inbox_and_events_on_the_screen(tmp_path: P
         await pilot.press("p")
         await until(pilot, lambda: len(writer.pending_commands()) == 1)
         writer.record(ev.StateChanged(state="paused", reason="asked for"))
-        await until(pilot, lambda: "PAUSED · p resumes" in app.screen.query_one("#status").row.plain)  # type: ignore[attr-defined]
+        await until(
+            pilot, lambda: "PAUSED · p resumes" in app.screen.query_one("#status").row.plain
+        )  # type: ignore[attr-defined]
     writer.close()
     assert SessionReader.open(folder).state.session.state == "paused"

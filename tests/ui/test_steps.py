@@ -12,9 +12,14 @@ def test_the_running_step_is_folded(recorded: MemorySource) -> None:
     assert [i.status for i in view.items] == ["done", "doing", "todo", "todo"]
     assert view.attempt is not None and view.attempt.attempt.number == 3
     assert [(s.stage, s.state) for s in view.attempt.stages] == [
-        ("compile", "done"), ("check", "done"), ("benchmark", "running"),
-    ]  # fmt: skip
-    assert view.attempt.current is not None and (view.attempt.current.index, view.attempt.current.count) == (3, 4)
+        ("compile", "done"),
+        ("check", "done"),
+        ("benchmark", "running"),
+    ]
+    assert view.attempt.current is not None and (
+        view.attempt.current.index,
+        view.attempt.current.count,
+    ) == (3, 4)
     hint = next(e for e in view.stream if e.kind == "hint")
     assert hint.ok and "before tool 7" in hint.detail
 

@@ -4,14 +4,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from avo_tui.ui.text import between, clean, clean_lines, crop, cut, fit, line, one_line, prose, width_of, wrap
+from avo_tui.ui.text import (
+    between,
+    clean,
+    clean_lines,
+    crop,
+    cut,
+    fit,
+    line,
+    one_line,
+    prose,
+    width_of,
+    wrap,
+)
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x9b2K[bold]x[/bold]\u202eabc\u200b\x00\r\x08"
 
 
 def unsafe(text: str) -> list[str]:
     """Characters that a terminal could act on, or that cannot be seen or encoded."""
-    return [c for c in text if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u200b\u2066\ufeff" or 0xD800 <= ord(c) < 0xE000]
+    return [
+        c
+        for c in text
+        if ord(c) < 0x20
+        or 0x7F <= ord(c) < 0xA0
+        or c in "\u202e\u200b\u2066\ufeff"
+        or 0xD800 <= ord(c) < 0xE000
+    ]
 
 
 def test_control_characters_become_symbols() -> None:

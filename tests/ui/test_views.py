@@ -38,14 +38,23 @@ def snapshot_of(source: MemorySource) -> Snapshot:
 @pytest.mark.parametrize(
     ("made", "wanted"),
     [
-        (show.ratio(1.0412), "1.041×"), (show.ratio(0), "–"), (show.ratio(12.34), "12.3×"),
-        (show.change(0.006), "+0.6%"), (show.change(-0.031), "−3.1%"), (show.change(0.00001), "±0.0%"),
-        (show.change(None), ""), (show.change(11.0), "×12"),
-        (show.duration(3723), "1:02:03"), (show.duration(5), "5s"), (show.clock(2 * 86400 + 4 * 3600 + 660), "2d 04:11"),
-        (show.count(12_400), "12.4k"), (show.usd(12.4), "$12.40"), (show.size(3 << 20), "3.0 MB"),
+        (show.ratio(1.0412), "1.041×"),
+        (show.ratio(0), "–"),
+        (show.ratio(12.34), "12.3×"),
+        (show.change(0.006), "+0.6%"),
+        (show.change(-0.031), "−3.1%"),
+        (show.change(0.00001), "±0.0%"),
+        (show.change(None), ""),
+        (show.change(11.0), "×12"),
+        (show.duration(3723), "1:02:03"),
+        (show.duration(5), "5s"),
+        (show.clock(2 * 86400 + 4 * 3600 + 660), "2d 04:11"),
+        (show.count(12_400), "12.4k"),
+        (show.usd(12.4), "$12.40"),
+        (show.size(3 << 20), "3.0 MB"),
         (show.sparkline([0.0, 0.5, 1.0], 3), "▁▄█"),
     ],
-)  # fmt: skip
+)
 def test_numbers(made: str, wanted: str) -> None:
     assert made == wanted
 
@@ -61,11 +70,16 @@ def test_spend_names_the_nearest_cap() -> None:
 
 def test_the_chart_shows_best_baseline_and_marks() -> None:
     points = tuple(Point(n, 0.1 * n, n) for n in range(1, 11))
-    rows = render(ChartData(points, (("torch", 1.0),), ((4.0, "↶"),), labels=((1, "v1"), (10, "v10"))), 60, 12)
+    rows = render(
+        ChartData(points, (("torch", 1.0),), ((4.0, "↶"),), labels=((1, "v1"), (10, "v10"))), 60, 12
+    )
     assert len(rows) == 12 and all(row.width <= 60 for row in rows)
     text = plain(rows)
     assert "★" in text and "torch" in text and "↶" in text and "v10" in text
-    heights = [sum(rows[y].plain[7 + x] != " " or "on-area" in _role(rows[y], 7 + x) for y in range(11)) for x in (2, 50)]
+    heights = [
+        sum(rows[y].plain[7 + x] != " " or "on-area" in _role(rows[y], 7 + x) for y in range(11))
+        for x in (2, 50)
+    ]
     assert heights[0] < heights[1], "the area grows with the best score"
 
 
@@ -84,10 +98,14 @@ def test_a_baseline_out_of_reach_is_named() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(0.0, 50.0), min_size=1, max_size=60), st.integers(16, 90), st.integers(4, 30))
+@given(
+    st.lists(st.floats(0.0, 50.0), min_size=1, max_size=60), st.integers(16, 90), st.integers(4, 30)
+)
 def test_any_chart_fits(values: list[float], width: int, height: int) -> None:
     points = tuple(Point(i, v, i) for i, v in enumerate(values))
-    rows = render(ChartData(points, (("a", 1.0), ("b", 0.2)), ((0.0, "!"),), 0, ((0, "v0"),)), width, height)
+    rows = render(
+        ChartData(points, (("a", 1.0), ("b", 0.2)), ((0.0, "!"),), 0, ((0, "v0"),)), width, height
+    )
     assert all(row.width <= width for row in rows) and len(rows) in {0, height}
 
 
@@ -125,7 +143,9 @@ def test_copied_text_has_no_gutters() -> None:
     doc = diffs.compare(source(3), source(4))
     rows = diff_lines(doc, 90, Highlighter(), sides=False)
     copied = [row.plain[row.gutter :] for row in rows if row.gutter < 90]
-    lines = set(source(3).files["kernel.cpp"].split("\n")) | set(source(4).files["kernel.cpp"].split("\n"))
+    lines = set(source(3).files["kernel.cpp"].split("\n")) | set(
+        source(4).files["kernel.cpp"].split("\n")
+    )
     assert len(copied) > 10 and set(copied) <= lines
 
 
@@ -155,7 +175,10 @@ def test_overlay_keeps_the_text() -> None:
 
 
 def test_a_long_plan_shows_what_is_being_done() -> None:
-    items = [PlanItem(text=f"item {i}", status="done" if i < 7 else "doing" if i == 7 else "todo") for i in range(20)]
+    items = [
+        PlanItem(text=f"item {i}", status="done" if i < 7 else "doing" if i == 7 else "todo")
+        for i in range(20)
+    ]
     rows = plan_lines("A title", items, 40, most=6)
     assert len(rows) <= 6 and "item 7" in plain(rows) and "more" in plain(rows)
 
@@ -192,9 +215,16 @@ def test_bars_have_eighths() -> None:
 
 @pytest.mark.parametrize(
     ("state", "wanted"),
-    [("running", "● RUNNING"), ("paused", "PAUSED · p resumes"), ("lost", "ENGINE LOST · R restarts"),
-     ("parked", "PARKED"), ("stopped", "STOPPED"), ("finished", "FINISHED"), ("pausing", "PAUSING")],
-)  # fmt: skip
+    [
+        ("running", "● RUNNING"),
+        ("paused", "PAUSED · p resumes"),
+        ("lost", "ENGINE LOST · R restarts"),
+        ("parked", "PARKED"),
+        ("stopped", "STOPPED"),
+        ("finished", "FINISHED"),
+        ("pausing", "PAUSING"),
+    ],
+)
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_the_state_cannot_be_missed(state: RunState, wanted: str, width: int) -> None:
     source = MemorySource(steps=3, state=state)

@@ -17,13 +17,24 @@ if TYPE_CHECKING:
     from avo_tui.ui.app import AvoApp
 
 COMMON = (
-    Action("help", "question_mark,f1", "help", "What this screen and pane show, and every key.",
-           "general", 90),
+    Action(
+        "help",
+        "question_mark,f1",
+        "help",
+        "What this screen and pane show, and every key.",
+        "general",
+        90,
+    ),
     Action("palette", "ctrl+p", "palette", "Every action by name.", "general", 91),
     Action("theme", "T", "theme", "Dark, light, or the terminal's own sixteen colours.", "general"),
-    Action("slow_link", "ctrl+b", "low bandwidth",
-           "Fewer repaints and no colour gradients, for slow connections.", "general"),
-)  # fmt: skip
+    Action(
+        "slow_link",
+        "ctrl+b",
+        "low bandwidth",
+        "Fewer repaints and no colour gradients, for slow connections.",
+        "general",
+    ),
+)
 
 
 class AvoScreen(Screen[None]):

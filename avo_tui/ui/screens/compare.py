@@ -23,7 +23,9 @@ from avo_tui.ui.widgets.pane import Pane
 ACTIONS = (
     Action("sides", "d", "side by side", "The difference unified, or side by side.", "look", 1),
     Action("swap", "x", "swap", "The other way round.", "look", 2),
-    Action("older", "left_square_bracket", "older left", "The left one's parent instead.", "look", 3),
+    Action(
+        "older", "left_square_bracket", "older left", "The left one's parent instead.", "look", 3
+    ),
     *DETAIL,
 )
 
@@ -136,10 +138,11 @@ def _titles(a: Version, b: Version, width: int) -> list[Line]:
     out = []
     for version in (a, b):
         spans: list[Span] = [
-            (fit(f"v{version.number}", 7), "strong"), (f"{show.ratio(version.aggregate):>8}  ", "strong"),
+            (fit(f"v{version.number}", 7), "strong"),
+            (f"{show.ratio(version.aggregate):>8}  ", "strong"),
             (cut(one_line(version.plan or version.summary), max(8, width - 40)), ""),
             (f"  {version.author}, {version.created:%d %b %H:%M}", "dim"),
-        ]  # fmt: skip
+        ]
         out.append(line(*spans))
     return out
 
@@ -160,6 +163,13 @@ def _resources(a: Version, b: Version) -> list[Line]:
             continue
         moved = (y or 0) - (x or 0)
         text = f"{moved:+,.0f}".replace("-", "−") if moved else "="
-        out.append(line((fit(one_line(name), 22), "dim"), f"{'–' if x is None else f'{x:,}':>10}", ("  → ", "faint"),
-                        f"{'–' if y is None else f'{y:,}':>10}", (f"{text:>10}", "dim")))  # fmt: skip
+        out.append(
+            line(
+                (fit(one_line(name), 22), "dim"),
+                f"{'–' if x is None else f'{x:,}':>10}",
+                ("  → ", "faint"),
+                f"{'–' if y is None else f'{y:,}':>10}",
+                (f"{text:>10}", "dim"),
+            )
+        )
     return out

@@ -74,7 +74,13 @@ class DetailScreen(AvoScreen):
         if self.snapshot is not None and self.ready:
             can_start = self.avo.services.start_engine is not None
             self.query_one("#status", StatusLine).set_row(
-                status_line(self.snapshot, self.size.width, self.avo.clock(), self.avo.status_keys(), can_start)
+                status_line(
+                    self.snapshot,
+                    self.size.width,
+                    self.avo.clock(),
+                    self.avo.status_keys(),
+                    can_start,
+                )
             )
 
     def on_resize(self) -> None:
@@ -110,7 +116,9 @@ class DetailScreen(AvoScreen):
     def do_next_hit(self) -> None:
         """The next row that was found."""
         at, count = self.main.next_hit(1)
-        self.app.notify(f"{at} of {count}" if count else "nothing to go to: / finds text", timeout=2)
+        self.app.notify(
+            f"{at} of {count}" if count else "nothing to go to: / finds text", timeout=2
+        )
 
     def do_copy(self) -> None:
         """Copy the main view."""

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static, TextArea
 
 from avo_tui.domain import lineage
-from avo_tui.domain.budget import BudgetUnit, Budget, Caps, cap_states, hours_left
+from avo_tui.domain.budget import Budget, BudgetUnit, Caps, cap_states, hours_left
 from avo_tui.domain.commands import SendHint
 from avo_tui.domain.records import Hint
 from avo_tui.ui import show
@@ -94,7 +94,12 @@ class Confirm(Dialog[bool]):
 
     def __init__(self, heading: str, said: str, accept: str, details: Sequence[Line] = ()) -> None:
         super().__init__()
-        self._heading, self._said, self._accept, self._details = heading, said, accept, list(details)
+        self._heading, self._said, self._accept, self._details = (
+            heading,
+            said,
+            accept,
+            list(details),
+        )
 
     @property
     def heading(self) -> str:
@@ -130,11 +135,21 @@ class PauseMenu(Dialog[str]):
     def content(self) -> ComposeResult:
         """A menu."""
         yield BLANK_ROW()
-        yield Menu([
-            ("after_tool", "after this tool", "the running compile or benchmark is finished first"),
-            ("after_step", "after this step", "the operator finishes what it is at, then waits"),
-            ("now", "now", "the stream is cut, the child is ended; its answer is lost"),
-        ])  # fmt: skip
+        yield Menu(
+            [
+                (
+                    "after_tool",
+                    "after this tool",
+                    "the running compile or benchmark is finished first",
+                ),
+                (
+                    "after_step",
+                    "after this step",
+                    "the operator finishes what it is at, then waits",
+                ),
+                ("now", "now", "the stream is cut, the child is ended; its answer is lost"),
+            ]
+        )
         yield note("Paused time is not spent time. p goes on in the same conversation.")
 
     @on(Menu.Chosen)
@@ -164,9 +179,19 @@ class HintDialog(Dialog[SendHint]):
         area = TextArea(id="text", show_line_numbers=False, tab_behavior="focus")
         yield area
         yield label("delivered")
-        yield Choice([("next_tool", "at the next tool"), ("end_of_turn", "at the end of the turn"), ("now", "now")], id="delivery")
+        yield Choice(
+            [
+                ("next_tool", "at the next tool"),
+                ("end_of_turn", "at the end of the turn"),
+                ("now", "now"),
+            ],
+            id="delivery",
+        )
         yield label("holds")
-        yield Choice([("once", "once"), ("step", "for this step"), ("until_cleared", "until cleared")], id="scope")
+        yield Choice(
+            [("once", "once"), ("step", "for this step"), ("until_cleared", "until cleared")],
+            id="scope",
+        )
         if self._hints:
             yield label("so far   (c clears the newest that is in force)")
             view = LinesView(id="so-far")
@@ -186,10 +211,16 @@ class HintDialog(Dialog[SendHint]):
     def _rows(self, width: int) -> list[Line]:
         out: list[Line] = []
         for hint in self._hints[:12]:
-            glyph, role = {"queued": ("◷", "warn"), "delivered": ("✔", "good"),
-                           "expired": ("–", "faint"), "cleared": ("✕", "faint")}[hint.state]  # fmt: skip
+            glyph, role = {
+                "queued": ("◷", "warn"),
+                "delivered": ("✔", "good"),
+                "expired": ("–", "faint"),
+                "cleared": ("✕", "faint"),
+            }[hint.state]
             text = cut(one_line(hint.text), width - 2)
-            said = " · ".join(p for p in (hint.state, one_line(hint.where), one_line(hint.effect)) if p)
+            said = " · ".join(
+                p for p in (hint.state, one_line(hint.where), one_line(hint.effect)) if p
+            )
             out.append(line((f"{glyph} ", role), text, meta=hint.id))
             out.append(line(("  " + cut(said, width - 2), "dim"), meta=hint.id))
         return out
@@ -198,7 +229,14 @@ class HintDialog(Dialog[SendHint]):
         """Clear the newest hint in force."""
         if isinstance(self.focused, TextArea):
             return
-        live = next((h for h in self._hints if h.state == "queued" or (h.state == "delivered" and h.scope != "once")), None)
+        live = next(
+            (
+                h
+                for h in self._hints
+                if h.state == "queued" or (h.state == "delivered" and h.scope != "once")
+            ),
+            None,
+        )
         if live is not None:
             self._clear(live.id)
             self.dismiss(None)
@@ -214,7 +252,7 @@ class HintDialog(Dialog[SendHint]):
             return
         delivery = self.query_one("#delivery", Choice).value
         scope = self.query_one("#scope", Choice).value
-        self.dismiss(SendHint(text=text, delivery=delivery, scope=scope))  # type: ignore[arg-type]
+        self.dismiss(SendHint(text=text, delivery=delivery, scope=scope))
 
 
 class RewindDialog(Dialog[str]):
@@ -250,28 +288,54 @@ class RewindDialog(Dialog[str]):
         snapshot, target = self._snapshot, self._target
         versions, head = dict(snapshot.versions), snapshot.session.head
         if head is None or head == target:
-            return [BLANK, *prose(f"v{target} is the head already: the step is begun anew from it.", width)]
+            return [
+                BLANK,
+                *prose(f"v{target} is the head already: the step is begun anew from it.", width),
+            ]
         left = lineage.abandoned_by(versions, head, target)
         out: list[Line] = [BLANK]
         value = show.ratio(snapshot.aggregates.get(target, 0.0))
-        out.append(line(("● ", "head"), (f"v{target}", "head"), f"  {value}",
-                        ("  becomes the head", "dim")))  # fmt: skip
+        out.append(
+            line(
+                ("● ", "head"), (f"v{target}", "head"), f"  {value}", ("  becomes the head", "dim")
+            )
+        )
         if left:
-            count = f"{len(left)} version{'s become' if len(left) > 1 else ' becomes'} a branch; nothing is deleted:"
+            count = (
+                f"{len(left)} version{'s become' if len(left) > 1 else ' becomes'} a "
+                "branch; nothing is deleted:"
+            )
             out += [BLANK, line((count, "warn"))]
             for number in left[:7]:
                 star = number == (snapshot.best.number if snapshot.best else None)
                 title = one_line((versions[number].plan or versions[number].summary).split("\n")[0])
                 lead = f"{show.ratio(snapshot.aggregates.get(number, 0.0)):>8}  "
-                out.append(line(("★ " if star else "○ ", "best" if star else "lane-dead"),
-                                (fit(f"v{number}", 6), ""), lead, (cut(title, width - 18), "dim")))  # fmt: skip
+                out.append(
+                    line(
+                        ("★ " if star else "○ ", "best" if star else "lane-dead"),
+                        (fit(f"v{number}", 6), ""),
+                        lead,
+                        (cut(title, width - 18), "dim"),
+                    )
+                )
             if len(left) > 7:
                 out.append(line((f"  … and {len(left) - 7} older ones", "faint")))
         else:
-            out += [BLANK, *prose(f"v{target} is on another branch: the head's line stays as it is, beside it.", width, "dim")]
+            out += [
+                BLANK,
+                *prose(
+                    f"v{target} is on another branch: the head's line stays as it is, beside it.",
+                    width,
+                    "dim",
+                ),
+            ]
         step = snapshot.live
         if step.ended is None and step.number:
-            out += prose(f"step {step.number} ends; its working candidate is kept as an attempt", width, "dim")
+            out += prose(
+                f"step {step.number} ends; its working candidate is kept as an attempt",
+                width,
+                "dim",
+            )
         return out
 
     def action_accept(self) -> None:
@@ -280,8 +344,12 @@ class RewindDialog(Dialog[str]):
 
 
 _BUDGET: tuple[tuple[BudgetUnit, str], ...] = (
-    ("usd", "USD"), ("tokens", "tokens"), ("hours", "hours"), ("evaluations", "evaluations"), ("steps", "steps"),
-)  # fmt: skip
+    ("usd", "USD"),
+    ("tokens", "tokens"),
+    ("hours", "hours"),
+    ("evaluations", "evaluations"),
+    ("steps", "steps"),
+)
 
 
 class BudgetDialog(Dialog[Budget]):
@@ -305,7 +373,12 @@ class BudgetDialog(Dialog[Budget]):
                 yield Label(Content(name.ljust(12)), classes="cap-name")
                 for scope, caps in (("run", session.budget.run), ("step", session.budget.step)):
                     value = getattr(caps, unit)
-                    yield Input("" if value is None else f"{value:g}", placeholder="no cap", id=f"{scope}-{unit}", compact=True)
+                    yield Input(
+                        "" if value is None else f"{value:g}",
+                        placeholder="no cap",
+                        id=f"{scope}-{unit}",
+                        compact=True,
+                    )
         yield problem()
         yield self.buttons("^s  set")
 
@@ -314,13 +387,30 @@ class BudgetDialog(Dialog[Budget]):
         session = self._snapshot.session
         rows: list[Line] = [BLANK]
         spend = session.spend
-        rows.append(line(("spent  ", "dim"), f"{show.usd(spend.usd)} · {show.count(spend.tokens)} tokens · "
-                         f"{show.clock(spend.seconds)} · {spend.evaluations} evaluations · {spend.steps} steps"))  # fmt: skip
+        rows.append(
+            line(
+                ("spent  ", "dim"),
+                f"{show.usd(spend.usd)} · {show.count(spend.tokens)} tokens · "
+                f"{show.clock(spend.seconds)} · {spend.evaluations} evaluations · "
+                f"{spend.steps} steps",
+            )
+        )
         for cap in cap_states(session.budget.run, spend):
             left = hours_left(cap, spend)
             role = "bad" if cap.exhausted else "warn" if cap.fraction >= 0.8 else ""
-            when = f"   at this pace used up in {left:.1f} h of running" if left is not None and cap.unit != "hours" else ""
-            rows.append(line((fit(cap.unit, 13), "dim"), (f"{cap.fraction:5.0%}", role), f" of {cap.cap:g}", (when, "dim")))
+            when = (
+                f"   at this pace used up in {left:.1f} h of running"
+                if left is not None and cap.unit != "hours"
+                else ""
+            )
+            rows.append(
+                line(
+                    (fit(cap.unit, 13), "dim"),
+                    (f"{cap.fraction:5.0%}", role),
+                    f" of {cap.cap:g}",
+                    (when, "dim"),
+                )
+            )
         view = self.query_one("#spent", LinesView)
         view.styles.height = len(rows)
         view.show(lambda width: rows)
@@ -344,8 +434,16 @@ class BudgetDialog(Dialog[Budget]):
                 except ValueError:
                     value = -1.0
                 whole = unit in {"tokens", "evaluations", "steps"}
-                if value < 0 or value != value or value == float("inf") or (whole and value != int(value)):
-                    self.problem(f"{name}: {one_line(box.value)!r} is not a {'whole number' if whole else 'number'} from 0 on")
+                if (
+                    value < 0
+                    or value != value
+                    or value == float("inf")
+                    or (whole and value != int(value))
+                ):
+                    self.problem(
+                        f"{name}: {one_line(box.value)!r} is not a "
+                        f"{'whole number' if whole else 'number'} from 0 on"
+                    )
                     box.focus()
                     return
                 made[scope][unit] = int(value) if whole else value
@@ -355,7 +453,16 @@ class BudgetDialog(Dialog[Budget]):
 class TextDialog(Dialog[str]):
     """A piece of text: a note, a reason, a bookmark."""
 
-    def __init__(self, heading: str, said: str, accept: str, *, text: str = "", single: bool = False, empty: bool = True) -> None:
+    def __init__(
+        self,
+        heading: str,
+        said: str,
+        accept: str,
+        *,
+        text: str = "",
+        single: bool = False,
+        empty: bool = True,
+    ) -> None:
         super().__init__()
         self._heading, self._said, self._accept = heading, said, accept
         self._text, self._single, self._empty = text, single, empty
@@ -386,7 +493,9 @@ class TextDialog(Dialog[str]):
     def action_accept(self) -> None:
         """Return the text."""
         box = self.query_one("#text")
-        text = box.value if isinstance(box, Input) else box.text if isinstance(box, TextArea) else ""
+        text = (
+            box.value if isinstance(box, Input) else box.text if isinstance(box, TextArea) else ""
+        )
         if not self._empty and not text.strip():
             self.problem("write something first")
             return

@@ -60,7 +60,12 @@ class HelpScreen(Dialog[None]):
                 reason = screen.why_not(action)
                 key = fit(shown_key(action, keymap), 7)
                 text = action.help
-                out.append(line((f"  {key}", "key"), *prose(text, 10_000, "" if reason is None else "dim")[0].spans))
+                out.append(
+                    line(
+                        (f"  {key}", "key"),
+                        *prose(text, 10_000, "" if reason is None else "dim")[0].spans,
+                    )
+                )
                 if reason is not None:
                     out.append(line((f"         not now: {reason}", "faint")))
             out.append(BLANK)

@@ -71,7 +71,16 @@ class KnowledgeScreen(DetailScreen):
         found = self._hits()
         pane, view = self.query_one("#knowledge", Pane), self.query_one(PickList)
         count = len(found) if isinstance(found, tuple) else 0
-        pane.set_info([(f"“{one_line(self.query_text)}” {count}" if self.query_text else f"{count} documents", "dim")])
+        pane.set_info(
+            [
+                (
+                    f"“{one_line(self.query_text)}” {count}"
+                    if self.query_text
+                    else f"{count} documents",
+                    "dim",
+                )
+            ]
+        )
 
         def build(width: int) -> Sequence[Line]:
             if self.avo.services.documents is None:
@@ -81,14 +90,20 @@ class KnowledgeScreen(DetailScreen):
             if found is None:
                 return teach("looking …")
             if not found:
-                return teach("Nothing was found.", "Other words may find it; esc shows all documents.")
+                return teach(
+                    "Nothing was found.", "Other words may find it; esc shows all documents."
+                )
             out: list[Line] = []
             for item in found:
                 if isinstance(item, tuple):
                     out.append(Line(((cut(one_line(item[1]), width), ""),), meta=item[0]))
                 else:
-                    out.append(Line(((cut(one_line(item.section), width), "strong"),), meta=item.id))
-                    out.append(Line(((cut(one_line(item.document), width), "faint"),), meta=item.id))
+                    out.append(
+                        Line(((cut(one_line(item.section), width), "strong"),), meta=item.id)
+                    )
+                    out.append(
+                        Line(((cut(one_line(item.document), width), "faint"),), meta=item.id)
+                    )
                     snippet = prose(one_line(item.snippet), width, "dim")[:2]
                     out += [row._replace(meta=item.id) for row in snippet]
                     out.append(BLANK)

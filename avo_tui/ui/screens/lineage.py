@@ -33,13 +33,21 @@ def _two(screen: Any) -> Reason:
 ACTIONS = (
     Action("show", "enter", "show in run", "Inspect it on the run screen.", "lineage", 1),
     Action("mark", "v", "mark", "Mark a version for a comparison.", "lineage", 2),
-    Action("compare", "c", "compare", "Compare the marked versions, or this one with its parent.", "lineage", 3, _two),
+    Action(
+        "compare",
+        "c",
+        "compare",
+        "Compare the marked versions, or this one with its parent.",
+        "lineage",
+        3,
+        _two,
+    ),
     Action("best", "B", "best", "To the best version.", "lineage", 4),
     Action("head", "H", "head", "To the head.", "lineage", 5),
     Action("parent", "u", "parent", "To the parent.", "lineage", 6),
     Action("next_mark", "apostrophe", "bookmark", "To the next bookmark.", "lineage", 7),
     *DETAIL,
-)  # fmt: skip
+)
 
 
 class LineageScreen(DetailScreen):
@@ -101,7 +109,9 @@ class LineageScreen(DetailScreen):
         pane.set_heading(subject.name)
         feed = self.avo.feed
         if subject.live or feed is None:
-            view.show(lambda width: teach("It is being evaluated.", "Its details are on the run screen."))
+            view.show(
+                lambda width: teach("It is being evaluated.", "Its details are on the run screen.")
+            )
             return
         outcome: Outcome | None = None
         version, attempt = subject.version, subject.attempt
@@ -185,7 +195,9 @@ class LineageScreen(DetailScreen):
 
         version = self._version()
         assert self.snapshot is not None
-        pair = pair_to_compare(self.snapshot, self.tree_view.marked, version.number if version else None)
+        pair = pair_to_compare(
+            self.snapshot, self.tree_view.marked, version.number if version else None
+        )
         if pair is not None:
             self.app.push_screen(CompareScreen(*pair))
 
@@ -221,5 +233,10 @@ class LineageScreen(DetailScreen):
 def _again(version: Version) -> list[Line]:
     out = [line(("measured again", "dim"))]
     for made in version.remeasurements:
-        out.append(line(f"{made.at:%d %b %H:%M}  {made.score.aggregate:.3f}×", (f"  ±{made.score.noise * 100:.1f}%", "dim")))
+        out.append(
+            line(
+                f"{made.at:%d %b %H:%M}  {made.score.aggregate:.3f}×",
+                (f"  ±{made.score.noise * 100:.1f}%", "dim"),
+            )
+        )
     return out

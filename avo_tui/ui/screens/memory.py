@@ -17,7 +17,12 @@ from avo_tui.ui.screens.run_content import teach
 from avo_tui.ui.text import Line, prose
 from avo_tui.ui.widgets.pane import Pane
 
-GLYPHS = {"worked": ("✔ ", "good"), "failed": ("✕ ", "bad"), "idea": ("◇ ", "warn"), "fact": ("· ", "dim")}
+GLYPHS = {
+    "worked": ("✔ ", "good"),
+    "failed": ("✕ ", "bad"),
+    "idea": ("◇ ", "warn"),
+    "fact": ("· ", "dim"),
+}
 CATEGORIES = ("worked", "failed", "idea", "fact")
 
 
@@ -59,15 +64,28 @@ class MemoryScreen(DetailScreen):
     def repaint(self) -> None:
         """The notes, by category."""
         assert self.snapshot is not None
-        notes = sorted(self.snapshot.memory.values(), key=lambda n: (CATEGORIES.index(n.category), -n.step))
+        notes = sorted(
+            self.snapshot.memory.values(), key=lambda n: (CATEGORIES.index(n.category), -n.step)
+        )
         used = sum(len(n.text) for n in notes)
         limit = self.snapshot.session.memory_limit
-        info = f"{len(notes)} notes · {used / limit:.0%} of what a step carries" if limit else f"{len(notes)} notes"
-        self.query_one("#memory", Pane).set_info([(info, "warn" if limit and used > limit else "dim")])
+        info = (
+            f"{len(notes)} notes · {used / limit:.0%} of what a step carries"
+            if limit
+            else f"{len(notes)} notes"
+        )
+        self.query_one("#memory", Pane).set_info(
+            [(info, "warn" if limit and used > limit else "dim")]
+        )
 
         def build(width: int) -> list[Line]:
             if not notes:
-                return list(teach("There are no notes yet.", "The agent writes down what it learns; a adds one of your own."))
+                return list(
+                    teach(
+                        "There are no notes yet.",
+                        "The agent writes down what it learns; a adds one of your own.",
+                    )
+                )
             out: list[Line] = []
             for note in notes:
                 rows = prose(note.text, width, "", GLYPHS[note.category])
@@ -85,19 +103,31 @@ class MemoryScreen(DetailScreen):
 
         def given(text: str | None) -> None:
             if text is not None:
-                self.avo.send(EditMemory(note=note.id, category=note.category, text=text), "note changed")
+                self.avo.send(
+                    EditMemory(note=note.id, category=note.category, text=text), "note changed"
+                )
 
-        self.app.push_screen(TextDialog("Edit the note", f"{note.category}, from step {note.step}", "keep", text=note.text, empty=False), given)
+        self.app.push_screen(
+            TextDialog(
+                "Edit the note",
+                f"{note.category}, from step {note.step}",
+                "keep",
+                text=note.text,
+                empty=False,
+            ),
+            given,
+        )
 
     def do_add(self) -> None:
         """A new note."""
+
         def given(text: str | None) -> None:
             if text:
                 category = "fact"
                 for name in CATEGORIES:
                     if text.lower().startswith(f"{name}:"):
                         category, text = name, text[len(name) + 1 :].strip()
-                self.avo.send(EditMemory(category=category, text=text), "note added")  # type: ignore[arg-type]
+                self.avo.send(EditMemory(category=category, text=text), "note added")
 
         said = "Begin with worked:, failed: or idea: to choose a category; otherwise it is a fact."
         self.app.push_screen(TextDialog("New note", said, "add", empty=False), given)

@@ -53,7 +53,10 @@ class NewSessionDialog(Dialog[Path]):
             yield Input(placeholder="hours", id="hours")
             yield Input(placeholder="evaluations", id="evaluations")
         yield label("a version is committed")
-        yield Choice([("gate", "when it passes the gate"), ("person", "when you approve it, too")], id="approve")
+        yield Choice(
+            [("gate", "when it passes the gate"), ("person", "when you approve it, too")],
+            id="approve",
+        )
         yield Static("", id="estimate", classes="note")
         yield problem()
         yield self.buttons("^s  start")
@@ -104,7 +107,10 @@ class NewSessionDialog(Dialog[Path]):
     def _explain(self) -> None:
         task = self._chosen_task()
         if task is not None:
-            said = f"{one_line(task.title)} · {task.language}, {len(task.configurations)} configurations, baselines {', '.join(task.baselines)}"
+            said = (
+                f"{one_line(task.title)} · {task.language}, "
+                f"{len(task.configurations)} configurations, baselines {', '.join(task.baselines)}"
+            )
             self.query_one("#about", Static).update(Content(said))
             if not self._named:
                 self.query_one("#name", Input).value = free_name(task.name)
@@ -112,7 +118,10 @@ class NewSessionDialog(Dialog[Path]):
         services = self.app.services  # type: ignore[attr-defined]
         words = {
             "agent": "an autonomous coding agent: needs a key, spends money",
-            "tuner": "classical search over the constants the kernel declares: needs no key, spends no money",
+            "tuner": (
+                "classical search over the constants the kernel declares: needs no "
+                "key, spends no money"
+            ),
             "external": "waits for candidates from outside: avo submit",
         }
         why = services.unavailable.get(operator, "")
@@ -141,10 +150,15 @@ class NewSessionDialog(Dialog[Path]):
             task=task.name,
             operator=self.query_one("#operator", Choice).value,  # type: ignore[arg-type]
             model=self.query_one("#model", Input).value.strip() or None,
-            budget=Budget(run=Caps(usd=values["usd"], hours=values["hours"],
-                                   evaluations=None if evaluations is None else int(evaluations))),
+            budget=Budget(
+                run=Caps(
+                    usd=values["usd"],
+                    hours=values["hours"],
+                    evaluations=None if evaluations is None else int(evaluations),
+                )
+            ),
             approve_commits=self.query_one("#approve", Choice).value == "person",
-        )  # fmt: skip
+        )
 
     def _estimate(self) -> None:
         estimate = self.app.services.estimate  # type: ignore[attr-defined]

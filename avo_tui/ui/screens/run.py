@@ -78,22 +78,37 @@ class RunScreen(RunCommands, AvoScreen):
         "while the run goes on. l or esc goes back to live. Leaving with q does not stop the run."
     )
     PANES = {  # noqa: RUF012
-        "lineage": ("Lineage", "Versions as a graph: ★ best, ● head, ○ version, ✕ rejected, "
-                    "◌ running. Ratio to the baseline, change from the parent, what was tried. "
-                    "Rejected attempts of a step are folded: enter or space unfolds them. "
-                    "Branches that the head has left are dim."),
-        "plan": ("Plan", "What the operator wants to do in this step, and below it everything it "
-                 "says and does: prose, tools, hints where they were delivered, attempts."),
-        "diff": ("Diff", "The working candidate against the version it was made from; of an "
-                 "inspected version, the change from its parent. Text selected with the mouse is "
-                 "copied without line numbers."),
-        "output": ("Output", "What the harness says: the benchmark against each baseline, with "
-                   "spread (half of p20–p80) and change from the parent; checks; resources; the "
-                   "compiler's log."),
-        "score": ("Score", "Best so far as a line, every version as a point, baselines dotted. "
-                  "↶ marks a rewind, ! an intervention of the supervisor. A click inspects the "
-                  "nearest version."),
-    }  # fmt: skip
+        "lineage": (
+            "Lineage",
+            "Versions as a graph: ★ best, ● head, ○ version, ✕ rejected, "
+            "◌ running. Ratio to the baseline, change from the parent, what was tried. "
+            "Rejected attempts of a step are folded: enter or space unfolds them. "
+            "Branches that the head has left are dim.",
+        ),
+        "plan": (
+            "Plan",
+            "What the operator wants to do in this step, and below it everything it "
+            "says and does: prose, tools, hints where they were delivered, attempts.",
+        ),
+        "diff": (
+            "Diff",
+            "The working candidate against the version it was made from; of an "
+            "inspected version, the change from its parent. Text selected with the mouse is "
+            "copied without line numbers.",
+        ),
+        "output": (
+            "Output",
+            "What the harness says: the benchmark against each baseline, with "
+            "spread (half of p20–p80) and change from the parent; checks; resources; the "
+            "compiler's log.",
+        ),
+        "score": (
+            "Score",
+            "Best so far as a line, every version as a point, baselines dotted. "
+            "↶ marks a rewind, ! an intervention of the supervisor. A click inspects the "
+            "nearest version.",
+        ),
+    }
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +178,11 @@ class RunScreen(RunCommands, AvoScreen):
             if solo:
                 shown = {self.active}
             elif how == "medium":
-                shown = {"lineage", "score", self.active if self.active in right else self._last_right()}
+                shown = {
+                    "lineage",
+                    "score",
+                    self.active if self.active in right else self._last_right(),
+                }
             for name in PANES:
                 self.query_one(f"#{name}").display = name in shown
             self.query_one("#left").display = bool(shown & {"lineage", "score"})
@@ -249,9 +268,12 @@ class RunScreen(RunCommands, AvoScreen):
         if not self.ready:
             return
         self.repaint()
-        if first or old is None or (old.run_state, old.pending_approval is None) != (
-            snapshot.run_state, snapshot.pending_approval is None
-        ):  # fmt: skip
+        if (
+            first
+            or old is None
+            or (old.run_state, old.pending_approval is None)
+            != (snapshot.run_state, snapshot.pending_approval is None)
+        ):
             self.refresh_footer()
         if snapshot.pending_approval is not None and (old is None or old.pending_approval is None):
             self.ask_approval()
@@ -294,8 +316,11 @@ class RunScreen(RunCommands, AvoScreen):
         assert self.snapshot is not None
         bar = self.query_one("#status", StatusLine)
         can_start = self.avo.services.start_engine is not None
-        bar.set_row(status_line(self.snapshot, self.size.width, self.avo.clock(),
-                                self.avo.status_keys(), can_start))  # fmt: skip
+        bar.set_row(
+            status_line(
+                self.snapshot, self.size.width, self.avo.clock(), self.avo.status_keys(), can_start
+            )
+        )
 
     def _pane(self, name: str) -> Pane:
         return self.query_one(f"#{name}", Pane)
@@ -307,7 +332,11 @@ class RunScreen(RunCommands, AvoScreen):
             info.append((f"{len(self.lineage.lines)} match ", "warn"))
             info.append(("esc ends ", "dim"))
         if self.lineage.cursor is not None:
-            info += [(" inspect ", "inspect"), (f" {self.avo.status_keys().live} ", "key"), ("live  ", "dim")]
+            info += [
+                (" inspect ", "inspect"),
+                (f" {self.avo.status_keys().live} ", "key"),
+                ("live  ", "dim"),
+            ]
         info.append((f"{count} version{'s' if count != 1 else ''}", "dim"))
         self._pane("lineage").set_info(info)
 
@@ -321,7 +350,10 @@ class RunScreen(RunCommands, AvoScreen):
     # -- plan
 
     def _paint_plan(self, snapshot: Snapshot, subject: Subject, changed: bool) -> None:
-        head, body = self.query_one("#plan-head", LinesView), self.query_one("#plan-view", LinesView)
+        head, body = (
+            self.query_one("#plan-head", LinesView),
+            self.query_one("#plan-view", LinesView),
+        )
         pane = self._pane("plan")
         step: StepView | Failed | None = snapshot.live
         if subject.live:
@@ -370,11 +402,15 @@ class RunScreen(RunCommands, AvoScreen):
         if not subject.live:
             return []
         if view.number == 0 and self.snapshot is not None and not self.snapshot.versions:
-            return teach("The seed is compiled, checked and measured first.",
-                         "Then the operator makes its first plan, and it is shown here.")  # fmt: skip
-        return teach("Nothing was said in this step yet.",
-                     "Prose, tools, hints and attempts appear here as they come.",
-                     "h sends the operator a hint.")  # fmt: skip
+            return teach(
+                "The seed is compiled, checked and measured first.",
+                "Then the operator makes its first plan, and it is shown here.",
+            )
+        return teach(
+            "Nothing was said in this step yet.",
+            "Prose, tools, hints and attempts appear here as they come.",
+            "h sends the operator a hint.",
+        )
 
     def _past_step(self, snapshot: Snapshot, number: int) -> StepView | Failed | None:
         if number == snapshot.live.number:
@@ -412,12 +448,16 @@ class RunScreen(RunCommands, AvoScreen):
     @staticmethod
     def _no_diff(subject: Subject, name: str) -> Sequence[Line]:
         if subject.live and not name:
-            return teach("The working candidate is the same as its parent.",
-                         "What the operator changes appears here, as it edits.",
-                         "e opens the kernel in your editor.")  # fmt: skip
+            return teach(
+                "The working candidate is the same as its parent.",
+                "What the operator changes appears here, as it edits.",
+                "e opens the kernel in your editor.",
+            )
         return teach("reading the sources …")
 
-    def _diff_of(self, snapshot: Snapshot, subject: Subject) -> tuple[diffs.DiffDoc | Failed | None, str]:
+    def _diff_of(
+        self, snapshot: Snapshot, subject: Subject
+    ) -> tuple[diffs.DiffDoc | Failed | None, str]:
         feed = self.avo.feed
         assert self.loader is not None
         if feed is None:
@@ -440,8 +480,10 @@ class RunScreen(RunCommands, AvoScreen):
             assert record is not None
             identity, text = record.candidate, ""
             if subject.parent is None:
-                return self.loader.get(("diff", None, identity),
-                                       lambda: diffs.compare(None, source.candidate(identity))), "the seed"  # fmt: skip
+                return self.loader.get(
+                    ("diff", None, identity),
+                    lambda: diffs.compare(None, source.candidate(identity)),
+                ), "the seed"
             parent, name = subject.parent, f"v{subject.parent} → {subject.name}"
         base = snapshot.versions.get(parent)
 
@@ -475,13 +517,20 @@ class RunScreen(RunCommands, AvoScreen):
             return
         if isinstance(outcome, Outcome):
             shown = outcome
-            view.show(lambda width: output_lines(shown, width) or teach("compiling …"), reset=changed)
+            view.show(
+                lambda width: output_lines(shown, width) or teach("compiling …"), reset=changed
+            )
         elif isinstance(outcome, Failed):
             reason = outcome.reason
             view.show(lambda width: teach("The report cannot be read.", reason), reset=True)
         elif subject.live:
-            view.show(lambda width: teach("Nothing was evaluated in this step yet.",
-                                          "Compiler log, checks and the benchmark appear here."), reset=True)  # fmt: skip
+            view.show(
+                lambda width: teach(
+                    "Nothing was evaluated in this step yet.",
+                    "Compiler log, checks and the benchmark appear here.",
+                ),
+                reset=True,
+            )
         else:
             view.show(lambda width: teach("reading the report …"), reset=True)
 
@@ -495,7 +544,9 @@ class RunScreen(RunCommands, AvoScreen):
             reference = snapshot.session.task.reference_baseline
             outcome = outcome_of_attempt(made, reference)
             is_root = made.attempt.step == 0
-            return outcome if is_root else against(outcome, snapshot.versions.get(made.attempt.parent))
+            return (
+                outcome if is_root else against(outcome, snapshot.versions.get(made.attempt.parent))
+            )
         if feed is None:
             return None
         source = feed.source
@@ -506,7 +557,8 @@ class RunScreen(RunCommands, AvoScreen):
             attempt = snapshot.attempts.get((version.step, version.attempt))
             if attempt is None or attempt.report is None:
                 return base
-            report = self.loader.get(("report", attempt.report), lambda: source.report(attempt))
+            found_of = attempt
+            report = self.loader.get(("report", attempt.report), lambda: source.report(found_of))
             if report is None or isinstance(report, Failed):
                 return base
             made_of = against(outcome_of_report(report), parent)
@@ -532,11 +584,26 @@ class RunScreen(RunCommands, AvoScreen):
         over = "time" if self.by_time else "versions"
         pane.set_info([(f"{what} × {reference} over {over}", "dim")])
         selected = subject.version.number if subject.version is not None else None
-        basis = (len(snapshot.versions), snapshot.session.head, selected, self.by_time,
-                 self.configuration, len(snapshot.supervision), len(snapshot.commands), chart.content_size)  # fmt: skip
+        basis = (
+            len(snapshot.versions),
+            snapshot.session.head,
+            selected,
+            self.by_time,
+            self.configuration,
+            len(snapshot.supervision),
+            len(snapshot.commands),
+            chart.content_size,
+        )
         if chart.content_size.width and self._once("score", basis):
-            chart.show(chart_data(snapshot, selected=selected, by_time=self.by_time,
-                                  configuration=self.configuration, room=chart.content_size.width - 7))  # fmt: skip
+            chart.show(
+                chart_data(
+                    snapshot,
+                    selected=selected,
+                    by_time=self.by_time,
+                    configuration=self.configuration,
+                    room=chart.content_size.width - 7,
+                )
+            )
 
     @on(Chart.Clicked)
     def _chart_clicked(self, event: Chart.Clicked) -> None:
@@ -554,7 +621,10 @@ class RunScreen(RunCommands, AvoScreen):
         """The aggregate, or the next configuration."""
         if self.snapshot is None:
             return
-        names: list[str | None] = [None, *(c.name for c in self.snapshot.session.task.configurations)]
+        names: list[str | None] = [
+            None,
+            *(c.name for c in self.snapshot.session.task.configurations),
+        ]
         at = names.index(self.configuration) if self.configuration in names else 0
         self.configuration = names[(at + 1) % len(names)]
         self.repaint()
@@ -639,7 +709,11 @@ class RunScreen(RunCommands, AvoScreen):
         """Open the filter for the focused pane."""
         pane = self.pane_of_focus() or "lineage"
         self._find_target = pane if pane != "score" else "lineage"
-        label = "filter the lineage" if self._find_target == "lineage" else f"find in {self._find_target}"
+        label = (
+            "filter the lineage"
+            if self._find_target == "lineage"
+            else f"find in {self._find_target}"
+        )
         self.query_one(FindBar).open(f"/ {label}")
 
     @on(FindBar.Changed)

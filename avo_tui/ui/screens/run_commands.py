@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avo_tui.domain.budget import Budget
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import (
     AbortStep,
@@ -27,7 +28,6 @@ from avo_tui.domain.commands import (
     Stop,
     Submit,
 )
-from avo_tui.domain.budget import Budget
 from avo_tui.domain.records import Version
 from avo_tui.ui import show
 from avo_tui.ui.digest import digest_lines
@@ -50,10 +50,11 @@ if TYPE_CHECKING:
         snapshot: Snapshot | None
         avo: AvoApp
         app: Any
-        version_in_hand: Version | None
         lineage: Any
+
+        @property
+        def version_in_hand(self) -> Version | None: ...
         def run_worker(self, *args: Any, **kwargs: Any) -> Any: ...
-        def show_snapshot(self, snapshot: Snapshot) -> None: ...
 else:
     _Host = object
 
@@ -80,7 +81,7 @@ class RunCommands(_Host):
 
         def chosen(mode: str | None) -> None:
             if mode is not None:
-                self._send(Pause(mode=mode), f"pausing {words[mode]}; p goes on")  # type: ignore[arg-type]
+                self._send(Pause(mode=mode), f"pausing {words[mode]}; p goes on")
 
         self.app.push_screen(PauseMenu(), chosen)
 
@@ -90,14 +91,20 @@ class RunCommands(_Host):
 
         def written(hint: SendHint | None) -> None:
             if hint is not None:
-                when = {"next_tool": "at the next tool", "end_of_turn": "at the end of the turn", "now": "now"}
+                when = {
+                    "next_tool": "at the next tool",
+                    "end_of_turn": "at the end of the turn",
+                    "now": "now",
+                }
                 self._send(hint, f"hint sent: delivered {when[hint.delivery]}")
 
         def clear(hint: str) -> None:
             self._send(ClearHint(hint=hint), "hint cleared")
 
         operator = self.snapshot.session.settings.operator
-        self.app.push_screen(HintDialog(list(self.snapshot.hints.values()), operator, clear), written)
+        self.app.push_screen(
+            HintDialog(list(self.snapshot.hints.values()), operator, clear), written
+        )
 
     def do_rewind(self) -> None:
         """Rewind to the version under the cursor."""
@@ -121,7 +128,9 @@ class RunCommands(_Host):
             if text is not None:
                 self._send(AbortStep(reason=text), f"ending step {step}")
 
-        said = f"Step {step} ends without a version and the next one begins. Why? (may be left empty)"
+        said = (
+            f"Step {step} ends without a version and the next one begins. Why? (may be left empty)"
+        )
         self.app.push_screen(TextDialog("Abort the step", said, "abort"), reason)
 
     def do_stop(self) -> None:
@@ -137,10 +146,29 @@ class RunCommands(_Host):
         rows = [line("")]
         if best is not None:
             value = show.ratio(self.snapshot.aggregates.get(best.number, 0.0))
-            rows.append(line(("★ ", "best"), (f"v{best.number}", "best"), f"  {value} ",
-                             (f"of {one_line(self.snapshot.session.task.reference_baseline)}", "dim")))  # fmt: skip
-        rows.append(line((f"{len(self.snapshot.versions)} versions, {len(self.snapshot.attempts)} attempts are kept", "dim")))
-        said = f"The engine of {name} ends its step and stops. Nothing is lost; R goes on with it later. To leave the screen while the run goes on, press q instead."
+            rows.append(
+                line(
+                    ("★ ", "best"),
+                    (f"v{best.number}", "best"),
+                    f"  {value} ",
+                    (f"of {one_line(self.snapshot.session.task.reference_baseline)}", "dim"),
+                )
+            )
+        rows.append(
+            line(
+                (
+                    (
+                        f"{len(self.snapshot.versions)} versions, "
+                        f"{len(self.snapshot.attempts)} attempts are kept"
+                    ),
+                    "dim",
+                )
+            )
+        )
+        said = (
+            f"The engine of {name} ends its step and stops. Nothing is lost; R goes "
+            "on with it later. To leave the screen while the run goes on, press q instead."
+        )
         self.app.push_screen(Confirm("Stop the run?", said, "stop the run", rows), sure)
 
     def do_budget(self) -> None:
@@ -159,6 +187,7 @@ class RunCommands(_Host):
 
     def do_reject(self) -> None:
         """Reject the waiting attempt."""
+
         def reason(text: str | None) -> None:
             if text is not None:
                 self._send(Reject(reason=text), "rejected")
@@ -170,8 +199,12 @@ class RunCommands(_Host):
         """Tell that an attempt waits."""
         assert self.snapshot is not None and self.snapshot.pending_approval is not None
         attempt, decision = self.snapshot.pending_approval
-        self.app.notify(f"attempt {attempt} waits for you: {decision.reason}. A approves, X rejects",
-                        title="Approval", timeout=30, markup=False)  # fmt: skip
+        self.app.notify(
+            f"attempt {attempt} waits for you: {decision.reason}. A approves, X rejects",
+            title="Approval",
+            timeout=30,
+            markup=False,
+        )
 
     def do_start(self) -> None:
         """Start the engine."""
@@ -186,7 +219,9 @@ class RunCommands(_Host):
                 start(folder)
             except Exception as error:  # its sentence is for the person
                 said = str(error) or type(error).__name__
-                self.app.call_from_thread(self.app.notify, said, severity="error", timeout=10, markup=False)
+                self.app.call_from_thread(
+                    self.app.notify, said, severity="error", timeout=10, markup=False
+                )
             else:
                 feed.wake()
 
@@ -201,11 +236,15 @@ class RunCommands(_Host):
 
         def named(text: str | None) -> None:
             if text is not None:
-                self._send(SetBookmark(version=version.number, label=text or None),
-                           f"v{version.number} is ⚑ {text}" if text else "bookmark removed")  # fmt: skip
+                self._send(
+                    SetBookmark(version=version.number, label=text or None),
+                    f"v{version.number} is ⚑ {text}" if text else "bookmark removed",
+                )
 
         said = f"A name for v{version.number}; empty removes it."
-        self.app.push_screen(TextDialog("Bookmark", said, "set", text=version.bookmark or "", single=True), named)
+        self.app.push_screen(
+            TextDialog("Bookmark", said, "set", text=version.bookmark or "", single=True), named
+        )
 
     def do_note(self) -> None:
         """Write a note."""
@@ -214,7 +253,9 @@ class RunCommands(_Host):
 
         def written(text: str | None) -> None:
             if text is not None:
-                self._send(Annotate(version=version.number, text=text), f"note on v{version.number} kept")
+                self._send(
+                    Annotate(version=version.number, text=text), f"note on v{version.number} kept"
+                )
 
         said = f"Your note on v{version.number}, for yourself and others who look at it."
         self.app.push_screen(TextDialog("Note", said, "keep", text=version.note), written)
@@ -223,7 +264,10 @@ class RunCommands(_Host):
         """Measure again."""
         version = self.version_in_hand
         assert version is not None
-        self._send(Remeasure(version=version.number), f"v{version.number} will be measured again between two tools")
+        self._send(
+            Remeasure(version=version.number),
+            f"v{version.number} will be measured again between two tools",
+        )
 
     def do_edit(self) -> None:
         """Edit the kernel in the person's editor; submit what changed."""
@@ -242,10 +286,15 @@ class RunCommands(_Host):
 
         def plan(text: str | None) -> None:
             if text is not None:
-                self._send(Submit(candidate=edited, plan=text, parent=version.number),
-                           "submitted: it is evaluated between two tools of the operator")  # fmt: skip
+                self._send(
+                    Submit(candidate=edited, plan=text, parent=version.number),
+                    "submitted: it is evaluated between two tools of the operator",
+                )
 
-        said = f"Your change to v{version.number} goes through f and the gate like any other. What does it do?"
+        said = (
+            f"Your change to v{version.number} goes through f and the gate like any "
+            "other. What does it do?"
+        )
         self.app.push_screen(TextDialog("Submit", said, "submit"), plan)
 
     # -- other screens
@@ -297,14 +346,21 @@ class RunCommands(_Host):
 
     def greet(self) -> None:
         """Say what happened since this person last looked."""
-        rows = self._digest()
-        if rows:
-            self.app.push_screen(Digest("While you were away", rows))
+        self._tell("While you were away", always=False)
 
     def do_digest(self) -> None:
         """The digest on request."""
-        rows = self._digest(always=True)
-        self.app.push_screen(Digest("Since you last looked", rows))
+        self._tell("Since you last looked", always=True)
+
+    def _tell(self, heading: str, *, always: bool) -> None:
+        """Read what was not seen in a thread, then show it."""
+
+        def work() -> None:
+            rows = self._digest(always=always)
+            if rows:
+                self.app.call_from_thread(self.app.push_screen, Digest(heading, rows))
+
+        self.run_worker(work, thread=True, group="digest", exclusive=True, exit_on_error=False)
 
     def _digest(self, *, always: bool = False) -> list[Any]:
         feed, marks, snapshot = self.avo.feed, self.avo.marks, self.snapshot
@@ -381,7 +437,11 @@ def edit_candidate(candidate: Candidate, app: Any, name: str) -> Candidate | Non
             try:
                 code = subprocess.call([*shlex.split(editor), *map(str, paths)])
             except OSError as error:
-                raise ValueError(f"the editor {editor!r} cannot be started: {error.strerror}") from error
+                raise ValueError(
+                    f"the editor {editor!r} cannot be started: {error.strerror}"
+                ) from error
         if code != 0:
             raise ValueError(f"the editor ended with status {code}: nothing is submitted")
-        return Candidate(files={file: (Path(folder) / file).read_text() for file in candidate.files})
+        return Candidate(
+            files={file: (Path(folder) / file).read_text() for file in candidate.files}
+        )

@@ -71,11 +71,16 @@ def subject_of(snapshot: Snapshot, key: Key | None) -> Subject:
 
 def best_rejected(snapshot: Snapshot, step: int) -> Attempt | None:
     """The rejected attempt of a step that came furthest."""
-    found = [
-        a for n in range(1, 10_000)
-        if (a := snapshot.attempts.get((step, n))) is not None or n < 2
-        if a is not None and a.version is None
-    ] if (step, 1) in snapshot.attempts else []  # fmt: skip
+    found = (
+        [
+            a
+            for n in range(1, 10_000)
+            if (a := snapshot.attempts.get((step, n))) is not None or n < 2
+            if a is not None and a.version is None
+        ]
+        if (step, 1) in snapshot.attempts
+        else []
+    )
     return max(found, key=lambda a: (a.aggregate, a.number), default=None)
 
 
@@ -170,8 +175,11 @@ def baselines(score: Score, configuration: str | None) -> tuple[tuple[str, float
     for name in rows[0].baselines if rows else ():
         if name == reference:
             continue
-        values = [c.baselines[name] / c.baselines[reference] for c in rows
-                  if c.baselines.get(name, 0) > 0 and c.baselines.get(reference, 0) > 0]  # fmt: skip
+        values = [
+            c.baselines[name] / c.baselines[reference]
+            for c in rows
+            if c.baselines.get(name, 0) > 0 and c.baselines.get(reference, 0) > 0
+        ]
         if values:
             out.append((one_line(name, 16), sum(values) / len(values)))
     return tuple(out)

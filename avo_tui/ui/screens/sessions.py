@@ -57,11 +57,19 @@ ACTIONS = (
     Action("open", "enter", "open", "Open the session.", "sessions", 1, _readable),
     Action("new", "n", "new", "Start a new session.", "sessions", 2, _can_create),
     Action("replay", "r", "replay", "Play the session from its start.", "sessions", 3, _readable),
-    Action("start", "R", "go on", "Start the engine of a session and open it.", "sessions", 4, _can_start),
+    Action(
+        "start",
+        "R",
+        "go on",
+        "Start the engine of a session and open it.",
+        "sessions",
+        4,
+        _can_start,
+    ),
     Action("filter", "slash", "filter", "Filter by name, task or state.", "sessions", 5),
     Action("quit", "q,escape", "quit", "Leave; running sessions go on.", "general", 80),
     *COMMON,
-)  # fmt: skip
+)
 
 
 class SessionList(LinesView):
@@ -151,7 +159,9 @@ class SessionsScreen(AvoScreen):
 
     def _look(self) -> None:
         if self.app.screen is self:
-            self.run_worker(self._summaries, thread=True, group="summaries", exclusive=True, exit_on_error=False)
+            self.run_worker(
+                self._summaries, thread=True, group="summaries", exclusive=True, exit_on_error=False
+            )
 
     def _summaries(self) -> None:
         worker = get_current_worker()
@@ -175,9 +185,11 @@ class SessionsScreen(AvoScreen):
     def _filter(self) -> None:
         needle = self.needle.casefold()
         self.shown = [
-            s for s in self.found
-            if needle in f"{s.name} {s.task} {s.state or ''} {s.operator or ''} {s.error or ''}".casefold()
-        ]  # fmt: skip
+            s
+            for s in self.found
+            if needle
+            in f"{s.name} {s.task} {s.state or ''} {s.operator or ''} {s.error or ''}".casefold()
+        ]
         table = self.query_one(SessionList)
         table.count = len(self.shown)
         table.place = max(0, min(table.place, table.count - 1))
@@ -195,11 +207,17 @@ class SessionsScreen(AvoScreen):
     def _show(self) -> None:
         self.query_one(SessionList).show(self._lines)
         running = sum(1 for s in self.found if s.state in {"running", "starting", "pausing"})
-        info: list[Span] = [(f"{len(self.shown)}", "dim"), (" of ", "faint"), (f"{len(self.found)}", "dim")] \
-            if self.needle else [(f"{len(self.found)}", "dim")]
+        info: list[Span] = (
+            [(f"{len(self.shown)}", "dim"), (" of ", "faint"), (f"{len(self.found)}", "dim")]
+            if self.needle
+            else [(f"{len(self.found)}", "dim")]
+        )
         self.query_one("#sessions", Pane).set_info(info)
         width = self.size.width
-        left: list[Span] = [(" avo", "title"), ("   supervised evolution of compute kernels", "dim")]
+        left: list[Span] = [
+            (" avo", "title"),
+            ("   supervised evolution of compute kernels", "dim"),
+        ]
         right = f"{running} running " if running else ""
         gap = width - sum(cell_len(t) for t, _ in left) - len(right)
         self.query_one("#status", StatusLine).set_row(
@@ -210,9 +228,25 @@ class SessionsScreen(AvoScreen):
         if not self._read:
             return [BLANK, line(("reading the sessions …", "dim"))]
         if not self.found:
-            key = "n starts one." if self.avo.services.create_session else "avo run TASK starts one, avo demo shows one."
-            return [BLANK, line(("There is no session yet.", "strong")), BLANK,
-                    *prose("A session is one supervised evolution of a kernel: its versions, their scores, everything that was tried, your hints. " + key, width, "dim")]  # fmt: skip
+            key = (
+                "n starts one."
+                if self.avo.services.create_session
+                else "avo run TASK starts one, avo demo shows one."
+            )
+            return [
+                BLANK,
+                line(("There is no session yet.", "strong")),
+                BLANK,
+                *prose(
+                    (
+                        "A session is one supervised evolution of a kernel: its "
+                        "versions, their scores, everything that was tried, your hints. "
+                    )
+                    + key,
+                    width,
+                    "dim",
+                ),
+            ]
         if not self.shown:
             return [BLANK, line(("no session holds ", "dim"), self.needle)]
         return [self._head(width), *(self._row(s, width) for s in self.shown)]
@@ -240,19 +274,38 @@ class SessionsScreen(AvoScreen):
         name, task, spark, wide, wider = self._columns(width)
         now = self.avo.clock()
         if s.error is not None:
-            return line((fit(one_line(s.name), name), ""), (" ✕ ", "bad"), (cut(one_line(s.error), width - name - 3), "dim"))
+            return line(
+                (fit(one_line(s.name), name), ""),
+                (" ✕ ", "bad"),
+                (cut(one_line(s.error), width - name - 3), "dim"),
+            )
         glyph, word, role = STATES[s.state or "lost"]
-        role = {"state-paused": "warn", "state-parked": "info", "state-lost": "bad", "state-over": "dim"}.get(role, role)
-        best = "–" if s.ratio is None else f"{show.ratio(s.ratio)} {one_line(s.reference_baseline)[:8]}"
+        role = {
+            "state-paused": "warn",
+            "state-parked": "info",
+            "state-lost": "bad",
+            "state-over": "dim",
+        }.get(role, role)
+        best = (
+            "–"
+            if s.ratio is None
+            else f"{show.ratio(s.ratio)} {one_line(s.reference_baseline)[:8]}"
+        )
         spent, fraction = show.spend(s.budget.run, s.spend)
         spans: list[Span] = [
-            (fit(one_line(s.name), name) + " ", "strong"), (fit(one_line(s.task), task) + " ", "dim"),
+            (fit(one_line(s.name), name) + " ", "strong"),
+            (fit(one_line(s.task), task) + " ", "dim"),
             (fit(f"{glyph} {word.lower()}", 13), role),
             (fit_right(best, 16), "good" if (s.ratio or 0) >= 1 else ""),
             (fit_right(str(s.versions), 10), ""),
-        ]  # fmt: skip
+        ]
         if wide:
-            spans.append((fit_right(spent if len(spent) <= 11 else spent.split("/")[0], 12), "warn" if fraction >= 0.8 else "dim"))
+            spans.append(
+                (
+                    fit_right(spent if len(spent) <= 11 else spent.split("/")[0], 12),
+                    "warn" if fraction >= 0.8 else "dim",
+                )
+            )
         if wider:
             spans.append((fit_right(show.ago(s.created, now), 8), "dim"))
         spans.append((fit_right(show.ago(s.last_activity, now), 9), "dim"))
@@ -288,7 +341,9 @@ class SessionsScreen(AvoScreen):
             try:
                 start(folder)
             except Exception as error:  # its sentence is for the person
-                self.app.call_from_thread(self.app.notify, str(error), severity="error", timeout=10, markup=False)
+                self.app.call_from_thread(
+                    self.app.notify, str(error), severity="error", timeout=10, markup=False
+                )
             else:
                 self.app.call_from_thread(self.avo.open_folder, folder)
 

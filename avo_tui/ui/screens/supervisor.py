@@ -19,7 +19,9 @@ from avo_tui.ui.widgets.pane import Pane
 
 
 def _on_one(screen: Any) -> Reason:
-    return engine_alive(screen) or (None if screen.current else "there is no intervention under the cursor")
+    return engine_alive(screen) or (
+        None if screen.current else "there is no intervention under the cursor"
+    )
 
 
 def _on_active(screen: Any) -> Reason:
@@ -30,11 +32,35 @@ def _on_active(screen: Any) -> Reason:
 
 
 ACTIONS = (
-    Action("trigger", "i", "intervene", "Trigger an intervention, with directions of your own.", "supervisor", 1, engine_alive),
-    Action("edit", "enter,e", "edit", "Replace the directions of the intervention.", "supervisor", 2, _on_active),
-    Action("dismiss", "x", "dismiss", "Dismiss it: the operator is told to disregard it.", "supervisor", 3, _on_active),
+    Action(
+        "trigger",
+        "i",
+        "intervene",
+        "Trigger an intervention, with directions of your own.",
+        "supervisor",
+        1,
+        engine_alive,
+    ),
+    Action(
+        "edit",
+        "enter,e",
+        "edit",
+        "Replace the directions of the intervention.",
+        "supervisor",
+        2,
+        _on_active,
+    ),
+    Action(
+        "dismiss",
+        "x",
+        "dismiss",
+        "Dismiss it: the operator is told to disregard it.",
+        "supervisor",
+        3,
+        _on_active,
+    ),
     *DETAIL,
-)  # fmt: skip
+)
 
 
 class SupervisorScreen(DetailScreen):
@@ -58,7 +84,9 @@ class SupervisorScreen(DetailScreen):
     def current(self) -> Intervention | None:
         """The one under the cursor."""
         key = self.query_one(PickList).key
-        return self.snapshot.supervision.get(str(key)) if self.snapshot is not None and key else None
+        return (
+            self.snapshot.supervision.get(str(key)) if self.snapshot is not None and key else None
+        )
 
     def repaint(self) -> None:
         """All interventions."""
@@ -68,11 +96,23 @@ class SupervisorScreen(DetailScreen):
 
         def build(width: int) -> list[Line]:
             if not made:
-                return list(teach("The supervisor has not intervened.", "It does when commits stay away; i triggers one by hand."))
+                return list(
+                    teach(
+                        "The supervisor has not intervened.",
+                        "It does when commits stay away; i triggers one by hand.",
+                    )
+                )
             out: list[Line] = []
             for one in made:
                 role = {"active": "warn", "dismissed": "faint", "done": "dim"}[one.state]
-                rows = [line(("! ", "warn"), (one.level.replace("_", " "), "strong"), (f"  step {one.step} · {one.at:%d %b %H:%M} · by {one.by} · ", "dim"), (one.state, role))]
+                rows = [
+                    line(
+                        ("! ", "warn"),
+                        (one.level.replace("_", " "), "strong"),
+                        (f"  step {one.step} · {one.at:%d %b %H:%M} · by {one.by} · ", "dim"),
+                        (one.state, role),
+                    )
+                ]
                 rows += prose(one.trigger, width, "", ("  ", ""))
                 if one.diagnosis:
                     rows += prose(one.diagnosis, width, "dim", ("  ", ""))
@@ -87,12 +127,19 @@ class SupervisorScreen(DetailScreen):
 
     def do_trigger(self) -> None:
         """By hand."""
+
         def given(text: str | None) -> None:
             if text is not None:
                 directions = tuple(row.strip() for row in text.split("\n") if row.strip())
-                self.avo.send(Supervise(level="redirect", directions=directions), "the supervisor redirects the operator")
+                self.avo.send(
+                    Supervise(level="redirect", directions=directions),
+                    "the supervisor redirects the operator",
+                )
 
-        said = "Fresh directions, one a line. Left empty, the supervisor reviews the trajectory and proposes its own."
+        said = (
+            "Fresh directions, one a line. Left empty, the supervisor reviews the "
+            "trajectory and proposes its own."
+        )
         self.app.push_screen(TextDialog("Redirect the operator", said, "redirect"), given)
 
     def do_edit(self) -> None:
@@ -103,10 +150,16 @@ class SupervisorScreen(DetailScreen):
         def given(text: str | None) -> None:
             if text is not None:
                 directions = tuple(row.strip() for row in text.split("\n") if row.strip())
-                self.avo.send(EditIntervention(intervention=one.id, directions=directions), "directions replaced")
+                self.avo.send(
+                    EditIntervention(intervention=one.id, directions=directions),
+                    "directions replaced",
+                )
 
         text = "\n".join(d.text for d in one.directions)
-        self.app.push_screen(TextDialog("Directions", one_line(one.trigger), "replace", text=text, empty=False), given)
+        self.app.push_screen(
+            TextDialog("Directions", one_line(one.trigger), "replace", text=text, empty=False),
+            given,
+        )
 
     def do_dismiss(self) -> None:
         """Dismiss it."""

@@ -56,7 +56,9 @@ class TranscriptScreen(DetailScreen):
             return self.snapshot.live
         if feed is None:
             return None
-        return self.loader.get(("step", self.step), lambda: fold(feed.source.events(step=self.step)))
+        return self.loader.get(
+            ("step", self.step), lambda: fold(feed.source.events(step=self.step))
+        )
 
     def repaint(self) -> None:
         """The step."""

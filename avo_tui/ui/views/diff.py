@@ -32,9 +32,12 @@ def diff_lines(
             if out:
                 out.append(BLANK)
             out.append(
-                line((one_line(file.name), "file"), (f"  +{file.added}", "add-mark"),
-                     (f" −{file.removed}", "del-mark"))
-            )  # fmt: skip
+                line(
+                    (one_line(file.name), "file"),
+                    (f"  +{file.added}", "add-mark"),
+                    (f" −{file.removed}", "del-mark"),
+                )
+            )
         out += _beside(file, source, width) if beside else _unified(file, source, width)
     if doc.problem:
         out.append(line(("the recorded difference was cut: only its start is shown", "warn")))
@@ -83,9 +86,14 @@ def _unified(file: DiffFile, source: _Source, width: int) -> list[Line]:
         ]
         label = f"{number or '':>{digits}} "
         out.append(
-            line((label, "gutter"), (f"{mark} ", role), *source.spans(row), gutter=gutter,
-                 fill=_FILL[row.kind])
-        )  # fmt: skip
+            line(
+                (label, "gutter"),
+                (f"{mark} ", role),
+                *source.spans(row),
+                gutter=gutter,
+                fill=_FILL[row.kind],
+            )
+        )
     return out
 
 

@@ -48,7 +48,10 @@ def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
     title = one_line(attempt.title) if attempt else ""
     if row.kind == "running":
         spans = _lanes(drawn, "◌", "running", lanes)
-        spans += [(fit(f"{row.step}.{row.number}", 6), "running"), (context.stage or "starting", "running")]
+        spans += [
+            (fit(f"{row.step}.{row.number}", 6), "running"),
+            (context.stage or "starting", "running"),
+        ]
         room = width - width_of(spans) - 2
         if title and room > 8:
             spans.append(("  " + cut(title, room), "dim"))
@@ -57,7 +60,11 @@ def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
     spans.append((fit(f"{row.step}.{row.number}", 6), "dim"))
     if attempt is not None:
         why = _why(attempt)
-        spans.append((fit_right(show.ratio(attempt.aggregate), 7) + "  ", "dim") if attempt.aggregate else (" ", ""))
+        spans.append(
+            (fit_right(show.ratio(attempt.aggregate), 7) + "  ", "dim")
+            if attempt.aggregate
+            else (" ", "")
+        )
         spans.append((cut(why, max(4, width - width_of(spans))), "faint"))
     return line(*spans, meta=row.key)
 
@@ -117,7 +124,9 @@ def _version(drawn: Drawn, context: LineageContext, width: int, lanes: int) -> L
     if version.author not in {"agent", "tuner", "seed", "recorded"}:
         tags.append((f"{version.author} ", "hint"))
     spans += tags
-    title = "seed" if version.author == "seed" and not version.plan else version.plan or version.summary
+    title = (
+        "seed" if version.author == "seed" and not version.plan else version.plan or version.summary
+    )
     first = one_line(title.strip().split("\n")[0]) if title.strip() else ""
     room = width - width_of(spans)
     if first and room > 3:

@@ -73,8 +73,13 @@ def outcome_of_attempt(view: AttemptView, reference: str) -> Outcome:
         version=view.version,
     )
     if view.report is not None:
-        return replace(outcome_of_report(view.report), stages=view.stages, decision=view.decision,
-                       rejected=view.rejected, version=view.version)  # fmt: skip
+        return replace(
+            outcome_of_report(view.report),
+            stages=view.stages,
+            decision=view.decision,
+            rejected=view.rejected,
+            version=view.version,
+        )
     checks: list[ConfigurationCheck] = []
     measured: list[ConfigurationScore] = []
     unit = ""
@@ -139,7 +144,9 @@ def stage_spans(outcome: Outcome, room: int) -> list[Span]:
             stage.state
         ]
         count = f" {stage.index}/{stage.count}" if stage.state == "running" and stage.count else ""
-        spans.append((f"{STAGE_WORDS[stage.stage]}{count} ", "" if stage.state != "done" else "dim"))
+        spans.append(
+            (f"{STAGE_WORDS[stage.stage]}{count} ", "" if stage.state != "done" else "dim")
+        )
         spans.append((glyph, role))
     if width_of(spans) > room and len(stages) > 1:
         last = stages[-1]
@@ -282,10 +289,11 @@ def benchmark_lines(
     bar_width = width - name_width - columns - tail - 9 * len(others) - 2
     bar_width = min(bar_width, 44) if bar_width >= 6 else 0
     top = max(
-        [c.ratio for c in score.configurations] + [1.0]
+        [c.ratio for c in score.configurations]
+        + [1.0]
         + [v for c in score.configurations for v in _ratios(c, reference).values()],
         default=1.0,
-    )  # fmt: skip
+    )
     head: list[Span] = [(fit("", name_width), ""), (fit_right(score.unit, 10), "faint")]
     if bar_width:
         head.append((" " * (bar_width + 2), ""))
@@ -299,9 +307,18 @@ def benchmark_lines(
         old = parent.by_name(configuration.name) if parent is not None else None
         moved = configuration.ratio / old.ratio - 1 if old is not None and old.ratio > 0 else None
         out.append(
-            _row(one_line(configuration.name), name_width, configuration, bar_width, top,
-                 moved, with_parent, others, reference)
-        )  # fmt: skip
+            _row(
+                one_line(configuration.name),
+                name_width,
+                configuration,
+                bar_width,
+                top,
+                moved,
+                with_parent,
+                others,
+                reference,
+            )
+        )
     if len(score.configurations) > 1:
         moved = None
         if parent is not None and parent.aggregate > 0:

@@ -55,9 +55,9 @@ def stream_lines(view: StepView, width: int) -> list[Line]:
     out: list[Line] = []
     previous = ""
     for entry in view.stream:
-        if entry.kind in {"text", "thought"} and previous and previous != entry.kind:
-            out.append(BLANK)
-        elif previous in {"text", "thought"} and entry.kind not in {"text", "thought"}:
+        if (entry.kind in {"text", "thought"} and previous and previous != entry.kind) or (
+            previous in {"text", "thought"} and entry.kind not in {"text", "thought"}
+        ):
             out.append(BLANK)
         out += entry_lines(entry, width)
         previous = entry.kind
@@ -152,10 +152,15 @@ def version_story(version: Version, width: int) -> list[Line]:
 def attempt_story(attempt: Attempt, width: int) -> list[Line]:
     """A rejected attempt in words."""
     out = [
-        line((f"attempt {attempt.number} of step {attempt.step}, from v{attempt.parent}"
-              f" · {attempt.at:%d %b %H:%M}", "dim")),
+        line(
+            (
+                f"attempt {attempt.number} of step {attempt.step}, from v{attempt.parent}"
+                f" · {attempt.at:%d %b %H:%M}",
+                "dim",
+            )
+        ),
         BLANK,
-    ]  # fmt: skip
+    ]
     out += prose(attempt.title or "no title was given", width, "strong")
     if attempt.reason:
         out += [BLANK, *prose(attempt.reason, width, "", ("✕ ", "bad"))]

@@ -89,9 +89,11 @@ def best_spans(snapshot: Snapshot) -> list[Span]:
     value = snapshot.aggregates.get(best.number, 0.0)
     reference = snapshot.session.task.reference_baseline
     spans: list[Span] = [
-        ("★ ", "best"), (f"v{best.number} ", "best"), (show.ratio(value), "strong"),
+        ("★ ", "best"),
+        (f"v{best.number} ", "best"),
+        (show.ratio(value), "strong"),
         (f" {reference}", "dim"),
-    ]  # fmt: skip
+    ]
     above = snapshot.aggregates.get(best.parent) if best.parent is not None else None
     if above:
         moved = value / above - 1
@@ -105,9 +107,10 @@ def status_line(
     """The whole line for a width; the least important parts yield first."""
     session = snapshot.session
     elapsed = (
-        (session.last_event_at or session.created) if snapshot.replay is not None
-        or snapshot.run_state in {"stopped", "finished", "lost"} else now
-    ) - session.created  # fmt: skip
+        (session.last_event_at or session.created)
+        if snapshot.replay is not None or snapshot.run_state in {"stopped", "finished", "lost"}
+        else now
+    ) - session.created
     spend, fraction = show.spend(session.budget.run, session.spend)
     spend_role = "bad" if fraction >= 1 else "warn" if fraction >= 0.8 else ""
     if snapshot.replay is not None:
@@ -115,8 +118,11 @@ def status_line(
     else:
         state = state_spans(snapshot, now, keys, can_start)
     sign = show.ago(session.last_event_at, now)
-    sign_text = "" if snapshot.replay or snapshot.run_state in {"stopped", "finished"} else (
-        f"alive {sign}" if sign == "now" else f"{sign} ago")
+    sign_text = (
+        ""
+        if snapshot.replay or snapshot.run_state in {"stopped", "finished"}
+        else (f"alive {sign}" if sign == "now" else f"{sign} ago")
+    )
     step = step_spans(snapshot)
     best = best_spans(snapshot)
     name: list[Span] = [(cut(session.name, 24 if width >= 110 else 14), "title")]

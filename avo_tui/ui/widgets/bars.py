@@ -98,8 +98,10 @@ class TabBar(Bar):
         for number, name in names:
             start = width_of(spans)
             on = number == active
-            spans += [(f" {number} ", "on-bar key" if on else "key"),
-                      (f"{name} ", "on-bar title" if on else "dim")]  # fmt: skip
+            spans += [
+                (f" {number} ", "on-bar key" if on else "key"),
+                (f"{name} ", "on-bar title" if on else "dim"),
+            ]
             self._spots.append((start, width_of(spans), number))
             spans.append((" ", ""))
         self.set_row(line(*spans))

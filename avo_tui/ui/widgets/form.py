@@ -41,7 +41,9 @@ class Pill(Painter, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Textual's line API."""
-        return Strip([Segment(self.label, self.rich_style)]).adjust_cell_length(self.size.width, self.rich_style)
+        return Strip([Segment(self.label, self.rich_style)]).adjust_cell_length(
+            self.size.width, self.rich_style
+        )
 
     def action_press(self) -> None:
         """Press."""
@@ -68,7 +70,9 @@ class Choice(Painter, can_focus=True):
             super().__init__()
             self.choice = choice
 
-    def __init__(self, options: Sequence[tuple[str, str]], id: str, value: str | None = None) -> None:
+    def __init__(
+        self, options: Sequence[tuple[str, str]], id: str, value: str | None = None
+    ) -> None:
         super().__init__(id=id)
         self.options = list(options)
         self.value = value if value is not None else (self.options[0][0] if self.options else "")
@@ -182,8 +186,11 @@ class Menu(Painter, can_focus=True):
         _, label, said = self.entries[y]
         widest = max(len(entry[1]) for entry in self.entries) + 2
         room = max(0, self.size.width - widest - 2)
-        row: Line = line(("▸ " if on else "  ", "accent"), (label.ljust(widest), "strong" if on else ""),
-                         (cut(said, room), "dim"))  # fmt: skip
+        row: Line = line(
+            ("▸ " if on else "  ", "accent"),
+            (label.ljust(widest), "strong" if on else ""),
+            (cut(said, room), "dim"),
+        )
         return self.paint(row, self.size.width, "cursor-blur" if on and self.has_focus else "")
 
     def action_move(self, by: int) -> None:

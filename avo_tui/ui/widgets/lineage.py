@@ -96,12 +96,16 @@ class LineageView(LinesView):
         if snapshot is None:
             return
         running = snapshot.running_attempt
-        last = next(reversed(snapshot.attempts.values()), None)
+        last = next(reversed(list(snapshot.attempts.items())[-1:]), (None, None))[1]
         basis = (
-            len(snapshot.versions), len(snapshot.attempts), snapshot.session.head, self.unfolded,
-            None if running is None else (running.step, running.number), self.needle,
+            len(snapshot.versions),
+            len(snapshot.attempts),
+            snapshot.session.head,
+            self.unfolded,
+            None if running is None else (running.step, running.number),
+            self.needle,
             None if last is None else (last.verdict, last.version, last.reason),
-        )  # fmt: skip
+        )
         if basis != self._basis:
             self._basis = basis
             live = snapshot.session.step if running is not None else None
@@ -191,7 +195,10 @@ class LineageView(LinesView):
             self.cursor = ("f", step, 0)
         self._refresh_rows()
         if drawn.row.kind == "fold":
-            first = next((d.row.key for d in self._drawn if d.row.step == step and d.row.kind == "attempt"), None)
+            first = next(
+                (d.row.key for d in self._drawn if d.row.step == step and d.row.kind == "attempt"),
+                None,
+            )
             if first is not None:
                 self.pick(first)
 
@@ -244,8 +251,16 @@ class LineageView(LinesView):
         """Scroll so that the cursor is seen, with some rows around it."""
         place, top, height = self.place, self.scroll_offset.y, self.size.height
         if not top + 1 <= place < top + height - 1:
-            self._scroll(max(0, place - height // 2 if abs(place - top) > height * 2
-                             else place - 1 if place < top + 1 else place - height + 2))  # fmt: skip
+            self._scroll(
+                max(
+                    0,
+                    place - height // 2
+                    if abs(place - top) > height * 2
+                    else place - 1
+                    if place < top + 1
+                    else place - height + 2,
+                )
+            )
 
     def _go(self, place: int) -> None:
         if self._drawn:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
 from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
-from textual import events
 
 from avo_tui.ui.text import BLANK, Line
 from avo_tui.ui.widgets.paint import ROLE_CLASSES, Painter
@@ -89,8 +89,12 @@ class LinesView(ScrollView, Painter, can_focus=True):
         if self._search:
             self._find()
         added = len(new) - len(old)
-        self.virtual_size = Size(max((r.width for r in new[:2000]), default=0)
-                                 if self.styles.overflow_x != "hidden" else width, len(new))
+        self.virtual_size = Size(
+            max((r.width for r in new[:2000]), default=0)
+            if self.styles.overflow_x != "hidden"
+            else width,
+            len(new),
+        )
         if reset:
             self.following = self._follow
             self.unseen = 0
@@ -102,7 +106,7 @@ class LinesView(ScrollView, Painter, can_focus=True):
             self.unseen += added
             self.post_message(self.FollowChanged(self))
         top, height = self.scroll_offset.y, self.size.height
-        if reset or self.following and added:
+        if reset or (self.following and added):
             self.refresh()
             return
         for y in range(height):

@@ -14,17 +14,73 @@ from textual.widget import Widget
 from avo_tui.ui.text import Line, Span
 
 ROLES = frozenset(
-    """
-    dim faint strong accent good bad warn info title key
-    lane lane-dead node best head running chip bookmark
-    add del add-word del-word add-mark del-mark hunk file gutter
-    bar bar-good bar-bad bar-track bar-mark
-    axis curve area on-area point baseline mark
-    state-running state-busy state-paused state-parked state-lost state-over state-replay
-    cursor cursor-blur match row-odd selected on-bar off-bar
-    sx-keyword sx-type sx-string sx-comment sx-number sx-function sx-preproc sx-name
-    hint tool thought inspect
-    """.split()
+    [
+        "dim",
+        "faint",
+        "strong",
+        "accent",
+        "good",
+        "bad",
+        "warn",
+        "info",
+        "title",
+        "key",
+        "lane",
+        "lane-dead",
+        "node",
+        "best",
+        "head",
+        "running",
+        "chip",
+        "bookmark",
+        "add",
+        "del",
+        "add-word",
+        "del-word",
+        "add-mark",
+        "del-mark",
+        "hunk",
+        "file",
+        "gutter",
+        "bar",
+        "bar-good",
+        "bar-bad",
+        "bar-track",
+        "bar-mark",
+        "axis",
+        "curve",
+        "area",
+        "on-area",
+        "point",
+        "baseline",
+        "mark",
+        "state-running",
+        "state-busy",
+        "state-paused",
+        "state-parked",
+        "state-lost",
+        "state-over",
+        "state-replay",
+        "cursor",
+        "cursor-blur",
+        "match",
+        "row-odd",
+        "selected",
+        "on-bar",
+        "off-bar",
+        "sx-keyword",
+        "sx-type",
+        "sx-string",
+        "sx-comment",
+        "sx-number",
+        "sx-function",
+        "sx-preproc",
+        "sx-name",
+        "hint",
+        "tool",
+        "thought",
+        "inspect",
+    ]
 )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content, Span as ContentSpan
+from textual.content import Content
+from textual.content import Span as ContentSpan
 from textual.style import Style
 from textual.widget import Widget
 
@@ -16,7 +17,7 @@ from avo_tui.ui.widgets.paint import ROLE_CLASSES, Painter
 
 
 class Pane(Vertical, Painter):
-    """A frame around the widgets of one pane. Its border takes the accent while it has the focus."""
+    """A frame around the widgets of one pane; its border takes the accent with the focus."""
 
     COMPONENT_CLASSES = ROLE_CLASSES
 
