@@ -207,7 +207,7 @@ class Workbench(Protocol):
         ...
 
     async def interruptible(self, work: Awaitable[T]) -> T:
-        """Await `work`; cancels it and raises Interrupted on `pause now`, a hint `now`, or an end."""
+        """Await `work`; cancels it, raising Interrupted, on `pause now`, a hint `now`, or an end."""
         ...
 
     async def compile(self, candidate: Candidate) -> EvaluationReport:
@@ -226,7 +226,7 @@ class Workbench(Protocol):
         ...
 
     async def submit(self, attempt: AttemptResult, plan: str, summary: str) -> SubmitResult:
-        """Ask the gate. Measures again, interleaved with the reference, and commits if it passes."""
+        """Ask the gate: measures again, interleaved with the reference; commits if it passes."""
         ...
 
     async def scratch(self, files: dict[str, str], arguments: Sequence[str] = ()) -> ScratchReport:
