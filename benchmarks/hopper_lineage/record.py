@@ -124,10 +124,13 @@ def choose(
 
 def look_at_machine(task: TaskInfo) -> None:
     """Says early what is missing. Raises CannotRecord."""
+    if task.language == "cuda":
+        _look_at_gpu(task)
     if importlib.util.find_spec("torch") is None:
         raise CannotRecord("torch is missing; it computes references and baselines")
-    if task.language != "cuda":
-        return
+
+
+def _look_at_gpu(task: TaskInfo) -> None:
     from avo_tui.evaluation.backends.cuda.device import NoGpu, probe
 
     found = asyncio.run(probe())
