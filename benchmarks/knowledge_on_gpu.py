@@ -292,7 +292,7 @@ def milliseconds(call: Launcher, samples: int = 20) -> float:
         end.record()
         torch.cuda.synchronize()
         times.append(start.elapsed_time(end))
-    return statistics.median(times)
+    return float(statistics.median(times))
 
 
 def time_attention() -> None:

@@ -186,9 +186,7 @@ class Pipeline:
                 async with course.stage("benchmark"):
                     course.score = await backend.benchmark(task, compiled, context)
 
-        return await self._report(
-            task, candidate, progress, work, quick=quick
-        )
+        return await self._report(task, candidate, progress, work, quick=quick)
 
     async def remeasure(
         self, name: str, candidate: Candidate, other: Candidate, progress: ProgressSink

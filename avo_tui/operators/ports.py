@@ -207,7 +207,7 @@ class Workbench(Protocol):
         ...
 
     async def interruptible(self, work: Awaitable[T]) -> T:
-        """Await `work`; cancels it, raising Interrupted, on `pause now`, a hint `now`, or an end."""
+        """Await `work`; cancels it and raises Interrupted on `pause now`, a hint `now`, an end."""
         ...
 
     async def compile(self, candidate: Candidate) -> EvaluationReport:
