@@ -17,11 +17,12 @@ from avo_tui.ui.chart import ChartData, Point, render, ticks
 from avo_tui.ui.feed import Feed, Snapshot
 from avo_tui.ui.steps import fold
 from avo_tui.ui.syntax import Highlighter, overlay
-from avo_tui.ui.text import Line
+from avo_tui.ui.text import Line, line
 from avo_tui.ui.views.diff import diff_lines
 from avo_tui.ui.views.output import bar, benchmark_lines, outcome_of_attempt, output_lines
 from avo_tui.ui.views.plan import plan_lines, stream_lines
 from avo_tui.ui.views.status import Keys, status_line
+from avo_tui.ui.widgets.paint import changed_cells
 
 
 def plain(rows: list[Line]) -> str:
@@ -250,3 +251,11 @@ def test_a_moved_key_is_named_as_it_is_bound() -> None:
     snapshot = snapshot_of(MemorySource(steps=3, state="paused"))
     now = snapshot.session.created
     assert "f5 resumes" in status_line(snapshot, 120, now, Keys(resume="f5")).plain
+
+
+def test_a_ticking_clock_changes_a_few_cells() -> None:
+    old = line(("name", "title"), "   ", ("12:11", ""), ("   3s ago", "dim"))
+    new = line(("name", "title"), "   ", ("12:11", ""), ("   4s ago", "dim"))
+    assert changed_cells(old, new) == (12, 21)
+    other = line(("name", "title"), "   ", ("12:11", "warn"), ("   4s ago", "dim"))
+    assert changed_cells(old, other) == (0, 21)

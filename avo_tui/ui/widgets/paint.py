@@ -6,8 +6,10 @@ with the terminal's own sixteen colours and with `NO_COLOR`.
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -128,6 +130,25 @@ class Painter(Widget):
         return strip
 
 
+def changed_cells(old: Line, new: Line) -> tuple[int, int]:
+    """The range of cells in which two rows differ; everything where they are built differently.
+
+    A clock that ticks then costs a few bytes, not a row.
+    """
+    whole = (0, max(old.width, new.width))
+    if (old.fill, len(old.spans)) != (new.fill, len(new.spans)):
+        return whole
+    start, end, at = whole[1], 0, 0
+    for (before, old_role), (after, new_role) in zip(old.spans, new.spans, strict=True):
+        cells = cell_len(before)
+        if old_role != new_role or cells != cell_len(after):
+            return whole
+        if before != after:
+            start, end = min(start, at), max(end, at + cells)
+        at += cells
+    return start, end
+
+
 class Bar(Painter):
     """One row, painted from spans; repaints only when they change, and never lays out."""
 
@@ -140,8 +161,10 @@ class Bar(Painter):
     def set_row(self, row: Line) -> None:
         """Show this row from now on."""
         if row != self._row:
-            self._row = row
-            self.refresh(layout=False)
+            old, self._row = self._row, row
+            start, end = changed_cells(old, row)
+            end = max(end, start + 1)
+            self.refresh(Region(start, 0, end - start, 1), layout=False)
 
     @property
     def row(self) -> Line:
