@@ -51,6 +51,8 @@ from benchmarks.hopper_lineage import tables  # noqa: E402
 
 FIRST_GUESS = 60.0
 """Seconds that one evaluation is thought to take before one was seen."""
+BY = "record.py"
+"""Who gives the commands, for the record."""
 LEFT = 3
 """Exit status where the time ended first."""
 
@@ -196,7 +198,7 @@ class Submitter:
         """Ends the run in good order; safe to call from any thread."""
         if not self._stopping:
             self._stopping, self.reason = True, reason
-            send_command(self._folder, Stop())
+            send_command(self._folder, Stop(by=BY))
 
     def _next(self) -> None:
         if self._stopping or self._in_flight:
@@ -218,6 +220,7 @@ class Submitter:
             summary=item.summary(),
             parent=self._numbers.get(item.entry.get("parent", "")),
             author="external",
+            by=BY,
         )
         self._in_flight.add(send_command(self._folder, command))
 

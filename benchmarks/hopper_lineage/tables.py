@@ -30,10 +30,9 @@ def ratios(score: Score) -> dict[str, dict[str, float]]:
     every configuration of the group.
     """
     table: dict[str, dict[str, float]] = {}
-    for group, members in {
-        "all": list(score.configurations),
-        **groups(score.configurations),
-    }.items():
+    found = groups(score.configurations)
+    parts = {"all": list(score.configurations), **(found if len(found) > 1 else {})}
+    for group, members in parts.items():
         row = {score.reference_baseline: geomean(c.ratio for c in members)}
         for name in members[0].baselines if members else ():
             if name != score.reference_baseline and all(c.baselines.get(name) for c in members):
@@ -97,8 +96,7 @@ def _columns(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
         for group, values in row["ratios"].items():
             for baseline in values:
                 found[group, baseline] = None
-    several = len({group for group, _ in found}) > 2
-    return [(g, b) for g, b in found if several or g == "all"]
+    return list(found)
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:

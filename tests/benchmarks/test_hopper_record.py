@@ -40,12 +40,11 @@ prediction = "faster"
 
 @pytest.fixture
 def lineage(tmp_path: Path) -> Path:
-    """Three variants of the seed by its tunables, one that does not compile, one that hangs."""
+    """Two variants of the seed by its tunables, one that does not compile, one that hangs."""
     text = SEED.read_text()
     wide = text.replace("LANES = 1;", "LANES = 16;")
     sources = {
         "wide": wide,
-        "rows": wide.replace("ROWS = 1;", "ROWS = 4;"),
         "slow": text.replace("CHUNK = 512;", "CHUNK = 64;"),
         "broken": "this is no kernel\n",
         "hanging": text.replace("int64_t i = 0;", "int64_t i = 0; for (;;) {}"),
@@ -57,7 +56,6 @@ def lineage(tmp_path: Path) -> Path:
         '[[entry]]\nkind = "seed"\nname = "plain"\ntitle = "Plain"\n',
         entry("failed", "broken", "wide"),
         entry("version", "wide", "plain"),
-        entry("version", "rows", "wide"),
         entry("failed", "slow", "plain"),
         entry("failed", "hanging", "plain", "hangs = true"),
     ]
@@ -88,7 +86,7 @@ def test_records_all_and_goes_on_where_it_stopped(lineage: Path) -> None:
     # the time is enough for the seed and for nothing that may take a minute
     first = call(lineage, "--seconds", "59", "--again", "0")
     assert first.returncode == 3, first.stdout + first.stderr
-    assert "4 left" in first.stdout and "run the same command again" in first.stdout
+    assert "3 left" in first.stdout and "run the same command again" in first.stdout
     folder = lineage.parent / "sessions" / "recorded"
     state = SessionReader.open(folder).state
     assert set(state.versions) == {0} and state.session.state == "stopped"
@@ -102,7 +100,7 @@ def test_records_all_and_goes_on_where_it_stopped(lineage: Path) -> None:
     by_source = {
         reader.candidate(a.candidate).files["rowsum.cpp"]: a for a in state.attempts.values()
     }
-    assert len(by_source) == len(state.attempts) == 5  # the seed and four; nothing twice
+    assert len(by_source) == len(state.attempts) == 4  # the seed and three; nothing twice
     assert by_source["this is no kernel\n"].verdict is Verdict.COMPILE_ERROR
     first_version = state.versions[1]
     assert reader.candidate(first_version.candidate).files["rowsum.cpp"] == wide
@@ -113,7 +111,8 @@ def test_records_all_and_goes_on_where_it_stopped(lineage: Path) -> None:
 
     out = lineage.parent / "out"
     body = json.loads((out / "recorded.json").read_text())
-    assert [r["name"] for r in body["rows"]] == ["plain", "wide", "rows", "broken", "slow"]
+    assert [r["name"] for r in body["rows"]] == ["plain", "wide", "broken", "slow"]
+    assert {r["version"] for r in body["rows"]} == {0, 1, None}
     (fresh,) = body["fresh"]
     assert fresh["ratios"]["all"]["torch"] > 0 and fresh["configurations"]
     text = (out / "recorded.md").read_text()
@@ -121,13 +120,13 @@ def test_records_all_and_goes_on_where_it_stopped(lineage: Path) -> None:
     assert (out / "sessions.tar.gz").stat().st_size > 1000
 
     again = call(lineage, "--again", "0")
-    assert again.returncode == 0 and len(SessionReader.open(folder).state.attempts) == 5
+    assert again.returncode == 0 and len(SessionReader.open(folder).state.attempts) == 4
 
 
 def test_says_what_is_wrong(lineage: Path) -> None:
-    shutil.rmtree(lineage.parent / "rows")
+    shutil.rmtree(lineage.parent / "wide")
     done = call(lineage)
-    assert done.returncode == 1 and "rows is neither a file nor a folder" in done.stderr
+    assert done.returncode == 1 and "wide is neither a file nor a folder" in done.stderr
     lineage.write_text("task = ")
     done = call(lineage)
     assert done.returncode == 1 and "cannot be read" in done.stderr
