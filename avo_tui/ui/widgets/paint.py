@@ -103,7 +103,8 @@ class Painter(Widget):
         names = [f"r-{name}" for name in roles.split() if name in ROLES]
         style = Style.null()
         for name in names:
-            style += self.get_component_rich_style(name, partial=True)
+            # A widget may be asked before its first style sheet has been applied.
+            style += self.get_component_rich_style(name, partial=True, default=Style.null())
         return style
 
     def segments(self, spans: tuple[Span, ...], base: Style) -> list[Segment]:
