@@ -25,7 +25,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def scratch_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where this test's sandboxes keep their folders; empty again afterwards."""
     tmp_path.chmod(0o711)
-    for parent in tmp_path.parents[:2]:  # pytest closes them to other users
+    for parent in tmp_path.parents:  # pytest closes its folders to other users
+        if not parent.name.startswith(("pytest-", "popen-")):
+            break
         parent.chmod(0o711)
     monkeypatch.setenv("AVO_SCRATCH", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # a lock that no session holds
