@@ -153,6 +153,14 @@ class AvoApp(App[None]):
         if tell:
             self.notify("low bandwidth " + ("on: one repaint a second" if on else "off"), timeout=3)
 
+    def from_thread(self, callback: Callable[..., object], *arguments: object) -> None:
+        """Call something from a worker's thread that mounts widgets or opens screens.
+
+        `call_from_thread` would run it outside the app's own message, where a screen that is
+        pushed is not composed in time.
+        """
+        self.call_from_thread(self.call_later, callback, *arguments)
+
     # -- the session that is looked at
 
     @property

@@ -250,9 +250,9 @@ async def test_filter_narrows_with_a_count_and_escape_peels(recorded: MemorySour
         assert screen.snapshot is not None
         for row in kept:
             record = (
-                screen.snapshot.versions[row.number].plan
+                f"{screen.snapshot.versions[row.number]}"
                 if row.kind == "version"
-                else screen.snapshot.attempts[row.step, row.number].title
+                else f"{screen.snapshot.attempts[row.step, row.number]}"
             )
             assert "prefetch" in record.lower()
         await pilot.press("enter", "down")

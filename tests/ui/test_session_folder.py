@@ -103,3 +103,33 @@ async def test_commands_arrive_in_the_inbox_and_events_on_the_screen(tmp_path: P
         )  # type: ignore[attr-defined]
     writer.close()
     assert SessionReader.open(folder).state.session.state == "paused"
+
+
+async def test_a_session_is_created_in_the_form_and_opened(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from test_keys import SERVICES
+
+    forms: list[Any] = []
+
+    def create(form: Any) -> Path:
+        forms.append(form)
+        if len(forms) == 1:
+            raise RuntimeError("there is a session of that name already")
+        write(tmp_path / form.name, steps=1)
+        return tmp_path / form.name
+
+    app = AvoApp(replace(SERVICES, create_session=create), roots=[tmp_path])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "There is no session yet" in rows(app))
+        await pilot.press("n")
+        await until(pilot, lambda: bool(app.screen.query("#name")))
+        await until(pilot, lambda: app.screen.query_one("#task").value == "attention_cpu")  # type: ignore[attr-defined]
+        app.screen.query_one("#hours").value = "2"  # type: ignore[attr-defined]
+        app.screen.query_one("#name").value = "mine"  # type: ignore[attr-defined]
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "already" in str(app.screen.query_one("#problem").render()))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+    assert forms[1].name == "mine" and forms[1].budget.run.hours == 2
+    assert forms[1].operator == "tuner"

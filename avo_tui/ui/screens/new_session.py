@@ -204,7 +204,7 @@ class NewSessionDialog(Dialog[Path]):
             except Exception as error:  # its sentence is for the person
                 self.app.call_from_thread(self._failed, str(error) or type(error).__name__)
             else:
-                self.app.call_from_thread(self.dismiss, folder)
+                self.app.call_from_thread(self.app.call_later, self.dismiss, folder)
 
         self.run_worker(work, thread=True, group="create", exit_on_error=False)
 

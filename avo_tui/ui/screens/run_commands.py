@@ -358,7 +358,7 @@ class RunCommands(_Host):
         def work() -> None:
             rows = self._digest(always=always)
             if rows:
-                self.app.call_from_thread(self.app.push_screen, Digest(heading, rows))
+                self.avo.from_thread(lambda: self.app.push_screen(Digest(heading, rows)))
 
         self.run_worker(work, thread=True, group="digest", exclusive=True, exit_on_error=False)
 

@@ -345,7 +345,7 @@ class SessionsScreen(AvoScreen):
                     self.app.notify, str(error), severity="error", timeout=10, markup=False
                 )
             else:
-                self.app.call_from_thread(self.avo.open_folder, folder)
+                self.avo.from_thread(self.avo.open_folder, folder)
 
         self.run_worker(work, thread=True, group="start", exclusive=True, exit_on_error=False)
 

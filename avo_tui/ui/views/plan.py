@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.ui import show
@@ -59,9 +60,15 @@ def stream_lines(view: StepView, width: int) -> list[Line]:
             previous in {"text", "thought"} and entry.kind not in {"text", "thought"}
         ):
             out.append(BLANK)
-        out += entry_lines(entry, width)
+        out += kept_lines(entry, width)
         previous = entry.kind
     return out
+
+
+@lru_cache(maxsize=4096)
+def kept_lines(entry: Entry, width: int) -> tuple[Line, ...]:
+    """`entry_lines`, remembered: of a stream only its last entries ever change."""
+    return tuple(entry_lines(entry, width))
 
 
 def entry_lines(entry: Entry, width: int) -> list[Line]:

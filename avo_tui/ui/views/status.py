@@ -104,7 +104,10 @@ def best_spans(snapshot: Snapshot) -> list[Span]:
 def status_line(
     snapshot: Snapshot, width: int, now: datetime, keys: Keys, can_start: bool = False
 ) -> Line:
-    """The whole line for a width; the least important parts yield first."""
+    """The whole line for a width; the least important parts yield first.
+
+    `meta` is the number of spans at its end that change by the clock alone.
+    """
     session = snapshot.session
     elapsed = (
         (session.last_event_at or session.created)
@@ -151,7 +154,9 @@ def status_line(
             break
     left, end = _spread(lefts), _spread(rights)
     gap = width - width_of(left) - width_of(end) - 2
-    return line((" ", ""), *left, (" " * max(gap, 1), ""), *end)
+    shown_right = [p for p in rights if p]
+    ticking = _spread(shown_right[2:]) if len(shown_right) > 2 else []
+    return line((" ", ""), *left, (" " * max(gap, 1), ""), *end, (" ", ""), meta=len(ticking) + 1)
 
 
 def _spread(parts: list[list[Span]]) -> list[Span]:
