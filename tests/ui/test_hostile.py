@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from conftest import make_app, quiet
 from make_session import MemorySource
+from pilots import make_app, quiet
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Direction, Hint, Intervention, Note, PlanItem

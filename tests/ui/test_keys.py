@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_app, quiet, until
 from make_session import TASK, MemorySource
+from pilots import make_app, quiet, until
 
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.screens.base import AvoScreen

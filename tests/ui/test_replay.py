@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from conftest import make_app, quiet, until
 from make_session import MemorySource
+from pilots import make_app, quiet, until
 
 from avo_tui.domain.commands import Pause
 from avo_tui.ui.feed import Feed

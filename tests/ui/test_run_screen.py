@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_app, quiet, until
 from make_session import MemorySource
+from pilots import make_app, quiet, until
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import (

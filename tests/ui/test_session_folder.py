@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import until
 from make_session import write
+from pilots import until
 
 from avo_tui.domain import events as ev
 from avo_tui.store import SeenMarks, SessionReader, SessionWriter

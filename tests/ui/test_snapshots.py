@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import make_app, quiet
 from make_session import MemorySource
+from pilots import make_app, quiet
 from test_keys import SERVICES
 
 FOLDER = Path(__file__).parent / "snapshots"

@@ -87,14 +87,16 @@ async def test_the_app_shows_a_commit_a_hint_and_a_rewind(tmp_path: Path, key: s
             reader.poll()
             return reader.run_state() == "finished"
 
-        environment = {**os.environ, "AVO_SESSIONS": str(lab.folder.parent)}
+        # Tests of screens leave a size of their own in the environment; here tmux has the say.
+        inherited = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}}
+        environment = {**inherited, "AVO_SESSIONS": str(lab.folder.parent)}
         await until(lambda: reader.engine().alive, "the engine does not start")
         screen = Screen(lab.folder, environment)
         shown: list[str] = []
         try:
             await until(lambda: "v1" in screen.text(), screen.text)
             await until(lambda: any("# Step 2" in str(b["messages"]) for b in mind.seen), "step 2")
-            await until(lambda: "at leisure" in screen.text(), "the prose is not on the screen")
+            await until(lambda: "at leisure" in screen.text(), screen.text)
             send_command(lab.folder, SendHint(text="use whole words", delivery="now"))
             await until(lambda: "use whole words" in str(mind.seen[-1]["messages"]), "the hint")
             await until(lambda: "use whole words" in screen.text(), "the hint is not on the screen")
