@@ -1,0 +1,89 @@
+"""Draw the pictures of the documentation from a session that was really run, and the key card.
+
+    python docs/make_pictures.py SESSION_FOLDER
+
+Opens the app on the session without a terminal, presses keys, and writes SVG files to
+docs/pictures/; writes docs/keys.md from the registry of actions. Look at them before committing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from avo_tui.ui.actions import key_name
+from avo_tui.ui.app import AvoApp
+from avo_tui.ui.screens.run_actions import RUN_ACTIONS
+
+PICTURES = Path(__file__).parent / "pictures"
+
+SHOTS: tuple[tuple[str, tuple[int, int], str, Sequence[str]], ...] = (
+    ("run-120x40", (120, 40), "avo-dark", ()),
+    ("run-200x50", (200, 50), "avo-dark", ()),
+    ("run-80x24", (80, 24), "avo-dark", ()),
+    ("run-light", (120, 40), "avo-light", ()),
+    ("lineage", (120, 40), "avo-dark", ("L",)),
+    ("compare", (120, 40), "avo-dark", ("c",)),
+    ("transcript", (120, 40), "avo-dark", ("t",)),
+    ("hint", (120, 40), "avo-dark", ("h",)),
+    ("rewind", (120, 40), "avo-dark", ("down", "down", "w")),
+    ("help", (120, 40), "avo-dark", ("question_mark",)),
+)
+_WEB_FONT = re.compile(r"@font-face\s*{.*?}\s*", re.DOTALL)
+
+
+async def shot(folder: Path, size: tuple[int, int], theme: str, keys: Sequence[str]) -> str:
+    """The screen after the keys, as SVG, without fonts from the network."""
+    app = AvoApp(folder=folder, theme=theme)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause(1.5)
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause(0.5)
+        await pilot.pause(1.0)
+        svg = app.export_screenshot(title="avo")
+    return _WEB_FONT.sub("", svg).replace("Fira Code", "monospace")
+
+
+def key_card() -> str:
+    """Every action of the run screen with its key, by group, as Markdown."""
+    groups: dict[str, list[str]] = {}
+    for action in RUN_ACTIONS:
+        key = f"`{key_name(action.key)}`" if action.key else ""
+        groups.setdefault(action.group, []).append(f"| {key} | {action.help} | `{action.id}` |")
+    lines = [
+        "# Keys",
+        "",
+        "The run screen's actions. `?` shows those of the pane you are in, `^p` finds any of them",
+        "by name. Move one to another key by its name in the table `[keys]` of the",
+        "[settings](settings.md).",
+    ]
+    for group, rows in groups.items():
+        lines += [
+            "",
+            f"## {group.capitalize()}",
+            "",
+            "| key | does | name |",
+            "|---|---|---|",
+            *rows,
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Draw every picture."""
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    (PICTURES.parent / "keys.md").write_text(key_card(), encoding="utf-8")
+    PICTURES.mkdir(exist_ok=True)
+    for name, size, theme, keys in SHOTS:
+        svg = asyncio.run(shot(Path(sys.argv[1]), size, theme, keys))
+        (PICTURES / f"{name}.svg").write_text(svg, encoding="utf-8")
+        print(f"docs/pictures/{name}.svg")
+
+
+if __name__ == "__main__":
+    main()
