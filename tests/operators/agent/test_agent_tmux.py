@@ -87,7 +87,7 @@ async def test_the_app_shows_a_commit_a_hint_and_a_rewind(tmp_path: Path, key: s
             reader.poll()
             return reader.run_state() == "finished"
 
-        # Tests of screens leave a size of their own in the environment; here tmux has the say.
+        # Workers of pytest-xdist set a size in the environment; here tmux has the say.
         inherited = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}}
         environment = {**inherited, "AVO_SESSIONS": str(lab.folder.parent)}
         await until(lambda: reader.engine().alive, "the engine does not start")
