@@ -19,7 +19,8 @@ import threading
 import time
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
+from textual.events import Key
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui")]
@@ -30,6 +31,7 @@ from avo_tui.domain import events as ev  # noqa: E402
 from avo_tui.ui.app import AvoApp  # noqa: E402
 from avo_tui.ui.feed import Feed  # noqa: E402
 from avo_tui.ui.graph import draw, rows  # noqa: E402
+from avo_tui.ui.widgets.lineage import LineageView  # noqa: E402
 
 
 def resident() -> float:
@@ -42,9 +44,7 @@ async def first_paint(folder: Path) -> float:
     begin = time.perf_counter()
     app = AvoApp(folder=folder)
     async with app.run_test(size=(120, 40)) as pilot:
-        while (
-            not app.screen.query("#lineage-view") or not app.screen.query_one("#lineage-view").lines
-        ):  # type: ignore[attr-defined]
+        while not any(view.lines for view in app.screen.query(LineageView)):
             await pilot.pause(0.005)
         return time.perf_counter() - begin
 
@@ -73,15 +73,15 @@ async def keys_under_load(source: MemorySource, rate: int, seconds: float) -> di
         feeder.start()
         before, count = resident(), len(source.journal)
         end = time.perf_counter() + seconds
-        view = app.screen.query_one("#lineage-view")
+        view = app.screen.query_one("#lineage-view", LineageView)
         n = 0
         while time.perf_counter() < end:
             n += 1
             key = "down" if n % 40 < 20 else "up"
-            place = view.place  # type: ignore[attr-defined]
+            place = view.place
             begin = time.perf_counter()
             app.post_message(_key(key))
-            while view.place == place and time.perf_counter() - begin < 1:  # type: ignore[attr-defined]  # noqa: ASYNC110
+            while view.place == place and time.perf_counter() - begin < 1:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             view.render_line(0)
             spent.append((time.perf_counter() - begin) * 1000)
@@ -103,9 +103,7 @@ async def keys_under_load(source: MemorySource, rate: int, seconds: float) -> di
     }
 
 
-def _key(name: str) -> object:
-    from textual.events import Key
-
+def _key(name: str) -> Key:
     return Key(name, None)
 
 
@@ -141,7 +139,7 @@ def main() -> None:
     steps = given.attempts // 4
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "long"
-        sync, os.fsync = os.fsync, lambda number: None  # making the session is not measured
+        sync, os.fsync = os.fsync, lambda fd: None  # making the session is not measured
         write(folder, steps=steps, attempts=4, chatty=False)
         os.fsync = sync
         paint = asyncio.run(first_paint(folder))
