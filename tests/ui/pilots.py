@@ -32,10 +32,16 @@ async def until(pilot: Any, condition: Callable[[], bool], seconds: float = 20.0
 async def quiet(pilot: Any) -> None:
     """Wait until nothing is being loaded and the screen was painted."""
     from avo_tui.ui.loader import Loader
+    from avo_tui.ui.screens.run import RunScreen
 
     def idle() -> bool:
         loaders = [getattr(s, "loader", None) for s in pilot.app.screen_stack]
-        return not any(isinstance(x, Loader) and x._pending for x in loaders)
+        resting = all(
+            s._settled == s.lineage.cursor
+            for s in pilot.app.screen_stack
+            if isinstance(s, RunScreen) and s.ready
+        )
+        return resting and not any(isinstance(x, Loader) and x._pending for x in loaders)
 
     await pilot.pause(0.05)
     await until(pilot, idle)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
 from textual.widget import Widget
 
 from avo_tui.domain.candidate import Candidate
@@ -17,7 +19,7 @@ from avo_tui.domain.records import Version
 from avo_tui.ui import diffs
 from avo_tui.ui.actions import bindings
 from avo_tui.ui.feed import Snapshot
-from avo_tui.ui.graph import key_of_version
+from avo_tui.ui.graph import Key, key_of_version
 from avo_tui.ui.loader import Failed, Loader
 from avo_tui.ui.screens.base import AvoScreen
 from avo_tui.ui.screens.run_actions import RUN_ACTIONS
@@ -52,6 +54,7 @@ from avo_tui.ui.widgets.pane import Pane
 
 PANES = ("lineage", "plan", "diff", "output", "score")
 NAMES = {"lineage": "Lineage", "plan": "Plan", "diff": "Diff", "output": "Output", "score": "Score"}
+REST_SECONDS = 0.15
 WIDE, MEDIUM, TALL = 120, 100, 30
 """Columns from which all panes are shown; from which two are; rows below which tabs are used."""
 
@@ -123,6 +126,10 @@ class RunScreen(RunCommands, AvoScreen):
         self._subject = Subject()
         self._find_target = ""
         self._greeted = False
+        self._settled: Key | None = None
+        """What the panes show; follows the cursor once it rests."""
+        self._moved_at = 0.0
+        self._rest: Timer | None = None
         self.loader: Loader | None = None
 
     def compose(self) -> ComposeResult:
@@ -303,7 +310,9 @@ class RunScreen(RunCommands, AvoScreen):
             return
         self._status()
         self.lineage.update_from(snapshot)
-        subject = subject_of(snapshot, self.lineage.cursor)
+        if self.lineage.cursor is None:
+            self._settled = None
+        subject = subject_of(snapshot, self._settled)
         changed = subject.name != self._subject.name
         self._subject = subject
         self._lineage_info(snapshot)
@@ -644,8 +653,24 @@ class RunScreen(RunCommands, AvoScreen):
 
     @on(LineageView.Picked)
     def _picked(self, event: LineageView.Picked) -> None:
-        self.repaint()
-        self.refresh_footer()
+        # The first move is shown at once; while a key is held down the panes wait until it rests,
+        # so that a walk through a hundred versions does not compute a hundred differences.
+        moment = monotonic()
+        resting = moment - self._moved_at > REST_SECONDS
+        self._moved_at = moment
+        if self._rest is not None:
+            self._rest.stop()
+        if resting:
+            self._settle()
+        else:
+            self._rest = self.set_timer(REST_SECONDS, self._settle)
+
+    def _settle(self) -> None:
+        """Show what the cursor has come to rest on."""
+        if self.ready:
+            self._settled = self.lineage.cursor
+            self.repaint()
+            self.refresh_footer()
 
     @on(LineageView.Opened)
     def _opened(self, event: LineageView.Opened) -> None:
@@ -663,6 +688,7 @@ class RunScreen(RunCommands, AvoScreen):
             self.do_zoom()
             return
         self.lineage.live()
+        self._settled = None
         for view in self.query(LinesView):
             if view.id == "plan-view":
                 view.action_scroll_end()

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
         app: Any
         lineage: Any
 
+        def do_live(self) -> None: ...
+
         @property
         def version_in_hand(self) -> Version | None: ...
         def run_worker(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -115,7 +117,7 @@ class RunCommands(_Host):
         def reason(text: str | None) -> None:
             if text is not None:
                 self._send(Rewind(version=number, reason=text), f"rewinding to v{number}")
-                self.lineage.live()
+                self.do_live()
 
         self.app.push_screen(RewindDialog(self.snapshot, number), reason)
 
