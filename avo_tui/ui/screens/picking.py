@@ -29,8 +29,8 @@ class PickList(LinesView):
     def _keys(self) -> list[object]:
         return list(dict.fromkeys(row.meta for row in self.lines if row.meta is not None))
 
-    def _rebuild(self, reset: bool = False) -> None:
-        super()._rebuild(reset)
+    def _rebuild(self, reset: bool = False, end: bool = True) -> None:
+        super()._rebuild(reset, end)
         keys = self._keys()
         if self.key not in keys:
             self.key = keys[0] if keys else None

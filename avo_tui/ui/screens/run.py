@@ -128,6 +128,8 @@ class RunScreen(RunCommands, AvoScreen):
         self._greeted = False
         self._settled: Key | None = None
         """What the panes show; follows the cursor once it rests."""
+        self._streamed = ""
+        """Whose stream the plan pane shows."""
         self._moved_at = 0.0
         self._rest: Timer | None = None
         self.loader: Loader | None = None
@@ -396,11 +398,17 @@ class RunScreen(RunCommands, AvoScreen):
         if isinstance(step, StepView):
             view_of_step = step
             if self._once("plan", (step, subject.name)):
-                body.show(lambda width: self._stream(view_of_step, width, subject), reset=changed)
+                body.show(
+                    lambda width: self._stream(view_of_step, width, subject),
+                    reset=self._streamed != subject.name,
+                    end=subject.live,
+                )
+                self._streamed = subject.name
         else:
             reason = step.reason if isinstance(step, Failed) else "reading the step …"
             if self._once("plan", (reason, subject.name)):
-                body.show(lambda width: [line((reason, "faint"))], reset=True)
+                body.show(lambda width: [line((reason, "faint"))], reset=True, end=False)
+                self._streamed = ""
 
     def _stream(self, view: StepView, width: int, subject: Subject) -> Sequence[Line]:
         rows = stream_lines(view, width)

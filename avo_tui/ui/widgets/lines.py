@@ -68,18 +68,24 @@ class LinesView(ScrollView, Painter, can_focus=True):
 
     # -- content
 
-    def show(self, build: Callable[[int], Sequence[Line]], *, reset: bool = False) -> None:
-        """Show what `build(width)` gives; `reset` starts at the top (or the followed end) again."""
+    def show(
+        self, build: Callable[[int], Sequence[Line]], *, reset: bool = False, end: bool = True
+    ) -> None:
+        """Show what `build(width)` gives.
+
+        `reset` starts anew: at the end where this view follows it and `end` is true, else at the
+        top.
+        """
         self._build = build
         self._built_for = -1
-        self._rebuild(reset)
+        self._rebuild(reset, end)
 
     @property
     def room(self) -> int:
         """Cells of a row; the scrollbar's are left out whether it is shown or not."""
         return self.content_region.width - self.styles.scrollbar_size_vertical
 
-    def _rebuild(self, reset: bool = False) -> None:
+    def _rebuild(self, reset: bool = False, end: bool = True) -> None:
         width = self.room
         if width <= 0:
             return
@@ -96,12 +102,13 @@ class LinesView(ScrollView, Painter, can_focus=True):
             len(new),
         )
         if reset:
-            self.following = self._follow
+            self.following = self._follow and end
             self.unseen = 0
             self._scroll(0)
         if self.following:
             self.unseen = 0
             self._scroll(self.max_scroll_y)
+            self.call_after_refresh(self._pin)
         elif self._follow and added > 0 and not reset:
             self.unseen += added
             self.post_message(self.FollowChanged(self))
@@ -115,6 +122,11 @@ class LinesView(ScrollView, Painter, can_focus=True):
             after = new[i] if i < len(new) else BLANK
             if before != after:
                 self.refresh(Region(0, y, self.size.width, 1))
+
+    def _pin(self) -> None:
+        """At the end still, when the layout has caught up."""
+        if self.following and self.scroll_offset.y != self.max_scroll_y:
+            self._scroll(self.max_scroll_y)
 
     def _scroll(self, y: float) -> None:
         self._moving = True
