@@ -1,5 +1,6 @@
 """The worker's side of the GPU process, with a stub that speaks its protocol."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -25,9 +26,17 @@ async def running(monkeypatch):
     await found.end()
 
 
-def gone(pid):
+async def gone(pid):
+    """True once the process has ended; a kill takes effect a moment after it was sent."""
     status = Path(f"/proc/{pid}/status")
-    return not status.exists() or "State:\tZ" in status.read_text()
+    for _ in range(500):
+        try:
+            if "State:\tZ" in status.read_text():
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        await asyncio.sleep(0.02)
+    return False
 
 
 async def test_asked_and_answered(running):
@@ -54,7 +63,7 @@ async def test_silence_is_ended_with_all_that_was_started(running):
         await running.ask({"op": "hang"}, 1.0)
     grandchild = int(running.printed().strip().splitlines()[-1])
     assert not running.alive
-    assert gone(grandchild)
+    assert await gone(grandchild)
 
 
 async def test_a_signal_is_named(running):
