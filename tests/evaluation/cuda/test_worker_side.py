@@ -150,16 +150,14 @@ async def test_two_candidates_side_by_side(backend, honest):
 
 
 async def test_a_cancelled_check_leaves_no_process(backend, honest):
-    ctx, seen = context(quick=True)
-    running = asyncio.create_task(backend.check(TASK, honest, ctx))
-    while not seen:
-        await asyncio.sleep(0.05)
-    before = stubs()
+    running = asyncio.create_task(backend.check(TASK, honest, context()[0]))
+    while not stubs():
+        assert not running.done(), "the check ended before it was cancelled"
+        await asyncio.sleep(0.01)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     await backend.close()
-    assert before
     assert stubs() == set()
 
 
