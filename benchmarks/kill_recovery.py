@@ -3,10 +3,13 @@
     python benchmarks/kill_recovery.py [--kills 50] [--task attention_cpu] [--seed 1]
 
 A real session with the tuner runs in its own process, is watched by a viewer, given hints, killed,
-checked and resumed, again and again. After each kill: every version, hint, note and command that
-the viewer saw is there unchanged, every promise of the folder holds (the checks of `avo doctor`),
-no process of the dead engine goes on, and the next engine starts. At the end it must go on to a new
-attempt. Prints one line a kill; exits with 1 if anything was lost.
+checked and resumed, again and again, once it has committed two versions. Every other kill comes
+after a random time; the others after a random event of those that a step turns on (an attempt
+begins, is judged, is committed; the step ends; a command is taken) and a few milliseconds more, so
+that the instants at which something is being written are met too. After each kill: every version,
+hint, note and command that the viewer saw is there unchanged, every promise of the folder holds
+(the checks of `avo doctor`), no process of the dead engine goes on, and the next engine starts. At
+the end it must go on to a new attempt. Prints one line a kill; exits with 1 if anything was lost.
 """
 
 from __future__ import annotations
@@ -39,6 +42,20 @@ from avo_tui.store import SessionReader, diagnose, engine_status, send_command
 
 PATIENCE = 180.0
 """Seconds to wait for anything before calling it a failure."""
+
+TURNS = (
+    "step_started",
+    "candidate_edited",
+    "attempt_started",
+    "attempt_finished",
+    "gate_decided",
+    "version_committed",
+    "step_finished",
+    "command_taken",
+)
+"""The events that a step turns on, which the kills are aimed at."""
+AFTER_TURN = 0.03
+"""Seconds after such an event within which the kill comes: what follows it is being written."""
 
 
 def wait_for(what: str, true: Callable[[], bool], seconds: float = PATIENCE) -> float:
@@ -120,19 +137,34 @@ class Run:
         self.starts.append(time.monotonic() - began)
         return pid
 
-    def watch(self, seconds: float) -> str:
-        """Follow for a while, sometimes sending something; the kind of the last event."""
+    def watch(self, seconds: float, turn: str | None) -> str:
+        """Follow until the time is up or the turn is seen; the kind of the last event."""
         last = ""
         until = time.monotonic() + seconds
-        speak = until - self.chance.random() * seconds
+        speak = time.monotonic() + self.chance.random() * min(seconds, 8.0)
+        spoken = False
         while time.monotonic() < until:
             for event in self.reader.poll():
                 last = event.kind
-            if time.monotonic() > speak:
-                speak = until + 1
+                if last == turn:
+                    until, turn = time.monotonic() + self.chance.uniform(0, AFTER_TURN), None
+            if time.monotonic() > speak and not spoken:
+                spoken = True
                 self.speak()
-            time.sleep(0.005)
+            time.sleep(0.001)
         return last
+
+    def warm_up(self, versions: int) -> None:
+        """Let it commit something that can be lost."""
+
+        def committed() -> bool:
+            self.reader.poll()
+            return len(self.reader.state.versions) >= versions
+
+        seconds = wait_for(f"{versions} versions", committed, 300)
+        print(
+            f"{versions} versions were committed in {seconds:.0f} s; now it is killed", flush=True
+        )
 
     def speak(self) -> None:
         """Say something to the engine, as a person would."""
@@ -144,14 +176,16 @@ class Run:
             hint = SendHint(text=f"remark {len(self.sent)}: look at the inner loop")
             self.sent.append(send_command(self.folder, hint))
 
-    def kill(self, number: int, pid: int, instant: float) -> None:
+    def kill(self, number: int, pid: int, seconds: float, turn: str | None) -> None:
         """Kill and check."""
-        last = self.watch(instant)
+        began = time.monotonic()
+        last = self.watch(seconds, turn)
         family: list[psutil.Process] = []
         with contextlib.suppress(psutil.NoSuchProcess):
             family = psutil.Process(pid).children(recursive=True)
         before = saw(self.reader.state)
         os.kill(pid, signal.SIGKILL)
+        instant = time.monotonic() - began
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
         wait_for("the lock", lambda: not engine_status(self.folder / "engine.lock").alive, 30)
@@ -210,7 +244,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--task", default="attention_cpu")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--longest", type=float, default=8.0, help="seconds between two kills")
+    parser.add_argument("--longest", type=float, default=20.0, help="seconds until a kill")
+    parser.add_argument("--patience", type=float, default=40.0, help="seconds to wait for a turn")
     given = parser.parse_args()
     from avo_tui.evolution.create import create_session
 
@@ -224,8 +259,12 @@ def main() -> int:
         folder = create_session("killed", task_info(given.task), settings)
         run = Run(folder, chance)
         pid = run.start()
+        run.warm_up(versions=2)
         for number in range(1, given.kills + 1):
-            run.kill(number, pid, chance.uniform(0.0, given.longest))
+            if number % 2:
+                run.kill(number, pid, chance.uniform(0.0, given.longest), None)
+            else:
+                run.kill(number, pid, given.patience, chance.choice(TURNS))
             pid = run.start()
         run.finish(pid)
         fails = [f.sentence for f in diagnose(folder) if f.level == "fail"]
