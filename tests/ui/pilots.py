@@ -37,7 +37,7 @@ async def quiet(pilot: Any) -> None:
     def idle() -> bool:
         loaders = [getattr(s, "loader", None) for s in pilot.app.screen_stack]
         resting = all(
-            s._settled == s.lineage.cursor
+            s.settled == s.lineage.cursor
             for s in pilot.app.screen_stack
             if isinstance(s, RunScreen) and s.ready
         )

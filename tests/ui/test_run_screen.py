@@ -25,7 +25,8 @@ from avo_tui.domain.commands import (
     Submit,
 )
 from avo_tui.ui.screens.dialogs import Confirm, HintDialog
-from avo_tui.ui.screens.run import RunScreen, arrangement
+from avo_tui.ui.screens.run import RunScreen
+from avo_tui.ui.screens.run_layout import arrangement
 from avo_tui.ui.services import Services
 from avo_tui.ui.widgets.lines import LinesView
 

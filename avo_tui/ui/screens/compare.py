@@ -100,7 +100,7 @@ class CompareScreen(DetailScreen):
         source, highlight = feed.source, self.avo.highlighter
 
         def compute() -> diffs.DiffDoc:
-            from avo_tui.ui.screens.run import warm
+            from avo_tui.ui.screens.run_diff import warm
 
             old, new = source.candidate(a.candidate), source.candidate(b.candidate)
             warm(old, new, highlight)

@@ -1,0 +1,24 @@
+"""Dialogs. Each returns a value, or None when it is left with escape; the screen sends commands."""
+
+from avo_tui.ui.screens.dialogs.base import Dialog, label, note, problem, space
+from avo_tui.ui.screens.dialogs.budget import BudgetDialog
+from avo_tui.ui.screens.dialogs.confirm import Confirm, PauseMenu
+from avo_tui.ui.screens.dialogs.hint import HintDialog
+from avo_tui.ui.screens.dialogs.reading import Digest
+from avo_tui.ui.screens.dialogs.rewind import RewindDialog
+from avo_tui.ui.screens.dialogs.writing import TextDialog
+
+__all__ = [
+    "BudgetDialog",
+    "Confirm",
+    "Dialog",
+    "Digest",
+    "HintDialog",
+    "PauseMenu",
+    "RewindDialog",
+    "TextDialog",
+    "label",
+    "note",
+    "problem",
+    "space",
+]

@@ -1,0 +1,108 @@
+"""The hint dialog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from textual.app import ComposeResult
+from textual.widgets import TextArea
+
+from avo_tui.domain.commands import SendHint
+from avo_tui.domain.records import Hint
+from avo_tui.ui.screens.dialogs.base import Dialog, label, note, problem
+from avo_tui.ui.text import Line, cut, line, one_line
+from avo_tui.ui.widgets.form import Choice
+from avo_tui.ui.widgets.lines import LinesView
+
+
+class HintDialog(Dialog[SendHint]):
+    """A hint: text, when it is delivered, how long it holds. Shows the hints so far."""
+
+    HEADING = "Hint to the operator"
+
+    def __init__(self, hints: Sequence[Hint], operator: str, clear: Callable[[str], None]) -> None:
+        super().__init__()
+        self._hints = sorted(hints, key=lambda h: h.queued_at, reverse=True)
+        self._operator, self._clear = operator, clear
+
+    def content(self) -> ComposeResult:
+        """Text, choices, the hints so far."""
+        if self._operator == "tuner":
+            yield note("The tuner understands NAME=value, which pins a tunable, such as TILE_K=64.")
+        area = TextArea(id="text", show_line_numbers=False, tab_behavior="focus")
+        yield area
+        yield label("delivered")
+        yield Choice(
+            [
+                ("next_tool", "at the next tool"),
+                ("end_of_turn", "at the end of the turn"),
+                ("now", "now"),
+            ],
+            id="delivery",
+        )
+        yield label("holds")
+        yield Choice(
+            [("once", "once"), ("step", "for this step"), ("until_cleared", "until cleared")],
+            id="scope",
+        )
+        if self._hints:
+            yield label("so far   (c clears the newest that is in force)")
+            view = LinesView(id="so-far")
+            yield view
+        yield problem()
+        yield self.buttons("^s  send")
+
+    def on_mount(self) -> None:
+        """The hints so far."""
+        for view in self.query("#so-far"):
+            assert isinstance(view, LinesView)
+            rows = self._rows(68)
+            view.styles.height = min(len(rows), 7)
+            view.show(lambda width: self._rows(width))
+        self.query_one("#text").focus()
+
+    def _rows(self, width: int) -> list[Line]:
+        out: list[Line] = []
+        for hint in self._hints[:12]:
+            glyph, role = {
+                "queued": ("◷", "warn"),
+                "delivered": ("✔", "good"),
+                "expired": ("–", "faint"),
+                "cleared": ("✕", "faint"),
+            }[hint.state]
+            text = cut(one_line(hint.text), width - 2)
+            said = " · ".join(
+                p for p in (hint.state, one_line(hint.where), one_line(hint.effect)) if p
+            )
+            out.append(line((f"{glyph} ", role), text, meta=hint.id))
+            out.append(line(("  " + cut(said, width - 2), "dim"), meta=hint.id))
+        return out
+
+    def key_c(self) -> None:
+        """Clear the newest hint in force."""
+        if isinstance(self.focused, TextArea):
+            return
+        live = next(
+            (
+                h
+                for h in self._hints
+                if h.state == "queued" or (h.state == "delivered" and h.scope != "once")
+            ),
+            None,
+        )
+        if live is not None:
+            self._clear(live.id)
+            self.dismiss(None)
+
+    def action_accept(self) -> None:
+        """Send."""
+        text = self.query_one("#text", TextArea).text.strip()
+        if not text:
+            self.problem("write something first; esc leaves without sending")
+            return
+        if len(text) > 20_000:
+            self.problem(f"a hint has at most 20,000 characters, not {len(text):,}")
+            return
+        delivery = self.query_one("#delivery", Choice).value
+        scope = self.query_one("#scope", Choice).value
+        self.dismiss(SendHint(text=text, delivery=delivery, scope=scope))

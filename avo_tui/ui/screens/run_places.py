@@ -1,0 +1,125 @@
+"""From the run screen to the others, and away; what a replay does."""
+
+from __future__ import annotations
+
+from avo_tui.ui.digest import digest_lines
+from avo_tui.ui.screens.dialogs import Digest
+from avo_tui.ui.screens.run_base import RunBase
+from avo_tui.ui.screens.run_content import subject_of
+from avo_tui.ui.text import Line, line
+
+
+class RunPlaces(RunBase):
+    """Screens, the digest, leaving, the controls of a replay."""
+
+    def do_lineage(self) -> None:
+        """The lineage on the whole screen."""
+        from avo_tui.ui.screens.lineage import LineageScreen
+
+        self.app.push_screen(LineageScreen(self.lineage.cursor))
+
+    def do_compare(self) -> None:
+        """Two versions."""
+        from avo_tui.ui.screens.compare import CompareScreen, pair_to_compare
+
+        assert self.snapshot is not None
+        hand = self.version_in_hand
+        pair = pair_to_compare(self.snapshot, self.lineage.marked, hand.number if hand else None)
+        if pair is not None:
+            self.app.push_screen(CompareScreen(*pair))
+
+    def do_transcript(self) -> None:
+        """The conversation of the step."""
+        from avo_tui.ui.screens.transcript import TranscriptScreen
+
+        assert self.snapshot is not None
+        step = subject_of(self.snapshot, self.lineage.cursor).step
+        self.app.push_screen(TranscriptScreen(self.snapshot.live.number if step is None else step))
+
+    def do_memory(self) -> None:
+        """The agent's notes."""
+        from avo_tui.ui.screens.memory import MemoryScreen
+
+        self.app.push_screen(MemoryScreen())
+
+    def do_knowledge(self) -> None:
+        """K."""
+        from avo_tui.ui.screens.knowledge import KnowledgeScreen
+
+        self.app.push_screen(KnowledgeScreen())
+
+    def do_supervise(self) -> None:
+        """The supervisor."""
+        from avo_tui.ui.screens.supervisor import SupervisorScreen
+
+        self.app.push_screen(SupervisorScreen())
+
+    def greet(self) -> None:
+        """Say what happened since this person last looked."""
+        self._tell("While you were away", always=False)
+
+    def do_digest(self) -> None:
+        """The digest on request."""
+        self._tell("Since you last looked", always=True)
+
+    def _tell(self, heading: str, *, always: bool) -> None:
+        """Read what was not seen in a thread, then show it."""
+
+        def work() -> None:
+            rows = self._digest(always=always)
+            if rows:
+                self.avo.from_thread(lambda: self.app.push_screen(Digest(heading, rows)))
+
+        self.run_worker(work, thread=True, group="digest", exclusive=True, exit_on_error=False)
+
+    def _digest(self, *, always: bool = False) -> list[Line]:
+        feed, marks, snapshot = self.avo.feed, self.avo.marks, self.snapshot
+        if feed is None or snapshot is None or snapshot.replay is not None:
+            return [line(("there is nothing to tell of a replay", "dim"))] if always else []
+        if marks is None:
+            return [line(("what you have seen is not kept here", "dim"))] if always else []
+        seen = marks.get(feed.source.folder)
+        if seen <= 0 or seen >= snapshot.session.applied:
+            return [line(("nothing: you have seen everything up to now", "dim"))] if always else []
+        return digest_lines(feed.source.events(after=seen), self.avo.clock())
+
+    def do_leave(self) -> None:
+        """Leave; the run goes on."""
+        from avo_tui.ui.screens.sessions import SessionsScreen
+
+        if any(isinstance(s, SessionsScreen) for s in self.app.screen_stack):
+            latest = self.avo.latest
+            going = latest is not None and latest.replay is None and latest.run_state == "running"
+            self.avo.close_session()
+            self.app.pop_screen()
+            if going:
+                self.app.notify("the run goes on", timeout=3)
+        else:
+            self.avo.leave()
+
+    def _replay(self, what: str) -> None:
+        source = self.avo.feed.source if self.avo.feed is not None else None
+        method = getattr(source, what, None)
+        if method is not None and self.avo.feed is not None:
+            method()
+            self.avo.feed.wake()
+
+    def do_play(self) -> None:
+        """Play or stand still."""
+        self._replay("toggle")
+
+    def do_faster(self) -> None:
+        """Twice as fast."""
+        self._replay("faster")
+
+    def do_slower(self) -> None:
+        """Half as fast."""
+        self._replay("slower")
+
+    def do_ahead(self) -> None:
+        """To the next step."""
+        self._replay("next_step")
+
+    def do_back(self) -> None:
+        """To the step before."""
+        self._replay("previous_step")
