@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 from avo_tui.domain.base import Moment, Value
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import Author, HintDelivery, HintScope, PauseMode
+from avo_tui.domain.records import Author, HintDelivery, HintScope, NoteCategory, PauseMode
 
 MAX_TEXT = 20_000
 
@@ -117,7 +117,7 @@ class EditMemory(CommandBase):
 
     kind: Literal["memory"] = "memory"
     note: str | None = None
-    category: Literal["worked", "failed", "idea", "fact"] = "fact"
+    category: NoteCategory = "fact"
     text: Text | None = None
 
 

@@ -15,6 +15,7 @@ from avo_tui.domain.base import Moment, ObjectId, Value, now
 from avo_tui.domain.budget import Budget, BudgetUnit, Spend
 from avo_tui.domain.records import (
     Attempt,
+    Author,
     Direction,
     EngineRecord,
     Hint,
@@ -301,6 +302,8 @@ class NoteWritten(EventBase):
 class NoteRemoved(EventBase):
     kind: Literal["note_removed"] = "note_removed"
     note: str
+    author: Author = "agent"
+    """Who removed it."""
 
 
 class SupervisorIntervened(EventBase):
@@ -313,6 +316,9 @@ class InterventionChanged(EventBase):
     intervention: str
     state: Literal["active", "dismissed", "done"]
     directions: tuple[Direction, ...] | None = None
+    """The new ones; None where they stay."""
+    review: str | None = None
+    """What a review of the trajectory found; None where there was none."""
 
 
 class TroubleNoted(EventBase):

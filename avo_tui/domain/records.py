@@ -31,6 +31,7 @@ HintDelivery = Literal["next_tool", "end_of_turn", "now"]
 HintScope = Literal["once", "step", "until_cleared"]
 HintState = Literal["queued", "delivered", "expired", "cleared"]
 PauseMode = Literal["after_tool", "after_step", "now"]
+NoteCategory = Literal["worked", "failed", "idea", "fact"]
 
 
 class RunSettings(Value):
@@ -67,6 +68,17 @@ class Remeasurement(Value):
     device: str = ""
 
 
+class Note(Value):
+    """One of the agent's own notes, carried across steps."""
+
+    id: str
+    category: NoteCategory = "fact"
+    text: str
+    step: int = 0
+    at: Moment
+    author: Author | Literal["supervisor"] = "agent"
+
+
 class Version(Value):
     """A candidate that was committed to the lineage."""
 
@@ -86,6 +98,9 @@ class Version(Value):
     remeasurements: tuple[Remeasurement, ...] = ()
     bookmark: str | None = None
     note: str = ""
+    """The person's."""
+    built_on: tuple[Note, ...] = ()
+    """Notes of the memory that it owes something to, as they read at the commit."""
 
     @property
     def aggregate(self) -> float:
@@ -148,17 +163,6 @@ class Hint(Value):
     """What it did, such as `TILE_K is pinned to 64` or `not understood by the tuner`."""
 
 
-class Note(Value):
-    """One of the agent's own notes, carried across steps."""
-
-    id: str
-    category: Literal["worked", "failed", "idea", "fact"] = "fact"
-    text: str
-    step: int = 0
-    at: Moment
-    author: Author | Literal["supervisor"] = "agent"
-
-
 class Direction(Value):
     """A fresh line of exploration that the supervisor proposes."""
 
@@ -177,6 +181,11 @@ class Intervention(Value):
     trigger: str
     """The rule with its numbers, such as `8 attempts since the last commit (limit 8)`."""
     diagnosis: str = ""
+    """What the records say about the stall."""
+    review: str = ""
+    """What a model said that reviewed the whole trajectory, where one was asked."""
+    review_wanted: bool = False
+    """A review may still replace the directions: nobody gave any, and none was made so far."""
     directions: tuple[Direction, ...] = ()
     state: Literal["active", "dismissed", "done"] = "active"
     by: Literal["supervisor", "person"] = "supervisor"

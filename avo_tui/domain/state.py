@@ -265,7 +265,9 @@ class SessionState:
     def _intervention_changed(self, event: ev.InterventionChanged) -> None:
         update: dict[str, Any] = {"state": event.state}
         if event.directions is not None:
-            update["directions"] = event.directions
+            update |= {"directions": event.directions, "review_wanted": False}
+        if event.review is not None:
+            update["review"] = event.review
         old = self.supervision[event.intervention]
         self.supervision[event.intervention] = old.model_copy(update=update)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from avo_tui.domain import events as ev
+from avo_tui.domain import memory
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
@@ -16,6 +16,7 @@ from avo_tui.domain.records import (
     Hint,
     Intervention,
     Note,
+    NoteCategory,
     RunSettings,
     Version,
 )
@@ -132,6 +133,11 @@ class Bench:
         """The memory."""
         return list(self._engine.state.memory.values())
 
+    @property
+    def memory_limit(self) -> int:
+        """Characters that the memory may hold."""
+        return self._engine.state.session.memory_limit
+
     def hints_in_force(self) -> Sequence[Hint]:
         """Hints delivered earlier whose scope still holds."""
         return [h for h in self._engine.state.live_hints if h.state == "delivered"]
@@ -211,7 +217,9 @@ class Bench:
                 engine.trouble("evaluator", str(error))
                 await self.pause_for(str(error))
 
-    async def submit(self, attempt: AttemptResult, plan: str, summary: str) -> SubmitResult:
+    async def submit(
+        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
+    ) -> SubmitResult:
         """Ask the gate, which measures again, interleaved with the reference."""
         engine = self._engine
         engine.waits.raise_if_ended()
@@ -221,6 +229,7 @@ class Bench:
             parent=self._head.number,
             plan=plan,
             summary=summary,
+            built_on=built_on,
             author=engine.operator.author,
             cut=engine.control.interrupts_step,
         )
@@ -295,16 +304,17 @@ class Bench:
         where = self._engine.state.hints[hint].where
         self._engine.record(ev.HintDelivered(hint=hint, where=where, effect=effect))
 
-    def write_note(self, category: Literal["worked", "failed", "idea", "fact"], text: str) -> Note:
-        """Add a note to the memory. Raises ValueError when the memory is full."""
-        held = sum(len(n.text) for n in self._engine.state.memory.values())
-        limit = self._engine.state.session.memory_limit
-        if held + len(text) > limit:
+    def write_note(self, category: NoteCategory, text: str, replaces: Sequence[str] = ()) -> Note:
+        """Add a note to the memory, in the place of others. Raises KeyError, ValueError."""
+        notes = self._engine.state.memory
+        replaced = {notes[identity].id for identity in replaces}
+        held = memory.size(n for n in notes.values() if n.id not in replaced)
+        if held + len(text) > self.memory_limit:
             raise ValueError(
-                f"the memory holds {held} of {limit} characters; forget or condense notes first"
+                f"the memory would hold {held + len(text)} of {self.memory_limit} characters"
             )
         note = Note(
-            id=uuid.uuid4().hex[:8],
+            id=memory.new_id(category, text, notes),
             category=category,
             text=text,
             step=self._step,
@@ -312,10 +322,12 @@ class Bench:
             author=self._engine.operator.author,
         )
         self._engine.record(ev.NoteWritten(note=note))
+        for identity in sorted(replaced):
+            self.forget_note(identity)
         return note
 
     def forget_note(self, note: str) -> None:
         """Remove a note. Raises KeyError."""
         if note not in self._engine.state.memory:
             raise KeyError(note)
-        self._engine.record(ev.NoteRemoved(note=note))
+        self._engine.record(ev.NoteRemoved(note=note, author=self._engine.operator.author))

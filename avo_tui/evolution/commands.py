@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
+from avo_tui.domain import memory
 from avo_tui.domain.base import now
 from avo_tui.domain.commands import Command
 from avo_tui.domain.lineage import abandoned_by
@@ -299,12 +300,12 @@ def _memory(engine: Engine, command: cmd.EditMemory) -> str:
     if command.text is None:
         if command.note is None:
             raise Refused("nothing to write and nothing to remove")
-        engine.record(ev.NoteRemoved(note=command.note))
+        engine.record(ev.NoteRemoved(note=command.note, author="person"))
         return "the note is removed"
     if not command.text.strip():
         raise Refused("the note is empty")
     identity = command.note or uuid.uuid4().hex[:8]
-    size = sum(len(n.text) for n in notes.values() if n.id != identity) + len(command.text)
+    size = memory.size(n for n in notes.values() if n.id != identity) + len(command.text)
     limit = engine.state.session.memory_limit
     if size > limit:
         raise Refused(f"the memory would hold {size} characters; the limit is {limit}")

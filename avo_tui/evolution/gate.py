@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.acceptance import GateDecision, decide, worth_remeasuring
 from avo_tui.domain.base import now
-from avo_tui.domain.records import Author, Version
+from avo_tui.domain.records import Author, Note, Version
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.measure import Cut
@@ -26,6 +27,7 @@ async def submit(
     summary: str,
     author: Author,
     cut: Cut,
+    built_on: Sequence[Note] = (),
 ) -> SubmitResult:
     """Ask the gate about an attempt, and commit what passes.
 
@@ -56,7 +58,27 @@ async def submit(
             if word:
                 engine.record(ev.AttemptRejected(attempt=attempt.number, reason=word))
                 return SubmitResult(decision=decision, reason=word)
-        return _commit(engine, attempt, decision, parent, plan, summary, author)
+        report = attempt.report
+        assert report.score is not None
+        version = Version(
+            number=max(engine.state.versions) + 1,
+            parent=parent,
+            step=attempt.step,
+            attempt=attempt.number,
+            candidate=attempt.candidate,
+            score=report.score,
+            gate=decision,
+            plan=plan,
+            summary=summary,
+            author=author,
+            resources=report.resources,
+            device=report.device,
+            created=now(),
+            built_on=tuple(built_on),
+        )
+        engine.record(ev.VersionCommitted(version=version))
+        engine.supervisor.committed()
+        return SubmitResult(decision=decision, version=version)
 
 
 def _not_for_the_gate(engine: Engine, attempt: AttemptResult) -> str:
@@ -144,34 +166,3 @@ def _word(engine: Engine, attempt: AttemptResult) -> ev.ApprovalGiven | None:
         if isinstance(event, ev.ApprovalGiven) and event.attempt == attempt.number:
             return event
     return None
-
-
-def _commit(
-    engine: Engine,
-    attempt: AttemptResult,
-    decision: GateDecision,
-    parent: int,
-    plan: str,
-    summary: str,
-    author: Author,
-) -> SubmitResult:
-    report = attempt.report
-    assert report.score is not None
-    version = Version(
-        number=max(engine.state.versions) + 1,
-        parent=parent,
-        step=attempt.step,
-        attempt=attempt.number,
-        candidate=attempt.candidate,
-        score=report.score,
-        gate=decision,
-        plan=plan,
-        summary=summary,
-        author=author,
-        resources=report.resources,
-        device=report.device,
-        created=now(),
-    )
-    engine.record(ev.VersionCommitted(version=version))
-    engine.supervisor.committed()
-    return SubmitResult(decision=decision, version=version)

@@ -59,6 +59,7 @@ class Supervisor:
             trigger=trigger,
             diagnosis=self._diagnosis(),
             directions=directions or self._directions(level),
+            review_wanted=level == "redirect" and not directions,
             by=by,
             seconds_at=spend.seconds,
             usd_at=spend.usd,

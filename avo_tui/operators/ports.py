@@ -7,7 +7,7 @@ effect. A call that must not be cut off by the person is not awaited through the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import ObjectId, Value
@@ -21,6 +21,7 @@ from avo_tui.domain.records import (
     Hint,
     Intervention,
     Note,
+    NoteCategory,
     RunSettings,
     StepOutcomeName,
     Version,
@@ -181,6 +182,11 @@ class Workbench(Protocol):
         """The memory."""
         ...
 
+    @property
+    def memory_limit(self) -> int:
+        """Characters that the memory may hold."""
+        ...
+
     def hints_in_force(self) -> Sequence[Hint]:
         """Hints delivered earlier whose scope still holds."""
         ...
@@ -225,8 +231,13 @@ class Workbench(Protocol):
         """
         ...
 
-    async def submit(self, attempt: AttemptResult, plan: str, summary: str) -> SubmitResult:
-        """Ask the gate: measures again, interleaved with the reference; commits if it passes."""
+    async def submit(
+        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
+    ) -> SubmitResult:
+        """Ask the gate: measures again, interleaved with the reference; commits if it passes.
+
+        `built_on` are the notes that the version owes something to.
+        """
         ...
 
     async def scratch(self, files: dict[str, str], arguments: Sequence[str] = ()) -> ScratchReport:
@@ -271,8 +282,12 @@ class Workbench(Protocol):
         """Say what a delivered hint did, such as `TILE_K is pinned to 64`."""
         ...
 
-    def write_note(self, category: Literal["worked", "failed", "idea", "fact"], text: str) -> Note:
-        """Add a note to the memory. Raises ValueError when the memory is full."""
+    def write_note(self, category: NoteCategory, text: str, replaces: Sequence[str] = ()) -> Note:
+        """Add a note to the memory, in the place of those with the ids of `replaces`.
+
+        It is written before they are removed, so that nothing is lost in between. Raises KeyError
+        for one that is not there, ValueError when the memory would hold more than its limit.
+        """
         ...
 
     def forget_note(self, note: str) -> None:

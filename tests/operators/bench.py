@@ -24,6 +24,7 @@ from avo_tui.domain.records import (
     Hint,
     Intervention,
     Note,
+    NoteCategory,
     RunSettings,
     SessionRecord,
     Version,
@@ -280,6 +281,10 @@ class FakeBench:
     def notes(self) -> Sequence[Note]:
         return list(self.state.memory.values())
 
+    @property
+    def memory_limit(self) -> int:
+        return 2000
+
     def hints_in_force(self) -> Sequence[Hint]:
         return [h for h in self.state.live_hints if h.state == "delivered"]
 
@@ -368,7 +373,9 @@ class FakeBench:
         self.record(ev.AttemptFinished(attempt=number, report=report))
         return AttemptResult(step=self._step, number=number, candidate=candidate.id, report=report)
 
-    async def submit(self, attempt: AttemptResult, plan: str, summary: str) -> SubmitResult:
+    async def submit(
+        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
+    ) -> SubmitResult:
         await self._work("submit")
         best = self.best()
         score = attempt.report.score
@@ -390,6 +397,7 @@ class FakeBench:
             summary=summary,
             author="agent",
             created=now(),
+            built_on=tuple(built_on),
         )
         self.record(ev.VersionCommitted(version=version))
         return SubmitResult(decision=decision, version=version)
@@ -449,13 +457,16 @@ class FakeBench:
         where = self.state.hints[hint].where
         self.record(ev.HintDelivered(hint=hint, where=where, effect=effect))
 
-    def write_note(self, category: Literal["worked", "failed", "idea", "fact"], text: str) -> Note:
-        if sum(len(n.text) for n in self.notes()) + len(text) > 2000:
-            raise ValueError("the memory is full")
+    def write_note(self, category: NoteCategory, text: str, replaces: Sequence[str] = ()) -> Note:
+        held = sum(len(n.text) for n in self.notes() if n.id not in replaces) + len(text)
+        if held > self.memory_limit:
+            raise ValueError(f"the memory would hold {held} of {self.memory_limit} characters")
         note = Note(
             id=f"n{len(self.journal)}", category=category, text=text, step=self._step, at=now()
         )
         self.record(ev.NoteWritten(note=note))
+        for identity in replaces:
+            self.forget_note(identity)
         return note
 
     def forget_note(self, note: str) -> None:

@@ -19,8 +19,11 @@ from avo_tui.domain.events import (
     MessageRecorded,
     ToolCalled,
     ToolReturned,
+    VersionCommitted,
 )
+from avo_tui.domain.records import Author
 from avo_tui.operators.agent.model import Block, Reply
+from avo_tui.operators.ports import StepOutcome
 
 CHARACTERS_PER_TOKEN = 3.3
 """For source code and English; only used between two usages that the server counted."""
@@ -240,6 +243,22 @@ class Conversation:
 
 
 _THINKING = {"thinking", "redacted_thinking"}
+
+
+def outcome_on_record(events: Sequence[Event], author: Author) -> StepOutcome | None:
+    """The outcome of a step that had come to its end before its engine did; None otherwise."""
+    reasons: dict[str, str] = {}
+    for event in events:
+        match event:
+            case VersionCommitted() if event.version.author == author:
+                return StepOutcome(outcome="committed", reason=event.version.gate.reason)
+            case ToolCalled() if event.tool == "end_step":
+                reasons[event.call] = str(event.arguments.get("reason", ""))
+            case ToolReturned() if event.tool == "end_step" and event.ok:
+                return StepOutcome(outcome="nothing", reason=reasons.get(event.call, ""))
+            case _:
+                pass
+    return None
 
 
 def message_body(reply: Reply, used: set[str]) -> dict[str, Any]:

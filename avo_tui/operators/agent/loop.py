@@ -7,18 +7,19 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from avo_tui.domain.budget import Spend, exhausted
-from avo_tui.domain.events import (
-    MessageRecorded,
-    ToolCalled,
-    ToolReturned,
-    TroubleNoted,
-    VersionCommitted,
-)
+from avo_tui.domain.events import MessageRecorded, ToolReturned, TroubleNoted
 from avo_tui.domain.records import Author, Hint, Intervention
 from avo_tui.operators.agent import bounds, review
 from avo_tui.operators.agent.chunks import Chunker
-from avo_tui.operators.agent.conversation import Call, Conversation, Turn, message_body
+from avo_tui.operators.agent.conversation import (
+    Call,
+    Conversation,
+    Turn,
+    message_body,
+    outcome_on_record,
+)
 from avo_tui.operators.agent.faults import FOR_THE_PERSON, WAITING, Fault, Patience
+from avo_tui.operators.agent.memory import note_key, persons_changes
 from avo_tui.operators.agent.model import NO_KEY, Model, Reply, Request
 from avo_tui.operators.agent.opening import (
     hint_text,
@@ -74,7 +75,7 @@ class AgentStep:
 
     async def run(self) -> StepOutcome:
         """The whole step, or the rest of one that was interrupted."""
-        ended = self._already_ended()
+        ended = outcome_on_record(self.bench.step_events(), self._author)
         if ended is not None:
             return ended
         try:
@@ -86,21 +87,6 @@ class AgentStep:
         except StepEnded as end:
             self._close_calls(f"Not run to its end: the step was ended ({end.reason}).")
             raise
-
-    def _already_ended(self) -> StepOutcome | None:
-        """The outcome, where the step had come to its end before its engine did."""
-        reasons: dict[str, str] = {}
-        for event in self.bench.step_events():
-            match event:
-                case VersionCommitted() if event.version.author == self._author:
-                    return StepOutcome(outcome="committed", reason=event.version.gate.reason)
-                case ToolCalled() if event.tool == "end_step":
-                    reasons[event.call] = str(event.arguments.get("reason", ""))
-                case ToolReturned() if event.tool == "end_step" and event.ok:
-                    return StepOutcome(outcome="nothing", reason=reasons.get(event.call, ""))
-                case _:
-                    pass
-        return None
 
     async def _begin(self) -> None:
         """System prompt and opening, unless they are there; hints that a crash held back."""
@@ -132,6 +118,7 @@ class AgentStep:
                 await self._review(intervention)
             active = bench.interventions()
             told = [f"hint:{h.id}" for h in hints] + [intervention_key(i) for i in active]
+            told += [note_key(n) for n in bench.notes()]
             self.say(opening(bench, hints), "opening", told)
         lost = [h for h in talk.hints_seen if f"hint:{h}" not in talk.told]
         self._deliver([bench.hint(h) for h in dict.fromkeys(lost)])
@@ -144,6 +131,7 @@ class AgentStep:
         place = f"before request {self._requests + 1}"
         self._deliver(await bench.boundary(place, end_of_turn=True))
         await self._tell_supervision()
+        self._tell_memory()
         over = self._over()
         if over is not None:
             return over
@@ -339,13 +327,18 @@ class AgentStep:
             key = intervention_key(seen)
             self.say(intervention_text(seen), "supervision", [key, intervention_key(intervention)])
 
+    def _tell_memory(self) -> None:
+        """What the person did to the notes since the step began."""
+        own = self.box.workspace.forgotten
+        text, told = persons_changes(self.bench.notes(), self.talk.told, own)
+        if text:
+            self.say(text, "memory", told)
+
     async def _review(self, intervention: Intervention) -> Intervention:
-        """A redirection of the supervisor's gets directions from a review, once."""
-        if intervention.level != "redirect" or intervention.by != "supervisor":
+        """A redirection that nobody gave directions for gets them from a review, once."""
+        if not intervention.review_wanted or intervention.id in self._reviewed:
             return intervention
-        if intervention.id in self._reviewed or not self.model.reviews:
-            return intervention
-        if self._over() is not None:
+        if not self.model.reviews or self._over() is not None:
             return intervention
         self._reviewed.add(intervention.id)
         return await review.review(self, intervention)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.budget import cap_states
-from avo_tui.domain.records import Hint, Intervention, Note
+from avo_tui.domain.records import Hint, Intervention
 from avo_tui.domain.task import TaskInfo
+from avo_tui.operators.agent.memory import memory_text
 from avo_tui.operators.agent.prompts import fill
 from avo_tui.operators.ports import Workbench
 from avo_tui.operators.toolbox.base import cut_middle
@@ -28,8 +29,8 @@ class Limits(Value):
     rejected: int = 25
     source: int = 60_000
     """Characters of the head's source."""
-    memory: int = 16_000
-    """Characters of notes."""
+    memory: int = 32_000
+    """Characters of notes; more than the memory holds, unless its limit was raised."""
     hint: int = 20_000
 
 
@@ -75,7 +76,7 @@ def opening(bench: Workbench, hints: Sequence[Hint], limits: Limits | None = Non
             "head_score": _head_score(bench),
             "head_source": _source(bench, limits),
             "rejected": _rejected(bench, limits),
-            "memory": notes_text(bench.notes(), limits.memory),
+            "memory": memory_text(bench, limits.memory),
             "gate": GATES[bench.settings.gate]
             + (" The person approves each commit." if bench.settings.approve_commits else ""),
             "budget": budget_text(bench),
@@ -170,28 +171,6 @@ def _rejected(bench: Workbench, limits: Limits) -> str:
     return "\n".join(lines)
 
 
-def notes_text(notes: Sequence[Note], limit: int) -> str:
-    """The notes by category, newest first within each, as far as they fit."""
-    if not notes:
-        return "Empty so far."
-    titles = {
-        "worked": "What worked",
-        "failed": "What failed",
-        "fact": "Facts",
-        "idea": "Open ideas",
-    }
-    parts: list[str] = []
-    for category, title in titles.items():
-        chosen = [n for n in notes if n.category == category]
-        if chosen:
-            parts.append(f"{title}:")
-            parts.extend(
-                f"- [{n.id}] {n.text}" + (f" ({n.author})" if n.author != "agent" else "")
-                for n in reversed(chosen)
-            )
-    return cut_middle("\n".join(parts), limit, "recall shows all notes")
-
-
 def budget_text(bench: Workbench) -> str:
     """What is left of each cap that is set."""
     budget, run, step = bench.remaining()
@@ -227,6 +206,8 @@ def intervention_text(intervention: Intervention) -> str:
     lines = [f"Why: {intervention.trigger}."]
     if intervention.diagnosis:
         lines.append(f"Diagnosis: {intervention.diagnosis}")
+    if intervention.review:
+        lines.append(f"Review of the trajectory: {intervention.review}")
     if intervention.directions:
         lines.append("Directions:")
         for number, direction in enumerate(intervention.directions, start=1):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from avo_tui.domain.events import InterventionChanged
 from avo_tui.domain.records import Direction, Intervention
-from avo_tui.operators.agent.opening import notes_text
+from avo_tui.operators.agent.memory import notes_text
 from avo_tui.operators.agent.prompts import prompt
 from avo_tui.operators.toolbox.render import attempt_line, score_table, version_line
 
@@ -34,14 +34,18 @@ async def review(step: AgentStep, intervention: Intervention) -> Intervention:
     except ValueError as error:
         step.trouble("supervisor", f"the review could not be read: {error}")
         return intervention
+    now = next((i for i in step.bench.interventions() if i.id == intervention.id), intervention)
+    if not now.review_wanted:
+        return now  # the person gave directions meanwhile, and they stand
     step.bench.record(
         InterventionChanged(
-            intervention=intervention.id, state="active", directions=tuple(directions)
+            intervention=intervention.id,
+            state="active",
+            directions=tuple(directions),
+            review=diagnosis,
         )
     )
-    return intervention.model_copy(
-        update={"diagnosis": diagnosis or intervention.diagnosis, "directions": tuple(directions)}
-    )
+    return intervention.model_copy(update={"review": diagnosis, "directions": tuple(directions)})
 
 
 def parse(answer: str, versions: set[int]) -> tuple[str, list[Direction]]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from avo_tui.domain.base import Value
 from avo_tui.domain.events import ToolCalled, ToolReturned, TroubleNoted
 from avo_tui.operators.ports import Interrupted, StepEnded, Workbench
-from avo_tui.operators.toolbox import editing, execution, knowledge, lineage, own
+from avo_tui.operators.toolbox import editing, execution, knowledge, lineage, notes, own
 from avo_tui.operators.toolbox.base import (
     RESULT_LIMIT,
     Answer,
@@ -31,6 +31,7 @@ ALL_TOOLS: tuple[Tool[Any], ...] = (
     *knowledge.TOOLS,
     *editing.TOOLS,
     *execution.TOOLS,
+    *notes.TOOLS,
     *own.TOOLS,
 )
 

@@ -80,6 +80,9 @@ async def _read_version(space: Workspace, arguments: ReadVersion) -> Answer:
         parts.append(f"summary:\n{version.summary or '(none)'}")
         if version.note:
             parts.append(f"note of the person:\n{version.note}")
+        if version.built_on:
+            parts.append("built on these notes of the memory, as they read then:")
+            parts.extend(f"- [{n.id}] {n.category}: {n.text}" for n in version.built_on)
     if arguments.part in {"all", "score"}:
         parent = space.version(version.parent) if version.parent is not None else None
         against = parent.score if parent else None

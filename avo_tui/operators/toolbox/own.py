@@ -1,4 +1,4 @@
-"""Tools for the operator's own affairs: plan, memory, submission, the end of the step."""
+"""Tools for the operator's own affairs: plan, submission, the end of the step."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pydantic import Field
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.events import PlanSet, ToolReturned
+from avo_tui.domain.memory import BUILT_ON_LIMIT
 from avo_tui.domain.records import PlanItem
 from avo_tui.operators.ports import StepOutcome
 from avo_tui.operators.toolbox.base import Answer, Arguments, Tool, ToolError
+from avo_tui.operators.toolbox.notes import notes_named
 from avo_tui.operators.toolbox.render import plan_text
 from avo_tui.operators.toolbox.workspace import Workspace
 
@@ -33,31 +35,6 @@ class SetPlan(Arguments):
     items: list[Item] = Field(min_length=1, max_length=20, description="The plan, in order.")
 
 
-class Remember(Arguments):
-    """A note."""
-
-    category: Literal["worked", "failed", "idea", "fact"] = Field(
-        description="worked/failed: what was tried and why it came out so; idea: worth trying; "
-        "fact: something learned about the machine or the task."
-    )
-    text: str = Field(
-        min_length=5, max_length=800, description="One self-contained note with its numbers."
-    )
-
-
-class Recall(Arguments):
-    """Filters over the notes."""
-
-    category: Literal["worked", "failed", "idea", "fact"] | None = Field(default=None)
-    containing: str = Field(default="", max_length=100, description="Only notes with this text.")
-
-
-class Forget(Arguments):
-    """Which note."""
-
-    note: str = Field(description="Id of the note, as recall shows it.")
-
-
 class Submit(Arguments):
     """What to say about the version."""
 
@@ -65,6 +42,12 @@ class Submit(Arguments):
         min_length=10,
         max_length=2000,
         description="What changed and why it is faster; the first line stands alone in lists.",
+    )
+    built_on: list[str] = Field(
+        default_factory=list,
+        max_length=BUILT_ON_LIMIT,
+        description="Ids of the notes of the memory that led to this version, if any did: what "
+        "they said to try, to avoid or to reckon with.",
     )
 
 
@@ -92,40 +75,6 @@ async def _set_plan(space: Workspace, arguments: SetPlan) -> Answer:
     return Answer(f"Plan set: {len(items)} items, {open_items} open.")
 
 
-async def _remember(space: Workspace, arguments: Remember) -> Answer:
-    for note in space.bench.notes():
-        if note.text.strip() == arguments.text.strip():
-            return Answer(f"The memory holds this already, as note {note.id}.")
-    try:
-        note = space.bench.write_note(arguments.category, arguments.text)
-    except ValueError as error:
-        raise ToolError(f"{error} Forget notes that no longer help, or merge several.") from None
-    return Answer(f"Kept as note {note.id}; every later step will see it.")
-
-
-async def _recall(space: Workspace, arguments: Recall) -> Answer:
-    wanted = arguments.containing.lower()
-    notes = [
-        n
-        for n in space.bench.notes()
-        if (arguments.category is None or n.category == arguments.category)
-        and wanted in n.text.lower()
-    ]
-    if not notes:
-        return Answer("No notes match.")
-    return Answer(
-        "\n".join(f"[{n.id}] {n.category} (step {n.step}, by {n.author}): {n.text}" for n in notes)
-    )
-
-
-async def _forget(space: Workspace, arguments: Forget) -> Answer:
-    try:
-        space.bench.forget_note(arguments.note)
-    except KeyError:
-        raise ToolError(f"There is no note {arguments.note!r}; recall shows the ids.") from None
-    return Answer("Forgotten.")
-
-
 async def _submit(space: Workspace, arguments: Submit) -> Answer:
     working = space.working
     if working.id == space.parent.id:
@@ -143,8 +92,9 @@ async def _submit(space: Workspace, arguments: Submit) -> Answer:
             f"Attempt {attempt.step}.{attempt.number} is {attempt.report.verdict.value}; only a"
             " correct candidate can pass the gate. Mend it and evaluate again."
         )
+    built_on = notes_named(space, arguments.built_on)
     result = await space.bench.submit(
-        attempt, plan_text(space.plan_title, space.plan), arguments.summary
+        attempt, plan_text(space.plan_title, space.plan), arguments.summary, built_on
     )
     decision = result.decision.reason if result.decision else result.reason
     if result.version is not None:
@@ -188,21 +138,11 @@ TOOLS = (
         _set_plan,
     ),
     Tool(
-        "remember",
-        "self",
-        "Write a note into the memory that every later step opens with. Short, self-contained, "
-        "with numbers; failures and their causes are worth as much as successes.",
-        Remember,
-        _remember,
-    ),
-    Tool("recall", "self", "Read the notes of the memory, with their ids.", Recall, _recall),
-    Tool("forget", "self", "Remove a note that is wrong or no longer helps.", Forget, _forget),
-    Tool(
         "submit",
         "self",
         "Submit the working candidate to the acceptance gate. It must have been evaluated as "
         "correct in this step. The gate measures it again, interleaved with the best version; if "
-        "it passes it is committed and the step ends.",
+        "it passes it is committed and the step ends. Name the notes that it was built on.",
         Submit,
         _submit,
     ),

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 
 from avo_tui.domain.base import ObjectId
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.events import AttemptFinished, AttemptStarted, CandidateEdited, PlanSet
+from avo_tui.domain.events import (
+    AttemptFinished,
+    AttemptStarted,
+    CandidateEdited,
+    NoteRemoved,
+    PlanSet,
+)
 from avo_tui.domain.records import PlanItem, Version
 from avo_tui.operators.ports import AttemptResult, Workbench
 from avo_tui.operators.toolbox.base import ToolError
@@ -63,6 +69,8 @@ class Workspace:
     plan: tuple[PlanItem, ...] = ()
     evaluated: dict[ObjectId, AttemptResult] = field(default_factory=dict)
     """Finished attempts of this step, by candidate."""
+    forgotten: set[str] = field(default_factory=set)
+    """Notes that the operator itself removed in this step."""
 
     @classmethod
     def restore(cls, bench: Workbench) -> Workspace:
@@ -75,6 +83,8 @@ class Workspace:
                     space.working = load_candidate(bench, event.candidate)
                 case PlanSet():
                     space.plan_title, space.plan = event.title, event.items
+                case NoteRemoved() if event.author != "person":
+                    space.forgotten.add(event.note)
                 case AttemptStarted():
                     started[event.attempt.number] = event.attempt.candidate
                 case AttemptFinished() if event.attempt in started:

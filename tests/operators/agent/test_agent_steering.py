@@ -15,6 +15,9 @@ from avo_tui.domain.base import now
 from avo_tui.domain.events import (
     InterventionChanged,
     MessageRecorded,
+    NoteRemoved,
+    NoteWritten,
+    StepStarted,
     SupervisorIntervened,
     ToolCalled,
     ToolReturned,
@@ -155,6 +158,7 @@ def intervention(level: Any, identity: str = "i1", by: Any = "supervisor") -> In
         trigger="8 attempts since the last commit (limit 8)",
         directions=(Direction(text="mechanical advice"),),
         by=by,
+        review_wanted=level == "redirect",
     )
 
 
@@ -203,10 +207,70 @@ async def test_a_redirection_is_reviewed_by_the_model() -> None:
         assert (await step(bench, server)).outcome == "committed"
     assert "tools" not in server.requests[0]
     assert "You review the work" in str(server.requests[0]["messages"])
-    kept = bench.state.supervision["i1"].directions
-    assert [(d.text, d.parent) for d in kept] == [("pack K", 0), ("go wide", None)]
+    kept = bench.state.supervision["i1"]
+    assert [(d.text, d.parent) for d in kept.directions] == [("pack K", 0), ("go wide", None)]
+    assert kept.review == "loads are the limit" and not kept.review_wanted
     opening = server.requests[1]["messages"][0]["content"][0]["text"]
     assert "pack K (start from v0)" in opening and "mechanical advice" not in opening
+    assert "Review of the trajectory: loads are the limit" in opening
+
+
+async def test_a_review_is_made_once_whatever_is_restarted() -> None:
+    bench = FakeBench()
+    bench.record(SupervisorIntervened(intervention=intervention("redirect")))
+    words = '{"diagnosis": "loads", "directions": [{"text": "pack K"}]}'
+    async with Server([Answer([text(words)]), *work()]) as server:
+        await step(bench, server)
+    again = FakeBench(journal=bench.journal, objects=bench.objects, step=2)
+    again.record(StepStarted(step=2, parent=1))
+    assert [i.review for i in again.interventions()] == ["loads"]
+    async with Server([Answer([tool("end_step", reason="nothing is left to try")])]) as server:
+        await step(again, server)
+    assert not any("You review the work" in str(r["messages"]) for r in server.requests)
+    opening = server.requests[0]["messages"][0]["content"][0]["text"]
+    assert "Review of the trajectory: loads" in opening and "pack K" in opening
+
+
+async def test_the_persons_directions_outlast_a_review_under_way() -> None:
+    bench = FakeBench()
+    bench.record(SupervisorIntervened(intervention=intervention("redirect")))
+    mine = (Direction(text="the person's own"),)
+    words = '{"diagnosis": "loads", "directions": [{"text": "pack K"}]}'
+
+    rest = work()
+
+    def answer(number: int, body: dict[str, Any]) -> Behaviour:
+        if number:
+            return rest[number - 1]
+        bench.record(InterventionChanged(intervention="i1", state="active", directions=mine))
+        return Answer([text(words)])
+
+    async with Server(answer) as server:
+        await step(bench, server)
+    kept = bench.state.supervision["i1"]
+    assert kept.directions == mine and kept.review == ""
+    assert "the person's own" in server.requests[1]["messages"][0]["content"][0]["text"]
+
+
+async def test_what_the_person_does_to_the_memory_is_told_once() -> None:
+    bench = FakeBench()
+    kept, gone = (bench.write_note("fact", f"{word} by the agent") for word in ("kept", "gone"))
+
+    def press(place: str) -> None:
+        if place.startswith("before tool 2 "):
+            mine = kept.model_copy(update={"text": "mended by the person", "author": "person"})
+            bench.record(NoteWritten(note=mine))
+            bench.record(NoteRemoved(note=gone.id, author="person"))
+
+    bench.on_boundary = press
+    answers = work()
+    answers[0].content.insert(0, tool("remember", category="fact", text="written meanwhile"))
+    async with Server(answers) as server:
+        await step(bench, server)
+    told = last_user(server.requests[1])[-1]["text"]
+    assert f"changed [{kept.id}] fact: mended by the person" in told
+    assert f"removed [{gone.id}]" in told and "written meanwhile" not in told
+    assert str(server.requests[-1]["messages"]).count("mended by the person") == 1
 
 
 @pytest.mark.parametrize("words", ["I do not know", '{"directions": "none"}', '{"directions": []}'])

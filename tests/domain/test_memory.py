@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from avo_tui.domain import memory
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.records import Note, Version
+from avo_tui.domain.score import Score
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def note(identity: str, text: str = "text") -> Note:
+    return Note(id=identity, text=text, at=AT)
+
+
+def version(number: int, *built_on: Note) -> Version:
+    return Version(
+        number=number,
+        parent=None,
+        step=number,
+        candidate="0" * 64,
+        score=Score(unit="GFLOP/s", reference_baseline="torch", configurations=()),
+        gate=GateDecision(gate="strict", accepted=True, reason="better"),
+        author="agent",
+        created=AT,
+        built_on=built_on,
+    )
+
+
+def test_who_owes_what_to_a_note() -> None:
+    a, b = note("a"), note("b")
+    owing = memory.owing([version(3, a), version(1, b, a), version(2)])
+    assert owing == {"a": (1, 3), "b": (1,)}
+    assert memory.owed_text(owing["a"]) == "v1, v3 built on it"
+    assert memory.owed_text(()) == ""
+    assert memory.owed_text(range(10)) == "…, v4, v5, v6, v7, v8, v9 built on it"
+
+
+def test_ids_are_the_same_for_the_same_words_and_never_taken() -> None:
+    first = memory.new_id("fact", "loads are the limit", {})
+    assert first == memory.new_id("fact", "loads are the limit", {"other": 1})
+    again = memory.new_id("fact", "loads are the limit", {first: 1})
+    assert again != first != memory.new_id("idea", "loads are the limit", {})
+
+
+def test_a_memory_is_crowded_before_it_is_full() -> None:
+    notes = [note(str(n), "x" * 100) for n in range(8)]
+    assert memory.size(notes) == 800
+    assert memory.crowded(800, 1000) and not memory.crowded(700, 1000)
