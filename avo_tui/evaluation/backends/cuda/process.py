@@ -103,9 +103,15 @@ class GpuProcess:
             os.close(reply_in)
             os.close(output_fd)
         replies = asyncio.StreamReader(limit=LINE_LIMIT)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(replies), os.fdopen(reply_out, "rb")
-        )
+        try:
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(replies), os.fdopen(reply_out, "rb")
+            )
+        except BaseException:  # cancelled: nobody else knows of the process yet
+            process.kill()
+            await process.wait()
+            printed.close()
+            raise
         return cls(process, replies, transport, shared, printed)
 
     @property
