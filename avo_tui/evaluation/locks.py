@@ -1,12 +1,14 @@
-"""One benchmark at a time per device, over all sessions on the machine."""
+"""One benchmark at a time per device, over all sessions on the machine, first come first served."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
+import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,31 +28,75 @@ class Waited:
     seconds: float = 0.0
 
 
+class _Ticket:
+    """A place in the queue: a file named by its time, locked while the one who waits is alive."""
+
+    def __init__(self, queue: Path) -> None:
+        self._queue = queue
+        self.name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+        hidden = queue / f".{self.name}"
+        # Locked before it gets its name: a ticket that is seen unlocked is a dead one's.
+        self._file = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        hidden.rename(queue / self.name)
+
+    def before(self) -> int:
+        """How many wait that came earlier; tickets of the dead are removed."""
+        earlier = [
+            entry.path
+            for entry in os.scandir(self._queue)
+            if not entry.name.startswith(".") and entry.name < self.name
+        ]
+        return sum(_held(path) for path in earlier)
+
+    def give_up(self) -> None:
+        """Leaves the queue."""
+        (self._queue / self.name).unlink(missing_ok=True)
+        os.close(self._file)
+
+
+def _held(path: str) -> bool:
+    """True while somebody alive holds the ticket; it is removed where nobody does."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        Path(path).unlink(missing_ok=True)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def _queued(lock: Path) -> Iterator[_Ticket]:
+    queue = lock.with_suffix(".queue")
+    queue.mkdir(mode=0o700, exist_ok=True)
+    ticket = _Ticket(queue)
+    try:
+        yield ticket
+    finally:
+        ticket.give_up()
+
+
 @contextlib.asynccontextmanager
 async def device_lock(
     device: str, progress: Callable[[EvaluationProgress], None]
 ) -> AsyncIterator[Waited]:
     """Holds the device's lock; says who is waited for, at once and every two seconds.
 
-    The lock is the kernel's, on an open file: a holder that crashes releases it.
+    Both the lock and the places in its queue are the kernel's, on open files: one who crashes,
+    holding or waiting, releases them.
     """
     path = lock_file(device)
     about = path.with_suffix(".holder")
     lock = FileLock(path)
     waited = Waited()
-    began = time.monotonic()
-    told = -_SAY_SECONDS
-    while True:
-        try:
-            lock.acquire(blocking=False)
-            break
-        except Timeout:
-            waited.seconds = time.monotonic() - began
-        if waited.seconds - told >= _SAY_SECONDS:
-            told = waited.seconds
-            detail = f"{device} is in use by {_holder(about)}; waited {told:.0f} s"
-            progress(EvaluationProgress(stage="waiting", state="started", detail=detail))
-        await asyncio.sleep(_POLL_SECONDS)
+    with _queued(path) as ticket:
+        await _wait(device, lock, ticket, about, waited, progress)
     try:
         if waited.seconds:
             progress(EvaluationProgress(stage="waiting", state="finished", seconds=waited.seconds))
@@ -58,6 +104,32 @@ async def device_lock(
         yield waited
     finally:
         lock.release()
+
+
+async def _wait(
+    device: str,
+    lock: FileLock,
+    ticket: _Ticket,
+    about: Path,
+    waited: Waited,
+    progress: Callable[[EvaluationProgress], None],
+) -> None:
+    """Takes the lock once everybody who came earlier has had it."""
+    began = time.monotonic()
+    told = -_SAY_SECONDS
+    while True:
+        before = ticket.before()
+        if not before:
+            with contextlib.suppress(Timeout):
+                lock.acquire(blocking=False)
+                return
+        waited.seconds = time.monotonic() - began
+        if waited.seconds - told >= _SAY_SECONDS:
+            told = waited.seconds
+            queue = f"; {before} more before this one" if before else ""
+            detail = f"{device} is in use by {_holder(about)}{queue}; waited {told:.0f} s"
+            progress(EvaluationProgress(stage="waiting", state="started", detail=detail))
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _holder(path: Path) -> str:
