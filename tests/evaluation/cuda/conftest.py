@@ -7,6 +7,11 @@ import pytest
 from avo_tui.evaluation.backends.cuda.device import NoGpu, probe
 
 
+def pytest_configure(config):
+    # pytest-xdist brings this one, and a machine with a GPU need not have it
+    config.addinivalue_line("markers", "xdist_group(name): tests that one worker runs")
+
+
 def pytest_collection_modifyitems(items):
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from cuda.bindings import driver
@@ -26,6 +28,9 @@ _DTYPES = {
 _SWIZZLES = {"none": "NONE", "32B": "32B", "64B": "64B", "128B": "128B"}
 _PROMOTIONS = {"none": "NONE", "64B": "L2_64B", "128B": "L2_128B", "256B": "L2_256B"}
 _FILLS = {"zero": "NONE", "nan": "NAN_REQUEST_ZERO_FMA"}
+
+PORTABLE_CLUSTER = 8
+"""Blocks of a cluster that every device with clusters can have."""
 
 
 def encode(planned: PlannedMap, address: int, name: str) -> Any:
@@ -113,7 +118,6 @@ class _Launch:
         config.attrs = attributes
         config.numAttrs = len(attributes)
         self._config = config
-        self._set_attributes(stage)
         self._keep: list[Any] = []
         pointers = (ctypes.c_void_p * max(1, len(stage.params)))()
         for index, param in enumerate(stage.params):
@@ -129,30 +133,32 @@ class _Launch:
         self._keep.append((pointers, maps))
         self._arguments = ctypes.addressof(pointers)
 
-    def _set_attributes(self, stage: PlannedStage) -> None:
-        kinds = driver.CUfunction_attribute
-        wanted = []
-        if stage.shared_memory > 48 * 1024:
-            kind = kinds.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-            wanted.append((kind, stage.shared_memory))
-        if stage.cluster is not None:
-            blocks = stage.cluster[0] * stage.cluster[1] * stage.cluster[2]
-            if blocks > 8:
-                kind = kinds.CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
-                wanted.append((kind, 1))
-        for kind, value in wanted:
-            check(
-                driver.cuFuncSetAttribute(self._function, kind, value),
-                f"preparing kernel {stage.entry}",
-                stage.path,
-            )
-
     def __call__(self) -> None:
         """Puts the launch on the default stream."""
         check(
             driver.cuLaunchKernelEx(self._config, self._function, self._arguments, 0),
             f"launching {self.entry}",
             self.path,
+        )
+
+
+def prepare(function: Any, stages: Sequence[PlannedStage]) -> None:
+    """Allows a kernel what any of its launches asks for: the setting belongs to the kernel."""
+    kinds = driver.CUfunction_attribute
+    largest = max(stages, key=lambda s: s.shared_memory)
+    widest = max(stages, key=lambda s: math.prod(s.cluster or (1,)))
+    wanted = []
+    if largest.shared_memory:  # also below 48 KiB: static shared memory counts towards that limit
+        kind = kinds.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        wanted.append((kind, largest.shared_memory, largest))
+    if math.prod(widest.cluster or (1,)) > PORTABLE_CLUSTER:
+        kind = kinds.CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
+        wanted.append((kind, 1, widest))
+    for kind, value, stage in wanted:
+        check(
+            driver.cuFuncSetAttribute(function, kind, value),
+            f"preparing kernel {stage.entry}",
+            stage.path,
         )
 
 
@@ -169,6 +175,8 @@ class Runner:
             for name, workspace in plan.workspaces.items()
             if workspace.zero
         ]
+        for entry in dict.fromkeys(stage.entry for stage in plan.stages):
+            prepare(module.function(entry), [s for s in plan.stages if s.entry == entry])
         self._launches = [
             _Launch(stage, module.function(stage.entry), maps, buffers) for stage in plan.stages
         ]
