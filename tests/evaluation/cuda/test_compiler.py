@@ -98,6 +98,23 @@ async def test_feedback_of_a_pipelined_kernel(architecture):
     assert found.plans["full"].stages[0].cluster == (2, 1, 1)
 
 
+async def test_the_candidate_with_all_of_hopper_in_it():
+    """Every unit of the chip is used, nothing is spilled, and the compiler keeps wgmma parallel."""
+    found = await CudaBackend(architecture="sm_90a").compile(
+        small_task(), candidate("pipelined"), context()[0]
+    )
+    resources = found.resources
+    wanted = {"HGMMA", "UTMALDG", "UTMASTG", "USETMAXREG", "SYNCS", "STSM"}
+    assert wanted <= set(resources.instructions)
+    assert resources.spill_bytes == 0
+    assert resources.warnings == ()
+    for plan in found.plans.values():
+        first, second = plan.stages
+        assert first.cluster == (2, 1, 1)
+        assert second.programmatic
+        assert set(plan.workspaces) == {"staged"}
+
+
 async def test_an_ignored_setmaxnreg_is_said():
     body = PIPELINED.replace("__launch_bounds__(384, 1)", "")
     found = await compiled(

@@ -1,57 +1,39 @@
-// Attention forward for Hopper, everything at once: a producer warp brings K and V by TMA, each half multicast to the
-// CTAs of a cluster, through rings of mbarriers; two consumer warpgroups multiply by wgmma; registers are shared out by
-// setmaxnreg. The output is staged in a workspace by TMA and copied from there by a second, dependent launch.
+// Attention forward for Hopper, everything at once. A cluster of CTAs takes neighbouring tiles of 128 query rows of one
+// head. In each CTA one thread brings K and V by TMA, its share of every block multicast to the whole cluster, through
+// rings of mbarriers; two warpgroups multiply by wgmma; registers are shared out by setmaxnreg. The output is staged in
+// a workspace by TMA and copied from there by a second, dependent launch.
+//
+// Nothing here can wait for ever: all CTAs of a cluster go through the same number of blocks, that of the one with the
+// most (the others mask all of a block that they need not see), because every block needs every CTA's share; a slot is
+// filled again once all CTAs have left it; and no CTA ends before the others have ended with its shared memory.
 using u32 = unsigned int;
 using u64 = unsigned long long;
 
-#ifndef CLUSTER
-#define CLUSTER 1   // CTAs sharing K and V by multicast
-#endif
-#ifndef CAUSAL
-#define CAUSAL 0
-#endif
-#define NWG 2   // consumer warpgroups
-#define BN 128   // keys per block
-#define STAGES 2   // depth of the K and V rings
-#define QSLOTS 1   // Q tiles in shared memory
-#define LAZY 0   // 0 always rescale; 1 only if a maximum grew; 2 only if it grew by more than 2^8
-#define SCHED 0   // 0 one tile per CTA; 1 static; 2 static, longest first, boustrophedon; 3 dynamic, longest first; 4 dynamic
-#define NREG_C 232   // registers of a consumer thread
-#define NREG_P 40   // registers of a producer thread
-#define RSUM 0   // row sums from rounded probabilities
-#define IMAX 0   // row maxima by three-input integer maxima
-#define POLY 0
-#define HINT 0x989680
-
-#define BM (64 * NWG)
+#define BM 128   // query rows of a CTA, 64 for each of two warpgroups
+#define BN 128   // keys of a block
 #define D 128
-#define Q_WG_BYTES (64 * D * 2)
-#define Q_BYTES (NWG * Q_WG_BYTES)
-#define KV_BYTES (BN * D * 2)
-#define OFF_Q 0
-#define OFF_K (QSLOTS * Q_BYTES)
+#define STAGES 2   // depth of the rings of K and V
+#define CONSUMER_WARPS 8
+#define REGISTERS_CONSUMER 232   // 2 * 232 + 40 = 3 * 168, what a thread has at launch
+#define REGISTERS_PRODUCER 40
+
+// A tile of 128 columns lies in shared memory as two halves of 64, rows of 128 bytes, swizzled.
+#define Q_HALF_BYTES (64 * 128)
+#define Q_BYTES (4 * Q_HALF_BYTES)
+#define KV_HALF_BYTES (BN * 128)
+#define KV_BYTES (2 * KV_HALF_BYTES)
+#define OFF_K Q_BYTES
 #define OFF_V (OFF_K + STAGES * KV_BYTES)
-#define OFF_BAR (OFF_V + STAGES * KV_BYTES)
-#define RING 2
-// barrier indices
-#define B_KF 0
-#define B_KE (B_KF + STAGES)
-#define B_VF (B_KE + STAGES)
-#define B_VE (B_VF + STAGES)
-#define B_QF (B_VE + STAGES)
-#define B_QE (B_QF + QSLOTS)
-#define B_TF (B_QE + QSLOTS)
-#define B_TE (B_TF + RING)
-#define B_END (B_TE + RING)
-#define OFF_RING (OFF_BAR + B_END * 8)
-#define SMEM_BYTES (OFF_RING + RING * 4)
+#define OFF_BARRIERS (OFF_V + STAGES * KV_BYTES)   // 163,840; the manifest adds 128 bytes for barriers
+#define K_FULL(i) (barriers + 8 * (i))
+#define K_EMPTY(i) (barriers + 8 * (STAGES + (i)))
+#define V_FULL(i) (barriers + 8 * (2 * STAGES + (i)))
+#define V_EMPTY(i) (barriers + 8 * (3 * STAGES + (i)))
+#define Q_FULL (barriers + 8 * (4 * STAGES))
 
 #define SCALE_LOG2 (0.08838834764831845f * 1.4426950408889634f)
-#define NEG_INF (__int_as_float(0xff800000))
-
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define wgmma_qk CAT(wgmma_ss_n, BN)
+#define MASKED __int_as_float(0xff800000)
+#define LOWEST -1e30f   // a maximum before anything was seen; finite, so that a masked block leaves all as it is
 
 // wgmma m64nNk16, bf16 operands, fp32 accumulators in registers
 __device__ __forceinline__ void wgmma_ss_n128(float (&d)[64], u64 a, u64 b, int accumulate) {
@@ -99,37 +81,36 @@ __device__ __forceinline__ void mbar_init(u32 bar, u32 count) {
 __device__ __forceinline__ void mbar_expect(u32 bar, u32 bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(bar), "r"(bytes) : "memory");
 }
-__device__ __forceinline__ void mbar_arrive(u32 bar) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(bar) : "memory");
+__device__ __forceinline__ void mbar_arrive_at(u32 bar, u32 cta) {
+    asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
+                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}\n" :: "r"(bar), "r"(cta) : "memory");
 }
-__device__ __forceinline__ void mbar_arrive_cta(u32 bar, u32 cta) {
-    asm volatile("{\n.reg .b32 ra;\nmapa.shared::cluster.u32 ra, %0, %1;\n"
-                 "mbarrier.arrive.shared::cluster.b64 _, [ra];\n}\n" :: "r"(bar), "r"(cta) : "memory");
-}
-// The hint (ns) lets the hardware suspend the warp; without it try_wait returns after some 40 cycles and the loop spins.
+// Acquire at cluster scope: what is waited for may have been written, or read, by another CTA.
 __device__ __forceinline__ void mbar_wait(u32 bar, u32 parity) {
-    asm volatile("{\n.reg .pred p;\nTRY:\nmbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1, %2;\n"
-                 "@p bra DONE;\nbra TRY;\nDONE:\n}\n" :: "r"(bar), "r"(parity), "r"(HINT) : "memory");
+    asm volatile("{\n.reg .pred p;\nTRY:\n"
+                 "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%0], %1;\n"
+                 "@p bra DONE;\nbra TRY;\nDONE:\n}\n" :: "r"(bar), "r"(parity) : "memory");
 }
 __device__ __forceinline__ void tma_load(u32 dst, const CUtensorMap* map, u32 bar, int d, int h, int s, int b) {
     asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
                  " [%0], [%1, {%3, %4, %5, %6}], [%2];"
                  :: "r"(dst), "l"(map), "r"(bar), "r"(d), "r"(h), "r"(s), "r"(b) : "memory");
 }
-__device__ __forceinline__ void tma_load_multicast(u32 dst, const CUtensorMap* map, u32 bar, int d, int h, int s, int b, unsigned short mask) {
+__device__ __forceinline__ void tma_load_to_all(u32 dst, const CUtensorMap* map, u32 bar, int d, int h, int s, int b) {
     asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster"
                  " [%0], [%1, {%3, %4, %5, %6}], [%2], %7;"
-                 :: "r"(dst), "l"(map), "r"(bar), "r"(d), "r"(h), "r"(s), "r"(b), "h"(mask) : "memory");
+                 :: "r"(dst), "l"(map), "r"(bar), "r"(d), "r"(h), "r"(s), "r"(b), "h"((unsigned short)((1 << CLUSTER) - 1))
+                 : "memory");
 }
 __device__ __forceinline__ void tma_store(const CUtensorMap* map, u32 src, int d, int h, int s, int b) {
     asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [%0, {%2, %3, %4, %5}], [%1];"
                  :: "l"(map), "r"(src), "r"(d), "r"(h), "r"(s), "r"(b) : "memory");
 }
-__device__ __forceinline__ void store_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
-__device__ __forceinline__ void store_wait_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
 __device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-__device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-template <int N> __device__ __forceinline__ void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory"); }
+__device__ __forceinline__ void wgmma_finish() {
+    asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+// Keeps the compiler from moving uses of what an asynchronous product reads or writes across this point.
 template <int N> __device__ __forceinline__ void hold(float (&r)[N]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) asm volatile("" : "+f"(r[i]) :: "memory");
@@ -138,8 +119,10 @@ template <int N> __device__ __forceinline__ void hold(u32 (&r)[N]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) asm volatile("" : "+r"(r[i]) :: "memory");
 }
-__device__ __forceinline__ void bar_sync(int id, int n) { asm volatile("bar.sync %0, %1;" :: "r"(id), "r"(n) : "memory"); }
-__device__ __forceinline__ void bar_arrive(int id, int n) { asm volatile("bar.arrive %0, %1;" :: "r"(id), "r"(n) : "memory"); }
+__device__ __forceinline__ void cluster_sync() {
+    __syncwarp();
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
 __device__ __forceinline__ float ex2(float x) { float y; asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 __device__ __forceinline__ u32 pack(float lo, float hi) { u32 r; asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(hi), "f"(lo)); return r; }
 
@@ -147,395 +130,172 @@ __device__ __forceinline__ u32 pack(float lo, float hi) { u32 r; asm("cvt.rn.bf1
 __device__ __forceinline__ u64 smem_desc(u32 addr, u32 lbo) {
     return (u64)((addr & 0x3FFFF) >> 4) | ((u64)(lbo >> 4) << 16) | (64ull << 32) | (1ull << 62);
 }
-
-struct Work { int m, b, h, hk, nb; };   // query block, batch, head, KV head, number of KV blocks
-
-__device__ __forceinline__ int n_units(int batch, int seq, int heads) {   // a unit: CLUSTER adjacent query blocks
-    return (seq + BM * CLUSTER - 1) / (BM * CLUSTER) * batch * heads;
+// Adding n to a descriptor moves its start by 16 n bytes.
+__device__ __forceinline__ void issue_qk(float (&s)[BN / 2], u64 q, u64 k) {
+#pragma unroll
+    for (int i = 0; i < D / 16; ++i)
+        wgmma_ss_n128(s, q + (i / 4) * (Q_HALF_BYTES / 16) + (i % 4) * 2, k + (i / 4) * (KV_HALF_BYTES / 16) + (i % 4) * 2, i > 0);
 }
-__device__ __forceinline__ Work decode(int unit, int rank, int batch, int seq, int heads, int kv_heads) {
-    const int mu = (seq + BM * CLUSTER - 1) / (BM * CLUSTER);
-    int m, bh;
-    m = unit % mu; bh = unit / mu;
-#if CAUSAL
-    m = mu - 1 - m;
-#endif
-    Work w;
-    w.m = m * CLUSTER + rank;
-    w.b = bh / heads; w.h = bh % heads;
-    w.hk = w.h / (heads / kv_heads);
-    int kv = seq;
-#if CAUSAL
-    kv = min(seq, (w.m + 1) * BM);
-#endif
-    w.nb = (kv + BN - 1) / BN;
-    return w;
+__device__ __forceinline__ void issue_pv(float (&o)[D / 2], const u32 (&p)[BN / 4], u64 v) {
+#pragma unroll
+    for (int i = 0; i < BN / 16; ++i)
+        wgmma_rs_t_n128(o, p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3], v + i * 128, 1);
 }
 
-// The consumers' side of the sequence of units of this CTA.
-struct Units {
-    int i, total, first, step; u32 bars, ring;
-    __device__ __forceinline__ int formula(int n) const {
-        const int u = n * step + first;
-        return SCHED == 0 && n > 0 ? -1 : (u < total ? u : -1);
-    }
-    __device__ __forceinline__ int next(bool leader) {
-        const int n = i++;
-        return formula(n);
-    }
-};
-
-// Row maxima of a fragment (rows g and g + 8), over the four lanes of a row.
-template <int N> __device__ __forceinline__ void row_max_float(const float (&s)[N], float& a, float& b) {
-    float v[2];
+// Keys beyond `last`, and for causal attention beyond the row, get no weight. A thread has rows r and r + 8.
+__device__ __forceinline__ void mask(float (&s)[BN / 2], int key0, int r, int last) {
+    const int key = key0 + (threadIdx.x & 3) * 2;
+    const int end0 = CAUSAL ? min(r, last) : last, end1 = CAUSAL ? min(r + 8, last) : last;
 #pragma unroll
-    for (int r = 0; r < 4; r += 2) {
-        float x = fmaxf(s[r], s[r + 1]), y = fmaxf(s[r + 4], s[r + 5]);
-#pragma unroll
-        for (int j = 8; j < N; j += 8) {
-            x = fmaxf(x, s[j + r]); y = fmaxf(y, s[j + r + 4]);
-            x = fmaxf(x, s[j + r + 1]); y = fmaxf(y, s[j + r + 5]);
-        }
-        x = fmaxf(x, y);
-        x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-        v[r / 2] = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+    for (int j = 0; j < BN / 2; j += 4) {
+        if (key + 2 * j > end0) s[j] = MASKED;
+        if (key + 2 * j + 1 > end0) s[j + 1] = MASKED;
+        if (key + 2 * j > end1) s[j + 2] = MASKED;
+        if (key + 2 * j + 1 > end1) s[j + 3] = MASKED;
     }
-    a = v[0]; b = v[1];
 }
-__device__ __forceinline__ int imax3(int a, int b, int c) { return max(max(a, b), c); }
-#define FI(x) __float_as_int(x)
-// The same by integer maxima: as integers, floats order rightly as soon as one of them is not negative, and there is a
-// three-input maximum. Returns whether the caller must fall back on row_max_float.
-template <int N> __device__ __forceinline__ bool row_max_int(const float (&s)[N], float& a, float& b) {
-    int v[2];
+// The larger of m0, m1 and the maxima of rows r and r + 8, over the four lanes that share them.
+__device__ __forceinline__ void row_max(const float (&s)[BN / 2], float& m0, float& m1) {
 #pragma unroll
-    for (int r = 0; r < 4; r += 2) {
-        int x = max(FI(s[r]), FI(s[r + 1])), y = max(FI(s[r + 4]), FI(s[r + 5]));
-#pragma unroll
-        for (int j = 8; j < N; j += 8) {
-            x = imax3(x, FI(s[j + r]), FI(s[j + r + 1]));
-            y = imax3(y, FI(s[j + r + 4]), FI(s[j + r + 5]));
-        }
-        x = max(x, y);
-        const int x1 = __shfl_xor_sync(0xffffffffu, x, 1);
-        x = max(x, x1);
-        const int x2 = __shfl_xor_sync(0xffffffffu, x, 2);
-        v[r / 2] = max(x, x2);
+    for (int j = 0; j < BN / 2; j += 4) {
+        m0 = fmaxf(m0, fmaxf(s[j], s[j + 1]));
+        m1 = fmaxf(m1, fmaxf(s[j + 2], s[j + 3]));
     }
-    a = __int_as_float(v[0]); b = __int_as_float(v[1]);
-    return (v[0] | v[1]) < 0;
-}
-__device__ __forceinline__ u32 add2(u32 a, u32 b) { u32 r; asm("add.rn.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b)); return r; }
-__device__ __forceinline__ float lo(u32 x) { return __uint_as_float(x << 16); }
-__device__ __forceinline__ float hi(u32 x) { return __uint_as_float(x & 0xffff0000u); }
-// 2^x on the FMA units: round to an integer by a magic number, cubic on the fraction, exponent by an integer add.
-__device__ __forceinline__ float ex2_poly(float x) {
-    x = fmaxf(x, -126.0f);
-    const float t = x + 12582912.0f, f = x - (t - 12582912.0f);
-    float y = __fmaf_rn(f, 0.05550410866f, 0.2402265070f);
-    y = __fmaf_rn(f, y, 0.6931471806f);
-    y = __fmaf_rn(f, y, 1.0f);
-    return __int_as_float(__float_as_int(y) + (__float_as_int(t) << 23));
-}
-#define EX(j, x) (POLY && ((j) / 4) % POLY == POLY - 1 ? ex2_poly(x) : ex2(x))
-// s[FROM, TO) -> exp2(s*scale - m*scale); unless RSUM, row sums are added to l0, l1
-template <int FROM, int TO, int N> __device__ __forceinline__ void exponentials(float (&s)[N], float c0, float c1, float& l0, float& l1) {
-    float x0 = 0, x1 = 0, y0 = 0, y1 = 0;
 #pragma unroll
-    for (int j = FROM; j < TO; j += 4) {
-        s[j] = EX(j, __fmaf_rn(s[j], SCALE_LOG2, -c0)); s[j + 1] = EX(j, __fmaf_rn(s[j + 1], SCALE_LOG2, -c0));
-        s[j + 2] = EX(j, __fmaf_rn(s[j + 2], SCALE_LOG2, -c1)); s[j + 3] = EX(j, __fmaf_rn(s[j + 3], SCALE_LOG2, -c1));
-        x0 += s[j]; x1 += s[j + 1]; y0 += s[j + 2]; y1 += s[j + 3];
+    for (int lanes = 1; lanes < 4; lanes *= 2) {
+        m0 = fmaxf(m0, __shfl_xor_sync(0xffffffffu, m0, lanes));
+        m1 = fmaxf(m1, __shfl_xor_sync(0xffffffffu, m1, lanes));
     }
-    l0 += x0 + x1; l1 += y0 + y1;
 }
-// exponentials, packing and the rescaling of O interleaved: the multiplies fill the issue slots between the exponentials
-template <int N> __device__ __forceinline__ void exponentials_rescale(float (&s)[N], u32 (&p)[N / 2], float (&o)[64], float c0, float c1, float a0, float a1, bool rescale, float& l0, float& l1) {
-    float x0 = 0, x1 = 0, y0 = 0, y1 = 0;
+// One step of the online softmax: s becomes weights, packed into p; o and the sums come to the new maxima.
+__device__ __forceinline__ void softmax(float (&s)[BN / 2], u32 (&p)[BN / 4], float (&o)[D / 2], float& m0, float& m1, float& l0, float& l1) {
+    const float before0 = m0, before1 = m1;
+    row_max(s, m0, m1);
+    const float a0 = ex2((before0 - m0) * SCALE_LOG2), a1 = ex2((before1 - m1) * SCALE_LOG2);
+    float x0 = 0, x1 = 0;
 #pragma unroll
-    for (int j = 0; j < N; j += 4) {
-        s[j] = EX(j, __fmaf_rn(s[j], SCALE_LOG2, -c0)); s[j + 1] = EX(j, __fmaf_rn(s[j + 1], SCALE_LOG2, -c0));
-        s[j + 2] = EX(j, __fmaf_rn(s[j + 2], SCALE_LOG2, -c1)); s[j + 3] = EX(j, __fmaf_rn(s[j + 3], SCALE_LOG2, -c1));
-        if (!LAZY && j < 64) { o[j] *= a0; o[j + 1] *= a0; o[j + 2] *= a1; o[j + 3] *= a1; }
-        x0 += s[j]; x1 += s[j + 1]; y0 += s[j + 2]; y1 += s[j + 3];
+    for (int j = 0; j < BN / 2; j += 4) {
+        s[j] = ex2(__fmaf_rn(s[j], SCALE_LOG2, -m0 * SCALE_LOG2));
+        s[j + 1] = ex2(__fmaf_rn(s[j + 1], SCALE_LOG2, -m0 * SCALE_LOG2));
+        s[j + 2] = ex2(__fmaf_rn(s[j + 2], SCALE_LOG2, -m1 * SCALE_LOG2));
+        s[j + 3] = ex2(__fmaf_rn(s[j + 3], SCALE_LOG2, -m1 * SCALE_LOG2));
+        x0 += s[j] + s[j + 1]; x1 += s[j + 2] + s[j + 3];
         p[j / 2] = pack(s[j], s[j + 1]); p[j / 2 + 1] = pack(s[j + 2], s[j + 3]);
     }
-    l0 += x0 + x1; l1 += y0 + y1;
-}
-// packs s[FROM, TO) into bf16 pairs; with RSUM adds the rounded values to the row sums
-template <int FROM, int TO, int N> __device__ __forceinline__ void pack_all(u32 (&p)[N / 2], const float (&s)[N], float& l0, float& l1) {
+    l0 = l0 * a0 + x0; l1 = l1 * a1 + x1;
 #pragma unroll
-    for (int j = FROM / 2; j < TO / 2; ++j) p[j] = pack(s[2 * j], s[2 * j + 1]);
+    for (int j = 0; j < D / 2; j += 4) { o[j] *= a0; o[j + 1] *= a0; o[j + 2] *= a1; o[j + 3] *= a1; }
 }
-template <int N> __device__ __forceinline__ void mask(float (&s)[N], int key0, int row0, int seq) {
+// The tile of a warpgroup into shared memory, in the layout that the store's descriptor expects.
+__device__ __forceinline__ void write_o(u32 tile, const float (&o)[D / 2], float i0, float i1) {
     const int lane = threadIdx.x & 31, warp = (threadIdx.x >> 5) & 3;
-    const int r = row0 + warp * 16 + (lane >> 2), c = key0 + (lane & 3) * 2;
-#if CAUSAL
-    const int lim0 = min(r, seq - 1), lim1 = min(r + 8, seq - 1);
-#else
-    const int lim0 = seq - 1, lim1 = seq - 1;
-#endif
+    const u32 row = tile + (warp * 16 + (lane & 15)) * 128;
 #pragma unroll
-    for (int j = 0; j < N; j += 4) {
-        const int k = c + j * 2;
-        if (k > lim0) s[j] = NEG_INF;
-        if (k + 1 > lim0) s[j + 1] = NEG_INF;
-        if (k > lim1) s[j + 2] = NEG_INF;
-        if (k + 1 > lim1) s[j + 3] = NEG_INF;
-    }
-}
-
-// q, k, v: descriptors of the operand's first row; adding n moves the start address by 16 n bytes
-__device__ __forceinline__ void issue_qk(float (&s)[BN / 2], u64 q, const u32 (&qr)[32], u64 k) {
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-        const u64 kd = k + (i / 4) * (BN * 8) + (i % 4) * 2;
-        wgmma_qk(s, q + (i / 4) * 512 + (i % 4) * 2, kd, i > 0);
-    }
-}
-template <int FROM = 0, int TO = BN / 16>
-__device__ __forceinline__ void issue_pv(float (&o)[64], const u32 (&p)[BN / 4], u64 v, int accumulate) {
-#pragma unroll
-    for (int i = FROM; i < TO; ++i)
-        wgmma_rs_t_n128(o, p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3], v + i * 128, i > 0 ? 1 : accumulate);
-}
-__device__ __forceinline__ void load_q(u32 (&qr)[32], u32 q) {
-}
-__device__ __forceinline__ void write_o(u32 dst, const float (&o)[64], float i0, float i1) {
-    const int lane = threadIdx.x & 31, warp = (threadIdx.x >> 5) & 3;
-    const u32 row = dst + (warp * 16 + (lane & 15)) * 128;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < D / 16; ++i) {
         const u32 chunk = (i % 4) * 2 + (lane >> 4);
         asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};"
-                     :: "r"(row + (i / 4) * 8192 + ((chunk ^ (lane & 7)) << 4)),
+                     :: "r"(row + (i / 4) * Q_HALF_BYTES + ((chunk ^ (lane & 7)) << 4)),
                         "r"(pack(o[8 * i] * i0, o[8 * i + 1] * i0)), "r"(pack(o[8 * i + 2] * i1, o[8 * i + 3] * i1)),
                         "r"(pack(o[8 * i + 4] * i0, o[8 * i + 5] * i0)), "r"(pack(o[8 * i + 6] * i1, o[8 * i + 7] * i1)) : "memory");
     }
 }
 
-#define KBAR(k, st) (bars + ((k) + (st)) * 8)
-
-extern "C" __global__ void __launch_bounds__(128 * (NWG + 1), 1)
+extern "C" __global__ void __launch_bounds__(384, 1)
 attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_constant__ CUtensorMap map_k,
                   const __grid_constant__ CUtensorMap map_v, const __grid_constant__ CUtensorMap map_o,
-                  int batch, int seq, int heads, int kv_heads, u32* counter) {
+                  int seq, int heads, int kv_heads) {
     extern __shared__ __align__(1024) unsigned char smem[];
-    const u32 base = smem_u32(smem), bars = base + OFF_BAR;
-    const int wg = __shfl_sync(0xffffffffu, threadIdx.x >> 7, 0), lane = threadIdx.x & 31, warp = (threadIdx.x >> 5) & 3;
-    u32 rank = 0;
-#if CLUSTER > 1
+    const u32 base = smem_u32(smem), barriers = base + OFF_BARRIERS;
+    const int group = __shfl_sync(0xffffffffu, threadIdx.x >> 7, 0), warp = (threadIdx.x >> 5) & 3, lane = threadIdx.x & 31;
+    u32 rank;
     asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-#endif
     if (threadIdx.x == 0) {
         for (int i = 0; i < STAGES; ++i) {
-            mbar_init(KBAR(B_KF, i), 1); mbar_init(KBAR(B_VF, i), 1);
-            mbar_init(KBAR(B_KE, i), 4 * NWG * CLUSTER); mbar_init(KBAR(B_VE, i), 4 * NWG * CLUSTER);
+            mbar_init(K_FULL(i), 1); mbar_init(K_EMPTY(i), CONSUMER_WARPS * CLUSTER);
+            mbar_init(V_FULL(i), 1); mbar_init(V_EMPTY(i), CONSUMER_WARPS * CLUSTER);
         }
-        for (int i = 0; i < QSLOTS; ++i) { mbar_init(KBAR(B_QF, i), 1); mbar_init(KBAR(B_QE, i), NWG); }
-        for (int i = 0; i < RING; ++i) { mbar_init(KBAR(B_TF, i), 1); mbar_init(KBAR(B_TE, i), 4 * NWG); }
+        mbar_init(Q_FULL, 1);
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
-#if CLUSTER > 1
-    asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
-#else
-    __syncthreads();
-#endif
-    Units units;
-    units.i = 0; units.total = n_units(batch, seq, heads);
-    units.first = blockIdx.x / CLUSTER; units.step = gridDim.x / CLUSTER;
-    units.bars = bars; units.ring = base + OFF_RING;
+    cluster_sync();   // no CTA sends anything before all have their barriers
 
-    if (wg == 0) {
-        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(NREG_P));
-        // One warp does all the loading. Several warps asleep on mbarriers of one SM wake one another all the time
-        // (a wait then retries every 50 cycles), one alone sleeps well.
-        if (warp == 0) {
-            u32 kst = 0, kph = 1, vst = 0, vph = 1, sl = 0, qp = 1;
-            int n = 0;
-            auto load_kv = [&](const CUtensorMap* map, u32 full, u32 dst, const Work& w, int kb) {
-                if (lane == 0) {
-                    mbar_expect(full, KV_BYTES);
-#if CLUSTER > 1
-                    const int r0 = rank * (BN / CLUSTER);
-                    tma_load_multicast(dst + r0 * 128, map, full, 0, w.hk, kb * BN + r0, w.b, (1 << CLUSTER) - 1);
-                    tma_load_multicast(dst + BN * 128 + r0 * 128, map, full, 64, w.hk, kb * BN + r0, w.b, (1 << CLUSTER) - 1);
-#else
-                    tma_load(dst, map, full, 0, w.hk, kb * BN, w.b);
-                    tma_load(dst + BN * 128, map, full, 64, w.hk, kb * BN, w.b);
-#endif
-                }
-                __syncwarp();
-            };
-            auto load_k = [&](const Work& w, int kb) {
-                mbar_wait(KBAR(B_KE, kst), kph);
-                load_kv(&map_k, KBAR(B_KF, kst), base + OFF_K + kst * KV_BYTES, w, kb);
-                if (++kst == STAGES) { kst = 0; kph ^= 1; }
-            };
-            auto load_v = [&](const Work& w, int kb) {
-                mbar_wait(KBAR(B_VE, vst), vph);
-                load_kv(&map_v, KBAR(B_VF, vst), base + OFF_V + vst * KV_BYTES, w, kb);
-                if (++vst == STAGES) { vst = 0; vph ^= 1; }
-            };
-            int u = units.formula(0);
-            while (u >= 0) {
-                const Work w = decode(u, rank, batch, seq, heads, kv_heads);
-                [[maybe_unused]] int nu = -1;
-                [[maybe_unused]] u32 claim = 0;
-                for (int kb = w.nb - 1; kb >= 0; --kb) {
-                    load_k(w, kb);
-                    if (kb == w.nb - 1) {
-                        mbar_wait(KBAR(B_QE, sl), qp);
-                        if (lane == 0) {
-                            const u32 f = KBAR(B_QF, sl), dst = base + OFF_Q + sl * Q_BYTES;
-                            mbar_expect(f, Q_BYTES);
+    const int tiles = (seq + BM * CLUSTER - 1) / (BM * CLUSTER), unit = blockIdx.x / CLUSTER;
+    const int first_row = unit % tiles * (BM * CLUSTER), row0 = first_row + rank * BM;
+    const int b = unit / tiles / heads, h = unit / tiles % heads, hk = h / (heads / kv_heads);
+    const int keys = CAUSAL ? min(seq, first_row + BM * CLUSTER) : seq;   // of the cluster, not of this CTA
+    const int blocks = (keys + BN - 1) / BN;
+
+    if (group == 0) {
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(REGISTERS_PRODUCER));
+        if (warp == 0 && lane == 0) {
+            mbar_expect(Q_FULL, Q_BYTES);
 #pragma unroll
-                            for (int i = 0; i < NWG; ++i) {
-                                tma_load(dst + i * Q_WG_BYTES, &map_q, f, 0, w.h, w.m * BM + i * 64, w.b);
-                                tma_load(dst + i * Q_WG_BYTES + 8192, &map_q, f, 64, w.h, w.m * BM + i * 64, w.b);
-                            }
-                        }
-                        __syncwarp();
-                        if (++sl == QSLOTS) { sl = 0; qp ^= 1; }
-                    } else {
-                        load_v(w, kb + 1);
-                    }
-                }
-                load_v(w, 0);
-                u = units.formula(++n);
+            for (int i = 0; i < 4; ++i)
+                tma_load(base + i * Q_HALF_BYTES, &map_q, Q_FULL, i % 2 * 64, h, row0 + i / 2 * 64, b);
+            auto bring = [&](const CUtensorMap* map, u32 full, u32 empty, u32 slot, int block, u32 again) {
+                mbar_wait(empty, again ^ 1);
+                mbar_expect(full, KV_BYTES);
+                const int share = rank * (BN / CLUSTER);
+                tma_load_to_all(slot + share * 128, map, full, 0, hk, block * BN + share, b);
+                tma_load_to_all(slot + KV_HALF_BYTES + share * 128, map, full, 64, hk, block * BN + share, b);
+            };
+            for (int block = 0; block < blocks; ++block) {
+                const int i = block % STAGES;
+                const u32 again = block / STAGES & 1;
+                bring(&map_k, K_FULL(i), K_EMPTY(i), base + OFF_K + i * KV_BYTES, block, again);
+                bring(&map_v, V_FULL(i), V_EMPTY(i), base + OFF_V + i * KV_BYTES, block, again);
             }
         }
     } else {
-        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(NREG_C));
-        const int cw = wg - 1;
-        float s[BN / 2], o[64];
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(REGISTERS_CONSUMER));
+        const u32 tile = base + (group - 1) * (2 * Q_HALF_BYTES);
+        const int group_row = row0 + (group - 1) * 64, row = group_row + warp * 16 + (lane >> 2);
+        const u64 q = smem_desc(tile, 16), k = smem_desc(base + OFF_K, 16), v = smem_desc(base + OFF_V, KV_HALF_BYTES);
+        // Every warp tells every CTA of the cluster that it has left a slot.
+        auto leave = [&](u32 empty) {
+            __syncwarp();
+            if (lane < CLUSTER) mbar_arrive_at(empty, lane);
+        };
+        float s[BN / 2], o[D / 2];
         u32 p[BN / 4];
-        u32 qr[32];
-        u32 st = 0, ph = 0, sl = 0, qph = 0;
-        float m0, m1, l0, l1;
-
-        const u64 q_desc = smem_desc(base + OFF_Q + cw * Q_WG_BYTES, 16), k_desc = smem_desc(base + OFF_K, 16),
-                  v_desc = smem_desc(base + OFF_V, BN * 128);
-#define QDESC(slot) (q_desc + (slot) * (Q_BYTES / 16))
-#define KDESC(st_) (k_desc + (st_) * (KV_BYTES / 16))
-#define VDESC(st_) (v_desc + (st_) * (KV_BYTES / 16))
-#define RELEASE(kind, st_) do { __syncwarp(); if (CLUSTER > 1) { if (lane < CLUSTER) mbar_arrive_cta(KBAR(kind, st_), lane); } \
-                               else if (lane == 0) mbar_arrive(KBAR(kind, st_)); } while (0)
-#define ADVANCE() do { if (++st == STAGES) { st = 0; ph ^= 1; } } while (0)
-#define ORDER_WAIT() bar_sync(1 + cw, 256)
-#define ORDER_PASS() bar_arrive(1 + (cw + 1) % NWG, 256)
-        if (cw == NWG - 1) bar_arrive(1, 256);
-        int u = units.next(lane == 0);
-        Work w = decode(u < 0 ? 0 : u, rank, batch, seq, heads, kv_heads);
-#define QADDR(slot) (base + OFF_Q + (slot) * Q_BYTES + cw * Q_WG_BYTES)
-#define ROW0 (w.m * BM + cw * 64)
-#define NEEDS_MASK(kb) ((kb) * BN + BN > seq || (CAUSAL && (kb) * BN + BN - 1 > ROW0))
-        // first block of a tile: mask, maximum, exponentials
-#define FIRST_MAX(kb) do { \
-            if (NEEDS_MASK(kb)) mask(s, (kb) * BN, ROW0, seq); \
-            row_max_float(s, m0, m1); \
-            l0 = l1 = 0.0f; } while (0)
-#define FIRST_SOFTMAX() do { FIRST_MAX(w.nb - 1); exponentials<0, BN / 2>(s, m0 * SCALE_LOG2, m1 * SCALE_LOG2, l0, l1); } while (0)
-        // later block: new maximum, the factors a0 a1 that bring the sums and O to it
-#define FACTORS() do { n0 = fmaxf(n0, m0); n1 = fmaxf(n1, m1); \
-            a0 = ex2((m0 - n0) * SCALE_LOG2); a1 = ex2((m1 - n1) * SCALE_LOG2); } while (0)
-        // The factors come before the branch so that ptxas cannot schedule them behind the exponentials.
-#define NEXT_MAX() \
-            float a0 = 1.0f, a1 = 1.0f, n0, n1; \
-            bool again = false; \
-            if (IMAX) again = row_max_int(s, n0, n1); else row_max_float(s, n0, n1); \
-            const bool grew = LAZY == 2 ? fmaxf(n0 - m0, n1 - m1) > 8.0f / SCALE_LOG2 : (n0 > m0 || n1 > m1); \
-            if (!LAZY) FACTORS(); \
-            const bool rescale = !LAZY || __any_sync(0xffffffffu, grew || again); \
-            if (IMAX && !LAZY) { if (__any_sync(0xffffffffu, again)) { row_max_float(s, n0, n1); FACTORS(); } } \
-            if (LAZY && rescale) { \
-                if (IMAX) { if (__any_sync(0xffffffffu, again)) row_max_float(s, n0, n1); } \
-                FACTORS(); } \
-            if (rescale) { m0 = n0; m1 = n1; l0 *= a0; l1 *= a1; }
-#define RESCALE() do { if (rescale) { \
-            _Pragma("unroll") for (int j = 0; j < 64; j += 4) { o[j] *= a0; o[j + 1] *= a0; o[j + 2] *= a1; o[j + 3] *= a1; } } } while (0)
-#define EPILOGUE() do { \
-            l0 += __shfl_xor_sync(0xffffffffu, l0, 1); l1 += __shfl_xor_sync(0xffffffffu, l1, 1); \
-            l0 += __shfl_xor_sync(0xffffffffu, l0, 2); l1 += __shfl_xor_sync(0xffffffffu, l1, 2); \
-            write_o(QADDR(sl), o, 1.0f / l0, 1.0f / l1); \
-            asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); \
-            bar_sync(8 + cw, 128); \
-            if (threadIdx.x % 128 == 0) { \
-                tma_store(&map_o, QADDR(sl), 0, w.h, ROW0, w.b); \
-                tma_store(&map_o, QADDR(sl) + 8192, 64, w.h, ROW0, w.b); \
-                store_commit(); } } while (0)
-#define RELEASE_Q(slot) do { if (threadIdx.x % 128 == 0) { store_wait_read(); mbar_arrive(KBAR(B_QE, slot)); } } while (0)
-
-        if (u >= 0) {
-            mbar_wait(KBAR(B_QF, 0), 0);
-            load_q(qr, QADDR(0));
-            mbar_wait(KBAR(B_KF, 0), 0);
-            ORDER_WAIT();
+#pragma unroll
+        for (int j = 0; j < D / 2; ++j) o[j] = 0.0f;
+        float m0 = LOWEST, m1 = LOWEST, l0 = 0.0f, l1 = 0.0f;
+        mbar_wait(Q_FULL, 0);
+        for (int block = 0; block < blocks; ++block) {
+            const int i = block % STAGES;
+            const u32 phase = block / STAGES & 1;
+            mbar_wait(K_FULL(i), phase);
             wgmma_fence();
-            issue_qk(s, QDESC(0), qr, KDESC(0));
-            wgmma_commit();
-            ORDER_PASS();
-            wgmma_wait<0>(); hold(s);
-            RELEASE(B_KE, 0);
+            issue_qk(s, q, k + i * (KV_BYTES / 16));
+            wgmma_finish();
+            hold(s);
+            leave(K_EMPTY(i));
+            if (block * BN + BN > seq || (CAUSAL && block * BN + BN - 1 > group_row)) mask(s, block * BN, row, seq - 1);
+            softmax(s, p, o, m0, m1, l0, l1);
+            mbar_wait(V_FULL(i), phase);
+            hold(o); hold(p);
+            wgmma_fence();
+            issue_pv(o, p, v + i * (KV_BYTES / 16));
+            wgmma_finish();
+            hold(o); hold(p);
+            leave(V_EMPTY(i));
         }
-        bool stored = false;
-        while (u >= 0) {
-            FIRST_SOFTMAX();
-            pack_all<0, BN / 2>(p, s, l0, l1);
-            for (int kb = w.nb - 2; kb >= 0; --kb) {
-                const u32 vst = st, vph = ph;
-                ADVANCE();
-                mbar_wait(KBAR(B_KF, st), ph);
-                ORDER_WAIT();
-                wgmma_fence();
-                issue_qk(s, QDESC(sl), qr, KDESC(st));
-                wgmma_commit();
-                mbar_wait(KBAR(B_VF, vst), vph);
-                wgmma_fence();
-                issue_pv(o, p, VDESC(vst), kb != w.nb - 2);
-                wgmma_commit();
-                ORDER_PASS();
-                wgmma_wait<1>(); hold(s);
-                RELEASE(B_KE, st);
-                NEXT_MAX();
-                exponentials<0, BN / 2>(s, m0 * SCALE_LOG2, m1 * SCALE_LOG2, l0, l1);
-                wgmma_wait<0>(); hold(o); hold(p);
-                RELEASE(B_VE, vst);
-                RESCALE();
-                pack_all<0, BN / 2>(p, s, l0, l1);
-            }
-            const int nu = units.next(lane == 0);
-            mbar_wait(KBAR(B_VF, st), ph);
-            ORDER_WAIT();
-            wgmma_fence();
-            issue_pv(o, p, VDESC(st), w.nb > 1);
-            wgmma_commit();
-            ORDER_PASS();
-            wgmma_wait<0>(); hold(o); hold(p);
-            RELEASE(B_VE, st);
-            EPILOGUE();
-            u = nu;
-            if (u < 0) break;
-            RELEASE_Q(sl);
-            ADVANCE();
-            if (++sl == QSLOTS) { sl = 0; qph ^= 1; }
-            w = decode(u, rank, batch, seq, heads, kv_heads);
-            mbar_wait(KBAR(B_QF, sl), qph);
-            load_q(qr, QADDR(sl));
-            mbar_wait(KBAR(B_KF, st), ph);
-            ORDER_WAIT();
-            wgmma_fence();
-            issue_qk(s, QDESC(sl), qr, KDESC(st));
-            wgmma_commit();
-            ORDER_PASS();
-            wgmma_wait<0>(); hold(s);
-            RELEASE(B_KE, st);
+#pragma unroll
+        for (int lanes = 1; lanes < 4; lanes *= 2) {
+            l0 += __shfl_xor_sync(0xffffffffu, l0, lanes);
+            l1 += __shfl_xor_sync(0xffffffffu, l1, lanes);
         }
-        if (threadIdx.x % 128 == 0) asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+        write_o(tile, o, 1.0f / l0, 1.0f / l1);   // over this warpgroup's own part of Q, which nobody reads any more
+        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+        asm volatile("bar.sync %0, 128;" :: "r"(group) : "memory");
+        if (threadIdx.x % 128 == 0) {
+            tma_store(&map_o, tile, 0, h, group_row, b);
+            tma_store(&map_o, tile + Q_HALF_BYTES, 64, h, group_row, b);
+            asm volatile("cp.async.bulk.commit_group;\ncp.async.bulk.wait_group 0;" ::: "memory");
+        }
     }
-#if CLUSTER > 1
-    asm volatile("barrier.cluster.arrive;\nbarrier.cluster.wait;" ::: "memory");
-#endif
+    cluster_sync();   // another CTA may still be about to arrive at barriers here
 }
 
 extern "C" __global__ void copy_out(const uint4* staged, uint4* o, long long count) {
