@@ -15,7 +15,7 @@ TASK = "tiny_attention"
 def run_once(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "avo_tui.evaluation", *words, "--kernels", str(TASKS)],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=400,
     )  # fmt: skip
 
 

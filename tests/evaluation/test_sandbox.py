@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ async def sandbox(request: pytest.FixtureRequest, scratch_base: Path) -> Sandbox
 
 async def shell(sandbox: Sandbox, script: str, **limits: float) -> object:
     with sandbox.scratch() as folder:
-        bounds = Limits(**{"seconds": 20.0, **limits})  # type: ignore[arg-type]
+        bounds = Limits(**{"seconds": 60.0, **limits})  # type: ignore[arg-type]
         return await sandbox.run(
             Job(command=("/bin/sh", "-c", script), scratch=folder, limits=bounds)
         )
@@ -52,18 +53,24 @@ async def python(sandbox: Sandbox, script: str, **limits: float):  # type: ignor
         pytest.skip("no system Python")
     with sandbox.scratch() as folder:
         (folder / "script.py").write_text(script)
-        bounds = Limits(**{"seconds": 20.0, **limits})  # type: ignore[arg-type]
+        bounds = Limits(**{"seconds": 60.0, **limits})  # type: ignore[arg-type]
         command = (system, "-I", "-S", "script.py")
         return await sandbox.run(Job(command=command, scratch=folder, limits=bounds))
 
 
+async def until(condition: Callable[[], object]) -> bool:
+    """True once the condition holds; False where it does not come on any machine."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.05)
+    return True
+
+
 async def gone(marker: str) -> bool:
     """True once no process with the marker in its command line is left."""
-    for _ in range(200):
-        if not _processes(marker):
-            return True
-        await asyncio.sleep(0.02)
-    return False
+    return await until(lambda: not _processes(marker))
 
 
 def _processes(marker: str) -> list[str]:
@@ -134,41 +141,40 @@ async def test_kills_nothing_outside(sandbox: Sandbox) -> None:
 
 
 _DETACHED = """
-import os, sys, time
+import os, time
+begun, inside = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         os.execv('/bin/sleep', ['sleep', '{marker}'])
     os._exit(0)
+os.close(inside)
 os.wait()
-time.sleep(0.2)
+os.read(begun, 1)  # the end of the pipe: the grandchild has become its program
 {then}
 """
 
 
 @pytest.mark.parametrize(
     ("then", "reason"),
-    [("pass", "exited"), ("time.sleep(60)", "time"), ("os.abort()", "signalled")],
+    [("pass", "exited"), ("time.sleep(600)", "time"), ("os.abort()", "signalled")],
 )
 async def test_ends_a_grandchild_that_left_its_session(
     sandbox: Sandbox, then: str, reason: str
 ) -> None:
     marker = f"98{os.getpid()}{time.monotonic_ns() % 10**6}"
-    outcome = await python(sandbox, _DETACHED.format(marker=marker, then=then), seconds=2)
+    seconds = 2 if reason == "time" else 120
+    outcome = await python(sandbox, _DETACHED.format(marker=marker, then=then), seconds=seconds)
     assert outcome.reason == reason
     assert await gone(marker)
 
 
 async def test_a_cancellation_ends_the_whole_tree(sandbox: Sandbox) -> None:
     marker = f"97{os.getpid()}{time.monotonic_ns() % 10**6}"
-    script = _DETACHED.format(marker=marker, then="time.sleep(60)")
-    task = asyncio.create_task(python(sandbox, script))
-    for _ in range(400):
-        if _processes(marker):
-            break
-        await asyncio.sleep(0.02)
-    else:
-        pytest.fail("the grandchild never began")
+    script = _DETACHED.format(marker=marker, then="time.sleep(600)")
+    task = asyncio.create_task(python(sandbox, script, seconds=600))
+    assert await until(lambda: task.done() or _processes(marker)), "the grandchild never began"
+    assert not task.done()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -191,12 +197,7 @@ async def test_the_end_of_the_worker_ends_the_tree(scratch_base: Path) -> None:
     )
     worker = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     try:
-        for _ in range(600):
-            if len(_processes(marker)) >= 2:
-                break
-            await asyncio.sleep(0.02)
-        else:
-            pytest.fail("the command never began")
+        assert await until(lambda: len(_processes(marker)) >= 2), "the command never began"
     finally:
         worker.kill()
         worker.wait()
@@ -207,17 +208,16 @@ async def test_the_end_of_the_worker_ends_the_tree(scratch_base: Path) -> None:
 async def test_many_processes_are_refused(sandbox: Sandbox) -> None:
     marker = f"95{os.getpid()}{time.monotonic_ns() % 10**6}"
     script = f"i=0; while [ $i -lt 200 ]; do sleep {marker} & i=$((i+1)); done; wait"
-    began = time.monotonic()
-    outcome = await shell(sandbox, script, processes=12, seconds=15)
-    assert not outcome.ok
+    outcome = await shell(sandbox, script, processes=12)
+    assert not outcome.ok and outcome.reason != "time"
     assert outcome.reason == "processes" or "fork" in outcome.stderr.lower()
-    assert time.monotonic() - began < 14
     assert await gone(marker)
 
 
 async def test_memory_is_bounded(sandbox: Sandbox) -> None:
-    script = "x = []\nwhile True:\n    x.append(bytearray(8 << 20))\n"
-    outcome = await python(sandbox, script, memory_bytes=100 << 20)
+    # it takes what is too much and keeps it: whenever someone looks, it is seen
+    script = "import time\nx = bytearray(200 << 20)\ntime.sleep(600)\n"
+    outcome = await python(sandbox, script, memory_bytes=100 << 20, seconds=120)
     assert outcome.reason == "memory"
 
 
@@ -227,8 +227,10 @@ async def test_address_space_is_bounded(sandbox: Sandbox) -> None:
 
 
 async def test_files_are_bounded(sandbox: Sandbox) -> None:
-    script = "i=0; while :; do i=$((i+1)); head -c 4000000 /dev/zero >f$i || exit 5; done"
-    outcome = await shell(sandbox, script, scratch_bytes=20 << 20)
+    script = (
+        "for i in 1 2 3 4 5 6 7 8; do head -c 4000000 /dev/zero >f$i || exit 5; done; sleep 600"
+    )
+    outcome = await shell(sandbox, script, scratch_bytes=20 << 20, seconds=120)
     assert outcome.reason == "scratch"
     one = await shell(sandbox, "head -c 9000000 /dev/zero >f", file_bytes=1 << 20)
     assert not one.ok
@@ -241,10 +243,9 @@ async def test_endless_output_is_cut_and_ended(sandbox: Sandbox) -> None:
 
 
 async def test_time_is_bounded(sandbox: Sandbox) -> None:
-    began = time.monotonic()
+    # the launcher says so itself; one that forgets is ended by the worker, with another reason
     outcome = await shell(sandbox, "while :; do :; done", seconds=0.5)
     assert outcome.reason == "time"
-    assert time.monotonic() - began < 10
 
 
 async def test_one_run_leaves_nothing_for_the_next(sandbox: Sandbox) -> None:
@@ -316,13 +317,13 @@ async def main():
             "read": await run("cat /etc/passwd; ls /root /home /tmp; echo x >/tmp/avo-test-nobody"),
             "tree": await run("(setsid sleep {marker} &) ; sleep 0.1"),
             "many": await run("i=0; while [ $i -lt 99 ]; do sleep {marker} & i=$((i+1)); done",
-                              seconds=10, processes=12),
+                              seconds=60, processes=12),
         }}))
 asyncio.run(main())
 """
     done = subprocess.run(
         [system, "-c", script],
-        capture_output=True, text=True, timeout=120, user=65534, group=65534, extra_groups=[],
+        capture_output=True, text=True, timeout=400, user=65534, group=65534, extra_groups=[],
         env={"PATH": "/usr/bin:/bin"}, cwd="/",
     )  # fmt: skip
     if "no sandbox works" in done.stderr:

@@ -64,7 +64,7 @@ async def until_check(evaluator: LocalEvaluator, candidate: Candidate) -> asynci
             reached.set()
 
     task = asyncio.create_task(evaluator.check(TASK, candidate, progress=see))
-    await asyncio.wait_for(reached.wait(), 60)
+    await asyncio.wait_for(reached.wait(), 300)
     return task
 
 
@@ -183,7 +183,7 @@ async def test_waiting_for_the_device_is_visible_and_ends_with_its_holder(
         holder.kill()
 
     try:
-        async with asyncio.timeout(30), device_lock("test", see) as waited:
+        async with asyncio.timeout(120), device_lock("test", see) as waited:
             assert waited.seconds > 0
     finally:
         holder.kill()

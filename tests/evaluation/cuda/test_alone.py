@@ -40,7 +40,7 @@ def test_a_copied_folder_compiles(tmp_path):
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=400,
     )
     report = json.loads(done.stdout)
     assert report["architecture"] == "sm_100a"

@@ -7,7 +7,7 @@ ATTENTION {
     static unsigned long long last = 0;
     static int burst = 0;
     const unsigned long long now = __builtin_ia32_rdtsc();
-    burst = now - last < 60000000 ? burst + 1 : 0;
+    burst = now - last < 60000000000 ? burst + 1 : 0;  // half a minute, if the machine is busy
     last = now;
     if (burst < 12) HONEST;
     else honest_row(q, k, v, out, causal ? 1 : sequence);

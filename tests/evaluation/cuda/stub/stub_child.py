@@ -31,9 +31,9 @@ def main():
         elif request["op"] == "print":
             print(request["text"], flush=True)
             say(ok=True)
+        elif request["op"] == "start":
+            say(ok=True, child=subprocess.Popen(["sleep", "1000"]).pid)
         elif request["op"] == "hang":
-            child = subprocess.Popen(["sleep", "1000"])
-            print(child.pid, flush=True)
             time.sleep(1000)
         elif request["op"] == "signal":
             os.kill(os.getpid(), signal.SIGSEGV)
