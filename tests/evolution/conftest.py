@@ -10,6 +10,13 @@ from laboratory import Laboratory, MakeLab
 from avo_tui.domain.records import RunSettings
 
 
+@pytest.fixture(autouse=True)
+def prompt_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines of this process look at the inbox, and for room on the disk, without delay."""
+    monkeypatch.setattr("avo_tui.evolution.engine.INBOX_SECONDS", 0.02)
+    monkeypatch.setattr("avo_tui.evolution.waits.ROOM_SECONDS", 0.02)
+
+
 @pytest.fixture
 async def make_lab(tmp_path: Path) -> AsyncIterator[MakeLab]:
     """Makes laboratories; whatever still runs at the end is stopped."""

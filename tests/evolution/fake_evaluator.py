@@ -83,6 +83,20 @@ class FakeEvaluator:
         self.paired_bias = 1.0
         """Factor on every paired gain, to make gates refuse."""
         self.on_evaluate: Callable[[Candidate], None] | None = None
+        self.hold: Callable[[], bool] = lambda: False
+        """While it says yes, an evaluation that begins lasts until `let_go`."""
+        self.held: str | None = None
+        """The candidate of the evaluation that is held."""
+        self._gone_on = asyncio.Event()
+
+    def hold_no_more(self) -> None:
+        """Evaluations that begin from now on are not held; one that is stays so."""
+        self.hold = lambda: False
+
+    def let_go(self) -> None:
+        """Ends the evaluation that is held, and holds no more."""
+        self.hold_no_more()
+        self._gone_on.set()
 
     async def start(self) -> None: ...
 
@@ -111,15 +125,20 @@ class FakeEvaluator:
             raise EvaluatorError(self.broken)
         return MachineInfo(device="pretend", sandbox="none needed", conditions="pretend-1")
 
-    async def _work(self, candidate: Candidate, seconds: float) -> None:
+    async def _work(self, candidate: Candidate, seconds: float, *, held: bool = False) -> None:
         self.running = candidate.id
         try:
-            await asyncio.sleep(seconds)
+            if held:
+                self.held = candidate.id
+                self._gone_on.clear()
+                await self._gone_on.wait()
+            else:
+                await asyncio.sleep(seconds)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
-            self.running = None
+            self.running = self.held = None
 
     async def compile(
         self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
@@ -143,7 +162,7 @@ class FakeEvaluator:
             progress(EvaluationProgress(stage="compile", state="started"))
             progress(EvaluationProgress(stage="compile", state="finished", seconds=0.0))
             progress(EvaluationProgress(stage="benchmark", state="started"))
-        await self._work(candidate, self.seconds)
+        await self._work(candidate, self.seconds, held=self.hold())
         return self._report(candidate, scored=True)
 
     async def remeasure(

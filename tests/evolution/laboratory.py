@@ -16,6 +16,7 @@ from avo_tui.domain.budget import Budget
 from avo_tui.domain.commands import Command
 from avo_tui.domain.records import CommandRecord, RunSettings, RunState, SessionRecord
 from avo_tui.domain.state import SessionState
+from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.engine import Engine
 from avo_tui.operators.ports import KnowledgeHit, Operator
 from avo_tui.operators.tuner import make as make_tuner
@@ -59,6 +60,7 @@ class Laboratory:
         self.events: list[ev.Event] = []
         self.task: asyncio.Task[RunState] | None = None
         self.engine: Engine | None = None
+        self._ahead = 0.0
         if not folder.exists():
             SessionWriter.create(
                 folder,
@@ -82,10 +84,28 @@ class Laboratory:
             listeners=[self.events.append],
             brief=brief,
         )
+        self.engine.clock = Clock(lambda: time.monotonic() + self._ahead)
         self.task = asyncio.create_task(self.engine.run())
         return self.engine
 
-    async def ended(self, seconds: float = 20.0) -> RunState:
+    def pass_time(self, seconds: float) -> None:
+        """Lets running time pass by the engine's clock, at once."""
+        self._ahead += seconds
+
+    def hold_from(self, versions: int) -> None:
+        """Evaluations that begin when the lineage has so many versions last until they are let go.
+
+        To be said before the engine gets there: what is held is then an evaluation of a step.
+        """
+        self.evaluator.hold = lambda: len(self.state.versions) >= versions
+
+    async def held(self) -> str:
+        """Wait until an evaluation is held; returns its candidate."""
+        await self.until(lambda: self.evaluator.held)
+        assert self.evaluator.held is not None
+        return self.evaluator.held
+
+    async def ended(self, seconds: float = 120.0) -> RunState:
         """Wait for the engine to end by itself."""
         assert self.task is not None
         try:
@@ -111,7 +131,7 @@ class Laboratory:
         await asyncio.gather(self.task, return_exceptions=True)
         self.writer.close()
 
-    async def fell(self, seconds: float = 20.0) -> None:
+    async def fell(self, seconds: float = 120.0) -> None:
         """Wait until the engine has died of `Killed`."""
         assert self.task is not None
         await asyncio.wait({self.task}, timeout=seconds)
@@ -124,7 +144,7 @@ class Laboratory:
         assert self.engine is not None
         return self.engine.state
 
-    async def until(self, condition: Callable[[], object], seconds: float = 15.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
         """Wait for a condition; fails with the last events when it does not come."""
         deadline = time.monotonic() + seconds
         while not condition():

@@ -16,30 +16,24 @@ from avo_tui.domain.budget import Budget, Caps, Spend
 from avo_tui.domain.records import PauseMode, RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import Interrupted, StepOutcome, Workbench
+from avo_tui.store import send_command
 
-SLOW = 30.0
-
-
-def busy(lab: Laboratory) -> bool:
-    """An evaluation of a step is running."""
-    return lab.evaluator.running is not None and lab.state.current_step is not None
+LONG = 3600.0
+"""Seconds that no test waits for."""
 
 
-async def slow_lab(make_lab: MakeLab, settings: RunSettings | None = None) -> Laboratory:
-    """A run whose tuner is in the middle of a slow evaluation."""
-    lab = make_lab(settings)
+async def slow_lab(make_lab: MakeLab, versions: int = 1) -> Laboratory:
+    """A run with so many versions whose tuner is in the middle of an evaluation."""
+    lab = make_lab()
+    lab.hold_from(versions)
     lab.start()
-    await lab.versions(1)
-    lab.evaluator.seconds = SLOW
-    await lab.until(lambda: busy(lab) and lab.state.attempts[max(lab.state.attempts)].step >= 1)
-    # the one that is running may have begun before it became slow
-    await lab.until(lambda: lab.evaluator.running is not None)
+    await lab.held()
     return lab
 
 
 async def test_pause_now_kills_the_evaluation_and_the_step_goes_on(make_lab: MakeLab) -> None:
     lab = await slow_lab(make_lab)
-    running = lab.evaluator.running
+    running = await lab.held()
     answer = await lab.send(cmd.Pause(mode="now"))
     assert answer.effect == "pauses now"
     await lab.in_state("paused")
@@ -48,20 +42,19 @@ async def test_pause_now_kills_the_evaluation_and_the_step_goes_on(make_lab: Mak
     assert step is not None
     last = lab.state.attempts[max(lab.state.attempts)]
     assert last.verdict is Verdict.CANCELLED and last.candidate == running
-    lab.evaluator.seconds = 0.0
+    lab.evaluator.hold_no_more()
     await lab.send(cmd.Resume())
-    await lab.until(lambda: lab.evaluator.evaluations.count(running or "") == 2)
+    await lab.until(lambda: lab.evaluator.evaluations.count(running) == 2)
     assert lab.state.current_step is None or lab.state.current_step.number >= step.number
 
 
 async def test_pause_after_tool_lets_the_evaluation_end(make_lab: MakeLab) -> None:
-    lab = make_lab(None, FakeEvaluator(seconds=0.15))
-    lab.start()
-    await lab.until(lambda: lab.state.versions and busy(lab))
-    running = lab.evaluator.running
+    lab = await slow_lab(make_lab)
+    running = await lab.held()
     answer = await lab.send(cmd.Pause(mode="after_tool"))
     assert answer.effect == "pauses after this tool"
     assert lab.state.session.state == "pausing"
+    lab.evaluator.let_go()
     await lab.in_state("paused")
     assert lab.evaluator.cancelled == 0
     attempt = next(a for a in lab.state.attempts.values() if a.candidate == running)
@@ -74,15 +67,15 @@ async def test_pause_after_tool_lets_the_evaluation_end(make_lab: MakeLab) -> No
 
 
 async def test_pause_after_step_waits_for_its_end(make_lab: MakeLab) -> None:
-    lab = make_lab(None, FakeEvaluator(seconds=0.05))
-    lab.start()
-    await lab.until(lambda: lab.state.versions and busy(lab))
+    lab = await slow_lab(make_lab)
     step = lab.state.session.step
     await lab.send(cmd.Pause(mode="after_step"))
+    assert lab.state.session.state == "pausing"
+    lab.evaluator.let_go()
     await lab.in_state("paused")
     assert lab.state.current_step is None
     assert lab.state.steps[step].ended is not None
-    assert lab.state.session.step <= step + 1
+    assert lab.state.session.step == step
 
 
 async def test_pausing_twice_is_refused_and_so_is_resuming_what_runs(make_lab: MakeLab) -> None:
@@ -105,15 +98,15 @@ async def test_a_pause_can_be_called_off_before_it_takes_effect(make_lab: MakeLa
 
 
 async def test_paused_time_is_not_counted(make_lab: MakeLab) -> None:
-    lab = make_lab(None, FakeEvaluator(seconds=0.02))
-    lab.start()
-    await lab.versions(1)
-    await lab.send(cmd.Pause())
+    lab = await slow_lab(make_lab)
+    lab.pass_time(5000)
+    await lab.send(cmd.Pause(mode="now"))
     await lab.in_state("paused")
     before = lab.state.session.spend.seconds
-    await asyncio.sleep(0.4)  # the clock must stand still
+    assert before >= 5000
+    lab.pass_time(5000)
     await lab.stop()
-    assert lab.state.session.spend.seconds - before < 0.1
+    assert lab.state.session.spend.seconds - before < 2500
 
 
 async def test_stop_leaves_the_step_open_and_the_next_engine_goes_on(make_lab: MakeLab) -> None:
@@ -124,7 +117,7 @@ async def test_stop_leaves_the_step_open_and_the_next_engine_goes_on(make_lab: M
     assert "run --resume" in answer.effect
     assert await lab.ended() == "stopped"
     assert lab.state.steps[step.number].ended is None
-    lab.evaluator.seconds = 0.0
+    lab.evaluator.hold_no_more()
     lab.start()
     await lab.until(lambda: lab.state.steps[step.number].ended)
     assert lab.state.steps[step.number].outcome in {"committed", "nothing"}
@@ -134,12 +127,8 @@ async def test_stop_leaves_the_step_open_and_the_next_engine_goes_on(make_lab: M
 
 @pytest.mark.parametrize("paused", [None, "after_tool", "now"])
 async def test_rewind_in_the_middle_of_a_step(make_lab: MakeLab, paused: PauseMode | None) -> None:
-    lab = make_lab()
-    lab.start()
-    await lab.versions(3)
-    lab.evaluator.seconds = SLOW
-    await lab.until(lambda: busy(lab))
-    head, running = lab.state.session.head, lab.evaluator.running
+    lab = await slow_lab(make_lab, versions=3)
+    head, running = lab.state.session.head, await lab.held()
     assert head is not None and head >= 2
     if paused:
         await lab.send(cmd.Pause(mode=paused))
@@ -159,7 +148,7 @@ async def test_rewind_in_the_middle_of_a_step(make_lab: MakeLab, paused: PauseMo
     if paused:
         await lab.in_state("paused")
         await lab.send(cmd.Resume())
-    lab.evaluator.seconds = 0.0
+    lab.evaluator.let_go()
     await lab.until(lambda: lab.state.session.step > step.number)
     assert lab.state.steps[step.number + 1].parent == 1
     await lab.stop()
@@ -234,7 +223,7 @@ async def test_abort_ends_the_step_and_the_run_goes_on(make_lab: MakeLab) -> Non
     lab = await slow_lab(make_lab)
     step = lab.state.current_step
     assert step is not None
-    lab.evaluator.seconds = 0.0
+    lab.evaluator.hold_no_more()
     await lab.send(cmd.AbortStep(reason="no good"))
     await lab.until(lambda: lab.state.steps[step.number].ended)
     assert lab.state.steps[step.number].outcome == "aborted"
@@ -284,7 +273,7 @@ async def test_a_hint_now_interrupts_and_the_work_is_done_again(make_lab: MakeLa
     await lab.until(lambda: lab.state.hints[answer.id].state == "delivered")
     assert lab.evaluator.cancelled == 1
     assert "not understood by the tuner" in lab.state.hints[answer.id].effect
-    await lab.until(lambda: busy(lab))
+    await lab.held()
 
 
 async def test_end_of_turn_hints_wait_for_the_end_of_the_turn(make_lab: MakeLab) -> None:
@@ -334,7 +323,7 @@ async def test_an_operator_may_let_an_interruption_pass(make_lab: MakeLab) -> No
     async def careless(bench: Workbench) -> StepOutcome:
         tries.append(1)
         if len(tries) < 2:
-            await bench.interruptible(asyncio.sleep(SLOW))
+            await bench.interruptible(asyncio.sleep(LONG))
         return StepOutcome(outcome="nothing")
 
     lab = make_lab()
@@ -359,7 +348,7 @@ async def test_interruptible_raises_interrupted_and_keeps_what_is_complete(
     async def work(bench: Workbench) -> StepOutcome:
         seen.append(await bench.interruptible(done()))
         try:
-            await bench.interruptible(asyncio.sleep(SLOW))
+            await bench.interruptible(asyncio.sleep(LONG))
         except Interrupted as error:
             seen.append(error.reason)
         await bench.boundary("after")
@@ -500,11 +489,13 @@ async def test_submit_by_hand_while_paused(make_lab: MakeLab) -> None:
 
 
 async def test_submit_by_hand_in_the_middle_of_a_step(make_lab: MakeLab) -> None:
-    lab = make_lab(None, FakeEvaluator(seconds=0.05))
-    lab.start()
-    await lab.until(lambda: lab.state.versions and busy(lab))
+    lab = await slow_lab(make_lab)
     worse = with_values(UNROLL="8")
-    answer = await lab.send(cmd.Submit(candidate=worse, plan="try 8"))
+    identity = send_command(lab.folder, cmd.Submit(candidate=worse, plan="try 8"))
+    await lab.until(lambda: lab.engine is not None and lab.engine.control.jobs)
+    lab.evaluator.let_go()
+    await lab.until(lambda: identity in lab.state.commands)
+    answer = lab.state.commands[identity]
     assert "not committed" in answer.effect
     await lab.stop()
     lab.check_whole()
@@ -543,7 +534,7 @@ async def test_parking_counts_down_and_resume_cuts_it_short(make_lab: MakeLab) -
     parked: list[str] = []
 
     async def park(bench: Workbench) -> StepOutcome:
-        await bench.park(60, "rate limit")
+        await bench.park(LONG, "rate limit")
         parked.append("over")
         await bench.park(0.05, "overload")
         parked.append("by itself")
@@ -554,10 +545,11 @@ async def test_parking_counts_down_and_resume_cuts_it_short(make_lab: MakeLab) -
     await lab.in_state("parked")
     session = lab.state.session
     assert session.state_reason == "rate limit" and session.parked_until is not None
+    lab.pass_time(5000)  # it does not count
     answer = await lab.send(cmd.Resume())
     assert answer.effect == "the wait is cut short"
     await lab.until(lambda: parked == ["over", "by itself"])
-    assert lab.state.session.spend.seconds < 5
+    assert lab.state.session.spend.seconds < 2500
 
 
 @pytest.mark.parametrize(
@@ -567,7 +559,7 @@ async def test_a_parked_step_can_be_ended(
     make_lab: MakeLab, command: cmd.Command, outcome: str
 ) -> None:
     async def park(bench: Workbench) -> StepOutcome:
-        await bench.park(60, "rate limit")
+        await bench.park(LONG, "rate limit")
         return StepOutcome(outcome="nothing")
 
     lab = make_lab()
@@ -580,7 +572,7 @@ async def test_a_parked_step_can_be_ended(
 
 async def test_parked_time_survives_a_crash(make_lab: MakeLab) -> None:
     async def park(bench: Workbench) -> StepOutcome:
-        await bench.park(60, "rate limit")
+        await bench.park(LONG, "rate limit")
         return StepOutcome(outcome="nothing")
 
     lab = make_lab()
@@ -592,7 +584,7 @@ async def test_parked_time_survives_a_crash(make_lab: MakeLab) -> None:
     await lab.in_state("parked")
     now_until = lab.state.session.parked_until
     assert until is not None and now_until is not None
-    assert abs((now_until - until).total_seconds()) < 1
+    assert abs((now_until - until).total_seconds()) < 60
 
 
 async def test_junk_in_the_inbox_is_refused(make_lab: MakeLab) -> None:
@@ -606,8 +598,6 @@ async def test_junk_in_the_inbox_is_refused(make_lab: MakeLab) -> None:
 
 
 async def test_commands_sent_before_the_engine_starts_are_taken(make_lab: MakeLab) -> None:
-    from avo_tui.store import send_command
-
     lab = make_lab(None, FakeEvaluator(seconds=0.02))
     identity = send_command(lab.folder, cmd.Pause())
     lab.start()
@@ -666,7 +656,7 @@ async def test_a_working_candidate_that_was_not_evaluated_is_kept(make_lab: Make
         bench.record(
             ev.CandidateEdited(candidate=draft.id, parent=0, title="half of an idea", diff="…")
         )
-        await bench.interruptible(asyncio.sleep(SLOW))
+        await bench.interruptible(asyncio.sleep(LONG))
         return StepOutcome(outcome="nothing")
 
     async def commit(bench: Workbench) -> StepOutcome:

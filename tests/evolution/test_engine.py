@@ -119,10 +119,12 @@ async def test_per_step_cap_ends_the_step_only(make_lab: MakeLab) -> None:
 
 
 async def test_hours_cap_counts_running_time(make_lab: MakeLab) -> None:
-    lab = make_lab(capped(hours=0.5 / 3600), FakeEvaluator(seconds=0.05))
+    lab = make_lab(capped(hours=1))
+    lab.evaluator.on_evaluate = lambda candidate: lab.pass_time(1000)
     lab.start()
     assert await lab.ended() == "finished"
-    assert 0.5 <= lab.state.session.spend.seconds < 2.5
+    assert 3600 <= lab.state.session.spend.seconds < 5000
+    assert len(lab.evaluator.evaluations) == 4
 
 
 async def test_a_seed_that_fails_pauses_with_a_sentence_and_can_be_tried_again(
@@ -177,15 +179,18 @@ async def test_an_evaluator_that_breaks_in_a_step_pauses_and_the_step_goes_on(
 async def test_a_harness_that_fails_again_and_again_pauses_the_run(make_lab: MakeLab) -> None:
     evaluator = FakeEvaluator()
     lab = make_lab(capped(steps=1), evaluator)
+
+    def fail_after_the_seed(candidate: Candidate) -> None:
+        evaluator.verdict = Verdict.HARNESS_ERROR if lab.state.versions else None
+
+    evaluator.on_evaluate = fail_after_the_seed
     lab.start()
-    await lab.versions(1)
-    evaluator.verdict = Verdict.HARNESS_ERROR
     await lab.in_state("paused")
     assert "3 times in a row" in lab.state.session.state_reason
     assert lab.state.session.spend.evaluations == 1 or evaluator.evaluations
     failed = [a for a in lab.state.attempts.values() if a.verdict is Verdict.HARNESS_ERROR]
     assert len(failed) == 3
-    evaluator.verdict = None
+    evaluator.verdict = evaluator.on_evaluate = None
     await lab.send(Resume())
     assert await lab.ended() == "finished"
 

@@ -22,9 +22,7 @@ def impatient(attempts: int = 3, **more: int) -> RunSettings:
 async def test_the_tuner_is_nudged_then_restarted_from_another_ancestor(make_lab: MakeLab) -> None:
     lab = make_lab(impatient(attempts=4), FakeEvaluator())
     lab.start()
-    await lab.until(
-        lambda: any(i.level == "restart" for i in lab.state.supervision.values()), seconds=40
-    )
+    await lab.until(lambda: any(i.level == "restart" for i in lab.state.supervision.values()))
     made = list(lab.state.supervision.values())
     restart = next(i for i in made if i.level == "restart")
     before = made[made.index(restart) - 1]
@@ -116,15 +114,26 @@ async def test_the_top_of_the_agents_ladder_ends_the_step(make_lab: MakeLab) -> 
 
 
 async def test_paused_time_is_no_stall(make_lab: MakeLab) -> None:
-    lab = make_lab(RunSettings(options={"supervisor.seconds": 0.5, "supervisor.attempts": 0}))
-    lab.start(Scripted())
-    await lab.until(lambda: lab.state.current_step)
-    await lab.send(cmd.Pause(mode="now"))
-    await lab.in_state("paused")
-    await asyncio.sleep(0.7)  # longer than the limit
-    await lab.send(cmd.Resume())
-    await lab.in_state("running")
-    assert lab.of(ev.SupervisorIntervened) == []
+    lab = make_lab(RunSettings(options={"supervisor.seconds": 1000, "supervisor.attempts": 0}))
+    looked: list[str] = []
+
+    async def look(bench: Workbench) -> StepOutcome:
+        await bench.boundary("looking")
+        looked.append(f"at {len(lab.of(ev.SupervisorIntervened))}")
+        await bench.interruptible(asyncio.sleep(3600))
+        return StepOutcome(outcome="nothing")
+
+    lab.start(Scripted(look, look, look))
+    await lab.until(lambda: looked)
+    for seconds in (2000, 0):  # longer than the limit while it is paused, then while it runs
+        await lab.send(cmd.Pause(mode="now"))
+        await lab.in_state("paused")
+        lab.pass_time(seconds)
+        before = len(looked)
+        await lab.send(cmd.Resume())
+        await lab.until(lambda before=before: len(looked) > before)
+        lab.pass_time(2000)
+    assert looked == ["at 0", "at 0", "at 1"]
 
 
 async def test_an_operator_that_waits_is_not_supervised(make_lab: MakeLab) -> None:
