@@ -71,11 +71,16 @@ def compare(old: Candidate | None, new: Candidate) -> DiffDoc:
             continue
         text = "\n".join(
             difflib.unified_diff(
-                a.split("\n"), b.split("\n"), f"a/{name}", f"b/{name}", lineterm="", n=CONTEXT
+                _lines(a), _lines(b), f"a/{name}", f"b/{name}", lineterm="", n=CONTEXT
             )
         )
         files.append(_only(parse(text), name))
     return DiffDoc(tuple(f for f in files if f is not None), old, new)
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as the reader of the diff splits them, at newlines alone; an absent file has none."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def parse(text: str) -> DiffDoc:

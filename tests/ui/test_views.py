@@ -118,6 +118,12 @@ def test_ticks_are_round() -> None:
 # -- diff
 
 
+def test_a_seed_is_all_added():
+    doc = diffs.compare(None, Candidate(files={"k.cpp": "int a;\nint b;\n"}))
+    assert (doc.added, doc.removed) == (2, 0)
+    assert {row.kind for row in doc.files[0].rows} == {"hunk", "add"}
+
+
 def test_the_difference_of_two_candidates() -> None:
     old = Candidate(files={"a.cpp": "int a = 1;\nint b = 2;\n", "b.cpp": "same\n"})
     new = Candidate(files={"a.cpp": "int a = 7;\nint b = 2;\nint c;\n", "b.cpp": "same\n"})
