@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from rich.segment import Segments
 from rich.traceback import Traceback
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
 
@@ -26,13 +26,14 @@ from avo_tui.ui.services import Services
 from avo_tui.ui.syntax import Highlighter
 from avo_tui.ui.themes import OWN, fallback_variables
 from avo_tui.ui.views.status import Keys
+from avo_tui.ui.widgets.paint import Palette
 
 TICK_SECONDS = 0.2
 SLOW_TICK_SECONDS = 1.0
 CYCLE = ("avo-dark", "avo-light", "ansi-dark", "ansi-light")
 
 
-class AvoApp(App[None]):
+class AvoApp(Palette):
     """avo-tui's screens on one session, or on the list of them.
 
     `folder` opens a session at once; `source` gives one that is not a folder (a replay). `keys`

@@ -15,7 +15,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 
 from avo_tui.ui.text import BLANK, Line
-from avo_tui.ui.widgets.paint import ROLE_CLASSES, Painter
+from avo_tui.ui.widgets.paint import Painter
 
 
 class LinesView(ScrollView, Painter, can_focus=True):
@@ -25,8 +25,6 @@ class LinesView(ScrollView, Painter, can_focus=True):
     equal before and after an update are not painted again, which keeps a busy screen cheap over
     a slow link.
     """
-
-    COMPONENT_CLASSES = ROLE_CLASSES
 
     BINDINGS = [  # noqa: RUF012
         Binding("up,k", "scroll_up", show=False),

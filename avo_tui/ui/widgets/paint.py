@@ -1,14 +1,19 @@
 """From roles to colours: the one place where a line gets its styles.
 
-Roles are component classes, so colours live in `styles/paint.tcss`, follow the theme, and work
-with the terminal's own sixteen colours and with `NO_COLOR`.
+Roles are component classes of the app, so colours live in `styles/paint.tcss`, follow the theme,
+and work with the terminal's own sixteen colours and with `NO_COLOR`. They are not those of each
+widget: a style sheet that is applied to seventy roles of every widget takes a second of a first
+picture, and a part of every move of the focus.
 """
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from textual.app import App
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -86,36 +91,56 @@ ROLES = frozenset(
 )
 
 
-ROLE_CLASSES = {f"r-{role}" for role in ROLES}
+class Palette(App[None]):
+    """An app that knows the style of every role, in the theme of the moment."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"r-{role}" for role in ROLES}
 
-class Painter(Widget):
-    """A widget that can paint lines. Inherit, and call `paint`.
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._roles: dict[str, Style] = {}
 
-    Where it is not the first base, `COMPONENT_CLASSES = ROLE_CLASSES` must be repeated: Textual
-    inherits component classes from the first base only.
-    """
+    def notify_style_update(self) -> None:
+        """A style sheet was applied: colours may be others now."""
+        self._roles.clear()
+        super().notify_style_update()
 
-    COMPONENT_CLASSES = ROLE_CLASSES
+    def refresh_css(self, animate: bool = True) -> None:
+        """Paint every row anew in the colours of another theme."""
+        super().refresh_css(animate)
+        for screen in self.screen_stack:
+            for widget in screen.query(Painter):
+                widget.refresh()
 
     def role_style(self, roles: str) -> Style:
         """The style of one or several roles, the later ones on top; unknown ones are plain."""
-        names = [f"r-{name}" for name in roles.split() if name in ROLES]
+        found = self._roles.get(roles)
+        if found is not None:
+            return found
         style = Style.null()
-        for name in names:
-            # A widget may be asked before its first style sheet has been applied.
-            style += self.get_component_rich_style(name, partial=True, default=Style.null())
+        for name in roles.split():
+            if name in ROLES:
+                try:
+                    style += self.get_component_styles(f"r-{name}").partial_rich_style
+                except KeyError:  # asked before the first style sheet has been applied
+                    return style
+        self._roles[roles] = style
         return style
+
+
+class Painter(Widget):
+    """A widget of a `Palette` that can paint lines."""
+
+    def role_style(self, roles: str) -> Style:
+        """The style of one or several roles, the later ones on top; unknown ones are plain."""
+        app = self.app
+        return app.role_style(roles) if isinstance(app, Palette) else Style.null()
 
     def segments(self, spans: tuple[Span, ...], base: Style) -> list[Segment]:
         """Spans as Rich segments on top of `base`."""
-        cache: dict[str, Style] = {}
-        out = []
-        for text, role in spans:
-            if role not in cache:
-                cache[role] = base + self.role_style(role) if role else base
-            out.append(Segment(text, cache[role]))
-        return out
+        return [
+            Segment(text, base + self.role_style(role) if role else base) for text, role in spans
+        ]
 
     def paint(self, row: Line, width: int, over: str = "", scroll_x: int = 0) -> Strip:
         """A line as a strip of exactly `width` cells; `over` is a role laid over the whole row."""

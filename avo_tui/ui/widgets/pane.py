@@ -13,13 +13,11 @@ from textual.style import Style
 from textual.widget import Widget
 
 from avo_tui.ui.text import Span, crop, width_of
-from avo_tui.ui.widgets.paint import ROLE_CLASSES, Painter
+from avo_tui.ui.widgets.paint import Painter
 
 
 class Pane(Vertical, Painter):
     """A frame around the widgets of one pane; its border takes the accent with the focus."""
-
-    COMPONENT_CLASSES = ROLE_CLASSES
 
     def __init__(self, *children: Widget, key: str, title: str, id: str) -> None:
         super().__init__(*children, id=id)
