@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from avo_tui.domain.base import Value
-from avo_tui.domain.records import Attempt, Intervention, RunSettings
+from avo_tui.domain.records import Attempt, Intervention, OperatorName, RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Verdict
 
@@ -128,6 +128,57 @@ def next_level(rung: int, ladder: tuple[Level, ...]) -> Level:
         return ladder[rung]
     rest = ladder[1:] or ladder
     return rest[(rung - 1) % len(rest)]
+
+
+class Rule(Value):
+    """One number that the supervisor goes by, beside its limit."""
+
+    name: Literal["attempts", "seconds", "failures", "repeats", "usd"]
+    words: str
+    used: float
+    limit: float
+    """0 where the rule is switched off."""
+
+    @property
+    def fraction(self) -> float:
+        """How near the limit is; 1 is there."""
+        return self.used / self.limit if self.limit else 0.0
+
+
+def rules(found: Stall, at: Thresholds) -> tuple[Rule, ...]:
+    """The numbers of a stall beside their limits, in the order in which they are looked at."""
+    kind = found.failure.value.replace("_", " ") if found.failure else "equal failures"
+    return (
+        Rule(
+            name="failures", words=f"{kind} in a row", used=found.failures, limit=float(at.failures)
+        ),
+        Rule(
+            name="repeats",
+            words="candidates tried before",
+            used=found.repeats,
+            limit=float(at.repeats),
+        ),
+        Rule(
+            name="attempts",
+            words="attempts without a commit",
+            used=found.attempts,
+            limit=float(at.attempts),
+        ),
+        Rule(
+            name="seconds",
+            words="seconds of running without a commit",
+            used=found.seconds,
+            limit=at.seconds,
+        ),
+        Rule(name="usd", words="dollars without a commit", used=found.usd, limit=at.usd),
+    )
+
+
+def ladder_of(operator: OperatorName) -> tuple[Level, ...]:
+    """What follows what, for an operator of variation; nothing where steps come from outside."""
+    if operator == "external":
+        return ()
+    return TUNER_LADDER if operator == "tuner" else AGENT_LADDER
 
 
 def tried_in_vain(state: SessionState, limit: int = 8) -> list[Attempt]:

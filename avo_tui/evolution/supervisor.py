@@ -28,7 +28,7 @@ class Supervisor:
     def ladder(self) -> tuple[Level, ...]:
         """What follows what, for the operator of this run."""
         tuner = self._engine.operator.author == "tuner"
-        return supervision.TUNER_LADDER if tuner else supervision.AGENT_LADDER
+        return supervision.ladder_of("tuner" if tuner else "agent")
 
     def look(self) -> Intervention | None:
         """Intervenes where a limit is crossed. Ends the step where the rung says so."""

@@ -278,6 +278,18 @@ class StepFold:
             )
         )
 
+    def _reviewed(self, event: ev.InterventionChanged) -> None:
+        if event.review:
+            self._put(
+                Entry(
+                    "supervisor",
+                    f"{event.intervention}r",
+                    "review of the trajectory",
+                    event.review,
+                    at=event.at,
+                )
+            )
+
     def _trouble(self, event: ev.TroubleNoted) -> None:
         self._put(Entry("trouble", f"t{event.seq}", event.message, event.where, False, at=event.at))
 
@@ -369,6 +381,7 @@ _HANDLERS: dict[type, Callable[[StepFold, Any], None]] = {
     ev.HintDelivered: StepFold._hint_delivered,
     ev.HintClosed: StepFold._hint_closed,
     ev.SupervisorIntervened: StepFold._supervised,
+    ev.InterventionChanged: StepFold._reviewed,
     ev.TroubleNoted: StepFold._trouble,
     ev.Rewound: StepFold._rewound,
     ev.StateChanged: StepFold._state,

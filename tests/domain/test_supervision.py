@@ -24,8 +24,10 @@ from avo_tui.domain.supervision import (
     TUNER_LADDER,
     Stall,
     Thresholds,
+    ladder_of,
     limits,
     next_level,
+    rules,
     stall,
     tried_in_vain,
     trigger,
@@ -177,3 +179,33 @@ def test_ladder_goes_round_without_the_nudge() -> None:
 
 def test_tried_in_vain_is_newest_first() -> None:
     assert [a.title for a in tried_in_vain(state([C, E, C]), limit=2)] == ["try 3", "try 2"]
+
+
+def test_every_number_stands_beside_its_limit() -> None:
+    found = Stall(attempts=6, seconds=120, failures=2, failure=Verdict.WRONG_RESULT, usd=0.5)
+    shown = rules(found, Thresholds())
+    assert {r.name: (r.used, r.limit) for r in shown} == {
+        "failures": (2, 5),
+        "repeats": (0, 3),
+        "attempts": (6, 8),
+        "seconds": (120, 2700),
+        "usd": (0.5, 0),
+    }
+    by_name = {r.name: r for r in shown}
+    assert by_name["failures"].words == "wrong result in a row"
+    assert by_name["attempts"].fraction == 0.75 and by_name["usd"].fraction == 0
+
+
+@pytest.mark.parametrize("name", ["failures", "repeats", "attempts", "seconds", "usd"])
+def test_a_number_at_its_limit_is_the_trigger(name: str) -> None:
+    at = Thresholds(usd=2.0)
+    limit = getattr(at, name)
+    reached = rules(Stall.model_validate({name: limit}), at)
+    assert [r.name for r in reached if r.fraction >= 1] == [name]
+    assert trigger(Stall.model_validate({name: limit}), at) is not None
+
+
+def test_each_operator_has_its_ladder() -> None:
+    assert ladder_of("tuner") == TUNER_LADDER
+    assert ladder_of("agent") == ladder_of("recorded") == AGENT_LADDER
+    assert ladder_of("external") == ()

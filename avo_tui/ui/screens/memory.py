@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 
 from avo_tui.domain.commands import EditMemory
+from avo_tui.domain.memory import crowded, owed_text, size
+from avo_tui.domain.memory import owing as owing_of
 from avo_tui.domain.records import Note
 from avo_tui.ui.actions import Action, Reason, bindings
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
@@ -15,14 +17,9 @@ from avo_tui.ui.screens.picking import PickList
 from avo_tui.ui.screens.run_actions import engine_alive
 from avo_tui.ui.screens.run_content import teach
 from avo_tui.ui.text import Line, prose
+from avo_tui.ui.views.plan import NOTES
 from avo_tui.ui.widgets.pane import Pane
 
-GLYPHS = {
-    "worked": ("✔ ", "good"),
-    "failed": ("✕ ", "bad"),
-    "idea": ("◇ ", "warn"),
-    "fact": ("· ", "dim"),
-}
 CATEGORIES = ("worked", "failed", "idea", "fact")
 
 
@@ -67,7 +64,7 @@ class MemoryScreen(DetailScreen):
         notes = sorted(
             self.snapshot.memory.values(), key=lambda n: (CATEGORIES.index(n.category), -n.step)
         )
-        used = sum(len(n.text) for n in notes)
+        used, owing = size(notes), owing_of(self.snapshot.versions.values())
         limit = self.snapshot.session.memory_limit
         info = (
             f"{len(notes)} notes · {used / limit:.0%} of what a step carries"
@@ -75,7 +72,7 @@ class MemoryScreen(DetailScreen):
             else f"{len(notes)} notes"
         )
         self.query_one("#memory", Pane).set_info(
-            [(info, "warn" if limit and used > limit else "dim")]
+            [(info, "warn" if crowded(used, limit) else "dim")]
         )
 
         def build(width: int) -> list[Line]:
@@ -88,8 +85,9 @@ class MemoryScreen(DetailScreen):
                 )
             out: list[Line] = []
             for note in notes:
-                rows = prose(note.text, width, "", GLYPHS[note.category])
-                tail = f"  {note.author}, step {note.step}"
+                rows = prose(note.text, width, "", NOTES[note.category])
+                owed = owed_text(owing.get(note.id, ()))
+                tail = f"  {note.author}, step {note.step}" + (f" · {owed}" if owed else "")
                 out += [row._replace(meta=note.id) for row in rows]
                 out += [Line((("  " + tail.strip(), "faint"),), meta=note.id)]
             return out

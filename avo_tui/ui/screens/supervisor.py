@@ -15,6 +15,7 @@ from avo_tui.ui.screens.picking import PickList
 from avo_tui.ui.screens.run_actions import engine_alive
 from avo_tui.ui.screens.run_content import teach
 from avo_tui.ui.text import BLANK, Line, line, one_line, prose
+from avo_tui.ui.views.supervision import stall_lines
 from avo_tui.ui.widgets.pane import Pane
 
 
@@ -95,14 +96,15 @@ class SupervisorScreen(DetailScreen):
         self.query_one("#supervisor", Pane).set_info([(f"{len(made)} interventions", "dim")])
 
         def build(width: int) -> list[Line]:
+            assert self.snapshot is not None
+            out = stall_lines(self.snapshot)
             if not made:
-                return list(
+                return out + list(
                     teach(
                         "The supervisor has not intervened.",
                         "It does when commits stay away; i triggers one by hand.",
                     )
                 )
-            out: list[Line] = []
             for one in made:
                 role = {"active": "warn", "dismissed": "faint", "done": "dim"}[one.state]
                 rows = [
@@ -116,6 +118,8 @@ class SupervisorScreen(DetailScreen):
                 rows += prose(one.trigger, width, "", ("  ", ""))
                 if one.diagnosis:
                     rows += prose(one.diagnosis, width, "dim", ("  ", ""))
+                if one.review:
+                    rows += prose(one.review, width, "", ("  review  ", "dim"))
                 for direction in one.directions:
                     origin = f" (from v{direction.parent})" if direction.parent is not None else ""
                     rows += prose(direction.text + origin, width, "info", ("  → ", "info"))

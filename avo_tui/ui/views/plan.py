@@ -17,6 +17,14 @@ ITEM = {
     "dropped": ("✕", "faint"),
 }
 
+NOTES = {
+    "worked": ("✔ ", "good"),
+    "failed": ("✕ ", "bad"),
+    "idea": ("◇ ", "warn"),
+    "fact": ("· ", "dim"),
+}
+"""Categories of the memory's notes."""
+
 
 def plan_lines(title: str, items: Sequence[PlanItem], width: int, most: int = 0) -> list[Line]:
     """Title and items; at most `most` rows if it is set, with a note of what was left out."""
@@ -151,6 +159,10 @@ def version_story(version: Version, width: int) -> list[Line]:
                 (f"  ±{again.score.noise * 100:.1f}%  {again.at:%d %b %H:%M}", "dim"),
             )
         )
+    if version.built_on:
+        out += [BLANK, line(("built on notes of the memory, as they read then", "dim"))]
+        for note in version.built_on:
+            out += prose(note.text, width, "", NOTES[note.category])
     if version.note:
         out += [BLANK, *prose(version.note, width, "hint", ("✎ ", "hint"))]
     return out
