@@ -194,6 +194,7 @@ def _choices(text: str) -> tuple[tuple[Choice, ...], str, str]:
     return tuple(choices), meaning, ""
 
 
+@lru_cache(maxsize=4096)  # the tuner asks for the same few tokens again and again
 def _number(token: str) -> float | None:
     text = token.replace("'", "")
     try:

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from avo_tui.domain.tunables import Tunable
 from avo_tui.operators.tuner.archive import Archive, Tried
@@ -39,10 +40,15 @@ class Space:
     tunables: Sequence[Tunable]
     pins: Mapping[str, str]
 
-    @property
+    @cached_property
     def free(self) -> list[Tunable]:
         """Tunables that are not pinned."""
         return [t for t in self.tunables if t.name not in self.pins]
+
+    @cached_property
+    def others(self) -> dict[tuple[str, str], tuple[list[str], list[float]]]:
+        """Of each free tunable and value: the other values, and how likely each comes next."""
+        return {(t.name, c.token): _others(t, c.token) for t in self.free for c in t.choices}
 
     @property
     def size(self) -> int:
@@ -104,11 +110,12 @@ def _mutate(
     number = boldness + rng.choices([1, 2, 3], [0.65, 0.25, 0.10])[0]
     point = dict(start)
     for tunable in rng.sample(free, min(number, len(free))):
-        point[tunable.name] = _other_value(tunable, point[tunable.name], rng)
+        values, weights = space.others[tunable.name, point[tunable.name]]
+        point[tunable.name] = rng.choices(values, weights)[0]
     return point
 
 
-def _other_value(tunable: Tunable, token: str, rng: random.Random) -> str:
+def _others(tunable: Tunable, token: str) -> tuple[list[str], list[float]]:
     tokens = [c.token for c in tunable.choices]
     here = tokens.index(token)
     others = [i for i in range(len(tokens)) if i != here]
@@ -118,7 +125,7 @@ def _other_value(tunable: Tunable, token: str, rng: random.Random) -> str:
         weights = [NEIGHBOUR ** (abs(place[i] - place[here]) - 1) for i in others]
     else:
         weights = [1.0] * len(others)
-    return tokens[rng.choices(others, weights)[0]]
+    return [tokens[i] for i in others], weights
 
 
 def _cross(
