@@ -1,6 +1,7 @@
 """`python -m avo_tui.evaluation`: one evaluation, or (`--serve`) a worker.
 
 python -m avo_tui.evaluation TASK [PATH] [--json] [--stage compile|check|benchmark]
+python -m avo_tui.evaluation TASK [PATH] --sanitize all
 python -m avo_tui.evaluation --serve
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Stage, Verdict
+from avo_tui.evaluation.backends.cuda.sanitizer import parse_tools
 from avo_tui.evaluation.backends.cuda.toolkit import architecture
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.pipeline import Pipeline
@@ -23,6 +25,13 @@ from avo_tui.evaluation.sandbox import kernel
 from avo_tui.evaluation.sandbox.policy import Mode, SandboxError
 from avo_tui.evaluation.sandbox.run import sweep
 from avo_tui.evaluation.serve import serve
+
+
+def _sanitizers(text: str) -> tuple[str, ...]:
+    try:
+        return parse_tools(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _arguments() -> argparse.Namespace:
@@ -39,10 +48,31 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--arch", type=architecture, help="compile CUDA for this architecture, such as sm_100a"
     )
+    parser.add_argument(
+        "--sanitize", type=_sanitizers, metavar="TOOLS", help="only run compute-sanitizer: all, or "
+        "some of memcheck,racecheck,synccheck,initcheck",
+    )  # fmt: skip
+    parser.add_argument(
+        "--profile", action="store_true", help="only run the profiler on the first configuration"
+    )
     parser.add_argument("--kernels", type=Path, help="folder of tasks to look at first")
     parser.add_argument("--sandbox", choices=[m.value for m in Mode], default=Mode.AUTO.value)
     parser.add_argument("--serve", action="store_true", help="serve requests on standard input")
     return parser.parse_args()
+
+
+async def _look(options: argparse.Namespace) -> str:
+    """What profiler or sanitizer say instead of an evaluation."""
+    sweep()
+    pipeline = Pipeline(options.kernels, Mode(options.sandbox), options.arch)
+    task = pipeline.tasks.get(options.task)
+    candidate = read_candidate(options.path) if options.path else task.seed()
+    try:
+        if options.profile:
+            return await pipeline.profile(options.task, candidate)
+        return await pipeline.sanitize(options.task, candidate, options.sanitize)
+    finally:
+        await pipeline.close()
 
 
 async def _once(options: argparse.Namespace) -> EvaluationReport:
@@ -75,6 +105,9 @@ def main() -> int:
         print("name a task; `avo tasks` lists them", file=sys.stderr)
         return 2
     try:
+        if options.profile or options.sanitize:
+            print(asyncio.run(_look(options)))
+            return 0
         report = asyncio.run(_once(options))
     except (EvaluatorError, SandboxError) as error:
         print(error, file=sys.stderr)

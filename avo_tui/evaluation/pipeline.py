@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,8 @@ class _Course:
     log: str = ""
     score: Score | None = None
     paired: PairedMeasurement | None = None
+    notes: str = ""
+    """What else was found and decides nothing."""
 
     @asynccontextmanager
     async def stage(self, name: Stage) -> AsyncIterator[None]:
@@ -191,15 +193,21 @@ class Pipeline:
     async def remeasure(
         self, name: str, candidate: Candidate, other: Candidate, progress: ProgressSink
     ) -> EvaluationReport:
-        """Times a candidate interleaved with another one."""
+        """Times a candidate interleaved with another one.
+
+        Only what is about to be committed comes here: the backend may look at it more closely.
+        """
         task = self.tasks.get(name)
+        backend = self.backend(task)
 
         async def work(course: _Course, context: Context) -> None:
-            beside = await self.backend(task).compile(task, other, context)
+            beside = await backend.compile(task, other, context)
             compiled = await self._compile(course, candidate, context)
             await self._warm(course)
             async with self._device(course), course.stage("remeasure"):
-                course.paired = await self.backend(task).paired(task, compiled, beside, context)
+                course.paired = await backend.paired(task, compiled, beside, context)
+                if (look := getattr(backend, "finalist", None)) is not None:
+                    course.notes = await look(task, compiled)
 
         return await self._report(task, candidate, progress, work)
 
@@ -220,6 +228,27 @@ class Pipeline:
                 return str(await profiler(task, compiled, context))
         except Rejected as rejection:
             return f"{rejection.verdict}: {rejection.feedback.summary}"
+
+    async def sanitize(self, name: str, candidate: Candidate, tools: Sequence[str]) -> str:
+        """What the language's sanitizers find in a candidate; a sentence where there are none.
+
+        Raises EvaluatorError for an unknown task.
+        """
+        task = self.tasks.get(name)
+        backend = self.backend(task)
+        sanitize = getattr(backend, "sanitize", None)
+        if sanitize is None:
+            return f"There is no sanitizer for {task.language}."
+        context = Context(self.sandbox, lambda _: None)
+        try:
+            compiled = await backend.compile(task, candidate, context)
+            async with device_lock(backend.device_lock(task), context.progress):
+                return str(await sanitize(task, compiled, tools))
+        except Rejected as rejection:
+            feedback = rejection.feedback
+            return "\n".join(
+                filter(None, [f"{rejection.verdict}: {feedback.summary}", feedback.detail])
+            )
 
     async def scratch(self, name: str, files: dict[str, str], seconds: float) -> ScratchReport:
         """Runs a small program in the sandbox."""
@@ -262,7 +291,9 @@ class Pipeline:
             course.began = time.monotonic()
             context = Context(self.sandbox, progress, quick)
             await work(course, context)  # type: ignore[misc]
-            feedback = Feedback(summary=_good_news(course), log=course.log[:_LOG])
+            feedback = Feedback(
+                summary=_good_news(course), detail=course.notes, log=course.log[:_LOG]
+            )
         except Rejected as rejection:
             verdict, feedback = rejection.verdict, rejection.feedback
             course.checks = rejection.checks or course.checks

@@ -1,6 +1,7 @@
 import pytest
 
-from avo_tui.evaluation.backends.cuda.profiler import ProfilerError, summarise
+from avo_tui.evaluation.backends.cuda.profiler import summarise
+from avo_tui.evaluation.backends.cuda.watched import WatchError
 
 HEAD = (
     '"ID","Process ID","Process Name","Host Name","Kernel Name","Context","Stream","Block Size",'
@@ -24,6 +25,7 @@ def test_figures_and_advice_are_told_per_launch():
         + row(0, "GPU Speed Of Light Throughput", "Something Else", "%", "3")
         + row(0, "WarpStateStats", "", "", "", "Each warp waits 5.1 cycles for a barrier")
         + row(1, "GPU Speed Of Light Throughput", "Duration", "us", "9")
+        + "==PROF== Disconnected from process 7\n"
     )
     said = summarise(text, "full-4k")
     assert said.count("attention on full-4k") == 2
@@ -39,8 +41,9 @@ def test_figures_and_advice_are_told_per_launch():
         ("==ERROR== ERR_NVGPUCTRPERM - no permission\n", "no permission"),
         ("==WARNING== No kernels were profiled.\n", "No kernels were profiled"),
         ("", "said nothing"),
+        ("failed: running: CUDA_ERROR_LAUNCH_FAILED\n", "CUDA_ERROR_LAUNCH_FAILED"),
     ],
 )
 def test_no_figures_have_a_reason(text, said):
-    with pytest.raises(ProfilerError, match=said):
+    with pytest.raises(WatchError, match=said):
         summarise(text, "full-4k")

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
@@ -21,25 +21,17 @@ from avo_tui.domain.verdict import (
     Verdict,
 )
 from avo_tui.evaluation.backends.base import Compiled, Context, Rejected
-from avo_tui.evaluation.backends.cuda import judging, profiler, statistics, toolkit
+from avo_tui.evaluation.backends.cuda import judging, profiler, sanitizer, statistics, toolkit
 from avo_tui.evaluation.backends.cuda.checking import Check, run_request
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled, plans_for, with_dynamic
-from avo_tui.evaluation.backends.cuda.compiler import (
-    Compiler,
-)
+from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from avo_tui.evaluation.backends.cuda.conversation import Timing, ask
-from avo_tui.evaluation.backends.cuda.device import (
-    DEFAULT_ARCHITECTURE,
-    Gpu,
-    NoGpu,
-    probe,
-)
+from avo_tui.evaluation.backends.cuda.device import DEFAULT_ARCHITECTURE, Gpu, NoGpu, probe
 from avo_tui.evaluation.backends.cuda.measuring import compare, measure
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
-from avo_tui.evaluation.backends.cuda.process import (
-    GpuProcess,
-)
+from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.backends.cuda.watched import WatchError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 
@@ -257,8 +249,22 @@ class CudaBackend:
         await self._need_gpu(ours)
         try:
             return await profiler.profile(cuda, ours, cuda.configurations[0], self._index)
-        except profiler.ProfilerError as error:
+        except WatchError as error:
             return f"{str(error)[:1].upper()}{str(error)[1:]}."
+
+    async def sanitize(self, task: Task, compiled: Compiled, tools: Sequence[str]) -> str:
+        """What compute-sanitizer finds, a line for each tool."""
+        cuda, ours = _cuda(task), _ours(compiled)
+        await self._need_gpu(ours)
+        return await sanitizer.sanitize(cuda, ours, self._index, tools)
+
+    async def finalist(self, task: Task, compiled: Compiled) -> str:
+        """What is looked at only where a candidate is about to be committed; "" for nothing."""
+        try:
+            tools = sanitizer.wanted()
+        except ValueError as error:
+            raise Rejected(Verdict.HARNESS_ERROR, Feedback(summary=str(error))) from error
+        return await self.sanitize(task, compiled, tools) if tools else ""
 
     async def close(self) -> None:
         """Ends the process that is kept ready."""

@@ -16,7 +16,7 @@ from avo_tui.evaluation.backends.cuda.conversation import Timing, wrote_outside
 from avo_tui.evaluation.backends.cuda.device import Gpu
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 
-BUDGET_SECONDS = 1.5
+BUDGET_SECONDS = 1.0
 """Of a candidate's own time, per configuration."""
 WARM_SECONDS = 0.5
 VERIFY = 2

@@ -1,8 +1,9 @@
 """The loop of the disposable GPU process: requests in as JSON lines, replies out as JSON lines.
 
 `python -m avo_tui.evaluation.backends.cuda.harness.child REPLY_FD OUTPUT_FD OUTPUT_BYTES`
-Outputs travel through the shared memory of OUTPUT_FD; with `-` for both nobody listens. After an
-error of the driver the process says so and ends: the context is lost.
+Outputs travel through the shared memory of OUTPUT_FD. With `-` for both a tool watches the process
+instead of a worker: what fails is then printed. After an error of the driver the process says so
+and ends: the context is lost.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Harness:
     """What the process holds between requests."""
 
     def __init__(self, reply_fd: int, output_fd: int, output_bytes: int) -> None:
+        self._listened = output_fd >= 0
         self._reply = os.fdopen(reply_fd, "w", encoding="utf-8")
+        self.failed = False
         shared = mmap.mmap(output_fd, output_bytes)
         self._shared = torch.frombuffer(shared, dtype=torch.uint8)
         self._task: CudaTask | None = None
@@ -59,6 +62,10 @@ class Harness:
 
     def say(self, reply: Reply) -> None:
         """Sends one line."""
+        if not reply.get("ok", True):
+            self.failed = True
+            if not self._listened:
+                print(f"failed: {reply.get('doing')}: {reply.get('name', '')}", file=sys.stderr)
         self._reply.write(json.dumps(reply) + "\n")
         self._reply.flush()
 
@@ -118,10 +125,12 @@ class Harness:
         module = self._module(request)
         sizes = {name: w.bytes for name, w in plan.workspaces.items()}
         reply: Reply = {}
-        with Buffers(task.tensors(configuration), sizes, seed) as buffers:
+        bare = bool(request.get("bare"))
+        with Buffers(task.tensors(configuration), sizes, seed, bare=bare) as buffers:
             runner = Runner(plan, module, buffers)
             task.fill(configuration, seed, distribution, buffers.inputs)
-            buffers.poison()
+            if not bare:
+                buffers.poison()
             start = torch.cuda.Event(enable_timing=True)
             stop = torch.cuda.Event(enable_timing=True)
             synchronize("preparing inputs")
@@ -304,18 +313,26 @@ class Harness:
 
 def _blame() -> Reply:
     """`driver` and the error's name if the context is lost, else `harness`: our own error."""
-    (code,) = driver.cuCtxSynchronize()
+    try:
+        (code,) = driver.cuCtxSynchronize()
+    except RuntimeError:  # there is no driver
+        return {"kind": "harness"}
     if code in {driver.CUresult.CUDA_SUCCESS, driver.CUresult.CUDA_ERROR_NOT_INITIALIZED}:
         return {"kind": "harness"}
     return {"kind": "driver", "name": code.name, "stage": ""}
 
 
-def main() -> None:
-    """Serves on the descriptors named on the command line."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def main() -> int:
+    """Serves on the descriptors named on the command line. 1 where a tool watched a failure."""
     replies, outputs, size = sys.argv[1:4]
-    reply_fd = os.open(os.devnull, os.O_WRONLY) if replies == "-" else int(replies)
-    harness = Harness(reply_fd, -1 if outputs == "-" else int(outputs), int(size))
+    if replies == "-":
+        # No signal at the parent's death: tools start the process from a thread of theirs that
+        # may end. And an end in good order, at which they write their report.
+        harness = Harness(os.open(os.devnull, os.O_WRONLY), -1, int(size))
+        harness.serve()
+        return int(harness.failed)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    harness = Harness(int(replies), int(outputs), int(size))
     harness.say({"ready": True})
     harness.serve()
     # The context may be broken; leave without the library's tidying, which could wait for ever.
@@ -324,4 +341,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

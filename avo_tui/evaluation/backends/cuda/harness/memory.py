@@ -37,14 +37,20 @@ class _Exposed:
 class Buffer:
     """`size` bytes of device memory between two guard bands, at an address that varies."""
 
-    def __init__(self, size: int, shift: int) -> None:
-        """`shift` bytes, a multiple of 1024, are put before the guard to vary the address."""
+    def __init__(self, size: int, shift: int, *, bare: bool = False) -> None:
+        """`shift` bytes, a multiple of 1024, are put before the guard to vary the address.
+
+        `bare` has nothing around it, so that a tool sees where the memory ends.
+        """
         self.size = size
+        self._guards: list[torch.Tensor] = []
         padded = (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
-        total = shift + padded + 2 * GUARD_BYTES
+        total = size if bare else shift + padded + 2 * GUARD_BYTES
         self._base = int(check(driver.cuMemAlloc(total), "allocating memory"))
-        self.address = self._base + shift + GUARD_BYTES
+        self.address = self._base if bare else self._base + shift + GUARD_BYTES
         self.bytes: torch.Tensor = torch.as_tensor(_Exposed(self.address, size), device="cuda")
+        if bare:
+            return
         before = _Exposed(self.address - GUARD_BYTES, GUARD_BYTES)
         # The band after begins right behind the last byte; on an even address, to hold 16 bits.
         end = self.address + size + size % 2
@@ -79,7 +85,14 @@ class Buffer:
 class Buffers:
     """All that one run of a candidate sees: the task's tensors and the plan's workspaces."""
 
-    def __init__(self, specs: Iterable[TensorSpec], workspaces: dict[str, int], seed: int) -> None:
+    def __init__(
+        self,
+        specs: Iterable[TensorSpec],
+        workspaces: dict[str, int],
+        seed: int,
+        *,
+        bare: bool = False,
+    ) -> None:
         self._random = random.Random(seed)  # noqa: S311 - not a secret
         self.specs = {spec.name: spec for spec in specs}
         self.workspaces = dict(workspaces)
@@ -90,7 +103,7 @@ class Buffers:
         try:
             for name in names:
                 shift = ALIGNMENT * self._random.randrange(0, 512)
-                self._all[name] = Buffer(sizes[name], shift)
+                self._all[name] = Buffer(sizes[name], shift, bare=bare)
         except BaseException:
             self.free()
             raise

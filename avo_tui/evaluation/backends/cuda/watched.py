@@ -1,0 +1,110 @@
+"""Runs of a candidate that a tool of CUDA's toolkit watches: profiler or sanitizer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
+from avo_tui.evaluation.backends.cuda.process import MODULE, child_environment
+from avo_tui.evaluation.backends.cuda.task import CudaTask
+
+
+class WatchError(RuntimeError):
+    """The tool could not do its work; the text is one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the tool is to start, and the folder in which it may write."""
+
+    folder: Path
+    command: tuple[str, ...]
+    """The GPU process, to be put behind the tool and its options."""
+    symbols: tuple[str, ...]
+    """Names in the cubins of all kernels that are launched."""
+
+
+@contextlib.contextmanager
+def watched(
+    task: CudaTask,
+    compiled: CudaCompiled,
+    configurations: Sequence[Configuration],
+    *,
+    bare: bool,
+) -> Iterator[Watched]:
+    """Prepares one run on each configuration; `bare` without guard bands and poison."""
+    plans = [compiled.plans[c.name] for c in configurations]
+    symbols = {
+        compiled.unit.unit_of(plan.variant).symbols[stage.entry]
+        for plan in plans
+        for stage in plan.stages
+    }
+    size = 2 * max(sum(t.bytes for t in task.tensors(c) if t.output) for c in configurations)
+    with tempfile.TemporaryDirectory(prefix="avo-watched-") as name:
+        folder = Path(name)
+        units = []
+        for number, unit in enumerate(compiled.unit.units):
+            path = folder / f"{number}.cubin"
+            path.write_bytes(unit.code)
+            units.append({"path": str(path), "symbols": unit.symbols})
+        requests: list[dict[str, object]] = [
+            {"op": "open", "task": str(task.folder.resolve())},
+            {"op": "load", "who": "candidate", "units": units},
+        ]
+        requests += [
+            {
+                "op": "run",
+                "who": "candidate",
+                **compiled.launch(configuration),
+                "configuration": configuration.model_dump(),
+                "seed": 1,
+                "distribution": "normal",
+                "repeat": False,
+                "perturb": False,
+                "bare": bare,
+            }
+            for configuration in configurations
+        ]
+        lines = "".join(json.dumps(request) + "\n" for request in requests)
+        (folder / "requests").write_text(lines, encoding="utf-8")
+        command = (sys.executable, "-m", MODULE, "-", "-", str(size))
+        yield Watched(folder, command, tuple(sorted(symbols)))
+
+
+async def run_tool(
+    command: Sequence[str], prepared: Watched, device: int, seconds: float
+) -> tuple[int, str]:
+    """(exit status, what was printed). Raises WatchError where it does not end in time.
+
+    Everything that it started has ended then.
+    """
+    with (prepared.folder / "requests").open("rb") as requests:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *prepared.command,
+            stdin=requests,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=child_environment(device),
+            cwd=prepared.folder,
+            start_new_session=True,
+        )
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), seconds)
+    except TimeoutError as error:
+        raise WatchError(f"{Path(command[0]).name} did not end within {seconds:.0f} s") from error
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    return process.returncode or 0, out.decode(errors="replace")

@@ -1,0 +1,152 @@
+"""compute-sanitizer's part, with a program in its place that prints what it would print."""
+
+import asyncio
+import sys
+
+import pytest
+from cuda_helpers import candidate, context, small_task
+
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.cuda import sanitizer, toolkit
+from avo_tui.evaluation.backends.cuda.backend import CudaBackend
+from avo_tui.evaluation.backends.cuda.watched import WatchError, run_tool, watched
+
+CLEAN = "========= COMPUTE-SANITIZER\n========= ERROR SUMMARY: 0 errors\n"
+NO_RACE = "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n"
+OUTSIDE = """========= COMPUTE-SANITIZER
+========= Invalid __global__ read of size 16 bytes
+=========     at attention_forward+0x5b0
+=========     by thread (31,0,0) in block (3,1,0)
+=========     Access at 0x7f2a is out of bounds
+=========
+========= Uninitialized __global__ memory read of size 4 bytes
+=========     at at::native::vectorized_elementwise_kernel+0x10
+=========
+========= ERROR SUMMARY: 2 errors
+"""
+RACE = """========= Error: Race reported between Write access at copy_out+0x120
+=========     and Read access at copy_out+0x1b0 [64 hazards]
+=========
+========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)
+"""
+SYMBOLS = ("attention_forward", "copy_out")
+
+
+@pytest.mark.parametrize("text", [CLEAN, NO_RACE, "kernel's own\n" + CLEAN + "more\n"])
+def test_nothing_found(text):
+    assert sanitizer.findings(text, SYMBOLS) == []
+
+
+def test_only_the_candidates_kernels_count():
+    (found,) = sanitizer.findings(OUTSIDE, SYMBOLS)
+    assert found.startswith("Invalid __global__ read of size 16 bytes\n")
+    assert "thread (31,0,0)" in found
+    (race,) = sanitizer.findings(RACE, SYMBOLS)
+    assert "Write access at copy_out" in race
+    assert sanitizer.findings(RACE, ("attention_forward",)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "it said nothing"),
+        ("========= Error: Device not supported. Please refer\n", "Device not supported"),
+        ("sh: 1: no such program\n", "no such program"),
+        (f"failed: running: CUDA_ERROR_LAUNCH_FAILED\n{CLEAN}", "CUDA_ERROR_LAUNCH_FAILED"),
+    ],
+)
+def test_a_tool_that_did_not_work_has_a_reason(text, said):
+    with pytest.raises(WatchError, match=said):
+        sanitizer.findings(text, SYMBOLS)
+
+
+def test_tools_are_named_or_refused(monkeypatch):
+    assert sanitizer.parse_tools("all") == sanitizer.TOOLS
+    assert sanitizer.parse_tools("off") == sanitizer.parse_tools("") == ()
+    assert sanitizer.parse_tools("racecheck, memcheck") == ("racecheck", "memcheck")
+    monkeypatch.setenv(sanitizer.SETTING, "memchek")
+    with pytest.raises(ValueError, match=r"AVO_SANITIZER.*'memchek'.*memcheck"):
+        sanitizer.wanted()
+
+
+@pytest.fixture(scope="module")
+def pipelined():
+    backend = CudaBackend(architecture="sm_90a")
+    return asyncio.run(backend.compile(small_task(), candidate("pipelined"), context()[0]))
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Puts a program in the sanitizer's place: its body sees the tool's name in $2."""
+    path = tmp_path / "compute-sanitizer"
+
+    def put(body):
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(toolkit, "tool", lambda name: str(path))
+
+    return put
+
+
+async def run(pipelined, tools):
+    return await sanitizer.sanitize(small_task(), pipelined, 0, tools)
+
+
+async def test_every_tool_is_told_and_the_smallest_of_each_variant_is_run(
+    pipelined, program, tmp_path
+):
+    log = tmp_path / "log"
+    program(
+        f'echo "$@" >>{log}; cat >>{log}\n'
+        f"[ $2 = racecheck ] && cat <<'END' || echo '{CLEAN}'\n{RACE}\nEND"
+    )
+    said = await run(pipelined, sanitizer.TOOLS)
+    where = "on small-full, small-causal"
+    assert f"memcheck: nothing found {where}" in said
+    assert f"initcheck: nothing found {where}" in said
+    assert f"racecheck: 1 findings {where}, such as:\nError: Race reported" in said
+    told = log.read_text()
+    assert told.count("--kernel-name=kne=copy_out") == 3  # all tools but initcheck
+    assert told.count('"bare": true') == 8
+    assert told.count("hidden") == 0
+
+
+async def test_an_access_outside_memory_rejects(pipelined, program):
+    program(f"cat <<'END'\n{OUTSIDE}\nEND")
+    with pytest.raises(Rejected) as caught:
+        await run(pipelined, ["memcheck"])
+    assert caught.value.verdict is Verdict.ILLEGAL_ACCESS
+    assert caught.value.feedback.summary == "memcheck: Invalid __global__ read of size 16 bytes"
+    assert "block (3,1,0)" in caught.value.feedback.detail
+
+
+async def test_what_is_not_there_or_does_not_end_is_said(pipelined, program, monkeypatch):
+    program("exec sleep 1000")
+    monkeypatch.setattr(sanitizer, "SECONDS", 0.5)
+    said = await run(pipelined, ["memcheck"])
+    assert "no result" in said
+    assert "did not end within" in said
+    monkeypatch.setattr(toolkit, "tool", lambda name: None)
+    assert "not installed" in await run(pipelined, ["memcheck"])
+
+
+async def test_a_finalist_is_looked_at_where_the_setting_says_so(pipelined, program, monkeypatch):
+    backend = CudaBackend()
+    monkeypatch.delenv(sanitizer.SETTING, raising=False)
+    assert await backend.finalist(small_task(), pipelined) == ""
+    monkeypatch.setenv(sanitizer.SETTING, "everything")
+    with pytest.raises(Rejected) as caught:
+        await backend.finalist(small_task(), pipelined)
+    assert caught.value.verdict is Verdict.HARNESS_ERROR
+
+
+async def test_a_watched_process_that_fails_says_why(pipelined, monkeypatch):
+    """The real process, and no GPU that it could use."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    task = small_task()
+    with watched(task, pipelined, task.configurations[:1], bare=True) as prepared:
+        command = [sys.executable, "-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"]
+        code, text = await run_tool(command, prepared, 0, 120)
+    assert code == 1
+    assert "failed: " in text
