@@ -15,6 +15,7 @@ import pytest
 from make_session import MemorySource
 from pilots import make_app, quiet
 from test_keys import SERVICES
+from textual.widgets import Input
 
 FOLDER = Path(__file__).parent / "snapshots"
 SCREENS: dict[str, tuple[str, ...]] = {
@@ -67,6 +68,8 @@ async def test_screens_look_as_they_did(size: tuple[int, int]) -> None:
             await quiet(pilot)
             await quiet(pilot)
             app.screen.query("TextArea").set(disabled=True)
+            for field in app.screen.query(Input):
+                field.cursor_blink = False
             await pilot.pause(0.05)
             try:
                 compare(f"{name}-{size[0]}x{size[1]}", app.export_screenshot(title=name))
