@@ -12,7 +12,15 @@ import pytest
 from avo_tui.domain.events import MessageRecorded, Spent, StateChanged, TroubleNoted
 from avo_tui.operators.ports import StepEnded
 from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, thinking, tool
-from tests.operators.agent.helpers import last_user, results, step, well_formed, whole, work
+from tests.operators.agent.helpers import (
+    answers,
+    last_user,
+    results,
+    step,
+    well_formed,
+    whole,
+    work,
+)
 from tests.operators.bench import FakeBench, source
 
 
@@ -37,7 +45,7 @@ async def test_a_rate_limit_parks_as_long_as_the_server_says() -> None:
 
 
 async def test_a_date_and_milliseconds_are_understood_as_retry_after() -> None:
-    date = email.utils.formatdate(time.time() + 100, usegmt=True)
+    date = email.utils.formatdate(time.time() + 10_000, usegmt=True)
     bench, _ = await recovers(
         [
             Status(429, "rate_limit_error", headers={"retry-after": date}),
@@ -46,7 +54,7 @@ async def test_a_date_and_milliseconds_are_understood_as_retry_after() -> None:
         ]
     )
     first, second, third = (seconds for seconds, _ in bench.parked)
-    assert 90 < first <= 100 and second == 7.5 and third < 20
+    assert 9000 < first <= 10_000 and second == 7.5 and third < 20
 
 
 @pytest.mark.parametrize(
@@ -95,13 +103,16 @@ async def test_nobody_listens() -> None:
     assert len(bench.parked) == 3 and "no connection" in bench.parked[0][1]
 
 
-async def test_silence_in_mid_stream_is_a_timeout() -> None:
-    bench, _ = await recovers([Broken("hang")], read_timeout=0.3)
-    assert "in time" in bench.parked[0][1]
+@pytest.mark.parametrize("events", [3, 0], ids=["in mid-stream", "before the answer"])
+async def test_silence_is_a_timeout(events: int) -> None:
+    bench, script = FakeBench(), work()
 
+    def answer(number: int, body: dict[str, Any]) -> Behaviour:
+        # by what was heard, not by the number of the request: a slow machine may ask again
+        return script[answers(bench)] if number else Broken("hang", events=events)
 
-async def test_silence_before_the_answer_is_a_timeout() -> None:
-    bench, _ = await recovers([Broken("hang", events=0)], read_timeout=0.3)
+    async with Server(answer) as server:
+        assert (await step(bench, server, read_timeout=0.3)).outcome == "committed"
     assert "in time" in bench.parked[0][1]
 
 
@@ -329,7 +340,7 @@ async def test_a_fault_while_cancelling_leaves_nothing_behind() -> None:
     bench = FakeBench()
     async with Server([Answer([text("x" * 4000)], pause=0.05), *work()]) as server:
         task = asyncio.ensure_future(step(bench, server))
-        await asyncio.wait_for(server.started.wait(), 10)
+        await asyncio.wait_for(server.started.wait(), 120)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -71,9 +71,9 @@ async def test_a_hint_now_cuts_the_stream() -> None:
     slow = Answer([text("an endless explanation " * 60)], pause=0.05)
     async with Server([slow, *work()]) as server:
         running = asyncio.ensure_future(step(bench, server))
-        await asyncio.wait_for(server.started.wait(), 10)
+        await asyncio.wait_for(server.started.wait(), 120)
         bench.queue_hint("stop talking", delivery="now")
-        assert (await asyncio.wait_for(running, 20)).outcome == "committed"
+        assert (await asyncio.wait_for(running, 120)).outcome == "committed"
     assert "endless" not in str(server.requests[1]["messages"])
     assert "stop talking" in last_user(server.requests[1])[-1]["text"]
 
@@ -86,10 +86,10 @@ async def test_a_hint_now_cuts_a_slow_tool() -> None:
     bench.on_work = begun.set
     async with Server([Answer([slow, rest]), *work()]) as server:
         running = asyncio.ensure_future(step(bench, server))
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), 120)
         bench.queue_hint("not that", delivery="now")
         bench.evaluation_seconds = 0.0
-        assert (await asyncio.wait_for(running, 20)).outcome == "committed"
+        assert (await asyncio.wait_for(running, 120)).outcome == "committed"
     assert "Interrupted before it was finished" in whole(bench, slow["id"])
     assert "Skipped" in whole(bench, rest["id"])
     assert bench.runs.count("compile") == 1
@@ -102,9 +102,9 @@ async def test_pause_now_and_resume_go_on_in_the_same_conversation() -> None:
     slow = Answer([text("thinking aloud " * 60)], pause=0.05)
     async with Server([slow, *work()]) as server:
         running = asyncio.ensure_future(step(bench, server))
-        await asyncio.wait_for(server.started.wait(), 10)
+        await asyncio.wait_for(server.started.wait(), 120)
         bench.cut("paused")
-        assert (await asyncio.wait_for(running, 20)).outcome == "committed"
+        assert (await asyncio.wait_for(running, 120)).outcome == "committed"
     assert server.requests[0]["messages"] == server.requests[1]["messages"]
 
 
@@ -369,7 +369,7 @@ async def _steered(plan: list[list[int]], pressed: list[tuple[int, str]]) -> Non
             bench.on_boundary, bench.on_work = pressing.boundary, pressing.moment
             running = pressing.running = asyncio.ensure_future(step(bench, server))
             try:
-                ended = (await asyncio.wait_for(asyncio.shield(running), 30)).outcome
+                ended = (await asyncio.wait_for(asyncio.shield(running), 120)).outcome
                 break
             except StepEnded as end:
                 ended = end.outcome

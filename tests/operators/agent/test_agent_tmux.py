@@ -31,7 +31,7 @@ class Screen:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._socket = f"avo-test-{uuid.uuid4().hex[:8]}"
-        words = f"{shlex.quote(sys.executable)} -m avo_tui.cli attach {folder.name}; sleep 60"
+        words = f"{shlex.quote(sys.executable)} -m avo_tui.cli attach {folder.name}; sleep 600"
         size = ("-x", "150", "-y", "45")
         self._tmux("-f", "/dev/null", "new-session", "-d", *size, words, env=environment)
 
@@ -51,7 +51,7 @@ class Screen:
 
 
 async def until(
-    condition: Callable[[], object], what: str | Callable[[], str], seconds: float = 60.0
+    condition: Callable[[], object], what: str | Callable[[], str], seconds: float = 240.0
 ) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -59,6 +59,7 @@ async def until(
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 async def test_the_app_shows_a_commit_a_hint_and_a_rewind(tmp_path: Path, key: str) -> None:
     mind = Mind()
