@@ -58,7 +58,7 @@ class Spend(Value):
 
     def __add__(self, other: Spend) -> Spend:
         mine = self.model_dump()
-        return Spend(**{key: mine[key] + value for key, value in other.model_dump().items()})
+        return self.replaced(**{k: mine[k] + value for k, value in other.model_dump().items()})
 
     def __sub__(self, other: Spend) -> Spend:
         mine = self.model_dump()

@@ -126,7 +126,7 @@ class SessionState:
         self._session(**update)
 
     def _session(self, **update: Any) -> None:
-        self.session = self.session.model_copy(update=update)
+        self.session = self.session.replaced(**update)
 
     # -- handlers
 
@@ -145,13 +145,11 @@ class SessionState:
 
     def _step_finished(self, event: ev.StepFinished) -> None:
         step = self.steps[event.step]
-        self.steps[event.step] = step.model_copy(
-            update={
-                "ended": event.at,
-                "outcome": event.outcome,
-                "reason": event.reason,
-                "version": event.version if event.version is not None else step.version,
-            }
+        self.steps[event.step] = step.replaced(
+            ended=event.at,
+            outcome=event.outcome,
+            reason=event.reason,
+            version=event.version if event.version is not None else step.version,
         )
         self._add_spend(event.step, Spend(steps=1))
         self.pending_approval = None
@@ -165,7 +163,7 @@ class SessionState:
         step = self.steps.get(attempt.step)
         if step is not None:
             count = max(step.attempts, attempt.number)
-            self.steps[attempt.step] = step.model_copy(update={"attempts": count})
+            self.steps[attempt.step] = step.replaced(attempts=count)
 
     def _progressed(self, event: ev.EvaluationProgressed) -> None:
         if event.progress.state == "started" and event.progress.stage != "waiting":
@@ -204,17 +202,17 @@ class SessionState:
             self._attempt(version.step, version.attempt, version=version.number, reason="")
         step = self.steps.get(version.step)
         if step is not None:
-            self.steps[version.step] = step.model_copy(update={"version": version.number})
+            self.steps[version.step] = step.replaced(version=version.number)
 
     def _version_remeasured(self, event: ev.VersionRemeasured) -> None:
         version = self.versions[event.number]
         more = (*version.remeasurements, event.measurement)
-        self.versions[event.number] = version.model_copy(update={"remeasurements": more})
+        self.versions[event.number] = version.replaced(remeasurements=more)
 
     def _version_annotated(self, event: ev.VersionAnnotated) -> None:
         version = self.versions[event.number]
         update = {"bookmark": event.bookmark, "note": event.note}
-        self.versions[event.number] = version.model_copy(update=update)
+        self.versions[event.number] = version.replaced(**update)
 
     def _command_taken(self, event: ev.CommandTaken) -> None:
         self.commands[event.id] = CommandRecord(
@@ -269,23 +267,23 @@ class SessionState:
         if event.review is not None:
             update["review"] = event.review
         old = self.supervision[event.intervention]
-        self.supervision[event.intervention] = old.model_copy(update=update)
+        self.supervision[event.intervention] = old.replaced(**update)
 
     # -- helpers
 
     def _attempt(self, step: int, number: int, **update: Any) -> None:
         old = self.attempts.get((step, number))
         if old is not None:
-            self.attempts[step, number] = old.model_copy(update=update)
+            self.attempts[step, number] = old.replaced(**update)
 
     def _hint(self, hint: str, **update: Any) -> None:
-        self.hints[hint] = self.hints[hint].model_copy(update=update)
+        self.hints[hint] = self.hints[hint].replaced(**update)
 
     def _add_spend(self, step: int, spend: Spend) -> None:
         self._session(spend=self.session.spend + spend)
         record = self.steps.get(step)
         if record is not None:
-            self.steps[step] = record.model_copy(update={"spend": record.spend + spend})
+            self.steps[step] = record.replaced(spend=record.spend + spend)
 
 
 _HANDLERS: dict[type, Callable[[SessionState, Any], None]] = {
