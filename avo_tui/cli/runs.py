@@ -288,10 +288,11 @@ def _follow(folder: Path) -> None:
 
     reader, printer = SessionReader.open(folder), Printer(sys.stdout)
     while True:
+        alive = reader.engine().alive  # asked first: its last words are read after its end
         events = reader.poll()
         for event in events:
             printer(event)
         if not events:
-            if not reader.engine().alive:
+            if not alive:
                 return
             time.sleep(0.2)
