@@ -6,14 +6,15 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import RunSettings, SessionRecord
-from avo_tui.store import SessionWriter
+from avo_tui.store import SessionReader, SessionWriter
 
 EVOLUTION = Path(__file__).parent.parent / "evolution"
 sys.path.insert(0, str(EVOLUTION))
@@ -49,7 +50,20 @@ def run_engine(folder: Path, seconds: float = 0.0) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, str(ENGINE), str(folder), str(seconds)])
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
+@contextmanager
+def running(folder: Path, seconds: float = 0.1) -> Iterator[subprocess.Popen[bytes]]:
+    """An engine that holds its session; it is asked to end when the context is left."""
+    process = run_engine(folder, seconds)
+    try:
+        reader = SessionReader.open(folder)
+        wait_for(lambda: reader.engine().alive)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(120)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come"

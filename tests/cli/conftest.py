@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Result, make_session, run_engine, wait_for
+from command_line import Result, make_session, run_engine, running, wait_for
 from typer.testing import CliRunner
 
 from avo_tui.cli.main import app
@@ -47,7 +47,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("recorded")
     folder = make_session(root, "done", evaluations=12)
     process = run_engine(folder)
-    assert process.wait(60) == 0
+    assert process.wait(240) == 0
     return folder
 
 
@@ -63,10 +63,7 @@ def done(finished_run: Path, own_places: Path) -> Path:
 def live(own_places: Path) -> Iterator[Path]:
     """A session whose engine runs, with at least two versions."""
     folder = make_session(own_places, "live")
-    process = run_engine(folder, 0.03)
-    reader = SessionReader.open(folder)
-    wait_for(lambda: reader.poll() is not None and len(reader.state.versions) >= 2)
-    yield folder
-    if process.poll() is None:
-        process.terminate()
-    process.wait(30)
+    with running(folder, 0.15):
+        reader = SessionReader.open(folder)
+        wait_for(lambda: reader.poll() is not None and len(reader.state.versions) >= 2)
+        yield folder

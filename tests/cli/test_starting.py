@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Result, make_session, run_engine, wait_for
+from command_line import Result, make_session, running
 
 from avo_tui.settings import Settings, settings
 from avo_tui.store import SessionReader
@@ -18,38 +17,26 @@ from avo_tui.store import SessionReader
 Avo = Callable[..., Result]
 
 
-def shell(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "avo_tui.cli", *arguments],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **more},
-        timeout=120,
-    )
-
-
-def test_help_is_quick_and_has_examples(avo: Avo) -> None:
-    began = time.process_time()
-    usage = os.times()
-    done = shell("--help")
-    assert done.returncode == 0 and "demo" in done.stdout
-    spent = os.times()
-    seconds = spent.children_user + spent.children_system
-    seconds -= usage.children_user + usage.children_system
-    assert seconds < 2.0, f"{seconds:.2f} s of processor time"
-    assert time.process_time() - began < 1.0
+def test_help_has_examples(avo: Avo) -> None:
+    assert "demo" in avo("--help").out
     for command in ("demo", "run", "attach", "hint", "rewind", "submit", "evaluate", "doctor"):
         assert "Example: avo" in avo(command, "--help").out, command
 
 
-@pytest.mark.parametrize("module", ["torch", "textual", "anthropic", "rich"])
-def test_the_command_line_alone_loads_nothing_heavy(module: str) -> None:
+@pytest.mark.parametrize("command", ["--help", "sessions"])
+def test_the_command_line_alone_loads_nothing_heavy(command: str) -> None:
+    """That is what makes it quick."""
     code = (
-        "import sys; from avo_tui.cli.main import run; run(['sessions'])\n"
-        f"sys.exit({module!r} in sys.modules)"
+        "import sys; from avo_tui.cli.main import run\n"
+        "try:\n"
+        f"    run([{command!r}])\n"
+        "finally:\n"
+        "    heavy = {'torch', 'textual', 'anthropic', 'rich', 'numpy'} & set(sys.modules)\n"
+        "    print(sorted(heavy), file=sys.stderr)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout, done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(
@@ -88,15 +75,13 @@ def test_refusals(
 
 def test_a_session_that_is_held_is_not_run_twice(avo: Avo, own_places: Path) -> None:
     folder = make_session(own_places, "held")
-    process = run_engine(folder, 0.1)
-    reader = SessionReader.open(folder)
-    wait_for(lambda: reader.engine().alive)
     from avo_tui.evolution.process import EngineFailed, start_engine
 
-    with pytest.raises(EngineFailed, match=f"held by process {process.pid}"):
+    with (
+        running(folder) as process,
+        pytest.raises(EngineFailed, match=f"held by process {process.pid}"),
+    ):
         start_engine(folder)
-    process.terminate()
-    process.wait(30)
 
 
 def test_a_detached_engine_is_in_a_session_of_its_own(own_places: Path) -> None:
@@ -111,7 +96,7 @@ def test_a_detached_engine_is_in_a_session_of_its_own(own_places: Path) -> None:
     assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
     assert Path(f"/proc/{pid}/fd/1").readlink() == folder / "engine.log"
     send_command(folder, Stop())
-    assert wait_for_end(folder, 60)
+    assert wait_for_end(folder, 240)
     assert SessionReader.open(folder).run_state() == "stopped"
 
 
@@ -158,22 +143,23 @@ def test_names_of_demos(own_places: Path) -> None:
     assert _demo_name("demo") == (None, "demo-3")
     assert _demo_name("demo-agent") == (None, "demo-agent-2")
     folder = make_session(own_places, "demo-7")
-    process = run_engine(folder, 0.1)
-    reader = SessionReader.open(folder)
-    wait_for(lambda: reader.engine().alive)
-    assert _demo_name("demo") == (folder, "demo-3")
-    process.terminate()
-    process.wait(30)
+    with running(folder):
+        assert _demo_name("demo") == (folder, "demo-3")
 
 
 def test_a_live_demo_is_followed_and_not_started_twice(own_places: Path, tmp_path: Path) -> None:
-    folder = make_session(own_places, "demo", evaluations=30)
-    process = run_engine(folder, 0.05)
-    reader = SessionReader.open(folder)
-    wait_for(lambda: reader.engine().alive)
-    done = shell("demo")
-    assert process.wait(60) == 0
-    assert done.returncode == 0
-    assert "attaching to demo" in done.stderr
-    assert "engine ends, finished" in done.stdout
+    folder = make_session(own_places, "demo")
+    with running(folder):
+        follower = subprocess.Popen(
+            [sys.executable, "-m", "avo_tui.cli", "demo"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert follower.stderr is not None
+        assert "attaching to demo" in follower.stderr.readline()
+    said, _ = follower.communicate(timeout=120)
+    assert follower.returncode == 0
+    assert "engine ends, stopped" in said
     assert sorted(p.name for p in own_places.iterdir()) == ["demo"]
