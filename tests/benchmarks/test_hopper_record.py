@@ -83,10 +83,10 @@ def call(lineage: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_records_all_and_goes_on_where_it_stopped(lineage: Path) -> None:
-    # the time is enough for the seed and for nothing that may take a minute
-    first = call(lineage, "--seconds", "59", "--again", "0")
+    # the time is enough for the seed and for nothing that may take longer than there is
+    first = call(lineage, "--seconds", "900", "--guess", "1000", "--again", "0")
     assert first.returncode == 3, first.stdout + first.stderr
-    assert "3 left" in first.stdout and "run the same command again" in first.stdout
+    assert "1 left here" in first.stdout and "run the same command again" in first.stdout
     folder = lineage.parent / "sessions" / "recorded"
     state = SessionReader.open(folder).state
     assert set(state.versions) == {0} and state.session.state == "stopped"
@@ -119,8 +119,12 @@ def test_records_all_and_goes_on_where_it_stopped(lineage: Path) -> None:
     assert "| v1 wide | Title of wide |" in text and "| broken | Title of broken |" in text
     assert (out / "sessions.tar.gz").stat().st_size > 1000
 
-    again = call(lineage, "--again", "0")
-    assert again.returncode == 0 and len(SessionReader.open(folder).state.attempts) == 4
+    shutil.rmtree(folder.parent)  # another machine, to which only the pack was taken
+    again = call(lineage, "--again", "1", "--unpack", str(out / "sessions.tar.gz"))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "going on with recorded" in again.stdout and "fresh evaluation" not in again.stdout
+    assert len(SessionReader.open(folder).state.attempts) == 4
+    assert json.loads((out / "recorded.json").read_text())["fresh"] == [fresh]
 
 
 def test_says_what_is_wrong(lineage: Path) -> None:
