@@ -392,7 +392,7 @@ def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds
     if record.refused is not None:
         raise Failure(f"refused: {record.refused}")
     if not as_json:
-        from avo_tui.evolution.plain import plain
+        from avo_tui.domain.plain import plain
 
         typer.echo(plain(record.effect, 400))
 

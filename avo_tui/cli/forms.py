@@ -4,78 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime
-from typing import Any
 
-from avo_tui.domain.records import RunState, Step, Version
-from avo_tui.domain.score import Score
+from avo_tui.domain.records import RunState, Step
 from avo_tui.domain.state import SessionState
+from avo_tui.export.forms import Form, moment, version_form
 from avo_tui.store import EngineStatus, SessionReader, SessionSummary
-
-Form = dict[str, Any]
 
 
 def emit(form: Form | list[Form]) -> None:
     """Print one JSON document on standard output."""
     sys.stdout.write(json.dumps(form, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
-
-
-def moment(at: datetime | None) -> str | None:
-    """ISO 8601 in UTC."""
-    if at is None:
-        return None
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def score_form(score: Score | None) -> Form | None:
-    """A score; `aggregate` is the geomean of the ratios."""
-    if score is None:
-        return None
-    return {
-        "correct": score.correct,
-        "aggregate": score.aggregate,
-        "geomean": score.geomean,
-        "unit": score.unit,
-        "reference_baseline": score.reference_baseline,
-        "configurations": [
-            {
-                "name": c.name,
-                "parameters": c.parameters,
-                "throughput": c.throughput,
-                "p20": c.p20,
-                "p80": c.p80,
-                "ratio": c.ratio,
-                "baselines": c.baselines,
-                "milliseconds": c.milliseconds,
-                "flags": list(c.flags),
-            }
-            for c in score.configurations
-        ],
-    }
-
-
-def version_form(version: Version) -> Form:
-    """One version of a lineage."""
-    return {
-        "number": version.number,
-        "parent": version.parent,
-        "author": version.author,
-        "step": version.step,
-        "candidate": version.candidate,
-        "score": score_form(version.score),
-        "gate": version.gate.model_dump(mode="json"),
-        "plan": version.plan,
-        "summary": version.summary,
-        "created": moment(version.created),
-        "bookmark": version.bookmark,
-        "note": version.note,
-        "resources": version.resources.model_dump(mode="json"),
-        "device": version.device,
-        "remeasurements": [
-            {"at": moment(m.at), "score": score_form(m.score), "device": m.device}
-            for m in version.remeasurements
-        ],
-    }
 
 
 def lineage_form(state: SessionState) -> Form:

@@ -66,10 +66,10 @@ def evaluate(
 ) -> None:
     """Score one candidate without a session: compile, check, benchmark."""
     from avo_tui.cli.opening import find_task
+    from avo_tui.domain.plain import safe
     from avo_tui.evaluation.candidates import read_candidate
     from avo_tui.evaluation.report import as_json as document
     from avo_tui.evaluation.report import as_text
-    from avo_tui.evolution.plain import safe
 
     info = find_task(task)
     candidate = read_candidate(path) if path is not None else None
@@ -100,8 +100,8 @@ async def _evaluate(
 
 
 def _progress(progress: EvaluationProgress) -> None:
+    from avo_tui.domain.plain import plain
     from avo_tui.evaluation.report import progress_line
-    from avo_tui.evolution.plain import plain
 
     line = progress_line(progress)
     if line:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from avo_tui import __version__
-from avo_tui.cli import comparing, control, machine, reading, runs
+from avo_tui.cli import comparing, control, exporting, machine, reading, runs
 from avo_tui.cli.errors import Group, set_debug
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ def _root(
 runs.register(app)
 reading.register(app)
 comparing.register(app)
+exporting.register(app)
 control.register(app)
 machine.register(app)
 

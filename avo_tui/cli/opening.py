@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.settings import settings
 
 if TYPE_CHECKING:
+    from avo_tui.operators.ports import Knowledge
     from avo_tui.ui.services import Hit, NewSession, Services
 
 KEY = "ANTHROPIC_API_KEY"
@@ -117,6 +119,18 @@ def estimate(run_settings: RunSettings) -> list[str]:
     return of_agent(run_settings).lines(run_settings)
 
 
+@contextmanager
+def library() -> Iterator[Knowledge]:
+    """The built-in documents and the person's own, open while they are asked."""
+    from avo_tui.evolution.library import SessionKnowledge
+
+    found = SessionKnowledge(Path())
+    try:
+        yield found
+    finally:
+        found.close()
+
+
 def services() -> Services:
     """What the app may ask for."""
     from avo_tui.evolution.process import start_engine
@@ -146,31 +160,16 @@ def services() -> Services:
         return start_engine(folder, resume=True)
 
     def search(query: str) -> Sequence[Hit]:
-        from avo_tui.evolution.library import SessionKnowledge
-
-        library = SessionKnowledge(Path())
-        try:
-            return list(library.search(query))
-        finally:
-            library.close()
+        with library() as found:
+            return list(found.search(query))
 
     def read(identifier: str) -> str:
-        from avo_tui.evolution.library import SessionKnowledge
-
-        library = SessionKnowledge(Path())
-        try:
-            return library.read(identifier)
-        finally:
-            library.close()
+        with library() as found:
+            return found.read(identifier)
 
     def documents() -> Sequence[tuple[str, str]]:
-        from avo_tui.evolution.library import SessionKnowledge
-
-        library = SessionKnowledge(Path())
-        try:
-            return list(library.documents())
-        finally:
-            library.close()
+        with library() as found:
+            return list(found.documents())
 
     why = agent_unavailable()
     first = default_operator()

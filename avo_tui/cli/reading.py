@@ -37,7 +37,7 @@ def ago(at: datetime | None) -> str:
 
 def table(rows: list[list[str]], header: list[str]) -> None:
     """Print left-aligned columns; text of others is made safe."""
-    from avo_tui.evolution.plain import plain
+    from avo_tui.domain.plain import plain
 
     safe = [header, *([plain(cell, 100) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in safe) for i in range(len(header))]
@@ -72,7 +72,7 @@ def status(name: Name, as_json: Json = False) -> None:
     """Say how a run stands."""
     from avo_tui.cli.forms import emit, state_word, status_form
     from avo_tui.domain.budget import cap_states
-    from avo_tui.evolution.plain import plain
+    from avo_tui.domain.plain import plain
     from avo_tui.store import SessionReader, find_session
 
     reader = SessionReader.open(find_session(name))
@@ -159,9 +159,10 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a version: its score, its source, or its change to the parent."""
-    from avo_tui.cli.forms import emit, version_form
+    from avo_tui.cli.forms import emit
     from avo_tui.domain.difference import unified
-    from avo_tui.evolution.plain import plain, safe
+    from avo_tui.domain.plain import plain, safe
+    from avo_tui.export.forms import version_form
     from avo_tui.store import SessionReader, find_session
 
     if source and diff:

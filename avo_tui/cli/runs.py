@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avo_tui.cli.errors import Failure
+
+if TYPE_CHECKING:
+    from avo_tui.domain.records import OperatorName
 
 
 class OperatorChoice(StrEnum):
@@ -138,13 +141,16 @@ def run(
     evaluator: Annotated[
         str | None, typer.Option("--evaluator", help="URL of a remote evaluator.")
     ] = None,
+    recording: Annotated[
+        Path | None,
+        typer.Option("--recording", help="Play an exported conversation; scores are measured."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the tuner's chance.")] = 0,
     headless: Headless = False,
 ) -> None:
     """Start a session and open it, or go on with one."""
     from avo_tui.cli.opening import (
         check,
-        default_operator,
         estimate,
         make_session,
         with_defaults,
@@ -161,6 +167,12 @@ def run(
             )
         _resume(resume, caps, headless=headless)
         return
+    if recording is not None:
+        if operator is not None or model is not None:
+            raise typer.BadParameter(
+                "a recording is its own operator and model", param_hint="--recording"
+            )
+        task = _recorded_task(recording, task)
     if task is None:
         raise typer.BadParameter("name a task, or --resume a session", param_hint="TASK")
     from avo_tui.cli.opening import find_task, in_terminal
@@ -170,13 +182,14 @@ def run(
         raise Failure("there is no terminal for the app; use --headless")
     chosen = with_defaults(
         RunSettings(
-            operator=operator.value if operator is not None else default_operator(),
+            operator=_operator(operator, recording),
             model=model,
             gate=gate.value if gate is not None else settings().gate,
             approve_commits=approve is Approvals.commits,
             budget=Budget(run=caps),
             random_seed=seed,
             evaluator=evaluator,
+            recording=str(recording.absolute()) if recording is not None else None,
         )
     )
     check(chosen)
@@ -184,6 +197,24 @@ def run(
         typer.echo(line, err=True)
     folder = make_session(name or _free_name(task), task, chosen, origin)
     _begin(folder, headless=headless)
+
+
+def _recorded_task(recording: Path, task: str | None) -> str:
+    """The task of a recording. Raises ValueError, or Failure where another one is named."""
+    from avo_tui.operators.recorded.recording import load
+
+    recorded = load(str(recording.absolute())).task
+    if task is not None and task != recorded:
+        raise Failure(f"the recording is of {recorded}, not of {task}")
+    return recorded
+
+
+def _operator(chosen: OperatorChoice | None, recording: Path | None) -> OperatorName:
+    from avo_tui.cli.opening import default_operator
+
+    if recording is not None:
+        return "recorded"
+    return chosen.value if chosen is not None else default_operator()
 
 
 def _free_name(task: str) -> str:

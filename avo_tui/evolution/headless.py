@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 from avo_tui.domain import events as ev
+from avo_tui.domain.plain import plain
 from avo_tui.domain.verdict import Verdict
-from avo_tui.evolution.plain import plain
 
 
 class Printer:

@@ -14,9 +14,9 @@ from test_engine import capped
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import SendHint
+from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.evolution.headless import Printer
-from avo_tui.evolution.plain import plain, safe
 from avo_tui.evolution.redact import redact
 
 

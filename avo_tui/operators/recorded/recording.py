@@ -13,7 +13,13 @@ from pydantic import Field, ValidationError
 from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.events import Event, MessageRecorded, StepStarted, VersionCommitted
+from avo_tui.domain.events import (
+    Event,
+    MessageRecorded,
+    NoteWritten,
+    StepStarted,
+    VersionCommitted,
+)
 from avo_tui.operators.agent.pricing import Pricing
 
 SHIPPED = "attention_cpu"
@@ -76,6 +82,21 @@ def load(name: str | None) -> Recording:
         raise ValueError(f"{name} is not a recording: {error.errors()[0]['msg']}") from None
 
 
+def _without_others(body: Mapping[str, Any], own: set[str]) -> Mapping[str, Any]:
+    """An answer whose submissions name notes of the conversation alone: others are not played."""
+    content = [
+        {**block, "input": {**block["input"], "built_on": _kept(block["input"]["built_on"], own)}}
+        if block["type"] == "tool_use" and "built_on" in block["input"]
+        else block
+        for block in body["content"]
+    ]
+    return {**body, "content": content}
+
+
+def _kept(names: Any, own: set[str]) -> list[Any]:
+    return [n for n in names if str(n).strip(" []") in own] if isinstance(names, list) else []
+
+
 def from_events(
     task: str,
     events: Iterable[Event],
@@ -86,8 +107,10 @@ def from_events(
 ) -> Recording:
     """The recording of a session's steps, from its events.
 
-    Steps without an answer are left out. Raises ValueError where there are none at all.
+    Steps without an answer are left out, and so are names of notes that the conversation did not
+    write itself. Raises ValueError where there are no answers at all.
     """
+    own: set[str] = set()
     versions: dict[int, ObjectId] = {}
     steps: list[tuple[Candidate, list[RecordedTurn]]] = []
     model = ""
@@ -101,7 +124,9 @@ def from_events(
             case MessageRecorded(role="assistant"):
                 body: Mapping[str, Any] = json.loads(fetch(event.ref))
                 model = str(body.get("model") or model)
-                steps[-1][1].append(RecordedTurn.model_validate(body))
+                steps[-1][1].append(RecordedTurn.model_validate(_without_others(body, own)))
+            case NoteWritten() if event.note.author != "person":
+                own.add(event.note.id)
             case _:
                 pass
     kept = tuple(RecordedStep(base=base, turns=tuple(turns)) for base, turns in steps if turns)

@@ -1,0 +1,62 @@
+"""The folder that an export goes to: made as a whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from avo_tui.domain.base import Value
+
+
+class ExportError(ValueError):
+    """An export that cannot be made; the text says why and what to do."""
+
+
+class Exported(Value):
+    """What was written."""
+
+    folder: Path
+    files: tuple[str, ...]
+    """The files that matter, relative to the folder."""
+    versions: tuple[int, ...]
+    """Versions that are in it, ascending."""
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder to write to, which becomes `target` when the block ends without an error.
+
+    Raises ExportError where `target` is a file, or a folder that holds something.
+    """
+    target = target.expanduser().absolute()
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise ExportError(f"{target} is there already and is no folder; choose another place")
+    if target.is_dir() and any(target.iterdir()):
+        raise ExportError(f"{target} is not empty; choose another folder, or clear it first")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # beside the target, so that the last step is a rename
+    place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        place.chmod(0o777 & ~_mask())
+        yield place
+        place.replace(target)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+def _mask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    """Write a text file below a folder, as it is: no line end is changed."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="")

@@ -1,0 +1,86 @@
+"""One version's kernel: its files, its score, and a page that says what they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from avo_tui.domain.plain import safe
+from avo_tui.domain.records import Version
+from avo_tui.domain.state import SessionState
+from avo_tui.export.folder import Exported, ExportError, new_folder, write
+from avo_tui.export.forms import version_form
+from avo_tui.store import SessionReader
+
+KERNEL = "kernel"
+"""Folder of the kernel's own files, whatever they are called."""
+SCORE = "score.json"
+
+
+def as_kernel(reader: SessionReader, target: Path, number: int | None = None) -> Exported:
+    """Write the kernel of a version, the best one without `number`. Raises ExportError."""
+    state = reader.state
+    version = _version(state, number)
+    files = reader.candidate(version.candidate).files
+    with new_folder(target) as folder:
+        for name, text in files.items():
+            write(folder, f"{KERNEL}/{name}", text)
+        form = {
+            "session": state.session.name,
+            "task": state.session.task.name,
+            **version_form(version),
+        }
+        write(folder, SCORE, json.dumps(form, ensure_ascii=False, indent=2) + "\n")
+        write(folder, "README.md", _readme(state, version, sorted(files)))
+    kernel = (f"{KERNEL}/{name}" for name in sorted(files))
+    return Exported(folder=target, files=(*kernel, SCORE, "README.md"), versions=(version.number,))
+
+
+def _version(state: SessionState, number: int | None) -> Version:
+    found = state.best if number is None else state.versions.get(number)
+    if found is None:
+        name = state.session.name
+        there = f"it has v0 to v{max(state.versions)}" if state.versions else "it has no version"
+        what = "no version yet" if number is None else f"no v{number}; {there}"
+        raise ExportError(f"{name} has {what}")
+    return found
+
+
+def _readme(state: SessionState, version: Version, files: list[str]) -> str:
+    session, score = state.session, version.score
+    baselines = sorted({b for c in score.configurations for b in c.baselines})
+    header = ["configuration", score.unit, "p20–p80", f"ratio to {score.reference_baseline}"]
+    header += baselines
+    rows = [
+        [
+            c.name,
+            f"{c.throughput:.4g}",
+            f"{c.p20:.4g}–{c.p80:.4g}",
+            f"{c.ratio:.4f}",
+            *(f"{c.baselines[b]:.4g}" if b in c.baselines else "" for b in baselines),
+        ]
+        for c in score.configurations
+    ]
+    rows.append(["all (geometric mean)", f"{score.geomean:.4g}", "", f"{version.aggregate:.4f}"])
+    rows[-1] += [f"{score.baseline_geomean(b):.4g}" for b in baselines]
+    table = [header, ["---"] * len(header), *rows]
+    parts = [
+        f"# {safe(session.task.title)}: v{version.number} of {session.name}",
+        f"`{KERNEL}/` ({', '.join(f'`{f}`' for f in files)}) is the kernel as it was measured;"
+        f" `{SCORE}` is its score, with where it comes from.",
+        "\n".join(f"| {' | '.join(row)} |" for row in table),
+        f"Measured {version.created:%Y-%m-%d %H:%M} UTC"
+        + (f" on {safe(version.device)}" if version.device else "")
+        + f", each configuration beside its baselines in the same run, by {version.author}'s"
+        f" step {version.step}. Gate `{version.gate.gate}`: {safe(version.gate.reason)}.",
+    ]
+    for title, text in (("Summary", version.summary), ("Plan", version.plan)):
+        if text.strip():
+            parts.append(f"## {title}\n\n{_quoted(text)}")
+    parts.append(f"`avo evaluate {session.task.name} {KERNEL}` measures it again where avo-tui is.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Text of others as a quotation, so that it cannot pose as ours."""
+    return "\n".join(f"> {line}" for line in safe(text).strip().splitlines())
