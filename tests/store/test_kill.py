@@ -17,7 +17,7 @@ from avo_tui.store.doctor import diagnose, differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
 
-KILLS = 30
+KILLS = 16
 
 
 def work(folder: Path, said: Connection) -> None:

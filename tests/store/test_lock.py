@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -95,16 +96,20 @@ def test_an_odd_lock_file_stops_nobody(lived: Path, content: bytes) -> None:
     SessionWriter.open(lived).close()
 
 
-def test_a_viewer_that_asks_does_not_keep_an_engine_out(lived: Path) -> None:
+def test_a_viewer_that_asks_does_not_keep_an_engine_out(
+    lived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A reader's question holds the lock for an instant; the engine tries again."""
-    lock = os.open(lived / "engine.lock", os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_SH)
-    import threading
+    held = [os.open(lived / "engine.lock", os.O_RDONLY)]
+    fcntl.flock(held[0], fcntl.LOCK_SH)
 
-    timer = threading.Timer(0.15, os.close, [lock])
-    timer.start()
-    SessionWriter.open(lived).close()
-    timer.join()
+    def sleep(seconds: float) -> None:
+        os.close(held.pop())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("avo_tui.store.lock.time", SimpleNamespace(monotonic=float, sleep=sleep))
+        SessionWriter.open(lived).close()
+    assert held == []
 
 
 def test_a_child_of_the_engine_does_not_inherit_the_lock(

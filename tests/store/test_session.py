@@ -237,7 +237,7 @@ def test_the_tables_follow_by_themselves(writer: SessionWriter) -> None:
 
     watcher = threading.Thread(target=wait, daemon=True)
     watcher.start()
-    assert reached.wait(20), "session.json was not brought up to date in the background"
+    assert reached.wait(120), "session.json was not brought up to date in the background"
     watcher.join()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,17 +16,24 @@ from avo_tui.store.doctor import differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
 
-STEPS = 60
+STEPS = 30
 
 
 @contextmanager
-def at_work(folder: Path) -> Iterator[tuple[list[ev.Event], threading.Thread]]:
-    """A thread that records without a pause; yields what it recorded so far, and itself."""
+def at_work(
+    folder: Path, begin: Callable[[], object] = lambda: None
+) -> Iterator[tuple[list[ev.Event], threading.Thread]]:
+    """A thread that records without a pause; yields what it recorded so far, and itself.
+
+    `begin` is called before each step.
+    """
     recorded: list[ev.Event] = []
     writer = SessionWriter.create(folder, session_record())
 
     def work() -> None:
         for event in life(STEPS, attempts=2):
+            if isinstance(event, ev.StepStarted):
+                begin()
             recorded.append(writer.record(event))
 
     thread = threading.Thread(target=work)
@@ -36,6 +43,15 @@ def at_work(folder: Path) -> Iterator[tuple[list[ev.Event], threading.Thread]]:
     finally:
         thread.join()
         writer.close()
+
+
+@contextmanager
+def releasing(semaphore: threading.Semaphore) -> Iterator[None]:
+    """Lets the writer go on to its end, whatever became of the test."""
+    try:
+        yield
+    finally:
+        semaphore.release(STEPS + 1)
 
 
 def test_a_follower_misses_nothing_and_sees_nothing_twice(folder: Path) -> None:
@@ -60,8 +76,11 @@ def test_whoever_opens_at_any_time_sees_a_state_of_that_time(
     monkeypatch.setattr(flusher, "LATER", 0.0)
     monkeypatch.setattr(flusher, "SHARE", 1.0)
     opened = 0
-    with at_work(folder) as (_, thread):
-        while thread.is_alive() and opened < 40:
+    # the writer is never further ahead than two steps, so that it is at work all the time
+    allowed = threading.Semaphore(2)
+    with at_work(folder, allowed.acquire) as (_, thread), releasing(allowed):
+        while thread.is_alive():
+            allowed.release()
             reader = SessionReader.open(folder)
             opened += 1
             assert reader.problems == []
@@ -70,7 +89,7 @@ def test_whoever_opens_at_any_time_sees_a_state_of_that_time(
             assert not list(differences(reader.state, then))
             assert list(reader.state.attempts) == list(then.attempts)
             assert summary(folder).error is None
-    assert opened > 2
+    assert opened >= STEPS - 2
 
 
 def test_a_slow_disk_does_not_keep_the_record_waiting(
@@ -84,12 +103,12 @@ def test_a_slow_disk_does_not_keep_the_record_waiting(
 
         def slow(snapshot: object) -> None:
             begun.set()
-            assert go_on.wait(30)
+            assert go_on.wait(120)
             real(snapshot)  # type: ignore[arg-type]
 
         monkeypatch.setattr(writer._projection, "write", slow)
         writer.record(ev.StateChanged(state="running"))
-        assert begun.wait(30)
+        assert begun.wait(120)
         # the tables are being written; if the record waited for them, this would never end
         for event in life(2):
             writer.record(event)
