@@ -25,11 +25,14 @@ ENTRIES = {entry["name"]: entry for entry in HEAD["entry"]}
 OURS = [name for name, entry in ENTRIES.items() if entry["kind"] != "seed"]
 HOPPER = DeviceFacts.of_architecture("sm_90a")
 WGMMA = [n for n in OURS if not n.startswith(("01", "02", "03"))]
+WGMMA_FIRST = next(n for n in WGMMA if ENTRIES[n]["kind"] == "version")
 SPILLS = {"polynomial_exponentials"}
 SERIALISED = {"half_diagonal", "l2_group", "pairwise_once"}
 EVERYTHING = bool(os.environ.get("AVO_COMPILE_ALL"))
-"""Also the tries beside the lineage: another minute of compiling for sources that rest."""
-COMPILED = [n for n in OURS if EVERYTHING or ENTRIES[n]["kind"] == "version"]
+"""All of them, and the tries beside: minutes of compiling for sources that rest."""
+VERSIONS = [n for n in OURS if ENTRIES[n]["kind"] == "version"]
+COMPILED = OURS if EVERYTHING else [VERSIONS[0], WGMMA_FIRST, VERSIONS[-1]]
+"""One of each kind that the compiler sees: plain, the first with WGMMA, and the newest."""
 
 
 def task(name: str) -> CudaTask:

@@ -77,11 +77,12 @@ def call(lineage: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         cwd=place,
         env={**os.environ, "AVO_KERNELS": str(KERNELS), "XDG_RUNTIME_DIR": str(place / "run")},
-        timeout=170,
+        timeout=500,
     )  # fmt: skip
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_records_all_and_goes_on_where_it_stopped(lineage: Path) -> None:
     # the time is enough for the seed and for nothing that may take longer than there is
     first = call(lineage, "--seconds", "900", "--guess", "1000", "--again", "0")
@@ -142,7 +143,7 @@ def test_says_early_that_there_is_no_gpu(tmp_path: Path) -> None:
         [sys.executable, str(SCRIPT), "--sessions", str(tmp_path / "sessions")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 1 and "mha_forward needs a GPU" in done.stderr
     assert not (tmp_path / "sessions").exists()
