@@ -212,12 +212,11 @@ def _version(reader: SessionReader, version: Version) -> str:
     state = reader.state
     title = plain(version.summary or version.plan, 100) or version.author
     parts = [
-        f'<details id="v{version.number}"><summary>v{version.number} ·'
-        f" {version.aggregate:.4f} · {text(title)}</summary>"
+        f"<details><summary>v{version.number} · {version.aggregate:.4f} · {text(title)}</summary>"
     ]
     parent = "" if version.parent is None else f"from v{version.parent}, "
     parts.append(
-        f"<p>{parent}by {version.author}, step {version.step},"
+        f'<p id="v{version.number}">{parent}by {version.author}, step {version.step},'
         f" {version.created:%Y-%m-%d %H:%M} UTC. Gate {version.gate.gate}:"
         f" {text(version.gate.reason)}.</p>"
     )
