@@ -1,6 +1,6 @@
 """What the evaluator's tests share: a task that is quick to time, and its pipeline."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,17 +8,19 @@ import pytest
 from evaluation_support import TASKS
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def quick() -> Iterator[None]:
     """A benchmark and time limits short enough for tests."""
     from avo_tui.evaluation.backends.cpp import benchmark, check, process, sampling
 
-    monkeypatch.setattr(benchmark, "WARM_UP", 0.0)
-    monkeypatch.setattr(sampling, "SHORTEST", 0.0)
-    monkeypatch.setattr(sampling, "SAMPLES", 12)
-    monkeypatch.setattr(sampling, "SAMPLE_SECONDS", 0.0)
-    monkeypatch.setattr(check, "_BASE_SECONDS", 1.5)
-    monkeypatch.setattr(process, "LIMITS", replace(process.LIMITS, memory_bytes=200 << 20))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark, "WARM_UP", 0.0)
+        patch.setattr(sampling, "SHORTEST", 0.0)
+        patch.setattr(sampling, "SAMPLES", 12)
+        patch.setattr(sampling, "SAMPLE_SECONDS", 0.0)
+        patch.setattr(check, "_BASE_SECONDS", 1.0)
+        patch.setattr(process, "LIMITS", replace(process.LIMITS, memory_bytes=200 << 20))
+        yield
 
 
 @pytest.fixture
@@ -36,8 +38,15 @@ def scratch_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     assert not left, f"scratch folders were left behind: {left}"
 
 
-@pytest.fixture
-async def pipeline(quick: None, scratch_base: Path) -> AsyncIterator[object]:
+@pytest.fixture(scope="module")
+def shared_pipeline(quick: None) -> object:
+    """One for all candidates of a file, as in a worker: it measures the machine once."""
     from avo_tui.evaluation.pipeline import Pipeline
 
-    yield Pipeline(TASKS)
+    return Pipeline(TASKS)
+
+
+@pytest.fixture
+def pipeline(shared_pipeline: object, scratch_base: Path) -> object:
+    """The pipeline, with scratch folders of the test's own."""
+    return shared_pipeline

@@ -14,7 +14,7 @@ from evaluation_support import CANDIDATES, needs_compiler
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.pipeline import Pipeline
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
 _ONLY_X86 = {"quick_when_timed", "hidden_work_in_constructor"}
 
 
