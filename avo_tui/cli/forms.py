@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from avo_tui.domain.records import RunState, Step
+from avo_tui.domain import memory, supervision
+from avo_tui.domain.records import Intervention, RunState, Step
 from avo_tui.domain.state import SessionState
 from avo_tui.export.forms import Form, moment, version_form
 from avo_tui.store import EngineStatus, SessionReader, SessionSummary
@@ -38,6 +39,40 @@ def current_attempt(state: SessionState) -> tuple[int | None, str | None]:
     return None, None
 
 
+def supervisor_form(state: SessionState) -> Form | None:
+    """The supervisor's numbers beside their limits; None where nothing is supervised."""
+    ladder = supervision.ladder_of(state.session.settings.operator)
+    if not ladder:
+        return None
+    found = supervision.stall(state)
+    limits = supervision.limits(state.session.settings)
+    return {
+        "next": supervision.next_level(found.rung, ladder),
+        "since_last_commit": found.rung,
+        "numbers": {
+            rule.name: {"used": rule.used, "limit": rule.limit or None}
+            for rule in supervision.rules(found, limits)
+        },
+        "active": [intervention_form(i) for i in state.supervision.values() if i.state == "active"],
+    }
+
+
+def intervention_form(made: Intervention) -> Form:
+    """One intervention."""
+    return {
+        "id": made.id,
+        "at": moment(made.at),
+        "step": made.step,
+        "level": made.level,
+        "by": made.by,
+        "state": made.state,
+        "trigger": made.trigger,
+        "diagnosis": made.diagnosis,
+        "review": made.review,
+        "directions": [d.model_dump(mode="json") for d in made.directions],
+    }
+
+
 def status_form(reader: SessionReader) -> Form:
     """`avo status NAME --json`."""
     state, session, engine = reader.state, reader.state.session, reader.engine()
@@ -64,6 +99,12 @@ def status_form(reader: SessionReader) -> Form:
         "head": session.head,
         "versions": len(state.versions),
         "pending_approval": state.pending_approval[0] if state.pending_approval else None,
+        "supervisor": supervisor_form(state),
+        "memory": {
+            "notes": len(state.memory),
+            "characters": memory.size(state.memory.values()),
+            "limit": session.memory_limit,
+        },
         "last_event_at": moment(session.last_event_at),
         "parked_until": moment(session.parked_until),
         "folder": str(reader.folder),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avo_tui.cli.errors import Failure
+
+if TYPE_CHECKING:
+    from avo_tui.domain.records import Intervention
+    from avo_tui.domain.state import SessionState
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(help="A session, by name or folder.")]
@@ -103,9 +107,41 @@ def status(name: Name, as_json: Json = False) -> None:
     )
     for cap in cap_states(session.budget.run, spend):
         typer.echo(f"cap {cap.unit}: {cap.used:g} of {cap.cap:g} ({cap.fraction:.0%})")
+    for text in _supervisor_lines(state):
+        typer.echo(text)
     engine = reader.engine()
     where = f"engine {engine.pid} on {engine.host}" if engine.alive else "no engine"
     typer.echo(f"{where}; last event {ago(session.last_event_at)}")
+
+
+def _supervisor_lines(state: SessionState) -> list[str]:
+    """How near the next intervention is, and what is in force."""
+    from avo_tui.domain import supervision
+
+    ladder = supervision.ladder_of(state.session.settings.operator)
+    if not ladder or not state.versions:
+        return []
+    found = supervision.stall(state)
+    rules = supervision.rules(found, supervision.limits(state.session.settings))
+    numbers = [f"{r.used:.6g} of {r.limit:g} {r.words}" for r in rules if r.limit and r.used]
+    level = supervision.next_level(found.rung, ladder).replace("_", " ")
+    lines = [f"supervisor: {', '.join(numbers) or 'nothing amiss'}; next: {level}"]
+    for made in state.supervision.values():
+        if made.state == "active":
+            lines += intervention_lines(made)
+    return lines
+
+
+def intervention_lines(made: Intervention) -> list[str]:
+    """An intervention in the text of a command."""
+    from avo_tui.domain.plain import plain
+
+    lines = [f"! {made.level.replace('_', ' ')} in step {made.step}: {plain(made.trigger, 300)}"]
+    lines += [f"  {plain(text, 600)}" for text in (made.diagnosis, made.review) if text]
+    for direction in made.directions:
+        start = f" (from v{direction.parent})" if direction.parent is not None else ""
+        lines.append(f"  → {plain(direction.text, 300)}{start}")
+    return lines
 
 
 def lineage(name: Name, as_json: Json = False) -> None:
@@ -159,9 +195,10 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a version: its score, its source, or its change to the parent."""
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.forms import emit, intervention_form
     from avo_tui.domain.difference import unified
     from avo_tui.domain.plain import plain, safe
+    from avo_tui.domain.supervision import before_version
     from avo_tui.export.forms import version_form
     from avo_tui.store import SessionReader, find_session
 
@@ -174,6 +211,7 @@ def show(
     number = pick(version, versions, state.session.head, best.number if best else None)
     found = state.versions[number]
     candidate = reader.candidate(found.candidate)
+    interventions = before_version(state, number)
     change = None
     if found.parent is not None:
         origin = reader.candidate(state.versions[found.parent].candidate)
@@ -183,6 +221,7 @@ def show(
             {
                 "session": state.session.name,
                 **version_form(found),
+                "interventions": [intervention_form(i) for i in interventions],
                 "files": candidate.files,
                 "diff": change.text if change is not None else "",
             }
@@ -205,6 +244,11 @@ def show(
         if text.strip():
             typer.echo(plain(text, 400))
     typer.echo(f"gate {found.gate.gate}: {plain(found.gate.reason, 300)}")
+    for note in found.built_on:
+        typer.echo(f"built on the note {note.id}, {note.category}: {plain(note.text, 400)}")
+    for made in interventions:
+        for text in intervention_lines(made):
+            typer.echo(text)
     unit, baseline = found.score.unit, found.score.reference_baseline
     rows = [
         [c.name, f"{c.throughput:.1f}", f"{c.p20:.1f}–{c.p80:.1f}", f"{c.ratio:.4f}"]

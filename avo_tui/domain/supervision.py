@@ -188,6 +188,19 @@ def tried_in_vain(state: SessionState, limit: int = 8) -> list[Attempt]:
     return found[::-1][:limit]
 
 
+def before_version(state: SessionState, number: int) -> list[Intervention]:
+    """Interventions between the commit before a version and the version's own, oldest first."""
+    versions = state.versions
+    until = versions[number].created
+    earlier = max((v.created for v in versions.values() if v.number < number), default=None)
+    made = [
+        i
+        for i in state.supervision.values()
+        if i.at <= until and (earlier is None or i.at > earlier)
+    ]
+    return sorted(made, key=lambda i: i.at)
+
+
 def _attempts_after(state: SessionState, step: int, number: int) -> list[Attempt]:
     found: list[Attempt] = []
     for attempt in reversed(state.attempts.values()):

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 from command_line import Result, make_session
 
-from avo_tui.store import SessionReader
+from avo_tui.domain import events as ev
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.base import now
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import Direction, Intervention, Note, Version
+from avo_tui.domain.score import Score
+from avo_tui.store import SessionReader, SessionWriter
 
 Avo = Callable[..., Result]
 SCORE = {"correct", "aggregate", "geomean", "unit", "reference_baseline", "configurations"}
@@ -62,6 +68,56 @@ def test_status_json(avo: Avo, done: Path) -> None:
     assert form["spend"]["evaluations"] == 12
     assert form["budget"]["run"]["evaluations"] == 12
     assert is_utc(form["last_event_at"])
+
+
+def test_what_the_supervisor_said_and_what_a_version_owes(avo: Avo, own_places: Path) -> None:
+    note = Note(id="n1", category="worked", text="wide tiles pay \x1b[31m", at=now())
+    made = Intervention(
+        id="i1",
+        at=now(),
+        step=1,
+        level="redirect",
+        trigger="8 attempts without a commit (limit 8)",
+        diagnosis="8 attempts: 8 wrong result.",
+        review="The loads are the limit.",
+        directions=(Direction(text="pack K", parent=0),),
+    )
+    folder = make_session(own_places)
+    with SessionWriter.open(folder) as writer:
+        seed = writer.put(Candidate(files={"kernel.cpp": "int a;\n"}).canonical())
+        for number, built_on in enumerate([(), (note,)]):
+            if number:
+                writer.record(ev.NoteWritten(note=note))
+                writer.record(ev.StepStarted(step=1, parent=0))
+                now_made = made.model_copy(update={"at": now()})
+                writer.record(ev.SupervisorIntervened(intervention=now_made))
+                shown = avo("status", "one").out
+            version = Version(
+                number=number,
+                parent=number - 1 if number else None,
+                step=number,
+                candidate=seed,
+                score=Score(unit="GFLOP/s", reference_baseline="torch"),
+                gate=GateDecision(gate="strict", accepted=True, reason="better"),
+                author="agent",
+                created=now(),
+                built_on=built_on,
+            )
+            writer.record(ev.VersionCommitted(version=version))
+    for words in ("redirect in step 1", "The loads are the limit.", "→ pack K (from v0)"):
+        assert words in shown, words
+    said = avo("show", "one", "1")
+    assert "built on the note n1, worked: wide tiles pay" in said.out and "\x1b" not in said.out
+    assert "The loads are the limit." in said.out
+    assert "redirect" not in avo("show", "one", "0").out
+    form = avo("show", "one", "1", "--json").json
+    assert form["built_on"][0]["text"] == note.text
+    assert [i["review"] for i in form["interventions"]] == ["The loads are the limit."]
+    status = avo("status", "one", "--json").json
+    assert status["memory"] == {"notes": 1, "characters": len(note.text), "limit": 16_000}
+    assert status["supervisor"]["active"][0]["directions"] == [{"text": "pack K", "parent": 0}]
+    assert status["supervisor"]["numbers"]["attempts"] == {"used": 0, "limit": 16}
+    assert status["supervisor"]["next"] == "nudge"
 
 
 def test_status_of_a_live_run(avo: Avo, live: Path) -> None:
