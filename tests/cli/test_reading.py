@@ -117,7 +117,7 @@ def test_what_the_supervisor_said_and_what_a_version_owes(avo: Avo, own_places: 
     assert status["memory"] == {"notes": 1, "characters": len(note.text), "limit": 16_000}
     assert status["supervisor"]["active"][0]["directions"] == [{"text": "pack K", "parent": 0}]
     assert status["supervisor"]["numbers"]["attempts"] == {"used": 0, "limit": 16}
-    assert status["supervisor"]["next"] == "nudge"
+    assert status["supervisor"]["next"] == "restart"
 
 
 def test_status_of_a_live_run(avo: Avo, live: Path) -> None:
