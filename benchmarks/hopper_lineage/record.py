@@ -19,6 +19,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import platform
 import subprocess
 import sys
 import tarfile
@@ -26,6 +27,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -54,6 +56,10 @@ from benchmarks.hopper_lineage.submitting import (  # noqa: E402
 LEFT = 3
 """Exit status where the time ended first."""
 PACK = "sessions.tar.gz"
+HOST = "gpu"
+"""What the record calls the machine: sessions are published, its own name is nobody's affair."""
+OF_THE_ENGINE = frozenset({"engine.lock", "engine.log", "reserve"})
+"""Files of a session's folder that a later engine makes anew."""
 
 
 def look_at_machine(task: TaskInfo) -> None:
@@ -186,8 +192,18 @@ def pack(sessions: Path, out: Path) -> None:
     unfinished = out / f".{PACK}"
     with tarfile.open(unfinished, "w:gz", compresslevel=6) as archive:
         for path in sorted(sessions.iterdir()):
-            archive.add(path, arcname=path.name)
+            archive.add(path, arcname=path.name, filter=_packed)
     unfinished.replace(out / PACK)
+
+
+def _packed(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """A file as it is packed, without the owner's name; None for what is not part of the record."""
+    path = Path(member.name)
+    if path.name in OF_THE_ENGINE or path.parent.name == "inbox":
+        return None
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
 
 
 def unpack(archive: Path, sessions: Path) -> None:
@@ -300,7 +316,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.unpack is not None:
             unpack(options.unpack, options.sessions)
         try:
-            left = recording.work()
+            with mock.patch.object(platform, "node", return_value=HOST):
+                left = recording.work()
         finally:
             recording.tell()
     except (CannotRecord, StoreError, EvaluatorError, ValueError) as error:

@@ -109,9 +109,10 @@ class Submitter:
         self._guess = guess
         self._names = names
         self._between = between
-        self._pending = _pending(folder)
-        """Submissions that lay in the inbox already, from a call that was stopped."""
-        self._in_flight: set[str] = set(self._pending)
+        done = judged(folder)
+        # From a call that was stopped. One that is judged was taken: nothing more is said of it.
+        pending = {key: value for key, value in _pending(folder).items() if value not in done}
+        self._in_flight: set[str] = set(pending)
         self._numbers: dict[str, int] = {}
         self._began = time.monotonic()
         self._longest = 0.0
@@ -121,7 +122,7 @@ class Submitter:
         state = SessionReader.open(folder).state
         for version in state.versions.values():
             self._numbers.setdefault(names.get(version.candidate, ""), version.number)
-        known = judged(folder) | set(self._pending.values())
+        known = done | set(pending.values())
         self._queue = [item for item in items if item.candidate.id not in known]
 
     def __call__(self, event: ev.Event) -> None:

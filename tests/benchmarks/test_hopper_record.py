@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -119,6 +120,11 @@ def test_records_all_and_goes_on_where_it_stopped(lineage: Path) -> None:
     text = (out / "recorded.md").read_text()
     assert "| v1 wide | Title of wide |" in text and "| broken | Title of broken |" in text
     assert (out / "sessions.tar.gz").stat().st_size > 1000
+
+    journal = "".join(p.read_text() for p in (folder / "journal").iterdir())
+    assert '"host":"gpu"' in journal  # the record names neither the machine nor its folders
+    assert f'"host":"{platform.node()}"' not in journal
+    assert str(lineage.parent) not in journal and str(ROOT) not in journal
 
     shutil.rmtree(folder.parent)  # another machine, to which only the pack was taken
     again = call(lineage, "--again", "1", "--unpack", str(out / "sessions.tar.gz"))
