@@ -7,12 +7,13 @@ arrive, a screen repaints at the pace of its tick.
 
 from __future__ import annotations
 
+import operator
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.candidate import Candidate
@@ -33,6 +34,9 @@ from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.store import StoreError
 from avo_tui.ui.steps import StepFold, StepView
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 POLL_SECONDS = 0.1
 PUBLISH_SECONDS = 0.12
@@ -108,6 +112,20 @@ class Snapshot:
         return record if record is not None and record.verdict is None else None
 
 
+def _table(now: Mapping[K, V], before: Mapping[K, V] | None) -> Mapping[K, V]:
+    """A copy of a table; the copy made before where it holds the same records.
+
+    Whoever is given the same mapping again knows that nothing in it changed.
+    """
+    if (
+        before is not None
+        and len(now) == len(before)
+        and all(map(operator.is_, now.values(), before.values()))
+    ):
+        return before
+    return dict(now)
+
+
 @dataclass
 class Feed:
     """Follows one source. `run` is the body of a thread; everything else is for the app."""
@@ -175,7 +193,7 @@ class Feed:
 
     def publish(self, trouble: str = "") -> None:
         """Replace `latest` by what is known now."""
-        state = self.source.state
+        state, old = self.source.state, self.latest
         self._serial += 1
         if len(self._aggregates) != len(state.versions):
             known = self._aggregates
@@ -189,9 +207,9 @@ class Feed:
             serial=self._serial,
             session=state.session,
             run_state=self.source.run_state(),
-            versions=dict(state.versions),
-            steps=dict(state.steps),
-            attempts=dict(state.attempts),
+            versions=_table(state.versions, None if old is None else old.versions),
+            steps=_table(state.steps, None if old is None else old.steps),
+            attempts=_table(state.attempts, None if old is None else old.attempts),
             hints=dict(state.hints),
             memory=dict(state.memory),
             supervision=dict(state.supervision),

@@ -7,7 +7,7 @@ attempts of a step folded into one row, a running attempt as a row of its own.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from avo_tui.domain.records import Attempt, Version
@@ -64,46 +64,61 @@ def rows(
     Attempts that became versions are left out. Of a step in `unfolded` each rejected attempt has
     a row; otherwise they share one. Attempts of `live_step` without a verdict are `running`.
     """
-    rejected: dict[int, list[Attempt]] = {}
-    running: list[Attempt] = []
+    tried: dict[int, list[Attempt]] = {}
+    made: dict[int, list[Version]] = {}
     for attempt in attempts:
+        tried.setdefault(attempt.step, []).append(attempt)
+    for version in versions.values():
+        made.setdefault(version.step, []).append(version)
+    steps = [
+        rows_of_step(
+            step, made.get(step, ()), tried.get(step, ()), step in unfolded, step == live_step
+        )
+        for step in sorted(set(made) | set(tried), reverse=True)
+    ]
+    out = [row for step in steps for row in step if row.kind == "running"]
+    out += [row for step in steps for row in step if row.kind != "running"]
+    return parents_last(out)
+
+
+def rows_of_step(
+    step: int,
+    made: Iterable[Version],
+    tried: Iterable[Attempt],
+    unfolded: bool,
+    live: bool,
+) -> list[Row]:
+    """The rows of one step, newest first; running attempts before all others."""
+    running: list[Row] = []
+    lost: list[Attempt] = []
+    for attempt in tried:
         if attempt.version is not None:
             continue
-        if attempt.verdict is None and attempt.step == live_step:
-            running.append(attempt)
+        if live and attempt.verdict is None:
+            running.append(_attempt_row("running", attempt))
         else:
-            rejected.setdefault(attempt.step, []).append(attempt)
-    by_step: dict[int, list[Version]] = {}
-    for version in versions.values():
-        by_step.setdefault(version.step, []).append(version)
-
-    out: list[Row] = []
-    for attempt in sorted(running, key=lambda a: (a.step, a.number), reverse=True):
-        key = ("a", attempt.step, attempt.number)
-        out.append(Row("running", key, attempt.parent, attempt.step, attempt.number))
-    for step in sorted(set(by_step) | set(rejected), reverse=True):
-        entries: list[tuple[int, Row]] = [
-            (v.attempt, Row("version", key_of_version(v.number), v.parent, step, v.number))
-            for v in by_step.get(step, ())
-        ]
-        lost = rejected.get(step, [])
-        if lost and step not in unfolded and len(lost) > 1:
-            first = min(lost, key=lambda a: a.number)
-            entries.append(
-                (first.number, Row("fold", ("f", step, 0), first.parent, step, len(lost)))
-            )
-        else:
-            entries += [
-                (a.number, Row("attempt", ("a", step, a.number), a.parent, step, a.number))
-                for a in lost
-            ]
-        # Within a step a version is newer than its leaves; of two versions the later one is first.
-        entries.sort(key=lambda e: (e[1].kind == "version", e[0], e[1].number), reverse=True)
-        out.extend(row for _, row in entries)
-    return _parents_last(out, versions)
+            lost.append(attempt)
+    entries = [
+        (v.attempt, Row("version", key_of_version(v.number), v.parent, step, v.number))
+        for v in made
+    ]
+    if len(lost) > 1 and not unfolded:
+        first = min(lost, key=lambda a: a.number)
+        entries.append((first.number, Row("fold", ("f", step, 0), first.parent, step, len(lost))))
+    else:
+        entries += [(a.number, _attempt_row("attempt", a)) for a in lost]
+    # Within a step a version is newer than its leaves; of two versions the later one is first.
+    entries.sort(key=lambda e: (e[1].kind == "version", e[0], e[1].number), reverse=True)
+    running.sort(key=lambda row: row.number, reverse=True)
+    return [*running, *(row for _, row in entries)]
 
 
-def _parents_last(ordered: list[Row], versions: Mapping[int, Version]) -> list[Row]:
+def _attempt_row(kind: RowKind, attempt: Attempt) -> Row:
+    key = ("a", attempt.step, attempt.number)
+    return Row(kind, key, attempt.parent, attempt.step, attempt.number)
+
+
+def parents_last(ordered: list[Row]) -> list[Row]:
     """Move what stands below its own parent above it; steps normally order this by themselves."""
     position = {row.number: i for i, row in enumerate(ordered) if row.kind == "version"}
     late = [
@@ -137,46 +152,112 @@ def _parents_last(ordered: list[Row], versions: Mapping[int, Version]) -> list[R
     return out
 
 
+Lanes = tuple[tuple[int | None, bool], ...]
+"""What each lane waits for, the number of a version further down; and whether it carries the
+head's line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Rows with their lanes."""
+
+    rows: list[Drawn] = field(default_factory=list)
+    states: list[Lanes] = field(default_factory=list)
+    """The lanes above each row."""
+    end: Lanes = ()
+    """The lanes below the last row."""
+    head: int | None = None
+
+
 def draw(ordered: list[Row], versions: Mapping[int, Version], head: int | None) -> list[Drawn]:
     """Give every row its lane. Linear in rows × open lanes."""
+    return draw_on(Drawing(), ordered, versions, head).rows
+
+
+def draw_on(
+    old: Drawing, ordered: list[Row], versions: Mapping[int, Version], head: int | None
+) -> Drawing:
+    """As `draw`; rows that `old` holds between the same lanes are taken from it.
+
+    `old` was made of earlier versions of the same lineage.
+    """
+    alive = _line_of(versions, head)
+    grown = head is not None and head in versions and versions[head].parent == old.head
+    same_head = head == old.head
+    kept = _same(old.rows, ordered) if same_head else 0
+    rest = _same(reversed(old.rows), reversed(ordered)) if same_head or grown else 0
+    rest = min(rest, len(ordered) - kept, len(old.rows) - kept)
+    rows, states = old.rows[:kept], old.states[:kept]
+    lanes = old.states[kept] if kept < len(old.states) else old.end
+    # A row that ends at the head has another look when the head moves on: not before it is passed.
+    passed = same_head
+    for at in range(kept, len(ordered)):
+        row = ordered[at]
+        before = at - len(ordered) + len(old.rows)
+        if passed and at >= len(ordered) - rest and old.states[before] == lanes:
+            rows += old.rows[before:]
+            states += old.states[before:]
+            lanes = old.end
+            break
+        states.append(lanes)
+        drawn, lanes = _place(row, lanes, versions, alive, head)
+        rows.append(drawn)
+        passed = passed or (row.kind == "version" and row.number == old.head)
+    return Drawing(rows, states, lanes, head)
+
+
+def _line_of(versions: Mapping[int, Version], head: int | None) -> set[int]:
     alive: set[int] = set()
     current = head
     while current is not None and current in versions and current not in alive:
         alive.add(current)
         current = versions[current].parent
-    lanes: list[int | None] = []
-    """What each lane waits for: the number of a version further down."""
-    carries: list[bool] = []
-    """True where the lane carries the head's line."""
-    out: list[Drawn] = []
-    for row in ordered:
-        node = row.number if row.kind == "version" else None
-        waiting = (
-            [i for i, target in enumerate(lanes) if target == node] if node is not None else []
-        )
-        if node is None and row.parent is not None and row.parent in lanes:
-            lane = lanes.index(row.parent)
-            out.append(_drawn(row, lane, lanes, (), True, carries))
-            continue
-        if waiting:
-            lane, *merging = waiting
-        else:
-            merging = []
-            lane = next((i for i, target in enumerate(lanes) if target is None), len(lanes))
-            if lane == len(lanes):
-                lanes.append(None)
-                carries.append(False)
-        on_line = node in alive if node is not None else row.parent == head
-        lanes[lane] = row.parent if row.parent in versions else None
-        carries[lane] = on_line
-        out.append(_drawn(row, lane, lanes, tuple(merging), False, carries))
-        for i in merging:
-            lanes[i] = None
-            carries[i] = False
-        while lanes and lanes[-1] is None:
-            lanes.pop()
-            carries.pop()
-    return out
+    return alive
+
+
+def _same(old: Iterable[Drawn], new: Iterable[Row]) -> int:
+    """How many of the first rows are the same."""
+    count = 0
+    for before, after in zip(old, new, strict=False):
+        if before.row is not after and before.row != after:
+            break
+        count += 1
+    return count
+
+
+def _place(
+    row: Row,
+    above: Lanes,
+    versions: Mapping[int, Version],
+    alive: set[int],
+    head: int | None,
+) -> tuple[Drawn, Lanes]:
+    """A row between the lanes above it; and the lanes below it."""
+    lanes = [target for target, _ in above]
+    carries = [on_line for _, on_line in above]
+    node = row.number if row.kind == "version" else None
+    if node is None and row.parent is not None and row.parent in lanes:
+        return _drawn(row, lanes.index(row.parent), lanes, (), True, carries), above
+    waiting = [i for i, target in enumerate(lanes) if target == node] if node is not None else []
+    merging: list[int] = []
+    if waiting:
+        lane, *merging = waiting
+    else:
+        lane = next((i for i, target in enumerate(lanes) if target is None), len(lanes))
+        if lane == len(lanes):
+            lanes.append(None)
+            carries.append(False)
+    lanes[lane] = row.parent if row.parent in versions else None
+    carries[lane] = node in alive if node is not None else row.parent == head
+    drawn = _drawn(row, lane, lanes, tuple(merging), False, carries)
+    for i in merging:
+        lanes[i] = None
+        carries[i] = False
+    while lanes and lanes[-1] is None:
+        lanes.pop()
+        carries.pop()
+    below = tuple(zip(lanes, carries, strict=True))
+    return drawn, above if below == above else below
 
 
 def _drawn(

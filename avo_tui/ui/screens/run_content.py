@@ -71,16 +71,11 @@ def subject_of(snapshot: Snapshot, key: Key | None) -> Subject:
 
 def best_rejected(snapshot: Snapshot, step: int) -> Attempt | None:
     """The rejected attempt of a step that came furthest."""
-    found = (
-        [
-            a
-            for n in range(1, 10_000)
-            if (a := snapshot.attempts.get((step, n))) is not None or n < 2
-            if a is not None and a.version is None
-        ]
-        if (step, 1) in snapshot.attempts
-        else []
+    record = snapshot.steps.get(step)
+    tried = (
+        snapshot.attempts.get((step, n)) for n in range(1, record.attempts + 1 if record else 2)
     )
+    found = [a for a in tried if a is not None and a.version is None]
     return max(found, key=lambda a: (a.aggregate, a.number), default=None)
 
 

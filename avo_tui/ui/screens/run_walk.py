@@ -40,7 +40,7 @@ class RunWalk(RunFind, RunLayout):
         if self._rest is not None:
             self._rest.stop()
         if resting:
-            self._settle()
+            self.call_after_refresh(self._settle)
         else:
             self._rest = self.set_timer(REST_SECONDS, self._settle)
 

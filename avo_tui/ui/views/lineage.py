@@ -27,6 +27,16 @@ class LineageContext:
     marked: frozenset[int] = frozenset()
     unit: str = ""
 
+    def same(self, other: LineageContext) -> bool:
+        """True where every row looks the same: tables are compared as objects."""
+        return (
+            self.versions is other.versions
+            and self.attempts is other.attempts
+            and self.aggregates is other.aggregates
+            and (self.best, self.head, self.stage) == (other.best, other.head, other.stage)
+            and (self.unfolded, self.marked) == (other.unfolded, other.marked)
+        )
+
 
 def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
     """One row: lanes, name, score chip, change, title."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import overload
 
 from textual import events
 from textual.binding import Binding
 from textual.message import Message
 
-from avo_tui.ui import graph
 from avo_tui.ui.feed import Snapshot
 from avo_tui.ui.graph import Drawn, Key
+from avo_tui.ui.layout import GraphLayout
+from avo_tui.ui.matches import Matches
 from avo_tui.ui.text import Line, line
 from avo_tui.ui.views.lineage import LineageContext, row_line
 from avo_tui.ui.widgets.lines import LinesView
@@ -21,7 +21,7 @@ from avo_tui.ui.widgets.lines import LinesView
 class _Rows(Sequence[Line]):
     """Rows that are drawn when they are looked at."""
 
-    def __init__(self, drawn: list[Drawn], context: LineageContext, width: int) -> None:
+    def __init__(self, drawn: Sequence[Drawn], context: LineageContext, width: int) -> None:
         self.drawn, self.context, self.width = drawn, context, width
         self._made: dict[int, Line] = {}
 
@@ -79,9 +79,9 @@ class LineageView(LinesView):
         self.marked: frozenset[int] = frozenset()
         self.needle = ""
         self._snapshot: Snapshot | None = None
-        self._drawn: list[Drawn] = []
-        self._places: dict[Key, int] = {}
-        self._basis: object = None
+        self._layout = GraphLayout()
+        self._matches: Matches | None = None
+        """What the filter leaves; None without one."""
         self._given: LineageContext | None = None
 
     # -- content
@@ -96,28 +96,17 @@ class LineageView(LinesView):
         if snapshot is None:
             return
         running = snapshot.running_attempt
-        last = next(reversed(list(snapshot.attempts.items())[-1:]), (None, None))[1]
-        basis = (
-            len(snapshot.versions),
-            len(snapshot.attempts),
-            snapshot.session.head,
-            self.unfolded,
-            None if running is None else (running.step, running.number),
-            self.needle,
-            None if last is None else (last.verdict, last.version, last.reason),
+        live = snapshot.session.step if running is not None else None
+        changed = self._layout.update(
+            snapshot.versions, snapshot.attempts, snapshot.session.head, self.unfolded, live
         )
-        if basis != self._basis:
-            self._basis = basis
-            live = snapshot.session.step if running is not None else None
-            unfolded: frozenset[int] | dict[int, object] = self.unfolded
-            if self.needle:
-                unfolded = frozenset(step for step, _ in snapshot.attempts)
-            rows = graph.rows(snapshot.versions, snapshot.attempts.values(), unfolded, live)
-            self._drawn = graph.draw(rows, snapshot.versions, snapshot.session.head)
-            if self.needle:
-                self._drawn = self._filtered(snapshot)
-            self._places = {d.row.key: i for i, d in enumerate(self._drawn)}
-        self._given = LineageContext(
+        if self.needle:
+            before = self._matches
+            self._matches = Matches.of(snapshot, self.needle, live, before)
+            changed = changed or self._matches is not before
+        elif self._matches is not None:
+            self._matches, changed = None, True
+        given = LineageContext(
             versions=snapshot.versions,
             attempts=snapshot.attempts,
             aggregates=snapshot.aggregates,
@@ -128,12 +117,23 @@ class LineageView(LinesView):
             marked=self.marked,
             unit=snapshot.session.task.unit,
         )
+        if not changed and self._given is not None and given.same(self._given):
+            return
+        self._given = given
         old_place = self.place
         self.show(self._made)
         if self.cursor is not None and self.cursor not in self._places:
             self.cursor = None
         if self.cursor is not None and old_place != self.place:
             self.reveal()
+
+    @property
+    def _drawn(self) -> Sequence[Drawn]:
+        return self._layout.drawn if self._matches is None else self._matches.rows
+
+    @property
+    def _places(self) -> Mapping[Key, int]:
+        return self._layout.places if self._matches is None else self._matches.places
 
     def _made(self, width: int) -> Sequence[Line]:
         if self._given is None:
@@ -147,22 +147,6 @@ class LineageView(LinesView):
                 line(("newest first, with what was tried and rejected.", "faint")),
             ]
         return _Rows(self._drawn, self._given, width)
-
-    def _filtered(self, snapshot: Snapshot) -> list[Drawn]:
-        needle = self.needle.casefold()
-        kept = []
-        for drawn in self._drawn:
-            row = drawn.row
-            if row.kind == "version":
-                v = snapshot.versions[row.number]
-                said = f"v{v.number} {v.plan} {v.summary} {v.author} {v.bookmark or ''} {v.note}"
-            else:
-                a = snapshot.attempts.get((row.step, row.number))
-                verdict = a.verdict.value.replace("_", " ") if a and a.verdict else ""
-                said = f"{row.step}.{row.number} {a.title} {a.reason} {verdict}" if a else ""
-            if needle in said.casefold():
-                kept.append(replace(drawn, lane=0, lanes=(True,), merges=(), leaf=False))
-        return kept
 
     @staticmethod
     def _stage(snapshot: Snapshot) -> str:

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
+from textual.widget import Widget
 
 from avo_tui.ui.text import BLANK, Line
 from avo_tui.ui.widgets.paint import Painter
@@ -93,11 +94,13 @@ class LinesView(ScrollView, Painter, can_focus=True):
         if self._search:
             self._find()
         added = len(new) - len(old)
-        self.virtual_size = Size(
-            max((r.width for r in new[:2000]), default=0)
-            if self.styles.overflow_x != "hidden"
-            else width,
-            len(new),
+        self._take_size(
+            Size(
+                max((r.width for r in new[:2000]), default=0)
+                if self.styles.overflow_x != "hidden"
+                else width,
+                len(new),
+            )
         )
         if reset:
             self.following = self._follow and end
@@ -120,6 +123,20 @@ class LinesView(ScrollView, Painter, can_focus=True):
             after = new[i] if i < len(new) else BLANK
             if before != after:
                 self.refresh(Region(0, y, self.size.width, 1))
+
+    def _take_size(self, size: Size) -> None:
+        """Of the text. The screen is laid out anew only where this widget is as high as its text.
+
+        Otherwise a line more in a pane would cost ten times what painting it costs.
+        """
+        if size == self.virtual_size:
+            return
+        height = self.styles.height
+        if height is not None and height.is_auto:
+            self.virtual_size = size
+        else:
+            self.set_reactive(Widget.virtual_size, size)
+            self._scroll_update(size)
 
     def _pin(self) -> None:
         """At the end still, when the layout has caught up."""

@@ -131,6 +131,17 @@ class Palette(App[None]):
 class Painter(Widget):
     """A widget of a `Palette` that can paint lines."""
 
+    _base: Style | None = None
+    """The widget's own style while rows are painted: it is asked of all ancestors."""
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """All rows of one picture."""
+        self._base = self.rich_style
+        try:
+            return super().render_lines(crop)
+        finally:
+            self._base = None
+
     def role_style(self, roles: str) -> Style:
         """The style of one or several roles, the later ones on top; unknown ones are plain."""
         app = self.app
@@ -144,7 +155,7 @@ class Painter(Widget):
 
     def paint(self, row: Line, width: int, over: str = "", scroll_x: int = 0) -> Strip:
         """A line as a strip of exactly `width` cells; `over` is a role laid over the whole row."""
-        base = self.rich_style
+        base = self._base or self.rich_style
         if row.fill:
             base = base + self.role_style(row.fill)
         strip = Strip(self.segments(row.spans, base))
