@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -293,8 +294,7 @@ def sanitizer(report: Report) -> None:
 
 
 def tuner(report: Report) -> None:
-    """The tuner over the constants of the small task's seed, through engine and gate."""
-    os.environ["AVO_KERNELS"] = str(TESTS / "tasks")
+    """The tuner over the constants of mha_forward's seed, on small shapes, by engine and gate."""
     from avo_tui.domain.budget import Budget, Caps
     from avo_tui.domain.records import RunSettings
     from avo_tui.evaluation.tasks import find_tasks
@@ -304,7 +304,12 @@ def tuner(report: Report) -> None:
     from avo_tui.store import SessionReader
 
     with tempfile.TemporaryDirectory(prefix="avo-gpu-check-") as sessions:
-        os.environ["AVO_SESSIONS"] = sessions
+        os.environ["AVO_SESSIONS"] = str(Path(sessions, "sessions"))
+        os.environ["AVO_KERNELS"] = str(Path(sessions, "kernels"))
+        small = Path(sessions, "kernels", "attention_small")
+        small.mkdir(parents=True)
+        shutil.copy(TESTS / "tasks" / "attention_small" / "task.py", small)
+        shutil.copytree(ROOT / "kernels" / "mha_forward" / "seed", small / "seed")
         budget = Budget(run=Caps(evaluations=4))
         settings = RunSettings(operator="tuner", budget=budget)
         task = find_tasks().get("attention_small").info()
