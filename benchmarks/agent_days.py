@@ -2,11 +2,11 @@
 
 python benchmarks/agent_days.py [--steps 2000] [--out result.json]
 
-
 The real agent and the real engine run step after step against a scripted server on loopback, with
-an evaluation that takes no time. A viewer in a process of its own follows the session as the app
-does. Every twentieth step commits a version. Printed are, over time: resident memory of both
-processes, milliseconds of a step and of a commit, the time to open the session, and bytes on disk.
+an evaluation that takes no time. The app is attached to the running session from the first step to
+the last, at 120x40, in a process of its own; its driver paints and writes nothing. Every twentieth
+step commits a version. Printed are, over time: resident memory of engine and app, milliseconds of a
+step and of a commit, the time to open the session, and bytes on disk.
 """
 
 from __future__ import annotations
@@ -85,22 +85,31 @@ def serve(pipe: Connection) -> None:
     asyncio.run(run())
 
 
-# -- a viewer, in a process of its own
+# -- the app, in a process of its own
 
 
-def view(folder: str, pipe: Connection) -> None:
-    """Follows the session; answers each question with its resident memory."""
-    from avo_tui.store import SessionReader
+def attach(folder: str, pipe: Connection) -> None:
+    """Shows the session; answers each question with its resident memory, once it has caught up."""
 
-    reader = SessionReader.open(Path(folder))
-    while True:
-        reader.poll()
-        if pipe.poll(0.25):
-            if pipe.recv() == "end":
-                return
-            while reader.poll():
-                pass
-            pipe.send((psutil.Process().memory_info().rss, len(reader.state.attempts)))
+    async def run() -> None:
+        from avo_tui.ui.app import AvoApp
+
+        app = AvoApp(folder=Path(folder))
+        async with app.run_test(size=(120, 40)) as pilot:
+            pipe.send("shown")
+            while True:
+                await pilot.pause(0.1)
+                if not pipe.poll():
+                    continue
+                wanted = pipe.recv()
+                if wanted is None:
+                    return
+                while app.latest is None or app.latest.session.applied < wanted:
+                    await pilot.pause(0.02)
+                await pilot.pause(0.3)
+                pipe.send((psutil.Process().memory_info().rss, len(app.latest.attempts)))
+
+    asyncio.run(run())
 
 
 def open_seconds(folder: Path) -> float:
@@ -171,9 +180,10 @@ async def measure(folder: Path, steps: int, every: int) -> list[dict[str, float]
         name="days", task=TASK, created=now(), settings=settings, budget=settings.budget
     )
     writer = SessionWriter.create(folder, session)
-    viewer_end, viewer_pipe = context.Pipe()
-    viewer = context.Process(target=view, args=(str(folder), viewer_pipe), daemon=True)
-    viewer.start()
+    app_end, app_pipe = context.Pipe()
+    app = context.Process(target=attach, args=(str(folder), app_pipe), daemon=True)
+    app.start()
+    app_end.recv()
     rows: list[dict[str, float]] = []
     commits: list[float] = []
     began = time.perf_counter()
@@ -186,12 +196,14 @@ async def measure(folder: Path, steps: int, every: int) -> list[dict[str, float]
         if not isinstance(event, ev.StepFinished) or event.step % every:
             return
         here = time.perf_counter()
-        viewer_end.send("memory")
-        seen, attempts = viewer_end.recv()
+        app_end.send(event.seq)
+        seen, attempts = app_end.recv()
+        waited = time.perf_counter() - here
         row = {
             "step": event.step,
             "engine_mb": psutil.Process().memory_info().rss / 1e6,
-            "viewer_mb": seen / 1e6,
+            "app_mb": seen / 1e6,
+            "app_behind_s": waited,
             "step_ms": (here - last) / every * 1e3,
             "commit_ms": statistics.median(commits) * 1e3 if commits else 0.0,
             "open_ms": open_seconds(folder) * 1e3,
@@ -201,8 +213,8 @@ async def measure(folder: Path, steps: int, every: int) -> list[dict[str, float]
         rows.append(row)
         commits.clear()
         print(
-            f"step {event.step:5d}: engine {row['engine_mb']:6.1f} MB, viewer"
-            f" {row['viewer_mb']:6.1f} MB, step {row['step_ms']:6.1f} ms, commit"
+            f"step {event.step:5d}: engine {row['engine_mb']:6.1f} MB, app"
+            f" {row['app_mb']:6.1f} MB, step {row['step_ms']:6.1f} ms, commit"
             f" {row['commit_ms']:5.1f} ms, open {row['open_ms']:6.1f} ms, disk"
             f" {row['disk_mb']:6.2f} MB",
             flush=True,
@@ -214,7 +226,7 @@ async def measure(folder: Path, steps: int, every: int) -> list[dict[str, float]
         await engine.run()
     finally:
         writer.close()
-        viewer_end.send("end")
+        app_end.send(None)
         server_end.send("end")
     return rows
 
@@ -230,8 +242,8 @@ def main() -> None:
         rows = asyncio.run(measure(Path(place) / "days", options.steps, options.every))
     first, final = rows[0], rows[-1]
     print(
-        f"engine {first['engine_mb']:.0f} → {final['engine_mb']:.0f} MB, viewer"
-        f" {first['viewer_mb']:.0f} → {final['viewer_mb']:.0f} MB, commit"
+        f"engine {first['engine_mb']:.0f} → {final['engine_mb']:.0f} MB, app"
+        f" {first['app_mb']:.0f} → {final['app_mb']:.0f} MB, commit"
         f" {first['commit_ms']:.1f} → {final['commit_ms']:.1f} ms, open"
         f" {first['open_ms']:.0f} → {final['open_ms']:.0f} ms, {final['disk_mb']:.1f} MB on disk"
     )
