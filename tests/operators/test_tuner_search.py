@@ -31,6 +31,12 @@ def tried(aggregate: float, label: str = "v1", **values: str) -> Tried:
     return Tried({**START, **values}, aggregate, label, label)
 
 
+def known_effects() -> list[Tried]:
+    """Every tunable was varied once, so that none has to be screened."""
+    values = {"ALGORITHM": "1", "TILE": "32", "UNROLL": "2", "WIDTH": "4", "FAST": "true"}
+    return [tried(0.1, name, **{name: value}) for name, value in values.items()]
+
+
 def space(**pins: str) -> Space:
     return Space(TUNABLES, pins)
 
@@ -132,10 +138,21 @@ def test_neighbours_are_more_likely_than_far_values() -> None:
 
 
 def test_boldness_changes_more_at_once() -> None:
-    archive = Archive([tried(0.05, "v0")])
+    archive = Archive([tried(0.05, "v0"), *known_effects()])
     timid = sum(map(len, proposals(archive, 100))) / 100
     bold = sum(map(len, proposals(archive, 100, boldness=2))) / 100
     assert bold > timid + 1
+
+
+def test_tunables_never_varied_are_screened_in_groups() -> None:
+    fresh = Archive([tried(0.05, "v0")])
+    varied = Archive([tried(0.1, "v0"), *known_effects()])
+    assert not fresh.varied("WIDTH") and varied.varied("WIDTH")
+    failed = Archive([tried(0.05, "v0"), tried(0.0, "f", WIDTH="8")])
+    assert not failed.varied("WIDTH"), "a failure tells nothing of a tunable's effect"
+    groups, single = proposals(fresh, 100), proposals(varied, 100)
+    assert sum(map(len, groups)) > 2 * sum(map(len, single))
+    assert all(len(c) > 1 for c in groups)
 
 
 def test_what_helped_is_preferred_and_what_hurt_is_avoided() -> None:
@@ -165,7 +182,8 @@ def test_a_combination_that_failed_is_avoided() -> None:
 
 
 def test_crossover_names_its_mate() -> None:
-    archive = Archive([tried(0.1, "v0"), tried(0.3, "v7", ALGORITHM="2", WIDTH="16", TILE="64")])
+    mate = tried(0.3, "v7", ALGORITHM="2", WIDTH="16", TILE="64")
+    archive = Archive([tried(0.1, "v0"), *known_effects(), mate])
     origins = Counter()
     for number in range(120):
         child = propose(START, space(), archive, never, random.Random(number))

@@ -76,6 +76,10 @@ class Archive:
         if sizes:
             self.spread = max(0.02, sizes[len(sizes) * 3 // 4])
 
+    def varied(self, name: str) -> bool:
+        """Whether a tunable was measured with more than one value, so that its effect shows."""
+        return len({t.point[name] for t in self.tried if t.aggregate > 0 and name in t.point}) > 1
+
     def predicted(self, point: Mapping[str, str]) -> float:
         """Sum of the known effects: comparable between points only."""
         return math.fsum(self.effects.get(item, 0.0) for item in point.items())

@@ -16,6 +16,8 @@ POOL = 48
 TRIES = 400
 CROSSOVER = 0.25
 """Share of children made by crossover once there is somebody to cross with."""
+SCREEN = 6
+"""Tunables that one mutation changes at most while several have never been varied."""
 NEIGHBOUR = 0.5
 """Each further step away among ordered values is this much less likely."""
 NOVELTY = 1.0
@@ -72,19 +74,22 @@ def propose(
     if start != dict(base) and not known(start):
         return Child(start, "pin")
     elite = archive.elite([t.name for t in space.free])
+    screening = sum(not archive.varied(t.name) for t in space.free) > 1
     pool: dict[tuple[tuple[str, str], ...], Child] = {}
     for tries in range(TRIES):
         if len(pool) >= POOL:
             break
         bold = boldness + tries // 100
-        child = _child(start, space, elite, rng, bold)
+        child = _child(start, space, elite, screening, rng, bold)
         key = tuple(sorted(child.point.items()))
         if key not in pool and child.point != start and not known(child.point):
             pool[key] = child
     if not pool:
         return _any_left(start, space, known, rng)
     order = [t.name for t in space.tunables if not t.ordered]
-    worth = {key: _worth(child, start, archive, order, rng) for key, child in pool.items()}
+    worth = {
+        key: _worth(child, start, archive, order, screening, rng) for key, child in pool.items()
+    }
     return pool[max(worth, key=lambda key: worth[key])]
 
 
@@ -92,22 +97,26 @@ def _child(
     start: Mapping[str, str],
     space: Space,
     elite: Sequence[Tried],
+    screening: bool,
     rng: random.Random,
     boldness: int,
 ) -> Child:
     if len(elite) > 1 and rng.random() < CROSSOVER:
         mate = rng.choices(elite, [1 / (1 + rank) for rank in range(len(elite))])[0]
         return Child(_cross(start, mate, space, rng), f"crossover with {mate.label}")
-    return Child(_mutate(start, space, rng, boldness), "mutation")
+    return Child(_mutate(start, space, screening, rng, boldness), "mutation")
 
 
 def _mutate(
-    start: Mapping[str, str], space: Space, rng: random.Random, boldness: int
+    start: Mapping[str, str], space: Space, screening: bool, rng: random.Random, boldness: int
 ) -> dict[str, str]:
     free = space.free
     if not free:
         return dict(start)
     number = boldness + rng.choices([1, 2, 3], [0.65, 0.25, 0.10])[0]
+    if screening:
+        # few tunables matter much; looked at in groups, those are found in a few measurements
+        number = max(number, rng.randint(2, SCREEN))
     point = dict(start)
     for tunable in rng.sample(free, min(number, len(free))):
         values, weights = space.others[tunable.name, point[tunable.name]]
@@ -144,16 +153,21 @@ def _worth(
     start: Mapping[str, str],
     archive: Archive,
     unordered: Sequence[str],
+    screening: bool,
     rng: random.Random,
 ) -> float:
-    """Fitted gain plus the worth of finding something out, less the risk of a failure."""
+    """Fitted gain plus the worth of finding something out, less the risk of a failure.
+
+    While tunables are screened in groups, each value never tried counts; later only the newest.
+    """
     changed = [(n, v) for n, v in child.point.items() if start.get(n) != v]
     gain = archive.predicted(child.point) - archive.predicted(start)
     untold = 0.0
     for name, value in changed:
         # a value with a name stands for another way of computing, so it is looked at earlier
         weight = 2.0 if name in unordered else 1.0
-        untold = max(untold, weight / (1 + archive.counts[name, value]))
+        worth = weight / (1 + archive.counts[name, value])
+        untold = untold + worth if screening else max(untold, worth)
     chance = -math.log(-math.log(rng.random() * 0.999998 + 1e-6))
     return (
         gain
