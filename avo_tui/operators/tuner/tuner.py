@@ -250,7 +250,9 @@ def _title(tunables: Sequence[tn.Tunable], point: Mapping[str, str]) -> str:
 
 def _why(child: Child, base: str, tunables: Sequence[tn.Tunable], archive: Archive) -> str:
     """Why this point: only what the records say."""
-    origin = "the person's pin" if child.origin == "pin" else child.origin
+    origin = (
+        f"pinned by a hint, from {base}" if child.origin == "pin" else f"{child.origin} of {base}"
+    )
     told: list[str] = []
     for tunable in tunables:
         old, new = tunable.current.token, child.point[tunable.name]
@@ -265,7 +267,7 @@ def _why(child: Child, base: str, tunables: Sequence[tn.Tunable], archive: Archi
         else:
             tries = "1 try" if count == 1 else f"{count} tries"
             told.append(f"{tunable.name}={new} fits {gain:+.0%} after {tries}")
-    return f"{origin} of {base}; " + "; ".join(told) + "."
+    return f"{origin}; " + "; ".join(told) + "."
 
 
 def _told(attempt: Attempt) -> str:
