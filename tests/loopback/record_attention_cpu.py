@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from avo_tui.domain import memory  # noqa: E402
 from avo_tui.domain.base import now  # noqa: E402
 from avo_tui.domain.budget import Budget, Caps  # noqa: E402
 from avo_tui.domain.events import AttemptFinished, ToolReturned, VersionCommitted  # noqa: E402
@@ -51,6 +52,11 @@ def tune(name: str, old: int, new: int) -> Body:
         "replace_text", old=f"constexpr int {name} = {old};", new=f"constexpr int {name} = {new};"
     )
 
+
+NEXT_LIMITS = (
+    "Next limits: std::exp is a scalar libm call per score, and row by row every key and value is"
+    " loaded once per query. Tiles with packed keys would reuse them."
+)
 
 SUM = """inline float sum(const Vector& value) {
     float total = 0;
@@ -164,8 +170,7 @@ FIRST = [
             tool(
                 "remember",
                 category="idea",
-                text="Next limits: std::exp is a scalar libm call per score, and row by row every"
-                " key and value is loaded once per query. Tiles with packed keys would reuse them.",
+                text=NEXT_LIMITS,
             ),
             tool(
                 "set_plan",
@@ -286,6 +291,7 @@ SECOND = [
                 summary="Tiles of 24 queries × 64 keys with online softmax, packed keys, polynomial"
                 " exp.\nKeys and values are reused across a tile, exponentials run eight at a time,"
                 " and causal rows skip tiles of the future. The mask on the diagonal stays.",
+                built_on=[memory.new_id("idea", NEXT_LIMITS, ())],
             ),
         ]
     ),

@@ -108,6 +108,8 @@ def cut_middle(text: str, limit: int, pointer: str = "") -> str:
 
 
 def first_lines(text: str, lines: int = 3, width: int = 300) -> str:
-    """The first lines of a text, for a summary."""
+    """The first lines of a text, for a summary; not a heading whose lines are left out."""
     kept = [line for line in text.splitlines() if line.strip()][:lines]
+    if len(kept) > 1 and kept[-1].endswith(":"):
+        kept.pop()
     return "\n".join(kept)[:width]

@@ -62,7 +62,7 @@ def check_lines(report: EvaluationReport) -> str:
 def report_text(report: EvaluationReport, reference: Version | None = None) -> str:
     """A whole report for the agent: verdict, cause, what helps, checks, resources, score."""
     feedback = report.feedback
-    parts = [f"verdict: {report.verdict.value}: {feedback.summary}"]
+    parts = [f"verdict: {_verdict(report)}"]
     if not report.verdict.judges_candidate:
         parts.append("This says nothing about the candidate: the machine or the harness failed.")
     if feedback.configuration:
@@ -84,6 +84,12 @@ def report_text(report: EvaluationReport, reference: Version | None = None) -> s
     if feedback.log:
         parts.append("log:\n" + feedback.log)
     return "\n".join(parts)
+
+
+def _verdict(report: EvaluationReport) -> str:
+    """The verdict and its cause, without saying a word twice."""
+    word, cause = report.verdict.value, report.feedback.summary
+    return cause if cause.startswith(word) else f"{word}: {cause}"
 
 
 def version_line(version: Version, head: int, best: int) -> str:
