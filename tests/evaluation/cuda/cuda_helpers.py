@@ -15,6 +15,8 @@ from avo_tui.evaluation.tasks import load_task
 
 HERE = Path(__file__).parent
 CANDIDATES = HERE.parent / "candidates" / "cuda"
+SANDBOX = Sandbox()
+"""One for all: what it can do is found out once."""
 VERDICTS: dict[str, dict[str, Any]] = tomllib.loads((CANDIDATES / "verdicts.toml").read_text())
 
 
@@ -36,4 +38,4 @@ def candidate(name: str) -> Candidate:
 def context(quick: bool = False) -> tuple[Context, list[EvaluationProgress]]:
     """A context, and the signs of life that come through it."""
     seen: list[EvaluationProgress] = []
-    return Context(Sandbox(), seen.append, quick), seen
+    return Context(SANDBOX, seen.append, quick), seen

@@ -1,154 +1,27 @@
-"""Speaks the GPU process's protocol on a processor: attention by torch, times made up.
-
-Nothing of it measures anything: it lets tests show what the worker makes of a process's answers.
-The entry of the first stage says how to behave.
-"""
+"""Speaks the GPU process's protocol without a GPU; `stub_answers` has the answers."""
 
 import json
-import mmap
 import os
 import sys
-from pathlib import Path
-
-import torch
-
-from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cuda.judge import POISON
-from avo_tui.evaluation.tasks import load_task
-
-ROUNDS = 24
-
-
-class Stub:
-    def __init__(self):
-        self.reply = os.fdopen(int(sys.argv[1]), "w")
-        self.shared = torch.frombuffer(
-            mmap.mmap(int(sys.argv[2]), int(sys.argv[3])), dtype=torch.uint8
-        )
-        self.benches = 0
-
-    def say(self, **body):
-        self.reply.write(json.dumps(body) + "\n")
-        self.reply.flush()
-
-    def wait(self):
-        assert json.loads(sys.stdin.readline()) == {"op": "go"}
-
-    def compute(self, configuration, inputs):
-        q, k, v = (inputs[n].transpose(1, 2) for n in ("q", "k", "v"))
-        out = torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, is_causal=bool(configuration.parameters["causal"]), enable_gqa=True
-        )
-        return out.transpose(1, 2).contiguous()
-
-    def put(self, out, offset=0):
-        flat = out.view(torch.uint8).flatten()
-        self.shared[offset : offset + flat.numel()].copy_(flat)
-        return {"o": offset}
-
-    def do_open(self, request):
-        self.task = load_task(Path(request["task"]))
-        return {}
-
-    def do_load(self, request):
-        assert Path(request["units"][0]["path"]).stat().st_size > 100
-        return {}
-
-    def do_warm(self, request):
-        return {}
-
-    def do_ceiling(self, request):
-        return {"ceiling": 7.5e14}
-
-    def do_run(self, request):
-        mode = request["plan"]["stages"][0]["entry"]
-        configuration = Configuration.model_validate(request["configuration"])
-        inputs = self.task.make_inputs(configuration, request["seed"], request["distribution"])
-        out = self.compute(configuration, inputs)
-        if mode == "unwritten" and configuration.name == "small":
-            out.view(torch.int16)[:, 64:] = POISON
-        if mode == "wrong_when_hidden" and configuration.name.startswith("hidden"):
-            out *= 1.1
-        if mode == "crash":
-            return self.say(
-                ok=False,
-                kind="driver",
-                name="CUDA_ERROR_ILLEGAL_ADDRESS",
-                doing="running",
-                stage="",
-            )
-        answer = {
-            "milliseconds": 0.01,
-            "damage": "tensor 'o': 2 bytes after it, the nearest 0 bytes away"
-            if mode == "damage"
-            else "",
-            "changed_inputs": ["k"] if mode == "changes" else [],
-            "outputs": self.put(out),
-        }
-        if request["repeat"]:
-            answer["unsteady"] = "3 of 9 elements of o" if mode == "unsteady" else ""
-        if request["perturb"]:
-            change = self.task.perturb(configuration, inputs, request["seed"])
-            after = self.compute(configuration, change.inputs)
-            if mode == "leak":
-                after.view(torch.int16)[0, 0, 0, 0] ^= 1
-            answer["perturbed"] = self.put(after, out.numel() * 2)
-        return answer
-
-    def timed(self, mode, who, configuration, seed):
-        inputs = self.task.make_inputs(configuration, seed, "normal")
-        out = self.compute(configuration, inputs)
-        if mode == "liar":
-            out.view(torch.int16).fill_(POISON)
-        self.say(event="verify", who=who, seed=seed, outputs=self.put(out))
-        self.wait()
-
-    def do_bench(self, request):
-        self.benches += 1
-        mode = request["plan"]["stages"][0]["entry"]
-        configuration = Configuration.model_validate(request["configuration"])
-        self.say(event="alive")
-        self.say(event="ready")
-        self.wait()
-        for seed in range(request["verify"]):
-            self.timed(mode, "candidate", configuration, 1000 + seed)
-        drift = mode == "drifts" and self.benches == 1
-        reference = [0.5 + (0.4 * (i % 2) if drift else 0.0) for i in range(ROUNDS)]
-        ours = [1e-9 if mode == "too_fast" else 1.0] * ROUNDS
-        if mode == "slows":
-            reference = [2.0] * ROUNDS
-        samples = {"candidate": ours, "cudnn": reference, "flash": [1.0] * 8}
-        absent = {"fa3": "no such kernel"}
-        if mode == "no_reference":
-            absent["cudnn"] = samples.pop("cudnn") and "no plan for this shape"
-        return {
-            "samples": samples,
-            "alone": {"cudnn": 0.5, "flash": 1.0},
-            "absent": absent,
-            "damage": "tensor 'q': 2 bytes before it" if mode == "damage_when_timed" else "",
-        }
-
-    def do_paired(self, request):
-        configuration = Configuration.model_validate(request["configuration"])
-        self.say(event="ready")
-        self.wait()
-        for who in ("a", "b"):
-            self.timed(request[who]["plan"]["stages"][0]["entry"], who, configuration, 7)
-        return {
-            "samples": {"a": [1.0] * 8, "b": [1.5] * 8},
-            "damage": {"a": "", "b": ""},
-        }
 
 
 def main():
-    stub = Stub()
-    stub.say(ready=True)
-    while line := sys.stdin.readline():
+    reply = os.fdopen(int(sys.argv[1]), "w")
+    print(json.dumps({"ready": True}), file=reply, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        return
+    # importing torch takes seconds: not in a process that is kept ready and never asked
+    from stub_answers import Stub
+
+    stub = Stub(reply)
+    while line:
         request = json.loads(line)
         answer = getattr(stub, f"do_{request['op']}")(request)
         if answer is None:
             return
         stub.say(ok=True, **answer)
+        line = sys.stdin.readline()
 
 
 main()
