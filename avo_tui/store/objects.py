@@ -18,6 +18,9 @@ LEVEL = 3
 MAX_BYTES = 1 << 30
 """Largest object that is unpacked; a folder from elsewhere may hold anything."""
 
+CHUNK = 1 << 20
+"""Bytes of a piece of an object that is read piece by piece."""
+
 _ID = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -75,6 +78,32 @@ class ObjectStore:
         if object_id(raw) != identity:
             raise DamagedSession(f"object {identity[:10]} was altered: its hash is another one")
         return raw
+
+    def chunks(self, identity: ObjectId) -> Iterator[bytes]:
+        """The content piece by piece, for what is too long to hold. Raises as `get`.
+
+        That it was altered is known, and raised, only behind the last piece.
+        """
+        path = self.path(identity)
+        digest, size = hashlib.sha256(), 0
+        try:
+            with path.open("rb") as file:
+                for chunk in zstandard.ZstdDecompressor().read_to_iter(file, write_size=CHUNK):
+                    size += len(chunk)
+                    if size > MAX_BYTES:
+                        raise DamagedSession(
+                            f"object {identity[:10]} is larger than any object may be"
+                        )
+                    digest.update(chunk)
+                    yield chunk
+        except FileNotFoundError:
+            raise KeyError(identity) from None
+        except OSError as error:
+            raise DamagedSession(f"object {identity[:10]} cannot be read: {error}") from error
+        except zstandard.ZstdError as error:
+            raise DamagedSession(f"object {identity[:10]} is damaged: {error}") from error
+        if digest.hexdigest() != identity:
+            raise DamagedSession(f"object {identity[:10]} was altered: its hash is another one")
 
     def __contains__(self, identity: ObjectId) -> bool:
         return bool(_ID.fullmatch(identity)) and self.path(identity).exists()

@@ -78,6 +78,10 @@ class SessionReader:
         """An object. Raises KeyError where it is missing, DamagedSession where it was altered."""
         return self.objects.get(identity)
 
+    def chunks(self, identity: ObjectId) -> Iterator[bytes]:
+        """An object piece by piece. Raises as `get`, an alteration only behind the last piece."""
+        return self.objects.chunks(identity)
+
     def text(self, identity: ObjectId) -> str:
         """An object as text; what is no UTF-8 is replaced. Raises as `get`."""
         return self.get(identity).decode("utf-8", "replace")

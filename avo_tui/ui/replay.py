@@ -96,6 +96,10 @@ class ReplaySource:
         """An object."""
         return self._recorded.get(identity)
 
+    def chunks(self, identity: str) -> Iterator[bytes]:
+        """An object piece by piece."""
+        return self._recorded.chunks(identity)
+
     def text(self, identity: str) -> str:
         """An object as text."""
         return self._recorded.text(identity)

@@ -786,6 +786,9 @@ class MemorySource:
     def get(self, identity: str) -> bytes:
         return self.objects[identity]
 
+    def chunks(self, identity: str) -> Iterator[bytes]:
+        yield self.objects[identity]
+
     def text(self, identity: str) -> str:
         return self.objects[identity].decode()
 

@@ -122,7 +122,7 @@ class DetailScreen(AvoScreen):
 
     def do_copy(self) -> None:
         """Copy the main view."""
-        rows = [row.plain[row.gutter :].rstrip() for row in self.main.lines]
+        rows = self.main.plain_rows()
         self.app.copy_to_clipboard("\n".join(rows))
         self.app.notify(f"copied {len(rows)} lines", timeout=2)
 

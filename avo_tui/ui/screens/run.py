@@ -29,6 +29,7 @@ from avo_tui.ui.widgets.chart import Chart
 from avo_tui.ui.widgets.find import FindBar
 from avo_tui.ui.widgets.lineage import LineageView
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.long import LongView
 from avo_tui.ui.widgets.pane import Pane
 
 
@@ -103,7 +104,7 @@ class RunScreen(RunCommands, RunByHand, RunPlaces, RunWalk):
                 with Pane(key="3", title="Diff", id="diff"):
                     yield LinesView(id="diff-view")
                 with Pane(key="4", title="Output", id="output"):
-                    yield LinesView(id="output-view")
+                    yield LongView(id="output-view")
         yield FindBar()
         yield ActionBar(id="actions")
 

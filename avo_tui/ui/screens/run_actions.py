@@ -192,6 +192,8 @@ RUN_ACTIONS: tuple[Action, ...] = (
         18,
         has_versions,
     ),
+    Action("log", "O", "whole log", "The compiler's log on the whole screen.", "look"),
+    Action("engine_log", "E", "engine's log", "What the engine itself has to say.", "look"),
     Action("transcript", "t", "transcript", "The whole conversation of the step.", "look", 20),
     Action(
         "filter", "slash", "filter", "Filter the lineage, or find text in another pane.", "look", 22

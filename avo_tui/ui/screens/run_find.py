@@ -8,6 +8,7 @@ from textual.widget import Widget
 from avo_tui.ui.screens.run_base import RunBase
 from avo_tui.ui.widgets.find import FindBar
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.long import LongView
 
 
 class RunFind(RunBase):
@@ -43,6 +44,10 @@ class RunFind(RunBase):
             self.query_one(f"#{self._find_target}-view").focus()
             self.refresh_footer()
 
+    @on(LongView.Searched)
+    def _searched(self, event: LongView.Searched) -> None:
+        self.query_one(FindBar).set_count(event.said)
+
     @on(FindBar.Closed)
     def _find_closed(self) -> None:
         self.end_filter()
@@ -74,6 +79,6 @@ class RunFind(RunBase):
         if not isinstance(view, LinesView):
             self.app.notify("there is no text in this pane", timeout=2)
             return
-        rows = [row.plain[row.gutter :].rstrip() for row in view.lines]
+        rows = view.plain_rows()
         self.app.copy_to_clipboard("\n".join(rows))
         self.app.notify(f"copied {len(rows)} lines", timeout=2)

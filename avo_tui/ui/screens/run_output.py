@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from avo_tui.domain.records import Attempt, Version
@@ -10,14 +11,17 @@ from avo_tui.ui.loader import Failed, Loader
 from avo_tui.ui.screens.run_base import RunBase
 from avo_tui.ui.screens.run_content import Subject, against, outcome_of_version, teach
 from avo_tui.ui.screens.run_pane import PanePainter
+from avo_tui.ui.text import Line
+from avo_tui.ui.views.log import LONG
 from avo_tui.ui.views.output import (
     Outcome,
+    long_output,
     outcome_of_attempt,
     outcome_of_report,
     output_lines,
     stage_spans,
 )
-from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.long import LongView
 
 
 class OutputPainter(PanePainter):
@@ -27,7 +31,7 @@ class OutputPainter(PanePainter):
 
     def __init__(self, screen: RunBase, loader: Loader) -> None:
         super().__init__(screen, loader)
-        self.view = screen.query_one("#output-view", LinesView)
+        self.view = screen.query_one("#output-view", LongView)
 
     def paint(self, snapshot: Snapshot, subject: Subject, changed: bool) -> None:
         """The outcome, as far as it is known."""
@@ -36,9 +40,7 @@ class OutputPainter(PanePainter):
         if not self.differs((outcome, subject.name)):
             return
         if isinstance(outcome, Outcome):
-            self.view.show(
-                lambda width: output_lines(outcome, width) or teach("compiling …"), reset=changed
-            )
+            self.view.show(lambda width: self._lines(outcome, width), reset=changed)
             return
         if isinstance(outcome, Failed):
             said = teach("The report cannot be read.", outcome.reason)
@@ -50,6 +52,11 @@ class OutputPainter(PanePainter):
         else:
             said = teach("reading the report …")
         self.view.show(lambda width: said, reset=True)
+
+    def _lines(self, outcome: Outcome, width: int) -> Sequence[Line]:
+        if len(outcome.log) > LONG:
+            return long_output(outcome, width, self.view.text_of(outcome.log))
+        return output_lines(outcome, width) or teach("compiling …")
 
     def _info(self, outcome: Outcome | Failed | None, subject: Subject) -> None:
         if not isinstance(outcome, Outcome):

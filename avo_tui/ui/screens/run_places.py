@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from avo_tui.ui.digest import digest_lines
 from avo_tui.ui.screens.dialogs import Digest
 from avo_tui.ui.screens.run_base import RunBase
@@ -35,6 +37,35 @@ class RunPlaces(RunBase):
         assert self.snapshot is not None
         step = subject_of(self.snapshot, self.lineage.cursor).step
         self.app.push_screen(TranscriptScreen(self.snapshot.live.number if step is None else step))
+
+    def do_log(self) -> None:
+        """What the compiler said to what is looked at."""
+        from avo_tui.ui.screens.log import LogScreen
+
+        snapshot, feed = self.snapshot, self.avo.feed
+        assert snapshot is not None and feed is not None
+        subject, source = subject_of(snapshot, self.lineage.cursor), feed.source
+        attempt = subject.attempt
+        if subject.version is not None:
+            attempt = snapshot.attempts.get((subject.version.step, subject.version.attempt))
+        running = snapshot.live.attempt
+
+        def chunks() -> Iterator[bytes]:
+            report = source.report(attempt) if attempt is not None else None
+            log = report.feedback.log if report is not None else ""
+            if subject.live and running is not None:
+                log = running.log or (running.report.feedback.log if running.report else "")
+            yield (log or "the compiler said nothing").encode("utf-8", "replace")
+
+        self.app.push_screen(LogScreen(f"Log of {subject.name}", chunks))
+
+    def do_engine_log(self) -> None:
+        """What the engine itself wrote."""
+        from avo_tui.ui.screens.log import LogScreen, of_file
+
+        assert self.avo.feed is not None
+        path = self.avo.feed.source.folder / "engine.log"
+        self.app.push_screen(LogScreen("The engine's log", lambda: of_file(path)))
 
     def do_memory(self) -> None:
         """The agent's notes."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from textual import events
@@ -19,10 +20,34 @@ from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 
 RESULT_LINES = 400
+RESULT_BYTES = 200_000
+"""Of one result, at most; the log screen has the whole."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Where the whole of a result is."""
+
+    ref: str
+    name: str
+
+
+def beginning(chunks: Iterable[bytes]) -> str:
+    """A little more of a text than is shown."""
+    out = b""
+    for chunk in chunks:
+        out += chunk
+        if len(out) > RESULT_BYTES:
+            break
+    return out[: RESULT_BYTES * 4].decode("utf-8", "replace")
+
 
 ACTIONS = (
     Action("older", "left_square_bracket", "step before", "The step before.", "look", 1),
     Action("newer", "right_square_bracket", "next step", "The next step.", "look", 2),
+    Action(
+        "open", "o", "whole result", "A tool's whole result: the first that is seen.", "look", 4
+    ),
     Action("unfold", "space", "unfold all", "Show or fold every tool's result.", "look", 3),
     *DETAIL,
 )
@@ -104,16 +129,32 @@ class TranscriptScreen(DetailScreen):
         if entry.ref is None or feed is None or self.loader is None:
             return prose(entry.detail, width, "dim", gutter) if entry.detail else []
         ref = entry.ref
-        text = self.loader.get(("text", ref), lambda: feed.source.text(ref))
+        text = self.loader.get(("text", ref), lambda: beginning(feed.source.chunks(ref)))
         if text is None:
             return [line(gutter, ("reading …", "faint"))]
         if isinstance(text, Failed):
             return [line(gutter, (text.reason, "bad"))]
-        rows = clean_lines(text.rstrip("\n"))
-        out = [line(gutter, (row, "dim"), gutter=4) for row in rows[:RESULT_LINES]]
-        if len(rows) > RESULT_LINES:
-            out.append(line(gutter, (f"… {len(rows) - RESULT_LINES} more lines", "faint")))
+        rows = clean_lines(text[:RESULT_BYTES].rstrip("\n"))
+        out = [
+            line(gutter, (row, "dim"), gutter=4, meta=Whole(ref, entry.text))
+            for row in rows[:RESULT_LINES]
+        ]
+        if len(rows) > RESULT_LINES or len(text) > RESULT_BYTES:
+            said = [("… it goes on: ", "faint"), ("o", "key"), (" opens the whole of it", "faint")]
+            out.append(line(gutter, *said, gutter=4, meta=Whole(ref, entry.text)))
         return out
+
+    def do_open(self) -> None:
+        """The whole result of the first tool that is seen unfolded."""
+        from avo_tui.ui.screens.log import LogScreen
+
+        feed, top = self.avo.feed, self.main.scroll_offset.y
+        seen = (self.main.row(y).meta for y in range(top, top + self.main.size.height))
+        whole = next((meta for meta in seen if isinstance(meta, Whole)), None)
+        if whole is None or feed is None:
+            self.app.notify("no result is seen: space or a click unfolds them", timeout=3)
+        else:
+            self.app.push_screen(LogScreen(whole.name, lambda: feed.source.chunks(whole.ref)))
 
     def on_click(self, event: events.Click) -> None:
         """Unfold the tool that was clicked."""

@@ -17,6 +17,7 @@ from avo_tui.domain.verdict import (
     Resources,
 )
 from avo_tui.ui import show
+from avo_tui.ui.longtext import LongText
 from avo_tui.ui.steps import AttemptView, StageView
 from avo_tui.ui.text import (
     BLANK,
@@ -31,8 +32,8 @@ from avo_tui.ui.text import (
     prose,
     width_of,
 )
+from avo_tui.ui.views.log import LongRows, log_line
 
-LOG_LINES = 4000
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 STAGE_WORDS = {
     "waiting": "wait",
@@ -177,29 +178,22 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
     if outcome.resources is not None:
         out += _spaced(out, resource_lines(outcome.resources, width))
     if outcome.log.strip():
-        rows = clean_lines(outcome.log.rstrip("\n"))
         out += _spaced(out, [line(("compiler", "dim"))] if out else [])
-        hidden = len(rows) - LOG_LINES
-        out += [log_line(row) for row in rows[:LOG_LINES]]
-        if hidden > 0:
-            out.append(line((f"… {hidden} more lines", "faint")))
+        out += [log_line(row) for row in clean_lines(outcome.log.rstrip("\n"))]
     if outcome.device:
         out += _spaced(out, [line((cut(one_line(outcome.device), width), "faint"))])
     return out
 
 
+def long_output(outcome: Outcome, width: int, text: LongText) -> LongRows:
+    """The whole pane where the log is too long to be held as lines: `text` is the log."""
+    out = output_lines(replace(outcome, log=""), width)
+    out += _spaced(out, [line(("compiler", "dim"))])
+    return LongRows(out, text)
+
+
 def _spaced(before: list[Line], rows: list[Line]) -> list[Line]:
     return [BLANK, *rows] if before and rows else rows
-
-
-def log_line(row: str) -> Line:
-    """A line of a compiler's log, with errors and warnings told apart."""
-    low = row[:400].lower()
-    if "error" in low:
-        return line(("✕ ", "bad"), row, gutter=2) if "error:" in low else line((row, "bad"))
-    if "warning" in low:
-        return line(("! ", "warn"), row, gutter=2) if "warning:" in low else line((row, "warn"))
-    return line((row, "dim"))
 
 
 def feedback_lines(outcome: Outcome, width: int) -> list[Line]:

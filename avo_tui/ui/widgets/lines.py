@@ -18,6 +18,9 @@ from textual.widget import Widget
 from avo_tui.ui.text import BLANK, Line
 from avo_tui.ui.widgets.paint import Painter
 
+COPY_ROWS = 100_000
+"""Most rows that are copied at a time."""
+
 
 class LinesView(ScrollView, Painter, can_focus=True):
     """Lines with scrolling, following of the end, a search, selection without gutters.
@@ -96,9 +99,7 @@ class LinesView(ScrollView, Painter, can_focus=True):
         added = len(new) - len(old)
         self._take_size(
             Size(
-                max((r.width for r in new[:2000]), default=0)
-                if self.styles.overflow_x != "hidden"
-                else width,
+                self._widest(new) if self.styles.overflow_x != "hidden" else width,
                 len(new),
             )
         )
@@ -123,6 +124,10 @@ class LinesView(ScrollView, Painter, can_focus=True):
             after = new[i] if i < len(new) else BLANK
             if before != after:
                 self.refresh(Region(0, y, self.size.width, 1))
+
+    def _widest(self, rows: Sequence[Line]) -> int:
+        """Cells of the widest of the first rows."""
+        return max((row.width for row in rows[:2000]), default=0)
 
     def _take_size(self, size: Size) -> None:
         """Of the text. The screen is laid out anew only where this widget is as high as its text.
@@ -160,6 +165,10 @@ class LinesView(ScrollView, Painter, can_focus=True):
             self.refresh()
         elif self.following:
             self._scroll(self.max_scroll_y)
+
+    def plain_rows(self) -> list[str]:
+        """The text for copying, without gutters: all of it, or the first `COPY_ROWS`."""
+        return [row.plain[row.gutter :].rstrip() for row in self._lines[:COPY_ROWS]]
 
     # -- following the end
 
@@ -266,7 +275,7 @@ class LinesView(ScrollView, Painter, can_focus=True):
         out = []
         first = selection.start.y if selection.start is not None else 0
         last = selection.end.y if selection.end is not None else len(self._lines) - 1
-        for y in range(first, min(last + 1, len(self._lines))):
+        for y in range(first, min(last + 1, len(self._lines), first + COPY_ROWS)):
             span = selection.get_span(y)
             if span is None:
                 continue

@@ -1,0 +1,50 @@
+"""The log screen: rows where they are looked at, the end at once, hits in all of it, inert."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from make_session import MemorySource
+from pilots import make_app
+
+from avo_tui.ui.screens.log import LogScreen
+from avo_tui.ui.widgets.long import LongView
+
+LINES = 30_000
+
+
+def chunks() -> Iterator[bytes]:
+    for n in range(LINES):
+        said = b"kernel.cu:7: error: \x1b]2;owned\x07[red]no" if n == 20_000 else b"ptxas info"
+        yield b"%d %s\n" % (n, said)
+
+
+async def until(pilot: Any, condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(120):
+        while not condition():
+            await pilot.pause(0.01)
+
+
+async def test_a_long_log_is_read_searched_and_inert(source: MemorySource) -> None:
+    app = make_app(source)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = LogScreen("Log", chunks)
+        app.push_screen(screen)
+        await until(pilot, lambda: screen.ready and screen.text.done)
+        view = screen.query_one("#main", LongView)
+        await until(pilot, lambda: view.virtual_size.height == LINES)
+        await pilot.press("end")
+        await until(pilot, lambda: view.scroll_offset.y == LINES - view.size.height)
+        assert f"{LINES - 1} ptxas info" in view.render_line(view.size.height - 1).text
+        await pilot.press("slash", *"OWNED", "enter")
+        await until(pilot, lambda: view.next_hit(0) == (1, 1))
+        top = view.scroll_offset.y
+        assert top <= 20_000 < top + view.size.height
+        painted = "".join(segment.text for segment in view.render_line(20_000 - top))
+        assert "␛]2;owned␇[red]no" in painted
+        assert "\x1b" not in painted
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: app.screen is not screen)
+        assert screen.text._file is None
