@@ -1,39 +1,52 @@
 """Importing a package brings in no more than it may: checked in a process of its own."""
 
+import json
 import subprocess
 import sys
+from functools import cache
+from itertools import pairwise
 
 import pytest
 
 HEAVY = ("torch", "cuda", "anthropic", "textual", "numpy", "tinydb", "typer")
 
+ALLOWED: dict[str, set[str]] = {
+    "avo_tui.domain.state": set(),
+    "avo_tui.domain.commands": set(),
+    "avo_tui.knowledge": set(),
+    "avo_tui.evaluation": set(),
+    "avo_tui.evaluation.client": set(),
+    "avo_tui.operators.ports": set(),
+    "avo_tui.operators.tuner": set(),
+    "avo_tui.store": {"tinydb"},
+    "avo_tui.evolution": {"tinydb"},
+    "avo_tui.cli": {"typer", "tinydb"},
+    "avo_tui.ui.app": {"typer", "tinydb", "textual", "numpy"},
+}
+"""Each may bring in what those before it may: so one process can import them in this order."""
 
-def imported_by(module: str) -> set[str]:
-    code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+
+@cache
+def imported() -> dict[str, set[str]]:
+    """What heavy there is after each import."""
+    code = (
+        "import importlib, json, sys\n"
+        f"for name in {list(ALLOWED)!r}:\n"
+        "    importlib.import_module(name)\n"
+        f"    print(json.dumps([name, [m for m in {HEAVY!r} if m in sys.modules]]))\n"
     )
-    return set(result.stdout.split())
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=400
+    )
+    return {name: set(heavy) for name, heavy in map(json.loads, result.stdout.splitlines())}
 
 
-@pytest.mark.parametrize(
-    ("module", "allowed"),
-    [
-        ("avo_tui.domain.state", set()),
-        ("avo_tui.domain.commands", set()),
-        ("avo_tui.store", {"tinydb"}),
-        ("avo_tui.knowledge", set()),
-        ("avo_tui.evaluation", set()),
-        ("avo_tui.evaluation.client", set()),
-        ("avo_tui.operators.ports", set()),
-        ("avo_tui.operators.tuner", set()),
-        ("avo_tui.evolution", {"tinydb"}),
-        ("avo_tui.cli", {"typer", "tinydb"}),
-    ],
-)
-def test_import_is_light(module: str, allowed: set[str]) -> None:
-    assert imported_by(module) <= allowed
+@pytest.mark.parametrize("module", ALLOWED)
+def test_import_is_light(module: str) -> None:
+    assert imported()[module] <= ALLOWED[module]
 
 
-def test_the_app_needs_no_torch_and_no_model() -> None:
-    assert not imported_by("avo_tui.ui.app") & {"torch", "anthropic", "cuda"}
+def test_what_is_allowed_only_grows() -> None:
+    """Else the import of one module would hide what a later one brings in."""
+    allowed = list(ALLOWED.values())
+    assert all(one <= following for one, following in pairwise(allowed))
