@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,19 +120,19 @@ def estimate(run_settings: RunSettings) -> list[str]:
 
 
 @contextmanager
-def library() -> Iterator[Knowledge]:
-    """The built-in documents and the person's own, open while they are asked."""
+def library(session: Path | None) -> Iterator[Knowledge]:
+    """The built-in documents, the person's own and a session's, open while they are asked."""
     from avo_tui.evolution.library import SessionKnowledge
 
-    found = SessionKnowledge(Path())
+    found = SessionKnowledge(session)
     try:
         yield found
     finally:
         found.close()
 
 
-def services() -> Services:
-    """What the app may ask for."""
+def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
+    """What the app may ask for. `shown` tells the folder of the session that it shows."""
     from avo_tui.evolution.process import start_engine
     from avo_tui.operators.agent.settings import DEFAULT_MODEL
     from avo_tui.ui.services import Services
@@ -160,15 +160,15 @@ def services() -> Services:
         return start_engine(folder, resume=True)
 
     def search(query: str) -> Sequence[Hit]:
-        with library() as found:
+        with library(shown()) as found:
             return list(found.search(query))
 
     def read(identifier: str) -> str:
-        with library() as found:
+        with library(shown()) as found:
             return found.read(identifier)
 
     def documents() -> Sequence[tuple[str, str]]:
-        with library() as found:
+        with library(shown()) as found:
             return list(found.documents())
 
     why = agent_unavailable()
@@ -206,8 +206,12 @@ def open_app(session: Path | None = None, *, replay_speed: float | None = None) 
     source = None
     if session is not None and replay_speed is not None:
         source = ReplaySource(SessionReader.open(session), replay_speed)
+
+    def shown() -> Path | None:
+        return None if app.feed is None else app.feed.source.folder
+
     app = AvoApp(
-        services(),
+        services(shown),
         folder=session if source is None else None,
         source=source,
         theme=preferred.theme,

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class SessionKnowledge:
     """The built-in documents, the person's and the session's own; read when first asked."""
 
-    def __init__(self, session: Path) -> None:
+    def __init__(self, session: Path | None) -> None:
+        """`session` is a session's folder; without one its library is left out."""
         self._session = session
         self._base: KnowledgeBase | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.events import AttemptFinished, AttemptStarted
+from avo_tui.operators.agent.memory import notes_text
 from avo_tui.operators.agent.opening import hint_text, intervention_text
 from avo_tui.operators.agent.prompts import prompt
 from avo_tui.operators.ports import Workbench
@@ -13,6 +14,9 @@ from avo_tui.operators.toolbox.workspace import Workspace, unified
 
 if TYPE_CHECKING:
     from avo_tui.operators.agent.loop import AgentStep
+
+NOTES = 32_000
+"""Characters of notes that are repeated after a summary."""
 
 FULL = 10**8
 """A count that says: the server did not take it."""
@@ -71,10 +75,19 @@ def _continuation(step: AgentStep, summary: str) -> str:
         f"<summary>\n{summary}\n</summary>",
         *(hint_text(h) for h in bench.hints_in_force()),
         *(intervention_text(i) for i in bench.interventions()),
+        *_persons_notes(bench),
         "The working candidate differs from the parent by:\n" + (diff or "(nothing)")[:30_000],
         "Go on from here.",
     ]
     return step.redact("\n\n".join(parts))
+
+
+def _persons_notes(bench: Workbench) -> list[str]:
+    """The memory as it stands, where the person changed it after the opening was written."""
+    notes = bench.notes()
+    if not any(n.author == "person" and n.step == bench.step for n in notes):
+        return []
+    return [f"The memory, which the person edited:\n{notes_text(notes, NOTES)}"]
 
 
 def mechanical(bench: Workbench, space: Workspace) -> str:
