@@ -23,7 +23,7 @@ from avo_tui.store import SessionReader, send_command
 
 FIRST_GUESS = 60.0
 """Seconds that one evaluation is thought to take before one was seen."""
-RESERVE = 15.0
+RESERVE = 10.0
 """Seconds that are kept for the end: the engine's, tables and packing."""
 BY = "record.py"
 """Who gives the commands, for the record."""
