@@ -40,6 +40,9 @@ ALONE = 5
 SLOW_MILLISECONDS = 500.0
 """A candidate that takes longer is not used to warm the GPU."""
 
+LONG_MILLISECONDS = 100.0
+"""A candidate that takes longer is not timed once more, warm, to plan its rounds by."""
+
 
 class Harness:
     """What the process holds between requests."""
@@ -239,7 +242,7 @@ class Harness:
         timing.warm(fast, request["warm"], 7, self._alive)
         if request["alone"]:
             self._stop_until_told()
-        if first < SLOW_MILLISECONDS:
+        if first < LONG_MILLISECONDS:
             first = timing.once(us, pick.getrandbits(48))
         steps = timing.schedule(first, request["budget"], request["verify"], pick)
         timing.interleave(participants, us, task.reference_baseline, steps, pick, self._alive)
