@@ -138,9 +138,7 @@ def intervention_lines(made: Intervention) -> list[str]:
 
     lines = [f"! {made.level.replace('_', ' ')} in step {made.step}: {plain(made.trigger, 300)}"]
     lines += [f"  {plain(text, 600)}" for text in (made.diagnosis, made.review) if text]
-    for direction in made.directions:
-        start = f" (from v{direction.parent})" if direction.parent is not None else ""
-        lines.append(f"  → {plain(direction.text, 300)}{start}")
+    lines += [f"  → {plain(direction.line, 300)}" for direction in made.directions]
     return lines
 
 

@@ -170,6 +170,12 @@ class Direction(Value):
     parent: int | None = None
     """Another ancestor to start from."""
 
+    @property
+    def line(self) -> str:
+        """The text, with the ancestor where the text does not name it."""
+        named = self.parent is None or f"v{self.parent}" in self.text
+        return self.text if named else f"{self.text} (from v{self.parent})"
+
 
 class Intervention(Value):
     """What the supervisor did, and the numbers that made it."""

@@ -192,7 +192,7 @@ def _intervention(one: Intervention) -> str:
     ]
     parts += [f"<p>{text(words)}</p>" for words in (one.diagnosis, one.review) if words]
     if one.directions:
-        parts.append("<ul>" + "".join(f"<li>{text(d.text)}</li>" for d in one.directions) + "</ul>")
+        parts.append("<ul>" + "".join(f"<li>{text(d.line)}</li>" for d in one.directions) + "</ul>")
     return "".join(parts) + "</li>"
 
 

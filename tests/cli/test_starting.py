@@ -163,3 +163,18 @@ def test_a_live_demo_is_followed_and_not_started_twice(own_places: Path, tmp_pat
     assert follower.returncode == 0
     assert "engine ends, stopped" in said
     assert sorted(p.name for p in own_places.iterdir()) == ["demo"]
+
+
+def test_the_agents_run_begins_with_an_estimate_and_its_caps(
+    avo: Avo, own_places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Path] = []
+    monkeypatch.setattr("avo_tui.cli.runs._begin", lambda folder, **_: begun.append(folder))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "not-a-key")
+    start = ("run", "attention_cpu", "--operator", "agent", "--headless")
+    said = avo(*start, "--budget-usd", "20", "--steps", "7")
+    assert said.code == 0 and begun
+    words = " ".join(said.err.split())
+    assert "A step costs about $" in words and "Caps: 20 usd per run, 7 steps per run." in words
+    assert "$20 is enough for about" in words
+    assert "No cap is set" in " ".join(avo(*start, "--name", "free").err.split())

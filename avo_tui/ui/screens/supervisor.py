@@ -121,8 +121,7 @@ class SupervisorScreen(DetailScreen):
                 if one.review:
                     rows += prose(one.review, width, "", ("  review  ", "dim"))
                 for direction in one.directions:
-                    origin = f" (from v{direction.parent})" if direction.parent is not None else ""
-                    rows += prose(direction.text + origin, width, "info", ("  → ", "info"))
+                    rows += prose(direction.line, width, "info", ("  → ", "info"))
                 out += [row._replace(meta=one.id) for row in rows]
                 out.append(BLANK)
             return out

@@ -129,6 +129,8 @@ def status_line(
     step = step_spans(snapshot)
     best = best_spans(snapshot)
     name: list[Span] = [(cut(session.name, 24 if width >= 110 else 14), "title")]
+    if session.settings.operator == "recorded":
+        name.append((" recording", "warn"))
     right: list[list[Span]] = [
         [(spend, spend_role)],
         [(show.clock(elapsed.total_seconds()), "")],
