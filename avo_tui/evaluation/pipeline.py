@@ -36,6 +36,7 @@ from avo_tui.evaluation.task import Task
 from avo_tui.evaluation.tasks import Tasks, find_tasks
 
 _LOG = 16_000
+_NOTES = 600
 
 
 @dataclass
@@ -77,6 +78,7 @@ class _Course:
                     stage=name, state="finished", ok=ok, seconds=seconds,
                     log=self.log[:_LOG] if compiled else "",
                     resources=self.resources if compiled and ok else None,
+                    detail="; ".join(self.notes.splitlines())[:_NOTES],
                 )
             )  # fmt: skip
 

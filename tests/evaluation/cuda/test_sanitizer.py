@@ -2,15 +2,18 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 import pytest
-from cuda_helpers import candidate, context, small_task
+from cuda_helpers import HERE, candidate, context, small_task
 
-from avo_tui.domain.verdict import Verdict
-from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.domain.score import PairedMeasurement
+from avo_tui.domain.verdict import MachineInfo, Resources, Verdict
+from avo_tui.evaluation.backends.base import Compiled, Rejected
 from avo_tui.evaluation.backends.cuda import sanitizer, toolkit
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.watched import WatchError, run_tool, watched
+from avo_tui.evaluation.pipeline import Pipeline
 
 CLEAN = "========= COMPUTE-SANITIZER\n========= ERROR SUMMARY: 0 errors\n"
 NO_RACE = "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n"
@@ -131,6 +134,30 @@ async def test_what_is_not_there_or_does_not_end_is_said(pipelined, program, mon
     assert "not installed" in await run(pipelined, ["memcheck"])
 
 
+async def test_what_a_tool_started_ends_with_it(pipelined, program, tmp_path, monkeypatch):
+    pid = tmp_path / "pid"
+    program(f"setsid sleep 1000 & echo $! >{pid}.new; mv {pid}.new {pid}; wait")
+    monkeypatch.setattr(sanitizer, "SECONDS", 3600.0)
+    running = asyncio.create_task(run(pipelined, ["memcheck"]))
+    async with asyncio.timeout(120):
+        while not pid.exists():
+            assert not running.done()
+            await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        while alive(int(pid.read_text())):
+            await asyncio.sleep(0.01)
+
+
+def alive(pid):
+    """False once a process has ended; one that nobody has waited for yet has, too."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 async def test_a_finalist_is_looked_at_where_the_setting_says_so(pipelined, program, monkeypatch):
     backend = CudaBackend()
     monkeypatch.delenv(sanitizer.SETTING, raising=False)
@@ -150,3 +177,55 @@ async def test_a_watched_process_that_fails_says_why(pipelined, monkeypatch):
         code, text = await run_tool(command, prepared, 0, 120)
     assert code == 1
     assert "failed: " in text
+
+
+class _Backend:
+    """Measures nothing: what is found of a finalist must reach the report and the record."""
+
+    def __init__(self, found):
+        self._found = found
+
+    async def machine(self, task, sandbox):
+        return MachineInfo(device="d", architecture="a", compiler="c", sandbox="s", conditions="x")
+
+    async def warm(self, task, sandbox):
+        return None
+
+    def device_lock(self, task):
+        return "none"
+
+    async def compile(self, task, candidate, context):
+        return Compiled(candidate, Resources(), "")
+
+    async def paired(self, task, compiled, other, context):
+        return PairedMeasurement(configurations={"c": (1.0, 1.1, 1.2)})
+
+    async def finalist(self, task, compiled):
+        if isinstance(self._found, Rejected):
+            raise self._found
+        return self._found
+
+
+async def remeasured(monkeypatch, tmp_path, found):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(Pipeline, "backend", lambda self, task: _Backend(found))
+    seen = []
+    one, other = candidate("honest"), candidate("pipelined")
+    report = await Pipeline(HERE / "tasks").remeasure("attention_small", one, other, seen.append)
+    return report, seen
+
+
+async def test_what_is_found_of_a_finalist_is_told(monkeypatch, tmp_path):
+    found = "memcheck: nothing found\nracecheck: 1 findings"
+    report, seen = await remeasured(monkeypatch, tmp_path, found)
+    assert report.verdict is Verdict.CORRECT
+    assert report.feedback.detail == found
+    (ended,) = [p for p in seen if p.stage == "remeasure" and p.state == "finished"]
+    assert ended.detail == "memcheck: nothing found; racecheck: 1 findings"
+
+
+async def test_a_finalist_that_reads_outside_its_memory_is_none(monkeypatch, tmp_path):
+    refusal = sanitizer._outside(["Invalid __global__ read of size 16 bytes\n  at k"])
+    report, _ = await remeasured(monkeypatch, tmp_path, refusal)
+    assert report.verdict is Verdict.ILLEGAL_ACCESS
+    assert report.paired is None

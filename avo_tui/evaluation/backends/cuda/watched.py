@@ -17,6 +17,7 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.process import MODULE, child_environment
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.sandbox.tree import descendants
 
 
 class WatchError(RuntimeError):
@@ -104,7 +105,16 @@ async def run_tool(
     except TimeoutError as error:
         raise WatchError(f"{Path(command[0]).name} did not end within {seconds:.0f} s") from error
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process.pid)
         await process.wait()
     return process.returncode or 0, out.decode(errors="replace")
+
+
+def _kill(root: int) -> None:
+    """Ends a tool with all that it started: tools give what they watch a group of its own."""
+    below = descendants(root)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(root, signal.SIGKILL)
+    for pid in below:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
