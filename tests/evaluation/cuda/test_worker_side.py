@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from cuda_helpers import HERE, context
 
 from avo_tui.domain.verdict import Verdict
@@ -20,6 +21,7 @@ from avo_tui.evaluation.backends.cuda.measuring import measure
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.tasks import load_task
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 H200 = Gpu(
     name="NVIDIA H200", memory=1 << 37, uuid="ab" * 16, driver=13000, sms=132, clock_khz=1_980_000,
     major=9, minor=0, l2=62_914_560, shared_memory=232_448,
@@ -44,14 +46,27 @@ def honest():
     return asyncio.run(backend.compile(TASK, TASK.seed(), context()[0]))
 
 
-@pytest.fixture
-async def backend(monkeypatch):
-    monkeypatch.setattr(process, "MODULE", "stub_gpu")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "stub"))
+@pytest.fixture(scope="module")
+def stubbed():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "MODULE", "stub_gpu")
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "stub"))
+        yield
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def backend(stubbed):
     found = CudaBackend()
     found._gpu = H200
     yield found
     await found.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(stubbed, honest):
+    """One process for what needs no fresh one: it takes seconds to import torch."""
+    async with CudaBackend()._process(TASK, {"candidate": honest}) as found:
+        yield found
 
 
 async def refused(work):
@@ -83,25 +98,24 @@ FOUND_BY_THE_CHECK = [
     ("changes", Verdict.WRONG_RESULT, "changed its inputs"),
     ("damage", Verdict.ILLEGAL_ACCESS, "bytes after it"),
     ("wrong_when_hidden", Verdict.WRONG_RESULT, "hidden"),
-    ("crash", Verdict.ILLEGAL_ACCESS, "CUDA_ERROR_ILLEGAL_ADDRESS"),  # ends the process: last
+    ("crash", Verdict.ILLEGAL_ACCESS, "CUDA_ERROR_ILLEGAL_ADDRESS"),
 ]
 
 
-async def test_what_the_check_finds(backend, honest):
-    async with backend._process(TASK, {"candidate": honest}) as running:
-        for mode, verdict, said in FOUND_BY_THE_CHECK:
-            ctx, seen = context()
-            # One case at a time: the process serves several checks here, which it never does else.
-            case = next(c for c in TASK.quick_cases() if c.hidden == ("hidden" in mode))
-            check = Check(TASK, behaving(honest, mode), [case], ctx)
-            found = await refused(check.all(running))
-            assert found.verdict is verdict, mode
-            assert said in f"{found.feedback.summary} {found.feedback.detail}", mode
-            if mode == "wrong_when_hidden":  # it tells no shape and no place
-                told = found.feedback.model_dump_json() + "".join(p.model_dump_json() for p in seen)
-                assert found.feedback.configuration is None
-                assert "hidden-1" not in told
-                assert "o[" not in told
+async def test_what_the_check_finds(running, honest):
+    for mode, verdict, said in FOUND_BY_THE_CHECK:
+        ctx, seen = context()
+        # One case at a time: the process serves several checks here, which it never does else.
+        case = next(c for c in TASK.quick_cases() if c.hidden == ("hidden" in mode))
+        check = Check(TASK, behaving(honest, mode), [case], ctx)
+        found = await refused(check.all(running))
+        assert found.verdict is verdict, mode
+        assert said in f"{found.feedback.summary} {found.feedback.detail}", mode
+        if mode == "wrong_when_hidden":  # it tells no shape and no place
+            told = found.feedback.model_dump_json() + "".join(p.model_dump_json() for p in seen)
+            assert found.feedback.configuration is None
+            assert "hidden-1" not in told
+            assert "o[" not in told
 
 
 FOUND_BY_THE_BENCHMARK = [
@@ -113,26 +127,22 @@ FOUND_BY_THE_BENCHMARK = [
 ]
 
 
-async def test_what_the_benchmark_finds(backend, honest):
+async def test_what_the_benchmark_finds(running, honest):
     configuration = TASK.configurations[0]
-    async with backend._process(TASK, {"candidate": honest}) as running:
-        for mode, verdict, said in FOUND_BY_THE_BENCHMARK:
+    for mode, verdict, said in FOUND_BY_THE_BENCHMARK:
 
-            async def work(mode=mode):
-                async with Timing(TASK, running) as timing:
-                    candidate = behaving(honest, mode)
-                    await measure(TASK, candidate, configuration, timing, H200, 7.5e14, {})
+        async def work(mode=mode):
+            async with Timing(TASK, running) as timing:
+                candidate = behaving(honest, mode)
+                await measure(TASK, candidate, configuration, timing, H200, 7.5e14, {})
 
-            found = await refused(work())
-            assert found.verdict is verdict, mode
-            assert said in found.feedback.summary, mode
+        found = await refused(work())
+        assert found.verdict is verdict, mode
+        assert said in found.feedback.summary, mode
 
 
-async def test_a_drifting_baseline_is_measured_again(backend, honest):
-    async with (
-        backend._process(TASK, {"candidate": honest}) as running,
-        Timing(TASK, running) as timing,
-    ):
+async def test_a_drifting_baseline_is_measured_again(running, honest):
+    async with Timing(TASK, running) as timing:
         candidate, configuration = behaving(honest, "drifts"), TASK.configurations[0]
         found = await measure(TASK, candidate, configuration, timing, H200, 7.5e14, {})
     assert "noisy" not in found.flags
@@ -150,15 +160,16 @@ async def test_two_candidates_side_by_side(backend, honest):
 
 
 async def test_a_cancelled_check_leaves_no_process(backend, honest):
-    running = asyncio.create_task(backend.check(TASK, honest, context()[0]))
-    while not stubs():
-        assert not running.done(), "the check ended before it was cancelled"
+    before = stubs()
+    check = asyncio.create_task(backend.check(TASK, honest, context()[0]))
+    while stubs() <= before:
+        assert not check.done(), "the check ended before it was cancelled"
         await asyncio.sleep(0.01)
-    running.cancel()
+    check.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await running
+        await check
     await backend.close()
-    assert stubs() == set()
+    assert stubs() <= before
 
 
 def stubs():

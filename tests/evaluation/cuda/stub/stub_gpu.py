@@ -18,9 +18,8 @@ def main():
     while line:
         request = json.loads(line)
         answer = getattr(stub, f"do_{request['op']}")(request)
-        if answer is None:
-            return
-        stub.say(ok=True, **answer)
+        if answer is not None:  # else it has said what went wrong itself
+            stub.say(ok=True, **answer)
         line = sys.stdin.readline()
 
 
