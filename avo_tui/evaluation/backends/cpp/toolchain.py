@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -117,10 +118,13 @@ class CompileCache:
         return self._root / key
 
     def _trim(self) -> None:
-        folders = [p for p in self._root.iterdir() if not p.name.startswith(".")]
-        if len(folders) > _ENTRIES_KEPT:
-            folders.sort(key=lambda p: p.stat().st_mtime)
-            for folder in folders[: len(folders) - _ENTRIES_KEPT * 3 // 4]:
+        used: list[tuple[float, Path]] = []
+        for folder in self._root.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another process trims as well
+                if not folder.name.startswith("."):
+                    used.append((folder.stat().st_mtime, folder))
+        if len(used) > _ENTRIES_KEPT:
+            for _, folder in sorted(used)[: len(used) - _ENTRIES_KEPT * 3 // 4]:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
