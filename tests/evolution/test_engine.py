@@ -75,13 +75,13 @@ async def test_tuner_climbs_and_the_budget_ends_the_run(make_lab: MakeLab) -> No
 async def test_the_same_seed_of_chance_gives_the_same_lineage(make_lab: MakeLab) -> None:
     lineages = []
     for name in ("one", "two"):
-        lab = make_lab(capped(evaluations=15), name=name)
+        lab = make_lab(capped(evaluations=10), name=name)
         lab.start()
         await lab.ended()
         lineages.append([v.candidate for v in lab.check_whole().versions.values()])
     assert lineages[0] == lineages[1]
     lab = make_lab(
-        RunSettings(budget=Budget(run=Caps(evaluations=15)), random_seed=5), name="three"
+        RunSettings(budget=Budget(run=Caps(evaluations=10)), random_seed=5), name="three"
     )
     lab.start()
     await lab.ended()
