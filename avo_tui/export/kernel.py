@@ -71,8 +71,8 @@ def _readme(state: SessionState, version: Version, files: list[str]) -> str:
         "\n".join(f"| {' | '.join(row)} |" for row in table),
         f"Measured {version.created:%Y-%m-%d %H:%M} UTC"
         + (f" on {safe(version.device)}" if version.device else "")
-        + f", each configuration beside its baselines in the same run, by {version.author}'s"
-        f" step {version.step}. Gate `{version.gate.gate}`: {safe(version.gate.reason)}.",
+        + f", each configuration beside its baselines in the same run. Made by {version.author}"
+        f" in step {version.step}. Gate `{version.gate.gate}`: {safe(version.gate.reason)}.",
     ]
     for title, text in (("Summary", version.summary), ("Plan", version.plan)):
         if text.strip():
