@@ -332,7 +332,9 @@ def progressed(view: AttemptView, progress: EvaluationProgress) -> AttemptView:
     if progress.count:
         changes["count"] = progress.count
     if progress.state == "configuration":
-        changes["rows"] = (*old.rows, progress)
+        which = (progress.index, progress.configuration)
+        others = (row for row in old.rows if (row.index, row.configuration) != which)
+        changes["rows"] = (*others, progress)
         changes["index"] = max(old.index, progress.index)
     elif progress.state == "finished":
         changes["state"] = "done" if progress.ok else "failed"
