@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "avo_tui.operators.ports": set(),
     "avo_tui.operators.tuner": set(),
     "avo_tui.store": {"tinydb"},
+    "avo_tui.export": {"tinydb"},
     "avo_tui.evolution": {"tinydb"},
     "avo_tui.cli": {"typer", "tinydb"},
     "avo_tui.ui.app": {"typer", "tinydb", "textual", "numpy"},
