@@ -115,6 +115,18 @@ async def test_the_candidate_with_all_of_hopper_in_it():
         assert set(plan.workspaces) == {"staged"}
 
 
+async def test_instructions_of_another_architecture_are_named():
+    with pytest.raises(Rejected) as caught:
+        await CudaBackend(architecture="sm_100a").compile(
+            small_task(), candidate("pipelined"), context()[0]
+        )
+    found = caught.value
+    assert found.verdict is Verdict.COMPILE_ERROR
+    said = found.feedback.summary
+    assert said.startswith("sm_100a does not have these instructions: wgmma.")
+    assert "tcgen05" in found.feedback.hint
+
+
 async def test_an_ignored_setmaxnreg_is_said():
     body = PIPELINED.replace("__launch_bounds__(384, 1)", "")
     found = await compiled(

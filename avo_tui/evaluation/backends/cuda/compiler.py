@@ -284,6 +284,7 @@ def _compiler_failed(reason: str, error: str, stderr: str) -> Exception:
     )
 
 
+_ELSEWHERE = re.compile(r"Instruction '([^']+)' not supported on \.target '([^']+)'")
 _ERROR_LINE = re.compile(r"^.*(?:\berror\b|\bfatal\b).*$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -297,10 +298,21 @@ def _refused_by_compiler(reply: dict[str, object], macros: Sequence[tuple[str, s
     found = [m[0].strip() for m in _ERROR_LINE.finditer(log) if "detected in" not in m[0]]
     own = [line for line in found if line.startswith(str(reply["source"]))]
     first = (own or found or ["the compiler refused the source"])[0]
+    missing = list(dict.fromkeys(_ELSEWHERE.findall(log)))
+    if missing and not own:
+        names = ", ".join(name for name, _ in missing[:5])
+        first = f"{missing[0][1]} does not have these instructions: {names}"
     note = "with macros " + ", ".join(f"{k}={v}" for k, v in macros) if macros else ""
     return _RefusedError(
         Verdict.COMPILE_ERROR,
-        Feedback(summary=first[:300], detail=note, log=_bounded(log)),
+        Feedback(
+            summary=first[:300],
+            detail=note,
+            hint="wgmma is Hopper's (sm_90a); Blackwell (sm_100a) multiplies by tcgen05."
+            if missing
+            else "",
+            log=_bounded(log),
+        ),
     )
 
 
