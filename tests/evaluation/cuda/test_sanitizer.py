@@ -139,7 +139,7 @@ async def test_what_a_tool_started_ends_with_it(pipelined, program, tmp_path, mo
     program(f"setsid sleep 1000 & echo $! >{pid}.new; mv {pid}.new {pid}; wait")
     monkeypatch.setattr(sanitizer, "SECONDS", 3600.0)
     running = asyncio.create_task(run(pipelined, ["memcheck"]))
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(500):
         while not pid.exists():
             assert not running.done()
             await asyncio.sleep(0.01)
@@ -174,7 +174,7 @@ async def test_a_watched_process_that_fails_says_why(pipelined, monkeypatch):
     task = small_task()
     with watched(task, pipelined, task.configurations[:1], bare=True) as prepared:
         command = [sys.executable, "-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"]
-        code, text = await run_tool(command, prepared, 0, 120)
+        code, text = await run_tool(command, prepared, 0, 500)
     assert code == 1
     assert "failed: " in text
 
