@@ -13,17 +13,22 @@ from typing import Any, ClassVar
 
 from rich.segment import Segments
 from rich.traceback import Traceback
+from textual import constants
 from textual.app import SystemCommand
 from textual.binding import Binding
+from textual.css.query import NoMatches
+from textual.driver import Driver
 from textual.screen import Screen
 
 from avo_tui.domain.base import now as utc_now
 from avo_tui.domain.commands import Command
 from avo_tui.store import SeenMarks, SessionReader, StoreError
 from avo_tui.ui.feed import Feed, Snapshot, Source
+from avo_tui.ui.link import Link, is_remote
 from avo_tui.ui.screens.base import AvoScreen
 from avo_tui.ui.services import Services
 from avo_tui.ui.syntax import Highlighter
+from avo_tui.ui.terminal import Terminal
 from avo_tui.ui.themes import OWN, fallback_variables
 from avo_tui.ui.views.status import Keys
 from avo_tui.ui.widgets.paint import Palette
@@ -36,6 +41,7 @@ CYCLE = ("avo-dark", "avo-light", "ansi-dark", "ansi-light")
 class AvoApp(Palette):
     """avo-tui's screens on one session, or on the list of them.
 
+    `low_bandwidth` None: chosen by itself where the terminal is at the end of a slow connection.
     `folder` opens a session at once; `source` gives one that is not a folder (a replay). `keys`
     moves actions to other keys, by the action's id.
     """
@@ -56,17 +62,18 @@ class AvoApp(Palette):
         folder: Path | None = None,
         source: Source | None = None,
         theme: str = "avo-dark",
-        low_bandwidth: bool = False,
+        low_bandwidth: bool | None = None,
         keys: Mapping[str, str] | None = None,
         clock: Callable[[], datetime] = utc_now,
         roots: Iterable[Path] | None = None,
         marks: SeenMarks | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=self._driver_wanted())
         self.services = services or Services()
         self.start_folder, self.start_source = folder, source
-        self.start_theme = theme
-        self.low_bandwidth = low_bandwidth
+        self.low_bandwidth = bool(low_bandwidth)
+        self._link = Link() if low_bandwidth is None and is_remote() else None
+        """What is known of the connection; None where nobody asks."""
         self.keys: dict[str, str] = dict(keys or {})
         self.clock = clock
         self.roots = None if roots is None else list(roots)
@@ -79,8 +86,22 @@ class AvoApp(Palette):
         self._ticking: Any = None
         self._needs_person = ""
         self._stopped_by: int | None = None
+        self._begin_theme(theme)
 
     # -- themes
+
+    def _begin_theme(self, name: str) -> None:
+        """Have the theme before the style sheet is read, so that it is read and applied once."""
+        for theme in OWN:
+            self.register_theme(theme)
+        known = name if name in self.available_themes else "avo-dark"
+        self.set_reactive(AvoApp.theme, known)
+        theme = self.current_theme
+        self.set_class(theme.dark, "-dark-mode", update=False)
+        self.set_class(not theme.dark, "-light-mode", update=False)
+        self.set_class(theme.ansi, "-ansi", update=False)
+        self.stylesheet.set_variables(self.get_css_variables())
+        self._refresh_truecolor_filter(self.ansi_theme)
 
     def get_css_variables(self) -> dict[str, str]:
         """Textual's variables and ours, whatever the theme."""
@@ -115,11 +136,7 @@ class AvoApp(Palette):
     # -- life
 
     def on_mount(self) -> None:
-        """Themes, signals, the first screen."""
-        for theme in OWN:
-            self.register_theme(theme)
-        self.theme = self.start_theme if self.start_theme in self.available_themes else "avo-dark"
-        self.set_class(self.current_theme.ansi, "-ansi")
+        """Signals, the tick, the first screen."""
         self.set_keymap(self.keys)
         if not self.is_headless:
             loop = asyncio.get_running_loop()
@@ -136,11 +153,46 @@ class AvoApp(Palette):
 
             self.push_screen(SessionsScreen())
 
+    @staticmethod
+    def _driver_wanted() -> type[Driver] | None:
+        """Our driver on a terminal of Linux or macOS, unless the environment asks for another."""
+        return Terminal if constants.DRIVER is None and sys.platform != "win32" else None
+
+    @property
+    def terminal(self) -> Terminal | None:
+        """The terminal; None where there is none."""
+        return self._driver if isinstance(self._driver, Terminal) else None
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """Paint, unless the terminal takes nothing: then the present, once it does."""
+        terminal = self.terminal
+        if terminal is not None and terminal.writer is not None and terminal.writer.behind:
+            terminal.writer.when_free(self._paint_later)
+            return
+        super()._display(screen, renderable)
+
+    def _paint_later(self) -> None:
+        self.call_later(self.refresh, layout=True)
+
+    def _mind_link(self) -> None:
+        """Choose low bandwidth where the link is slow; say why."""
+        link, terminal = self._link, self.terminal
+        if link is None or terminal is None or terminal.writer is None or self.low_bandwidth:
+            return
+        terminal.on_answer = link.answered
+        link.wrote(*terminal.writer.sample())
+        if link.wants_answer:
+            terminal.ask()
+        why = link.why_slow()
+        if why is not None:
+            self._link = None
+            self.set_low_bandwidth(True, why=why)
+
     def _signalled(self, number: int) -> None:
         self._stopped_by = number
         self.leave(128 + number)
 
-    def set_low_bandwidth(self, on: bool, *, tell: bool = True) -> None:
+    def set_low_bandwidth(self, on: bool, *, tell: bool = True, why: str = "") -> None:
         """Repaint once a second and without gradients; or at the normal pace."""
         self.low_bandwidth = on
         self.animation_level = "none"
@@ -151,7 +203,14 @@ class AvoApp(Palette):
             self.theme = "ansi-dark" if self.current_theme.dark else "ansi-light"
         elif not on and self.current_theme.ansi and tell:
             self.theme = "avo-dark" if self.current_theme.dark else "avo-light"
-        if tell:
+        if not tell:
+            return
+        self._link = None  # a person has chosen, or it was chosen already
+        if why:
+            key = self.status_keys().slow_link
+            said = f"{why}: one repaint a second and few colours from here on; {key} ends that"
+            self.notify(said, title="Low bandwidth", timeout=12)
+        else:
             self.notify("low bandwidth " + ("on: one repaint a second" if on else "off"), timeout=3)
 
     def from_thread(self, callback: Callable[..., object], *arguments: object) -> None:
@@ -251,6 +310,7 @@ class AvoApp(Palette):
         self._call_person(latest)
 
     def _second(self) -> None:
+        self._mind_link()
         for screen in reversed(self.screen_stack):
             if isinstance(screen, AvoScreen):
                 second = getattr(screen, "show_second", None)
@@ -289,6 +349,7 @@ class AvoApp(Palette):
             leave_replay=bound("leave", "q"),
             play=bound("play", "space"),
             live=bound("live", "l"),
+            slow_link=bound("slow_link", "ctrl+b"),
         )
 
     # -- leaving
@@ -327,6 +388,13 @@ class AvoApp(Palette):
         self.close_session()
 
     # -- failing
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A screen that is opened while the app leaves finds its widgets gone; that is no crash."""
+        if self._exit and isinstance(error, NoMatches):
+            self.log(f"a screen was still opening: {error}")
+            return
+        super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
         """A crash prints its traceback without local variables: they may hold a secret."""
@@ -371,6 +439,9 @@ def run_app(app: AvoApp) -> int:
     """Run until the person leaves; prints the farewell; returns the exit code."""
     app.run()
     code = app.return_code or 0
+    terminal = app.terminal
+    if terminal is not None and terminal.writer is not None and terminal.writer.stuck:
+        return code  # nobody reads: a farewell would wait for ever
     if app.farewell:
         print(app.farewell, file=sys.stderr if code else sys.stdout)
     return code

@@ -1,15 +1,49 @@
-"""What the tests of the screens share: an app on an invented session, and waiting for it."""
+"""What the tests of the screens share: an app on an invented session, and hands at its keyboard.
+
+Nothing here waits for a time: every key waits until the app has nothing left to do, so a test
+passes at the same place on an idle machine and on one that is busy with other things.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import unicodedata
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from make_session import MemorySource
+from make_session import TASK, MemorySource
+from textual import events
+from textual.keys import _character_to_key, _get_unicode_name_from_key
+from textual.pilot import Pilot
 
 from avo_tui.ui.app import AvoApp
+from avo_tui.ui.loader import Loader
+from avo_tui.ui.screens.run import RunScreen
+from avo_tui.ui.services import Services
+from avo_tui.ui.widgets.lines import LinesView
+
+PATIENCE = 120.0
+"""Seconds after which a condition is given up: for a machine that does ten things at once."""
+
+
+class _Hit:
+    id, document, section, snippet = "d1#s1", "Document", "Section", "a \x1b[31m snippet"
+
+
+SERVICES = Services(
+    start_engine=lambda folder: None,
+    create_session=lambda form: Path("/nonexistent"),
+    tasks=lambda: [TASK],
+    operators=("tuner", "agent"),
+    unavailable={"agent": "no key is set"},
+    estimate=lambda form: "about 400 evaluations",
+    search_knowledge=lambda text: [_Hit()],
+    read_knowledge=lambda identity: "# Title\n\ntext\n```\ncode\n```\n",
+    documents=lambda: [("d1", "Document one"), ("d2", "Document two")],
+)
 
 
 def make_app(source: MemorySource, **options: Any) -> AvoApp:
@@ -20,29 +54,132 @@ def make_app(source: MemorySource, **options: Any) -> AvoApp:
     return AvoApp(source=source, clock=lambda: moment, **options)
 
 
-async def until(pilot: Any, condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait for a condition; fails with the condition's source line when it does not come."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not condition():
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError("the condition did not come true in time")
-        await pilot.pause(0.02)
+def at_rest(app: AvoApp) -> bool:
+    """True where nothing is under way: no message, no repaint, nothing being read."""
+    if app._exit or not app.screen_stack:
+        return True
+    if any(not worker.is_finished for worker in app.workers):
+        return False
+    latest = app.latest
+    if latest is not None and latest.serial != app._shown:
+        return False
+    for screen in app.screen_stack:
+        if isinstance(getattr(screen, "loader", None), Loader) and screen.loader._pending:  # type: ignore[attr-defined]
+            return False
+        if isinstance(screen, RunScreen) and screen.settled != screen.cursor:
+            return False
+    top = app.screen
+    if top._layout_required or top._repaint_required or top._scroll_required:
+        return False
+    if top._dirty_widgets or top._callbacks:
+        return False
+    pumps = [app, top, *top.walk_children()]
+    return all(
+        p._is_mounted and p._message_queue.empty() and not p._next_callbacks
+        for p in pumps
+        if p is not app or not p._closing
+    )
 
 
-async def quiet(pilot: Any) -> None:
-    """Wait until nothing is being loaded and the screen was painted."""
-    from avo_tui.ui.loader import Loader
-    from avo_tui.ui.screens.run import RunScreen
+class Hands:
+    """Keys, clicks and sizes for a running app, each followed by its rest."""
 
-    def idle() -> bool:
-        loaders = [getattr(s, "loader", None) for s in pilot.app.screen_stack]
-        resting = all(
-            s.settled == s.lineage.cursor
-            for s in pilot.app.screen_stack
-            if isinstance(s, RunScreen) and s.ready
-        )
-        return resting and not any(isinstance(x, Loader) and x._pending for x in loaders)
+    def __init__(self, app: AvoApp, pilot: Pilot[None]) -> None:
+        self.app, self.pilot = app, pilot
+        self.said: list[str] = []
+        """Every notice so far; those on the screen go away by themselves."""
+        notify = app.notify
 
-    await pilot.pause(0.05)
-    await until(pilot, idle)
-    await pilot.pause(0.05)
+        def told(message: str, **options: Any) -> None:
+            self.said.append(message)
+            notify(message, **options)
+
+        app.notify = told  # type: ignore[method-assign]
+
+    async def until(self, condition: Callable[[], Any], what: str = "") -> None:
+        """Wait for a condition; a test fails when it does not come."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE
+        while not condition():
+            if loop.time() > deadline:
+                raise AssertionError(f"it did not come true in time: {what or condition}")
+            await asyncio.sleep(0.005)
+
+    async def rest(self) -> None:
+        """Wait until the app has nothing left to do."""
+        calm = 0
+
+        def settled() -> bool:
+            nonlocal calm
+            calm = calm + 1 if at_rest(self.app) else 0
+            return calm >= 3
+
+        await self.until(settled, "the app never came to rest")
+
+    async def press(self, *keys: str) -> None:
+        """Press keys, one after another."""
+        for key in keys:
+            self._send(key)
+            await self.rest()
+
+    async def type(self, text: str) -> None:
+        """Press the keys of a text, as fast as they come."""
+        for character in text:
+            self._send(character)
+        await self.rest()
+
+    def _send(self, key: str) -> None:
+        if len(key) == 1 and not key.isalnum():
+            key = _character_to_key(key)
+        try:
+            character = unicodedata.lookup(_get_unicode_name_from_key(key))
+        except KeyError:
+            character = key if len(key) == 1 else None
+        event = events.Key(key, character)
+        event.set_sender(self.app)
+        assert self.app._driver is not None
+        self.app._driver.send_message(event)
+
+    async def click(self, selector: str, offset: tuple[int, int] = (0, 0)) -> None:
+        """Click into a widget."""
+        await self.pilot.click(selector, offset=offset)
+        await self.rest()
+
+    async def resize(self, width: int, height: int) -> None:
+        """Give the terminal another size."""
+        await self.pilot.resize_terminal(width, height)
+        await self.rest()
+
+    async def home(self) -> None:
+        """Back to the run screen, the run followed; what was noted in corners taken away."""
+        for _ in range(6):
+            if isinstance(self.app.screen, RunScreen) and self.app.screen.cursor is None:
+                break
+            await self.press("escape")
+        assert isinstance(self.app.screen, RunScreen), f"escape does not leave {self.app.screen}"
+        self.app.clear_notifications()
+        await self.rest()
+
+    def text(self, selector: str) -> str:
+        """What a view of lines shows, as plain text."""
+        view = self.app.screen.query_one(selector, LinesView)
+        return "\n".join(row.plain for row in view.lines)
+
+    def bar(self, selector: str) -> str:
+        """The text of a row at the edge of the screen, such as `#status`."""
+        bar: Any = self.app.screen.query_one(selector)
+        return str(bar.row.plain)
+
+    def rows(self) -> list[str]:
+        """The whole screen as text."""
+        strips = self.app.screen._compositor.render_strips()
+        return ["".join(segment.text for segment in strip) for strip in strips]
+
+
+@asynccontextmanager
+async def running(app: AvoApp, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Hands]:
+    """The app, started and at rest."""
+    async with app.run_test(size=size) as pilot:
+        hands = Hands(app, pilot)
+        await hands.rest()
+        yield hands

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from make_session import MemorySource
-from pilots import make_app, quiet
+from pilots import make_app, running
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Direction, Hint, Intervention, Note, PlanItem
@@ -69,15 +69,11 @@ ROUTES: tuple[tuple[str, ...], ...] = (
 
 async def test_no_control_character_reaches_any_screen() -> None:
     app = make_app(poisoned())
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with running(app) as hands:
         for keys in ROUTES:
-            for _ in range(4):
-                await pilot.press("escape")
-            await pilot.press(*keys)
-            await quiet(pilot)
-            rows = [
-                "".join(s.text for s in strip) for strip in app.screen._compositor.render_strips()
-            ]
+            await hands.home()
+            await hands.press(*keys)
+            rows = hands.rows()
             bad = [
                 c
                 for row in rows
@@ -91,8 +87,6 @@ async def test_no_control_character_reaches_any_screen() -> None:
 
 async def test_it_is_shown_as_it_is() -> None:
     app = make_app(poisoned())
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        rows = ["".join(s.text for s in strip) for strip in app.screen._compositor.render_strips()]
-        text = "\n".join(rows)
+    async with running(app) as hands:
+        text = "\n".join(hands.rows())
         assert "␛[2J" in text and "[bold red]x[/]" in text

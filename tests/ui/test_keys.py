@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import string
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
-from make_session import TASK, MemorySource
-from pilots import make_app, quiet, until
+from make_session import MemorySource
+from pilots import SERVICES, Hands, make_app, running
 
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.screens.base import AvoScreen
 from avo_tui.ui.screens.run import RunScreen
-from avo_tui.ui.services import Services
+from avo_tui.ui.screens.sessions import SessionsScreen
 
 KEYS = [
     *string.ascii_lowercase,
@@ -50,22 +50,6 @@ KEYS = [
 ]
 
 
-class _Hit:
-    id, document, section, snippet = "d1#s1", "Document", "Section", "a \x1b[31m snippet"
-
-
-SERVICES = Services(
-    start_engine=lambda folder: None,
-    create_session=lambda form: Path("/nonexistent"),
-    tasks=lambda: [TASK],
-    operators=("tuner", "agent"),
-    unavailable={"agent": "no key is set"},
-    estimate=lambda form: "about 400 evaluations",
-    search_knowledge=lambda text: [_Hit()],
-    read_knowledge=lambda identity: "# Title\n\ntext\n```\ncode\n```\n",
-    documents=lambda: [("d1", "Document one"), ("d2", "Document two")],
-)
-
 SCREENS = {
     "run": [],
     "lineage": ["L"],
@@ -77,52 +61,47 @@ SCREENS = {
 }
 
 
-async def back_to(pilot: Any, base: list[str]) -> None:
+async def back_to(hands: Hands, base: list[str]) -> None:
     """Close whatever a key has opened and open the screen under test again."""
-    app = pilot.app
     for _ in range(8):
-        if isinstance(app.screen, RunScreen) or not app.screen_stack:
+        if isinstance(hands.app.screen, RunScreen):
             break
-        await pilot.press("escape")
-    assert isinstance(app.screen, RunScreen), f"{app.screen} cannot be left with escape"
-    for key in base:
-        await pilot.press(key)
+        await hands.press("escape")
+    assert isinstance(hands.app.screen, RunScreen), f"escape does not leave {hands.app.screen}"
+    await hands.press(*base)
 
 
 @pytest.mark.parametrize("name", sorted(SCREENS))
 async def test_every_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
-    from contextlib import nullcontext
-
     app = make_app(MemorySource(steps=5), services=SERVICES)
     monkeypatch.setattr(app, "suspend", nullcontext)
     base = SCREENS[name]
-    async with app.run_test(size=(100, 24)) as pilot:
-        await quiet(pilot)
-        await back_to(pilot, base)
+    async with running(app, (80, 24)) as hands:
+        await back_to(hands, base)
         expected = type(app.screen)
         for key in KEYS:
             if name == "run" and key == "q":
                 continue
-            await pilot.press(key)
+            await hands.press(key)
             if type(app.screen) is not expected:
-                await back_to(pilot, base)
+                await back_to(hands, base)
                 assert type(app.screen) is expected, f"after {key}: {app.screen}"
-        await quiet(pilot)
     assert app.return_code in {None, 0}
 
 
 async def test_every_key_in_the_sessions_screen(tmp_path: Path) -> None:
     app = AvoApp(SERVICES, roots=[tmp_path])
-    async with app.run_test(size=(100, 30)) as pilot:
-        await pilot.pause(0.1)
+    async with running(app, (80, 24)) as hands:
         for key in KEYS:
             if key in {"q", "escape"}:
                 continue
-            await pilot.press(key)
-            if len(app.screen_stack) > 2:
-                await pilot.press("escape")
-        await until(pilot, lambda: len(app.screen_stack) <= 3)
+            await hands.press(key)
+            for _ in range(4):
+                if isinstance(app.screen, SessionsScreen):
+                    break
+                await hands.press("escape")
+            assert isinstance(app.screen, SessionsScreen), f"after {key}: {app.screen}"
     assert app.return_code in {None, 0}
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from make_session import MemorySource
-from pilots import make_app, quiet, until
+from pilots import make_app, running
 
 from avo_tui.domain.commands import Pause
 from avo_tui.ui.feed import Feed
@@ -63,13 +63,12 @@ async def test_the_screens_play_it(recorded: MemorySource) -> None:
     replay = ReplaySource(recorded, speed=1.0)
     replay.toggle()
     app.start_source = replay
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
+    async with running(app) as hands:
         bar = app.screen.query_one("#status")
-        await until(pilot, lambda: "REPLAY stands still" in bar.row.plain)  # type: ignore[attr-defined]
-        await pilot.press("full_stop", "full_stop", "full_stop")
-        await until(pilot, lambda: app.latest is not None and app.latest.session.step == 2)
-        await pilot.press("p")
-        assert any("replay" in n.message for n in app._notifications)
-        await pilot.press("right_square_bracket", "space")
-        await until(pilot, lambda: "REPLAY 2×" in bar.row.plain)  # type: ignore[attr-defined]
+        await hands.until(lambda: "REPLAY stands still" in bar.row.plain)  # type: ignore[attr-defined]
+        await hands.press("full_stop", "full_stop", "full_stop")
+        await hands.until(lambda: app.latest is not None and app.latest.session.step == 2)
+        await hands.press("p")
+        assert any("replay" in said for said in hands.said)
+        await hands.press("right_square_bracket", "space")
+        await hands.until(lambda: "REPLAY 2×" in bar.row.plain)  # type: ignore[attr-defined]

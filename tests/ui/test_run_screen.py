@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from make_session import MemorySource
-from pilots import make_app, quiet, until
+from pilots import make_app, running
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import (
@@ -35,18 +35,12 @@ def run_screen(app: Any) -> RunScreen:
     return next(s for s in app.screen_stack if isinstance(s, RunScreen))
 
 
-def text_of(app: Any, selector: str) -> str:
-    view = app.screen.query_one(selector, LinesView)
-    return "\n".join(row.plain for row in view.lines)
-
-
 @pytest.mark.parametrize(
     ("size", "panes"), [((80, 24), 1), ((100, 30), 3), ((120, 40), 5), ((200, 50), 5)]
 )
 async def test_panes_by_size(recorded: MemorySource, size: tuple[int, int], panes: int) -> None:
     app = make_app(recorded)
-    async with app.run_test(size=size) as pilot:
-        await quiet(pilot)
+    async with running(app, size):
         shown = [p.id for p in app.screen.query("Pane") if p.region.area > 0]
         assert len(shown) == panes
         assert app.screen.query_one("#tabs").display == (panes < 5)
@@ -68,30 +62,26 @@ def test_arrangements() -> None:
 
 async def test_follow_and_inspect(recorded: MemorySource) -> None:
     app = make_app(recorded)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
+    async with running(app) as hands:
         screen = run_screen(app)
-        assert screen.cursor is None and "Online softmax" in text_of(app, "#plan-head")
-        await pilot.press("B")
-        await quiet(pilot)
+        assert screen.cursor is None and "Online softmax" in hands.text("#plan-head")
+        await hands.press("B")
         assert screen.cursor == ("v", 20, 0)
-        assert "from v19 by agent" in text_of(app, "#plan-head")
-        assert "gate strict" in text_of(app, "#output-view") and "vs v19" in text_of(
-            app, "#output-view"
+        assert "from v19 by agent" in hands.text("#plan-head")
+        assert "gate strict" in hands.text("#output-view") and "vs v19" in hands.text(
+            "#output-view"
         )
         assert any("inspect" in t for t, _ in screen.query_one("#lineage").info)  # type: ignore[attr-defined]
-        await pilot.press("u")
+        await hands.press("u")
         assert screen.cursor == ("v", 19, 0)
-        await pilot.press("l")
-        await quiet(pilot)
-        assert screen.cursor is None and "Online softmax" in text_of(app, "#plan-head")
+        await hands.press("l")
+        assert screen.cursor is None and "Online softmax" in hands.text("#plan-head")
 
 
 async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) -> None:
     app = make_app(source)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        await pilot.press("B")
+    async with running(app) as hands:
+        await hands.press("B")
         screen = run_screen(app)
         key, place = screen.lineage.cursor, screen.lineage.place
         report = next(e for e in source.journal if isinstance(e, ev.AttemptFinished)).report
@@ -100,9 +90,8 @@ async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) ->
             ev.AttemptFinished(attempt=3, report=report, at=at),  # type: ignore[arg-type]
             ev.AttemptRejected(attempt=3, reason="slower", at=at),  # type: ignore[arg-type]
         ]
-        await until(pilot, lambda: not source.waiting)
-        await until(
-            pilot,
+        await hands.until(lambda: not source.waiting)
+        await hands.until(
             lambda: (
                 screen.snapshot is not None
                 and screen.snapshot.session.applied == len(source.journal)
@@ -113,100 +102,100 @@ async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) ->
 
 async def test_the_stream_stops_following_when_scrolled_up(source: MemorySource) -> None:
     app = make_app(source)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await quiet(pilot)
-        await pilot.press("2")
+    async with running(app, (80, 24)) as hands:
+        await hands.press("2")
         view = app.screen.query_one("#plan-view", LinesView)
-        await until(pilot, lambda: view.max_scroll_y > 0)
+        await hands.until(lambda: view.max_scroll_y > 0)
         assert view.following
-        await pilot.press("up", "up")
-        await until(pilot, lambda: not view.following)
+        await hands.press("up", "up")
+        await hands.until(lambda: not view.following)
         at = source.state.session.last_event_at
         source.waiting = [ev.AgentText(block="new", text="one\ntwo\nthree\n", at=at)]  # type: ignore[arg-type]
-        await until(pilot, lambda: view.unseen > 0)
-        await until(pilot, lambda: any("new" in t for t, _ in app.screen.query_one("#plan").info))  # type: ignore[attr-defined]
+        await hands.until(lambda: view.unseen > 0)
+        await hands.until(lambda: any("new" in t for t, _ in app.screen.query_one("#plan").info))  # type: ignore[attr-defined]
         place = view.scroll_offset.y
         assert place < view.max_scroll_y
-        await pilot.press("end")
-        await until(pilot, lambda: view.following and view.unseen == 0)
+        await hands.press("end")
+        await hands.until(lambda: view.following and view.unseen == 0)
 
 
 async def test_commands_are_sent(source: MemorySource) -> None:
     app = make_app(source)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        await pilot.press("p")
+    async with running(app) as hands:
+        await hands.press("p")
         assert source.sent[-1] == Pause(mode="after_tool")
-        await pilot.press("P", "down", "down", "enter")
-        await until(pilot, lambda: source.sent[-1] == Pause(mode="now"))
-        await pilot.press("h")
-        await until(pilot, lambda: isinstance(app.screen, HintDialog))
-        await pilot.press(*"try tiles", "tab", "right", "tab", "right", "right", "ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await hands.press("P", "down", "down", "enter")
+        await hands.until(lambda: source.sent[-1] == Pause(mode="now"))
+        await hands.press("h")
+        await hands.until(lambda: isinstance(app.screen, HintDialog))
+        await hands.type("try tiles")
+        await hands.press("tab", "right", "tab", "right", "right", "ctrl+s")
+        await hands.until(lambda: isinstance(app.screen, RunScreen))
         assert source.sent[-1] == SendHint(
             text="try tiles", delivery="end_of_turn", scope="until_cleared"
         )
-        await pilot.press("x", "tab", "ctrl+s")
-        await until(pilot, lambda: isinstance(source.sent[-1], AbortStep))
-        await pilot.press("B", "r")
+        await hands.press("x", "tab", "ctrl+s")
+        await hands.until(lambda: isinstance(source.sent[-1], AbortStep))
+        await hands.press("B", "r")
         assert source.sent[-1] == Remeasure(version=3)
-        await pilot.press("m", *"good", "enter")
-        await until(pilot, lambda: source.sent[-1] == SetBookmark(version=3, label="good"))
-        await pilot.press("N", *"hm", "ctrl+s")
-        await until(pilot, lambda: source.sent[-1] == Annotate(version=3, text="hm"))
-        await pilot.press("u", "w", *"worse", "ctrl+s")
-        await until(pilot, lambda: source.sent[-1] == Rewind(version=2, reason="worse"))
+        await hands.press("m")
+        await hands.type("good")
+        await hands.press("enter")
+        await hands.until(lambda: source.sent[-1] == SetBookmark(version=3, label="good"))
+        await hands.press("N")
+        await hands.type("hm")
+        await hands.press("ctrl+s")
+        await hands.until(lambda: source.sent[-1] == Annotate(version=3, text="hm"))
+        await hands.press("u", "w")
+        await hands.type("worse")
+        await hands.press("ctrl+s")
+        await hands.until(lambda: source.sent[-1] == Rewind(version=2, reason="worse"))
 
 
 async def test_stop_asks_first(source: MemorySource) -> None:
     app = make_app(source)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        await pilot.press("S")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+    async with running(app) as hands:
+        await hands.press("S")
+        await hands.until(lambda: isinstance(app.screen, Confirm))
+        await hands.press("enter")
+        await hands.until(lambda: isinstance(app.screen, RunScreen))
         assert not source.sent, "enter is on the harmless button"
-        await pilot.press("S", "tab", "enter")
-        await until(pilot, lambda: source.sent == [Stop()])
+        await hands.press("S", "tab", "enter")
+        await hands.until(lambda: source.sent == [Stop()])
 
 
 async def test_pause_is_resume_when_paused() -> None:
     source = MemorySource(steps=3, state="paused")
     app = make_app(source)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        await pilot.press("p")
+    async with running(app) as hands:
+        await hands.press("p")
         assert source.sent == [Resume()]
 
 
 async def test_the_rewind_preview_says_what_becomes_a_branch(recorded: MemorySource) -> None:
     app = make_app(recorded)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        await pilot.press("B", "u", "u", "w")
-        await until(pilot, lambda: bool(app.screen.query("#preview")))
-        await quiet(pilot)
-        text = text_of(app, "#preview")
+    async with running(app) as hands:
+        await hands.press("B", "u", "u", "w")
+        await hands.until(lambda: bool(app.screen.query("#preview")))
+        text = hands.text("#preview")
         assert "v18" in text and "2 versions become a branch" in text and "v19" in text
-        await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await hands.press("escape")
+        await hands.until(lambda: isinstance(app.screen, RunScreen))
 
 
 async def test_the_budget_is_checked(source: MemorySource) -> None:
     app = make_app(source)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        await pilot.press("b")
-        await until(pilot, lambda: bool(app.screen.query("#run-usd")))
+    async with running(app) as hands:
+        await hands.press("b")
+        await hands.until(lambda: bool(app.screen.query("#run-usd")))
         box: Any = app.screen.query_one("#run-usd")
         box.value = "many"
-        await pilot.press("ctrl+s")
+        await hands.press("ctrl+s")
         assert "not a number" in str(app.screen.query_one("#problem").render())
         box.value = "50"
         app.screen.query_one("#step-evaluations").value = "8"  # type: ignore[attr-defined]
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: bool(source.sent))
+        await hands.press("ctrl+s")
+        await hands.until(lambda: bool(source.sent))
         command = source.sent[-1]
         assert isinstance(command, SetBudget)
         assert command.budget.run.usd == 50 and command.budget.step.evaluations == 8
@@ -214,38 +203,36 @@ async def test_the_budget_is_checked(source: MemorySource) -> None:
 
 async def test_disabled_keys_say_why(recorded: MemorySource) -> None:
     app = make_app(recorded)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        await pilot.press("A")
-        await until(pilot, lambda: bool(list(app._notifications)))
-        assert "nothing waits for approval" in list(app._notifications)[-1].message
+    async with running(app) as hands:
+        await hands.press("A")
+        assert "nothing waits for approval" in hands.said[-1]
 
 
 async def test_approval_is_asked_for(source: MemorySource) -> None:
     app = make_app(source)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
+    async with running(app) as hands:
         decision = next(e for e in source.journal if isinstance(e, ev.GateDecided)).decision
         at = source.state.session.last_event_at
         source.waiting = [ev.ApprovalRequested(attempt=3, decision=decision, at=at)]  # type: ignore[arg-type]
         screen = run_screen(app)
-        await until(
-            pilot,
+        await hands.until(
             lambda: screen.snapshot is not None and screen.snapshot.pending_approval is not None,
         )
-        await until(pilot, lambda: any("A approves" in n.message for n in app._notifications))
-        await pilot.press("X", *"no", "ctrl+s")
-        await until(pilot, lambda: source.sent == [Reject(reason="no")])
+        await hands.until(lambda: any("A approves" in said for said in hands.said))
+        await hands.press("X")
+        await hands.type("no")
+        await hands.press("ctrl+s")
+        await hands.until(lambda: source.sent == [Reject(reason="no")])
 
 
 async def test_filter_narrows_with_a_count_and_escape_peels(recorded: MemorySource) -> None:
     app = make_app(recorded)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
+    async with running(app) as hands:
         screen = run_screen(app)
         before = len(screen.lineage.lines)
-        await pilot.press("slash", *"prefetch")
-        await until(pilot, lambda: screen.lineage.needle == "prefetch")
+        await hands.press("slash")
+        await hands.type("prefetch")
+        await hands.until(lambda: screen.lineage.needle == "prefetch")
         assert 0 < len(screen.lineage.lines) < before
         kept = [d.row for d in screen.lineage._drawn]
         assert screen.snapshot is not None
@@ -256,36 +243,34 @@ async def test_filter_narrows_with_a_count_and_escape_peels(recorded: MemorySour
                 else f"{screen.snapshot.attempts[row.step, row.number]}"
             )
             assert "prefetch" in record.lower()
-        await pilot.press("enter", "down")
+        await hands.press("enter", "down")
         assert screen.cursor is not None
-        await pilot.press("escape")
-        await until(pilot, lambda: len(screen.lineage.lines) == before)
+        await hands.press("escape")
+        await hands.until(lambda: len(screen.lineage.lines) == before)
 
 
 async def test_unfold_shows_the_rejected_attempts(recorded: MemorySource) -> None:
     app = make_app(recorded)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
+    async with running(app) as hands:
         screen = run_screen(app)
         before = len(screen.lineage.lines)
-        await pilot.press("down", "enter")
+        await hands.press("down", "enter")
         assert len(screen.lineage.lines) == before + 1
         assert screen.lineage.cursor == ("a", 25, 2)
-        await pilot.press("space")
+        await hands.press("space")
         assert len(screen.lineage.lines) == before
 
 
 async def test_the_mouse_reaches_rows_tabs_and_actions(recorded: MemorySource) -> None:
     app = make_app(recorded)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await quiet(pilot)
+    async with running(app, (80, 24)) as hands:
         screen = run_screen(app)
-        await pilot.click("#lineage-view", offset=(6, 2))
+        await hands.click("#lineage-view", offset=(6, 2))
         assert screen.cursor == ("v", 20, 0)
-        await pilot.click("#tabs", offset=(26, 0))
-        await until(pilot, lambda: screen.active == "diff")
-        await pilot.click("#actions", offset=(5, 0))
-        await until(pilot, lambda: screen.cursor is None)  # the footer begins with "live"
+        await hands.click("#tabs", offset=(26, 0))
+        await hands.until(lambda: screen.active == "diff")
+        await hands.click("#actions", offset=(5, 0))
+        await hands.until(lambda: screen.cursor is None)  # the footer begins with "live"
 
 
 async def test_edit_submits_what_the_editor_changed(
@@ -300,12 +285,12 @@ async def test_edit_submits_what_the_editor_changed(
 
     app = make_app(source)
     monkeypatch.setattr(app, "suspend", nullcontext)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        await pilot.press("e")
-        await until(pilot, lambda: not isinstance(app.screen, RunScreen))
-        await pilot.press(*"mine", "ctrl+s")
-        await until(pilot, lambda: bool(source.sent))
+    async with running(app) as hands:
+        await hands.press("e")
+        await hands.until(lambda: not isinstance(app.screen, RunScreen))
+        await hands.type("mine")
+        await hands.press("ctrl+s")
+        await hands.until(lambda: bool(source.sent))
         command = source.sent[-1]
         assert isinstance(command, Submit) and command.plan == "mine" and command.parent == 3
         assert command.candidate.files["kernel.cpp"].endswith("// by hand\n")
@@ -315,21 +300,19 @@ async def test_a_lost_engine_is_started_again() -> None:
     source = MemorySource(steps=3, state="lost")
     started: list[Path] = []
     app = make_app(source, services=Services(start_engine=started.append))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        assert "ENGINE LOST · R restarts" in app.screen.query_one("#status").row.plain  # type: ignore[attr-defined]
-        await pilot.press("p")
+    async with running(app) as hands:
+        assert "ENGINE LOST · R restarts" in hands.bar("#status")  # type: ignore[attr-defined]
+        await hands.press("p")
         assert not source.sent
-        await pilot.press("R")
-        await until(pilot, lambda: started == [source.folder])
+        await hands.press("R")
+        await hands.until(lambda: started == [source.folder])
 
 
 async def test_leaving_says_that_the_run_goes_on(recorded: MemorySource) -> None:
     app = make_app(recorded)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await quiet(pilot)
-        await pilot.press("q")
-        await until(pilot, lambda: bool(app.farewell))
+    async with running(app, (80, 24)) as hands:
+        await hands.press("q")
+        await hands.until(lambda: bool(app.farewell))
     assert (
         app.return_code == 0
         and "goes on" in app.farewell
@@ -339,25 +322,21 @@ async def test_leaving_says_that_the_run_goes_on(recorded: MemorySource) -> None
 
 async def test_keys_can_be_moved(source: MemorySource) -> None:
     app = make_app(source, keys={"pause": "f5"})
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        await pilot.press("p")
+    async with running(app) as hands:
+        await hands.press("p")
         assert not source.sent
-        await pilot.press("f5")
+        await hands.press("f5")
         assert source.sent == [Pause(mode="after_tool")]
-        assert "f5 pause" in app.screen.query_one("#actions").row.plain  # type: ignore[attr-defined]
+        assert "f5 pause" in hands.bar("#actions")  # type: ignore[attr-defined]
 
 
 async def test_zoom_shows_one_pane(recorded: MemorySource) -> None:
     app = make_app(recorded)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await quiet(pilot)
-        await pilot.press("3", "z")
-        await quiet(pilot)
+    async with running(app) as hands:
+        await hands.press("3", "z")
         shown = [p.id for p in app.screen.query("Pane") if p.region.area > 0]
         assert shown == ["diff"] and app.screen.query_one("#diff").size.width > 110
-        await pilot.press("escape")
-        await quiet(pilot)
+        await hands.press("escape")
         assert len([p for p in app.screen.query("Pane") if p.region.area > 0]) == 5
 
 
@@ -365,10 +344,9 @@ async def test_an_app_whose_feed_stops_leaves_no_thread(recorded: MemorySource) 
     import threading
 
     app = make_app(recorded)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await quiet(pilot)
+    async with running(app, (80, 24)) as hands:
         assert any(t.name == "feed" for t in threading.enumerate())
-        await pilot.press("q")
+        await hands.press("q")
     for thread in [t for t in threading.enumerate() if t.name == "feed"]:
         thread.join(5)
         assert not thread.is_alive()

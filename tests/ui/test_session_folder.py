@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from make_session import write
-from pilots import until
+from pilots import SERVICES, running
 
 from avo_tui.domain import events as ev
 from avo_tui.store import SeenMarks, SessionReader, SessionWriter
@@ -36,32 +36,32 @@ def rows(app: AvoApp) -> str:
 
 async def test_sessions_are_listed_and_opened(made: Path, tmp_path: Path) -> None:
     app = AvoApp(roots=[made], marks=SeenMarks(tmp_path / "seen.json"))
-    async with app.run_test(size=(120, 30)) as pilot:
-        await until(pilot, lambda: "first" in rows(app))
+    async with running(app, (120, 30)) as hands:
+        await hands.until(lambda: "first" in rows(app))
         text = rows(app)
         assert "attention_cpu" in text and "engine lost" in text and "✕" in text
-        await pilot.press("home", "enter")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen))
-        await until(pilot, lambda: "ENGINE LOST" in app.screen.query_one("#status").row.plain)  # type: ignore[attr-defined]
-        await pilot.press("q")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
+        await hands.press("home", "enter")
+        await hands.until(lambda: isinstance(app.screen, RunScreen))
+        await hands.until(lambda: "ENGINE LOST" in hands.bar("#status"))
+        await hands.press("q")
+        await hands.until(lambda: isinstance(app.screen, SessionsScreen))
     assert SeenMarks(tmp_path / "seen.json").get(made / "first") > 0
 
 
 async def test_an_empty_list_teaches(tmp_path: Path) -> None:
     app = AvoApp(roots=[tmp_path])
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "There is no session yet" in rows(app))
+    async with running(app, (80, 24)) as hands:
+        await hands.until(lambda: "There is no session yet" in rows(app))
 
 
 async def test_the_filter_counts(made: Path) -> None:
     app = AvoApp(roots=[made])
-    async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: "first" in rows(app))
-        await pilot.press("slash", *"zzz")
-        await until(pilot, lambda: "no session holds" in rows(app))
-        await pilot.press("escape")
-        await until(pilot, lambda: "first" in rows(app))
+    async with running(app, (100, 30)) as hands:
+        await hands.until(lambda: "first" in rows(app))
+        await hands.press("slash", *"zzz")
+        await hands.until(lambda: "no session holds" in rows(app))
+        await hands.press("escape")
+        await hands.until(lambda: "first" in rows(app))
 
 
 async def test_what_happened_while_away_is_told(tmp_path: Path) -> None:
@@ -70,20 +70,19 @@ async def test_what_happened_while_away_is_told(tmp_path: Path) -> None:
     marks = SeenMarks(tmp_path / "seen.json")
     marks.set(folder, 10)
     app = AvoApp(folder=folder, marks=marks)
-    async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, Digest))
-        view: Any = app.screen.query_one("#rows")
-        await until(pilot, lambda: len(view.lines) > 0)
-        text = "\n".join(r.plain for r in view.lines)
+    async with running(app, (100, 30)) as hands:
+        await hands.until(lambda: isinstance(app.screen, Digest))
+        await hands.rest()
+        text = hands.text("#rows")
         assert "new versions" in text and "spent" in text
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await hands.press("enter")
+        await hands.until(lambda: isinstance(app.screen, RunScreen))
 
 
 async def test_a_session_that_cannot_be_read_is_one_sentence(made: Path) -> None:
     app = AvoApp(folder=made / "broken")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause(0.1)
+    async with running(app, (80, 24)) as hands:
+        await hands.until(lambda: app._exit)
     assert app.return_code == 1 and app.farewell and "\n" not in app.farewell
 
 
@@ -92,23 +91,19 @@ async def test_commands_arrive_in_the_inbox_and_events_on_the_screen(tmp_path: P
     write(folder, steps=2)
     writer = SessionWriter.open(folder)
     app = AvoApp(folder=folder)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, RunScreen))
-        await until(pilot, lambda: "RUNNING" in app.screen.query_one("#status").row.plain)  # type: ignore[attr-defined]
-        await pilot.press("p")
-        await until(pilot, lambda: len(writer.pending_commands()) == 1)
+    async with running(app, (120, 40)) as hands:
+        await hands.until(lambda: isinstance(app.screen, RunScreen))
+        await hands.until(lambda: "RUNNING" in hands.bar("#status"))
+        await hands.press("p")
+        await hands.until(lambda: len(writer.pending_commands()) == 1)
         writer.record(ev.StateChanged(state="paused", reason="asked for"))
-        await until(
-            pilot, lambda: "PAUSED · p resumes" in app.screen.query_one("#status").row.plain
-        )  # type: ignore[attr-defined]
+        await hands.until(lambda: "PAUSED · p resumes" in hands.bar("#status"))
     writer.close()
     assert SessionReader.open(folder).state.session.state == "paused"
 
 
 async def test_a_session_is_created_in_the_form_and_opened(tmp_path: Path) -> None:
     from dataclasses import replace
-
-    from test_keys import SERVICES
 
     forms: list[Any] = []
 
@@ -120,16 +115,16 @@ async def test_a_session_is_created_in_the_form_and_opened(tmp_path: Path) -> No
         return tmp_path / form.name
 
     app = AvoApp(replace(SERVICES, create_session=create), roots=[tmp_path])
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "There is no session yet" in rows(app))
-        await pilot.press("n")
-        await until(pilot, lambda: bool(app.screen.query("#name")))
-        await until(pilot, lambda: app.screen.query_one("#task").value == "attention_cpu")  # type: ignore[attr-defined]
+    async with running(app, (120, 40)) as hands:
+        await hands.until(lambda: "There is no session yet" in rows(app))
+        await hands.press("n")
+        await hands.until(lambda: bool(app.screen.query("#name")))
+        await hands.until(lambda: app.screen.query_one("#task").value == "attention_cpu")  # type: ignore[attr-defined]
         app.screen.query_one("#hours").value = "2"  # type: ignore[attr-defined]
-        app.screen.query_one("#name").value = "mine"  # type: ignore[attr-defined]
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: "already" in str(app.screen.query_one("#problem").render()))
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        app.screen.query_one("#name").value = "mine"
+        await hands.press("ctrl+s")
+        await hands.until(lambda: "already" in str(app.screen.query_one("#problem").render()))
+        await hands.press("ctrl+s")
+        await hands.until(lambda: isinstance(app.screen, RunScreen))
     assert forms[1].name == "mine" and forms[1].budget.run.hours == 2
     assert forms[1].operator == "tuner"

@@ -17,6 +17,7 @@ from avo_tui.store import StoreError, new_session_folder
 from avo_tui.ui.screens.dialogs import Dialog, label, problem
 from avo_tui.ui.services import NewSession
 from avo_tui.ui.text import one_line
+from avo_tui.ui.widgets.field import Field
 from avo_tui.ui.widgets.form import Choice
 
 
@@ -40,18 +41,18 @@ class NewSessionDialog(Dialog[Path]):
         with Horizontal(classes="row"):
             with Vertical():
                 yield label("name")
-                yield Input(id="name", max_length=64)
+                yield Field(id="name", max_length=64)
             with Vertical():
                 yield label("model, for the agent; empty is the default")
-                yield Input(id="model", placeholder="default", max_length=80)
+                yield Field(id="model", placeholder="default", max_length=80)
         yield label("operator")
         yield Choice([(o, o) for o in services.operators], id="operator")
         yield Static("", id="why", classes="note")
         yield label("budget: ends the run; empty is without a cap")
         with Horizontal(classes="row"):
-            yield Input(placeholder="USD", id="usd")
-            yield Input(placeholder="hours", id="hours")
-            yield Input(placeholder="evaluations", id="evaluations")
+            yield Field(placeholder="USD", id="usd")
+            yield Field(placeholder="hours", id="hours")
+            yield Field(placeholder="evaluations", id="evaluations")
         yield label("a version is committed")
         yield Choice(
             [("gate", "when it passes the gate"), ("person", "when you approve it, too")],
@@ -113,7 +114,7 @@ class NewSessionDialog(Dialog[Path]):
             )
             self.query_one("#about", Static).update(Content(said))
             if not self._named:
-                self.query_one("#name", Input).value = free_name(task.name)
+                self.query_one("#name", Field).value = free_name(task.name)
         operator = self.query_one("#operator", Choice).value
         services = self.app.services  # type: ignore[attr-defined]
         words = {
@@ -131,7 +132,7 @@ class NewSessionDialog(Dialog[Path]):
     def _form(self) -> NewSession | None:
         values: dict[str, float | None] = {}
         for unit in ("usd", "hours", "evaluations"):
-            text = self.query_one(f"#{unit}", Input).value.strip().lstrip("$")
+            text = self.query_one(f"#{unit}", Field).value.strip().lstrip("$")
             try:
                 values[unit] = float(text) if text else None
             except ValueError:
@@ -146,10 +147,10 @@ class NewSessionDialog(Dialog[Path]):
             self.problem("choose a task")
             return None
         return NewSession(
-            name=self.query_one("#name", Input).value.strip(),
+            name=self.query_one("#name", Field).value.strip(),
             task=task.name,
             operator=self.query_one("#operator", Choice).value,  # type: ignore[arg-type]
-            model=self.query_one("#model", Input).value.strip() or None,
+            model=self.query_one("#model", Field).value.strip() or None,
             budget=Budget(
                 run=Caps(
                     usd=values["usd"],

@@ -32,6 +32,7 @@ class Keys:
     leave_replay: str = "q"
     play: str = "space"
     live: str = "l"
+    slow_link: str = "^b"
 
 
 def state_spans(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) -> list[Span]:

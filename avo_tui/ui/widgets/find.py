@@ -9,6 +9,8 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Label
 
+from avo_tui.ui.widgets.field import Field
+
 
 class FindBar(Horizontal):
     """One row with an input. The screen decides what is filtered."""
@@ -30,7 +32,7 @@ class FindBar(Horizontal):
     def compose(self) -> ComposeResult:
         """Label, input, count."""
         yield Label("/", id="find-label", markup=False)
-        yield Input(id="find-input", compact=True, select_on_focus=False)
+        yield Field(id="find-input", compact=True, select_on_focus=False)
         yield Label("", id="find-count", markup=False)
 
     def open(self, label: str) -> None:
@@ -38,7 +40,7 @@ class FindBar(Horizontal):
         self.query_one("#find-label", Label).update(label)
         self.query_one("#find-count", Label).update("")
         self.add_class("-open")
-        box = self.query_one(Input)
+        box = self.query_one(Field)
         box.value = ""
         box.focus()
 

@@ -175,8 +175,6 @@ class LineageView(LinesView):
         self.unfolded = self.unfolded ^ {step}
         if drawn.row.kind == "fold":
             self.cursor = None
-        elif drawn.row.kind == "attempt":
-            self.cursor = ("f", step, 0)
         self._refresh_rows()
         if drawn.row.kind == "fold":
             first = next(
@@ -185,6 +183,8 @@ class LineageView(LinesView):
             )
             if first is not None:
                 self.pick(first)
+        elif drawn.row.kind == "attempt":
+            self.pick(("f", step, 0))
 
     def mark(self, number: int) -> None:
         """Mark or unmark a version for a comparison; the two newest marks are kept."""

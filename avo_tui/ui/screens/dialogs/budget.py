@@ -15,6 +15,7 @@ from avo_tui.ui import show
 from avo_tui.ui.feed import Snapshot
 from avo_tui.ui.screens.dialogs.base import Dialog, label, problem
 from avo_tui.ui.text import BLANK, Line, fit, line, one_line
+from avo_tui.ui.widgets.field import Field
 from avo_tui.ui.widgets.lines import LinesView
 
 _BUDGET: tuple[tuple[BudgetUnit, str], ...] = (
@@ -47,7 +48,7 @@ class BudgetDialog(Dialog[Budget]):
                 yield Label(Content(name.ljust(12)), classes="cap-name")
                 for scope, caps in (("run", session.budget.run), ("step", session.budget.step)):
                     value = getattr(caps, unit)
-                    yield Input(
+                    yield Field(
                         "" if value is None else f"{value:g}",
                         placeholder="no cap",
                         id=f"{scope}-{unit}",
@@ -99,7 +100,7 @@ class BudgetDialog(Dialog[Budget]):
         made: dict[str, dict[str, Any]] = {"run": {}, "step": {}}
         for scope in made:
             for unit, name in _BUDGET:
-                box = self.query_one(f"#{scope}-{unit}", Input)
+                box = self.query_one(f"#{scope}-{unit}", Field)
                 text = box.value.strip().lstrip("$").replace(",", "")
                 if not text:
                     continue

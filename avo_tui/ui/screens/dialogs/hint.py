@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
-from textual.widgets import TextArea
 
 from avo_tui.domain.commands import SendHint
 from avo_tui.domain.records import Hint
 from avo_tui.ui.screens.dialogs.base import Dialog, label, note, problem
 from avo_tui.ui.text import Line, cut, line, one_line
+from avo_tui.ui.widgets.field import Writing
 from avo_tui.ui.widgets.form import Choice
 from avo_tui.ui.widgets.lines import LinesView
 
@@ -29,8 +29,7 @@ class HintDialog(Dialog[SendHint]):
         """Text, choices, the hints so far."""
         if self._operator == "tuner":
             yield note("The tuner understands NAME=value, which pins a tunable, such as TILE_K=64.")
-        area = TextArea(id="text", show_line_numbers=False, tab_behavior="focus")
-        yield area
+        yield Writing(id="text")
         yield label("delivered")
         yield Choice(
             [
@@ -80,7 +79,7 @@ class HintDialog(Dialog[SendHint]):
 
     def key_c(self) -> None:
         """Clear the newest hint in force."""
-        if isinstance(self.focused, TextArea):
+        if isinstance(self.focused, Writing):
             return
         live = next(
             (
@@ -96,7 +95,7 @@ class HintDialog(Dialog[SendHint]):
 
     def action_accept(self) -> None:
         """Send."""
-        text = self.query_one("#text", TextArea).text.strip()
+        text = self.query_one("#text", Writing).text.strip()
         if not text:
             self.problem("write something first; esc leaves without sending")
             return

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.widgets import TextArea
 
 from avo_tui.domain import lineage
 from avo_tui.ui import show
 from avo_tui.ui.feed import Snapshot
 from avo_tui.ui.screens.dialogs.base import Dialog, label, problem
 from avo_tui.ui.text import BLANK, Line, cut, fit, line, one_line, prose
+from avo_tui.ui.widgets.field import Writing
 from avo_tui.ui.widgets.lines import LinesView
 
 
@@ -29,7 +29,7 @@ class RewindDialog(Dialog[str]):
         """What happens, then the reason."""
         yield LinesView(id="preview")
         yield label("reason, which the operator is told")
-        yield TextArea(id="text", show_line_numbers=False, tab_behavior="focus")
+        yield Writing(id="text")
         yield problem()
         yield self.buttons(f"^s  rewind to v{self._target}")
 
@@ -98,4 +98,4 @@ class RewindDialog(Dialog[str]):
 
     def action_accept(self) -> None:
         """Rewind."""
-        self.dismiss(self.query_one("#text", TextArea).text.strip())
+        self.dismiss(self.query_one("#text", Writing).text.strip())

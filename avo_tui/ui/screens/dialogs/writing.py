@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.widgets import Input, TextArea
+from textual.widgets import Input
 
 from avo_tui.ui.screens.dialogs.base import Dialog, note, problem
+from avo_tui.ui.widgets.field import Field, Writing
 
 
 class TextDialog(Dialog[str]):
@@ -35,9 +36,9 @@ class TextDialog(Dialog[str]):
         """Explanation and field."""
         yield note(self._said)
         if self._single:
-            yield Input(self._text, id="text", max_length=60)
+            yield Field(self._text, id="text", max_length=60)
         else:
-            yield TextArea(self._text, id="text", show_line_numbers=False, tab_behavior="focus")
+            yield Writing(self._text, id="text")
         yield problem()
         yield self.buttons(f"{'enter' if self._single else '^s'}  {self._accept}")
 
@@ -52,9 +53,7 @@ class TextDialog(Dialog[str]):
     def action_accept(self) -> None:
         """Return the text."""
         box = self.query_one("#text")
-        text = (
-            box.value if isinstance(box, Input) else box.text if isinstance(box, TextArea) else ""
-        )
+        text = box.value if isinstance(box, Field) else box.text if isinstance(box, Writing) else ""
         if not self._empty and not text.strip():
             self.problem("write something first")
             return

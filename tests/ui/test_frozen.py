@@ -1,0 +1,195 @@
+"""A terminal that reads nothing: nothing waits for it, nothing is kept for it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+
+import psutil
+import pytest
+from make_session import write
+
+from avo_tui.domain import events as ev
+from avo_tui.store import SessionWriter
+from avo_tui.ui.terminal import MUCH, Writer
+
+PATIENCE = 100.0
+STANDS_SECONDS = 4.0
+"""Without a byte that came through."""
+PROGRAM = """
+import sys
+from pathlib import Path
+from avo_tui.ui.app import AvoApp, run_app
+sys.exit(run_app(AvoApp(folder=Path(sys.argv[1]))))
+"""
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+class Person:
+    """Someone at a terminal of their own, who reads it or does not."""
+
+    def __init__(self, *command: str) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ |= {"TERM": "xterm-256color", "PYTHONPATH": str(Path(__file__).parents[2])}
+            os.execv(sys.executable, [sys.executable, *command])
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.seen = b""
+        self.status: int | None = None
+
+    def read(self) -> bytes:
+        """What is there to read, if anything."""
+        if not select.select([self.fd], [], [], 0)[0]:
+            return b""
+        try:
+            return os.read(self.fd, 65536)
+        except OSError:
+            return b""
+
+    def read_until(self, text: str) -> None:
+        def there() -> bool:
+            self.seen += self.read()
+            return text.encode() in self.seen
+
+        wait_for(there, f"{text!r} never came")
+
+    def over(self) -> bool:
+        """True when the app has ended."""
+        if self.status is None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            if done:
+                self.status = os.waitstatus_to_exitcode(status)
+        return self.status is not None
+
+    def close(self) -> None:
+        if not self.over():
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[SessionWriter]:
+    write(tmp_path / "study", steps=2)
+    writer = SessionWriter.open(tmp_path / "study")
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+def person(session: SessionWriter, tmp_path: Path) -> Iterator[Person]:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    made = Person(str(program), str(tmp_path / "study"))
+    yield made
+    made.close()
+
+
+def freeze(person: Person, session: SessionWriter) -> psutil.Process:
+    """Read no more, and let the app paint until the terminal takes nothing for a while."""
+    person.read_until("Lineage")
+    process = psutil.Process(person.pid)
+    written, since, said = -1, time.monotonic(), 0
+
+    def stands() -> bool:
+        nonlocal written, since, said
+        said += 5
+        talk(session, said, 5)
+        now = process.io_counters().write_chars
+        if now != written:
+            written, since = now, time.monotonic()
+        return time.monotonic() - since > STANDS_SECONDS
+
+    wait_for(stands, "the terminal never came to stand")
+    return process
+
+
+def talk(session: SessionWriter, first: int, count: int) -> None:
+    for n in range(first, first + count):
+        session.record(ev.AgentText(block=f"b{n}", text=f"word {n} " * 40 + "\n"))
+
+
+@pytest.mark.slow
+def test_a_frozen_terminal_gets_the_present_when_it_thaws(
+    person: Person, session: SessionWriter
+) -> None:
+    process = freeze(person, session)
+    for n in range(20):
+        talk(session, 10_000 + n * 50, 50)
+    session.record(ev.StateChanged(state="paused", reason="asked for"))
+    read = process.io_counters().read_chars
+    wait_for(lambda: process.io_counters().read_chars > read, "the app reads no more")
+    assert not person.over()
+    person.seen = b""
+    person.read_until("PAUSED")
+    os.write(person.fd, b"q")
+
+    def left() -> bool:
+        person.seen += person.read()
+        return person.over()
+
+    wait_for(left, "q does not leave")
+    assert person.status == 0 and b"\x1b[?1049l" in person.seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_app_though_nobody_reads(
+    person: Person, session: SessionWriter, number: signal.Signals
+) -> None:
+    freeze(person, session)
+    os.kill(person.pid, number)
+    wait_for(person.over, "it waits for the terminal")
+    assert person.status == 128 + number
+
+
+def test_the_writer_takes_no_more_than_some_and_tells_when_it_is_free() -> None:
+    read, write_end = os.pipe()
+    writer = Writer(write_end)
+    writer.start()
+    writer.write("x" * (MUCH * 3))
+    wait_for(lambda: writer.behind, "a full pipe is not noticed")
+    wait_for(lambda: writer.stuck, "a pipe that takes nothing is not noticed")
+    free = Event()
+    writer.when_free(free.set)
+    assert not free.is_set()
+    got = 0
+    while got < MUCH * 3:
+        got += len(os.read(read, 65536))
+    assert free.wait(PATIENCE) and not writer.behind
+    seconds, count = writer.sample()
+    assert count == MUCH * 3 and seconds > 0.5 and writer.sample() == (0.0, 0)
+    writer.stop()
+    assert not writer.is_alive()
+    os.close(read)
+    os.close(write_end)
+
+
+def test_the_writer_leaves_a_pipe_that_takes_nothing_and_one_that_is_gone() -> None:
+    read, write_end = os.pipe()
+    writer = Writer(write_end)
+    writer.start()
+    writer.write("x" * (MUCH * 3))
+    wait_for(lambda: writer.stuck, "a pipe that takes nothing is not noticed")
+    begun = time.monotonic()
+    writer.stop()
+    assert time.monotonic() - begun < PATIENCE and writer.stuck
+    os.close(read)
+    wait_for(lambda: not writer.is_alive(), "the thread stays though the reader is gone")
+    os.close(write_end)
