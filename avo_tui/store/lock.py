@@ -20,6 +20,9 @@ STALE_AFTER = 60.0
 _PATIENCE = 1.0
 """Seconds to try for the lock: a reader that asks whether it is held holds it for an instant."""
 
+_TRIES = 10
+"""Tries at least: where the machine is busy, the time may pass between two of them."""
+
 
 class EngineStatus(Value):
     """What is known of the engine of a session."""
@@ -53,9 +56,11 @@ class EngineLock:
 
     def _acquire(self) -> None:
         deadline = time.monotonic() + _PATIENCE
+        tries = 1
         while not _flock(self._descriptor, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
+            if tries >= _TRIES and time.monotonic() > deadline:
                 raise _locked(_read(self.path))
+            tries += 1
             time.sleep(0.02)
         found = _read(self.path)
         if found.pid is not None:
