@@ -67,8 +67,8 @@ class Settings(BaseSettings):
     """`require` refuses to run candidates where the machine cannot confine them fully."""
     theme: Literal["avo-dark", "avo-light", "ansi-dark", "ansi-light"] = "avo-dark"
     """Colours of the app; the `ansi` ones are the terminal's own sixteen."""
-    low_bandwidth: bool = False
-    """One repaint a second and few colours, for slow links."""
+    low_bandwidth: bool | None = None
+    """One repaint a second and few colours; None: where an SSH connection proves to be slow."""
     keys: dict[str, str] = Field(default_factory=dict)
     """Keys of actions that should be others, by the action's name, such as `hint = "i"`."""
 

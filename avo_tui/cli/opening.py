@@ -199,7 +199,7 @@ def open_app(session: Path | None = None, *, replay_speed: float | None = None) 
             "the app needs a terminal; use --headless, `avo status NAME` or `avo sessions --json`"
         )
     from avo_tui.store import SeenMarks, SessionReader
-    from avo_tui.ui.app import AvoApp
+    from avo_tui.ui.app import AvoApp, run_app
     from avo_tui.ui.replay import ReplaySource
 
     preferred = settings()
@@ -219,9 +219,6 @@ def open_app(session: Path | None = None, *, replay_speed: float | None = None) 
         keys=preferred.keys,
         marks=SeenMarks(),
     )
-    app.run()
-    if app.farewell:
-        sys.stdout.write(f"{app.farewell}\n")
-    code = app.return_code or 0
+    code = run_app(app)
     if code:
-        raise Failure(f"the app ended with status {code}; the run goes on")
+        raise SystemExit(code)
