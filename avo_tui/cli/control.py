@@ -75,14 +75,14 @@ def pause(
     from avo_tui.domain.commands import Pause
 
     modes = {"tool": "after_tool", "step": "after_step", "now": "now"}
-    _send(name, Pause.model_validate({"mode": modes[when.value]}), as_json, live=True)
+    send(name, Pause.model_validate({"mode": modes[when.value]}), as_json, live=True)
 
 
 def resume(name: Name, as_json: Json = False) -> None:
     """Go on after a pause, or cut a wait short."""
     from avo_tui.domain.commands import Resume
 
-    _send(name, Resume(), as_json, live=True)
+    send(name, Resume(), as_json, live=True)
 
 
 def stop(
@@ -95,7 +95,7 @@ def stop(
     from avo_tui.evolution.process import wait_for_end
     from avo_tui.store import find_session
 
-    _send(name, Stop(), as_json, live=True)
+    send(name, Stop(), as_json, live=True)
     if wait > 0 and not wait_for_end(find_session(name), wait):
         raise Failure(f"{name} has not ended within {wait:g} s; it will")
 
@@ -114,7 +114,7 @@ def hint(
 
     form = {"text": " ".join(text), "delivery": when.value, "scope": scope.value}
     form = {k: v.replace("-", "_") if k != "text" else v for k, v in form.items()}
-    _send(name, SendHint.model_validate(form), as_json)
+    send(name, SendHint.model_validate(form), as_json)
 
 
 def clear_hint(
@@ -127,13 +127,13 @@ def clear_hint(
     from avo_tui.store import SessionReader, find_session
 
     if identity != "all":
-        _send(name, ClearHint(hint=identity), as_json)
+        send(name, ClearHint(hint=identity), as_json)
         return
     live = SessionReader.open(find_session(name)).state.live_hints
     if not live:
         raise Failure("no hint is in force")
     for found in live:
-        _send(name, ClearHint(hint=found.id), as_json)
+        send(name, ClearHint(hint=found.id), as_json)
 
 
 def rewind(
@@ -145,7 +145,7 @@ def rewind(
     """Make an earlier version the head; what came after stays as a branch."""
     from avo_tui.domain.commands import Rewind
 
-    _send(name, Rewind(version=_number(name, version), reason=why), as_json)
+    send(name, Rewind(version=_number(name, version), reason=why), as_json)
 
 
 def abort(
@@ -156,14 +156,14 @@ def abort(
     """End the step that is running; the run goes on with the next."""
     from avo_tui.domain.commands import AbortStep
 
-    _send(name, AbortStep(reason=why), as_json)
+    send(name, AbortStep(reason=why), as_json)
 
 
 def approve(name: Name, as_json: Json = False) -> None:
     """Let the commit that waits for approval through."""
     from avo_tui.domain.commands import Approve
 
-    _send(name, Approve(), as_json, live=True)
+    send(name, Approve(), as_json, live=True)
 
 
 def reject(
@@ -174,7 +174,7 @@ def reject(
     """Refuse the commit that waits for approval."""
     from avo_tui.domain.commands import Reject
 
-    _send(name, Reject(reason=why), as_json, live=True)
+    send(name, Reject(reason=why), as_json, live=True)
 
 
 def budget(
@@ -226,7 +226,7 @@ def budget(
         if per_step
         else Budget(run=new, step=session.budget.step)
     )
-    _send(name, SetBudget(budget=changed), as_json)
+    send(name, SetBudget(budget=changed), as_json)
 
 
 def bookmark(
@@ -240,7 +240,7 @@ def bookmark(
     """Mark a version with a word."""
     from avo_tui.domain.commands import SetBookmark
 
-    _send(name, SetBookmark(version=_number(name, version), label=label), as_json)
+    send(name, SetBookmark(version=_number(name, version), label=label), as_json)
 
 
 def note(
@@ -252,14 +252,14 @@ def note(
     """Write a note on a version."""
     from avo_tui.domain.commands import Annotate
 
-    _send(name, Annotate(version=_number(name, version), text=text), as_json)
+    send(name, Annotate(version=_number(name, version), text=text), as_json)
 
 
 def remeasure(name: Name, version: VersionName, as_json: Json = False) -> None:
     """Measure a version again; the score at the gate stays beside it."""
     from avo_tui.domain.commands import Remeasure
 
-    _send(name, Remeasure(version=_number(name, version)), as_json, seconds=JOB_SECONDS)
+    send(name, Remeasure(version=_number(name, version)), as_json, seconds=JOB_SECONDS)
 
 
 def submit(
@@ -294,7 +294,7 @@ def submit(
             "author": author,
         }
     )
-    _send(name, command, as_json, seconds=JOB_SECONDS)
+    send(name, command, as_json, seconds=JOB_SECONDS)
 
 
 def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candidate:
@@ -333,7 +333,7 @@ def _number(name: str, version: str) -> int:
     return pick(version, versions, state.session.head, best.number if best else None)
 
 
-def _send(
+def send(
     name: str,
     command: Command,
     as_json: bool,

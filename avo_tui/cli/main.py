@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from avo_tui import __version__
-from avo_tui.cli import comparing, control, exporting, machine, reading, runs
+from avo_tui.cli import comparing, control, exporting, machine, notes, reading, runs
 from avo_tui.cli.errors import Group, set_debug
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ runs.register(app)
 reading.register(app)
 comparing.register(app)
 exporting.register(app)
+notes.register(app)
 control.register(app)
 machine.register(app)
 

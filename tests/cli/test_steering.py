@@ -131,3 +131,23 @@ def test_submit_needs_a_version(avo: Avo, own_places: Path, tmp_path: Path) -> N
     (tmp_path / "k.cpp").write_text("int x;\n")
     result = avo("submit", "empty", str(tmp_path / "k.cpp"))
     assert result.code == 1 and "has no versions yet" in result.err
+
+
+def test_memory(avo: Avo, done: Path) -> None:
+    assert "no notes yet" in avo("memory", "done").out
+    assert avo("memory", "done", "--add", "loads \x1b[31mlimit", "--category", "idea").code == 0
+    form = avo("memory", "done", "--json").json
+    (note,) = form["notes"]
+    assert (note["category"], note["author"], note["versions"]) == ("idea", "person", [])
+    assert form["characters"] == len(note["text"]) and form["limit"] == 16_000
+    shown = avo("memory", "done").out
+    assert f"[{note['id']}] idea (person, step" in shown and "\x1b" not in shown
+    assert avo("memory", "done", "--replace", note["id"], "--add", "stores limit").code == 0
+    (note,) = avo("memory", "done", "--json").json["notes"]
+    assert (note["text"], note["category"]) == ("stores limit", "idea"), "it stays what it was"
+    refused = avo("memory", "done", "--remove", "nothing")
+    assert refused.code == 1 and "there is no note nothing" in refused.err
+    assert avo("memory", "done", "--remove", note["id"]).code == 0
+    assert avo("memory", "done", "--json").json["notes"] == []
+    for wrong in (("--replace", "x"), ("--remove", "x", "--add", "y")):
+        assert avo("memory", "done", *wrong).code == 2

@@ -469,9 +469,11 @@ async def test_remeasure_keeps_the_score_at_the_gate(make_lab: MakeLab) -> None:
 
 async def test_submit_by_hand_while_paused(make_lab: MakeLab) -> None:
     lab = make_lab(None, FakeEvaluator(seconds=0.01))
+    lab.hold_from(1)
     lab.start()
-    await lab.versions(1)
+    await lab.held()
     await lab.send(cmd.Pause(mode="after_step"))
+    lab.evaluator.let_go()
     await lab.in_state("paused")
     best = with_values(ALGORITHM="2", WIDTH="16", FAST_EXP="true", TILE_K="64", UNROLL="4")
     answer = await lab.send(cmd.Submit(candidate=best, plan="everything", summary="by hand"))
@@ -481,7 +483,7 @@ async def test_submit_by_hand_while_paused(make_lab: MakeLab) -> None:
     assert lab.state.session.head == newest.number
     assert lab.state.session.state == "paused", "still paused"
     edited = [e for e in lab.of(ev.CandidateEdited) if e.candidate == best.id]
-    assert edited and edited[0].added > 0 and "+constexpr int ALGORITHM = 2" in edited[0].diff
+    assert edited and edited[0].added > 0 and "+constexpr int WIDTH = 16" in edited[0].diff
     again = await lab.send(cmd.Submit(candidate=best))
     assert again.effect == f"the same source is v{newest.number} already"
     missing = await lab.send(cmd.Submit(candidate=seed(), parent=99))
