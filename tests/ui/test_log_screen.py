@@ -10,6 +10,7 @@ from make_session import MemorySource
 from pilots import make_app
 
 from avo_tui.ui.screens.log import LogScreen
+from avo_tui.ui.widgets.lineage import LineageView
 from avo_tui.ui.widgets.long import LongView
 
 LINES = 30_000
@@ -48,3 +49,17 @@ async def test_a_long_log_is_read_searched_and_inert(source: MemorySource) -> No
         await pilot.press("escape", "escape")
         await until(pilot, lambda: app.screen is not screen)
         assert screen.text._file is None
+
+
+async def test_the_row_of_the_cursor_is_seen(source: MemorySource) -> None:
+    app = make_app(source)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: any(view.lines for view in app.screen.query(LineageView)))
+        view = app.screen.query_one("#lineage-view", LineageView)
+        await pilot.press("down", "down")
+        await until(pilot, lambda: view.place == 2)
+        colours = [
+            {segment.style.bgcolor for segment in view.render_line(y) if segment.style}
+            for y in (2, 3)
+        ]
+        assert not colours[0] & colours[1]

@@ -59,7 +59,7 @@ def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
     if row.kind == "running":
         spans = _lanes(drawn, "◌", "running", lanes)
         spans += [
-            (fit(f"{row.step}.{row.number}", 6), "running"),
+            (_name(f"{row.step}.{row.number}", 6), "running"),
             (context.stage or "starting", "running"),
         ]
         room = width - width_of(spans) - 2
@@ -67,7 +67,7 @@ def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
             spans.append(("  " + cut(title, room), "dim"))
         return line(*spans, meta=row.key)
     spans = _lanes(drawn, "✕", "faint", lanes)
-    spans.append((fit(f"{row.step}.{row.number}", 6), "dim"))
+    spans.append((_name(f"{row.step}.{row.number}", 6), "dim"))
     if attempt is not None:
         why = _why(attempt)
         spans.append(
@@ -77,6 +77,11 @@ def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
         )
         spans.append((cut(why, max(4, width - width_of(spans))), "faint"))
     return line(*spans, meta=row.key)
+
+
+def _name(text: str, width: int) -> str:
+    """A name and a gap, in the same width for all but the longest."""
+    return fit(text, max(width, len(text) + 1))
 
 
 def _of_step(context: LineageContext, step: int) -> list[Attempt]:
@@ -117,7 +122,7 @@ def _version(drawn: Drawn, context: LineageContext, width: int, lanes: int) -> L
     if dead and not name_role:
         name_role = "dim"
     mark = "◈" if number in context.marked else " "
-    spans.append((fit(f"v{number}", 5 if number < 1000 else 6), name_role))
+    spans.append((_name(f"v{number}", 5), name_role))
     value = context.aggregates.get(number, 0.0)
     spans.append((fit_right(show.ratio(value), 7), "dim" if dead else "strong"))
     above = context.aggregates.get(version.parent) if version.parent is not None else None

@@ -163,7 +163,9 @@ class Painter(Widget):
             strip = strip.crop(scroll_x)
         strip = strip.crop_extend(0, width, base)
         if over:
-            strip = strip.apply_style(self.role_style(over))
+            # On top: `Strip.apply_style` would leave the background of every span as it is.
+            top = self.role_style(over)
+            strip = Strip([Segment(s.text, (s.style or Style.null()) + top) for s in strip], width)
         return strip
 
 
