@@ -5,8 +5,8 @@
 
 The app runs headless at 120×40 on a session folder that is made first (`ui_load.py`), so that the
 figures are of the app and not of a terminal. Beside the seconds that passed stand those of the
-processor: they say the same on a machine that is busy with something else. `--folder` keeps the
-session for the next time; what is poured into it stays in its journal.
+processor: they say nearly the same on a machine that is busy with something else. `--folder` is a
+session that is made once; every part works on a copy of it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import gc
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -251,7 +252,10 @@ def main() -> None:
         }
         for name, part in PARTS.items():
             if name in given.only.split(","):
-                result[name] = part(folder, given)
+                copy = Path(scratch) / name
+                shutil.copytree(folder, copy)
+                result[name] = part(copy, given)
+                shutil.rmtree(copy)
         print(json.dumps(result, indent=1))
 
 

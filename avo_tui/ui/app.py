@@ -23,7 +23,7 @@ from textual.screen import Screen
 from avo_tui.domain.base import now as utc_now
 from avo_tui.domain.commands import Command
 from avo_tui.store import SeenMarks, SessionReader, StoreError
-from avo_tui.ui.feed import Feed, Snapshot, Source
+from avo_tui.ui.feed import BATCH, Feed, Snapshot, Source
 from avo_tui.ui.link import Link, is_remote
 from avo_tui.ui.screens.base import AvoScreen
 from avo_tui.ui.services import Services
@@ -258,7 +258,7 @@ class AvoApp(Palette):
 
         self.close_session()
         self.feed = Feed(source)
-        self.feed.prime()
+        self.feed.prime(BATCH)
         self._shown = -1
         Thread(target=self.feed.run, name="feed", daemon=True).start()
         self.push_screen(RunScreen())

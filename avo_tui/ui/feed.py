@@ -8,10 +8,12 @@ arrive, a screen repaints at the pace of its tick.
 from __future__ import annotations
 
 import operator
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -138,16 +140,41 @@ class Feed:
     _wake: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
     _aggregates: dict[int, float] = field(default_factory=dict)
+    _backlog: Iterator[Event] = field(default_factory=lambda: iter(()))
+    """Events of the current step that were not folded yet."""
+    _backlog_end: int = 0
+    _behind: bool = False
 
-    def prime(self) -> None:
-        """Read the current step and make the first snapshot."""
+    def prime(self, most: int = sys.maxsize) -> None:
+        """Read the current step and make the first snapshot.
+
+        More than `most` events are left for `run`: a step of a hundred thousand shows its lineage
+        before its story.
+        """
         state = self.source.state
         self._fold = StepFold()
-        for event in self.source.events(step=state.session.step):
-            if event.seq and event.seq > state.session.applied:
+        self._backlog = iter(self.source.events(step=state.session.step))
+        self._backlog_end, self._behind = state.session.applied, True
+        self._read_backlog(most)
+        self.publish()
+
+    def _read_backlog(self, most: int) -> None:
+        """Go on with the current step's events, up to the state that was there at first."""
+        for event in islice(self._backlog, most):
+            if event.seq and event.seq > self._backlog_end:
                 break
             self._fold.apply(event)
-        self.publish()
+            most -= 1
+        self._behind = not most
+
+    def _catch_up(self) -> None:
+        """What `prime` left, shown a few times while it is read."""
+        while self._behind and not self._stop.is_set():
+            try:
+                self._read_backlog(BATCH)
+            except (StoreError, OSError, ValueError, KeyError):
+                self._behind = False  # the same is met, and shown, by the next poll
+            self.publish()
 
     def run(self) -> None:
         """Follow until `stop`; a failure to read is shown, and tried again."""
@@ -155,6 +182,7 @@ class Feed:
         run_state: RunState | None = None
         status: ReplayStatus | None = None
         era = self._era()
+        self._catch_up()
         while not self._stop.is_set():
             try:
                 events = self.source.poll(BATCH)
