@@ -64,6 +64,11 @@ class ReplaySource:
         self._clock = 0.0
         self._moment = time.monotonic()
 
+    @property
+    def times(self) -> list[float]:
+        """Seconds from the start at which each event is played, at speed 1."""
+        return list(self._times)
+
     # -- a source
 
     def poll(self, limit: int = BATCH) -> list[Event]:

@@ -7,14 +7,15 @@ from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Input, Static
+from textual.widget import Widget
+from textual.widgets import Input, Label, Static
 
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.task import TaskInfo
 from avo_tui.store import StoreError, new_session_folder
-from avo_tui.ui.screens.dialogs import Dialog, label, problem
+from avo_tui.ui.screens.dialogs import Dialog, problem
 from avo_tui.ui.services import NewSession
 from avo_tui.ui.text import one_line
 from avo_tui.ui.widgets.field import Field
@@ -35,30 +36,26 @@ class NewSessionDialog(Dialog[Path]):
     def content(self) -> ComposeResult:
         """Fields."""
         services = self.app.services  # type: ignore[attr-defined]
-        yield label("task")
-        yield Choice([], id="task")
-        yield Static("", id="about", classes="note")
-        with Horizontal(classes="row"):
-            with Vertical():
-                yield label("name")
-                yield Field(id="name", max_length=64)
-            with Vertical():
-                yield label("model, for the agent; empty is the default")
-                yield Field(id="model", placeholder="default", max_length=80)
-        yield label("operator")
-        yield Choice([(o, o) for o in services.operators], id="operator")
-        yield Static("", id="why", classes="note")
-        yield label("budget: ends the run; empty is without a cap")
-        with Horizontal(classes="row"):
-            yield Field(placeholder="USD", id="usd")
-            yield Field(placeholder="hours", id="hours")
-            yield Field(placeholder="evaluations", id="evaluations")
-        yield label("a version is committed")
-        yield Choice(
-            [("gate", "when it passes the gate"), ("person", "when you approve it, too")],
-            id="approve",
+        yield form_row("task", Choice([], id="task"))
+        yield Static("", id="about", classes="note under")
+        yield form_row("name", Field(id="name", max_length=64, compact=True))
+        yield form_row("operator", Choice([(o, o) for o in services.operators], id="operator"))
+        yield Static("", id="why", classes="note under")
+        model = Field(id="model", placeholder="the default", max_length=80, compact=True)
+        yield form_row("agent's model", model)
+        caps = (("usd", "USD"), ("hours", "hours"), ("evaluations", "evaluations"))
+        yield form_row(
+            "ends after",
+            *(Field(placeholder=f"any {name}", id=unit, compact=True) for unit, name in caps),
         )
-        yield Static("", id="estimate", classes="note")
+        yield form_row(
+            "commits",
+            Choice(
+                [("gate", "what passes the gate"), ("person", "what you approve, too")],
+                id="approve",
+            ),
+        )
+        yield Static("", id="estimate", classes="note under")
         yield problem()
         yield self.buttons("^s  start")
 
@@ -213,6 +210,11 @@ class NewSessionDialog(Dialog[Path]):
         self._busy = False
         self.query_one("#estimate", Static).update("")
         self.problem(said)
+
+
+def form_row(name: str, *fields: Widget) -> Horizontal:
+    """A name and, beside it, what is to be filled in."""
+    return Horizontal(Label(Content(name), classes="form-name"), *fields, classes="form-row")
 
 
 def free_name(task: str) -> str:

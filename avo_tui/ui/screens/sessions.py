@@ -267,7 +267,7 @@ class SessionsScreen(AvoScreen):
         text += fit_right("spend", 12) if wide else ""
         text += fit_right("age", 8) if wider else ""
         text += fit_right("active", 9)
-        text += "  " + fit("best so far", spark) if spark else ""
+        text += "  " + fit("trend", spark) if spark else ""
         return line((text, "faint"))
 
     def _row(self, s: SessionSummary, width: int) -> Line:

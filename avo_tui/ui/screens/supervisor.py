@@ -93,7 +93,8 @@ class SupervisorScreen(DetailScreen):
         """All interventions."""
         assert self.snapshot is not None
         made = sorted(self.snapshot.supervision.values(), key=lambda m: m.at, reverse=True)
-        self.query_one("#supervisor", Pane).set_info([(f"{len(made)} interventions", "dim")])
+        count = f"{len(made)} intervention{'s' if len(made) != 1 else ''}"
+        self.query_one("#supervisor", Pane).set_info([(count, "dim")])
 
         def build(width: int) -> list[Line]:
             assert self.snapshot is not None

@@ -20,6 +20,7 @@ class StatusLine(Horizontal):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._main, self._tail = Bar(), Bar()
+        self._tail_width: int | None = None
         self.row = Line(())
 
     def compose(self) -> ComposeResult:
@@ -33,8 +34,8 @@ class StatusLine(Horizontal):
         count = row.meta if isinstance(row.meta, int) else 0
         at = len(row.spans) - count
         tail = Line(row.spans[at:])
-        if self._tail.styles.width is None or self._tail.styles.width.value != tail.width:
-            self._tail.styles.width = tail.width
+        if tail.width != self._tail_width:
+            self._tail_width = self._tail.styles.width = tail.width
         self._main.set_row(Line(row.spans[:at]))
         self._tail.set_row(tail)
 

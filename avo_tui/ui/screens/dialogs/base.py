@@ -15,6 +15,8 @@ from textual.widgets import Label, Static
 from avo_tui.ui.widgets.form import Pill
 
 T = TypeVar("T")
+LOW = 30
+"""Rows below which a dialog leaves blank rows out."""
 
 
 class Dialog(ModalScreen[T | None], Generic[T]):
@@ -44,6 +46,10 @@ class Dialog(ModalScreen[T | None], Generic[T]):
     def buttons(self, accept: str, cancel: str = "esc  leave it") -> Horizontal:
         """The row of buttons."""
         return Horizontal(Pill(cancel, id="cancel"), Pill(accept, id="accept"), id="buttons")
+
+    def on_resize(self) -> None:
+        """Blank rows go first where the screen is low."""
+        self.set_class(self.size.height < LOW, "-low")
 
     def action_cancel(self) -> None:
         """Leave without doing anything."""

@@ -13,7 +13,7 @@ from textual.widgets import Input, Label
 from avo_tui.domain.budget import Budget, BudgetUnit, Caps, cap_states, hours_left
 from avo_tui.ui import show
 from avo_tui.ui.feed import Snapshot
-from avo_tui.ui.screens.dialogs.base import Dialog, label, problem
+from avo_tui.ui.screens.dialogs.base import Dialog, problem
 from avo_tui.ui.text import BLANK, Line, fit, line, one_line
 from avo_tui.ui.widgets.field import Field
 from avo_tui.ui.widgets.lines import LinesView
@@ -42,7 +42,10 @@ class BudgetDialog(Dialog[Budget]):
         view.can_focus = False
         yield view
         session = self._snapshot.session
-        yield label("caps: for the run, then for each step; empty is without a cap")
+        with Horizontal(classes="row heads"):
+            yield Label(Content("caps"), classes="cap-name")
+            yield Label(Content("for the run"), classes="head")
+            yield Label(Content("for each step"), classes="head")
         for unit, name in _BUDGET:
             with Horizontal(classes="row"):
                 yield Label(Content(name.ljust(12)), classes="cap-name")
