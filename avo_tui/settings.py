@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Repeated candidates after which the supervisor intervenes; 0 is never."""
     supervisor_usd: float | None = Field(default=None, ge=0)
     """Dollars without a commit after which the supervisor intervenes; 0 is never."""
+    memory_limit: int | None = Field(default=None, ge=1000)
+    """Characters of notes that the agent carries from step to step."""
     tuner_attempts: int | None = Field(default=None, ge=1)
     """Attempts in one step of the tuner."""
     agent: dict[str, str | int | float | bool] = Field(default_factory=dict)
@@ -90,7 +92,7 @@ class Settings(BaseSettings):
         options: dict[str, str | int | float | bool] = {}
         for name, value in self.model_dump().items():
             group, _, rest = name.partition("_")
-            if group in {"supervisor", "tuner"} and value is not None:
+            if group in {"supervisor", "tuner", "memory"} and value is not None:
                 options[f"{group}.{rest}"] = value
         options.update({f"agent.{name}": value for name, value in self.agent.items()})
         if self.sandbox != "auto":

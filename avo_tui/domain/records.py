@@ -13,6 +13,9 @@ from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import Resources, Stage, Verdict
 
+MEMORY_LIMIT = 16_000
+"""Characters of notes that a session carries into a step, unless its option `memory.limit` says."""
+
 FORMAT = 1
 """Version of the session folder's format."""
 
@@ -244,7 +247,7 @@ class SessionRecord(Value):
     applied: int = 0
     """The last event that this projection holds."""
     last_event_at: Moment | None = None
-    memory_limit: int = 16_000
+    memory_limit: int = MEMORY_LIMIT
     """Characters of notes carried into a step."""
 
 

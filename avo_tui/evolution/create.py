@@ -6,10 +6,12 @@ from pathlib import Path
 
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import RunSettings, SessionRecord
+from avo_tui.domain.records import MEMORY_LIMIT, RunSettings, SessionRecord
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evolution.recovery import ORIGIN_OPTION
 from avo_tui.store import SessionReader, SessionWriter, StoreError, find_session, new_session_folder
+
+MEMORY_OPTION = "memory.limit"
 
 
 def create_session(
@@ -26,7 +28,12 @@ def create_session(
         settings = settings.model_copy(update={"origin": origin, "options": options})
     folder = new_session_folder(name)
     session = SessionRecord(
-        name=name, task=task, created=now(), settings=settings, budget=settings.budget
+        name=name,
+        task=task,
+        created=now(),
+        settings=settings,
+        budget=settings.budget,
+        memory_limit=int(settings.options.get(MEMORY_OPTION, MEMORY_LIMIT)),
     )
     writer = SessionWriter.create(folder, session)
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Result, make_session, running
+from fake_evaluator import TASK
 
 from avo_tui.settings import Settings, settings
 from avo_tui.store import SessionReader
@@ -123,6 +124,23 @@ def test_settings_come_from_file_and_environment(
     assert settings().run_options() == {"tuner.attempts": 5, "supervisor.attempts": 0}
     for field in Settings.model_fields:
         assert f"{field}" in Settings.__annotations__
+
+
+def test_the_limit_of_the_memory_is_a_setting(
+    own_places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avo_tui.cli.opening import with_defaults
+    from avo_tui.domain.records import RunSettings
+    from avo_tui.evolution.create import create_session
+
+    def limit(name: str) -> int:
+        settings.cache_clear()
+        folder = create_session(name, TASK, with_defaults(RunSettings()))
+        return SessionReader.open(folder).state.session.memory_limit
+
+    assert limit("usual") == 16_000
+    monkeypatch.setenv("AVO_MEMORY_LIMIT", "40000")
+    assert limit("large") == 40_000
 
 
 def test_bad_settings_are_one_sentence(avo: Avo, tmp_path: Path) -> None:

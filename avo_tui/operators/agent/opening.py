@@ -30,7 +30,7 @@ class Limits(Value):
     source: int = 60_000
     """Characters of the head's source."""
     memory: int = 32_000
-    """Characters of notes; more than the memory holds, unless its limit was raised."""
+    """Characters of notes; all that the memory may hold are shown in any case."""
     hint: int = 20_000
 
 
@@ -76,7 +76,7 @@ def opening(bench: Workbench, hints: Sequence[Hint], limits: Limits | None = Non
             "head_score": _head_score(bench),
             "head_source": _source(bench, limits),
             "rejected": _rejected(bench, limits),
-            "memory": memory_text(bench, limits.memory),
+            "memory": memory_text(bench, max(limits.memory, bench.memory_limit)),
             "gate": GATES[bench.settings.gate]
             + (" The person approves each commit." if bench.settings.approve_commits else ""),
             "budget": budget_text(bench),
