@@ -193,6 +193,24 @@ FIRST = [
     ),
 ]
 
+
+def tiles(*states: str) -> Body:
+    """The plan of the second step, as it stands."""
+    what = (
+        "ALGORITHM 2 with packed keys, tiles of 24 × 64",
+        "exponential as a polynomial of degree 6",
+        "skip tiles that the causal mask hides",
+        "drop the mask where it is not needed any more",
+        "check, evaluate, submit",
+    )
+    return tool(
+        "set_plan",
+        title="Tiles with online softmax, polynomial exponential, no work in the future: 2× on"
+        " full, more on causal",
+        items=items(*zip(what, states, strict=True)),
+    )
+
+
 SECOND = [
     Answer(
         [
@@ -204,18 +222,7 @@ SECOND = [
                 " can be attributed."
             ),
             tool("list_attempts", rejected_only=False),
-            tool(
-                "set_plan",
-                title="Tiles with online softmax, polynomial exponential, no work in the future:"
-                " 2× on full, more on causal",
-                items=items(
-                    ("ALGORITHM 2 with packed keys, tiles of 24 × 64", "doing"),
-                    ("exponential as a polynomial of degree 6", "todo"),
-                    ("skip tiles that the causal mask hides", "todo"),
-                    ("drop the mask where it is not needed any more", "todo"),
-                    ("check, evaluate, submit", "todo"),
-                ),
-            ),
+            tiles("doing", "todo", "todo", "todo", "todo"),
         ]
     ),
     Answer(
@@ -238,6 +245,7 @@ SECOND = [
                 " bounds. I take it out."
             ),
             tool("replace_text", old=SEEN, new=UNMASKED),
+            tiles("done", "done", "done", "doing", "todo"),
             tool("compile"),
         ]
     ),
@@ -265,6 +273,7 @@ SECOND = [
                 " another evaluation."
             ),
             tool("replace_text", old=UNMASKED, new=SEEN),
+            tiles("done", "done", "done", "dropped", "doing"),
             tool("check"),
         ]
     ),
