@@ -134,6 +134,13 @@ def _intervened(event: ev.SupervisorIntervened) -> str:
     return f"supervisor, {made.level.replace('_', ' ')}: {made.trigger}. {directions}"
 
 
+def _reviewed(event: ev.InterventionChanged) -> str | None:
+    if event.review is None:
+        return None
+    directions = " ".join(d.text for d in event.directions or ())
+    return f"supervisor's review: {event.review} {directions}"
+
+
 _WRITERS: dict[type, Callable[..., str | None]] = {
     ev.EngineStopped: lambda e: f"engine ends, {e.state}" + (f": {e.reason}" if e.reason else ""),
     ev.Recovered: lambda e: "recovered: " + "; ".join(e.actions),
@@ -151,5 +158,6 @@ _WRITERS: dict[type, Callable[..., str | None]] = {
     ),
     ev.BudgetWarned: _warned,
     ev.SupervisorIntervened: _intervened,
+    ev.InterventionChanged: _reviewed,
     ev.TroubleNoted: lambda e: f"trouble, {e.where}: {e.message}",
 }

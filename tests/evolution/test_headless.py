@@ -15,6 +15,7 @@ from test_engine import capped
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import SendHint
 from avo_tui.domain.plain import plain, safe
+from avo_tui.domain.records import Direction
 from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.evolution.headless import Printer
 from avo_tui.evolution.redact import redact
@@ -55,6 +56,20 @@ def test_prose_in_chunks_is_one_line() -> None:
     printer(ev.ToolCalled(call="1", tool="compile"))
     said = [line.split("  ", 1)[1].strip() for line in stream.getvalue().splitlines()]
     assert said == ["0  Half a sentence.", "0  Another one.", "0  kept until", "0  tool compile"]
+
+
+def test_a_review_is_said_and_other_changes_are_not() -> None:
+    stream = io.StringIO()
+    printer = Printer(stream)
+    new = (Direction(text="pack the keys"),)
+    printer(ev.InterventionChanged(intervention="i", state="dismissed"))
+    printer(ev.InterventionChanged(intervention="i", state="active", directions=new))
+    printer(
+        ev.InterventionChanged(intervention="i", state="active", directions=new, review="loads")
+    )
+    assert [line.split("  ")[-1] for line in stream.getvalue().splitlines()] == [
+        "supervisor's review: loads pack the keys"
+    ]
 
 
 def test_waiting_for_the_device_is_said_once() -> None:
