@@ -18,6 +18,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.css.query import NoMatches
 from textual.driver import Driver
+from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 
 from avo_tui.domain.base import now as utc_now
@@ -85,6 +86,8 @@ class AvoApp(Palette):
         self._shown = -1
         self._ticking: Any = None
         self._needs_person = ""
+        self._title = ""
+        """The title that the terminal's window was given."""
         self._stopped_by: int | None = None
         self._begin_theme(theme)
 
@@ -96,12 +99,20 @@ class AvoApp(Palette):
             self.register_theme(theme)
         known = name if name in self.available_themes else "avo-dark"
         self.set_reactive(AvoApp.theme, known)
+        if self.no_color:
+            self._drop_colours()
         theme = self.current_theme
         self.set_class(theme.dark, "-dark-mode", update=False)
         self.set_class(not theme.dark, "-light-mode", update=False)
         self.set_class(theme.ansi, "-ansi", update=False)
         self.stylesheet.set_variables(self.get_css_variables())
         self._refresh_truecolor_filter(self.ansi_theme)
+
+    def _drop_colours(self) -> None:
+        """`NO_COLOR`: the terminal's own two colours, bold and reverse; greys are colours too."""
+        bare = "ansi-dark" if self.current_theme.dark else "ansi-light"
+        self.set_reactive(AvoApp.theme, bare)
+        self._filters = [NoColor() if isinstance(f, Monochrome) else f for f in self._filters]
 
     def get_css_variables(self) -> dict[str, str]:
         """Textual's variables and ours, whatever the theme."""
@@ -329,12 +340,20 @@ class AvoApp(Palette):
         if need == self._needs_person:
             return
         self._needs_person = need
-        if self._driver is not None and not self.is_headless:
-            name = latest.session.name
-            title = f"avo {name}: {need}" if need else f"avo {name}"
-            self._driver.write(f"\x1b]2;{title}\x07")
+        self._entitle(f"avo {latest.session.name}: {need}" if need else "")
         if need:
             self.bell()
+
+    def _entitle(self, title: str) -> None:
+        """Give the terminal's window a title; empty gives it the one back that it had before."""
+        if self._driver is None or self.is_headless or title == self._title:
+            return
+        if title:
+            keep = "" if self._title else "\x1b[22;2t"
+            self._driver.write(f"{keep}\x1b]2;{title}\x07")
+        else:
+            self._driver.write("\x1b[23;2t")
+        self._title = title
 
     def status_keys(self) -> Keys:
         """The keys that the status line names, as they are bound."""
@@ -381,6 +400,7 @@ class AvoApp(Palette):
                 f"The run {state}. Look again: avo attach {name}   Stop it: avo stop {name}"
             )
         self.close_session()
+        self._entitle("")
         self.exit(return_code=code)
 
     def on_unmount(self) -> None:

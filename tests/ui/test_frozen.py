@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -20,7 +21,7 @@ import pytest
 from make_session import write
 
 from avo_tui.domain import events as ev
-from avo_tui.store import SessionWriter
+from avo_tui.store import SessionReader, SessionWriter
 from avo_tui.ui.terminal import MUCH, Writer
 
 PATIENCE = 100.0
@@ -123,6 +124,34 @@ def freeze(person: Person, session: SessionWriter) -> psutil.Process:
 def talk(session: SessionWriter, first: int, count: int) -> None:
     for n in range(first, first + count):
         session.record(ev.AgentText(block=f"b{n}", text=f"word {n} " * 40 + "\n"))
+
+
+@pytest.mark.slow
+def test_bell_and_title_call_a_person_once_and_are_taken_back(
+    person: Person, session: SessionWriter
+) -> None:
+    person.read_until("RUNNING")
+    assert b"\x1b]2;" not in person.seen and bells(person) == 0
+    reader = SessionReader.open(session.folder)
+    decided = next(e for e in reader.events() if isinstance(e, ev.GateDecided))
+    session.record(ev.ApprovalRequested(attempt=3, decision=decided.decision))
+    person.read_until("\x1b[22;2t\x1b]2;avo study: approval\x07")
+    person.read_until("A approves")
+    os.write(person.fd, b"q")
+
+    def left() -> bool:
+        person.seen += person.read()
+        return person.over()
+
+    wait_for(left, "q does not leave")
+    title = person.seen.index(b"\x1b]2;")
+    assert person.seen.count(b"\x1b]2;") == 1 and b"\x1b[23;2t" in person.seen[title:]
+    assert bells(person) == 1
+
+
+def bells(person: Person) -> int:
+    """How often it rang; a bell that ends a command to the terminal is none."""
+    return re.sub(rb"\x1b\][^\x07]*\x07", b"", person.seen).count(b"\x07")
 
 
 @pytest.mark.slow

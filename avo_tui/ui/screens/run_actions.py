@@ -25,6 +25,8 @@ def engine_alive(screen: Any) -> Reason:
         return reason
     state = screen.snapshot.run_state
     if state == "lost":
+        if screen.avo.services.start_engine is None:
+            return "the engine is not there: avo run --resume starts it again"
         return "the engine is not there: R starts it again"
     if state not in LIVE_STATES:
         return f"the run is {state}: R goes on with it"

@@ -71,7 +71,7 @@ class PauseMenu(Dialog[str]):
                     "after this step",
                     "the operator finishes what it is at, then waits",
                 ),
-                ("now", "now", "the stream is cut, the child is ended; its answer is lost"),
+                ("now", "now", "cuts the stream, ends the child; its answer is lost"),
             ]
         )
         yield note("Paused time is not spent time. p goes on in the same conversation.")
