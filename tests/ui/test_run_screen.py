@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from make_session import MemorySource
+from pictures import picture
 from pilots import make_app, running
 
 from avo_tui.domain import events as ev
@@ -350,3 +351,19 @@ async def test_an_app_whose_feed_stops_leaves_no_thread(recorded: MemorySource) 
     for thread in [t for t in threading.enumerate() if t.name == "feed"]:
         thread.join(5)
         assert not thread.is_alive()
+
+
+async def test_what_is_behind_a_dialog_fits_the_size(recorded: MemorySource) -> None:
+    app, there = make_app(recorded), make_app(recorded)
+    async with running(there, (80, 24)) as hands:
+        await hands.press("b")
+        wanted = picture(there)
+        await hands.press("escape")
+        alone = picture(there)
+    async with running(app, (200, 50)) as hands:
+        await hands.press("b")
+        await hands.resize(120, 40)
+        await hands.resize(80, 24)
+        assert picture(app) == wanted
+        await hands.press("escape")
+        assert picture(app) == alone

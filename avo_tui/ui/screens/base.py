@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
+from textual.app import App
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -147,13 +148,28 @@ class AvoScreen(Screen[None]):
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show a newer snapshot; screens that show a session override this."""
 
+    def fit(self) -> None:
+        """Arrange and paint for the present size; a screen below another is not told of it."""
+        self.refresh_footer()
+
     def on_screen_resume(self) -> None:
         """Catch up with what happened while another screen was on top."""
         latest = self.avo.latest
         if latest is not None:
             self.show_snapshot(latest)
-        self.call_after_refresh(self.refresh_footer)
+        self.call_after_refresh(self.fit)
 
     def on_resize(self) -> None:
         """The footer is as wide as the screen."""
         self.call_after_refresh(self.refresh_footer)
+
+
+def fit_below(app: App[Any]) -> None:
+    """Fit the screens that are seen behind a dialog to the size of the app."""
+    below = [s for s in app.screen_stack[:-1] if isinstance(s, AvoScreen) and s.ready]
+    for screen in below:
+        screen.fit()
+        screen._screen_resized(app.size)
+        screen.fit()
+    if below:
+        app.screen.refresh()

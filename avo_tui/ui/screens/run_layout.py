@@ -30,6 +30,12 @@ class RunLayout(RunBase):
         self._arranged = ""
         self._right = "plan"
 
+    def fit(self) -> None:
+        """The panes, too."""
+        self.arrange_panes()
+        self.repaint()
+        super().fit()
+
     def on_resize(self) -> None:
         """Panes as the size allows."""
         self.arrange_panes()
@@ -37,7 +43,7 @@ class RunLayout(RunBase):
 
     def arrange_panes(self) -> None:
         """Show the panes that the size and the zoom allow."""
-        how = arrangement(self.size.width, self.size.height)
+        how = arrangement(*self.app.size)
         solo = self.zoomed or how == "tabs"
         basis = f"{how}{solo}{self.active}"
         if basis != self._arranged:

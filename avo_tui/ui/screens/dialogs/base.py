@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Label, Static
 
+from avo_tui.ui.screens.base import fit_below
 from avo_tui.ui.widgets.form import Pill
 
 T = TypeVar("T")
@@ -48,8 +49,9 @@ class Dialog(ModalScreen[T | None], Generic[T]):
         return Horizontal(Pill(cancel, id="cancel"), Pill(accept, id="accept"), id="buttons")
 
     def on_resize(self) -> None:
-        """Blank rows go first where the screen is low."""
+        """Blank rows go first where the screen is low; what is behind fits, too."""
         self.set_class(self.size.height < LOW, "-low")
+        self.call_later(fit_below, self.app)
 
     def action_cancel(self) -> None:
         """Leave without doing anything."""
