@@ -9,7 +9,9 @@ from typing import Any
 from make_session import MemorySource
 from pilots import make_app
 
+from avo_tui.domain import events as ev
 from avo_tui.ui.screens.log import LogScreen
+from avo_tui.ui.screens.transcript import TranscriptScreen
 from avo_tui.ui.widgets.lineage import LineageView
 from avo_tui.ui.widgets.long import LongView
 
@@ -63,3 +65,23 @@ async def test_the_row_of_the_cursor_is_seen(source: MemorySource) -> None:
             for y in (2, 3)
         ]
         assert not colours[0] & colours[1]
+
+
+async def test_a_tools_whole_result_opens_from_the_transcript(source: MemorySource) -> None:
+    step = source.state.session.step
+    ref = source.put("".join(f"result {n}\n" for n in range(3_000)))
+    source.add(ev.ToolCalled(step=step, call="big", tool="read_version"))
+    source.add(ev.ToolReturned(step=step, call="big", tool="read_version", ok=True, ref=ref))
+    app = make_app(source)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: any(view.lines for view in app.screen.query(LineageView)))
+        screen = TranscriptScreen(step)
+        app.push_screen(screen)
+        await until(pilot, lambda: screen.ready and len(screen.main.lines) > 3)
+        await pilot.press("space")
+        await until(pilot, lambda: any("it goes on" in row.plain for row in screen.main.lines))
+        screen.main.action_scroll_end()
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, LogScreen) and app.screen.text.done)
+        assert isinstance(app.screen, LogScreen)
+        assert app.screen.text.rows == 3_000

@@ -68,6 +68,8 @@ class TranscriptScreen(DetailScreen):
         self.unfolded: set[str] = set()
         self.all_unfolded = False
         self._painted: object = None
+        self._waiting = False
+        """A result is being read: what is shown is not all."""
 
     def body(self) -> ComposeResult:
         """One pane."""
@@ -95,8 +97,9 @@ class TranscriptScreen(DetailScreen):
             outcome = view.outcome or "running"
             pane.set_info([(f"{view.attempts} attempts · {outcome}", "dim")])
         basis = (view, frozenset(self.unfolded), self.all_unfolded, self.main.size.width)
-        if basis == self._painted:
+        if basis == self._painted and not self._waiting:
             return
+        self._waiting = False
         fresh = self._painted is None or not isinstance(view, StepView)
         self._painted = basis
         if isinstance(view, Failed):
@@ -131,6 +134,7 @@ class TranscriptScreen(DetailScreen):
         ref = entry.ref
         text = self.loader.get(("text", ref), lambda: beginning(feed.source.chunks(ref)))
         if text is None:
+            self._waiting = True
             return [line(gutter, ("reading …", "faint"))]
         if isinstance(text, Failed):
             return [line(gutter, (text.reason, "bad"))]
