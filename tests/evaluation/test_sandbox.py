@@ -181,6 +181,34 @@ async def test_a_cancellation_ends_the_whole_tree(sandbox: Sandbox) -> None:
     assert await gone(marker)
 
 
+async def test_a_cancellation_while_it_starts_ends_the_whole_tree(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The launcher may be at work before its start is known of here."""
+    marker = f"93{os.getpid()}{time.monotonic_ns() % 10**6}"
+    real, known = asyncio.create_subprocess_exec, asyncio.Event()
+
+    async def late(*words: str, **how: object) -> asyncio.subprocess.Process:
+        process = await real(*words, **how)  # type: ignore[arg-type]
+        try:
+            await known.wait()
+        except asyncio.CancelledError:
+            process.kill()  # as asyncio does
+            raise
+        return process
+
+    await sandbox.level()
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", late)
+    task = asyncio.create_task(shell(sandbox, f"sleep {marker} & sleep {marker}", seconds=600))
+    assert await until(lambda: len(_processes(marker)) >= 2), "the command never began"
+    task.cancel()
+    await asyncio.sleep(0)
+    known.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await gone(marker)
+
+
 async def test_the_end_of_the_worker_ends_the_tree(scratch_base: Path) -> None:
     """A worker killed with SIGKILL closes the lifeline; the launcher does the rest."""
     marker = f"96{os.getpid()}{time.monotonic_ns() % 10**6}"

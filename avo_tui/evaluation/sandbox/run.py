@@ -274,8 +274,8 @@ class Sandbox:
             "status_fd": status_fd,
             "lifeline_fd": lifeline_fd,
         }
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
                 *confine.python_command(python, _PACKAGES, spec),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -285,6 +285,14 @@ class Sandbox:
                 start_new_session=True,
                 pass_fds=(status_fd, lifeline_fd, *job.pass_fds),
             )
+        )
+        try:
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Cancelled itself, it would kill the launcher and leave what that has started.
+            await Running(await starting, lifeline, status).kill()
+            os.close(status)
+            raise
         except BaseException:
             os.close(status)
             os.close(lifeline)
