@@ -134,6 +134,11 @@ class Attempt(Value):
     cached: bool = False
     at: Moment
 
+    @property
+    def undecided(self) -> bool:
+        """Correct, and neither committed nor rejected yet."""
+        return self.aggregate > 0 and self.version is None and not self.reason
+
 
 class Step(Value):
     """One variation: from the head to a new version, or to nothing."""

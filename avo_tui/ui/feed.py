@@ -106,13 +106,15 @@ class Snapshot:
         return None if head is None else self.versions.get(head)
 
     @property
-    def running_attempt(self) -> Attempt | None:
-        """The attempt that is being evaluated."""
+    def open_attempt(self) -> Attempt | None:
+        """The attempt that is being evaluated, or waits to be decided upon."""
         view = self.live.attempt
         if view is None or self.live.ended is not None:
             return None
         record = self.attempts.get((view.attempt.step, view.attempt.number))
-        return record if record is not None and record.verdict is None else None
+        if record is None or not (record.verdict is None or record.undecided):
+            return None
+        return record
 
 
 def _table(now: Mapping[K, V], before: Mapping[K, V] | None) -> Mapping[K, V]:

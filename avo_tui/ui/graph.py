@@ -1,7 +1,8 @@
 """The lineage as a git-style graph: rows, newest first, and the lanes that join them. Pure.
 
 Versions are nodes. What did not become a version hangs off its parent as a leaf: the rejected
-attempts of a step folded into one row, a running attempt as a row of its own.
+attempts of a step folded into one row, an attempt that runs or waits to be decided upon as a row of
+its own.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def rows(
     """All rows, newest first.
 
     Attempts that became versions are left out. Of a step in `unfolded` each rejected attempt has
-    a row; otherwise they share one. Attempts of `live_step` without a verdict are `running`.
+    a row; otherwise they share one. Attempts of `live_step` without a verdict are `running`, and so
+    is its newest while it is correct and neither committed nor rejected.
     """
     tried: dict[int, list[Attempt]] = {}
     made: dict[int, list[Version]] = {}
@@ -91,10 +93,13 @@ def rows_of_step(
     """The rows of one step, newest first; running attempts before all others."""
     running: list[Row] = []
     lost: list[Attempt] = []
+    tried = list(tried)
+    newest = max((a.number for a in tried), default=0)
     for attempt in tried:
         if attempt.version is not None:
             continue
-        if live and attempt.verdict is None:
+        waits = attempt.undecided and attempt.number == newest
+        if live and (attempt.verdict is None or waits):
             running.append(_attempt_row("running", attempt))
         else:
             lost.append(attempt)

@@ -77,6 +77,18 @@ def test_a_running_attempt_is_a_tip() -> None:
     assert text(versions, [attempt(1, 1, 0, None)], 0, live_step=1) == ["◌ 1", "● 0"]
 
 
+def test_an_attempt_before_the_gate_is_not_rejected_yet() -> None:
+    versions = {0: version(0, None)}
+    good = attempt(1, 2, 0).model_copy(update={"aggregate": 0.5})
+    tried = [attempt(1, 1, 0).model_copy(update={"reason": "slower"}), good]
+    assert text(versions, tried, 0, live_step=1) == ["◌ 2", "├✕ 1", "● 0"]
+    refused = [tried[0], good.model_copy(update={"reason": "not more than the noise"})]
+    assert text(versions, refused, 0, live_step=1) == ["✕ 2", "● 0"]
+    assert text(versions, tried, 0) == ["✕ 2", "● 0"], "the step has ended"
+    later = [good, attempt(1, 3, 0, None)]
+    assert text(versions, later, 0, live_step=1) == ["◌ 3", "├✕ 2", "● 0"], "another is tried"
+
+
 def test_branches_off_the_line_are_dead() -> None:
     versions = {0: version(0, None), 1: version(1, 0), 2: version(2, 0)}
     drawn = {d.row.number: d for d in draw(rows(versions, []), versions, 2)}

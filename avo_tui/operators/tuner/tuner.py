@@ -40,7 +40,7 @@ class Tuner:
         """One step: propose, measure, ask the gate; up to so many times."""
         while True:
             attempts = bench.attempts(bench.step)
-            undecided = next((a for a in attempts if _undecided(a)), None)
+            undecided = next((a for a in attempts if a.undecided), None)
             if undecided is not None:
                 outcome = await self._decide(bench, undecided)
                 if outcome is not None:
@@ -56,7 +56,7 @@ class Tuner:
     # -- one attempt
 
     async def _attempt(self, bench: Workbench, judged: Sequence[Attempt]) -> None:
-        hints = await bench.boundary(f"before attempt {len(judged) + 1}")
+        hints = await bench.boundary(f"before attempt {len(judged) + 1}", end_of_turn=True)
         base_id, base_label = self._base(bench)
         base = bench.candidate(base_id)
         tunables = tn.parse(base)
@@ -173,7 +173,9 @@ class Tuner:
         try:
             word = await bench.submit(result, attempt.title, summary)
         except Interrupted:
-            await bench.boundary(f"before the gate of attempt {attempt.number}")
+            place = f"before the gate of attempt {attempt.number}"
+            hints = await bench.boundary(place, end_of_turn=True)
+            self._take(bench, hints, tn.parse(bench.candidate(bench.head.candidate)))
             return None
         if word.version is None:
             return None
@@ -218,10 +220,6 @@ def _delivered_since_attempt(bench: Workbench) -> list[Hint]:
         if isinstance(event, ev.HintDelivered):
             found[event.hint] = bench.hint(event.hint)
     return [h for h in found.values() if h.scope == "once"]
-
-
-def _undecided(attempt: Attempt) -> bool:
-    return attempt.aggregate > 0 and attempt.version is None and not attempt.reason
 
 
 def _newest_first(bench: Workbench, limit: int | None = None) -> list[Attempt]:

@@ -23,6 +23,7 @@ from avo_tui.ui.screens.dialogs import (
     PauseMenu,
     RewindDialog,
     TextDialog,
+    moments,
 )
 from avo_tui.ui.screens.run_base import RunBase
 from avo_tui.ui.text import line, one_line
@@ -52,20 +53,15 @@ class RunCommands(RunBase):
     def do_hint(self) -> None:
         """Write a hint."""
         assert self.snapshot is not None
+        operator = self.snapshot.session.settings.operator
 
         def written(hint: SendHint | None) -> None:
             if hint is not None:
-                when = {
-                    "next_tool": "at the next tool",
-                    "end_of_turn": "at the end of the turn",
-                    "now": "now",
-                }
-                self.avo.send(hint, f"hint sent: delivered {when[hint.delivery]}")
+                self.avo.send(hint, f"hint sent: delivered {moments(operator)[hint.delivery]}")
 
         def clear(hint: str) -> None:
             self.avo.send(ClearHint(hint=hint), "hint cleared")
 
-        operator = self.snapshot.session.settings.operator
         self.app.push_screen(
             HintDialog(list(self.snapshot.hints.values()), operator, clear), written
         )

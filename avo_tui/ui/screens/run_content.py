@@ -53,7 +53,7 @@ class Subject:
 
 
 def subject_of(snapshot: Snapshot, key: Key | None) -> Subject:
-    """What a row of the lineage stands for; a running attempt is the live step."""
+    """What a row of the lineage stands for; an open attempt is the live step."""
     if key is None:
         return Subject()
     kind, first, second = key
@@ -63,8 +63,7 @@ def subject_of(snapshot: Snapshot, key: Key | None) -> Subject:
         attempt = best_rejected(snapshot, first)
         return Subject(attempt=attempt)
     attempt = snapshot.attempts.get((first, second))
-    running = snapshot.running_attempt
-    if attempt is None or (running is not None and running == attempt):
+    if attempt is None or attempt == snapshot.open_attempt:
         return Subject()
     return Subject(attempt=attempt)
 

@@ -22,7 +22,7 @@ class LineageContext:
     best: int | None
     head: int | None
     stage: str = ""
-    """What the running attempt is doing."""
+    """What the open attempt is doing."""
     unfolded: frozenset[int] = frozenset()
     marked: frozenset[int] = frozenset()
     unit: str = ""
@@ -62,6 +62,8 @@ def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
             (_name(f"{row.step}.{row.number}", 6), "running"),
             (context.stage or "starting", "running"),
         ]
+        if attempt is not None and attempt.aggregate:
+            spans.insert(-1, (fit_right(show.ratio(attempt.aggregate), 7) + "  ", "running"))
         room = width - width_of(spans) - 2
         if title and room > 8:
             spans.append(("  " + cut(title, room), "dim"))

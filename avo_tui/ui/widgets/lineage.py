@@ -95,8 +95,7 @@ class LineageView(LinesView):
         snapshot = self._snapshot
         if snapshot is None:
             return
-        running = snapshot.running_attempt
-        live = snapshot.session.step if running is not None else None
+        live = snapshot.session.step if snapshot.open_attempt is not None else None
         changed = self._layout.update(
             snapshot.versions, snapshot.attempts, snapshot.session.head, self.unfolded, live
         )
@@ -152,8 +151,10 @@ class LineageView(LinesView):
     def _stage(snapshot: Snapshot) -> str:
         view = snapshot.live.attempt
         stage = view.current if view is not None else None
+        if stage is None and snapshot.pending_approval is not None:
+            return "waits for approval"
         if stage is None:
-            return "evaluating"
+            return "evaluating" if view is None or view.report is None else "to be decided"
         count = f" {stage.index}/{stage.count}" if stage.count else ""
         return f"{stage.stage}{count}"
 

@@ -3,7 +3,7 @@
 from avo_tui.ui.screens.dialogs.base import Dialog, label, note, problem, space
 from avo_tui.ui.screens.dialogs.budget import BudgetDialog
 from avo_tui.ui.screens.dialogs.confirm import Confirm, PauseMenu
-from avo_tui.ui.screens.dialogs.hint import HintDialog
+from avo_tui.ui.screens.dialogs.hint import HintDialog, moments
 from avo_tui.ui.screens.dialogs.reading import Digest
 from avo_tui.ui.screens.dialogs.rewind import RewindDialog
 from avo_tui.ui.screens.dialogs.writing import TextDialog
@@ -18,6 +18,7 @@ __all__ = [
     "RewindDialog",
     "TextDialog",
     "label",
+    "moments",
     "note",
     "problem",
     "space",

@@ -28,7 +28,7 @@ class RewindDialog(Dialog[str]):
     def content(self) -> ComposeResult:
         """What happens, then the reason."""
         yield LinesView(id="preview")
-        yield label("reason, which the operator is told")
+        yield label("reason, told to the operator of variation")
         yield Writing(id="text")
         yield problem()
         yield self.buttons(f"^s  rewind to v{self._target}")
