@@ -342,7 +342,7 @@ def send(
     seconds: float = ANSWER_SECONDS,
 ) -> None:
     """Send a command and say what came of it. Without a running engine a short one takes it."""
-    from avo_tui.evolution.process import EngineFailed, start_engine
+    from avo_tui.evolution.process import EngineFailed, take_inbox
     from avo_tui.store import SessionReader, find_session
 
     reader = SessionReader.open(find_session(name))
@@ -355,10 +355,9 @@ def send(
     identity = reader.send(command)
     if not alive:
         try:
-            start_engine(reader.folder, inbox_only=True)
+            take_inbox(reader.folder)
         except EngineFailed as error:
-            if not reader.engine().alive:
-                raise Failure(f"the command is in the inbox, but {error}") from error
+            raise Failure(f"the command is in the inbox, but {error}") from error
     _say(reader, identity, command.kind, as_json, seconds)
 
 

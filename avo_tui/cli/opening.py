@@ -133,7 +133,7 @@ def library(session: Path | None) -> Iterator[Knowledge]:
 
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     """What the app may ask for. `shown` tells the folder of the session that it shows."""
-    from avo_tui.evolution.process import start_engine
+    from avo_tui.evolution.process import start_engine, take_inbox
     from avo_tui.operators.agent.settings import DEFAULT_MODEL
     from avo_tui.ui.services import Services
 
@@ -177,6 +177,7 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     order = (first, *(o for o in others if o != first))
     return Services(
         start_engine=start,
+        take_inbox=take_inbox,
         create_session=create,
         tasks=tasks,
         estimate=cost,

@@ -69,6 +69,23 @@ def start_engine(folder: Path, *, resume: bool = False, inbox_only: bool = False
     raise EngineFailed(word or f"the engine ended at once; its last words are in {log}")
 
 
+def take_inbox(folder: Path) -> None:
+    """Have a short engine carry out the commands to a session whose engine is gone.
+
+    Returns once one is at it, or another took them. Raises EngineFailed.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while any((folder / "inbox").glob("*.json")):
+        try:
+            start_engine(folder, inbox_only=True)
+            return
+        except EngineFailed:
+            # another one may be ending just now, past its last look into the inbox
+            if not engine_status(folder / "engine.lock").alive or time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_SECONDS)
+
+
 def _await_word(descriptor: int, process: subprocess.Popen[bytes]) -> str:
     """What the engine says through the pipe: that it is ready, or why it is not."""
     deadline = time.monotonic() + START_SECONDS
@@ -116,7 +133,10 @@ def run_engine(
     handler = _log_to(writer.log_path) if log_to_file else None
     try:
         session = writer.state.session
-        operator = make_operator(session.settings)
+        settings = session.settings
+        if inbox_only:  # no step is made: commands can be given without the operator's key
+            settings = settings.model_copy(update={"operator": "external"})
+        operator = make_operator(settings)
         evaluator = make_evaluator(session)
         if resume and session.state in {"paused", "pausing", "parked"}:
             send_command(folder, Resume())

@@ -23,6 +23,7 @@ from textual.screen import Screen
 
 from avo_tui.domain.base import now as utc_now
 from avo_tui.domain.commands import Command
+from avo_tui.domain.records import LIVE_STATES
 from avo_tui.store import SeenMarks, SessionReader, StoreError
 from avo_tui.ui.feed import BATCH, Feed, Snapshot, Source
 from avo_tui.ui.link import Link, is_remote
@@ -302,7 +303,24 @@ class AvoApp(Palette):
         self.feed.wake()
         if said:
             self.notify(said, timeout=3, markup=False)
+        self._have_taken()
         return True
+
+    def _have_taken(self) -> None:
+        """Where no engine is running, a short one carries the command out."""
+        take, latest, feed = self.services.take_inbox, self.latest, self.feed
+        if take is None or latest is None or feed is None or latest.run_state in LIVE_STATES:
+            return
+        folder = feed.source.folder
+
+        def work() -> None:
+            try:
+                take(folder)
+            except Exception as error:  # its sentence is for the person
+                said = f"the command is in the inbox, but {error}"
+                self.call_from_thread(self.notify, said, severity="error", timeout=8, markup=False)
+
+        self.run_worker(work, thread=True, group="inbox", exit_on_error=False)
 
     # -- the tick
 

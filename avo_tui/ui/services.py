@@ -46,6 +46,8 @@ class Services:
 
     start_engine: Callable[[Path], object] | None = None
     """Start the engine of a session folder; returns once it holds the session."""
+    take_inbox: Callable[[Path], object] | None = None
+    """Have the commands in the inbox of a session without an engine carried out."""
     create_session: Callable[[NewSession], Path] | None = None
     """Create a session and start its engine; returns its folder."""
     tasks: Callable[[], Sequence[TaskInfo]] | None = None

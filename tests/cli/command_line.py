@@ -13,7 +13,7 @@ from typing import Any
 
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget, Caps
-from avo_tui.domain.records import RunSettings, SessionRecord
+from avo_tui.domain.records import OperatorName, RunSettings, SessionRecord
 from avo_tui.store import SessionReader, SessionWriter
 
 EVOLUTION = Path(__file__).parent.parent / "evolution"
@@ -35,11 +35,17 @@ class Result:
         return json.loads(self.out)
 
 
-def make_session(root: Path, name: str = "one", **caps: float) -> Path:
+def make_session(
+    root: Path, name: str = "one", operator: OperatorName = "tuner", **caps: float
+) -> Path:
     """A new session of the pretend task."""
     budget = Budget(run=Caps.model_validate(caps))
     record = SessionRecord(
-        name=name, task=TASK, created=now(), settings=RunSettings(budget=budget), budget=budget
+        name=name,
+        task=TASK,
+        created=now(),
+        settings=RunSettings(operator=operator, budget=budget),
+        budget=budget,
     )
     SessionWriter.create(root / name, record).close()
     return root / name

@@ -110,6 +110,18 @@ def test_without_an_engine_a_short_one_takes_the_command(avo: Avo, done: Path) -
     wait_for(lambda: not engine_status(done / "engine.lock").alive)
 
 
+def test_an_agents_run_is_commanded_without_its_key(
+    avo: Avo, own_places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    make_session(own_places, "talk", "agent")
+    assert avo("status", "talk", "--json").json["operator"] == "agent"
+    result = avo("budget", "talk", "--steps", "7")
+    assert result.code == 0, result.err
+    assert avo("budget", "talk", "--json").json["budget"]["run"]["steps"] == 7
+
+
 @pytest.mark.parametrize("command", ["pause", "resume", "stop", "approve", "reject"])
 def test_what_needs_a_running_engine_says_so(avo: Avo, done: Path, command: str) -> None:
     result = avo(command, "done")

@@ -309,6 +309,28 @@ async def test_a_lost_engine_is_started_again() -> None:
         await hands.until(lambda: started == [source.folder])
 
 
+async def test_a_finished_run_can_be_annotated() -> None:
+    source = MemorySource(steps=3, state="finished")
+    taken: list[Path] = []
+    app = make_app(source, services=Services(take_inbox=taken.append))
+    async with running(app) as hands:
+        await hands.press("p")
+        assert not source.sent, "there is nothing to pause"
+        await hands.press("m")
+        await hands.type("fast")
+        await hands.press("ctrl+s")
+        await hands.until(lambda: taken == [source.folder])
+        assert source.sent == [SetBookmark(version=3, label="fast")]
+
+
+async def test_without_anybody_to_take_it_no_command_is_sent() -> None:
+    source = MemorySource(steps=3, state="finished")
+    app = make_app(source, services=Services())
+    async with running(app) as hands:
+        await hands.press("m")
+        assert isinstance(app.screen, RunScreen) and not source.sent
+
+
 async def test_leaving_says_that_the_run_goes_on(recorded: MemorySource) -> None:
     app = make_app(recorded)
     async with running(app, (80, 24)) as hands:

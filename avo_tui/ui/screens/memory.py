@@ -14,7 +14,7 @@ from avo_tui.ui.actions import Action, Reason, bindings
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.screens.dialogs import Confirm, TextDialog
 from avo_tui.ui.screens.picking import PickList
-from avo_tui.ui.screens.run_actions import engine_alive
+from avo_tui.ui.screens.run_actions import takes_commands
 from avo_tui.ui.screens.run_content import teach
 from avo_tui.ui.text import Line, prose
 from avo_tui.ui.views.plan import NOTES
@@ -24,12 +24,14 @@ CATEGORIES = ("worked", "failed", "idea", "fact")
 
 
 def _on_note(screen: Any) -> Reason:
-    return engine_alive(screen) or (None if screen.current else "there is no note under the cursor")
+    return takes_commands(screen) or (
+        None if screen.current else "there is no note under the cursor"
+    )
 
 
 ACTIONS = (
     Action("edit", "enter,e", "edit", "Change the note.", "notes", 1, _on_note),
-    Action("add", "a", "add", "Write a note of your own.", "notes", 2, engine_alive),
+    Action("add", "a", "add", "Write a note of your own.", "notes", 2, takes_commands),
     Action("remove", "delete,x", "remove", "Remove the note.", "notes", 3, _on_note),
     *DETAIL,
 )

@@ -33,6 +33,17 @@ def engine_alive(screen: Any) -> Reason:
     return None
 
 
+def takes_commands(screen: Any) -> Reason:
+    """Needs an engine, or a short one that takes what is in the inbox of a run that has ended."""
+    reason = _live(screen)
+    if reason is not None:
+        return reason
+    ended = screen.snapshot.run_state not in {*LIVE_STATES, "lost"}
+    if ended and screen.avo.services.take_inbox is not None:
+        return None
+    return engine_alive(screen)
+
+
 def engine_gone(screen: Any) -> Reason:
     """Needs a session without an engine."""
     reason = _live(screen)
@@ -69,9 +80,9 @@ def on_version(screen: Any) -> Reason:
     return None if screen.version_in_hand is not None else "there is no version yet"
 
 
-def on_version_alive(screen: Any) -> Reason:
-    """Both of the above."""
-    return engine_alive(screen) or on_version(screen)
+def on_version_commanded(screen: Any) -> Reason:
+    """Both: a version, and somebody who takes the command."""
+    return takes_commands(screen) or on_version(screen)
 
 
 def has_versions(screen: Any) -> Reason:
@@ -174,7 +185,7 @@ RUN_ACTIONS: tuple[Action, ...] = (
         "Make any version the head; what came after becomes a branch.",
         "control",
         14,
-        on_version_alive,
+        on_version_commanded,
     ),
     Action(
         "edit",
@@ -183,7 +194,7 @@ RUN_ACTIONS: tuple[Action, ...] = (
         "Edit the kernel in $EDITOR and submit it to the gate.",
         "by hand",
         16,
-        on_version_alive,
+        on_version_commanded,
     ),
     Action(
         "compare",
@@ -214,7 +225,9 @@ RUN_ACTIONS: tuple[Action, ...] = (
     Action(
         "abort", "x", "abort step", "End this step and go on with the next.", "control", 0, in_step
     ),
-    Action("budget", "b", "budget", "Change what the run may spend.", "control", 28, engine_alive),
+    Action(
+        "budget", "b", "budget", "Change what the run may spend.", "control", 28, takes_commands
+    ),
     Action(
         "supervise",
         "i",
@@ -231,9 +244,9 @@ RUN_ACTIONS: tuple[Action, ...] = (
         "Name a version, to find it again.",
         "by hand",
         0,
-        on_version_alive,
+        on_version_commanded,
     ),
-    Action("note", "N", "note", "Write a note on a version.", "by hand", 0, on_version_alive),
+    Action("note", "N", "note", "Write a note on a version.", "by hand", 0, on_version_commanded),
     Action(
         "remeasure",
         "r",
@@ -241,7 +254,7 @@ RUN_ACTIONS: tuple[Action, ...] = (
         "Measure a version again; the score at the gate is kept.",
         "by hand",
         0,
-        on_version_alive,
+        on_version_commanded,
     ),
     Action("best", "B", "best", "To the best version.", "lineage"),
     Action("head", "H", "head", "To the head.", "lineage"),
