@@ -53,7 +53,7 @@ def digest_lines(events: Iterable[ev.Event], now: datetime) -> list[Line]:
         out.append(
             line(
                 ("★ ", "best"),
-                (f"{len(versions)} new version{'s' if len(versions) > 1 else ''}", "strong"),
+                (show.many(len(versions), "new version"), "strong"),
                 f", best v{v.number} at {show.ratio(v.aggregate)}",
                 (f"  {one_line(v.plan)[:34]}", "dim"),
             )
@@ -62,7 +62,7 @@ def digest_lines(events: Iterable[ev.Event], now: datetime) -> list[Line]:
         out.append(
             line(
                 ("◌ ", "dim"),
-                f"{attempts} attempts in {steps} finished steps",
+                f"{show.many(attempts, 'attempt')}, {show.many(steps, 'finished step')}",
                 (f", {rejected} rejected", "dim"),
             )
         )
@@ -89,7 +89,7 @@ def digest_lines(events: Iterable[ev.Event], now: datetime) -> list[Line]:
         out.append(line(("✕ ", "bad"), one_line(event.message)[:66]))
     if spend.usd > 0 or spend.evaluations:
         said = [show.usd(spend.usd)] if spend.usd > 0 else []
-        said += [f"{spend.evaluations} evaluations"] if spend.evaluations else []
+        said += [show.many(spend.evaluations, "evaluation")] if spend.evaluations else []
         out.append(line(("$ ", "dim"), "spent " + ", ".join(said)))
     if state and state != "running":
         out += [BLANK, line(("the run is now ", "dim"), (state, "warn"))]

@@ -48,6 +48,11 @@ def throughput(value: float) -> str:
     return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
+def many(number: int, what: str) -> str:
+    """A number of things: 1 version, 1,234 versions."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def count(value: float) -> str:
     """A large count in at most five characters: 940, 12.4k, 3.1M."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

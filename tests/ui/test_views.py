@@ -53,6 +53,8 @@ def snapshot_of(source: MemorySource) -> Snapshot:
         (show.count(12_400), "12.4k"),
         (show.usd(12.4), "$12.40"),
         (show.size(3 << 20), "3.0 MB"),
+        (show.many(1, "hit"), "1 hit"),
+        (show.many(1234, "hit"), "1,234 hits"),
         (show.sparkline([0.0, 0.5, 1.0], 3), "▁▄█"),
     ],
 )

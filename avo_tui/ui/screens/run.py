@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 
+from avo_tui.ui import show
 from avo_tui.ui.actions import bindings
 from avo_tui.ui.feed import Snapshot
 from avo_tui.ui.loader import Loader
@@ -201,7 +202,7 @@ class RunScreen(RunCommands, RunByHand, RunPlaces, RunWalk):
                 (f" {self.avo.status_keys().live} ", "key"),
                 ("live  ", "dim"),
             ]
-        info.append((f"{count} version{'s' if count != 1 else ''}", "dim"))
+        info.append((show.many(count, "version"), "dim"))
         self.query_one("#lineage", Pane).set_info(info)
 
     def do_chart_axis(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import on
 from textual.widget import Widget
 
+from avo_tui.ui import show
 from avo_tui.ui.screens.run_base import RunBase
 from avo_tui.ui.widgets.find import FindBar
 from avo_tui.ui.widgets.lines import LinesView
@@ -34,12 +35,12 @@ class RunFind(RunBase):
         bar = self.query_one(FindBar)
         if self._find_target == "lineage":
             count = self.lineage.filter(event.text)
-            bar.set_count(f"{count} row{'s' if count != 1 else ''}")
+            bar.set_count(show.many(count, "row"))
             self.repaint()
         else:
             view = self.query_one(f"#{self._find_target}-view", LinesView)
             count = view.search(event.text) if event.text else view.search("")
-            bar.set_count(f"{count} hit{'s' if count != 1 else ''} · n next" if event.text else "")
+            bar.set_count(f"{show.many(count, 'hit')} · n next" if event.text else "")
         if event.done:
             self.query_one(f"#{self._find_target}-view").focus()
             self.refresh_footer()

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 
 from avo_tui.domain.commands import EditIntervention, Supervise
 from avo_tui.domain.records import Intervention
+from avo_tui.ui import show
 from avo_tui.ui.actions import Action, Reason, bindings
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.screens.dialogs import TextDialog
@@ -93,7 +94,7 @@ class SupervisorScreen(DetailScreen):
         """All interventions."""
         assert self.snapshot is not None
         made = sorted(self.snapshot.supervision.values(), key=lambda m: m.at, reverse=True)
-        count = f"{len(made)} intervention{'s' if len(made) != 1 else ''}"
+        count = show.many(len(made), "intervention")
         self.query_one("#supervisor", Pane).set_info([(count, "dim")])
 
         def build(width: int) -> list[Line]:

@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.worker import Worker, get_current_worker
 
+from avo_tui.ui import show
 from avo_tui.ui.longtext import MOST_HITS, LongText
 from avo_tui.ui.text import Line
 from avo_tui.ui.views.log import LongRows
@@ -34,7 +35,7 @@ class LongView(LinesView):
         def said(self) -> str:
             """For the find bar."""
             many = "more than " if self.count >= MOST_HITS else ""
-            hits = f"{many}{self.count:,} hit{'s' if self.count != 1 else ''}"
+            hits = f"{many}{show.many(self.count, 'hit')}"
             return f"{hits} · n next" if self.done else f"{hits} · {self.share:.0%} looked through"
 
     class Grown(Message):
