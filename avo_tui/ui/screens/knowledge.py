@@ -14,7 +14,8 @@ from avo_tui.ui.loader import Failed
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.screens.picking import PickList
 from avo_tui.ui.screens.run_content import teach
-from avo_tui.ui.text import BLANK, Line, clean_lines, cut, line, one_line, prose
+from avo_tui.ui.text import BLANK, Line, cut, one_line, prose
+from avo_tui.ui.views.markdown import markdown_lines
 from avo_tui.ui.widgets.find import FindBar
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
@@ -126,8 +127,8 @@ class KnowledgeScreen(DetailScreen):
             reason = text.reason
             view.show(lambda width: teach("It cannot be read.", reason))
         else:
-            body = text
-            view.show(lambda width: _markdown(body, width))
+            body, highlight = text, self.avo.highlighter
+            view.show(lambda width: markdown_lines(body, width, highlight))
 
     @on(PickList.Moved)
     def _moved(self) -> None:
@@ -163,20 +164,3 @@ class KnowledgeScreen(DetailScreen):
             self.find_closed()
         else:
             self.app.pop_screen()
-
-
-def _markdown(text: str, width: int) -> list[Line]:
-    """Markdown as text: headings stand out, code keeps its shape, nothing is interpreted."""
-    out: list[Line] = []
-    code = False
-    for row in clean_lines(text):
-        if row.lstrip().startswith("```"):
-            code = not code
-            out.append(line((row, "faint")))
-        elif code:
-            out.append(line((row, "sx-string")))
-        elif row.startswith("#"):
-            out.append(line((row.lstrip("# "), "title")))
-        else:
-            out += prose(row, width)
-    return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual import on
@@ -15,7 +16,7 @@ from avo_tui.ui.graph import Key, key_of_version
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.screens.run_content import against, outcome_of_version, subject_of, teach
-from avo_tui.ui.text import BLANK, Line, line
+from avo_tui.ui.text import BLANK, Line
 from avo_tui.ui.views.output import Outcome, outcome_of_report, output_lines
 from avo_tui.ui.views.plan import attempt_story, version_story
 from avo_tui.ui.widgets.find import FindBar
@@ -125,10 +126,8 @@ class LineageScreen(DetailScreen):
 
         def build(width: int) -> Sequence[Line]:
             rows = version_story(version, width) if version else attempt_story(attempt, width)  # type: ignore[arg-type]
-            if outcome is not None:
-                rows += [BLANK, *output_lines(outcome, width)]
-            if version is not None and version.remeasurements:
-                rows += [BLANK, *_again(version)]
+            if outcome is not None:  # the story tells the gate's decision
+                rows += [BLANK, *output_lines(replace(outcome, decision=None), width)]
             return rows
 
         view.show(build)
@@ -228,15 +227,3 @@ class LineageScreen(DetailScreen):
             self.app.notify("no version has a bookmark: m on the run screen sets one", timeout=3)
             return
         self._go(next((n for n in marked if version is not None and n < version.number), marked[0]))
-
-
-def _again(version: Version) -> list[Line]:
-    out = [line(("measured again", "dim"))]
-    for made in version.remeasurements:
-        out.append(
-            line(
-                f"{made.at:%d %b %H:%M}  {made.score.aggregate:.3f}×",
-                (f"  ±{made.score.noise * 100:.1f}%", "dim"),
-            )
-        )
-    return out

@@ -26,6 +26,15 @@ NOTES = {
 """Categories of the memory's notes."""
 
 
+_KEPT = {
+    "- [ ] ": "todo",
+    "- [>] ": "doing",
+    "- [x] ": "done",
+    "- [-] ": "dropped",
+}
+"""How the items of a plan are marked where it is kept with a version."""
+
+
 def plan_lines(title: str, items: Sequence[PlanItem], width: int, most: int = 0) -> list[Line]:
     """Title and items; at most `most` rows if it is set, with a note of what was left out."""
     out = prose(title, width, "strong") if title else []
@@ -143,7 +152,7 @@ def version_story(version: Version, width: int) -> list[Line]:
         out.append(line(("⚑ ", "bookmark"), (one_line(version.bookmark), "bookmark")))
     out.append(BLANK)
     if version.plan:
-        out += prose(version.plan, width, "strong")
+        out += _kept_plan(version.plan, width)
     if version.summary and version.summary.strip() != version.plan.strip():
         out += [BLANK, *prose(version.summary, width)]
     gate = version.gate
@@ -165,6 +174,20 @@ def version_story(version: Version, width: int) -> list[Line]:
             out += prose(note.text, width, "", NOTES[note.category])
     if version.note:
         out += [BLANK, *prose(version.note, width, "hint", ("✎ ", "hint"))]
+    return out
+
+
+def _kept_plan(plan: str, width: int) -> list[Line]:
+    """A plan as it was committed: its title, then its items with their marks."""
+    title, *rest = plan.split("\n")
+    out = prose(title, width, "strong")
+    for row in rest:
+        status = _KEPT.get(row[:6])
+        if status is None:
+            out += prose(row, width)
+        else:
+            glyph, role = ITEM[status]
+            out += prose(row[6:], width, "", (f"{glyph} ", role))
     return out
 
 
