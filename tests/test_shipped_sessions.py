@@ -1,0 +1,48 @@
+"""The recorded sessions that travel with avo-tui are whole, and tell nothing of where they ran."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from avo_tui.store import SessionReader, diagnose
+from avo_tui.ui.replay import ReplaySource
+
+FOLDERS = sorted(
+    path.parent for path in (Path(__file__).parents[1] / "sessions").glob("*/session.json")
+)
+SHIPPED = ("attention-cpu-agent", "gqa-hopper", "mha-hopper")
+PATHS = re.compile(rb'"(/home|/root|/tmp|/work|/mnt)/')
+
+
+@pytest.fixture(params=[f for f in FOLDERS if f.name in SHIPPED], ids=lambda f: f.name)
+def shipped(request: pytest.FixtureRequest) -> Path:
+    folder: Path = request.param
+    return folder
+
+
+def test_one_is_there() -> None:
+    assert "attention-cpu-agent" in {f.name for f in FOLDERS}
+
+
+def test_it_is_whole(shipped: Path) -> None:
+    assert [f.sentence for f in diagnose(shipped) if f.level == "fail"] == []
+    reader = SessionReader.open(shipped)
+    assert reader.state.session.name == shipped.name
+    for version in reader.state.versions.values():
+        assert reader.candidate(version.candidate).id == version.candidate
+
+
+def test_it_can_be_replayed_to_its_end(shipped: Path) -> None:
+    reader = SessionReader.open(shipped)
+    source = ReplaySource(reader)
+    source.seek(len(source.times))
+    assert source.state.versions == reader.state.versions
+    assert source.state.best == reader.state.best
+
+
+def test_it_names_no_place_of_the_machine(shipped: Path) -> None:
+    for path in shipped.rglob("*.json*"):
+        assert PATHS.search(path.read_bytes()) is None, path.name
