@@ -17,6 +17,7 @@ from pathlib import Path
 from avo_tui.ui.actions import key_name
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.screens.run_actions import RUN_ACTIONS
+from avo_tui.ui.services import Services
 
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -37,7 +38,8 @@ _WEB_FONT = re.compile(r"@font-face\s*{.*?}\s*", re.DOTALL)
 
 async def shot(folder: Path, size: tuple[int, int], theme: str, keys: Sequence[str]) -> str:
     """The screen after the keys, as SVG, without fonts from the network."""
-    app = AvoApp(folder=folder, theme=theme)
+    # dialogs open, as they do where a short engine can take what they send
+    app = AvoApp(folder=folder, theme=theme, services=Services(take_inbox=lambda folder: None))
     async with app.run_test(size=size) as pilot:
         await pilot.pause(1.5)
         for key in keys:

@@ -176,7 +176,7 @@ RUN_ACTIONS: tuple[Action, ...] = (
         "Tell the operator something, now or at its next tool.",
         "control",
         12,
-        engine_alive,
+        takes_commands,
     ),
     Action(
         "rewind",
