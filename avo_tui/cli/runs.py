@@ -87,8 +87,8 @@ def demo(
     headless = headless or not in_terminal()
     live, name = _demo_name("demo-agent" if agent else "demo")
     if live is not None:
-        typer.echo(f"attaching to {live.name}, which is running", err=True)
-        _follow(live) if headless else open_app(live)
+        said = f"attaching to {live.name}, which is running"
+        _follow(live, said) if headless else open_app(live)
         return
     caps = Caps(hours=hours or settings().demo_hours, steps=steps)
     chosen = with_defaults(
@@ -243,8 +243,8 @@ def _resume(name: str, caps: object, *, headless: bool) -> None:
     if engine_status(folder / "engine.lock").alive:
         from avo_tui.cli.opening import open_app
 
-        typer.echo(f"{folder.name} is running already", err=True)
-        _follow(folder) if headless else open_app(folder)
+        said = f"{folder.name} is running already"
+        _follow(folder, said) if headless else open_app(folder)
         return
     _begin(folder, headless=headless, resume=True)
 
@@ -310,14 +310,15 @@ def replay(
     open_app(find_session(name), replay_speed=speed)
 
 
-def _follow(folder: Path) -> None:
-    """Print the events of a run that another process makes, until it ends."""
+def _follow(folder: Path, said: str) -> None:
+    """Say so, and print the events of a run that another process makes, until it ends."""
     import time
 
     from avo_tui.evolution.headless import Printer
     from avo_tui.store import SessionReader
 
     reader, printer = SessionReader.open(folder), Printer(sys.stdout)
+    typer.echo(said, err=True)  # whatever comes after this is printed
     while True:
         alive = reader.engine().alive  # asked first: its last words are read after its end
         events = reader.poll()

@@ -145,7 +145,8 @@ def test_sessions(avo: Avo, done: Path, own_places: Path) -> None:
     assert "done" in said and "finished" in said and "broken" in said
 
 
-def test_no_sessions(avo: Avo) -> None:
+def test_no_sessions(avo: Avo, own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avo_tui.store.places.sessions_roots", lambda: [own_places])
     assert avo("sessions", "--json").json == {"sessions": []}
     assert "avo demo" in avo("sessions").out
 

@@ -77,7 +77,7 @@ def test_a_session_is_found_by_name_or_path(root: Path) -> None:
     assert find_session("attention") == folder
     assert find_session("./sessions/attention") == folder
     assert find_session(str(folder)) == folder
-    with pytest.raises(SessionNotFound, match=r"did you mean attention\?"):
+    with pytest.raises(SessionNotFound, match=r"did you mean attention\b"):
         find_session("atention")
     with pytest.raises(SessionNotFound, match="`avo sessions` lists"):
         find_session("zzz")
