@@ -14,7 +14,8 @@ FOLDERS = sorted(
     path.parent for path in (Path(__file__).parents[1] / "sessions").glob("*/session.json")
 )
 SHIPPED = ("attention-cpu-agent", "gqa-hopper", "mha-hopper")
-PATHS = re.compile(rb'"(/home|/root|/tmp|/work|/mnt)/')
+PATHS = re.compile(rb'"/[A-Za-z0-9._-]+/[^"\\]*"')
+"""An absolute path as a JSON string."""
 
 
 @pytest.fixture(params=[f for f in FOLDERS if f.name in SHIPPED], ids=lambda f: f.name)
