@@ -52,9 +52,12 @@ def expected(error: BaseException) -> bool:
 
     from avo_tui.evaluation.ports import EvaluatorError
     from avo_tui.evolution.process import EngineFailed
+    from avo_tui.export import ExportError
     from avo_tui.store import StoreError
 
-    known = (Failure, StoreError, EngineFailed, EvaluatorError, ValidationError, OSError)
+    known = (
+        Failure, StoreError, ExportError, EngineFailed, EvaluatorError, ValidationError, OSError
+    )  # fmt: skip
     return isinstance(error, known) or type(error) is ValueError
 
 

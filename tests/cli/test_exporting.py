@@ -84,6 +84,7 @@ def test_refusals(
     said = avo("export", *arguments)
     assert said.code == code
     assert says in " ".join(said.err.replace("│", " ").split())
+    assert "unexpected" not in said.err
     assert not (tmp_path / "out").exists()
 
 
