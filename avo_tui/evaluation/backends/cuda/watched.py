@@ -90,16 +90,26 @@ async def run_tool(
     Everything that it started has ended then.
     """
     with (prepared.folder / "requests").open("rb") as requests:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            *prepared.command,
-            stdin=requests,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=child_environment(device),
-            cwd=prepared.folder,
-            start_new_session=True,
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *command,
+                *prepared.command,
+                stdin=requests,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env=child_environment(device),
+                cwd=prepared.folder,
+                start_new_session=True,
+            )
         )
+        try:
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Cancelled itself, it would end the tool and leave what that has started.
+            process = await starting
+            _kill(process.pid)
+            await process.wait()
+            raise
     try:
         out, _ = await asyncio.wait_for(process.communicate(), seconds)
     except TimeoutError as error:
