@@ -43,7 +43,7 @@ class Buffer:
         `bare` has nothing around it, so that a tool sees where the memory ends.
         """
         self.size = size
-        self._guards: list[torch.Tensor] = []
+        self._guards: list[tuple[torch.Tensor, str]] = []
         padded = (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         total = size if bare else shift + padded + 2 * GUARD_BYTES
         self._base = int(check(driver.cuMemAlloc(total), "allocating memory"))
@@ -56,10 +56,10 @@ class Buffer:
         end = self.address + size + size % 2
         after = _Exposed(end, self._base + total - end)
         self._guards = [
-            torch.as_tensor(before, device="cuda").view(torch.int16),
-            torch.as_tensor(after, device="cuda").view(torch.int16),
+            (torch.as_tensor(before, device="cuda").view(torch.int16), "before"),
+            (torch.as_tensor(after, device="cuda").view(torch.int16), "after"),
         ]
-        for guard in self._guards:
+        for guard, _ in self._guards:
             guard.fill_(GUARD_PATTERN)
 
     def view(self, spec: TensorSpec) -> torch.Tensor:
@@ -68,7 +68,7 @@ class Buffer:
 
     def guard_damage(self) -> str:
         """Which guard band was written to; empty where none was."""
-        for guard, place in zip(self._guards, ("before", "after"), strict=True):
+        for guard, place in self._guards:
             hit = (guard != GUARD_PATTERN).nonzero()
             if len(hit):
                 where = int(hit[0]) if place == "after" else len(guard) - int(hit[-1])
