@@ -93,9 +93,10 @@ class Check:
             )
         )
         if not found.ok:
-            raise self._wrong(case, found.detail)
+            raise self._wrong(case, found.detail, found.reason)
 
-    def _wrong(self, case: CheckCase, detail: str, summary: str = "") -> Rejected:
+    def _wrong(self, case: CheckCase, detail: str, reason: str = "", summary: str = "") -> Rejected:
+        """`reason` is told in place of the detail where that would tell a hidden shape."""
         name = _public(case)
         where = f"on {name}" if name else "on a hidden configuration"
         about = f" ({case.category})" if case.category else ""
@@ -104,7 +105,7 @@ class Check:
             Feedback(
                 summary=summary or f"wrong result {where}{about}",
                 configuration=name,
-                detail=detail if name else f"inputs: {case.category}. {_without_shape(detail)}",
+                detail=detail if name else f"inputs: {case.category}. {reason or detail}",
                 hint=""
                 if name
                 else "The configuration is not told; any shape that the description allows counts.",
@@ -127,7 +128,7 @@ class Check:
         if reply["changed_inputs"]:
             names = ", ".join(reply["changed_inputs"])
             raise self._wrong(
-                case, f"changed: {names}", f"the candidate changed its inputs ({names})"
+                case, f"changed: {names}", summary=f"the candidate changed its inputs ({names})"
             )
         taken = judging.Taken(
             case.configuration,
@@ -144,12 +145,13 @@ class Check:
         """A result that is also wrong is told as wrong: that says more."""
         found = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
         if not found.ok:
-            return self._wrong(case, f"{found.detail}; and runs on the same inputs differ")
+            also = "and runs on the same inputs differ"
+            return self._wrong(case, f"{found.detail}; {also}", f"{found.reason} {also}")
         return self._wrong(
             case,
             f"two runs on the same inputs differ in {what}; a race, or memory read before it was "
             "written (workspaces hold junk unless zeroed)",
-            "two runs on the same inputs give different bits",
+            summary="two runs on the same inputs give different bits",
         )
 
     def _take(self, process: GpuProcess, offsets: dict[str, int], case: CheckCase) -> Any:
@@ -174,8 +176,3 @@ def run_request(
 
 def _public(case: CheckCase) -> str | None:
     return None if case.hidden else case.configuration.name
-
-
-def _without_shape(detail: str) -> str:
-    """A hidden case's detail without the places that would tell its shape."""
-    return "It is not finite." if "finite" in detail else "Its error is beyond the tolerance."

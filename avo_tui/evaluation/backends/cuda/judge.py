@@ -23,6 +23,8 @@ class Judgement(Value):
     """Largest error in units of the tolerance; at most 1 passes. Infinite for NaN."""
     detail: str = ""
     """Where and by how much it fails; empty where it does not."""
+    reason: str = ""
+    """What fails, in one sentence that tells nothing of the shape."""
 
 
 def judge(
@@ -71,6 +73,7 @@ def judge(
                 f"{by_row:.3g} times the tolerance of its row; {wrong} of {relative.numel()} rows "
                 f"are wrong ({_where(relative > 1)})"
             ),
+            reason="Its error is beyond the tolerance.",
         )
     if rms > rms_limit:
         return Judgement(
@@ -81,6 +84,7 @@ def judge(
                 f"{rms / max(own_rms, 1e-30):.2f} times that of the library in the same dtype; "
                 f"{tolerance.rms_factor} times is allowed: precision is lost somewhere"
             ),
+            reason="Its root mean square error is beyond the tolerance: precision is lost.",
         )
     return Judgement(ok=True, error=max(by_row, rms / rms_limit))
 
@@ -99,7 +103,7 @@ def _not_finite(
         if unwritten:
             detail += f"; {unwritten} of {out.numel()} elements were never written"
     detail += f"; {count} are not finite ({_where(bad.any(dim=-1))})"
-    return Judgement(ok=False, error=float("inf"), detail=detail)
+    return Judgement(ok=False, error=float("inf"), detail=detail, reason="It is not finite.")
 
 
 def _index(flat: int, tensor: torch.Tensor) -> tuple[int, ...]:

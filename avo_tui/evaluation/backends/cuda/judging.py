@@ -62,19 +62,17 @@ def judge_outputs(task: CudaTask, taken: Taken) -> Judgement:
             break
     del reference, own
     if worst.ok and taken.perturbed is not None:
-        leak = _leak(task, taken, inputs)
-        if leak:
-            worst = Judgement(ok=False, error=float("inf"), detail=leak)
+        worst = _leak(task, taken, inputs) or worst
     return worst
 
 
-def _leak(task: CudaTask, taken: Taken, inputs: dict[str, Any]) -> str:
-    """What changed although it must not depend on what was changed; empty where nothing did."""
+def _leak(task: CudaTask, taken: Taken, inputs: dict[str, Any]) -> Judgement | None:
+    """What changed although it must not depend on what was changed; None where nothing did."""
     import torch
 
     change = task.perturb(taken.configuration, inputs, taken.seed)
     if change is None or taken.perturbed is None:
-        return ""
+        return None
     for name, mask in change.unaffected.items():
         before = taken.outputs[name].view(torch.int16).to(mask.device)
         after = taken.perturbed[name].view(torch.int16).to(mask.device)
@@ -82,11 +80,14 @@ def _leak(task: CudaTask, taken: Taken, inputs: dict[str, Any]) -> str:
         count = int(differs.sum())
         if count:
             place = [int(i) for i in differs.nonzero()[0]]
-            return (
-                f"{change.meaning}: {count} elements of {name} differ in bits, the first "
-                f"{name}[{', '.join(map(str, place))}]"
+            return Judgement(
+                ok=False,
+                error=float("inf"),
+                detail=f"{change.meaning}: {count} elements of {name} differ in bits, the first "
+                f"{name}[{', '.join(map(str, place))}]",
+                reason=f"Bits of {name} differ where nothing may: {change.meaning}.",
             )
-    return ""
+    return None
 
 
 def warm_up() -> None:
