@@ -222,8 +222,7 @@ class Recording:
         self._options, self._deadline = options, deadline
         self.head, entries = load(options.lineage)
         self._versions = choose(options.lineage, entries, "version")
-        tries = choose(options.lineage, entries, "untried") if options.untried else []
-        tries += choose(options.lineage, entries, "failed")
+        tries = choose(options.lineage, entries, "failed")
         self._tries = [i for i in tries if options.hanging or not i.entry.get("hangs")]
         items = [*self._versions, *self._tries]
         self._names = {item.candidate.id: item.entry["name"] for item in items}
@@ -294,7 +293,6 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--gate", choices=("strict", "paper", "vector"), default="strict")
     parser.add_argument("--again", type=int, default=2, help="fresh evaluations of the best")
     parser.add_argument("--gqa", action="store_true", help="then carry the best over")
-    parser.add_argument("--untried", action="store_true", help="also what was never run yet")
     parser.add_argument("--hanging", action="store_true", help="also tries that are known to hang")
     found = parser.parse_args(arguments)
     if found.pack and found.out is None:

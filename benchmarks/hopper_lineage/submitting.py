@@ -66,7 +66,7 @@ class Item:
         """What a version's summary says, with what was measured before outside of avo."""
         parts = [self.entry.get("summary", "")]
         if self.entry.get("outcome"):
-            parts.append(f"Measured before, outside of avo: {self.entry['outcome']}")
+            parts.append(f"Measured before: {self.entry['outcome']}")
         return " ".join(p for p in parts if p)
 
 

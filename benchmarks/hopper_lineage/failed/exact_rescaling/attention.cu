@@ -14,7 +14,6 @@ using u64 = unsigned long long;
 #define L2MB 32   // megabytes of K and V that a group of heads may take
 #define NREG_C 160   // registers of a consumer thread
 #define NREG_P 32   // registers of a producer thread
-#define RSUM 2   // row sums from rounded probabilities, two levels of pairwise sums in bf16
 #define PVSPLIT 4   // chunks in which exponentials and PV alternate
 
 #define BM (64 * NWG)
@@ -225,29 +224,21 @@ template <int N> __device__ __forceinline__ bool row_max_int(const float (&s)[N]
     a = __int_as_float(v[0]); b = __int_as_float(v[1]);
     return (v[0] | v[1]) < 0;
 }
-__device__ __forceinline__ u32 add2(u32 a, u32 b) { u32 r; asm("add.rn.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b)); return r; }
-__device__ __forceinline__ float lo(u32 x) { return __uint_as_float(x << 16); }
-__device__ __forceinline__ float hi(u32 x) { return __uint_as_float(x & 0xffff0000u); }
-// s[FROM, TO) -> exp2(s*scale - m*scale); unless RSUM, row sums are added to l0, l1
+// s[FROM, TO) -> exp2(s*scale - m*scale), added up in fp32 to the row sums l0, l1
 template <int FROM, int TO, int N> __device__ __forceinline__ void exponentials(float (&s)[N], float c0, float c1, float& l0, float& l1) {
+    float x0 = 0, x1 = 0, y0 = 0, y1 = 0;
 #pragma unroll
     for (int j = FROM; j < TO; j += 4) {
         s[j] = ex2(__fmaf_rn(s[j], SCALE_LOG2, -c0)); s[j + 1] = ex2(__fmaf_rn(s[j + 1], SCALE_LOG2, -c0));
         s[j + 2] = ex2(__fmaf_rn(s[j + 2], SCALE_LOG2, -c1)); s[j + 3] = ex2(__fmaf_rn(s[j + 3], SCALE_LOG2, -c1));
-    }
-}
-// packs s[FROM, TO) into bf16 pairs; with RSUM adds the rounded values to the row sums
-template <int FROM, int TO, int N> __device__ __forceinline__ void pack_all(u32 (&p)[N / 2], const float (&s)[N], float& l0, float& l1) {
-#pragma unroll
-    for (int j = FROM / 2; j < TO / 2; ++j) p[j] = pack(s[2 * j], s[2 * j + 1]);
-    float x0 = 0, x1 = 0, y0 = 0, y1 = 0;
-#pragma unroll
-    for (int j = FROM / 2; j < TO / 2; j += RSUM == 2 ? 8 : 4) {
-        u32 a = add2(p[j], p[j + 2]), b = add2(p[j + 1], p[j + 3]);
-        if (RSUM == 2) { a = add2(a, add2(p[j + 4], p[j + 6])); b = add2(b, add2(p[j + 5], p[j + 7])); }
-        x0 += lo(a); x1 += hi(a); y0 += lo(b); y1 += hi(b);
+        x0 += s[j]; x1 += s[j + 1]; y0 += s[j + 2]; y1 += s[j + 3];
     }
     l0 += x0 + x1; l1 += y0 + y1;
+}
+// packs s[FROM, TO) into bf16 pairs
+template <int FROM, int TO, int N> __device__ __forceinline__ void pack_all(u32 (&p)[N / 2], const float (&s)[N]) {
+#pragma unroll
+    for (int j = FROM / 2; j < TO / 2; ++j) p[j] = pack(s[2 * j], s[2 * j + 1]);
 }
 template <int N> __device__ __forceinline__ void mask(float (&s)[N], int key0, int row0, int seq) {
     const int lane = threadIdx.x & 31, warp = (threadIdx.x >> 5) & 3;
@@ -409,7 +400,6 @@ attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_consta
             if (NEEDS_MASK(kb)) mask(s, (kb) * BN, ROW0, seq); \
             row_max_float(s, m0, m1); \
             l0 = l1 = 0.0f; } while (0)
-#define FIRST_SOFTMAX() do { FIRST_MAX(w.nb - 1); exponentials<0, BN / 2>(s, m0 * SCALE_LOG2, m1 * SCALE_LOG2, l0, l1); } while (0)
         // later block: new maximum, the factors a0 a1 that bring the sums and O to it
 #define FACTORS() do { n0 = fmaxf(n0, m0); n1 = fmaxf(n1, m1); \
             a0 = ex2((m0 - n0) * SCALE_LOG2); a1 = ex2((m1 - n1) * SCALE_LOG2); } while (0)
@@ -473,7 +463,7 @@ attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_consta
                 // a share of the exponentials, then the matrix product they feed, which runs during the next share
 #define CHUNK(c) do { \
                 exponentials<BN / 2 / PVSPLIT * (c), BN / 2 / PVSPLIT * ((c) + 1)>(s, c0, c1, l0, l1); \
-                pack_all<BN / 2 / PVSPLIT * (c), BN / 2 / PVSPLIT * ((c) + 1)>(p, s, l0, l1); \
+                pack_all<BN / 2 / PVSPLIT * (c), BN / 2 / PVSPLIT * ((c) + 1)>(p, s); \
                 if ((c) == 0) mbar_wait(KBAR(B_VF, st), ph); \
                 wgmma_fence(); \
                 issue_pv<BN / 16 / PVSPLIT * (c), BN / 16 / PVSPLIT * ((c) + 1)>(o, p, vd, (c) > 0 ? 1 : kb != top); \

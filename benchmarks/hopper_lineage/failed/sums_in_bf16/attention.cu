@@ -1,6 +1,7 @@
-// Attention forward, bf16, head_dim 128, (batch, seq, heads, 128), for Hopper (sm_90a). Compiles; never run on a GPU yet.
-// half_diagonal with groups of heads that fill 64 MB of L2.
-// Tensor maps: (d, head, seq, batch), 128-byte swizzle, box (64, 1, 64, 1) for Q and O, (64, 1, 128, 1) for K and V.
+// Attention forward, bf16, head_dim 128, (batch, seq, heads, 128), for Hopper (sm_90a).
+// A try that did not pay.
+// Row sums from the rounded probabilities, in two levels of pairwise sums in bf16: less exact, and no faster than fp32.
+// Tensor maps: (d, head, seq, batch), 128-byte swizzle, box (64, 1, 64, 1) for Q and O, (64, 1, BN, 1) for K and V.
 // The counter (4 bytes) must be zero at launch.
 using u32 = unsigned int;
 using u64 = unsigned long long;
@@ -12,12 +13,11 @@ using u64 = unsigned long long;
 #define BN 128   // keys per block
 #define STAGES 2   // depth of the K and V rings
 #define QSLOTS 2   // Q tiles in shared memory
-#define L2MB 64   // megabytes of K and V that a group of heads may take
+#define L2MB 32   // megabytes of K and V that a group of heads may take
 #define NREG_C 160   // registers of a consumer thread
 #define NREG_P 32   // registers of a producer thread
 #define RSUM 2   // row sums from rounded probabilities, two levels of pairwise sums in bf16
 #define PVSPLIT 4   // chunks in which exponentials and PV alternate
-#define HALF 1
 
 #define BM (64 * NWG)
 #define D 128
@@ -43,6 +43,7 @@ using u64 = unsigned long long;
 #define SMEM_BYTES (OFF_RING + RING * 4)
 
 #define SCALE_LOG2 (0.08838834764831845f * 1.4426950408889634f)
+#define GROWTH (8.0f / SCALE_LOG2)   // by which a maximum may grow before O is rescaled
 #define NEG_INF (__int_as_float(0xff800000))
 
 #define CAT_(a, b) a##b
@@ -66,19 +67,6 @@ __device__ __forceinline__ void wgmma_ss_n128(float (&d)[64], u64 a, u64 b, int 
           "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
           "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
           "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-        : "l"(a), "l"(b), "r"(accumulate));
-}
-
-__device__ __forceinline__ void wgmma_ss_n64(float (&d)[32], u64 a, u64 b, int accumulate) {
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-        "}, %32, %33, p, 1, 1, 0, 0;\n}\n"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-          "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-          "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
         : "l"(a), "l"(b), "r"(accumulate));
 }
 
@@ -290,14 +278,6 @@ __device__ __forceinline__ void issue_qk(float (&s)[BN / 2], u64 q, u64 k) {
         wgmma_qk(s, q + (i / 4) * 512 + (i % 4) * 2, k + (i / 4) * (BN * 8) + (i % 4) * 2, i > 0);
     }
 }
-#if HALF && CAUSAL
-// S[64 x 64] of the first 64 keys, in the first half of s
-__device__ __forceinline__ void issue_qk_half(float (&s)[BN / 2], u64 q, u64 k) {
-    float (&h)[32] = reinterpret_cast<float (&)[32]>(s);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) wgmma_ss_n64(h, q + (i / 4) * 512 + (i % 4) * 2, k + (i / 4) * (BN * 8) + (i % 4) * 2, i > 0);
-}
-#endif
 template <int FROM = 0, int TO = BN / 16>
 __device__ __forceinline__ void issue_pv(float (&o)[64], const u32 (&p)[BN / 4], u64 v, int accumulate) {
 #pragma unroll
@@ -329,7 +309,7 @@ attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_consta
     if (threadIdx.x == 0) {
         for (int i = 0; i < STAGES; ++i) {
             mbar_init(KBAR(B_KF, i), 1); mbar_init(KBAR(B_VF, i), 1);
-            mbar_init(KBAR(B_KE, i), NWG); mbar_init(KBAR(B_VE, i), NWG);
+            mbar_init(KBAR(B_KE, i), 4 * NWG); mbar_init(KBAR(B_VE, i), 4 * NWG);
         }
         for (int i = 0; i < QSLOTS; ++i) { mbar_init(KBAR(B_QF, i), 1); mbar_init(KBAR(B_QE, i), NWG); }
         for (int i = 0; i < RING; ++i) { mbar_init(KBAR(B_TF, i), 1); mbar_init(KBAR(B_TE, i), 4 * NWG); }
@@ -420,7 +400,7 @@ attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_consta
 #define QDESC(slot) (q_desc + (slot) * (Q_BYTES / 16))
 #define KDESC(st_) (k_desc + (st_) * (KV_BYTES / 16))
 #define VDESC(st_) (v_desc + (st_) * (KV_BYTES / 16))
-#define RELEASE(kind, st_) do { __syncwarp(); if (threadIdx.x % 128 == 0) mbar_arrive(KBAR(kind, st_)); } while (0)
+#define RELEASE(kind, st_) do { __syncwarp(); if (lane == 0) mbar_arrive(KBAR(kind, st_)); } while (0)
 #define ADVANCE() do { if (++st == STAGES) { st = 0; ph ^= 1; } } while (0)
         int u = units.next(lane == 0);
         Work w = decode(u < 0 ? 0 : u, batch, seq, heads, kv_heads);
@@ -433,13 +413,14 @@ attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_consta
             row_max_float(s, m0, m1); \
             l0 = l1 = 0.0f; } while (0)
 #define FIRST_SOFTMAX() do { FIRST_MAX(w.nb - 1); exponentials<0, BN / 2>(s, m0 * SCALE_LOG2, m1 * SCALE_LOG2, l0, l1); } while (0)
-        // later block: new maximum, the factors a0 a1 that bring the sums and O to it
-#define FACTORS() do { n0 = fmaxf(n0, m0); n1 = fmaxf(n1, m1); \
+        // later block: new maximum, the factors a0 a1 that bring the sums and O to it; each row by its own maximum alone, so that
+        // what another row sees changes no bit of it
+#define FACTORS() do { n0 = n0 - m0 > GROWTH ? n0 : m0; n1 = n1 - m1 > GROWTH ? n1 : m1; \
             a0 = ex2((m0 - n0) * SCALE_LOG2); a1 = ex2((m1 - n1) * SCALE_LOG2); } while (0)
 #define NEXT_MAX() \
             float a0 = 1.0f, a1 = 1.0f, n0, n1; \
             const bool again = row_max_int(s, n0, n1); \
-            const bool grew = fmaxf(n0 - m0, n1 - m1) > 8.0f / SCALE_LOG2; \
+            const bool grew = fmaxf(n0 - m0, n1 - m1) > GROWTH; \
             const bool rescale = __any_sync(0xffffffffu, grew || again); \
             if (rescale) { \
                 if (__any_sync(0xffffffffu, again)) row_max_float(s, n0, n1); \
@@ -478,31 +459,6 @@ attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_consta
                     ADVANCE();
                     continue;
                 }
-#if HALF && CAUSAL
-                if (kb == top && (ROW0 + 63) % BN < 64) {   // a path of its own: ptxas serialises wgmma across branches
-                    float (&sh)[32] = reinterpret_cast<float (&)[32]>(s);
-                    u32 (&p2)[16] = reinterpret_cast<u32 (&)[16]>(p);
-                    wgmma_fence();
-                    issue_qk_half(s, QDESC(sl), KDESC(st));
-                    wgmma_commit();
-                    RELEASE_PREVIOUS();
-                    wgmma_wait<0>(); hold(s);
-                    RELEASE(B_KE, st);
-                    mask(sh, kb * BN, ROW0, seq);
-                    row_max_float(sh, m0, m1);
-                    l0 = l1 = 0.0f;
-                    exponentials<0, 32>(sh, m0 * SCALE_LOG2, m1 * SCALE_LOG2, l0, l1);
-                    pack_all<0, 32>(p2, sh, l0, l1);
-                    mbar_wait(KBAR(B_VF, st), ph);
-                    wgmma_fence();
-                    issue_pv<0, 4>(o, p, VDESC(st), 0);
-                    wgmma_commit();
-                    wgmma_wait<0>(); hold(o); hold(p);
-                    RELEASE(B_VE, st);
-                    ADVANCE();
-                    continue;
-                }
-#endif
                 wgmma_fence();
                 issue_qk(s, QDESC(sl), KDESC(st));
                 wgmma_commit();
