@@ -53,6 +53,31 @@ def test_bf16_weights_pass_and_fp8_weights_do_not(configuration, distribution):
         assert found.error > 1.2
 
 
+def bits(count):
+    """Rounds to so many bits behind the first."""
+
+    def cut(x):
+        mantissa, exponent = torch.frexp(x)
+        return torch.ldexp((mantissa * 2 ** (count + 1)).round() / 2 ** (count + 1), exponent)
+
+    return cut
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_a_lagging_maximum_passes_and_five_bits_do_not(distribution):
+    """Rescaling as FlashAttention-4 does rounds also the largest weight, which else is 1."""
+    task, configuration = small_task(), shape("l", 1, 1024, 4, 4, False)
+    inputs = task.make_inputs(configuration, 3, distribution)
+    reference = task.reference(configuration, inputs)["o"]
+    p, v = weights(task, configuration, inputs)
+    own = answer(p, v, bf16)
+    lag = torch.exp2(8 * torch.rand(p.shape[:-1], generator=torch.Generator().manual_seed(4)))
+    found = judge("o", answer(p * lag[..., None], v, bf16), reference, own, task.tolerance)
+    assert found.ok
+    if distribution == "outliers":
+        assert judge("o", answer(p, v, bits(5)), reference, own, task.tolerance).error > 1.05
+
+
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_the_reference_is_attention(distribution):
     task = small_task()

@@ -118,6 +118,18 @@ async def test_what_the_check_finds(running, honest):
             assert "o[" not in told
 
 
+async def test_a_hidden_failure_says_of_what_kind_it_is(running, honest):
+    public = next(c for c in TASK.quick_cases() if not c.hidden)
+    case = dataclasses.replace(public, hidden=True)
+    for mode, _, said in FOUND_BY_THE_CHECK[:4]:
+        check = Check(TASK, behaving(honest, mode), [case], context()[0])
+        found = (await refused(check.all(running))).feedback
+        told = f"{found.summary} {found.detail}"
+        assert found.configuration is None
+        assert "o[" not in told, mode
+        assert ("not finite" if mode == "unwritten" else said) in told, mode
+
+
 FOUND_BY_THE_BENCHMARK = [
     ("too_fast", Verdict.SUSPICIOUS, "more than the"),
     ("slows", Verdict.SUSPICIOUS, "slower beside the candidate"),
