@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.store import SessionReader, diagnose
 from avo_tui.ui.replay import ReplaySource
 
@@ -24,8 +25,20 @@ def shipped(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-def test_one_is_there() -> None:
-    assert "attention-cpu-agent" in {f.name for f in FOLDERS}
+def test_they_are_there() -> None:
+    assert set(SHIPPED) <= {f.name for f in FOLDERS}
+
+
+def test_the_lineage_on_hopper_is_the_one_of_the_kernels_beside_it() -> None:
+    """Its best version is the last kernel of the folder, byte for byte."""
+    folder = Path(__file__).parents[1]
+    reader = SessionReader.open(folder / "sessions" / "mha-hopper")
+    best = reader.state.best
+    assert best is not None
+    versions = folder / "benchmarks" / "hopper_lineage" / "versions"
+    assert best.candidate == read_candidate(max(versions.iterdir())).id
+    other = SessionReader.open(folder / "sessions" / "gqa-hopper").state
+    assert other.versions[0].candidate == best.candidate
 
 
 def test_it_is_whole(shipped: Path) -> None:

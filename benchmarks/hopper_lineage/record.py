@@ -181,9 +181,9 @@ def report(folder: Path, entries: dict[str, dict[str, Any]], out: Path | None) -
     text = f"# {folder.name}\n\nMeasured on: {device}.\n\n" + tables.markdown(rows)
     if fresh:
         text += tables.evaluation_markdown(f"v{fresh[0]['version']}", fresh)
-    print(text, flush=True)
     if out is not None:
         tables.write(out, folder.name, text, {"session": folder.name, "rows": rows, "fresh": fresh})
+    print(text, flush=True)
 
 
 def pack(sessions: Path, out: Path) -> None:
@@ -270,10 +270,10 @@ class Recording:
 
     def tell(self) -> None:
         """Prints and writes the tables of what was recorded."""
+        self.keep()
         for folder in self.folders:
             entries = self._entries if folder == self.folders[0] else {}
             report(folder, entries, self._options.out)
-        self.keep()
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
