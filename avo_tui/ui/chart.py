@@ -122,17 +122,7 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
         if low <= value <= top:
             lines_at.setdefault(cell_row(value), []).append(name)
     for y, names in lines_at.items():
-        label = f" {' '.join(names)} "
-        for x in range(columns):
-            if cells[y][x] == (" ", ""):
-                cells[y][x] = ("┈", "baseline")
-        start = max(1, columns - len(label) - 1)
-        free = all(cells[y][x][0] == "┈" for x in range(start, min(columns, start + len(label))))
-        if not free:
-            start = 1
-        for offset, letter in enumerate(label):
-            if start + offset < columns and cells[y][start + offset][0] == "┈":
-                cells[y][start + offset] = (letter, "baseline")
+        _rule(cells[y], f" {' '.join(names)} ")
     for (y, x), (_, (glyph, role)) in points.items():
         under = cells[y][x]
         cells[y][x] = (glyph, f"{role} on-area") if under[1] == "on-area" else (glyph, role)
@@ -151,6 +141,24 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
     ]
     out.append(_footer(data, left, columns, column))
     return out
+
+
+def _rule(cells: list[Span], label: str) -> None:
+    """A baseline across a row, the area included; its name where the line is least in the way."""
+    for x, (text, role) in enumerate(cells):
+        if text == " ":
+            cells[x] = ("┈", role or "baseline")
+    right = max(1, len(cells) - len(label) - 1)
+    ways = [
+        (start, over) for over in (("baseline",), ("baseline", "on-area")) for start in (right, 1)
+    ]
+    for start, over in ways:
+        place = cells[start : start + len(label)]
+        if all(text == "┈" and role in over for text, role in place):
+            cells[start : start + len(label)] = zip(
+                label, (role for _, role in place), strict=False
+            )
+            return
 
 
 def _axis(low: float, top: float, rows: int, cell_row: Callable[[float], int]) -> dict[int, str]:

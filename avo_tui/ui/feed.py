@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from avo_tui.domain import lineage
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Command
@@ -142,6 +144,7 @@ class Feed:
     _wake: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
     _aggregates: dict[int, float] = field(default_factory=dict)
+    _best: int | None = None
     _backlog: Iterator[Event] = field(default_factory=lambda: iter(()))
     """Events of the current step that were not folded yet."""
     _backlog_end: int = 0
@@ -190,7 +193,7 @@ class Feed:
                 events = self.source.poll(BATCH)
                 if self._era() != era:
                     era = self._era()
-                    self._aggregates = {}
+                    self._aggregates, self._best = {}, None
                     self.prime()
                     events = []
                 for event in events:
@@ -222,18 +225,26 @@ class Feed:
         status = getattr(self.source, "status", None)
         return status() if callable(status) else None
 
+    def _better(self, versions: Mapping[int, Version]) -> int | None:
+        """The number of the best version; of the best before and what is new, where they grew."""
+        new = [v for n, v in versions.items() if n not in self._aggregates]
+        if self._best is not None and len(self._aggregates) + len(new) == len(versions):
+            return reduce(lineage.better, new, versions[self._best]).number
+        found = lineage.best(versions.values())
+        return None if found is None else found.number
+
     def publish(self, trouble: str = "") -> None:
         """Replace `latest` by what is known now."""
         state, old = self.source.state, self.latest
         self._serial += 1
         if len(self._aggregates) != len(state.versions):
             known = self._aggregates
+            self._best = self._better(state.versions)
             self._aggregates = {
                 n: known[n] if n in known else v.aggregate  # noqa: SIM401 - the other is dear
                 for n, v in state.versions.items()
             }
         aggregates = self._aggregates
-        best = max(aggregates, key=lambda n: (aggregates[n], -n), default=None)
         self.latest = Snapshot(
             serial=self._serial,
             session=state.session,
@@ -246,7 +257,7 @@ class Feed:
             supervision=dict(state.supervision),
             commands=dict(state.commands),
             pending_approval=state.pending_approval,
-            best=None if best is None else state.versions[best],
+            best=None if self._best is None else state.versions[self._best],
             aggregates=aggregates,
             live=self._fold.snapshot(),
             replay=self._status(),

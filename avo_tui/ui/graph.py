@@ -2,7 +2,7 @@
 
 Versions are nodes. What did not become a version hangs off its parent as a leaf: the rejected
 attempts of a step folded into one row, an attempt that runs or waits to be decided upon as a row of
-its own.
+its own. The first lane is kept for the head's line; everything else branches off to its right.
 """
 
 from __future__ import annotations
@@ -172,6 +172,8 @@ class Drawing:
     end: Lanes = ()
     """The lanes below the last row."""
     head: int | None = None
+    width: int = 0
+    """Most lanes beside one row."""
 
 
 def draw(ordered: list[Row], versions: Mapping[int, Version], head: int | None) -> list[Drawn]:
@@ -208,7 +210,7 @@ def draw_on(
         drawn, lanes = _place(row, lanes, versions, alive, head)
         rows.append(drawn)
         passed = passed or (row.kind == "version" and row.number == old.head)
-    return Drawing(rows, states, lanes, head)
+    return Drawing(rows, states, lanes, head, max((len(d.lanes) for d in rows), default=0))
 
 
 def _line_of(versions: Mapping[int, Version], head: int | None) -> set[int]:
@@ -244,17 +246,15 @@ def _place(
     if node is None and row.parent is not None and row.parent in lanes:
         return _drawn(row, lanes.index(row.parent), lanes, (), True, carries), above
     waiting = [i for i, target in enumerate(lanes) if target == node] if node is not None else []
-    merging: list[int] = []
-    if waiting:
-        lane, *merging = waiting
-    else:
-        lane = next((i for i, target in enumerate(lanes) if target is None), len(lanes))
-        if lane == len(lanes):
-            lanes.append(None)
-            carries.append(False)
+    on_line = node in alive if node is not None else head is not None and row.parent == head
+    lane = _lane(lanes, waiting, on_line, 1 if alive else 0)
+    while lane >= len(lanes):
+        lanes.append(None)
+        carries.append(False)
     lanes[lane] = row.parent if row.parent in versions else None
-    carries[lane] = node in alive if node is not None else row.parent == head
-    drawn = _drawn(row, lane, lanes, tuple(merging), False, carries)
+    carries[lane] = on_line
+    merging = tuple(i for i in waiting if i != lane)
+    drawn = _drawn(row, lane, lanes, merging, False, carries)
     for i in merging:
         lanes[i] = None
         carries[i] = False
@@ -263,6 +263,19 @@ def _place(
         carries.pop()
     below = tuple(zip(lanes, carries, strict=True))
     return drawn, above if below == above else below
+
+
+def _lane(lanes: list[int | None], waiting: list[int], on_line: bool, first: int) -> int:
+    """The lane of a node: the head's line has lane 0, others one that waits or a free one.
+
+    `first` is the first lane for others: 1 where there is a head's line.
+    """
+    if on_line:
+        return 0
+    if waiting:
+        return waiting[0]
+    free = (i for i in range(first, len(lanes)) if lanes[i] is None)
+    return next(free, max(len(lanes), first))
 
 
 def _drawn(

@@ -134,7 +134,7 @@ def spend(caps: Caps, spent: Spend) -> tuple[str, float]:
     if cap is None:
         if spent.usd > 0:
             return usd(spent.usd), 0.0
-        return f"{count(spent.evaluations)} evals", 0.0
+        return f"{count(spent.evaluations)} eval{'s' * (spent.evaluations != 1)}", 0.0
     if cap.unit == "usd":
         whole = f"${cap.cap:.0f}" if cap.cap == int(cap.cap) else f"${cap.cap:.2f}"
         return f"{usd(cap.used)}/{whole}", cap.fraction

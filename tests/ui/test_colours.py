@@ -5,6 +5,16 @@ from __future__ import annotations
 import pytest
 from make_session import MemorySource
 from pilots import SERVICES, make_app, running
+from rich.color import Color
+from rich.style import Style
+
+from avo_tui.ui.text import line
+from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.paint import ROLES
+
+WCAG = 4.5
+DRAWN = frozenset(["lane-dead", "bar-track", "axis", "area", "curve", "point", "bar-tick"])
+"""Roles that nobody reads: strokes and areas."""
 
 
 @pytest.mark.parametrize("theme", ["avo-dark", "ansi-light"])
@@ -42,3 +52,39 @@ async def test_the_terminals_own_colours_are_sixteen(recorded: MemorySource) -> 
                 style = segment.style
                 for colour in (style.color, style.bgcolor) if style is not None else ():
                     assert colour is None or colour.triplet is None, f"{segment.text!r} {style}"
+
+
+def _contrast(style: Style) -> float:
+    """The contrast of text after WCAG 2: 1 to 21."""
+
+    def luminance(colour: Color | None) -> float:
+        assert colour is not None and colour.triplet is not None
+        parts = [c / 255 for c in colour.triplet]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(style.color), luminance(style.bgcolor)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["avo-dark", "avo-light"])
+@pytest.mark.parametrize("over", ["", "cursor", "cursor-blur"])
+@pytest.mark.parametrize("keys", [(), ("question_mark",)])
+async def test_every_text_can_be_read(
+    recorded: MemorySource, theme: str, over: str, keys: tuple[str, ...]
+) -> None:
+    """On the screen's ground, on a dialog's, and on the row of the cursor."""
+    app = make_app(recorded, theme=theme, services=SERVICES)
+    async with running(app) as hands:
+        await hands.press(*keys)
+        view = app.screen.query(LinesView).first()
+        too_faint = {}
+        for role in sorted(ROLES - DRAWN):
+            if over and app.role_style(role).bgcolor is not None:
+                continue  # has a ground of its own
+            strip = view.paint(line((role, role)), 60, over)
+            style = next(s.style for s in strip if s.text == role)
+            assert style is not None
+            if _contrast(style) < WCAG:
+                too_faint[role] = round(_contrast(style), 2)
+        assert not too_faint

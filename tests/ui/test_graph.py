@@ -133,7 +133,8 @@ def test_any_tree_is_drawn_whole(tree: tuple[dict[int, Version], list[Attempt], 
                 if lane in waiting:
                     assert waiting[lane] == d.row.number
             ends = [lane for lane, target in waiting.items() if target == d.row.number]
-            assert set(ends) == ({d.lane, *d.merges} if ends else set())
+            begins = {d.lane} if d.row.number == head else set()
+            assert set(ends) | begins == ({d.lane, *d.merges} if ends else begins)
             for lane in d.merges:
                 del waiting[lane]
         parent = d.row.parent
@@ -142,6 +143,35 @@ def test_any_tree_is_drawn_whole(tree: tuple[dict[int, Version], list[Attempt], 
         else:
             waiting[d.lane] = parent
     assert not waiting
+    line = line_of(versions, head)
+    for d in drawn:
+        if d.row.kind == "version":
+            assert (d.lane == 0) == (d.row.number in line)
+        elif not d.leaf:
+            assert (d.lane == 0) == (d.row.parent == head)
+
+
+def line_of(versions: dict[int, Version], head: int | None) -> set[int]:
+    line = set()
+    while head is not None:
+        line.add(head)
+        head = versions[head].parent
+    return line
+
+
+def test_the_heads_line_is_straight_whatever_was_tried_last() -> None:
+    versions = {n: version(n, n - 1 if n else None) for n in range(4)}
+    tried = [attempt(4, 1, 3), attempt(5, 1, 1), attempt(6, 1, 0), attempt(7, 1, 1)]
+    assert text(versions, tried, 3) == [
+        "  ✕ 1",
+        "  │ ✕ 1",
+        "  ├✕│ 1",
+        "✕ │ │ 1",
+        "● │ │ 3",
+        "● │ │ 2",
+        "●─╯ │ 1",
+        "●───╯ 0",
+    ]
 
 
 def test_ten_thousand_rows_with_many_branches_are_quick() -> None:

@@ -27,7 +27,7 @@ from avo_tui.domain.commands import (
 )
 from avo_tui.ui.screens.dialogs import Confirm, HintDialog
 from avo_tui.ui.screens.run import RunScreen
-from avo_tui.ui.screens.run_layout import arrangement
+from avo_tui.ui.screens.run_layout import PANES, WIDE, arrangement
 from avo_tui.ui.services import Services
 from avo_tui.ui.widgets.lines import LinesView
 
@@ -389,3 +389,16 @@ async def test_what_is_behind_a_dialog_fits_the_size(recorded: MemorySource) -> 
         assert picture(app) == wanted
         await hands.press("escape")
         assert picture(app) == alone
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+async def test_a_pane_alone_fills_the_screen(recorded: MemorySource, size: tuple[int, int]) -> None:
+    async with running(make_app(recorded), size) as hands:
+        for number, name in enumerate(PANES, 1):
+            await hands.press(str(number))
+            if size[0] >= WIDE:
+                await hands.press("z")
+            pane = hands.app.screen.query_one(f"#{name}")
+            assert (pane.outer_size.width, pane.outer_size.height) == (size[0], size[1] - 3), name
+            if size[0] >= WIDE:
+                await hands.press("z")

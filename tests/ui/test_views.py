@@ -18,8 +18,9 @@ from avo_tui.ui.feed import Feed, Snapshot
 from avo_tui.ui.steps import fold
 from avo_tui.ui.syntax import Highlighter, overlay
 from avo_tui.ui.text import Line, line
+from avo_tui.ui.views.benchmark import bar, benchmark_lines
 from avo_tui.ui.views.diff import diff_lines
-from avo_tui.ui.views.output import bar, benchmark_lines, outcome_of_attempt, output_lines
+from avo_tui.ui.views.output import outcome_of_attempt, output_lines
 from avo_tui.ui.views.plan import plan_lines, stream_lines
 from avo_tui.ui.views.status import Keys, status_line
 from avo_tui.ui.widgets.paint import changed_cells
@@ -202,10 +203,42 @@ def test_the_stream_of_a_step(recorded: MemorySource) -> None:
 def test_the_benchmark_table_fits_and_says_all(width: int) -> None:
     score, parent = score_of(1.02, 1), score_of(1.0, 2)
     rows = benchmark_lines(score, width, parent, "vs v3")
-    assert len({row.width for row in rows[1:]}) == 1
+    table = rows[: 2 + len(score.configurations)]
+    assert len({row.width for row in table[1:]}) == 1
     if width >= 60:
         assert all(row.width <= width for row in rows)
-    assert "causal-1024" in plain(rows) and "×" in rows[-1].plain
+    assert "causal-1024" in plain(rows) and "×" in table[-1].plain
+    assert "naive" in plain(rows), "every baseline is compared with"
+
+
+@pytest.mark.parametrize("width", [40, 70, 100, 140])
+def test_what_is_odd_about_a_measurement_is_said_in_full(width: int) -> None:
+    score = score_of(1.02, 1)
+    odd = score.configurations[0].model_copy(update={"flags": ("above the measured ceiling",)})
+    rows = benchmark_lines(
+        score.model_copy(update={"configurations": (odd, *score.configurations[1:])}), width
+    )
+    assert all(row.width <= width for row in rows)
+    said = next(i for i, row in enumerate(rows) if "above" in row.plain)
+    assert "above the measured ceiling" in " ".join(plain(rows[said:]).split())
+    assert (said == 1) == (width >= 100), "behind its row where there is room, else below"
+
+
+def test_bars_have_a_tick_for_every_baseline() -> None:
+    rows = benchmark_lines(score_of(1.6, 1), 120)
+    assert "│ torch  ┊ naive" in rows[0].plain
+    for row in rows[1:]:
+        ticks = [text for text, role in row.spans if "bar-tick" in role]
+        assert sorted(ticks) == ["│", "┊"]
+        assert all("bar-tick" not in role for text, role in row.spans if "█" in text)
+
+
+def test_a_baseline_is_seen_across_the_area_of_the_chart() -> None:
+    points = (Point(0, 1.2, 0), Point(1, 1.3, 1))
+    rows = render(ChartData(points, (("torch", 1.0), ("naive", 0.4))), 60, 14)
+    for name in ("torch", "naive"):
+        row = next(row for row in rows if name in row.plain)
+        assert row.plain.count("┈") > 30 and "on-area" in _role(row, 30)
 
 
 def test_a_running_benchmark_is_compared_as_it_comes(recorded: MemorySource) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 
 from avo_tui.domain.records import Version
@@ -14,9 +15,9 @@ from avo_tui.ui.feed import Snapshot
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.screens.run_content import teach
-from avo_tui.ui.text import BLANK, Line, Span, cut, fit, line, one_line
+from avo_tui.ui.text import BLANK, Line, Span, fit, line, one_line, width_of
+from avo_tui.ui.views.benchmark import benchmark_lines
 from avo_tui.ui.views.diff import SIDE_BY_SIDE, diff_lines
-from avo_tui.ui.views.output import benchmark_lines
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 
@@ -140,10 +141,11 @@ def _titles(a: Version, b: Version, width: int) -> list[Line]:
         spans: list[Span] = [
             (fit(f"v{version.number}", 7), "strong"),
             (f"{show.ratio(version.aggregate):>8}  ", "strong"),
-            (cut(one_line(version.plan or version.summary), max(8, width - 40)), ""),
-            (f"  {version.author}, {version.created:%d %b %H:%M}", "dim"),
         ]
-        out.append(line(*spans))
+        said = (version.plan or version.summary).strip().split("\n")[0]
+        when = f"  {version.author}, {version.created:%d %b %H:%M}"
+        room = width - width_of(spans) - cell_len(when)
+        out.append(line(*spans, fit(one_line(said), max(8, room)), (when, "dim")))
     return out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import geometric_mean
 
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.score import Score
@@ -162,7 +163,7 @@ def thin(points: list[Point], most: int, selected: int | None) -> list[Point]:
 
 
 def baselines(score: Score, configuration: str | None) -> tuple[tuple[str, float], ...]:
-    """Baselines as ratios to the reference one, which is 1."""
+    """Baselines as ratios to the reference one, which is 1; of several the geometric mean."""
     reference = score.reference_baseline
     out = [(one_line(reference, 16), 1.0)]
     rows = [c for c in score.configurations if configuration in {None, c.name}]
@@ -175,7 +176,7 @@ def baselines(score: Score, configuration: str | None) -> tuple[tuple[str, float
             if c.baselines.get(name, 0) > 0 and c.baselines.get(reference, 0) > 0
         ]
         if values:
-            out.append((one_line(name, 16), sum(values) / len(values)))
+            out.append((one_line(name, 16), geometric_mean(values)))
     return tuple(out)
 
 

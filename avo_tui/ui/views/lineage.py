@@ -9,7 +9,10 @@ from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui import show
 from avo_tui.ui.graph import Drawn, prefix
-from avo_tui.ui.text import Line, Span, cut, fit, fit_right, line, one_line, width_of
+from avo_tui.ui.text import Line, Span, crop, cut, fit, fit_right, line, one_line, width_of
+
+NAME = 6
+"""Cells of a version's or an attempt's name, so that ratios stand below each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,10 @@ class LineageContext:
     unfolded: frozenset[int] = frozenset()
     marked: frozenset[int] = frozenset()
     unit: str = ""
+    operator: str = ""
+    """The run's operator: who else wrote a version is said beside it."""
+    lanes: int = 0
+    """Most lanes beside one row: names begin in the same column in every row."""
 
     def same(self, other: LineageContext) -> bool:
         """True where every row looks the same: tables are compared as objects."""
@@ -35,12 +42,14 @@ class LineageContext:
             and self.aggregates is other.aggregates
             and (self.best, self.head, self.stage) == (other.best, other.head, other.stage)
             and (self.unfolded, self.marked) == (other.unfolded, other.marked)
+            and (self.operator, self.lanes) == (other.operator, other.lanes)
         )
 
 
 def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
     """One row: lanes, name, score chip, change, title."""
-    lanes = 5 if width < 70 else 10
+    most = 5 if width < 70 else 10
+    lanes = (most, min(context.lanes, most))
     row = drawn.row
     if row.kind == "version":
         return _version(drawn, context, width, lanes)
@@ -59,7 +68,7 @@ def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
     if row.kind == "running":
         spans = _lanes(drawn, "◌", "running", lanes)
         spans += [
-            (_name(f"{row.step}.{row.number}", 6), "running"),
+            (_name(f"{row.step}.{row.number}", NAME), "running"),
             (context.stage or "starting", "running"),
         ]
         if attempt is not None and attempt.aggregate:
@@ -69,7 +78,7 @@ def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
             spans.append(("  " + cut(title, room), "dim"))
         return line(*spans, meta=row.key)
     spans = _lanes(drawn, "✕", "faint", lanes)
-    spans.append((_name(f"{row.step}.{row.number}", 6), "dim"))
+    spans.append((_name(f"{row.step}.{row.number}", NAME), "dim"))
     if attempt is not None:
         why = _why(attempt)
         spans.append(
@@ -104,12 +113,14 @@ def _why(attempt: Attempt) -> str:
     return one_line(attempt.title or attempt.reason)
 
 
-def _lanes(drawn: Drawn, glyph: str, role: str, limit: int) -> list[Span]:
-    spans = [(t, role if r == "node" else r) for t, r in prefix(drawn, glyph, limit)]
-    return [*spans, (" ", "")]
+def _lanes(drawn: Drawn, glyph: str, role: str, lanes: tuple[int, int]) -> list[Span]:
+    """The lanes, at most and at least so many."""
+    most, least = lanes
+    spans = [(t, role if r == "node" else r) for t, r in prefix(drawn, glyph, most)]
+    return [*spans, (" " * max(1, 2 * least - width_of(spans) + 1), "")]
 
 
-def _version(drawn: Drawn, context: LineageContext, width: int, lanes: int) -> Line:
+def _version(drawn: Drawn, context: LineageContext, width: int, lanes: tuple[int, int]) -> Line:
     version = context.versions[drawn.row.number]
     number = version.number
     if number == context.best:
@@ -124,7 +135,7 @@ def _version(drawn: Drawn, context: LineageContext, width: int, lanes: int) -> L
     if dead and not name_role:
         name_role = "dim"
     mark = "◈" if number in context.marked else " "
-    spans.append((_name(f"v{number}", 5), name_role))
+    spans.append((_name(f"v{number}", NAME), name_role))
     value = context.aggregates.get(number, 0.0)
     spans.append((fit_right(show.ratio(value), 7), "dim" if dead else "strong"))
     above = context.aggregates.get(version.parent) if version.parent is not None else None
@@ -138,7 +149,7 @@ def _version(drawn: Drawn, context: LineageContext, width: int, lanes: int) -> L
         tags.append((f"⚑ {cut(one_line(version.bookmark), 16)} ", "bookmark"))
     if number == context.head and number == context.best:
         tags.append(("head ", "head"))
-    if version.author not in {"agent", "tuner", "seed", "recorded"}:
+    if version.author not in {"agent", "tuner", "seed", "recorded", context.operator}:
         tags.append((f"{version.author} ", "hint"))
     spans += tags
     title = (
@@ -148,4 +159,4 @@ def _version(drawn: Drawn, context: LineageContext, width: int, lanes: int) -> L
     room = width - width_of(spans)
     if first and room > 3:
         spans.append((cut(first, room), "faint" if dead else "dim"))
-    return line(*spans, meta=drawn.row.key)
+    return line(*crop(spans, width), meta=drawn.row.key)

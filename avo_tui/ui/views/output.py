@@ -1,11 +1,9 @@
-"""What the harness says: stages, resources, checks, the benchmark as a table with bars."""
+"""What the harness says: stages, resources, checks, the benchmark."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from rich.cells import cell_len
 
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.score import ConfigurationScore, Score
@@ -16,7 +14,6 @@ from avo_tui.domain.verdict import (
     Feedback,
     Resources,
 )
-from avo_tui.ui import show
 from avo_tui.ui.longtext import LongText
 from avo_tui.ui.steps import AttemptView, StageView
 from avo_tui.ui.text import (
@@ -26,15 +23,14 @@ from avo_tui.ui.text import (
     clean_lines,
     cut,
     fit,
-    fit_right,
     line,
     one_line,
     prose,
     width_of,
 )
+from avo_tui.ui.views.benchmark import benchmark_lines
 from avo_tui.ui.views.log import LongRows, log_line
 
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 STAGE_WORDS = {
     "waiting": "wait",
     "compile": "compile",
@@ -240,143 +236,3 @@ def resource_lines(resources: Resources, width: int) -> list[Line]:
     for warning in resources.warnings[:8]:
         out += prose(warning, width, "", ("! ", "warn"))
     return out
-
-
-def bar(value: float, top: float, cells: int) -> str:
-    """A bar of `cells` cells in eighths."""
-    if top <= 0 or cells <= 0:
-        return " " * max(cells, 0)
-    eighths = round(min(1.0, max(0.0, value / top)) * cells * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)[:cells]
-
-
-def bar_spans(value: float, top: float, cells: int, mark: float | None, role: str) -> list[Span]:
-    """A bar with a tick where the reference baseline stands."""
-    text = bar(value, top, cells)
-    spans: list[Span] = []
-    at = None if mark is None or top <= 0 else min(cells - 1, int(mark / top * cells))
-    for i, cell in enumerate(text):
-        if i == at and cell == " ":
-            piece: Span = ("│", "bar-mark")
-        else:
-            piece = (cell, role if cell != " " else "")
-        if spans and spans[-1][1] == piece[1]:
-            spans[-1] = (spans[-1][0] + piece[0], piece[1])
-        else:
-            spans.append(piece)
-    return spans
-
-
-def benchmark_lines(
-    score: Score, width: int, parent: Score | None = None, parent_name: str = ""
-) -> list[Line]:
-    """The score as a table: throughput, bar against the baseline, ratio, change, spread."""
-    reference = score.reference_baseline
-    others = _other_baselines(score.configurations, reference)
-    name_width = min(max((cell_len(c.name) for c in score.configurations), default=8), 22)
-    name_width = max(name_width, 8)
-    with_parent = parent is not None
-    columns = 1 + 9 + 1 + 8  # throughput, ratio
-    tail = (9 if with_parent else 0) + 7
-    others = others if width - name_width - columns - tail - 12 >= 9 * len(others) else []
-    bar_width = width - name_width - columns - tail - 9 * len(others) - 2
-    bar_width = min(bar_width, 44) if bar_width >= 6 else 0
-    top = max(
-        [c.ratio for c in score.configurations]
-        + [1.0]
-        + [v for c in score.configurations for v in _ratios(c, reference).values()],
-        default=1.0,
-    )
-    head: list[Span] = [(fit("", name_width), ""), (fit_right(score.unit, 10), "faint")]
-    if bar_width:
-        head.append((" " * (bar_width + 2), ""))
-    head.append((fit_right(f"× {one_line(reference)}", 9), "faint"))
-    head += [(fit_right(f"× {one_line(name)}"[:9], 9), "faint") for name in others]
-    if with_parent:
-        head.append((fit_right(parent_name, 9), "faint"))
-    head.append((fit_right("spread", 7), "faint"))
-    out = [line(*head)]
-    for configuration in score.configurations:
-        old = parent.by_name(configuration.name) if parent is not None else None
-        moved = configuration.ratio / old.ratio - 1 if old is not None and old.ratio > 0 else None
-        out.append(
-            _row(
-                one_line(configuration.name),
-                name_width,
-                configuration,
-                bar_width,
-                top,
-                moved,
-                with_parent,
-                others,
-                reference,
-            )
-        )
-    if len(score.configurations) > 1:
-        moved = None
-        if parent is not None and parent.aggregate > 0:
-            moved = score.aggregate / parent.aggregate - 1
-        total: list[Span] = [
-            (fit("geomean", name_width), "strong"),
-            (fit_right(show.throughput(score.geomean), 10), "strong"),
-        ]
-        if bar_width:
-            total.append(("  ", ""))
-            total += bar_spans(score.aggregate, top, bar_width, 1.0, _bar_role(score.aggregate))
-        total.append((fit_right(show.ratio(score.aggregate), 9), "strong"))
-        total += [(fit_right(show.ratio(score.ratio_to(n)), 9), "dim") for n in others]
-        if with_parent:
-            total.append((fit_right(show.change(moved), 9), show.change_role(moved)))
-        total.append((fit_right(f"±{score.noise * 100:.1f}%", 7), "dim"))
-        out.append(line(*total))
-    return out
-
-
-def _row(
-    name: str,
-    name_width: int,
-    c: ConfigurationScore,
-    bar_width: int,
-    top: float,
-    moved: float | None,
-    with_parent: bool,
-    others: Sequence[str],
-    reference: str,
-) -> Line:
-    spans: list[Span] = [
-        (fit(name, name_width), ""),
-        (fit_right(show.throughput(c.throughput), 10), ""),
-    ]
-    if bar_width:
-        spans.append(("  ", ""))
-        spans += bar_spans(c.ratio, top, bar_width, 1.0, _bar_role(c.ratio))
-    spans.append((fit_right(show.ratio(c.ratio), 9), "good" if c.ratio >= 1 else ""))
-    for other in others:
-        base = c.baselines.get(other, 0.0)
-        spans.append((fit_right(show.ratio(c.throughput / base) if base > 0 else "", 9), "dim"))
-    if with_parent:
-        spans.append((fit_right(show.change(moved), 9), show.change_role(moved)))
-    half = (c.p80 - c.p20) / (2 * c.throughput) if c.throughput > 0 else 0.0
-    spans.append((fit_right(f"±{half * 100:.1f}%", 7), "warn" if c.flags else "dim"))
-    if c.flags:
-        spans.append((" " + one_line(", ".join(c.flags)), "warn"))
-    return line(*spans)
-
-
-def _bar_role(ratio: float) -> str:
-    return "bar-good" if ratio >= 1 else "bar"
-
-
-def _ratios(c: ConfigurationScore, reference: str) -> Mapping[str, float]:
-    base = c.baselines.get(reference, 0.0)
-    return {n: v / base for n, v in c.baselines.items()} if base > 0 else {}
-
-
-def _other_baselines(rows: Sequence[ConfigurationScore], reference: str) -> list[str]:
-    names: dict[str, None] = {}
-    for row in rows:
-        for name in row.baselines:
-            if name != reference:
-                names[name] = None
-    return list(names)

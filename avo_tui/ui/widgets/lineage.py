@@ -115,6 +115,8 @@ class LineageView(LinesView):
             unfolded=self.unfolded,
             marked=self.marked,
             unit=snapshot.session.task.unit,
+            operator=snapshot.session.settings.operator,
+            lanes=self._layout.drawing.width if self._matches is None else 1,
         )
         if not changed and self._given is not None and given.same(self._given):
             return

@@ -54,6 +54,7 @@ ROLES = frozenset(
         "bar-bad",
         "bar-track",
         "bar-mark",
+        "bar-tick",
         "axis",
         "curve",
         "area",
@@ -70,6 +71,7 @@ ROLES = frozenset(
         "state-replay",
         "cursor",
         "cursor-blur",
+        "on-cursor",
         "match",
         "row-odd",
         "selected",
@@ -89,6 +91,9 @@ ROLES = frozenset(
         "inspect",
     ]
 )
+
+QUIET = frozenset(["faint", "lane-dead", "gutter", "sx-comment"])
+"""Roles that are too faint for the row of the cursor: there they are painted as `on-cursor`."""
 
 
 class Palette(App[None]):
@@ -158,7 +163,10 @@ class Painter(Widget):
         base = self._base or self.rich_style
         if row.fill:
             base = base + self.role_style(row.fill)
-        strip = Strip(self.segments(row.spans, base))
+        spans = row.spans
+        if over.startswith("cursor"):
+            spans = tuple((t, "on-cursor" if role in QUIET else role) for t, role in spans)
+        strip = Strip(self.segments(spans, base))
         if scroll_x:
             strip = strip.crop(scroll_x)
         strip = strip.crop_extend(0, width, base)
