@@ -8,8 +8,23 @@ from avo_tui.domain.records import Version
 
 
 def best(versions: Iterable[Version]) -> Version | None:
-    """The version with the highest aggregate; the earlier one of equals."""
-    return max(versions, key=lambda v: (v.aggregate, -v.number), default=None)
+    """The best version, by `better` from the first to the last; None without any."""
+    found: Version | None = None
+    for version in sorted(versions, key=lambda v: v.number):
+        found = version if found is None else better(found, version)
+    return found
+
+
+def better(one: Version, later: Version) -> Version:
+    """The better of two versions; of equals the earlier.
+
+    Where the gate measured the later one in turn with the other, that measurement decides: two
+    aggregates are of different runs, and a lucky one must not outlive the gate's verdict.
+    """
+    gate = later.gate
+    if gate.remeasured and gate.reference == one.number and gate.gain is not None:
+        return later if gate.gain > 0 else one
+    return later if later.aggregate > one.aggregate else one
 
 
 def line(versions: Mapping[int, Version], number: int) -> list[Version]:

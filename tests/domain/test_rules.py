@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from session_life import score, version
 
 from avo_tui.domain import lineage
-from avo_tui.domain.acceptance import decide, worth_remeasuring
+from avo_tui.domain.acceptance import GateDecision, decide, worth_remeasuring
 from avo_tui.domain.budget import (
     Caps,
     Spend,
@@ -220,6 +220,23 @@ def test_every_version_is_the_child_of_one(tree: dict[int, Version]) -> None:
     assert all(numbers == sorted(numbers) for numbers in below.values())
     top = lineage.best(tree.values())
     assert top is not None and all(v.aggregate <= top.aggregate for v in tree.values())
+
+
+@given(st.floats(0.5, 2.0), st.floats(0.5, 2.0), st.floats(-0.1, 0.1))
+def test_what_was_measured_in_turn_decides_over_two_runs(
+    first: float, second: float, gain: float
+) -> None:
+    one, other = version(1, 1, 1, first), version(2, 2, 1, second)
+    beside = GateDecision(
+        gate="strict", accepted=True, reason="", reference=1, gain=gain, remeasured=True
+    )
+    in_turn = other.model_copy(update={"gate": beside})
+    assert lineage.better(one, in_turn) is (in_turn if gain > 0 else one)
+    assert lineage.best([in_turn, one]) is (in_turn if gain > 0 else one)
+    # measured against another, or only once: the aggregates are what there is
+    for changed in ({"reference": 0}, {"remeasured": False}):
+        loose = other.model_copy(update={"gate": beside.model_copy(update=changed)})
+        assert lineage.better(one, loose) is (loose if second > first else one)
 
 
 def test_an_empty_lineage_has_no_best_and_an_unknown_number_is_a_key_error() -> None:
