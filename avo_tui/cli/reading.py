@@ -11,7 +11,11 @@ from avo_tui.cli.errors import Failure
 
 if TYPE_CHECKING:
     from avo_tui.domain.records import Intervention
+    from avo_tui.domain.score import Score
     from avo_tui.domain.state import SessionState
+
+PARAGRAPHS = 20
+"""Of a plan, summary or note; more is not shown."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(help="A session, by name or folder.")]
@@ -185,6 +189,24 @@ def pick(name: str, versions: dict[int, object], head: int | None, best: int | N
     raise Failure(f"there is no version {name}; there are v0 to v{max(versions)}, head and best")
 
 
+def _score_table(score: Score) -> tuple[list[list[str]], list[str]]:
+    """A row for each configuration and one for all, and the heads: the ratio to every baseline."""
+    reference = score.reference_baseline
+    names = dict.fromkeys(name for c in score.configurations for name in c.baselines)
+    others = [name for name in names if name != reference]
+    rows = []
+    for c in score.configurations:
+        row = [c.name, f"{c.throughput:.1f}", f"{c.p20:.1f}–{c.p80:.1f}", f"{c.ratio:.4f}"]
+        for name in others:
+            speed = c.baselines.get(name, 0.0)
+            row.append(f"{c.throughput / speed:.4f}" if speed > 0 else "")
+        rows.append(row)
+    last = ["all", f"{score.geomean:.1f}", "", f"{score.aggregate:.4f}"]
+    last += [f"{score.ratio_to(name):.4f}" for name in others]
+    heads = ["configuration", score.unit, "p20–p80", f"of {reference}"]
+    return [*rows, last], [*heads, *(f"of {name}" for name in others)]
+
+
 def show(
     name: Name,
     version: VersionName,
@@ -238,22 +260,16 @@ def show(
     typer.echo(
         f"v{number}{parent}, {found.author}, step {found.step}, {found.created:%Y-%m-%d %H:%M} UTC"
     )
-    for text in (found.plan, found.summary, found.note):
-        if text.strip():
-            typer.echo(plain(text, 400))
+    for text in (found.plan, found.summary, found.note and f"Note: {found.note}"):
+        for paragraph in [p for p in text.splitlines() if p.strip()][:PARAGRAPHS]:
+            typer.echo(plain(paragraph, 600))
     typer.echo(f"gate {found.gate.gate}: {plain(found.gate.reason, 300)}")
     for note in found.built_on:
         typer.echo(f"built on the note {note.id}, {note.category}: {plain(note.text, 400)}")
     for made in interventions:
         for text in intervention_lines(made):
             typer.echo(text)
-    unit, baseline = found.score.unit, found.score.reference_baseline
-    rows = [
-        [c.name, f"{c.throughput:.1f}", f"{c.p20:.1f}–{c.p80:.1f}", f"{c.ratio:.4f}"]
-        for c in found.score.configurations
-    ]
-    rows.append(["all", f"{found.score.geomean:.1f}", "", f"{found.aggregate:.4f}"])
-    table(rows, ["configuration", unit, "p20–p80", f"of {baseline}"])
+    table(*_score_table(found.score))
     if found.resources.summary():
         typer.echo(plain(found.resources.summary(), 300))
     for again in found.remeasurements:

@@ -251,3 +251,19 @@ def test_doctor_finds_and_says_what_is_damaged(avo: Avo, done: Path) -> None:
     objects[0].unlink()
     result = avo("doctor", "done")
     assert result.code == 1 and "FAIL" in result.out
+
+
+def test_a_version_is_shown_beside_every_baseline_and_its_plan_by_paragraphs(avo: Avo) -> None:
+    shipped = Path(__file__).resolve().parents[2] / "sessions" / "mha-hopper"
+    lines = avo("show", str(shipped), "v6").out.splitlines()
+    assert lines[1:3] == [
+        "The next QK before this softmax",
+        "Queue QK of the next block together with PV of the last one before the softmax, so that "
+        "the tensor cores have work during it.",
+    ]
+    assert any(line.startswith("Note: The overlap inside a warpgroup") for line in lines)
+    heads = next(line for line in lines if line.startswith("configuration")).split()
+    assert heads[-6:] == ["of", "cudnn", "of", "flash", "of", "fa3"]
+    rows = [line.split() for line in lines if line.startswith(("full-", "causal-", "all "))]
+    assert len(rows) == 9
+    assert all(0.5 < float(value) < 3 for row in rows for value in row[-3:])
