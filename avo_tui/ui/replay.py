@@ -1,7 +1,7 @@
 """A recorded session played through the same screens: pause, speed, seek.
 
-The events are those of the journal; time runs at `speed`, and gaps longer than a few seconds are
-cut short. Jumping back folds the state anew from the first event.
+The events are those of the journal, read while they are played; time runs at `speed`, and gaps
+longer than a few seconds are cut short. Jumping back goes on from a state that was kept on the way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
@@ -19,6 +21,7 @@ from avo_tui.domain.records import Attempt, RunState
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.ui.feed import BATCH, ReplayStatus, Source
+from avo_tui.ui.keyframes import Keyframe, Keyframes, copied
 
 LONGEST_GAP = 2.0
 """Seconds of recorded silence that are played; longer ones are cut to this."""
@@ -33,41 +36,50 @@ class ReplaySource:
         self._recorded = recorded
         self.folder: Path = recorded.folder
         self.name = recorded.name
-        self._events = list(recorded.events())
-        if not self._events or not isinstance(self._events[0], SessionCreated):
+        first = next(recorded.events(), None)
+        if not isinstance(first, SessionCreated):
             raise ValueError(f"the journal of {recorded.name} is empty: there is nothing to play")
-        self._times = self._timeline()
-        self._steps = [i for i, e in enumerate(self._events) if isinstance(e, StepStarted)]
+        self._total = recorded.state.session.applied
+        """The last event that is played: what a running session adds meanwhile is not."""
         self._speed = max(0.1, speed)
         self._playing = True
         self._lock = threading.RLock()
         self.generation = 0
-        """Counts the jumps back: whoever folds the events has to start again."""
-        self._begin()
+        """Counts the jumps: whoever folds the events has to start again."""
+        begin = Keyframe(SessionState.begin(first), 0.0)
+        self._keyframes = Keyframes(begin)
+        self._starts: list[tuple[int, float]] = []
+        """Event and second of the start of each step that was played."""
+        self._go_on_from(begin)
 
-    def _timeline(self) -> list[float]:
-        """Seconds from the start at which each event is played."""
-        times, at = [], 0.0
+    def _go_on_from(self, place: Keyframe) -> None:
+        self.state = copied(place.state)
+        self._at = self._clock = place.at
+        self._moment = time.monotonic()
+        self._starts = [start for start in self._starts if start[0] <= place.seq]
+        self._coming = self._recorded.events(after=place.seq)
+        self._next: Event | None = None
+        self._fetch()
+
+    def _fetch(self) -> None:
+        """The event that comes next, and when; None at the end."""
+        event = next(self._coming, None)
+        self._next = event if event is not None and event.seq <= self._total else None
+        if self._next is not None:
+            self._due = self._at + _gap(self.state.session.last_event_at, self._next)
+
+    @cached_property
+    def times(self) -> list[float]:
+        """Seconds from the start at which each event is played, at speed 1. Reads all of them."""
+        times, at = list[float](), 0.0
         before: datetime | None = None
-        for event in self._events:
-            if before is not None:
-                at += min(LONGEST_GAP, max(0.0, (event.at - before).total_seconds()))
+        for event in self._recorded.events():
+            if event.seq > self._total:
+                break
+            at += _gap(before, event)
             times.append(at)
             before = event.at
         return times
-
-    def _begin(self) -> None:
-        first = self._events[0]
-        assert isinstance(first, SessionCreated)
-        self.state = SessionState.begin(first)
-        self._next = 1
-        self._clock = 0.0
-        self._moment = time.monotonic()
-
-    @property
-    def times(self) -> list[float]:
-        """Seconds from the start at which each event is played, at speed 1."""
-        return list(self._times)
 
     # -- a source
 
@@ -79,23 +91,26 @@ class ReplaySource:
                 self._clock += (now - self._moment) * self._speed
             self._moment = now
             out: list[Event] = []
-            while self._next < len(self._events) and len(out) < limit:
-                if self._times[self._next] > self._clock:
-                    break
-                out.append(self._take())
+            while self._next is not None and self._due <= self._clock and len(out) < limit:
+                out.append(self._take(self._next))
             return out
 
-    def _take(self) -> Event:
-        event = self._events[self._next]
-        self._next += 1
-        self.state.apply(event)
+    def _take(self, event: Event) -> Event:
+        self._at = self._due
+        try:
+            self.state.apply(event)
+        except KeyError:  # a broken journal: whoever opened it has said what is wrong with it
+            self.state.skip(event)
+        if isinstance(event, StepStarted):
+            self._starts.append((event.seq, self._at))
+            self._keyframes.offer(self.state, self._at)
+        self._fetch()
         return event
 
     def events(self, step: int | None = None, after: int = 0) -> Iterator[Event]:
         """Events up to the present place."""
-        with self._lock:
-            known = self._events[: self._next]
-        return iter([e for e in known if e.seq > after and (step is None or e.step == step)])
+        last = self.state.session.applied
+        return takewhile(lambda event: event.seq <= last, self._recorded.events(step, after))
 
     def get(self, identity: str) -> bytes:
         """An object."""
@@ -130,13 +145,13 @@ class ReplaySource:
     def status(self) -> ReplayStatus:
         """Where it stands."""
         with self._lock:
-            at_end = self._next >= len(self._events)
-            return ReplayStatus(self._speed, self._playing, self._next, len(self._events), at_end)
+            place = self.state.session.applied
+            return ReplayStatus(self._speed, self._playing, place, self._total, self._next is None)
 
     def toggle(self) -> None:
         """Play or stand still; at the end, from the start."""
         with self._lock:
-            if self._next >= len(self._events):
+            if self._next is None:
                 self.seek(1)
                 self._playing = True
             else:
@@ -156,27 +171,38 @@ class ReplaySource:
     def seek(self, place: int) -> None:
         """To the event numbered `place` from 1; forwards or back."""
         with self._lock:
-            place = max(1, min(place, len(self._events)))
-            if place < self._next:
-                self._begin()
-            while self._next < place:
-                self._take()
-            self._clock = self._times[self._next - 1]
-            self._moment = time.monotonic()
-            self.generation += 1
+            place = max(1, place)
+            if place < self.state.session.applied:
+                self._go_on_from(self._keyframes.before(place))
+            while self._next is not None and self._next.seq <= place:
+                self._take(self._next)
+            self._stand_here()
+
+    def _stand_here(self) -> None:
+        """A jump has ended: play from here on."""
+        self._clock = self._at
+        self._moment = time.monotonic()
+        self.generation += 1
 
     def next_step(self) -> None:
         """To the start of the next step."""
         with self._lock:
-            self.seek(next((i + 1 for i in self._steps if i >= self._next), len(self._events)))
+            while self._next is not None:
+                if isinstance(self._take(self._next), StepStarted):
+                    break
+            self._stand_here()
 
     def previous_step(self) -> None:
         """To the start of this step, or of the one before where this one has just begun."""
         with self._lock:
-            earlier = [i for i in self._steps if i + 1 < self._next]
-            if (
-                earlier
-                and self._times[self._next - 1] - self._times[earlier[-1]] < 1.5 * self._speed
-            ):
+            earlier = [start for start in self._starts if start[0] < self.state.session.applied]
+            if earlier and self._at - earlier[-1][1] < 1.5 * self._speed:
                 earlier = earlier[:-1] or earlier
-            self.seek(earlier[-1] + 1 if earlier else 1)
+            self.seek(earlier[-1][0] if earlier else 1)
+
+
+def _gap(before: datetime | None, event: Event) -> float:
+    """Seconds that pass before an event is played, at speed 1."""
+    if before is None:
+        return 0.0
+    return min(LONGEST_GAP, max(0.0, (event.at - before).total_seconds()))

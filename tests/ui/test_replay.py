@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
 from make_session import MemorySource
 from pilots import make_app, running
 
+from avo_tui.domain import events as ev
 from avo_tui.domain.commands import Pause
+from avo_tui.domain.state import SessionState
+from avo_tui.ui import keyframes
 from avo_tui.ui.feed import Feed
 from avo_tui.ui.replay import ReplaySource
 
@@ -25,6 +33,106 @@ def test_seeking_back_forgets_what_comes_later(recorded: MemorySource) -> None:
     assert 0 < len(replay.state.versions) < many
     assert replay.state.session.applied == 200
     assert replay.generation == 2
+
+
+def folded(recorded: MemorySource, place: int) -> SessionState:
+    """The state after so many events, folded from the first."""
+    first = recorded.journal[0]
+    assert isinstance(first, ev.SessionCreated)
+    state = SessionState.begin(first)
+    for event in recorded.journal[1:place]:
+        state.apply(event)
+    return state
+
+
+def test_every_jump_ends_in_the_state_that_playing_gives(
+    recorded: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyframes, "APART", 3)
+    monkeypatch.setattr(keyframes, "MOST", 4)
+    replay = ReplaySource(recorded)
+    total = len(recorded.journal)
+    for place in (total, total // 2, 1, total // 3, total - 1, total // 2 + 1, 2, total):
+        replay.seek(place)
+        assert replay.state == folded(recorded, place), place
+        assert replay.status().position == place
+        assert [e.seq for e in replay.events()] == list(range(1, place + 1))
+    assert len(replay._keyframes._kept) <= 4
+
+
+def test_a_kept_state_is_not_changed_by_playing_on(recorded: MemorySource) -> None:
+    state = folded(recorded, 1)
+    frame = keyframes.Keyframe(keyframes.copied(state), 0.0)
+    for event in recorded.journal[1:]:
+        state.apply(event)
+    assert frame.state == folded(recorded, 1) != state
+
+
+def test_keyframes_are_spread_and_few(recorded: MemorySource) -> None:
+    state = folded(recorded, 1)
+    kept = keyframes.Keyframes(keyframes.Keyframe(keyframes.copied(state), 0.0))
+    count = keyframes.APART * keyframes.MOST * 10
+    for seq in range(2, count):
+        state.session = state.session.replaced(applied=seq)
+        kept.offer(state, float(seq))
+    places = [frame.seq for frame in kept._kept]
+    assert places[0] == 1 and keyframes.MOST // 2 <= len(places) <= keyframes.MOST
+    assert max(b - a for a, b in pairwise(places)) <= count // 8
+    assert kept.before(1).seq == 1 and kept.before(places[3] + 1).seq == places[3]
+
+
+class Counted(MemorySource):
+    """Knows how many events were read of it."""
+
+    read = 0
+
+    def events(self, step: int | None = None, after: int = 0) -> Iterator[ev.Event]:
+        for event in super().events(step, after):
+            self.read += 1
+            yield event
+
+
+def test_no_more_is_read_than_is_played() -> None:
+    recorded = Counted(steps=3)
+    replay = ReplaySource(recorded)
+    replay.toggle()
+    assert recorded.read <= 3
+    replay.next_step()
+    replay.next_step()
+    assert recorded.read <= replay.status().position + 3 < len(recorded.journal)
+
+
+def test_what_a_running_session_adds_is_not_played() -> None:
+    recorded = MemorySource(steps=2)
+    replay, total = ReplaySource(recorded, speed=1e9), len(recorded.journal)
+    for word in ("a", "b"):
+        recorded.add(ev.AgentText(block="late", text=word, at=recorded.journal[-1].at))
+    replay.seek(10**9)
+    assert replay.status().position == replay.status().total == total == len(replay.times)
+    assert replay.status().at_end
+
+
+def test_long_silence_is_cut_and_short_silence_is_not() -> None:
+    recorded = MemorySource(steps=1)
+    last = recorded.journal[-1].at
+    for seconds in (0.5, 3600.0):
+        last += timedelta(seconds=seconds)
+        recorded.add(ev.AgentText(block="late", text="word", at=last))
+    times = ReplaySource(recorded).times
+    assert times[-2] - times[-3] == pytest.approx(0.5) and times[-1] - times[-2] == 2.0
+    replay = ReplaySource(recorded)
+    replay.seek(len(times))
+    assert replay._at == pytest.approx(times[-1])
+
+
+def test_an_event_of_a_broken_journal_is_passed_over() -> None:
+    recorded = MemorySource(steps=1)
+    broken = ev.VersionAnnotated(number=77, seq=len(recorded.journal) + 1)
+    recorded.journal.append(broken)
+    recorded.state.skip(broken)
+    replay = ReplaySource(recorded)
+    replay.seek(broken.seq)
+    assert replay.status().at_end and replay.state.versions == recorded.state.versions
 
 
 def test_steps_are_stations(recorded: MemorySource) -> None:
