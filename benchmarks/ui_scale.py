@@ -1,7 +1,7 @@
-"""The screens at scale: first paint, keys while events pour in, scrolling, memory, long logs.
+"""The screens at scale: first paint, keys among events, scrolling, memory, long logs, replay.
 
     python benchmarks/ui_scale.py [--attempts 10000] [--seconds 20] [--events 1000000]
-                                  [--only paint,keys,scroll,memory,logs] [--folder KEPT]
+                                  [--only paint,keys,scroll,logs,memory,replay] [--folder KEPT]
 
 The app runs headless at 120×40 on a session folder that is made first (`ui_load.py`), so that the
 figures are of the app and not of a terminal. Beside the seconds that passed stand those of the
@@ -29,6 +29,7 @@ from avo_tui.store import SessionReader
 from avo_tui.store.objects import ObjectStore
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.graph import draw, rows
+from avo_tui.ui.replay import ReplaySource
 from avo_tui.ui.screens.log import LogScreen
 from avo_tui.ui.screens.run import RunScreen
 from avo_tui.ui.widgets.lineage import LineageView
@@ -40,12 +41,14 @@ Given = argparse.Namespace
 
 
 async def shown(app: AvoApp, pilot: Any) -> LineageView:
-    """The lineage, once its rows are there."""
-    while True:
+    """The lineage, once its rows are there. Raises where the app ended, or takes a minute."""
+    end = time.perf_counter() + 60
+    while time.perf_counter() < end and app.is_running:
         for view in app.screen.query(LineageView):
             if view.lines:
                 return view
         await pilot.pause(0.002)
+    raise TimeoutError("the lineage never came: the app ended, or is far too slow")
 
 
 def first_paint(folder: Path, given: Given) -> dict[str, Any]:
@@ -223,12 +226,47 @@ def logs(folder: Path, given: Given) -> dict[str, Any]:
     }
 
 
+def replay(folder: Path, given: Given) -> dict[str, Any]:
+    """A recording from its first event: first paint, memory, a jump to its end and steps back."""
+
+    async def go() -> dict[str, Any]:
+        gc.collect()
+        before, begin = resident(), time.perf_counter()
+        reader = SessionReader.open(folder)
+        opened, held = time.perf_counter() - begin, resident()
+        source = ReplaySource(reader)
+        app = AvoApp(source=source)
+        async with app.run_test(size=SIZE) as pilot:
+            await shown(app, pilot)
+            made: dict[str, Any] = {
+                "events": source.status().total,
+                "first_paint_s": round(time.perf_counter() - begin, 2),
+                "of_it_opening_the_folder_s": round(opened, 2),
+                "memory_of_the_folder_mib": round(held - before, 1),
+                "memory_of_the_rest_mib": round(resident() - held, 1),
+            }
+            begin = time.perf_counter()
+            source.seek(source.status().total)
+            made["to_its_end_s"] = round(time.perf_counter() - begin, 2)
+            back = []
+            for _ in range(20):
+                begin = time.perf_counter()
+                source.previous_step()
+                back.append((time.perf_counter() - begin) * 1000)
+            made["step_back"] = spread(back)
+            made["memory_of_the_rest_at_the_end_mib"] = round(resident() - held, 1)
+            return made
+
+    return asyncio.run(go())
+
+
 PARTS: dict[str, Callable[[Path, Given], dict[str, Any]]] = {
     "paint": first_paint,
     "keys": keys,
     "scroll": scroll,
     "logs": logs,
     "memory": memory,
+    "replay": replay,
 }
 
 

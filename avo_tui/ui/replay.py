@@ -59,11 +59,15 @@ class ReplaySource:
         self._starts = [start for start in self._starts if start[0] <= place.seq]
         self._coming = self._recorded.events(after=place.seq)
         self._next: Event | None = None
+        self._failure: OSError | None = None
         self._fetch()
 
     def _fetch(self) -> None:
-        """The event that comes next, and when; None at the end."""
-        event = next(self._coming, None)
+        """The event that comes next, and when; None at the end, and where reading fails."""
+        try:
+            event = next(self._coming, None)
+        except OSError as error:
+            event, self._failure = None, error
         self._next = event if event is not None and event.seq <= self._total else None
         if self._next is not None:
             self._due = self._at + _gap(self.state.session.last_event_at, self._next)
@@ -84,16 +88,23 @@ class ReplaySource:
     # -- a source
 
     def poll(self, limit: int = BATCH) -> list[Event]:
-        """The events whose time has come."""
+        """The events whose time has come. Raises OSError, once, where the journal ends in one."""
         with self._lock:
-            now = time.monotonic()
-            if self._playing:
-                self._clock += (now - self._moment) * self._speed
-            self._moment = now
+            self._keep_time()
             out: list[Event] = []
             while self._next is not None and self._due <= self._clock and len(out) < limit:
                 out.append(self._take(self._next))
+            if not out and self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
             return out
+
+    def _keep_time(self) -> None:
+        """Let the clock of the recording go on to the present."""
+        now = time.monotonic()
+        if self._playing:
+            self._clock += (now - self._moment) * self._speed
+        self._moment = now
 
     def _take(self, event: Event) -> Event:
         self._at = self._due
@@ -155,18 +166,20 @@ class ReplaySource:
                 self.seek(1)
                 self._playing = True
             else:
-                self.poll(0)
+                self._keep_time()
                 self._playing = not self._playing
 
     def faster(self) -> None:
         """The next speed."""
-        self.poll(0)
-        self._speed = next((s for s in SPEEDS if s > self._speed * 1.01), SPEEDS[-1])
+        with self._lock:
+            self._keep_time()
+            self._speed = next((s for s in SPEEDS if s > self._speed * 1.01), SPEEDS[-1])
 
     def slower(self) -> None:
         """The speed before."""
-        self.poll(0)
-        self._speed = next((s for s in reversed(SPEEDS) if s < self._speed * 0.99), SPEEDS[0])
+        with self._lock:
+            self._keep_time()
+            self._speed = next((s for s in reversed(SPEEDS) if s < self._speed * 0.99), SPEEDS[0])
 
     def seek(self, place: int) -> None:
         """To the event numbered `place` from 1; forwards or back."""

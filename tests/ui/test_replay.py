@@ -135,6 +135,28 @@ def test_an_event_of_a_broken_journal_is_passed_over() -> None:
     assert replay.status().at_end and replay.state.versions == recorded.state.versions
 
 
+class Failing(MemorySource):
+    """A journal that cannot be read behind its tenth event."""
+
+    def events(self, step: int | None = None, after: int = 0) -> Iterator[ev.Event]:
+        for event in super().events(step, after):
+            if event.seq > 10:
+                raise OSError("the disk is gone")
+            yield event
+
+
+def test_a_journal_that_cannot_be_read_on_is_said_by_the_feed_and_ends_no_key() -> None:
+    replay = ReplaySource(Failing(steps=2))
+    replay.seek(100)
+    assert replay.status().at_end and replay.status().position == 10
+    with pytest.raises(OSError, match="the disk is gone"):
+        replay.poll()
+    assert replay.poll() == []
+    replay.faster()
+    replay.toggle()
+    assert replay.status().position == 1
+
+
 def test_steps_are_stations(recorded: MemorySource) -> None:
     replay = ReplaySource(recorded)
     replay.toggle()
