@@ -4,6 +4,9 @@ A text comes in chunks, from a thread, into an unlinked temporary file (a text t
 already stays there). It is cut into blocks of about 64 KiB that begin at a row; of each block only
 the offset and the number of its first row are kept. A row is a line, or a piece of `ROW` bytes of
 a longer one. Whatever is shown of it must pass through `text.clean`.
+
+A text may grow: an empty chunk says that this is all for now, and what is not a block yet is shown
+as rows, too, until there is more.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import time
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -25,6 +28,8 @@ ROW = 1 << 12
 CACHED_BLOCKS = 24
 MOST_HITS = 200_000
 WAIT_SECONDS = 0.02
+POLL_SECONDS = 0.2
+"""How often a text that grows is asked for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,16 @@ class TextRow:
     """The line goes on in the next row."""
     continued: bool = False
     """The line began in an earlier row."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """The end of a text that grows: what is not a block yet."""
+
+    first: int = 0
+    """Number of its first row."""
+    data: bytes = b""
+    rows: tuple[TextRow, ...] = ()
 
 
 class LongText:
@@ -56,6 +71,10 @@ class LongText:
         self._end = 0
         self._pending = b""
         self._pending_inside = False
+        self._known = 0
+        """Rows in blocks."""
+        self._tail = _Tail()
+        self._stop = threading.Event()
         self.rows = 0
         """Rows that are known so far."""
         self.size = 0
@@ -63,9 +82,10 @@ class LongText:
         self.widest = 0
         """Most bytes in one row."""
         self.done = False
+        self.caught_up = False
+        """All that is there now was read; more may come."""
         self.problem = ""
         """Why it could not be read to its end."""
-        self._closed = False
 
     # -- reading it in
 
@@ -73,8 +93,13 @@ class LongText:
         """Read everything and find the rows: for a thread. Errors end up in `problem`."""
         try:
             for chunk in self._kept(chunks):
-                self._add(chunk)
-                if self._closed:
+                if chunk:
+                    self.caught_up = False
+                    self._add(chunk)
+                else:
+                    self._show_tail()
+                    self._stop.wait(POLL_SECONDS)
+                if self._stop.is_set():
                     return
             self._flush()
         except Exception as error:  # shown with the text, whatever it was
@@ -93,8 +118,9 @@ class LongText:
             return
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         for chunk in chunks:
-            self._file.write(chunk)
-            self._file.flush()
+            if chunk:
+                self._file.write(chunk)
+                self._file.flush()
             yield chunk
 
     def _add(self, chunk: bytes) -> None:
@@ -106,18 +132,29 @@ class LongText:
             whole = cut > at
             if not whole:
                 cut = at + _piece_end(data, at, BLOCK)
-            self._block(data[at:cut], self._pending_inside)
-            self._pending_inside = not whole
+            self._block(data[at:cut], not whole)
             at = cut
         self._pending = data[at:]
 
     def _flush(self) -> None:
         if self._pending:
-            self._block(self._pending, self._pending_inside)
+            self._block(self._pending, False)
             self._pending = b""
 
-    def _block(self, data: bytes, inside: bool) -> None:
-        """Note a block. Readers see its rows once `rows` says that they are there."""
+    def _show_tail(self) -> None:
+        """Everything is in blocks but the end: have it as rows as well."""
+        if self._pending and self._pending != self._tail.data:
+            rows = tuple(_text_rows(self._pending, self._pending_inside, False))
+            self._tail = _Tail(self._known, self._pending, rows)
+            self.widest = max(self.widest, min(ROW, max(map(len, self._pending.split(b"\n")))))
+            self.rows = max(self.rows, self._known + len(rows))
+        self.caught_up = True
+
+    def _block(self, data: bytes, goes_on: bool) -> None:
+        """Note a block. Readers see its rows once `rows` says that they are there.
+
+        `goes_on`: its last line goes on in the next one.
+        """
         lines = data.split(b"\n")
         if not lines[-1]:
             lines.pop()
@@ -128,15 +165,17 @@ class LongText:
         start = self._end
         self._end += len(data)
         self._ends.append(self._end)
-        self._firsts.append(self.rows)
-        self._inside.append(inside)
+        self._firsts.append(self._known)
+        self._inside.append(self._pending_inside)
+        self._pending_inside = goes_on
         self._starts.append(start)  # the last: a reader goes by how many starts there are
         self.widest = max(self.widest, min(longest, ROW))
-        self.rows += rows
+        self._known += rows
+        self.rows = max(self.rows, self._known)
 
     def close(self) -> None:
         """Give the temporary file back. A `fill` that is running ends."""
-        self._closed = True
+        self._stop.set()
         with self._lock:
             if self._file is not None:
                 self._file.close()
@@ -149,6 +188,10 @@ class LongText:
         """One row. Raises IndexError for one that is not known."""
         if not 0 <= index < self.rows:
             raise IndexError(index)
+        if index >= self._known:
+            tail = self._tail
+            at = index - tail.first
+            return tail.rows[at] if 0 <= at < len(tail.rows) else TextRow("")
         block = bisect_right(self._firsts, index) - 1
         with self._lock:
             found = self._cache.get(block)
@@ -171,22 +214,12 @@ class LongText:
 
     def _rows_of(self, block: int) -> list[TextRow]:
         data = self._bytes(*self._span(block))
-        open_end = block + 1 < len(self._inside) and bool(self._inside[block + 1])
-        lines = data.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        out: list[TextRow] = []
-        for i, line in enumerate(lines):
-            pieces = list(_pieces(line))
-            for k, piece in enumerate(pieces):
-                last = k == len(pieces) - 1
-                goes_on = not last or (open_end and i == len(lines) - 1)
-                continued = k > 0 or (i == 0 and bool(self._inside[block]))
-                text = piece.decode("utf-8", "replace")
-                out.append(
-                    TextRow(text if goes_on else text.removesuffix("\r"), goes_on, continued)
-                )
-        return out
+        return list(_text_rows(data, bool(self._inside[block]), self._goes_on(block)))
+
+    def _goes_on(self, block: int) -> bool:
+        """Whether the last line of a block goes on in the next."""
+        after = block + 1
+        return bool(self._inside[after]) if after < len(self._inside) else self._pending_inside
 
     # -- search
 
@@ -194,13 +227,15 @@ class LongText:
         """(share that was looked through, rows that hold `needle`), block by block.
 
         Case does not matter. What is cut at the end of a row is found where `needle` is ASCII.
-        Waits for what is still being read; `stopped` ends it.
+        Waits for what is still being read, not for what may come; `stopped` ends it.
         """
         block = 0
         while not stopped():
-            done, known = self.done, len(self._starts)
-            if block >= known - (not done):  # whether a line goes on is known with the next block
-                if done:
+            ended, tail, known = self.done or self.caught_up, self._tail, len(self._starts)
+            if block >= known - (not ended):  # whether a line goes on is known with the next block
+                if ended:
+                    if tail.first == self._known:
+                        yield 1.0, self._search_tail(tail, needle)
                     return
                 time.sleep(WAIT_SECONDS)
                 continue
@@ -212,37 +247,64 @@ class LongText:
         first = self._firsts[block]
         start, end = self._span(block)
         if not needle.isascii():
-            folded = needle.casefold()
-            rows = self._rows_of(block)
-            return [first + i for i, row in enumerate(rows) if folded in row.text.casefold()]
-        wanted = needle.lower().encode()
-        over = block + 1 < len(self._inside) and bool(self._inside[block + 1])
-        data = self._bytes(start, end + (len(wanted) - 1 if over else 0)).lower()
-        at = data.find(wanted)
-        if at < 0:
-            return []
-        begins = self._begins(data[: end - start])
-        out: list[int] = []
-        while 0 <= at < end - start:
-            row = bisect_right(begins, at) - 1
-            out.append(first + row)
-            after = begins[row + 1] if row + 1 < len(begins) else end - start
-            at = data.find(wanted, after)
-        return out
+            return _rows_with(self._rows_of(block), needle, first)
+        over = len(needle) - 1 if self._goes_on(block) else 0
+        return _hits(self._bytes(start, end + over), end - start, needle, first)
 
     @staticmethod
-    def _begins(data: bytes) -> list[int]:
-        """Where the rows of a block begin."""
-        out, at = [], 0
-        lines = data.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        for line in lines:
-            for piece in _pieces(line):
-                out.append(at)
-                at += len(piece)
-            at += 1
-        return out
+    def _search_tail(tail: _Tail, needle: str) -> list[int]:
+        if not needle.isascii():
+            return _rows_with(tail.rows, needle, tail.first)
+        return _hits(tail.data, len(tail.data), needle, tail.first)
+
+
+def _rows_with(rows: Sequence[TextRow], needle: str, first: int) -> list[int]:
+    folded = needle.casefold()
+    return [first + i for i, row in enumerate(rows) if folded in row.text.casefold()]
+
+
+def _hits(data: bytes, length: int, needle: str, first: int) -> list[int]:
+    """Rows of the first `length` bytes in which `needle` begins, numbered from `first` on."""
+    wanted, data = needle.lower().encode(), data.lower()
+    at = data.find(wanted)
+    if at < 0:
+        return []
+    begins = _begins(data[:length])
+    out: list[int] = []
+    while 0 <= at < length:
+        row = bisect_right(begins, at) - 1
+        out.append(first + row)
+        after = begins[row + 1] if row + 1 < len(begins) else length
+        at = data.find(wanted, after)
+    return out
+
+
+def _begins(data: bytes) -> list[int]:
+    """Where the rows of a block begin."""
+    out, at = [], 0
+    lines = data.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    for line in lines:
+        for piece in _pieces(line):
+            out.append(at)
+            at += len(piece)
+        at += 1
+    return out
+
+
+def _text_rows(data: bytes, inside: bool, open_end: bool) -> Iterator[TextRow]:
+    """The rows of a block that begins within a line (`inside`) or ends within one (`open_end`)."""
+    lines = data.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    for i, line in enumerate(lines):
+        pieces = list(_pieces(line))
+        for k, piece in enumerate(pieces):
+            goes_on = k < len(pieces) - 1 or (open_end and i == len(lines) - 1)
+            continued = k > 0 or (i == 0 and inside)
+            text = piece.decode("utf-8", "replace")
+            yield TextRow(text if goes_on else text.removesuffix("\r"), goes_on, continued)
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:

@@ -228,6 +228,12 @@ class StepFold:
         view = self.view.attempt
         if view is not None and view.attempt.number == event.attempt:
             self._attempt(replace(view, rejected=event.reason))
+            if view.report is not None and not view.report.correct:
+                return  # the row of the attempt says why
+            if view.decision is not None and view.decision.reason == event.reason:
+                return  # the gate has said it
+        why = ("not committed", event.reason)
+        self._put(Entry("control", f"r{event.attempt}", *why, False, at=event.at))
 
     def _committed(self, event: ev.VersionCommitted) -> None:
         view, version = self.view.attempt, event.version

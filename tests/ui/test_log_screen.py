@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from make_session import MemorySource
 from pilots import make_app
 
 from avo_tui.domain import events as ev
-from avo_tui.ui.screens.log import LogScreen
+from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.ui.screens.log import LogScreen, of_file, of_growing
 from avo_tui.ui.screens.transcript import TranscriptScreen
 from avo_tui.ui.widgets.lineage import LineageView
 from avo_tui.ui.widgets.long import LongView
+from avo_tui.ui.widgets.pane import Pane
 
 LINES = 30_000
 
@@ -85,3 +88,81 @@ async def test_a_tools_whole_result_opens_from_the_transcript(source: MemorySour
         await until(pilot, lambda: isinstance(app.screen, LogScreen) and app.screen.text.done)
         assert isinstance(app.screen, LogScreen)
         assert app.screen.text.rows == 3_000
+
+
+async def test_a_log_that_grows_is_followed_and_stays_put_when_scrolled_up(
+    source: MemorySource, tmp_path: Path
+) -> None:
+    path = tmp_path / "engine.log"
+    path.write_bytes(b"".join(b"row %d\n" % n for n in range(200)))
+    app = make_app(source)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = LogScreen("Log", lambda: of_file(path, follow=True), grows=True)
+        app.push_screen(screen)
+        await until(pilot, lambda: screen.ready and screen.text.caught_up)
+        view = screen.query_one("#main", LongView)
+
+        def last() -> str:
+            return view.render_line(view.size.height - 1).text.strip()
+
+        def said() -> str:
+            return str(screen.query_one("#log", Pane)._info)
+
+        def append(text: bytes) -> None:
+            with path.open("ab") as file:
+                file.write(text)
+
+        await until(pilot, lambda: last() == "row 199" and "following" in said())
+        append(b"row 200\nhal")
+        await until(pilot, lambda: last() == "hal")
+        append(b"f a row\n")
+        await until(pilot, lambda: last() == "half a row" and "202 lines" in said())
+        await pilot.press("pageup")
+        await until(pilot, lambda: not view.following)
+        top, seen = view.scroll_offset.y, last()
+        append(b"".join(b"more %d\n" % n for n in range(100)))
+        await until(pilot, lambda: "100 new lines below" in said() and "end" in said())
+        assert (view.scroll_offset.y, last()) == (top, seen)
+        await pilot.press("slash", *"MORE 42", "enter")
+        await until(pilot, lambda: view.next_hit(0) == (1, 1))
+        await pilot.press("escape", "end")
+        await until(pilot, lambda: last() == "more 99" and "following" in said())
+        path.write_bytes(b"begun anew\n")
+        await until(pilot, lambda: last() == "begun anew")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is not screen and screen.text.done)
+        await until(pilot, lambda: all(worker.is_finished for worker in app.workers))
+
+
+def test_a_text_that_is_asked_for_again_comes_once() -> None:
+    states = iter([("", False), ("one\n", False), ("one\ntwo", False), ("other\n", True)])
+    made = b"".join(of_growing(lambda: next(states)))
+    assert made == b"one\ntwo\nother\n"
+
+
+async def test_the_log_of_a_running_compilation_comes_as_it_is_written(
+    source: MemorySource,
+) -> None:
+    app = make_app(source)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: any(view.lines for view in app.screen.query(LineageView)))
+        assert app.latest is not None and app.latest.live.attempt is not None
+        attempt = app.latest.live.attempt.attempt
+        assert attempt.verdict is None
+        await pilot.press("O")
+        await until(pilot, lambda: isinstance(app.screen, LogScreen) and app.screen.ready)
+        screen = app.screen
+        assert isinstance(screen, LogScreen)
+        await until(pilot, lambda: screen.text.caught_up)
+        told = EvaluationProgress(stage="compile", state="finished", log="ptxas: 168 registers\n")
+        source.waiting.append(ev.EvaluationProgressed(attempt=attempt.number, progress=told))
+        await until(
+            pilot,
+            lambda: (
+                screen.text.rows > 0
+                and screen.text.row(screen.text.rows - 1).text == "ptxas: 168 registers"
+            ),
+        )
+        assert not screen.text.done
+        source.waiting.append(ev.StepStarted(step=attempt.step + 1, parent=attempt.parent))
+        await until(pilot, lambda: screen.text.done)

@@ -50,6 +50,35 @@ def test_rows_are_the_lines_whatever_the_chunks(written: str, chunk: int, needle
         text.close()
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(texts, max_size=6), st.sampled_from(["ab", "é", "AB"]))
+def test_what_grows_is_shown_as_far_as_it_is_there(parts: list[str], needle: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(longtext, "BLOCK", 64)
+        patch.setattr(longtext, "ROW", 16)
+        patch.setattr(longtext, "POLL_SECONDS", 0.0)
+        text, so_far, rows = LongText(), b"", 0
+
+        def chunks() -> Iterator[bytes]:
+            nonlocal so_far, rows
+            for part in parts:
+                so_far += part.encode()
+                yield part.encode()
+                yield b""
+                whole = filled(so_far, 1 << 20)
+                assert text.caught_up and text.rows == whole.rows >= rows
+                rows = text.rows
+                assert [text.row(i).text for i in range(rows)] == [
+                    whole.row(i).text for i in range(rows)
+                ]
+                assert found(text, needle) == found(whole, needle)
+                whole.close()
+
+        text.fill(chunks())
+        assert not text.problem and text.done
+        text.close()
+
+
 def test_a_line_of_megabytes_is_rows_and_is_found_across_them() -> None:
     data = b"x" * (ROW - 3) + b"needle" + b"y" * 3_000_000 + b"\nlast\n"
     text = filled(data, 1 << 20)

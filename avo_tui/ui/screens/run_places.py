@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from avo_tui.domain.records import Attempt
 from avo_tui.ui.digest import digest_lines
 from avo_tui.ui.screens.dialogs import Digest
 from avo_tui.ui.screens.run_base import RunBase
@@ -50,22 +51,46 @@ class RunPlaces(RunBase):
             attempt = snapshot.attempts.get((subject.version.step, subject.version.attempt))
         running = snapshot.live.attempt
 
+        if subject.live and running is not None:
+            self._log_of_running(running.attempt)
+            return
+
         def chunks() -> Iterator[bytes]:
             report = source.report(attempt) if attempt is not None else None
             log = report.feedback.log if report is not None else ""
-            if subject.live and running is not None:
-                log = running.log or (running.report.feedback.log if running.report else "")
             yield (log or "the compiler said nothing").encode("utf-8", "replace")
 
         self.app.push_screen(LogScreen(f"Log of {subject.name}", chunks))
 
+    def _log_of_running(self, attempt: Attempt) -> None:
+        """The log of the attempt in hand, for as long as it is."""
+        from avo_tui.ui.screens.log import LogScreen, of_growing
+
+        last = ""
+
+        def log() -> tuple[str, bool]:
+            nonlocal last
+            latest = self.avo.latest
+            view = latest.live.attempt if latest is not None else None
+            mine = view is not None and view.attempt.number == attempt.number
+            if view is None or not mine or view.attempt.step != attempt.step:
+                return last or "the compiler said nothing", True
+            last = (view.report.feedback.log if view.report is not None else "") or view.log
+            whole = view.report is not None
+            return last or ("the compiler said nothing" if whole else ""), whole
+
+        name = f"Log of {attempt.step}.{attempt.number}"
+        self.app.push_screen(LogScreen(name, lambda: of_growing(log), grows=True))
+
     def do_engine_log(self) -> None:
-        """What the engine itself wrote."""
+        """What the engine itself wrote, and writes."""
         from avo_tui.ui.screens.log import LogScreen, of_file
 
         assert self.avo.feed is not None
         path = self.avo.feed.source.folder / "engine.log"
-        self.app.push_screen(LogScreen("The engine's log", lambda: of_file(path)))
+        self.app.push_screen(
+            LogScreen("The engine's log", lambda: of_file(path, follow=True), grows=True)
+        )
 
     def do_memory(self) -> None:
         """The agent's notes."""

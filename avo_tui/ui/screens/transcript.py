@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import ComposeResult
 
+from avo_tui.ui import show
 from avo_tui.ui.actions import Action, bindings
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
@@ -94,8 +95,10 @@ class TranscriptScreen(DetailScreen):
         pane = self.query_one("#transcript", Pane)
         pane.set_heading(f"Step {self.step}")
         if isinstance(view, StepView):
-            outcome = view.outcome or "running"
-            pane.set_info([(f"{view.attempts} attempts · {outcome}", "dim")])
+            outcome = {"nothing": "nothing committed", None: "running"}.get(
+                view.outcome, view.outcome
+            )
+            pane.set_info([(f"{show.many(view.attempts, 'attempt')} · {outcome}", "dim")])
         basis = (view, frozenset(self.unfolded), self.all_unfolded, self.main.size.width)
         if basis == self._painted and not self._waiting:
             return

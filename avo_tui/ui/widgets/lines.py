@@ -107,7 +107,7 @@ class LinesView(ScrollView, Painter, can_focus=True):
             self.following = self._follow and end
             self.unseen = 0
             self._scroll(0)
-        if self.following:
+        if self.following and not self._leaving:
             self.unseen = 0
             self._scroll(self.max_scroll_y)
             self.call_after_refresh(self._pin)
@@ -145,8 +145,13 @@ class LinesView(ScrollView, Painter, can_focus=True):
 
     def _pin(self) -> None:
         """At the end still, when the layout has caught up."""
-        if self.following and self.scroll_offset.y != self.max_scroll_y:
+        if self.following and not self._leaving and self.scroll_offset.y != self.max_scroll_y:
             self._scroll(self.max_scroll_y)
+
+    @property
+    def _leaving(self) -> bool:
+        """A key has scrolled up, and the layout has yet to follow: it must not be undone."""
+        return self.scroll_target_y < self.scroll_y
 
     def _scroll(self, y: float) -> None:
         self._moving = True

@@ -45,10 +45,13 @@ class LongView(LinesView):
             super().__init__()
             self.view, self.text = view, text
 
-    def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, id: str | None = None, *, follow: bool = False) -> None:
+        super().__init__(id=id, follow=follow)
         self._growing: Timer | None = None
         self._wants_end = False
+        self._size_seen = 0
+        self._read_once = False
+        """What was there when the text was opened has been read: what comes is new."""
         self._held: tuple[str, LongText] | None = None
         self._worker: Worker[None] | None = None
 
@@ -101,17 +104,22 @@ class LongView(LinesView):
         if text is None:
             return
         bottom = self.scroll_offset.y + self.size.height
-        unfilled = self.virtual_size.height < bottom
+        known = self.virtual_size.height
+        at_end = self._wants_end or (self.following and not self._leaving)
         self._take_size(Size(self._widest(self._lines), len(self._lines)))
-        if self._wants_end:
+        if at_end:
             self._scroll(self.max_scroll_y)
-        if unfilled or self._wants_end:
+        elif self._follow and self._read_once:
+            self.unseen += len(self._lines) - known
+        if known < bottom or at_end or text.size != self._size_seen:
             self.refresh()
+        self._size_seen = text.size
+        self._read_once = self._read_once or text.caught_up
         self.post_message(self.Grown(self, text))
 
     def action_scroll_end(self) -> None:
         """To the end of what is known, and on until all of it is."""
-        self._wants_end = self.long is not None and not self.long.done
+        self._wants_end = self.long is not None and not self.long.done and not self._follow
         super().action_scroll_end()
 
     def action_scroll_up(self) -> None:
@@ -186,6 +194,8 @@ class LongView(LinesView):
     def next_hit(self, way: int) -> tuple[int, int]:
         """Go to the next or previous hit, and to its column in a long row."""
         made = super().next_hit(way)
+        if self._follow and made[1]:
+            self.watch_scroll_y(self.scroll_y, self.scroll_y)  # the end is left for a hit
         if made[1] and self.long is not None:
             plain = self.row(self._hits[self._hit]).plain.casefold()
             column = max(0, plain.find(self._search))
