@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -402,3 +403,23 @@ async def test_a_pane_alone_fills_the_screen(recorded: MemorySource, size: tuple
             assert (pane.outer_size.width, pane.outer_size.height) == (size[0], size[1] - 3), name
             if size[0] >= WIDE:
                 await hands.press("z")
+
+
+async def test_why_a_run_waits_is_said_once_and_in_full(source: MemorySource) -> None:
+    reason = (
+        "the API is overloaded (529): tried 8 times in 12 minutes; it tries again by itself"
+    )
+    async with running(make_app(source), (80, 24)) as hands:
+        last = source.state.session.last_event_at
+        assert last is not None and not hands.said
+        until = last + timedelta(minutes=4)
+        source.waiting.append(ev.StateChanged(state="parked", reason=reason, until=until, at=last))
+        await hands.until(lambda: "PARKED 3:57" in hands.bar("#status"), "the countdown")
+        await hands.rest()
+        assert hands.said == [reason]
+        await hands.press("2")
+        assert " ".join(hands.text("#plan-view").split()).endswith(f"■ parked {reason}")
+        source.waiting.append(ev.EngineStopped(state="stopped", reason="the key was refused"))
+        await hands.until(lambda: "STOPPED" in hands.bar("#status"), "the end")
+        await hands.rest()
+        assert hands.said == [reason, "the key was refused"]

@@ -23,7 +23,7 @@ from avo_tui.ui.screens.run_places import RunPlaces
 from avo_tui.ui.screens.run_plan import PlanPainter
 from avo_tui.ui.screens.run_score import ScorePainter
 from avo_tui.ui.screens.run_walk import RunWalk
-from avo_tui.ui.text import Span
+from avo_tui.ui.text import Span, one_line
 from avo_tui.ui.views.status import status_line
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine, TabBar
 from avo_tui.ui.widgets.chart import Chart
@@ -85,6 +85,8 @@ class RunScreen(RunCommands, RunByHand, RunPlaces, RunWalk):
         super().__init__()
         self._subject = Subject()
         self._greeted = False
+        self._told: tuple[str, str] = ("", "")
+        """The state and the reason that were told last."""
         self.loader: Loader | None = None
         self._painters: tuple[PanePainter, ...] = ()
 
@@ -136,6 +138,7 @@ class RunScreen(RunCommands, RunByHand, RunPlaces, RunWalk):
         if not self.ready:
             return
         self.repaint()
+        self._tell_why(snapshot)
         if (
             first
             or old is None
@@ -145,6 +148,22 @@ class RunScreen(RunCommands, RunByHand, RunPlaces, RunWalk):
             self.refresh_footer()
         if snapshot.pending_approval is not None and (old is None or old.pending_approval is None):
             self.ask_approval()
+
+    def _tell_why(self, snapshot: Snapshot) -> None:
+        """Why the run does not go on, once: there is no room for it in the status line."""
+        state, reason = snapshot.run_state, snapshot.session.state_reason
+        if (state, reason) == self._told:
+            return
+        self._told = (state, reason)
+        title = {"parked": "Parked", "stopped": "Stopped", "finished": "Finished"}.get(state)
+        if title and reason and snapshot.replay is None:
+            self.app.notify(
+                one_line(reason),
+                title=title,
+                severity="information" if state == "finished" else "warning",
+                timeout=12,
+                markup=False,
+            )
 
     def show_second(self) -> None:
         """The clock of the status line."""

@@ -146,7 +146,8 @@ def _version(drawn: Drawn, context: LineageContext, width: int, lanes: tuple[int
     spans.append((mark + " ", "accent"))
     tags: list[Span] = []
     if version.bookmark:
-        tags.append((f"⚑ {cut(one_line(version.bookmark), 16)} ", "bookmark"))
+        room = max(16, (width - width_of(spans)) // 2)
+        tags.append((f"⚑ {cut(one_line(version.bookmark), room)} ", "bookmark"))
     if number == context.head and number == context.best:
         tags.append(("head ", "head"))
     if version.author not in {"agent", "tuner", "seed", "recorded", context.operator}:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from rich.cells import cell_len
+
 from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.ui import show
 from avo_tui.ui.steps import Entry, StepView
@@ -107,6 +109,8 @@ def entry_lines(entry: Entry, width: int) -> list[Line]:
     spans: list[Span] = [(f"{glyph} ", role), (name, "tool" if entry.kind == "tool" else "")]
     tail = f" {show.seconds_of(entry.seconds)}" if entry.seconds >= 0.05 else ""
     room = width - width_of(spans) - len(tail) - (3 if tail else 2)
+    if entry.kind in {"control", "trouble"} and cell_len(rest) > room:
+        return [line(*spans, gutter=2), *prose(rest, width, "dim", ("  ", ""))]
     if rest and room > 6:
         spans.append(("  " + cut(rest, room), "dim"))
     if tail:

@@ -70,7 +70,7 @@ def step_spans(snapshot: Snapshot) -> list[Span]:
     """Step, attempt, stage: what is being done now."""
     session, live = snapshot.session, snapshot.live
     spans: list[Span] = [("step ", "dim"), (str(session.step), "")]
-    if snapshot.run_state in {"stopped", "finished"}:
+    if snapshot.run_state in {"stopped", "finished", "lost"}:
         return spans
     view = live.attempt
     if view is not None and live.ended is None:
