@@ -406,9 +406,7 @@ async def test_a_pane_alone_fills_the_screen(recorded: MemorySource, size: tuple
 
 
 async def test_why_a_run_waits_is_said_once_and_in_full(source: MemorySource) -> None:
-    reason = (
-        "the API is overloaded (529): tried 8 times in 12 minutes; it tries again by itself"
-    )
+    reason = "the API is overloaded (529): tried 8 times in 12 minutes; it tries again by itself"
     async with running(make_app(source), (80, 24)) as hands:
         last = source.state.session.last_event_at
         assert last is not None and not hands.said
@@ -423,3 +421,5 @@ async def test_why_a_run_waits_is_said_once_and_in_full(source: MemorySource) ->
         await hands.until(lambda: "STOPPED" in hands.bar("#status"), "the end")
         await hands.rest()
         assert hands.said == [reason, "the key was refused"]
+    async with running(make_app(source), (80, 24)) as hands:
+        await hands.until(lambda: any("the key was refused" in row for row in hands.rows()))

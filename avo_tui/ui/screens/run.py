@@ -138,7 +138,6 @@ class RunScreen(RunCommands, RunByHand, RunPlaces, RunWalk):
         if not self.ready:
             return
         self.repaint()
-        self._tell_why(snapshot)
         if (
             first
             or old is None
@@ -189,6 +188,7 @@ class RunScreen(RunCommands, RunByHand, RunPlaces, RunWalk):
         if snapshot is None or not self.ready:
             return
         self._status()
+        self._tell_why(snapshot)
         self.lineage.update_from(snapshot)
         if self.lineage.cursor is None:
             self.settled = None
