@@ -156,7 +156,8 @@ class RunScreen(RunCommands, RunByHand, RunPlaces, RunWalk):
         self._told = (state, reason)
         title = {"parked": "Parked", "stopped": "Stopped", "finished": "Finished"}.get(state)
         if title and reason and snapshot.replay is None:
-            self.app.notify(
+            self.call_after_refresh(  # a first picture has no place for notices yet
+                self.app.notify,
                 one_line(reason),
                 title=title,
                 severity="information" if state == "finished" else "warning",
