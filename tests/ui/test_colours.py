@@ -88,3 +88,19 @@ async def test_every_text_can_be_read(
             if _contrast(style) < WCAG:
                 too_faint[role] = round(_contrast(style), 2)
         assert not too_faint
+
+
+async def test_the_row_of_the_cursor_is_one_bar_in_sixteen_colours(
+    recorded: MemorySource,
+) -> None:
+    app = make_app(recorded, theme="ansi-dark")
+    async with running(app) as hands:
+        await hands.press("B")
+        view = app.screen.query_one("#lineage-view", LinesView)
+        strips = [view.render_line(y) for y in range(view.size.height)]
+        bars = [strip for strip in strips if any(s.style and s.style.reverse for s in strip)]
+        assert len(bars) == 1
+        assert all(
+            s.style and s.style.reverse and s.style.color and s.style.color.is_default
+            for s in bars[0]
+        )

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 
+from avo_tui.ui import show
 from avo_tui.ui.actions import Action
 from avo_tui.ui.feed import Snapshot
 from avo_tui.ui.loader import Loader
@@ -102,7 +103,9 @@ class DetailScreen(AvoScreen):
         """Search as it is typed."""
         count = self.main.search(event.text)
         self._found = bool(event.text)
-        self.query_one(FindBar).set_count(f"{count} hits · n next" if event.text else "")
+        self.query_one(FindBar).set_count(
+            f"{show.many(count, 'hit')} · n next" if event.text else ""
+        )
         if event.done:
             self.main.focus()
 
@@ -124,7 +127,7 @@ class DetailScreen(AvoScreen):
         """Copy the main view."""
         rows = self.main.plain_rows()
         self.app.copy_to_clipboard("\n".join(rows))
-        self.app.notify(f"copied {len(rows)} lines", timeout=2)
+        self.app.notify(f"copied {show.many(len(rows), 'line')}", timeout=2)
 
     def do_close(self) -> None:
         """One layer back."""

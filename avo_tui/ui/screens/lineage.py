@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from avo_tui.domain.records import Version
+from avo_tui.ui import show
 from avo_tui.ui.actions import Action, Reason, bindings
 from avo_tui.ui.graph import Key, key_of_version
 from avo_tui.ui.loader import Failed
@@ -96,7 +97,8 @@ class LineageScreen(DetailScreen):
             tree.pick(start, tell=False)
         elif tree.cursor is None and snapshot.session.head is not None and not tree.needle:
             tree.pick(key_of_version(snapshot.session.head), tell=False)
-        info = f"{len(snapshot.versions)} versions · {len(snapshot.attempts)} attempts"
+        versions = show.many(len(snapshot.versions), "version")
+        info = f"{versions} · {show.many(len(snapshot.attempts), 'attempt')}"
         self.query_one("#lineage", Pane).set_info(
             [(f"{len(tree.lines)} match", "warn")] if tree.needle else [(info, "dim")]
         )

@@ -10,6 +10,7 @@ from avo_tui.domain.commands import EditMemory
 from avo_tui.domain.memory import crowded, owed_text, size
 from avo_tui.domain.memory import owing as owing_of
 from avo_tui.domain.records import Note
+from avo_tui.ui import show
 from avo_tui.ui.actions import Action, Reason, bindings
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.screens.dialogs import Confirm, TextDialog
@@ -69,9 +70,9 @@ class MemoryScreen(DetailScreen):
         used, owing = size(notes), owing_of(self.snapshot.versions.values())
         limit = self.snapshot.session.memory_limit
         info = (
-            f"{len(notes)} notes · {used / limit:.0%} of what a step carries"
+            f"{show.many(len(notes), 'note')} · {used / limit:.0%} of what a step carries"
             if limit
-            else f"{len(notes)} notes"
+            else show.many(len(notes), "note")
         )
         self.query_one("#memory", Pane).set_info(
             [(info, "warn" if crowded(used, limit) else "dim")]

@@ -157,7 +157,7 @@ class LineageView(LinesView):
             return "waits for approval"
         if stage is None:
             return "evaluating" if view is None or view.report is None else "to be decided"
-        if snapshot.run_state in {"stopped", "finished", "lost"}:
+        if snapshot.run_state == "lost":
             return "interrupted"
         count = f" {stage.index}/{stage.count}" if stage.count else ""
         return f"{stage.stage}{count}"

@@ -78,7 +78,7 @@ class BudgetDialog(Dialog[Budget]):
             role = "bad" if cap.exhausted else "warn" if cap.fraction >= 0.8 else ""
             when = (
                 f"   at this pace used up in {left:.1f} h of running"
-                if left is not None and cap.unit != "hours"
+                if left is not None and cap.unit != "hours" and not cap.exhausted
                 else ""
             )
             rows.append(
