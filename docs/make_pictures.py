@@ -1,8 +1,8 @@
-"""Draw the pictures of the documentation from a session that was really run, and the key card.
+"""Draw the pictures of the documentation from the sessions that ship, and the key card.
 
-    python docs/make_pictures.py SESSION_FOLDER
+    python docs/make_pictures.py
 
-Opens the app on the session without a terminal, presses keys, and writes SVG files to
+Opens the app on a session without a terminal, presses keys, and writes SVG files to
 docs/pictures/; writes docs/keys.md from the registry of actions. Look at them before committing.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,19 +19,22 @@ from avo_tui.ui.screens.run_actions import RUN_ACTIONS
 from avo_tui.ui.services import Services
 
 PICTURES = Path(__file__).parent / "pictures"
+SESSIONS = Path(__file__).parents[1] / "sessions"
 
-SHOTS: tuple[tuple[str, tuple[int, int], str, Sequence[str]], ...] = (
-    ("run-120x40", (120, 40), "avo-dark", ()),
-    ("run-200x50", (200, 50), "avo-dark", ()),
-    ("run-80x24", (80, 24), "avo-dark", ()),
-    ("run-light", (120, 40), "avo-light", ()),
-    ("lineage", (120, 40), "avo-dark", ("L",)),
-    ("compare", (120, 40), "avo-dark", ("c",)),
-    ("transcript", (120, 40), "avo-dark", ("t",)),
-    ("hint", (120, 40), "avo-dark", ("h",)),
-    ("rewind", (120, 40), "avo-dark", ("down", "down", "w")),
-    ("help", (120, 40), "avo-dark", ("question_mark",)),
+LINEAGE, AGENT = "mha-hopper", "attention-cpu-agent"
+SHOTS: tuple[tuple[str, str, tuple[int, int], str, Sequence[str]], ...] = (
+    ("run-120x40", LINEAGE, (120, 40), "avo-dark", ("B",)),
+    ("run-200x50", LINEAGE, (200, 50), "avo-dark", ("B",)),
+    ("run-80x24", LINEAGE, (80, 24), "avo-dark", ("B",)),
+    ("run-light", LINEAGE, (120, 40), "avo-light", ("B",)),
+    ("lineage", LINEAGE, (120, 40), "avo-dark", ("L",)),
+    ("compare", LINEAGE, (120, 40), "avo-dark", ("B", "c")),
+    ("transcript", AGENT, (120, 40), "avo-dark", ("t",)),
+    ("hint", AGENT, (120, 40), "avo-dark", ("h",)),
+    ("rewind", LINEAGE, (120, 40), "avo-dark", ("B", "down", "down", "w")),
+    ("help", AGENT, (120, 40), "avo-dark", ("question_mark",)),
 )
+"""Name, session, size, theme and keys."""
 _WEB_FONT = re.compile(r"@font-face\s*{.*?}\s*", re.DOTALL)
 
 
@@ -77,12 +79,10 @@ def key_card() -> str:
 
 def main() -> None:
     """Draw every picture."""
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
     (PICTURES.parent / "keys.md").write_text(key_card(), encoding="utf-8")
     PICTURES.mkdir(exist_ok=True)
-    for name, size, theme, keys in SHOTS:
-        svg = asyncio.run(shot(Path(sys.argv[1]), size, theme, keys))
+    for name, session, size, theme, keys in SHOTS:
+        svg = asyncio.run(shot(SESSIONS / session, size, theme, keys))
         (PICTURES / f"{name}.svg").write_text(svg, encoding="utf-8")
         print(f"docs/pictures/{name}.svg")
 
