@@ -190,10 +190,13 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     )
 
 
-def open_app(session: Path | None = None, *, replay_speed: float | None = None) -> None:
+def open_app(
+    session: Path | None = None, *, replay_speed: float | None = None, notice: str = ""
+) -> None:
     """Show the app until the person leaves it; the run goes on.
 
     With `replay_speed` the session is played from its start, so many times as fast as it went.
+    `notice` is shown over the first screen.
     """
     if not in_terminal():
         raise Failure(
@@ -219,6 +222,7 @@ def open_app(session: Path | None = None, *, replay_speed: float | None = None) 
         low_bandwidth=preferred.low_bandwidth,
         keys=preferred.keys,
         marks=SeenMarks(),
+        notice=notice,
     )
     code = run_app(app)
     if code:

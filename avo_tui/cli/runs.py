@@ -277,7 +277,7 @@ def attach(
 ) -> None:
     """Open the app on a session. An engine that was lost, not stopped, is started again."""
     from avo_tui.cli.opening import open_app
-    from avo_tui.evolution.process import start_engine
+    from avo_tui.evolution.process import EngineFailed, start_engine
     from avo_tui.store import SessionReader, find_session, summaries
 
     if name is None:
@@ -292,9 +292,15 @@ def attach(
 
     if not in_terminal():
         open_app(folder)  # says that there is no terminal
+    notice = ""
     if not read_only and SessionReader.open(folder).run_state() == "lost":
-        start_engine(folder)
-    open_app(folder)
+        try:
+            start_engine(folder)
+        except (
+            EngineFailed
+        ) as error:  # without a key, say: the session can be looked at all the same
+            notice = f"The engine was lost and could not be started: {error}"
+    open_app(folder, notice=notice)
 
 
 def replay(

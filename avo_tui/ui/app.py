@@ -50,6 +50,7 @@ class AvoApp(Paced):
         clock: Callable[[], datetime] = utc_now,
         roots: Iterable[Path] | None = None,
         marks: SeenMarks | None = None,
+        notice: str = "",
     ) -> None:
         super().__init__(
             low_bandwidth=low_bandwidth,
@@ -59,6 +60,8 @@ class AvoApp(Paced):
             theme=theme,
         )
         self.start_folder, self.start_source = folder, source
+        self.notice = notice
+        """A sentence to be told once the first screen is there."""
         self.clock = clock
         self.roots = None if roots is None else list(roots)
         self.highlighter = Highlighter()
@@ -79,6 +82,10 @@ class AvoApp(Paced):
             from avo_tui.ui.screens.sessions import SessionsScreen
 
             self.push_screen(SessionsScreen())
+        if self.notice:
+            self.call_after_refresh(
+                self.notify, self.notice, severity="error", timeout=20, markup=False
+            )
 
     def from_thread(self, callback: Callable[..., object], *arguments: object) -> None:
         """Call something from a worker's thread that mounts widgets or opens screens.

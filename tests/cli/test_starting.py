@@ -12,6 +12,7 @@ import pytest
 from command_line import Result, make_session, running
 from fake_evaluator import TASK
 
+from avo_tui.evolution.process import EngineFailed
 from avo_tui.settings import Settings, settings
 from avo_tui.store import SessionReader
 
@@ -196,3 +197,26 @@ def test_the_agents_run_begins_with_an_estimate_and_its_caps(
     assert "A step costs about $" in words and "Caps: 20 usd per run, 7 steps per run." in words
     assert "$20 is enough for about" in words
     assert "No cap is set" in " ".join(avo(*start, "--name", "free").err.split())
+
+
+def test_a_lost_session_is_opened_also_where_its_engine_cannot_be_started(
+    avo: Avo, own_places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_session(own_places, "gone")
+    opened: list[tuple[Path, str]] = []
+
+    def fails(folder: Path) -> int:
+        raise EngineFailed("No credentials for the model.")
+
+    monkeypatch.setattr("avo_tui.cli.opening.in_terminal", lambda: True)
+    monkeypatch.setattr(
+        "avo_tui.cli.opening.open_app", lambda folder, *, notice: opened.append((folder, notice))
+    )
+    monkeypatch.setattr("avo_tui.evolution.process.start_engine", fails)
+    monkeypatch.setattr(SessionReader, "run_state", lambda self: "lost")
+    assert avo("attach", "gone").code == 0
+    assert opened == [
+        (folder, "The engine was lost and could not be started: No credentials for the model.")
+    ]
+    assert avo("attach", "gone", "--no-start").code == 0
+    assert opened[1] == (folder, "")

@@ -423,3 +423,10 @@ async def test_why_a_run_waits_is_said_once_and_in_full(source: MemorySource) ->
         assert hands.said == [reason, "the key was refused"]
     async with running(make_app(source), (80, 24)) as hands:
         assert [n.message for n in hands.app._notifications] == ["the key was refused"]
+
+
+async def test_a_notice_from_the_command_line_is_told_over_the_first_screen() -> None:
+    said = "the engine could not be started [no markup]"
+    app = make_app(MemorySource(steps=3, state="lost"), notice=said)
+    async with running(app) as hands:
+        assert [n.message for n in hands.app._notifications] == [said]
