@@ -15,6 +15,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.commands import (
     AbortStep,
     Annotate,
+    EditIntervention,
     Pause,
     Reject,
     Remeasure,
@@ -430,3 +431,20 @@ async def test_a_notice_from_the_command_line_is_told_over_the_first_screen() ->
     app = make_app(MemorySource(steps=3, state="lost"), notice=said)
     async with running(app) as hands:
         assert [n.message for n in hands.app._notifications] == [said]
+
+
+async def test_an_intervention_is_edited_and_dismissed_by_its_keys() -> None:
+    source = MemorySource(steps=16)
+    async with running(make_app(source)) as hands:
+        await hands.press("i")
+        await hands.press("e")
+        for key in ("n", "o", "w", "space"):
+            await hands.press(key)
+        await hands.press("ctrl+s")
+        assert hands.said == ["directions replaced"]
+        await hands.press("x")
+        edited, dismissed = source.sent[-2:]
+        assert isinstance(edited, EditIntervention) and isinstance(dismissed, EditIntervention)
+        assert edited.directions is not None
+        assert edited.directions[0].startswith("now ") and not edited.dismiss
+        assert dismissed.dismiss and dismissed.intervention == edited.intervention
