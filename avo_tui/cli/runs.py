@@ -296,9 +296,8 @@ def attach(
     if not read_only and SessionReader.open(folder).run_state() == "lost":
         try:
             start_engine(folder)
-        except (
-            EngineFailed
-        ) as error:  # without a key, say: the session can be looked at all the same
+        except EngineFailed as error:
+            # without a key, say: the session can be looked at all the same
             notice = f"The engine was lost and could not be started: {error}"
     open_app(folder, notice=notice)
 
