@@ -191,10 +191,7 @@ def pick(name: str, versions: dict[int, object], head: int | None, best: int | N
 
 def _score_table(score: Score) -> tuple[list[list[str]], list[str]]:
     """A row for each configuration and one for all, and the heads: the ratio to every baseline."""
-    reference = score.reference_baseline
-    names = dict.fromkeys(name for c in score.configurations for name in c.baselines)
-    others = [name for name in names if name != reference]
-    rows = []
+    others, rows = score.other_baselines, []
     for c in score.configurations:
         row = [c.name, f"{c.throughput:.1f}", f"{c.p20:.1f}–{c.p80:.1f}", f"{c.ratio:.4f}"]
         for name in others:
@@ -203,7 +200,7 @@ def _score_table(score: Score) -> tuple[list[list[str]], list[str]]:
         rows.append(row)
     last = ["all", f"{score.geomean:.1f}", "", f"{score.aggregate:.4f}"]
     last += [f"{score.ratio_to(name):.4f}" for name in others]
-    heads = ["configuration", score.unit, "p20–p80", f"of {reference}"]
+    heads = ["configuration", score.unit, "p20–p80", f"of {score.reference_baseline}"]
     return [*rows, last], [*heads, *(f"of {name}" for name in others)]
 
 

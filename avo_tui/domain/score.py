@@ -76,6 +76,12 @@ class Score(Value):
             widths.append((high - low) / (2 * middle) if middle > 0 else 0.0)
         return math.sqrt(math.fsum(w * w for w in widths)) / len(widths)
 
+    @property
+    def other_baselines(self) -> list[str]:
+        """Names of the baselines that were measured beside the reference, as they come."""
+        names = dict.fromkeys(name for c in self.configurations for name in c.baselines)
+        return [name for name in names if name != self.reference_baseline]
+
     def baseline_geomean(self, name: str) -> float:
         """Geomean of one baseline's throughput over the configurations that have it."""
         return geomean(c.baselines[name] for c in self.configurations if name in c.baselines)

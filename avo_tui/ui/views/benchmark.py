@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -65,7 +65,7 @@ class _Table:
         rows, reference = score.configurations, score.reference_baseline
         name = max(8, min(max((cell_len(c.name) for c in rows), default=8), 22))
         left = width - name - 19 - (9 if with_parent else 0) - 7  # throughput, ratio; spread
-        others = _other_baselines(rows, reference)
+        others = score.other_baselines
         others = others if left - 12 >= 9 * len(others) else []
         left -= 9 * len(others)
         said = max((cell_len(_flags(c)) + 1 for c in rows if c.flags), default=0)
@@ -94,9 +94,7 @@ def benchmark_lines(
         if parent is not None and parent.aggregate > 0:
             moved = score.aggregate / parent.aggregate - 1
         out.append(_total(score, table, moved))
-    unsaid = [
-        n for n in _other_baselines(score.configurations, table.reference) if n not in table.others
-    ]
+    unsaid = [n for n in score.other_baselines if n not in table.others]
     if unsaid:
         said = " · ".join(f"{show.ratio(score.ratio_to(n))} {one_line(n)}" for n in unsaid)
         out += prose(said, width, "dim", ("also ", "faint"))
@@ -121,7 +119,7 @@ def _head(score: Score, table: _Table, parent_name: str) -> Line:
 def _legend(score: Score, table: _Table) -> str:
     """What the ticks in the bars are; as much of it as there is room for."""
     ticks = f"│ {one_line(table.reference)}"
-    others = " ".join(map(one_line, _other_baselines(score.configurations, table.reference)))
+    others = " ".join(map(one_line, score.other_baselines))
     both = f"{ticks}  ┊ {others}" if others else ticks
     return next((text for text in (both, ticks) if cell_len(text) <= table.bar), "")
 
@@ -158,7 +156,7 @@ def _total(score: Score, table: _Table, moved: float | None) -> Line:
     if table.bar:
         spans.append(("  ", ""))
         marks = {table.reference: 1.0}
-        for name in _other_baselines(score.configurations, table.reference):
+        for name in score.other_baselines:
             if (ratio := score.ratio_to(name)) > 0:
                 marks[name] = score.aggregate / ratio
         role = _bar_role(score.aggregate)
@@ -181,12 +179,3 @@ def _bar_role(ratio: float) -> str:
 def _ratios(c: ConfigurationScore, reference: str) -> Mapping[str, float]:
     base = c.baselines.get(reference, 0.0)
     return {n: v / base for n, v in c.baselines.items()} if base > 0 else {}
-
-
-def _other_baselines(rows: Sequence[ConfigurationScore], reference: str) -> list[str]:
-    names: dict[str, None] = {}
-    for row in rows:
-        for name in row.baselines:
-            if name != reference:
-                names[name] = None
-    return list(names)
