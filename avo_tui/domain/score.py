@@ -38,6 +38,8 @@ class ConfigurationScore(Value):
     samples: int = 0
     milliseconds: float = 0.0
     """Median time of one run of the candidate."""
+    prepare_milliseconds: float = 0.0
+    """Time of the candidate's prepare stages, done once for each set of weights and not counted."""
     flags: tuple[str, ...] = ()
     """Remarks of the harness, such as `noisy` or `above the measured ceiling`."""
 

@@ -23,6 +23,28 @@ if TYPE_CHECKING:
     """Computes the outputs from the inputs; what is timed is one call of it."""
 
 
+class PreparedBaseline(ABC):
+    """A baseline with work of its own that is done once for each set of weights, untimed.
+
+    Such as a conversion to a sparse format, or the capture of a CUDA graph: what a candidate may
+    do in its prepare stages, a library may do too.
+    """
+
+    @abstractmethod
+    def prepare(self, configuration: Configuration, inputs: Tensors) -> None:
+        """Readies it for these inputs; they keep their addresses until the next call of this."""
+
+    @abstractmethod
+    def __call__(self, configuration: Configuration, inputs: Tensors) -> Tensors:
+        """The outputs: what is timed."""
+
+
+def prepare_baseline(baseline: Baseline, configuration: Configuration, inputs: Tensors) -> None:
+    """Readies a baseline that has something to prepare; nothing is done for any other."""
+    if isinstance(baseline, PreparedBaseline):
+        baseline.prepare(configuration, inputs)
+
+
 @dataclass(frozen=True)
 class Argument:
     """One parameter of a C++ entry point, in order.

@@ -197,3 +197,87 @@ def test_paths_and_lines():
 def test_clusters_need_hopper():
     with pytest.raises(ManifestError, match="sm_90 or later"):
         resolve(parse(WHOLE), NAMES, TENSORS, DeviceFacts.of_architecture("sm_80"))
+
+
+WEIGHTS = [
+    TensorSpec(name="w", dtype="f16", shape=(256, 256), weight=True),
+    TensorSpec(name="x", dtype="f16", shape=(8, 256)),
+    TensorSpec(name="o", dtype="f16", shape=(8, 256), output=True),
+]
+PREPARED = """
+[workspace.packed]
+bytes = 4096
+persistent = true
+
+[workspace.sums]
+bytes = 64
+
+[tensor_maps.x]
+tensor = "x"
+box = [64, 8]
+
+[kernels.pack]
+params = [{ tensor = "w" }, { workspace = "packed" }]
+
+[kernels.run]
+params = [{ workspace = "packed" }, { tensor = "x" }, { tensor = "o" }]
+
+[[prepare]]
+entry = "pack"
+grid = [2]
+block = [64]
+
+[[stages]]
+entry = "run"
+grid = [1]
+block = [32]
+"""
+
+
+def prepared(text):
+    return resolve(parse(text), {}, WEIGHTS, HOPPER, text=text)
+
+
+def unprepared(old, new):
+    assert old in PREPARED
+    with pytest.raises(ManifestError) as caught:
+        prepared(PREPARED.replace(old, new))
+    return caught.value.lines()[0]
+
+
+def test_prepare_stages_are_planned_apart_from_the_timed_ones():
+    found = prepared(PREPARED)
+    assert [s.entry for s in found.prepare] == ["pack"]
+    assert [s.entry for s in found.stages] == ["run"]
+    assert [s.entry for s in found.launches] == ["pack", "run"]
+    assert found.workspaces["packed"].persistent
+    assert not found.workspaces["sums"].persistent
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [('tensor = "x"', "'x'"), ('tensor = "o"', "'o'"), ('map = "x"', "'x'"),
+     ('workspace = "sums"', "'sums'")],
+)  # fmt: skip
+def test_a_prepare_stage_sees_weights_and_persistent_workspaces_only(given, named):
+    reason = unprepared('{ tensor = "w" }', f"{{ {given} }}")
+    assert "prepare[0]" in reason
+    assert named in reason
+    assert "packed, w" in reason
+
+
+def test_a_persistent_workspace_must_be_filled_by_a_prepare_stage():
+    assert "no prepare stage" in unprepared(
+        '[{ tensor = "w" }, { workspace = "packed" }]', '[{ tensor = "w" }]'
+    )
+
+
+def test_a_persistent_workspace_cannot_be_zeroed_when_timed():
+    assert "exclude each other" in unprepared("persistent = true", "persistent = true\nzero = true")
+
+
+def test_a_variant_may_prepare_otherwise():
+    other = (
+        '[[variants]]\nwhen = true\n[[variants.prepare]]\nentry = "pack"\ngrid = [7]\nblock = [1]'
+    )
+    assert [s.grid[0] for s in prepared(PREPARED + other).prepare] == [7]

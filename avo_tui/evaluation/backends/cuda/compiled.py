@@ -87,7 +87,7 @@ def with_dynamic(
     most = 0
     for name, plan in plans.items():
         compiled = unit.unit_of(plan.variant)
-        for stage in plan.stages:
+        for stage in plan.launches:
             static = compiled.image.kernels[compiled.symbols[stage.entry]].static_shared
             total = static + stage.shared_memory
             if total > facts.shared_memory:

@@ -151,7 +151,7 @@ class Compiler:
         macros: tuple[tuple[str, str], ...],
         variants: list[int | None],
     ) -> tuple[Unit, str, dict[str, int]]:
-        entries = {s.entry for v in variants for s in manifest.stages_of(v)[0]}
+        entries = {stage.entry for v in variants for stage, _ in manifest.launches_of(v)}
         folders = toolkit.include_folders()
         tool = toolkit.nvdisasm()
         with self._sandbox.scratch() as scratch:

@@ -108,6 +108,17 @@ class Workspace(_Table):
 
     bytes: Expression
     zero: StrictBool = False
+    persistent: StrictBool = False
+    """Filled by the `prepare` stages from the task's weights; read-only for the timed stages."""
+
+    @model_validator(mode="after")
+    def _zero_or_persistent(self) -> Self:
+        if self.zero and self.persistent:
+            raise ValueError(
+                "zero and persistent exclude each other: what the prepare stages wrote would be "
+                "lost; zero it in a prepare stage, or make it two workspaces"
+            )
+        return self
 
 
 class Kernel(_Table):
@@ -141,6 +152,7 @@ class Variant(_Table):
     tensor_maps: dict[Identifier, TensorMap] = Field(default_factory=dict)
     """Merged over the manifest's, by name."""
     workspace: dict[Identifier, Workspace] = Field(default_factory=dict)
+    prepare: list[Stage] | None = Field(default=None, max_length=MAX_STAGES)
     stages: list[Stage] | None = Field(default=None, min_length=1, max_length=MAX_STAGES)
 
 
@@ -168,6 +180,8 @@ class Manifest(_Table):
     kernels: dict[Entry, Kernel] = Field(default_factory=dict)
     tensor_maps: dict[Identifier, TensorMap] = Field(default_factory=dict)
     workspace: dict[Identifier, Workspace] = Field(default_factory=dict)
+    prepare: list[Stage] = Field(default_factory=list, max_length=MAX_STAGES)
+    """Launched once for each set of weights, outside the timing: they see nothing but weights."""
     stages: list[Stage] = Field(min_length=1, max_length=MAX_STAGES)
     variants: list[Variant] = Field(default_factory=list, max_length=MAX_VARIANTS)
     """The first whose condition holds is used; none of them need hold."""
@@ -198,3 +212,19 @@ class Manifest(_Table):
             if stages is not None:
                 return stages, f"variants[{variant}].stages"
         return self.stages, "stages"
+
+    def prepare_of(self, variant: int | None) -> tuple[list[Stage], str]:
+        """The prepare stages in force in a variant, and their path in the manifest."""
+        if variant is not None:
+            stages = self.variants[variant].prepare
+            if stages is not None:
+                return stages, f"variants[{variant}].prepare"
+        return self.prepare, "prepare"
+
+    def launches_of(self, variant: int | None) -> list[tuple[Stage, str]]:
+        """Every launch of a variant, prepare stages first, each with its path in the manifest."""
+        return [
+            (stage, f"{path}[{index}]")
+            for stages, path in (self.prepare_of(variant), self.stages_of(variant))
+            for index, stage in enumerate(stages)
+        ]

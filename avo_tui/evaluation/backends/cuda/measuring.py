@@ -75,6 +75,7 @@ async def measure(
         )
     flags = [f"no {name}: {why}" for name, why in reply["absent"].items()]
     result = statistics.score(configuration, flops, samples, reference, flags)
+    result = result.model_copy(update={"prepare_milliseconds": reply["prepare_milliseconds"]})
     fastest = flops / (min(samples["candidate"]) * 1e-3)
     if fastest > gpu.peak:
         raise Rejected(

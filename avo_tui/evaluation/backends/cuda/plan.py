@@ -119,7 +119,9 @@ class _Resolver:
             if name in self.tensors:
                 self.fail(path, f"{name} is the name of a tensor of the task")
             size = self.integer(workspace.bytes, f"{path}.bytes", 1, MAX_WORKSPACE_BYTES)
-            found[name] = PlannedWorkspace(bytes=size, zero=workspace.zero)
+            found[name] = PlannedWorkspace(
+                bytes=size, zero=workspace.zero, persistent=workspace.persistent
+            )
             if sum(w.bytes for w in found.values()) > MAX_WORKSPACE_BYTES:
                 limit = MAX_WORKSPACE_BYTES >> 20
                 self.fail(f"{path}.bytes", f"all workspaces together exceed {limit} MiB")
@@ -136,8 +138,38 @@ class _Resolver:
         for name in sorted(written - reached):
             self.fail(path, f"no stage is given the output {name!r}")
         return LaunchPlan(
-            variant=self.variant, stages=planned, maps=self.maps, workspaces=self.workspaces
+            variant=self.variant,
+            stages=planned,
+            maps=self.maps,
+            workspaces=self.workspaces,
+            prepare=self._prepare(),
         )
+
+    def _prepare(self) -> tuple[PlannedStage, ...]:
+        """The prepare stages: they see weights and persistent workspaces, and fill all of these."""
+        stages, path = self.manifest.prepare_of(self.variant)
+        planned = tuple(self._stage(s, f"{path}[{i}]", i) for i, s in enumerate(stages))
+        persistent = {name for name, w in self.workspaces.items() if w.persistent}
+        allowed = persistent | {t.name for t in self.tensors.values() if t.weight}
+        reached: set[str] = set()
+        for stage in planned:
+            for param in stage.params:
+                if param.kind not in {"pointer", "map"}:
+                    continue
+                name = param.buffer if param.kind == "pointer" else self.maps[param.buffer].buffer
+                reached.add(name)
+                if name not in allowed:
+                    what = "the workspace" if name in self.workspaces else "the tensor"
+                    self.fail(
+                        stage.path,
+                        f"a prepare stage is given {what} {name!r}; it may see weights and "
+                        f"persistent workspaces only: {', '.join(sorted(allowed)) or 'none here'}",
+                    )
+        for name in sorted(persistent - reached):
+            self.fail(
+                f"workspace.{name}", "is persistent, but no prepare stage is given it to fill"
+            )
+        return planned
 
     def _extent(
         self, values: Sequence[int | str], path: str, limits: tuple[int, int, int]

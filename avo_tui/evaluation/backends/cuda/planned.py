@@ -44,6 +44,8 @@ class TensorSpec(Value):
     dtype: str
     shape: tuple[int, ...]
     output: bool = False
+    weight: bool = False
+    """An input that stays the same over many runs: the only kind that `prepare` stages may see."""
 
     @property
     def elements(self) -> int:
@@ -110,6 +112,8 @@ class PlannedWorkspace(Value):
 
     bytes: int
     zero: bool
+    persistent: bool = False
+    """Written by the prepare stages alone."""
 
 
 class LaunchPlan(Value):
@@ -119,3 +123,10 @@ class LaunchPlan(Value):
     stages: tuple[PlannedStage, ...]
     maps: dict[str, PlannedMap]
     workspaces: dict[str, PlannedWorkspace]
+    prepare: tuple[PlannedStage, ...] = ()
+    """Launched once for each set of weights, outside the timing."""
+
+    @property
+    def launches(self) -> tuple[PlannedStage, ...]:
+        """Every launch, prepare stages first."""
+        return self.prepare + self.stages

@@ -44,25 +44,24 @@ def check_entries(manifest: Manifest, units: Sequence[Unit], file: str, text: st
 
     for unit in units:
         for variant in unit.variants:
-            stages, base = manifest.stages_of(variant)
-            for index, stage in enumerate(stages):
+            for stage, where in manifest.launches_of(variant):
                 kernel = unit.image.kernels.get(unit.symbols[stage.entry])
                 if kernel is None:
                     have = ", ".join(sorted(unit.image.kernels)) or "none"
                     issue(
-                        f"{base}[{index}].entry",
+                        f"{where}.entry",
                         f"there is no kernel {stage.entry!r} in the compiled source; it has: {have}"
                         ' (declare it extern "C" __global__)',
                     )
                     continue
                 if stage.params is not None:
-                    params, path = stage.params, f"{base}[{index}].params"
+                    params, path = stage.params, f"{where}.params"
                 elif stage.entry in manifest.kernels:
                     params = manifest.kernels[stage.entry].params
                     path = f"kernels.{stage.entry}.params"
                 else:
                     issue(
-                        f"{base}[{index}].entry",
+                        f"{where}.entry",
                         f"{stage.entry!r} has no parameters: add [kernels.{stage.entry}]",
                     )
                     continue

@@ -48,7 +48,7 @@ def watched(
     symbols = {
         compiled.unit.unit_of(plan.variant).symbols[stage.entry]
         for plan in plans
-        for stage in plan.stages
+        for stage in plan.launches
     }
     size = 2 * max(sum(t.bytes for t in task.tensors(c) if t.output) for c in configurations)
     with tempfile.TemporaryDirectory(prefix="avo-watched-") as name:

@@ -126,6 +126,7 @@ class Stub:
             "alone": {"cudnn": 0.5, "flash": 1.0},
             "absent": absent,
             "damage": "tensor 'q': 2 bytes before it" if mode == "damage_when_timed" else "",
+            "prepare_milliseconds": 0.25,
         }
 
     def do_paired(self, request):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import mmap
 import os
@@ -27,10 +28,11 @@ from cuda.bindings import driver
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.harness import timing
 from avo_tui.evaluation.backends.cuda.harness.errors import DriverError
-from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner, synchronize
+from avo_tui.evaluation.backends.cuda.harness.launch import Module, Preparer, Runner, synchronize
 from avo_tui.evaluation.backends.cuda.harness.memory import Buffers, bits
 from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.task import prepare_baseline
 from avo_tui.evaluation.tasks import load_task
 
 Reply = dict[str, Any]
@@ -126,17 +128,15 @@ class Harness:
         configuration = Configuration.model_validate(request["configuration"])
         seed, distribution = request["seed"], request["distribution"]
         module = self._module(request)
-        sizes = {name: w.bytes for name, w in plan.workspaces.items()}
         reply: Reply = {}
         bare = bool(request.get("bare"))
-        with Buffers(task.tensors(configuration), sizes, seed, bare=bare) as buffers:
+        with Buffers(task.tensors(configuration), plan.workspaces, seed, bare=bare) as buffers:
             runner = Runner(plan, module, buffers)
-            task.fill(configuration, seed, distribution, buffers.inputs)
-            if not bare:
-                buffers.poison()
+            preparer = Preparer(plan, self._module(request), buffers)
+            preparer(lambda inputs: task.fill(configuration, seed, distribution, inputs))
             start = torch.cuda.Event(enable_timing=True)
             stop = torch.cuda.Event(enable_timing=True)
-            synchronize("preparing inputs")
+            synchronize("preparing")
             start.record()
             runner()
             stop.record()
@@ -157,7 +157,9 @@ class Harness:
                     runner()
                     synchronize("running on changed inputs")
                     self._hand_over(buffers, end, reply, "perturbed")
+                    reply["changed_inputs"] += buffers.changed_persistent()
                     reply["damage"] = reply["damage"] or buffers.damage()
+            preparer.unload()
         module.unload()
         torch.cuda.empty_cache()
         return reply
@@ -175,14 +177,18 @@ class Harness:
     def _changed(
         self, configuration: Configuration, seed: int, distribution: str, buffers: Buffers
     ) -> list[str]:
-        """Inputs that are not what they were: compared with the same values made again."""
+        """Inputs that are not what they were: compared with the same values made again.
+
+        Persistent workspaces are inputs of the timed stages, and compared with a copy.
+        """
         again = {name: torch.empty_like(t) for name, t in buffers.inputs.items()}
         self.task.fill(configuration, seed, distribution, again)
-        return [
+        changed = [
             name
             for name, tensor in buffers.inputs.items()
             if not torch.equal(bits(tensor), bits(again[name]))
         ]
+        return changed + buffers.changed_persistent()
 
     def _repeat(self, runner: Runner, buffers: Buffers) -> str:
         """Runs again on the same inputs with other junk in the workspaces; says what differs."""
@@ -214,8 +220,9 @@ class Harness:
         plan = LaunchPlan.model_validate(request["plan"])
         pick = random.Random(request["seed"])  # noqa: S311 - not a secret
         self._baselines = self._baselines or dict(task.baselines())
-        module = self._module(request)
-        candidate = timing.Candidate(task, configuration, plan, module, request["seed"])
+        candidate = timing.Candidate(
+            task, configuration, plan, lambda: self._module(request), request["seed"]
+        )
         us = timing.Participant("candidate", candidate.prepare, candidate.call)
         us.after = lambda seed: self._verify("candidate", seed, candidate)
         own_inputs = {n: torch.empty_like(t) for n, t in candidate.current.inputs.items()}
@@ -248,25 +255,31 @@ class Harness:
         timing.interleave(participants, us, task.reference_baseline, steps, pick, self._alive)
         damage = candidate.damage()
         samples = {p.name: p.samples for p in participants}
+        prepare = candidate.prepare_milliseconds
         candidate.free()
-        module.unload()
         torch.cuda.empty_cache()
-        return {"samples": samples, "alone": alone, "absent": absent, "damage": damage}
+        return {
+            "samples": samples, "alone": alone, "absent": absent, "damage": damage,
+            "prepare_milliseconds": prepare,
+        }  # fmt: skip
 
     def do_paired(self, request: Reply) -> Reply:
         """Times two candidates A B B A on one configuration."""
         configuration = Configuration.model_validate(request["configuration"])
         pick = random.Random(request["seed"])  # noqa: S311 - not a secret
-        found: list[tuple[timing.Participant, timing.Candidate, Module]] = []
+        found: list[tuple[timing.Participant, timing.Candidate]] = []
         for who in ("a", "b"):
             side = request[who]
-            module = self._module({"who": who, "unit": side["unit"]})
+            unit = {"who": who, "unit": side["unit"]}
             plan = LaunchPlan.model_validate(side["plan"])
-            candidate = timing.Candidate(self.task, configuration, plan, module, request["seed"])
+            candidate = timing.Candidate(
+                self.task, configuration, plan, functools.partial(self._module, unit),
+                request["seed"],
+            )  # fmt: skip
             participant = timing.Participant(who, candidate.prepare, candidate.call)
             participant.after = lambda seed, w=who, c=candidate: self._verify(w, seed, c)
-            found.append((participant, candidate, module))
-        (a, candidate_a, _), (b, candidate_b, _) = found
+            found.append((participant, candidate))
+        (a, candidate_a), (b, candidate_b) = found
         slow = max(timing.once(a, 1), timing.once(b, 2))
         self._alive()
         timing.warm([a, b], request["warm"] if slow < SLOW_MILLISECONDS else 0.0, 7, self._alive)
@@ -276,9 +289,8 @@ class Harness:
         verify = frozenset(pick.sample(range(rounds), min(request["verify"], rounds)))
         timing.alternate(a, b, rounds, verify, pick, self._alive)
         damage = {"a": candidate_a.damage(), "b": candidate_b.damage()}
-        for _, candidate, module in found:
+        for _, candidate in found:
             candidate.free()
-            module.unload()
         torch.cuda.empty_cache()
         return {"samples": {"a": a.samples, "b": b.samples}, "damage": damage}
 
@@ -289,6 +301,7 @@ class Harness:
         self._baselines = dict(self.task.baselines())
         for name, function in self._baselines.items():
             with contextlib.suppress(RuntimeError):  # told where it is timed
+                prepare_baseline(function, configuration, inputs)
                 function(configuration, inputs)
             synchronize(f"trying the baseline {name}")
         return {}

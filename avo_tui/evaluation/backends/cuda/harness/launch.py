@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from cuda.bindings import driver
 
 from avo_tui.evaluation.backends.cuda.harness.errors import check
@@ -166,26 +167,81 @@ class Runner:
     """A plan bound to a module and to buffers: calling it puts one run on the default stream."""
 
     def __init__(self, plan: LaunchPlan, module: Module, buffers: Buffers) -> None:
-        maps = {
-            name: encode(planned, buffers.address(planned.buffer), name)
-            for name, planned in plan.maps.items()
-        }
+        maps = _encoded(plan, buffers)
         self._zero = [
             (buffers.address(name), workspace.bytes)
             for name, workspace in plan.workspaces.items()
             if workspace.zero
         ]
-        for entry in dict.fromkeys(stage.entry for stage in plan.stages):
-            prepare(module.function(entry), [s for s in plan.stages if s.entry == entry])
-        self._launches = [
-            _Launch(stage, module.function(stage.entry), maps, buffers) for stage in plan.stages
-        ]
+        self._launches = _launches(plan.stages, module, maps, buffers)
 
     def __call__(self) -> None:
         for address, size in self._zero:
             check(driver.cuMemsetD8Async(address, 0, size, 0), "zeroing a workspace")
         for launch in self._launches:
             launch()
+
+
+class Preparer:
+    """The prepare stages of a plan: they turn weights into persistent workspaces, untimed.
+
+    They run from a copy of the cubin of their own, so that no `__device__` variable carries
+    anything to the timed stages, or to the next set of weights. While they run, only the weights
+    are real: all other inputs, outputs and workspaces hold poison.
+    """
+
+    def __init__(self, plan: LaunchPlan, module: Module, buffers: Buffers) -> None:
+        """`module` is loaded for this alone; `unload` gives it back."""
+        self._module = module
+        self._buffers = buffers
+        self._launches = _launches(plan.prepare, module, _encoded(plan, buffers), buffers)
+        self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+
+    def __call__(
+        self, fill: Callable[[dict[str, torch.Tensor]], None], junk: int | None = None
+    ) -> None:
+        """Queues `fill`, poison for all but the weights, the prepare stages, and `fill` again.
+
+        `fill` writes all inputs, the same at each call: what a prepare stage did to its weights is
+        undone. `junk` is the byte that workspaces hold instead of NaN.
+        """
+        fill(self._buffers.inputs)
+        if self._launches:
+            self._buffers.poison_all_but_weights(junk)
+            self._events[0].record()
+            for launch in self._launches:
+                launch()
+            self._events[1].record()
+            fill(self._buffers.inputs)
+            self._buffers.keep_persistent()
+        self._buffers.poison(junk)
+
+    @property
+    def milliseconds(self) -> float:
+        """What the prepare stages took the last time; 0 where there are none. Waits for them."""
+        if not self._launches:
+            return 0.0
+        self._events[1].synchronize()
+        return float(self._events[0].elapsed_time(self._events[1]))
+
+    def unload(self) -> None:
+        """Forgets the copy of the cubin."""
+        self._module.unload()
+
+
+def _encoded(plan: LaunchPlan, buffers: Buffers) -> dict[str, Any]:
+    return {
+        name: encode(planned, buffers.address(planned.buffer), name)
+        for name, planned in plan.maps.items()
+    }
+
+
+def _launches(
+    stages: Sequence[PlannedStage], module: Module, maps: dict[str, Any], buffers: Buffers
+) -> list[_Launch]:
+    for entry in dict.fromkeys(stage.entry for stage in stages):
+        prepare(module.function(entry), [s for s in stages if s.entry == entry])
+    return [_Launch(stage, module.function(stage.entry), maps, buffers) for stage in stages]
 
 
 def synchronize(doing: str) -> None:

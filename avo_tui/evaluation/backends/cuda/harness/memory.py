@@ -12,7 +12,7 @@ from cuda.bindings import driver
 
 from avo_tui.evaluation.backends.cuda.harness.errors import check
 from avo_tui.evaluation.backends.cuda.judge import POISON
-from avo_tui.evaluation.backends.cuda.planned import TensorSpec
+from avo_tui.evaluation.backends.cuda.planned import PlannedWorkspace, TensorSpec
 from avo_tui.evaluation.backends.cuda.task import torch_dtype
 
 GUARD_BYTES = 1 << 20
@@ -88,15 +88,19 @@ class Buffers:
     def __init__(
         self,
         specs: Iterable[TensorSpec],
-        workspaces: dict[str, int],
+        workspaces: dict[str, PlannedWorkspace],
         seed: int,
         *,
         bare: bool = False,
     ) -> None:
+        """`bare` leaves out guard bands and poison, for a tool that watches the memory itself."""
         self._random = random.Random(seed)  # noqa: S311 - not a secret
+        self._bare = bare
         self.specs = {spec.name: spec for spec in specs}
         self.workspaces = dict(workspaces)
-        sizes = {name: spec.bytes for name, spec in self.specs.items()} | self.workspaces
+        self._prepared: dict[str, torch.Tensor] = {}
+        sizes = {name: spec.bytes for name, spec in self.specs.items()}
+        sizes |= {name: workspace.bytes for name, workspace in self.workspaces.items()}
         names = list(sizes)
         self._random.shuffle(names)
         self._all: dict[str, Buffer] = {}
@@ -135,11 +139,41 @@ class Buffers:
         return self._all[name].address
 
     def poison(self, junk: int | None = None) -> None:
-        """Fills outputs with NaN and workspaces with NaN, or with bytes of value `junk`."""
+        """Fills outputs with NaN and workspaces with NaN, or with bytes of value `junk`.
+
+        What the prepare stages filled stays as it is.
+        """
+        if self._bare:
+            return
         for tensor in self.outputs.values():
             tensor.view(torch.int16).fill_(POISON)
         for name in self.workspaces:
-            self._all[name].bytes.fill_(0xFF if junk is None else junk)
+            if name not in self._prepared:
+                self._all[name].bytes.fill_(0xFF if junk is None else junk)
+
+    def poison_all_but_weights(self, junk: int | None = None) -> None:
+        """Before prepare stages: persistent workspaces and inputs that vary hold poison too."""
+        self._prepared.clear()
+        self.poison(junk)
+        for name, spec in self.specs.items():
+            if not spec.output and not spec.weight:
+                self._all[name].bytes.fill_(0xFF)
+
+    def keep_persistent(self) -> None:
+        """Remembers what the prepare stages wrote, to see later whether a run changed it."""
+        self._prepared = {
+            name: self._all[name].bytes if self._bare else self._all[name].bytes.clone()
+            for name, workspace in self.workspaces.items()
+            if workspace.persistent
+        }
+
+    def changed_persistent(self) -> list[str]:
+        """Persistent workspaces that are not as the prepare stages left them."""
+        return [
+            name
+            for name, before in self._prepared.items()
+            if not torch.equal(before, self._all[name].bytes)
+        ]
 
     def damage(self) -> str:
         """The first buffer with a damaged guard band, in words; empty where all are whole."""

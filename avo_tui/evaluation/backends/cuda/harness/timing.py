@@ -17,11 +17,12 @@ from typing import Any
 import torch
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner, synchronize
+from avo_tui.evaluation.backends.cuda.harness.launch import Module, Preparer, Runner, synchronize
 from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
 from avo_tui.evaluation.backends.cuda.judge import POISON
 from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.task import prepare_baseline
 
 SETS = 2
 """Rotating sets of a candidate's buffers."""
@@ -54,23 +55,35 @@ class Candidate:
         task: CudaTask,
         configuration: Configuration,
         plan: LaunchPlan,
-        module: Module,
+        load: Callable[[], Module],
         seed: int,
     ) -> None:
+        """`load` gives a fresh copy of the cubin at each call."""
         self._task = task
         self._configuration = configuration
-        sizes = {name: w.bytes for name, w in plan.workspaces.items()}
         specs = task.tensors(configuration)
-        self.sets = [Buffers(specs, sizes, seed + i) for i in range(SETS)]
-        self._runners = [Runner(plan, module, buffers) for buffers in self.sets]
+        self.sets = [Buffers(specs, plan.workspaces, seed + i) for i in range(SETS)]
+        self._modules = [load(), load()]
+        self._runners = [Runner(plan, self._modules[0], buffers) for buffers in self.sets]
+        self._preparers = [Preparer(plan, self._modules[1], buffers) for buffers in self.sets]
         self._turn = 0
 
     def prepare(self, seed: int) -> None:
-        """New values in the next set's inputs, poison in its outputs and workspaces."""
+        """New values in the next set's inputs, poison in its outputs and workspaces.
+
+        Weights are new too, so the candidate's prepare stages run again.
+        """
         self._turn = (self._turn + 1) % SETS
-        buffers = self.sets[self._turn]
-        self._task.fill(self._configuration, seed, "normal", buffers.inputs)
-        buffers.poison(seed & 0xFF)
+
+        def fill(inputs: dict[str, torch.Tensor]) -> None:
+            self._task.fill(self._configuration, seed, "normal", inputs)
+
+        self._preparers[self._turn](fill, seed & 0xFF)
+
+    @property
+    def prepare_milliseconds(self) -> float:
+        """What the prepare stages took for the last run; 0 where there are none."""
+        return self._preparers[self._turn].milliseconds
 
     def call(self) -> None:
         """One run on the set that was prepared last."""
@@ -82,13 +95,20 @@ class Candidate:
         return self.sets[self._turn]
 
     def damage(self) -> str:
-        """The first damaged guard band of any set."""
-        return next((d for d in (s.damage() for s in self.sets) if d), "")
+        """The first damaged guard band or persistent workspace of any set."""
+        for buffers in self.sets:
+            if damage := buffers.damage():
+                return damage
+            for name in buffers.changed_persistent():
+                return f"workspace {name!r} is persistent, but a timed stage wrote to it"
+        return ""
 
     def free(self) -> None:
         """Gives all memory back."""
         for buffers in self.sets:
             buffers.free()
+        for module in self._modules:
+            module.unload()
 
 
 class Baseline:
@@ -106,8 +126,9 @@ class Baseline:
         self._inputs, self._waste = inputs, waste
 
     def prepare(self, seed: int) -> None:
-        """As much writing as a candidate's preparation does."""
+        """As much writing as a candidate's preparation does, and the library's own preparation."""
         self._task.fill(self._configuration, seed, "normal", self._inputs)
+        prepare_baseline(self._function, self._configuration, self._inputs)
         self._waste.fill_(POISON)
 
     def call(self) -> None:
