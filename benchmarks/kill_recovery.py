@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.commands import SendHint, SetBookmark

@@ -6,51 +6,104 @@ import contextlib
 import os
 from pathlib import Path
 
-from avo_tui.store.errors import as_store_error, clear_errors
+from avo_tui.store.errors import FolderLost, as_store_error, clear_errors
 from avo_tui.store.files import sync_folder, write_all
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class AppendFile:
-    """Appends whole records. One writer."""
+    """Appends whole records. One writer.
+
+    What was appended since the last sync is kept in memory: a failing fsync may have dropped it
+    from the cache of the machine, and a second fsync would then report success for nothing. After
+    any failure the file is opened anew, cut back to its durable part, and the rest written again.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open, and create if need be. Raises NoSpace or StoreError."""
+        """Open, and create if need be. Raises DiskTrouble or StoreError."""
         self.path = path
         with clear_errors(path, "open"):
             fresh = not path.exists()
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(path, flags, 0o600)
+            self._descriptor = os.open(path, _FLAGS | os.O_CREAT, 0o600)
             try:
                 if fresh:
                     sync_folder(path.parent)
-                self.size = os.fstat(self._descriptor).st_size
+                status = os.fstat(self._descriptor)
             except BaseException:
                 os.close(self._descriptor)
                 raise
-        self._synced = True
+        self.size = status.st_size
+        self._inode = status.st_ino
+        self._durable = self.size
+        """Bytes of the file that are known to survive a power cut, or were there when it was
+        opened."""
+        self._unsynced = bytearray()
+        """What follows them."""
+        self._doubtful = False
+        """True after a failure, until the file was mended."""
 
     def append(self, data: bytes, durable: bool) -> None:
         """Add `data`; durable on return if asked for.
 
-        On an error the file is as it was. Raises NoSpace or StoreError.
+        On an error the file holds what it held before, or will once the disk is well again.
+        Raises DiskTrouble or StoreError.
         """
         try:
+            if self._doubtful:
+                self._mend()
             write_all(self._descriptor, data)
             if durable:
                 os.fdatasync(self._descriptor)
         except OSError as error:
+            self._doubtful = True
             with contextlib.suppress(OSError):
+                # a reader would otherwise see a part of a record, or one that was not accepted
                 os.ftruncate(self._descriptor, self.size)
             raise as_store_error(error, self.path, "append to") from error
         self.size += len(data)
-        self._synced = durable
+        self._unsynced += data
+        if durable:
+            self._settle()
 
     def sync(self) -> None:
-        """Make everything durable. Raises NoSpace or StoreError."""
-        if not self._synced:
-            with clear_errors(self.path, "append to"):
-                os.fdatasync(self._descriptor)
-            self._synced = True
+        """Make everything durable. Raises DiskTrouble or StoreError."""
+        if not self._unsynced and not self._doubtful:
+            return
+        try:
+            if self._doubtful:
+                self._mend()
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            self._doubtful = True
+            raise as_store_error(error, self.path, "append to") from error
+        self._settle()
+
+    def _settle(self) -> None:
+        self._durable = self.size
+        self._unsynced.clear()
+
+    def _mend(self) -> None:
+        """Bring the file to what it must hold. Raises OSError, or FolderLost where it is gone."""
+        try:
+            descriptor = os.open(self.path, _FLAGS)
+        except FileNotFoundError:
+            raise FolderLost(f"{self.path} is gone: nothing more is written there") from None
+        try:
+            status = os.fstat(descriptor)
+            if status.st_ino != self._inode or status.st_size < self._durable:
+                raise FolderLost(f"{self.path} is another file by now: nothing is written there")
+            os.ftruncate(descriptor, self._durable)
+            write_all(descriptor, self._unsynced)
+            os.fdatasync(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._settle()
+        self._doubtful = False
 
     def close(self) -> None:
         """Make everything durable and close. May be called twice."""
@@ -59,5 +112,12 @@ class AppendFile:
         try:
             self.sync()
         finally:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    def abandon(self) -> None:
+        """Close without writing anything more: the file may be another's by now."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            with contextlib.suppress(OSError):
+                os.close(descriptor)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from avo_tui.domain.records import Attempt
 from avo_tui.store.appending import AppendFile
 from avo_tui.store.errors import DamagedSession, clear_errors
-from avo_tui.store.files import replace_file
+from avo_tui.store.files import read_regular, replace_file
 
 Attempts = dict[tuple[int, int], Attempt]
 
@@ -26,10 +26,11 @@ def read_attempts(path: Path) -> tuple[Attempts, int]:
     Raises DamagedSession where a line is no attempt.
     """
     try:
-        with clear_errors(path, "read"):
-            data = path.read_bytes() if path.exists() else b""
+        data = read_regular(path)
+    except FileNotFoundError:
+        data = b""
     except OSError as error:
-        raise DamagedSession(f"{path.name} is not readable: {error}") from error
+        raise DamagedSession(f"{path.name} cannot be read: {error.strerror}") from error
     lines = data.split(b"\n")[:-1]
     try:
         found = _ADAPTER.validate_json(b"[" + b",".join(lines) + b"]")
@@ -39,7 +40,7 @@ def read_attempts(path: Path) -> tuple[Attempts, int]:
 
 
 def rewrite_attempts(path: Path, attempts: Iterable[Attempt]) -> None:
-    """Write the file anew with one line an attempt. Raises NoSpace or StoreError."""
+    """Write the file anew with one line an attempt. Raises DiskTrouble or StoreError."""
     with clear_errors(path, "write"):
         replace_file(path, b"".join(attempt_line(a) for a in attempts))
 
@@ -56,7 +57,7 @@ class AttemptsFile:
         self._file = AppendFile(path)
 
     def add(self, attempts: Iterable[Attempt]) -> None:
-        """Append, durable on return. Raises NoSpace or StoreError."""
+        """Append, durable on return. Raises DiskTrouble or StoreError."""
         data = b"".join(attempt_line(a) for a in attempts)
         if data:
             self._file.append(data, durable=True)
@@ -64,3 +65,7 @@ class AttemptsFile:
     def close(self) -> None:
         """Close."""
         self._file.close()
+
+    def abandon(self) -> None:
+        """Close without writing anything more."""
+        self._file.abandon()

@@ -13,7 +13,7 @@ from tinydb.storages import Storage
 from tinydb.table import Document
 
 from avo_tui.store.errors import DamagedSession, clear_errors
-from avo_tui.store.files import replace_file
+from avo_tui.store.files import read_regular, replace_file
 
 Tables = dict[str, dict[str, Any]]
 
@@ -40,7 +40,7 @@ class GenerationStorage(Storage):
         self._tables = data
 
     def commit(self) -> None:
-        """Make the tables durable. Raises NoSpace or StoreError; the file is then as it was."""
+        """Make the tables durable. Raises DiskTrouble or StoreError; the file is then as it was."""
         data = self._serialise().encode("utf-8", "backslashreplace")
         with clear_errors(self._path, "write"):
             replace_file(self._path, data, keep=self._previous)
@@ -66,17 +66,24 @@ def read_tables(path: Path) -> Tables:
     """The tables in a file. Raises DamagedSession where it holds none."""
     try:
         # twice as quick as json.loads on a session of a week
-        tables = from_json(path.read_bytes())
+        tables = from_json(read_regular(path))
     except OSError as error:
         raise DamagedSession(f"{path.name} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise DamagedSession(f"{path.name} is not readable: {error}") from error
-    if not isinstance(tables, dict) or not all(
-        isinstance(table, dict) and all(isinstance(row, dict) for row in table.values())
-        for table in tables.values()
-    ):
+    except RecursionError as error:
+        raise DamagedSession(f"{path.name} is nested too deeply to be tables") from error
+    if not isinstance(tables, dict) or not all(map(_is_table, tables.values())):
         raise DamagedSession(f"{path.name} does not hold tables")
     return tables
+
+
+def _is_table(table: object) -> bool:
+    """True for row number → row; TinyDB makes the numbers from the keys."""
+    return isinstance(table, dict) and all(
+        key.isascii() and key.isdigit() and len(key) <= 18 and isinstance(row, dict)
+        for key, row in table.items()
+    )
 
 
 class Database:
@@ -116,7 +123,7 @@ class Database:
             self._db.table(table).remove(doc_ids=wanted)
 
     def commit(self) -> None:
-        """Make everything durable. Raises NoSpace or StoreError."""
+        """Make everything durable. Raises DiskTrouble or StoreError."""
         storage = self._db.storage
         assert isinstance(storage, GenerationStorage)
         storage.commit()

@@ -9,6 +9,37 @@ from pathlib import Path
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+_PASSING = frozenset(
+    {
+        errno.EIO,
+        errno.EREMOTEIO,
+        errno.ESTALE,
+        errno.EROFS,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOBUFS,
+        errno.ENOLCK,
+        errno.EAGAIN,
+        errno.EBUSY,
+        errno.EINTR,
+        errno.ETIMEDOUT,
+        errno.ENXIO,
+        errno.ENODEV,
+        errno.ENOTCONN,
+        errno.ECONNRESET,
+        errno.ECONNREFUSED,
+        errno.ECONNABORTED,
+        errno.ESHUTDOWN,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+    }
+)
+"""What a disk or a file server says that may be well again in a while: a server that is away, a
+file system that went read-only, a process or machine that has too many files open."""
+
 
 class StoreError(Exception):
     """Anything about a session folder that the caller can tell the person."""
@@ -50,8 +81,28 @@ class DamagedSession(StoreError):  # noqa: N818
     """Something in the folder cannot be read and nothing else restores it."""
 
 
-class NoSpace(StoreError):  # noqa: N818
-    """No room on the disk. Nothing was changed; the same call may be repeated later."""
+class DiskTrouble(StoreError):  # noqa: N818
+    """The disk refuses for now. Nothing was changed; the same call may be repeated later.
+
+    Whoever writes a session waits and tries again: a run does not end because a file server blinks.
+    """
+
+
+class NoSpace(DiskTrouble):
+    """No room on the disk."""
+
+
+class FolderLost(StoreError):  # noqa: N818
+    """The session folder or its lock is no longer the one that was opened.
+
+    It was moved, removed, unmounted, or another folder stands in its place. Whoever held it must
+    stop writing at once: every further write would go astray.
+    """
+
+
+def passes(error: OSError) -> bool:
+    """True for an error of the disk that may be over in a while."""
+    return error.errno in _PASSING or error.errno in _NO_ROOM
 
 
 @contextmanager
@@ -67,6 +118,8 @@ def as_store_error(error: OSError, path: Path, doing: str) -> StoreError:
     """The sentence for an OSError that happened while `doing` something with `path`."""
     if error.errno in _NO_ROOM:
         return NoSpace(f"no room to {doing} {path}: free some disk space")
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+    if error.errno in _PASSING:
+        return DiskTrouble(f"cannot {doing} {path} for now: {error.strerror or error}")
+    if isinstance(error, PermissionError):
         return StoreError(f"not allowed to {doing} {path}: check who owns the folder")
     return StoreError(f"cannot {doing} {path}: {error.strerror or error}")

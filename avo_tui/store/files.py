@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 TEMPORARY = ".tmp-"
 """Names of files that are being written begin with this; left over after a crash, they are junk."""
 
 
-def make_private_folder(path: Path) -> None:
-    """Create a folder that only its owner may enter; its parents as the umask says."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def make_private_folder(path: Path, *, parents: bool = False) -> None:
+    """Create a folder that only its owner may enter; with `parents`, those as the umask says.
+
+    Without it a folder that was moved away is not made again by a part of it.
+    """
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading. Raises OSError, at once, for a pipe, a device or a folder.
+
+    Opening a pipe would wait for a writer that never comes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """All of a file. Raises OSError as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 def sync_folder(path: Path) -> None:

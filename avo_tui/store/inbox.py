@@ -35,7 +35,7 @@ class BadCommand:
 def send_command(folder: Path, command: Command) -> str:
     """Put a command into a session's inbox, durable on return. Returns its id.
 
-    Raises SessionNotFound, NoSpace or StoreError.
+    Raises SessionNotFound, DiskTrouble or StoreError.
     """
     layout = Layout(folder)
     if not layout.is_session():

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from avo_tui.domain.events import Event, parse_event
 from avo_tui.store.appending import AppendFile
-from avo_tui.store.errors import clear_errors
+from avo_tui.store.errors import clear_errors, passes
+from avo_tui.store.files import open_regular
 from avo_tui.store.layout import Layout
 
 CHUNK = 1 << 20
@@ -26,6 +27,9 @@ CHUNK = 1 << 20
 _TICK_NS = 2_000_000_000
 _PATIENCE = 1.0
 """Seconds between two looks at the whole folder for a part that does not follow in number."""
+
+_BLINK_SECONDS = 10.0
+"""A part that cannot be read for so long is passed over: before, the disk may just be away."""
 
 _SEQ = re.compile(rb'^\{"seq":(\d+),')
 
@@ -47,10 +51,10 @@ class Line:
 def read_lines(path: Path, offset: int = 0, after: int = 0) -> Iterator[Line]:
     """Whole lines from `offset` on; what follows the last newline is still being written.
 
-    Events up to number `after` are not built. Raises FileNotFoundError.
+    Events up to number `after` are not built. Raises OSError where the part cannot be read.
     """
     rest = b""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(offset)
         while chunk := file.read(CHUNK):
             lines = (rest + chunk).split(b"\n")
@@ -66,7 +70,7 @@ def _parse(line: bytes, end: int, after: int) -> Line:
         return Line(None, end, int(number[1]))
     try:
         event = parse_event(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return Line(None, end, problem=f"not an event: {str(error).splitlines()[0]}")
     if event.seq < 1:
         return Line(None, end, problem="an event without a number")
@@ -85,7 +89,7 @@ class JournalWriter:
     def append(self, line: bytes, part: int, durable: bool) -> None:
         """Add one line, without its newline, to `part`; on return it is durable if asked for.
 
-        On an error the journal is as it was. Raises NoSpace or StoreError.
+        On an error the journal is as it was. Raises DiskTrouble or StoreError.
         """
         if part != self.part:
             self._file.sync()
@@ -101,6 +105,10 @@ class JournalWriter:
     def close(self) -> None:
         """Make everything durable and close. May be called twice."""
         self._file.close()
+
+    def abandon(self) -> None:
+        """Close without writing anything more."""
+        self._file.abandon()
 
 
 class JournalFollower:
@@ -119,6 +127,8 @@ class JournalFollower:
         self._known: list[int] = []
         self._listed = -math.inf
         self._problems: list[str] = []
+        self._refused: dict[Path, float] = {}
+        """Parts that cannot be read, and since when, by the monotonic clock."""
 
     def take_problems(self) -> list[str]:
         """What was found wrong since the last call."""
@@ -137,9 +147,16 @@ class JournalFollower:
             self._read_part(found, limit)
             if len(found) >= limit:
                 break
+            if self._blinks():
+                break
             self._part, self._offset, self._fruitless = later, 0, None
             self._read_part(found, limit)
         return found
+
+    def _blinks(self) -> bool:
+        """True if this part could not be read just now, but may be in a while."""
+        since = self._refused.get(self._layout.part(self._part)) if self._part is not None else None
+        return since is not None and time.monotonic() - since < _BLINK_SECONDS
 
     def _read_part(self, found: list[Event], limit: int) -> None:
         if self._part is None:
@@ -149,11 +166,31 @@ class JournalFollower:
             status = path.stat()
         except FileNotFoundError:
             return
+        except OSError as error:
+            self._unreadable(path, error)
+            return
         if status.st_size < self._offset:
             raise JournalCut(f"{path.name} became shorter")
         mark = (self._part, status.st_size, status.st_mtime_ns)
         if status.st_size == self._offset or mark == self._fruitless:
             return
+        try:
+            self._read_lines(path, found, limit)
+        except OSError as error:
+            self._unreadable(path, error)
+            return
+        self._refused.pop(path, None)
+        # a tail without any event may yet be cut and written anew, so it is not passed
+        if len(found) < limit:
+            self._fruitless = mark
+
+    def _unreadable(self, path: Path, error: OSError) -> None:
+        if path not in self._refused:
+            lasting = not passes(error)
+            self._refused[path] = -math.inf if lasting else time.monotonic()
+            self._problems.append(f"{path.name} cannot be read: {error.strerror or error}")
+
+    def _read_lines(self, path: Path, found: list[Event], limit: int) -> None:
         junk: list[Line] = []
         for line in read_lines(path, self._offset, self.seq):
             if line.event is None and line.problem:
@@ -169,8 +206,6 @@ class JournalFollower:
                 found.append(line.event)
                 if len(found) >= limit:
                     return
-        # a tail without any event may yet be cut and written anew, so it is not passed
-        self._fruitless = mark
 
     def _pass_over(self, path: Path, junk: list[Line]) -> None:
         for line in junk:
@@ -187,7 +222,7 @@ class JournalFollower:
         """The part after the one that is read, if there is one."""
         try:
             changed = self._layout.journal.stat().st_mtime_ns
-        except FileNotFoundError:
+        except OSError:
             return None
         if changed == self._folder_seen:
             return None
@@ -245,15 +280,21 @@ def _end_of_events(path: Path, size: int) -> int:
 
 
 def first_seq(path: Path) -> int | None:
-    """The number of the first event of a part, None where it holds none."""
-    for line in read_lines(path):
-        if line.event is not None:
-            return line.event.seq
+    """The number of the first event of a part, None where it holds none or cannot be read."""
+    try:
+        for line in read_lines(path):
+            if line.event is not None:
+                return line.event.seq
+    except OSError:
+        return None
     return None
 
 
 def read_events(layout: Layout, step: int | None = None, after: int = 0) -> Iterator[Event]:
-    """Events with a number above `after`, of one step's part or of all parts, in order."""
+    """Events with a number above `after`, of one step's part or of all parts, in order.
+
+    Parts that cannot be read are passed over: `doctor`, and whoever loads the session, name them.
+    """
     parts = layout.parts() if step is None else [step]
     if step is None and after:
         parts = _from(layout, parts, after)
@@ -263,7 +304,7 @@ def read_events(layout: Layout, step: int | None = None, after: int = 0) -> Iter
                 event = line.event
                 if event is not None and (step is None or event.step == step):
                     yield event
-        except FileNotFoundError:
+        except OSError:
             continue
 
 

@@ -33,7 +33,7 @@ class Layout:
         try:
             with os.scandir(self.journal) as entries:
                 found = [_PART.fullmatch(entry.name) for entry in entries]
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
             return []
         return sorted(int(m[1]) for m in found if m)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from avo_tui.store.layout import Layout
 from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.places import session_folders
 from avo_tui.store.reader import SessionReader
+
+log = logging.getLogger(__name__)
 
 SPARKLINE = 60
 """Points of the sparkline at most."""
@@ -92,8 +95,15 @@ def _look(folder: Path, mark: tuple[object, ...], reader: SessionReader | None) 
             pass
         result = _summarise(folder, reader.state)
     except StoreError as error:
-        return _Seen(mark, SessionSummary(name=folder.name, folder=folder, error=str(error)), None)
+        return _Seen(mark, _broken(folder, str(error)), None)
+    except Exception as error:  # whatever is wrong with one session, the others are listed
+        log.exception("the session %s cannot be read", folder)
+        return _Seen(mark, _broken(folder, f"it cannot be read: {error!r}"), None)
     return _Seen(mark, result, reader if result.state in LIVE_STATES else None)
+
+
+def _broken(folder: Path, error: str) -> SessionSummary:
+    return SessionSummary(name=folder.name, folder=folder, error=error)
 
 
 def _with_engine(kept: SessionSummary, layout: Layout) -> SessionSummary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,7 +48,17 @@ def load(layout: Layout) -> Loaded:
     with _uncollected():
         loaded = _from_tables(layout, notes) or _from_journal(layout, notes)
         follow(loaded)
+    name_after_folder(loaded.state, layout)
     return loaded
+
+
+def name_after_folder(state: SessionState, layout: Layout) -> None:
+    """A session is called what its folder is called: a copy or a renamed one, too.
+
+    Whatever is advised, such as the command that goes on with it, then means this session.
+    """
+    if state.session.name != layout.folder.name:
+        state.session = state.session.model_copy(update={"name": layout.folder.name})
 
 
 @contextmanager
@@ -90,12 +101,15 @@ def fold(state: SessionState, events: Iterable[Event]) -> list[str]:
                 f"event {event.seq} ({event.kind}) speaks of {error.args[0]!r}, which is not there"
             )
             state.skip(event)
+        except Exception as error:  # whatever one event holds, the others are read
+            problems.append(f"event {event.seq} ({event.kind}) cannot be used: {error}")
+            state.skip(event)
     return problems
 
 
 def _from_tables(layout: Layout, notes: list[str]) -> Loaded | None:
     for path in (layout.database, layout.previous):
-        if not path.exists():
+        if not os.path.lexists(path):
             if path == layout.database:
                 notes.append(f"{path.name} is missing")
             continue
@@ -104,6 +118,9 @@ def _from_tables(layout: Layout, notes: list[str]) -> Loaded | None:
             state, promised = load_tables(database)
         except DamagedSession as error:
             notes.append(str(error))
+            continue
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            notes.append(f"{path.name} holds what no session holds: {error!r}")
             continue
         current = path == layout.database
         if not current:
@@ -174,4 +191,5 @@ def fold_journal(layout: Layout, until: int | None = None) -> SessionState:
             break
     if state is None:
         raise DamagedSession(f"the journal of {layout.folder.name} does not begin at its beginning")
+    name_after_folder(state, layout)
     return state

@@ -1,27 +1,49 @@
-"""The lock of the engine, and the question whether a session has a living engine."""
+"""The lock of the engine, and the question whether a session has a living engine.
+
+Two locks of the operating system (`flock`) are held: one on engine.lock, which also says who holds
+it, and one on the session folder itself, so that removing engine.lock lets nobody in. Where the
+file system knows no flock (Lustre without it, some NFS), a lease takes its place: a file that only
+one can create, and whose owner is believed while its heart beats.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
+import logging
 import os
+import secrets
 import socket
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from avo_tui.domain.base import Moment, Value, now
-from avo_tui.store.errors import SessionLocked, clear_errors
-from avo_tui.store.files import write_all
+from avo_tui.store.errors import FolderLost, SessionLocked, StoreError, as_store_error, clear_errors
+from avo_tui.store.files import TEMPORARY, read_regular, write_temporary
+
+log = logging.getLogger(__name__)
 
 STALE_AFTER = 60.0
-"""Seconds without a heartbeat after which an engine on another host counts as gone."""
+"""Seconds without a heartbeat after which an engine that cannot be asked counts as gone."""
 
 _PATIENCE = 1.0
 """Seconds to try for the lock: a reader that asks whether it is held holds it for an instant."""
 
 _TRIES = 10
 """Tries at least: where the machine is busy, the time may pass between two of them."""
+
+_NO_FLOCK = frozenset(
+    {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM}
+)
+"""What a file system without flock says."""
+
+_MAX_BYTES = 1 << 16
+"""Longest engine.lock that is read; a folder from elsewhere may hold anything."""
 
 
 class EngineStatus(Value):
@@ -33,108 +55,306 @@ class EngineStatus(Value):
     since: Moment | None = None
     heartbeat: Moment | None = None
     """The last sign of life; an old one of a living engine means that it is frozen."""
+    leased: bool = False
+    """True where the file system has no flock, and only the heartbeat says whether it lives."""
 
 
 class EngineLock:
-    """`flock` on engine.lock, which says pid, host and since.
+    """Holds a session for one engine. Says pid, host and since in engine.lock.
 
     Not the library filelock: it empties the file that it locks, and so would the loser of a race
     wipe what the winner says of itself.
     """
 
     def __init__(self, path: Path) -> None:
+        """Take the lock. Raises SessionLocked, DiskTrouble or StoreError."""
         self.path = path
         self.left_behind: EngineStatus | None = None
         """The engine that ended without releasing, if that is how the lock was found."""
+        self._token = secrets.token_hex(8)
+        self._lease: Path | None = None
         with clear_errors(path, "open"):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self._folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except BaseException:
+                os.close(self._descriptor)
+                raise
         try:
             self._acquire()
+        except OSError as error:
+            self._close()
+            raise as_store_error(error, path, "lock") from error
         except BaseException:
-            os.close(self._descriptor)
+            self._close()
             raise
+
+    @property
+    def leased(self) -> bool:
+        """True where the file system has no flock and the heartbeat alone keeps others out."""
+        return self._lease is not None
 
     def _acquire(self) -> None:
         deadline = time.monotonic() + _PATIENCE
         tries = 1
-        while not _flock(self._descriptor, fcntl.LOCK_EX):
+        while (locked := self._try()) is False:
             if tries >= _TRIES and time.monotonic() > deadline:
                 raise _locked(_read(self.path))
             tries += 1
             time.sleep(0.02)
-        found = _read(self.path)
-        if found.pid is not None:
-            if found.host != socket.gethostname() and _fresh(found):
-                # a file system that does not carry locks between hosts
-                raise _locked(found)
-            self.left_behind = found.model_copy(update={"alive": False})
+        before = _read(self.path)
+        if before.pid is not None:
+            if _lives(before, self.path):
+                raise _locked(before)
+            self.left_behind = before.model_copy(update={"alive": False})
+        if locked is None:
+            self._take_lease()
+        self._introduce()
+
+    def _try(self) -> bool | None:
+        """True: locked. False: another holds it. None: this file system has no flock."""
+        mine = _flock(self._descriptor, fcntl.LOCK_EX)
+        if mine is not True:
+            return mine
+        # a folder cannot be locked everywhere; the file was
+        if _flock(self._folder, fcntl.LOCK_EX) is False:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            return False
+        return True
+
+    def _introduce(self) -> None:
+        """Writes who holds the lock."""
         text = json.dumps(
-            {"pid": os.getpid(), "host": socket.gethostname(), "since": now().isoformat()}
+            {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "since": now().isoformat(),
+                "token": self._token,
+                **({"leased": True} if self.leased else {}),
+            }
         )
         with clear_errors(self.path, "write"):
             os.ftruncate(self._descriptor, 0)
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-            write_all(self._descriptor, text.encode())
+            os.pwrite(self._descriptor, text.encode(), 0)
+
+    def _take_lease(self) -> None:
+        """Creates the file that only one can create; removes a dead one's first."""
+        lease = self.path.with_name("engine.lease")
+        fresh = write_temporary(self.path.parent, self._token.encode())
+        try:
+            for _ in range(_TRIES):
+                try:
+                    os.link(fresh, lease)
+                except FileExistsError:
+                    self._remove_dead_lease(lease)
+                else:
+                    self._lease = lease
+                    return
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+                raise
+            raise StoreError(
+                f"{self.path.parent} is on a file system that has neither file locks nor hard "
+                "links, so two engines could not be kept apart: keep sessions elsewhere, with "
+                "AVO_SESSIONS=FOLDER"
+            ) from error
+        finally:
+            fresh.unlink(missing_ok=True)
+        raise _locked(_read(self.path))
+
+    def _remove_dead_lease(self, lease: Path) -> None:
+        owner = _text(lease)
+        status = _read(self.path)
+        if _lives(status, self.path) or _age(lease) < _PATIENCE:
+            raise _locked(status)
+        aside = lease.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
+        with contextlib.suppress(FileNotFoundError):
+            lease.rename(aside)
+            if _text(aside) != owner:
+                # another was quicker: this one is new, and alive
+                with contextlib.suppress(FileExistsError):
+                    os.link(aside, lease)
+            aside.unlink(missing_ok=True)
 
     def heartbeat(self) -> None:
-        """Say that the engine lives."""
-        with clear_errors(self.path, "touch"):
+        """Say that the engine lives.
+
+        Raises FolderLost where folder or lock are no longer the ones that were taken. Anything
+        else that fails is passed over: the next beat will tell.
+        """
+        try:
             os.utime(self._descriptor)
+        except OSError as error:
+            log.debug("no heartbeat: %s", error)
+        self.check()
+
+    def check(self) -> None:
+        """Raises FolderLost where folder or lock are no longer the ones that were taken.
+
+        A lock file that was merely removed is put back: the lock on the folder still holds.
+        """
+        if self._descriptor < 0:
+            return
+        if _same(self.path.parent, self._folder) is False:
+            raise FolderLost(
+                f"{self.path.parent} is no longer the folder that this engine opened: it was "
+                "moved, removed or unmounted. Nothing more is written"
+            )
+        if _same(self.path, self._descriptor) is False:
+            self._put_back()
+        if self._lease is not None and _text(self._lease) not in {self._token, None}:
+            raise FolderLost(f"{self.path.parent} was taken over by another engine")
+
+    def _put_back(self) -> None:
+        try:
+            fresh = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            raise FolderLost(
+                f"{self.path} is another engine's by now. Nothing more is written"
+            ) from None
+        except OSError as error:
+            log.debug("the lock cannot be put back yet: %s", error)
+            return
+        if not self.leased and _flock(fresh, fcntl.LOCK_EX) is False:
+            os.close(fresh)
+            raise FolderLost(f"{self.path} is another engine's by now. Nothing more is written")
+        os.close(self._descriptor)
+        self._descriptor = fresh
+        with contextlib.suppress(StoreError):
+            self._introduce()
 
     def release(self) -> None:
         """Let go, in good order. May be called twice."""
         if self._descriptor < 0:
             return
-        descriptor, self._descriptor = self._descriptor, -1
         try:
             with clear_errors(self.path, "write"):
-                os.ftruncate(descriptor, 0)
+                os.ftruncate(self._descriptor, 0)
+            if self._lease is not None and _text(self._lease) == self._token:
+                with clear_errors(self._lease, "remove"):
+                    self._lease.unlink(missing_ok=True)
         finally:
-            os.close(descriptor)
+            self._close()
+
+    def abandon(self) -> None:
+        """Let go without touching anything: the folder may be another's by now."""
+        self._close()
+
+    def _close(self) -> None:
+        for descriptor in (self._descriptor, self._folder):
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        self._descriptor = self._folder = -1
 
 
 def engine_status(path: Path) -> EngineStatus:
-    """Whether the lock at `path` is held. Never raises for a missing or odd file."""
-    found = _read(path)
-    if found.host and found.host != socket.gethostname():
-        return found.model_copy(update={"alive": _fresh(found)})
+    """Whether the lock at `path` is held. Never raises, whatever is there."""
+    status = _read(path)
+    if status.leased or (status.host and status.host != socket.gethostname()):
+        return status.model_copy(update={"alive": _lives(status, path)})
+    return status.model_copy(update={"alive": _held(path) or _held(path.parent)})
+
+
+def _held(path: Path) -> bool:
+    """True if a file or folder is locked by another."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return found
+        return False
     try:
-        return found.model_copy(update={"alive": not _flock(descriptor, fcntl.LOCK_SH)})
+        return _flock(descriptor, fcntl.LOCK_SH) is False
+    except OSError:
+        return False
     finally:
         os.close(descriptor)
 
 
-def _flock(descriptor: int, kind: int) -> bool:
+def _flock(descriptor: int, kind: int) -> bool | None:
+    """True: locked. False: another holds it. None: it cannot be locked here."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno in _NO_FLOCK:
+            return None
+        raise
     return True
 
 
 def _read(path: Path) -> EngineStatus:
     try:
         modified = path.stat().st_mtime
-        body = json.loads(path.read_text(errors="replace"))
+        body = json.loads(read_regular(path)[:_MAX_BYTES])
         return EngineStatus(
             alive=False,
             pid=body["pid"],
             host=body["host"],
             since=body["since"],
+            leased=body.get("leased") is True,
             heartbeat=datetime.fromtimestamp(modified, UTC),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return EngineStatus(alive=False)
+    except RecursionError:  # nested as no engine writes it
         return EngineStatus(alive=False)
 
 
-def _fresh(status: EngineStatus) -> bool:
-    if status.heartbeat is None:
+def _lives(status: EngineStatus, path: Path) -> bool:
+    """Whether an engine that no flock speaks for is to be believed alive.
+
+    On this host its process is looked for; elsewhere its heart must have beaten lately. A beat of
+    the future says that clocks differ, or that the file came from elsewhere: it counts as none
+    once it is further away than clocks differ.
+    """
+    if status.pid is None:
         return False
-    return (now() - status.heartbeat).total_seconds() < STALE_AFTER
+    if status.host == socket.gethostname():
+        return status.leased and _runs(status)
+    return _age(path) < STALE_AFTER
+
+
+def _runs(status: EngineStatus) -> bool:
+    """True if the process of this host that took the lock still runs."""
+    if status.pid is None or status.pid == os.getpid():
+        return status.pid is not None
+    try:
+        began = psutil.Process(status.pid).create_time()
+    except psutil.Error:
+        return False
+    # a process that began after the lock was taken only has the same number
+    return status.since is None or began <= status.since.timestamp() + 1.0
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was touched, either way of now; endless where it is not there."""
+    try:
+        return abs(time.time() - path.stat().st_mtime)
+    except OSError:
+        return float("inf")
+
+
+def _same(path: Path, descriptor: int) -> bool | None:
+    """Whether `path` is what was opened; None where that cannot be told just now."""
+    try:
+        there = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return None
+    try:
+        mine = os.fstat(descriptor)
+    except OSError:
+        return None
+    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return read_regular(path).decode(errors="replace")
+    except OSError:
+        return None
 
 
 def _locked(status: EngineStatus) -> SessionLocked:

@@ -12,7 +12,13 @@ import zstandard
 
 from avo_tui.domain.base import ObjectId
 from avo_tui.store.errors import DamagedSession, clear_errors
-from avo_tui.store.files import make_private_folder, sync_folder, write_temporary
+from avo_tui.store.files import (
+    make_private_folder,
+    open_regular,
+    read_regular,
+    sync_folder,
+    write_temporary,
+)
 
 LEVEL = 3
 MAX_BYTES = 1 << 30
@@ -64,7 +70,7 @@ class ObjectStore:
         """The content. Raises KeyError where it is missing, DamagedSession where it was altered."""
         path = self.path(identity)
         try:
-            packed = path.read_bytes()
+            packed = read_regular(path)
         except FileNotFoundError:
             raise KeyError(identity) from None
         except OSError as error:
@@ -87,7 +93,7 @@ class ObjectStore:
         path = self.path(identity)
         digest, size = hashlib.sha256(), 0
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 for chunk in zstandard.ZstdDecompressor().read_to_iter(file, write_size=CHUNK):
                     size += len(chunk)
                     if size > MAX_BYTES:

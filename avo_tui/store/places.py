@@ -19,14 +19,19 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
 def sessions_roots() -> list[Path]:
     """Folders that hold sessions; new ones go to the first, the others ship with avo-tui."""
-    package = Path(avo_tui.__file__).resolve().parent
-    roots = [_own_root()]
-    for shipped in (package.parent / "sessions", package / "data" / "sessions"):
-        beside_source = shipped.parent == package or (package.parent / "pyproject.toml").is_file()
-        if beside_source and shipped.is_dir():
-            roots.append(shipped)
+    roots = [_own_root(), *_shipped(Path(avo_tui.__file__).resolve().parent)]
     unique = {root.resolve(): root for root in reversed(roots)}
     return list(reversed(unique.values()))
+
+
+def _shipped(package: Path) -> list[Path]:
+    """Where the sessions that ship are: beside the package in a checkout, in it when installed."""
+    checkout = package.parent
+    shipped = [package / "data" / "sessions"]
+    if (checkout / "pyproject.toml").is_file():
+        # in site-packages, a folder `sessions` beside the package is somebody else's
+        shipped.insert(0, checkout / "sessions")
+    return [folder for folder in shipped if folder.is_dir()]
 
 
 def _own_root() -> Path:

@@ -155,7 +155,8 @@ class Projection:
         self._kept = dict(kept)
 
     def write(self, snapshot: Snapshot) -> None:
-        """Bring both files to the snapshot. Raises NoSpace or StoreError; may then be repeated."""
+        """Bring both files to the snapshot. May be repeated after DiskTrouble
+        or StoreError."""
         self._write_attempts(snapshot.attempts)
         for table in TABLES:
             self._write_table(table, snapshot.tables[table.name])

@@ -23,7 +23,7 @@ class SeenMarks:
         return value if isinstance(value, int) else 0
 
     def set(self, folder: Path, seq: int) -> None:
-        """Remember that everything up to `seq` was seen. Raises NoSpace or StoreError."""
+        """Remember that everything up to `seq` was seen. Raises DiskTrouble or StoreError."""
         marks = self._read()
         marks[str(folder.resolve())] = seq
         with clear_errors(self._path, "write"):

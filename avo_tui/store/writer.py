@@ -32,6 +32,8 @@ from avo_tui.domain.state import SessionState
 from avo_tui.store.attempts import AttemptsFile, rewrite_attempts
 from avo_tui.store.database import Database
 from avo_tui.store.errors import (
+    DiskTrouble,
+    FolderLost,
     NoSpace,
     OlderFormat,
     SessionExists,
@@ -91,6 +93,8 @@ class SessionWriter:
         self._hold_reserve()
         self._flusher = Flusher(self.flush)
         self._closed = False
+        self._lost: FolderLost | None = None
+        """Why nothing may be written any more."""
 
     @classmethod
     def create(cls, folder: Path, session: SessionRecord) -> SessionWriter:
@@ -104,20 +108,26 @@ class SessionWriter:
         with clear_errors(folder, "create"):
             if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
                 raise taken
-            make_private_folder(folder)
+            fresh = not folder.exists()
+            make_private_folder(folder, parents=True)
             sync_folder(folder.parent)
         try:
             lock = EngineLock(layout.lock)
         except SessionLocked:
             raise taken from None
+        except BaseException:
+            if fresh:
+                # half a session would stand in the way of the next try
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         try:
             if layout.is_session():
                 raise taken
             return cls._begin(layout, lock, session)
         except BaseException as error:
-            lock.release()
+            with contextlib.suppress(StoreError):
+                lock.release()
             if error is not taken:
-                # half a session would stand in the way of the next try
                 shutil.rmtree(folder, ignore_errors=True)
             raise
 
@@ -146,7 +156,8 @@ class SessionWriter:
     def open(cls, folder: Path) -> SessionWriter:
         """Take the lock and make the folder whole.
 
-        Raises SessionNotFound, SessionLocked, NewerFormat, DamagedSession, NoSpace or StoreError.
+        Raises SessionNotFound, SessionLocked, NewerFormat, DamagedSession, DiskTrouble or
+        StoreError.
         """
         folder = folder.absolute()
         layout = Layout(folder)
@@ -155,6 +166,11 @@ class SessionWriter:
         lock = EngineLock(layout.lock)
         try:
             notes = []
+            if lock.leased:
+                notes.append(
+                    "this file system has no file locks: a lease with a heartbeat keeps a second "
+                    "engine out"
+                )
             if (gone := lock.left_behind) is not None:
                 notes.append(f"the engine {gone.pid} on {gone.host} ended without closing")
             try:
@@ -167,7 +183,8 @@ class SessionWriter:
             part = max([loaded.state.session.step, *parts[-1:]])
             writer = cls(layout, lock, loaded, part)
         except BaseException:
-            lock.release()
+            with contextlib.suppress(StoreError):
+                lock.release()
             raise
         if writer._projection.applied != writer.state.session.applied:
             writer._flusher.ask(soon=True)
@@ -188,6 +205,7 @@ class SessionWriter:
         StoreError for an event that speaks of what is not there, and NoSpace.
         """
         with self._mutex:
+            self._must_be_ours()
             session = self.state.session
             step = event.step if "step" in event.model_fields_set else session.step
             numbered = event.model_copy(
@@ -205,11 +223,17 @@ class SessionWriter:
         self._flusher.ask(isinstance(numbered, SOON))
         return numbered
 
+    def _must_be_ours(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+
     def _append(self, event: Event, part: int) -> None:
+        if part != self._journal.part:
+            self._check_ours()
         line, durable = _line(event), not isinstance(event, CHATTER)
         try:
             self._journal.append(line, part, durable)
-        except NoSpace:
+        except NoSpace:  # other trouble of the disk is not helped by more room
             if not isinstance(event, URGENT) or not self._layout.reserve.exists():
                 raise
             self._drop_reserve()
@@ -222,7 +246,8 @@ class SessionWriter:
     # -- objects
 
     def put(self, data: bytes | str) -> ObjectId:
-        """Store an object, durable on return. Raises NoSpace or StoreError."""
+        """Store an object, durable on return. Raises DiskTrouble, FolderLost or StoreError."""
+        self._check_ours()
         return self.objects.put(data)
 
     def get(self, identity: ObjectId) -> bytes:
@@ -251,17 +276,36 @@ class SessionWriter:
     # -- upkeep
 
     def heartbeat(self) -> None:
-        """Say that the engine lives, and hold space back again once there is some."""
-        self._lock.heartbeat()
+        """Say that the engine lives, and hold space back again once there is some.
+
+        Raises FolderLost where the folder or its lock are no longer ours: the writer then refuses
+        to write anything more, and `close` leaves everything as it is.
+        """
+        try:
+            self._lock.heartbeat()
+        except FolderLost as error:
+            self._lost = error
+            raise
         if not self._layout.reserve.exists():
             self._hold_reserve()
 
+    def _check_ours(self) -> None:
+        """Before anything is opened by its path: it would go astray in another's folder."""
+        self._must_be_ours()
+        try:
+            self._lock.check()
+        except FolderLost as error:
+            self._lost = error
+            raise
+
     def flush(self) -> None:
-        """Bring the tables to the state now. Raises NoSpace or StoreError; nothing is lost then."""
+        """Bring the tables to the state now. Raises DiskTrouble or StoreError; nothing is lost
+        then."""
         with self._writing:
             with self._mutex:
                 if self._projection.applied == self.state.session.applied:
                     return
+                self._check_ours()
                 snapshot = Snapshot.of(self.state)
                 # the tables must never be ahead of the journal, a crash of the machine included
                 self._journal.sync()
@@ -281,11 +325,20 @@ class SessionWriter:
             return
         self._closed = True
         self._flusher.stop()
+        if self._lost is None:
+            with contextlib.suppress(FolderLost):
+                self._check_ours()
+        if self._lost is not None:
+            log.error("closed without writing anything: %s", self._lost)
+            self._journal.abandon()
+            self._attempts.abandon()
+            self._lock.abandon()
+            return
         try:
-            self._drop_reserve()
             try:
+                self._drop_reserve()
                 self.flush()
-            except NoSpace as error:
+            except DiskTrouble as error:
                 log.warning("closed without writing the tables: %s", error)
         finally:
             try:

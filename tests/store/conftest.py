@@ -33,11 +33,9 @@ def abandon() -> Iterator[Callable[[SessionWriter], None]]:
     """Leave a writer as SIGKILL would: nothing written, nothing released in good order."""
 
     def leave(session: SessionWriter) -> None:
-        import os
 
         session._flusher.stop()
-        os.close(session._lock._descriptor)
-        session._lock._descriptor = -1
+        session._lock.abandon()
         session._closed = True
 
     yield leave

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -13,8 +14,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from session_life import build, engine_started, session_record
 
-from avo_tui.store import SessionLocked, SessionReader, SessionWriter, engine_status
+from avo_tui.store import FolderLost, SessionLocked, SessionReader, SessionWriter, engine_status
 
 OPEN = """
 import sys
@@ -123,3 +125,92 @@ def test_a_child_of_the_engine_does_not_inherit_the_lock(
     finally:
         child.kill()
         child.wait()
+
+
+def test_removing_the_lock_lets_no_second_engine_in(writer: SessionWriter) -> None:
+    writer.heartbeat()
+    (writer.folder / "engine.lock").unlink()
+    assert engine_status(writer.folder / "engine.lock").alive
+    assert other_process(writer.folder).startswith("SessionLocked")
+    (writer.folder / "engine.lock").unlink(missing_ok=True)
+    writer.heartbeat()
+    assert engine_status(writer.folder / "engine.lock").pid == os.getpid()
+    assert other_process(writer.folder).startswith("SessionLocked")
+
+
+def test_an_engine_whose_folder_was_moved_stops_writing(
+    writer: SessionWriter, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    writer.folder.rename(moved)
+    before = sorted(p.name for p in moved.rglob("*"))
+    with pytest.raises(FolderLost, match="no longer the folder that this engine opened"):
+        writer.put("astray")
+    with pytest.raises(FolderLost):
+        writer.record(engine_started())
+    writer.close()
+    assert not writer.folder.exists()
+    assert sorted(p.name for p in moved.rglob("*")) == before
+    SessionWriter.open(moved).close()
+
+
+def test_an_engine_writes_nothing_into_what_stands_in_its_place(
+    writer: SessionWriter, tmp_path: Path
+) -> None:
+    writer.folder.rename(tmp_path / "moved")
+    build(writer.folder)
+    before = {p: p.stat().st_mtime_ns for p in writer.folder.rglob("*")}
+    with pytest.raises(FolderLost):
+        writer.heartbeat()
+    writer.close()
+    assert {p: p.stat().st_mtime_ns for p in writer.folder.rglob("*")} == before
+
+
+@pytest.fixture
+def no_flock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_without_flock_a_lease_keeps_a_second_engine_out(folder: Path, no_flock: None) -> None:
+    with SessionWriter.create(folder, session_record()) as writer:
+        assert engine_status(folder / "engine.lock").alive
+        with pytest.raises(SessionLocked):
+            SessionWriter.open(folder)
+        writer.heartbeat()
+    assert not engine_status(folder / "engine.lock").alive
+    with SessionWriter.open(folder) as again:
+        assert "no file locks" in again.recovered[0]
+    assert not (folder / "engine.lease").exists()
+
+
+def test_a_lease_ends_with_its_process(folder: Path, no_flock: None) -> None:
+    build(folder)
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
+    )
+    (folder / "engine.lock").write_text(
+        json.dumps(
+            {
+                "pid": int(gone.stdout),
+                "host": os.uname().nodename,
+                "since": "2026-01-01T00:00:00Z",
+                "leased": True,
+            }
+        )
+    )
+    lease = folder / "engine.lease"
+    lease.write_text("another")
+    os.utime(lease, (time.time() - 10, time.time() - 10))
+    with SessionWriter.open(folder) as writer:
+        assert any("ended without closing" in note for note in writer.recovered)
+        with pytest.raises(SessionLocked):
+            SessionWriter.open(folder)
+
+
+def test_a_heart_that_beat_in_the_future_is_not_believed_for_ever(lived: Path) -> None:
+    elsewhere(lived, age=-30 * 86400)
+    assert not SessionReader.open(lived).engine().alive
+    SessionWriter.open(lived).close()

@@ -22,7 +22,9 @@ def store(tmp_path: Path) -> ObjectStore:
 
 @given(data=st.binary(max_size=500))
 def test_what_is_put_comes_back(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
-    store = ObjectStore(tmp_path_factory.getbasetemp() / "shared-objects")
+    folder = tmp_path_factory.getbasetemp() / "shared-objects"
+    folder.mkdir(exist_ok=True)
+    store = ObjectStore(folder)
     identity = store.put(data)
     assert identity == hashlib.sha256(data).hexdigest()
     assert store.get(identity) == data

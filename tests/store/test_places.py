@@ -175,3 +175,16 @@ def test_marks_of_what_was_seen(tmp_path: Path) -> None:
         assert again.get(folder) == 0
     again.set(folder, 42)
     assert again.get(folder) == 42
+
+
+def test_an_installed_package_brings_its_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site-packages"
+    package = site / "avo_tui"
+    (package / "data" / "sessions").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (site / "sessions").mkdir()  # another package's
+    monkeypatch.setattr(avo_tui, "__file__", str(package / "__init__.py"))
+    monkeypatch.setenv("AVO_SESSIONS", str(tmp_path / "mine"))
+    assert sessions_roots() == [tmp_path / "mine", package / "data" / "sessions"]

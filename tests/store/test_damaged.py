@@ -1,0 +1,141 @@
+"""A damaged session is named, read as far as it is whole, and hides no other."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from session_life import build
+
+from avo_tui.store import SessionReader, StoreError, engine_status, find_session, summaries
+from avo_tui.store.doctor import diagnose
+from avo_tui.store.layout import Layout
+
+Damage = Callable[[Layout], None]
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _rows(layout: Layout, change: Callable[[dict[str, object]], None]) -> None:
+    tables = json.loads(layout.database.read_text())
+    change(tables)
+    layout.database.write_text(json.dumps(tables))
+
+
+def _nested(path: Path) -> None:
+    path.write_text("[" * 200_000)
+
+
+DAMAGES: dict[str, Damage] = {
+    "session.json is a pipe": lambda s: _fifo(s.database),
+    "session.json is a loop of links": lambda s: _loop(s.database),
+    "session.json is a folder": lambda s: _folder(s.database),
+    "session.json is nested without end": lambda s: _nested(s.database),
+    "a row has a name for a number": lambda s: _rows(
+        s, lambda t: t.update(versions={"first": {"number": 0}})
+    ),
+    "a row's number is Arabic-Indic": lambda s: _rows(s, lambda t: t.update(steps={"٣": {}})),
+    "a table is a list": lambda s: _rows(s, lambda t: t.update(hints=[])),
+    "a part of the journal is a folder": lambda s: _folder(s.part(1)),
+    "a part of the journal is a pipe": lambda s: _fifo(s.part(1)),
+    "a part of the journal is a loop": lambda s: _loop(s.part(1)),
+    "a line of the journal is nested without end": lambda s: s.part(1).write_text(
+        "[" * 200_000 + "\n" + s.part(1).read_text()
+    ),
+    "attempts.jsonl is a pipe": lambda s: _fifo(s.attempts),
+    "attempts.jsonl is a folder": lambda s: _folder(s.attempts),
+    "the lock is nested without end": lambda s: _nested(s.lock),
+    "the lock is a folder": lambda s: _folder(s.lock),
+    "the lock is a pipe": lambda s: _fifo(s.lock),
+    "the lock names a time that never was": lambda s: (
+        s.lock.write_text(json.dumps({"pid": 10**30, "host": "elsewhere", "since": "yesterday"}))
+        and None
+    ),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_damaged_session_is_one_of_many(what: str, tmp_path: Path) -> None:
+    build(tmp_path / "whole")
+    hurt = Layout(build(tmp_path / "hurt"))
+    DAMAGES[what](hurt)
+    listed = {s.name: s for s in summaries([tmp_path])}
+    assert set(listed) == {"whole", "hurt"}
+    assert listed["whole"].error is None and listed["whole"].versions > 0
+    # what is left of it is read: here either the tables or the journal are whole
+    assert listed["hurt"].error is None and listed["hurt"].versions > 0
+    reader = SessionReader.open(hurt.folder)
+    assert (
+        reader.state.versions.keys() == SessionReader.open(tmp_path / "whole").state.versions.keys()
+    )
+    assert not engine_status(hurt.lock).alive
+    assert any(f.level != "ok" for f in diagnose(hurt.folder)) or "lock" in what
+
+
+@pytest.mark.timeout(60)
+def test_a_session_that_cannot_be_read_at_all_is_listed_with_the_reason(tmp_path: Path) -> None:
+    build(tmp_path / "whole")
+    hurt = Layout(build(tmp_path / "hurt"))
+    for path in (hurt.database, hurt.previous):
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+    for part in hurt.parts():
+        _folder(hurt.part(part))
+    listed = {s.name: s for s in summaries([tmp_path])}
+    assert listed["whole"].error is None
+    assert "cannot be read" in (listed["hurt"].error or "")
+    with pytest.raises(StoreError, match=r"session\.json cannot be read: it is not a regular file"):
+        SessionReader.open(hurt.folder)
+
+
+def test_an_exception_that_nobody_thought_of_is_the_session_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path / "one")
+    build(tmp_path / "two")
+    real = SessionReader.open.__func__  # type: ignore[attr-defined]
+
+    def odd(cls: type[SessionReader], folder: Path) -> SessionReader:
+        if folder.name == "one":
+            raise ZeroDivisionError("odd")
+        reader: SessionReader = real(cls, folder)
+        return reader
+
+    monkeypatch.setattr(SessionReader, "open", classmethod(odd))
+    listed = {s.name: s.error for s in summaries([tmp_path])}
+    assert listed["two"] is None and "ZeroDivisionError" in (listed["one"] or "")
+
+
+def test_a_copy_is_called_what_its_folder_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    build(tmp_path / "first")
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    (tmp_path / "second" / "session.json").unlink()
+    (tmp_path / "second" / "session.json.previous").unlink(missing_ok=True)
+    (tmp_path / "first").rename(tmp_path / "third")
+    monkeypatch.setenv("AVO_SESSIONS", str(tmp_path))
+    for name in ("second", "third"):
+        reader = SessionReader.open(find_session(name))
+        assert reader.name == name == reader.state.session.name
+        failed = {f.what for f in diagnose(reader.folder) if f.level == "fail"}
+        assert failed <= {"database", "objects"}  # these sessions speak of objects they never had

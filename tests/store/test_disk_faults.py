@@ -1,0 +1,119 @@
+"""Each call to the disk that fails for a while: nothing changes, the same call works later."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_life import life, session_record
+
+from avo_tui.store import DiskTrouble, SessionReader, SessionWriter
+from avo_tui.store.doctor import diagnose, differences
+from avo_tui.store.layout import Layout
+from avo_tui.store.loading import fold_journal
+
+ERRORS = (errno.EIO, errno.ESTALE, errno.EROFS, errno.EMFILE, errno.ENOSPC, errno.ETIMEDOUT)
+CALLS = ("write", "fdatasync", "fsync", "open", "replace", "rename", "link", "ftruncate", "mkdir")
+
+
+@contextlib.contextmanager
+def failing(call: str, code: int, folder: Path, after: int = 0) -> Iterator[list[int]]:
+    """Let `os.CALL` under `folder` fail, from the call numbered `after` on. Yields the count."""
+    real: Callable[..., Any] = getattr(os, call)
+    count = [0]
+
+    def ours(first: object) -> bool:
+        if isinstance(first, int):
+            with contextlib.suppress(OSError):
+                return str(Path(f"/proc/self/fd/{first}").readlink()).startswith(str(folder))
+            return False
+        return str(first).startswith(str(folder))
+
+    def broken(first: Any, *rest: Any, **more: Any) -> Any:
+        if not ours(first):
+            return real(first, *rest, **more)
+        if call == "open" and not (rest and rest[0] & (os.O_WRONLY | os.O_RDWR)):
+            return real(first, *rest, **more)
+        count[0] += 1
+        if count[0] <= after:
+            return real(first, *rest, **more)
+        if call == "write" and code == errno.ENOSPC and len(rest[0]) > 1:
+            real(first, bytes(rest[0])[: len(rest[0]) // 2])  # a part may well have gone through
+        raise OSError(code, os.strerror(code), str(first))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, call, broken)
+        yield count
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("code", ERRORS, ids=errno.errorcode.get)
+def test_a_call_that_fails_for_a_while_loses_nothing(call: str, code: int, tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    events = list(life(1))
+    with SessionWriter.create(folder, session_record()) as writer:
+        writer._flusher.stop()
+        for number, event in enumerate(events):
+            before = writer.state.session.applied
+            with failing(call, code, folder, after=number % 3):
+                refused = 0
+                for _ in range(2):
+                    try:
+                        if writer.state.session.applied == before:
+                            writer.record(event)
+                        writer.put(f"{number} {call}")
+                        writer.flush()
+                    except DiskTrouble as error:
+                        refused += 1
+                        assert str(folder) in str(error)
+            if writer.state.session.applied == before:
+                assert refused
+                writer.record(event)
+            writer.heartbeat()
+        writer.flush()
+        assert not list(differences(fold_journal(Layout(folder)), writer.state))
+        assert not list(differences(SessionReader.open(folder).state, writer.state))
+        state = writer.state
+    assert not list(differences(SessionReader.open(folder).state, state))
+    fails = [f.sentence for f in diagnose(folder) if f.level == "fail" and f.what != "objects"]
+    assert fails == []
+
+
+def test_what_a_failed_sync_may_have_dropped_is_written_again(tmp_path: Path) -> None:
+    """After a failed fsync the machine may forget what was written, and call the next one good."""
+    from avo_tui.store.appending import AppendFile
+
+    file = AppendFile(tmp_path / "part")
+    file.append(b"durable\n", durable=True)
+    file.append(b"chatter\n", durable=False)
+    with failing("fdatasync", errno.EIO, tmp_path), pytest.raises(DiskTrouble):
+        file.append(b"refused\n", durable=True)
+    (tmp_path / "part").write_bytes(b"durable\n")  # what the disk has after all
+    file.append(b"later\n", durable=True)
+    file.close()
+    assert (tmp_path / "part").read_bytes() == b"durable\nchatter\nlater\n"
+
+
+def test_a_beat_that_cannot_be_written_ends_nothing(
+    writer: SessionWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "no")
+
+    monkeypatch.setattr(os, "utime", broken)
+    writer.heartbeat()
+
+
+def test_a_session_that_could_not_be_made_leaves_its_name_free(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "one"
+    with failing("open", errno.EIO, folder), pytest.raises(DiskTrouble):
+        SessionWriter.create(folder, session_record())
+    assert not folder.exists()
+    SessionWriter.create(folder, session_record()).close()
