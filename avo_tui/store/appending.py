@@ -94,7 +94,7 @@ class AppendFile:
             if status.st_ino != self._inode or status.st_size < self._durable:
                 raise FolderLost(f"{self.path} is another file by now: nothing is written there")
             os.ftruncate(descriptor, self._durable)
-            write_all(descriptor, self._unsynced)
+            write_all(descriptor, bytes(self._unsynced))
             os.fdatasync(descriptor)
         except BaseException:
             os.close(descriptor)
