@@ -80,9 +80,7 @@ def stall(state: SessionState) -> Stall:
     since = [i for i in state.supervision.values() if i.step >= commit_step and i.state != "done"]
     since = [i for i in since if i.by == "supervisor"]
     last = max(since, key=lambda i: i.at, default=None)
-    attempts = _attempts_after(state, commit_step, commit_attempt)
-    if last is not None:
-        attempts = [a for a in attempts if a.at > last.at]
+    attempts = _attempts_after(state, commit_step, commit_attempt, last)
     judged = [a for a in attempts if a.verdict is not None and a.verdict.judges_candidate]
     failures, failure = _equal_failures(judged)
     seconds, usd = _spend_since(state, commit_step, last)
@@ -201,13 +199,21 @@ def before_version(state: SessionState, number: int) -> list[Intervention]:
     return sorted(made, key=lambda i: i.at)
 
 
-def _attempts_after(state: SessionState, step: int, number: int) -> list[Attempt]:
-    found: list[Attempt] = []
+def _attempts_after(
+    state: SessionState, step: int, number: int, last: Intervention | None = None
+) -> list[Attempt]:
+    """Attempts after one, and after an intervention, oldest first. Costs what it returns.
+
+    It is asked at every boundary of a run, so it must not grow with the record.
+    """
+    after: list[Attempt] = []
     for attempt in reversed(state.attempts.values()):
         if (attempt.step, attempt.number) <= (step, number):
             break
-        found.append(attempt)
-    return found[::-1]
+        if last is not None and attempt.at <= last.at:
+            break
+        after.append(attempt)
+    return after[::-1]
 
 
 def _equal_failures(attempts: list[Attempt]) -> tuple[int, Verdict | None]:

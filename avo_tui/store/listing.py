@@ -16,6 +16,7 @@ from avo_tui.store.layout import Layout
 from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.places import session_folders
 from avo_tui.store.reader import SessionReader
+from avo_tui.store.remembered import Remembered
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +67,15 @@ class _Seen:
 
 
 _cache: dict[Path, _Seen] = {}
+_remembered = Remembered()
 
 
 def summaries(roots: Iterable[Path] | None = None) -> list[SessionSummary]:
     """All sessions, the most recently active first, broken ones last with their error."""
-    found = [summary(folder) for folder in session_folders(roots)]
+    every = [summary(folder) for folder in session_folders(roots)]
+    _remembered.save()
     return sorted(
-        found,
+        every,
         key=lambda s: (s.error is None, s.last_activity.timestamp() if s.last_activity else 0.0),
         reverse=True,
     )
@@ -84,8 +87,21 @@ def summary(folder: Path) -> SessionSummary:
     mark = _mark(layout)
     seen = _cache.get(folder)
     if seen is None or seen.mark != mark:
-        seen = _cache[folder] = _look(folder, mark, seen.reader if seen else None)
+        before = _recall(folder, mark) if seen is None else None
+        seen = before or _look(folder, mark, seen.reader if seen else None)
+        _cache[folder] = seen
     return _with_engine(seen.summary, layout)
+
+
+def _recall(folder: Path, mark: tuple[object, ...]) -> _Seen | None:
+    """What an earlier start of the program read, if the session is still the same."""
+    text = _remembered.get(folder, mark)
+    if text is None:
+        return None
+    try:
+        return _Seen(mark, SessionSummary.model_validate_json(text), None)
+    except ValueError:
+        return None
 
 
 def _look(folder: Path, mark: tuple[object, ...], reader: SessionReader | None) -> _Seen:
@@ -99,7 +115,11 @@ def _look(folder: Path, mark: tuple[object, ...], reader: SessionReader | None) 
     except Exception as error:  # whatever is wrong with one session, the others are listed
         log.exception("the session %s cannot be read", folder)
         return _Seen(mark, _broken(folder, f"it cannot be read: {error!r}"), None)
-    return _Seen(mark, result, reader if result.state in LIVE_STATES else None)
+    if result.state in LIVE_STATES:
+        return _Seen(mark, result, reader)
+    if not reader.problems:
+        _remembered.put(folder, mark, result.model_dump_json())
+    return _Seen(mark, result, None)
 
 
 def _broken(folder: Path, error: str) -> SessionSummary:

@@ -27,12 +27,16 @@ class SeenMarks:
         marks = self._read()
         marks[str(folder.resolve())] = seq
         with clear_errors(self._path, "write"):
-            make_private_folder(self._path.parent)
+            make_private_folder(self._path.parent, parents=True)
             replace_file(self._path, json.dumps(marks, indent=1).encode())
 
     def _read(self) -> dict[str, object]:
         try:
             marks = json.loads(self._path.read_text())
-        except (OSError, ValueError):  # none yet, or damaged: then everything is new
+        except (
+            OSError,
+            ValueError,
+            RecursionError,
+        ):  # none yet, or damaged: then everything is new
             return {}
         return marks if isinstance(marks, dict) else {}
