@@ -16,7 +16,7 @@ from avo_tui.store.database import read_tables
 from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, clear_errors
 from avo_tui.store.files import leftovers, remove
 from avo_tui.store.inbox import BadCommand, Inbox
-from avo_tui.store.journal import read_lines
+from avo_tui.store.journal import drop_useless_lines, read_lines
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold, fold_journal, load
 from avo_tui.store.lock import engine_status
@@ -292,6 +292,10 @@ def _repair(layout: Layout, found: list[Finding]) -> None:
         layout.folder.chmod(0o700)
         for path in _temporary(layout):
             remove(path)
+    if any(f.what == "journal" and f.level == "fail" for f in found):
+        expected = 1
+        for part in layout.parts():
+            _, expected = drop_useless_lines(layout.part(part), expected)
     if any(f.what == "replay" and f.level == "fail" for f in found) and _whole(layout):
         with clear_errors(layout.database, "move aside"):
             for path in (layout.database, layout.previous, layout.attempts):

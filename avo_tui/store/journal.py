@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from avo_tui.domain.events import Event, parse_event
 from avo_tui.store.appending import AppendFile
 from avo_tui.store.errors import clear_errors, passes
-from avo_tui.store.files import open_regular
+from avo_tui.store.files import open_regular, read_regular, replace_file
 from avo_tui.store.layout import Layout
 
 CHUNK = 1 << 20
@@ -70,11 +72,22 @@ def _parse(line: bytes, end: int, after: int) -> Line:
         return Line(None, end, int(number[1]))
     try:
         event = parse_event(line)
+    except ValidationError as error:
+        return Line(None, end, problem=_no_event(error))
     except (ValueError, RecursionError) as error:
         return Line(None, end, problem=f"not an event: {str(error).splitlines()[0]}")
     if event.seq < 1:
         return Line(None, end, problem="an event without a number")
     return Line(event if event.seq > after else None, end, event.seq)
+
+
+def _no_event(error: ValidationError) -> str:
+    """Why a line is no event, in a few words: pydantic's own name every kind there is."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "union_tag_not_found":
+        return "not an event: it says no kind"
+    where = ".".join(str(part) for part in first["loc"])
+    return f"not an event: {where + ': ' if where else ''}{first['msg']}"[:200]
 
 
 class JournalWriter:
@@ -277,6 +290,32 @@ def _end_of_events(path: Path, size: int) -> int:
         if end >= 0:
             return end
     return 0
+
+
+def drop_useless_lines(path: Path, expected: int) -> tuple[int, int]:
+    """Take out of a part what is no event, and events whose number was there before.
+
+    What is taken out is kept beside the part, as `.damaged`. Two engines that wrote at once leave
+    such a part: whoever reads it takes the first event of each number, and so does this.
+    `expected` is the number that comes next. Returns (lines taken out, number that comes next).
+    Raises DiskTrouble or StoreError; the part is then as it was.
+    """
+    with clear_errors(path, "mend"):
+        whole = read_regular(path)
+        good: list[bytes] = []
+        bad: list[bytes] = []
+        for text in whole.split(b"\n")[:-1]:
+            line = _parse(text, 0, 0)
+            useful = not line.problem and line.seq >= expected
+            (good if useful else bad).append(text + b"\n")
+            expected = line.seq + 1 if useful else expected
+        if bad:
+            with path.with_suffix(".damaged").open("ab") as copy:
+                copy.write(b"".join(bad))
+                copy.flush()
+                os.fsync(copy.fileno())
+            replace_file(path, b"".join(good) + whole[whole.rfind(b"\n") + 1 :])
+    return len(bad), expected
 
 
 def first_seq(path: Path) -> int | None:

@@ -19,6 +19,8 @@ from avo_tui.store import (
     diagnose,
     send_command,
 )
+from avo_tui.store.doctor import differences
+from avo_tui.store.layout import Layout
 
 
 @pytest.fixture
@@ -205,3 +207,21 @@ def test_a_hash_in_prose_is_no_object(sound: Path) -> None:
     with SessionWriter.open(sound) as writer:
         writer.record(ev.ToolCalled(call="1", tool="t", arguments={"candidate": "f" * 64}, at=AT))
     assert bad(diagnose(sound)) == []
+
+
+def test_what_two_engines_wrote_at_once_is_mended(lived: Path) -> None:
+    """Events that are there twice, and lines that are none, go; what they said is kept beside."""
+    before = SessionReader.open(lived).state
+    part = Layout(lived).part(1)
+    lines = part.read_text().splitlines()
+    twice = [line for first in lines for line in (first, first)]
+    part.write_text("\n".join(["nonsense", *twice, '{"seq":9,"kind":"plan_set","items":1}']) + "\n")
+    sentences = [f.sentence for f in diagnose(lived) if f.what == "journal"]
+    assert any("there twice" in s for s in sentences)
+    assert any("is not an event: plan_set.items: Input should be" in s for s in sentences)
+    assert max(map(len, sentences)) < 200
+    left = [f for f in diagnose(lived, repair=True) if f.what == "journal" and not f.repaired]
+    assert [f.level for f in left] == ["ok"]
+    assert part.read_text().splitlines() == lines
+    assert not list(differences(SessionReader.open(lived).state, before))
+    assert "nonsense" in part.with_suffix(".damaged").read_text()
