@@ -218,7 +218,7 @@ def test_what_two_engines_wrote_at_once_is_mended(lived: Path) -> None:
     part.write_text("\n".join(["nonsense", *twice, '{"seq":9,"kind":"plan_set","items":1}']) + "\n")
     sentences = [f.sentence for f in diagnose(lived) if f.what == "journal"]
     assert any("there twice" in s for s in sentences)
-    assert any("is not an event: plan_set.items: Input should be" in s for s in sentences)
+    assert any("not an event: plan_set." in s for s in sentences), sentences
     assert max(map(len, sentences)) < 200
     left = [f for f in diagnose(lived, repair=True) if f.what == "journal" and not f.repaired]
     assert [f.level for f in left] == ["ok"]
