@@ -13,7 +13,9 @@ from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.layout import Memory, Slot, input_shapes, lay_out
-from avo_tui.evaluation.backends.cpp.process import Runner, Stopped, in_thread, session
+from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped
+from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
+from avo_tui.evaluation.backends.cpp.process import in_thread, session
 from avo_tui.evaluation.judge import judge
 from avo_tui.evaluation.pool import Pool, Sample
 from avo_tui.evaluation.task import CheckCase, Task
@@ -62,7 +64,7 @@ def _run(runner: Runner, memory: Memory, this: _Case, inputs: Tensors) -> Tensor
     memory.write(this.slot, inputs)
     memory.poison(this.slot)
     runner.bind(0, list(this.slot.arguments))
-    runner.call([0], this.seconds)
+    runner.call(0, this.seconds)
     outside = memory.trespass(this.slot)
     if outside is not None:
         name, offset = outside
@@ -138,7 +140,7 @@ async def check(
     try:
         async with session(
             context.sandbox, runner, compiled.library, task.entry, memory.arenas,
-            threads=task.threads, junk=True,
+            threads=task.threads, cpu=benchmark_cpu() if task.threads == 1 else None,
         ) as talk:  # fmt: skip
             refuse_slow_load(talk)
             for this in cases:

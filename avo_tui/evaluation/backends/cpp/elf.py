@@ -41,6 +41,8 @@ class SharedObject:
     """Functions that run when it is loaded."""
     code_bytes: int
     """Bytes of its executable segments."""
+    executable_segments: int = 1
+    """How many of them there are."""
 
 
 class _Reader:
@@ -130,4 +132,5 @@ def read_shared_object(data: bytes) -> SharedObject:
         exports=frozenset(exports),
         initialisers=dynamic.get(_INIT_ARRAYSZ, 0) // 8,
         code_bytes=sum(s[5] for s in reader.segments if s[0] == _LOAD and s[1] & 1),
+        executable_segments=sum(1 for s in reader.segments if s[0] == _LOAD and s[1] & 1),
     )

@@ -6,7 +6,8 @@ import signal
 
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cpp.process import LIMITS, Stopped
+from avo_tui.evaluation.backends.cpp.keeper import Stopped
+from avo_tui.evaluation.backends.cpp.process import LIMITS
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Outcome
 from avo_tui.evaluation.task import Task
@@ -107,10 +108,12 @@ def rejected(task: Task, stop: Stopped, *, where: str, configuration: str | None
         verdict, text, hint = _fault(task, stop.words, log)
     elif stop.kind == "trap":
         verdict = Verdict.SUSPICIOUS
-        name = stop.words[0] if stop.words[0] != "call" else f"number {stop.words[-1]}"
-        text = f"the candidate made the system call {name}, which a kernel has no use for"
-        if name.startswith("clone") and task.threads == 1:
+        text = f"the candidate made the system call {stop.words[0]}, which a kernel has no use for"
+        if stop.words[0] in ("clone", "clone3") and task.threads == 1:
             text = "the candidate started a thread; this task is measured on one"
+    elif stop.kind == "clock":
+        verdict = Verdict.SUSPICIOUS
+        text = "the candidate read a clock (rdtsc or the like), which a kernel has no use for"
     elif stop.kind == "unloadable":
         verdict = Verdict.COMPILE_ERROR
         text = f"the compiled candidate cannot be loaded: {' '.join(stop.words)}"

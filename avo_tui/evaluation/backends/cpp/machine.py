@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from avo_tui.evaluation.backends.cpp.keeper import Call
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_features
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -18,7 +20,8 @@ class Calibration:
     """Measured once per worker, without any candidate."""
 
     hertz: float
-    ping_seconds: float
+    exchange: Call
+    """What a call costs in which no candidate runs: waking the process, its answer, stopping it."""
     flops_per_cycle: float
     """Single precision, one core, at most."""
     measured_ceiling: float
@@ -97,11 +100,17 @@ async def calibrate(sandbox: Sandbox, runner: Path, threads: int) -> Calibration
     cpu = benchmark_cpu()
     async with session(sandbox, runner, None, "", None, threads=threads, cpu=cpu) as talk:
 
-        def measure() -> tuple[float, float, float]:
+        def measure() -> tuple[float, Call, float]:
             rate = talk.clock_rate(20)
-            pings = [talk.ping() for _ in range(60)]
-            return rate, statistics.median(pings) / 1e9, _matrix_product_rate()
+            idle = [talk.idle() for _ in range(60)]
+            # A low quantile: taking off more than an exchange costs would be a present.
+            exchange = Call(_low(c.passed for c in idle), _low(c.used for c in idle))
+            return rate, exchange, _matrix_product_rate()
 
-        rate, ping, ceiling = await in_thread(measure, talk.running, cpu=cpu)
+        rate, exchange, ceiling = await in_thread(measure, talk.running, cpu=cpu)
     hertz = max(rate, _maximum_frequency())
-    return Calibration(hertz, ping, flops_per_cycle(), ceiling)
+    return Calibration(hertz, exchange, flops_per_cycle(), ceiling)
+
+
+def _low(values: Iterable[int]) -> int:
+    return int(statistics.quantiles(values, n=5)[0])

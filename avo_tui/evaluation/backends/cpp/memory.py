@@ -6,12 +6,14 @@ candidate's process; the bytes before it and the few behind it carry a pattern t
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avo_tui.evaluation.backends.cpp.glue import ELEMENT_BYTES
+from avo_tui.evaluation.ports import EvaluatorError
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +23,19 @@ _ALIGNMENT = 64
 _PATTERN = 0xA5
 _POISON = 0xFF
 """Every floating-point number made of it is NaN."""
+
+
+_SEAL_FUTURE_WRITE = 0x10
+"""F_SEAL_FUTURE_WRITE of linux/fcntl.h, since Linux 5.1."""
+
+
+def _seal(file: int, seals: int) -> None:
+    try:
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals)
+    except OSError as error:
+        raise EvaluatorError(
+            "this kernel cannot protect inputs from a candidate; Linux 5.1 or later is needed"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -56,14 +71,22 @@ def place(name: str, shape: tuple[int, ...], dtype: str, offset: int) -> Place:
 
 
 class Arena:
-    """A memory file, mapped here; the candidate's process gets a descriptor of it."""
+    """A memory file, mapped here; the candidate's process gets a descriptor of it.
+
+    One that is not writable is sealed: nobody can write to it or map it writable any more, however
+    it is opened (`/proc/self/fd`, `/proc/self/mem`); only the mapping that is made here can.
+    """
 
     def __init__(self, name: str, size: int, writable: bool) -> None:
         """`writable` is the candidate's right; we may always write."""
-        self._file = os.memfd_create(f"avo-{name}")
+        self._file = os.memfd_create(f"avo-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self._file, size)
             self._map = mmap.mmap(self._file, size)
+            seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+            # Our mapping is older than the seal and goes on writing.
+            seals |= 0 if writable else _SEAL_FUTURE_WRITE
+            _seal(self._file, seals)
             access = os.O_RDWR if writable else os.O_RDONLY
             self.descriptor = os.open(f"/proc/self/fd/{self._file}", access)
         except BaseException:

@@ -13,7 +13,7 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.check import call_seconds
 from avo_tui.evaluation.backends.cpp.layout import Memory, Slot
 from avo_tui.evaluation.backends.cpp.machine import Calibration
-from avo_tui.evaluation.backends.cpp.process import Call, Runner, Stopped
+from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped
 from avo_tui.evaluation.judge import judge
 from avo_tui.evaluation.pool import fresh_seed, make_expected
 from avo_tui.evaluation.task import Task

@@ -1,9 +1,14 @@
-// seccomp filters of the process that runs a candidate, on top of the sandbox's general one.
+// The seccomp filter of the process that runs a candidate, on top of the sandbox's general one.
 //
-// Before loading: nothing may start a process or a thread, talk to others or trace them; opening
-// and mapping files still works, because the loader needs it. Before calling: only what computing,
-// allocating and printing need. Calls that no kernel has a reason for are trapped, so that the
-// verdict can name them; the rest fails with EPERM.
+// It is installed before the candidate is loaded, so constructors run under it too. What computing,
+// allocating and printing need is allowed; everything else is forbidden. A forbidden call is
+// reported by the Linux kernel to the harness (seccomp_unotify(2)), which holds the only descriptor
+// of the reports and ends the process: no signal handler of the candidate is involved. The few calls
+// that the dynamic loader needs to map the candidate are forbidden as well; the harness lets exactly
+// that many of them pass while it knows that the loader is at work.
+//
+// Where the kernel offers no such reports, a forbidden call kills the process at once, and two
+// filters are installed: one that lets the loader work, and a second one after loading.
 
 #pragma once
 
@@ -15,83 +20,45 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef SECCOMP_RET_USER_NOTIF
+#define SECCOMP_RET_USER_NOTIF 0x7fc00000U
+#endif
+#ifndef SECCOMP_FILTER_FLAG_NEW_LISTENER
+#define SECCOMP_FILTER_FLAG_NEW_LISTENER (1UL << 3)
+#endif
+
 namespace confine {
 
-struct Call {
-    int number;
-    const char* name;
-};
+constexpr int CLONE3 = 435, RSEQ = 334;
+constexpr uint32_t ENOSYS_ACTION = SECCOMP_RET_ERRNO | 38;
 
-#define CALL(name) {SYS_##name, #name}
-
-inline constexpr Call STARTS_PROCESSES[] = {
-#ifdef SYS_fork
-    CALL(fork),
-#endif
-#ifdef SYS_vfork
-    CALL(vfork),
-#endif
-    CALL(execve), CALL(execveat),
-};
-
-inline constexpr Call STARTS_THREADS[] = {CALL(clone), {435, "clone3"}};
-
-inline constexpr Call REACHES_OUT[] = {
-    CALL(socket), CALL(socketpair), CALL(connect), CALL(bind), CALL(listen), CALL(sendto),
-    CALL(kill), CALL(tkill), CALL(rt_sigqueueinfo), CALL(ptrace), CALL(process_vm_readv),
-    CALL(process_vm_writev), CALL(setsid), CALL(setpgid), CALL(unshare), CALL(setns), CALL(mount),
-    CALL(perf_event_open), CALL(bpf), CALL(memfd_create), CALL(seccomp), {424, "pidfd_send_signal"},
-    {425, "io_uring_setup"}, {434, "pidfd_open"},
-};
-
-inline constexpr Call TOUCHES_STATE[] = {  // refused once loading is over
-#ifdef SYS_open
-    CALL(open),
-#endif
-    CALL(openat), {437, "openat2"}, CALL(unlinkat), CALL(renameat), CALL(mkdirat),
-    CALL(setitimer), CALL(timer_create), CALL(nanosleep), CALL(clock_nanosleep),
-    CALL(sched_setaffinity), CALL(setpriority), CALL(prctl),
-};
-
-inline constexpr Call LIMITED[] = {  // allowed with some arguments
-    CALL(mmap), CALL(mprotect), CALL(tgkill), CALL(rt_sigaction), CALL(write),
-};
-
-inline constexpr int COMPUTES[] = {  // allowed once loading is over
+inline constexpr int COMPUTES[] = {
     SYS_read, SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_munmap, SYS_mremap,
-    SYS_madvise, SYS_brk, SYS_futex, SYS_sched_yield, SYS_sched_getaffinity, SYS_clock_gettime,
-    SYS_clock_getres, SYS_getpid, SYS_gettid, SYS_getrandom, SYS_sysinfo, SYS_sigaltstack,
-    SYS_restart_syscall, SYS_set_robust_list, SYS_rseq,
-    SYS_fstat, SYS_newfstatat, SYS_lseek,
+    SYS_madvise, SYS_brk, SYS_futex, SYS_sched_yield, SYS_sched_getaffinity, SYS_getpid, SYS_gettid,
+    SYS_getrandom, SYS_restart_syscall, SYS_set_robust_list, SYS_fstat, SYS_newfstatat, SYS_lseek,
+    SYS_close, SYS_pread64, SYS_getcpu, SYS_uname,
+#ifdef SYS_rseq
+    SYS_rseq,
+#endif
 };
-
-inline const char* name_of(int number) {
-    for (const Call& c : STARTS_PROCESSES) if (c.number == number) return c.name;
-    for (const Call& c : STARTS_THREADS) if (c.number == number) return c.name;
-    for (const Call& c : REACHES_OUT) if (c.number == number) return c.name;
-    for (const Call& c : TOUCHES_STATE) if (c.number == number) return c.name;
-    for (const Call& c : LIMITED) if (c.number == number) return c.name;
-    return "call";
-}
 
 class Filter {
   public:
-    Filter() {
+    explicit Filter(uint32_t forbidden) : forbidden_(forbidden) {
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, arch));
 #if defined(__x86_64__)
-        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, arch));
         add(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AUDIT_ARCH_X86_64);
-        add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS);
 #elif defined(__aarch64__)
-        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, arch));
         add(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AUDIT_ARCH_AARCH64);
-        add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS);
 #endif
-        load_number();
+        add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS);
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr));
     }
 
     void on(int number, uint32_t action) {
@@ -99,79 +66,80 @@ class Filter {
         add(BPF_RET | BPF_K, 0, 0, action);
     }
 
-    template <size_t N>
-    void trap(const Call (&calls)[N]) {
-        for (const Call& c : calls) on(c.number, SECCOMP_RET_TRAP);
-    }
+    void allow(int number) { on(number, SECCOMP_RET_ALLOW); }
 
-    // Allows the call if `argument & mask` equals `value`, else does `otherwise`.
-    void only_if(int number, int argument, uint32_t mask, uint32_t value, uint32_t otherwise) {
-        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 5, static_cast<uint32_t>(number));
+    // Allows the call if `argument & mask` equals one of the values; forbids it otherwise.
+    void allow_if(int number, int argument, uint32_t mask, std::initializer_list<uint32_t> values) {
+        auto count = static_cast<uint8_t>(values.size());
+        add(BPF_JMP | BPF_JEQ | BPF_K, 0, static_cast<uint8_t>(3 + 2 * count),
+            static_cast<uint32_t>(number));
         add(BPF_LD | BPF_W | BPF_ABS, 0, 0,
             static_cast<uint32_t>(offsetof(seccomp_data, args) + 8 * argument));
         add(BPF_ALU | BPF_AND | BPF_K, 0, 0, mask);
-        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, value);
-        add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
-        add(BPF_RET | BPF_K, 0, 0, otherwise);
+        for (uint32_t value : values) {
+            add(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, value);
+            add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
+        }
+        add(BPF_RET | BPF_K, 0, 0, forbidden_);
     }
 
-    // Allows the call if the argument has this value; what it does otherwise is said later.
-    void allow_if(int number, int argument, uint32_t value) {
-        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, static_cast<uint32_t>(number));
-        add(BPF_LD | BPF_W | BPF_ABS, 0, 0,
-            static_cast<uint32_t>(offsetof(seccomp_data, args) + 8 * argument));
-        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, value);
-        add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
-        load_number();
-    }
-
-    bool install(uint32_t otherwise) {
-        add(BPF_RET | BPF_K, 0, 0, otherwise);
+    // Returns a descriptor of the reports (with NEW_LISTENER), 0, or -1.
+    int install(unsigned long flags) {
+        add(BPF_RET | BPF_K, 0, 0, forbidden_);
         sock_fprog program = {static_cast<unsigned short>(length_), code_};
-        return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
+        return static_cast<int>(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program));
     }
 
   private:
-    void load_number() { add(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)); }
     void add(int code, uint8_t yes, uint8_t no, uint32_t k) {
         code_[length_++] = {static_cast<uint16_t>(code), yes, no, k};
     }
-    sock_filter code_[512];
+    uint32_t forbidden_;
+    sock_filter code_[256];
     size_t length_ = 0;
 };
 
-constexpr uint32_t EPERM_ACTION = SECCOMP_RET_ERRNO | 1;
-constexpr uint32_t ENOSYS_ACTION = SECCOMP_RET_ERRNO | 38;
-
-inline void threads_or_trap(Filter& filter, int threads) {
+inline int install(uint32_t forbidden, unsigned long flags, int threads, int channel, bool loading) {
+    Filter filter(forbidden);
+    for (int number : COMPUTES) filter.allow(number);
+    auto answers = static_cast<uint32_t>(channel);
+    filter.allow_if(SYS_write, 0, 0xFFFFFFFF, {1, 2, answers});
+    filter.allow_if(SYS_sendmsg, 0, 0xFFFFFFFF, {answers});  // hands the reports' descriptor over
+    // Signals to itself, as abort() sends one.
+    filter.allow_if(SYS_tgkill, 0, 0xFFFFFFFF, {static_cast<uint32_t>(getpid())});
     if (threads > 1) {
-        filter.on(435, ENOSYS_ACTION);  // clone3: its flags cannot be seen; glibc takes clone then
-        filter.only_if(SYS_clone, 0, CLONE_THREAD, CLONE_THREAD, SECCOMP_RET_TRAP);
-    } else {
-        filter.trap(STARTS_THREADS);
+        filter.on(CLONE3, ENOSYS_ACTION);  // its flags cannot be seen; glibc then takes clone
+        filter.allow_if(SYS_clone, 0, CLONE_THREAD, {CLONE_THREAD});
+        // The C library sets its own two signals before it starts the first thread.
+        filter.allow_if(SYS_rt_sigaction, 0, 0xFFFFFFFF, {32, 33});
     }
+    if (loading) {
+        filter.allow(SYS_getcwd);
+        filter.allow(SYS_seccomp);
+        filter.allow_if(SYS_openat, 2, O_ACCMODE, {O_RDONLY});
+        filter.allow(SYS_mmap);
+        filter.allow(SYS_mprotect);
+    } else {
+        filter.allow_if(SYS_mmap, 2, PROT_EXEC, {0});
+        filter.allow_if(SYS_mprotect, 2, PROT_EXEC, {0});
+    }
+    return filter.install(flags);
 }
 
-inline bool before_loading(int threads) {
-    Filter filter;
-    filter.trap(STARTS_PROCESSES);
-    filter.trap(REACHES_OUT);
-    threads_or_trap(filter, threads);
-    return filter.install(SECCOMP_RET_ALLOW);
+// In force from here on. Returns the descriptor of the reports, or -1 where there are none.
+inline int before_loading(int threads, int channel, bool* confined) {
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    int reports = install(SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER, threads, channel,
+                          false);
+    *confined = reports >= 0;
+    if (reports < 0)
+        *confined = install(SECCOMP_RET_KILL_PROCESS, 0, threads, channel, true) == 0;
+    return reports;
 }
 
-inline bool before_calling(int threads, int reply_fd) {
-    Filter filter;
-    filter.trap(TOUCHES_STATE);
-    threads_or_trap(filter, threads);
-    for (int number : COMPUTES) filter.on(number, SECCOMP_RET_ALLOW);
-    filter.only_if(SYS_mmap, 2, PROT_EXEC, 0, SECCOMP_RET_TRAP);
-    filter.only_if(SYS_mprotect, 2, PROT_EXEC, 0, SECCOMP_RET_TRAP);
-    // The C library sets its own two signals, 32 and 33, before it starts the first thread.
-    filter.only_if(SYS_rt_sigaction, 0, 0xFFFFFFFE, 32, SECCOMP_RET_TRAP);
-    filter.only_if(SYS_tgkill, 0, 0xFFFFFFFF, static_cast<uint32_t>(getpid()), SECCOMP_RET_TRAP);
-    for (int fd : {1, 2, reply_fd}) filter.allow_if(SYS_write, 0, static_cast<uint32_t>(fd));
-    return filter.install(EPERM_ACTION);
+// Only where there are no reports.
+inline bool before_calling(int threads, int channel) {
+    return install(SECCOMP_RET_KILL_PROCESS, 0, threads, channel, false) == 0;
 }
 
 }  // namespace confine

@@ -1,17 +1,17 @@
 // The process that runs a C++ candidate. It loads the shared object, binds its arguments to shared
-// memory and calls it when told to. It knows inputs and sizes only: no reference, no baseline.
+// memory and calls it when told to. It knows inputs and sizes only: no reference, no baseline, no
+// clock. Everything that counts is done by the harness, in another process: it writes the inputs
+// while this process is stopped, reads its processor time from outside, and judges the outputs.
 //
-//   runner COMMAND_FD REPLY_FD INPUT_FD OUTPUT_FD THREADS [LIBRARY ENTRY]
+//   runner CHANNEL_FD INPUT_FD OUTPUT_FD THREADS [LIBRARY ENTRY NEEDED…]
 //
 // Commands, one a line, each answered by one line:
-//   ping                         pong
 //   spin MILLISECONDS            hz RATE        (dependent additions per second: the clock rate)
 //   bind SLOT ARGUMENT…          bound          (i|o:OFFSET:BYTES:SHIFT, v:INTEGER or r:REAL)
-//   call SLOT…                   t NANOSECONDS  (one call a slot; the sum of their times)
-// Times are the thread's own processor time where THREADS is 1, so that other work on the machine
-// does not count, and the time that passed otherwise.
-// Unasked, before it dies:       fault SIGNAL ADDRESS ACCESS ARGUMENT OFFSET BYTES SLOT
-//                                trap NAME NUMBER
+//   call SLOT                    done
+//   idle                         done           (all that a call does, without the candidate)
+// Unasked: `loading CONFINED` with the descriptor of the reports of forbidden calls, then `ready`;
+// before it dies: fault SIGNAL ADDRESS ACCESS ARGUMENT OFFSET BYTES, or clock.
 //
 // glue.h is generated from the task: ARGUMENTS (their number) and invoke(entry, values).
 
@@ -27,8 +27,11 @@
 
 #include <alloca.h>
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -46,7 +49,10 @@ union Value {
 namespace {
 
 constexpr int SLOTS = 16;
-constexpr size_t JUNK = 64 * 1024;  // bytes of stack filled with NaN patterns before a call
+constexpr size_t JUNK = 16 * 1024;  // bytes of stack filled with NaN patterns before a call
+constexpr size_t HEAP_JUNK = 8 * 1024 * 1024;  // bytes of heap filled with them before loading
+// The same descriptors in every process, whatever the harness had open when it started this one.
+constexpr int CHANNEL = 10, INPUTS = 11, OUTPUTS = 12, ABOVE = 16;
 
 struct Region {
     char* reserved = nullptr;  // guard pages and all
@@ -61,8 +67,7 @@ struct Slot {
 };
 
 Slot slots[SLOTS];
-int command_fd, reply_fd, input_fd, output_fd, current_slot = -1;
-clockid_t call_clock = CLOCK_MONOTONIC;
+int current_slot = -1;
 size_t page;
 
 void reply(const char* format, ...) {
@@ -72,13 +77,13 @@ void reply(const char* format, ...) {
     int length = vsnprintf(text, sizeof text - 1, format, arguments);
     va_end(arguments);
     text[length] = '\n';
-    if (write(reply_fd, text, length + 1) != length + 1) _exit(3);
+    if (write(CHANNEL, text, static_cast<size_t>(length) + 1) != length + 1) _exit(3);
 }
 
 // The parent sends one line and waits for the answer, so nothing follows a line's end.
 bool read_line(char* into, size_t capacity) {
     for (size_t length = 0; length + 1 < capacity;) {
-        ssize_t got = read(command_fd, into + length, capacity - 1 - length);
+        ssize_t got = read(CHANNEL, into + length, capacity - 1 - length);
         if (got <= 0) return false;
         length += static_cast<size_t>(got);
         if (into[length - 1] == '\n') {
@@ -89,10 +94,16 @@ bool read_line(char* into, size_t capacity) {
     return false;
 }
 
-int64_t now(clockid_t clock = CLOCK_MONOTONIC) {
+int64_t own_time() {
     timespec t;
-    clock_gettime(clock, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+// Whether the instruction at `code` reads a clock: rdtsc, rdtscp or rdpru.
+bool reads_clock(const unsigned char* code) {
+    if (code[0] != 0x0F) return false;
+    return code[1] == 0x31 || (code[1] == 0x01 && (code[2] == 0xF9 || code[2] == 0xFD));
 }
 
 // The bound argument nearest to an address, and the distance from its beginning.
@@ -101,6 +112,11 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 #if defined(__x86_64__)
     auto* machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
     if (signal == SIGSEGV) access = (machine->gregs[REG_ERR] & 2) ? "write" : "read";
+    if (signal == SIGSEGV && info->si_code == SI_KERNEL &&
+        reads_clock(reinterpret_cast<const unsigned char*>(machine->gregs[REG_RIP]))) {
+        reply("clock");
+        _exit(64 + signal);
+    }
 #else
     (void)context;
 #endif
@@ -117,14 +133,9 @@ void on_fault(int signal, siginfo_t* info, void* context) {
         }
     }
     size_t bytes = nearest >= 0 ? slots[current_slot].regions[nearest].bytes : 0;
-    reply("fault %d %#zx %s %d %td %zu %d", signal, reinterpret_cast<size_t>(info->si_addr), access,
-          nearest, offset, bytes, current_slot);
+    reply("fault %d %#zx %s %d %td %zu", signal, reinterpret_cast<size_t>(info->si_addr), access,
+          nearest, offset, bytes);
     _exit(64 + signal);
-}
-
-void on_trap(int, siginfo_t* info, void*) {
-    reply("trap %s %d", confine::name_of(info->si_syscall), info->si_syscall);
-    _exit(64 + SIGSYS);
 }
 
 void install_handlers() {
@@ -137,8 +148,6 @@ void install_handlers() {
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     action.sa_sigaction = on_fault;
     for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigaction(signal, &action, nullptr);
-    action.sa_sigaction = on_trap;
-    sigaction(SIGSYS, &action, nullptr);
 }
 
 // Maps BYTES at OFFSET of a file between two inaccessible pages. The data begins SHIFT bytes into
@@ -171,7 +180,7 @@ bool bind(Slot& slot, char* text) {
             if (sscanf(word + 2, "%zu:%zu:%zu", &offset, &bytes, &shift) != 3) return false;
             bool in = word[0] == 'i';
             int access = in ? PROT_READ : PROT_READ | PROT_WRITE;
-            if (!bind_memory(slot.regions[i], in ? input_fd : output_fd, offset, bytes, shift, access))
+            if (!bind_memory(slot.regions[i], in ? INPUTS : OUTPUTS, offset, bytes, shift, access))
                 return false;
             slot.values[i].pointer = slot.regions[i].data;
         }
@@ -187,13 +196,30 @@ __attribute__((noinline)) void fill_stack_with_junk() {
     asm volatile("" ::: "memory");
 }
 
-__attribute__((noinline)) int64_t timed_call(void* entry, const Slot& slot) {
+// The same for memory from malloc: small blocks of every size, and the heap behind them, which is
+// neither given back to the system nor avoided for large blocks.
+void fill_heap_with_junk() {
+    mallopt(M_MMAP_THRESHOLD, 4 * HEAP_JUNK);
+    mallopt(M_TRIM_THRESHOLD, 64 * HEAP_JUNK);
+    constexpr size_t LARGEST = 1024, STEP = 16, EACH = 7;
+    void* small[LARGEST / STEP][EACH];
+    for (size_t i = 0; i < LARGEST / STEP; ++i)
+        for (void*& block : small[i]) {
+            block = malloc((i + 1) * STEP - 8);
+            if (block != nullptr) memset(block, 0xFF, (i + 1) * STEP - 8);
+        }
+    void* rest = malloc(HEAP_JUNK);
+    if (rest != nullptr) memset(rest, 0xFF, HEAP_JUNK);
+    asm volatile("" ::"r"(rest), "r"(small) : "memory");
+    free(rest);
+    for (auto& row : small)
+        for (void* block : row) free(block);
+}
+
+__attribute__((noinline)) void call(void* entry, const Slot& slot) {
     fill_stack_with_junk();
-    int64_t begin = now(call_clock);
+    if (entry != nullptr) invoke(entry, slot.values);
     asm volatile("" ::: "memory");
-    invoke(entry, slot.values);
-    asm volatile("" ::: "memory");
-    return now(call_clock) - begin;
 }
 
 #if defined(__aarch64__)
@@ -206,84 +232,131 @@ __attribute__((noinline)) int64_t timed_call(void* entry, const Slot& slot) {
 // counts: waiting for a busy processor would look like a slow one.
 double clock_rate(int milliseconds) {
     constexpr int ROUNDS = 4000, ADDITIONS = 16;
-    constexpr clockid_t own = CLOCK_THREAD_CPUTIME_ID;
     double best = 0;
     uint64_t x = 1;
-    for (int64_t end = now(own) + milliseconds * 1000000LL, begin = 0; (begin = now(own)) < end;) {
+    for (int64_t end = own_time() + milliseconds * 1000000LL, begin = 0; (begin = own_time()) < end;) {
         for (int i = 0; i < ROUNDS; ++i)
             asm volatile(ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD : "+r"(x));
-        double rate = ROUNDS * ADDITIONS * 1e9 / static_cast<double>(now(own) - begin);
+        double rate = ROUNDS * ADDITIONS * 1e9 / static_cast<double>(own_time() - begin);
         if (rate > best) best = rate;
     }
     return best;
 }
 
-}  // namespace
-
-int main(int count, char** words) {
-    if (count < 6) return 2;
-    command_fd = atoi(words[1]);
-    reply_fd = atoi(words[2]);
-    input_fd = atoi(words[3]);
-    output_fd = atoi(words[4]);
-    int threads = atoi(words[5]);
-    if (threads == 1) call_clock = CLOCK_THREAD_CPUTIME_ID;
-    page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    install_handlers();
-
-    void* entry = nullptr;
-    bool confined = true;
-    if (count >= 8) {
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        confined = confine::before_loading(threads);
-        // What it computes, not what it waits for: a busy machine makes nobody suspicious.
-        int64_t begin = now(CLOCK_PROCESS_CPUTIME_ID);
-        void* library = dlopen(words[6], RTLD_NOW | RTLD_LOCAL);
-        if (library == nullptr) {
-            reply("unloadable %s", dlerror());
-            return 4;
-        }
-        entry = dlsym(library, words[7]);
-        if (entry == nullptr) {
-            reply("unloadable the function %s is missing", words[7]);
-            return 4;
-        }
-        int64_t load = now(CLOCK_PROCESS_CPUTIME_ID) - begin;
-        confined = confine::before_calling(threads, reply_fd) && confined;
-        reply("ready %lld %d", static_cast<long long>(load), confined ? 1 : 0);
-    } else {
-        reply("ready 0 1");
+// Moves the descriptors to where they are in every such process, and closes all others.
+void settle_descriptors(const int (&given)[3]) {
+    int high[3];
+    for (int i = 0; i < 3; ++i) high[i] = given[i] < 0 ? -1 : fcntl(given[i], F_DUPFD, ABOVE);
+    for (int fd = 3; fd < 1024; ++fd)
+        if (fd != high[0] && fd != high[1] && fd != high[2]) close(fd);
+    for (int i = 0; i < 3; ++i) {
+        if (high[i] < 0) continue;
+        dup3(high[i], CHANNEL + i, O_CLOEXEC);
+        close(high[i]);
     }
+}
 
+// Sends a line together with the descriptor of the reports, if there is one, and forgets it.
+bool hand_over(int reports, bool confined) {
+    char text[] = "loading 0\n";
+    text[8] = confined ? '1' : '0';
+    iovec part = {text, sizeof text - 1};
+    alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message = {};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (reports >= 0) {
+        message.msg_control = space;
+        message.msg_controllen = sizeof space;
+        cmsghdr* header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &reports, sizeof(int));
+    }
+    bool sent = sendmsg(CHANNEL, &message, 0) == static_cast<ssize_t>(part.iov_len);
+    if (reports >= 0) close(reports);
+    return sent;
+}
+
+// Loads the candidate under the filter; returns its entry, or null after a last word.
+void* load(int threads, const char* library, const char* name) {
+    bool confined = false;
+    int reports = confine::before_loading(threads, CHANNEL, &confined);
+    if (!hand_over(reports, confined)) _exit(3);
+    char go[8];
+    if (!read_line(go, sizeof go)) _exit(3);
+    void* handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    if (handle == nullptr) {
+        reply("unloadable %s", dlerror());
+        return nullptr;
+    }
+    void* entry = dlsym(handle, name);
+    if (entry == nullptr) {
+        reply("unloadable the function %s is missing", name);
+        return nullptr;
+    }
+    if (reports < 0 && !confine::before_calling(threads, CHANNEL)) _exit(3);
+    return entry;
+}
+
+bool do_bind(char* rest) {
+    char* arguments = strchr(rest, ' ');
+    int slot = atoi(rest);
+    return arguments != nullptr && slot >= 0 && slot < SLOTS && bind(slots[slot], arguments + 1);
+}
+
+void serve(void* entry) {
     static char line[4096];
     while (read_line(line, sizeof line)) {
         char* rest = strchr(line, ' ');
         if (rest != nullptr) *rest++ = 0;
-        if (strcmp(line, "ping") == 0) {
-            reply("pong");
+        if (strcmp(line, "call") == 0 && rest != nullptr && entry != nullptr) {
+            current_slot = atoi(rest) % SLOTS;
+            call(entry, slots[current_slot]);
+            current_slot = -1;
+            reply("done");
+        } else if (strcmp(line, "bind") == 0 && rest != nullptr) {
+            reply(do_bind(rest) ? "bound" : "refused");
+        } else if (strcmp(line, "idle") == 0) {
+            call(nullptr, slots[0]);
+            reply("done");
         } else if (strcmp(line, "spin") == 0 && rest != nullptr) {
             reply("hz %.0f", clock_rate(atoi(rest)));
-        } else if (strcmp(line, "bind") == 0 && rest != nullptr) {
-            char* arguments = strchr(rest, ' ');
-            int slot = atoi(rest);
-            bool good = arguments != nullptr && slot >= 0 && slot < SLOTS;
-            if (!good || !bind(slots[slot], arguments + 1)) {
-                reply("refused bind");
-                return 5;
-            }
-            reply("bound");
-        } else if (strcmp(line, "call") == 0 && rest != nullptr && entry != nullptr) {
-            int64_t nanoseconds = 0;
-            for (char* word = strtok_r(rest, " ", &rest); word; word = strtok_r(nullptr, " ", &rest)) {
-                current_slot = atoi(word) % SLOTS;
-                nanoseconds += timed_call(entry, slots[current_slot]);
-            }
-            current_slot = -1;
-            reply("t %lld", static_cast<long long>(nanoseconds));
         } else {
-            reply("refused %s", line);
-            return 5;
+            reply("refused");
         }
     }
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    if (count < 5) return 2;
+    settle_descriptors({atoi(words[1]), atoi(words[2]), atoi(words[3])});
+    int threads = atoi(words[4]);
+    page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    void* entry = nullptr;
+    if (count >= 7) {
+        static char library[256], name[256];
+        snprintf(library, sizeof library, "%s", words[5]);
+        snprintf(name, sizeof name, "%s", words[6]);
+        // Libraries of the system, which the candidate was allowed to link: loaded before it, so
+        // that nothing but the candidate itself has to be opened under the filter.
+        for (int i = 7; i < count; ++i) dlopen(words[i], RTLD_NOW | RTLD_GLOBAL);
+        for (int i = 1; i < count; ++i) memset(words[i], 'x', strlen(words[i]));
+        setvbuf(stdout, nullptr, _IOLBF, 0);
+        install_handlers();
+        fill_heap_with_junk();
+#if defined(__x86_64__) && defined(PR_SET_TSC)
+        prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
+#endif
+        entry = load(threads, library, name);
+        if (entry == nullptr) return 4;
+    } else {
+        reply("loading 1");
+    }
+    reply("ready");
+    serve(entry);
     _exit(0);  // no destructors of the candidate run
 }

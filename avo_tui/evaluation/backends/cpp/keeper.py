@@ -1,0 +1,322 @@
+"""The keeper: owns the clock of a candidate that runs in another process, and stops it.
+
+Between two calls every thread of the candidate is stopped, so nothing of it runs while the harness
+writes inputs, reads outputs or times a baseline. Waking it is the start of a call: everything that
+the process computes from there until it is stopped again belongs to that call, by the account that
+the Linux kernel keeps of its processor time. There is no time in which it could work uncounted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from avo_tui.evaluation.backends.cpp.elf import SharedObject
+from avo_tui.evaluation.backends.cpp.reports import Reports
+from avo_tui.evaluation.sandbox import tree
+from avo_tui.evaluation.sandbox.policy import Outcome
+from avo_tui.evaluation.sandbox.run import Running
+
+_PATIENCE = 8
+"""Seconds that may pass for each second that a call may compute, while others keep it waiting."""
+_ASLEEP_SECONDS = 0.5
+"""A process that used no processor time for so long, with all threads asleep, waits for nothing."""
+_STOP_SECONDS = 10.0
+_OTHER_EXCHANGE_SECONDS = 0.05
+"""Processor time that naming the arguments' places may take: it maps memory and nothing else."""
+_ADVICE_SECONDS = 10.0
+
+
+class Stopped(Exception):  # noqa: N818  what a candidate did, not an error of ours
+    """The process ended, hung or broke the protocol in the middle of a request."""
+
+    def __init__(self, kind: str, words: list[str]) -> None:
+        """`kind`: fault, trap, clock, unloadable, ended, hung, nonsense; `words`: the facts."""
+        super().__init__(f"{kind} {' '.join(words)}")
+        self.kind = kind
+        self.words = words
+        self.outcome: Outcome | None = None
+        """How the sandbox saw it end."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the candidate as the keeper's clocks saw it, in nanoseconds.
+
+    `passed`: from waking the process to its answer. `used`: processor time of all its threads from
+    waking it until all of them were stopped again.
+    """
+
+    passed: int
+    used: int
+
+
+class Runner:
+    """A candidate's process and the conversation with it. Its methods block: see `in_thread`."""
+
+    def __init__(
+        self, running: Running, channel: socket.socket, threads: int, image: SharedObject | None
+    ) -> None:
+        """Owns `channel`; `image`: what is loaded there, None for no candidate at all."""
+        self.running = running
+        self.threads = threads
+        self.load_seconds = 0.0
+        self.confined = True
+        self.reported = False
+        """Whether the kernel reports forbidden calls to us; it kills at once where it does not."""
+        self._channel = channel
+        self._image = image
+        self._reports: Reports | None = None
+        self._process = -1
+        self._state = -1
+        self._pid = 0
+        self._counted = 0
+        self._poll = select.poll()
+        self._poll.register(channel, select.POLLIN)
+        self._buffer = b""
+
+    def used(self) -> int:
+        """Nanoseconds of processor time that the kernel accounts to all threads of the process."""
+        try:
+            # The clock of another process, as clock_getcpuclockid(3) makes it.
+            return time.clock_gettime_ns((~self._pid << 3) | 2)
+        except OSError as error:
+            raise Stopped("ended", []) from error
+
+    def greet(self, seconds: float) -> None:
+        """Waits until the candidate is loaded, under the filter, and stops it.
+
+        Raises Stopped for a candidate that cannot be loaded or does what it must not meanwhile.
+        """
+        words = self._loading(seconds)
+        inside = [p for p in tree.descendants(self.running.launcher_pid) if _program(p) == "runner"]
+        if not inside:
+            raise Stopped("ended", [])
+        self._pid = inside[-1]
+        try:
+            self._process = os.pidfd_open(self._pid)
+            self._state = os.open(f"/proc/{self._pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Stopped("ended", []) from error
+        self.confined = words == ["1"]
+        began = self.used()
+        if self._image is not None:
+            self._send("load")
+        self._expect("ready", seconds)
+        if self._reports is not None:
+            self._reports.loaded()
+        self._stop()
+        self._counted = self.used()
+        self.load_seconds = (self._counted - began) / 1e9
+
+    def _loading(self, seconds: float) -> list[str]:
+        """The words of the first line, which the descriptor of the reports comes with."""
+        self._wait(seconds)
+        data, descriptors, _, _ = socket.recv_fds(self._channel, 4096, 1)
+        if descriptors:
+            executable = self._image.executable_segments if self._image is not None else 0
+            self._reports = Reports(descriptors[0], executable)
+            self._poll.register(descriptors[0], select.POLLIN)
+            self.reported = True
+        if not data:
+            raise Stopped("ended", [])
+        self._buffer += data
+        return self._expect("loading", seconds)
+
+    def bind(self, slot: int, arguments: list[str]) -> None:
+        """Maps a slot's arguments, at new addresses."""
+        before = self._counted
+        self._exchange(f"bind {slot} {' '.join(arguments)}", "bound", _ADVICE_SECONDS)
+        computed = (self._counted - before) / 1e9
+        if computed > _OTHER_EXCHANGE_SECONDS:
+            text = f"it computed for {computed * 1e3:.0f} ms when it had nothing to compute"
+            raise Stopped("nonsense", [text])
+
+    def call(self, slot: int, seconds: float) -> Call:
+        """Calls the candidate once. `seconds`: the processor time it may take."""
+        return self._timed(f"call {slot}", seconds)
+
+    def idle(self) -> Call:
+        """All that a call is but the candidate: what must be taken off every call's time."""
+        return self._timed("idle", _ADVICE_SECONDS)
+
+    def _timed(self, line: str, seconds: float) -> Call:
+        before = self._counted
+        passed = self._exchange(line, "done", seconds)
+        return Call(passed, self._counted - before)
+
+    def clock_rate(self, milliseconds: int) -> float:
+        """Cycles per second of the processor it runs on; only where there is no candidate."""
+        self._send(f"spin {milliseconds}")
+        self._resume()
+        rate = float(self._expect("hz", _ADVICE_SECONDS)[0])
+        self._stop()
+        self._counted = self.used()
+        return rate
+
+    def _exchange(self, line: str, answer: str, seconds: float) -> int:
+        """Wakes the process for one request; nanoseconds until the answer. Leaves it stopped."""
+        if self._buffer or self._poll.poll(0):
+            self._unasked()
+        self._send(line)
+        began = time.perf_counter_ns()
+        self._resume()
+        self._expect(answer, seconds)
+        passed = time.perf_counter_ns() - began
+        self._stop()
+        self._counted = self.used()
+        return passed
+
+    def _unasked(self) -> None:
+        if not self._buffer:
+            self._expect("", 1.0)  # its last words, if it is gone
+        raise Stopped("nonsense", ["it answered without being asked"])
+
+    def _send(self, line: str) -> None:
+        try:
+            self._channel.sendall(line.encode() + b"\n")
+        except OSError as error:
+            raise Stopped("ended", []) from error
+
+    def _resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            signal.pidfd_send_signal(self._process, number)
+        except OSError as error:
+            raise Stopped("ended", []) from error
+
+    def _stop(self) -> None:
+        """Stops all threads and waits until they are."""
+        self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while not self._all(lambda state: state in "Tt"):
+            if time.monotonic() > deadline:
+                raise Stopped("hung", [f"{_STOP_SECONDS:.0f}"])
+            os.sched_yield()
+
+    def _all(self, wanted: Callable[[str], bool]) -> bool:
+        """Whether the state of every thread, such as R, S or T, is one that is wanted."""
+        states = [_state(self._state)]
+        if self.threads > 1 and wanted(states[0]):
+            for path in _tasks(self._pid):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    states.append(path.read_bytes().rpartition(b")")[2][1:2].decode())
+        return all(wanted(state) for state in states)
+
+    def _wait(self, seconds: float) -> None:
+        """Until something can be read from the process.
+
+        Raises Stopped `hung` once it has used `seconds` of processor time per thread, once that
+        much has passed and all its threads sleep, or when it was kept waiting for far longer.
+        """
+        began = awake = time.monotonic()
+        start = last = self._used_so_far()
+        while True:
+            ready = dict(self._poll.poll(50))
+            if self._reports is not None and self._reports.descriptor in ready:
+                self._take_report(self._reports)
+            if self._channel.fileno() in ready:
+                return
+            now, used = time.monotonic(), self._used_so_far()
+            if used > last or not self._sleeps():
+                awake = now
+            last = used
+            passed, computed = now - began, (used - start) / 1e9 / self.threads
+            idle = passed > seconds and now - awake > min(_ASLEEP_SECONDS, seconds)
+            if computed > seconds or idle or passed > seconds * _PATIENCE:
+                raise Stopped("hung", [f"{seconds:.1f}"])
+
+    def _take_report(self, reports: Reports) -> None:
+        try:
+            name = reports.take()
+        except OSError:  # the process is gone; its last words can be read from the channel
+            self._poll.unregister(reports.descriptor)
+            self._reports = None
+            return
+        if name is not None:
+            raise Stopped("trap", [name])
+
+    def _used_so_far(self) -> int:
+        with contextlib.suppress(Stopped):
+            return self.used() if self._pid else 0
+        return 0
+
+    def _sleeps(self) -> bool:
+        if not self._pid:
+            return False
+        with contextlib.suppress(Stopped):
+            return self._all(lambda state: state == "S")
+        return False
+
+    def _read_line(self, seconds: float) -> str:
+        while b"\n" not in self._buffer:
+            self._wait(seconds)
+            try:
+                data = self._channel.recv(4096)
+            except OSError as error:
+                raise Stopped("ended", []) from error
+            if not data:
+                raise Stopped("ended", [])
+            self._buffer += data
+            if len(self._buffer) > 65536:
+                raise Stopped("nonsense", ["it flooded the harness with answers"])
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode(errors="replace")
+
+    def _expect(self, answer: str, seconds: float) -> list[str]:
+        words = self._read_line(seconds).split(" ")
+        if words[0] == answer:
+            return words[1:]
+        if words[0] in ("fault", "clock", "unloadable"):
+            raise Stopped(words[0], words[1:])
+        raise Stopped("nonsense", [f"it answered {' '.join(words)[:80]!r}"])
+
+    def processes_and_threads(self) -> tuple[int, int]:
+        """How many processes the candidate's tree has, and threads the innermost one has."""
+        pids = [p for p in tree.descendants(self.running.launcher_pid) if _program(p) == "runner"]
+        threads = max((len(_tasks(p)) for p in pids), default=0)
+        return len(pids), threads
+
+    def close(self) -> None:
+        """Gives back what it holds; the process is ended by its sandbox."""
+        self._channel.close()
+        if self._reports is not None:
+            self._reports.close()
+        for descriptor in (self._process, self._state):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return []
+
+
+def _state(descriptor: int) -> str:
+    """The one-letter state in an open /proc/PID/stat; raises Stopped where the process is gone."""
+    try:
+        text = os.pread(descriptor, 512, 0)
+    except OSError as error:
+        raise Stopped("ended", []) from error
+    state = text.rpartition(b")")[2][1:2].decode()
+    if state in ("Z", "X", ""):
+        raise Stopped("ended", [])
+    return state

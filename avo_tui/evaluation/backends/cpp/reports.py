@@ -1,0 +1,71 @@
+"""Reports of forbidden system calls: the Linux kernel tells the harness, not the candidate.
+
+The candidate's process runs under a filter whose verdict on a forbidden call is
+SECCOMP_RET_USER_NOTIF (seccomp_unotify(2)): the calling thread waits inside the kernel until the
+harness answers. The harness holds the only descriptor, so no handler or patched function of the
+candidate can hide the attempt. Layouts are those of `linux/seccomp.h`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import struct
+from collections import Counter
+
+from avo_tui.evaluation.sandbox.calls import name_of, number_of
+
+_RECEIVE, _SEND = 0xC0502100, 0xC0182101
+_NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, nr, arch, instruction, arguments
+_RESPONSE = struct.Struct("=QqiI")  # id, value, error, flags
+_CONTINUE = 1
+
+
+class Reports:
+    """The harness's end of one process's filter.
+
+    While the dynamic loader maps the candidate, it may open one file and map `executable` segments
+    of it; it does so before any instruction of the candidate runs. All further such calls, those
+    of constructors included, are forbidden.
+    """
+
+    def __init__(self, descriptor: int, executable: int) -> None:
+        """Owns `descriptor`; `executable`: how many executable segments the candidate has."""
+        self.descriptor = descriptor
+        self._left = Counter(
+            {number_of("openat"): 1, number_of("getcwd"): 2, number_of("mmap"): executable}
+        )
+
+    def take(self) -> str | None:
+        """Answers the next report: None if the call may pass, else the name of the call.
+
+        A call that may not pass is never answered: its thread waits until the process is ended.
+        Raises OSError where the process is gone.
+        """
+        buffer = bytearray(_NOTIFICATION.size)
+        fcntl.ioctl(self.descriptor, _RECEIVE, buffer)
+        identity, _, _, number, _, _, *arguments = _NOTIFICATION.unpack(buffer)
+        if self._left[number] <= 0 or not _reads_only(number, arguments):
+            return name_of(number)
+        self._left[number] -= 1
+        fcntl.ioctl(self.descriptor, _SEND, _RESPONSE.pack(identity, 0, 0, _CONTINUE))
+        return None
+
+    def loaded(self) -> None:
+        """From here on every report is of a forbidden call."""
+        self._left.clear()
+
+    def close(self) -> None:
+        """Gives the descriptor back."""
+        with contextlib.suppress(OSError):
+            os.close(self.descriptor)
+
+
+def _reads_only(number: int, arguments: list[int]) -> bool:
+    if number == number_of("openat"):
+        return arguments[2] & os.O_ACCMODE == os.O_RDONLY
+    if number == number_of("mmap"):
+        return not arguments[2] & mmap.PROT_WRITE
+    return True
