@@ -65,8 +65,8 @@ class Settings(BaseSettings):
     """Options of the agent, such as `effort`; a table of the file, JSON in the environment."""
     demo_hours: float = Field(default=1.0, gt=0)
     """Hours of running after which `avo demo` ends by itself."""
-    sandbox: Literal["auto", "require"] = "auto"
-    """`require` refuses to run candidates where the machine cannot confine them fully."""
+    allow_weak_sandbox: bool = False
+    """Run candidates also where the machine cannot confine them; every screen then says so."""
     theme: Literal["avo-dark", "avo-light", "ansi-dark", "ansi-light"] = "avo-dark"
     """Colours of the app; the `ansi` ones are the terminal's own sixteen."""
     low_bandwidth: bool | None = None
@@ -95,8 +95,8 @@ class Settings(BaseSettings):
             if group in {"supervisor", "tuner", "memory"} and value is not None:
                 options[f"{group}.{rest}"] = value
         options.update({f"agent.{name}": value for name, value in self.agent.items()})
-        if self.sandbox != "auto":
-            options["sandbox"] = self.sandbox
+        if self.allow_weak_sandbox:
+            options["allow_weak_sandbox"] = True
         return options
 
 

@@ -70,17 +70,11 @@ def _gpu() -> Iterator[Row]:
 
 
 def _sandbox() -> Iterator[Row]:
-    from avo_tui.evaluation.sandbox.policy import SandboxError
-    from avo_tui.evaluation.sandbox.run import Sandbox
+    from avo_tui.evaluation.doctor import examine_sandbox
+    from avo_tui.settings import settings
 
-    try:
-        level = asyncio.run(Sandbox().level())
-    except SandboxError as error:
-        yield _row("fail", "sandbox", str(error))
-        return
-    good = "ok" if level.confined else "warn"
-    weak = "" if level.confined else "; install bubblewrap or allow user namespaces"
-    yield _row(good, "sandbox", f"{level.describe()}{weak}")
+    finding = asyncio.run(examine_sandbox(settings().allow_weak_sandbox))
+    yield _row(finding.state, "sandbox", finding.text)
 
 
 def _tasks() -> Iterator[Row]:

@@ -14,6 +14,8 @@ from avo_tui.cli.reading import Json
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
     from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
+    from avo_tui.evaluation.client import LocalEvaluator
+    from avo_tui.evaluation.ports import ProgressSink
 
 
 def register(app: typer.Typer) -> None:
@@ -62,6 +64,10 @@ def evaluate(
     arch: Annotated[
         str | None, typer.Option("--arch", help="Compile CUDA for this, such as sm_100a.")
     ] = None,
+    weak: Annotated[
+        bool,
+        typer.Option("--allow-weak-sandbox", help="Run it also where it cannot be confined."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Score one candidate without a session: compile, check, benchmark."""
@@ -73,15 +79,15 @@ def evaluate(
 
     info = find_task(task)
     candidate = read_candidate(path) if path is not None else None
-    report = asyncio.run(_evaluate(info.name, candidate, quick, arch, quiet=as_json))
+    progress = None if as_json else _progress
+    evaluator = _evaluator(arch, weak)
+    report = asyncio.run(_evaluate(evaluator, info.name, candidate, quick, progress))
     typer.echo(document(report) if as_json else safe(as_text(report)))
     if not report.correct:
         raise typer.Exit(1)
 
 
-async def _evaluate(
-    task: str, candidate: Candidate | None, quick: bool, arch: str | None, *, quiet: bool
-) -> EvaluationReport:
+def _evaluator(arch: str | None, weak: bool) -> LocalEvaluator:
     from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
     from avo_tui.evaluation.client import LocalEvaluator
     from avo_tui.settings import settings
@@ -91,8 +97,18 @@ async def _evaluate(
             architecture_number(arch)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--arch") from error
-    progress = None if quiet else _progress
-    async with LocalEvaluator(architecture=arch, sandbox=settings().sandbox) as evaluator:
+    allowed = weak or settings().allow_weak_sandbox
+    return LocalEvaluator(architecture=arch, allow_weak_sandbox=allowed)
+
+
+async def _evaluate(
+    evaluator: LocalEvaluator,
+    task: str,
+    candidate: Candidate | None,
+    quick: bool,
+    progress: ProgressSink | None,
+) -> EvaluationReport:
+    async with evaluator:
         given = candidate if candidate is not None else await evaluator.seed(task)
         if quick:
             return await evaluator.check(task, given, progress=progress, quick=True)

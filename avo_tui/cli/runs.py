@@ -91,8 +91,13 @@ def demo(
         _follow(live, said) if headless else open_app(live)
         return
     caps = Caps(hours=hours or settings().demo_hours, steps=steps)
+    # The tuner only changes constants of a source that ships: it may go on where a candidate of
+    # unknown origin may not. The screen says so.
+    options: dict[str, str | int | float | bool] = {} if agent else {"allow_weak_sandbox": True}
     chosen = with_defaults(
-        RunSettings(operator="recorded" if agent else "tuner", budget=Budget(run=caps))
+        RunSettings(
+            operator="recorded" if agent else "tuner", budget=Budget(run=caps), options=options
+        )
     )
     _begin(make_session(name, DEMO_TASK, chosen), headless=headless)
 
@@ -146,6 +151,10 @@ def run(
         typer.Option("--recording", help="Play an exported conversation; scores are measured."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the tuner's chance.")] = 0,
+    weak: Annotated[
+        bool,
+        typer.Option("--allow-weak-sandbox", help="Go on where candidates cannot be confined."),
+    ] = False,
     headless: Headless = False,
 ) -> None:
     """Start a session and open it, or go on with one."""
@@ -190,6 +199,7 @@ def run(
             random_seed=seed,
             evaluator=evaluator,
             recording=str(recording.absolute()) if recording is not None else None,
+            options={"allow_weak_sandbox": True} if weak else {},
         )
     )
     check(chosen)

@@ -229,6 +229,8 @@ class EngineRecord(Value):
     started: Moment
     version: str = ""
     sandbox: str = ""
+    sandbox_warning: str = ""
+    """`MachineInfo.sandbox_warning`: to be seen on every screen where it is not empty."""
     device: str = ""
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.plain import Safe
 from avo_tui.domain.score import PairedMeasurement, Score
 
 
@@ -41,18 +42,18 @@ Stage = Literal["waiting", "compile", "check", "benchmark", "remeasure"]
 class Feedback(Value):
     """What a verdict tells the agent and the person.
 
-    Log and detail are untrusted text: shown, never interpreted.
+    Log and detail are untrusted text: shown, never interpreted, and without control characters.
     """
 
-    summary: str
+    summary: Safe
     """One sentence."""
     configuration: str | None = None
     """First public configuration that failed; None where it is hidden or does not matter."""
-    detail: str = ""
+    detail: Safe = ""
     """Where and by how much: index, expected error, tolerance, signal."""
-    hint: str = ""
+    hint: Safe = ""
     """What usually helps."""
-    log: str = ""
+    log: Safe = ""
     """Compiler output or the candidate's own, bounded."""
 
 
@@ -71,7 +72,7 @@ class Resources(Value):
     """Counts by mnemonic class, such as HGMMA or `fma 256-bit`."""
     kernels: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Per kernel: registers, spills, shared memory."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Safe, ...] = ()
 
     def summary(self) -> str:
         """The line a screen shows, such as `168 registers · 0 spills · 232 KB shared memory`."""
@@ -111,7 +112,7 @@ class ConfigurationCheck(Value):
     ok: bool
     error: float | None = None
     """Largest error, in units of the tolerance: at most 1 passes."""
-    detail: str = ""
+    detail: Safe = ""
 
 
 class EvaluationReport(Value):
@@ -136,6 +137,8 @@ class EvaluationReport(Value):
     architecture: str = ""
     sandbox: str = ""
     """What confined the candidate, such as `namespaces + landlock + seccomp`."""
+    sandbox_warning: str = ""
+    """One sentence where it was not confined and that was allowed; empty otherwise."""
     cached: bool = False
     """Answered from the record, not measured again."""
     conditions: str = ""
@@ -168,9 +171,9 @@ class EvaluationProgress(Value):
     error: float | None = None
     """Check: largest error in units of the tolerance."""
     seconds: float | None = None
-    detail: str = ""
+    detail: Safe = ""
     """One line, such as the holder of the lock that is waited for."""
-    log: str = ""
+    log: Safe = ""
     """Compiler output, bounded."""
     resources: Resources | None = None
 
@@ -181,11 +184,11 @@ class ScratchReport(Value):
     compiled: bool
     exit_code: int | None = None
     """None where it did not compile, or was ended by a signal or by the harness."""
-    outcome: str = ""
+    outcome: Safe = ""
     """One sentence: `ended with exit code 0`, `killed: time limit of 10 s`, …"""
-    compiler_log: str = ""
-    stdout: str = ""
-    stderr: str = ""
+    compiler_log: Safe = ""
+    stdout: Safe = ""
+    stderr: Safe = ""
     """Bounded; where it was cut, the text says so."""
     seconds: float = 0.0
     sandbox: str = ""
@@ -199,5 +202,7 @@ class MachineInfo(Value):
     architecture: str = ""
     compiler: str = ""
     sandbox: str = ""
+    sandbox_warning: str = ""
+    """One sentence where candidates are not confined and that was allowed; empty otherwise."""
     conditions: str
     """A key of everything that changes a score: device, compiler, task text, harness version."""

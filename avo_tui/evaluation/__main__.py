@@ -22,7 +22,7 @@ from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.report import as_json, as_text, progress_line
 from avo_tui.evaluation.sandbox import kernel
-from avo_tui.evaluation.sandbox.policy import Mode, SandboxError
+from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import sweep
 from avo_tui.evaluation.serve import serve
 
@@ -56,7 +56,10 @@ def _arguments() -> argparse.Namespace:
         "--profile", action="store_true", help="only run the profiler on the first configuration"
     )
     parser.add_argument("--kernels", type=Path, help="folder of tasks to look at first")
-    parser.add_argument("--sandbox", choices=[m.value for m in Mode], default=Mode.AUTO.value)
+    parser.add_argument(
+        "--allow-weak-sandbox", action="store_true",
+        help="run the candidate also where this machine cannot confine it",
+    )  # fmt: skip
     parser.add_argument("--serve", action="store_true", help="serve requests on standard input")
     return parser.parse_args()
 
@@ -64,7 +67,7 @@ def _arguments() -> argparse.Namespace:
 async def _look(options: argparse.Namespace) -> str:
     """What profiler or sanitizer say instead of an evaluation."""
     sweep()
-    pipeline = Pipeline(options.kernels, Mode(options.sandbox), options.arch)
+    pipeline = Pipeline(options.kernels, options.allow_weak_sandbox, options.arch)
     task = pipeline.tasks.get(options.task)
     candidate = read_candidate(options.path) if options.path else task.seed()
     try:
@@ -77,7 +80,7 @@ async def _look(options: argparse.Namespace) -> str:
 
 async def _once(options: argparse.Namespace) -> EvaluationReport:
     sweep()
-    pipeline = Pipeline(options.kernels, Mode(options.sandbox), options.arch)
+    pipeline = Pipeline(options.kernels, options.allow_weak_sandbox, options.arch)
     task = pipeline.tasks.get(options.task)
     candidate: Candidate = read_candidate(options.path) if options.path else task.seed()
 
@@ -99,7 +102,7 @@ def main() -> int:
     if options.serve:
         # The end of standard input says the same, but is not heard while torch is imported.
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        asyncio.run(serve(options.kernels, Mode(options.sandbox), options.arch))
+        asyncio.run(serve(options.kernels, options.allow_weak_sandbox, options.arch))
         return 0
     if not options.task:
         print("name a task; `avo tasks` lists them", file=sys.stderr)

@@ -120,16 +120,19 @@ class LocalEvaluator:
         self,
         *,
         kernels: Path | None = None,
-        sandbox: str = "auto",
+        allow_weak_sandbox: bool = False,
         task: str | None = None,
         architecture: str | None = None,
     ) -> None:
-        """`sandbox`: auto or require; `task`: what `start()` warms the worker for.
+        """`task`: what `start()` warms the worker for.
+
+        `allow_weak_sandbox`: evaluate also where this machine cannot confine a candidate.
 
         `architecture`: what CUDA is compiled for instead of the device's own, such as `sm_100a`.
         """
         self._command = [sys.executable, "-m", "avo_tui.evaluation", "--serve"]
-        self._command += ["--sandbox", sandbox]
+        if allow_weak_sandbox:
+            self._command.append("--allow-weak-sandbox")
         if kernels is not None:
             self._command += ["--kernels", str(kernels)]
         if architecture is not None:

@@ -15,8 +15,8 @@ from avo_tui.domain.base import Value
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_features, cpu_model, find_toolchain
 from avo_tui.evaluation.paths import cache_folder
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.sandbox.policy import Isolation, Mode, SandboxError, bubblewrap
-from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
+from avo_tui.evaluation.sandbox.run import HOW_TO_CONFINE, Level, Sandbox
 from avo_tui.evaluation.tasks import find_tasks
 
 State = Literal["ok", "warn", "fail"]
@@ -56,9 +56,11 @@ class Finding(Value):
     """One sentence; where something is wrong, it says what to do."""
 
 
-async def examine_machine(mode: Mode = Mode.AUTO, kernels: Path | None = None) -> list[Finding]:
+async def examine_machine(
+    allow_weak: bool = False, kernels: Path | None = None
+) -> list[Finding]:
     """Looks at everything an evaluation needs, all of it even where something is missing."""
-    findings = [_processor(), await _compiler(), await _sandbox(mode)]
+    findings = [_processor(), await _compiler(), await examine_sandbox(allow_weak)]
     findings += [_torch(), await _gpu(), _nvrtc(), _cache(), *_tasks(kernels)]
     return findings
 
@@ -85,28 +87,32 @@ async def _compiler() -> Finding:
     return Finding(name="compiler", state=state, text=f"{found.version} at {found.compiler}{tools}")
 
 
-async def _sandbox(mode: Mode) -> Finding:
-    offered, refused = [], []
+async def examine_sandbox(allow_weak: bool) -> Finding:
+    """What confines candidates here; where something is missing, how it is to be had."""
+    offered: list[Level] = []
+    refused: list[str] = []
     for kind in Isolation:
         if kind is Isolation.BUBBLEWRAP and bubblewrap() is None:
             refused.append("bubblewrap is not installed")
             continue
         try:
-            level = await Sandbox(isolation=kind).level()
+            offered.append(await Sandbox(allow_weak=True, isolation=kind).level())
         except SandboxError as error:
             refused.append(str(error))
-        else:
-            offered.append(level)
     if not offered:
-        return Finding(name="sandbox", state="fail", text="; ".join(refused))
+        text = f"{'; '.join(refused)}; {HOW_TO_CONFINE}"
+        return Finding(name="sandbox", state="fail", text=text)
     best = offered[0]
     others = ", ".join(level.describe() for level in offered[1:])
     text = f"{best.describe()}, ready in {best.start_ms:.0f} ms"
     text += f"; also: {others}" if others else ""
     if best.confined:
         return Finding(name="sandbox", state="ok", text=text)
-    text += "; install bubblewrap or allow user namespaces: files are not confined now"
-    return Finding(name="sandbox", state="fail" if mode is Mode.REQUIRE else "warn", text=text)
+    text += f"; {best.warning} ({'; '.join(refused)}); {HOW_TO_CONFINE}"
+    if allow_weak:
+        return Finding(name="sandbox", state="warn", text=f"{text}; allowed by your settings")
+    text += "; until then candidates run with --allow-weak-sandbox only"
+    return Finding(name="sandbox", state="fail", text=text)
 
 
 def _version(package: str) -> str | None:

@@ -30,7 +30,7 @@ from avo_tui.domain.verdict import (
 from avo_tui.evaluation.backends.base import Backend, Compiled, Context, Rejected
 from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
-from avo_tui.evaluation.sandbox.policy import Mode, SandboxError
+from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 from avo_tui.evaluation.tasks import Tasks, find_tasks
@@ -119,10 +119,11 @@ class Pipeline:
     def __init__(
         self,
         kernels: Path | None = None,
-        mode: Mode = Mode.AUTO,
+        allow_weak_sandbox: bool = False,
         architecture: str | None = None,
     ) -> None:
-        self.sandbox = Sandbox(mode)
+        """`allow_weak_sandbox`: evaluate also where this machine cannot confine a candidate."""
+        self.sandbox = Sandbox(allow_weak_sandbox)
         self._architecture = architecture
         self._kernels = kernels
         self._tasks: Tasks | None = None
@@ -322,6 +323,7 @@ class Pipeline:
             device=info.device if info else "",
             architecture=info.architecture if info else "",
             sandbox=info.sandbox if info else "",
+            sandbox_warning=info.sandbox_warning if info else "",
             at=now(),
             stages_done=tuple(course.done),
         )

@@ -61,6 +61,8 @@ def as_text(report: EvaluationReport) -> str:
             lines.append(
                 f"  {c.name:<16}{c.throughput:>12.2f}{spread:>20}{c.ratio:>8.3f}  {others}{flags}"
             )
+    if report.sandbox_warning:
+        lines.append(f"  {report.sandbox_warning}")
     s = report.seconds
     lines.append(
         f"  {s.total:.2f} s: compile {s.compile:.2f}, check {s.check:.2f}, "

@@ -21,7 +21,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import EvaluationProgress, Stage
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.sandbox.policy import Mode, SandboxError
+from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import sweep
 
 Request = dict[str, Any]
@@ -140,7 +140,9 @@ class Worker:
         )
 
 
-async def serve(kernels: Path | None, mode: Mode, architecture: str | None = None) -> None:
+async def serve(
+    kernels: Path | None, allow_weak_sandbox: bool = False, architecture: str | None = None
+) -> None:
     """Serves standard input until it ends."""
     # The protocol gets a descriptor of its own: what a task prints goes to the log, not into it.
     out = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -156,7 +158,7 @@ async def serve(kernels: Path | None, mode: Mode, architecture: str | None = Non
     reader = asyncio.StreamReader(limit=LINE_LIMIT)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    pipeline = Pipeline(kernels, mode, architecture)
+    pipeline = Pipeline(kernels, allow_weak_sandbox, architecture)
     worker = Worker(pipeline, write)
     serving = asyncio.create_task(worker.serve())
     write(b'{"id": null, "ready": true}\n')

@@ -198,6 +198,7 @@ class Engine:
             started=now(),
             version=__version__,
             sandbox=machine.sandbox if machine else "",
+            sandbox_warning=machine.sandbox_warning if machine else "",
             device=machine.device if machine else "",
         )
         self.record(ev.EngineStarted(engine=engine))

@@ -19,5 +19,5 @@ def make_evaluator(session: SessionRecord) -> Evaluator:
     Raises ValueError for a URL that nothing serves.
     """
     check_url(session.settings.evaluator)
-    confinement = str(session.settings.options.get("sandbox", "auto"))
-    return LocalEvaluator(task=session.task.name, sandbox=confinement)
+    allow_weak = session.settings.options.get("allow_weak_sandbox") is True
+    return LocalEvaluator(task=session.task.name, allow_weak_sandbox=allow_weak)

@@ -93,7 +93,8 @@ class Printer:
         if engine.pid not in self._pids:
             self._pids.add(engine.pid)
             return f"engine {engine.pid} on {engine.host}"
-        return f"measuring on {engine.device}; sandbox: {engine.sandbox}"
+        notice = f"; {engine.sandbox_warning}" if engine.sandbox_warning else ""
+        return f"measuring on {engine.device}; sandbox: {engine.sandbox}{notice}"
 
 
 def _attempt(event: ev.AttemptFinished) -> str:

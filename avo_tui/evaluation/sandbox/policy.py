@@ -24,15 +24,6 @@ class SandboxError(RuntimeError):
     """The sandbox cannot be had. The text is one sentence that says what to do."""
 
 
-class Mode(StrEnum):
-    """How much confinement is insisted on."""
-
-    AUTO = "auto"
-    """The strongest the machine offers, said by `describe()`."""
-    REQUIRE = "require"
-    """Refuse to run without confined files, no network and a sure end of the tree."""
-
-
 class Isolation(StrEnum):
     """How the command is kept apart, in the order they are tried.
 

@@ -21,7 +21,6 @@ from avo_tui.evaluation.sandbox.policy import (
     Isolation,
     Job,
     Limits,
-    Mode,
     Outcome,
     Reason,
     SandboxError,
@@ -30,6 +29,14 @@ from avo_tui.evaluation.sandbox.policy import (
     readable,
 )
 
+LANDLOCK_ENOUGH = 4
+"""The first Landlock ABI (Linux 6.7) that covers reading, writing, truncating and TCP."""
+HOW_TO_CONFINE = (
+    "install bubblewrap (Debian, Ubuntu, Fedora and Arch call the package `bubblewrap`), or allow "
+    "user namespaces (`sysctl -w kernel.unprivileged_userns_clone=1`, or "
+    "`kernel.apparmor_restrict_unprivileged_userns=0`; in a container "
+    "`--security-opt seccomp=unconfined`), or use Linux 6.7 or later with Landlock"
+)
 _PACKAGES = str(Path(__file__).resolve().parents[3])
 _GRACE = 15.0
 """Seconds that the launcher has to end the tree before it is killed itself."""
@@ -71,19 +78,37 @@ class Level:
     """Milliseconds from asking to the end of a command that does nothing."""
 
     @property
+    def gaps(self) -> tuple[str, ...]:
+        """What nothing on this machine keeps a candidate from; empty where it is confined."""
+        if self.isolation is not Isolation.PROCESSES:
+            return ()
+        missing = []
+        if self.landlock < LANDLOCK_ENOUGH:
+            missing.append("reading and changing the user's files")
+        if not self.seccomp:
+            missing.append("reaching the network and other processes")
+        return tuple(missing)
+
+    @property
     def confined(self) -> bool:
-        """True if files, network and the end of the tree are all assured."""
-        apart = self.isolation is not Isolation.PROCESSES
-        return apart or (self.landlock >= 4 and self.seccomp)
+        """True if files, network, other processes and the end of the tree are all assured."""
+        return not self.gaps
+
+    @property
+    def warning(self) -> str:
+        """One sentence for every screen and record where the sandbox is weak, else empty."""
+        if self.confined:
+            return ""
+        return f"weak sandbox: nothing keeps a candidate from {' or '.join(self.gaps)}"
 
     def describe(self) -> str:
-        """Such as `namespaces + landlock 7 + seccomp + limits`."""
+        """Such as `namespaces + landlock 7 + seccomp + limits`; says so where it is weak."""
         parts = [] if self.isolation is Isolation.PROCESSES else [str(self.isolation)]
         if self.landlock:
             parts.append(f"landlock {self.landlock}")
         if self.seccomp:
             parts.append("seccomp")
-        return " + ".join([*parts, "limits"])
+        return " + ".join([*parts, "limits"]) + ("" if self.confined else " (weak)")
 
 
 class Running:
@@ -181,9 +206,12 @@ class Running:
 class Sandbox:
     """Runs jobs at the strongest level of this machine."""
 
-    def __init__(self, mode: Mode = Mode.AUTO, isolation: Isolation | None = None) -> None:
-        """`isolation` forces one kind; otherwise each is tried, strongest first."""
-        self._mode = mode
+    def __init__(self, allow_weak: bool = False, isolation: Isolation | None = None) -> None:
+        """`allow_weak`: go on where the machine cannot confine what is run.
+
+        `isolation` forces one kind; otherwise each is tried, strongest first.
+        """
+        self._allow_weak = allow_weak
         self._wanted = isolation
         self._level: Level | None = None
         self.landlock = True
@@ -192,14 +220,15 @@ class Sandbox:
     async def level(self) -> Level:
         """What is in force; found by running a command that does nothing, once.
 
-        Raises SandboxError where nothing works, or not enough for the mode.
+        Raises SandboxError where nothing works, or too little and that was not allowed.
         """
         if self._level is None:
             self._level = await self._probe()
-        if self._mode is Mode.REQUIRE and not self._level.confined:
+        if not self._allow_weak and not self._level.confined:
             raise SandboxError(
-                f"the sandbox offers only {self._level.describe()}; install bubblewrap, allow user "
-                "namespaces or use a kernel with Landlock, or do not require the sandbox"
+                f"this machine cannot confine a candidate: nothing keeps it from "
+                f"{' or '.join(self._level.gaps)}; {HOW_TO_CONFINE}, or go on all the same with "
+                "--allow-weak-sandbox"
             )
         return self._level
 

@@ -54,6 +54,7 @@ class CppBackend:
     async def machine(self, task: Task, sandbox: Sandbox) -> MachineInfo:
         """The processor, the compiler and what makes scores comparable."""
         tools = (await self._tools()).toolchain
+        level = await sandbox.level()
         threads = f"{task.threads} thread" + ("s" if task.threads > 1 else "")
         device = f"cpu {cpu_model()} · {threads}"
         source = (task.folder / "task.py").read_text(encoding="utf-8")
@@ -61,7 +62,8 @@ class CppBackend:
             device=device,
             architecture="native",
             compiler=tools.version,
-            sandbox=(await sandbox.level()).describe(),
+            sandbox=level.describe(),
+            sandbox_warning=level.warning,
             conditions=tools.key(device, source, HARNESS_VERSION)[:24],
         )
 

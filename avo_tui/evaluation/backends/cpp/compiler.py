@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.domain.verdict import Feedback, Resources, Verdict
 from avo_tui.evaluation.backends.base import Compiled, Rejected
 from avo_tui.evaluation.backends.cpp import disassembly, flags, glue, imports
@@ -46,14 +47,21 @@ class CompiledCpp(Compiled):
 
 def _write(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
-        path = folder / name
+        try:
+            path = folder / check_file_name(name)
+        except ValueError as error:
+            raise EvaluatorError(str(error)) from error
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
 def _log(outcome: Outcome, folder: Path) -> str:
-    text = (outcome.stderr + outcome.stdout).replace(f"{folder}/", "").replace("/scratch/", "")
-    return text.replace("\x1b", "")
+    return (outcome.stderr + outcome.stdout).replace(f"{folder}/", "").replace("/scratch/", "")
+
+
+def _sources(files: Mapping[str, str]) -> list[str]:
+    """The files to compile, each so that it can be taken for nothing but a path."""
+    return [f"./{name}" for name in files if name.endswith(_SOURCES)]
 
 
 def _failure(outcome: Outcome, log: str) -> Rejected:
@@ -91,7 +99,7 @@ class Compiler:
             further = flags.declared_flags(candidate)
         except flags.FlagError as error:
             raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=str(error))) from error
-        sources = [name for name in candidate.files if name.endswith(_SOURCES)]
+        sources = _sources(candidate.files)
         if not sources:
             text = f"the candidate has no source file ({', '.join(_SOURCES)})"
             raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
@@ -188,7 +196,7 @@ class Compiler:
     async def experiment(self, files: dict[str, str], scratch: Path, sandbox: Sandbox) -> Outcome:
         """Compiles a small program of the agent's to `program` in a scratch folder."""
         _write(scratch, files)
-        sources = [name for name in files if name.endswith(_SOURCES)]
+        sources = _sources(files)
         options = ("-O3", "-march=native", "-fopenmp", "-std=gnu++17", "-Wall", "-Wextra")
         return await sandbox.run(
             Job(

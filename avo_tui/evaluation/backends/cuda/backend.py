@@ -80,11 +80,13 @@ class CudaBackend:
         )
         driver = gpu.driver if isinstance(gpu, Gpu) else 0
         key = f"{HARNESS} {device} {driver} {facts.architecture} {compiler} {task.name} {text}"
+        level = await sandbox.level()
         return MachineInfo(
             device=device,
             architecture=facts.architecture,
             compiler=compiler,
-            sandbox=f"compiler: {(await sandbox.level()).describe()}; candidate: device code alone",
+            sandbox=f"compiler: {level.describe()}; candidate: device code alone",
+            sandbox_warning=level.warning,
             conditions=hashlib.sha256(key.encode()).hexdigest()[:16],
         )
 
