@@ -56,9 +56,7 @@ class Finding(Value):
     """One sentence; where something is wrong, it says what to do."""
 
 
-async def examine_machine(
-    allow_weak: bool = False, kernels: Path | None = None
-) -> list[Finding]:
+async def examine_machine(allow_weak: bool = False, kernels: Path | None = None) -> list[Finding]:
     """Looks at everything an evaluation needs, all of it even where something is missing."""
     findings = [_processor(), await _compiler(), await examine_sandbox(allow_weak)]
     findings += [_torch(), await _gpu(), _nvrtc(), _cache(), *_tasks(kernels)]

@@ -299,7 +299,7 @@ async def test_says_what_is_in_force(sandbox: Sandbox) -> None:
 async def test_refuses_by_default_what_does_not_confine(scratch_base: Path) -> None:
     sandbox = Sandbox(isolation=Isolation.PROCESSES)
     sandbox.landlock = sandbox.seccomp = False
-    with pytest.raises(SandboxError, match="cannot confine.*files.*bubblewrap.*allow-weak-sandbox"):
+    with pytest.raises(SandboxError, match=r"cannot confine.*files.*bubblewrap.*allow-weak"):
         await sandbox.level()
     allowed = Sandbox(allow_weak=True, isolation=Isolation.PROCESSES)
     allowed.landlock = allowed.seccomp = False
@@ -332,7 +332,7 @@ def test_a_level_is_confined_by_namespaces_or_landlock() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="already an ordinary user")
-@pytest.mark.parametrize("kind", [Isolation.NAMESPACES, Isolation.PROCESSES])
+@pytest.mark.parametrize("kind", list(Isolation))
 def test_holds_for_an_ordinary_user(kind: Isolation, tmp_path: Path) -> None:
     """The same as nobody, with the system's Python, for whom no root helps."""
     system = shutil.which("python3", path="/usr/bin:/bin")

@@ -211,7 +211,7 @@ class Sandbox:
 
         `isolation` forces one kind; otherwise each is tried, strongest first.
         """
-        self._allow_weak = allow_weak
+        self.allow_weak = allow_weak
         self._wanted = isolation
         self._level: Level | None = None
         self.landlock = True
@@ -224,7 +224,7 @@ class Sandbox:
         """
         if self._level is None:
             self._level = await self._probe()
-        if not self._allow_weak and not self._level.confined:
+        if not self.allow_weak and not self._level.confined:
             raise SandboxError(
                 f"this machine cannot confine a candidate: nothing keeps it from "
                 f"{' or '.join(self._level.gaps)}; {HOW_TO_CONFINE}, or go on all the same with "

@@ -14,9 +14,9 @@ from avo_tui.evaluation.backends.base import Context
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.check import refuse_slow_load, refuse_threads
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
+from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped
 from avo_tui.evaluation.backends.cpp.layout import Memory, Slot, input_shapes, lay_out
 from avo_tui.evaluation.backends.cpp.machine import Calibration
-from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
 from avo_tui.evaluation.backends.cpp.sampling import BATCH, SAMPLES, Bench, Samples, drift, quantile
 from avo_tui.evaluation.pool import fresh_seed

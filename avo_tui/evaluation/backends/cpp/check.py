@@ -12,8 +12,8 @@ from avo_tui.domain.verdict import ConfigurationCheck, EvaluationProgress, Feedb
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
-from avo_tui.evaluation.backends.cpp.layout import Memory, Slot, input_shapes, lay_out
 from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped
+from avo_tui.evaluation.backends.cpp.layout import Memory, Slot, input_shapes, lay_out
 from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
 from avo_tui.evaluation.judge import judge

@@ -8,16 +8,18 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from avo_tui.evaluation.backends.cpp.compiler import copy_into
-from avo_tui.evaluation.backends.cpp.elf import read_shared_object
+from avo_tui.evaluation.backends.cpp.elf import SharedObject, read_shared_object
 from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped
 from avo_tui.evaluation.backends.cpp.memory import Arena
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Running, Sandbox
+from avo_tui.evaluation.sandbox.seccomp import REFUSED
 
 T = TypeVar("T")
 
@@ -64,7 +66,7 @@ async def session(
     handed = [theirs.fileno(), *(a.descriptor for a in arenas or ())]
     numbers = [*handed, -1, -1][:3]
     words = ["./runner", *(str(fd) for fd in numbers), str(threads)]
-    image = read_shared_object(library.read_bytes()) if library is not None else None
+    image = _image(library)
     with sandbox.scratch() as scratch:
         copy_into(scratch, runner)
         if library is not None and image is not None:
@@ -79,6 +81,8 @@ async def session(
                     environment={"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"},
                     pass_fds=tuple(handed),
                     cpu=cpu,
+                    # Its own, stricter filter refuses them all, and reports them to us.
+                    allowed_calls=REFUSED,
                 )
             )
         except BaseException:
@@ -90,6 +94,11 @@ async def session(
         waiter = asyncio.create_task(running.wait(limits))
         try:
             await in_thread(lambda: talk.greet(20), running)
+            if not (talk.confined or sandbox.allow_weak):
+                raise EvaluatorError(
+                    "this kernel refuses the filter that candidates run under; a container may "
+                    "need --security-opt seccomp=unconfined"
+                )
             yield talk
         except Stopped as stop:
             stop.outcome = await _ended(stop, running, waiter)
@@ -103,6 +112,10 @@ async def session(
                 raise
             finally:
                 talk.close()
+
+
+def _image(library: Path | None) -> SharedObject | None:
+    return read_shared_object(library.read_bytes()) if library is not None else None
 
 
 async def _ended(stop: Stopped, running: Running, waiter: asyncio.Task[Outcome]) -> Outcome:

@@ -48,7 +48,7 @@ class Reports:
         fcntl.ioctl(self.descriptor, _RECEIVE, buffer)
         identity, _, _, number, _, _, *arguments = _NOTIFICATION.unpack(buffer)
         if self._left[number] <= 0 or not _reads_only(number, arguments):
-            return name_of(number)
+            return _what(number, arguments)
         self._left[number] -= 1
         fcntl.ioctl(self.descriptor, _SEND, _RESPONSE.pack(identity, 0, 0, _CONTINUE))
         return None
@@ -61,6 +61,13 @@ class Reports:
         """Gives the descriptor back."""
         with contextlib.suppress(OSError):
             os.close(self.descriptor)
+
+
+def _what(number: int, arguments: list[int]) -> str:
+    # The C library sets two signals of its own before it starts the first thread.
+    if number == number_of("rt_sigaction") and arguments[0] in (32, 33):
+        return "clone"
+    return name_of(number)
 
 
 def _reads_only(number: int, arguments: list[int]) -> bool:

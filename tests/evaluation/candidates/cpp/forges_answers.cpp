@@ -1,5 +1,5 @@
 // verdict: suspicious
-// says: interfered with the harness
+// says: interfered with the harness|system call write
 #include "honest.h"
 #include "raw.h"
 

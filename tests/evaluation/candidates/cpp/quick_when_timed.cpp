@@ -1,5 +1,5 @@
 // verdict: suspicious
-// says: not what it computes|timed output
+// says: read a clock
 #include "honest.h"
 
 ATTENTION {
