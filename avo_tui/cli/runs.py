@@ -264,7 +264,7 @@ def _begin(folder: Path, *, headless: bool, resume: bool = False) -> None:
     from avo_tui.evolution.process import run_engine, start_engine
 
     if headless:
-        from avo_tui.evolution.headless import Printer
+        from avo_tui.evolution.life.headless import Printer
 
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
@@ -329,7 +329,7 @@ def _follow(folder: Path, said: str) -> None:
     """Say so, and print the events of a run that another process makes, until it ends."""
     import time
 
-    from avo_tui.evolution.headless import Printer
+    from avo_tui.evolution.life.headless import Printer
     from avo_tui.store import SessionReader
 
     reader, printer = SessionReader.open(folder), Printer(sys.stdout)

@@ -13,6 +13,13 @@ from avo_tui.domain.records import Author, HintDelivery, HintScope, NoteCategory
 
 MAX_TEXT = 20_000
 
+PAUSE_WORDS: dict[PauseMode, str] = {
+    "after_tool": "after this tool",
+    "after_step": "after this step",
+    "now": "now",
+}
+"""When a pause takes effect, as people read it."""
+
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 SomeText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 
@@ -165,3 +172,18 @@ _ADAPTER: TypeAdapter[Command] = TypeAdapter(Command)
 def parse_command(text: str | bytes) -> Command:
     """Read a command from JSON. Raises pydantic's ValidationError, a ValueError."""
     return _ADAPTER.validate_json(text)
+
+
+class CommandRecord(Value):
+    """A command of the person that was taken from the inbox, with what came of it."""
+
+    id: str
+    at: Moment
+    by: str
+    kind: str
+    summary: str
+    effect: str = ""
+    refused: str | None = None
+    """Why it was not carried out; None where it was."""
+    undo: Command | None = None
+    """What would take the effect back; None where nothing would."""

@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import Moment, ObjectId, Value, now
 from avo_tui.domain.budget import Budget, BudgetUnit, Spend
+from avo_tui.domain.commands import Command
 from avo_tui.domain.records import (
     Attempt,
     Author,
@@ -33,11 +34,17 @@ from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
 
 
 class EventBase(Value):
-    """`seq`, `at` and `step` are set by the writer of the journal."""
+    """What every event has. The writer of the journal sets these fields."""
 
     seq: int = 0
+    """Number of the event in its session, from 1, without gaps."""
     at: Moment = Field(default_factory=now)
     step: int = 0
+    """Number of the step that was open, or the last one before."""
+    group_end: int | None = None
+    """`seq` of the last event that was appended together with this one; None for an event on its
+    own. A group whose last event is missing never happened: readers skip it, the next writer cuts
+    it off."""
 
 
 # -- the session and its engine
@@ -83,6 +90,8 @@ class StateChanged(EventBase):
 class StepStarted(EventBase):
     kind: Literal["step_started"] = "step_started"
     parent: int
+    command: str = ""
+    """Id of the person's command that the step is for; "" where the operator makes it."""
 
 
 class StepFinished(EventBase):
@@ -238,6 +247,9 @@ class CommandTaken(EventBase):
     summary: str = ""
     effect: str = ""
     refused: str | None = None
+    """Why it was not carried out; None where it was."""
+    undo: Command | None = None
+    """What would take the effect back; None where nothing would."""
 
 
 class HintQueued(EventBase):

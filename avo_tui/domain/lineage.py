@@ -60,3 +60,8 @@ def abandoned_by(versions: Mapping[int, Version], head: int, target: int) -> lis
     """Numbers on the head's line that a rewind to `target` leaves on a branch, newest first."""
     kept = {v.number for v in line(versions, target)}
     return [v.number for v in line(versions, head) if v.number not in kept]
+
+
+def rewind_text(origin: int, target: int, reason: str) -> str:
+    """A rewind in one sentence."""
+    return f"rewound from v{origin} to v{target}" + (f": {reason}" if reason else "")

@@ -9,7 +9,7 @@ from pydantic import Field
 from avo_tui.domain.acceptance import GateDecision, GateName
 from avo_tui.domain.base import Moment, Name, ObjectId, Value
 from avo_tui.domain.budget import Budget, Spend
-from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.score import Score
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import Resources, Stage, Verdict
 
@@ -146,6 +146,8 @@ class Step(Value):
     number: int
     parent: int
     started: Moment
+    command: str = ""
+    """Id of the person's command that it is for; "" where the operator makes it."""
     ended: Moment | None = None
     outcome: StepOutcomeName | None = None
     reason: str = ""
@@ -209,18 +211,6 @@ class Intervention(Value):
     """Dollars of the run when it was made."""
 
 
-class CommandRecord(Value):
-    """A command of the person that was taken from the inbox, with what came of it."""
-
-    id: str
-    at: Moment
-    by: str
-    kind: str
-    summary: str
-    effect: str = ""
-    refused: str | None = None
-
-
 class EngineRecord(Value):
     """The process that runs a session."""
 
@@ -256,12 +246,3 @@ class SessionRecord(Value):
     last_event_at: Moment | None = None
     memory_limit: int = MEMORY_LIMIT
     """Characters of notes carried into a step."""
-
-
-class PairedRecord(Value):
-    """A paired measurement that was made outside a gate, kept for the record."""
-
-    first: int
-    second: int
-    measurement: PairedMeasurement
-    at: Moment

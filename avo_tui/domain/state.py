@@ -11,9 +11,9 @@ from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.budget import Spend
+from avo_tui.domain.commands import CommandRecord
 from avo_tui.domain.records import (
     Attempt,
-    CommandRecord,
     Hint,
     Intervention,
     Note,
@@ -92,18 +92,9 @@ class SessionState:
             handler(self, event)
         self._touch(event)
 
-    def check(self, event: ev.Event) -> None:
-        """Raise what `apply` would raise, and for what must never be recorded; change nothing.
-
-        KeyError for a record that is not there, ValueError for one that would be overwritten.
-        """
-        if isinstance(event, ev.VersionCommitted):
-            version = event.version
-            if version.number in self.versions:
-                raise ValueError(f"v{version.number} is in the lineage already")
-            if version.parent is not None and version.parent not in self.versions:
-                raise KeyError(version.parent)
-        trial = replace(
+    def trial(self) -> SessionState:
+        """A copy to try events on: changes to it leave this state as it is."""
+        return replace(
             self,
             versions=_over(self.versions),
             steps=_over(self.steps),
@@ -113,7 +104,20 @@ class SessionState:
             memory=_over(self.memory),
             supervision=_over(self.supervision),
         )
-        trial.apply(event)
+
+    def admit(self, event: ev.Event) -> None:
+        """`apply`, for an event that is about to be recorded: refuses what must never be.
+
+        Raises KeyError for a record that is not there, ValueError for a version that would be
+        overwritten. The state is then of no use any more: call it on a `trial()`.
+        """
+        if isinstance(event, ev.VersionCommitted):
+            version = event.version
+            if version.number in self.versions:
+                raise ValueError(f"v{version.number} is in the lineage already")
+            if version.parent is not None and version.parent not in self.versions:
+                raise KeyError(version.parent)
+        self.apply(event)
 
     def skip(self, event: ev.Event) -> None:
         """Count an event whose change cannot be made: what a reader of a broken journal does."""
@@ -140,7 +144,9 @@ class SessionState:
         self._session(state=event.state, state_reason=event.reason, parked_until=event.until)
 
     def _step_started(self, event: ev.StepStarted) -> None:
-        self.steps[event.step] = Step(number=event.step, parent=event.parent, started=event.at)
+        self.steps[event.step] = Step(
+            number=event.step, parent=event.parent, started=event.at, command=event.command
+        )
         self._session(step=event.step)
 
     def _step_finished(self, event: ev.StepFinished) -> None:
@@ -223,6 +229,7 @@ class SessionState:
             summary=event.summary,
             effect=event.effect,
             refused=event.refused,
+            undo=event.undo,
         )
 
     def _hint_queued(self, event: ev.HintQueued) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from avo_tui.domain import events as ev
 from avo_tui.domain.base import Value
 from avo_tui.domain.records import Attempt, Intervention, OperatorName, RunSettings
 from avo_tui.domain.state import SessionState
@@ -177,6 +178,45 @@ def ladder_of(operator: OperatorName) -> tuple[Level, ...]:
     if operator == "external":
         return ()
     return TUNER_LADDER if operator == "tuner" else AGENT_LADDER
+
+
+def step_end(order: Intervention) -> str:
+    """Why an intervention ends the open step; "" where it lets the step go on."""
+    if order.level not in {"stop_step", "restart"}:
+        return ""
+    return f"{order.level.replace('_', ' ')}: {order.trigger}"
+
+
+def closing(
+    state: SessionState, *, only_other_parents: bool = False
+) -> list[ev.InterventionChanged]:
+    """Events that end the interventions in force, as a commit does.
+
+    A rewind ends `only_other_parents`: the person chose where to start, so directions to start
+    from another version no longer hold.
+    """
+    return [
+        ev.InterventionChanged(intervention=order.id, state="done")
+        for order in state.supervision.values()
+        if order.state == "active"
+        and (not only_other_parents or any(d.parent is not None for d in order.directions))
+    ]
+
+
+def next_parent(state: SessionState) -> int:
+    """The version that the next step starts from: the head, or another by a direction in force.
+
+    Raises ValueError where the lineage is empty.
+    """
+    for order in reversed(state.supervision.values()):
+        if order.state != "active":
+            continue
+        for direction in order.directions:
+            if direction.parent is not None and direction.parent in state.versions:
+                return direction.parent
+    if state.session.head is None:
+        raise ValueError("the lineage is empty")
+    return state.session.head
 
 
 def tried_in_vain(state: SessionState, limit: int = 8) -> list[Attempt]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from avo_tui.domain.commands import Remeasure, Submit
+from avo_tui.domain.commands import Command
 from avo_tui.domain.records import PauseMode, RunState, StepOutcomeName
 from avo_tui.operators.ports import Interrupted
 
@@ -22,10 +22,6 @@ class Finish(Exception):  # noqa: N818 - control flow, not an error
         super().__init__(reason)
         self.state: RunState = state
         self.reason = reason
-
-
-class Refused(Exception):  # noqa: N818 - an answer, not an error
-    """A command cannot be carried out; the text says why."""
 
 
 @dataclass
@@ -48,9 +44,18 @@ class Control:
     """A parked wait is to be cut short."""
     hint_now: bool = False
     """A hint is to be delivered at once."""
-    jobs: deque[Submit | Remeasure] = field(default_factory=deque)
+    jobs: deque[Command] = field(default_factory=deque)
     """Commands that need the evaluator; done at the next boundary."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ask_pause(self, reason: str) -> None:
+        """Has the run pause at its next boundary because the person must mend something."""
+        self.pause, self.pause_reason = "after_tool", reason
+
+    def end_step(self, outcome: StepOutcomeName, reason: str) -> None:
+        """Has the open step end at its next boundary, cutting off what runs."""
+        self.end = End(outcome, reason)
+        self.pulse()
 
     def pulse(self) -> None:
         """Wakes everything that waits for a change."""

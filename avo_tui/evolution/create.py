@@ -8,7 +8,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import MEMORY_LIMIT, RunSettings, SessionRecord
 from avo_tui.domain.task import TaskInfo
-from avo_tui.evolution.recovery import ORIGIN_OPTION
+from avo_tui.evolution.life.seeding import ORIGIN_OPTION
 from avo_tui.store import SessionReader, SessionWriter, StoreError, find_session, new_session_folder
 
 MEMORY_OPTION = "memory.limit"

@@ -7,45 +7,37 @@ import logging
 import os
 import platform
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from avo_tui import __version__
 from avo_tui.domain import events as ev
-from avo_tui.domain import lineage
+from avo_tui.domain import supervision
 from avo_tui.domain.base import now
-from avo_tui.domain.budget import Spend
-from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.commands import Command
-from avo_tui.domain.records import (
-    Attempt,
-    EngineRecord,
-    RunState,
-    Step,
-    StepOutcomeName,
-    Version,
-)
-from avo_tui.domain.state import SessionState
-from avo_tui.domain.verdict import EvaluationReport, MachineInfo
+from avo_tui.domain.records import EngineRecord, RunState, StepOutcomeName
 from avo_tui.evaluation.ports import Evaluator
-from avo_tui.evolution import commands, jobs, recovery, seeding
-from avo_tui.evolution.bench import Bench
-from avo_tui.evolution.budgets import BudgetWatch
-from avo_tui.evolution.clock import Clock
-from avo_tui.evolution.control import Control, End, Finish
-from avo_tui.evolution.measure import Measure
+from avo_tui.evolution import steps
+from avo_tui.evolution.admission.evaluations import EvaluationRecorder
+from avo_tui.evolution.admission.gate import AcceptanceGate
+from avo_tui.evolution.commands import CommandInbox, Desk
+from avo_tui.evolution.control import Finish
+from avo_tui.evolution.life import recovery, seeding
+from avo_tui.evolution.life.waiting import Standstill
 from avo_tui.evolution.redact import redact
-from avo_tui.evolution.supervisor import Supervisor
-from avo_tui.evolution.waits import Waits
+from avo_tui.evolution.run import Listener, Run
+from avo_tui.evolution.watch.budget import BudgetWatch
+from avo_tui.evolution.watch.supervisor import Supervisor
+from avo_tui.evolution.workbench import StepWorkbench
 from avo_tui.operators.ports import Interrupted, Knowledge, Operator, StepEnded
-from avo_tui.store import BadCommand, NoSpace, SessionWriter
+from avo_tui.store import NoSpace, SessionWriter
 
 log = logging.getLogger(__name__)
 
 INBOX_SECONDS = 0.12
 HEARTBEAT_SECONDS = 3.0
 SPENT_SECONDS = 10.0
-
-Listener = Callable[[ev.Event], None]
+"""Seconds between two records of running time."""
+TROUBLES = 3
+"""Steps in a row that may fail before the run pauses, unless the option `troubles` says."""
 
 
 class Engine:
@@ -61,80 +53,19 @@ class Engine:
         listeners: Sequence[Listener] = (),
         brief: bool = False,
     ) -> None:
-        self.writer = writer
-        self.evaluator = evaluator
-        self.operator = operator
-        self.knowledge = knowledge
-        self.control = Control()
-        self.clock = Clock()
-        self.machine: MachineInfo | None = None
-        self.brief = brief
-        """Only takes what is in the inbox, then ends."""
-        self.measure = Measure(self)
-        self.supervisor = Supervisor(self)
-        self.budget = BudgetWatch(self)
-        self.waits = Waits(self)
-        self.gate_lock = asyncio.Lock()
-        self._listeners = tuple(listeners)
+        self.run_context = run = Run(writer, evaluator, operator, listeners=listeners, brief=brief)
+        self._knowledge = knowledge
+        self._budget = BudgetWatch(run)
+        self._supervisor = Supervisor(run, self._budget)
+        self._evaluations = EvaluationRecorder(run)
+        self._gate = AcceptanceGate(run, self._evaluations)
+        self.inbox = CommandInbox(Desk(run, self._supervisor, self._evaluations, self._gate))
+        self._waits = Standstill(run, self.inbox, self._budget, self._supervisor)
         self._troubles = 0
-        self._in_hand: set[str] = set()
-        self.before = writer.state.session
-        """The session's row as the last engine left it."""
 
-    # -- the record
-
-    @property
-    def state(self) -> SessionState:
-        """The tables, as of the last event."""
-        return self.writer.state
-
-    def record(self, event: ev.Event) -> ev.Event:
-        """Journals an event and tells the listeners."""
-        recorded = self.writer.record(event)
-        for listener in self._listeners:
-            try:
-                listener(recorded)
-            except OSError as error:
-                self._listeners = tuple(x for x in self._listeners if x is not listener)
-                self.stop(f"nobody reads the output any more: {error.strerror or error}")
-        return recorded
-
-    def set_state(self, state: RunState, reason: str = "", **more: object) -> None:
-        """Records a change of the run's state; nothing where it is the same already."""
-        session = self.state.session
-        if session.state != state or session.state_reason != reason:
-            self.record(ev.StateChanged.model_validate({"state": state, "reason": reason, **more}))
-
-    def trouble(self, where: str, message: str, detail: str = "") -> None:
-        """Notes something that went wrong and that the person should know of."""
-        message = redact(message)
-        log.warning("%s: %s", where, message)
-        ref = self.writer.put(redact(detail)) if detail else None
-        self.record(ev.TroubleNoted(where=where, message=message[:2000], ref=ref))
-
-    def settle(self) -> None:
-        """Writes the running time that was counted so far into the record."""
-        seconds = self.clock.pending
-        if seconds > 0:
-            self.record(ev.Spent(spend=Spend(seconds=seconds)))
-            self.clock.take()
-
-    # -- questions
-
-    @property
-    def busy_step(self) -> Step | None:
-        """The step that is open, if one is."""
-        return self.state.current_step
-
-    def reference(self) -> Version:
-        """The best version on the head's line: what a gate compares with."""
-        head = self.state.session.head
-        assert head is not None
-        return lineage.line_best(self.state.versions, head)
-
-    def candidate(self, identity: str) -> Candidate:
-        """Source of a candidate that was stored. Raises KeyError."""
-        return Candidate.model_validate_json(self.writer.get(identity))
+    def stop(self, reason: str) -> None:
+        """Asks the run to end in good order; safe to call from a signal handler of the loop."""
+        self.run_context.stop(reason)
 
     # -- the run
 
@@ -164,34 +95,31 @@ class Engine:
             for task in helpers:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            await self.evaluator.close()
-        self._last_words(end)
+            await self.run_context.evaluator.close()
+        self._record_end(end)
         return end.state
 
-    def _last_words(self, end: Finish) -> None:
+    def _record_end(self, end: Finish) -> None:
         """The end of the record. The state may still be written where the disk is full."""
+        run = self.run_context
         for write in (
-            self.settle,
-            lambda: self.record(ev.EngineStopped(state=end.state, reason=end.reason)),
+            run.settle,
+            lambda: run.record(ev.EngineStopped(state=end.state, reason=end.reason)),
         ):
             try:
                 write()
             except NoSpace as error:
                 log.error("the end is not fully on record: %s", error)
 
-    def stop(self, reason: str) -> None:
-        """Asks the run to end in good order; safe to call from a signal handler of the loop."""
-        self.control.stop = reason
-        self.control.pulse()
-
     def _announce(self) -> None:
         self._identify()
-        actions = [*self.writer.recovered, *recovery.mend(self)]
+        run = self.run_context
+        actions = [*run.writer.recovered, *recovery.mend(run)]
         if actions:
-            self.record(ev.Recovered(actions=tuple(actions)))
+            run.record(ev.Recovered(actions=tuple(actions)))
 
     def _identify(self) -> None:
-        machine = self.machine
+        machine = self.run_context.machine
         engine = EngineRecord(
             pid=os.getpid(),
             host=platform.node(),
@@ -201,64 +129,88 @@ class Engine:
             sandbox_warning=machine.sandbox_warning if machine else "",
             device=machine.device if machine else "",
         )
-        self.record(ev.EngineStarted(engine=engine))
+        self.run_context.record(ev.EngineStarted(engine=engine))
 
     async def _flow(self) -> None:
-        if self.brief:
-            await self._brief()
+        run = self.run_context
+        if run.brief:
+            await self._only_inbox()
             return
-        recovery.restore_wishes(self)
-        if self.before.state not in {"paused", "pausing", "parked"}:
-            self.set_state("starting", "the evaluator is warming up")
-        self.clock.start()
-        await self.waits.wait_out_parking()
-        await self.waits.rest()
-        await seeding.know_machine(self)
+        recovery.restore_wishes(run)
+        if run.before.state not in {"paused", "pausing", "parked"}:
+            run.set_state("starting", "the evaluator is warming up")
+        run.clock.start()
+        await self._waits.wait_out_parking()
+        await self._waits.rest()
+        await seeding.know_machine(run, self._waits)
         self._identify()
-        await seeding.plant(self)
         while True:
             try:
-                await self.waits.rest()
-                self.set_state("running")
-                if getattr(self.operator, "passive", False):
-                    await self._wait_for_submission()
-                else:
-                    await self._step()
+                await self._next()
             except NoSpace as error:
-                await self.waits.for_room(error)
+                await self._waits.for_room(error, lambda: recovery.mend(run))
 
-    async def _brief(self) -> None:
+    async def _next(self) -> None:
+        """Plants the seed where there is none yet, else makes one step or waits for one."""
+        run = self.run_context
+        if not run.state.versions:
+            await seeding.plant(run, self._evaluations, self._waits)
+        await self._waits.rest()
+        run.set_state("running")
+        if getattr(run.operator, "passive", False):
+            await self._wait_for_submission()
+        else:
+            await self._step()
+
+    async def _only_inbox(self) -> None:
         """Takes the inbox, does the jobs and ends in the state that was found."""
-        before = self.before.state
-        self.take_commands()
-        while self.control.jobs and self.control.stop is None:
-            await self.do_jobs()
-            self.take_commands()
+        run = self.run_context
+        self.inbox.take_all()
+        while run.control.jobs and run.control.stop is None:
+            await self.inbox.do_jobs()
+            self.inbox.take_all()
+        before = run.before.state
         state: RunState = before if before in {"stopped", "finished", "paused"} else "stopped"
-        raise Finish(state, self.control.stop or self.before.state_reason)
+        raise Finish(state, run.control.stop or run.before.state_reason)
 
     # -- a step
 
     async def _step(self) -> None:
-        step = self.busy_step
+        run = self.run_context
+        step = run.open_step
+        if step is not None and step.command:
+            # the engine ended while it did a command, and the command is gone from the inbox
+            steps.finish(run, "nothing", "the command it was for is gone")
+            return
         if step is None:
-            parent = self.supervisor.next_parent()
-            number = self.state.session.step + 1
-            self.record(ev.StepStarted(step=number, parent=parent))
+            parent = supervision.next_parent(run.state)
+            number = run.state.session.step + 1
+            run.record(ev.StepStarted(step=number, parent=parent))
         else:
             number, parent = step.number, step.parent
-        bench = Bench(self, number, self.state.versions[parent])
+        bench = StepWorkbench(
+            run,
+            number,
+            run.state.versions[parent],
+            knowledge=self._knowledge,
+            evaluations=self._evaluations,
+            gate=self._gate,
+            waits=self._waits,
+            budget=self._budget,
+            supervisor=self._supervisor,
+        )
         try:
             await self._vary(bench)
         finally:
-            self.settle()
+            run.settle()
 
-    async def _vary(self, bench: Bench) -> None:
+    async def _vary(self, bench: StepWorkbench) -> None:
+        run = self.run_context
         outcome: StepOutcomeName = "nothing"
         reason = ""
         over = False
         try:
-            done = await self.operator.vary(bench)
+            done = await run.operator.vary(bench)
             outcome, reason = done.outcome, done.reason
             over = outcome == "stopped"
             self._troubles = 0
@@ -269,130 +221,56 @@ class Engine:
         except (NoSpace, Finish):
             raise
         except Exception as error:
-            outcome, reason = "failed", self._operator_failed(bench, error)
-        if self.control.stop is not None:
-            raise Finish("stopped", self.control.stop)
-        self.finish_step(outcome, reason)
+            outcome, reason = "failed", self._operator_failed(bench.reading.step, error)
+        if run.control.stop is not None:
+            raise Finish("stopped", run.control.stop)
+        steps.finish(run, outcome, reason)
         if over:
             raise Finish("finished", reason)
-        if self._troubles >= int(self.state.session.settings.options.get("troubles", 3)):
+        if self._troubles >= int(run.state.session.settings.options.get("troubles", TROUBLES)):
             self._troubles = 0
-            await self.waits.pause_for(
-                f"the {self.operator.author} failed again and again: {reason}"
-            )
+            await self._waits.pause_for(f"the {run.author} failed again and again: {reason}")
 
-    def _operator_failed(self, bench: Bench, error: Exception) -> str:
+    def _operator_failed(self, step: int, error: Exception) -> str:
         self._troubles += 1
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        self.trouble(
-            f"{self.operator.author}, step {bench.step}",
-            reason,
-            "".join(traceback.format_exception(error)),
-        )
+        run = self.run_context
+        detail = "".join(traceback.format_exception(error))
+        run.trouble(f"{run.author}, step {step}", reason, detail)
         return redact(reason)
 
-    def finish_step(self, outcome: StepOutcomeName, reason: str) -> None:
-        """Ends the open step: what was being worked on is kept as an attempt."""
-        step = self.busy_step
-        if step is None:
-            return
-        self.settle()
-        wish, self.control.end = self.control.end, None
-        if wish is not None:
-            outcome, reason = wish.outcome, wish.reason
-        recovery.close_attempts(self, step.number, f"the step ended: {reason or outcome}")
-        if outcome not in {"committed", "nothing"}:
-            recovery.keep_working_candidate(
-                self, step.number, f"not evaluated: {reason or outcome}"
-            )
-        if outcome == "nothing" and step.version is not None:
-            outcome = "committed"
-        self.record(
-            ev.StepFinished.model_validate(
-                {"outcome": outcome, "reason": reason, "version": step.version}
-            )
-        )
-
     async def _wait_for_submission(self) -> None:
-        self.clock.hold("submission")
+        run = self.run_context
+        run.clock.hold("submission")
         try:
-            while self.control.pause is None and self.control.stop is None:
-                if self.control.jobs:
-                    self.clock.release("submission")
-                    await self.do_jobs()
+            while run.control.pause is None and run.control.stop is None:
+                if run.control.jobs:
+                    run.clock.release("submission")
+                    await self.inbox.do_jobs()
                     return
-                await self.control.changed()
+                await run.control.changed()
         finally:
-            self.clock.release("submission")
+            run.clock.release("submission")
 
     # -- helpers that run beside the flow
 
     async def _beat(self) -> None:
+        run = self.run_context
         since_spent = 0.0
         while True:
-            self.writer.heartbeat()
+            run.writer.heartbeat()
             await asyncio.sleep(HEARTBEAT_SECONDS)
             since_spent += HEARTBEAT_SECONDS
-            if since_spent >= SPENT_SECONDS and self.clock.pending > 1.0:
+            if since_spent >= SPENT_SECONDS and run.clock.pending > 1.0:
                 since_spent = 0.0
                 try:
-                    self.settle()
-                    if self.state.versions:
-                        self.budget.warn()
+                    run.settle()
+                    if run.state.versions:
+                        self._budget.warn()
                 except NoSpace as error:
                     log.error("running time not written yet: %s", error)
 
     async def _watch_inbox(self) -> None:
         while True:
             await asyncio.sleep(INBOX_SECONDS)
-            self.take_commands()
-
-    def take_commands(self) -> None:
-        """Carries out what lies in the inbox; what needs the evaluator is put in the queue."""
-        try:
-            for command in self.writer.pending_commands():
-                if command.id not in self._in_hand:
-                    self._take(command)
-        except NoSpace as error:
-            log.error("the inbox waits: %s", error)
-
-    def _take(self, command: Command | BadCommand) -> None:
-        effect = commands.take(self, command)
-        if effect is None:
-            self._in_hand.add(command.id)
-        self.control.pulse()
-
-    async def do_jobs(self) -> None:
-        """Evaluates what the person handed in, one after the other."""
-        while self.control.jobs and self.control.stop is None:
-            command = self.control.jobs[0]
-            try:
-                await jobs.do(self, command)
-            except Interrupted:
-                return
-            self.control.jobs.popleft()
-            self._in_hand.discard(command.id)
-
-    # -- shared with bench, gate and jobs
-
-    def end_step(self, outcome: StepOutcomeName, reason: str) -> None:
-        """Asks the open step to end at its next boundary, cutting off what runs."""
-        self.control.end = End(outcome, reason)
-        self.control.pulse()
-
-    def next_attempt(self, step: int) -> int:
-        """The number of the next attempt of a step."""
-        for held, number in reversed(self.state.attempts):
-            if held <= step:
-                return number + 1 if held == step else 1
-        return 1
-
-    def find_attempt(self, identity: str) -> Attempt | None:
-        """The first finished attempt at this candidate whose verdict judges it."""
-        return self.measure.known(identity)
-
-    def report(self, attempt: Attempt) -> EvaluationReport | None:
-        """The whole report of a finished attempt."""
-        if attempt.report is None:
-            return None
-        return EvaluationReport.model_validate_json(self.writer.get(attempt.report))
+            self.inbox.take_all()

@@ -6,7 +6,7 @@ effect. A call that must not be cut off by the person is not awaited through the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol, TypeVar
 
 from avo_tui.domain.acceptance import GateDecision
@@ -86,7 +86,6 @@ class ScratchReport(Value):
 
     ok: bool
     exit_status: int | None = None
-    signal: str | None = None
     output: str = ""
     """Standard output and error together, bounded."""
     compile_log: str = ""
@@ -119,13 +118,15 @@ class Knowledge(Protocol):
         ...
 
 
-class Workbench(Protocol):
-    """One step's place of work: the lineage to read, the harness to use, the record to write."""
+class Reading(Protocol):
+    """What a step may read: the lineage, the attempts, the hints, the memory."""
 
     @property
     def task(self) -> TaskInfo: ...
+
     @property
     def step(self) -> int: ...
+
     @property
     def head(self) -> Version:
         """The version this step started from."""
@@ -133,10 +134,6 @@ class Workbench(Protocol):
 
     @property
     def settings(self) -> RunSettings: ...
-    @property
-    def knowledge(self) -> Knowledge: ...
-
-    # reading
 
     def versions(self) -> Sequence[Version]:
         """All versions, ascending by number."""
@@ -203,18 +200,13 @@ class Workbench(Protocol):
         """(caps, spend of the run, spend of this step)."""
         ...
 
-    # acting
-
-    async def boundary(self, place: str, *, end_of_turn: bool = False) -> Sequence[Hint]:
-        """A point between two tools: waits while paused, and returns the hints to deliver now.
-
-        `place` names it for the person, such as `before tool 7`. Raises StepEnded.
-        """
+    def fetch(self, identity: ObjectId) -> bytes:
+        """An object by its hash. Raises KeyError."""
         ...
 
-    async def interruptible(self, work: Awaitable[T]) -> T:
-        """Await `work`; cancels it and raises Interrupted on `pause now`, a hint `now`, an end."""
-        ...
+
+class Evaluating(Protocol):
+    """f and the gate. Every call is a boundary; all may raise Interrupted and StepEnded."""
 
     async def compile(self, candidate: Candidate) -> EvaluationReport:
         """Compile only. Not an attempt. Raises Interrupted."""
@@ -240,7 +232,7 @@ class Workbench(Protocol):
         """
         ...
 
-    async def scratch(self, files: dict[str, str], arguments: Sequence[str] = ()) -> ScratchReport:
+    async def scratch(self, files: dict[str, str]) -> ScratchReport:
         """Compile and run a small program of the operator's in the sandbox."""
         ...
 
@@ -248,23 +240,9 @@ class Workbench(Protocol):
         """Profiler's report where the machine can; else one sentence that says why not."""
         ...
 
-    async def park(self, seconds: float, reason: str) -> None:
-        """Wait, visibly and persistently; the person may cut it short. Raises StepEnded."""
-        ...
 
-    async def pause_for(self, reason: str) -> None:
-        """Pause the run because the person must mend something; returns when it is resumed."""
-        ...
-
-    def spent(self, spend: Spend) -> None:
-        """Add to the spend of run and step."""
-        ...
-
-    def budget_left(self) -> str | None:
-        """None while there is budget; else the sentence that says which cap is reached."""
-        ...
-
-    # recording
+class Recording(Protocol):
+    """What a step may write: its events, long texts, spend, and the notes of the memory."""
 
     def record(self, event: Event) -> None:
         """Append an event of this step to the journal."""
@@ -274,8 +252,8 @@ class Workbench(Protocol):
         """Store a long text as an object."""
         ...
 
-    def fetch(self, identity: ObjectId) -> bytes:
-        """An object by its hash. Raises KeyError."""
+    def spent(self, spend: Spend) -> None:
+        """Add to the spend of run and step."""
         ...
 
     def hint_effect(self, hint: str, effect: str) -> None:
@@ -295,6 +273,48 @@ class Workbench(Protocol):
         ...
 
 
+class Control(Protocol):
+    """Where the pauses, hints, waits and caps of the person reach a step."""
+
+    async def boundary(self, place: str, *, end_of_turn: bool = False) -> Sequence[Hint]:
+        """A point between two tools: waits while paused, and returns the hints to deliver now.
+
+        `place` names it for the person, such as `before tool 7`. Raises StepEnded.
+        """
+        ...
+
+    async def interruptible(self, work: Awaitable[T]) -> T:
+        """Await `work`; cancels it and raises Interrupted on `pause now`, a hint `now`, an end."""
+        ...
+
+    async def park(self, seconds: float, reason: str) -> None:
+        """Wait, visibly and persistently; the person may cut it short. Raises StepEnded."""
+        ...
+
+    async def pause_for(self, reason: str) -> None:
+        """Pause the run because the person must mend something; returns when it is resumed."""
+        ...
+
+    def budget_left(self) -> str | None:
+        """None while there is budget; else the sentence that says which cap is reached."""
+        ...
+
+
+class Workbench(Protocol):
+    """One step's place of work, by what a caller does there. Ask for the narrowest part."""
+
+    @property
+    def reading(self) -> Reading: ...
+    @property
+    def evaluating(self) -> Evaluating: ...
+    @property
+    def recording(self) -> Recording: ...
+    @property
+    def control(self) -> Control: ...
+    @property
+    def knowledge(self) -> Knowledge: ...
+
+
 class Operator(Protocol):
     """A variation operator."""
 
@@ -303,6 +323,3 @@ class Operator(Protocol):
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One variation step. May raise StepEnded; anything else it raises is trouble, recorded."""
         ...
-
-
-OperatorFactory = Callable[[RunSettings], Operator]

@@ -26,6 +26,8 @@ CHUNK = 1 << 20
 """Bytes read at a time."""
 
 
+UNFINISHED = "part of an append that was not finished"
+
 _TICK_NS = 2_000_000_000
 _PATIENCE = 1.0
 """Seconds between two looks at the whole folder for a part that does not follow in number."""
@@ -49,12 +51,35 @@ class Line:
     problem: str = ""
     """Why the line is no event."""
 
+    @property
+    def event_group(self) -> int | None:
+        """Number of the last event of this one's group; None where it stands alone."""
+        return self.event.group_end if self.event is not None else None
+
 
 def read_lines(path: Path, offset: int = 0, after: int = 0) -> Iterator[Line]:
     """Whole lines from `offset` on; what follows the last newline is still being written.
 
-    Events up to number `after` are not built. Raises OSError where the part cannot be read.
+    Events that were appended together come together: of a group that is not whole at the end of
+    the file nothing is given, for it may still be being written; one that another line follows
+    was never finished, and its lines are given as problems. Events up to number `after` are not
+    built. Raises OSError where the part cannot be read.
     """
+    group: list[Line] = []
+    for line in _all_lines(path, offset, after):
+        if group and (line.event is None or line.event.group_end != group[0].event_group):
+            yield from (Line(None, early.end, problem=UNFINISHED) for early in group)
+            group = []
+        if line.event_group is None:
+            yield line
+            continue
+        group.append(line)
+        if line.seq == line.event_group:
+            yield from group
+            group = []
+
+
+def _all_lines(path: Path, offset: int, after: int) -> Iterator[Line]:
     rest = b""
     with open_regular(path) as file:
         file.seek(offset)
@@ -100,7 +125,7 @@ class JournalWriter:
         self._file = AppendFile(layout.part(part))
 
     def append(self, line: bytes, part: int, durable: bool) -> None:
-        """Add one line, without its newline, to `part`; on return it is durable if asked for.
+        """Add lines, without the last newline, to `part`; on return durable if asked for.
 
         On an error the journal is as it was. Raises DiskTrouble or StoreError.
         """

@@ -11,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import Value
+from avo_tui.domain.commands import CommandRecord
 from avo_tui.domain.records import (
     FORMAT,
     Attempt,
-    CommandRecord,
     Hint,
     Intervention,
     Note,

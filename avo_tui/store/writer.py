@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -199,45 +200,63 @@ class SessionWriter:
     # -- events
 
     def record(self, event: Event) -> Event:
-        """Append an event, fold it into the state, and return it with its number, time and step.
+        """Append one event; see `record_all`."""
+        return self.record_all((event,))[0]
 
-        On return it is durable, prose and progress apart. Nothing changes on an error: raises
-        StoreError for an event that speaks of what is not there, and NoSpace.
+    def record_all(self, events: Sequence[Event]) -> list[Event]:
+        """Append events as one transaction, fold them into the state, and return them numbered.
+
+        After a kill or a power cut either all of them are in the journal or none. On return they
+        are durable, unless all are prose or progress. Nothing changes on an error: raises
+        StoreError for an event that speaks of what is not there, DiskTrouble and FolderLost.
         """
         with self._mutex:
             self._must_be_ours()
-            session = self.state.session
-            step = event.step if "step" in event.model_fields_set else session.step
-            numbered = event.model_copy(
-                update={"seq": session.applied + 1, "at": now(), "step": step}
-            )
-            try:
-                self.state.check(numbered)
-            except (KeyError, ValueError) as error:
-                raise StoreError(f"cannot record {event.kind}: {error.args[0]!r}") from error
+            numbered = self._numbered(events)
             part = self._journal.part
-            if isinstance(numbered, StepStarted):
-                part = max(part, step)
+            if any(isinstance(event, StepStarted) for event in numbered):
+                part = max(part, numbered[-1].step)
             self._append(numbered, part)
-            self.state.apply(numbered)
-        self._flusher.ask(isinstance(numbered, SOON))
+            for event in numbered:
+                self.state.apply(event)
+        self._flusher.ask(any(isinstance(event, SOON) for event in numbered))
         return numbered
 
     def _must_be_ours(self) -> None:
         if self._lost is not None:
             raise self._lost
 
-    def _append(self, event: Event, part: int) -> None:
+    def _numbered(self, events: Sequence[Event]) -> list[Event]:
+        """The events with number, time, step and group, tried on a copy of the state."""
+        trial, first = self.state.trial(), self.state.session.applied + 1
+        last = first + len(events) - 1
+        numbered = []
+        for seq, event in enumerate(events, first):
+            step = event.step if "step" in event.model_fields_set else trial.session.step
+            update = {"seq": seq, "at": now(), "step": step}
+            if len(events) > 1:
+                update["group_end"] = last
+            whole = event.model_copy(update=update)
+            try:
+                trial.admit(whole)
+            except (KeyError, ValueError) as error:
+                raise StoreError(f"cannot record {event.kind}: {error.args[0]!r}") from error
+            numbered.append(whole)
+        return numbered
+
+    def _append(self, events: Sequence[Event], part: int) -> None:
         if part != self._journal.part:
             self._check_ours()
-        line, durable = _line(event), not isinstance(event, CHATTER)
+        lines = b"\n".join(_line(event) for event in events)
+        durable = not all(isinstance(event, CHATTER) for event in events)
         try:
-            self._journal.append(line, part, durable)
+            self._journal.append(lines, part, durable)
         except NoSpace:  # other trouble of the disk is not helped by more room
-            if not isinstance(event, URGENT) or not self._layout.reserve.exists():
+            urgent = any(isinstance(event, URGENT) for event in events)
+            if not urgent or not self._layout.reserve.exists():
                 raise
             self._drop_reserve()
-            self._journal.append(line, part, durable)
+            self._journal.append(lines, part, durable)
 
     def step_events(self, step: int) -> list[Event]:
         """Events of one step, in order."""
@@ -366,10 +385,12 @@ class SessionWriter:
 
 def _line(event: Event) -> bytes:
     """One line of JSON. Text that is no Unicode, such as half a surrogate pair, is replaced."""
+    exclude = {"group_end"} if event.group_end is None else None
     try:
-        return event.model_dump_json(fallback=str).encode()
+        return event.model_dump_json(fallback=str, exclude=exclude).encode()
     except (PydanticSerializationError, UnicodeError):
-        return to_json(_clean(event.model_dump()), inf_nan_mode="constants", fallback=str)
+        plain = _clean(event.model_dump(exclude=exclude))
+        return to_json(plain, inf_nan_mode="constants", fallback=str)
 
 
 def _clean(value: object) -> object:

@@ -21,11 +21,10 @@ from typing import Protocol, TypeVar
 from avo_tui.domain import lineage
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.commands import Command
+from avo_tui.domain.commands import Command, CommandRecord
 from avo_tui.domain.events import Event
 from avo_tui.domain.records import (
     Attempt,
-    CommandRecord,
     Hint,
     Intervention,
     Note,

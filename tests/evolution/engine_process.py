@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fake_evaluator import FakeEvaluator
 
 from avo_tui.evolution import evaluators, process
-from avo_tui.evolution.headless import Printer
+from avo_tui.evolution.life.headless import Printer
 
 
 def main() -> int:

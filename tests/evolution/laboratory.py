@@ -13,11 +13,12 @@ from fake_evaluator import TASK, FakeEvaluator
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget
-from avo_tui.domain.commands import Command
-from avo_tui.domain.records import CommandRecord, RunSettings, RunState, SessionRecord
+from avo_tui.domain.commands import Command, CommandRecord
+from avo_tui.domain.records import RunSettings, RunState, SessionRecord
 from avo_tui.domain.state import SessionState
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.engine import Engine
+from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import KnowledgeHit, Operator
 from avo_tui.operators.tuner import make as make_tuner
 from avo_tui.store import SessionReader, SessionWriter, send_command
@@ -84,7 +85,7 @@ class Laboratory:
             listeners=[self.events.append],
             brief=brief,
         )
-        self.engine.clock = Clock(lambda: time.monotonic() + self._ahead)
+        self.run.clock = Clock(lambda: time.monotonic() + self._ahead)
         self.task = asyncio.create_task(self.engine.run())
         return self.engine
 
@@ -123,10 +124,10 @@ class Laboratory:
         """End the engine as SIGKILL would: nothing more is recorded."""
         assert self.engine is not None and self.task is not None
 
-        def refuse(event: ev.Event) -> ev.Event:
+        def refuse(events: Sequence[ev.Event]) -> list[ev.Event]:
             raise Killed
 
-        self.writer.record = refuse  # type: ignore[method-assign]
+        self.writer.record_all = refuse  # type: ignore[method-assign]
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
         self.writer.close()
@@ -141,8 +142,13 @@ class Laboratory:
     @property
     def state(self) -> SessionState:
         """The engine's tables."""
+        return self.run.state
+
+    @property
+    def run(self) -> Run:
+        """What the parts of the engine share."""
         assert self.engine is not None
-        return self.engine.state
+        return self.engine.run_context
 
     async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
         """Wait for a condition; fails with the last events when it does not come."""

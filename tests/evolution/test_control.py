@@ -160,13 +160,13 @@ async def test_rewind_tells_the_reason_and_rewinding_again_undoes_it(make_lab: M
     told: list[tuple[int, str | None]] = []
 
     async def look(bench: Workbench) -> StepOutcome:
-        told.append((bench.head.number, bench.rewind_reason()))
-        await bench.boundary("looking")
+        told.append((bench.reading.head.number, bench.reading.rewind_reason()))
+        await bench.control.boundary("looking")
         return StepOutcome(outcome="nothing")
 
     async def commit(bench: Workbench) -> StepOutcome:
-        attempt = await bench.evaluate(with_values(ALGORITHM="2"), "better")
-        await bench.submit(attempt, "", "")
+        attempt = await bench.evaluating.evaluate(with_values(ALGORITHM="2"), "better")
+        await bench.evaluating.submit(attempt, "", "")
         return StepOutcome(outcome="committed")
 
     operator = Scripted(commit)
@@ -188,13 +188,15 @@ async def test_rewind_tells_the_reason_and_rewinding_again_undoes_it(make_lab: M
 
 async def test_after_a_rewind_the_gate_compares_with_the_new_line(make_lab: MakeLab) -> None:
     async def best(bench: Workbench) -> StepOutcome:
-        attempt = await bench.evaluate(with_values(ALGORITHM="2", WIDTH="16"), "best")
-        assert (await bench.submit(attempt, "", "")).version is not None
+        attempt = await bench.evaluating.evaluate(with_values(ALGORITHM="2", WIDTH="16"), "best")
+        assert (await bench.evaluating.submit(attempt, "", "")).version is not None
         return StepOutcome(outcome="committed")
 
     async def small(bench: Workbench) -> StepOutcome:
-        attempt = await bench.evaluate(with_values(TILE_K="64"), "small gain over the seed")
-        word = await bench.submit(attempt, "", "")
+        attempt = await bench.evaluating.evaluate(
+            with_values(TILE_K="64"), "small gain over the seed"
+        )
+        word = await bench.evaluating.submit(attempt, "", "")
         assert word.version is not None and word.version.gate.reference == 0
         assert word.version.parent == 0
         return StepOutcome(outcome="committed")
@@ -257,7 +259,7 @@ async def test_a_hint_pins_a_tunable_until_cleared(make_lab: MakeLab) -> None:
     await lab.until(lambda: len(lab.state.attempts) >= mark + 6)
     later = list(lab.state.attempts.values())[mark:]
     for attempt in later:
-        source = lab.engine.candidate(attempt.candidate).files["kernel.cpp"]  # type: ignore[union-attr]
+        source = lab.run.candidate(attempt.candidate).files["kernel.cpp"]
         assert "WIDTH = 4;" in source
     await lab.send(cmd.ClearHint(hint=answer.id))
     assert lab.state.hints[answer.id].state == "cleared"
@@ -282,8 +284,8 @@ async def test_end_of_turn_hints_wait_for_the_end_of_the_turn(make_lab: MakeLab)
 
     async def turn(bench: Workbench) -> StepOutcome:
         await go.wait()
-        seen.append([h.text for h in await bench.boundary("before tool 1")])
-        seen.append([h.text for h in await bench.boundary("end", end_of_turn=True)])
+        seen.append([h.text for h in await bench.control.boundary("before tool 1")])
+        seen.append([h.text for h in await bench.control.boundary("end", end_of_turn=True)])
         return StepOutcome(outcome="nothing")
 
     lab = make_lab()
@@ -323,7 +325,7 @@ async def test_an_operator_may_let_an_interruption_pass(make_lab: MakeLab) -> No
     async def careless(bench: Workbench) -> StepOutcome:
         tries.append(1)
         if len(tries) < 2:
-            await bench.interruptible(asyncio.sleep(LONG))
+            await bench.control.interruptible(asyncio.sleep(LONG))
         return StepOutcome(outcome="nothing")
 
     lab = make_lab()
@@ -346,12 +348,12 @@ async def test_interruptible_raises_interrupted_and_keeps_what_is_complete(
         return "complete"
 
     async def work(bench: Workbench) -> StepOutcome:
-        seen.append(await bench.interruptible(done()))
+        seen.append(await bench.control.interruptible(done()))
         try:
-            await bench.interruptible(asyncio.sleep(LONG))
+            await bench.control.interruptible(asyncio.sleep(LONG))
         except Interrupted as error:
             seen.append(error.reason)
-        await bench.boundary("after")
+        await bench.control.boundary("after")
         return StepOutcome(outcome="nothing")
 
     lab = make_lab()
@@ -367,12 +369,12 @@ async def test_interruptible_raises_interrupted_and_keeps_what_is_complete(
 
 async def approving(make_lab: MakeLab) -> Laboratory:
     async def commit(bench: Workbench) -> StepOutcome:
-        attempt = await bench.evaluate(with_values(ALGORITHM="2"), "better")
+        attempt = await bench.evaluating.evaluate(with_values(ALGORITHM="2"), "better")
         while True:
             try:
-                word = await bench.submit(attempt, "a plan", "")
+                word = await bench.evaluating.submit(attempt, "a plan", "")
             except Interrupted:
-                await bench.boundary("before the gate")
+                await bench.control.boundary("before the gate")
                 continue
             return StepOutcome(
                 outcome="committed" if word.version else "nothing", reason=word.reason
@@ -412,8 +414,8 @@ async def test_approval_survives_a_pause_and_a_crash(make_lab: MakeLab) -> None:
     await lab.killed()
 
     async def go_on(bench: Workbench) -> StepOutcome:
-        attempt = await bench.evaluate(with_values(ALGORITHM="2"), "better, again")
-        await bench.boundary("looking")
+        attempt = await bench.evaluating.evaluate(with_values(ALGORITHM="2"), "better, again")
+        await bench.control.boundary("looking")
         return StepOutcome(outcome="nothing", reason=str(attempt.report.cached))
 
     lab.start(Scripted(go_on))
@@ -494,7 +496,7 @@ async def test_submit_by_hand_in_the_middle_of_a_step(make_lab: MakeLab) -> None
     lab = await slow_lab(make_lab)
     worse = with_values(UNROLL="8")
     identity = send_command(lab.folder, cmd.Submit(candidate=worse, plan="try 8"))
-    await lab.until(lambda: lab.engine is not None and lab.engine.control.jobs)
+    await lab.until(lambda: lab.run.control.jobs)
     lab.evaluator.let_go()
     await lab.until(lambda: identity in lab.state.commands)
     answer = lab.state.commands[identity]
@@ -515,11 +517,11 @@ async def test_budget_takes_effect_while_running(make_lab: MakeLab) -> None:
 
 async def test_spend_of_the_operator_counts(make_lab: MakeLab) -> None:
     async def spend(bench: Workbench) -> StepOutcome:
-        bench.spent(Spend(usd=0.9, input_tokens=10, requests=1))
-        await bench.boundary("after the request")
-        assert bench.budget_left() is None
-        bench.spent(Spend(usd=0.2))
-        assert bench.budget_left() == "budget of the run: 1.1 of 1 usd"
+        bench.recording.spent(Spend(usd=0.9, input_tokens=10, requests=1))
+        await bench.control.boundary("after the request")
+        assert bench.control.budget_left() is None
+        bench.recording.spent(Spend(usd=0.2))
+        assert bench.control.budget_left() == "budget of the run: 1.1 of 1 usd"
         return StepOutcome(outcome="nothing")
 
     lab = make_lab(capped(usd=1.0))
@@ -536,9 +538,9 @@ async def test_parking_counts_down_and_resume_cuts_it_short(make_lab: MakeLab) -
     parked: list[str] = []
 
     async def park(bench: Workbench) -> StepOutcome:
-        await bench.park(LONG, "rate limit")
+        await bench.control.park(LONG, "rate limit")
         parked.append("over")
-        await bench.park(0.05, "overload")
+        await bench.control.park(0.05, "overload")
         parked.append("by itself")
         return StepOutcome(outcome="nothing")
 
@@ -561,7 +563,7 @@ async def test_a_parked_step_can_be_ended(
     make_lab: MakeLab, command: cmd.Command, outcome: str
 ) -> None:
     async def park(bench: Workbench) -> StepOutcome:
-        await bench.park(LONG, "rate limit")
+        await bench.control.park(LONG, "rate limit")
         return StepOutcome(outcome="nothing")
 
     lab = make_lab()
@@ -574,7 +576,7 @@ async def test_a_parked_step_can_be_ended(
 
 async def test_parked_time_survives_a_crash(make_lab: MakeLab) -> None:
     async def park(bench: Workbench) -> StepOutcome:
-        await bench.park(LONG, "rate limit")
+        await bench.control.park(LONG, "rate limit")
         return StepOutcome(outcome="nothing")
 
     lab = make_lab()
@@ -654,16 +656,16 @@ async def test_a_working_candidate_that_was_not_evaluated_is_kept(make_lab: Make
     draft = with_values(TILE_K="128")
 
     async def edit(bench: Workbench) -> StepOutcome:
-        bench.keep(draft.canonical())
-        bench.record(
+        bench.recording.keep(draft.canonical())
+        bench.recording.record(
             ev.CandidateEdited(candidate=draft.id, parent=0, title="half of an idea", diff="…")
         )
-        await bench.interruptible(asyncio.sleep(LONG))
+        await bench.control.interruptible(asyncio.sleep(LONG))
         return StepOutcome(outcome="nothing")
 
     async def commit(bench: Workbench) -> StepOutcome:
-        attempt = await bench.evaluate(with_values(ALGORITHM="2"), "better")
-        await bench.submit(attempt, "", "")
+        attempt = await bench.evaluating.evaluate(with_values(ALGORITHM="2"), "better")
+        await bench.evaluating.submit(attempt, "", "")
         return StepOutcome(outcome="committed")
 
     lab = make_lab()
@@ -676,5 +678,5 @@ async def test_a_working_candidate_that_was_not_evaluated_is_kept(make_lab: Make
     assert kept.verdict is Verdict.CANCELLED
     assert "not evaluated: rewound from v1 to v0: elsewhere" in kept.reason
     assert draft.id not in lab.evaluator.evaluations
-    assert lab.engine is not None and lab.engine.candidate(kept.candidate) == draft
-    assert lab.engine.find_attempt(draft.id) is None, "it was not judged"
+    assert lab.run.candidate(kept.candidate) == draft
+    assert not lab.state.attempts[kept.step, kept.number].verdict.judges_candidate  # type: ignore[union-attr]

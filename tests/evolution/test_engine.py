@@ -35,8 +35,8 @@ class Scripted:
     async def vary(self, bench: Workbench) -> StepOutcome:
         if self.steps:
             return await self.steps.pop(0)(bench)
-        await bench.boundary("at the end of the script")
-        await bench.interruptible(asyncio.sleep(60))
+        await bench.control.boundary("at the end of the script")
+        await bench.control.interruptible(asyncio.sleep(60))
         return StepOutcome(outcome="nothing")
 
 
@@ -243,8 +243,8 @@ async def test_a_repeated_candidate_is_answered_from_the_record(make_lab: MakeLa
     worse = with_values(UNROLL="8")
 
     async def repeat(bench: Workbench) -> StepOutcome:
-        first = await bench.evaluate(worse, "first")
-        again = await bench.evaluate(worse, "again")
+        first = await bench.evaluating.evaluate(worse, "first")
+        again = await bench.evaluating.evaluate(worse, "again")
         assert not first.report.cached and again.report.cached
         assert again.report.score == first.report.score
         assert again.number == 2
@@ -263,11 +263,13 @@ async def test_submitting_twice_commits_once(make_lab: MakeLab) -> None:
     better = with_values(ALGORITHM="2")
 
     async def twice(bench: Workbench) -> StepOutcome:
-        attempt = await bench.evaluate(better, "online softmax")
-        first = await bench.submit(attempt, "a plan", "a summary")
-        second = await bench.submit(attempt, "a plan", "a summary")
+        attempt = await bench.evaluating.evaluate(better, "online softmax")
+        first = await bench.evaluating.submit(attempt, "a plan", "a summary")
+        second = await bench.evaluating.submit(attempt, "a plan", "a summary")
         assert first.version is not None and first.version == second.version
-        repeat = await bench.submit(await bench.evaluate(better, "again"), "", "")
+        repeat = await bench.evaluating.submit(
+            await bench.evaluating.evaluate(better, "again"), "", ""
+        )
         assert repeat.version is None and "v1 already" in repeat.reason
         return StepOutcome(outcome="committed")
 
@@ -284,8 +286,8 @@ async def test_a_wrong_candidate_never_reaches_the_gate(make_lab: MakeLab) -> No
     broken = seed().with_file("kernel.cpp", "#error no\n")
 
     async def wrong(bench: Workbench) -> StepOutcome:
-        attempt = await bench.evaluate(broken, "broken")
-        word = await bench.submit(attempt, "", "")
+        attempt = await bench.evaluating.evaluate(broken, "broken")
+        word = await bench.evaluating.submit(attempt, "", "")
         assert word.decision is None and word.version is None
         assert "compile_error" in word.reason
         return StepOutcome(outcome="nothing")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -50,14 +51,14 @@ async def test_killed_in_an_evaluation_the_same_step_goes_on_with_the_same_candi
 async def test_killed_between_the_decision_and_the_commit(make_lab: MakeLab) -> None:
     lab = make_lab(capped(steps=3))
     lab.start()
-    record = lab.writer.record
+    record = lab.writer.record_all
 
-    def record_until_commit(event: ev.Event) -> ev.Event:
-        if isinstance(event, ev.VersionCommitted) and event.version.number == 1:
+    def record_until_commit(events: Sequence[ev.Event]) -> list[ev.Event]:
+        if any(isinstance(e, ev.VersionCommitted) and e.version.number == 1 for e in events):
             raise Killed
-        return record(event)
+        return record(events)
 
-    lab.writer.record = record_until_commit  # type: ignore[method-assign]
+    lab.writer.record_all = record_until_commit  # type: ignore[method-assign]
     await lab.fell()
     assert lab.of(ev.GateDecided)[-1].decision.accepted
     paired = len(lab.evaluator.paired)
@@ -71,14 +72,14 @@ async def test_killed_between_the_decision_and_the_commit(make_lab: MakeLab) -> 
 async def test_killed_between_the_commit_and_the_end_of_the_step(make_lab: MakeLab) -> None:
     lab = make_lab(capped(steps=4))
     lab.start()
-    record = lab.writer.record
+    record = lab.writer.record_all
 
-    def record_until_end(event: ev.Event) -> ev.Event:
-        if isinstance(event, ev.StepFinished) and len(lab.state.versions) == 2:
+    def record_until_end(events: Sequence[ev.Event]) -> list[ev.Event]:
+        if isinstance(events[-1], ev.StepFinished) and len(lab.state.versions) == 2:
             raise Killed
-        return record(event)
+        return record(events)
 
-    lab.writer.record = record_until_end  # type: ignore[method-assign]
+    lab.writer.record_all = record_until_end  # type: ignore[method-assign]
     await lab.fell()
     assert len(lab.state.versions) == 2
     step = lab.state.session.step
@@ -100,7 +101,7 @@ async def test_killed_after_a_command_was_taken(
     step = lab.state.current_step
     assert step is not None
     identity = send_command(lab.folder, command)
-    lab.engine.take_commands()  # type: ignore[union-attr]
+    lab.engine.inbox.take_all()  # type: ignore[union-attr]
     assert identity in lab.state.commands
     await lab.killed()
     lab.evaluator.hold_no_more()
@@ -171,21 +172,21 @@ async def test_a_crash_loop_becomes_a_pause(
 async def test_a_full_disk_parks_the_run_and_it_goes_on(make_lab: MakeLab) -> None:
     lab = make_lab(capped(steps=3))
     lab.start()
-    record, flush = lab.writer.record, lab.writer.flush
+    record, flush = lab.writer.record_all, lab.writer.flush
     full = True
 
-    def no_room(event: ev.Event) -> ev.Event:
+    def no_room(events: Sequence[ev.Event]) -> list[ev.Event]:
         spared = ev.StateChanged | ev.TroubleNoted | ev.CommandTaken
-        if full and lab.state.versions and not isinstance(event, spared):
+        if full and lab.state.versions and not any(isinstance(e, spared) for e in events):
             raise NoSpace("no room to write: free some disk space")
-        return record(event)
+        return record(events)
 
     def no_flush() -> None:
         if full and lab.state.versions:
             raise NoSpace("no room to write: free some disk space")
         flush()
 
-    lab.writer.record = no_room  # type: ignore[method-assign]
+    lab.writer.record_all = no_room  # type: ignore[method-assign]
     lab.writer.flush = no_flush  # type: ignore[method-assign]
     await lab.in_state("parked")
     assert "free some disk space" in lab.state.session.state_reason
@@ -197,15 +198,15 @@ async def test_a_full_disk_parks_the_run_and_it_goes_on(make_lab: MakeLab) -> No
 async def test_a_full_disk_does_not_keep_the_engine_from_stopping(make_lab: MakeLab) -> None:
     lab = make_lab()
     lab.start()
-    record = lab.writer.record
+    record = lab.writer.record_all
 
-    def no_room(event: ev.Event) -> ev.Event:
+    def no_room(events: Sequence[ev.Event]) -> list[ev.Event]:
         spared = ev.StateChanged | ev.EngineStopped | ev.CommandTaken
-        if lab.state.versions and not isinstance(event, spared):
+        if lab.state.versions and not any(isinstance(e, spared) for e in events):
             raise NoSpace("no room")
-        return record(event)
+        return record(events)
 
-    lab.writer.record = no_room  # type: ignore[method-assign]
+    lab.writer.record_all = no_room  # type: ignore[method-assign]
     await lab.in_state("parked")
     await lab.send(cmd.Stop())
     assert await lab.ended() == "stopped"
@@ -308,12 +309,14 @@ async def test_operator_goes_on_with_what_was_recorded(make_lab: MakeLab) -> Non
     seen: list[int] = []
 
     async def first(bench: Workbench) -> StepOutcome:
-        await bench.evaluate(with_values(UNROLL="8"), "before the crash")
-        await bench.interruptible(asyncio.sleep(60))
+        await bench.evaluating.evaluate(with_values(UNROLL="8"), "before the crash")
+        await bench.control.interruptible(asyncio.sleep(60))
         return StepOutcome(outcome="nothing")
 
     async def second(bench: Workbench) -> StepOutcome:
-        seen.append(len([e for e in bench.step_events() if isinstance(e, ev.AttemptFinished)]))
+        seen.append(
+            len([e for e in bench.reading.step_events() if isinstance(e, ev.AttemptFinished)])
+        )
         return StepOutcome(outcome="nothing")
 
     lab = make_lab()

@@ -36,8 +36,8 @@ async def test_gate(
     words: list[SubmitResult] = []
 
     async def submit(bench: Workbench) -> StepOutcome:
-        attempt = await bench.evaluate(with_values(**values), "a try")
-        words.append(await bench.submit(attempt, "plan", "summary"))
+        attempt = await bench.evaluating.evaluate(with_values(**values), "a try")
+        words.append(await bench.evaluating.submit(attempt, "plan", "summary"))
         return StepOutcome(outcome="committed" if words[0].version else "nothing")
 
     lab = make_lab(RunSettings(gate=gate))
@@ -64,8 +64,8 @@ async def test_the_score_of_a_version_is_that_of_its_evaluation(make_lab: MakeLa
     """The paired measurement decides; what is written down is the evaluation against baselines."""
 
     async def submit(bench: Workbench) -> StepOutcome:
-        attempt = await bench.evaluate(with_values(ALGORITHM="2"), "a try")
-        await bench.submit(attempt, "", "")
+        attempt = await bench.evaluating.evaluate(with_values(ALGORITHM="2"), "a try")
+        await bench.evaluating.submit(attempt, "", "")
         return StepOutcome(outcome="committed")
 
     lab = make_lab()

@@ -17,7 +17,7 @@ from avo_tui.domain.commands import SendHint
 from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.records import Direction
 from avo_tui.domain.verdict import EvaluationProgress
-from avo_tui.evolution.headless import Printer
+from avo_tui.evolution.life.headless import Printer
 from avo_tui.evolution.redact import redact
 
 

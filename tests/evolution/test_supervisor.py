@@ -50,9 +50,9 @@ async def test_a_commit_ends_interventions(make_lab: MakeLab) -> None:
     steps: list[str] = []
 
     async def commit(bench: Workbench) -> StepOutcome:
-        steps.append(",".join(i.level for i in bench.interventions()))
-        attempt = await bench.evaluate(with_values(ALGORITHM="2"), "better")
-        word = await bench.submit(attempt, "", "")
+        steps.append(",".join(i.level for i in bench.reading.interventions()))
+        attempt = await bench.evaluating.evaluate(with_values(ALGORITHM="2"), "better")
+        word = await bench.evaluating.submit(attempt, "", "")
         return StepOutcome(outcome="committed" if word.version else "nothing")
 
     lab = make_lab()
@@ -92,12 +92,12 @@ async def test_the_top_of_the_agents_ladder_ends_the_step(make_lab: MakeLab) -> 
         while True:
             number += 1
             try:
-                await bench.boundary(f"before try {number}")
+                await bench.control.boundary(f"before try {number}")
             except StepEnded as error:
                 ended.append(error.reason)
                 raise
             broken = seed().with_file("kernel.cpp", f"#error {number}\n")
-            await bench.evaluate(broken, f"try {number}")
+            await bench.evaluating.evaluate(broken, f"try {number}")
 
     settings = RunSettings(options={"supervisor.failures": 3}, budget=Budget(run=Caps(steps=1)))
     lab = make_lab(settings)
@@ -118,9 +118,9 @@ async def test_paused_time_is_no_stall(make_lab: MakeLab) -> None:
     looked: list[str] = []
 
     async def look(bench: Workbench) -> StepOutcome:
-        await bench.boundary("looking")
+        await bench.control.boundary("looking")
         looked.append(f"at {len(lab.of(ev.SupervisorIntervened))}")
-        await bench.interruptible(asyncio.sleep(3600))
+        await bench.control.interruptible(asyncio.sleep(3600))
         return StepOutcome(outcome="nothing")
 
     lab.start(Scripted(look, look, look))

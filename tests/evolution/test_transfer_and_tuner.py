@@ -152,7 +152,7 @@ async def test_the_tuner_varies_what_a_person_committed(make_lab: MakeLab) -> No
     by_hand = best.files["kernel.cpp"].replace("A pretend", "Another")
     command = Submit(candidate=Candidate(files={"kernel.cpp": by_hand}))
     identity = send_command(lab.folder, command)
-    await lab.until(lambda: lab.engine is not None and lab.engine.control.jobs)
+    await lab.until(lambda: lab.run.control.jobs)
     lab.evaluator.let_go()
     await lab.until(lambda: identity in lab.state.commands)
     assert "committed as" in lab.state.commands[identity].effect
@@ -160,4 +160,4 @@ async def test_the_tuner_varies_what_a_person_committed(make_lab: MakeLab) -> No
     await lab.until(lambda: len(lab.state.attempts) > mark + 10)
     newest = list(lab.state.attempts.values())[-1]
     assert lab.engine is not None
-    assert "Another" in lab.engine.candidate(newest.candidate).files["kernel.cpp"]
+    assert "Another" in lab.run.candidate(newest.candidate).files["kernel.cpp"]

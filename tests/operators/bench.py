@@ -119,6 +119,8 @@ class FakeBench:
         objects: dict[str, bytes] | None = None,
         step: int = 1,
     ) -> None:
+        # one object plays every part of the port
+        self.reading = self.evaluating = self.recording = self.control = self
         self.objects = {} if objects is None else dict(objects)
         self.journal: list[ev.Event] = []
         self._step = step
@@ -402,7 +404,7 @@ class FakeBench:
         self.record(ev.VersionCommitted(version=version))
         return SubmitResult(decision=decision, version=version)
 
-    async def scratch(self, files: dict[str, str], arguments: Sequence[str] = ()) -> ScratchReport:
+    async def scratch(self, files: dict[str, str]) -> ScratchReport:
         await self._work("scratch")
         return ScratchReport(ok=True, exit_status=0, output="42\n")
 

@@ -73,8 +73,8 @@ def _continuation(step: AgentStep, summary: str) -> str:
     parts = [
         "The conversation up to here was replaced by this summary of yours:",
         f"<summary>\n{summary}\n</summary>",
-        *(hint_text(h) for h in bench.hints_in_force()),
-        *(intervention_text(i) for i in bench.interventions()),
+        *(hint_text(h) for h in bench.reading.hints_in_force()),
+        *(intervention_text(i) for i in bench.reading.interventions()),
         *_persons_notes(bench),
         "The working candidate differs from the parent by:\n" + (diff or "(nothing)")[:30_000],
         "Go on from here.",
@@ -84,20 +84,20 @@ def _continuation(step: AgentStep, summary: str) -> str:
 
 def _persons_notes(bench: Workbench) -> list[str]:
     """The memory as it stands, where the person changed it after the opening was written."""
-    notes = bench.notes()
-    if not any(n.author == "person" and n.step == bench.step for n in notes):
+    notes = bench.reading.notes()
+    if not any(n.author == "person" and n.step == bench.reading.step for n in notes):
         return []
     return [f"The memory, which the person edited:\n{notes_text(notes, NOTES)}"]
 
 
 def mechanical(bench: Workbench, space: Workspace) -> str:
     """A summary from the records alone: plan and attempts of this step."""
-    finished = {e.attempt for e in bench.step_events() if isinstance(e, AttemptFinished)}
-    started = [e.attempt for e in bench.step_events() if isinstance(e, AttemptStarted)]
+    finished = {e.attempt for e in bench.reading.step_events() if isinstance(e, AttemptFinished)}
+    started = [e.attempt for e in bench.reading.step_events() if isinstance(e, AttemptStarted)]
     lines = [
         plan_text(space.plan_title, space.plan) or "(no plan was set)",
         "Attempts of this step:",
-        *(attempt_line(a) for a in bench.attempts(bench.step)),
+        *(attempt_line(a) for a in bench.reading.attempts(bench.reading.step)),
     ]
     if open_ones := [a for a in started if a.number not in finished]:
         lines.append(f"Not finished: {', '.join(str(a.number) for a in open_ones)}")

@@ -64,10 +64,12 @@ class AgentStep:
         self._author = author
         self._reviewed = set() if reviewed is None else reviewed
         self.box = Toolbox(bench, limit=settings.result_limit, redact=redact)
-        self.talk = Conversation.restore(bench.step_events(), bench.fetch, self.box.shown)
+        self.talk = Conversation.restore(
+            bench.reading.step_events(), bench.reading.fetch, self.box.shown
+        )
         self._idle = 0
         self._refused = 0
-        events = bench.step_events()
+        events = bench.reading.step_events()
         self._requests = sum(isinstance(e, MessageRecorded) and e.role == "request" for e in events)
         self._tools = sum(isinstance(e, ToolReturned) for e in events)
 
@@ -75,7 +77,7 @@ class AgentStep:
 
     async def run(self) -> StepOutcome:
         """The whole step, or the rest of one that was interrupted."""
-        ended = outcome_on_record(self.bench.step_events(), self._author)
+        ended = outcome_on_record(self.bench.reading.step_events(), self._author)
         if ended is not None:
             return ended
         try:
@@ -96,7 +98,7 @@ class AgentStep:
                 {"type": "text", "text": prompt("system")},
                 {
                     "type": "text",
-                    "text": task_text(bench.task),
+                    "text": task_text(bench.reading.task),
                     "cache_control": {"type": "ephemeral"},
                 },
             ]
@@ -113,15 +115,15 @@ class AgentStep:
             self.clear_context([], strip_thinking=True)
             talk.model = self.model.name
         if not talk.items:
-            hints = await bench.boundary("opening")
-            for intervention in bench.interventions():
+            hints = await bench.control.boundary("opening")
+            for intervention in bench.reading.interventions():
                 await self._review(intervention)
-            active = bench.interventions()
+            active = bench.reading.interventions()
             told = [f"hint:{h.id}" for h in hints] + [intervention_key(i) for i in active]
-            told += [note_key(n) for n in bench.notes()]
+            told += [note_key(n) for n in bench.reading.notes()]
             self.say(opening(bench, hints), "opening", told)
         lost = [h for h in talk.hints_seen if f"hint:{h}" not in talk.told]
-        self._deliver([bench.hint(h) for h in dict.fromkeys(lost)])
+        self._deliver([bench.reading.hint(h) for h in dict.fromkeys(lost)])
 
     # -- one turn
 
@@ -129,7 +131,7 @@ class AgentStep:
         """One request with its tools. None to go on."""
         bench = self.bench
         place = f"before request {self._requests + 1}"
-        self._deliver(await bench.boundary(place, end_of_turn=True))
+        self._deliver(await bench.control.boundary(place, end_of_turn=True))
         await self._tell_supervision()
         self._tell_memory()
         over = self._over()
@@ -144,9 +146,9 @@ class AgentStep:
 
     def _over(self) -> StepOutcome | None:
         """The step's end by a cap or by its own length."""
-        sentence = self.bench.budget_left()
+        sentence = self.bench.control.budget_left()
         if sentence is not None:
-            budget, run, _ = self.bench.remaining()
+            budget, run, _ = self.bench.reading.remaining()
             outcome = "stopped" if exhausted(budget.run, run) else "nothing"
             return StepOutcome(outcome=outcome, reason=sentence)
         if self.talk.answers >= self.settings.max_requests:
@@ -161,20 +163,20 @@ class AgentStep:
         """One request. None where it came to nothing and the loop must look around again."""
         bench = self.bench
         self._requests += 1
-        name = f"{bench.step}.{self._requests}"
+        name = f"{bench.reading.step}.{self._requests}"
         request = Request(
             system=self.talk.system,
             tools=tools,
             messages=messages,
             max_tokens=self.settings.max_tokens,
-            step=bench.step,
+            step=bench.reading.step,
             turn=self.talk.answers,
             plain=plain,
         )
         self._record_request(request)
-        sink = Chunker(bench.record, name, self.redact)
+        sink = Chunker(bench.recording.record, name, self.redact)
         try:
-            reply = await bench.interruptible(self.model.reply(request, sink))
+            reply = await bench.control.interruptible(self.model.reply(request, sink))
         except Interrupted:
             self._spent_in_part(sink)
             return None
@@ -185,7 +187,7 @@ class AgentStep:
         finally:
             sink.flush()
         self._patience.succeeded()
-        bench.spent(self.model.spend(reply.usage))
+        bench.recording.spent(self.model.spend(reply.usage))
         return reply
 
     def _take(self, reply: Reply) -> StepOutcome | None:
@@ -262,7 +264,9 @@ class AgentStep:
             if call.started:
                 self._refuse(call, INTERRUPTED)
                 continue
-            hints = await self.bench.boundary(f"before tool {self._tools + 1} ({call.name})")
+            hints = await self.bench.control.boundary(
+                f"before tool {self._tools + 1} ({call.name})"
+            )
             if hints:
                 for rest in calls[place:]:
                     self._refuse(rest, SKIPPED)
@@ -320,7 +324,7 @@ class AgentStep:
             self.say(hint_text(hint), "hint", [f"hint:{hint.id}"])
 
     async def _tell_supervision(self) -> None:
-        for intervention in self.bench.interventions():
+        for intervention in self.bench.reading.interventions():
             if intervention_key(intervention) in self.talk.told:
                 continue
             seen = await self._review(intervention)
@@ -330,7 +334,7 @@ class AgentStep:
     def _tell_memory(self) -> None:
         """What the person did to the notes since the step began."""
         own = self.box.workspace.forgotten
-        text, told = persons_changes(self.bench.notes(), self.talk.told, own)
+        text, told = persons_changes(self.bench.reading.notes(), self.talk.told, own)
         if text:
             self.say(text, "memory", told)
 
@@ -373,15 +377,15 @@ class AgentStep:
         if fault.kind not in WAITING and self._patience.breaks():
             await self._pause(f"{self._patience.broken} faults in a row, the last: {sentence}")
             return
-        await bench.park(self._patience.wait(fault), sentence)
+        await bench.control.park(self._patience.wait(fault), sentence)
 
     async def _pause(self, sentence: str) -> None:
-        await self.bench.pause_for(sentence)
+        await self.bench.control.pause_for(sentence)
         self._patience.succeeded()
 
     def trouble(self, where: str, message: str) -> None:
         """Note something for the person."""
-        self.bench.record(TroubleNoted(where=where, message=self.redact(message)[:2000]))
+        self.bench.recording.record(TroubleNoted(where=where, message=self.redact(message)[:2000]))
 
     # -- the record
 
@@ -423,8 +427,8 @@ class AgentStep:
         self.talk.compact(body["text"])
 
     def _keep(self, role: str, body: Mapping[str, object], summary: str) -> None:
-        ref = self.bench.keep(json.dumps(body, ensure_ascii=False))
-        self.bench.record(
+        ref = self.bench.recording.keep(json.dumps(body, ensure_ascii=False))
+        self.bench.recording.record(
             MessageRecorded.model_validate(
                 {"role": role, "ref": ref, "summary": self.redact(summary)[:300]}
             )
@@ -439,4 +443,4 @@ class AgentStep:
         usage["output_tokens"] = max(int(usage.get("output_tokens") or 0), streamed)
         spend = self.model.spend(usage)
         if spend != Spend():
-            self.bench.spent(spend)
+            self.bench.recording.spent(spend)

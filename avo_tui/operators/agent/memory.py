@@ -19,13 +19,13 @@ TITLES = {
 
 def memory_text(bench: Workbench, limit: int) -> str:
     """The notes as the opening shows them, and a word where there is little room left."""
-    notes = bench.notes()
+    notes = bench.reading.notes()
     held = memory.size(notes)
-    text = notes_text(notes, limit, memory.owing(bench.versions()))
-    if memory.crowded(held, bench.memory_limit):
+    text = notes_text(notes, limit, memory.owing(bench.reading.versions()))
+    if memory.crowded(held, bench.reading.memory_limit):
         text += (
-            f"\n\nThe memory holds {held} of {bench.memory_limit} characters. Make room in this"
-            " step, before it is needed: `condense` notes that belong together, `forget` those"
+            f"\n\nThe memory holds {held} of {bench.reading.memory_limit} characters. Make room in"
+            " this step, before it is needed: `condense` notes that belong together, `forget` those"
             " that no longer help. Notes that versions were built on have shown their worth."
         )
     return text

@@ -65,20 +65,24 @@ def task_text(task: TaskInfo) -> str:
 def opening(bench: Workbench, hints: Sequence[Hint], limits: Limits | None = None) -> str:
     """The first message of a step. `hints` are those delivered with it."""
     limits = limits or Limits()
-    head = bench.head
+    head = bench.reading.head
     return fill(
         "opening",
         {
-            "step": str(bench.step),
+            "step": str(bench.reading.step),
             "head": str(head.number),
             "situation": _situation(bench),
             "lineage": _lineage(bench, limits),
             "head_score": _head_score(bench),
             "head_source": _source(bench, limits),
             "rejected": _rejected(bench, limits),
-            "memory": memory_text(bench, max(limits.memory, bench.memory_limit)),
-            "gate": GATES[bench.settings.gate]
-            + (" The person approves each commit." if bench.settings.approve_commits else ""),
+            "memory": memory_text(bench, max(limits.memory, bench.reading.memory_limit)),
+            "gate": GATES[bench.reading.settings.gate]
+            + (
+                " The person approves each commit."
+                if bench.reading.settings.approve_commits
+                else ""
+            ),
             "budget": budget_text(bench),
             "words": _words(bench, hints, limits),
         },
@@ -86,14 +90,14 @@ def opening(bench: Workbench, hints: Sequence[Hint], limits: Limits | None = Non
 
 
 def _situation(bench: Workbench) -> str:
-    head, best = bench.head, bench.best()
+    head, best = bench.reading.head, bench.reading.best()
     lines = [
         f"The parent of this step is v{head.number}, aggregate {head.aggregate:.4f}."
         + ("" if best.number == head.number else f" The best on its line is v{best.number}.")
     ]
-    reason = bench.rewind_reason()
+    reason = bench.reading.rewind_reason()
     if reason is not None:
-        abandoned = [v for v in bench.versions() if v.number > head.number]
+        abandoned = [v for v in bench.reading.versions() if v.number > head.number]
         lines.append(
             f"The person rewound the run to v{head.number}: {reason}. Versions made after it"
             f" ({', '.join(f'v{v.number}' for v in abandoned[-8:]) or 'none'}) are a branch that"
@@ -104,14 +108,14 @@ def _situation(bench: Workbench) -> str:
 
 
 def _lineage(bench: Workbench, limits: Limits) -> str:
-    versions = list(bench.versions())
-    best = bench.best().number
+    versions = list(bench.reading.versions())
+    best = bench.reading.best().number
     newest = versions[-limits.newest_versions :]
     top = sorted(versions, key=lambda v: v.aggregate, reverse=True)[: limits.best_versions]
     shown = {v.number: v for v in (versions[0], *newest, *top)}
     lines = [
         "Version ← parent, aggregate (gain at the gate), author, what changed:",
-        *(version_line(shown[n], bench.head.number, best) for n in sorted(shown)),
+        *(version_line(shown[n], bench.reading.head.number, best) for n in sorted(shown)),
     ]
     if len(shown) < len(versions):
         lines.append(f"({len(versions) - len(shown)} more: list_versions)")
@@ -119,8 +123,8 @@ def _lineage(bench: Workbench, limits: Limits) -> str:
 
 
 def _head_score(bench: Workbench) -> str:
-    head = bench.head
-    parent = next((v for v in bench.versions() if v.number == head.parent), None)
+    head = bench.reading.head
+    parent = next((v for v in bench.reading.versions() if v.number == head.parent), None)
     parts = [
         score_table(
             head.score, parent.score if parent else None, f"v{parent.number}" if parent else ""
@@ -136,7 +140,7 @@ def _head_score(bench: Workbench) -> str:
 
 
 def _source(bench: Workbench, limits: Limits) -> str:
-    candidate = bench.candidate(bench.head.candidate)
+    candidate = bench.reading.candidate(bench.reading.head.candidate)
     fence = "````"
     text = "\n".join(
         f"`{name}`\n{fence}\n{body.rstrip()}\n{fence}" for name, body in candidate.files.items()
@@ -147,11 +151,11 @@ def _source(bench: Workbench, limits: Limits) -> str:
 def _rejected(bench: Workbench, limits: Limits) -> str:
     attempts = [
         a
-        for a in bench.attempts()
+        for a in bench.reading.attempts()
         if a.version is None
         and a.verdict is not None
         and a.verdict.judges_candidate
-        and a.step != bench.step
+        and a.step != bench.reading.step
     ]
     if not attempts:
         return "Nothing yet."
@@ -173,7 +177,7 @@ def _rejected(bench: Workbench, limits: Limits) -> str:
 
 def budget_text(bench: Workbench) -> str:
     """What is left of each cap that is set."""
-    budget, run, step = bench.remaining()
+    budget, run, step = bench.reading.remaining()
     lines = [
         f"- {scope}: {cap.used:.4g} of {cap.cap:.4g} {cap.unit} used"
         for scope, caps, spend in (("run", budget.run, run), ("this step", budget.step, step))
@@ -184,9 +188,9 @@ def budget_text(bench: Workbench) -> str:
 
 def _words(bench: Workbench, hints: Sequence[Hint], limits: Limits) -> str:
     seen = {h.id for h in hints}
-    standing = [h for h in bench.hints_in_force() if h.id not in seen]
+    standing = [h for h in bench.reading.hints_in_force() if h.id not in seen]
     parts = [hint_text(h, limits.hint) for h in (*standing, *hints)]
-    parts.extend(intervention_text(i) for i in bench.interventions())
+    parts.extend(intervention_text(i) for i in bench.reading.interventions())
     return "\n\n".join(parts)
 
 

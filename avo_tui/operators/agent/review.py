@@ -28,16 +28,18 @@ async def review(step: AgentStep, intervention: Intervention) -> Intervention:
     if reply is None:
         return intervention
     answer = "".join(str(b["text"]) for b in reply.content if b["type"] == "text")
-    known = {v.number for v in step.bench.versions()}
+    known = {v.number for v in step.bench.reading.versions()}
     try:
         diagnosis, directions = parse(answer, known)
     except ValueError as error:
         step.trouble("supervisor", f"the review could not be read: {error}")
         return intervention
-    now = next((i for i in step.bench.interventions() if i.id == intervention.id), intervention)
+    now = next(
+        (i for i in step.bench.reading.interventions() if i.id == intervention.id), intervention
+    )
     if not now.review_wanted:
         return now  # the person gave directions meanwhile, and they stand
-    step.bench.record(
+    step.bench.recording.record(
         InterventionChanged(
             intervention=intervention.id,
             state="active",
@@ -73,15 +75,17 @@ def parse(answer: str, versions: set[int]) -> tuple[str, list[Direction]]:
 def trajectory(step: AgentStep, intervention: Intervention) -> str:
     """Everything the review is to look at, from the records."""
     bench = step.bench
-    head, best = bench.head, bench.best()
-    attempts = [a for a in bench.attempts() if a.verdict is not None][-ATTEMPTS:]
+    head, best = bench.reading.head, bench.reading.best()
+    attempts = [a for a in bench.reading.attempts() if a.verdict is not None][-ATTEMPTS:]
     parts = [
-        f"# Task: {bench.task.title}\n\n{bench.task.description}",
+        f"# Task: {bench.reading.task.title}\n\n{bench.reading.task.description}",
         f"# Why you were called\n\n{intervention.trigger}\n{intervention.diagnosis}",
         "# Lineage\n\n"
-        + "\n".join(version_line(v, head.number, best.number) for v in bench.versions()[-60:]),
+        + "\n".join(
+            version_line(v, head.number, best.number) for v in bench.reading.versions()[-60:]
+        ),
         f"# Score of the head, v{head.number}\n\n{score_table(head.score)}",
         "# Attempts, oldest first\n\n" + ("\n".join(attempt_line(a) for a in attempts) or "none"),
-        f"# The engineer's notes\n\n{notes_text(bench.notes(), 12_000)}",
+        f"# The engineer's notes\n\n{notes_text(bench.reading.notes(), 12_000)}",
     ]
     return step.redact("\n\n".join(parts))

@@ -135,12 +135,12 @@ class RecordedOperator:
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One step; the run ends after the last recorded one."""
-        if bench.step > len(self.recording.steps):
+        if bench.reading.step > len(self.recording.steps):
             return StepOutcome(outcome="stopped", reason=OVER)
-        step = self.recording.steps[bench.step - 1]
-        if not any(isinstance(e, AgentText) for e in bench.step_events()):
-            bench.record(AgentText(block=f"{bench.step}.recording", text=NOTICE))
-        head = bench.candidate(bench.head.candidate)
+        step = self.recording.steps[bench.reading.step - 1]
+        if not any(isinstance(e, AgentText) for e in bench.reading.step_events()):
+            bench.recording.record(AgentText(block=f"{bench.reading.step}.recording", text=NOTICE))
+        head = bench.reading.candidate(bench.reading.head.candidate)
         player = Player(self.recording, step, head, self.settings.pace)
         patience = Patience(
             self.settings.wait_first,
@@ -150,7 +150,7 @@ class RecordedOperator:
         )
         agent = AgentStep(bench, player, self.settings, patience, self._redact, self.author)
         done = await agent.run()
-        if bench.step == len(self.recording.steps):
+        if bench.reading.step == len(self.recording.steps):
             reason = f"{done.reason}; {OVER}" if done.reason else OVER
             return StepOutcome(outcome="stopped", reason=reason)
         return done

@@ -83,14 +83,16 @@ class Toolbox:
             raise
         except Exception as error:  # a defect of ours must not end the agent's step
             sentence = f"{name} failed inside the toolbox: {type(error).__name__}: {error}"
-            self.bench.record(TroubleNoted(where=f"tool {name}", message=self._redact(sentence)))
+            self.bench.recording.record(
+                TroubleNoted(where=f"tool {name}", message=self._redact(sentence))
+            )
             text = f"{sentence}. Nothing is known to have changed; try another way."
             return self._result(False, Answer(text), call)
         return self._result(True, answer, call)
 
     async def run(self, call: str, name: str, arguments: Mapping[str, Any]) -> ToolResult:
         """Run a tool and journal call and result. Raises Interrupted and StepEnded."""
-        self.bench.record(ToolCalled(call=call, tool=name, arguments=_short(arguments)))
+        self.bench.recording.record(ToolCalled(call=call, tool=name, arguments=_short(arguments)))
         started = time.monotonic()
         result = await self.call(name, arguments, call)
         self.returned(call, name, result, time.monotonic() - started)
@@ -98,13 +100,13 @@ class Toolbox:
 
     def returned(self, call: str, name: str, result: ToolResult, seconds: float = 0.0) -> None:
         """Journal the result of a call, run or not."""
-        self.bench.record(
+        self.bench.recording.record(
             ToolReturned(
                 call=call,
                 tool=name,
                 ok=result.ok,
                 summary=first_lines(result.text),
-                ref=self.bench.keep(result.whole),
+                ref=self.bench.recording.keep(result.whole),
                 seconds=seconds,
             )
         )

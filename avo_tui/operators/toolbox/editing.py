@@ -125,19 +125,19 @@ async def _apply_diff(space: Workspace, arguments: ApplyDiff) -> Answer:
 
 async def _show_diff(space: Workspace, arguments: ShowDiff) -> Answer:
     if arguments.version is None:
-        number, other = space.bench.head.number, space.parent
+        number, other = space.bench.reading.head.number, space.parent
     else:
         version = space.version(arguments.version)
-        number, other = version.number, space.bench.candidate(version.candidate)
+        number, other = version.number, space.bench.reading.candidate(version.candidate)
     diff = unified(other, space.working)
     return Answer(diff or f"The working candidate is the same as v{number}.")
 
 
 async def _reset_candidate(space: Workspace, arguments: ResetCandidate) -> Answer:
     if arguments.version is None:
-        return Answer(space.change(space.parent, f"Reset to v{space.bench.head.number}"))
+        return Answer(space.change(space.parent, f"Reset to v{space.bench.reading.head.number}"))
     version = space.version(arguments.version)
-    source = space.bench.candidate(version.candidate)
+    source = space.bench.reading.candidate(version.candidate)
     return Answer(space.change(source, f"Took the source of v{version.number}"))
 
 

@@ -38,21 +38,21 @@ class Scratch(Arguments):
 
 
 async def _compile_candidate(space: Workspace, arguments: Compile) -> Answer:
-    report = await space.bench.compile(space.working)
+    report = await space.bench.evaluating.compile(space.working)
     return Answer(report_text(report))
 
 
 async def _check_candidate(space: Workspace, arguments: Check) -> Answer:
-    report = await space.bench.check(space.working)
+    report = await space.bench.evaluating.check(space.working)
     return Answer(report_text(report))
 
 
 async def _evaluate(space: Workspace, arguments: Evaluate) -> Answer:
     working = space.working
-    known = space.bench.find_attempt(working.id)
-    result = await space.bench.evaluate(working, arguments.title)
+    known = space.bench.reading.find_attempt(working.id)
+    result = await space.bench.evaluating.evaluate(working, arguments.title)
     space.evaluated[working.id] = result
-    best = space.bench.best()
+    best = space.bench.reading.best()
     text = f"attempt {result.step}.{result.number}\n{report_text(result.report, best)}"
     if working.id == space.parent.id:
         text += "\nThis is the unchanged source of the parent: nothing to submit."
@@ -76,7 +76,7 @@ def _next(result: AttemptResult, best: float) -> str:
 
 
 async def _profile(space: Workspace, arguments: Profile) -> Answer:
-    return Answer(await space.bench.profile(space.working))
+    return Answer(await space.bench.evaluating.profile(space.working))
 
 
 async def _scratch(space: Workspace, arguments: Scratch) -> Answer:
@@ -87,10 +87,8 @@ async def _scratch(space: Workspace, arguments: Scratch) -> Answer:
             check_file_name(name)
         except ValueError as error:
             raise ToolError(f"{error}.") from None
-    report = await space.bench.scratch(arguments.files)
-    if report.signal:
-        state = f"ended by {report.signal}"
-    elif report.exit_status is None:
+    report = await space.bench.evaluating.scratch(arguments.files)
+    if report.exit_status is None:
         state = "was not run"
     else:
         state = f"exit status {report.exit_status}"

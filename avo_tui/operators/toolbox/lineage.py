@@ -62,8 +62,8 @@ class ReadAttempt(Arguments):
 
 
 async def _list_versions(space: Workspace, arguments: ListVersions) -> Answer:
-    versions = space.bench.versions()
-    head, best = space.bench.head.number, space.bench.best().number
+    versions = space.bench.reading.versions()
+    head, best = space.bench.reading.head.number, space.bench.reading.best().number
     shown = versions[-arguments.last :]
     lines = [version_line(v, head, best) for v in shown]
     if len(shown) < len(versions):
@@ -73,8 +73,8 @@ async def _list_versions(space: Workspace, arguments: ListVersions) -> Answer:
 
 async def _read_version(space: Workspace, arguments: ReadVersion) -> Answer:
     version = space.version(arguments.version)
-    best = space.bench.best().number
-    parts = [version_line(version, space.bench.head.number, best)]
+    best = space.bench.reading.best().number
+    parts = [version_line(version, space.bench.reading.head.number, best)]
     if arguments.part in {"all", "plan"}:
         parts.append(f"plan:\n{version.plan or '(none)'}")
         parts.append(f"summary:\n{version.summary or '(none)'}")
@@ -92,14 +92,16 @@ async def _read_version(space: Workspace, arguments: ReadVersion) -> Answer:
         if resources := resource_lines(version.resources):
             parts.append(resources)
     if arguments.part in {"all", "source"}:
-        candidate = space.bench.candidate(version.candidate)
+        candidate = space.bench.reading.candidate(version.candidate)
         parts.extend(f"=== {name}\n{text}" for name, text in candidate.files.items())
     return Answer("\n".join(parts))
 
 
 async def _diff_versions(space: Workspace, arguments: DiffVersions) -> Answer:
     old, new = space.version(arguments.old), space.version(arguments.new)
-    diff = unified(space.bench.candidate(old.candidate), space.bench.candidate(new.candidate))
+    diff = unified(
+        space.bench.reading.candidate(old.candidate), space.bench.reading.candidate(new.candidate)
+    )
     change = new.aggregate / old.aggregate - 1 if old.aggregate > 0 else 0.0
     head = (
         f"v{old.number} {old.aggregate:.4f} → v{new.number} {new.aggregate:.4f} ({change:+.2%},"
@@ -111,7 +113,7 @@ async def _diff_versions(space: Workspace, arguments: DiffVersions) -> Answer:
 async def _list_attempts(space: Workspace, arguments: ListAttempts) -> Answer:
     attempts = [
         a
-        for a in space.bench.attempts(arguments.step)
+        for a in space.bench.reading.attempts(arguments.step)
         if (arguments.verdict is None or a.verdict is arguments.verdict)
         and not (arguments.rejected_only and a.version is not None)
     ]
@@ -126,7 +128,8 @@ async def _list_attempts(space: Workspace, arguments: ListAttempts) -> Answer:
 
 async def _read_attempt(space: Workspace, arguments: ReadAttempt) -> Answer:
     attempt = next(
-        (a for a in space.bench.attempts(arguments.step) if a.number == arguments.number), None
+        (a for a in space.bench.reading.attempts(arguments.step) if a.number == arguments.number),
+        None,
     )
     if attempt is None:
         raise ToolError(
@@ -134,7 +137,7 @@ async def _read_attempt(space: Workspace, arguments: ReadAttempt) -> Answer:
         )
     head = attempt_line(attempt)
     if arguments.part == "report":
-        report = space.bench.report(attempt.step, attempt.number)
+        report = space.bench.reading.report(attempt.step, attempt.number)
         if report is None:
             return Answer(f"{head}\nIt was not finished, so there is no report.")
         return Answer(f"{head}\n{report_text(report, space.version(attempt.parent))}")
@@ -142,7 +145,7 @@ async def _read_attempt(space: Workspace, arguments: ReadAttempt) -> Answer:
     if arguments.part == "source":
         body = "\n".join(f"=== {name}\n{text}" for name, text in candidate.files.items())
     else:
-        parent = space.bench.candidate(space.version(attempt.parent).candidate)
+        parent = space.bench.reading.candidate(space.version(attempt.parent).candidate)
         body = unified(parent, candidate) or "(the same source as its parent)"
     return Answer(f"{head}\n{body}")
 

@@ -57,13 +57,13 @@ class Forget(Arguments):
 
 async def _remember(space: Workspace, arguments: Remember) -> Answer:
     bench = space.bench
-    for note in bench.notes():
+    for note in bench.reading.notes():
         if note.text.strip() == arguments.text.strip():
             return Answer(f"The memory holds this already, as note {note.id}.")
     try:
-        note = bench.write_note(arguments.category, arguments.text)
+        note = bench.recording.write_note(arguments.category, arguments.text)
     except ValueError as error:
-        raise ToolError(_full(bench.notes(), str(error))) from None
+        raise ToolError(_full(bench.reading.notes(), str(error))) from None
     return Answer(f"Kept as note {note.id}; every later step will see it.{_crowded(space)}")
 
 
@@ -71,13 +71,13 @@ async def _recall(space: Workspace, arguments: Recall) -> Answer:
     wanted = arguments.containing.lower()
     notes = [
         n
-        for n in space.bench.notes()
+        for n in space.bench.reading.notes()
         if (arguments.category is None or n.category == arguments.category)
         and wanted in n.text.lower()
     ]
     if not notes:
         return Answer("No notes match.")
-    owing = memory.owing(space.bench.versions())
+    owing = memory.owing(space.bench.reading.versions())
     return Answer("\n".join(_line(n, owing.get(n.id, ())) for n in notes))
 
 
@@ -92,16 +92,16 @@ async def _condense(space: Workspace, arguments: Condense) -> Answer:
     found = notes_named(space, arguments.notes)
     if kept := [n.id for n in found if n.author == "person"]:
         raise ToolError(_of_the_person(kept))
-    before = memory.size(bench.notes())
+    before = memory.size(bench.reading.notes())
     try:
-        note = bench.write_note(arguments.category, arguments.text, [n.id for n in found])
+        note = bench.recording.write_note(arguments.category, arguments.text, [n.id for n in found])
     except ValueError as error:
-        raise ToolError(_full(bench.notes(), str(error))) from None
+        raise ToolError(_full(bench.reading.notes(), str(error))) from None
     space.forgotten.update(n.id for n in found)
-    after = memory.size(bench.notes())
+    after = memory.size(bench.reading.notes())
     return Answer(
         f"Note {note.id} stands in the place of {', '.join(n.id for n in found)};"
-        f" the memory went from {before} to {after} of {bench.memory_limit} characters."
+        f" the memory went from {before} to {after} of {bench.reading.memory_limit} characters."
     )
 
 
@@ -109,14 +109,14 @@ async def _forget(space: Workspace, arguments: Forget) -> Answer:
     (note,) = notes_named(space, [arguments.note])
     if note.author == "person":
         raise ToolError(_of_the_person([note.id]))
-    space.bench.forget_note(note.id)
+    space.bench.recording.forget_note(note.id)
     space.forgotten.add(note.id)
     return Answer("Forgotten.")
 
 
 def notes_named(space: Workspace, names: Sequence[str]) -> list[Note]:
     """The notes with these ids. Raises ToolError for one that is not there."""
-    held = {note.id: note for note in space.bench.notes()}
+    held = {note.id: note for note in space.bench.reading.notes()}
     wanted = list(dict.fromkeys(name.strip().strip("[]") for name in names))
     if strangers := [name for name in wanted if name not in held]:
         raise ToolError(f"There is no note {', '.join(strangers)}; recall shows the ids.")
@@ -129,12 +129,12 @@ def _of_the_person(ids: Sequence[str]) -> str:
 
 def _crowded(space: Workspace) -> str:
     bench = space.bench
-    held = memory.size(bench.notes())
-    if not memory.crowded(held, bench.memory_limit):
+    held = memory.size(bench.reading.notes())
+    if not memory.crowded(held, bench.reading.memory_limit):
         return ""
     return (
-        f" The memory holds {held} of {bench.memory_limit} characters: condense what belongs"
-        " together and forget what no longer helps before it is full."
+        f" The memory holds {held} of {bench.reading.memory_limit} characters: condense what"
+        " belongs together and forget what no longer helps before it is full."
     )
 
 

@@ -70,7 +70,7 @@ async def _set_plan(space: Workspace, arguments: SetPlan) -> Answer:
     if (arguments.title, items) == (space.plan_title, space.plan):
         return Answer("The plan is already so.")
     space.plan_title, space.plan = arguments.title, items
-    space.bench.record(PlanSet(title=arguments.title, items=items))
+    space.bench.recording.record(PlanSet(title=arguments.title, items=items))
     open_items = sum(i.status in {"todo", "doing"} for i in items)
     return Answer(f"Plan set: {len(items)} items, {open_items} open.")
 
@@ -93,7 +93,7 @@ async def _submit(space: Workspace, arguments: Submit) -> Answer:
             " correct candidate can pass the gate. Mend it and evaluate again."
         )
     built_on = notes_named(space, arguments.built_on)
-    result = await space.bench.submit(
+    result = await space.bench.evaluating.submit(
         attempt, plan_text(space.plan_title, space.plan), arguments.summary, built_on
     )
     decision = result.decision.reason if result.decision else result.reason
@@ -105,9 +105,9 @@ async def _submit(space: Workspace, arguments: Submit) -> Answer:
         )
     reason = result.reason or decision
     return Answer(
-        f"Not committed: {reason}\nThe gate compares with v{space.bench.best().number} in runs"
-        " interleaved with it. A gain inside the noise does not pass: find a larger one, combine"
-        " it with another change, or end_step with what you learned."
+        f"Not committed: {reason}\nThe gate compares with v{space.bench.reading.best().number} in"
+        " runs interleaved with it. A gain inside the noise does not pass: find a larger one,"
+        " combine it with another change, or end_step with what you learned."
     )
 
 
@@ -118,9 +118,9 @@ async def _end_step(space: Workspace, arguments: EndStep) -> Answer:
 
 
 async def _read_result(space: Workspace, arguments: ReadResult) -> Answer:
-    for event in space.bench.step_events():
+    for event in space.bench.reading.step_events():
         if isinstance(event, ToolReturned) and event.call == arguments.call and event.ref:
-            text = space.bench.fetch(event.ref).decode(errors="replace")
+            text = space.bench.reading.fetch(event.ref).decode(errors="replace")
             part = text[arguments.offset : arguments.offset + arguments.limit]
             end = arguments.offset + len(part)
             more = f"\n(go on with offset {end} of {len(text)})" if end < len(text) else ""

@@ -75,9 +75,9 @@ class Workspace:
     @classmethod
     def restore(cls, bench: Workbench) -> Workspace:
         """The workspace as the step's events left it; the head's source for a fresh step."""
-        space = cls(bench, bench.candidate(bench.head.candidate))
+        space = cls(bench, bench.reading.candidate(bench.reading.head.candidate))
         started: dict[int, ObjectId] = {}
-        for event in bench.step_events():
+        for event in bench.reading.step_events():
             match event:
                 case CandidateEdited():
                     space.working = load_candidate(bench, event.candidate)
@@ -90,7 +90,7 @@ class Workspace:
                 case AttemptFinished() if event.attempt in started:
                     candidate = started[event.attempt]
                     space.evaluated[candidate] = AttemptResult(
-                        step=bench.step,
+                        step=bench.reading.step,
                         number=event.attempt,
                         candidate=candidate,
                         report=event.report,
@@ -102,28 +102,28 @@ class Workspace:
     @property
     def parent(self) -> Candidate:
         """Source of the version this step started from."""
-        return self.bench.candidate(self.bench.head.candidate)
+        return self.bench.reading.candidate(self.bench.reading.head.candidate)
 
     def change(self, candidate: Candidate, title: str) -> str:
         """Make `candidate` the working candidate and record it. Returns one line for the caller."""
         if candidate.id == self.working.id:
             return "Nothing changed: the working candidate already reads like this."
-        identity = self.bench.keep(candidate.canonical())
+        identity = self.bench.recording.keep(candidate.canonical())
         whole = unified(self.parent, candidate)
         added, removed = count_changes(whole)
         self.working = candidate
-        self.bench.record(
+        self.bench.recording.record(
             CandidateEdited(
                 candidate=identity,
-                parent=self.bench.head.number,
+                parent=self.bench.reading.head.number,
                 diff=whole[:DIFF_LIMIT],
                 added=added,
                 removed=removed,
                 title=title,
             )
         )
-        known = self.bench.find_attempt(candidate.id)
-        line = f"{title}. Against v{self.bench.head.number}: +{added} −{removed} lines."
+        known = self.bench.reading.find_attempt(candidate.id)
+        line = f"{title}. Against v{self.bench.reading.head.number}: +{added} −{removed} lines."
         if candidate.id == self.parent.id:
             line += " The working candidate is the parent again."
         elif known is not None:
@@ -136,7 +136,7 @@ class Workspace:
 
     def version(self, number: int) -> Version:
         """The version of that number. Raises ToolError that lists the ones there are."""
-        versions = self.bench.versions()
+        versions = self.bench.reading.versions()
         for version in versions:
             if version.number == number:
                 return version
@@ -162,6 +162,6 @@ def _range(versions: Sequence[Version]) -> str:
 def load_candidate(bench: Workbench, identity: ObjectId) -> Candidate:
     """A candidate by its identity, whether it was evaluated or only edited. Raises KeyError."""
     try:
-        return bench.candidate(identity)
+        return bench.reading.candidate(identity)
     except KeyError:
-        return Candidate.model_validate(json.loads(bench.fetch(identity)))
+        return Candidate.model_validate(json.loads(bench.reading.fetch(identity)))

@@ -39,7 +39,7 @@ class Tuner:
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One step: propose, measure, ask the gate; up to so many times."""
         while True:
-            attempts = bench.attempts(bench.step)
+            attempts = bench.reading.attempts(bench.reading.step)
             undecided = next((a for a in attempts if a.undecided), None)
             if undecided is not None:
                 outcome = await self._decide(bench, undecided)
@@ -48,7 +48,7 @@ class Tuner:
                 continue
             judged = [a for a in attempts if a.verdict and a.verdict.judges_candidate]
             if len(judged) >= self._limit:
-                best = bench.best()
+                best = bench.reading.best()
                 reason = f"{len(judged)} attempts, none better than v{best.number}"
                 return StepOutcome(outcome="nothing", reason=reason)
             await self._attempt(bench, judged)
@@ -56,22 +56,24 @@ class Tuner:
     # -- one attempt
 
     async def _attempt(self, bench: Workbench, judged: Sequence[Attempt]) -> None:
-        hints = await bench.boundary(f"before attempt {len(judged) + 1}", end_of_turn=True)
+        hints = await bench.control.boundary(f"before attempt {len(judged) + 1}", end_of_turn=True)
         base_id, base_label = self._base(bench)
-        base = bench.candidate(base_id)
+        base = bench.reading.candidate(base_id)
         tunables = tn.parse(base)
         self._take(bench, hints, tunables)
         if not tunables:
-            await bench.pause_for(_no_tunables(bench, base))
+            await bench.control.pause_for(_no_tunables(bench, base))
             return
         space = Space(tunables, self._pins(bench, tunables))
         archive = self._archive(bench)
-        rng = random.Random(f"{bench.settings.random_seed}:{bench.step}:{len(judged)}")  # noqa: S311
+        settings = bench.reading.settings
+        seed = f"{settings.random_seed}:{bench.reading.step}:{len(judged)}"
+        rng = random.Random(seed)  # noqa: S311 - a search, no secret
         child = propose(
             tn.point(tunables),
             space,
             archive,
-            lambda point: bench.find_attempt(tn.apply(base, point).id) is not None,
+            lambda point: bench.reading.find_attempt(tn.apply(base, point).id) is not None,
             rng,
             boldness=self._boldness(bench),
         )
@@ -79,14 +81,14 @@ class Tuner:
             what = f"every one of the {space.size} points of the tunables was tried"
             if space.pins:
                 what += f" with {', '.join(space.pins)} pinned; clear the hint"
-            await bench.pause_for(f"{what}; edit the kernel, rewind, or stop the run")
+            await bench.control.pause_for(f"{what}; edit the kernel, rewind, or stop the run")
             return
         candidate = tn.apply(base, child.point)
         title = _title(tunables, child.point)
         self._say(bench, judged, title, _why(child, base_label, tunables, archive))
         self._show(bench, candidate, title)
         try:
-            await bench.evaluate(candidate, title)
+            await bench.evaluating.evaluate(candidate, title)
         except Interrupted:
             return  # the next boundary waits; then the same proposal comes again
 
@@ -96,10 +98,10 @@ class Tuner:
         The head; after a restart the best of the tries since, so that the walk can leave the
         ancestor's neighbourhood before it beats the best of the line.
         """
-        head = bench.head
-        restarts = [i for i in bench.interventions() if i.level == "restart"]
+        head = bench.reading.head
+        restarts = [i for i in bench.reading.interventions() if i.level == "restart"]
         since = max((i.at for i in restarts), default=None)
-        if since is not None and any(d.parent == head.number for d in bench.directions()):
+        if since is not None and any(d.parent == head.number for d in bench.reading.directions()):
             walk = [a for a in _newest_first(bench) if a.at > since and a.parent == head.number]
             top = max(walk, key=lambda a: a.aggregate, default=None)
             if top is not None and top.aggregate > 0:
@@ -108,7 +110,7 @@ class Tuner:
 
     def _boldness(self, bench: Workbench) -> int:
         """More tunables change at once while the supervisor finds the search stalled."""
-        active = bench.interventions()
+        active = bench.reading.interventions()
         nudges = sum(i.level == "nudge" for i in active)
         return min(3, nudges + sum(i.level in {"redirect", "restart"} for i in active))
 
@@ -121,11 +123,11 @@ class Tuner:
             pins, effect = read_hint(hint.text, tunables)
             if pins and hint.scope == "once":
                 effect += " for the next attempt"
-            bench.hint_effect(hint.id, effect)
+            bench.recording.hint_effect(hint.id, effect)
 
     def _pins(self, bench: Workbench, tunables: Sequence[tn.Tunable]) -> dict[str, str]:
         """Pins of hints that hold, those for one attempt included, the latest last."""
-        hints = [*bench.hints_in_force(), *_delivered_since_attempt(bench)]
+        hints = [*bench.reading.hints_in_force(), *_delivered_since_attempt(bench)]
         pins: dict[str, str] = {}
         for hint in sorted(hints, key=lambda h: h.queued_at):
             pins.update(read_hint(hint.text, tunables)[0])
@@ -150,7 +152,7 @@ class Tuner:
     def _point(self, bench: Workbench, identity: str) -> Mapping[str, str]:
         found = self._points.get(identity)
         if found is None:
-            found = tn.point(tn.parse(bench.candidate(identity)))
+            found = tn.point(tn.parse(bench.reading.candidate(identity)))
             self._points[identity] = found
         return found
 
@@ -158,24 +160,26 @@ class Tuner:
 
     async def _decide(self, bench: Workbench, attempt: Attempt) -> StepOutcome | None:
         """Asks the gate about a correct attempt that may be better; None where the step goes on."""
-        best = bench.best()
+        best = bench.reading.best()
         change = attempt.aggregate / best.aggregate - 1 if best.aggregate > 0 else 0.0
         if attempt.aggregate <= best.aggregate * SUBMIT_ABOVE:
             reason = f"{change:+.1%} against v{best.number}: not for the gate"
-            bench.record(ev.AttemptRejected(attempt=attempt.number, reason=reason))
+            bench.recording.record(ev.AttemptRejected(attempt=attempt.number, reason=reason))
             return None
-        report = bench.report(attempt.step, attempt.number)
+        report = bench.reading.report(attempt.step, attempt.number)
         assert report is not None
         result = AttemptResult(
             step=attempt.step, number=attempt.number, candidate=attempt.candidate, report=report
         )
         summary = f"{attempt.title}: {change:+.1%} against v{best.number} at first measurement."
         try:
-            word = await bench.submit(result, attempt.title, summary)
+            word = await bench.evaluating.submit(result, attempt.title, summary)
         except Interrupted:
             place = f"before the gate of attempt {attempt.number}"
-            hints = await bench.boundary(place, end_of_turn=True)
-            self._take(bench, hints, tn.parse(bench.candidate(bench.head.candidate)))
+            hints = await bench.control.boundary(place, end_of_turn=True)
+            self._take(
+                bench, hints, tn.parse(bench.reading.candidate(bench.reading.head.candidate))
+            )
             return None
         if word.version is None:
             return None
@@ -189,20 +193,20 @@ class Tuner:
         left = self._limit - len(items)
         if left > 0:
             items.append(PlanItem(text=f"up to {left} more, by what these teach", status="todo"))
-        best = bench.best()
-        name = f"Vary v{bench.head.number} to beat v{best.number} ({best.aggregate:.3f})"
-        bench.record(ev.PlanSet(title=name, items=tuple(items)))
-        block = f"{bench.step}.{len(judged) + 1}"
-        bench.record(ev.AgentText(block=block, text=f"{title}: {why}\n"))
+        best = bench.reading.best()
+        name = f"Vary v{bench.reading.head.number} to beat v{best.number} ({best.aggregate:.3f})"
+        bench.recording.record(ev.PlanSet(title=name, items=tuple(items)))
+        block = f"{bench.reading.step}.{len(judged) + 1}"
+        bench.recording.record(ev.AgentText(block=block, text=f"{title}: {why}\n"))
 
     def _show(self, bench: Workbench, candidate: Candidate, title: str) -> None:
-        origin = bench.candidate(bench.head.candidate)
+        origin = bench.reading.candidate(bench.reading.head.candidate)
         change = unified(origin, candidate)
-        bench.keep(candidate.canonical())
-        bench.record(
+        bench.recording.keep(candidate.canonical())
+        bench.recording.record(
             ev.CandidateEdited(
                 candidate=candidate.id,
-                parent=bench.head.number,
+                parent=bench.reading.head.number,
                 diff=change.text,
                 added=change.added,
                 removed=change.removed,
@@ -214,22 +218,22 @@ class Tuner:
 def _delivered_since_attempt(bench: Workbench) -> list[Hint]:
     """Hints for one attempt only, delivered since the last attempt that was judged."""
     found: dict[str, Hint] = {}
-    for event in reversed(bench.step_events()):
+    for event in reversed(bench.reading.step_events()):
         if isinstance(event, ev.AttemptFinished) and event.report.verdict.judges_candidate:
             break
         if isinstance(event, ev.HintDelivered):
-            found[event.hint] = bench.hint(event.hint)
+            found[event.hint] = bench.reading.hint(event.hint)
     return [h for h in found.values() if h.scope == "once"]
 
 
 def _newest_first(bench: Workbench, limit: int | None = None) -> list[Attempt]:
-    found = list(bench.attempts())
+    found = list(bench.reading.attempts())
     return found[: -(limit + 1) : -1] if limit is not None else found[::-1]
 
 
 def _no_tunables(bench: Workbench, base: Candidate) -> str:
     flaws = tn.flaws(base)
-    text = f"v{bench.head.number} declares no tunables that the tuner could vary"
+    text = f"v{bench.reading.head.number} declares no tunables that the tuner could vary"
     if flaws:
         return f"{text}; {flaws[0].file} line {flaws[0].line}: {flaws[0].reason}"
     return f"{text}; write them as `constexpr int TILE = 32;  // tune: 16 32 64`"

@@ -56,7 +56,7 @@ def results(bench: FakeBench) -> dict[str, ToolReturned]:
 def whole(bench: FakeBench, call: str) -> str:
     ref = results(bench)[call].ref
     assert ref is not None
-    return bench.fetch(ref).decode()
+    return bench.reading.fetch(ref).decode()
 
 
 def answers(bench: FakeBench) -> int:

@@ -122,7 +122,7 @@ async def test_an_ordinary_conversation(aimock: Running) -> None:
         async with httpx2.AsyncClient() as client:
             journal = (await client.get(f"{url}/__aimock/journal")).json()
     assert outcome.outcome == "committed", bench.troubles()
-    assert bench.versions()[1].plan.startswith("Make it faster")
+    assert bench.reading.versions()[1].plan.startswith("Make it faster")
     bodies = [entry["body"] for entry in journal if "messages" in str(entry.get("path", ""))]
     assert len(bodies) == 4
 

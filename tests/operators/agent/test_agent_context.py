@@ -99,7 +99,7 @@ async def test_what_is_recorded_of_a_message_is_enough_to_show_it() -> None:
         await step(bench, server)
     roles = {}
     for event in bench.of(MessageRecorded):
-        roles.setdefault(event.role, json.loads(bench.fetch(event.ref)))
+        roles.setdefault(event.role, json.loads(bench.reading.fetch(event.ref)))
         assert event.summary
     assert set(roles["system"]) == {"model", "system", "tools"}
     assert set(roles["user"]) == {"text", "purpose", "told"}

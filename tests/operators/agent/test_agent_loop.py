@@ -15,8 +15,8 @@ async def test_a_step_from_opening_to_commit() -> None:
     async with Server(work()) as server:
         outcome = await step(bench, server)
     assert outcome.outcome == "committed"
-    assert [v.number for v in bench.versions()] == [0, 1]
-    assert bench.versions()[1].plan.startswith("Faster\n- [ ] edit")
+    assert [v.number for v in bench.reading.versions()] == [0, 1]
+    assert bench.reading.versions()[1].plan.startswith("Faster\n- [ ] edit")
     assert [e.tool for e in bench.of(ToolCalled)] == [
         "set_plan",
         "write_file",
@@ -112,7 +112,7 @@ async def test_parallel_calls_run_in_order_and_are_answered_in_order() -> None:
 
 async def test_the_opening_tells_lineage_memory_and_failures() -> None:
     bench = FakeBench()
-    bench.write_note("failed", "tile 7 spills registers")
+    bench.recording.write_note("failed", "tile 7 spills registers")
     bench.queue_hint("look at the loads")
     async with Server(work()) as server:
         await step(bench, server)
@@ -143,7 +143,7 @@ async def test_a_rewind_is_told_with_its_reason() -> None:
     bench = FakeBench()
     async with Server(work()) as server:
         await step(bench, server)
-        bench.record(Rewound(origin=1, target=0, reason="v1 cheats on the mask"))
+        bench.recording.record(Rewound(origin=1, target=0, reason="v1 cheats on the mask"))
         again = FakeBench(journal=bench.journal, objects=bench.objects, step=2)
         server.script = [Answer([tool("end_step", reason="understood the reason")])]
         await step(again, server)

@@ -98,9 +98,9 @@ async def test_a_memory_that_fills_up_in_mid_step_loses_nothing(
         return Answer([tool("submit", summary="the sum is gone, faster", built_on=[new, "old3"])])
 
     mind.wait = wait
-    engine = lab.start(make(lab.settings))
+    lab.start(make(lab.settings))
     for note in old:
-        engine.record(ev.NoteWritten(note=note))
+        lab.run.record(ev.NoteWritten(note=note))
     assert await lab.ended() == "finished"
 
     opening = mind.seen[0]["messages"][0]["content"][0]["text"]

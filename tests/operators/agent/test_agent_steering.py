@@ -167,7 +167,7 @@ async def test_a_nudge_reaches_the_agent_once() -> None:
 
     def press(place: str) -> None:
         if place.startswith("before tool 1 "):
-            bench.record(SupervisorIntervened(intervention=intervention("nudge")))
+            bench.recording.record(SupervisorIntervened(intervention=intervention("nudge")))
 
     bench.on_boundary = press
     async with Server(work()) as server:
@@ -181,10 +181,12 @@ async def test_edited_directions_are_told_again() -> None:
 
     def press(place: str) -> None:
         if place.startswith("before tool 1 "):
-            bench.record(SupervisorIntervened(intervention=intervention("nudge")))
+            bench.recording.record(SupervisorIntervened(intervention=intervention("nudge")))
         if place.startswith("before tool 3 "):
             new = (Direction(text="the person's own direction"),)
-            bench.record(InterventionChanged(intervention="i1", state="active", directions=new))
+            bench.recording.record(
+                InterventionChanged(intervention="i1", state="active", directions=new)
+            )
 
     bench.on_boundary = press
     async with Server(work()) as server:
@@ -194,7 +196,7 @@ async def test_edited_directions_are_told_again() -> None:
 
 async def test_a_redirection_is_reviewed_by_the_model() -> None:
     bench = FakeBench()
-    bench.record(SupervisorIntervened(intervention=intervention("redirect")))
+    bench.recording.record(SupervisorIntervened(intervention=intervention("redirect")))
     review = Answer(
         [
             text(
@@ -217,7 +219,7 @@ async def test_a_redirection_is_reviewed_by_the_model() -> None:
 
 async def test_a_review_is_made_once_whatever_is_restarted() -> None:
     bench = FakeBench()
-    bench.record(SupervisorIntervened(intervention=intervention("redirect")))
+    bench.recording.record(SupervisorIntervened(intervention=intervention("redirect")))
     words = '{"diagnosis": "loads", "directions": [{"text": "pack K"}]}'
     async with Server([Answer([text(words)]), *work()]) as server:
         await step(bench, server)
@@ -233,7 +235,7 @@ async def test_a_review_is_made_once_whatever_is_restarted() -> None:
 
 async def test_the_persons_directions_outlast_a_review_under_way() -> None:
     bench = FakeBench()
-    bench.record(SupervisorIntervened(intervention=intervention("redirect")))
+    bench.recording.record(SupervisorIntervened(intervention=intervention("redirect")))
     mine = (Direction(text="the person's own"),)
     words = '{"diagnosis": "loads", "directions": [{"text": "pack K"}]}'
 
@@ -242,7 +244,9 @@ async def test_the_persons_directions_outlast_a_review_under_way() -> None:
     def answer(number: int, body: dict[str, Any]) -> Behaviour:
         if number:
             return rest[number - 1]
-        bench.record(InterventionChanged(intervention="i1", state="active", directions=mine))
+        bench.recording.record(
+            InterventionChanged(intervention="i1", state="active", directions=mine)
+        )
         return Answer([text(words)])
 
     async with Server(answer) as server:
@@ -254,13 +258,15 @@ async def test_the_persons_directions_outlast_a_review_under_way() -> None:
 
 async def test_what_the_person_does_to_the_memory_is_told_once() -> None:
     bench = FakeBench()
-    kept, gone = (bench.write_note("fact", f"{word} by the agent") for word in ("kept", "gone"))
+    kept, gone = (
+        bench.recording.write_note("fact", f"{word} by the agent") for word in ("kept", "gone")
+    )
 
     def press(place: str) -> None:
         if place.startswith("before tool 2 "):
             mine = kept.model_copy(update={"text": "mended by the person", "author": "person"})
-            bench.record(NoteWritten(note=mine))
-            bench.record(NoteRemoved(note=gone.id, author="person"))
+            bench.recording.record(NoteWritten(note=mine))
+            bench.recording.record(NoteRemoved(note=gone.id, author="person"))
 
     bench.on_boundary = press
     answers = work()
@@ -276,7 +282,7 @@ async def test_what_the_person_does_to_the_memory_is_told_once() -> None:
 @pytest.mark.parametrize("words", ["I do not know", '{"directions": "none"}', '{"directions": []}'])
 async def test_a_review_that_cannot_be_read_leaves_the_directions(words: str) -> None:
     bench = FakeBench()
-    bench.record(SupervisorIntervened(intervention=intervention("redirect")))
+    bench.recording.record(SupervisorIntervened(intervention=intervention("redirect")))
     async with Server([Answer([text(words)]), *work()]) as server:
         assert (await step(bench, server)).outcome == "committed"
     assert bench.state.supervision["i1"].directions[0].text == "mechanical advice"
@@ -382,7 +388,7 @@ async def _steered(plan: list[list[int]], pressed: list[tuple[int, str]]) -> Non
     answered = Counter(e.call for e in bench.of(ToolReturned))
     assert not [c for c, n in started.items() if n > 1], "a tool ran twice"
     assert not [c for c, n in answered.items() if n > 1], "a call was answered twice"
-    talk = Conversation.restore(bench.step_events(), bench.fetch, lambda t, c: t)
+    talk = Conversation.restore(bench.reading.step_events(), bench.reading.fetch, lambda t, c: t)
     asked = {c["id"] for e in _assistant(bench) for c in e["content"] if c["type"] == "tool_use"}
     assert asked == set(answered), "a call was left open"
     talk.messages()
@@ -398,5 +404,7 @@ def _assistant(bench: FakeBench) -> list[dict[str, Any]]:
     import json
 
     return [
-        json.loads(bench.fetch(e.ref)) for e in bench.of(MessageRecorded) if e.role == "assistant"
+        json.loads(bench.reading.fetch(e.ref))
+        for e in bench.of(MessageRecorded)
+        if e.role == "assistant"
     ]

@@ -82,7 +82,7 @@ async def test_the_way_to_a_version(box: Toolbox, bench: FakeBench) -> None:
     assert "aggregate 1.5000" in await ok(box, "evaluate", title="one and a half")
     result = await box.call("submit", {"summary": "half as fast again"})
     assert result.ends_step is not None and result.ends_step.outcome == "committed"
-    assert bench.versions()[-1].number == 1
+    assert bench.reading.versions()[-1].number == 1
 
 
 async def test_failures_are_told_with_their_reason(box: Toolbox) -> None:
@@ -154,14 +154,14 @@ async def test_a_full_memory_is_condensed_in_the_middle_of_a_step(
     assert "condense what belongs together" in await ok(
         box, "remember", category="failed", text="tile 7 spills"
     )
-    held = bench.notes()
+    held = bench.reading.notes()
     await bad(box, "remember", category="worked", text="w" * 700)
-    assert bench.notes() == held, "a note that does not fit costs no other"
+    assert bench.reading.notes() == held, "a note that does not fit costs no other"
     ids = [n.id for n in held[:3]]
     answer = await ok(box, "condense", notes=ids, category="fact", text="facts 0, 1 and 2: known")
     assert all(identity in answer for identity in ids)
     await ok(box, "remember", category="worked", text="w" * 700)
-    assert [n.text[:5] for n in bench.notes()] == ["tile ", "facts", "wwwww"]
+    assert [n.text[:5] for n in bench.reading.notes()] == ["tile ", "facts", "wwwww"]
     # what was condensed stays on record, and was removed only after the note that stands for it
     changes = [e for e in bench.journal if isinstance(e, NoteWritten | NoteRemoved)]
     assert [type(e) for e in changes[-5:]] == [NoteWritten, *[NoteRemoved] * 3, NoteWritten]
@@ -174,25 +174,25 @@ async def test_condensing_keeps_to_the_limit_and_to_what_is_there(
 ) -> None:
     for n in range(2):
         await ok(box, "remember", category="fact", text=f"{n}" * 700)
-    first = bench.notes()[0].id
-    held = bench.notes()
+    first = bench.reading.notes()[0].id
+    held = bench.reading.notes()
     assert "Nothing was written" in await bad(
         box, "condense", notes=[first], category="fact", text="x" * 1500
     )
     assert "no note gone" in await bad(
         box, "condense", notes=[first, "gone"], category="fact", text="short"
     )
-    assert bench.notes() == held
+    assert bench.reading.notes() == held
 
 
 async def test_notes_of_the_person_stay(box: Toolbox, bench: FakeBench) -> None:
     mine = Note(id="mine", category="fact", text="the machine is shared", at=now(), author="person")
-    bench.record(NoteWritten(note=mine))
+    bench.recording.record(NoteWritten(note=mine))
     assert "the person" in await bad(box, "forget", note="mine")
     assert "the person" in await bad(
         box, "condense", notes=["mine"], category="fact", text="something else"
     )
-    assert bench.notes() == [mine]
+    assert bench.reading.notes() == [mine]
 
 
 async def test_a_version_names_the_notes_that_it_was_built_on(
@@ -200,14 +200,14 @@ async def test_a_version_names_the_notes_that_it_was_built_on(
 ) -> None:
     for text in ("packing K pays 4%", "tile 7 spills", "threads are pinned"):
         await ok(box, "remember", category="fact", text=text)
-    pays, spills, _ = bench.notes()
+    pays, spills, _ = bench.reading.notes()
     await ok(box, "replace_text", old="speed = 1.00", new="speed = 1.50")
     await ok(box, "evaluate", title="pack K")
     assert "no note 12345678" in await bad(
         box, "submit", summary="K is packed, which pays", built_on=["12345678"]
     )
     await ok(box, "submit", summary="K is packed, which pays", built_on=[pays.id, f"[{spills.id}]"])
-    assert bench.versions()[1].built_on == (pays, spills)
+    assert bench.reading.versions()[1].built_on == (pays, spills)
     assert "v1 built on it" in await ok(box, "recall", containing="packing")
     assert "built on it" not in await ok(box, "recall", containing="pinned")
     # what the version owes is kept as it read then, whatever becomes of the note
@@ -235,7 +235,7 @@ async def test_calls_are_journalled_and_long_arguments_cut(box: Toolbox, bench: 
     called, returned = bench.of(ToolCalled)[0], bench.of(ToolReturned)[0]
     assert (called.call, returned.call, returned.ok) == ("c1", "c1", True)
     assert len(called.arguments["text"]) < 3000
-    assert returned.ref is not None and bench.fetch(returned.ref)
+    assert returned.ref is not None and bench.reading.fetch(returned.ref)
 
 
 async def test_the_workspace_is_restored_from_events(box: Toolbox, bench: FakeBench) -> None:

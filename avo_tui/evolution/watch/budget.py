@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import SOFT_WARNING, Spend, cap_states, exhausted, hours_left
-
-if TYPE_CHECKING:
-    from avo_tui.evolution.engine import Engine
+from avo_tui.evolution.run import Run
 
 
 class BudgetWatch:
     """The caps of the run and of its steps against the spend, running time included."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self._warned: set[tuple[str, str, float, bool]] = set()
 
     def spend(self) -> tuple[Spend, Spend]:
         """Spend of the run and of the open step, to this moment."""
-        pending = Spend(seconds=self._engine.clock.pending)
-        step = self._engine.busy_step
+        pending = Spend(seconds=self._run.clock.pending)
+        step = self._run.open_step
         mine = step.spend + pending if step is not None else Spend()
-        return self._engine.state.session.spend + pending, mine
+        return self._run.state.session.spend + pending, mine
 
     def run_used_up(self) -> str | None:
         """The sentence about a cap of the whole run that is reached; None while there is budget."""
-        found = exhausted(self._engine.state.session.budget.run, self.spend()[0])
-        if found is None:
+        cap = exhausted(self._run.state.session.budget.run, self.spend()[0])
+        if cap is None:
             return None
-        return f"budget of the run: {found.used:g} of {found.cap:g} {found.unit}"
+        return f"budget of the run: {cap.used:g} of {cap.cap:g} {cap.unit}"
 
     def used_up(self) -> str | None:
         """The sentence about a cap of the run or the step that is reached."""
-        found = exhausted(self._engine.state.session.budget.step, self.spend()[1])
-        if found is None:
+        cap = exhausted(self._run.state.session.budget.step, self.spend()[1])
+        if cap is None:
             return self.run_used_up()
-        return f"budget of the step: {found.used:g} of {found.cap:g} {found.unit}"
+        return f"budget of the step: {cap.used:g} of {cap.cap:g} {cap.unit}"
 
     def warn(self) -> None:
         """Warns once at 80% of each cap of the run, and once when any cap is reached."""
-        budget, (run, step) = self._engine.state.session.budget, self.spend()
+        budget, (run, step) = self._run.state.session.budget, self.spend()
         for scope, caps, spend in (("run", budget.run, run), ("step", budget.step, step)):
             for cap in cap_states(caps, spend):
                 key = (scope, cap.unit, cap.cap, cap.exhausted)
@@ -49,7 +45,7 @@ class BudgetWatch:
                 if early or key in self._warned:
                     continue
                 self._warned.add(key)
-                self._engine.record(
+                self._run.record(
                     ev.BudgetWarned(
                         unit=cap.unit,
                         cap=cap.cap,

@@ -5,42 +5,46 @@ from __future__ import annotations
 import random
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import supervision
 from avo_tui.domain.base import now
 from avo_tui.domain.records import Direction, Intervention, Version
 from avo_tui.domain.supervision import Level
-
-if TYPE_CHECKING:
-    from avo_tui.evolution.engine import Engine
+from avo_tui.evolution.ports import Budgeting
+from avo_tui.evolution.run import Run
 
 
 class Supervisor:
     """Looks at the numbers at every boundary. All it knows is in the session's records."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._limits = supervision.limits(engine.state.session.settings)
+    def __init__(self, run: Run, budget: Budgeting) -> None:
+        self._run = run
+        self._budget = budget
+        self._limits = supervision.limits(run.state.session.settings)
 
     @property
     def ladder(self) -> tuple[Level, ...]:
         """What follows what, for the operator of this run."""
-        tuner = self._engine.operator.author == "tuner"
+        tuner = self._run.operator.author == "tuner"
         return supervision.ladder_of("tuner" if tuner else "agent")
 
-    def look(self) -> Intervention | None:
+    def look(self) -> None:
         """Intervenes where a limit is crossed. Ends the step where the rung says so."""
-        if getattr(self._engine.operator, "passive", False):
-            return None
-        found = supervision.stall(self._engine.state)
-        reason = supervision.trigger(found, self._limits)
+        if getattr(self._run.operator, "passive", False):
+            return
+        stall = supervision.stall(self._run.state)
+        reason = supervision.trigger(stall, self._limits)
         if reason is None:
-            return None
-        return self.intervene(supervision.next_level(found.rung, self.ladder), reason)
+            return
+        order = self.intervention(supervision.next_level(stall.rung, self.ladder), reason)
+        self._run.record(ev.SupervisorIntervened(intervention=order))
+        ends = supervision.step_end(order)
+        if ends and self._run.open_step is not None:
+            self._run.control.end_step("nothing", ends)
 
-    def intervene(
+    def intervention(
         self,
         level: Level,
         trigger: str,
@@ -48,13 +52,12 @@ class Supervisor:
         by: Literal["supervisor", "person"] = "supervisor",
         directions: tuple[Direction, ...] = (),
     ) -> Intervention:
-        """Records an intervention and, for the upper rungs, ends the step."""
-        engine = self._engine
-        spend = engine.budget.spend()[0]
-        made = Intervention(
+        """An intervention with its diagnosis, not recorded yet."""
+        spend = self._budget.spend()[0]
+        return Intervention(
             id=uuid.uuid4().hex[:8],
             at=now(),
-            step=engine.state.session.step,
+            step=self._run.state.session.step,
             level=level,
             trigger=trigger,
             diagnosis=self._diagnosis(),
@@ -64,14 +67,10 @@ class Supervisor:
             seconds_at=spend.seconds,
             usd_at=spend.usd,
         )
-        engine.record(ev.SupervisorIntervened(intervention=made))
-        if level in {"stop_step", "restart"} and engine.busy_step is not None:
-            engine.end_step("nothing", f"{level.replace('_', ' ')}: {trigger}")
-        return made
 
     def _diagnosis(self) -> str:
         """What the records say about the stall; no judgement beyond them."""
-        tried = supervision.tried_in_vain(self._engine.state, limit=200)
+        tried = supervision.tried_in_vain(self._run.state, limit=200)
         if not tried:
             return "Nothing was tried since the last commit."
         verdicts = Counter(a.verdict.value.replace("_", " ") for a in tried if a.verdict)
@@ -79,7 +78,7 @@ class Supervisor:
         best = max(tried, key=lambda a: a.aggregate)
         text = f"{len(tried)} attempts since the last commit: {parts}."
         if best.aggregate > 0:
-            rival = self._engine.reference()
+            rival = self._run.reference()
             distance = best.aggregate / rival.aggregate - 1
             text += f" The nearest, “{best.title}”, came to {distance:+.1%} of v{rival.number}."
         return text
@@ -90,12 +89,12 @@ class Supervisor:
             return (
                 Direction(text=f"Start again from v{ancestor.number}.", parent=ancestor.number),
             )
-        if self._engine.operator.author == "tuner":
+        if self._run.operator.author == "tuner":
             return (Direction(text="Change more tunables at once."),) if level == "nudge" else ()
         if level == "nudge":
             return (Direction(text="Say what limits the head now, and measure it before editing."),)
         if level == "redirect":
-            titles = [a.title for a in supervision.tried_in_vain(self._engine.state, limit=5)]
+            titles = [a.title for a in supervision.tried_in_vain(self._run.state, limit=5)]
             failed = "; ".join(dict.fromkeys(titles))
             return (
                 Direction(text=f"Leave these directions, they came to nothing: {failed or '–'}."),
@@ -106,7 +105,7 @@ class Supervisor:
 
     def _ancestor(self) -> Version:
         """A version to start from again: good ones more likely, those used before less."""
-        state = self._engine.state
+        state = self._run.state
         used = Counter(
             d.parent
             for i in state.supervision.values()
@@ -120,30 +119,3 @@ class Supervisor:
         weights = [(0.05 + v.aggregate / top) / (1 + used[v.number]) ** 2 for v in others]
         seed = f"{state.session.settings.random_seed}:{state.session.step}:{sum(used.values())}"
         return random.Random(seed).choices(others, weights)[0]  # noqa: S311 - a search, no secret
-
-    def next_parent(self) -> int:
-        """The version that the next step starts from: the head, or another by a direction."""
-        state = self._engine.state
-        for made in reversed(state.supervision.values()):
-            if made.state != "active":
-                continue
-            for direction in made.directions:
-                if direction.parent is not None and direction.parent in state.versions:
-                    return direction.parent
-        head = state.session.head
-        assert head is not None
-        return head
-
-    def committed(self) -> None:
-        """A commit ends every intervention in force."""
-        self._close()
-
-    def rewound(self) -> None:
-        """The person chose where to start; directions to other ancestors no longer hold."""
-        self._close(only_ancestors=True)
-
-    def _close(self, *, only_ancestors: bool = False) -> None:
-        for made in list(self._engine.state.supervision.values()):
-            elsewhere = any(d.parent is not None for d in made.directions)
-            if made.state == "active" and (elsewhere or not only_ancestors):
-                self._engine.record(ev.InterventionChanged(intervention=made.id, state="done"))

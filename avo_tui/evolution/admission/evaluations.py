@@ -1,0 +1,163 @@
+"""Evaluations with their records: attempts, progress, answers from the record, interruptions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.base import now
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import Attempt
+from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Verdict
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evolution import steps
+from avo_tui.evolution.ports import Cut
+from avo_tui.evolution.run import Run
+from avo_tui.operators.ports import AttemptResult, Interrupted
+from avo_tui.store import NoSpace
+
+log = logging.getLogger(__name__)
+
+WAITING_SECONDS = 15.0
+"""Seconds between two records of one wait for the device: a screen needs no more."""
+TITLE_CHARACTERS = 200
+HARNESS_ERRORS = 3
+"""Failures of the harness in a row after which the run pauses."""
+
+
+class EvaluationRecorder:
+    """Runs the evaluator for the engine, and writes down what came of it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._known: dict[str, tuple[int, int]] = {}
+        self._indexed = False
+        self._harness_errors = 0
+        self._waiting_noted_until = 0.0
+
+    def known(self, identity: str) -> Attempt | None:
+        """The first attempt at this candidate that was judged."""
+        attempts = self._run.state.attempts
+        if not self._indexed:
+            for attempt in attempts.values():
+                self._remember(attempt)
+            self._indexed = True
+        key = self._known.get(identity)
+        return attempts[key] if key is not None else None
+
+    def _remember(self, attempt: Attempt) -> None:
+        if attempt.verdict is not None and attempt.verdict.judges_candidate and not attempt.cached:
+            self._known.setdefault(attempt.candidate, (attempt.step, attempt.number))
+
+    def _answer_from_record(self, identity: str) -> EvaluationReport | None:
+        attempt = self.known(identity)
+        report = self._run.report(attempt) if attempt is not None else None
+        machine = self._run.machine
+        if report is None or machine is None or report.conditions != machine.conditions:
+            return None
+        if report.verdict is Verdict.TIMEOUT:
+            return None  # may have been the machine; worth another look
+        return report.model_copy(update={"cached": True})
+
+    async def attempt(
+        self, candidate: Candidate, *, title: str, parent: int, cut: Cut, fresh: bool = False
+    ) -> AttemptResult:
+        """The whole of f for one candidate, as the next attempt of the open step.
+
+        A candidate that was judged before under the same conditions is answered from the record,
+        unless it is to be measured `fresh`.
+        Raises Interrupted (the attempt is then on record as cancelled) and EvaluatorError.
+        """
+        run = self._run
+        step = run.state.session.step
+        number = run.next_attempt(step)
+        run.writer.put(candidate.canonical())
+        attempt = Attempt(
+            step=step,
+            number=number,
+            parent=parent,
+            candidate=candidate.id,
+            title=title[:TITLE_CHARACTERS],
+            at=now(),
+        )
+        run.record(ev.AttemptStarted(attempt=attempt))
+        report = None if fresh else self._answer_from_record(candidate.id)
+        if report is None:
+            report = await self._evaluate(attempt, candidate, cut)
+        self._finish(step, number, report)
+        self._watch_harness(report)
+        return AttemptResult(step=step, number=number, candidate=candidate.id, report=report)
+
+    async def _evaluate(self, attempt: Attempt, candidate: Candidate, cut: Cut) -> EvaluationReport:
+        run = self._run
+        work = run.evaluator.evaluate(
+            run.state.session.task.name, candidate, progress=self.progress(attempt.number)
+        )
+        try:
+            return await self.unrecorded(work, cut)
+        except Interrupted as error:
+            report = run.cancelled(candidate.id, error.reason or "interrupted")
+            self._finish(attempt.step, attempt.number, report)
+            raise
+        except EvaluatorError as error:
+            report = run.cancelled(candidate.id, str(error), harness_failed=True)
+            self._finish(attempt.step, attempt.number, report)
+            raise
+
+    async def unrecorded(self, work: Awaitable[EvaluationReport], cut: Cut) -> EvaluationReport:
+        """A compilation, check or re-measurement that is no attempt. Raises Interrupted."""
+        try:
+            report = await self._run.control.race(work, cut)
+        finally:
+            self._run.clock.release("device")
+        machine = self._run.machine
+        if not report.conditions and machine is not None:
+            report = report.model_copy(update={"conditions": machine.conditions})
+        return report
+
+    def _finish(self, step: int, number: int, report: EvaluationReport) -> None:
+        """Puts the outcome of an attempt on record."""
+        run = self._run
+        run.record(*steps.attempt_finished(run, step, number, report))
+        self._remember(run.state.attempts[step, number])
+
+    def _watch_harness(self, report: EvaluationReport) -> None:
+        """Has the run pause when the machine, not a candidate, fails: no device, a broken harness.
+
+        The pause takes effect at the next boundary.
+        """
+        run, summary = self._run, report.feedback.summary
+        if report.verdict is Verdict.NO_DEVICE and run.state.versions:
+            run.trouble("evaluation", summary)
+            run.control.ask_pause(summary)
+            return
+        if report.verdict is not Verdict.HARNESS_ERROR:
+            self._harness_errors = 0
+            return
+        self._harness_errors += 1
+        run.trouble("evaluation", summary, report.feedback.log)
+        if self._harness_errors >= HARNESS_ERRORS:
+            self._harness_errors = 0
+            run.control.ask_pause(f"the harness failed {HARNESS_ERRORS} times in a row: {summary}")
+
+    def progress(self, attempt: int) -> Callable[[EvaluationProgress], None]:
+        """Where signs of life of an attempt go; 0 where it is no attempt."""
+        return lambda progress: self._note_progress(attempt, progress)
+
+    def _note_progress(self, attempt: int, progress: EvaluationProgress) -> None:
+        """Journals a sign of life. Waiting for the device stops the clock."""
+        clock = self._run.clock
+        if progress.stage == "waiting" and progress.state != "finished":
+            clock.hold("device")
+            if monotonic() < self._waiting_noted_until:
+                return
+            self._waiting_noted_until = monotonic() + WAITING_SECONDS
+        else:
+            clock.release("device")
+            self._waiting_noted_until = 0.0
+        try:
+            self._run.record(ev.EvaluationProgressed(attempt=attempt, progress=progress))
+        except NoSpace as error:
+            log.error("progress not written: %s", error)

@@ -1,0 +1,197 @@
+"""The acceptance gate: measured again, interleaved with the reference, before the commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from avo_tui.domain import events as ev
+from avo_tui.domain import supervision
+from avo_tui.domain.acceptance import GateDecision, decide, worth_remeasuring
+from avo_tui.domain.base import now
+from avo_tui.domain.records import Author, Note, Version
+from avo_tui.domain.score import PairedMeasurement
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evolution.ports import Along, Cut, Evaluations
+from avo_tui.evolution.run import Run
+from avo_tui.operators.ports import AttemptResult, Interrupted, SubmitResult
+
+
+class AcceptanceGate:
+    """Asks the gate of the session about an attempt; one candidate at a time."""
+
+    def __init__(self, run: Run, evaluations: Evaluations) -> None:
+        self._run = run
+        self._evaluations = evaluations
+        self._lock = asyncio.Lock()
+
+    async def submit(
+        self,
+        attempt: AttemptResult,
+        *,
+        parent: int,
+        plan: str,
+        summary: str,
+        author: Author,
+        cut: Cut,
+        built_on: Sequence[Note] = (),
+        along: Along | None = None,
+    ) -> SubmitResult:
+        """Asks about an attempt, and commits what passes; `along` joins the last record.
+
+        Asking twice about one attempt gives one version: what was decided is read from the record.
+        Raises Interrupted; the attempt can then be submitted again.
+        """
+        async with self._lock:
+            run = self._run
+            record = run.state.attempts[attempt.step, attempt.number]
+            if record.version is not None:
+                version = run.state.versions[record.version]
+                result = SubmitResult(decision=version.gate, version=version)
+                self._conclude([], result, along)
+                return result
+            refusal = self._not_for_the_gate(attempt)
+            if refusal:
+                return self._reject(attempt, None, refusal, along)
+            decision = self._decided_before(attempt)
+            if decision is None:
+                decision, failure = await self._decide(attempt, cut)
+                if failure:
+                    return self._reject(attempt, None, failure, along)
+                run.record(ev.GateDecided(attempt=attempt.number, decision=decision))
+            if not decision.accepted:
+                return self._reject(attempt, decision, decision.reason, along)
+            if run.state.session.settings.approve_commits and author != "person":
+                word = await self._ask_person(attempt, decision, cut)
+                if word:
+                    return self._reject(attempt, decision, word, along)
+            version = self._version(attempt, decision, parent, author).model_copy(
+                update={"plan": plan, "summary": summary, "built_on": tuple(built_on)}
+            )
+            result = SubmitResult(decision=decision, version=version)
+            committed: list[ev.Event] = [ev.VersionCommitted(version=version)]
+            self._conclude([*committed, *supervision.closing(run.state)], result, along)
+            return result
+
+    def _reject(
+        self,
+        attempt: AttemptResult,
+        decision: GateDecision | None,
+        reason: str,
+        along: Along | None,
+    ) -> SubmitResult:
+        result = SubmitResult(decision=decision, reason=reason)
+        self._conclude([ev.AttemptRejected(attempt=attempt.number, reason=reason)], result, along)
+        return result
+
+    def _conclude(
+        self, events: Sequence[ev.Event], result: SubmitResult, along: Along | None
+    ) -> None:
+        """Records the last word, in one transaction with what the caller adds to it."""
+        events = [*events, *(along(result) if along is not None else ())]
+        if events:
+            self._run.record(*events)
+
+    def _version(
+        self, attempt: AttemptResult, decision: GateDecision, parent: int, author: Author
+    ) -> Version:
+        report = attempt.report
+        assert report.score is not None
+        return Version(
+            number=max(self._run.state.versions) + 1,
+            parent=parent,
+            step=attempt.step,
+            attempt=attempt.number,
+            candidate=attempt.candidate,
+            score=report.score,
+            gate=decision,
+            author=author,
+            resources=report.resources,
+            device=report.device,
+            created=now(),
+        )
+
+    def _not_for_the_gate(self, attempt: AttemptResult) -> str:
+        report = attempt.report
+        if report.score is None or not report.correct:
+            return report.feedback.summary or f"the verdict is {report.verdict}"
+        for version in self._run.state.versions.values():
+            if version.candidate == attempt.candidate:
+                return f"the same source is v{version.number} already"
+        return ""
+
+    def _decided_before(self, attempt: AttemptResult) -> GateDecision | None:
+        """A decision that a crash or an interruption kept from its commit, if it still holds."""
+        for event in reversed(self._run.writer.step_events(attempt.step)):
+            if isinstance(event, ev.GateDecided) and event.attempt == attempt.number:
+                same = event.decision.reference == self._run.reference().number
+                return event.decision if same else None
+        return None
+
+    async def _decide(self, attempt: AttemptResult, cut: Cut) -> tuple[GateDecision, str]:
+        """(decision, why no decision could be made)."""
+        session, reference, score = (
+            self._run.state.session,
+            self._run.reference(),
+            attempt.report.score,
+        )
+        assert score is not None
+        gate = session.settings.gate
+        paired: PairedMeasurement | None = None
+        if worth_remeasuring(gate, score, reference.score):
+            work = self._run.evaluator.remeasure(
+                session.task.name,
+                self._run.candidate(attempt.candidate),
+                self._run.candidate(reference.candidate),
+                progress=self._evaluations.progress(attempt.number),
+            )
+            try:
+                report = await self._evaluations.unrecorded(work, cut)
+            except EvaluatorError as error:
+                self._run.trouble("gate", str(error))
+                return _no_decision(gate, reference.number), str(error)
+            if not report.correct or report.paired is None:
+                why = f"measured again: {report.feedback.summary or report.verdict}"
+                return _no_decision(gate, reference.number), why
+            paired = report.paired
+        return decide(gate, score, reference.score, reference.number, paired), ""
+
+    async def _ask_person(self, attempt: AttemptResult, decision: GateDecision, cut: Cut) -> str:
+        """Waits for the person's word on a commit; "" is yes, anything else the reason for no."""
+        given = self._word(attempt)
+        if given is None and not self._pending(attempt):
+            self._run.record(ev.ApprovalRequested(attempt=attempt.number, decision=decision))
+        self._run.settle()
+        self._run.clock.hold("approval")
+        try:
+            while given is None:
+                reason = cut()
+                if reason is not None:
+                    raise Interrupted(reason)
+                await self._run.control.changed()
+                given = self._word(attempt)
+        finally:
+            self._run.clock.release("approval")
+        if given.approved:
+            return ""
+        return (
+            f"rejected by the person: {given.reason}" if given.reason else "rejected by the person"
+        )
+
+    def _pending(self, attempt: AttemptResult) -> bool:
+        pending = self._run.state.pending_approval
+        return pending is not None and pending[0] == attempt.number
+
+    def _word(self, attempt: AttemptResult) -> ev.ApprovalGiven | None:
+        if self._pending(attempt):
+            return None
+        for event in reversed(self._run.writer.step_events(attempt.step)):
+            if isinstance(event, ev.ApprovalGiven) and event.attempt == attempt.number:
+                return event
+        return None
+
+
+def _no_decision(gate: str, reference: int) -> GateDecision:
+    return GateDecision.model_validate(
+        {"gate": gate, "accepted": False, "reason": "", "reference": reference}
+    )

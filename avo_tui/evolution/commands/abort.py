@@ -1,0 +1,22 @@
+"""`abort`: the open step ends; the run goes on with the next one."""
+
+from __future__ import annotations
+
+from avo_tui.domain.commands import AbortStep
+from avo_tui.evolution import steps
+from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk, Refused, short
+
+
+def _handle(desk: Desk, command: AbortStep) -> Answer:
+    run = desk.run
+    step = run.open_step
+    if step is None:
+        raise Refused("no step is running")
+    reason = command.reason or "aborted by the person"
+    effect = f"step {step.number} ends"
+    if run.brief:
+        return Answer(effect, steps.ending(run, "aborted", reason))
+    return Answer(effect, then=lambda: run.control.end_step("aborted", reason))
+
+
+SPEC = CommandSpec(AbortStep, _handle, summary=lambda command: short(command.reason))

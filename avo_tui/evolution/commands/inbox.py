@@ -1,0 +1,110 @@
+"""Taking the person's commands out of the inbox: each is answered once, with its effect."""
+
+from __future__ import annotations
+
+import logging
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.commands import Command
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evolution.commands.base import Desk, Refused
+from avo_tui.evolution.commands.registry import spec_of
+from avo_tui.operators.ports import Interrupted
+from avo_tui.store import BadCommand, NoSpace
+
+log = logging.getLogger(__name__)
+
+MAX_JOBS = 50
+"""Commands that may wait for the evaluator."""
+
+
+class CommandInbox:
+    """Carries out commands. One that needs the evaluator stays in the inbox until it is done."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._queued: set[str] = set()
+
+    def take_all(self) -> None:
+        """Carries out what lies in the inbox; what needs the evaluator is queued."""
+        run = self._desk.run
+        try:
+            for command in run.writer.pending_commands():
+                if command.id not in self._queued:
+                    self._take(command)
+                    run.control.pulse()
+        except NoSpace as error:
+            log.error("the inbox waits: %s", error)
+
+    def _take(self, command: Command | BadCommand) -> None:
+        run = self._desk.run
+        if isinstance(command, BadCommand):
+            run.record(ev.CommandTaken(id=command.id, command="unreadable", refused=command.reason))
+            run.writer.command_done(command.id)
+            return
+        try:
+            self._carry_out(command)
+        except Refused as refusal:
+            self._refuse(command, str(refusal))
+        except NoSpace:
+            raise
+        except Exception as error:
+            # a command of the person must never end the run; the record says what went wrong
+            reason = f"could not be carried out: {type(error).__name__}: {error}"
+            run.trouble(f"command {command.kind}", reason)
+            self._refuse(command, reason)
+
+    def _carry_out(self, command: Command) -> None:
+        run, spec = self._desk.run, spec_of(command)
+        answer = spec.handle(self._desk, command)
+        if answer is None:
+            if len(run.control.jobs) >= MAX_JOBS:
+                raise Refused(f"{MAX_JOBS} commands wait for the evaluator already")
+            run.control.jobs.append(command)
+            self._queued.add(command.id)
+            return
+        run.record(*answer.events, self._taken(command, answer.effect))
+        answer.then()
+        run.writer.command_done(command.id)
+
+    def _taken(self, command: Command, effect: str) -> ev.CommandTaken:
+        spec = spec_of(command)
+        return ev.CommandTaken(
+            id=command.id,
+            by=command.by,
+            command=command.kind,
+            summary=spec.summary(command),
+            effect=effect,
+            undo=spec.undo(self._desk.run.state, command),
+        )
+
+    def _refuse(self, command: Command, reason: str) -> None:
+        taken = self._taken(command, "").model_copy(update={"refused": reason, "undo": None})
+        self._desk.run.record(taken)
+        self._desk.run.writer.command_done(command.id)
+
+    async def do_jobs(self) -> None:
+        """Does what is queued, one after the other, until the engine is asked to stop."""
+        control = self._desk.run.control
+        while control.jobs and control.stop is None:
+            command = control.jobs[0]
+            try:
+                await self._do(command)
+            except Interrupted:
+                return
+            control.jobs.popleft()
+            self._queued.discard(command.id)
+
+    async def _do(self, command: Command) -> None:
+        job = spec_of(command).job
+        assert job is not None
+        run = self._desk.run
+        try:
+            await job(self._desk, command, lambda effect: self._taken(command, effect))
+        except Refused as refusal:
+            self._refuse(command, str(refusal))
+        except EvaluatorError as error:
+            run.trouble("evaluator", str(error))
+            self._refuse(command, str(error))
+        else:
+            run.writer.command_done(command.id)

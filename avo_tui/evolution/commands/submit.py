@@ -1,0 +1,121 @@
+"""`submit`: a candidate made outside goes through f and the gate like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from avo_tui.domain.commands import Submit
+from avo_tui.domain.events import CandidateEdited, CommandTaken, Event, StepStarted
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evolution import steps
+from avo_tui.evolution.commands.base import CommandSpec, Desk, Refused, short
+from avo_tui.evolution.run import Run
+from avo_tui.operators.ports import AttemptResult, SubmitResult
+
+
+async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken]) -> None:
+    """Evaluates a candidate made outside and asks the gate; in a step of its own between steps."""
+    run = desk.run
+    await run.know_machine()
+    parent = run.state.session.head if command.parent is None else command.parent
+    assert parent is not None
+    for version in run.state.versions.values():
+        if version.candidate == command.candidate.id:
+            effect = answer(f"the same source is v{version.number} already")
+            run.record(*_end_own_step(run, command, None, effect.effect), effect)
+            return
+    title = (command.plan.strip().splitlines() or ["made by hand"])[0]
+    _open(run, command, parent, title)
+
+    def along(word: SubmitResult) -> list[Event]:
+        return [*_end_own_step(run, command, word, word.reason), answer(_effect(word))]
+
+    try:
+        result = _evaluated_before(run, command) or await desk.evaluations.attempt(
+            command.candidate, title=title, parent=parent, cut=run.control.interrupts_job
+        )
+        await desk.gate.submit(
+            result,
+            parent=parent,
+            plan=command.plan,
+            summary=command.summary,
+            author=command.author,
+            cut=run.control.interrupts_job,
+            along=along,
+        )
+    except EvaluatorError as error:
+        if _owns_step(run, command):
+            steps.finish(run, "failed", str(error))
+        raise
+    if run.open_step is None:
+        run.control.end = None
+
+
+def _effect(word: SubmitResult) -> str:
+    if word.version is not None:
+        return f"committed as v{word.version.number}: {word.version.gate.reason}"
+    return f"not committed: {word.reason}"
+
+
+def _owns_step(run: Run, command: Submit) -> bool:
+    """True if the open step is this command's own, or nobody else's."""
+    step = run.open_step
+    passive = bool(getattr(run.operator, "passive", False))
+    return step is not None and (passive or step.command == command.id)
+
+
+def _open(run: Run, command: Submit, parent: int, title: str) -> None:
+    """Opens a step where none is open, and records the edit; a second time does nothing."""
+    step = run.open_step
+    if step is not None and any(
+        isinstance(e, CandidateEdited) and e.candidate == command.candidate.id
+        for e in run.writer.step_events(step.number)
+    ):
+        return
+    events: list[Event] = []
+    if step is None:
+        number = run.state.session.step + 1
+        events.append(StepStarted(step=number, parent=parent, command=command.id))
+    run.record(*events, steps.edited(run, command.candidate, parent, title))
+
+
+def _evaluated_before(run: Run, command: Submit) -> AttemptResult | None:
+    """The attempt that an engine before this one made for the command, if it came to its end."""
+    step = run.open_step
+    if step is None:
+        return None
+    for (number, _), attempt in reversed(run.state.attempts.items()):
+        if number != step.number:
+            break
+        if attempt.candidate == command.candidate.id and attempt.verdict is not None:
+            report = run.report(attempt)
+            if report is not None and report.verdict.judges_candidate:
+                return AttemptResult(
+                    step=number, number=attempt.number, candidate=attempt.candidate, report=report
+                )
+    return None
+
+
+def _end_own_step(run: Run, command: Submit, word: SubmitResult | None, reason: str) -> list[Event]:
+    """The events that end the step of the command; none where the step is not its own."""
+    if not _owns_step(run, command):
+        return []
+    run.settle()
+    version = word.version.number if word is not None and word.version is not None else None
+    outcome, reason = steps.wished(run, "nothing" if version is None else "committed", reason)
+    return steps.ending(run, outcome, reason, version)
+
+
+def _handle(desk: Desk, command: Submit) -> None:
+    if command.parent is not None:
+        desk.version(command.parent)
+    if not desk.run.state.versions:
+        raise Refused("the lineage has no seed yet; run it first")
+
+
+SPEC = CommandSpec(
+    Submit,
+    _handle,
+    summary=lambda command: short(command.plan) or f"candidate {command.candidate.short_id}",
+    job=_job,
+)

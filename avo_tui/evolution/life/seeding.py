@@ -1,0 +1,87 @@
+"""The beginning of a lineage: what is measured on, and the seed as v0."""
+
+from __future__ import annotations
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.base import now
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import Version
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evolution.ports import Evaluations, Waiting
+from avo_tui.evolution.run import Run
+from avo_tui.operators.ports import Interrupted
+
+ORIGIN_OPTION = "origin_candidate"
+"""Option of a session: the stored candidate of another session that it starts from."""
+
+
+async def know_machine(run: Run, waits: Waiting) -> None:
+    """Learns what is measured on. Pauses with the evaluator's sentence while it cannot serve."""
+    while run.machine is None:
+        try:
+            await run.know_machine()
+        except EvaluatorError as error:
+            run.trouble("evaluator", str(error))
+            await waits.pause_for(str(error))
+        except Interrupted:
+            await waits.rest()
+
+
+async def plant(run: Run, evaluations: Evaluations, waits: Waiting) -> None:
+    """Evaluates the seed and makes it v0. A seed that fails pauses the run. Raises NoSpace."""
+    while not run.state.versions:
+        await waits.rest()
+        run.set_state("running", "evaluating the seed")
+        try:
+            reason = await _try(run, evaluations)
+        except Interrupted:
+            continue
+        except EvaluatorError as error:
+            reason = str(error)
+        if reason:
+            run.trouble("seed", reason)
+            await waits.pause_for(f"the seed cannot start the lineage: {reason}")
+
+
+def _carried_over(run: Run) -> Candidate | None:
+    """The candidate of another session that this one starts from, if any."""
+    identity = run.state.session.settings.options.get(ORIGIN_OPTION)
+    return run.candidate(identity) if isinstance(identity, str) else None
+
+
+async def _try(run: Run, evaluations: Evaluations) -> str:
+    """Makes v0; returns why it could not be made, "" where it was."""
+    control, session = run.control, run.state.session
+    origin = _carried_over(run)
+    source = f"carried over from {session.settings.origin}"
+    seed = origin
+    if seed is None:
+        work = run.evaluator.seed(session.task.name)
+        seed = await control.race(work, control.interrupts_step)
+    result = await evaluations.attempt(
+        seed,
+        title="seed" if origin is None else f"seed, {source}",
+        parent=0,
+        cut=control.interrupts_step,
+        fresh=True,
+    )
+    report = result.report
+    if report.score is None:
+        return report.feedback.summary
+    version = Version(
+        number=0,
+        parent=None,
+        step=0,
+        attempt=result.number,
+        candidate=seed.id,
+        score=report.score,
+        gate=GateDecision(gate="seed", accepted=True, reason="the seed starts the lineage"),
+        summary="The seed of the task." if origin is None else source.capitalize() + ".",
+        author="seed",
+        resources=report.resources,
+        device=report.device,
+        created=now(),
+    )
+    run.record(ev.VersionCommitted(version=version))
+    return ""

@@ -1,0 +1,159 @@
+"""The context of a run: its record, state, control, clock and evaluator.
+
+Every part of the engine (workbench, commands, admission, watch, life) works on a `Run` and knows
+nothing of the other parts; `engine.py` puts them together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from avo_tui.domain import events as ev
+from avo_tui.domain import lineage
+from avo_tui.domain.base import now
+from avo_tui.domain.budget import Spend
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import Attempt, Author, RunState, SessionRecord, Step, Version
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.verdict import EvaluationReport, Feedback, MachineInfo, Verdict
+from avo_tui.evaluation.ports import Evaluator
+from avo_tui.evolution.clock import Clock
+from avo_tui.evolution.control import Control
+from avo_tui.evolution.redact import redact
+from avo_tui.operators.ports import Operator
+from avo_tui.store import SessionWriter
+
+log = logging.getLogger(__name__)
+
+TROUBLE_CHARACTERS = 2000
+"""Characters of a message that are kept in the event itself; the rest is in an object."""
+
+Listener = Callable[[ev.Event], None]
+
+
+class Run:
+    """One session that is being run, as the parts of the engine share it."""
+
+    def __init__(
+        self,
+        writer: SessionWriter,
+        evaluator: Evaluator,
+        operator: Operator,
+        *,
+        listeners: Sequence[Listener] = (),
+        brief: bool = False,
+    ) -> None:
+        self.writer = writer
+        self.evaluator = evaluator
+        self.operator = operator
+        self.control = Control()
+        self.clock = Clock()
+        self.machine: MachineInfo | None = None
+        """What the evaluator measures on; None until it was asked."""
+        self.brief = brief
+        """True for an engine that only takes what is in the inbox, then ends."""
+        self.before: SessionRecord = writer.state.session
+        """The session's record as the engine before this one left it."""
+        self._listeners = tuple(listeners)
+
+    # -- the record
+
+    @property
+    def state(self) -> SessionState:
+        """The tables, as of the last event."""
+        return self.writer.state
+
+    def record(self, *events: ev.Event) -> None:
+        """Journals events as one transaction, all or none, and tells the listeners.
+
+        Raises NoSpace, and StoreError for an event that speaks of what is not there.
+        """
+        for event in self.writer.record_all(events):
+            for listener in self._listeners:
+                try:
+                    listener(event)
+                except OSError as error:
+                    self._listeners = tuple(x for x in self._listeners if x is not listener)
+                    why = error.strerror or error
+                    self.stop(f"nobody reads the output any more: {why}")
+
+    def set_state(self, state: RunState, reason: str = "") -> None:
+        """Records a change of the run's state; nothing where it is the same already."""
+        session = self.state.session
+        if session.state != state or session.state_reason != reason:
+            self.record(ev.StateChanged(state=state, reason=reason))
+
+    def trouble(self, where: str, message: str, detail: str = "") -> None:
+        """Records something that went wrong and that the person should know of."""
+        message = redact(message)
+        log.warning("%s: %s", where, message)
+        ref = self.writer.put(redact(detail)) if detail else None
+        self.record(ev.TroubleNoted(where=where, message=message[:TROUBLE_CHARACTERS], ref=ref))
+
+    def settle(self) -> None:
+        """Writes the running time that was counted so far into the record."""
+        seconds = self.clock.pending
+        if seconds > 0:
+            self.record(ev.Spent(spend=Spend(seconds=seconds)))
+            self.clock.take()
+
+    def stop(self, reason: str) -> None:
+        """Asks the run to end in good order; safe to call from a signal handler of the loop."""
+        self.control.stop = reason
+        self.control.pulse()
+
+    # -- questions
+
+    @property
+    def author(self) -> Author:
+        """Who the versions of this run's operator are by."""
+        return self.operator.author
+
+    @property
+    def open_step(self) -> Step | None:
+        """The step that is open, if one is."""
+        return self.state.current_step
+
+    def reference(self) -> Version:
+        """The best version on the head's line: what a gate compares with."""
+        head = self.state.session.head
+        assert head is not None
+        return lineage.line_best(self.state.versions, head)
+
+    def candidate(self, identity: str) -> Candidate:
+        """Source of a candidate that was stored. Raises KeyError."""
+        return Candidate.model_validate_json(self.writer.get(identity))
+
+    def report(self, attempt: Attempt) -> EvaluationReport | None:
+        """The whole report of a finished attempt."""
+        if attempt.report is None:
+            return None
+        return EvaluationReport.model_validate_json(self.writer.get(attempt.report))
+
+    def next_attempt(self, step: int) -> int:
+        """The number of the next attempt of a step, from 1."""
+        for held, number in reversed(self.state.attempts):
+            if held <= step:
+                return number + 1 if held == step else 1
+        return 1
+
+    def cancelled(
+        self, candidate: str, why: str, *, harness_failed: bool = False
+    ) -> EvaluationReport:
+        """The report of an evaluation that was cut off, or that the evaluator could not serve."""
+        return EvaluationReport(
+            task=self.state.session.task.name,
+            candidate=candidate,
+            verdict=Verdict.HARNESS_ERROR if harness_failed else Verdict.CANCELLED,
+            feedback=Feedback(summary=why),
+            at=now(),
+        )
+
+    # -- the evaluator
+
+    async def know_machine(self) -> None:
+        """Asks the evaluator once what it measures on. Raises EvaluatorError, Interrupted."""
+        if self.machine is None:
+            work = self.evaluator.machine(self.state.session.task.name)
+            self.machine = await self.control.race(work, self.control.interrupts_job)

@@ -1,0 +1,67 @@
+"""Boundaries of a step: pauses, hints, waits and caps as the operator meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.records import Hint
+from avo_tui.evolution.ports import Budgeting, Supervising, Waiting
+from avo_tui.evolution.run import Run
+
+T = TypeVar("T")
+
+
+class StepControl:
+    """Where the person's wishes reach a step; the port is `avo_tui.operators.ports.Control`."""
+
+    def __init__(
+        self,
+        run: Run,
+        step: int,
+        waits: Waiting,
+        budget: Budgeting,
+        supervisor: Supervising,
+    ) -> None:
+        self._run = run
+        self._step = step
+        self._waits = waits
+        self._budget = budget
+        self._supervisor = supervisor
+
+    async def boundary(self, place: str, *, end_of_turn: bool = False) -> Sequence[Hint]:
+        """A point between two tools: waits while paused, and returns the hints to deliver now."""
+        run, control = self._run, self._run.control
+        self._budget.warn()
+        if control.pause != "now" and not control.hint_now:
+            self._supervisor.look()
+        await self._waits.boundary()
+        hints = [
+            h
+            for h in run.state.hints.values()
+            if h.state == "queued" and (end_of_turn or h.delivery != "end_of_turn")
+        ]
+        where = f"step {self._step}, {place}"
+        if hints:
+            run.record(*(ev.HintDelivered(hint=hint.id, where=where) for hint in hints))
+        control.hint_now = False
+        return [run.state.hints[h.id] for h in hints]
+
+    async def interruptible(self, work: Awaitable[T]) -> T:
+        """Await `work`; cancels it and raises Interrupted on `pause now`, a hint now, or an end."""
+        return await self._run.control.race(work, self._run.control.interrupts_step)
+
+    async def park(self, seconds: float, reason: str) -> None:
+        """Wait, visibly and persistently; the person may cut it short. Raises StepEnded."""
+        await self._waits.park(seconds, reason)
+        await self._waits.boundary()
+
+    async def pause_for(self, reason: str) -> None:
+        """Pause the run because the person must mend something; returns when it is resumed."""
+        await self._waits.pause_for(reason)
+        self._waits.raise_if_ended()
+
+    def budget_left(self) -> str | None:
+        """None while there is budget; else the sentence that says which cap is reached."""
+        return self._budget.used_up()

@@ -1,0 +1,129 @@
+"""Evaluating from the workbench: the harness, the gate, scratch programs, the profiler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import Note, Version
+from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evolution.ports import Budgeting, Evaluations, Gate, Waiting
+from avo_tui.evolution.run import Run
+from avo_tui.operators.ports import AttemptResult, ScratchReport, StepEnded, SubmitResult
+
+
+class StepEvaluating:
+    """f and the gate for a step; the port is `avo_tui.operators.ports.Evaluating`."""
+
+    def __init__(
+        self,
+        run: Run,
+        head: Version,
+        evaluations: Evaluations,
+        gate: Gate,
+        waits: Waiting,
+        budget: Budgeting,
+    ) -> None:
+        self._run = run
+        self._head = head
+        self._evaluations = evaluations
+        self._gate = gate
+        self._waits = waits
+        self._budget = budget
+
+    @property
+    def _task(self) -> str:
+        return self._run.state.session.task.name
+
+    async def compile(self, candidate: Candidate) -> EvaluationReport:
+        """Compile only. Not an attempt. Raises Interrupted."""
+        return await self._plain("compile", candidate)
+
+    async def check(self, candidate: Candidate) -> EvaluationReport:
+        """Compile and check only. Not an attempt. Raises Interrupted."""
+        return await self._plain("check", candidate)
+
+    async def _plain(
+        self, what: Literal["compile", "check"], candidate: Candidate
+    ) -> EvaluationReport:
+        run = self._run
+        self._waits.raise_if_ended()
+        call = run.evaluator.compile if what == "compile" else run.evaluator.check
+        work = call(self._task, candidate, progress=self._evaluations.progress(0))
+        try:
+            return await self._evaluations.unrecorded(work, run.control.interrupts_step)
+        except EvaluatorError as error:
+            return run.cancelled(candidate.id, str(error), harness_failed=True)
+
+    async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
+        """The whole of f; an attempt. Answered from the record where the candidate is known."""
+        run = self._run
+        self._waits.raise_if_ended()
+        used_up = self._budget.used_up()
+        if used_up is not None:
+            self._budget.warn()
+            raise StepEnded("nothing", used_up)
+        while True:
+            try:
+                return await self._evaluations.attempt(
+                    candidate,
+                    title=title,
+                    parent=self._head.number,
+                    cut=run.control.interrupts_step,
+                )
+            except EvaluatorError as error:
+                run.trouble("evaluator", str(error))
+                await self._waits.pause_for(str(error))
+                self._waits.raise_if_ended()
+
+    async def submit(
+        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
+    ) -> SubmitResult:
+        """Ask the gate, which measures again, interleaved with the reference."""
+        run = self._run
+        self._waits.raise_if_ended()
+        return await self._gate.submit(
+            attempt,
+            parent=self._head.number,
+            plan=plan,
+            summary=summary,
+            built_on=built_on,
+            author=run.author,
+            cut=run.control.interrupts_step,
+        )
+
+    async def scratch(self, files: dict[str, str]) -> ScratchReport:
+        """Compile and run a small program of the operator's in the sandbox."""
+        run = self._run
+        self._waits.raise_if_ended()
+        work = run.evaluator.scratch(self._task, files)
+        try:
+            report = await run.control.race(work, run.control.interrupts_step)
+        except EvaluatorError as error:
+            return ScratchReport(ok=False, output=str(error))
+        output = report.stdout
+        if report.stderr:
+            output += f"\n[standard error]\n{report.stderr}"
+        if report.exit_code != 0:
+            output += f"\n[{report.outcome}]"
+        return ScratchReport(
+            ok=report.compiled and report.exit_code == 0,
+            exit_status=report.exit_code,
+            output=output,
+            compile_log=report.compiler_log,
+            seconds=report.seconds,
+        )
+
+    async def profile(self, candidate: Candidate) -> str:
+        """Profiler's report where the machine can; else one sentence that says why not."""
+        run = self._run
+        profile = getattr(run.evaluator, "profile", None)
+        if profile is None:
+            return "This machine's evaluator has no profiler; read the resources of a compilation."
+        work = profile(self._task, candidate)
+        try:
+            return str(await run.control.race(work, run.control.interrupts_step))
+        except EvaluatorError as error:
+            return str(error)

@@ -1,0 +1,143 @@
+"""Reading from the workbench: the lineage, the attempts, the person's hints, the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.base import ObjectId
+from avo_tui.domain.budget import Budget, Spend
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import (
+    Attempt,
+    Direction,
+    Hint,
+    Intervention,
+    Note,
+    RunSettings,
+    Version,
+)
+from avo_tui.domain.task import TaskInfo
+from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.evolution.ports import Budgeting, Evaluations
+from avo_tui.evolution.run import Run
+
+
+class StepReading:
+    """What a step's operator may read; the port is `avo_tui.operators.ports.Reading`."""
+
+    def __init__(
+        self,
+        run: Run,
+        step: int,
+        head: Version,
+        evaluations: Evaluations,
+        budget: Budgeting,
+    ) -> None:
+        self._run = run
+        self._step = step
+        self._head = head
+        self._evaluations = evaluations
+        self._budget = budget
+
+    @property
+    def task(self) -> TaskInfo:
+        """The task of the session."""
+        return self._run.state.session.task
+
+    @property
+    def step(self) -> int:
+        """Number of the step."""
+        return self._step
+
+    @property
+    def head(self) -> Version:
+        """The version this step started from."""
+        return self._head
+
+    @property
+    def settings(self) -> RunSettings:
+        """How the session is run."""
+        return self._run.state.session.settings
+
+    def versions(self) -> Sequence[Version]:
+        """All versions, ascending by number."""
+        return [self._run.state.versions[n] for n in sorted(self._run.state.versions)]
+
+    def best(self) -> Version:
+        """The best version of the head's line."""
+        return self._run.reference()
+
+    def candidate(self, identity: ObjectId) -> Candidate:
+        """Source of any candidate that was ever evaluated. Raises KeyError."""
+        return self._run.candidate(identity)
+
+    def attempts(self, step: int | None = None) -> Sequence[Attempt]:
+        """Attempts of one step, or of all steps, in order."""
+        attempts = self._run.state.attempts
+        if step is None:
+            return list(attempts.values())
+        of_step: list[Attempt] = []
+        for attempt in reversed(attempts.values()):
+            if attempt.step < step:
+                break
+            if attempt.step == step:
+                of_step.append(attempt)
+        return of_step[::-1]
+
+    def report(self, step: int, number: int) -> EvaluationReport | None:
+        """The whole report of an attempt, if it was finished."""
+        attempt = self._run.state.attempts.get((step, number))
+        return self._run.report(attempt) if attempt is not None else None
+
+    def find_attempt(self, candidate: ObjectId) -> Attempt | None:
+        """The first finished attempt at this very candidate, if there was one."""
+        return self._evaluations.known(candidate)
+
+    def step_events(self) -> Sequence[ev.Event]:
+        """What was recorded in this step so far."""
+        return self._run.writer.step_events(self._step)
+
+    def rewind_reason(self) -> str | None:
+        """Why the person rewound to the head, if that is how this step came to start."""
+        if self._step == 0:
+            return None
+        for event in reversed(self._run.writer.step_events(self._step - 1)):
+            if isinstance(event, ev.Rewound):
+                same = event.target == self._head.number
+                return (event.reason or "no reason was given") if same else None
+        return None
+
+    def directions(self) -> Sequence[Direction]:
+        """Directions of the supervisor or the person that are in force."""
+        return [d for i in self.interventions() for d in i.directions]
+
+    def interventions(self) -> Sequence[Intervention]:
+        """Interventions that are active."""
+        return [i for i in self._run.state.supervision.values() if i.state == "active"]
+
+    def notes(self) -> Sequence[Note]:
+        """The memory."""
+        return list(self._run.state.memory.values())
+
+    @property
+    def memory_limit(self) -> int:
+        """Characters that the memory may hold."""
+        return self._run.state.session.memory_limit
+
+    def hints_in_force(self) -> Sequence[Hint]:
+        """Hints delivered earlier whose scope still holds."""
+        return [h for h in self._run.state.live_hints if h.state == "delivered"]
+
+    def hint(self, hint: str) -> Hint:
+        """A hint by its id, whatever became of it. Raises KeyError."""
+        return self._run.state.hints[hint]
+
+    def remaining(self) -> tuple[Budget, Spend, Spend]:
+        """(caps, spend of the run, spend of this step)."""
+        run, step = self._budget.spend()
+        return self._run.state.session.budget, run, step
+
+    def fetch(self, identity: ObjectId) -> bytes:
+        """An object by its hash. Raises KeyError."""
+        return self._run.writer.get(identity)
