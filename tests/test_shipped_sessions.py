@@ -6,27 +6,26 @@ import re
 from pathlib import Path
 
 import pytest
+from shipped import shipped_sessions
 
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.store import SessionReader, diagnose
 from avo_tui.ui.replay import ReplaySource
 
-FOLDERS = sorted(
-    path.parent for path in (Path(__file__).parents[1] / "sessions").glob("*/session.json")
-)
-SHIPPED = ("attention-cpu-agent", "gqa-hopper", "mha-hopper")
+SHIPPED = {"attention-cpu-agent", "gqa-hopper", "mha-hopper"}
 PATHS = re.compile(rb'"/[A-Za-z0-9._-]+/[^"\\]*"')
 """An absolute path as a JSON string."""
 
 
-@pytest.fixture(params=[f for f in FOLDERS if f.name in SHIPPED], ids=lambda f: f.name)
+@pytest.fixture(params=shipped_sessions(), ids=lambda f: f.name)
 def shipped(request: pytest.FixtureRequest) -> Path:
     folder: Path = request.param
     return folder
 
 
 def test_they_are_there() -> None:
-    assert set(SHIPPED) <= {f.name for f in FOLDERS}
+    names = {f.name for f in shipped_sessions() if (f / "session.json").is_file()}
+    assert SHIPPED <= names == {f.name for f in shipped_sessions()}
 
 
 def test_the_lineage_on_hopper_is_the_one_of_the_kernels_beside_it() -> None:

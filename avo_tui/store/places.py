@@ -19,13 +19,14 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
 def sessions_roots() -> list[Path]:
     """Folders that hold sessions; new ones go to the first, the others ship with avo-tui."""
-    roots = [_own_root(), *_shipped(Path(avo_tui.__file__).resolve().parent)]
+    roots = [_own_root(), *shipped_roots()]
     unique = {root.resolve(): root for root in reversed(roots)}
     return list(reversed(unique.values()))
 
 
-def _shipped(package: Path) -> list[Path]:
+def shipped_roots() -> list[Path]:
     """Where the sessions that ship are: beside the package in a checkout, in it when installed."""
+    package = Path(avo_tui.__file__).resolve().parent
     checkout = package.parent
     shipped = [package / "data" / "sessions"]
     if (checkout / "pyproject.toml").is_file():

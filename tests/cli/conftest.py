@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from command_line import Result, make_session, run_engine, running, wait_for
+from shipped import shipped_sessions
 from typer.testing import CliRunner
 
 from avo_tui.cli.main import app
 from avo_tui.settings import settings
-from avo_tui.store import SessionReader
+from avo_tui.store import SessionReader, places
 
 
 @pytest.fixture(autouse=True)
@@ -19,12 +20,22 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "sessions"
     root.mkdir()
     monkeypatch.setenv("AVO_SESSIONS", str(root))
+    monkeypatch.setattr(places, "shipped_roots", lambda: [_shipped(tmp_path / "shipped")])
     monkeypatch.setenv("AVO_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("COLUMNS", "120")
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "AVO_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     settings.cache_clear()
     return root
+
+
+def _shipped(folder: Path) -> Path:
+    """The sessions that ship, without those that somebody made in this checkout, as `demo` does."""
+    if not folder.exists():
+        folder.mkdir()
+        for session in shipped_sessions():
+            (folder / session.name).symlink_to(session)
+    return folder
 
 
 @pytest.fixture
