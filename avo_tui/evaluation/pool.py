@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.judge import Expected, expect
+from avo_tui.evaluation.measurement.judge import Expected, expect
 from avo_tui.evaluation.task import CheckCase, Perturbation, Task
 
 if TYPE_CHECKING:
-    from avo_tui.evaluation.task import Baseline, Tensors
+    from avo_tui.evaluation.task import Tensors
 
 _USES = 24
 _BYTES = 512 << 20
@@ -34,10 +33,11 @@ class Sample:
 
     def bytes(self) -> int:
         """Memory it holds, roughly."""
-        tensors = [*self.inputs.values(), *(e.reference for e in self.expected.values())]
+        tensors = list(self.inputs.values())
         if self.perturbation is not None:
             tensors += self.perturbation.inputs.values()
-        return sum(t.numel() * t.element_size() for t in tensors)
+        held = int(sum(t.numel() * t.element_size() for t in tensors))
+        return held + sum(e.bytes() for e in self.expected.values())
 
 
 def fresh_seed() -> int:
@@ -45,14 +45,12 @@ def fresh_seed() -> int:
     return secrets.randbits(62)
 
 
-def make_expected(
-    task: Task, configuration: Configuration, inputs: Tensors, baselines: Mapping[str, Baseline]
-) -> dict[str, Expected]:
+def make_expected(task: Task, configuration: Configuration, inputs: Tensors) -> dict[str, Expected]:
     """The limits for every output of one set of inputs."""
     reference = task.reference(configuration, inputs)
-    baseline = baselines[task.reference_baseline](configuration, inputs)
+    own = task.own(configuration, inputs)
     return {
-        name: expect(reference[name], baseline[name], task.tolerance)
+        name: expect(reference[name], own[name], task.tolerance_of(name), task.axes.get(name, ()))
         for name in task.outputs(configuration)
     }
 
@@ -63,13 +61,13 @@ class Pool:
     def __init__(self) -> None:
         self._samples: OrderedDict[tuple[str, str, str, bool], Sample] = OrderedDict()
 
-    def get(self, task: Task, case: CheckCase, baselines: Mapping[str, Baseline]) -> Sample:
+    def get(self, task: Task, case: CheckCase) -> Sample:
         """The inputs and expectations of a case."""
         body = case.configuration.model_dump_json()
         key = (task.name, body, case.distribution, case.perturb)
         sample = self._samples.get(key)
         if sample is None or sample.uses_left <= 0:
-            sample = self._make(task, case, baselines)
+            sample = self._make(task, case)
             self._samples[key] = sample
         self._samples.move_to_end(key)
         sample.uses_left -= 1
@@ -77,9 +75,9 @@ class Pool:
             self._samples.popitem(last=False)
         return sample
 
-    def _make(self, task: Task, case: CheckCase, baselines: Mapping[str, Baseline]) -> Sample:
+    def _make(self, task: Task, case: CheckCase) -> Sample:
         seed = fresh_seed()
         inputs = task.make_inputs(case.configuration, seed, case.distribution)
-        expected = make_expected(task, case.configuration, inputs, baselines)
+        expected = make_expected(task, case.configuration, inputs)
         change = task.perturb(case.configuration, inputs, seed ^ 1) if case.perturb else None
         return Sample(inputs, expected, change, uses_left=_USES - secrets.randbelow(_USES // 2))

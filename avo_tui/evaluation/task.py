@@ -13,6 +13,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration, Language, TaskInfo
+from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.measurement.cases import CheckCase, Perturbation
+from avo_tui.evaluation.measurement.judge import Tolerance
+from avo_tui.evaluation.measurement.metric import Metric, Work, metric_of
+
+__all__ = ["Argument", "CheckCase", "Perturbation", "Task", "Tolerance"]
 
 if TYPE_CHECKING:
     import torch
@@ -55,51 +61,11 @@ class Argument:
 
     name: str
     kind: Literal["input", "output", "size", "flag", "real"]
-    dtype: Literal["float32", "float64", "int32", "int64", "uint8"] = "float32"
-    """Element type of a tensor."""
+    dtype: str = "float32"
+    """Element type of a tensor, by torch's name."""
 
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far an output may be from the high-precision reference.
-
-    An element's error may be at most `factor` times the reference baseline's own largest error,
-    plus `floor` times the scale; the root mean square likewise with `rms_factor` and `rms_floor`.
-    With `per_row` the scale and the baseline's error are those of the row (the last dimension);
-    otherwise of the whole tensor.
-    """
-
-    factor: float = 2.0
-    floor: float = 1e-5
-    rms_factor: float = 1.5
-    rms_floor: float = 1e-6
-    per_row: bool = True
-
-
-@dataclass(frozen=True)
-class CheckCase:
-    """One run of the check: a configuration with inputs of one distribution."""
-
-    configuration: Configuration
-    distribution: str
-    hidden: bool = False
-    category: str = ""
-    """What the case is about, safe to tell where its configuration is hidden."""
-    repeat: bool = False
-    """Run twice on the same inputs; the outputs must be bit-identical."""
-    perturb: bool = False
-    """Run again on inputs that `Task.perturb` changed where some outputs must not notice."""
-
-
-@dataclass(frozen=True)
-class Perturbation:
-    """Inputs changed where part of the outputs must not depend on them."""
-
-    inputs: Tensors
-    unaffected: Tensors
-    """Output → boolean mask, broadcastable to it: true where it must stay bit-identical."""
-    meaning: str
-    """Said when it fails, such as `rows before the change see keys of the future`."""
+    def __post_init__(self) -> None:
+        dtypes.dtype(self.dtype)  # raises ValueError for one that is not known
 
 
 class Task(ABC):
@@ -114,6 +80,8 @@ class Task(ABC):
     language: ClassVar[Language]
     description: ClassVar[str]
     unit: ClassVar[str] = "GFLOP/s"
+    """What scores are shown in: operations (`TFLOP/s`), bytes (`GB/s`) or the task's own items
+    (`Mtoken/s`) per second, or a time (`us`). See `measurement.metric`."""
     device: ClassVar[str] = "cpu"
     reference_baseline: ClassVar[str]
     baseline_names: ClassVar[tuple[str, ...]]
@@ -125,6 +93,12 @@ class Task(ABC):
     threads: ClassVar[int] = 1
     """C++: threads a candidate and its baseline may use."""
     tolerance: ClassVar[Tolerance] = Tolerance()
+    tolerances: ClassVar[Mapping[str, Tolerance]] = {}
+    """Outputs that have a tolerance of their own."""
+    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Output → names of its dimensions, such as ("batch", "row"), for what a person reads."""
+    timed: ClassVar[tuple[str, ...]] = ("normal",)
+    """Distributions of the inputs of timed calls; each is used in as many rounds as the others."""
 
     folder: Path
     """Where the task was loaded from; set by the loader."""
@@ -158,9 +132,38 @@ class Task(ABC):
     def flops(self, configuration: Configuration) -> float:
         """Floating-point operations of one run: what throughput is computed from."""
 
+    def own(self, configuration: Configuration, inputs: Tensors) -> Tensors:
+        """The outputs as a good library computes them in their dtypes: the measure of error."""
+        return self.baselines()[self.reference_baseline](configuration, inputs)
+
     def bytes_moved(self, configuration: Configuration) -> float:
         """Bytes that must cross the memory at least once; 0 where it does not matter."""
         return 0.0
+
+    def items(self, configuration: Configuration) -> float:
+        """How many of the items that `unit` counts one run does; 0 where it counts none."""
+        return 0.0
+
+    def work(self, configuration: Configuration) -> Work:
+        """All that one run does."""
+        return Work(
+            self.flops(configuration), self.bytes_moved(configuration), self.items(configuration)
+        )
+
+    @property
+    def metric(self) -> Metric:
+        """How seconds become a score. Raises ValueError where `unit` is not known."""
+        return metric_of(self.unit)
+
+    def tolerance_of(self, output: str) -> Tolerance:
+        """The tolerance of one output."""
+        return self.tolerances.get(output, self.tolerance)
+
+    def quick_cases(self) -> tuple[CheckCase, ...]:
+        """The part of the check that is cheap: what is not scored, or else the first case."""
+        scored = {c.name for c in self.configurations}
+        cases = self.check_cases()
+        return tuple(c for c in cases if c.configuration.name not in scored) or cases[:1]
 
     def perturb(
         self, configuration: Configuration, inputs: Tensors, seed: int

@@ -14,6 +14,8 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.ports import BrokenTask, EvaluatorError
 from avo_tui.evaluation.task import Task
 
+_PROBLEMS = "avo_tui.evaluation.problems."
+
 KERNELS_VARIABLE = "AVO_KERNELS"
 """Environment variable that names one more folder of tasks, the first to be looked at."""
 
@@ -109,6 +111,27 @@ def load_task(folder: Path) -> Task:
     except Exception as error:  # as above
         raise EvaluatorError(f"{path}: {type(error).__name__}: {error}") from error
     return task
+
+
+def source_of(task: Task) -> str:
+    """The text of every module that the task is made of, Task itself apart.
+
+    What a score means depends on it: it is part of the conditions.
+    """
+    files = {task.folder / "task.py"}
+    names = {kind.__module__ for kind in type(task).__mro__ if issubclass(kind, Task)}
+    todo = list(names - {Task.__module__})
+    seen = set(todo)
+    while todo:
+        module = sys.modules.get(todo.pop())
+        if module is None or module.__file__ is None:
+            continue
+        files.add(Path(module.__file__))
+        used = {getattr(value, "__module__", None) for value in vars(module).values()}
+        new = {name for name in used if isinstance(name, str) and name.startswith(_PROBLEMS)} - seen
+        seen |= new
+        todo += new
+    return "".join(path.read_text(encoding="utf-8") for path in sorted(files))
 
 
 def _line_in(error: BaseException, path: Path) -> int | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.problems.attention import Attention
 from avo_tui.evaluation.task import Argument, CheckCase, Perturbation, Task, Tolerance
 
 if TYPE_CHECKING:
-    import torch
-
     from avo_tui.evaluation.task import Baseline, Tensors
 
-HEAD_DIM = 64
+PROBLEM = Attention(head_dim=64, heads_first=True, output="out")
 
 
 def _configuration(name: str, batch: int, heads: int, sequence: int, causal: bool) -> Configuration:
@@ -53,7 +51,9 @@ class AttentionCpu(Task):
         Argument("sequence", "size"),
         Argument("causal", "flag"),
     )
-    tolerance = Tolerance(factor=4.0, floor=4e-5, rms_factor=4.0, rms_floor=1.5e-5, per_row=True)
+    tolerance = Tolerance(factor=4.0, floor=4e-5, rms_factor=4.0, rms_floor=1.5e-5)
+    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"out": PROBLEM.axes}
+    timed = ("normal", "outliers")
     description = """\
 Forward attention in fp32 on one CPU thread: `out = softmax(q·kᵀ / 8 + mask)·v` per head.
 
@@ -99,69 +99,41 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
             hidden("odd-77", _ODD, "normal", 2, 3, 77, causal=False, repeat=True),
             hidden("odd-131", _ODD, "outliers", 1, 3, 131, causal=True, perturb=True),
             hidden("odd-333", _ODD, "needle", 1, 2, 333, causal=False),
-            hidden("batch-3", _BATCH, "large", 3, 1, 96, causal=True),
+            hidden("odd-149", _ODD, "rising", 1, 2, 149, causal=False, perturb=True),
+            hidden("odd-205", _ODD, "late_needle", 1, 2, 205, causal=True, repeat=True),
+            hidden("batch-3", _BATCH, "large_logits", 3, 1, 96, causal=True),
+            hidden("batch-2", _BATCH, "sunk", 2, 2, 64, causal=False),
             CheckCase(full_256, "normal", repeat=True),
             CheckCase(causal_256, "normal", perturb=True),
-            CheckCase(full_256, "large"),
+            CheckCase(full_256, "large_logits"),
+            CheckCase(full_256, "late_needle"),
+            CheckCase(causal_256, "rising"),
+            CheckCase(full_256, "offset"),
             CheckCase(causal_256, "outliers"),
             CheckCase(causal_256, "needle"),
             CheckCase(full_1024, "needle"),
+            CheckCase(full_1024, "rising"),
+            CheckCase(causal_1024, "small"),
             CheckCase(causal_1024, "normal"),
         )
 
     def make_inputs(self, configuration: Configuration, seed: int, distribution: str) -> Tensors:
-        """q, k, v of [batch, heads, sequence, 64].
-
-        normal: standard normal. large: logits with a deviation of 10, so that few keys matter.
-        outliers: a few keys and values fifty times larger. needle: one key per head that nearly
-        all the weight of every row that sees it goes to.
-        """
+        """q, k, v of [batch, heads, sequence, 64], as the problem draws them."""
         import torch
 
-        p = configuration.parameters
-        shape = (int(p["batch"]), int(p["heads"]), int(p["sequence"]), HEAD_DIM)
-        generator = torch.Generator().manual_seed(seed)
-
-        def normal(*size: int) -> torch.Tensor:
-            return torch.randn(size, generator=generator)
-
-        q, k, v = normal(*shape), normal(*shape), normal(*shape)
-        if distribution == "large":
-            q *= 10
-        elif distribution == "outliers":
-            k[torch.rand(shape, generator=generator) < 0.002] *= 50
-            v[torch.rand(shape, generator=generator) < 0.002] *= 50
-        elif distribution == "needle":
-            direction = normal(*shape[:2], HEAD_DIM)
-            direction /= direction.norm(dim=-1, keepdim=True)
-            q = 0.5 * q + 8 * direction[:, :, None, :]
-            where = torch.randint(shape[2], shape[:2], generator=generator)
-            k.scatter_(
-                2,
-                where[:, :, None, None].expand(*shape[:2], 1, HEAD_DIM),
-                20 * direction[:, :, None, :],
-            )
-        elif distribution != "normal":
-            raise ValueError(f"attention_cpu has no distribution {distribution!r}")
-        return {"q": q, "k": k, "v": v}
+        inputs = {name: torch.empty(PROBLEM.sizes(configuration, name)) for name in ("q", "k", "v")}
+        PROBLEM.fill(inputs, seed, distribution)
+        return inputs
 
     def outputs(self, configuration: Configuration) -> dict[str, tuple[tuple[int, ...], str]]:
         """out: the shape of q."""
-        p = configuration.parameters
-        shape = (int(p["batch"]), int(p["heads"]), int(p["sequence"]), HEAD_DIM)
-        return {"out": (shape, "float32")}
+        return {"out": (PROBLEM.sizes(configuration, "out"), "float32")}
 
     def reference(self, configuration: Configuration, inputs: Tensors) -> Tensors:
         """The definition, in float64."""
         import torch
 
-        q, k, v = (inputs[name].double() for name in ("q", "k", "v"))
-        scores = q @ k.transpose(-1, -2) / math.sqrt(HEAD_DIM)
-        if configuration.parameters["causal"]:
-            length = scores.shape[-1]
-            future = torch.ones(length, length, dtype=torch.bool).triu(1)
-            scores.masked_fill_(future, -math.inf)
-        return {"out": torch.softmax(scores, -1) @ v}
+        return PROBLEM.reference(configuration, inputs, torch.float64)
 
     def baselines(self) -> Mapping[str, Baseline]:
         """torch's scaled_dot_product_attention on the same single thread."""
@@ -179,35 +151,11 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
         return {"torch": run}
 
     def flops(self, configuration: Configuration) -> float:
-        """Two products of S×S×64 per head; with the mask, the visible half of them."""
-        p = configuration.parameters
-        length = int(p["sequence"])
-        pairs = length * (length + 1) / 2 if p["causal"] else length * length
-        return 4.0 * HEAD_DIM * pairs * int(p["batch"]) * int(p["heads"])
+        """Two products of S×S×64 per head; with the mask, half of them."""
+        return PROBLEM.flops(configuration)
 
     def perturb(
         self, configuration: Configuration, inputs: Tensors, seed: int
     ) -> Perturbation | None:
         """Causal: other keys and values from a random row on. Full: those of one head."""
-        import torch
-
-        generator = torch.Generator().manual_seed(seed)
-        changed = {name: tensor.clone() for name, tensor in inputs.items()}
-        batch, heads, length, _ = inputs["q"].shape
-        unaffected = torch.ones(batch, heads, length, 1, dtype=torch.bool)
-        if configuration.parameters["causal"]:
-            cut = int(torch.randint(1, max(2, length), (1,), generator=generator))
-            for name in ("k", "v"):
-                new = torch.randn(changed[name][:, :, cut:].shape, generator=generator)
-                changed[name][:, :, cut:] = new * 3
-            unaffected[:, :, cut:] = False
-            meaning = "rows see keys or values of the future: check the causal mask"
-        else:
-            head = int(torch.randint(heads, (1,), generator=generator))
-            for name in ("k", "v"):
-                changed[name][:, head] = torch.randn(
-                    changed[name][:, head].shape, generator=generator
-                )
-            unaffected[:, head] = False
-            meaning = "a head depends on the keys or values of another head"
-        return Perturbation(inputs=changed, unaffected={"out": unaffected}, meaning=meaning)
+        return PROBLEM.perturb(configuration, inputs, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cuda.attention import (
+from avo_tui.evaluation.problems.attention_cuda import (
     LENGTHS,
     TOKENS,
     AttentionTask,

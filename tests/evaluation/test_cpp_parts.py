@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.score import ConfigurationScore
-from avo_tui.evaluation.backends.cpp import benchmark, disassembly, flags, glue, imports, sampling
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.cpp import benchmark, disassembly, flags, glue, imports
 from avo_tui.evaluation.backends.cpp.elf import ElfError, Import, SharedObject, read_shared_object
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.memory import PAGE, Arena, place
-from avo_tui.evaluation.backends.cpp.process import Stopped
 from avo_tui.evaluation.tasks import find_tasks
 
 
@@ -158,22 +159,24 @@ def test_a_write_outside_an_output_is_seen() -> None:
     arena.close()
 
 
-def test_quantiles_and_drift() -> None:
-    assert sampling.quantile([4, 1, 3, 2], 0.5) == 2.5
-    assert sampling.quantile([1, 2, 3, 4, 5], 0.2) == pytest.approx(1.8)
-    assert sampling.drift([1.0] * 10 + [1.2] * 10) == pytest.approx(0.2)
-    assert sampling.drift([1.0, 2.0, 1.0, 2.0]) == 0.0
-
-
 def test_a_rate_above_the_peak_is_refused() -> None:
     task = find_tasks().get("attention_cpu")
-    calibration = Calibration(3e9, 5e-6, 32.0, 80e9)
+    ceilings = Calibration(3e9, 5e-6, 32.0, 80e9).ceilings(1)
+    configuration = task.configurations[0]
+    flops = task.flops(configuration)
 
-    def score(throughput: float) -> ConfigurationScore:
-        return ConfigurationScore(name="x", throughput=throughput, p20=1, p80=1, ratio=1)
+    def score(gflops: float) -> ConfigurationScore:
+        milliseconds = flops / gflops / 1e6
+        return ConfigurationScore(
+            name="x", throughput=gflops, p20=1, p80=1, ratio=1, milliseconds=milliseconds
+        )
 
-    assert benchmark.refuse_impossible(task, score(60.0), calibration).flags == ()
-    flagged = benchmark.refuse_impossible(task, score(95.0), calibration)
-    assert flagged.flags == ("above the measured ceiling",)
-    with pytest.raises(Stopped, match="more than the processor's peak"):
-        benchmark.refuse_impossible(task, score(130.0), calibration)
+    def refuse(gflops: float) -> ConfigurationScore:
+        return benchmark.refuse_impossible(task, configuration, score(gflops), ceilings)
+
+    assert refuse(60.0).flags == ()
+    assert refuse(95.0).flags == ("above the measured ceiling",)
+    with pytest.raises(Rejected) as caught:
+        refuse(130.0)
+    assert caught.value.verdict is Verdict.SUSPICIOUS
+    assert "less than the" in caught.value.feedback.summary

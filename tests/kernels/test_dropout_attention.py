@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from avo_tui.evaluation.backends.cuda.judge import judge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avo_tui.evaluation.backends.cuda.judge import judge
 from avo_tui.evaluation.tasks import load_task
 
 TASK = load_task(Path(__file__).parents[2] / "kernels" / "dropout_attention")

@@ -15,10 +15,12 @@ from avo_tui.evaluation.backends.cpp import benchmark, check, machine
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler
 from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
+from avo_tui.evaluation.measurement import VERSION
 from avo_tui.evaluation.pool import Pool
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
+from avo_tui.evaluation.tasks import source_of
 
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline
@@ -57,7 +59,7 @@ class CppBackend:
         level = await sandbox.level()
         threads = f"{task.threads} thread" + ("s" if task.threads > 1 else "")
         device = f"cpu {cpu_model()} · {threads}"
-        source = (task.folder / "task.py").read_text(encoding="utf-8")
+        source = f"{VERSION}\n{source_of(task)}"
         return MachineInfo(
             device=device,
             architecture="native",
@@ -103,11 +105,8 @@ class CppBackend:
     ) -> tuple[ConfigurationCheck, ...]:
         """Every case in one fresh process."""
         assert isinstance(compiled, CompiledCpp)
-        runner, baselines, _ = await self._prepared(task, context.sandbox)
-        return await check.check(
-            task, compiled, context,
-            runner=runner, pool=self._pool, baselines=baselines,
-        )  # fmt: skip
+        runner, _, _ = await self._prepared(task, context.sandbox)
+        return await check.check(task, compiled, context, runner=runner, pool=self._pool)
 
     async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
         """Every configuration in another fresh process."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import EvaluationProgress
-from avo_tui.evaluation.backends.base import Context
+from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.check import refuse_slow_load, refuse_threads
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
@@ -18,7 +17,10 @@ from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped
 from avo_tui.evaluation.backends.cpp.layout import Memory, Slot, input_shapes, lay_out
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
-from avo_tui.evaluation.backends.cpp.sampling import BATCH, SAMPLES, Bench, Samples, drift, quantile
+from avo_tui.evaluation.backends.cpp.sampling import BATCH, Bench, Samples
+from avo_tui.evaluation.measurement import statistics, verdicts
+from avo_tui.evaluation.measurement.ceilings import Ceilings
+from avo_tui.evaluation.measurement.statistics import drift, quantile
 from avo_tui.evaluation.pool import fresh_seed
 from avo_tui.evaluation.task import Task
 
@@ -27,9 +29,8 @@ if TYPE_CHECKING:
 
 WARM_UP = 0.5
 """Seconds under load before the first sample."""
-DRIFT = 0.10
 RETRIES = 2
-"""A configuration is timed again while the baseline changes by more than this."""
+"""A configuration is timed again so often while the baseline says that the machine is noisy."""
 
 
 def plan(task: Task) -> list[tuple[Configuration, list[Slot]]]:
@@ -51,25 +52,11 @@ def plan(task: Task) -> list[tuple[Configuration, list[Slot]]]:
 
 
 def score_of(bench: Bench, samples: Samples, flags: tuple[str, ...]) -> ConfigurationScore:
-    """Throughputs in units of 10⁹ FLOP/s from seconds per call."""
+    """The score of one configuration, from seconds per call."""
     task, configuration = bench.task, bench.configuration
-    work = task.flops(configuration) / 1e9
-    seconds = samples.candidate
-    reference = samples.beside[task.reference_baseline]
-    ratios = [b / c for b, c in zip(reference, seconds, strict=True)]
-    return ConfigurationScore(
-        name=configuration.name,
-        parameters=configuration.parameters,
-        throughput=work / statistics.median(seconds),
-        p20=work / quantile(seconds, 0.8),
-        p80=work / quantile(seconds, 0.2),
-        ratio=statistics.median(ratios),
-        ratio_p20=quantile(ratios, 0.2),
-        ratio_p80=quantile(ratios, 0.8),
-        baselines={n: work / statistics.median(s) for n, s in samples.beside.items()},
-        samples=len(seconds),
-        milliseconds=statistics.median(seconds) * 1e3,
-        flags=flags,
+    taken = {statistics.CANDIDATE: samples.candidate, **samples.beside}
+    return statistics.score(
+        configuration, task.metric, task.work(configuration), taken, task.reference_baseline, flags
     )
 
 
@@ -81,30 +68,21 @@ def measure(bench: Bench, talk: Runner) -> ConfigurationScore:
         samples = bench.sample(talk)
         if best is None or drift(samples.beside[reference]) < drift(best.beside[reference]):
             best = samples
-        if drift(best.beside[reference]) <= DRIFT:
+        if drift(best.beside[reference]) <= statistics.NOISY:
             break
     assert best is not None
-    flags: list[str] = []
-    if drift(best.beside[reference]) > DRIFT:
-        flags.append("noisy: the baseline drifted")
-    if len(best.candidate) < SAMPLES:
-        flags.append(f"slow: {len(best.candidate)} samples")
-    return score_of(bench, best, tuple(flags))
+    return score_of(bench, best, ())
 
 
 def refuse_impossible(
-    task: Task, score: ConfigurationScore, calibration: Calibration
+    task: Task, configuration: Configuration, score: ConfigurationScore, ceilings: Ceilings
 ) -> ConfigurationScore:
-    """Raises Stopped above what the processor can do; flags above what its library reaches."""
-    rate = score.throughput * 1e9
-    peak = calibration.peak(task.threads)
-    if rate > peak:
-        text = f"{rate / 1e9:.0f} GFLOP/s is more than the processor's peak of {peak / 1e9:.0f}"
-        raise Stopped("nonsense", [text])
-    if rate > 1.1 * calibration.measured_ceiling * task.threads:
-        flags = (*score.flags, "above the measured ceiling")
-        return score.model_copy(update={"flags": flags})
-    return score
+    """Raises Rejected above what the processor can do; flags above what was measured of it."""
+    seconds, work = score.milliseconds / 1e3, task.work(configuration)
+    if why := ceilings.impossible(work, seconds):
+        raise Rejected(*verdicts.impossible(configuration.name, why))
+    flags = (*score.flags, *ceilings.remark(work, seconds))
+    return score.model_copy(update={"flags": flags})
 
 
 async def benchmark(
@@ -133,7 +111,8 @@ async def benchmark(
                 work = _work(bench, talk, warm)
                 score = await in_thread(work, talk.running, cpu=cpu)
                 refuse_threads(task, talk)
-                scores.append(refuse_impossible(task, score, calibration))
+                ceilings = calibration.ceilings(task.threads)
+                scores.append(refuse_impossible(task, configuration, score, ceilings))
                 context.progress(_progress(task, scores, len(planned)))
     except Stopped as stop:
         name = planned[min(len(scores), len(planned) - 1)][0].name

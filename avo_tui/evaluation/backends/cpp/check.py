@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avo_tui.domain.verdict import ConfigurationCheck, EvaluationProgress, Feedback, Verdict
+from avo_tui.domain.verdict import ConfigurationCheck, EvaluationProgress
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
@@ -16,14 +15,14 @@ from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped
 from avo_tui.evaluation.backends.cpp.layout import Memory, Slot, input_shapes, lay_out
 from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
-from avo_tui.evaluation.judge import judge
+from avo_tui.evaluation.measurement import verdicts
+from avo_tui.evaluation.measurement.cases import differing, noticed
+from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.pool import Pool, Sample
 from avo_tui.evaluation.task import CheckCase, Task
 
 if TYPE_CHECKING:
-    import torch
-
-    from avo_tui.evaluation.task import Baseline, Tensors
+    from avo_tui.evaluation.task import Tensors
 
 _BASE_SECONDS = 3.0
 _SLOWEST_FLOPS = 1e8
@@ -37,10 +36,9 @@ def call_seconds(task: Task, case_flops: float) -> float:
 
 
 class _Wrong(Exception):  # noqa: N818  a verdict, not an error of ours
-    def __init__(self, verdict: Verdict, text: str, detail: str, error: float, hint: str) -> None:
-        super().__init__(text)
-        self.verdict, self.text, self.detail, self.error = verdict, text, detail, error
-        self.hint = hint
+    def __init__(self, ruling: verdicts.Ruling, error: float) -> None:
+        super().__init__(ruling.feedback.summary)
+        self.ruling, self.error = ruling, error
 
 
 @dataclass
@@ -51,31 +49,21 @@ class _Case:
     seconds: float
 
 
-def _same(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Where two tensors are bit for bit equal."""
-    import torch
-
-    width = {2: torch.int16, 4: torch.int32, 8: torch.int64}[a.element_size()]
-    return a.view(width) == b.view(width)
-
-
 def _run(runner: Runner, memory: Memory, this: _Case, inputs: Tensors) -> Tensors:
     """One call on poisoned outputs; returns copies of them."""
     memory.write(this.slot, inputs)
     memory.poison(this.slot)
     runner.bind(0, list(this.slot.arguments))
     runner.call(0, this.seconds)
+    name = this.case.public_name
     outside = memory.trespass(this.slot)
     if outside is not None:
-        name, offset = outside
-        size = this.slot.outputs[name].bytes
-        where = f"{-offset} bytes before it" if offset < 0 else f"{offset - size} behind its end"
-        raise _Wrong(
-            Verdict.ILLEGAL_ACCESS, f"the candidate wrote outside {name}", where, 0.0,
-            "check the last tile and sequence lengths that are odd",
-        )  # fmt: skip
+        output, offset = outside
+        size = this.slot.outputs[output].bytes
+        near = f"{-offset} bytes before it" if offset < 0 else f"{offset - size} behind its end"
+        raise _Wrong(verdicts.wrote_outside(f"{output}: {near}", name), 0.0)
     if not memory.unchanged(this.slot, inputs):
-        raise _Wrong(Verdict.SUSPICIOUS, "the candidate changed its inputs", "", 0.0, "")
+        raise _Wrong(verdicts.changed_inputs(list(inputs), name), 0.0)
     return {name: memory.output(this.slot, name).clone() for name in this.slot.outputs}
 
 
@@ -85,31 +73,19 @@ def _judge(runner: Runner, memory: Memory, this: _Case) -> float:
     outputs = _run(runner, memory, this, sample.inputs)
     error = 0.0
     for name, output in outputs.items():
-        verdict = judge(name, output, sample.expected[name])
-        error = max(error, verdict.error)
-        if not verdict.ok:
-            raise _Wrong(
-                Verdict.WRONG_RESULT, f"{name} is wrong", verdict.detail, verdict.error, ""
-            )
+        judgement = judge(name, output, sample.expected[name])
+        error = max(error, judgement.error)
+        if not judgement.ok:
+            raise _Wrong(verdicts.wrong_result(case, judgement), judgement.error)
     if case.repeat:
-        again = _run(runner, memory, this, sample.inputs)
-        for name, output in outputs.items():
-            same = _same(output, again[name])
-            if not bool(same.all()):
-                raise _Wrong(
-                    Verdict.WRONG_RESULT,
-                    f"{name} differs between two runs on the same inputs",
-                    f"{int((~same).sum())} of {same.numel()} values differ",
-                    error,
-                    "memory that was never set, or a result kept from an earlier call",
-                )
+        difference = differing(outputs, _run(runner, memory, this, sample.inputs))
+        if difference is not None:
+            raise _Wrong(verdicts.unsteady(case, difference), error)
     if sample.perturbation is not None:
         changed = _run(runner, memory, this, sample.perturbation.inputs)
-        for name, mask in sample.perturbation.unaffected.items():
-            differs = ~_same(outputs[name], changed[name]) & mask
-            if bool(differs.any()):
-                count = f"{int(differs.sum())} values changed that must not"
-                raise _Wrong(Verdict.WRONG_RESULT, sample.perturbation.meaning, count, error, "")
+        leak = noticed(sample.perturbation, outputs, changed)
+        if leak is not None:
+            raise _Wrong(verdicts.wrong_result(case, leak), error)
     return error
 
 
@@ -120,10 +96,9 @@ async def check(
     *,
     runner: Path,
     pool: Pool,
-    baselines: Mapping[str, Baseline],
 ) -> tuple[ConfigurationCheck, ...]:
     """Runs all cases in one fresh process, cheapest first; raises Rejected at the first failure."""
-    cases = await in_thread(lambda: _prepare(task, pool, baselines))
+    cases = await in_thread(lambda: _prepare(task, pool, context.quick))
     memory = Memory(c.slot for c in cases)
     at: list[_Case] = []
     results: list[ConfigurationCheck] = []
@@ -150,19 +125,9 @@ async def check(
                 tell(_result(this.case, True, error, ""))
             refuse_threads(task, talk)
     except _Wrong as wrong:
-        case = at[-1].case
-        detail = _hidden_detail(case) if case.hidden else wrong.detail
-        tell(_result(case, False, wrong.error, detail))
-        raise Rejected(
-            wrong.verdict,
-            Feedback(
-                summary=f"{wrong.text} in {_name(case)}",
-                configuration=None if case.hidden else case.configuration.name,
-                detail=detail if case.hidden else f"{_about(case)}: {wrong.detail}".strip(": "),
-                hint=wrong.hint,
-            ),
-            checks=tuple(results),
-        ) from wrong
+        case, feedback = at[-1].case, wrong.ruling.feedback
+        tell(_result(case, False, wrong.error, feedback.detail))
+        raise Rejected(*wrong.ruling, checks=tuple(results)) from wrong
     except Stopped as stop:
         tried = at[-1].case if at else None
         name = tried.configuration.name if tried and not tried.hidden else None
@@ -177,10 +142,10 @@ async def check(
     return tuple(results)
 
 
-def _prepare(task: Task, pool: Pool, baselines: Mapping[str, Baseline]) -> list[_Case]:
+def _prepare(task: Task, pool: Pool, quick: bool) -> list[_Case]:
     cases = []
-    for case in task.check_cases():
-        sample = pool.get(task, case, baselines)
+    for case in task.quick_cases() if quick else task.check_cases():
+        sample = pool.get(task, case)
         shapes = input_shapes(task, case.configuration, sample.inputs)
         slot = lay_out(task, case.configuration, shapes, 0, 0, 0)
         seconds = call_seconds(task, task.flops(case.configuration))
@@ -205,14 +170,6 @@ def refuse_threads(task: Task, talk: Runner) -> None:
 
 def _name(case: CheckCase) -> str:
     return "a hidden configuration" if case.hidden else case.configuration.name
-
-
-def _about(case: CheckCase) -> str:
-    return "" if case.distribution == "normal" else f"inputs of the kind '{case.distribution}'"
-
-
-def _hidden_detail(case: CheckCase) -> str:
-    return f"it is about {case.category}" if case.category else ""
 
 
 def _result(case: CheckCase, ok: bool, error: float | None, detail: str) -> ConfigurationCheck:

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.task import Argument, Task
 
 NATIVE = Path(__file__).resolve().parent / "native"
 HEADER = "task.h"
 
 _ELEMENTS = {
-    "float32": "float",
     "float64": "double",
+    "float32": "float",
+    "float16": "_Float16",
+    "bfloat16": "uint16_t",  # its bits: the upper half of a float
+    "int8": "int8_t",
+    "int16": "int16_t",
     "int32": "int32_t",
     "int64": "int64_t",
     "uint8": "uint8_t",
+    "uint16": "uint16_t",
+    "uint32": "uint32_t",
+    "uint64": "uint64_t",
+    "bool": "bool",
 }
-ELEMENT_BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1}
+"""torch's name → the type in C++; 8-bit floats and complex numbers are not passed."""
 
 
 def _type(argument: Argument) -> str:
+    if argument.dtype not in _ELEMENTS:
+        known = ", ".join(_ELEMENTS)
+        raise EvaluatorError(
+            f"argument {argument.name} is {argument.dtype}, which a C++ task cannot have; there "
+            f"are: {known}"
+        )
     element = _ELEMENTS[argument.dtype]
     return {
         "input": f"const {element}*",

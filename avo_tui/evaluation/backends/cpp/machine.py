@@ -12,6 +12,7 @@ from pathlib import Path
 from avo_tui.evaluation.backends.cpp.keeper import Call
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_features
+from avo_tui.evaluation.measurement.ceilings import Ceilings
 from avo_tui.evaluation.sandbox.run import Sandbox
 
 
@@ -30,6 +31,12 @@ class Calibration:
     def peak(self, threads: int) -> float:
         """FLOP/s that no program can exceed, with room for a clock that rises later."""
         return 1.25 * self.hertz * self.flops_per_cycle * threads
+
+    def ceilings(self, threads: int) -> Ceilings:
+        """The limits of so many threads. The memory's are not known: caches hold the inputs."""
+        return Ceilings(
+            peak_flops=self.peak(threads), measured_flops=self.measured_ceiling * threads
+        )
 
 
 def flops_per_cycle() -> float:

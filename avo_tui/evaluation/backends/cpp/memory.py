@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from avo_tui.evaluation.backends.cpp.glue import ELEMENT_BYTES
+from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.ports import EvaluatorError
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 PAGE = mmap.PAGESIZE
 _ALIGNMENT = 64
 _PATTERN = 0xA5
-_POISON = 0xFF
-"""Every floating-point number made of it is NaN."""
 
 
 _SEAL_FUTURE_WRITE = 0x10
@@ -63,7 +61,7 @@ class Place:
 
 def place(name: str, shape: tuple[int, ...], dtype: str, offset: int) -> Place:
     """Puts a tensor at the pages from `offset` on."""
-    count = ELEMENT_BYTES[dtype]
+    count = dtypes.dtype(dtype).bytes
     for size in shape:
         count *= size
     shift = -count % PAGE // _ALIGNMENT * _ALIGNMENT
@@ -103,8 +101,8 @@ class Arena:
         """A view of a tensor in the arena."""
         import torch
 
-        kind = getattr(torch, at.dtype)
-        count = at.bytes // ELEMENT_BYTES[at.dtype]
+        kind = dtypes.torch_dtype(at.dtype)
+        count = at.bytes // dtypes.dtype(at.dtype).bytes
         flat = torch.frombuffer(self._map, dtype=kind, count=count, offset=at.offset + at.shift)
         return flat.view(at.shape)
 
@@ -116,7 +114,7 @@ class Arena:
             self._map, dtype=torch.uint8, count=at.pages_bytes, offset=at.offset
         )
         pages[: at.shift].fill_(_PATTERN)
-        pages[at.shift : at.shift + at.bytes].fill_(_POISON)
+        dtypes.poison(self.tensor(at))
         pages[at.shift + at.bytes :].fill_(_PATTERN)
 
     def trespass(self, at: Place) -> int | None:

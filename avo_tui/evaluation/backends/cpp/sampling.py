@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from avo_tui.evaluation.backends.cpp.check import call_seconds
 from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped
 from avo_tui.evaluation.backends.cpp.layout import Memory, Slot
 from avo_tui.evaluation.backends.cpp.machine import Calibration
-from avo_tui.evaluation.judge import judge
+from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.pool import fresh_seed, make_expected
 from avo_tui.evaluation.task import Task
 
@@ -42,27 +41,6 @@ class Samples:
 
     candidate: list[float] = field(default_factory=list)
     beside: dict[str, list[float]] = field(default_factory=dict)
-
-
-def quantile(values: Sequence[float], q: float) -> float:
-    """Linear interpolation between order statistics."""
-    ordered = sorted(values)
-    at = q * (len(ordered) - 1)
-    low = int(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
-
-
-def drift(values: Sequence[float]) -> float:
-    """Relative change of the median from the first half of the samples to the second.
-
-    Zero for so few samples that the halves say nothing.
-    """
-    half = len(values) // 2
-    if half < 5:
-        return 0.0
-    first, second = statistics.median(values[:half]), statistics.median(values[half:])
-    return abs(second - first) / min(first, second)
 
 
 class Bench:
@@ -158,7 +136,7 @@ class Bench:
         """Judges the outputs of one timed call as strictly as the check does."""
         slot = self.slots[secrets.randbelow(self._batch)]
         inputs = {name: t.clone() for name, t in self.memory.views(slot).items()}
-        expected = make_expected(self.task, self.configuration, inputs, self._baselines)
+        expected = make_expected(self.task, self.configuration, inputs)
         for name in slot.outputs:
             verdict = judge(name, self.memory.output(slot, name), expected[name])
             if not verdict.ok:

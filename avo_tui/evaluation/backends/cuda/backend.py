@@ -21,7 +21,7 @@ from avo_tui.domain.verdict import (
     Verdict,
 )
 from avo_tui.evaluation.backends.base import Compiled, Context, Rejected
-from avo_tui.evaluation.backends.cuda import judging, profiler, sanitizer, statistics, toolkit
+from avo_tui.evaluation.backends.cuda import judging, profiler, sanitizer, toolkit
 from avo_tui.evaluation.backends.cuda.checking import Check, run_request
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled, plans_for, with_dynamic
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
@@ -32,8 +32,10 @@ from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.watched import WatchError
+from avo_tui.evaluation.measurement import VERSION, dtypes, statistics
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
+from avo_tui.evaluation.tasks import source_of
 
 HARNESS = "cuda-1"
 
@@ -74,12 +76,9 @@ class CudaBackend:
         facts = await self.facts()
         device = gpu.name if isinstance(gpu, Gpu) else "no GPU"
         compiler = toolkit.compiler_version()
-        text = "".join(
-            path.read_text(encoding="utf-8")
-            for path in (task.folder / "task.py", Path(__file__).with_name("attention.py"))
-        )
         driver = gpu.driver if isinstance(gpu, Gpu) else 0
-        key = f"{HARNESS} {device} {driver} {facts.architecture} {compiler} {task.name} {text}"
+        parts = (HARNESS, VERSION, device, driver, facts.architecture, compiler, task.name)
+        key = " ".join(map(str, (*parts, source_of(task))))
         level = await sandbox.level()
         return MachineInfo(
             device=device,
@@ -149,9 +148,10 @@ class CudaBackend:
             if not self._ceiling:
                 self._ceiling = (await ask(process, {"op": "ceiling"}, 60, None))["ceiling"]
             count = len(cuda.configurations)
+            ceilings = gpu.ceilings(eight_bits=_eight_bits(cuda), measured_flops=self._ceiling)
             for index, configuration in enumerate(cuda.configurations, start=1):
                 alone = self._alone.setdefault(f"{task.name} {configuration.name}", {})
-                result = await measure(cuda, ours, configuration, timing, gpu, self._ceiling, alone)
+                result = await measure(cuda, ours, configuration, timing, ceilings, alone)
                 found.append(result)
                 context.progress(
                     EvaluationProgress(
@@ -200,7 +200,7 @@ class CudaBackend:
                         count=len(cuda.configurations),
                         configuration=configuration.name,
                         ratio=middle,
-                        throughput=cuda.flops(configuration) / (milliseconds * 1e-3) / 1e12,
+                        throughput=cuda.metric.value(cuda.work(configuration), milliseconds / 1e3),
                         unit=cuda.unit,
                     )
                 )
@@ -362,6 +362,11 @@ def _output_bytes(task: CudaTask) -> int:
     """Shared memory for two sets of the largest outputs."""
     configurations = [*task.configurations, *(c.configuration for c in task.check_cases())]
     return 2 * max(sum(t.bytes for t in task.tensors(c) if t.output) for c in configurations)
+
+
+def _eight_bits(task: CudaTask) -> bool:
+    inputs = (t for c in task.configurations for t in task.tensors(c) if not t.output)
+    return any(dtypes.dtype(t.dtype).bytes == 1 for t in inputs)
 
 
 def _cuda(task: Task) -> CudaTask:

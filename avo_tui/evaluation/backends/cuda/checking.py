@@ -11,17 +11,16 @@ from typing import Any
 from avo_tui.domain.verdict import (
     ConfigurationCheck,
     EvaluationProgress,
-    Feedback,
-    Verdict,
 )
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cuda import judging
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
-from avo_tui.evaluation.backends.cuda.conversation import SLOWEST, ask, wrote_outside
-from avo_tui.evaluation.backends.cuda.judge import Judgement
+from avo_tui.evaluation.backends.cuda.conversation import SLOWEST, ask
 from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.task import CheckCase
+from avo_tui.evaluation.measurement import verdicts
+from avo_tui.evaluation.measurement.cases import CheckCase
+from avo_tui.evaluation.measurement.judge import Judgement
 
 SLOW_MILLISECONDS = 1500.0
 """A run expected to take longer is neither repeated nor perturbed on the scored configurations."""
@@ -72,7 +71,7 @@ class Check:
 
     async def _finish(self, case: CheckCase, judgement: asyncio.Task[Judgement]) -> None:
         found = await judgement
-        name = _public(case)
+        name = case.public_name
         result = ConfigurationCheck(
             name=name or "hidden",
             ok=found.ok,
@@ -93,28 +92,13 @@ class Check:
             )
         )
         if not found.ok:
-            raise self._wrong(case, found.detail, found.reason)
+            raise self._rejected(verdicts.wrong_result(case, found))
 
-    def _wrong(self, case: CheckCase, detail: str, reason: str = "", summary: str = "") -> Rejected:
-        """`reason` is told in place of the detail where that would tell a hidden shape."""
-        name = _public(case)
-        where = f"on {name}" if name else "on a hidden configuration"
-        about = f" ({case.category})" if case.category else ""
-        return Rejected(
-            Verdict.WRONG_RESULT,
-            Feedback(
-                summary=summary or f"wrong result {where}{about}",
-                configuration=name,
-                detail=detail if name else f"inputs: {case.category}. {reason or detail}",
-                hint=""
-                if name
-                else "The configuration is not told; any shape that the description allows counts.",
-            ),
-            checks=tuple(self._done),
-        )
+    def _rejected(self, ruling: verdicts.Ruling) -> Rejected:
+        return Rejected(*ruling, checks=tuple(self._done))
 
     async def _run(self, process: GpuProcess, case: CheckCase, seed: int) -> judging.Taken:
-        name = _public(case)
+        name = case.public_name
         scored = case.configuration.name in self._scored
         flops = self._task.flops(case.configuration)
         slow = bool(self._rate) and 1e3 * flops / self._rate > SLOW_MILLISECONDS
@@ -124,12 +108,9 @@ class Check:
         if reply["milliseconds"] > 0:
             self._rate = max(self._rate, flops / (reply["milliseconds"] * 1e-3))
         if reply["damage"]:
-            raise wrote_outside(reply["damage"], name)
+            raise self._rejected(verdicts.wrote_outside(reply["damage"], name))
         if reply["changed_inputs"]:
-            names = ", ".join(reply["changed_inputs"])
-            raise self._wrong(
-                case, f"changed: {names}", summary=f"the candidate changed its inputs ({names})"
-            )
+            raise self._rejected(verdicts.changed_inputs(reply["changed_inputs"], name))
         taken = judging.Taken(
             case.configuration,
             case.distribution,
@@ -146,13 +127,10 @@ class Check:
         found = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
         if not found.ok:
             also = "and runs on the same inputs differ"
-            return self._wrong(case, f"{found.detail}; {also}", f"{found.reason} {also}")
-        return self._wrong(
-            case,
-            f"two runs on the same inputs differ in {what}; a race, or memory read before it was "
-            "written (workspaces hold junk unless zeroed)",
-            summary="two runs on the same inputs give different bits",
-        )
+            detail, reason = f"{found.detail}; {also}", f"{found.reason.rstrip('.')}, {also}."
+            wrong = Judgement(found.error, detail, reason)
+            return self._rejected(verdicts.wrong_result(case, wrong))
+        return self._rejected(verdicts.unsteady(case, Judgement(float("inf"), what)))
 
     def _take(self, process: GpuProcess, offsets: dict[str, int], case: CheckCase) -> Any:
         return judging.take(self._task, process.shared, offsets, case.configuration)
@@ -172,7 +150,3 @@ def run_request(
         "repeat": case.repeat and steady,
         "perturb": case.perturb and steady,
     }
-
-
-def _public(case: CheckCase) -> str | None:
-    return None if case.hidden else case.configuration.name

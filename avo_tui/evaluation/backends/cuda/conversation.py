@@ -7,9 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cuda import judging, verdicts
+from avo_tui.evaluation.backends.cuda import failures, judging
 from avo_tui.evaluation.backends.cuda.process import (
     GpuProcess,
     ProcessDiedError,
@@ -17,6 +16,7 @@ from avo_tui.evaluation.backends.cuda.process import (
     Reply,
 )
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.measurement import verdicts
 
 SLOWEST = 0.25e12
 """Operations per second below which a run counts as hanging."""
@@ -31,11 +31,11 @@ async def ask(
     try:
         reply = await process.ask(request, seconds)
     except ProcessTimeoutError as error:
-        raise verdicts.of_timeout(error, configuration) from error
+        raise failures.of_timeout(error, configuration) from error
     except ProcessDiedError as error:
-        raise verdicts.of_death(error, configuration) from error
+        raise failures.of_death(error, configuration) from error
     if not reply["ok"]:
-        raise verdicts.of_reply(reply, configuration, process.printed())
+        raise failures.of_reply(reply, configuration, process.printed())
     return reply
 
 
@@ -89,11 +89,11 @@ class Timing:
                 if event in {"verify", "ready"}:
                     await process.acknowledge()
         except ProcessTimeoutError as error:
-            raise verdicts.of_timeout(error, name) from error
+            raise failures.of_timeout(error, name) from error
         except ProcessDiedError as error:
-            raise verdicts.of_death(error, name) from error
+            raise failures.of_death(error, name) from error
         if not reply["ok"]:
-            raise verdicts.of_reply(reply, name, process.printed())
+            raise failures.of_reply(reply, name, process.printed())
         await self.settle()
         self._judging = asyncio.create_task(self._judge(kept, configuration))
         return reply
@@ -104,29 +104,6 @@ class Timing:
         for who, taken in kept:
             found = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
             if not found.ok:
-                which = "the other candidate's" if who == "b" else "a"
-                raise Rejected(
-                    Verdict.SUSPICIOUS,
-                    Feedback(
-                        summary=f"{which} timed output is wrong on {configuration.name}, although "
-                        "the check passed",
-                        configuration=configuration.name,
-                        detail=found.detail,
-                        hint="Every run must compute its output from its inputs: nothing may be "
-                        "kept from one run to the next.",
-                    ),
-                )
-
-
-def wrote_outside(damage: str, configuration: str | None) -> Rejected:
-    """The rejection for a damaged guard band."""
-    where = f" on {configuration}" if configuration else " on a hidden configuration"
-    return Rejected(
-        Verdict.ILLEGAL_ACCESS,
-        Feedback(
-            summary=f"the candidate wrote outside its buffers{where}",
-            configuration=configuration,
-            detail=damage,
-            hint="Check the indices at the ends of the sequence and the sizes of workspaces.",
-        ),
-    )
+                whose = "the other candidate's" if who == "b" else "a"
+                ruling = verdicts.wrong_when_timed(configuration.name, found.detail, whose)
+                raise Rejected(*ruling)

@@ -9,6 +9,7 @@ import sys
 
 from avo_tui.domain.base import Value
 from avo_tui.evaluation.backends.cuda.planned import DeviceFacts
+from avo_tui.evaluation.measurement.ceilings import Ceilings
 
 SECONDS = 20.0
 DEFAULT_ARCHITECTURE = "sm_90a"
@@ -50,7 +51,7 @@ print(json.dumps({
     "name": name.value.decode(), "memory": memory.value, "uuid": bytes(uuid).hex(),
     "driver": driver.value, "sms": attribute(16), "clock_khz": attribute(13),
     "major": attribute(75), "minor": attribute(76), "l2": attribute(38),
-    "shared_memory": attribute(97),
+    "shared_memory": attribute(97), "memory_khz": attribute(36), "bus_bits": attribute(37),
 }))
 """
 
@@ -75,6 +76,9 @@ class Gpu(Value):
     """Bytes."""
     shared_memory: int
     """Most shared memory of one block, bytes."""
+    memory_khz: int = 0
+    bus_bits: int = 0
+    """Width of the memory bus."""
 
     @property
     def architecture(self) -> str:
@@ -89,11 +93,21 @@ class Gpu(Value):
             architecture=self.architecture, sms=self.sms, shared_memory=self.shared_memory
         )
 
-    @property
-    def peak(self) -> float:
-        """Dense bf16 operations per second that the hardware cannot exceed."""
+    def ceilings(self, *, eight_bits: bool, measured_flops: float) -> Ceilings:
+        """What this GPU can do at most.
+
+        `eight_bits` says that a task has 8-bit inputs, which tensor cores multiply twice as fast.
+        `measured_flops` is the rate of a large matrix product on it.
+        """
         number = 10 * self.major + self.minor
-        return _BF16_PER_CLOCK.get(number, 8192) * self.sms * self.clock_khz * 1e3
+        per_clock = _BF16_PER_CLOCK.get(number, 8192) * (2 if eight_bits else 1)
+        return Ceilings(
+            peak_flops=per_clock * self.sms * self.clock_khz * 1e3,
+            # Two transfers in a clock.
+            peak_bytes=2.0 * self.memory_khz * 1e3 * self.bus_bits / 8,
+            cache_bytes=self.l2,
+            measured_flops=measured_flops * (2 if eight_bits else 1),
+        )
 
 
 class NoGpu(Value):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cuda.judge import POISON, Judgement, judge
-from avo_tui.evaluation.backends.cuda.task import CudaTask, torch_dtype
-from avo_tui.evaluation.task import CheckCase
+from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.measurement.cases import CheckCase, noticed
+from avo_tui.evaluation.measurement.judge import Judgement, expect, judge
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,7 @@ def take(
         if spec.output:
             start = offsets[spec.name]
             raw = torch.frombuffer(shared, dtype=torch.uint8, count=spec.bytes, offset=start)
-            found[spec.name] = raw.clone().view(torch_dtype(spec.dtype)).view(spec.shape)
+            found[spec.name] = raw.clone().view(dtypes.torch_dtype(spec.dtype)).view(spec.shape)
     return found
 
 
@@ -52,42 +53,22 @@ def judge_outputs(task: CudaTask, taken: Taken) -> Judgement:
     inputs = task.make_inputs(taken.configuration, taken.seed, taken.distribution)
     reference = task.reference(taken.configuration, inputs)
     own = task.own(taken.configuration, inputs)
-    worst = Judgement(ok=True, error=0.0)
+    worst = Judgement(0.0)
     for name, out in taken.outputs.items():
-        on_device = out.to(reference[name].device)
-        found = judge(name, on_device, reference[name], own[name], task.tolerance, POISON)
+        expected = expect(
+            reference[name], own[name], task.tolerance_of(name), task.axes.get(name, ())
+        )
+        found = judge(name, out.to(reference[name].device), expected)
         if found.error >= worst.error:
             worst = found
         if not found.ok:
             break
     del reference, own
     if worst.ok and taken.perturbed is not None:
-        worst = _leak(task, taken, inputs) or worst
+        change = task.perturb(taken.configuration, inputs, taken.seed)
+        if change is not None:
+            worst = noticed(change, taken.outputs, taken.perturbed) or worst
     return worst
-
-
-def _leak(task: CudaTask, taken: Taken, inputs: dict[str, Any]) -> Judgement | None:
-    """What changed although it must not depend on what was changed; None where nothing did."""
-    import torch
-
-    change = task.perturb(taken.configuration, inputs, taken.seed)
-    if change is None or taken.perturbed is None:
-        return None
-    for name, mask in change.unaffected.items():
-        before = taken.outputs[name].view(torch.int16).to(mask.device)
-        after = taken.perturbed[name].view(torch.int16).to(mask.device)
-        differs = (before != after) & mask
-        count = int(differs.sum())
-        if count:
-            place = [int(i) for i in differs.nonzero()[0]]
-            return Judgement(
-                ok=False,
-                error=float("inf"),
-                detail=f"{change.meaning}: {count} elements of {name} differ in bits, the first "
-                f"{name}[{', '.join(map(str, place))}]",
-                reason=f"Bits of {name} differ where nothing may: {change.meaning}.",
-            )
-    return None
 
 
 def warm_up() -> None:

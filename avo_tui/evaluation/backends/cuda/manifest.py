@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
+from avo_tui.evaluation.measurement import dtypes
+
 MAX_STAGES = 8
 MAX_VARIANTS = 8
 MAX_MACROS = 64
@@ -20,10 +22,7 @@ MAX_WORKSPACE_BYTES = 1 << 30
 RESERVED_MACROS = frozenset({"AVO"})
 
 Dtype = Literal["bf16", "f16", "f32", "f64", "i8", "u8", "i32", "u32", "i64", "u64"]
-DTYPE_BYTES: dict[str, int] = {
-    "bf16": 2, "f16": 2, "f32": 4, "f64": 8, "i8": 1, "u8": 1, "i32": 4, "u32": 4, "i64": 8,
-    "u64": 8,
-}  # fmt: skip
+DTYPE_BYTES: dict[str, int] = {name: dtypes.dtype(name).bytes for name in dtypes.SHORT_NAMES}
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Entry = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_:<>, ]{0,199}$")]

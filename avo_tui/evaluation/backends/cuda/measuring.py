@@ -9,12 +9,12 @@ from avo_tui.domain.score import ConfigurationScore
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cuda import statistics
 from avo_tui.evaluation.backends.cuda.checking import SLOW_MILLISECONDS
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
-from avo_tui.evaluation.backends.cuda.conversation import Timing, wrote_outside
-from avo_tui.evaluation.backends.cuda.device import Gpu
+from avo_tui.evaluation.backends.cuda.conversation import Timing
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.measurement import statistics, verdicts
+from avo_tui.evaluation.measurement.ceilings import Ceilings
 
 BUDGET_SECONDS = 1.0
 """Of a candidate's own time, per configuration."""
@@ -28,8 +28,7 @@ async def measure(
     compiled: CudaCompiled,
     configuration: Configuration,
     timing: Timing,
-    gpu: Gpu,
-    ceiling: float,
+    ceilings: Ceilings,
     alone: dict[str, float],
 ) -> ConfigurationScore:
     """One configuration; measured again, once, where the reference baseline drifted.
@@ -37,7 +36,7 @@ async def measure(
     `alone` holds how long the baselines take where no candidate ever ran, in milliseconds; it is
     filled in where it is empty.
     """
-    flops = task.flops(configuration)
+    work = task.work(configuration)
     reference = task.reference_baseline
     for last in (False, True):
         request = {
@@ -54,42 +53,27 @@ async def measure(
         reply = await timing.ask(request, configuration)
         alone.update(reply["alone"])
         if reply["damage"]:
-            raise wrote_outside(reply["damage"], configuration.name)
-        samples: dict[str, list[float]] = reply["samples"]
+            raise Rejected(*verdicts.wrote_outside(reply["damage"], configuration.name))
+        samples = {name: _seconds(values) for name, values in reply["samples"].items()}
         if not samples.get(reference):
             raise _no_reference(reference, configuration.name, reply["absent"])
-        slowed = statistics.slowed(samples, alone)
-        drifted = statistics.spread(samples[reference]) > statistics.DRIFT
-        if (slowed or drifted) and not last and samples["candidate"][0] < SLOW_MILLISECONDS:
+        slowed = statistics.slowed(samples, {n: t / 1e3 for n, t in alone.items()})
+        drifted = statistics.noisy(samples[reference])
+        if (slowed or drifted) and not last and 1e3 * samples["candidate"][0] < SLOW_MILLISECONDS:
             continue
         break
     if slowed:
-        raise Rejected(
-            Verdict.SUSPICIOUS,
-            Feedback(
-                summary=f"on {configuration.name} the baseline {slowed[0]}",
-                configuration=configuration.name,
-                detail="; ".join(slowed),
-                hint="A candidate must leave the GPU as it found it.",
-            ),
-        )
+        raise Rejected(*verdicts.slowed_baseline(configuration.name, slowed))
+    if why := ceilings.impossible(work, min(samples[statistics.CANDIDATE])):
+        raise Rejected(*verdicts.impossible(configuration.name, why))
     flags = [f"no {name}: {why}" for name, why in reply["absent"].items()]
-    result = statistics.score(configuration, flops, samples, reference, flags)
-    result = result.model_copy(update={"prepare_milliseconds": reply["prepare_milliseconds"]})
-    fastest = flops / (min(samples["candidate"]) * 1e-3)
-    if fastest > gpu.peak:
-        raise Rejected(
-            Verdict.SUSPICIOUS,
-            Feedback(
-                summary=f"{fastest / 1e12:.0f} TFLOP/s on {configuration.name}: more than the "
-                f"{gpu.peak / 1e12:.0f} TFLOP/s that the hardware can do",
-                configuration=configuration.name,
-                hint="The work is not being done in the timed run.",
-            ),
-        )
-    if result.throughput * 1e12 > 1.02 * ceiling:
-        result = result.model_copy(update={"flags": (*result.flags, "above the measured ceiling")})
-    return result
+    flags += ceilings.remark(work, statistics.median(samples[statistics.CANDIDATE]))
+    result = statistics.score(configuration, task.metric, work, samples, reference, flags)
+    return result.model_copy(update={"prepare_milliseconds": reply["prepare_milliseconds"]})
+
+
+def _seconds(milliseconds: Sequence[float]) -> list[float]:
+    return [value / 1e3 for value in milliseconds]
 
 
 def _no_reference(name: str, configuration: str, absent: dict[str, str]) -> Rejected:
@@ -124,7 +108,7 @@ async def compare(
     reply = await timing.ask(request, configuration)
     for damage in reply["damage"].values():
         if damage:
-            raise wrote_outside(damage, configuration.name)
+            raise Rejected(*verdicts.wrote_outside(damage, configuration.name))
     ours, theirs = (_by_round(reply["samples"][who]) for who in ("a", "b"))
     return statistics.ratios(ours, theirs), statistics.quantile(reply["samples"]["a"], 0.5)
 

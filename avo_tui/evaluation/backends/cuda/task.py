@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from avo_tui.domain.task import Configuration, Language
 from avo_tui.evaluation.backends.cuda.planned import TensorSpec
-from avo_tui.evaluation.task import CheckCase, Task
+from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.task import Task
 
 if TYPE_CHECKING:
-    import torch
-
     from avo_tui.evaluation.task import Tensors
-
-TORCH_DTYPES = {"bf16": "bfloat16", "f16": "float16", "f32": "float32", "i32": "int32"}
 
 
 class CudaTask(Task):
@@ -44,18 +41,13 @@ class CudaTask(Task):
     def own(self, configuration: Configuration, inputs: Tensors) -> Tensors:
         """The outputs as a good library computes them in the task's dtype: the measure of error."""
 
-    def quick_cases(self) -> tuple[CheckCase, ...]:
-        """The part of the check that is cheap; all small ones where not said otherwise."""
-        scored = {c.name for c in self.configurations}
-        return tuple(c for c in self.check_cases() if c.configuration.name not in scored)
-
     def make_inputs(self, configuration: Configuration, seed: int, distribution: str) -> Tensors:
         """Fresh inputs on the GPU, or on the CPU where there is none."""
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         inputs = {
-            spec.name: torch.empty(spec.shape, dtype=torch_dtype(spec.dtype), device=device)
+            spec.name: torch.empty(spec.shape, dtype=dtypes.torch_dtype(spec.dtype), device=device)
             for spec in self.tensors(configuration)
             if not spec.output
         }
@@ -65,16 +57,7 @@ class CudaTask(Task):
     def outputs(self, configuration: Configuration) -> dict[str, tuple[tuple[int, ...], str]]:
         """Output → (shape, dtype)."""
         return {
-            t.name: (t.shape, TORCH_DTYPES[t.dtype])
+            t.name: (t.shape, dtypes.dtype(t.dtype).name)
             for t in self.tensors(configuration)
             if t.output
         }
-
-
-def torch_dtype(dtype: str) -> torch.dtype:
-    """The torch type of a tensor's dtype."""
-    import torch
-
-    found = getattr(torch, TORCH_DTYPES[dtype])
-    assert isinstance(found, torch.dtype)
-    return found

@@ -1,5 +1,5 @@
 // verdict: wrong_result
-// says: differs between two runs
+// says: give different bits
 #include "honest.h"
 
 ATTENTION {

@@ -1,5 +1,5 @@
 // verdict: wrong_result
-// says: NaN
+// says: is nan
 #include "honest.h"
 
 ATTENTION {

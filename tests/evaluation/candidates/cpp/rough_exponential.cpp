@@ -1,5 +1,5 @@
 // verdict: wrong_result
-// says: out is wrong
+// says: wrong result on
 #include "honest.h"
 #include <vector>
 

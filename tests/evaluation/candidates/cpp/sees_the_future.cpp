@@ -1,5 +1,5 @@
 // verdict: wrong_result
-// says: is wrong|future
+// says: wrong result|future
 #include "honest.h"
 
 ATTENTION {

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cuda.judge import POISON
+from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.tasks import load_task
 
 ROUNDS = 24
@@ -66,7 +66,8 @@ class Stub:
         inputs = self.task.make_inputs(configuration, request["seed"], request["distribution"])
         out = self.compute(configuration, inputs)
         if mode == "unwritten" and configuration.name == "small":
-            out.view(torch.int16)[:, 64:] = POISON
+            dtypes.poison(tail := torch.empty_like(out[:, 64:]))
+            out[:, 64:] = tail
         if mode == "wrong_when_hidden" and configuration.name.startswith("hidden"):
             out *= 1.1
         if mode == "crash":
@@ -99,7 +100,7 @@ class Stub:
         inputs = self.task.make_inputs(configuration, seed, "normal")
         out = self.compute(configuration, inputs)
         if mode == "liar":
-            out.view(torch.int16).fill_(POISON)
+            dtypes.poison(out)
         self.say(event="verify", who=who, seed=seed, outputs=self.put(out))
         self.wait()
 

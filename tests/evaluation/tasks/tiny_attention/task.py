@@ -29,7 +29,7 @@ class TinyAttention(type(_REAL)):  # type: ignore[misc]
         odd = _configuration("odd", 3, 77, True)
         return (
             CheckCase(full, "normal", repeat=True),
-            CheckCase(full, "large"),
+            CheckCase(full, "large_logits"),
             CheckCase(full, "needle", perturb=True),
             CheckCase(causal, "normal", perturb=True),
             CheckCase(causal, "outliers"),

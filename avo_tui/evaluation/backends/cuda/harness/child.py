@@ -29,9 +29,10 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.harness import timing
 from avo_tui.evaluation.backends.cuda.harness.errors import DriverError
 from avo_tui.evaluation.backends.cuda.harness.launch import Module, Preparer, Runner, synchronize
-from avo_tui.evaluation.backends.cuda.harness.memory import Buffers, bits
+from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
 from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.measurement.dtypes import bits
 from avo_tui.evaluation.task import prepare_baseline
 from avo_tui.evaluation.tasks import load_task
 

@@ -24,7 +24,9 @@ _SCALARS: dict[str, Any] = {
 }
 _DTYPES = {
     "bf16": "BFLOAT16", "f16": "FLOAT16", "f32": "FLOAT32", "f64": "FLOAT64", "u8": "UINT8",
-    "i8": "UINT8", "i32": "INT32", "u32": "UINT32", "i64": "INT64", "u64": "UINT64",
+    "i8": "UINT8", "bool": "UINT8", "f8e4m3": "UINT8", "f8e5m2": "UINT8", "i16": "UINT16",
+    "u16": "UINT16", "i32": "INT32", "u32": "UINT32", "i64": "INT64", "u64": "UINT64",
+    "c64": "FLOAT64",
 }  # fmt: skip
 _SWIZZLES = {"none": "NONE", "32B": "32B", "64B": "64B", "128B": "128B"}
 _PROMOTIONS = {"none": "NONE", "64B": "L2_64B", "128B": "L2_128B", "256B": "L2_256B"}

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
 from cuda.bindings import driver
 
 from avo_tui.evaluation.backends.cuda.harness.errors import check
-from avo_tui.evaluation.backends.cuda.judge import POISON
 from avo_tui.evaluation.backends.cuda.planned import PlannedWorkspace, TensorSpec
-from avo_tui.evaluation.backends.cuda.task import torch_dtype
+from avo_tui.evaluation.measurement import dtypes
 
 GUARD_BYTES = 1 << 20
 """Before and after every buffer."""
@@ -64,7 +63,7 @@ class Buffer:
 
     def view(self, spec: TensorSpec) -> torch.Tensor:
         """The buffer as a tensor of the task."""
-        return self.bytes.view(torch_dtype(spec.dtype)).view(spec.shape)
+        return self.bytes.view(dtypes.torch_dtype(spec.dtype)).view(spec.shape)
 
     def guard_damage(self) -> str:
         """Which guard band was written to; empty where none was."""
@@ -146,7 +145,7 @@ class Buffers:
         if self._bare:
             return
         for tensor in self.outputs.values():
-            tensor.view(torch.int16).fill_(POISON)
+            dtypes.poison(tensor)
         for name in self.workspaces:
             if name not in self._prepared:
                 self._all[name].bytes.fill_(0xFF if junk is None else junk)
@@ -188,9 +187,3 @@ class Buffers:
         for buffer in self._all.values():
             buffer.free()
         self._all.clear()
-
-
-def bits(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor's bits, so that NaN equals itself."""
-    kinds: dict[int, Any] = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    return tensor.view(kinds[tensor.element_size()])

@@ -19,7 +19,6 @@ import torch
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.harness.launch import Module, Preparer, Runner, synchronize
 from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
-from avo_tui.evaluation.backends.cuda.judge import POISON
 from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.task import prepare_baseline
@@ -129,7 +128,7 @@ class Baseline:
         """As much writing as a candidate's preparation does, and the library's own preparation."""
         self._task.fill(self._configuration, seed, "normal", self._inputs)
         prepare_baseline(self._function, self._configuration, self._inputs)
-        self._waste.fill_(POISON)
+        self._waste.fill_(0)
 
     def call(self) -> None:
         """One call of the library."""

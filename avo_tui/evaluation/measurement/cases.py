@@ -1,0 +1,88 @@
+"""The cases of a check: what is run, what must not notice a change, and what may be told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.measurement.judge import Judgement, place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+
+@dataclass(frozen=True)
+class CheckCase:
+    """One run of the check: a configuration with inputs of one distribution."""
+
+    configuration: Configuration
+    distribution: str
+    hidden: bool = False
+    category: str = ""
+    """What the case is about, safe to tell where its configuration is hidden."""
+    repeat: bool = False
+    """Run twice on the same inputs; the outputs must be bit-identical."""
+    perturb: bool = False
+    """Run again on inputs that `Task.perturb` changed where some outputs must not notice."""
+
+    @property
+    def public_name(self) -> str | None:
+        """The configuration's name, or None where it is hidden."""
+        return None if self.hidden else self.configuration.name
+
+    @property
+    def told(self) -> str:
+        """What the case is about, in words that tell no shape; empty for plain inputs."""
+        if self.hidden or self.category:
+            return self.category
+        return "" if self.distribution == "normal" else f"inputs of the kind '{self.distribution}'"
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Inputs changed where part of the outputs must not depend on them."""
+
+    inputs: dict[str, torch.Tensor]
+    unaffected: dict[str, torch.Tensor]
+    """Output → boolean mask, broadcastable to it: true where it must stay bit-identical."""
+    meaning: str
+    """Said when it fails, such as `rows before the change see keys of the future`."""
+
+
+def differing(
+    before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]
+) -> Judgement | None:
+    """How two runs on the same inputs differ in bits; None where they do not."""
+    for name, tensor in before.items():
+        differs = dtypes.bits(tensor) != dtypes.bits(after[name])
+        if count := int(differs.sum()):
+            first = place(name, differs)
+            return Judgement(
+                float("inf"),
+                f"{count} of {tensor.numel()} elements of {name} differ, the first {first}",
+                f"Two runs on the same inputs differ in {name}.",
+            )
+    return None
+
+
+def noticed(
+    change: Perturbation,
+    before: Mapping[str, torch.Tensor],
+    after: Mapping[str, torch.Tensor],
+) -> Judgement | None:
+    """What changed in bits although it must not depend on the change; None where nothing did."""
+    for name, mask in change.unaffected.items():
+        differs = dtypes.bits(before[name]) != dtypes.bits(after[name])
+        differs &= mask.to(differs.device)
+        if count := int(differs.sum()):
+            first = place(name, differs)
+            return Judgement(
+                float("inf"),
+                f"{change.meaning}: {count} elements of {name} differ in bits, the first {first}",
+                f"Bits of {name} differ where nothing may: {change.meaning}.",
+            )
+    return None

@@ -1,0 +1,128 @@
+"""Element types of inputs and outputs: torch's name, the manifest's short name, size and kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+Kind = Literal["float", "complex", "int", "bool"]
+
+
+@dataclass(frozen=True)
+class Dtype:
+    """One element type."""
+
+    name: str
+    """As torch names it."""
+    short: str
+    """As launch manifests name it."""
+    bytes: int
+    """Size of one element."""
+    kind: Kind
+
+    @property
+    def exact(self) -> bool:
+        """True where outputs are compared for equality: integers and booleans."""
+        return self.kind in {"int", "bool"}
+
+
+_ALL = (
+    Dtype("float64", "f64", 8, "float"),
+    Dtype("float32", "f32", 4, "float"),
+    Dtype("float16", "f16", 2, "float"),
+    Dtype("bfloat16", "bf16", 2, "float"),
+    Dtype("float8_e4m3fn", "f8e4m3", 1, "float"),
+    Dtype("float8_e5m2", "f8e5m2", 1, "float"),
+    Dtype("complex64", "c64", 8, "complex"),
+    Dtype("complex128", "c128", 16, "complex"),
+    Dtype("int8", "i8", 1, "int"),
+    Dtype("int16", "i16", 2, "int"),
+    Dtype("int32", "i32", 4, "int"),
+    Dtype("int64", "i64", 8, "int"),
+    Dtype("uint8", "u8", 1, "int"),
+    Dtype("uint16", "u16", 2, "int"),
+    Dtype("uint32", "u32", 4, "int"),
+    Dtype("uint64", "u64", 8, "int"),
+    Dtype("bool", "bool", 1, "bool"),
+)
+DTYPES = {d.name: d for d in _ALL} | {d.short: d for d in _ALL}
+"""By torch's name and by the short one."""
+SHORT_NAMES = tuple(d.short for d in _ALL)
+
+_NAN_PATTERN = 0x7FFD
+"""As 16 bits: NaN in bf16 and f16, and, repeated, in f32 and f64; arithmetic gives other NaNs."""
+_NAN_BYTE = 0x7F
+"""NaN in both 8-bit formats."""
+_JUNK_BYTE = 0xA5
+
+
+def dtype(name: str) -> Dtype:
+    """The type of that name, torch's or short. Raises ValueError that says which there are."""
+    try:
+        return DTYPES[name.removeprefix("torch.")]
+    except KeyError:
+        known = ", ".join(d.name for d in _ALL)
+        raise ValueError(f"there is no dtype {name!r}; there are: {known}") from None
+
+
+def of(tensor: torch.Tensor) -> Dtype:
+    """The type of a tensor's elements. Raises ValueError for one that is not known."""
+    return dtype(str(tensor.dtype))
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """torch's object for a name, torch's own or the short one."""
+    import torch
+
+    kind = getattr(torch, dtype(name).name)
+    assert isinstance(kind, torch.dtype)
+    return kind
+
+
+def bits(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor's bits as integers of the same shape, so that NaN equals itself.
+
+    A complex tensor gets a last dimension of two.
+    """
+    import torch
+
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
+    kinds = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    return tensor.contiguous().view(kinds[tensor.element_size()])
+
+
+def poison(tensor: torch.Tensor, salt: int = 0) -> None:
+    """Fills a contiguous tensor with what no correct kernel leaves in it.
+
+    Floating-point numbers become NaN. Every integer is a possible result: `salt` (0 to 255) changes
+    the pattern, so that elements that were never written differ between two runs.
+    """
+    import torch
+
+    kind = of(tensor)
+    flat = tensor.view(-1)
+    if kind.exact:
+        flat.view(torch.uint8).fill_(_junk(kind, salt))
+    elif kind.bytes == 1:
+        flat.view(torch.uint8).fill_(_NAN_BYTE)
+    else:
+        flat.view(torch.int16).fill_(_NAN_PATTERN)
+
+
+def unwritten(tensor: torch.Tensor, salt: int = 0) -> torch.Tensor:
+    """Where a tensor still holds what `poison` put there; a boolean mask of its shape."""
+    import torch
+
+    sample = torch.empty(1, dtype=tensor.dtype, device=tensor.device)
+    poison(sample, salt)
+    same = bits(tensor) == bits(sample)[0]
+    return same.all(dim=-1) if tensor.is_complex() else same
+
+
+def _junk(kind: Dtype, salt: int) -> int:
+    byte = (_JUNK_BYTE ^ salt) & 0xFF
+    return byte | 0x80 if kind.kind == "bool" else byte

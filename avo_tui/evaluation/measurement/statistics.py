@@ -1,0 +1,119 @@
+"""From samples to scores. Times are in seconds; every function is pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from avo_tui.domain.score import ConfigurationScore
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.measurement.metric import Metric, Work
+
+FEW = 20
+"""Fewer samples than this are flagged."""
+NOISY = 0.10
+"""A reference baseline that drifts or spreads further than this makes a noisy measurement."""
+SLOWED = 1.4
+"""A baseline this much slower beside the candidate than alone is suspicious."""
+SLOWED_SECONDS = 0.2e-3
+"""Shorter calls are not judged by that: they vary more."""
+CANDIDATE = "candidate"
+"""The candidate's name among the samples."""
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """Linear between the order statistics, as numpy has it. Raises ValueError for no values."""
+    if not values:
+        raise ValueError("no samples")
+    ordered = sorted(values)
+    position = q * (len(ordered) - 1)
+    low = int(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value. Raises ValueError for no values."""
+    return quantile(values, 0.5)
+
+
+def spread(values: Sequence[float]) -> float:
+    """Width from the 20th to the 80th percentile, relative to the median."""
+    middle = median(values)
+    return (quantile(values, 0.8) - quantile(values, 0.2)) / middle if middle > 0 else 0.0
+
+
+def drift(values: Sequence[float]) -> float:
+    """Relative change of the median from the first half of the samples to the second.
+
+    Zero for fewer than ten samples: their halves say nothing.
+    """
+    half = len(values) // 2
+    if half < 5:
+        return 0.0
+    first, second = median(values[:half]), median(values[half:])
+    return abs(second - first) / min(first, second)
+
+
+def noisy(baseline: Sequence[float]) -> bool:
+    """True where the reference baseline says that the machine was not quiet."""
+    return drift(baseline) > NOISY or spread(baseline) > NOISY
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """theirs / ours, round by round: how many times faster ours is."""
+    return [t / o for o, t in zip(ours, theirs, strict=False) if o > 0]
+
+
+def slowed(samples: Mapping[str, Sequence[float]], alone: Mapping[str, float]) -> list[str]:
+    """Which baselines were slower beside the candidate than alone, in words."""
+    found = []
+    for name, seconds in alone.items():
+        if not samples.get(name):
+            continue
+        ratio = median(samples[name]) / seconds
+        if seconds >= SLOWED_SECONDS and ratio > SLOWED:
+            found.append(f"{name} is {ratio:.2f} times slower beside the candidate than alone")
+    return found
+
+
+def score(
+    configuration: Configuration,
+    metric: Metric,
+    work: Work,
+    samples: Mapping[str, Sequence[float]],
+    reference: str,
+    flags: Sequence[str] = (),
+) -> ConfigurationScore:
+    """The score of one configuration from seconds per call of each participant.
+
+    `samples` holds `CANDIDATE` and the baselines; without the reference among them there is no
+    ratio. The ratio is taken round by round and is a speed: above 1 the candidate is faster,
+    whatever the metric's direction. p20 and p80 are those of the metric's value: p20 ≤ p80.
+    """
+    ours = samples[CANDIDATE]
+
+    def value(seconds: float) -> float:
+        return metric.value(work, seconds)
+
+    notes = list(flags)
+    if len(ours) < FEW:
+        notes.append(f"few samples ({len(ours)})")
+    theirs = samples.get(reference) or ()
+    if theirs and noisy(theirs):
+        notes.append("noisy")
+    by_round = ratios(ours, theirs)
+    ends = sorted((value(quantile(ours, 0.2)), value(quantile(ours, 0.8))))
+    return ConfigurationScore(
+        name=configuration.name,
+        parameters=configuration.parameters,
+        throughput=value(median(ours)),
+        p20=ends[0],
+        p80=ends[1],
+        ratio=median(by_round) if by_round else 0.0,
+        ratio_p20=quantile(by_round, 0.2) if by_round else 0.0,
+        ratio_p80=quantile(by_round, 0.8) if by_round else 0.0,
+        baselines={n: value(median(s)) for n, s in samples.items() if n != CANDIDATE and s},
+        samples=len(ours),
+        milliseconds=median(ours) * 1e3,
+        flags=tuple(notes),
+    )

@@ -1,0 +1,125 @@
+"""The verdicts that judging and timing come to, and their words: the same for every backend.
+
+`configuration` is None where it is hidden: then neither its name nor any value or index is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.evaluation.measurement.cases import CheckCase
+from avo_tui.evaluation.measurement.judge import Judgement
+
+
+class Ruling(NamedTuple):
+    """A verdict and what is told of it; a backend raises `Rejected(*ruling)`."""
+
+    verdict: Verdict
+    feedback: Feedback
+
+
+ANY_SHAPE = "The configuration is not told; any shape that the description allows counts."
+HINT_ENDS = "Check the indices at the ends of every dimension, and the sizes of workspaces."
+HINT_KEPT = (
+    "Every run must compute its output from its inputs: nothing may be kept from one run to the "
+    "next."
+)
+
+
+def where(configuration: str | None) -> str:
+    """` on NAME`, or ` on a hidden configuration`."""
+    return f" on {configuration}" if configuration else " on a hidden configuration"
+
+
+def wrong_result(case: CheckCase, judgement: Judgement, summary: str = "") -> Ruling:
+    """An output that is not within the tolerance, or that differs where it must not."""
+    name = case.public_name
+    about = f" ({case.told})" if case.told else ""
+    hidden = f"{judgement.reason or 'It is wrong.'}"
+    if case.told:
+        hidden = f"inputs: {case.told}. {hidden}"
+    return Ruling(
+        Verdict.WRONG_RESULT,
+        Feedback(
+            summary=f"{summary or 'wrong result'}{where(name)}{about}",
+            configuration=name,
+            detail=judgement.detail if name else hidden,
+            hint="" if name else ANY_SHAPE,
+        ),
+    )
+
+
+def unsteady(case: CheckCase, difference: Judgement) -> Ruling:
+    """Two runs on the same inputs that differ in bits."""
+    why = "a race, memory read before it was written, or a result kept from an earlier call"
+    detail = f"{difference.detail}; {why}" if case.public_name else why
+    return wrong_result(
+        case,
+        Judgement(difference.error, detail, f"{difference.reason.rstrip('.')}: {why}."),
+        "two runs on the same inputs give different bits",
+    )
+
+
+def changed_inputs(names: Sequence[str], configuration: str | None) -> Ruling:
+    """Inputs that are not what they were before the run."""
+    return Ruling(
+        Verdict.ILLEGAL_ACCESS,
+        Feedback(
+            summary=f"the candidate changed its inputs ({', '.join(names)}){where(configuration)}",
+            configuration=configuration,
+            hint="Inputs may be read only; copy what must change.",
+        ),
+    )
+
+
+def wrote_outside(damage: str, configuration: str | None) -> Ruling:
+    """Bytes around a buffer that are not what they were; `damage` says where."""
+    return Ruling(
+        Verdict.ILLEGAL_ACCESS,
+        Feedback(
+            summary=f"the candidate wrote outside its buffers{where(configuration)}",
+            configuration=configuration,
+            detail=damage if configuration else "",
+            hint=HINT_ENDS,
+        ),
+    )
+
+
+def wrong_when_timed(configuration: str, detail: str, whose: str = "a") -> Ruling:
+    """A timed output that is wrong, although the check passed."""
+    return Ruling(
+        Verdict.SUSPICIOUS,
+        Feedback(
+            summary=f"{whose} timed output is wrong on {configuration}, although the check passed",
+            configuration=configuration,
+            detail=detail,
+            hint=HINT_KEPT,
+        ),
+    )
+
+
+def impossible(configuration: str, why: str) -> Ruling:
+    """A time that is shorter than the hardware allows; `why` is `Ceilings.impossible`'s."""
+    return Ruling(
+        Verdict.SUSPICIOUS,
+        Feedback(
+            summary=f"a run on {configuration} took {why}",
+            configuration=configuration,
+            hint="The work is not being done in the timed run.",
+        ),
+    )
+
+
+def slowed_baseline(configuration: str, slowed: Sequence[str]) -> Ruling:
+    """Baselines that are slower beside the candidate than alone; `statistics.slowed`'s words."""
+    return Ruling(
+        Verdict.SUSPICIOUS,
+        Feedback(
+            summary=f"on {configuration} the baseline {slowed[0]}",
+            configuration=configuration,
+            detail="; ".join(slowed),
+            hint="A candidate must leave the device as it found it.",
+        ),
+    )
