@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from avo_tui.evaluation.backends.cuda.judge import judge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avo_tui.evaluation.measurement.judge import expect, judge
 from avo_tui.evaluation.tasks import load_task
 
 TASK = load_task(Path(__file__).parents[2] / "kernels" / "dropout_attention")
@@ -131,7 +131,7 @@ def judged(configuration, distribution, mask=None, **changes):
     inputs = TASK.make_inputs(configuration, 11, distribution)
     out = run(configuration, inputs, mask, **changes)
     reference, own = TASK.reference(configuration, inputs), TASK.own(configuration, inputs)
-    return judge("o", out, reference["o"], own["o"], TASK.tolerance)
+    return judge("o", out, expect(reference["o"], own["o"], TASK.tolerance))
 
 
 REAL = MODULE.keep_mask
@@ -219,7 +219,7 @@ def test_a_denominator_without_the_dropped_keys_does_not_pass():
             kept_sum = (weights * REAL(inputs["seed"], b * HEADS + h, 0, 256, 256)).sum(-1)
             total[b, :, h, 0] = kept_sum / 0.9
     out = (own.float() / total).to(own.dtype)
-    assert not judge("o", out, reference, own, TASK.tolerance).ok
+    assert not judge("o", out, expect(reference, own, TASK.tolerance)).ok
 
 
 @pytest.mark.parametrize("keys", [128, 384, 640])

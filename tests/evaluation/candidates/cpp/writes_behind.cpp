@@ -1,5 +1,5 @@
 // verdict: illegal_access
-// says: outside its buffers.*out
+// says: outside (its buffers|out)
 #include "honest.h"
 
 ATTENTION {
