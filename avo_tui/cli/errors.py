@@ -41,7 +41,7 @@ def sentence(error: BaseException) -> str:
         text = str(error.args[0]) if error.args else "not there"
     else:
         text = str(error) or type(error).__name__
-    from avo_tui.evolution.redact import redact
+    from avo_tui.domain.secrets import redact
 
     return redact(" ".join(text.split()))
 

@@ -103,10 +103,12 @@ def with_defaults(run_settings: RunSettings) -> RunSettings:
     budget = Budget(run=caps.model_copy(update=update), step=run_settings.budget.step)
     options = {**preferred.run_options(), **run_settings.options}
     model = run_settings.model
-    if run_settings.operator == "agent" and model is None:
+    if run_settings.operator == "agent":
         from avo_tui.operators.agent.settings import DEFAULT_MODEL
 
-        model = preferred.model or DEFAULT_MODEL
+        # The command's --model counts most, then the table of the agent, then the general setting.
+        of_agent = options.pop("agent.model", None)
+        model = model or (str(of_agent) if of_agent else None) or preferred.model or DEFAULT_MODEL
     return run_settings.model_copy(update={"budget": budget, "options": options, "model": model})
 
 
@@ -114,7 +116,7 @@ def estimate(run_settings: RunSettings) -> list[str]:
     """What a run may cost and its caps, before the first request; [] where it costs nothing."""
     if run_settings.operator != "agent":
         return []
-    from avo_tui.operators.agent.estimate import estimate as of_agent
+    from avo_tui.operators.agent.model.estimate import estimate as of_agent
 
     return of_agent(run_settings).lines(run_settings)
 

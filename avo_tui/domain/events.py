@@ -124,6 +124,18 @@ class MessageRecorded(EventBase):
     role: Literal["system", "user", "assistant", "request"]
     ref: ObjectId
     summary: str = ""
+    awaits_answer: bool = False
+    """The model was asked with this record, and its answer is waited for."""
+
+
+class ModelStatusChanged(EventBase):
+    """The agent goes on with fewer, or again with more, of its model's optional features."""
+
+    kind: Literal["model_status_changed"] = "model_status_changed"
+    degraded: tuple[str, ...] = ()
+    """Features that are gone without for now, such as `cache`; empty when all are in use."""
+    cause: str = ""
+    """What the endpoint said."""
 
 
 class ToolCalled(EventBase):
@@ -331,6 +343,8 @@ class InterventionChanged(EventBase):
     """The new ones; None where they stay."""
     review: str | None = None
     """What a review of the trajectory found; None where there was none."""
+    avoid: tuple[str, ...] | None = None
+    """What the review says to stop doing; None where it stays."""
 
 
 class TroubleNoted(EventBase):
@@ -359,6 +373,7 @@ KnownEvent = Annotated[
     | PlanSet
     | AgentText
     | MessageRecorded
+    | ModelStatusChanged
     | ToolCalled
     | ToolReturned
     | CandidateEdited

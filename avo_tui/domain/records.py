@@ -203,6 +203,8 @@ class Intervention(Value):
     review_wanted: bool = False
     """A review may still replace the directions: nobody gave any, and none was made so far."""
     directions: tuple[Direction, ...] = ()
+    avoid: tuple[str, ...] = ()
+    """Directions that are exhausted, by the review's evidence: what to stop doing."""
     state: Literal["active", "dismissed", "done"] = "active"
     by: Literal["supervisor", "person"] = "supervisor"
     seconds_at: float = 0.0
@@ -246,3 +248,7 @@ class SessionRecord(Value):
     last_event_at: Moment | None = None
     memory_limit: int = MEMORY_LIMIT
     """Characters of notes carried into a step."""
+    waiting_since: Moment | None = None
+    """When the model was asked, or the last piece of its answer came; None: nothing is awaited."""
+    degraded: tuple[str, ...] = ()
+    """Optional features that the model is asked without for now, such as `cache`."""

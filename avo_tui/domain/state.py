@@ -135,13 +135,24 @@ class SessionState:
     # -- handlers
 
     def _engine_started(self, event: ev.EngineStarted) -> None:
-        self._session(engine=event.engine)
+        self._session(engine=event.engine, waiting_since=None, degraded=())
 
     def _engine_stopped(self, event: ev.EngineStopped) -> None:
-        self._session(state=event.state, state_reason=event.reason, parked_until=None)
+        self._session(
+            state=event.state,
+            state_reason=event.reason,
+            parked_until=None,
+            waiting_since=None,
+            degraded=(),
+        )
 
     def _state_changed(self, event: ev.StateChanged) -> None:
-        self._session(state=event.state, state_reason=event.reason, parked_until=event.until)
+        self._session(
+            state=event.state,
+            state_reason=event.reason,
+            parked_until=event.until,
+            waiting_since=None,
+        )
 
     def _step_started(self, event: ev.StepStarted) -> None:
         self.steps[event.step] = Step(
@@ -158,10 +169,28 @@ class SessionState:
             version=event.version if event.version is not None else step.version,
         )
         self._add_spend(event.step, Spend(steps=1))
+        self._session(waiting_since=None)
         self.pending_approval = None
         for hint in list(self.hints.values()):
             if hint.state == "delivered" and hint.scope == "step":
                 self._hint(hint.id, state="expired")
+
+    def _message_recorded(self, event: ev.MessageRecorded) -> None:
+        if event.awaits_answer:
+            self._session(waiting_since=event.at)
+        elif event.role == "assistant":
+            self._session(waiting_since=None)
+
+    def _agent_text(self, event: ev.AgentText) -> None:
+        if self.session.waiting_since is not None:
+            self._session(waiting_since=event.at)
+
+    def _trouble(self, event: ev.TroubleNoted) -> None:
+        if self.session.waiting_since is not None:
+            self._session(waiting_since=None)
+
+    def _model_status(self, event: ev.ModelStatusChanged) -> None:
+        self._session(degraded=event.degraded)
 
     def _attempt_started(self, event: ev.AttemptStarted) -> None:
         attempt = event.attempt
@@ -273,6 +302,8 @@ class SessionState:
             update |= {"directions": event.directions, "review_wanted": False}
         if event.review is not None:
             update["review"] = event.review
+        if event.avoid is not None:
+            update["avoid"] = event.avoid
         old = self.supervision[event.intervention]
         self.supervision[event.intervention] = old.replaced(**update)
 
@@ -299,6 +330,10 @@ _HANDLERS: dict[type, Callable[[SessionState, Any], None]] = {
     ev.StateChanged: SessionState._state_changed,
     ev.StepStarted: SessionState._step_started,
     ev.StepFinished: SessionState._step_finished,
+    ev.MessageRecorded: SessionState._message_recorded,
+    ev.AgentText: SessionState._agent_text,
+    ev.TroubleNoted: SessionState._trouble,
+    ev.ModelStatusChanged: SessionState._model_status,
     ev.AttemptStarted: SessionState._attempt_started,
     ev.EvaluationProgressed: SessionState._progressed,
     ev.AttemptFinished: SessionState._attempt_finished,

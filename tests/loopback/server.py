@@ -46,6 +46,8 @@ class Answer:
     broken_json: str | None = None
     """Sent in the place of the last tool call's arguments."""
     details: Body | None = None
+    piece: int = 40
+    """Characters of one delta."""
 
     @property
     def stop_reason(self) -> str:
@@ -95,7 +97,9 @@ def events_of(answer: Answer, model: str = "test-model") -> list[tuple[str, Body
     events: list[tuple[str, Body]] = [("message_start", {"message": start})]
     for index, block in enumerate(answer.content):
         last = index == len(answer.content) - 1
-        events.extend(_block_events(index, block, answer.broken_json if last else None))
+        events.extend(
+            _block_events(index, block, answer.broken_json if last else None, answer.piece)
+        )
     delta = {"stop_reason": answer.stop_reason, "stop_sequence": None}
     if answer.details is not None:
         delta["stop_details"] = answer.details  # type: ignore[assignment]
@@ -107,22 +111,24 @@ def events_of(answer: Answer, model: str = "test-model") -> list[tuple[str, Body
     return events
 
 
-def _block_events(index: int, block: Body, broken: str | None) -> Iterable[tuple[str, Body]]:
+def _block_events(
+    index: int, block: Body, broken: str | None, size: int
+) -> Iterable[tuple[str, Body]]:
     kind = block["type"]
     if kind == "text":
         empty, deltas = (
             {**block, "text": ""},
-            [("text_delta", "text", p) for p in _cut(block["text"])],
+            [("text_delta", "text", p) for p in _cut(block["text"], size)],
         )
     elif kind == "thinking":
         empty = {**block, "thinking": "", "signature": ""}
-        deltas = [("thinking_delta", "thinking", p) for p in _cut(block["thinking"])]
+        deltas = [("thinking_delta", "thinking", p) for p in _cut(block["thinking"], size)]
         deltas.append(("signature_delta", "signature", block["signature"]))
     elif kind == "tool_use":
         sent = json.dumps(block["input"]) if broken is None else broken
         empty, deltas = (
             {**block, "input": {}},
-            [("input_json_delta", "partial_json", p) for p in _cut(sent)],
+            [("input_json_delta", "partial_json", p) for p in _cut(sent, size)],
         )
     else:
         empty, deltas = block, []
@@ -132,7 +138,7 @@ def _block_events(index: int, block: Body, broken: str | None) -> Iterable[tuple
     yield "content_block_stop", {"index": index}
 
 
-def _cut(words: str, size: int = 40) -> list[str]:
+def _cut(words: str, size: int) -> list[str]:
     return [words[i : i + size] for i in range(0, len(words), size)]
 
 

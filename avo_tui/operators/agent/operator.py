@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
-import anthropic
-
+from avo_tui.domain.events import CandidateEdited, ToolReturned
 from avo_tui.domain.records import Author, RunSettings
-from avo_tui.operators.agent.endpoint import AnthropicModel
-from avo_tui.operators.agent.faults import Patience
-from avo_tui.operators.agent.loop import AgentStep
-from avo_tui.operators.agent.model import NO_KEY, Model
-from avo_tui.operators.agent.prompts import prompt
-from avo_tui.operators.agent.redaction import redactor, secrets
+from avo_tui.domain.secrets import Redact, redactor, secret_values
+from avo_tui.operators.agent.model.endpoint import AnthropicModel
+from avo_tui.operators.agent.model.faults import Patience
+from avo_tui.operators.agent.model.port import NO_KEY, Model
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.step import AgentStep
 from avo_tui.operators.ports import StepOutcome, Workbench
+
+WORK = frozenset({"compile", "check", "evaluate", "profile", "disassemble", "scratch", "submit"})
+"""Tools that run something: a step that used one of them was no idle one."""
 
 
 class AgentOperator:
@@ -27,11 +27,11 @@ class AgentOperator:
         self,
         settings: AgentSettings,
         model: Model,
-        redact: Callable[[str], str] | None = None,
+        redact: Redact | None = None,
     ) -> None:
         self.settings = settings
         self.model = model
-        self._redact = redact or redactor(secrets())
+        self._redact = redact or redactor(secret_values())
         self._patience = Patience(
             settings.wait_first,
             settings.wait_longest,
@@ -39,6 +39,8 @@ class AgentOperator:
             random.Random(),  # noqa: S311 - jitter, no secret
         )
         self._reviewed: set[str] = set()
+        self._futile = 0
+        """Steps in a row without any work."""
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One step; goes on in the same conversation where its events show one."""
@@ -51,16 +53,45 @@ class AgentOperator:
             self.author,
             self._reviewed,
         )
-        return await step.run()
+        outcome = await step.run()
+        await self._mind_futility(bench, outcome)
+        return outcome
+
+    async def _mind_futility(self, bench: Workbench, outcome: StepOutcome) -> None:
+        """Wait longer after each step in which nothing was tried, then ask the person.
+
+        A model that refuses, that only talks or that ends each step at once would otherwise start
+        steps as fast as it answers, for as long as there is budget.
+        """
+        if outcome.outcome != "nothing" or bench.control.budget_left() is not None or worked(bench):
+            self._futile = 0
+            return
+        self._futile += 1
+        count = f"{self._futile} step{'s' if self._futile > 1 else ''} in a row"
+        reason = f"{count} without any work, the last: {outcome.reason or 'no reason was given'}"
+        if self._futile < self.settings.futile_limit:
+            wait = self.settings.futile_wait * 4.0 ** (self._futile - 1)
+            await bench.control.park(wait, reason)
+            return
+        self._futile = 0
+        await bench.control.pause_for(
+            f"{reason}. Look at the transcript; a hint, another model or a rewind may help, then"
+            " resume"
+        )
+
+
+def worked(bench: Workbench) -> bool:
+    """True if the step changed the candidate or ran anything."""
+    return any(
+        isinstance(e, CandidateEdited) or (isinstance(e, ToolReturned) and e.ok and e.tool in WORK)
+        for e in bench.reading.step_events()
+    )
 
 
 def make(settings: RunSettings) -> AgentOperator:
     """The operator of a session. Raises ValueError with one sentence, such as for a missing key."""
     own = AgentSettings.of(settings)
-    try:
-        model = AnthropicModel(own, prompt("compaction"))
-    except anthropic.CredentialsError as error:
-        raise ValueError(f"{NO_KEY} ({error})") from None
+    model = AnthropicModel(own)
     if not model.has_credentials():
         raise ValueError(NO_KEY)
-    return AgentOperator(own, model, redactor(model.credentials()))
+    return AgentOperator(own, model, redactor(secret_values(more=model.credentials())))

@@ -3,59 +3,106 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import Any
 
 from avo_tui.domain.events import InterventionChanged
-from avo_tui.domain.records import Direction, Intervention
-from avo_tui.operators.agent.memory import notes_text
+from avo_tui.domain.records import Direction, Intervention, Version
+from avo_tui.operators.agent.conversation.words import clean_text
+from avo_tui.operators.agent.exchange import Exchange
 from avo_tui.operators.agent.prompts import prompt
-from avo_tui.operators.toolbox.render import attempt_line, score_table, version_line
-
-if TYPE_CHECKING:
-    from avo_tui.operators.agent.loop import AgentStep
+from avo_tui.operators.agent.prompts.memory import notes_text
+from avo_tui.operators.ports import Workbench
+from avo_tui.operators.toolbox.base import cut_middle
+from avo_tui.operators.toolbox.render import (
+    attempt_line,
+    resource_lines,
+    score_table,
+    version_line,
+)
+from avo_tui.operators.toolbox.workspace import unified
 
 ATTEMPTS = 80
 DIRECTIONS = 6
+STOPS = 6
+DIFFS = 5
+"""Newest versions of the head's line whose diffs are shown."""
+SOURCE = 60_000
+"""Characters of the head's source."""
+DIFF = 8_000
+"""Characters of one diff."""
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "diagnosis": {"type": "string"},
+        "stop": {"type": "array", "items": {"type": "string"}},
+        "directions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "text": {"type": "string"},
+                    "parent": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+                },
+                "required": ["text", "parent"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["diagnosis", "stop", "directions"],
+    "additionalProperties": False,
+}
+"""The form of a review, for endpoints that can hold the model to one."""
 
 
-async def review(step: AgentStep, intervention: Intervention) -> Intervention:
+async def review(exchange: Exchange, intervention: Intervention) -> Intervention:
     """The intervention with directions from a review; as it was where the review failed."""
-    text = f"{prompt('supervisor')}\n{trajectory(step, intervention)}"
+    bench, transcript = exchange.bench, exchange.transcript
+    text = transcript.redact(trajectory(bench, intervention))
     messages: list[dict[str, object]] = [
         {"role": "user", "content": [{"type": "text", "text": text}]}
     ]
-    reply = await step.ask(messages, [], plain=True)
+    system: list[dict[str, object]] = [{"type": "text", "text": prompt("supervisor")}]
+    reply = await exchange.ask(messages, [], system=system, plain=True, schema=SCHEMA)
+    while reply is None and exchange.mending:
+        reply = await exchange.ask(messages, [], system=system, plain=True, schema=SCHEMA)
     if reply is None:
         return intervention
-    answer = "".join(str(b["text"]) for b in reply.content if b["type"] == "text")
-    known = {v.number for v in step.bench.reading.versions()}
+    texts = (str(b.get("text", "")) for b in reply.content if b.get("type") == "text")
+    answer = clean_text("".join(texts))
+    known = {v.number for v in bench.reading.versions()}
     try:
-        diagnosis, directions = parse(answer, known)
+        diagnosis, directions, stop = parse(answer, known)
     except ValueError as error:
-        step.trouble("supervisor", f"the review could not be read: {error}")
+        transcript.trouble("supervisor", f"the review could not be read: {error}")
         return intervention
-    now = next(
-        (i for i in step.bench.reading.interventions() if i.id == intervention.id), intervention
-    )
+    now = next((i for i in bench.reading.interventions() if i.id == intervention.id), intervention)
     if not now.review_wanted:
         return now  # the person gave directions meanwhile, and they stand
-    step.bench.recording.record(
-        InterventionChanged(
-            intervention=intervention.id,
-            state="active",
-            directions=tuple(directions),
-            review=diagnosis,
+    redact = transcript.redact
+    directions = [d.replaced(text=redact(d.text)) for d in directions]
+    update = {
+        "review": redact(diagnosis),
+        "directions": tuple(directions),
+        "avoid": tuple(redact(s) for s in stop),
+    }
+    bench.recording.record(
+        InterventionChanged.model_validate(
+            {"intervention": intervention.id, "state": "active", **update}
         )
     )
-    return intervention.model_copy(update={"review": diagnosis, "directions": tuple(directions)})
+    return intervention.model_copy(update=update)
 
 
-def parse(answer: str, versions: set[int]) -> tuple[str, list[Direction]]:
-    """(diagnosis, directions) from the model's answer. Raises ValueError."""
+def parse(answer: str, versions: set[int]) -> tuple[str, list[Direction], list[str]]:
+    """(diagnosis, directions, what to stop doing) from the model's answer. Raises ValueError."""
     begin, end = answer.find("{"), answer.rfind("}")
     if begin < 0 or end < begin:
         raise ValueError("no JSON object in it")
-    body = json.loads(answer[begin : end + 1])
+    try:
+        body = json.loads(answer[begin : end + 1])
+    except RecursionError:
+        raise ValueError("it is nested without end") from None
     if not isinstance(body, dict) or not isinstance(body.get("directions"), list):
         raise ValueError("no list of directions in it")
     directions = []
@@ -69,14 +116,18 @@ def parse(answer: str, versions: set[int]) -> tuple[str, list[Direction]]:
         )
     if not directions:
         raise ValueError("no direction in it")
-    return str(body.get("diagnosis", "")).strip()[:2000], directions
+    given = body.get("stop")
+    stop = (
+        [str(s).strip()[:600] for s in given if str(s).strip()] if isinstance(given, list) else []
+    )
+    return str(body.get("diagnosis", "")).strip()[:2000], directions, stop[:STOPS]
 
 
-def trajectory(step: AgentStep, intervention: Intervention) -> str:
+def trajectory(bench: Workbench, intervention: Intervention) -> str:
     """Everything the review is to look at, from the records."""
-    bench = step.bench
     head, best = bench.reading.head, bench.reading.best()
     attempts = [a for a in bench.reading.attempts() if a.verdict is not None][-ATTEMPTS:]
+    resources = resource_lines(head.resources)
     parts = [
         f"# Task: {bench.reading.task.title}\n\n{bench.reading.task.description}",
         f"# Why you were called\n\n{intervention.trigger}\n{intervention.diagnosis}",
@@ -84,8 +135,38 @@ def trajectory(step: AgentStep, intervention: Intervention) -> str:
         + "\n".join(
             version_line(v, head.number, best.number) for v in bench.reading.versions()[-60:]
         ),
-        f"# Score of the head, v{head.number}\n\n{score_table(head.score)}",
+        f"# Score of the head, v{head.number}\n\n{score_table(head.score)}"
+        + (f"\n{resources}" if resources else ""),
+        f"# Source of the head, v{head.number}\n\n{source_of_head(bench)}",
+        f"# What the last versions changed\n\n{last_diffs(bench)}",
         "# Attempts, oldest first\n\n" + ("\n".join(attempt_line(a) for a in attempts) or "none"),
         f"# The engineer's notes\n\n{notes_text(bench.reading.notes(), 12_000)}",
     ]
-    return step.redact("\n\n".join(parts))
+    return "\n\n".join(parts)
+
+
+def source_of_head(bench: Workbench) -> str:
+    """Every file of the head, fenced; cut in the middle where it is very long."""
+    candidate = bench.reading.candidate(bench.reading.head.candidate)
+    text = "\n".join(f"`{n}`\n````\n{t.rstrip()}\n````" for n, t in candidate.files.items())
+    return cut_middle(text, SOURCE)
+
+
+def last_diffs(bench: Workbench) -> str:
+    """The newest versions of the head's line, each as a diff to its parent with its gain."""
+    by_number = {v.number: v for v in bench.reading.versions()}
+    line: list[Version] = []
+    version = bench.reading.head
+    while version.parent is not None and len(line) < DIFFS:
+        line.append(version)
+        version = by_number[version.parent]
+    parts = []
+    for v in reversed(line):
+        assert v.parent is not None
+        parent = by_number[v.parent]
+        diff = unified(
+            bench.reading.candidate(parent.candidate), bench.reading.candidate(v.candidate)
+        )
+        gain = f"{v.gate.gain:+.2%}" if v.gate.gain is not None else "gain not known"
+        parts.append(f"v{v.parent} → v{v.number} ({gain}): {v.summary}\n{cut_middle(diff, DIFF)}")
+    return "\n\n".join(parts) or "The head is the seed; there is none yet."

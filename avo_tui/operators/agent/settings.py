@@ -16,14 +16,28 @@ PREFIX = "agent."
 """May stand before the names of options, to set them apart from those of others."""
 
 ContextEditing = Literal["auto", "server", "local"]
+Provider = Literal["anthropic", "bedrock", "vertex", "foundry"]
 
 
 class AgentSettings(Value):
     """Everything about the agent that can be set, by the names used in the run's options."""
 
     model: str = DEFAULT_MODEL
+    provider: Provider = "anthropic"
+    """Who serves the model: `anthropic` is any endpoint that speaks the Messages API."""
     base_url: str | None = None
     """None leaves it to `ANTHROPIC_BASE_URL`, and without that to the SDK."""
+    api_key_file: str | None = None
+    """A file with the API key; read again after the server refused the one before."""
+    region: str | None = None
+    """Bedrock and Vertex: the cloud's region; None leaves it to the cloud's own settings."""
+    project: str | None = None
+    """Vertex: the Google Cloud project."""
+    resource: str | None = None
+    """Foundry: the name of the Azure resource."""
+    fallbacks: str = ""
+    """Models that may answer where this one refuses, with commas between; `default` leaves the
+    choice to the server; empty asks for none."""
     max_tokens: int = Field(default=32_000, ge=256)
     """Output tokens of one answer at most, thinking included."""
     effort: Effort = "high"
@@ -34,14 +48,17 @@ class AgentSettings(Value):
     """Tokens of thinking, for `budget`."""
     cache: bool = True
     """Mark the stable parts of each request for the prompt cache."""
+    cache_ttl: Literal["auto", "5m", "1h"] = "auto"
+    """How long the stable part stays in the prompt cache; `auto`: an hour where the API has it."""
     context_editing: ContextEditing = "auto"
-    """`server`: the API edits the context; `local`: we do; `auto`: server where it is known."""
+    """Who takes old tool uses out of the context when the policy says so: `server` or we
+    (`local`); `auto`: the server where it is known to do it."""
     clear_at: int = Field(default=100_000, ge=2_000)
-    """Input tokens from which old tool results are cleared."""
+    """Input tokens from which old tool uses must go; they go earlier where that is cheaper."""
     compact_at: int = Field(default=160_000, ge=3_000)
     """Input tokens from which the conversation is summarised."""
     keep_results: int = Field(default=8, ge=1)
-    """Tool results that clearing leaves alone."""
+    """Newest tool uses that clearing leaves alone."""
     result_limit: int = Field(default=16_000, ge=500)
     """Characters of one tool result shown to the agent."""
     max_requests: int = Field(default=200, ge=1)
@@ -50,6 +67,12 @@ class AgentSettings(Value):
     """Answers in a row without a tool call; then the step ends."""
     refusal_limit: int = Field(default=3, ge=1)
     """Refused answers in a row; then the step ends."""
+    futile_limit: int = Field(default=4, ge=1)
+    """Steps in a row in which the agent did no work at all; then the run pauses."""
+    futile_wait: float = Field(default=15.0, ge=0)
+    """Seconds of the wait after the first such step; four times as long after each further one."""
+    carry_drafts: int = Field(default=3, ge=0)
+    """Steps in a row that go on from the draft of the step before; 0 starts each at the parent."""
     breaker: int = Field(default=6, ge=2)
     """Faults in a row that waiting does not mend; then the run pauses for the person."""
     wait_first: float = Field(default=2.0, ge=0)
@@ -59,6 +82,10 @@ class AgentSettings(Value):
     connect_timeout: float = Field(default=20.0, gt=0)
     read_timeout: float = Field(default=300.0, gt=0)
     """Seconds without a byte before a stream counts as dead."""
+    progress_timeout: float = Field(default=900.0, gt=0)
+    """Seconds without a new piece of the answer, whatever else the stream carries."""
+    answer_timeout: float = Field(default=3600.0, gt=0)
+    """Seconds of one answer from request to end."""
     price_input: float | None = Field(default=None, ge=0)
     """USD per million input tokens, for models that the price table does not know."""
     price_output: float | None = Field(default=None, ge=0)
@@ -81,7 +108,7 @@ class AgentSettings(Value):
             elif name.startswith(PREFIX):
                 known = ", ".join(n for n in cls.model_fields if n != "model")
                 raise ValueError(f"the agent has no option {own!r}; it has {known}.")
-        if settings.model:
+        if settings.model and "model" not in options:
             options["model"] = settings.model
         try:
             return cls.model_validate(options)

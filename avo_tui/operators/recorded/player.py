@@ -12,11 +12,13 @@ from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import AgentText
 from avo_tui.domain.records import Author, RunSettings
-from avo_tui.operators.agent.faults import Fault, Patience
-from avo_tui.operators.agent.loop import AgentStep
-from avo_tui.operators.agent.model import Block, Reply, Request, Sink
-from avo_tui.operators.agent.redaction import redactor, secrets
+from avo_tui.domain.secrets import redactor, secret_values
+from avo_tui.operators.agent.model.faults import Patience
+from avo_tui.operators.agent.model.features import Features
+from avo_tui.operators.agent.model.port import Block, Reply, Request, Sink
+from avo_tui.operators.agent.model.prices import FREE, Price
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.step import AgentStep
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.operators.recorded.recording import RecordedStep, RecordedTurn, Recording, load
 
@@ -39,15 +41,20 @@ class Player:
 
     def __init__(self, recording: Recording, step: RecordedStep, head: Candidate, pace: float):
         self.name = f"recording of {recording.task}"
+        self.features = Features()
         self._pace = pace
         self._turns = list(step.turns)
         if head.id != step.base.id:
             self._turns.insert(0, _bridge(head, step.base))
 
     @property
-    def edits_context(self) -> bool:
-        """Nothing is too long for a recording."""
-        return True
+    def checks_signatures(self) -> bool:
+        """Nothing is sent, so nothing is checked."""
+        return False
+
+    def relative_price(self) -> Price:
+        """Nothing costs anything, so nothing is ever cleared for its cost."""
+        return FREE
 
     @property
     def reviews(self) -> bool:
@@ -81,7 +88,7 @@ class Player:
             sink.text(index, words[start : start + size], thinking)
             await asyncio.sleep(len(words[start : start + size]) / self._pace)
 
-    def spend(self, usage: Mapping[str, Any]) -> Spend:
+    def spend(self, usage: Mapping[str, Any], model: str = "") -> Spend:
         """Nothing: no model is asked."""
         return Spend()
 
@@ -89,9 +96,9 @@ class Player:
         """None; the operator's name says what this is."""
         return []
 
-    def do_without(self, fault: Fault) -> str | None:
-        """A recording has no features to give up."""
-        return None
+    def renew(self) -> str:
+        """A recording needs no credentials."""
+        return ""
 
     def parameters(self) -> dict[str, Any]:
         """None."""
@@ -131,7 +138,7 @@ class RecordedOperator:
     def __init__(self, settings: AgentSettings, recording: Recording) -> None:
         self.settings = settings
         self.recording = recording
-        self._redact = redactor(secrets())
+        self._redact = redactor(secret_values())
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One step; the run ends after the last recorded one."""

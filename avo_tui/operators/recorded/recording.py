@@ -20,7 +20,7 @@ from avo_tui.domain.events import (
     StepStarted,
     VersionCommitted,
 )
-from avo_tui.operators.agent.pricing import Pricing
+from avo_tui.operators.agent.model.prices import Pricing
 
 SHIPPED = "attention_cpu"
 """Name of the recording that comes with the package."""

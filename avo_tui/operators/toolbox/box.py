@@ -65,6 +65,11 @@ class Toolbox:
         self._redact = redact
         self._tools: dict[str, Tool[Any]] = {tool.name: tool for tool in ALL_TOOLS}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all tools."""
+        return frozenset(self._tools)
+
     def specs(self) -> list[ToolSpec]:
         """All tools, in a fixed order, so that a prompt built from them stays the same."""
         return [

@@ -6,11 +6,11 @@ import random
 from typing import Any
 
 from avo_tui.domain.events import MessageRecorded, ToolReturned
-from avo_tui.operators.agent.endpoint import AnthropicModel
-from avo_tui.operators.agent.faults import Patience
-from avo_tui.operators.agent.loop import AgentStep
-from avo_tui.operators.agent.redaction import redactor
+from avo_tui.domain.secrets import redactor, secret_values
+from avo_tui.operators.agent.model.endpoint import AnthropicModel
+from avo_tui.operators.agent.model.faults import Patience
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.step import AgentStep
 from avo_tui.operators.ports import StepOutcome
 from tests.loopback.server import Answer, Body, Server, text, tool
 from tests.operators.bench import FakeBench, source
@@ -42,7 +42,8 @@ async def step(bench: FakeBench, server: Server | None, **more: Any) -> StepOutc
     own = settings(server, **more)
     model = AnthropicModel(own)
     patience = Patience(own.wait_first, own.wait_longest, own.breaker, random.Random(1))
-    agent = AgentStep(bench, model, own, patience, redactor(model.credentials()))
+    redact = redactor(secret_values(more=model.credentials()))
+    agent = AgentStep(bench, model, own, patience, redact)
     try:
         return await agent.run()
     finally:

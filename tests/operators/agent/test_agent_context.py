@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from avo_tui.domain.events import MessageRecorded
+from tests.loopback.long_step import LongStep
 from tests.loopback.server import Answer, Server, text, thinking, tool
+from tests.loopback.strict import StrictServer
 from tests.operators.agent.helpers import step, well_formed, work
 from tests.operators.bench import FakeBench
 
 
-async def test_the_server_is_asked_to_clear_then_to_compact() -> None:
-    async with Server(work()) as server:
-        await step(FakeBench(), server, context_editing="server", clear_at=90_000, keep_results=5)
-    edits = server.requests[0]["context_management"]["edits"]
-    assert [e["type"] for e in edits] == ["clear_tool_uses_20250919", "compact_20260112"]
-    assert edits[0]["trigger"] == {"type": "input_tokens", "value": 90_000}
-    assert edits[0]["keep"] == {"type": "tool_uses", "value": 5}
-    assert edits[1]["trigger"]["value"] == 160_000
-    betas = server.headers[0]["anthropic-beta"].split(",")
-    assert betas == ["context-management-2025-06-27", "compact-2026-01-12"]
+@pytest.mark.parametrize("editing", ["server", "local"])
+async def test_a_long_step_reads_most_of_its_input_from_the_cache(editing: str) -> None:
+    """With a 27 KB kernel that is rewritten every third turn; 300 turns: benchmarks/agent_cache."""
+    bench = FakeBench()
+    async with StrictServer(LongStep(60), keep=True) as server:
+        outcome = await step(
+            bench, server, context_editing=editing, cache_ttl="1h", max_requests=500
+        )
+    assert outcome.reason == "The step was long enough." and not server.refusals
+    assert server.cache_share > 0.85
+    cleared = [e.summary for e in bench.of(MessageRecorded) if "uses cleared" in e.summary]
+    assert 1 <= len(cleared) < 8, "in blocks, and not turn by turn"
+    first, last = server.requests[2]["messages"], server.requests[-1]["messages"]
+    if editing == "local":
+        assert "[cleared to save context" in str(last) and "[cleared" not in str(first)
+        assert "anthropic-beta" not in server.headers[-1]
+    else:
+        edits = [
+            b["context_management"]["edits"][0]
+            for b in server.requests
+            if "context_management" in b
+        ]
+        assert edits[0]["clear_tool_inputs"] is True and "[cleared to save" not in str(last)
+        assert server.headers[-1]["anthropic-beta"] == "context-management-2025-06-27"
+        assert "context_management" not in server.requests[0]
 
 
 async def test_unknown_endpoints_are_not_asked() -> None:

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from avo_tui.domain.events import MessageRecorded, Spent, StateChanged, TroubleNoted
+from avo_tui.domain.events import (
+    MessageRecorded,
+    ModelStatusChanged,
+    Spent,
+    StateChanged,
+    TroubleNoted,
+)
 from avo_tui.operators.ports import StepEnded
 from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, thinking, tool
 from tests.operators.agent.helpers import (
@@ -51,10 +57,14 @@ async def test_a_date_and_milliseconds_are_understood_as_retry_after() -> None:
             Status(429, "rate_limit_error", headers={"retry-after": date}),
             Status(429, "rate_limit_error", headers={"retry-after-ms": "7500"}),
             Status(429, "rate_limit_error", headers={"retry-after": "nonsense"}),
+            Status(429, "rate_limit_error", headers={"retry-after": "inf"}),
+            Status(429, "rate_limit_error", headers={"retry-after": "nan"}),
+            Status(429, "rate_limit_error", headers={"retry-after": "1e300"}),
         ]
     )
-    first, second, third = (seconds for seconds, _ in bench.parked)
-    assert 9000 < first <= 10_000 and second == 7.5 and third < 20
+    first, second, *own, endless = (seconds for seconds, _ in bench.parked)
+    assert 9000 < first <= 10_000 and second == 7.5 and max(own) < 100
+    assert endless == 24 * 3600, "a day, then it is tried again"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +143,12 @@ async def test_a_cut_answer_is_paid_for_but_not_part_of_the_conversation() -> No
         (Status(402, "billing_error", "no money"), "cannot pay"),
         (Status(400, "invalid_request_error", "Your credit balance is too low"), "cannot pay"),
         (Status(404, "not_found_error", "model: test-model"), "model's name (test-model)"),
+        (Status(404, "", "Not Found"), "does not speak the Messages API"),
+        (Status(405, "", "Method Not Allowed"), "does not speak the Messages API"),
+        (
+            Status(302, "", "", {"location": "https://elsewhere.example/v1/messages"}),
+            "redirects to elsewhere.example (302)",
+        ),
     ],
 )
 async def test_what_only_the_person_can_mend_pauses_the_run(fault: Status, words: str) -> None:
@@ -142,34 +158,62 @@ async def test_what_only_the_person_can_mend_pauses_the_run(fault: Status, words
     assert [e.state for e in bench.of(StateChanged)] == ["paused", "running"]
 
 
-async def test_a_feature_that_the_endpoint_rejects_is_dropped_for_good() -> None:
+async def test_features_that_the_endpoint_rejects_are_gone_without_one_by_one() -> None:
     def picky(n: int, body: dict[str, Any]) -> Behaviour:
-        if "context_management" in body:
-            return Status(400, "invalid_request_error", "context_management: Extra inputs")
         if "thinking" in body:
             return Status(400, "invalid_request_error", "adaptive thinking is not supported")
         if "output_config" in body:
             return Status(400, "invalid_request_error", "output_config: unknown field")
+        if "cache_control" in str(body):
+            return Status(400, "invalid_request_error", "cache_control: Extra inputs")
         return picky.answers.pop(0)
 
     picky.answers = work()  # type: ignore[attr-defined]
     bench = FakeBench()
     async with Server(picky) as server:
-        outcome = await step(bench, server, context_editing="server")
+        outcome = await step(bench, server)
     assert outcome.outcome == "committed"
-    assert sum("going on without" in t for t in bench.troubles()) == 3
+    assert sum("asked again without" in t for t in bench.troubles()) == 3
     assert not bench.parked and not bench.paused
-    assert server.headers[0].get("anthropic-beta", "").startswith("context-management")
-    assert "anthropic-beta" not in server.headers[-1]
     assert len(server.requests) == 7
+    assert set(bench.state.session.degraded) == {"cache", "display", "effort", "thinking"}
 
 
-async def test_a_circuit_breaker_asks_the_person() -> None:
-    bench, _ = await recovers(
-        [Status(400, "invalid_request_error", "we do not like you")] * 10, breaker=3
-    )
-    assert len(bench.paused) >= 1 and "faults in a row" in bench.paused[0]
-    assert "we do not like you" in bench.paused[0]
+async def test_a_feature_lost_to_an_odd_moment_comes_back() -> None:
+    """One 400 that names the cache must not cost the cache for the rest of the run."""
+    bench, script = FakeBench(), work()
+    odd = Status(400, "invalid_request_error", "cache_control: the moon is in the wrong phase")
+
+    def answer(n: int, body: dict[str, Any]) -> Behaviour:
+        if n == 2:
+            return odd
+        return Answer([tool("list_versions")]) if n < 20 else script.pop(0)
+
+    async with Server(answer) as server:
+        assert (await step(bench, server)).outcome == "committed"
+    cached = ["cache_control" in str(body["messages"]) for body in server.requests]
+    assert cached[:3] == [True] * 3 and not cached[3] and cached[-1]
+    assert cached.count(False) == 10, "tried again after ten answers"
+    changes = [e.degraded for e in bench.of(ModelStatusChanged)]
+    assert changes == [("cache",), ()]
+
+
+async def test_a_refusal_of_one_request_costs_no_feature() -> None:
+    """An unrelated 400 is asked again as it was."""
+    bench, server = await recovers([Status(400, "invalid_request_error", "try to be nicer")])
+    assert len(bench.parked) == 1 and not bench.state.session.degraded
+    assert server.requests[0]["messages"] == server.requests[1]["messages"]
+    assert server.requests[1]["thinking"]
+
+
+async def test_a_conversation_that_is_always_refused_ends_the_step_with_the_reason() -> None:
+    bench = FakeBench()
+    never = Status(400, "invalid_request_error", "we do not like you")
+    async with Server([Answer([thinking("mm"), tool("list_versions")]), *[never] * 20]) as server:
+        outcome = await step(bench, server)
+    assert outcome.outcome == "nothing" and "we do not like you" in outcome.reason
+    assert len(server.requests) < 8, "each remedy is tried once"
+    assert not bench.state.session.degraded, "what did not help is given back"
 
 
 async def test_a_refusal_is_told_and_the_work_goes_on() -> None:

@@ -38,14 +38,14 @@ async def lab(tmp_path: Path, server: Server) -> AsyncIterator[Laboratory]:
 
 
 def reviews(mind: Mind) -> list[Body]:
-    return [b for b in mind.seen if "You review the work" in str(b["messages"][0])]
+    return [b for b in mind.seen if "You review the work" in str(b["system"])]
 
 
 async def test_a_review_is_on_record_and_outlasts_its_engine(lab: Laboratory, mind: Mind) -> None:
     said = '{"diagnosis": "the loads are the limit", "directions": [{"text": "pack the keys"}]}'
 
     def wait(body: Body) -> Behaviour | None:
-        return Answer([text(said)]) if "You review" in str(body["messages"][0]) else None
+        return Answer([text(said)]) if "You review" in str(body["system"]) else None
 
     mind.wait = wait
     lab.hold_from(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avo_tui.operators.agent.pricing import UNKNOWN, Pricing, Tokens, context_tokens
+from avo_tui.operators.agent.model.prices import UNKNOWN, Pricing, Tokens, context_tokens
 from avo_tui.operators.agent.settings import AgentSettings
 from tests.loopback.server import Answer, Server, tool
 from tests.operators.agent.helpers import step
@@ -95,7 +95,7 @@ def test_settings_are_read_from_the_runs_options() -> None:
     assert (AgentSettings.of(run).model, AgentSettings.of(run).effort) == ("m", "low")
     run = RunSettings(options={"agent.effort": "max", "agent.clear_at": 50_000})
     assert (AgentSettings.of(run).effort, AgentSettings.of(run).clear_at) == ("max", 50_000)
-    with pytest.raises(ValueError, match="no option 'efort'; it has base_url, max_tokens"):
+    with pytest.raises(ValueError, match="no option 'efort'; it has provider, base_url"):
         AgentSettings.of(RunSettings(options={"agent.efort": "max"}))
     with pytest.raises(ValueError, match="option effort"):
         AgentSettings.of(RunSettings(options={"effort": "sometimes"}))

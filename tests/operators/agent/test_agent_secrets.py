@@ -13,8 +13,8 @@ import pytest
 import zstandard
 
 from avo_tui.domain.records import RunSettings
+from avo_tui.domain.secrets import redactor, secret_values
 from avo_tui.operators.agent import make
-from avo_tui.operators.agent.redaction import redactor, secrets
 from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, thinking, tool
 from tests.operators.agent.helpers import step, work
 from tests.operators.bench import FakeBench, source
@@ -67,10 +67,10 @@ def test_secrets_are_found_where_they_are_set() -> None:
     env = {
         "ANTHROPIC_API_KEY": "sk-one-11111",
         "ANTHROPIC_AUTH_TOKEN": "token-22222",
-        "ANTHROPIC_CUSTOM_HEADERS": "X-Thing: header-33333\nX-Two: x",
+        "ANTHROPIC_CUSTOM_HEADERS": "X-Auth-Token: header-33333\nX-Team: attention_kernel",
         "HOME": "/home/somebody",
     }
-    found = secrets(env)
+    found = secret_values(env)
     assert set(found) == {"sk-one-11111", "token-22222", "header-33333"}
     assert redactor(found)("a sk-one-11111 b") == "a [redacted] b"
 

@@ -23,7 +23,7 @@ from avo_tui.domain.events import (
     ToolReturned,
 )
 from avo_tui.domain.records import Direction, Intervention
-from avo_tui.operators.agent.conversation import Conversation
+from avo_tui.operators.agent.conversation.talk import Conversation
 from avo_tui.operators.ports import StepEnded
 from tests.loopback.server import Answer, Behaviour, Server, text, tool
 from tests.operators.agent.helpers import last_user, results, step, well_formed, whole, work
@@ -208,7 +208,10 @@ async def test_a_redirection_is_reviewed_by_the_model() -> None:
     async with Server([review, *work()]) as server:
         assert (await step(bench, server)).outcome == "committed"
     assert "tools" not in server.requests[0]
-    assert "You review the work" in str(server.requests[0]["messages"])
+    assert "You review the work" in str(server.requests[0]["system"])
+    assert server.requests[0]["output_config"]["format"]["type"] == "json_schema"
+    asked = server.requests[0]["messages"][0]["content"][0]["text"]
+    assert "const float speed = 1.00;" in asked, "the review sees the head's source"
     kept = bench.state.supervision["i1"]
     assert [(d.text, d.parent) for d in kept.directions] == [("pack K", 0), ("go wide", None)]
     assert kept.review == "loads are the limit" and not kept.review_wanted
@@ -228,7 +231,7 @@ async def test_a_review_is_made_once_whatever_is_restarted() -> None:
     assert [i.review for i in again.interventions()] == ["loads"]
     async with Server([Answer([tool("end_step", reason="nothing is left to try")])]) as server:
         await step(again, server)
-    assert not any("You review the work" in str(r["messages"]) for r in server.requests)
+    assert not any("You review the work" in str(r["system"]) for r in server.requests)
     opening = server.requests[0]["messages"][0]["content"][0]["text"]
     assert "Review of the trajectory: loads" in opening and "pack K" in opening
 

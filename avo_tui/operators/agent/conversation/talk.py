@@ -8,7 +8,7 @@ in the same way, so a request after a restart has the same prefix as the one bef
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +22,17 @@ from avo_tui.domain.events import (
     VersionCommitted,
 )
 from avo_tui.domain.records import Author
-from avo_tui.operators.agent.model import Block, Reply
+from avo_tui.operators.agent.conversation.heal import THINKING, Healed
+from avo_tui.operators.agent.model.port import Block, Reply
 from avo_tui.operators.ports import StepOutcome
+from avo_tui.operators.toolbox.placeholder import cleared_input, cleared_result
 
 CHARACTERS_PER_TOKEN = 3.3
-"""For source code and English; only used between two usages that the server counted."""
+"""For source code and English, until the server has counted a request of this conversation."""
 
-CLEARED = '[cleared to save context; read_result(call="{call}") shows it again]'
+HOUR = {"type": "ephemeral", "ttl": "1h"}
+SHORT = {"type": "ephemeral"}
+"""Cache marks of an hour and of five minutes."""
 
 
 @dataclass
@@ -44,9 +48,11 @@ class Call:
     ok: bool = True
     cleared: bool = False
 
-    def block(self) -> Block:
-        """The answer as the API wants it."""
-        text = CLEARED.format(call=self.id) if self.cleared else (self.answer or "(no output)")
+    def block(self, stubs: bool = True) -> Block:
+        """The answer as the API wants it; with `stubs`, what was cleared is a short pointer."""
+        text = self.answer or "(no output)"
+        if self.cleared and stubs:
+            text = cleared_result(self.id, text)
         block: Block = {"type": "tool_result", "tool_use_id": self.id, "content": text}
         if not self.ok:
             block["is_error"] = True
@@ -74,6 +80,18 @@ class Turn:
         """Calls without an answer, in order."""
         return [call for call in self.calls if call.answer is None]
 
+    def blocks(self, stubs: bool = True) -> list[Block]:
+        """The message's content; with `stubs`, long arguments of cleared calls are pointers."""
+        cleared = {call.id for call in self.calls if call.cleared}
+        if not stubs or not cleared:
+            return self.content
+        return [
+            {**b, "input": cleared_input(b["input"])}
+            if b["type"] == "tool_use" and b["id"] in cleared
+            else b
+            for b in self.content
+        ]
+
 
 @dataclass
 class Conversation:
@@ -89,8 +107,19 @@ class Conversation:
     """Keys of the hints and interventions that the agent was told of."""
     hints_seen: list[str] = field(default_factory=list)
     """Hints that were delivered in this step, in order."""
+    used_ids: set[str] = field(default_factory=set)
+    """Ids of all calls of this step, those compacted away included."""
+    anchors: list[int] = field(default_factory=list)
+    """Index of the last turn that each clearing reached; what comes before it does not change."""
+    stubbed: bool = False
+    """True once we cleared something ourselves: the server's editing would bring it back."""
+    rent: float = 0.0
+    """What carrying the clearable tokens has cost since the last clearing, in input tokens."""
     known_tokens: int = 0
     known_items: int = 0
+    ratio: float = CHARACTERS_PER_TOKEN
+    """Characters of a token, as the server last counted."""
+    _cleared_answers: int = -1
 
     # -- building
 
@@ -134,7 +163,7 @@ class Conversation:
         elif event.role == "assistant":
             self.answered(body)
         elif body.get("kind") == "cleared":
-            self.clear(body["calls"], body["strip_thinking"])
+            self.clear(body["calls"], body["strip_thinking"], body.get("by_server", False))
         elif body.get("kind") == "compacted":
             self.compact(body["text"])
 
@@ -153,6 +182,7 @@ class Conversation:
         ]
         turn = Turn(body["content"], calls, body.get("stop_reason", ""))
         self.items.append(turn)
+        self.used_ids.update(call.id for call in calls)
         self.answers += 1
         return turn
 
@@ -165,43 +195,73 @@ class Conversation:
 
     def pending(self) -> list[Call]:
         """Calls that wait for an answer."""
-        return [c for item in self.items if isinstance(item, Turn) for c in item.pending]
+        return [c for _, turn in self.turns() for c in turn.pending]
 
-    def call_ids(self) -> set[str]:
-        """Ids used so far."""
-        return {c.id for item in self.items if isinstance(item, Turn) for c in item.calls}
+    def turns(self) -> Iterator[tuple[int, Turn]]:
+        """(index among the items, turn) of every assistant message."""
+        for place, item in enumerate(self.items):
+            if isinstance(item, Turn):
+                yield place, item
+
+    @property
+    def paused(self) -> bool:
+        """True where the last message is the assistant's and is to be sent back as it is."""
+        return bool(self.items) and isinstance(self.items[-1], Turn) and not self.items[-1].calls
+
+    @property
+    def thinks(self) -> bool:
+        """True if thinking is a part of the conversation."""
+        return any(b["type"] in THINKING for _, turn in self.turns() for b in turn.content)
 
     # -- sending
 
-    def messages(self, cache: bool = True) -> list[Block]:
-        """The messages of a request. Every call must have its answer; raises ValueError else."""
+    def messages(
+        self, marks: bool = True, *, stubs: bool = True, long: bool = False
+    ) -> list[Block]:
+        """The messages of a request. Every call must have its answer; raises ValueError else.
+
+        `stubs`: cleared tool uses are pointers; False where the server clears them. `long`: all
+        cache marks last an hour, for steps whose tools take longer than five minutes.
+        """
         result: list[Block] = []
         user: list[Block] = []
+        after: dict[int, int] = {}
 
         def flush() -> None:
             if user:
                 result.append({"role": "user", "content": list(user)})
                 user.clear()
 
-        for item in self.items:
+        for place, item in enumerate(self.items):
             if isinstance(item, Text):
                 user.append({"type": "text", "text": item.text})
                 continue
             if item.pending:
                 raise ValueError(f"call {item.pending[0].id} has no answer")
             flush()
-            result.append({"role": "assistant", "content": item.content})
-            user.extend(call.block() for call in item.calls)
+            result.append({"role": "assistant", "content": item.blocks(stubs)})
+            after[place] = len(result)
+            user.extend(call.block(stubs) for call in item.calls)
         flush()
-        if cache:
-            _mark(result)
+        if marks:
+            anchors = [after[a] for a in self.anchors if after.get(a, len(result)) < len(result)]
+            fresh = self._cleared_answers == self.answers
+            _mark(result, anchors, fresh, long)
         return result
+
+    @property
+    def kept_uses(self) -> int:
+        """Tool uses after the last clearing: what a server that clears is told to keep."""
+        return sum(not c.cleared for _, turn in self.turns() for c in turn.calls)
 
     # -- keeping it in bounds
 
     def counted(self, tokens: int) -> None:
         """The server counted this many tokens up to and including the last answer."""
         self.known_tokens, self.known_items = tokens, len(self.items)
+        size = self._size_up_to(len(self.items))
+        if tokens > 500:
+            self.ratio = min(6.0, max(1.5, size / tokens))
 
     def tokens(self) -> int:
         """Tokens of the next request, as near as we know."""
@@ -209,40 +269,57 @@ class Conversation:
             last = self.items[self.known_items - 1]
             fresh = [c.block() for c in last.calls] if isinstance(last, Turn) else []
             rest = _size(fresh) + sum(_item_size(i) for i in self.items[self.known_items :])
-            return self.known_tokens + int(rest / CHARACTERS_PER_TOKEN)
-        whole = _size(self.system) + _size(self.tools) + sum(_item_size(i) for i in self.items)
-        return int(whole / CHARACTERS_PER_TOKEN)
+            return self.known_tokens + int(rest / self.ratio)
+        whole = self._size_up_to(len(self.items))
+        last_item = self.items[-1] if self.items else None
+        if isinstance(last_item, Turn):
+            whole += _size([c.block() for c in last_item.calls])
+        return int(whole / self.ratio)
 
-    def clearable(self, keep: int) -> list[str]:
-        """Calls whose answers may be cleared: long ones, but not the newest `keep`."""
-        calls = [c for item in self.items if isinstance(item, Turn) for c in item.calls]
-        old = calls[:-keep] if keep < len(calls) else []
-        return [c.id for c in old if not c.cleared and c.answer and len(c.answer) > 200]
+    def _size_up_to(self, count: int) -> int:
+        """Characters of everything up to the item `count`, results of a last turn left out."""
+        size = _size(self.system) + _size(self.tools)
+        size += sum(_item_size(i) for i in self.items[:count])
+        last = self.items[count - 1] if count else None
+        if isinstance(last, Turn):
+            size -= _size([c.block() for c in last.calls])
+        return size
 
-    def clear(self, calls: Sequence[str], strip_thinking: bool) -> None:
-        """Clear the answers of these calls.
+    def size_after(self, place: int) -> int:
+        """Characters of the items after this place, cleared ones as pointers."""
+        return sum(_item_size(i) for i in self.items[place + 1 :])
+
+    def clear(self, calls: Sequence[str], strip_thinking: bool, by_server: bool = False) -> None:
+        """Clear the arguments and answers of these calls.
 
         Thinking blocks are signed over what precedes them, so once that is changed they go too,
-        unless the model's mode needs them.
+        unless the model's mode needs them or the server does the clearing.
         """
         wanted = set(calls)
-        for item in self.items:
-            if not isinstance(item, Turn):
-                continue
-            for call in item.calls:
-                call.cleared = call.cleared or call.id in wanted
+        reached = -1
+        for place, turn in self.turns():
+            for call in turn.calls:
+                if call.id in wanted and not call.cleared:
+                    call.cleared = True
+                    reached = place
             if strip_thinking:
-                kept = [b for b in item.content if b["type"] not in _THINKING]
-                item.content = kept or [{"type": "text", "text": "(thinking only)"}]
+                kept = [b for b in turn.content if b["type"] not in THINKING]
+                turn.content = kept or [{"type": "text", "text": "(thinking only)"}]
+        if reached >= 0:
+            self.anchors.append(reached)
+        touched = any(call.cleared for _, turn in self.turns() for call in turn.calls)
+        self.stubbed = self.stubbed or (touched and not by_server)
+        self._cleared_answers = self.answers
         self.known_tokens = self.known_items = 0
+        self.rent = 0.0
 
     def compact(self, text: str) -> None:
         """Replace everything after the opening by `text`."""
         self.items = [*self.items[:1], Text(text, "summary")]
+        self.anchors.clear()
+        self.stubbed = False
         self.known_tokens = self.known_items = 0
-
-
-_THINKING = {"thinking", "redacted_thinking"}
+        self.rent = 0.0
 
 
 def outcome_on_record(events: Sequence[Event], author: Author) -> StepOutcome | None:
@@ -261,40 +338,39 @@ def outcome_on_record(events: Sequence[Event], author: Author) -> StepOutcome | 
     return None
 
 
-def message_body(reply: Reply, used: set[str]) -> dict[str, Any]:
-    """What is recorded of an answer. Call ids are made unique within the step."""
-    broken = dict(reply.broken)
-    content: list[Block] = []
-    for block in reply.content:
-        if block["type"] == "tool_use":
-            identity = str(block.get("id") or "call")
-            fresh, number = identity, 1
-            while fresh in used:
-                number += 1
-                fresh = f"{identity}-{number}"
-            used.add(fresh)
-            if identity in broken:
-                broken[fresh] = broken[identity] if fresh == identity else broken.pop(identity)
-            block = {**block, "id": fresh, "name": str(block.get("name", ""))}
-        content.append(block)
+def message_body(reply: Reply, healed: Healed) -> dict[str, Any]:
+    """What is recorded of an answer."""
     return {
-        "content": content,
+        "content": healed.content,
         "stop_reason": reply.stop_reason,
         "usage": reply.usage,
         "model": reply.model,
         "id": reply.id,
-        "broken": broken,
+        "broken": healed.broken,
     }
 
 
-def _mark(messages: list[Block]) -> None:
-    """Cache marks: after the opening, and at the end of the last two user turns."""
-    users = [m for m in messages if m["role"] == "user"]
-    for message in {id(m): m for m in (*users[:1], *users[-2:])}.values():
-        message["content"][-1] = {
-            **message["content"][-1],
-            "cache_control": {"type": "ephemeral"},
-        }
+def _mark(messages: list[Block], anchors: list[int], fresh: bool, long: bool) -> None:
+    """Cache marks: three, since the system prompt has the fourth.
+
+    The end of the last user turn, so that the next request finds it; the turn before, where this
+    one finds what the last request wrote; and the point up to which nothing changes any more: the
+    opening, later the last clearing. In the first request after a clearing the turn before is
+    new as well, so the clearing before that is marked in its place.
+    """
+    users = [place for place, m in enumerate(messages) if m["role"] == "user"]
+    if not users:
+        return
+    stable = [users[0], *anchors]
+    chosen = {users[-1], stable[-1]}
+    if fresh and anchors:
+        chosen.add(stable[-2])
+    elif len(users) > 1:
+        chosen.add(users[-2])
+    for place in sorted(chosen)[-3:]:
+        content = messages[place]["content"]
+        mark = HOUR if long or place == users[0] else SHORT
+        content[-1] = {**content[-1], "cache_control": dict(mark)}
 
 
 def _size(value: Any) -> int:
@@ -304,4 +380,4 @@ def _size(value: Any) -> int:
 def _item_size(item: Text | Turn) -> int:
     if isinstance(item, Text):
         return len(item.text)
-    return _size(item.content) + _size([c.block() for c in item.calls])
+    return _size(item.blocks()) + _size([c.block() for c in item.calls])

@@ -3,47 +3,54 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import anthropic
 import httpx2
 
-from avo_tui.operators.agent.faults import Fault, FaultKind
+from avo_tui.operators.agent.model.faults import Fault, FaultKind
+
+log = logging.getLogger(__name__)
 
 _TOO_LONG = (
     "prompt is too long",
     "context window",
     "maximum context",
     "context length",
-    "too long",
-)
-_OPTIONAL = (
-    "context_management",
-    "anthropic-beta",
-    "beta",
-    "compact",
-    "thinking",
-    "display",
-    "adaptive",
-    "effort",
-    "output_config",
-    "cache_control",
-    "extra inputs",
-    "extra fields",
-    "unknown field",
-    "unexpected",
-    "signature",
+    "input is too long",
+    "too many tokens",
+    "exceed context limit",
 )
 
+_WHAT: dict[FaultKind, str] = {
+    "rate_limit": "rate limit",
+    "overloaded": "the model's server is overloaded",
+    "server": "the model's server failed",
+    "auth": "the server refused the credentials",
+    "billing": "the account cannot pay",
+    "model": "the server knows no such model",
+    "context": "the conversation does not fit the model's context",
+    "rejected": "the server refused the request",
+}
 
-def classify(error: BaseException) -> Fault | None:
-    """The fault behind an exception of the SDK or its transport; None if it is none of theirs."""
+
+def classify(error: Exception) -> Fault:
+    """The fault behind anything that was raised while the model was asked.
+
+    An exception of no known kind is an answer that cannot be read: what a server sends must never
+    end a step with a Python exception. Its traceback goes to the engine's log.
+    """
     if isinstance(error, Fault):
         return error
     if isinstance(error, anthropic.APIStatusError):
         return _status(error)
+    if isinstance(error, TimeoutError):
+        return Fault("timeout", "the model's server made no progress in time")
     if isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException):
         return Fault("timeout", "no answer from the model's server in time")
     if isinstance(error, anthropic.APIResponseValidationError):
@@ -57,31 +64,48 @@ def classify(error: BaseException) -> Fault | None:
         return Fault("auth", f"credentials: {_short(error)}")
     if isinstance(error, TypeError) and "authentication" in str(error):
         return Fault("auth", "no credentials for the model's server")
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return Fault("malformed", f"the stream is not valid: {_short(error)}")
     if isinstance(error, ValueError) and "tool parameter JSON" in str(error):
         return Fault("malformed", "the arguments of a tool call were not valid JSON")
-    if isinstance(error, RuntimeError) and "event order" in str(error):
-        return Fault("malformed", f"the stream is out of order: {_short(error)}")
-    if isinstance(error, IndexError | AttributeError | KeyError | AssertionError):
-        return Fault("malformed", f"the stream is out of order: {type(error).__name__}")
-    return None
+    if isinstance(error, json.JSONDecodeError | UnicodeError):
+        return Fault("malformed", f"the stream is not valid: {_short(error)}")
+    log.warning("an answer could not be read", exc_info=error)
+    return Fault(
+        "malformed", f"the stream cannot be read: {type(error).__name__}: {_short(error)[:120]}"
+    )
 
 
 def _status(error: anthropic.APIStatusError) -> Fault:
+    headers = error.response.headers
+    if 300 <= error.status_code < 400:
+        return _redirect(error, str(headers.get("location", "")))
     kind = _status_kind(error)
-    what = {
-        "rate_limit": "rate limit",
-        "overloaded": "the model's server is overloaded",
-        "server": "the model's server failed",
-        "auth": "the server refused the credentials",
-        "billing": "the account cannot pay",
-        "model": "the server knows no such model or address",
-        "context": "the conversation does not fit the model's context",
-    }.get(kind, "the server refused the request")
     message = error.api_message or _short(error)
+    if kind == "endpoint":
+        return Fault(
+            kind,
+            f"{_host(str(error.request.url))} does not speak the Messages API (it answered"
+            f" {error.status_code} to POST {error.request.url.path}). The agent needs an endpoint"
+            " that serves /v1/messages; one that serves chat completions alone will not do",
+        )
     status = f" ({error.status_code})" if error.status_code >= 400 else ""
-    return Fault(kind, f"{what}{status}: {message}", retry_after(error.response.headers))
+    return Fault(kind, f"{_WHAT[kind]}{status}: {message}", retry_after(headers))
+
+
+def _redirect(error: anthropic.APIStatusError, location: str) -> Fault:
+    target = _host(location) or "another address"
+    return Fault(
+        "endpoint",
+        f"{_host(str(error.request.url))} redirects to {target} ({error.status_code}). Neither the"
+        " key nor the request is sent there. If that is the right address, set ANTHROPIC_BASE_URL"
+        " (or the option base_url) to it",
+    )
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
@@ -98,6 +122,8 @@ def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
         return "auth"
     if kind == "billing_error" or code == 402:
         return "billing"
+    if code in {405, 501} or (code == 404 and kind != "not_found_error" and "model" not in message):
+        return "endpoint"
     if kind == "not_found_error" or code == 404:
         return "model"
     if code == 413 or (code in {200, 400} and any(words in message for words in _TOO_LONG)):
@@ -105,27 +131,32 @@ def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
     if (
         code >= 500
         or kind in {"api_error", "timeout_error", "conflict_error"}
-        or code in {408, 409}
+        or code in {408, 409, 425}
     ):
         return "server"
-    if any(words in message for words in _OPTIONAL):
-        return "unsupported"
     return "rejected"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a retry-after header (milliseconds, seconds or a date); None without one."""
+    """Seconds from a retry-after header (milliseconds, seconds or a date).
+
+    None without one, and for one that is no finite time.
+    """
     try:
         if (text := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(text) / 1000)
+            return _finite(float(text) / 1000)
         if (text := headers.get("retry-after")) is None:
             return None
         try:
-            return max(0.0, float(text))
+            return _finite(float(text))
         except ValueError:
-            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
+            return _finite(parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _finite(seconds: float) -> float | None:
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _short(error: BaseException) -> str:

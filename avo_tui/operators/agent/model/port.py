@@ -1,4 +1,4 @@
-"""The way to a model: one request, one streamed answer."""
+"""What the agent asks of a model: one request, one streamed answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from avo_tui.domain.budget import Spend
-from avo_tui.operators.agent.faults import Fault
+from avo_tui.operators.agent.model.features import Features
+from avo_tui.operators.agent.model.prices import Price
 
 Block = dict[str, Any]
-"""A content block of the Messages API, as JSON."""
+"""A content block or message of the Messages API, as JSON."""
 
 NO_KEY = (
     "No credentials for the model: set ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN), and"
@@ -31,7 +32,11 @@ class Request:
     turn: int = 0
     """Answers that this conversation already holds."""
     plain: bool = False
-    """True for a request beside the conversation: no context management."""
+    """True for a request beside the conversation: the server does not edit its context."""
+    keep_results: int | None = None
+    """Newest tool uses that the server leaves alone when it clears; None: it clears nothing."""
+    schema: dict[str, Any] | None = None
+    """JSON schema of the answer, where the endpoint can hold the model to one."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Reply:
     model: str = ""
     id: str = ""
     stop_detail: str = ""
+    """Why the model refused: category and explanation, where the server gives them."""
     broken: dict[str, str] = field(default_factory=dict)
     """Tool calls whose arguments were not valid JSON: id → what was sent."""
 
@@ -68,33 +74,39 @@ class Model(Protocol):
     """Something that answers."""
 
     name: str
+    features: Features
+    """Optional parts of the protocol, in use or suspended after the endpoint rejected them."""
 
     async def reply(self, request: Request, sink: Sink) -> Reply:
         """One answer, whole. Raises Fault; may be cancelled."""
         ...
 
-    def spend(self, usage: Mapping[str, Any]) -> Spend:
-        """What an answer with this usage costs."""
+    def spend(self, usage: Mapping[str, Any], model: str = "") -> Spend:
+        """What an answer with this usage costs; `model` is the one that served it, if another."""
+        ...
+
+    def relative_price(self) -> Price:
+        """Prices per token in units of one uncached input token."""
         ...
 
     def remarks(self) -> list[str]:
         """Sentences that the person should see before the first request."""
         ...
 
-    def do_without(self, fault: Fault) -> str | None:
-        """Give up an optional feature that the endpoint rejects; None if none is left."""
-        ...
-
     def parameters(self) -> dict[str, Any]:
         """The parameters beside the messages, for the record."""
         ...
 
-    @property
-    def edits_context(self) -> bool:
-        """True where the server clears and compacts the context by itself."""
+    def renew(self) -> str:
+        """Read the credentials again, where they can change; what the person should do else."""
         ...
 
     @property
     def reviews(self) -> bool:
         """True where it can be asked things beside the conversation."""
+        ...
+
+    @property
+    def checks_signatures(self) -> bool:
+        """True where thinking without a signature is rejected when it is sent back."""
         ...

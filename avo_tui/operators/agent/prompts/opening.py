@@ -9,8 +9,8 @@ from avo_tui.domain.base import Value
 from avo_tui.domain.budget import cap_states
 from avo_tui.domain.records import Hint, Intervention
 from avo_tui.domain.task import TaskInfo
-from avo_tui.operators.agent.memory import memory_text
 from avo_tui.operators.agent.prompts import fill
+from avo_tui.operators.agent.prompts.memory import memory_text
 from avo_tui.operators.ports import Workbench
 from avo_tui.operators.toolbox.base import cut_middle
 from avo_tui.operators.toolbox.render import (
@@ -212,6 +212,9 @@ def intervention_text(intervention: Intervention) -> str:
         lines.append(f"Diagnosis: {intervention.diagnosis}")
     if intervention.review:
         lines.append(f"Review of the trajectory: {intervention.review}")
+    if intervention.avoid:
+        lines.append("Stop doing this; the evidence is against it:")
+        lines.extend(f"- {direction}" for direction in intervention.avoid)
     if intervention.directions:
         lines.append("Directions:")
         for number, direction in enumerate(intervention.directions, start=1):
@@ -226,6 +229,7 @@ def intervention_text(intervention: Intervention) -> str:
 def intervention_key(intervention: Intervention) -> str:
     """Changes when the person edits the directions, so that the agent is told again."""
     directions = "|".join(f"{d.parent}:{d.text}" for d in intervention.directions)
+    directions += "|".join(intervention.avoid)
     return f"supervision:{intervention.id}:{hash_text(directions)}"
 
 

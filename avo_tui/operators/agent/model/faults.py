@@ -11,15 +11,15 @@ FaultKind = Literal[
     "overloaded",  # 529, or the same in mid-stream
     "server",  # 5xx, and other trouble on their side
     "connection",  # refused, reset, name not found
-    "timeout",  # no byte for too long
+    "timeout",  # no byte, or no progress, for too long
     "cut_off",  # the stream ended without its stop
     "malformed",  # the stream or its JSON cannot be read
     "context",  # the conversation does not fit
-    "unsupported",  # 400: a parameter the endpoint does not take
+    "rejected",  # 400: the request is not valid to this endpoint
     "auth",  # 401, 403, no credentials
     "billing",  # no credit, a spend limit
-    "model",  # 404: no such model or address
-    "rejected",  # any other 400
+    "model",  # 404: no such model
+    "endpoint",  # an address that does not speak the Messages API, or redirects elsewhere
 ]
 
 WAITING: frozenset[FaultKind] = frozenset(
@@ -27,8 +27,11 @@ WAITING: frozenset[FaultKind] = frozenset(
 )
 """Faults that time mends; they never pause the run, however long they last."""
 
-FOR_THE_PERSON: frozenset[FaultKind] = frozenset({"auth", "billing", "model"})
+FOR_THE_PERSON: frozenset[FaultKind] = frozenset({"auth", "billing", "model", "endpoint"})
 """Faults that only the person can mend."""
+
+LONGEST_RETRY_AFTER = 24 * 3600.0
+"""Seconds of a server's `retry-after` that are obeyed; then the request is tried again."""
 
 
 class Fault(Exception):  # noqa: N818 - a fault of the way to the model, not of the program
@@ -59,7 +62,7 @@ class Patience:
         own = grown * self.chance.uniform(0.75, 1.25)
         self.waits = min(self.waits + 1, 30)
         if fault.retry_after is not None:
-            return max(fault.retry_after, min(own, 1.0))
+            return min(LONGEST_RETRY_AFTER, max(fault.retry_after, min(own, 1.0)))
         return own
 
     def breaks(self) -> bool:

@@ -1,0 +1,90 @@
+"""What counts as a secret, and its replacement in everything that is written or shown.
+
+A secret is the value of an environment variable or request header whose name says so (`API_KEY`,
+`AUTH_TOKEN`, …), a credential that a client was given, or text shaped like an API key. Ordinary
+words are no secrets: `ANTHROPIC_CUSTOM_HEADERS` may say `X-Team: attention_kernel`, and a kernel of
+that name must not be edited for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+REDACTED = "[redacted]"
+SHORTEST = 8
+"""Characters of the shortest value that is replaced; shorter ones occur in ordinary text."""
+
+_NAMES = re.compile(
+    r"(?:^|[_-])(?:api[_-]?key|key|token|secret|password|passwd|credentials?|authorization|auth"
+    r"|cookie)(?:$|[_-])",
+    re.IGNORECASE,
+)
+_SHAPES = r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}"
+_WORD = re.compile(r"[A-Za-z_]+")
+_SCHEMES = ("bearer ", "basic ", "token ")
+
+Redact = Callable[[str], str]
+
+
+def names_a_secret(name: str) -> bool:
+    """True for the name of a variable or header whose value is a secret, such as `HF_TOKEN`."""
+    return bool(_NAMES.search(name))
+
+
+def secret_values(
+    environment: Mapping[str, str] | None = None, more: Iterable[str] = ()
+) -> list[str]:
+    """The secrets of an environment (this process's without one) and those given, longest first."""
+    env = os.environ if environment is None else environment
+    values = {value.strip() for name, value in env.items() if names_a_secret(name)}
+    values = {value for value in values if not value.startswith(("/", "~"))}  # a file's path
+    for line in env.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines():
+        name, _, value = line.partition(":")
+        if names_a_secret(name.strip()):
+            values.add(_without_scheme(value.strip()))
+    values.update(value.strip() for value in more)
+    return sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
+
+
+def redactor(values: Iterable[str]) -> Redact:
+    """A function that replaces each of these values, and what looks like an API key, in a text.
+
+    A value made of letters and underscores alone is replaced only where it stands as a word of its
+    own, so that a key such as `placeholder` does not edit the identifiers around it.
+    """
+    parts = [_SHAPES, *(_pattern(value) for value in values)]
+    pattern = re.compile("|".join(parts))
+    return lambda text: pattern.sub(REDACTED, text)
+
+
+def redact(text: str) -> str:
+    """The text without the secrets of this process's environment."""
+    return redactor(secret_values())(text)
+
+
+def redact_json(value: Any, replace: Redact) -> Any:
+    """A JSON value with every string in it redacted, names of members included."""
+    if isinstance(value, str):
+        return replace(value)
+    if isinstance(value, dict):
+        return {replace(str(k)): redact_json(v, replace) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_json(v, replace) for v in value]
+    return value
+
+
+def _pattern(value: str) -> str:
+    escaped = re.escape(value)
+    if _WORD.fullmatch(value):
+        return rf"(?<![A-Za-z0-9_]){escaped}(?![A-Za-z0-9_])"
+    return escaped
+
+
+def _without_scheme(value: str) -> str:
+    for scheme in _SCHEMES:
+        if value.lower().startswith(scheme):
+            return value[len(scheme) :].strip()
+    return value

@@ -1,0 +1,189 @@
+"""Makes an answer of a model fit to be sent back: what is recorded is always valid.
+
+An answer is echoed in every later request of its step. One invalid name, id or block in it would
+be refused each time, and no retry would help. So each answer passes through here before it is
+recorded, and what cannot be sent is mended or left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from avo_tui.domain.secrets import redact_json
+from avo_tui.operators.agent.conversation.valid import ID, MOST_ID, MOST_NAME, NAME
+from avo_tui.operators.agent.conversation.words import clean_json, clean_text
+from avo_tui.operators.agent.model.port import Block, Reply
+
+UNNAMED = "unnamed_tool"
+"""Stands for a tool call without a usable name; the toolbox answers that there is no such tool."""
+
+THINKING = {"thinking", "redacted_thinking"}
+
+
+@dataclass
+class Healed:
+    """A valid answer, and what had to be done to it."""
+
+    content: list[Block] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def heal(
+    reply: Reply,
+    used: Collection[str],
+    tools: Collection[str],
+    redact: Callable[[str], str],
+    *,
+    unsigned_thinking: bool,
+) -> Healed:
+    """The answer as it can be recorded and sent back.
+
+    `used` are the call ids of the step so far, `tools` the names of the toolbox. With
+    `unsigned_thinking` thinking without a signature is kept: servers that do not check it have
+    none, and their models read it.
+    """
+    result = Healed()
+    taken = set(used)
+    for block in _after_fallback(reply.content):
+        kind = str(block.get("type", ""))
+        healed: Block | None
+        if kind == "tool_use":
+            healed = _call(block, reply.broken, taken, tools, redact, result)
+        elif kind in THINKING:
+            healed = _thinking(block, redact, unsigned_thinking, result)
+        elif kind in _PLAIN:
+            healed = _PLAIN[kind](block, redact)
+        else:
+            result.remarks.append(f"a block of the unknown kind {kind[:60]!r} was left out")
+            healed = None
+        if healed is not None:
+            result.content.append(healed)
+    _end(result.content)
+    return result
+
+
+def _after_fallback(content: list[Block]) -> list[Block]:
+    """What the model that answered at last has said; a refused part before it is not kept."""
+    for place in range(len(content) - 1, -1, -1):
+        if content[place].get("type") == "fallback":
+            return content[place + 1 :]
+    return content
+
+
+def _text(block: Mapping[str, Any], redact: Callable[[str], str]) -> Block | None:
+    text = redact(clean_text(str(block.get("text") or "")))
+    return {"type": "text", "text": text} if text.strip() else None
+
+
+def _compaction(block: Mapping[str, Any], redact: Callable[[str], str]) -> Block | None:
+    kept: Block = {"type": "compaction", "content": block.get("content") or None}
+    for name in ("encrypted_content", "signature"):
+        if name in block and (block[name] is None or isinstance(block[name], str)):
+            kept[name] = block[name]
+    return kept
+
+
+_PLAIN: dict[str, Callable[[Mapping[str, Any], Callable[[str], str]], Block | None]] = {
+    "text": _text,
+    "compaction": _compaction,
+}
+
+
+def _thinking(
+    block: Mapping[str, Any], redact: Callable[[str], str], unsigned: bool, result: Healed
+) -> Block | None:
+    if block.get("type") == "redacted_thinking":
+        data = block.get("data")
+        return (
+            {"type": "redacted_thinking", "data": data} if isinstance(data, str) and data else None
+        )
+    words = clean_text(str(block.get("thinking") or ""))
+    signature = block.get("signature")
+    signature = signature if isinstance(signature, str) else ""
+    if not signature and (not unsigned or not words.strip()):
+        return None
+    if redact(words) != words:
+        # It is signed: edited it would be refused, and as it is it must not be written.
+        result.remarks.append("thinking that repeated a secret was left out")
+        return None
+    return {"type": "thinking", "thinking": words, "signature": signature}
+
+
+def _call(
+    block: Mapping[str, Any],
+    broken: Mapping[str, str],
+    taken: set[str],
+    tools: Collection[str],
+    redact: Callable[[str], str],
+    result: Healed,
+) -> Block:
+    given = str(block.get("id") or "")
+    identity = unique_id(clean_id(redact(given)), taken)
+    taken.add(identity)
+    name = tool_name(redact(clean_text(str(block.get("name") or ""))), tools)
+    if name != block.get("name"):
+        result.remarks.append(
+            f"the model called the tool {clean_text(str(block.get('name')))[:60]!r}; read as {name}"
+        )
+    if given in broken:
+        result.broken[identity] = redact(clean_text(broken[given]))[:2000]
+    try:
+        arguments = clean_json(block.get("input"))
+    except (ValueError, RecursionError) as error:
+        result.broken[identity] = str(error)
+        arguments = {}
+    if not isinstance(arguments, dict):
+        result.broken.setdefault(identity, repr(arguments)[:500])
+        arguments = {}
+    return {
+        "type": "tool_use",
+        "id": identity,
+        "name": name,
+        "input": redact_json(arguments, redact),
+    }
+
+
+def _end(content: list[Block]) -> None:
+    """An assistant message may not end in thinking, nor its last text in white space."""
+    while len(content) > 1 and content[-1]["type"] in THINKING:
+        content.pop()
+    if content and content[-1]["type"] == "text":
+        content[-1] = {**content[-1], "text": content[-1]["text"].rstrip()}
+
+
+def clean_id(identity: str) -> str:
+    """The id with every character that the API does not take replaced; never empty."""
+    if ID.fullmatch(identity) and len(identity) <= MOST_ID:
+        return identity
+    digest = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:8]
+    kept = re.sub(r"[^A-Za-z0-9_-]", "_", identity)[: MOST_ID - 12].strip("_")
+    return f"{kept or 'call'}_{digest}" if identity else "call"
+
+
+def unique_id(identity: str, taken: Collection[str]) -> str:
+    """The id itself, or with the first number behind it that makes it new."""
+    fresh, number = identity, 1
+    while fresh in taken:
+        number += 1
+        fresh = f"{identity}-{number}"
+    return fresh
+
+
+def tool_name(name: str, tools: Collection[str]) -> str:
+    """The tool that a name means, else the name made valid.
+
+    Models write `functions.read_candidate` or `avo:compile`: the last part is the tool where the
+    toolbox has it.
+    """
+    if name in tools:
+        return name
+    last = re.split(r"[.:/\s]|__", name.strip())[-1]
+    if last in tools:
+        return last
+    valid = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:MOST_NAME].strip("_")
+    return valid if NAME.fullmatch(valid) else UNNAMED

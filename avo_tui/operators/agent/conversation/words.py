@@ -1,0 +1,39 @@
+"""Text that came from a model or server, made fit to be written and sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEEPEST = 40
+"""Levels of nesting in the arguments of a tool call; none of our tools takes more than three."""
+
+
+def clean_text(text: str) -> str:
+    """The text as valid Unicode: halves of a surrogate pair are joined, lone ones replaced."""
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def clean_json(value: Any, depth: int = 0) -> Any:
+    """A JSON value with every string clean. Raises ValueError for one that JSON cannot hold.
+
+    That is a number that is not finite or has thousands of digits, and nesting without end.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"nested more than {DEEPEST} levels deep")
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, dict):
+        return {clean_text(str(k)): clean_json(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list):
+        return [clean_json(v, depth + 1) for v in value]
+    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):
+        raise ValueError("a number that is not finite")
+    if isinstance(value, int) and abs(value) > 10**300:
+        raise ValueError("a number with hundreds of digits")
+    return value

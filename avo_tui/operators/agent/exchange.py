@@ -1,0 +1,306 @@
+"""Asks the model: one request at a time, kept within its context, with every fault dealt with."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from avo_tui.domain.budget import Spend
+from avo_tui.operators.agent.conversation.chunks import Chunker
+from avo_tui.operators.agent.conversation.heal import THINKING
+from avo_tui.operators.agent.conversation.policy import Limits, carried, decide
+from avo_tui.operators.agent.conversation.valid import problems
+from avo_tui.operators.agent.conversation.words import clean_text
+from avo_tui.operators.agent.ladder import Ladder
+from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, WAITING, Fault, Patience
+from avo_tui.operators.agent.model.features import Feature
+from avo_tui.operators.agent.model.port import Block, Model, Reply, Request
+from avo_tui.operators.agent.model.prices import Price, believable
+from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.summary import Summary
+from avo_tui.operators.agent.transcript import Transcript
+from avo_tui.operators.ports import Interrupted, StepOutcome, Workbench
+
+SLOW = 240.0
+"""Seconds between two requests from which the prompt cache of five minutes is too short."""
+
+
+class Exchange:
+    """The way to the model within one step."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        model: Model,
+        settings: AgentSettings,
+        patience: Patience,
+        transcript: Transcript,
+        summary: Summary,
+    ) -> None:
+        self.bench = bench
+        self.model = model
+        self.settings = settings
+        self.transcript = transcript
+        self.talk = transcript.talk
+        self.refused: StepOutcome | None = None
+        """Set when the endpoint refuses the conversation whatever is done to it."""
+        self._patience = patience
+        self._summary = summary
+        self._ladder = Ladder(model.features)
+        self._too_long = False
+        self._beside = False
+        self._trial: tuple[Feature, ...] = ()
+        self._asked_at: float | None = None
+        self._slow = False
+        self._limits = Limits(
+            clear_at=settings.clear_at,
+            compact_at=settings.compact_at,
+            keep_results=settings.keep_results,
+        )
+
+    # -- asking
+
+    async def next_answer(self) -> Reply | None:
+        """The next answer of the conversation. None where the loop must look around again."""
+        if not await self._fit():
+            return None
+        self.talk.rent += carried(self.talk, self._limits, self._price())
+        return await self.ask(self._messages(), self.talk.tools)
+
+    async def ask(
+        self,
+        messages: list[Block],
+        tools: list[Block],
+        *,
+        system: list[Block] | None = None,
+        plain: bool = False,
+        schema: dict[str, Any] | None = None,
+    ) -> Reply | None:
+        """One request. None where it came to nothing and the loop must look around again.
+
+        `system` without one is the conversation's own. `plain`: beside the conversation.
+        """
+        bench = self.bench
+        request = Request(
+            system=self.talk.system if system is None else system,
+            tools=tools,
+            messages=messages,
+            max_tokens=self.settings.max_tokens,
+            step=bench.reading.step,
+            turn=self.talk.answers,
+            plain=plain,
+            keep_results=self._kept_by_server() if system is None else None,
+            schema=schema,
+        )
+        self._beside = system is not None
+        if (wrong := self._invalid(request)) is not None:
+            await self.deal_with(Fault("rejected", f"the request is not valid: {wrong}"))
+            return None
+        self.transcript.request(request, self.model.name, self.model.parameters())
+        self._time()
+        name = f"{bench.reading.step}.{self.transcript.requests}"
+        sink = Chunker(bench.recording.record, name, self.transcript.redact)
+        try:
+            reply = await bench.control.interruptible(self.model.reply(request, sink))
+        except Interrupted:
+            self._spent_in_part(sink)
+            return None
+        except Fault as fault:
+            self._spent_in_part(sink)
+            await self.deal_with(fault)
+            return None
+        finally:
+            sink.flush()
+        return self._received(reply, sink)
+
+    def _received(self, reply: Reply, sink: Chunker) -> Reply:
+        """Count an answer, and try again what was suspended long enough."""
+        self._patience.succeeded()
+        self._ladder.answered()
+        self._too_long = False
+        if self._trial:
+            words = f"{', '.join(self._trial)} is taken again"
+            self.transcript.degraded(self.model.features.suspended, words)
+        self._trial = self.model.features.answered()
+        usage = self._believed(reply.usage, sink)
+        self.bench.recording.spent(self.model.spend(usage, reply.model))
+        return Reply(**{**reply.__dict__, "usage": usage})
+
+    def _invalid(self, request: Request) -> str | None:
+        """What the API would refuse in a request; None for a valid one."""
+        open_end = self.talk.paused and not self._beside
+        wrong = problems(request.messages, request.system, request.tools, open_end=open_end)
+        return "; ".join(f"{path} {what}" for path, what in wrong[:3]) or None
+
+    def _messages(self) -> list[Block]:
+        stubs = self._kept_by_server() is None
+        return self.talk.messages(self.settings.cache, stubs=stubs, long=self._slow)
+
+    def _kept_by_server(self) -> int | None:
+        """Tool uses that the server is to keep, where it clears and something was cleared."""
+        if "context editing" not in self.model.features or self.talk.stubbed:
+            return None
+        return self.talk.kept_uses if self.talk.anchors else None
+
+    def _time(self) -> None:
+        """Notice tools that take longer than the short cache lives."""
+        now = time.monotonic()
+        if self._asked_at is not None and now - self._asked_at > SLOW:
+            self._slow = True
+        self._asked_at = now
+
+    def _price(self) -> Price:
+        return self.model.relative_price()
+
+    @property
+    def mending(self) -> bool:
+        """True while a remedy was applied to a refused request that was not answered since."""
+        return self._ladder.climbing
+
+    def overflowed(self) -> None:
+        """The answer filled the model's context: something must go before the next request."""
+        self._too_long = True
+
+    # -- staying within the context
+
+    async def _fit(self) -> bool:
+        """Clear or summarise where that pays or must be. False where a summary did not come."""
+        talk = self.talk
+        by_server = "context editing" in self.model.features and not talk.stubbed
+        if talk.anchors and not by_server and not talk.stubbed:
+            # The server cleared until now and no longer does: from here on we do.
+            self._clear((), by_server=False)
+        decision = decide(talk, self._limits, self._price(), refused=self._too_long)
+        if decision.action == "nothing":
+            return True
+        if decision.action == "clear":
+            self._clear(decision.calls, by_server=by_server)
+            return True
+        text: str | None = self._summary.mechanical()
+        if not self._too_long:
+            text = await self._own_summary()
+            if text is None:
+                return False
+        self._compact(text or self._summary.mechanical())
+        return True
+
+    def _clear(self, calls: tuple[str, ...], *, by_server: bool) -> None:
+        strip = not by_server and self.settings.thinking != "budget"
+        self.transcript.clear(calls, strip_thinking=strip, by_server=by_server)
+
+    def _compact(self, text: str) -> None:
+        self.transcript.compact(self._summary.continuation(text))
+        self._too_long = False
+
+    async def _own_summary(self) -> str | None:
+        """The agent's own summary, empty if it wrote none; None where no answer came."""
+        messages = self._messages()
+        question = {"type": "text", "text": self._summary.question()}
+        if messages[-1]["role"] == "user":
+            messages[-1] = {"role": "user", "content": [*messages[-1]["content"], question]}
+        else:
+            messages.append({"role": "user", "content": [question]})
+        reply = await self.ask(messages, self.talk.tools, plain=True)
+        if reply is None:
+            return None
+        texts = [str(b.get("text", "")) for b in reply.content if b.get("type") == "text"]
+        return clean_text("\n".join(texts)).strip()
+
+    # -- faults
+
+    async def deal_with(self, fault: Fault) -> None:
+        """Deal with a request that came to nothing: wait, do without, or ask the person."""
+        transcript = self.transcript
+        sentence = transcript.redact(fault.sentence)
+        if fault.kind == "context":
+            transcript.trouble("model", sentence)
+            self._too_long = True
+            if self._patience.breaks():
+                await self._pause(sentence)
+        elif fault.kind in FOR_THE_PERSON:
+            text = f"{sentence.rstrip('.')}. {self._advice(fault)}".strip()
+            transcript.trouble("model", text)
+            await self._pause(text)
+            self.model.renew()
+        elif fault.kind == "rejected":
+            await self._remedy(fault, sentence)
+        else:
+            transcript.trouble("model", sentence)
+            if fault.kind not in WAITING and self._patience.breaks():
+                await self._pause(f"{self._patience.broken} faults in a row, the last: {sentence}")
+            else:
+                await self.bench.control.park(self._patience.wait(fault), sentence)
+
+    def _advice(self, fault: Fault) -> str:
+        """What the person can do about a fault."""
+        if fault.kind == "auth":
+            return self.model.renew()
+        if fault.kind == "model":
+            return f"Check the model's name ({self.model.name}) and the address."
+        return ""
+
+    async def _remedy(self, fault: Fault, sentence: str) -> None:
+        """One rung of the ladder after a 400."""
+        transcript, features = self.transcript, self.model.features
+        remedy = self._ladder.next(fault, thinks=self.talk.thinks, trial=self._trial)
+        self._trial = ()
+        transcript.degraded(features.suspended, sentence)
+        if remedy in {"without", "plain"}:
+            gone = ", ".join(self._ladder.probed) or "nothing"
+            transcript.trouble("model", f"{sentence}; asked again without {gone}")
+        elif remedy == "ask again":
+            transcript.trouble("model", sentence)
+            await self.bench.control.park(self._patience.wait(fault), sentence)
+        elif self._beside:
+            transcript.trouble("model", f"{sentence}; this question is given up")
+            self._ladder.answered()
+        elif remedy == "go on":
+            transcript.say("Go on.", "nudge")
+        elif remedy == "strip thinking":
+            transcript.trouble("model", f"{sentence}; asked again without earlier thinking")
+            transcript.clear((), strip_thinking=True, by_server=False)
+        elif remedy == "summarise":
+            transcript.trouble("model", f"{sentence}; the conversation is replaced by a summary")
+            self._compact(self._summary.mechanical())
+        else:
+            transcript.trouble("model", f"{sentence}; nothing that was tried helps")
+            self.refused = StepOutcome(
+                outcome="nothing", reason=f"the endpoint refuses the conversation: {sentence}"
+            )
+            self._ladder.answered()
+
+    async def _pause(self, sentence: str) -> None:
+        await self.bench.control.pause_for(sentence)
+        self._patience.succeeded()
+
+    # -- money
+
+    def _believed(self, usage: Mapping[str, Any], sink: Chunker) -> dict[str, Any]:
+        """The usage of an answer; an estimate in the place of one that cannot be true."""
+        if believable(usage):
+            return dict(usage)
+        self.transcript.trouble(
+            "cost",
+            f"the server's usage cannot be true: {json.dumps(usage, default=str)[:200]};"
+            " this answer is counted from its length",
+        )
+        return {"input_tokens": self.talk.tokens(), "output_tokens": sink.characters // 4}
+
+    def _spent_in_part(self, sink: Chunker) -> None:
+        """An answer that was cut off is paid for too: what the server said, else an estimate."""
+        if not sink.last_usage:
+            return
+        usage = dict(sink.last_usage)
+        if not believable(usage):
+            usage = {"input_tokens": self.talk.tokens()}
+        usage["output_tokens"] = max(int(usage.get("output_tokens") or 0), sink.characters // 4)
+        spend = self.model.spend(usage)
+        if spend != Spend():
+            self.bench.recording.spent(spend)
+
+
+def useful(content: list[Block]) -> list[Block]:
+    """The blocks of an answer that are not thinking."""
+    return [b for b in content if b["type"] not in THINKING]

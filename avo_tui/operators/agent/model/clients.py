@@ -1,0 +1,137 @@
+"""The SDK's client for each place where a model is served.
+
+Each finds its credentials as its cloud's own tools do. None follows a redirect: the SDK would send
+the request, and a header of ours with the key in it, to whatever host the answer names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx2
+
+from avo_tui.operators.agent.model.port import NO_KEY
+from avo_tui.operators.agent.settings import AgentSettings, Provider
+
+Client = (
+    anthropic.AsyncAnthropic
+    | anthropic.AsyncAnthropicBedrock
+    | anthropic.AsyncAnthropicVertex
+    | anthropic.AsyncAnthropicFoundry
+)
+
+EXTRAS: dict[Provider, str] = {"bedrock": "boto3", "vertex": "google-auth"}
+"""What must be installed beside the SDK: `pip install 'avo-tui[bedrock]'` and `[vertex]`."""
+
+
+def make_client(settings: AgentSettings) -> Client:
+    """The client of the provider. Raises ValueError with one sentence that says what to set."""
+    timeout = httpx2.Timeout(settings.read_timeout, connect=settings.connect_timeout)
+    common: dict[str, Any] = {
+        "max_retries": 0,
+        "timeout": timeout,
+        "http_client": anthropic.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
+    }
+    if settings.base_url is not None:
+        common["base_url"] = settings.base_url
+    if (key := file_key(settings)) is not None:
+        common["api_key"] = key
+    try:
+        return _MAKERS[settings.provider](settings, common)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"Provider {settings.provider} needs {EXTRAS.get(settings.provider, error.name)}:"
+            f" pip install 'avo-tui[{settings.provider}]'."
+        ) from None
+    except anthropic.CredentialsError as error:
+        raise ValueError(f"{NO_KEY} ({error})") from None
+    except (ValueError, anthropic.AnthropicError) as error:
+        raise ValueError(f"Provider {settings.provider}: {error}") from None
+
+
+def file_key(settings: AgentSettings) -> str | None:
+    """The key in `api_key_file`; None where no file is named. Raises ValueError."""
+    if settings.api_key_file is None:
+        return None
+    path = Path(settings.api_key_file).expanduser()
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"the key file {path} cannot be read: {error}") from None
+    if not key or any(c.isspace() for c in key):
+        raise ValueError(f"the key file {path} must hold one key and nothing else")
+    return key
+
+
+def endpoint_of(client: Client) -> str:
+    """The address that the client talks to."""
+    return str(client.base_url)
+
+
+def has_credentials(client: Client) -> bool:
+    """True if the client has a key or token; the clouds' clients look for theirs when asked."""
+    if isinstance(client, anthropic.AsyncAnthropic) and type(client) is anthropic.AsyncAnthropic:
+        return bool(client.api_key or client.auth_token or client.credentials)
+    return True
+
+
+def secrets_of(client: Client) -> list[str]:
+    """The secrets that the client sends, as far as it holds them."""
+    if isinstance(client, anthropic.AsyncAnthropic):
+        return [s for s in (client.api_key, client.auth_token) if s]
+    if isinstance(client, anthropic.AsyncAnthropicBedrock):
+        held = (client.api_key, client.aws_secret_key, client.aws_session_token)
+        return [s for s in held if s]
+    if isinstance(client, anthropic.AsyncAnthropicVertex):
+        return [client.access_token] if client.access_token else []
+    return []
+
+
+def is_official(address: str) -> bool:
+    """True for Anthropic's own API."""
+    host = httpx2.URL(address).host
+    return host == "anthropic.com" or host.endswith(".anthropic.com")
+
+
+def _anthropic(settings: AgentSettings, common: dict[str, Any]) -> Client:
+    client = anthropic.AsyncAnthropic(**common)
+    if client.api_key and not is_official(str(client.base_url)):
+        # The SDK sends a key as a bearer token elsewhere, which not every endpoint looks at.
+        client = client.with_options(default_headers={"X-Api-Key": client.api_key})
+    return client
+
+
+def _bedrock(settings: AgentSettings, common: dict[str, Any]) -> Client:
+    import boto3  # type: ignore[import-not-found,unused-ignore]  # noqa: F401 - fail early
+
+    if settings.region is not None:
+        common["aws_region"] = settings.region
+    return anthropic.AsyncAnthropicBedrock(**common)
+
+
+def _vertex(settings: AgentSettings, common: dict[str, Any]) -> Client:
+    import google.auth  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401
+
+    common.pop("api_key", None)
+    if settings.region is not None:
+        common["region"] = settings.region
+    if settings.project is not None:
+        common["project_id"] = settings.project
+    return anthropic.AsyncAnthropicVertex(**common)
+
+
+def _foundry(settings: AgentSettings, common: dict[str, Any]) -> Client:
+    if settings.resource is not None:
+        common["resource"] = settings.resource
+    return anthropic.AsyncAnthropicFoundry(**common)
+
+
+_MAKERS: dict[Provider, Callable[[AgentSettings, dict[str, Any]], Client]] = {
+    "anthropic": _anthropic,
+    "bedrock": _bedrock,
+    "vertex": _vertex,
+    "foundry": _foundry,
+}

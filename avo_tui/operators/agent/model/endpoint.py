@@ -1,0 +1,214 @@
+"""The model behind an endpoint that speaks the Messages API, through the anthropic SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from avo_tui.domain.budget import Spend
+from avo_tui.operators.agent.model.classify import classify
+from avo_tui.operators.agent.model.clients import (
+    endpoint_of,
+    file_key,
+    has_credentials,
+    is_official,
+    make_client,
+    secrets_of,
+)
+from avo_tui.operators.agent.model.features import Feature, Features
+from avo_tui.operators.agent.model.port import Block, Reply, Request, Sink
+from avo_tui.operators.agent.model.prices import Price, Pricing
+from avo_tui.operators.agent.model.stream import read_answer
+from avo_tui.operators.agent.settings import AgentSettings
+
+CONTEXT_BETA = "context-management-2025-06-27"
+FALLBACK_BETA = "server-side-fallback-2026-07-01"
+
+
+class AnthropicModel:
+    """A model of Anthropic's API, of a cloud that serves it, or of any server that speaks it."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        """Raises ValueError with one sentence where the client cannot be made."""
+        self._settings = settings
+        self._client = make_client(settings)
+        self._pricing = Pricing(settings, self.endpoint)
+        self.name = settings.model
+        self.features = Features(self._features())
+
+    def _features(self) -> set[Feature]:
+        settings = self._settings
+        first_party = settings.provider != "anthropic" or is_official(self.endpoint)
+        features: set[Feature] = set()
+        if settings.effort != "default":
+            features.add("effort")
+        if settings.thinking != "off":
+            features |= {"thinking", "display"}
+        if settings.cache:
+            features.add("cache")
+            if settings.cache_ttl == "1h" or (settings.cache_ttl == "auto" and first_party):
+                features.add("1h cache")
+        if settings.context_editing == "server" or (
+            settings.context_editing == "auto" and first_party
+        ):
+            features.add("context editing")
+        if settings.fallbacks:
+            features.add("fallbacks")
+        features.add("structured output")
+        return features
+
+    @property
+    def endpoint(self) -> str:
+        """Address of the endpoint."""
+        return endpoint_of(self._client)
+
+    @property
+    def reviews(self) -> bool:
+        """A model can be asked anything."""
+        return True
+
+    @property
+    def checks_signatures(self) -> bool:
+        """Anthropic's API and the clouds check them; other servers have none."""
+        return self._settings.provider != "anthropic" or is_official(self.endpoint)
+
+    @property
+    def pricing(self) -> Pricing:
+        """The prices that answers are counted at."""
+        return self._pricing
+
+    def credentials(self) -> list[str]:
+        """The secrets that this client sends."""
+        return secrets_of(self._client)
+
+    def has_credentials(self) -> bool:
+        """True if the SDK found a key, a token or a profile, or a cloud has its own."""
+        return has_credentials(self._client)
+
+    def renew(self) -> str:
+        """Make the client anew, with the key that the key file holds now.
+
+        Without a key file the engine has only the environment it was started in, so the answer is
+        the sentence that says what the person must do; empty where nothing else is to be done.
+        """
+        if self._settings.api_key_file is not None:
+            try:
+                file_key(self._settings)
+                self._client = make_client(self._settings)
+            except ValueError as error:
+                return f"{error}."
+            return f"The key is read again from {self._settings.api_key_file} on resume."
+        return (
+            "The engine keeps the environment it was started in, so a new key reaches it only"
+            " through a new engine: `avo stop NAME`, set ANTHROPIC_API_KEY in this shell,"
+            " `avo resume NAME`. With the option api_key_file the key is read again on resume."
+        )
+
+    def relative_price(self) -> Price:
+        """Prices per token in units of one uncached input token."""
+        return self._pricing.relative()
+
+    def spend(self, usage: Mapping[str, Any], model: str = "") -> Spend:
+        """Tokens and USD, cache and compaction included."""
+        return self._pricing.spend(usage, model)
+
+    def remarks(self) -> list[str]:
+        """A price that is not from the list is worth a word."""
+        return (
+            [] if self._pricing.known else [f"The cost of {self.name} is {self._pricing.source}."]
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Parameters as they are sent, without messages, tools and system prompt."""
+        settings = self._settings
+        given: dict[str, Any] = {}
+        if "effort" in self.features:
+            given["output_config"] = {"effort": settings.effort}
+        if "thinking" in self.features:
+            thinking: dict[str, Any] = {"type": "adaptive"}
+            if settings.thinking == "budget":
+                budget = min(settings.thinking_budget, settings.max_tokens - 1)
+                thinking = {"type": "enabled", "budget_tokens": max(1024, budget)}
+            if "display" in self.features:
+                thinking["display"] = "summarized"
+            given["thinking"] = thinking
+        return given
+
+    async def reply(self, request: Request, sink: Sink) -> Reply:
+        """Stream one answer."""
+        try:
+            return await read_answer(
+                self._client, self.arguments(request), self._settings, request, sink
+            )
+        except Exception as error:
+            fault = classify(error)
+            if fault is error:
+                raise
+            raise fault from error
+
+    def arguments(self, request: Request) -> dict[str, Any]:
+        """The arguments of the SDK's call for a request."""
+        arguments: dict[str, Any] = {
+            "model": self._settings.model,
+            "max_tokens": request.max_tokens,
+            "system": request.system,
+            "messages": request.messages,
+            **self.parameters(),
+        }
+        if request.tools:
+            arguments["tools"] = request.tools
+        if request.schema is not None and "structured output" in self.features:
+            output = dict(arguments.get("output_config", {}))
+            output["format"] = {"type": "json_schema", "schema": request.schema}
+            arguments["output_config"] = output
+        if "cache" not in self.features:
+            arguments = _without_key(arguments, "cache_control")
+        elif "1h cache" not in self.features:
+            arguments = _without_key(arguments, "ttl", inside="cache_control")
+        betas = []
+        if "context editing" in self.features and request.keep_results is not None:
+            betas.append(CONTEXT_BETA)
+            arguments["context_management"] = {"edits": [_clearing(request.keep_results)]}
+        if "fallbacks" in self.features and not request.plain:
+            betas.append(FALLBACK_BETA)
+            names = [n.strip() for n in self._settings.fallbacks.split(",") if n.strip()]
+            arguments["fallbacks"] = (
+                "default" if names == ["default"] else [{"model": n} for n in names]
+            )
+        if betas:
+            arguments["betas"] = betas
+        return arguments
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+def _clearing(keep: int) -> Block:
+    """All tool uses but the newest `keep`, inputs included, whatever the size of the context.
+
+    When to clear and how much is decided by our own policy, which knows what the cache costs; so
+    the server is given a trigger that always holds, and the boundary stays where it was put.
+    """
+    return {
+        "type": "clear_tool_uses_20250919",
+        "trigger": {"type": "input_tokens", "value": 1},
+        "keep": {"type": "tool_uses", "value": keep},
+        "clear_tool_inputs": True,
+    }
+
+
+def _without_key(value: Any, key: str, inside: str | None = None) -> Any:
+    """The value without every member `key`; with `inside`, only those of members of that name."""
+    if isinstance(value, dict):
+        result = {}
+        for k, v in value.items():
+            if inside is None and k == key:
+                continue
+            if inside is not None and k == inside and isinstance(v, dict):
+                v = {name: item for name, item in v.items() if name != key}
+            result[k] = v if k == "input" else _without_key(v, key, inside)
+        return result
+    if isinstance(value, list):
+        return [_without_key(v, key, inside) for v in value]
+    return value

@@ -1,0 +1,227 @@
+"""What a request costs: tokens from the API's usage, prices from genai-prices or our own."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from genai_prices import Usage, calc_price
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.budget import Spend
+from avo_tui.operators.agent.settings import AgentSettings
+
+
+class Tokens(Value):
+    """Billed tokens of one sampling pass. `cache_write_1h` is a part of `cache_write`."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+
+
+class Price(Value):
+    """USD per million tokens."""
+
+    input: float
+    output: float
+    cache_read: float
+    cache_write: float
+
+    def cost(self, tokens: Tokens) -> float:
+        """USD for these tokens."""
+        return (
+            tokens.input * self.input
+            + tokens.output * self.output
+            + tokens.cache_read * self.cache_read
+            + (tokens.cache_write - tokens.cache_write_1h) * self.cache_write
+            + tokens.cache_write_1h * max(self.cache_write, 2 * self.input)
+        ) / 1_000_000
+
+
+FREE = Price(input=0.0, output=0.0, cache_read=0.0, cache_write=0.0)
+UNKNOWN = Price(input=8.0, output=40.0, cache_read=0.8, cache_write=10.0)
+"""For a model that nobody prices: that of the dearest tier, so that a cap errs on the safe side."""
+
+MOST_TOKENS = 50_000_000
+"""Tokens of one count in a usage that are believed; no model takes or gives as many at once."""
+
+
+class Pricing:
+    """The prices that hold for one model at one endpoint."""
+
+    def __init__(self, settings: AgentSettings, endpoint: str = "") -> None:
+        """`endpoint` is its address: an unpriced model on this machine or network is free."""
+        self.model = settings.model
+        self._own = _own_price(settings)
+        self._local = self._own is None and not _listed(self.model) and is_local(endpoint)
+        if self._local:
+            self._own = FREE
+        self.known = self._own is not None or _listed(self.model)
+
+    @property
+    def source(self) -> str:
+        """Where the price is from, for the person."""
+        if self._local:
+            return "none: the endpoint is on this machine or network, so its tokens cost nothing"
+        if self._own is not None:
+            return "the prices in the run's options"
+        if self.known:
+            return "genai-prices"
+        return (
+            f"a guess: no price of {self.model} is known, so it is counted at"
+            f" ${UNKNOWN.input:g} in, ${UNKNOWN.output:g} out per million tokens;"
+            " set price_input and price_output"
+        )
+
+    def relative(self) -> Price:
+        """Prices per token in units of one uncached input token, to weigh one against another.
+
+        The usual ratios where no price is known or everything is free: the cache still saves time.
+        """
+        million = 1_000_000
+        one = self.cost(Tokens(input=million))
+        if not self.known or one <= 0:
+            return Price(input=1.0, output=5.0, cache_read=0.1, cache_write=1.25)
+        return Price(
+            input=1.0,
+            output=self.cost(Tokens(output=million)) / one,
+            cache_read=self.cost(Tokens(cache_read=million)) / one,
+            cache_write=self.cost(Tokens(cache_write=million)) / one,
+        )
+
+    def cost(self, tokens: Tokens, model: str = "") -> float:
+        """USD for these tokens; of another priced model where one served the answer."""
+        if self._own is not None:
+            return self._own.cost(tokens)
+        served = model if model and _listed(model) else self.model
+        if not _listed(served):
+            return UNKNOWN.cost(tokens)
+        usage = Usage(
+            input_tokens=tokens.input + tokens.cache_read + tokens.cache_write,
+            output_tokens=tokens.output,
+            cache_read_tokens=tokens.cache_read,
+            cache_write_tokens=tokens.cache_write,
+            cache_write_1h_tokens=tokens.cache_write_1h,
+        )
+        return float(calc_price(usage, served, provider_id="anthropic").total_price)
+
+    def spend(self, usage: Mapping[str, Any], model: str = "") -> Spend:
+        """One request's spend, from the `usage` of its answer (an object of the Messages API)."""
+        total = Spend(requests=1)
+        for tokens in passes(usage):
+            total = total + Spend(
+                usd=self.cost(tokens, model),
+                input_tokens=tokens.input,
+                output_tokens=tokens.output,
+                cache_read_tokens=tokens.cache_read,
+                cache_write_tokens=tokens.cache_write,
+            )
+        return total
+
+
+def passes(usage: Mapping[str, Any]) -> Iterator[Tokens]:
+    """The billed passes of one answer: its totals, and the iterations that the totals leave out.
+
+    Iterations of kind `message` are in the totals; `compaction` ones are not.
+    """
+    yield _tokens(usage)
+    for iteration in _iterations(usage):
+        if iteration.get("type") == "compaction":
+            yield _tokens(iteration)
+
+
+def context_tokens(usage: Mapping[str, Any]) -> int:
+    """Tokens that the conversation takes after this answer, as far as the usage tells."""
+    last: Mapping[str, Any] = usage
+    for iteration in _iterations(usage):
+        if iteration.get("type") in {"message", "fallback_message"}:
+            last = iteration
+    tokens = _tokens(last)
+    return tokens.input + tokens.cache_read + tokens.cache_write + tokens.output
+
+
+def believable(usage: Mapping[str, Any]) -> bool:
+    """True where every count that matters is a number of tokens that a model could have used."""
+    entries = [usage, *_iterations(usage)]
+    return all(
+        name not in entry or entry[name] is None or _count(entry[name]) is not None
+        for entry in entries
+        for name in _COUNTS
+    ) and isinstance(usage.get("cache_creation") or {}, Mapping)
+
+
+_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+)
+
+
+def _iterations(usage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    entries = usage.get("iterations")
+    return [e for e in entries if isinstance(e, Mapping)] if isinstance(entries, list) else []
+
+
+def _count(value: Any) -> int | None:
+    """A count of tokens; None for what cannot be one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not math.isfinite(value) or not 0 <= value <= MOST_TOKENS:
+        return None
+    return int(value)
+
+
+def _tokens(usage: Mapping[str, Any]) -> Tokens:
+    creation = usage.get("cache_creation")
+    hour = creation.get("ephemeral_1h_input_tokens") if isinstance(creation, Mapping) else 0
+    written = _count(usage.get("cache_creation_input_tokens")) or 0
+    return Tokens(
+        input=_count(usage.get("input_tokens")) or 0,
+        output=_count(usage.get("output_tokens")) or 0,
+        cache_read=_count(usage.get("cache_read_input_tokens")) or 0,
+        cache_write=written,
+        cache_write_1h=min(written, _count(hour) or 0),
+    )
+
+
+def is_local(endpoint: str) -> bool:
+    """True for an address of this machine or a private network, where tokens cost nothing."""
+    try:
+        host = urlsplit(endpoint).hostname or ""
+    except ValueError:
+        return False
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith((".local", ".localhost", ".internal"))
+    return address.is_loopback or address.is_private or address.is_link_local
+
+
+@cache
+def _listed(model: str) -> bool:
+    try:
+        calc_price(Usage(input_tokens=1, output_tokens=1), model, provider_id="anthropic")
+    except LookupError:
+        return False
+    return True
+
+
+def _own_price(settings: AgentSettings) -> Price | None:
+    if settings.price_input is None and settings.price_output is None:
+        return None
+    given = settings.price_input or 0.0
+    read, write = settings.price_cache_read, settings.price_cache_write
+    return Price(
+        input=given,
+        output=settings.price_output or 0.0,
+        cache_read=given * 0.1 if read is None else read,
+        cache_write=given * 1.25 if write is None else write,
+    )

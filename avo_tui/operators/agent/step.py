@@ -1,0 +1,319 @@
+"""One variation step of the agent: ask, record, run tools, listen to the person, until it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avo_tui.domain.budget import exhausted
+from avo_tui.domain.events import ToolReturned
+from avo_tui.domain.records import Author, Hint, Intervention
+from avo_tui.domain.secrets import Redact
+from avo_tui.operators.agent import review
+from avo_tui.operators.agent.conversation.heal import heal
+from avo_tui.operators.agent.conversation.talk import Call, Conversation, outcome_on_record
+from avo_tui.operators.agent.exchange import Exchange, useful
+from avo_tui.operators.agent.model.faults import Patience
+from avo_tui.operators.agent.model.port import Model, Reply
+from avo_tui.operators.agent.prompts import prompt
+from avo_tui.operators.agent.prompts.memory import note_key, persons_changes
+from avo_tui.operators.agent.prompts.opening import (
+    hint_text,
+    intervention_key,
+    intervention_text,
+    opening,
+    task_text,
+)
+from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.summary import Summary
+from avo_tui.operators.agent.transcript import Transcript
+from avo_tui.operators.ports import Interrupted, StepEnded, StepOutcome, Workbench
+from avo_tui.operators.toolbox import Toolbox
+
+INTERRUPTED = (
+    "Interrupted: the engine stopped while this ran, so its outcome is not known. It may have taken"
+    " effect in part. Look at the state (read_candidate, list_attempts) before you repeat it."
+)
+SKIPPED = "Skipped, not run: operator message. Read it below, then decide whether this still fits."
+
+
+class AgentStep:
+    """Drives one conversation against one workbench."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        model: Model,
+        settings: AgentSettings,
+        patience: Patience,
+        redact: Redact,
+        author: Author = "agent",
+        reviewed: set[str] | None = None,
+    ) -> None:
+        """`reviewed`: ids of interventions that had their review, shared between steps."""
+        self.bench = bench
+        self.model = model
+        self.settings = settings
+        self.redact = redact
+        self._author = author
+        self._reviewed = set() if reviewed is None else reviewed
+        self.box = Toolbox(bench, limit=settings.result_limit, redact=redact)
+        self.talk = Conversation.restore(
+            bench.reading.step_events(), bench.reading.fetch, self.box.shown
+        )
+        self.transcript = Transcript(bench, self.talk, redact)
+        self.exchange = Exchange(
+            bench,
+            model,
+            settings,
+            patience,
+            self.transcript,
+            Summary(bench, self.box.workspace, redact),
+        )
+        self._idle = 0
+        self._refused = 0
+        self._tools = sum(isinstance(e, ToolReturned) for e in bench.reading.step_events())
+
+    # -- the step
+
+    async def run(self) -> StepOutcome:
+        """The whole step, or the rest of one that was interrupted."""
+        ended = outcome_on_record(self.bench.reading.step_events(), self._author)
+        if ended is not None:
+            return ended
+        try:
+            await self._begin()
+            while True:
+                outcome = await self._tools_of_turn() or await self._turn()
+                if outcome is not None:
+                    return outcome
+        except StepEnded as end:
+            self._close_calls(f"Not run to its end: the step was ended ({end.reason}).")
+            raise
+
+    async def _begin(self) -> None:
+        """System prompt and opening, unless they are there; hints that a crash held back."""
+        bench, talk = self.bench, self.talk
+        if not talk.system:
+            self._write_system()
+            for remark in self.model.remarks():
+                self.transcript.trouble("cost", remark)
+        if talk.model and talk.model != self.model.name:
+            # Thinking blocks are another model's property.
+            self.transcript.clear((), strip_thinking=True, by_server=False)
+            talk.model = self.model.name
+        if not talk.items:
+            hints = await bench.control.boundary("opening")
+            for intervention in bench.reading.interventions():
+                await self._review(intervention)
+            active = bench.reading.interventions()
+            told = [f"hint:{h.id}" for h in hints] + [intervention_key(i) for i in active]
+            told += [note_key(n) for n in bench.reading.notes()]
+            self.transcript.say(opening(bench, hints), "opening", told)
+        lost = [h for h in talk.hints_seen if f"hint:{h}" not in talk.told]
+        self._deliver([bench.reading.hint(h) for h in dict.fromkeys(lost)])
+
+    def _write_system(self) -> None:
+        """The system prompt and the tools: the same in every step, so kept in the cache longest."""
+        stable = {"type": "ephemeral", "ttl": "1h"}
+        system: list[dict[str, object]] = [
+            {"type": "text", "text": prompt("system")},
+            {"type": "text", "text": task_text(self.bench.reading.task), "cache_control": stable},
+        ]
+        tools: list[dict[str, object]] = [
+            {"name": s.name, "description": s.description, "input_schema": s.input_schema}
+            for s in self.box.specs()
+        ]
+        self.transcript.begin(self.model.name, system, tools)
+
+    # -- one turn
+
+    async def _turn(self) -> StepOutcome | None:
+        """One request with its tools. None to go on."""
+        bench = self.bench
+        before = f"before request {self.transcript.requests + 1}"
+        self._deliver(await bench.control.boundary(before, end_of_turn=True))
+        await self._tell_supervision()
+        self._tell_memory()
+        over = self._over()
+        if over is not None:
+            return over
+        reply = await self.exchange.next_answer()
+        if reply is None:
+            return self.exchange.refused
+        return self._take(reply)
+
+    def _over(self) -> StepOutcome | None:
+        """The step's end by a cap or by its own length."""
+        sentence = self.bench.control.budget_left()
+        if sentence is not None:
+            budget, run, _ = self.bench.reading.remaining()
+            outcome = "stopped" if exhausted(budget.run, run) else "nothing"
+            return StepOutcome(outcome=outcome, reason=sentence)
+        if self.talk.answers >= self.settings.max_requests:
+            return StepOutcome(
+                outcome="nothing", reason=f"the step took {self.talk.answers} answers, its limit"
+            )
+        return None
+
+    def _take(self, reply: Reply) -> StepOutcome | None:
+        """Record an answer and decide what follows from how it stopped."""
+        if reply.stop_reason == "refusal":
+            return self._refusal(reply)
+        self._refused = 0
+        cut = reply.stop_reason in {"max_tokens", "model_context_window_exceeded"}
+        content = reply.content
+        if cut and content and content[-1].get("type") == "tool_use":
+            content = content[:-1]
+        healed = heal(
+            Reply(**{**reply.__dict__, "content": content}),
+            self.talk.used_ids,
+            self.box.names,
+            self.redact,
+            unsigned_thinking=not self.model.checks_signatures,
+        )
+        for remark in healed.remarks:
+            self.transcript.trouble("model", remark)
+        if not useful(healed.content):
+            return self._empty(reply, cut)
+        turn = self.transcript.answer(reply, healed)
+        if reply.stop_reason == "model_context_window_exceeded":
+            self.transcript.trouble("model", "the answer filled the model's context")
+            self.exchange.overflowed()
+        elif cut:
+            self._cut()
+        if turn.calls:
+            self._idle = 0
+            return None
+        if reply.stop_reason in {"pause_turn", "compaction"}:
+            return self._idled(f"{reply.stop_reason} without progress")
+        if not cut:
+            self.transcript.say(
+                "Nobody answers here, and a turn without a tool call does nothing. Go on with the"
+                " work: edit, compile, evaluate; submit a correct candidate, or end_step.",
+                "nudge",
+            )
+        return self._idled("the agent talked and called no tool")
+
+    def _cut(self) -> None:
+        limit = self.settings.max_tokens
+        self.transcript.trouble("model", f"an answer was cut at {limit} tokens")
+        self.transcript.say(
+            f"Your answer was cut at its limit of {limit} tokens; a tool call that was being"
+            " written is lost. Go on in smaller pieces: replace_text or apply_diff instead of"
+            " whole files.",
+            "nudge",
+        )
+
+    def _refusal(self, reply: Reply) -> StepOutcome | None:
+        self._refused += 1
+        detail = f" ({reply.stop_detail})" if reply.stop_detail else ""
+        self.transcript.trouble("model", f"the model refused to go on{detail}")
+        if self._refused >= self.settings.refusal_limit:
+            return StepOutcome(
+                outcome="nothing",
+                reason=f"the model refused {self._refused} times in a row{detail}",
+            )
+        self.transcript.say(
+            "Your last answer was withheld by a safety filter and is not part of the conversation."
+            " This is ordinary performance work on a numerical kernel; go on with it, in plain"
+            " technical words.",
+            "nudge",
+        )
+        return None
+
+    def _empty(self, reply: Reply, cut: bool) -> StepOutcome | None:
+        why = "all its tokens went into thinking" if cut else f"it stopped with {reply.stop_reason}"
+        self.transcript.trouble("model", f"the model's answer was empty: {why}")
+        self.transcript.say("Your answer was empty. Go on with a tool call.", "nudge")
+        return self._idled("the model's answers were empty")
+
+    def _idled(self, why: str) -> StepOutcome | None:
+        self._idle += 1
+        if self._idle < self.settings.idle_limit:
+            return None
+        return StepOutcome(outcome="nothing", reason=f"{why}, {self._idle} times in a row")
+
+    # -- tools
+
+    async def _tools_of_turn(self) -> StepOutcome | None:
+        """Answer every open call of the last message, running those that never began."""
+        calls = self.talk.pending()
+        for place, call in enumerate(calls):
+            if call.started:
+                self._refuse(call, INTERRUPTED)
+                continue
+            hints = await self.bench.control.boundary(
+                f"before tool {self._tools + 1} ({call.name})"
+            )
+            if hints:
+                for rest in calls[place:]:
+                    self._refuse(rest, SKIPPED)
+                self._deliver(hints)
+                return None
+            outcome = await self._run(call)
+            if outcome is not None:
+                self._close_calls("Skipped, not run: the step has ended.")
+                return outcome
+        return None
+
+    async def _run(self, call: Call) -> StepOutcome | None:
+        if call.broken is not None:
+            self.transcript.trouble("model", f"the arguments of {call.name} were not valid JSON")
+            self._refuse(
+                call,
+                f"The arguments were not valid JSON, so nothing was run: {call.broken[:500]!r}."
+                " Send the call again; mind quotes, backslashes and line ends in strings.",
+            )
+            return None
+        call.started = True
+        try:
+            result = await self.box.run(call.id, call.name, call.arguments)
+        except Interrupted as cut:
+            self._refuse(
+                call,
+                f"Interrupted before it was finished ({cut.reason}); it brought no result. Call it"
+                " again if you still want it.",
+            )
+            return None
+        self._tools += 1
+        call.answer, call.ok = result.text, result.ok
+        return result.ends_step
+
+    def _refuse(self, call: Call, text: str) -> None:
+        self._tools += 1
+        result = self.box.refuse(call.id, call.name, text)
+        call.answer, call.ok = result.text, False
+
+    def _close_calls(self, text: str) -> None:
+        for call in self.talk.pending():
+            self._refuse(call, text)
+
+    # -- words to the agent
+
+    def _deliver(self, hints: Sequence[Hint]) -> None:
+        for hint in hints:
+            self.transcript.say(hint_text(hint), "hint", [f"hint:{hint.id}"])
+
+    async def _tell_supervision(self) -> None:
+        for intervention in self.bench.reading.interventions():
+            if intervention_key(intervention) in self.talk.told:
+                continue
+            seen = await self._review(intervention)
+            keys = [intervention_key(seen), intervention_key(intervention)]
+            self.transcript.say(intervention_text(seen), "supervision", keys)
+
+    def _tell_memory(self) -> None:
+        """What the person did to the notes since the step began."""
+        own = self.box.workspace.forgotten
+        text, told = persons_changes(self.bench.reading.notes(), self.talk.told, own)
+        if text:
+            self.transcript.say(text, "memory", told)
+
+    async def _review(self, intervention: Intervention) -> Intervention:
+        """A redirection that nobody gave directions for gets them from a review, once."""
+        if not intervention.review_wanted or intervention.id in self._reviewed:
+            return intervention
+        if not self.model.reviews or self._over() is not None:
+            return intervention
+        self._reviewed.add(intervention.id)
+        return await review.review(self.exchange, intervention)
