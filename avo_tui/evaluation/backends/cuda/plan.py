@@ -142,11 +142,14 @@ class _Resolver:
             stages=planned,
             maps=self.maps,
             workspaces=self.workspaces,
-            prepare=self._prepare(),
+            prepare=self._prepare(reached),
         )
 
-    def _prepare(self) -> tuple[PlannedStage, ...]:
-        """The prepare stages: they see weights and persistent workspaces, and fill all of these."""
+    def _prepare(self, timed: set[str]) -> tuple[PlannedStage, ...]:
+        """The prepare stages; `timed` are the buffers of the timed ones.
+
+        They see weights and persistent workspaces, and fill all of these that are read.
+        """
         stages, path = self.manifest.prepare_of(self.variant)
         planned = tuple(self._stage(s, f"{path}[{i}]", i) for i, s in enumerate(stages))
         persistent = {name for name, w in self.workspaces.items() if w.persistent}
@@ -165,7 +168,7 @@ class _Resolver:
                         f"a prepare stage is given {what} {name!r}; it may see weights and "
                         f"persistent workspaces only: {', '.join(sorted(allowed)) or 'none here'}",
                     )
-        for name in sorted(persistent - reached):
+        for name in sorted((persistent & timed) - reached):
             self.fail(
                 f"workspace.{name}", "is persistent, but no prepare stage is given it to fill"
             )
