@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from avo_tui.store import SessionReader
 from avo_tui.store.objects import ObjectStore
 from avo_tui.ui.app import AvoApp
-from avo_tui.ui.graph import draw, rows
-from avo_tui.ui.replay import ReplaySource
+from avo_tui.ui.panes.lineage.graph import draw, rows
+from avo_tui.ui.panes.lineage.view import LineageView
 from avo_tui.ui.screens.log import LogScreen
-from avo_tui.ui.screens.run import RunScreen
-from avo_tui.ui.widgets.lineage import LineageView
+from avo_tui.ui.screens.run.screen import RunScreen
+from avo_tui.ui.session.replay import ReplaySource
 from avo_tui.ui.widgets.long import LongView
 from benchmarks.ui_load import Pour, Probe, pouring, resident, spread, unsynced, week
 
@@ -144,8 +144,7 @@ def memory(folder: Path, given: Given) -> dict[str, Any]:
         async with app.run_test(size=SIZE) as pilot:
             await shown(app, pilot)
             await pilot.pause(1)
-            assert app.feed is not None
-            source: Any = app.feed.source
+            source: Any = app.session.source
             pour, steps, begin = Pour(folder), list[float](), time.perf_counter()
             warm = given.events // 20
             for part in (warm, *[(given.events - warm) // 4] * 4):
@@ -160,12 +159,12 @@ def memory(folder: Path, given: Given) -> dict[str, Any]:
                 steps.append(round(resident(), 1))
             pour.close()
             screen = app.screen
-            assert isinstance(screen, RunScreen) and screen.snapshot is not None
+            assert isinstance(screen, RunScreen) and screen.scene.snapshot is not None
             return {
                 "events": given.events,
                 "resident_mib_after_each_quarter": steps,
                 "events_per_second": round(given.events / (time.perf_counter() - begin)),
-                "entries_of_the_stream": len(screen.snapshot.live.stream),
+                "entries_of_the_stream": len(screen.scene.snapshot.live.stream),
             }
 
     return asyncio.run(go())

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from avo_tui.ui.actions import key_name
 from avo_tui.ui.app import AvoApp
-from avo_tui.ui.screens.run_actions import RUN_ACTIONS
+from avo_tui.ui.screen import COMMON
+from avo_tui.ui.screens.run.actions import RUN_ACTIONS
 from avo_tui.ui.services import Services
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -55,7 +56,7 @@ async def shot(folder: Path, size: tuple[int, int], theme: str, keys: Sequence[s
 def key_card() -> str:
     """Every action of the run screen with its key, by group, as Markdown."""
     groups: dict[str, list[str]] = {}
-    for action in RUN_ACTIONS:
+    for action in (*RUN_ACTIONS, *COMMON):
         key = f"`{key_name(action.key)}`" if action.key else ""
         groups.setdefault(action.group, []).append(f"| {key} | {action.help} | `{action.id}` |")
     lines = [

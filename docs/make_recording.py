@@ -27,8 +27,8 @@ from textual.strip import Strip
 
 from avo_tui.store import SessionReader
 from avo_tui.ui.app import AvoApp
-from avo_tui.ui.feed import ReplayStatus
-from avo_tui.ui.replay import ReplaySource
+from avo_tui.ui.session.feed import ReplayStatus
+from avo_tui.ui.session.replay import ReplaySource
 
 HERE = Path(__file__).parent
 SESSION = HERE.parent / "sessions" / "attention-cpu-agent"
@@ -136,7 +136,7 @@ async def settled(app: AvoApp, source: Film, pause: Callable[[float], Awaitable[
         shown = (
             latest is not None
             and latest.session.applied == source.state.session.applied
-            and latest.serial == app._shown
+            and latest is app.ticker.shown
         )
         calm = calm + 1 if shown and not busy else 0
 

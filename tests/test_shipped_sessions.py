@@ -10,7 +10,7 @@ from shipped import shipped_sessions
 
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.store import SessionReader, diagnose
-from avo_tui.ui.replay import ReplaySource
+from avo_tui.ui.session.replay import ReplaySource
 
 SHIPPED = {"attention-cpu-agent", "gqa-hopper", "mha-hopper"}
 PATHS = re.compile(rb'"/[A-Za-z0-9._-]+/[^"\\]*"')

@@ -22,12 +22,11 @@ ALLOWED: dict[str, set[str]] = {
     "avo_tui.export": {"tinydb"},
     "avo_tui.evolution": {"tinydb"},
     "avo_tui.cli": {"typer", "tinydb"},
-    "avo_tui.ui.feed": {"typer", "tinydb"},
-    "avo_tui.ui.replay": {"typer", "tinydb"},
-    "avo_tui.ui.themed": {"typer", "tinydb", "textual"},
-    "avo_tui.ui.following": {"typer", "tinydb", "textual"},
-    "avo_tui.ui.leaving": {"typer", "tinydb", "textual"},
-    "avo_tui.ui.paced": {"typer", "tinydb", "textual", "numpy"},
+    "avo_tui.ui.session.feed": {"typer", "tinydb"},
+    "avo_tui.ui.session.replay": {"typer", "tinydb"},
+    "avo_tui.ui.theme.cycle": {"typer", "tinydb", "textual"},
+    "avo_tui.ui.parts.session": {"typer", "tinydb", "textual"},
+    "avo_tui.ui.parts.connection": {"typer", "tinydb", "textual"},
     "avo_tui.ui.app": {"typer", "tinydb", "textual", "numpy"},
 }
 """Each may bring in what those before it may: so one process can import them in this order."""

@@ -206,7 +206,7 @@ def open_app(
         )
     from avo_tui.store import SeenMarks, SessionReader
     from avo_tui.ui.app import AvoApp, run_app
-    from avo_tui.ui.replay import ReplaySource
+    from avo_tui.ui.session.replay import ReplaySource
 
     preferred = settings()
     source = None
@@ -214,7 +214,7 @@ def open_app(
         source = ReplaySource(SessionReader.open(session), replay_speed)
 
     def shown() -> Path | None:
-        return None if app.feed is None else app.feed.source.folder
+        return None if app.session.feed is None else app.session.feed.source.folder
 
     app = AvoApp(
         services(shown),

@@ -1,52 +1,109 @@
-"""The registry of actions: footer, command palette, help, key bindings and remapping feed on it.
+"""Actions: each is one object that says what it is called, its keys, when it can run, what it does.
 
-A screen lists the actions it has; the app binds their keys under their ids (so that a keymap in
-the settings can move them) and asks `why_not` before one runs: a disabled key says its reason.
+A screen lists its actions once. Key bindings, footer, help, command palette and mouse all read that
+list, so that none of them can be out of date. The functions of an action take the object it works
+on (its *context*: a screen, or the parts that a screen owns).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 from textual.binding import Binding
 
 Reason = str | None
-"""None: may run. Otherwise one sentence why not."""
+"""None: the action can run. Otherwise one sentence that says why it cannot."""
+Context = TypeVar("Context", contravariant=True)
+_C = TypeVar("_C")
 
 
-def always(screen: Any) -> Reason:
-    """Enabled everywhere."""
+def always(context: object) -> Reason:
+    """The condition of an action that can always run."""
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Something a person can do."""
+@dataclass(frozen=True)
+class Action(Generic[Context]):
+    """Something a person can do on a screen."""
 
     id: str
-    """Names the method `do_<id>` of the screen, and the key in the settings."""
+    """Its name in the settings, where its key can be changed."""
     key: str
     """Default key or keys, separated by commas, in Textual's spelling."""
     label: str
-    """One or two words for the footer."""
+    """One to three words, for footer and palette."""
     help: str
-    """One sentence for help and palette."""
+    """One sentence, for help and palette."""
     group: str
+    """The heading under which the help lists it."""
+    run: Callable[[Context], object]
+    """Carries it out."""
+    why_not: Callable[[Context], Reason] = always
+    """Whether it can run now."""
     footer: int = 0
-    """Rank in the footer, 1 first; 0 is not there."""
-    why_not: Callable[[Any], Reason] = always
-    argument: str = ""
+    """Rank in the footer, 1 first; 0 keeps it out of the footer."""
+    label_now: Callable[[Context], str] | None = None
+    """The label in the footer where it depends on the moment, such as `pause` or `resume`."""
 
 
-def by_id(actions: Iterable[Action]) -> dict[str, Action]:
-    """Index by id."""
-    return {action.id: action for action in actions}
+@dataclass(frozen=True, slots=True)
+class BoundAction:
+    """An action together with the object it works on."""
+
+    id: str
+    key: str
+    label: str
+    help: str
+    group: str
+    footer: int
+    run: Callable[[], object]
+    why_not: Callable[[], Reason]
+    label_now: Callable[[], str]
 
 
-def bindings(actions: Iterable[Action]) -> list[Binding]:
-    """Bindings for a screen class; `id` makes them remappable."""
+class ActionSet:
+    """The actions of one screen, in the order in which the help lists them."""
+
+    def __init__(self, actions: Iterable[BoundAction]) -> None:
+        self._by_id = {action.id: action for action in actions}
+
+    def __iter__(self) -> Iterator[BoundAction]:
+        return iter(self._by_id.values())
+
+    def get(self, name: str) -> BoundAction | None:
+        """The action with this id, if there is one."""
+        return self._by_id.get(name)
+
+    def in_footer(self) -> list[BoundAction]:
+        """What the footer shows now: the actions that can run, by rank."""
+        ranked = sorted((a for a in self if a.footer), key=lambda a: a.footer)
+        return [a for a in ranked if a.why_not() is None]
+
+
+def bind(actions: Iterable[Action[_C]], context: _C) -> ActionSet:
+    """Give actions the object they work on."""
+
+    def one(action: Action[_C]) -> BoundAction:
+        label_now = action.label_now
+        return BoundAction(
+            action.id,
+            action.key,
+            action.label,
+            action.help,
+            action.group,
+            action.footer,
+            run=lambda: action.run(context),
+            why_not=lambda: action.why_not(context),
+            label_now=lambda: action.label if label_now is None else label_now(context),
+        )
+
+    return ActionSet(one(action) for action in actions)
+
+
+def bindings(actions: Iterable[Action[_C]]) -> list[Binding]:
+    """Bindings for the class of a screen; their `id` lets a keymap move them to other keys."""
     return [
         Binding(a.key, f"act('{a.id}')", a.label, id=a.id, show=a.footer > 0, tooltip=a.help)
         for a in actions
@@ -69,6 +126,7 @@ _NAMES = {
     "equals_sign": "=",
     "comma": ",",
     "full_stop": ".",
+    "colon": ":",
     "left": "←",
     "right": "→",
     "up": "↑",
@@ -77,7 +135,7 @@ _NAMES = {
 
 
 def key_name(key: str) -> str:
-    """A key as people write it: `^p`, `esc`, `?`."""
+    """A key as people write it: `^p`, `esc`, `?`. Of several keys the first."""
     first = key.split(",")[0].strip()
     if first.startswith("ctrl+"):
         return "^" + first[5:]
@@ -86,6 +144,6 @@ def key_name(key: str) -> str:
     return _NAMES.get(first, first)
 
 
-def shown_key(action: Action, keymap: Mapping[str, str]) -> str:
-    """The key of an action as it is bound now."""
+def shown_key(action: BoundAction, keymap: Mapping[str, str]) -> str:
+    """The key of an action as it is bound now; `keymap` holds the keys that were moved."""
     return key_name(keymap.get(action.id, action.key))

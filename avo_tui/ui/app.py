@@ -1,7 +1,4 @@
-"""The app: its first screen, and what its parts are given.
-
-`themed` has the colours, `following` the session, `leaving` the way out, `paced` the painting.
-"""
+"""The app: its parts, its first screen, its command palette."""
 
 from __future__ import annotations
 
@@ -9,34 +6,40 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from textual.app import SystemCommand
+from textual.binding import Binding
 from textual.screen import Screen
 
 from avo_tui.domain.base import now as utc_now
 from avo_tui.store import SeenMarks
+from avo_tui.ui import places
 from avo_tui.ui.actions import shown_key
-from avo_tui.ui.feed import Source
-from avo_tui.ui.paced import Paced
-from avo_tui.ui.screens.base import AvoScreen
+from avo_tui.ui.host import Host, HostOptions
+from avo_tui.ui.places import Place
+from avo_tui.ui.screen import AvoScreen
+from avo_tui.ui.screens.registry import screen_for
 from avo_tui.ui.services import Services
-from avo_tui.ui.syntax import Highlighter
-from avo_tui.ui.themed import CYCLE
+from avo_tui.ui.session.feed import Source
+from avo_tui.ui.ticker import Ticker
 
 
-class AvoApp(Paced):
+class AvoApp(Host):
     """avo-tui's screens on one session, or on the list of them.
 
-    `low_bandwidth` None: chosen by itself where the terminal is at the end of a slow connection.
-    `folder` opens a session at once; `source` gives one that is not a folder (a replay). `keys`
-    moves actions to other keys, by the action's id.
+    `folder` opens a session at once; `source` gives one that is not a folder (a replay). `notice`
+    is a sentence to be shown over the first screen. The others: see `HostOptions`.
     """
 
     TITLE = "avo"
     CSS_PATH = ["styles/paint.tcss", "styles/app.tcss"]  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("ctrl+c", "copy_or_hint", show=False, system=True),
+        Binding("ctrl+q", "leave", show=False, system=True, priority=True),
+    ]
 
     def __init__(
         self,
@@ -44,81 +47,85 @@ class AvoApp(Paced):
         *,
         folder: Path | None = None,
         source: Source | None = None,
+        notice: str = "",
         theme: str = "avo-dark",
         low_bandwidth: bool | None = None,
         keys: Mapping[str, str] | None = None,
         clock: Callable[[], datetime] = utc_now,
         roots: Iterable[Path] | None = None,
         marks: SeenMarks | None = None,
-        notice: str = "",
     ) -> None:
-        super().__init__(
+        options = HostOptions(
+            services=services or Services(),
+            theme=theme,
             low_bandwidth=low_bandwidth,
             keys=keys or {},
-            services=services or Services(),
+            clock=clock,
+            roots=roots,
             marks=marks,
-            theme=theme,
         )
-        self.start_folder, self.start_source = folder, source
-        self.notice = notice
-        """A sentence to be told once the first screen is there."""
-        self.clock = clock
-        self.roots = None if roots is None else list(roots)
-        self.highlighter = Highlighter()
-
-    # -- life
+        self.ticker = Ticker(self)
+        super().__init__(options, self.ticker.tick)
+        self._start = (folder, source, notice)
 
     def on_mount(self) -> None:
         """Signals, the tick, the first screen."""
         self.set_keymap(self.keys)
-        self._heed_signals()
-        self.set_low_bandwidth(self.low_bandwidth, tell=False)
-        self.set_interval(1.0, self._second)
-        if self.start_source is not None:
-            self.open_source(self.start_source)
-        elif self.start_folder is not None:
-            self.open_folder(self.start_folder)
+        self.departure.heed_signals()
+        self.connection.start()
+        self.set_interval(1.0, self.ticker.second)
+        folder, source, notice = self._start
+        if source is not None:
+            self.open_source(source)
+        elif folder is not None:
+            self.open_folder(folder)
         else:
-            from avo_tui.ui.screens.sessions import SessionsScreen
+            self.go(places.Sessions())
+        if notice:
+            self.call_after_refresh(self.notify, notice, severity="error", timeout=20, markup=False)
 
-            self.push_screen(SessionsScreen())
-        if self.notice:
-            self.call_after_refresh(
-                self.notify, self.notice, severity="error", timeout=20, markup=False
-            )
+    def on_unmount(self) -> None:
+        """Whatever ends the app, the thread that reads the session ends with it."""
+        self.session.close()
 
-    def from_thread(self, callback: Callable[..., object], *arguments: object) -> None:
-        """Call something from a worker's thread that mounts widgets or opens screens.
+    def screen_for(self, place: Place) -> Screen[Any]:
+        """The screen or dialog that shows a place."""
+        return screen_for(place)
 
-        `call_from_thread` would run it outside the app's own message, where a screen that is
-        pushed is not composed in time.
-        """
-        self.call_from_thread(self.call_later, callback, *arguments)
+    def action_leave(self) -> None:
+        """ctrl+q leaves from anywhere."""
+        self.departure.leave()
 
-    # -- palette
+    def action_copy_or_hint(self) -> None:
+        """ctrl+c copies what is selected; with nothing selected it says how to leave."""
+        selected = self.screen.get_selected_text()
+        if selected:
+            self.copy_to_clipboard(selected)
+            self.notify(f"copied {len(selected)} characters", timeout=2)
+        else:
+            self.notify("q leaves, the run goes on; S stops the run", timeout=4)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every action of the screen, by name."""
+        """The entries of the command palette: every action of the screen, themes, leaving."""
         if isinstance(screen, AvoScreen):
-            keymap = screen.keymap()
-            for action in screen.ACTIONS:
+            for action in screen.actions:
                 if action.id == "palette":
                     continue
-                reason = screen.why_not(action)
-                key = shown_key(action, keymap)
-                said = action.help if reason is None else f"not now: {reason}"
+                reason = action.why_not()
+                key = shown_key(action, self.keys)
                 title = f"{action.label[0].upper()}{action.label[1:]}"
                 yield SystemCommand(
                     f"{title} ({key})" if key else title,
-                    said,
+                    action.help if reason is None else f"not now: {reason}",
                     lambda name=action.id: screen.action_act(name),
                 )
-        for name in self.available_themes:
-            if name in CYCLE or name.startswith("avo"):
-                yield SystemCommand(
-                    f"Theme {name}", "Change the colours", lambda n=name: setattr(self, "theme", n)
-                )
-        yield SystemCommand("Leave", "Leave the screen; the run goes on", self.leave)
+        for name in self.themes.names():
+            yield SystemCommand(
+                f"Theme {name}", "Change the colours", lambda n=name: setattr(self, "theme", n)
+            )
+        yield SystemCommand(
+            "Leave", "Leave the screen; the run goes on", lambda: self.departure.leave()
+        )
 
 
 def run_app(app: AvoApp) -> int:
@@ -128,6 +135,6 @@ def run_app(app: AvoApp) -> int:
     terminal = app.terminal
     if terminal is not None and terminal.writer is not None and terminal.writer.stuck:
         return code  # nobody reads: a farewell would wait for ever
-    if app.farewell:
-        print(app.farewell, file=sys.stderr if code else sys.stdout)
+    if app.departure.farewell:
+        print(app.departure.farewell, file=sys.stderr if code else sys.stdout)
     return code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from avo_tui.ui.chart import ticks
+from avo_tui.ui.panes.score.chart import ticks
 
 MARKS = "●▲■◆✚○△□"
 """One sign per run: colour is never the only carrier."""

@@ -46,8 +46,7 @@ class Loader:
         try:
             value = compute()
         except Exception as error:  # shown in the pane that asked, whatever it was
-            said = str(error).strip("'\"") or type(error).__name__
-            value = Failed(said)
+            value = Failed(str(error).strip("'\"") or type(error).__name__)
         if not worker.is_cancelled:
             self._app.call_from_thread(self._done, key, value)
 
@@ -57,7 +56,3 @@ class Loader:
         while len(self._values) > KEEP:
             self._values.popitem(last=False)
         self._ready()
-
-    def forget(self) -> None:
-        """Read everything anew."""
-        self._values.clear()

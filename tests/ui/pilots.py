@@ -21,7 +21,7 @@ from textual.pilot import Pilot
 
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.loader import Loader
-from avo_tui.ui.screens.run import RunScreen
+from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.services import Services
 from avo_tui.ui.widgets.lines import LinesView
 
@@ -61,12 +61,12 @@ def at_rest(app: AvoApp) -> bool:
     if any(not worker.is_finished for worker in app.workers):
         return False
     latest = app.latest
-    if latest is not None and latest.serial != app._shown:
+    if latest is not None and latest is not app.ticker.shown:
         return False
     for screen in app.screen_stack:
         if isinstance(getattr(screen, "loader", None), Loader) and screen.loader._pending:  # type: ignore[attr-defined]
             return False
-        if isinstance(screen, RunScreen) and screen.settled != screen.cursor:
+        if isinstance(screen, RunScreen) and screen.scene.settled != screen.scene.cursor:
             return False
     top = app.screen
     if top._layout_required or top._repaint_required or top._scroll_required:
@@ -153,7 +153,7 @@ class Hands:
     async def home(self) -> None:
         """Back to the run screen, the run followed; what was noted in corners taken away."""
         for _ in range(6):
-            if isinstance(self.app.screen, RunScreen) and self.app.screen.cursor is None:
+            if isinstance(self.app.screen, RunScreen) and self.app.screen.scene.cursor is None:
                 break
             await self.press("escape")
         assert isinstance(self.app.screen, RunScreen), f"escape does not leave {self.app.screen}"

@@ -8,7 +8,7 @@ from threading import Event, Thread
 from make_session import MemorySource
 
 from avo_tui.domain import events as ev
-from avo_tui.ui.feed import Feed
+from avo_tui.ui.session.feed import Feed
 
 
 def followed(feed: Feed, condition: Callable[[Feed], bool]) -> None:

@@ -17,7 +17,7 @@ from person import PATIENCE, PROGRAM, Person, wait_for
 
 from avo_tui.domain import events as ev
 from avo_tui.store import SessionReader, SessionWriter
-from avo_tui.ui.terminal import MUCH, Writer
+from avo_tui.ui.terminal.writer import QUEUE_BYTES, Writer
 
 STANDS_SECONDS = 4.0
 """Without a byte that came through."""
@@ -130,18 +130,18 @@ def test_the_writer_takes_no_more_than_some_and_tells_when_it_is_free() -> None:
     read, write_end = os.pipe()
     writer = Writer(write_end)
     writer.start()
-    writer.write("x" * (MUCH * 3))
+    writer.write("x" * (QUEUE_BYTES * 3))
     wait_for(lambda: writer.behind, "a full pipe is not noticed")
     wait_for(lambda: writer.stuck, "a pipe that takes nothing is not noticed")
     free = Event()
     writer.when_free(free.set)
     assert not free.is_set()
     got = 0
-    while got < MUCH * 3:
+    while got < QUEUE_BYTES * 3:
         got += len(os.read(read, 65536))
     assert free.wait(PATIENCE) and not writer.behind
     seconds, count = writer.sample()
-    assert count == MUCH * 3 and seconds > 0.5 and writer.sample() == (0.0, 0)
+    assert count == QUEUE_BYTES * 3 and seconds > 0.5 and writer.sample() == (0.0, 0)
     writer.stop()
     assert not writer.is_alive()
     os.close(read)
@@ -152,7 +152,7 @@ def test_the_writer_leaves_a_pipe_that_takes_nothing_and_one_that_is_gone() -> N
     read, write_end = os.pipe()
     writer = Writer(write_end)
     writer.start()
-    writer.write("x" * (MUCH * 3))
+    writer.write("x" * (QUEUE_BYTES * 3))
     wait_for(lambda: writer.stuck, "a pipe that takes nothing is not noticed")
     begun = time.monotonic()
     writer.stop()

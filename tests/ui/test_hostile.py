@@ -82,7 +82,7 @@ async def test_no_control_character_reaches_any_screen() -> None:
             ]
             assert not bad, f"after {keys}"
             assert len(rows) == 40
-    assert app.return_code in {None, 0} and not app.farewell
+    assert app.return_code in {None, 0} and not app.departure.farewell
 
 
 async def test_it_is_shown_as_it_is() -> None:

@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 from make_session import MemorySource
 from pilots import SERVICES, Hands, make_app, running
+from textual.binding import Binding
 
+from avo_tui.ui import places
 from avo_tui.ui.app import AvoApp
-from avo_tui.ui.screens.base import AvoScreen
-from avo_tui.ui.screens.run import RunScreen
-from avo_tui.ui.screens.sessions import SessionsScreen
+from avo_tui.ui.places import Place
+from avo_tui.ui.screen import AvoScreen
+from avo_tui.ui.screens.registry import SCREENS, screen_for
+from avo_tui.ui.screens.run.screen import RunScreen
+from avo_tui.ui.screens.sessions.screen import SessionsScreen
 
 KEYS = [
     *string.ascii_lowercase,
@@ -50,7 +54,7 @@ KEYS = [
 ]
 
 
-SCREENS = {
+KEYS_TO = {
     "run": [],
     "lineage": ["L"],
     "compare": ["B", "c"],
@@ -71,12 +75,12 @@ async def back_to(hands: Hands, base: list[str]) -> None:
     await hands.press(*base)
 
 
-@pytest.mark.parametrize("name", sorted(SCREENS))
+@pytest.mark.parametrize("name", sorted(KEYS_TO))
 async def test_every_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
     app = make_app(MemorySource(steps=5), services=SERVICES)
     monkeypatch.setattr(app, "suspend", nullcontext)
-    base = SCREENS[name]
+    base = KEYS_TO[name]
     async with running(app, (80, 24)) as hands:
         await back_to(hands, base)
         expected = type(app.screen)
@@ -105,29 +109,31 @@ async def test_every_key_in_the_sessions_screen(tmp_path: Path) -> None:
     assert app.return_code in {None, 0}
 
 
-def test_actions_have_methods_help_and_distinct_keys() -> None:
-    import importlib
-    import pkgutil
+PLACES: tuple[Place, ...] = (
+    places.Sessions(),
+    places.Run(),
+    places.Lineage(),
+    places.Compare(0, 1),
+    places.Transcript(1),
+    places.Log("log", tuple),
+    places.Memory(),
+    places.Knowledge(),
+    places.Supervisor(),
+)
 
-    from avo_tui.ui import screens
 
-    for info in pkgutil.iter_modules(screens.__path__):
-        importlib.import_module(f"{screens.__name__}.{info.name}")
+def test_every_place_has_a_screen() -> None:
+    assert {type(place) for place in PLACES} | {places.NewSession, places.Help} == set(SCREENS)
 
-    def below(kind: type) -> list[type]:
-        return [c for sub in kind.__subclasses__() for c in (sub, *below(sub))]
 
-    kinds = [k for k in below(AvoScreen) if k.ACTIONS]
-    assert len(kinds) >= 8
-    for kind in kinds:
-        ids = [a.id for a in kind.ACTIONS]
-        assert len(ids) == len(set(ids)), kind
-        keys = [k for a in kind.ACTIONS for k in a.key.split(",")]
-        assert len(keys) == len(set(keys)), (
-            f"{kind.__name__}: {sorted(k for k in keys if keys.count(k) > 1)}"
-        )
-        for action in kind.ACTIONS:
-            assert callable(getattr(kind, f"do_{action.id}", None)), (
-                f"{kind.__name__}.do_{action.id}"
-            )
-            assert action.help.endswith(".") and action.label
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: type(place).__name__)
+def test_actions_have_help_and_distinct_keys(place: Place) -> None:
+    screen = screen_for(place)
+    assert isinstance(screen, AvoScreen)
+    actions = list(screen.actions)
+    keys = [key for action in actions for key in action.key.split(",") if key]
+    assert len(keys) == len(set(keys)), sorted(k for k in keys if keys.count(k) > 1)
+    bound = {binding.id for binding in type(screen).BINDINGS if isinstance(binding, Binding)}
+    for action in actions:
+        assert action.help.endswith(".") and action.label
+        assert not action.key or action.id in bound, f"{action.id} has a key that is not bound"

@@ -11,9 +11,9 @@ from test_graph import attempt, version
 
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
-from avo_tui.ui import graph
-from avo_tui.ui.graph import draw, rows
-from avo_tui.ui.layout import GraphLayout
+from avo_tui.ui.panes.lineage import graph
+from avo_tui.ui.panes.lineage.graph import draw, rows
+from avo_tui.ui.panes.lineage.layout import GraphLayout
 
 
 class Lineage:

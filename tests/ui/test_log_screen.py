@@ -12,9 +12,10 @@ from pilots import make_app
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.verdict import EvaluationProgress
-from avo_tui.ui.screens.log import LogScreen, of_file, of_growing
+from avo_tui.ui.panes.lineage.view import LineageView
+from avo_tui.ui.screens.log import LogScreen
 from avo_tui.ui.screens.transcript import TranscriptScreen
-from avo_tui.ui.widgets.lineage import LineageView
+from avo_tui.ui.session.log_text import of_file, of_growing
 from avo_tui.ui.widgets.long import LongView
 from avo_tui.ui.widgets.pane import Pane
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from avo_tui.ui.markdown import markdown_lines, shrink, wrap_spans
 from avo_tui.ui.syntax import Highlighter
 from avo_tui.ui.text import Line
-from avo_tui.ui.views.markdown import markdown_lines, shrink, wrap_spans
 
 HIGHLIGHT = Highlighter()
 

@@ -11,9 +11,9 @@ from pilots import make_app, running
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import Pause
 from avo_tui.domain.state import SessionState
-from avo_tui.ui import keyframes
-from avo_tui.ui.feed import Feed
-from avo_tui.ui.replay import ReplaySource
+from avo_tui.ui.session import keyframes
+from avo_tui.ui.session.feed import Feed
+from avo_tui.ui.session.replay import ReplaySource
 
 
 def test_a_replay_ends_in_the_recorded_state(recorded: MemorySource) -> None:

@@ -27,9 +27,9 @@ from avo_tui.domain.commands import (
     Stop,
     Submit,
 )
-from avo_tui.ui.screens.dialogs import Confirm, HintDialog
-from avo_tui.ui.screens.run import RunScreen
-from avo_tui.ui.screens.run_layout import PANES, WIDE, arrangement
+from avo_tui.ui.dialogs import Confirm, HintDialog
+from avo_tui.ui.screens.run.arrangement import PANES, WIDE, arrangement
+from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.services import Services
 from avo_tui.ui.widgets.lines import LinesView
 
@@ -67,18 +67,18 @@ async def test_follow_and_inspect(recorded: MemorySource) -> None:
     app = make_app(recorded)
     async with running(app) as hands:
         screen = run_screen(app)
-        assert screen.cursor is None and "Online softmax" in hands.text("#plan-head")
+        assert screen.scene.cursor is None and "Online softmax" in hands.text("#plan-head")
         await hands.press("B")
-        assert screen.cursor == ("v", 20, 0)
+        assert screen.scene.cursor == ("v", 20, 0)
         assert "from v19 by agent" in hands.text("#plan-head")
         assert "gate strict" in hands.text("#output-view") and "vs v19" in hands.text(
             "#output-view"
         )
         assert any("inspect" in t for t, _ in screen.query_one("#lineage").info)  # type: ignore[attr-defined]
         await hands.press("u")
-        assert screen.cursor == ("v", 19, 0)
+        assert screen.scene.cursor == ("v", 19, 0)
         await hands.press("l")
-        assert screen.cursor is None and "Online softmax" in hands.text("#plan-head")
+        assert screen.scene.cursor is None and "Online softmax" in hands.text("#plan-head")
 
 
 async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) -> None:
@@ -86,7 +86,7 @@ async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) ->
     async with running(app) as hands:
         await hands.press("B")
         screen = run_screen(app)
-        key, place = screen.lineage.cursor, screen.lineage.place
+        key, place = screen.scene.lineage.cursor, screen.scene.lineage.place
         report = next(e for e in source.journal if isinstance(e, ev.AttemptFinished)).report
         at = source.state.session.last_event_at
         source.waiting = [
@@ -96,11 +96,11 @@ async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) ->
         await hands.until(lambda: not source.waiting)
         await hands.until(
             lambda: (
-                screen.snapshot is not None
-                and screen.snapshot.session.applied == len(source.journal)
+                screen.scene.snapshot is not None
+                and screen.scene.snapshot.session.applied == len(source.journal)
             ),
         )
-        assert screen.lineage.cursor == key and screen.lineage.place == place - 1
+        assert screen.scene.lineage.cursor == key and screen.scene.lineage.place == place - 1
 
 
 async def test_the_stream_stops_following_when_scrolled_up(source: MemorySource) -> None:
@@ -219,7 +219,10 @@ async def test_approval_is_asked_for(source: MemorySource) -> None:
         source.waiting = [ev.ApprovalRequested(attempt=3, decision=decision, at=at)]  # type: ignore[arg-type]
         screen = run_screen(app)
         await hands.until(
-            lambda: screen.snapshot is not None and screen.snapshot.pending_approval is not None,
+            lambda: (
+                screen.scene.snapshot is not None
+                and screen.scene.snapshot.pending_approval is not None
+            ),
         )
         await hands.until(lambda: any("A approves" in said for said in hands.said))
         await hands.press("X")
@@ -232,36 +235,36 @@ async def test_filter_narrows_with_a_count_and_escape_peels(recorded: MemorySour
     app = make_app(recorded)
     async with running(app) as hands:
         screen = run_screen(app)
-        before = len(screen.lineage.lines)
+        before = len(screen.scene.lineage.lines)
         await hands.press("slash")
         await hands.type("prefetch")
-        await hands.until(lambda: screen.lineage.needle == "prefetch")
-        assert 0 < len(screen.lineage.lines) < before
-        kept = [d.row for d in screen.lineage._drawn]
-        assert screen.snapshot is not None
+        await hands.until(lambda: screen.scene.lineage.needle == "prefetch")
+        assert 0 < len(screen.scene.lineage.lines) < before
+        kept = [d.row for d in screen.scene.lineage._drawn]
+        assert screen.scene.snapshot is not None
         for row in kept:
             record = (
-                f"{screen.snapshot.versions[row.number]}"
+                f"{screen.scene.snapshot.versions[row.number]}"
                 if row.kind == "version"
-                else f"{screen.snapshot.attempts[row.step, row.number]}"
+                else f"{screen.scene.snapshot.attempts[row.step, row.number]}"
             )
             assert "prefetch" in record.lower()
         await hands.press("enter", "down")
-        assert screen.cursor is not None
+        assert screen.scene.cursor is not None
         await hands.press("escape")
-        await hands.until(lambda: len(screen.lineage.lines) == before)
+        await hands.until(lambda: len(screen.scene.lineage.lines) == before)
 
 
 async def test_unfold_shows_the_rejected_attempts(recorded: MemorySource) -> None:
     app = make_app(recorded)
     async with running(app) as hands:
         screen = run_screen(app)
-        before = len(screen.lineage.lines)
+        before = len(screen.scene.lineage.lines)
         await hands.press("down", "enter")
-        assert len(screen.lineage.lines) == before + 1
-        assert screen.lineage.cursor == ("a", 25, 2)
+        assert len(screen.scene.lineage.lines) == before + 1
+        assert screen.scene.lineage.cursor == ("a", 25, 2)
         await hands.press("space")
-        assert len(screen.lineage.lines) == before
+        assert len(screen.scene.lineage.lines) == before
 
 
 async def test_the_mouse_reaches_rows_tabs_and_actions(recorded: MemorySource) -> None:
@@ -269,11 +272,11 @@ async def test_the_mouse_reaches_rows_tabs_and_actions(recorded: MemorySource) -
     async with running(app, (80, 24)) as hands:
         screen = run_screen(app)
         await hands.click("#lineage-view", offset=(6, 2))
-        assert screen.cursor == ("v", 20, 0)
+        assert screen.scene.cursor == ("v", 20, 0)
         await hands.click("#tabs", offset=(26, 0))
-        await hands.until(lambda: screen.active == "diff")
+        await hands.until(lambda: screen.parts.arrangement.active == "diff")
         await hands.click("#actions", offset=(5, 0))
-        await hands.until(lambda: screen.cursor is None)  # the footer begins with "live"
+        await hands.until(lambda: screen.scene.cursor is None)  # the footer begins with "live"
 
 
 async def test_edit_submits_what_the_editor_changed(
@@ -337,11 +340,11 @@ async def test_leaving_says_that_the_run_goes_on(recorded: MemorySource) -> None
     app = make_app(recorded)
     async with running(app, (80, 24)) as hands:
         await hands.press("q")
-        await hands.until(lambda: bool(app.farewell))
+        await hands.until(lambda: bool(app.departure.farewell))
     assert (
         app.return_code == 0
-        and "goes on" in app.farewell
-        and "avo attach mha-study" in app.farewell
+        and "goes on" in app.departure.farewell
+        and "avo attach mha-study" in app.departure.farewell
     )
 
 

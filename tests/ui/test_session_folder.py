@@ -12,9 +12,10 @@ from pilots import SERVICES, running
 from avo_tui.domain import events as ev
 from avo_tui.store import SeenMarks, SessionReader, SessionWriter
 from avo_tui.ui.app import AvoApp
-from avo_tui.ui.screens.dialogs import Digest
-from avo_tui.ui.screens.run import RunScreen
-from avo_tui.ui.screens.sessions import SessionList, SessionsScreen
+from avo_tui.ui.dialogs import Digest
+from avo_tui.ui.screens.run.screen import RunScreen
+from avo_tui.ui.screens.sessions.list import SessionList
+from avo_tui.ui.screens.sessions.screen import SessionsScreen
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +84,7 @@ async def test_a_session_that_cannot_be_read_is_one_sentence(made: Path) -> None
     app = AvoApp(folder=made / "broken")
     async with running(app, (80, 24)) as hands:
         await hands.until(lambda: app._exit)
-    assert app.return_code == 1 and app.farewell and "\n" not in app.farewell
+    assert app.return_code == 1 and app.departure.farewell and "\n" not in app.departure.farewell
 
 
 async def test_commands_arrive_in_the_inbox_and_events_on_the_screen(tmp_path: Path) -> None:

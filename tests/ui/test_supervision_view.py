@@ -8,10 +8,10 @@ import pytest
 from make_session import MemorySource
 
 from avo_tui.domain.records import Note
-from avo_tui.ui.feed import Feed, Snapshot
-from avo_tui.ui.views.plan import version_story
-from avo_tui.ui.views.status import Keys, status_line
-from avo_tui.ui.views.supervision import stall_lines
+from avo_tui.ui.panes.plan.lines import version_story
+from avo_tui.ui.panes.supervision import stall_lines
+from avo_tui.ui.session.feed import Feed, Snapshot
+from avo_tui.ui.status import Keys, status_line
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,19 @@ from make_session import MemorySource, score_of, source
 from avo_tui.domain.budget import Caps, Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import PlanItem, RunState
-from avo_tui.ui import diffs, show
-from avo_tui.ui.chart import ChartData, Point, render, ticks
-from avo_tui.ui.feed import Feed, Snapshot
-from avo_tui.ui.steps import fold
+from avo_tui.ui import formats
+from avo_tui.ui.panes.diff import differences
+from avo_tui.ui.panes.diff.lines import diff_lines
+from avo_tui.ui.panes.output.benchmark import bar, benchmark_lines
+from avo_tui.ui.panes.output.lines import output_lines
+from avo_tui.ui.panes.output.outcome import outcome_of_attempt
+from avo_tui.ui.panes.plan.lines import plan_lines, stream_lines
+from avo_tui.ui.panes.score.chart import ChartData, Point, render, ticks
+from avo_tui.ui.session.feed import Feed, Snapshot
+from avo_tui.ui.session.step_view import fold
+from avo_tui.ui.status import Keys, status_line
 from avo_tui.ui.syntax import Highlighter, overlay
 from avo_tui.ui.text import Line, line
-from avo_tui.ui.views.benchmark import bar, benchmark_lines
-from avo_tui.ui.views.diff import diff_lines
-from avo_tui.ui.views.output import outcome_of_attempt, output_lines
-from avo_tui.ui.views.plan import plan_lines, stream_lines
-from avo_tui.ui.views.status import Keys, status_line
 from avo_tui.ui.widgets.paint import changed_cells
 
 
@@ -40,23 +42,23 @@ def snapshot_of(source: MemorySource) -> Snapshot:
 @pytest.mark.parametrize(
     ("made", "wanted"),
     [
-        (show.ratio(1.0412), "1.041×"),
-        (show.ratio(0), "–"),
-        (show.ratio(12.34), "12.3×"),
-        (show.change(0.006), "+0.6%"),
-        (show.change(-0.031), "−3.1%"),
-        (show.change(0.00001), "±0.0%"),
-        (show.change(None), ""),
-        (show.change(11.0), "×12"),
-        (show.duration(3723), "1:02:03"),
-        (show.duration(5), "5s"),
-        (show.clock(2 * 86400 + 4 * 3600 + 660), "2d 04:11"),
-        (show.count(12_400), "12.4k"),
-        (show.usd(12.4), "$12.40"),
-        (show.size(3 << 20), "3.0 MB"),
-        (show.many(1, "hit"), "1 hit"),
-        (show.many(1234, "hit"), "1,234 hits"),
-        (show.sparkline([0.0, 0.5, 1.0], 3), "▁▄█"),
+        (formats.ratio(1.0412), "1.041×"),
+        (formats.ratio(0), "–"),
+        (formats.ratio(12.34), "12.3×"),
+        (formats.change(0.006), "+0.6%"),
+        (formats.change(-0.031), "−3.1%"),
+        (formats.change(0.00001), "±0.0%"),
+        (formats.change(None), ""),
+        (formats.change(11.0), "×12"),
+        (formats.duration(3723), "1:02:03"),
+        (formats.duration(5), "5s"),
+        (formats.clock(2 * 86400 + 4 * 3600 + 660), "2d 04:11"),
+        (formats.count(12_400), "12.4k"),
+        (formats.usd(12.4), "$12.40"),
+        (formats.size(3 << 20), "3.0 MB"),
+        (formats.many(1, "hit"), "1 hit"),
+        (formats.many(1234, "hit"), "1,234 hits"),
+        (formats.sparkline([0.0, 0.5, 1.0], 3), "▁▄█"),
     ],
 )
 def test_numbers(made: str, wanted: str) -> None:
@@ -65,8 +67,8 @@ def test_numbers(made: str, wanted: str) -> None:
 
 def test_spend_names_the_nearest_cap() -> None:
     spend = Spend(usd=190, seconds=3600)
-    assert show.spend(Caps(usd=200, hours=168), spend) == ("$190.00/$200", 0.95)
-    assert show.spend(Caps(), Spend(evaluations=7)) == ("7 evals", 0.0)
+    assert formats.spend(Caps(usd=200, hours=168), spend) == ("$190.00/$200", 0.95)
+    assert formats.spend(Caps(), Spend(evaluations=7)) == ("7 evals", 0.0)
 
 
 # -- chart
@@ -122,7 +124,7 @@ def test_ticks_are_round() -> None:
 
 
 def test_a_seed_is_all_added():
-    doc = diffs.compare(None, Candidate(files={"k.cpp": "int a;\nint b;\n"}))
+    doc = differences.compare(None, Candidate(files={"k.cpp": "int a;\nint b;\n"}))
     assert (doc.added, doc.removed) == (2, 0)
     assert {row.kind for row in doc.files[0].rows} == {"hunk", "add"}
 
@@ -130,7 +132,7 @@ def test_a_seed_is_all_added():
 def test_the_difference_of_two_candidates() -> None:
     old = Candidate(files={"a.cpp": "int a = 1;\nint b = 2;\n", "b.cpp": "same\n"})
     new = Candidate(files={"a.cpp": "int a = 7;\nint b = 2;\nint c;\n", "b.cpp": "same\n"})
-    doc = diffs.compare(old, new)
+    doc = differences.compare(old, new)
     assert [f.name for f in doc.files] == ["a.cpp"] and (doc.added, doc.removed) == (2, 1)
     (gone,) = [r for r in doc.files[0].rows if r.kind == "del"]
     assert gone.text == "int a = 1;" and gone.words == ((8, 9),)
@@ -138,19 +140,19 @@ def test_the_difference_of_two_candidates() -> None:
 
 def test_new_and_removed_files() -> None:
     old, new = Candidate(files={"a.cpp": "x\n"}), Candidate(files={"b.cpp": "y\n"})
-    doc = diffs.compare(old, new)
+    doc = differences.compare(old, new)
     assert {(f.name, f.added, f.removed) for f in doc.files} == {("a.cpp", 0, 1), ("b.cpp", 1, 0)}
 
 
 def test_a_cut_diff_is_still_shown() -> None:
     whole = "--- a/k.cpp\n+++ b/k.cpp\n@@ -1,9 +1,9 @@\n-old\n+new\n same\n"
-    doc = diffs.parse(whole)
+    doc = differences.parse(whole)
     assert doc.problem and (doc.added, doc.removed) == (1, 1)
     assert "cut" in plain(diff_lines(doc, 60, Highlighter()))
 
 
 def test_copied_text_has_no_gutters() -> None:
-    doc = diffs.compare(source(3), source(4))
+    doc = differences.compare(source(3), source(4))
     rows = diff_lines(doc, 90, Highlighter(), sides=False)
     copied = [row.plain[row.gutter :] for row in rows if row.gutter < 90]
     lines = set(source(3).files["kernel.cpp"].split("\n")) | set(
@@ -160,7 +162,7 @@ def test_copied_text_has_no_gutters() -> None:
 
 
 def test_side_by_side_keeps_both_sides_apart() -> None:
-    doc = diffs.compare(source(3), source(4))
+    doc = differences.compare(source(3), source(4))
     rows = diff_lines(doc, 120, Highlighter(), sides=True)
     assert all(row.width <= 120 for row in rows)
     bars = {row.plain.index("│") for row in rows if "│" in row.plain}
@@ -169,7 +171,7 @@ def test_side_by_side_keeps_both_sides_apart() -> None:
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_changed_words_are_inside_their_lines(old: str, new: str) -> None:
-    left, right = diffs.changed_words(old, new)
+    left, right = differences.changed_words(old, new)
     assert all(0 <= a < b <= len(old) for a, b in left)
     assert all(0 <= a < b <= len(new) for a, b in right)
 

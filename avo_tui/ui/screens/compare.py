@@ -2,64 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
 
 from avo_tui.domain.records import Version
-from avo_tui.ui import diffs, show
-from avo_tui.ui.actions import Action, bindings
-from avo_tui.ui.feed import Snapshot
+from avo_tui.ui import formats
+from avo_tui.ui.actions import Action, bind, bindings
 from avo_tui.ui.loader import Failed
+from avo_tui.ui.panes.diff import differences
+from avo_tui.ui.panes.diff.lines import SIDE_BY_SIDE, diff_lines
+from avo_tui.ui.panes.diff.painter import warm
+from avo_tui.ui.panes.output.benchmark import benchmark_lines
+from avo_tui.ui.panes.subject import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
-from avo_tui.ui.screens.run_content import teach
 from avo_tui.ui.text import BLANK, Line, Span, fit, line, one_line, width_of
-from avo_tui.ui.views.benchmark import benchmark_lines
-from avo_tui.ui.views.diff import SIDE_BY_SIDE, diff_lines
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
-
-ACTIONS = (
-    Action("sides", "d", "side by side", "The difference unified, or side by side.", "look", 1),
-    Action("swap", "x", "swap", "The other way round.", "look", 2),
-    Action(
-        "older", "left_square_bracket", "older left", "The left one's parent instead.", "look", 3
-    ),
-    *DETAIL,
-)
-
-
-def pair_to_compare(
-    snapshot: Snapshot, marked: Collection[int], hand: int | None
-) -> tuple[int, int] | None:
-    """What to compare: two marks; a mark and the one in hand; the one in hand and its parent."""
-    known = sorted(n for n in marked if n in snapshot.versions)
-    if len(known) == 2:
-        return known[0], known[1]
-    if hand is None:
-        return None
-    if len(known) == 1 and known[0] != hand:
-        return known[0], hand
-    parent = snapshot.versions[hand].parent
-    if parent is None:
-        other = snapshot.best.number if snapshot.best is not None else hand
-        return (hand, other) if other != hand else None
-    return parent, hand
 
 
 class CompareScreen(DetailScreen):
     """Scores above, the difference below, in one scrolled text."""
 
-    ACTIONS = ACTIONS
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
     MAIN = "#compare-view"
     ABOUT = "Two versions. The change is of the right one against the left one."
     PANES = {"compare": ("Compare", "Scores, resources, difference.")}  # noqa: RUF012
 
     def __init__(self, left: int, right: int) -> None:
         super().__init__()
+        self.actions = bind(self.ACTIONS, self)
         self.left_number, self.right_number = left, right
         self.sides: bool | None = None
         self._painted: object = None
@@ -69,43 +42,40 @@ class CompareScreen(DetailScreen):
         with Pane(key="", title="Compare", id="compare"):
             yield LinesView(id="compare-view")
 
-    def do_sides(self) -> None:
-        """Unified or side by side."""
+    def toggle_sides(self) -> None:
+        """Unified where it is side by side, and the other way round."""
         beside = self.main.size.width >= SIDE_BY_SIDE if self.sides is None else self.sides
         self.sides = not beside
-        self._again()
+        self.paint_again()
 
-    def do_swap(self) -> None:
+    def swap(self) -> None:
         """The other way round."""
         self.left_number, self.right_number = self.right_number, self.left_number
-        self._again()
+        self.paint_again()
 
-    def do_older(self) -> None:
-        """The left one's parent."""
+    def older(self) -> None:
+        """The left one's parent instead of the left one."""
         assert self.snapshot is not None
         parent = self.snapshot.versions[self.left_number].parent
         if parent is None:
             self.app.notify(f"v{self.left_number} has no parent", timeout=2)
             return
         self.left_number = parent
-        self._again()
+        self.paint_again()
 
     def repaint(self) -> None:
         """Scores and difference."""
         assert self.snapshot is not None and self.loader is not None
-        feed = self.avo.feed
+        source, highlight = self.host.session.source, self.host.highlighter
         a = self.snapshot.versions.get(self.left_number)
         b = self.snapshot.versions.get(self.right_number)
-        if a is None or b is None or feed is None:
+        if a is None or b is None or source is None:
             return
-        source, highlight = feed.source, self.avo.highlighter
 
-        def compute() -> diffs.DiffDoc:
-            from avo_tui.ui.screens.run_diff import warm
-
+        def compute() -> differences.DiffDoc:
             old, new = source.candidate(a.candidate), source.candidate(b.candidate)
             warm(old, new, highlight)
-            return diffs.compare(old, new)
+            return differences.compare(old, new)
 
         doc = self.loader.get(("diff", a.number, b.number), compute)
         basis = (a.number, b.number, self.sides, id(doc), self.main.size.width)
@@ -114,7 +84,7 @@ class CompareScreen(DetailScreen):
         self._painted = basis
         pane = self.query_one("#compare", Pane)
         pane.set_heading(f"v{a.number} → v{b.number}")
-        if isinstance(doc, diffs.DiffDoc):
+        if isinstance(doc, differences.DiffDoc):
             pane.set_info([(f"+{doc.added}", "add-mark"), (f" −{doc.removed}", "del-mark")])
         sides = self.sides
 
@@ -134,13 +104,37 @@ class CompareScreen(DetailScreen):
 
         self.main.show(build)
 
+    ACTIONS: ClassVar[tuple[Action[CompareScreen], ...]] = (
+        Action(
+            "sides",
+            "d",
+            "side by side",
+            "The difference unified, or side by side.",
+            "look",
+            run=toggle_sides,
+            footer=1,
+        ),
+        Action("swap", "x", "swap", "The other way round.", "look", run=swap, footer=2),
+        Action(
+            "older",
+            "left_square_bracket",
+            "older left",
+            "The left one's parent instead.",
+            "look",
+            run=older,
+            footer=3,
+        ),
+        *DETAIL,
+    )
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+
 
 def _titles(a: Version, b: Version, width: int) -> list[Line]:
     out = []
     for version in (a, b):
         spans: list[Span] = [
             (fit(f"v{version.number}", 7), "strong"),
-            (f"{show.ratio(version.aggregate):>8}  ", "strong"),
+            (f"{formats.ratio(version.aggregate):>8}  ", "strong"),
         ]
         said = (version.plan or version.summary).strip().split("\n")[0]
         when = f"  {version.author}, {version.created:%d %b %H:%M}"

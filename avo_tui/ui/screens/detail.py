@@ -1,43 +1,35 @@
-"""A screen with one scrolled text or two panes: what the further screens have in common."""
+"""The base of the screens above the run screen: a status line, a body, a text that is searched."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 
-from avo_tui.ui import show
+from avo_tui.ui import formats
 from avo_tui.ui.actions import Action
-from avo_tui.ui.feed import Snapshot
 from avo_tui.ui.loader import Loader
-from avo_tui.ui.screens.base import COMMON, AvoScreen
-from avo_tui.ui.views.status import status_line
+from avo_tui.ui.screen import COMMON, AvoScreen, show_status
+from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 from avo_tui.ui.widgets.find import FindBar
 from avo_tui.ui.widgets.lines import LinesView
 
-DETAIL = (
-    Action("filter", "slash", "find", "Find text.", "look", 40),
-    Action("next_hit", "n", "next hit", "The next row that was found.", "look"),
-    Action("copy", "y", "copy", "Copy the text, without gutters.", "look", 41),
-    Action("close", "q,escape", "back", "Back to the run.", "general", 80),
-    *COMMON,
-)
-
 
 class DetailScreen(AvoScreen):
-    """A screen above the run screen. `MAIN` is the view that is searched and copied."""
+    """A screen above the run screen. `MAIN` selects the view that is searched and copied."""
 
-    ACTIONS: ClassVar[tuple[Action, ...]] = DETAIL
-    BINDINGS: ClassVar[list[Any]] = []
     MAIN: ClassVar[str] = "#main"
+    FIND: ClassVar[str] = "/ find"
+    """The label of the row in which a text is typed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.snapshot: Snapshot | None = None
         self.loader: Loader | None = None
-        self._found = False
+        self.searching = False
+        """A text was typed, and what it found is shown; escape ends that first."""
 
     def compose(self) -> ComposeResult:
         """Status, body, actions."""
@@ -52,12 +44,13 @@ class DetailScreen(AvoScreen):
 
     def on_mount(self) -> None:
         """First picture."""
-        self.loader = Loader(self.app, self._again)
-        self.snapshot = self.avo.latest
+        self.loader = Loader(self.app, self.paint_again)
+        self.snapshot = self.host.latest
         self.query_one(self.MAIN).focus()
-        self.call_after_refresh(self._again)
+        self.call_after_refresh(self.paint_again)
 
-    def _again(self) -> None:
+    def paint_again(self) -> None:
+        """Repaint, where there is something to show."""
         if self.snapshot is not None and self.ready:
             self.repaint()
 
@@ -68,43 +61,30 @@ class DetailScreen(AvoScreen):
         """A newer snapshot."""
         self.snapshot = snapshot
         self.show_second()
-        self._again()
+        self.paint_again()
 
     def show_second(self) -> None:
         """The status line."""
         if self.snapshot is not None and self.ready:
-            can_start = self.avo.services.start_engine is not None
-            self.query_one("#status", StatusLine).set_row(
-                status_line(
-                    self.snapshot,
-                    self.size.width,
-                    self.avo.clock(),
-                    self.avo.status_keys(),
-                    can_start,
-                )
-            )
+            show_status(self, self.snapshot)
 
     def on_resize(self) -> None:
         """Paint for the new width."""
         self.call_after_refresh(self.show_second)
-        self.call_after_refresh(self._again)
+        self.call_after_refresh(self.paint_again)
 
     @property
     def main(self) -> LinesView:
         """The view that is searched and copied."""
         return self.query_one(self.MAIN, LinesView)
 
-    def do_filter(self) -> None:
-        """Find text."""
-        self.query_one(FindBar).open("/ find")
-
     @on(FindBar.Changed)
     def find_changed(self, event: FindBar.Changed) -> None:
         """Search as it is typed."""
         count = self.main.search(event.text)
-        self._found = bool(event.text)
+        self.searching = bool(event.text)
         self.query_one(FindBar).set_count(
-            f"{show.many(count, 'hit')} · n next" if event.text else ""
+            f"{formats.many(count, 'hit')} · n next" if event.text else ""
         )
         if event.done:
             self.main.focus()
@@ -113,25 +93,42 @@ class DetailScreen(AvoScreen):
     def find_closed(self) -> None:
         """Forget the search."""
         self.main.search("")
-        self._found = False
+        self.searching = False
         self.main.focus()
 
-    def do_next_hit(self) -> None:
-        """The next row that was found."""
-        at, count = self.main.next_hit(1)
-        self.app.notify(
-            f"{at} of {count}" if count else "nothing to go to: / finds text", timeout=2
-        )
 
-    def do_copy(self) -> None:
-        """Copy the main view."""
-        rows = self.main.plain_rows()
-        self.app.copy_to_clipboard("\n".join(rows))
-        self.app.notify(f"copied {show.many(len(rows), 'line')}", timeout=2)
+def _next_hit(screen: DetailScreen) -> None:
+    number, count = screen.main.next_hit(1)
+    text = f"{number} of {count}" if count else "nothing to go to: / finds text"
+    screen.app.notify(text, timeout=2)
 
-    def do_close(self) -> None:
-        """One layer back."""
-        if self._found:
-            self.find_closed()
-        else:
-            self.app.pop_screen()
+
+def _copy(screen: DetailScreen) -> None:
+    rows = screen.main.plain_rows()
+    screen.app.copy_to_clipboard("\n".join(rows))
+    screen.app.notify(f"copied {formats.many(len(rows), 'line')}", timeout=2)
+
+
+def _close(screen: DetailScreen) -> None:
+    if screen.searching:
+        screen.find_closed()
+    else:
+        screen.dismiss(None)
+
+
+FIND = Action[DetailScreen](
+    "filter",
+    "slash",
+    "find",
+    "Find text.",
+    "look",
+    run=lambda screen: screen.query_one(FindBar).open(screen.FIND),
+    footer=40,
+)
+NEXT_HIT = Action(
+    "next_hit", "n", "next hit", "The next row that was found.", "look", run=_next_hit
+)
+COPY = Action("copy", "y", "copy", "Copy the text, without gutters.", "look", run=_copy, footer=41)
+CLOSE = Action("close", "q,escape", "back", "Back to the run.", "general", run=_close, footer=80)
+DETAIL: tuple[Action[DetailScreen], ...] = (FIND, NEXT_HIT, COPY, CLOSE, *COMMON)
+"""Actions of every such screen."""

@@ -9,29 +9,21 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from avo_tui.ui.actions import Action, bindings
+from avo_tui.ui.actions import Action, bind, bindings
 from avo_tui.ui.loader import Failed
+from avo_tui.ui.markdown import markdown_lines
+from avo_tui.ui.panes.subject import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
-from avo_tui.ui.screens.picking import PickList
-from avo_tui.ui.screens.run_content import teach
 from avo_tui.ui.text import BLANK, Line, cut, one_line, prose
-from avo_tui.ui.views.markdown import markdown_lines
 from avo_tui.ui.widgets.find import FindBar
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
-
-ACTIONS = (
-    Action("search", "slash", "search", "Search K.", "knowledge", 1),
-    Action("read", "enter", "read", "Read it beside the list, from its start.", "knowledge", 2),
-    *(a for a in DETAIL if a.id not in {"filter", "next_hit"}),
-)
+from avo_tui.ui.widgets.pick_list import PickList
 
 
 class KnowledgeScreen(DetailScreen):
     """List at the left, text at the right; one of them where it is narrow."""
 
-    ACTIONS = ACTIONS
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
     MAIN = "#knowledge-list"
     ABOUT = "K, what the agent can look up: documents on kernels, hardware and the evaluation."
     PANES = {  # noqa: RUF012
@@ -41,6 +33,7 @@ class KnowledgeScreen(DetailScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self.actions = bind(self.ACTIONS, self)
         self.query_text = ""
 
     def body(self) -> ComposeResult:
@@ -56,7 +49,7 @@ class KnowledgeScreen(DetailScreen):
         self.query_one("#knowledge").styles.width = "38%" if self.size.width >= 90 else "34%"
 
     def _hits(self) -> Any:
-        services = self.avo.services
+        services = self.host.services
         assert self.loader is not None
         text = self.query_text
         if text and services.search_knowledge is not None:
@@ -84,7 +77,7 @@ class KnowledgeScreen(DetailScreen):
         )
 
         def build(width: int) -> Sequence[Line]:
-            if self.avo.services.documents is None:
+            if self.host.services.documents is None:
                 return teach("K cannot be read from here.", "avo knowledge search QUERY reads it.")
             if isinstance(found, Failed):
                 return teach("K cannot be read.", found.reason)
@@ -114,7 +107,7 @@ class KnowledgeScreen(DetailScreen):
         self._read()
 
     def _read(self) -> None:
-        key, read = self.query_one(PickList).key, self.avo.services.read_knowledge
+        key, read = self.query_one(PickList).key, self.host.services.read_knowledge
         view = self.query_one("#reader-view", LinesView)
         if key is None or read is None or self.loader is None:
             view.show(lambda width: [])
@@ -127,7 +120,7 @@ class KnowledgeScreen(DetailScreen):
             reason = text.reason
             view.show(lambda width: teach("It cannot be read.", reason))
         else:
-            body, highlight = text, self.avo.highlighter
+            body, highlight = text, self.host.highlighter
             view.show(lambda width: markdown_lines(body, width, highlight))
 
     @on(PickList.Moved)
@@ -135,32 +128,41 @@ class KnowledgeScreen(DetailScreen):
         self._read()
         self.query_one("#reader-view", LinesView).action_scroll_home()
 
-    def do_read(self) -> None:
-        """Into the reader."""
-        self.query_one("#reader-view").focus()
-
-    def do_search(self) -> None:
-        """Search."""
-        self.query_one(FindBar).open("/ search K")
-
     @on(FindBar.Changed)
     def find_changed(self, event: FindBar.Changed) -> None:
         """Enter searches."""
         if event.done:
             self.query_text = event.text.strip()
+            self.searching = bool(self.query_text)
             self.query_one(PickList).focus()
-            self._again()
+            self.paint_again()
 
     @on(FindBar.Closed)
     def find_closed(self) -> None:
         """All documents again."""
-        self.query_text = ""
+        self.query_text, self.searching = "", False
         self.query_one(PickList).focus()
-        self._again()
+        self.paint_again()
 
-    def do_close(self) -> None:
-        """One layer back."""
-        if self.query_text:
-            self.find_closed()
-        else:
-            self.app.pop_screen()
+    ACTIONS: ClassVar[tuple[Action[KnowledgeScreen], ...]] = (
+        Action(
+            "search",
+            "slash",
+            "search",
+            "Search K.",
+            "knowledge",
+            run=lambda screen: screen.query_one(FindBar).open("/ search K"),
+            footer=1,
+        ),
+        Action(
+            "read",
+            "enter",
+            "read",
+            "Read it beside the list, from its start.",
+            "knowledge",
+            run=lambda screen: screen.query_one("#reader-view").focus(),
+            footer=2,
+        ),
+        *(a for a in DETAIL if a.id not in {"filter", "next_hit"}),
+    )
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)

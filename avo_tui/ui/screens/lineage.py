@@ -11,43 +11,119 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from avo_tui.domain.records import Version
-from avo_tui.ui import show
-from avo_tui.ui.actions import Action, Reason, bindings
-from avo_tui.ui.graph import Key, key_of_version
+from avo_tui.ui import formats, places
+from avo_tui.ui.actions import Action, bind, bindings
+from avo_tui.ui.conditions import two_versions
 from avo_tui.ui.loader import Failed
+from avo_tui.ui.panes.lineage.graph import Key, key_of_version
+from avo_tui.ui.panes.lineage.view import LineageView
+from avo_tui.ui.panes.output.lines import output_lines
+from avo_tui.ui.panes.output.outcome import (
+    Outcome,
+    against,
+    outcome_of_report,
+    outcome_of_version,
+)
+from avo_tui.ui.panes.pair import pair_to_compare
+from avo_tui.ui.panes.plan.lines import attempt_story, version_story
+from avo_tui.ui.panes.subject import subject_of, teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
-from avo_tui.ui.screens.run_content import against, outcome_of_version, subject_of, teach
 from avo_tui.ui.text import BLANK, Line
-from avo_tui.ui.views.output import Outcome, outcome_of_report, output_lines
-from avo_tui.ui.views.plan import attempt_story, version_story
 from avo_tui.ui.widgets.find import FindBar
-from avo_tui.ui.widgets.lineage import LineageView
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 
 
-def _two(screen: Any) -> Reason:
-    if screen.snapshot is None or len(screen.snapshot.versions) < 2:
-        return "there are not two versions yet"
-    return None
+def show_in_run(screen: LineageScreen) -> None:
+    """Back to the run screen, on the row under the cursor; a folded row is unfolded here."""
+    tree = screen.tree_view
+    key = tree.key_under
+    if key is not None and key[0] == "f":
+        tree.action_fold()
+    else:
+        screen.dismiss(None if key is None else (key, tree.unfolded))
 
 
-ACTIONS = (
-    Action("show", "enter", "show in run", "Inspect it on the run screen.", "lineage", 1),
-    Action("mark", "v", "mark", "Mark a version for a comparison.", "lineage", 2),
+def _go(screen: LineageScreen, number: int | None) -> None:
+    if number is not None:
+        screen.tree_view.pick(key_of_version(number))
+
+
+def _mark(screen: LineageScreen) -> None:
+    if screen.version is not None:
+        screen.tree_view.mark(screen.version.number)
+
+
+def _compare(screen: LineageScreen) -> None:
+    assert screen.snapshot is not None
+    version = screen.version
+    marked = screen.tree_view.marked
+    pair = pair_to_compare(screen.snapshot, marked, version.number if version else None)
+    if pair is not None:
+        screen.host.go(places.Compare(*pair))
+
+
+def _best(screen: LineageScreen) -> None:
+    best = None if screen.snapshot is None else screen.snapshot.best
+    _go(screen, None if best is None else best.number)
+
+
+def _head(screen: LineageScreen) -> None:
+    _go(screen, None if screen.snapshot is None else screen.snapshot.session.head)
+
+
+def _parent(screen: LineageScreen) -> None:
+    if screen.snapshot is not None:
+        _go(screen, subject_of(screen.snapshot, screen.tree_view.cursor).parent)
+
+
+def _next_bookmark(screen: LineageScreen) -> None:
+    """To the next bookmark, from the newest to the oldest, round and round."""
+    if screen.snapshot is None:
+        return
+    versions = screen.snapshot.versions
+    marked = sorted((n for n, v in versions.items() if v.bookmark), reverse=True)
+    if not marked:
+        screen.app.notify("no version has a bookmark: m on the run screen sets one", timeout=3)
+        return
+    version = screen.version
+    older = (n for n in marked if version is not None and n < version.number)
+    _go(screen, next(older, marked[0]))
+
+
+ACTIONS: tuple[Action[LineageScreen], ...] = (
+    Action(
+        "show",
+        "enter",
+        "show in run",
+        "Inspect it on the run screen.",
+        "lineage",
+        show_in_run,
+        footer=1,
+    ),
+    Action("mark", "v", "mark", "Mark a version for a comparison.", "lineage", _mark, footer=2),
     Action(
         "compare",
         "c",
         "compare",
         "Compare the marked versions, or this one with its parent.",
         "lineage",
-        3,
-        _two,
+        _compare,
+        two_versions,
+        footer=3,
     ),
-    Action("best", "B", "best", "To the best version.", "lineage", 4),
-    Action("head", "H", "head", "To the head.", "lineage", 5),
-    Action("parent", "u", "parent", "To the parent.", "lineage", 6),
-    Action("next_mark", "apostrophe", "bookmark", "To the next bookmark.", "lineage", 7),
+    Action("best", "B", "best", "To the best version.", "lineage", _best, footer=4),
+    Action("head", "H", "head", "To the head.", "lineage", _head, footer=5),
+    Action("parent", "u", "parent", "To the parent.", "lineage", _parent, footer=6),
+    Action(
+        "next_mark",
+        "apostrophe",
+        "bookmark",
+        "To the next bookmark.",
+        "lineage",
+        _next_bookmark,
+        footer=7,
+    ),
     *DETAIL,
 )
 
@@ -58,15 +134,17 @@ class LineageScreen(DetailScreen):
     ACTIONS = ACTIONS
     BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
     MAIN = "#tree"
+    FIND = "/ filter"
     ABOUT = "The whole lineage. space folds and unfolds the rejected attempts of a step; / filters."
     PANES = {  # noqa: RUF012
         "lineage": ("Lineage", "★ best, ● head, ○ version, ✕ rejected, ◌ running."),
         "detail": ("Detail", "Score per configuration, resources, plan, gate, re-measurements."),
     }
 
-    def __init__(self, at: Key | None = None) -> None:
+    def __init__(self, start: Key | None = None) -> None:
         super().__init__()
-        self._start = at
+        self.actions = bind(self.ACTIONS, self)
+        self._start = start
 
     def body(self) -> ComposeResult:
         """Graph and detail."""
@@ -97,8 +175,8 @@ class LineageScreen(DetailScreen):
             tree.pick(start, tell=False)
         elif tree.cursor is None and snapshot.session.head is not None and not tree.needle:
             tree.pick(key_of_version(snapshot.session.head), tell=False)
-        versions = show.many(len(snapshot.versions), "version")
-        info = f"{versions} · {show.many(len(snapshot.attempts), 'attempt')}"
+        versions = formats.many(len(snapshot.versions), "version")
+        info = f"{versions} · {formats.many(len(snapshot.attempts), 'attempt')}"
         self.query_one("#lineage", Pane).set_info(
             [(f"{len(tree.lines)} match", "warn")] if tree.needle else [(info, "dim")]
         )
@@ -110,8 +188,8 @@ class LineageScreen(DetailScreen):
         subject = subject_of(snapshot, self.tree_view.cursor)
         pane, view = self.query_one("#detail", Pane), self.query_one("#detail-view", LinesView)
         pane.set_heading(subject.name)
-        feed = self.avo.feed
-        if subject.live or feed is None:
+        source = self.host.session.source
+        if subject.live or source is None:
             view.show(
                 lambda width: teach("It is being evaluated.", "Its details are on the run screen.")
             )
@@ -122,9 +200,9 @@ class LineageScreen(DetailScreen):
         if version is not None:
             outcome = outcome_of_version(version, parent)
         elif attempt is not None and attempt.report is not None:
-            found = self.loader.get(("report", attempt.report), lambda: feed.source.report(attempt))
-            if found is not None and not isinstance(found, Failed):
-                outcome = against(outcome_of_report(found), parent)
+            report = self.loader.get(("report", attempt.report), lambda: source.report(attempt))
+            if report is not None and not isinstance(report, Failed):
+                outcome = against(outcome_of_report(report), parent)
 
         def build(width: int) -> Sequence[Line]:
             rows = version_story(version, width) if version else attempt_story(attempt, width)  # type: ignore[arg-type]
@@ -141,91 +219,29 @@ class LineageScreen(DetailScreen):
 
     @on(LineageView.Opened)
     def _opened(self) -> None:
-        self.do_show()
-
-    def do_show(self) -> None:
-        """Back to the run screen, on this row."""
-        from avo_tui.ui.screens.run import RunScreen
-
-        drawn = self.tree_view.key_under
-        if drawn is not None and drawn[0] == "f":
-            self.tree_view.action_fold()
-            return
-        self.app.pop_screen()
-        if isinstance(self.app.screen, RunScreen) and drawn is not None:
-            self.app.screen.lineage.unfolded = self.tree_view.unfolded
-            self.app.screen.repaint()
-            self.app.screen.lineage.pick(drawn)
-
-    def do_filter(self) -> None:
-        """Filter the graph."""
-        self.query_one(FindBar).open("/ filter")
+        show_in_run(self)
 
     @on(FindBar.Changed)
     def find_changed(self, event: FindBar.Changed) -> None:
         """Filter as it is typed."""
         count = self.tree_view.filter(event.text)
-        self._found = bool(event.text)
+        self.searching = bool(event.text)
         self.query_one(FindBar).set_count(f"{count} rows")
         if event.done:
             self.tree_view.focus()
-        self._again()
+        self.paint_again()
 
     @on(FindBar.Closed)
     def find_closed(self) -> None:
         """Show all rows again."""
         self.tree_view.filter("")
-        self._found = False
+        self.searching = False
         self.tree_view.focus()
-        self._again()
+        self.paint_again()
 
-    def _version(self) -> Version | None:
+    @property
+    def version(self) -> Version | None:
+        """The version under the cursor."""
         if self.snapshot is None:
             return None
         return subject_of(self.snapshot, self.tree_view.cursor).version
-
-    def do_mark(self) -> None:
-        """Mark for a comparison."""
-        version = self._version()
-        if version is not None:
-            self.tree_view.mark(version.number)
-
-    def do_compare(self) -> None:
-        """Compare the marked ones."""
-        from avo_tui.ui.screens.compare import CompareScreen, pair_to_compare
-
-        version = self._version()
-        assert self.snapshot is not None
-        pair = pair_to_compare(
-            self.snapshot, self.tree_view.marked, version.number if version else None
-        )
-        if pair is not None:
-            self.app.push_screen(CompareScreen(*pair))
-
-    def _go(self, number: int | None) -> None:
-        if number is not None:
-            self.tree_view.pick(key_of_version(number))
-
-    def do_best(self) -> None:
-        """To the best."""
-        self._go(self.snapshot.best.number if self.snapshot and self.snapshot.best else None)
-
-    def do_head(self) -> None:
-        """To the head."""
-        self._go(self.snapshot.session.head if self.snapshot else None)
-
-    def do_parent(self) -> None:
-        """To the parent."""
-        if self.snapshot is not None:
-            self._go(subject_of(self.snapshot, self.tree_view.cursor).parent)
-
-    def do_next_mark(self) -> None:
-        """To the next bookmark."""
-        if self.snapshot is None:
-            return
-        marked = sorted((n for n, v in self.snapshot.versions.items() if v.bookmark), reverse=True)
-        version = self._version()
-        if not marked:
-            self.app.notify("no version has a bookmark: m on the run screen sets one", timeout=3)
-            return
-        self._go(next((n for n in marked if version is not None and n < version.number), marked[0]))

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 
-from avo_tui.ui import show
-from avo_tui.ui.actions import Action, bindings, key_name
-from avo_tui.ui.longtext import LongText
+from avo_tui.ui import formats
+from avo_tui.ui.actions import Action, bind, bindings, key_name
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import Span
-from avo_tui.ui.views.log import LongRows
 from avo_tui.ui.widgets.find import FindBar
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.log_rows import LongRows
 from avo_tui.ui.widgets.long import LongView
+from avo_tui.ui.widgets.long_text import LongText
 from avo_tui.ui.widgets.pane import Pane
 
-CHUNK = 1 << 20
-
-
-LOG = (
-    Action("follow", "end", "last line", "To the last line, and on as the text grows.", "look", 1),
-    *DETAIL,
+FOLLOW = Action[DetailScreen](
+    "follow",
+    "end",
+    "last line",
+    "To the last line, and on as the text grows.",
+    "look",
+    run=lambda screen: screen.main.action_scroll_end(),
+    footer=1,
 )
+LOG = (FOLLOW, *DETAIL)
 
 
 class LogScreen(DetailScreen):
@@ -36,7 +38,6 @@ class LogScreen(DetailScreen):
     for now.
     """
 
-    ACTIONS = LOG
     BINDINGS: ClassVar[list[Any]] = bindings(LOG)
     ABOUT = (
         "A text of any length, read where it is looked at. Of one that is still being written the "
@@ -50,6 +51,7 @@ class LogScreen(DetailScreen):
         self, name: str, chunks: Callable[[], Iterable[bytes]], *, grows: bool = False
     ) -> None:
         super().__init__()
+        self.actions = bind(LOG, self)
         self._title, self._chunks, self._grows = name, chunks, grows
         self.text = LongText()
 
@@ -70,15 +72,11 @@ class LogScreen(DetailScreen):
         """Give the temporary file back."""
         self.text.close()
 
-    def do_follow(self) -> None:
-        """To the end, and on with it."""
-        self.main.action_scroll_end()
-
     @on(LongView.Grown)
     @on(LinesView.FollowChanged)
     def _tell(self) -> None:
         """How much there is, and whether its end is followed."""
-        said = f"{show.many(self.text.rows, 'line')} · {show.size(self.text.size)}"
+        said = f"{formats.many(self.text.rows, 'line')} · {formats.size(self.text.size)}"
         self.query_one("#log", Pane).set_info([*self._following(), (said, "dim")])
 
     def _following(self) -> list[Span]:
@@ -88,43 +86,10 @@ class LogScreen(DetailScreen):
             return [("reading  ", "warn")]
         if self.main.following:
             return [("following  ", "good")]
-        key = key_name(self.avo.keys.get("follow", LOG[0].key))
-        more = f"{show.many(self.main.unseen, 'new line')} below  " if self.main.unseen else ""
+        key = key_name(self.host.keys.get("follow", FOLLOW.key))
+        more = f"{formats.many(self.main.unseen, 'new line')} below  " if self.main.unseen else ""
         return [(more, "warn"), (key, "key"), (" follows  ", "dim")]
 
     @on(LongView.Searched)
     def _searched(self, event: LongView.Searched) -> None:
         self.query_one(FindBar).set_count(event.said)
-
-
-def of_file(path: Path, *, follow: bool = False) -> Iterator[bytes]:
-    """A file piece by piece; with `follow` also what is written to it from then on, for ever.
-
-    Raises ValueError where it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            while (chunk := file.read(CHUNK)) or follow:
-                if not chunk and file.tell() > path.stat().st_size:
-                    file.seek(0)  # it was begun anew
-                yield chunk
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error
-
-
-def of_growing(log: Callable[[], tuple[str, bool]]) -> Iterator[bytes]:
-    """A text piece by piece that is asked for again and again: (all of it, whether it is whole).
-
-    Where it is another one than before, that one comes below.
-    """
-    before, whole = "", False
-    while not whole:
-        now, whole = log()
-        if now.startswith(before):
-            more = now[len(before) :]
-        else:
-            more = now if before.endswith("\n") else f"\n{now}"
-        before = now
-        if more:
-            yield more.encode("utf-8", "replace")
-        yield b""

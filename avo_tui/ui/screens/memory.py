@@ -10,45 +10,33 @@ from avo_tui.domain.commands import EditMemory
 from avo_tui.domain.memory import crowded, owed_text, size
 from avo_tui.domain.memory import owing as owing_of
 from avo_tui.domain.records import Note
-from avo_tui.ui import show
-from avo_tui.ui.actions import Action, Reason, bindings
+from avo_tui.ui import formats
+from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.conditions import takes_commands
+from avo_tui.ui.dialogs import Confirm, TextDialog
+from avo_tui.ui.panes.plan.lines import NOTES
+from avo_tui.ui.panes.subject import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
-from avo_tui.ui.screens.dialogs import Confirm, TextDialog
-from avo_tui.ui.screens.picking import PickList
-from avo_tui.ui.screens.run_actions import takes_commands
-from avo_tui.ui.screens.run_content import teach
 from avo_tui.ui.text import Line, prose
-from avo_tui.ui.views.plan import NOTES
 from avo_tui.ui.widgets.pane import Pane
+from avo_tui.ui.widgets.pick_list import PickList
 
 CATEGORIES = ("worked", "failed", "idea", "fact")
-
-
-def _on_note(screen: Any) -> Reason:
-    return takes_commands(screen) or (
-        None if screen.current else "there is no note under the cursor"
-    )
-
-
-ACTIONS = (
-    Action("edit", "enter,e", "edit", "Change the note.", "notes", 1, _on_note),
-    Action("add", "a", "add", "Write a note of your own.", "notes", 2, takes_commands),
-    Action("remove", "delete,x", "remove", "Remove the note.", "notes", 3, _on_note),
-    *DETAIL,
-)
 
 
 class MemoryScreen(DetailScreen):
     """What the agent carries from step to step."""
 
-    ACTIONS = ACTIONS
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
     MAIN = "#memory-view"
     ABOUT = (
         "Small notes that are carried into every step: what worked, what failed and why, open "
         "ideas, facts. The agent writes them; you can edit them, and it is told."
     )
     PANES = {"memory": ("Memory", "✔ worked, ✕ failed, ◇ idea, · fact.")}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions = bind(self.ACTIONS, self)
 
     def body(self) -> ComposeResult:
         """One pane."""
@@ -70,9 +58,9 @@ class MemoryScreen(DetailScreen):
         used, owing = size(notes), owing_of(self.snapshot.versions.values())
         limit = self.snapshot.session.memory_limit
         info = (
-            f"{show.many(len(notes), 'note')} · {used / limit:.0%} of what a step carries"
+            f"{formats.many(len(notes), 'note')} · {used / limit:.0%} of what a step carries"
             if limit
-            else show.many(len(notes), "note")
+            else formats.many(len(notes), "note")
         )
         self.query_one("#memory", Pane).set_info(
             [(info, "warn" if crowded(used, limit) else "dim")]
@@ -97,14 +85,14 @@ class MemoryScreen(DetailScreen):
 
         self.query_one(PickList).show(build)
 
-    def do_edit(self) -> None:
+    def edit_note(self) -> None:
         """Change the text."""
         note = self.current
         assert note is not None
 
         def given(text: str | None) -> None:
             if text is not None:
-                self.avo.send(
+                self.host.send(
                     EditMemory(note=note.id, category=note.category, text=text), "note changed"
                 )
 
@@ -119,7 +107,7 @@ class MemoryScreen(DetailScreen):
             given,
         )
 
-    def do_add(self) -> None:
+    def add_note(self) -> None:
         """A new note."""
 
         def given(text: str | None) -> None:
@@ -128,18 +116,52 @@ class MemoryScreen(DetailScreen):
                 for name in CATEGORIES:
                     if text.lower().startswith(f"{name}:"):
                         category, text = name, text[len(name) + 1 :].strip()
-                self.avo.send(EditMemory(category=category, text=text), "note added")
+                self.host.send(EditMemory(category=category, text=text), "note added")
 
         said = "Begin with worked:, failed: or idea: to choose a category; otherwise it is a fact."
         self.app.push_screen(TextDialog("New note", said, "add", empty=False), given)
 
-    def do_remove(self) -> None:
+    def remove_note(self) -> None:
         """Remove it, after a question."""
         note = self.current
         assert note is not None
 
         def sure(yes: bool | None) -> None:
             if yes:
-                self.avo.send(EditMemory(note=note.id, text=None), "note removed")
+                self.host.send(EditMemory(note=note.id, text=None), "note removed")
 
         self.app.push_screen(Confirm("Remove the note?", note.text[:300], "remove"), sure)
+
+    def on_note(self) -> Reason:
+        """Needs a note under the cursor, and somebody who takes the command."""
+        return takes_commands(self) or (
+            None if self.current else "there is no note under the cursor"
+        )
+
+    ACTIONS: ClassVar[tuple[Action[MemoryScreen], ...]] = (
+        Action(
+            "edit", "enter,e", "edit", "Change the note.", "notes", edit_note, on_note, footer=1
+        ),
+        Action(
+            "add",
+            "a",
+            "add",
+            "Write a note of your own.",
+            "notes",
+            add_note,
+            takes_commands,
+            footer=2,
+        ),
+        Action(
+            "remove",
+            "delete,x",
+            "remove",
+            "Remove the note.",
+            "notes",
+            remove_note,
+            on_note,
+            footer=3,
+        ),
+        *DETAIL,
+    )
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)

@@ -8,74 +8,31 @@ from textual.app import ComposeResult
 
 from avo_tui.domain.commands import EditIntervention, Supervise
 from avo_tui.domain.records import Intervention
-from avo_tui.ui import show
-from avo_tui.ui.actions import Action, Reason, bindings
+from avo_tui.ui import formats
+from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.conditions import engine_alive
+from avo_tui.ui.dialogs import TextDialog
+from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.panes.supervision import stall_lines
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
-from avo_tui.ui.screens.dialogs import TextDialog
-from avo_tui.ui.screens.picking import PickList
-from avo_tui.ui.screens.run_actions import engine_alive
-from avo_tui.ui.screens.run_content import teach
 from avo_tui.ui.text import BLANK, Line, line, one_line, prose
-from avo_tui.ui.views.supervision import stall_lines
 from avo_tui.ui.widgets.pane import Pane
-
-
-def _on_one(screen: Any) -> Reason:
-    return engine_alive(screen) or (
-        None if screen.current else "there is no intervention under the cursor"
-    )
-
-
-def _on_active(screen: Any) -> Reason:
-    reason = _on_one(screen)
-    if reason is not None:
-        return reason
-    return None if screen.current.state == "active" else f"it is {screen.current.state} already"
-
-
-ACTIONS = (
-    Action(
-        "trigger",
-        "i",
-        "intervene",
-        "Trigger an intervention, with directions of your own.",
-        "supervisor",
-        1,
-        engine_alive,
-    ),
-    Action(
-        "edit",
-        "enter,e",
-        "edit",
-        "Replace the directions of the intervention.",
-        "supervisor",
-        2,
-        _on_active,
-    ),
-    Action(
-        "dismiss",
-        "x",
-        "dismiss",
-        "Dismiss it: the operator is told to disregard it.",
-        "supervisor",
-        3,
-        _on_active,
-    ),
-    *DETAIL,
-)
+from avo_tui.ui.widgets.pick_list import PickList
 
 
 class SupervisorScreen(DetailScreen):
     """Interventions, newest first."""
 
-    ACTIONS = ACTIONS
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
     MAIN = "#supervisor-view"
     ABOUT = (
         "The supervisor watches attempts and minutes since the last commit, equal failures, "
         "repeats and spend. Its ladder: nudge, redirect, stop the step."
     )
     PANES = {"supervisor": ("Supervisor", "Trigger, diagnosis, directions.")}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions = bind(self.ACTIONS, self)
 
     def body(self) -> ComposeResult:
         """One pane."""
@@ -94,7 +51,7 @@ class SupervisorScreen(DetailScreen):
         """All interventions."""
         assert self.snapshot is not None
         made = sorted(self.snapshot.supervision.values(), key=lambda m: m.at, reverse=True)
-        count = show.many(len(made), "intervention")
+        count = formats.many(len(made), "intervention")
         self.query_one("#supervisor", Pane).set_info([(count, "dim")])
 
         def build(width: int) -> list[Line]:
@@ -130,13 +87,13 @@ class SupervisorScreen(DetailScreen):
 
         self.query_one(PickList).show(build)
 
-    def do_trigger(self) -> None:
+    def trigger(self) -> None:
         """By hand."""
 
         def given(text: str | None) -> None:
             if text is not None:
                 directions = tuple(row.strip() for row in text.split("\n") if row.strip())
-                self.avo.send(
+                self.host.send(
                     Supervise(level="redirect", directions=directions),
                     "the supervisor redirects the operator",
                 )
@@ -147,7 +104,7 @@ class SupervisorScreen(DetailScreen):
         )
         self.app.push_screen(TextDialog("Redirect the operator", said, "redirect"), given)
 
-    def do_edit(self) -> None:
+    def edit(self) -> None:
         """Other directions."""
         one = self.current
         assert one is not None
@@ -155,7 +112,7 @@ class SupervisorScreen(DetailScreen):
         def given(text: str | None) -> None:
             if text is not None:
                 directions = tuple(row.strip() for row in text.split("\n") if row.strip())
-                self.avo.send(
+                self.host.send(
                     EditIntervention(intervention=one.id, directions=directions),
                     "directions replaced",
                 )
@@ -166,8 +123,53 @@ class SupervisorScreen(DetailScreen):
             given,
         )
 
-    def do_dismiss(self) -> None:
+    def dismiss_intervention(self) -> None:
         """Dismiss it."""
         one = self.current
         assert one is not None
-        self.avo.send(EditIntervention(intervention=one.id, dismiss=True), "dismissed")
+        self.host.send(EditIntervention(intervention=one.id, dismiss=True), "dismissed")
+
+    def on_active(self) -> Reason:
+        """Needs an intervention under the cursor that is in force."""
+        reason = engine_alive(self)
+        if reason is not None:
+            return reason
+        if self.current is None:
+            return "there is no intervention under the cursor"
+        state = self.current.state
+        return None if state == "active" else f"it is {state} already"
+
+    ACTIONS: ClassVar[tuple[Action[SupervisorScreen], ...]] = (
+        Action(
+            "trigger",
+            "i",
+            "intervene",
+            "Trigger an intervention, with directions of your own.",
+            "supervisor",
+            trigger,
+            engine_alive,
+            footer=1,
+        ),
+        Action(
+            "edit",
+            "enter,e",
+            "edit",
+            "Replace the directions of the intervention.",
+            "supervisor",
+            edit,
+            on_active,
+            footer=2,
+        ),
+        Action(
+            "dismiss",
+            "x",
+            "dismiss",
+            "Dismiss it: the operator is told to disregard it.",
+            "supervisor",
+            dismiss_intervention,
+            on_active,
+            footer=3,
+        ),
+        *DETAIL,
+    )
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import ComposeResult
 
-from avo_tui.ui import show
-from avo_tui.ui.actions import Action, bindings
+from avo_tui.ui import formats, places
+from avo_tui.ui.actions import Action, bind, bindings
 from avo_tui.ui.loader import Failed
+from avo_tui.ui.panes.plan.lines import entry_lines, plan_lines
+from avo_tui.ui.panes.subject import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
-from avo_tui.ui.screens.run_content import teach
-from avo_tui.ui.steps import Entry, StepView, fold
+from avo_tui.ui.session.step_view import Entry, StepView, fold
 from avo_tui.ui.text import BLANK, Line, clean_lines, line, prose
-from avo_tui.ui.views.plan import entry_lines, plan_lines
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 
@@ -43,28 +43,16 @@ def beginning(chunks: Iterable[bytes]) -> str:
     return out[: RESULT_BYTES * 4].decode("utf-8", "replace")
 
 
-ACTIONS = (
-    Action("older", "left_square_bracket", "step before", "The step before.", "look", 1),
-    Action("newer", "right_square_bracket", "next step", "The next step.", "look", 2),
-    Action(
-        "open", "o", "whole result", "A tool's whole result: the first that is seen.", "look", 4
-    ),
-    Action("unfold", "space", "unfold all", "Show or fold every tool's result.", "look", 3),
-    *DETAIL,
-)
-
-
 class TranscriptScreen(DetailScreen):
     """One step. A click on a tool call shows its whole result."""
 
-    ACTIONS = ACTIONS
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
     MAIN = "#transcript-view"
     ABOUT = "Everything that was said and done in a step, in order. A click on a tool unfolds it."
     PANES = {"transcript": ("Transcript", "Prose, tools, results, hints.")}  # noqa: RUF012
 
     def __init__(self, step: int) -> None:
         super().__init__()
+        self.actions = bind(self.ACTIONS, self)
         self.step = step
         self.unfolded: set[str] = set()
         self.all_unfolded = False
@@ -78,15 +66,13 @@ class TranscriptScreen(DetailScreen):
             yield LinesView(id="transcript-view", follow=True)
 
     def _view(self) -> StepView | Failed | None:
-        feed = self.avo.feed
+        source = self.host.session.source
         assert self.snapshot is not None and self.loader is not None
         if self.step == self.snapshot.live.number:
             return self.snapshot.live
-        if feed is None:
+        if source is None:
             return None
-        return self.loader.get(
-            ("step", self.step), lambda: fold(feed.source.events(step=self.step))
-        )
+        return self.loader.get(("step", self.step), lambda: fold(source.events(step=self.step)))
 
     def repaint(self) -> None:
         """The step."""
@@ -98,7 +84,7 @@ class TranscriptScreen(DetailScreen):
             outcome = {"nothing": "nothing committed", None: "running"}.get(
                 view.outcome, view.outcome
             )
-            pane.set_info([(f"{show.many(view.attempts, 'attempt')} · {outcome}", "dim")])
+            pane.set_info([(f"{formats.many(view.attempts, 'attempt')} · {outcome}", "dim")])
         basis = (view, frozenset(self.unfolded), self.all_unfolded, self.main.size.width)
         if basis == self._painted and not self._waiting:
             return
@@ -130,12 +116,12 @@ class TranscriptScreen(DetailScreen):
         return rows or teach(f"Nothing was recorded of step {view.number}.")
 
     def _result(self, entry: Entry, width: int) -> list[Line]:
-        feed = self.avo.feed
+        source = self.host.session.source
         gutter = ("  ┊ ", "faint")
-        if entry.ref is None or feed is None or self.loader is None:
+        if entry.ref is None or source is None or self.loader is None:
             return prose(entry.detail, width, "dim", gutter) if entry.detail else []
         ref = entry.ref
-        text = self.loader.get(("text", ref), lambda: beginning(feed.source.chunks(ref)))
+        text = self.loader.get(("text", ref), lambda: beginning(source.chunks(ref)))
         if text is None:
             self._waiting = True
             return [line(gutter, ("reading …", "faint"))]
@@ -151,17 +137,15 @@ class TranscriptScreen(DetailScreen):
             out.append(line(gutter, *said, gutter=4, meta=Whole(ref, entry.text)))
         return out
 
-    def do_open(self) -> None:
+    def open_result(self) -> None:
         """The whole result of the first tool that is seen unfolded."""
-        from avo_tui.ui.screens.log import LogScreen
-
-        feed, top = self.avo.feed, self.main.scroll_offset.y
+        source, top = self.host.session.source, self.main.scroll_offset.y
         seen = (self.main.row(y).meta for y in range(top, top + self.main.size.height))
         whole = next((meta for meta in seen if isinstance(meta, Whole)), None)
-        if whole is None or feed is None:
+        if whole is None or source is None:
             self.app.notify("no result is seen: space or a click unfolds them", timeout=3)
         else:
-            self.app.push_screen(LogScreen(whole.name, lambda: feed.source.chunks(whole.ref)))
+            self.host.go(places.Log(whole.name, lambda: source.chunks(whole.ref)))
 
     def on_click(self, event: events.Click) -> None:
         """Unfold the tool that was clicked."""
@@ -170,25 +154,60 @@ class TranscriptScreen(DetailScreen):
         row = self.main.row(event.y + self.main.scroll_offset.y)
         if isinstance(row.meta, str):
             self.unfolded ^= {row.meta}
-            self._again()
+            self.paint_again()
 
-    def do_unfold(self) -> None:
+    def unfold(self) -> None:
         """All results, or none."""
         self.all_unfolded = not self.all_unfolded
-        self._again()
+        self.paint_again()
 
-    def _go(self, step: int) -> None:
+    def go(self, by: int) -> None:
+        """To the step that comes `by` steps later."""
         assert self.snapshot is not None
+        step = self.step + by
         if 0 <= step <= self.snapshot.session.step:
             self.step, self._painted = step, None
-            self._again()
+            self.paint_again()
         else:
             self.app.notify("there is no such step", timeout=2)
 
-    def do_older(self) -> None:
-        """The step before."""
-        self._go(self.step - 1)
-
-    def do_newer(self) -> None:
-        """The next step."""
-        self._go(self.step + 1)
+    ACTIONS: ClassVar[tuple[Action[TranscriptScreen], ...]] = (
+        Action(
+            "older",
+            "left_square_bracket",
+            "step before",
+            "The step before.",
+            "look",
+            run=lambda screen: screen.go(-1),
+            footer=1,
+        ),
+        Action(
+            "newer",
+            "right_square_bracket",
+            "next step",
+            "The next step.",
+            "look",
+            run=lambda screen: screen.go(1),
+            footer=2,
+        ),
+        Action(
+            "open",
+            "o",
+            "whole result",
+            "A tool's whole result: the first that is seen.",
+            "look",
+            run=open_result,
+            footer=4,
+        ),
+        Action(
+            "unfold",
+            "space",
+            "unfold all",
+            "Show or fold every tool's result.",
+            "look",
+            run=unfold,
+            footer=3,
+        ),
+        *DETAIL,
+    )
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)

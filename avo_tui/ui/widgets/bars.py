@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
 
-from avo_tui.ui.actions import Action, shown_key
+from avo_tui.ui.actions import BoundAction, shown_key
 from avo_tui.ui.text import Line, Span, line, width_of
 from avo_tui.ui.widgets.paint import Bar
 
@@ -54,9 +54,7 @@ class ActionBar(Bar):
         super().__init__(id=id)
         self._spots: list[tuple[int, int, str]] = []
 
-    def show_actions(
-        self, actions: Sequence[Action], keymap: dict[str, str], labels: dict[str, str]
-    ) -> None:
+    def show_actions(self, actions: Sequence[BoundAction], keymap: Mapping[str, str]) -> None:
         """Show these, first ones first, as many as fit; the last two of them at the right."""
         width = self.size.width
         if width <= 0:
@@ -66,16 +64,16 @@ class ActionBar(Bar):
         tail: list[Span] = []
         spots: list[tuple[int, int, str]] = []
         for action in right:
-            tail += self._item(action, keymap, labels, bool(tail))
+            tail += self._item(action, keymap, bool(tail))
         at = width - width_of(tail) - 1
         for i, action in enumerate(right):
-            item = width_of(self._item(action, keymap, labels, i > 0))
+            item = width_of(self._item(action, keymap, i > 0))
             spots.append((at, at + item, action.id))
             at += item
         spans: list[Span] = [(" ", "")]
         room = width - width_of(tail) - 3
         for action in left:
-            item_spans = self._item(action, keymap, labels, len(spans) > 1)
+            item_spans = self._item(action, keymap, len(spans) > 1)
             if width_of(spans) + width_of(item_spans) > room:
                 break
             start = width_of(spans)
@@ -86,12 +84,9 @@ class ActionBar(Bar):
         self.set_row(line(*spans, (" " * max(gap, 0), ""), *tail))
 
     @staticmethod
-    def _item(
-        action: Action, keymap: dict[str, str], labels: dict[str, str], gap: bool
-    ) -> list[Span]:
+    def _item(action: BoundAction, keymap: Mapping[str, str], gap: bool) -> list[Span]:
         lead: list[Span] = [("  ", "")] if gap else []
-        label = labels.get(action.id, action.label)
-        return [*lead, (shown_key(action, keymap), "key"), (f" {label}", "dim")]
+        return [*lead, (shown_key(action, keymap), "key"), (f" {action.label_now()}", "dim")]
 
     def on_click(self, event: events.Click) -> None:
         """Runs what was clicked."""

@@ -13,9 +13,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
-from textual.widget import Widget
 
 from avo_tui.ui.text import BLANK, Line
+from avo_tui.ui.textual_internals import set_virtual_size
 from avo_tui.ui.widgets.paint import Painter
 
 COPY_ROWS = 100_000
@@ -130,9 +130,9 @@ class LinesView(ScrollView, Painter, can_focus=True):
         return max((row.width for row in rows[:2000]), default=0)
 
     def _take_size(self, size: Size) -> None:
-        """Of the text. The screen is laid out anew only where this widget is as high as its text.
+        """Take the size of the text.
 
-        Otherwise a line more in a pane would cost ten times what painting it costs.
+        The screen is laid out anew only where this widget is as high as its text.
         """
         if size == self.virtual_size:
             return
@@ -140,8 +140,7 @@ class LinesView(ScrollView, Painter, can_focus=True):
         if height is not None and height.is_auto:
             self.virtual_size = size
         else:
-            self.set_reactive(Widget.virtual_size, size)
-            self._scroll_update(size)
+            set_virtual_size(self, size)
 
     def _pin(self) -> None:
         """At the end still, when the layout has caught up."""

@@ -11,11 +11,11 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.worker import Worker, get_current_worker
 
-from avo_tui.ui import show
-from avo_tui.ui.longtext import MOST_HITS, LongText
+from avo_tui.ui import formats
 from avo_tui.ui.text import Line
-from avo_tui.ui.views.log import LongRows
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.log_rows import LongRows
+from avo_tui.ui.widgets.long_text import MOST_HITS, LongText
 
 GROW_SECONDS = 0.2
 TELL_SECONDS = 0.1
@@ -35,7 +35,7 @@ class LongView(LinesView):
         def said(self) -> str:
             """For the find bar."""
             many = "more than " if self.count >= MOST_HITS else ""
-            hits = f"{many}{show.many(self.count, 'hit')}"
+            hits = f"{many}{formats.many(self.count, 'hit')}"
             return f"{hits} · n next" if self.done else f"{hits} · {self.share:.0%} looked through"
 
     class Grown(Message):

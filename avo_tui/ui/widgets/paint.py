@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual.app import App
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
 from avo_tui.ui.text import Line, Span
+from avo_tui.ui.textual_internals import OpenedApp
 
 ROLES = frozenset(
     [
@@ -96,7 +96,7 @@ QUIET = frozenset(["faint", "lane-dead", "gutter", "sx-comment"])
 """Roles that are too faint for the row of the cursor: there they are painted as `on-cursor`."""
 
 
-class Palette(App[None]):
+class Palette(OpenedApp):
     """An app that knows the style of every role, in the theme of the moment."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"r-{role}" for role in ROLES}

@@ -1,0 +1,96 @@
+"""When an action on a session can run: each returns None, or the sentence that says why not."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from avo_tui.domain.records import LIVE_STATES
+from avo_tui.ui.actions import Reason
+from avo_tui.ui.host import Host
+from avo_tui.ui.session.feed import Snapshot
+
+
+class OnSession(Protocol):
+    """What a condition looks at: a screen, or the parts of one."""
+
+    @property
+    def snapshot(self) -> Snapshot | None: ...
+    @property
+    def host(self) -> Host: ...
+
+
+def changeable(on: OnSession) -> Reason:
+    """A session that is no replay."""
+    if on.snapshot is None:
+        return "the session is still being read"
+    if on.snapshot.replay is not None:
+        return "this is a replay: nothing can be changed in it"
+    return None
+
+
+def engine_alive(on: OnSession) -> Reason:
+    """An engine that takes commands."""
+    snapshot, reason = on.snapshot, changeable(on)
+    if snapshot is None or reason is not None:
+        return reason
+    state = snapshot.run_state
+    if state == "lost":
+        if on.host.services.start_engine is None:
+            return "the engine is not there: avo run --resume starts it again"
+        return "the engine is not there: R starts it again"
+    if state not in LIVE_STATES:
+        return f"the run is {state}: R goes on with it"
+    return None
+
+
+def takes_commands(on: OnSession) -> Reason:
+    """An engine, or a short one that takes what is in the inbox of a run that has ended."""
+    snapshot, reason = on.snapshot, changeable(on)
+    if snapshot is None or reason is not None:
+        return reason
+    ended = snapshot.run_state not in {*LIVE_STATES, "lost"}
+    if ended and on.host.services.take_inbox is not None:
+        return None
+    return engine_alive(on)
+
+
+def engine_gone(on: OnSession) -> Reason:
+    """A session without an engine, and a way to start one."""
+    snapshot, reason = on.snapshot, changeable(on)
+    if snapshot is None or reason is not None:
+        return reason
+    if snapshot.run_state in LIVE_STATES:
+        return "the engine is running"
+    if on.host.services.start_engine is None:
+        return "this app was started without an engine: use avo run --resume"
+    return None
+
+
+def in_step(on: OnSession) -> Reason:
+    """A running step."""
+    snapshot, reason = on.snapshot, engine_alive(on)
+    if snapshot is None or reason is not None:
+        return reason
+    return None if snapshot.live.ended is None else "no step is running just now"
+
+
+def wants_approval(on: OnSession) -> Reason:
+    """An attempt that waits for approval."""
+    snapshot, reason = on.snapshot, engine_alive(on)
+    if snapshot is None or reason is not None:
+        return reason
+    return None if snapshot.pending_approval is not None else "nothing waits for approval"
+
+
+def two_versions(on: OnSession) -> Reason:
+    """Two versions to compare."""
+    if on.snapshot is None or len(on.snapshot.versions) < 2:
+        return "there are not two versions yet"
+    return None
+
+
+def replaying(on: OnSession) -> Reason:
+    """A replay."""
+    if on.snapshot is not None and on.snapshot.replay is not None:
+        return None
+    return "this is not a replay"

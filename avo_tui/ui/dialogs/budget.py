@@ -1,0 +1,128 @@
+"""The budget dialog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Input, Label
+
+from avo_tui.domain.budget import Budget, BudgetUnit, Caps, cap_states, hours_left
+from avo_tui.ui import formats
+from avo_tui.ui.dialogs.frame import Dialog, problem
+from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.text import BLANK, Line, fit, line, one_line
+from avo_tui.ui.widgets.field import Field
+from avo_tui.ui.widgets.lines import LinesView
+
+_BUDGET: tuple[tuple[BudgetUnit, str], ...] = (
+    ("usd", "USD"),
+    ("tokens", "tokens"),
+    ("hours", "hours"),
+    ("evaluations", "evaluations"),
+    ("steps", "steps"),
+)
+
+
+class BudgetDialog(Dialog[Budget]):
+    """Caps for the run and for each step, with what is spent and the forecast."""
+
+    HEADING = "Budget"
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self._snapshot = snapshot
+
+    def content(self) -> ComposeResult:
+        """A table of caps."""
+        view = LinesView(id="spent")
+        view.can_focus = False
+        yield view
+        session = self._snapshot.session
+        with Horizontal(classes="row heads"):
+            yield Label(Content("caps"), classes="cap-name")
+            yield Label(Content("for the run"), classes="head")
+            yield Label(Content("for each step"), classes="head")
+        for unit, name in _BUDGET:
+            with Horizontal(classes="row"):
+                yield Label(Content(name.ljust(12)), classes="cap-name")
+                for scope, caps in (("run", session.budget.run), ("step", session.budget.step)):
+                    value = getattr(caps, unit)
+                    yield Field(
+                        "" if value is None else f"{value:g}",
+                        placeholder="no cap",
+                        id=f"{scope}-{unit}",
+                        compact=True,
+                    )
+        yield problem()
+        yield self.buttons("^s  set")
+
+    def on_mount(self) -> None:
+        """What is spent."""
+        session = self._snapshot.session
+        rows: list[Line] = [BLANK]
+        spend = session.spend
+        rows.append(
+            line(
+                ("spent  ", "dim"),
+                f"{formats.usd(spend.usd)} · {formats.count(spend.tokens)} tokens · "
+                f"{formats.clock(spend.seconds)} · {spend.evaluations} evaluations · "
+                f"{spend.steps} steps",
+            )
+        )
+        for cap in cap_states(session.budget.run, spend):
+            left = hours_left(cap, spend)
+            role = "bad" if cap.exhausted else "warn" if cap.fraction >= 0.8 else ""
+            when = (
+                f"   at this pace used up in {left:.1f} h of running"
+                if left is not None and cap.unit != "hours" and not cap.exhausted
+                else ""
+            )
+            rows.append(
+                line(
+                    (fit(cap.unit, 13), "dim"),
+                    (f"{cap.fraction:5.0%}", role),
+                    f" of {cap.cap:g}",
+                    (when, "dim"),
+                )
+            )
+        view = self.query_one("#spent", LinesView)
+        view.styles.height = len(rows)
+        view.show(lambda width: rows)
+        self.query_one("#run-usd").focus()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        """Check and set."""
+        made: dict[str, dict[str, Any]] = {"run": {}, "step": {}}
+        for scope in made:
+            for unit, name in _BUDGET:
+                box = self.query_one(f"#{scope}-{unit}", Field)
+                text = box.value.strip().lstrip("$").replace(",", "")
+                if not text:
+                    continue
+                try:
+                    value = float(text)
+                except ValueError:
+                    value = -1.0
+                whole = unit in {"tokens", "evaluations", "steps"}
+                if (
+                    value < 0
+                    or value != value
+                    or value == float("inf")
+                    or (whole and value != int(value))
+                ):
+                    self.problem(
+                        f"{name}: {one_line(box.value)!r} is not a "
+                        f"{'whole number' if whole else 'number'} from 0 on"
+                    )
+                    box.focus()
+                    return
+                made[scope][unit] = int(value) if whole else value
+        self.dismiss(Budget(run=Caps(**made["run"]), step=Caps(**made["step"])))

@@ -1,0 +1,99 @@
+"""The frame of every dialog, and what stands in it."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Label, Static
+
+from avo_tui.ui.host import Host
+from avo_tui.ui.screen import fit_below
+from avo_tui.ui.widgets.form import Pill
+
+T = TypeVar("T")
+LOW = 30
+"""Rows below which a dialog leaves blank rows out."""
+
+
+class Dialog(ModalScreen[T | None], Generic[T]):
+    """A framed box in the middle; escape leaves it without doing anything."""
+
+    HEADING = ""
+    BINDINGS = [  # noqa: RUF012
+        Binding("escape", "cancel", show=False),
+        Binding("ctrl+s", "accept", show=False),
+    ]
+
+    @property
+    def host(self) -> Host:
+        """The app."""
+        return cast(Host, self.app)
+
+    def compose(self) -> ComposeResult:
+        """The frame around `content`."""
+        with Vertical(id="box") as box:
+            box.border_title = Content(self.heading)
+            yield from self.content()
+
+    @property
+    def heading(self) -> str:
+        """The title of the frame."""
+        return self.HEADING
+
+    def content(self) -> ComposeResult:
+        """The widgets in the frame."""
+        yield from ()
+
+    def buttons(self, accept: str, cancel: str = "esc  leave it") -> Horizontal:
+        """The row of buttons."""
+        return Horizontal(Pill(cancel, id="cancel"), Pill(accept, id="accept"), id="buttons")
+
+    def on_resize(self) -> None:
+        """Blank rows go first where the screen is low; what is behind fits, too."""
+        self.set_class(self.size.height < LOW, "-low")
+        self.call_later(fit_below, self.app)
+
+    def action_cancel(self) -> None:
+        """Leave without doing anything."""
+        self.dismiss(None)
+
+    def action_accept(self) -> None:
+        """Do it."""
+
+    @on(Pill.Pressed, "#cancel")
+    def _cancelled(self) -> None:
+        self.action_cancel()
+
+    @on(Pill.Pressed, "#accept")
+    def _accepted(self) -> None:
+        self.action_accept()
+
+    def problem(self, text: str) -> None:
+        """Say why it cannot be done as it is."""
+        self.query_one("#problem", Static).update(Content(text))
+
+
+def note(text: str) -> Static:
+    """An explanation in a dialog."""
+    return Static(Content(text), classes="note")
+
+
+def label(text: str) -> Label:
+    """The name of a field."""
+    return Label(Content(text), classes="label")
+
+
+def space() -> Static:
+    """An empty row."""
+    return Static("")
+
+
+def problem() -> Static:
+    """The place where a dialog says what is wrong."""
+    return Static("", id="problem", classes="problem")

@@ -1,0 +1,76 @@
+"""Help: the focused pane, the screen, every key that is bound now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+
+from avo_tui.ui import places
+from avo_tui.ui.actions import BoundAction, shown_key
+from avo_tui.ui.dialogs.frame import Dialog
+from avo_tui.ui.text import BLANK, Line, fit, line, prose
+from avo_tui.ui.widgets.lines import LinesView
+
+MOVING = (
+    ("↑ ↓  j k", "one row"),
+    ("PgUp PgDn", "a page"),
+    ("Home End  g G", "to the start, to the end; End follows the output again"),
+    ("tab  ⇧tab", "the next pane, the one before"),
+    ("^c", "copy what is selected with the mouse"),
+)
+
+
+class HelpDialog(Dialog[None]):
+    """Made from the screen's own list of actions, so that it is never out of date."""
+
+    HEADING = "Help"
+    BINDINGS = [Binding("question_mark,q", "cancel", show=False)]  # noqa: RUF012
+
+    def __init__(self, place: places.Help) -> None:
+        super().__init__()
+        self._place = place
+
+    def content(self) -> ComposeResult:
+        """One scrolled text."""
+        yield LinesView(id="help-text")
+
+    def on_mount(self) -> None:
+        """Fill and focus."""
+        view = self.query_one("#help-text", LinesView)
+        view.show(lambda width: help_lines(self._place, width))
+        view.focus()
+
+
+def help_lines(place: places.Help, width: int) -> list[Line]:
+    """The focused pane, the screen, and every key as it is bound now."""
+    out: list[Line] = [BLANK]
+    if place.pane is not None:
+        title, text = place.pane
+        out += [line((title, "title")), *prose(text, width), BLANK]
+    if place.about:
+        out += [*prose(place.about, width, "dim"), BLANK]
+    groups: dict[str, list[BoundAction]] = {}
+    for action in place.actions:
+        groups.setdefault(action.group, []).append(action)
+    for name, actions in groups.items():
+        if name == "replay" and all(action.why_not() for action in actions):
+            continue
+        out.append(line((name, "accent")))
+        for action in actions:
+            out += _action_lines(action, place.keymap)
+        out.append(BLANK)
+    out.append(line(("moving", "accent")))
+    out += [line((f"  {fit(keys, 15)}", "key"), text) for keys, text in MOVING]
+    return out
+
+
+def _action_lines(action: BoundAction, keymap: Mapping[str, str]) -> list[Line]:
+    reason = action.why_not()
+    key = fit(shown_key(action, keymap), 7)
+    role = "" if reason is None else "dim"
+    out = [line((f"  {key}", "key"), *prose(action.help, 10_000, role)[0].spans)]
+    if reason is not None:
+        out.append(line((f"         not now: {reason}", "faint")))
+    return out

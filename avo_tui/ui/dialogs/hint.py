@@ -1,0 +1,112 @@
+"""The hint dialog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from textual.app import ComposeResult
+
+from avo_tui.domain.commands import SendHint
+from avo_tui.domain.records import Hint, HintDelivery
+from avo_tui.ui.dialogs.frame import Dialog, label, note, problem
+from avo_tui.ui.text import Line, cut, line, one_line
+from avo_tui.ui.widgets.field import Writing
+from avo_tui.ui.widgets.form import Choice
+from avo_tui.ui.widgets.lines import LinesView
+
+TOLD = {"tuner": "tuner", "agent": "agent", "recorded": "agent"}
+
+
+def moments(operator: str) -> dict[HintDelivery, str]:
+    """When an operator can be told; the tuner has attempts instead of tools and turns."""
+    if operator == "tuner":
+        return {"next_tool": "before the next attempt", "now": "now, ending this attempt"}
+    return {"next_tool": "at the next tool", "end_of_turn": "at the end of the turn", "now": "now"}
+
+
+class HintDialog(Dialog[SendHint]):
+    """A hint: text, when it is delivered, how long it holds. Shows the hints so far."""
+
+    def __init__(self, hints: Sequence[Hint], operator: str, clear: Callable[[str], None]) -> None:
+        super().__init__()
+        self._hints = sorted(hints, key=lambda h: h.queued_at, reverse=True)
+        self._operator, self._clear = operator, clear
+
+    @property
+    def heading(self) -> str:
+        """The title of the frame."""
+        return f"Hint to the {TOLD.get(self._operator, 'operator of variation')}"
+
+    def content(self) -> ComposeResult:
+        """Text, choices, the hints so far."""
+        if self._operator == "tuner":
+            yield note("The tuner understands NAME=value, which pins a tunable, such as TILE_K=64.")
+        yield Writing(id="text")
+        yield label("delivered")
+        yield Choice(list(moments(self._operator).items()), id="delivery")
+        yield label("holds")
+        yield Choice(
+            [("once", "once"), ("step", "for this step"), ("until_cleared", "until cleared")],
+            id="scope",
+        )
+        if self._hints:
+            yield label("so far   (c clears the newest that is in force)")
+            view = LinesView(id="so-far")
+            yield view
+        yield problem()
+        yield self.buttons("^s  send")
+
+    def on_mount(self) -> None:
+        """The hints so far."""
+        for view in self.query("#so-far"):
+            assert isinstance(view, LinesView)
+            rows = self._rows(68)
+            view.styles.height = min(len(rows), 7)
+            view.show(lambda width: self._rows(width))
+        self.query_one("#text").focus()
+
+    def _rows(self, width: int) -> list[Line]:
+        out: list[Line] = []
+        for hint in self._hints[:12]:
+            glyph, role = {
+                "queued": ("◷", "warn"),
+                "delivered": ("✔", "good"),
+                "expired": ("–", "faint"),
+                "cleared": ("✕", "faint"),
+            }[hint.state]
+            text = cut(one_line(hint.text), width - 2)
+            said = " · ".join(
+                p for p in (hint.state, one_line(hint.where), one_line(hint.effect)) if p
+            )
+            out.append(line((f"{glyph} ", role), text, meta=hint.id))
+            out.append(line(("  " + cut(said, width - 2), "dim"), meta=hint.id))
+        return out
+
+    def key_c(self) -> None:
+        """Clear the newest hint in force."""
+        if isinstance(self.focused, Writing):
+            return
+        live = next(
+            (
+                h
+                for h in self._hints
+                if h.state == "queued" or (h.state == "delivered" and h.scope != "once")
+            ),
+            None,
+        )
+        if live is not None:
+            self._clear(live.id)
+            self.dismiss(None)
+
+    def action_accept(self) -> None:
+        """Send."""
+        text = self.query_one("#text", Writing).text.strip()
+        if not text:
+            self.problem("write something first; esc leaves without sending")
+            return
+        if len(text) > 20_000:
+            self.problem(f"a hint has at most 20,000 characters, not {len(text):,}")
+            return
+        delivery = self.query_one("#delivery", Choice).value
+        scope = self.query_one("#scope", Choice).value
+        self.dismiss(SendHint(text=text, delivery=delivery, scope=scope))

@@ -1,0 +1,229 @@
+"""The form of a new session: task, operator, model, budget, with what the budget buys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Label, Static
+
+from avo_tui.domain.budget import Budget, Caps
+from avo_tui.domain.task import TaskInfo
+from avo_tui.store import StoreError, new_session_folder
+from avo_tui.ui.dialogs.frame import Dialog, problem
+from avo_tui.ui.services import NewSession
+from avo_tui.ui.text import one_line
+from avo_tui.ui.widgets.field import Field
+from avo_tui.ui.widgets.form import Choice
+
+
+class NewSessionDialog(Dialog[Path]):
+    """Creates the session itself, so that what goes wrong is said in the form."""
+
+    HEADING = "New session"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tasks: list[TaskInfo] = []
+        self._busy = False
+        self._named = False
+
+    def content(self) -> ComposeResult:
+        """Fields."""
+        services = self.host.services
+        yield form_row("task", Choice([], id="task"))
+        yield Static("", id="about", classes="note under")
+        yield form_row("name", Field(id="name", max_length=64, compact=True))
+        yield form_row("operator", Choice([(o, o) for o in services.operators], id="operator"))
+        yield Static("", id="why", classes="note under")
+        model = Field(id="model", placeholder="the default", max_length=80, compact=True)
+        yield form_row("agent's model", model)
+        caps = (("usd", "USD"), ("hours", "hours"), ("evaluations", "evaluations"))
+        yield form_row(
+            "ends after",
+            *(Field(placeholder=f"any {name}", id=unit, compact=True) for unit, name in caps),
+        )
+        yield form_row(
+            "commits",
+            Choice(
+                [("gate", "what passes the gate"), ("person", "what you approve, too")],
+                id="approve",
+            ),
+        )
+        yield Static("", id="estimate", classes="note under")
+        yield problem()
+        yield self.buttons("^s  start")
+
+    def on_mount(self) -> None:
+        """Read the tasks."""
+        self.query_one("#operator").focus()
+        self._explain()
+        tasks = self.host.services.tasks
+        if tasks is None:
+            self.problem("the tasks cannot be listed from here: use avo run TASK")
+            return
+
+        def work() -> None:
+            try:
+                found: Any = list(tasks())
+            except Exception as error:  # its sentence is for the person
+                self.app.call_from_thread(self.problem, str(error))
+            else:
+                self.app.call_from_thread(self._with_tasks, found)
+
+        self.run_worker(work, thread=True, group="tasks", exit_on_error=False)
+
+    def _with_tasks(self, found: list[TaskInfo]) -> None:
+        self._tasks = found
+        if not found:
+            self.problem("there is no task: a folder under kernels/ makes one")
+            return
+        choice = self.query_one("#task", Choice)
+        choice.set_options([(t.name, t.name) for t in found])
+        choice.focus()
+        self._explain()
+
+    def _chosen_task(self) -> TaskInfo | None:
+        value = self.query_one("#task", Choice).value
+        return next((t for t in self._tasks if t.name == value), None)
+
+    @on(Choice.Changed)
+    def _changed(self) -> None:
+        self._explain()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        if event.input.id == "name" and event.input.has_focus:
+            self._named = True
+        self._estimate()
+
+    def _explain(self) -> None:
+        task = self._chosen_task()
+        if task is not None:
+            said = (
+                f"{one_line(task.title)} · {task.language}, "
+                f"{len(task.configurations)} configurations, baselines {', '.join(task.baselines)}"
+            )
+            self.query_one("#about", Static).update(Content(said))
+            if not self._named:
+                self.query_one("#name", Field).value = free_name(task.name)
+        operator = self.query_one("#operator", Choice).value
+        services = self.host.services
+        words = {
+            "agent": "an autonomous coding agent: needs a key, spends money",
+            "tuner": (
+                "classical search over the constants the kernel declares: needs no "
+                "key, spends no money"
+            ),
+            "external": "waits for candidates from outside: avo submit",
+        }
+        why = services.unavailable.get(operator, "")
+        self.query_one("#why", Static).update(Content(why or words.get(operator, "")))
+        self._estimate()
+
+    def _form(self) -> NewSession | None:
+        values: dict[str, float | None] = {}
+        for unit in ("usd", "hours", "evaluations"):
+            text = self.query_one(f"#{unit}", Field).value.strip().lstrip("$")
+            try:
+                values[unit] = float(text) if text else None
+            except ValueError:
+                values[unit] = -1.0
+            value = values[unit]
+            if value is not None and not 0 <= value < 1e12:
+                self.problem(f"{unit}: {one_line(text)!r} is not a number from 0 on")
+                return None
+        evaluations = values["evaluations"]
+        task = self._chosen_task()
+        if task is None:
+            self.problem("choose a task")
+            return None
+        return NewSession(
+            name=self.query_one("#name", Field).value.strip(),
+            task=task.name,
+            operator=self.query_one("#operator", Choice).value,  # type: ignore[arg-type]
+            model=self.query_one("#model", Field).value.strip() or None,
+            budget=Budget(
+                run=Caps(
+                    usd=values["usd"],
+                    hours=values["hours"],
+                    evaluations=None if evaluations is None else int(evaluations),
+                )
+            ),
+            approve_commits=self.query_one("#approve", Choice).value == "person",
+        )
+
+    def _estimate(self) -> None:
+        estimate = self.host.services.estimate
+        if estimate is None or not self._tasks:
+            return
+        self.query_one("#problem", Static).update("")
+        form = self._form()
+        if form is None:
+            return
+
+        def work() -> None:
+            try:
+                said = estimate(form)
+            except Exception as error:  # its sentence is for the person
+                said = str(error)
+            self.app.call_from_thread(self.query_one("#estimate", Static).update, Content(said))
+
+        self.run_worker(work, thread=True, group="estimate", exclusive=True, exit_on_error=False)
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        """Create it; the engine's first seconds are waited for in a thread."""
+        if self._busy:
+            return
+        form = self._form()
+        create = self.host.services.create_session
+        if form is None or create is None:
+            return
+        services = self.host.services
+        if form.operator in services.unavailable:
+            self.problem(services.unavailable[form.operator])
+            return
+        self._busy = True
+        self.problem("")
+        self.query_one("#estimate", Static).update(Content(f"starting {form.name} …"))
+
+        def work() -> None:
+            try:
+                folder = create(form)
+            except Exception as error:  # its sentence is for the person
+                self.app.call_from_thread(self._failed, str(error) or type(error).__name__)
+            else:
+                self.app.call_from_thread(self.app.call_later, self.dismiss, folder)
+
+        self.run_worker(work, thread=True, group="create", exit_on_error=False)
+
+    def _failed(self, said: str) -> None:
+        self._busy = False
+        self.query_one("#estimate", Static).update("")
+        self.problem(said)
+
+
+def form_row(name: str, *fields: Widget) -> Horizontal:
+    """A name and, beside it, what is to be filled in."""
+    return Horizontal(Label(Content(name), classes="form-name"), *fields, classes="form-row")
+
+
+def free_name(task: str) -> str:
+    """A name for a session of a task that is not taken: the task's, with a number if need be."""
+    for number in range(1, 1000):
+        name = task if number == 1 else f"{task}-{number}"
+        try:
+            new_session_folder(name)
+        except (StoreError, OSError):
+            continue
+        return name
+    return ""

@@ -1,0 +1,157 @@
+"""The app as its screens know it: named parts, and the ways from one screen to another.
+
+Screens import this and not `app`, which knows all screens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from textual.screen import Screen
+
+from avo_tui.domain.base import now as utc_now
+from avo_tui.domain.commands import Command
+from avo_tui.store import SeenMarks, SessionReader, StoreError
+from avo_tui.ui import places
+from avo_tui.ui.actions import key_name
+from avo_tui.ui.parts.connection import Connection
+from avo_tui.ui.parts.departure import Departure
+from avo_tui.ui.parts.session import SessionFollower
+from avo_tui.ui.parts.window import WindowTitle
+from avo_tui.ui.places import Place
+from avo_tui.ui.services import Services
+from avo_tui.ui.session.feed import Snapshot, Source
+from avo_tui.ui.session.replay import ReplaySource
+from avo_tui.ui.status import Keys
+from avo_tui.ui.syntax import Highlighter
+from avo_tui.ui.textual_internals import driver_class
+from avo_tui.ui.theme.cycle import ThemeCycle, with_fallbacks
+from avo_tui.ui.widgets.paint import Palette
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """How an app is started."""
+
+    services: Services = field(default_factory=Services)
+    theme: str = "avo-dark"
+    low_bandwidth: bool | None = None
+    """None: chosen by itself where the terminal is at the end of a slow connection."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Actions that are moved to other keys: the action's id → its key."""
+    clock: Callable[[], datetime] = utc_now
+    roots: Iterable[Path] | None = None
+    """Folders that hold sessions; None for the usual ones."""
+    marks: SeenMarks | None = None
+
+
+class Host(Palette):
+    """An app made of parts. What it shows is decided by `screen_for`."""
+
+    def __init__(self, options: HostOptions, tick: Callable[[], None]) -> None:
+        super().__init__(driver_class=driver_class())
+        self.services, self.clock = options.services, options.clock
+        self.roots = None if options.roots is None else list(options.roots)
+        self.keys = dict(options.keys)
+        """Keys that were moved: the action's id → its key."""
+        self.highlighter = Highlighter()
+        self.themes = ThemeCycle(self, options.theme)
+        self.session = SessionFollower(self, options.marks, options.services.take_inbox)
+        self.window = WindowTitle(self)
+        self.departure = Departure(self, self.session, self.window)
+        self.connection = Connection(
+            self, options.low_bandwidth, self.themes, tick, lambda: self.status_keys().slow_link
+        )
+
+    # -- what the screens ask for
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """What is known of the session in hand."""
+        return self.session.latest
+
+    def send(self, command: Command, notice: str) -> bool:
+        """Send a command to the session in hand, and say `notice`; or say why it cannot be sent."""
+        return self.session.send(command, notice)
+
+    def status_keys(self) -> Keys:
+        """The keys that the status line names, as they are bound now."""
+
+        def bound(action: str, default: str) -> str:
+            return key_name(self.keys.get(action, default))
+
+        return Keys(
+            resume=bound("pause", "p"),
+            start=bound("start", "R"),
+            leave_replay=bound("leave", "q"),
+            play=bound("play", "space"),
+            live=bound("live", "l"),
+            slow_link=bound("slow_link", "ctrl+b"),
+        )
+
+    def from_thread(self, callback: Callable[..., object], *arguments: object) -> None:
+        """Call something from a worker's thread that mounts widgets or opens screens.
+
+        `call_from_thread` alone would run it outside the app's own message, where a screen that is
+        pushed is not composed in time.
+        """
+        self.call_from_thread(self.call_later, callback, *arguments)
+
+    # -- from screen to screen
+
+    def screen_for(self, place: Place) -> Screen[Any]:
+        """The screen or dialog that shows a place."""
+        raise NotImplementedError
+
+    def go(self, place: Place, then: Callable[[Any], None] | None = None) -> None:
+        """Open a place on top of what is shown; `then` is given its result when it closes."""
+        self.push_screen(self.screen_for(place), then)
+
+    def open_folder(self, folder: Path) -> None:
+        """Follow a session. Why a folder cannot be read is said in one sentence."""
+        try:
+            source = SessionReader.open(folder)
+        except (StoreError, OSError) as error:
+            if len(self.screen_stack) > 1:
+                self.notify(str(error), severity="error", timeout=8, markup=False)
+            else:
+                self.departure.leave_unread(str(error))
+            return
+        self.open_source(source)
+
+    def open_replay(self, folder: Path, speed: float = 1.0) -> None:
+        """Play a session from its start."""
+        try:
+            source = ReplaySource(SessionReader.open(folder), speed=speed)
+        except (StoreError, OSError, ValueError) as error:
+            self.notify(str(error), severity="error", timeout=8, markup=False)
+            return
+        self.open_source(source)
+
+    def open_source(self, source: Source) -> None:
+        """Follow a source on the run screen."""
+        self.session.follow(source)
+        self.go(places.Run())
+
+    # -- what the app itself asks of its parts
+
+    def may_paint(self) -> bool:
+        """Whether the terminal takes a picture now."""
+        return self.connection.takes_pictures()
+
+    def crashed(self) -> None:
+        """Stop reading the session."""
+        if self.session.feed is not None:
+            self.session.feed.stop()
+
+    def get_css_variables(self) -> dict[str, str]:
+        """Textual's variables and ours, whatever the theme."""
+        return with_fallbacks(super().get_css_variables(), self.current_theme.ansi)
+
+    def watch_theme(self, name: str) -> None:
+        """Style sheets tell the terminal's own colours apart by a class."""
+        self.set_class(self.current_theme.ansi, "-ansi")

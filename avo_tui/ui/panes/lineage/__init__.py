@@ -1,0 +1,1 @@
+"""The lineage as a graph with a cursor."""

@@ -1,0 +1,66 @@
+"""The rows of the lineage that hold a text, newest first, without lanes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from avo_tui.domain.records import Attempt, Version
+from avo_tui.ui.panes.lineage.graph import Drawn, Key, Row, rows
+from avo_tui.ui.session.feed import Snapshot
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What a filter leaves of one lineage; kept until the lineage or the text is another one."""
+
+    needle: str
+    rows: list[Drawn]
+    places: dict[Key, int]
+    versions: Mapping[int, Version]
+    attempts: Mapping[tuple[int, int], Attempt]
+    live_step: int | None
+
+    @classmethod
+    def of(
+        cls, snapshot: Snapshot, needle: str, live_step: int | None, before: Matches | None
+    ) -> Matches:
+        """The rows of a snapshot that hold `needle`; `before` where it still holds."""
+        same = (
+            before is not None
+            and before.versions is snapshot.versions
+            and before.attempts is snapshot.attempts
+            and before.live_step == live_step
+        )
+        if same and before is not None and before.needle == needle:
+            return before
+        low = needle.casefold()
+        if same and before is not None and before.needle.casefold() in low:
+            candidates = [drawn.row for drawn in before.rows]  # typed on: only fewer can be left
+        else:
+            unfolded = frozenset(step for step, _ in snapshot.attempts)
+            candidates = rows(snapshot.versions, snapshot.attempts.values(), unfolded, live_step)
+        found = [
+            Drawn(row, 0, (True,), (), False, frozenset())
+            for row in candidates
+            if low in text_of(row, snapshot).casefold()
+        ]
+        places = {d.row.key: i for i, d in enumerate(found)}
+        return cls(needle, found, places, snapshot.versions, snapshot.attempts, live_step)
+
+
+def text_of(row: Row, snapshot: Snapshot) -> str:
+    """What a filter looks at."""
+    if row.kind == "version":
+        return _of_version(snapshot.versions[row.number])
+    attempt = snapshot.attempts.get((row.step, row.number))
+    return "" if attempt is None else _of_attempt(attempt)
+
+
+def _of_version(v: Version) -> str:
+    return f"v{v.number} {v.plan} {v.summary} {v.author} {v.bookmark or ''} {v.note}"
+
+
+def _of_attempt(a: Attempt) -> str:
+    verdict = a.verdict.value.replace("_", " ") if a.verdict else ""
+    return f"{a.step}.{a.number} {a.title} {a.reason} {verdict}"

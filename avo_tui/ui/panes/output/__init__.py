@@ -1,0 +1,1 @@
+"""The outcome of an evaluation: benchmark, checks, resources, log."""

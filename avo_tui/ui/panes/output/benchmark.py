@@ -1,0 +1,181 @@
+"""A score as a table: throughput, bars with the baselines' ticks, ratios, change, spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from avo_tui.domain.score import ConfigurationScore, Score
+from avo_tui.ui import formats
+from avo_tui.ui.text import Line, Span, fit, fit_right, line, one_line, prose
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def bar(value: float, top: float, cells: int) -> str:
+    """A bar of `cells` cells in eighths."""
+    if top <= 0 or cells <= 0:
+        return " " * max(cells, 0)
+    eighths = round(min(1.0, max(0.0, value / top)) * cells * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)[:cells]
+
+
+def bar_spans(
+    value: float, top: float, cells: int, marks: Mapping[str, float], reference: str, role: str
+) -> list[Span]:
+    """A bar with a tick where each baseline stands; `marks` are their values."""
+    text = list(bar(value, top, cells))
+    roles = [role if cell != " " else "" for cell in text]
+    for name in sorted(marks, key=lambda n: n == reference):  # the reference on top of the others
+        at = min(cells - 1, int(marks[name] / top * cells)) if top > 0 else 0
+        if at < 0 or text[at] not in " █│┊":
+            continue
+        roles[at] = f"{role} bar-tick" if roles[at] not in {"", "bar-mark"} else "bar-mark"
+        text[at] = "│" if name == reference else "┊"
+    spans: list[Span] = []
+    for piece in zip(text, roles, strict=True):
+        if spans and spans[-1][1] == piece[1]:
+            spans[-1] = (spans[-1][0] + piece[0], piece[1])
+        else:
+            spans.append(piece)
+    return spans
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Which columns of the benchmark have room, and how wide they are."""
+
+    name: int
+    bar: int
+    """0 without bars."""
+    top: float
+    """The ratio at a bar's end."""
+    reference: str
+    others: tuple[str, ...]
+    """Baselines with a column of their own."""
+    with_parent: bool
+    says_flags: bool
+    """What is odd about a measurement stands behind its row."""
+
+    @classmethod
+    def of(cls, score: Score, width: int, with_parent: bool) -> _Table:
+        rows, reference = score.configurations, score.reference_baseline
+        name = max(8, min(max((cell_len(c.name) for c in rows), default=8), 22))
+        left = width - name - 19 - (9 if with_parent else 0) - 7  # throughput, ratio; spread
+        others = score.other_baselines
+        others = others if left - 12 >= 9 * len(others) else []
+        left -= 9 * len(others)
+        said = max((cell_len(_flags(c)) + 1 for c in rows if c.flags), default=0)
+        says = 0 < said <= left - 14
+        room = left - 2 - (said if says else 0)
+        top = max(
+            [1.0, *(c.ratio for c in rows)]
+            + [v for c in rows for v in _ratios(c, reference).values()]
+        )
+        bar_width = min(room, 44) if room >= 6 else 0
+        return cls(name, bar_width, top, reference, tuple(others), with_parent, says)
+
+
+def benchmark_lines(
+    score: Score, width: int, parent: Score | None = None, parent_name: str = ""
+) -> list[Line]:
+    """The score as a table: throughput, bar against the baselines, ratios, change, spread."""
+    table = _Table.of(score, width, parent is not None)
+    out = [_head(score, table, parent_name)]
+    for c in score.configurations:
+        old = parent.by_name(c.name) if parent is not None else None
+        moved = c.ratio / old.ratio - 1 if old is not None and old.ratio > 0 else None
+        out.append(_row(c, table, moved))
+    if len(score.configurations) > 1:
+        moved = None
+        if parent is not None and parent.aggregate > 0:
+            moved = score.aggregate / parent.aggregate - 1
+        out.append(_total(score, table, moved))
+    unsaid = [n for n in score.other_baselines if n not in table.others]
+    if unsaid:
+        said = " · ".join(f"{formats.ratio(score.ratio_to(n))} {one_line(n)}" for n in unsaid)
+        out += prose(said, width, "dim", ("also ", "faint"))
+    if not table.says_flags:
+        for c in score.configurations:
+            if c.flags:
+                out += prose(f"{one_line(c.name)} {_flags(c)}", width, "warn", ("! ", "warn"))
+    return out
+
+
+def _head(score: Score, table: _Table, parent_name: str) -> Line:
+    spans: list[Span] = [(fit("", table.name), ""), (fit_right(score.unit, 10), "faint")]
+    if table.bar:
+        spans.append(("  " + fit(_legend(score, table), table.bar), "faint"))
+    for name in (table.reference, *table.others):
+        spans.append((fit_right(f"× {one_line(name)}"[:9], 9), "faint"))
+    if table.with_parent:
+        spans.append((fit_right(parent_name, 9), "faint"))
+    return line(*spans, (fit_right("spread", 7), "faint"))
+
+
+def _legend(score: Score, table: _Table) -> str:
+    """What the ticks in the bars are; as much of it as there is room for."""
+    ticks = f"│ {one_line(table.reference)}"
+    others = " ".join(map(one_line, score.other_baselines))
+    both = f"{ticks}  ┊ {others}" if others else ticks
+    return next((text for text in (both, ticks) if cell_len(text) <= table.bar), "")
+
+
+def _row(c: ConfigurationScore, table: _Table, moved: float | None) -> Line:
+    spans: list[Span] = [
+        (fit(one_line(c.name), table.name), ""),
+        (fit_right(formats.throughput(c.throughput), 10), ""),
+    ]
+    if table.bar:
+        marks = {table.reference: 1.0, **_ratios(c, table.reference)}
+        spans.append(("  ", ""))
+        spans += bar_spans(
+            c.ratio, table.top, table.bar, marks, table.reference, _bar_role(c.ratio)
+        )
+    spans.append((fit_right(formats.ratio(c.ratio), 9), "good" if c.ratio >= 1 else ""))
+    for other in table.others:
+        base = c.baselines.get(other, 0.0)
+        spans.append((fit_right(formats.ratio(c.throughput / base) if base > 0 else "", 9), "dim"))
+    if table.with_parent:
+        spans.append((fit_right(formats.change(moved), 9), formats.change_role(moved)))
+    half = (c.p80 - c.p20) / (2 * c.throughput) if c.throughput > 0 else 0.0
+    spans.append((fit_right(f"±{half * 100:.1f}%", 7), "warn" if c.flags else "dim"))
+    if c.flags and table.says_flags:
+        spans.append((" " + _flags(c), "warn"))
+    return line(*spans)
+
+
+def _total(score: Score, table: _Table, moved: float | None) -> Line:
+    spans: list[Span] = [
+        (fit("geomean", table.name), "strong"),
+        (fit_right(formats.throughput(score.geomean), 10), "strong"),
+    ]
+    if table.bar:
+        spans.append(("  ", ""))
+        marks = {table.reference: 1.0}
+        for name in score.other_baselines:
+            if (ratio := score.ratio_to(name)) > 0:
+                marks[name] = score.aggregate / ratio
+        role = _bar_role(score.aggregate)
+        spans += bar_spans(score.aggregate, table.top, table.bar, marks, table.reference, role)
+    spans.append((fit_right(formats.ratio(score.aggregate), 9), "strong"))
+    spans += [(fit_right(formats.ratio(score.ratio_to(n)), 9), "dim") for n in table.others]
+    if table.with_parent:
+        spans.append((fit_right(formats.change(moved), 9), formats.change_role(moved)))
+    return line(*spans, (fit_right(f"±{score.noise * 100:.1f}%", 7), "dim"))
+
+
+def _flags(c: ConfigurationScore) -> str:
+    return one_line(", ".join(c.flags))
+
+
+def _bar_role(ratio: float) -> str:
+    return "bar-good" if ratio >= 1 else "bar"
+
+
+def _ratios(c: ConfigurationScore, reference: str) -> Mapping[str, float]:
+    base = c.baselines.get(reference, 0.0)
+    return {n: v / base for n, v in c.baselines.items()} if base > 0 else {}

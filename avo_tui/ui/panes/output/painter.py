@@ -1,0 +1,114 @@
+"""The output pane: what the harness says of the running attempt, a version, or an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from avo_tui.domain.records import Attempt, Version
+from avo_tui.ui.loader import Failed, Loader
+from avo_tui.ui.panes.output.lines import long_output, output_lines, stage_spans
+from avo_tui.ui.panes.output.outcome import (
+    Outcome,
+    against,
+    outcome_of_attempt,
+    outcome_of_report,
+    outcome_of_version,
+)
+from avo_tui.ui.panes.painter import PanePainter
+from avo_tui.ui.panes.subject import Subject, teach
+from avo_tui.ui.screen import AvoScreen
+from avo_tui.ui.session.feed import Snapshot, Source
+from avo_tui.ui.text import Line
+from avo_tui.ui.widgets.log_rows import LONG
+from avo_tui.ui.widgets.long import LongView
+
+
+class OutputPainter(PanePainter):
+    """Benchmark, checks, resources, the compiler's log."""
+
+    NAME = "output"
+
+    def __init__(self, screen: AvoScreen, loader: Loader) -> None:
+        super().__init__(screen, loader)
+        self.view = screen.query_one("#output-view", LongView)
+
+    def paint(self, snapshot: Snapshot, subject: Subject, changed: bool) -> None:
+        """The outcome, as far as it is known."""
+        outcome = self._outcome(snapshot, subject)
+        self._info(outcome, subject)
+        if not self.differs((outcome, subject.name)):
+            return
+        if isinstance(outcome, Outcome):
+            self.view.show(lambda width: self._lines(outcome, width), reset=changed)
+            return
+        if isinstance(outcome, Failed):
+            said = teach("The report cannot be read.", outcome.reason)
+        elif subject.live:
+            said = teach(
+                "Nothing was evaluated in this step yet.",
+                "Compiler log, checks and the benchmark appear here.",
+            )
+        else:
+            said = teach("reading the report …")
+        self.view.show(lambda width: said, reset=True)
+
+    def _lines(self, outcome: Outcome, width: int) -> Sequence[Line]:
+        if len(outcome.log) > LONG:
+            return long_output(outcome, width, self.view.text_of(outcome.log))
+        return output_lines(outcome, width) or teach("compiling …")
+
+    def _info(self, outcome: Outcome | Failed | None, subject: Subject) -> None:
+        if not isinstance(outcome, Outcome):
+            self.pane.set_info([])
+            return
+        info = stage_spans(outcome, max(10, self.pane.size.width - 18))
+        if not subject.live:
+            info = [(f"{subject.name}  ", "accent"), *info]
+        self.pane.set_info(info)
+
+    def _outcome(self, snapshot: Snapshot, subject: Subject) -> Outcome | Failed | None:
+        if subject.live:
+            return self._running(snapshot)
+        source = self.host.session.source
+        if source is None:
+            return None
+        if subject.version is not None:
+            return self._of_version(snapshot, source, subject.version)
+        assert subject.attempt is not None
+        return self._of_attempt(snapshot, source, subject.attempt)
+
+    def _running(self, snapshot: Snapshot) -> Outcome | None:
+        made = snapshot.live.attempt
+        if made is None:
+            return None
+        outcome = outcome_of_attempt(made, snapshot.session.task.reference_baseline)
+        if made.attempt.step == 0:
+            return outcome
+        return against(outcome, snapshot.versions.get(made.attempt.parent))
+
+    def _of_version(
+        self, snapshot: Snapshot, source: Source, version: Version
+    ) -> Outcome | Failed | None:
+        """The version's record alone, until its report is read."""
+        parent = snapshot.versions.get(version.parent) if version.parent is not None else None
+        base = outcome_of_version(version, parent)
+        attempt = snapshot.attempts.get((version.step, version.attempt))
+        if attempt is None or attempt.report is None:
+            return base
+        report = self.loader.get(("report", attempt.report), lambda: source.report(attempt))
+        if report is None or isinstance(report, Failed):
+            return base
+        made = against(outcome_of_report(report), parent)
+        return replace(made, score=version.score, decision=base.decision)
+
+    def _of_attempt(
+        self, snapshot: Snapshot, source: Source, attempt: Attempt
+    ) -> Outcome | Failed | None:
+        if attempt.report is None:
+            return Failed(attempt.reason or "the attempt was interrupted before it had a report")
+        found = self.loader.get(("report", attempt.report), lambda: source.report(attempt))
+        if found is None or isinstance(found, Failed):
+            return found
+        outcome = against(outcome_of_report(found), snapshot.versions.get(attempt.parent))
+        return replace(outcome, rejected=attempt.reason)

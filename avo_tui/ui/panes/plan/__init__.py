@@ -1,0 +1,1 @@
+"""The plan of a step, and everything said and done in it."""

@@ -1,0 +1,215 @@
+"""The plan, and the stream of prose, tools and hints beneath it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from rich.cells import cell_len
+
+from avo_tui.domain.records import Attempt, PlanItem, Version
+from avo_tui.ui import formats
+from avo_tui.ui.session.step_view import Entry, StepView
+from avo_tui.ui.text import BLANK, Line, Span, cut, line, one_line, prose, width_of
+
+ITEM = {
+    "todo": ("☐", "dim"),
+    "doing": ("▶", "accent"),
+    "done": ("✔", "good"),
+    "dropped": ("✕", "faint"),
+}
+
+NOTES = {
+    "worked": ("✔ ", "good"),
+    "failed": ("✕ ", "bad"),
+    "idea": ("◇ ", "warn"),
+    "fact": ("· ", "dim"),
+}
+"""Categories of the memory's notes."""
+
+
+_KEPT = {
+    "- [ ] ": "todo",
+    "- [>] ": "doing",
+    "- [x] ": "done",
+    "- [-] ": "dropped",
+}
+"""How the items of a plan are marked where it is kept with a version."""
+
+
+def plan_lines(title: str, items: Sequence[PlanItem], width: int, most: int = 0) -> list[Line]:
+    """Title and items; at most `most` rows if it is set, with a note of what was left out."""
+    out = prose(title, width, "strong") if title else []
+    blocks: list[list[Line]] = []
+    first_open = 0
+    for item in items:
+        glyph, role = ITEM[item.status]
+        text_role = {"done": "dim", "dropped": "faint", "doing": ""}.get(item.status, "")
+        blocks.append(prose(item.text, width, text_role, (f"{glyph} ", role)))
+        if item.status in {"done", "dropped"}:
+            first_open = len(blocks)
+    whole = sum(map(len, blocks))
+    room = most - len(out) if most else whole
+    if whole <= room:
+        return out + [row for block in blocks for row in block]
+    # What is being done is shown, and as much around it as fits.
+    first = last = min(first_open, len(blocks) - 1)
+    used = len(blocks[first])
+    while True:
+        before = len(blocks[first - 1]) if first > 0 and first > first_open - 1 else None
+        after = len(blocks[last + 1]) if last + 1 < len(blocks) else None
+        if before is not None and used + before < room:
+            first, used = first - 1, used + before
+        elif after is not None and used + after < room:
+            last, used = last + 1, used + after
+        else:
+            break
+    shown = [row for block in blocks[first : last + 1] for row in block][: max(1, room - 1)]
+    hidden = len(blocks) - (last - first + 1)
+    rest = [line((f"  … {hidden} more · z zooms", "faint"))] if hidden else []
+    return [*out, *shown, *rest]
+
+
+def stream_lines(view: StepView, width: int) -> list[Line]:
+    """Everything said and done in the step, oldest first."""
+    out: list[Line] = []
+    previous = ""
+    for entry in view.stream:
+        if (entry.kind in {"text", "thought"} and previous and previous != entry.kind) or (
+            previous in {"text", "thought"} and entry.kind not in {"text", "thought"}
+        ):
+            out.append(BLANK)
+        out += kept_lines(entry, width)
+        previous = entry.kind
+    return out
+
+
+@lru_cache(maxsize=4096)
+def kept_lines(entry: Entry, width: int) -> tuple[Line, ...]:
+    """`entry_lines`, remembered: of a stream only its last entries ever change."""
+    return tuple(entry_lines(entry, width))
+
+
+def entry_lines(entry: Entry, width: int) -> list[Line]:
+    """One entry of the stream."""
+    if entry.kind == "text":
+        return prose(entry.text.strip("\n"), width)
+    if entry.kind == "thought":
+        return prose(entry.text.strip("\n"), width, "thought", ("┊ ", "faint"))
+    glyph, role = _GLYPHS[entry.kind]
+    if entry.ok is False and entry.kind != "hint":
+        glyph, role = "✕", "bad"
+    elif entry.ok is True and entry.kind in {"tool", "attempt", "gate"}:
+        role = "good" if entry.kind != "tool" else "dim"
+        glyph = "✔" if entry.kind != "tool" else glyph
+    if entry.kind == "hint":
+        rows = prose(f"“{entry.text}”", width, "hint", (f"{glyph} ", "hint"))
+        return [*rows, line(("  " + cut(one_line(entry.detail), width - 2), "dim"), gutter=2)]
+    name, rest = _words(entry)
+    spans: list[Span] = [(f"{glyph} ", role), (name, "tool" if entry.kind == "tool" else "")]
+    tail = f" {formats.seconds_of(entry.seconds)}" if entry.seconds >= 0.05 else ""
+    room = width - width_of(spans) - len(tail) - (3 if tail else 2)
+    if entry.kind in {"control", "trouble"} and cell_len(rest) > room:
+        return [line(*spans, gutter=2), *prose(rest, width, "dim", ("  ", ""))]
+    if rest and room > 6:
+        spans.append(("  " + cut(rest, room), "dim"))
+    if tail:
+        gap = width - width_of(spans) - len(tail)
+        spans.append((" " * max(gap, 0) + tail, "faint"))
+    return [line(*spans, gutter=2)]
+
+
+_GLYPHS = {
+    "tool": ("▸", "dim"),
+    "hint": ("»", "hint"),
+    "attempt": ("◌", "running"),
+    "gate": ("⇥", "dim"),
+    "supervisor": ("!", "warn"),
+    "trouble": ("✕", "bad"),
+    "note": ("✎", "dim"),
+    "control": ("■", "warn"),
+}
+
+
+def _words(entry: Entry) -> tuple[str, str]:
+    text, detail = one_line(entry.text), one_line(entry.detail)
+    if entry.kind == "tool":
+        return text, detail
+    if entry.kind == "attempt":
+        number = entry.key[1:]
+        return f"attempt {number}", " · ".join(p for p in (detail, text) if p)
+    if entry.kind == "gate":
+        return f"gate {detail}", text
+    if entry.kind == "control" and entry.key.startswith("v"):
+        return text, detail
+    return text, detail
+
+
+def version_story(version: Version, width: int) -> list[Line]:
+    """A version in words: plan, summary, gate, note, bookmark, re-measurements."""
+    out: list[Line] = []
+    who = f"{version.author} · step {version.step} · {version.created:%d %b %H:%M}"
+    if version.parent is not None:
+        who = f"from v{version.parent} by {who}"
+    out.append(line((who, "dim")))
+    if version.bookmark:
+        out.append(line(("⚑ ", "bookmark"), (one_line(version.bookmark), "bookmark")))
+    out.append(BLANK)
+    if version.plan:
+        out += _kept_plan(version.plan, width)
+    if version.summary and version.summary.strip() != version.plan.strip():
+        out += [BLANK, *prose(version.summary, width)]
+    gate = version.gate
+    if gate.reason:
+        out.append(BLANK)
+        lead = (f"gate {gate.gate}  ", "dim")
+        out += prose(gate.reason, width, "", lead)
+    for again in version.remeasurements[-6:]:
+        out.append(
+            line(
+                ("measured again  ", "dim"),
+                formats.ratio(again.score.aggregate),
+                (f"  ±{again.score.noise * 100:.1f}%  {again.at:%d %b %H:%M}", "dim"),
+            )
+        )
+    if version.built_on:
+        out += [BLANK, line(("built on notes of the memory, as they read then", "dim"))]
+        for note in version.built_on:
+            out += prose(note.text, width, "", NOTES[note.category])
+    if version.note:
+        out += [BLANK, *prose(version.note, width, "hint", ("✎ ", "hint"))]
+    return out
+
+
+def _kept_plan(plan: str, width: int) -> list[Line]:
+    """A plan as it was committed: its title, then its items with their marks."""
+    title, *rest = plan.split("\n")
+    out = prose(title, width, "strong")
+    for row in rest:
+        status = _KEPT.get(row[:6])
+        if status is None:
+            out += prose(row, width)
+        else:
+            glyph, role = ITEM[status]
+            out += prose(row[6:], width, "", (f"{glyph} ", role))
+    return out
+
+
+def attempt_story(attempt: Attempt, width: int) -> list[Line]:
+    """A rejected attempt in words."""
+    out = [
+        line(
+            (
+                f"attempt {attempt.number} of step {attempt.step}, from v{attempt.parent}"
+                f" · {attempt.at:%d %b %H:%M}",
+                "dim",
+            )
+        ),
+        BLANK,
+    ]
+    out += prose(attempt.title or "no title was given", width, "strong")
+    if attempt.reason:
+        out += [BLANK, *prose(attempt.reason, width, "", ("✕ ", "bad"))]
+    if attempt.aggregate > 0:
+        out += [BLANK, line(("aggregate  ", "dim"), formats.ratio(attempt.aggregate))]
+    return out

@@ -1,0 +1,119 @@
+"""The plan pane: the operator's plan, or a version's story, above what was said in the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from avo_tui.ui.loader import Failed, Loader
+from avo_tui.ui.panes.painter import PanePainter
+from avo_tui.ui.panes.plan.lines import attempt_story, plan_lines, stream_lines, version_story
+from avo_tui.ui.panes.subject import Subject, teach
+from avo_tui.ui.screen import AvoScreen
+from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.session.step_view import StepView, fold
+from avo_tui.ui.text import BLANK, Line, Span, line
+from avo_tui.ui.widgets.lines import LinesView
+
+Build = Callable[[int], Sequence[Line]]
+
+
+class PlanPainter(PanePainter):
+    """A head with the plan, and the stream of the step below it."""
+
+    NAME = "plan"
+
+    def __init__(self, screen: AvoScreen, loader: Loader) -> None:
+        super().__init__(screen, loader)
+        self.head = screen.query_one("#plan-head", LinesView)
+        self.body = screen.query_one("#plan-view", LinesView)
+        self._streamed = ""
+        """Whose stream is shown."""
+
+    def paint(self, snapshot: Snapshot, subject: Subject, changed: bool) -> None:
+        """The plan and the stream of the live step, or of the one that made the subject."""
+        if subject.live:
+            step: StepView | Failed | None = snapshot.live
+            build = self._live_head(snapshot.live)
+        else:
+            step = self._past_step(snapshot, subject.step or 0)
+            build = self._past_head(subject)
+        self._paint_head(snapshot, subject, build, changed)
+        self._paint_stream(snapshot, subject, step)
+
+    def _live_head(self, view: StepView) -> Build:
+        self.pane.set_heading("Plan")
+        info: list[Span] = [(f"step {view.number}", "dim")]
+        if self.body.unseen:
+            info = [(f"↓ {self.body.unseen} new ", "warn"), ("end ", "key"), *info]
+        self.pane.set_info(info)
+        return lambda width: plan_lines(
+            view.title, view.items, width, max(3, self.pane.size.height // 2)
+        )
+
+    def _past_head(self, subject: Subject) -> Build:
+        version, attempt = subject.version, subject.attempt
+        self.pane.set_heading("Story" if version is not None else "Attempt")
+        self.pane.set_info([(subject.name, "accent"), (f" · step {subject.step}", "dim")])
+        if version is not None:
+            return lambda width: version_story(version, width)
+        assert attempt is not None
+        return lambda width: attempt_story(attempt, width)
+
+    def _paint_head(
+        self, snapshot: Snapshot, subject: Subject, build: Build, changed: bool
+    ) -> None:
+        head, size, live = self.head, self.pane.size, snapshot.live
+        width = head.room if head.room > 0 else max(10, size.width - 3)
+        if not self.differs((subject, live.title, live.items, size, width), "head"):
+            return
+        rows = list(build(width))
+        head.display = bool(rows)
+        share = 1 / 2 if subject.live else 3 / 4
+        head.styles.height = min(len(rows), max(2, int((size.height - 2) * share)))
+        head.show(build, reset=changed)
+
+    def _paint_stream(
+        self, snapshot: Snapshot, subject: Subject, step: StepView | Failed | None
+    ) -> None:
+        if not isinstance(step, StepView):
+            reason = step.reason if isinstance(step, Failed) else "reading the step …"
+            if self.differs((reason, subject.name), "stream"):
+                self.body.show(lambda width: [line((reason, "faint"))], reset=True, end=False)
+                self._streamed = ""
+            return
+        if not self.differs((step, subject.name), "stream"):
+            return
+        begun = bool(snapshot.versions)
+        self.body.show(
+            lambda width: stream_rows(step, width, live=subject.live, begun=begun),
+            reset=self._streamed != subject.name,
+            end=subject.live,
+        )
+        self._streamed = subject.name
+
+    def _past_step(self, snapshot: Snapshot, number: int) -> StepView | Failed | None:
+        if number == snapshot.live.number:
+            return snapshot.live
+        source = self.host.session.source
+        if source is None:
+            return None
+        return self.loader.get(("step", number), lambda: fold(source.events(step=number)))
+
+
+def stream_rows(view: StepView, width: int, *, live: bool, begun: bool) -> Sequence[Line]:
+    """What was said in a step, or what will be; `begun` where there is a version."""
+    rows = stream_lines(view, width)
+    if not live:
+        return [line((f"how step {view.number} went", "faint")), BLANK, *rows] if rows else []
+    if rows:
+        return rows
+    if view.number == 0 and not begun:
+        return teach(
+            "The seed is compiled, checked and measured first.",
+            "Then the operator makes its first plan, and it is shown here.",
+        )
+    return teach(
+        "Nothing was said in this step yet.",
+        "Prose, tools, hints and attempts appear here as they come.",
+        "h sends the operator a hint.",
+    )

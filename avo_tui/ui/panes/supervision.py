@@ -1,0 +1,79 @@
+"""The supervisor's numbers beside their limits, and what it does next."""
+
+from __future__ import annotations
+
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.supervision import (
+    Level,
+    Rule,
+    ladder_of,
+    limits,
+    next_level,
+    rules,
+    stall,
+)
+from avo_tui.ui import formats
+from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.text import BLANK, Line, Span, line
+
+BAR = 10
+"""Cells of a bar."""
+NUMBER = 15
+"""Cells of a number beside its limit."""
+
+
+def stall_lines(snapshot: Snapshot) -> list[Line]:
+    """How near the supervisor is to its next intervention; nothing where there is none."""
+    settings = snapshot.session.settings
+    ladder = ladder_of(settings.operator)
+    if not ladder or not snapshot.versions:
+        return []
+    found = stall(
+        SessionState(
+            session=snapshot.session,
+            versions=dict(snapshot.versions),
+            steps=dict(snapshot.steps),
+            attempts=dict(snapshot.attempts),
+            supervision=dict(snapshot.supervision),
+        )
+    )
+    rows = rules(found, limits(settings))
+    out = [line(("since the last commit or intervention", "dim"))]
+    out += [_row(rule) for rule in rows if rule.limit]
+    if off := [rule.name for rule in rows if not rule.limit]:
+        out.append(line((f"switched off: {', '.join(off)}", "faint")))
+    return [*out, _ladder(ladder, found.rung), BLANK]
+
+
+def _row(rule: Rule) -> Line:
+    share = min(1.0, rule.fraction)
+    full = round(share * BAR)
+    role = "bad" if share >= 1 else "warn" if share >= 0.75 else ""
+    return line(
+        (_number(rule).rjust(NUMBER), role or "strong"),
+        "  ",
+        ("━" * full, role or "info"),
+        ("─" * (BAR - full), "faint"),
+        (f"  {rule.words.removeprefix('seconds of ')}", "dim"),
+    )
+
+
+def _number(rule: Rule) -> str:
+    if rule.name == "seconds":
+        return f"{formats.duration(rule.used)} of {formats.duration(rule.limit)}"
+    if rule.name == "usd":
+        return f"${rule.used:.2f} of ${rule.limit:.2f}"
+    return f"{rule.used:.0f} of {rule.limit:.0f}"
+
+
+def _ladder(ladder: tuple[Level, ...], rung: int) -> Line:
+    """The rungs, the next one marked."""
+    coming = next_level(rung, ladder)
+    spans: list[Span] = [("ladder  ", "dim")]
+    for index, level in enumerate(ladder):
+        if index:
+            spans.append((" → ", "faint"))
+        mine = level == coming
+        spans.append(((f"▸{level}" if mine else level).replace("_", " "), "warn" if mine else ""))
+    times = f"  {rung} since the last commit" if rung else ""
+    return line(*spans, (times, "faint"))

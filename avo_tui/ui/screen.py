@@ -1,0 +1,175 @@
+"""What all screens share: actions, footer, help, the tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, cast
+
+from textual import on
+from textual.app import App
+from textual.screen import Screen
+from textual.widget import Widget
+
+from avo_tui.ui import places
+from avo_tui.ui.actions import Action, ActionSet
+from avo_tui.ui.host import Host
+from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.status import status_line
+from avo_tui.ui.textual_internals import resize_below
+from avo_tui.ui.widgets.bars import ActionBar, StatusLine
+
+
+class AvoScreen(Screen[object]):
+    """A screen with actions. A subclass sets `actions`, and binds their keys in `BINDINGS`."""
+
+    ABOUT: ClassVar[str] = ""
+    """A paragraph for the help."""
+    PANES: ClassVar[dict[str, tuple[str, str]]] = {}
+    """Pane's id → (title, what it shows), for the help."""
+    actions: ActionSet
+    _up = False
+
+    @property
+    def host(self) -> Host:
+        """The app."""
+        return cast(Host, self.app)
+
+    @property
+    def ready(self) -> bool:
+        """True while the widgets are there: after composing, before being taken down."""
+        return self._up and any(isinstance(child, ActionBar) for child in self.children)
+
+    def on_mount(self) -> None:
+        """Comes after the handler of the same name of every subclass."""
+        self._up = True
+        latest = self.host.latest
+        if latest is not None:
+            self.show_snapshot(latest)
+
+    def action_act(self, name: str) -> None:
+        """Run an action by its id, or say why it cannot run."""
+        action = self.actions.get(name)
+        if action is None:
+            return
+        reason = action.why_not()
+        if reason is not None:
+            self.app.notify(reason, severity="warning", timeout=4, markup=False)
+            return
+        action.run()
+        self.refresh_footer()
+
+    def pane_of_focus(self) -> str | None:
+        """Id of the pane that has the focus."""
+        node: Widget | None = self.focused
+        while node is not None:
+            if node.id in self.PANES:
+                return node.id
+            node = node.parent if isinstance(node.parent, Widget) else None
+        return None
+
+    def refresh_footer(self) -> None:
+        """Show what can be done now."""
+        if self.ready:
+            for bar in self.query(ActionBar):
+                bar.show_actions(self.actions.in_footer(), self.host.keys)
+
+    @on(ActionBar.Pressed)
+    def _pressed(self, event: ActionBar.Pressed) -> None:
+        self.action_act(event.action)
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Show a newer snapshot; screens that show a session override this."""
+
+    def show_second(self) -> None:
+        """Called once a second: show what changes by the clock alone."""
+
+    def fit(self) -> None:
+        """Arrange and paint for the present size; a screen below another is not told of it."""
+        self.refresh_footer()
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what happened while another screen was on top."""
+        latest = self.host.latest
+        if latest is not None:
+            self.show_snapshot(latest)
+        self.call_after_refresh(self.fit)
+
+    def on_resize(self) -> None:
+        """The footer is as wide as the screen."""
+        self.call_after_refresh(self.refresh_footer)
+
+
+def _help(screen: AvoScreen) -> None:
+    pane = screen.pane_of_focus()
+    screen.host.go(
+        places.Help(
+            about=screen.ABOUT,
+            pane=None if pane is None else screen.PANES[pane],
+            actions=tuple(screen.actions),
+            keymap=screen.host.keys,
+        )
+    )
+
+
+COMMON: tuple[Action[AvoScreen], ...] = (
+    Action(
+        "help",
+        "question_mark,f1",
+        "help",
+        "What this screen and pane show, and every key.",
+        "general",
+        run=_help,
+        footer=90,
+    ),
+    Action(
+        "palette",
+        "ctrl+p",
+        "palette",
+        "Every action by name.",
+        "general",
+        run=lambda screen: screen.app.action_command_palette(),
+        footer=91,
+    ),
+    Action(
+        "theme",
+        "T",
+        "theme",
+        "Dark, light, or the terminal's own sixteen colours.",
+        "general",
+        run=lambda screen: screen.host.themes.next(),
+    ),
+    Action(
+        "slow_link",
+        "ctrl+b",
+        "low bandwidth",
+        "Fewer repaints and no colour gradients, for slow connections.",
+        "general",
+        run=lambda screen: screen.host.connection.toggle(),
+    ),
+)
+"""Actions of every screen."""
+
+
+def show_status(screen: AvoScreen, snapshot: Snapshot) -> None:
+    """The status line of a screen that shows a session."""
+    host = screen.host
+    can_start = host.services.start_engine is not None
+    row = status_line(snapshot, screen.size.width, host.clock(), host.status_keys(), can_start)
+    screen.query_one("#status", StatusLine).set_row(row)
+
+
+def fit_below(app: App[Any]) -> None:
+    """Fit the screens that are seen behind a dialog to the size of the app."""
+    below = avo_screens(s for s in app.screen_stack[:-1])
+    for screen in below:
+        if screen.ready:
+            screen.fit()
+            resize_below(screen, app.size)
+            screen.fit()
+    if any(screen.ready for screen in below):
+        app.screen.refresh()
+
+
+def avo_screens(screens: Iterable[Screen[Any]]) -> list[AvoScreen]:
+    """Those screens that are ours and no dialogs."""
+    return [screen for screen in screens if isinstance(screen, AvoScreen)]

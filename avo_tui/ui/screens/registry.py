@@ -1,0 +1,100 @@
+"""Which screen or dialog shows a place. A screen is one module, its place, and one line here.
+
+Screens are imported when they are opened: the first picture does not wait for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from textual.screen import Screen
+
+from avo_tui.ui import places
+from avo_tui.ui.places import Place
+
+
+def _sessions(place: places.Sessions) -> Screen[Any]:
+    from avo_tui.ui.screens.sessions.screen import SessionsScreen
+
+    return SessionsScreen()
+
+
+def _new_session(place: places.NewSession) -> Screen[Any]:
+    from avo_tui.ui.dialogs.new_session import NewSessionDialog
+
+    return NewSessionDialog()
+
+
+def _run(place: places.Run) -> Screen[Any]:
+    from avo_tui.ui.screens.run.screen import RunScreen
+
+    return RunScreen()
+
+
+def _lineage(place: places.Lineage) -> Screen[Any]:
+    from avo_tui.ui.screens.lineage import LineageScreen
+
+    return LineageScreen(place.start)
+
+
+def _compare(place: places.Compare) -> Screen[Any]:
+    from avo_tui.ui.screens.compare import CompareScreen
+
+    return CompareScreen(place.left, place.right)
+
+
+def _transcript(place: places.Transcript) -> Screen[Any]:
+    from avo_tui.ui.screens.transcript import TranscriptScreen
+
+    return TranscriptScreen(place.step)
+
+
+def _log(place: places.Log) -> Screen[Any]:
+    from avo_tui.ui.screens.log import LogScreen
+
+    return LogScreen(place.name, place.chunks, grows=place.grows)
+
+
+def _memory(place: places.Memory) -> Screen[Any]:
+    from avo_tui.ui.screens.memory import MemoryScreen
+
+    return MemoryScreen()
+
+
+def _knowledge(place: places.Knowledge) -> Screen[Any]:
+    from avo_tui.ui.screens.knowledge import KnowledgeScreen
+
+    return KnowledgeScreen()
+
+
+def _supervisor(place: places.Supervisor) -> Screen[Any]:
+    from avo_tui.ui.screens.supervisor import SupervisorScreen
+
+    return SupervisorScreen()
+
+
+def _help(place: places.Help) -> Screen[Any]:
+    from avo_tui.ui.dialogs.help import HelpDialog
+
+    return HelpDialog(place)
+
+
+SCREENS: dict[type[Place], Callable[[Any], Screen[Any]]] = {
+    places.Sessions: _sessions,
+    places.NewSession: _new_session,
+    places.Run: _run,
+    places.Lineage: _lineage,
+    places.Compare: _compare,
+    places.Transcript: _transcript,
+    places.Log: _log,
+    places.Memory: _memory,
+    places.Knowledge: _knowledge,
+    places.Supervisor: _supervisor,
+    places.Help: _help,
+}
+
+
+def screen_for(place: Place) -> Screen[Any]:
+    """The screen or dialog that shows a place. Raises KeyError for one without a line here."""
+    return SCREENS[type(place)](place)

@@ -1,0 +1,57 @@
+"""What the run screen shows: the newest snapshot, and what in it is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from avo_tui.domain.records import Version
+from avo_tui.ui.host import Host
+from avo_tui.ui.panes.lineage.graph import Key
+from avo_tui.ui.panes.lineage.view import LineageView
+from avo_tui.ui.panes.subject import Subject, subject_of
+from avo_tui.ui.screen import AvoScreen
+from avo_tui.ui.session.feed import Snapshot
+
+
+class Scene:
+    """Shared by the parts of the run screen."""
+
+    def __init__(self, screen: AvoScreen, repaint: Callable[[], None]) -> None:
+        self.screen = screen
+        self.repaint = repaint
+        """Shows the present snapshot and cursor; what is painted already is left alone."""
+        self.snapshot: Snapshot | None = None
+        self.settled: Key | None = None
+        """The row that the panes show; it follows the cursor once that rests. None: the run."""
+
+    @property
+    def host(self) -> Host:
+        """The app."""
+        return self.screen.host
+
+    @property
+    def lineage(self) -> LineageView:
+        """The lineage's view."""
+        return self.screen.query_one("#lineage-view", LineageView)
+
+    @property
+    def cursor(self) -> Key | None:
+        """The row that is inspected; None while the run is followed."""
+        return self.lineage.cursor if self.screen.ready else None
+
+    @property
+    def subject(self) -> Subject:
+        """What is under the cursor; the live step while the run is followed."""
+        return Subject() if self.snapshot is None else subject_of(self.snapshot, self.cursor)
+
+    @property
+    def version_in_hand(self) -> Version | None:
+        """The version under the cursor, or that its attempt was made from; else the head."""
+        if self.snapshot is None:
+            return None
+        subject = self.subject
+        if subject.version is not None:
+            return subject.version
+        if subject.attempt is not None:
+            return self.snapshot.versions.get(subject.attempt.parent)
+        return self.snapshot.head

@@ -1,0 +1,259 @@
+"""The run screen: the live view of one session."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+
+from avo_tui.ui import formats
+from avo_tui.ui.actions import ActionSet, bind, bindings
+from avo_tui.ui.loader import Loader
+from avo_tui.ui.panes.diff.painter import DiffPainter
+from avo_tui.ui.panes.lineage.view import LineageView
+from avo_tui.ui.panes.output.painter import OutputPainter
+from avo_tui.ui.panes.painter import PanePainter
+from avo_tui.ui.panes.plan.painter import PlanPainter
+from avo_tui.ui.panes.score.painter import ScorePainter
+from avo_tui.ui.panes.score.view import Chart
+from avo_tui.ui.panes.subject import Subject, subject_of
+from avo_tui.ui.screen import COMMON, AvoScreen, show_status
+from avo_tui.ui.screens.run.actions import RUN_ACTIONS
+from avo_tui.ui.screens.run.arrangement import PANES, Arrangement
+from avo_tui.ui.screens.run.control import ask_approval
+from avo_tui.ui.screens.run.finder import Finder
+from avo_tui.ui.screens.run.parts import RunParts
+from avo_tui.ui.screens.run.scene import Scene
+from avo_tui.ui.screens.run.travel import greet
+from avo_tui.ui.screens.run.walk import Walk
+from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.text import Span, one_line
+from avo_tui.ui.widgets.bars import ActionBar, StatusLine, TabBar
+from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.long import LongView
+from avo_tui.ui.widgets.pane import Pane
+
+
+class RunScreen(AvoScreen):
+    """Follows a run, or inspects any version of it while the run goes on."""
+
+    BINDINGS: ClassVar[list[Any]] = [
+        *bindings(RUN_ACTIONS),
+        *bindings(COMMON),
+        Binding("tab", "next_pane(1)", show=False),
+        Binding("shift+tab", "next_pane(-1)", show=False),
+    ]
+    ABOUT = (
+        "A run, live. The lineage is at the left, newest first; plan, difference and output follow "
+        "the running step until you move the lineage's cursor, and then show what is under it "
+        "while the run goes on. l or esc goes back to live. Leaving with q does not stop the run."
+    )
+    PANES = {  # noqa: RUF012
+        "lineage": (
+            "Lineage",
+            "Versions as a graph: ★ best, ● head, ○ version, ✕ rejected, "
+            "◌ running. Ratio to the baseline, change from the parent, what was tried. "
+            "Rejected attempts of a step are folded: enter or space unfolds them. "
+            "Branches that the head has left are dim.",
+        ),
+        "plan": (
+            "Plan",
+            "What the operator wants to do in this step, and below it everything it "
+            "says and does: prose, tools, hints where they were delivered, attempts.",
+        ),
+        "diff": (
+            "Diff",
+            "The working candidate against the version it was made from; of an "
+            "inspected version, the change from its parent. Text selected with the mouse is "
+            "copied without line numbers.",
+        ),
+        "output": (
+            "Output",
+            "What the harness says: the benchmark against each baseline, with "
+            "spread (half of p20–p80) and change from the parent; checks; resources; the "
+            "compiler's log.",
+        ),
+        "score": (
+            "Score",
+            "Best so far as a line, every version as a point, baselines dotted. "
+            "↶ marks a rewind, ! an intervention of the supervisor. A click inspects the "
+            "nearest version.",
+        ),
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scene = Scene(self, self.repaint)
+        arrangement, finder = Arrangement(self.scene), Finder(self.scene)
+        walk = Walk(self.scene, arrangement, finder)
+        self.parts = RunParts(self.scene, arrangement, finder, walk)
+        self.actions = ActionSet([*bind(RUN_ACTIONS, self.parts), *bind(COMMON, self)])
+        self.loader: Loader | None = None
+        self._painters: tuple[PanePainter, ...] = ()
+        self._subject = Subject()
+        """What the panes were painted for."""
+        self._greeted = False
+        self._told: tuple[str, str] = ("", "")
+        """The state and the reason that were told last."""
+
+    def compose(self) -> ComposeResult:
+        """Status, tabs, panes, actions."""
+        yield StatusLine(id="status")
+        yield TabBar(id="tabs")
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                with Pane(key="1", title="Lineage", id="lineage"):
+                    yield LineageView(id="lineage-view")
+                with Pane(key="5", title="Score", id="score"):
+                    yield Chart(id="score-view")
+            with Vertical(id="right"):
+                with Pane(key="2", title="Plan", id="plan"):
+                    yield LinesView(id="plan-head")
+                    yield LinesView(id="plan-view", follow=True)
+                with Pane(key="3", title="Diff", id="diff"):
+                    yield LinesView(id="diff-view")
+                with Pane(key="4", title="Output", id="output"):
+                    yield LongView(id="output-view")
+        yield FindBar()
+        yield ActionBar(id="actions")
+
+    def on_mount(self) -> None:
+        """First picture."""
+        self.loader = loader = Loader(self.app, self.repaint)
+        self.parts.diff, self.parts.score = DiffPainter(self, loader), ScorePainter(self, loader)
+        self._painters = (
+            PlanPainter(self, loader),
+            self.parts.diff,
+            OutputPainter(self, loader),
+            self.parts.score,
+        )
+        self.query_one("#plan-head", LinesView).can_focus = False
+        self.query_one("#diff-view").add_class("-wide")
+        self.query_one("#output-view").add_class("-wide")
+        self.parts.arrangement.arrange()
+        self.query_one("#lineage-view").focus()
+        if self.host.latest is not None and not self._greeted:
+            self._greeted = True
+            self.call_after_refresh(greet, self.parts)
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Repaint what differs."""
+        old, self.scene.snapshot = self.scene.snapshot, snapshot
+        if not self.ready:
+            return
+        self.repaint()
+        waits = snapshot.pending_approval is not None
+        waited = old is not None and old.pending_approval is not None
+        if old is None or (old.run_state, waited) != (snapshot.run_state, waits):
+            self.refresh_footer()
+        if waits and not waited:
+            ask_approval(self.parts)
+
+    def show_second(self) -> None:
+        """The clock of the status line."""
+        if self.scene.snapshot is not None and self.ready:
+            show_status(self, self.scene.snapshot)
+
+    def repaint(self) -> None:
+        """Show the present snapshot and cursor; panes whose input is the same are left alone."""
+        snapshot = self.scene.snapshot
+        if snapshot is None or not self.ready:
+            return
+        show_status(self, snapshot)
+        self._tell_why(snapshot)
+        lineage = self.scene.lineage
+        lineage.update_from(snapshot)
+        if lineage.cursor is None:
+            self.scene.settled = None
+        subject = subject_of(snapshot, self.scene.settled)
+        changed = subject.name != self._subject.name
+        self._subject = subject
+        self.query_one("#lineage", Pane).set_info(
+            lineage_info(lineage, len(snapshot.versions), self.host.status_keys().live)
+        )
+        for painter in self._painters:
+            painter.paint(snapshot, subject, changed)
+
+    def _tell_why(self, snapshot: Snapshot) -> None:
+        """Why the run does not go on, once: there is no room for it in the status line."""
+        state, reason = snapshot.run_state, snapshot.session.state_reason
+        if (state, reason) == self._told:
+            return
+        self._told = (state, reason)
+        title = {"parked": "Parked", "stopped": "Stopped", "finished": "Finished"}.get(state)
+        if title and reason and snapshot.replay is None:
+            self.call_after_refresh(  # a first picture has no place for notices yet
+                self.app.notify,
+                one_line(reason),
+                title=title,
+                severity="information" if state == "finished" else "warning",
+                timeout=12,
+                markup=False,
+            )
+
+    # -- what the widgets report
+
+    def fit(self) -> None:
+        """The panes, too."""
+        self.parts.arrangement.arrange()
+        self.repaint()
+        super().fit()
+
+    def on_resize(self) -> None:
+        """Panes as the size allows."""
+        self.parts.arrangement.arrange()
+        self.call_after_refresh(self.repaint)
+
+    def on_descendant_focus(self) -> None:
+        """The active pane is the focused one."""
+        self.parts.arrangement.focus_moved()
+
+    def action_next_pane(self, by: int) -> None:
+        """The next pane in the order of the numbers."""
+        self.parts.arrangement.next(by)
+
+    @on(TabBar.Picked)
+    def _tab_picked(self, event: TabBar.Picked) -> None:
+        self.parts.arrangement.show(PANES[event.index - 1])
+
+    @on(LineageView.Picked)
+    def _row_picked(self) -> None:
+        self.parts.walk.moved()
+
+    @on(LineageView.Opened)
+    def _row_opened(self) -> None:
+        self.action_act("lineage")
+
+    @on(LinesView.FollowChanged)
+    def _follow_changed(self) -> None:
+        self.repaint()
+
+    @on(Chart.Clicked)
+    def _chart_clicked(self, event: Chart.Clicked) -> None:
+        self.parts.walk.chart_clicked(event.share)
+
+    @on(FindBar.Changed)
+    def _find_changed(self, event: FindBar.Changed) -> None:
+        self.parts.finder.changed(event.text, event.done)
+
+    @on(FindBar.Closed)
+    def _find_closed(self) -> None:
+        self.parts.finder.closed()
+
+    @on(LongView.Searched)
+    def _searched(self, event: LongView.Searched) -> None:
+        self.parts.finder.bar.set_count(event.said)
+
+
+def lineage_info(lineage: LineageView, versions: int, live_key: str) -> list[Span]:
+    """What the heading of the lineage says at its right."""
+    info: list[Span] = []
+    if lineage.needle:
+        info += [(f"{len(lineage.lines)} match ", "warn"), ("esc ends ", "dim")]
+    if lineage.cursor is not None:
+        info += [(" inspect ", "inspect"), (f" {live_key} ", "key"), ("live  ", "dim")]
+    return [*info, (formats.many(versions, "version"), "dim")]

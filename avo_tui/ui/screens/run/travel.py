@@ -1,0 +1,223 @@
+"""Actions that open other screens, tell what happened, or leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from avo_tui.domain.records import Attempt
+from avo_tui.ui import places
+from avo_tui.ui.actions import Action
+from avo_tui.ui.conditions import two_versions
+from avo_tui.ui.dialogs import Digest
+from avo_tui.ui.panes.lineage.graph import Key
+from avo_tui.ui.panes.pair import pair_to_compare
+from avo_tui.ui.screen import avo_screens
+from avo_tui.ui.screens.run.digest import digest_lines
+from avo_tui.ui.screens.run.parts import RunParts
+from avo_tui.ui.session.log_text import of_file, of_growing
+from avo_tui.ui.text import Line, line
+
+
+def _lineage(run: RunParts) -> None:
+    def inspect(picked: tuple[Key, frozenset[int]] | None) -> None:
+        if picked is not None:
+            key, run.scene.lineage.unfolded = picked
+            run.scene.repaint()
+            run.scene.lineage.pick(key)
+
+    run.host.go(places.Lineage(run.scene.cursor), inspect)
+
+
+LINEAGE = Action(
+    "lineage",
+    "L",
+    "lineage",
+    "The lineage on the whole screen, with every detail.",
+    "look",
+    run=_lineage,
+    footer=30,
+)
+
+
+def _compare(run: RunParts) -> None:
+    hand = run.scene.version_in_hand
+    marked = run.scene.lineage.marked
+    pair = pair_to_compare(run.known, marked, hand.number if hand else None)
+    if pair is not None:
+        run.host.go(places.Compare(*pair))
+
+
+COMPARE = Action(
+    "compare",
+    "c",
+    "compare",
+    "Two versions side by side: source, score, resources.",
+    "look",
+    run=_compare,
+    why_not=two_versions,
+    footer=18,
+)
+
+
+def _transcript(run: RunParts) -> None:
+    step = run.scene.subject.step
+    run.host.go(places.Transcript(run.known.live.number if step is None else step))
+
+
+TRANSCRIPT = Action(
+    "transcript",
+    "t",
+    "transcript",
+    "The whole conversation of the step.",
+    "look",
+    run=_transcript,
+    footer=20,
+)
+
+
+def _log(run: RunParts) -> None:
+    """What the compiler wrote about what is looked at."""
+    snapshot, source, subject = run.known, run.host.session.source, run.scene.subject
+    if source is None:
+        return
+    running = snapshot.live.attempt
+    if subject.live and running is not None:
+        _log_of_running(run, running.attempt)
+        return
+    attempt = subject.attempt
+    if subject.version is not None:
+        attempt = snapshot.attempts.get((subject.version.step, subject.version.attempt))
+
+    def chunks() -> Iterator[bytes]:
+        report = source.report(attempt) if attempt is not None else None
+        log = report.feedback.log if report is not None else ""
+        yield (log or "the compiler said nothing").encode("utf-8", "replace")
+
+    run.host.go(places.Log(f"Log of {subject.name}", chunks))
+
+
+def _log_of_running(run: RunParts, attempt: Attempt) -> None:
+    """The log of the attempt in hand, for as long as it is evaluated."""
+    last = ""
+
+    def log() -> tuple[str, bool]:
+        nonlocal last
+        latest = run.host.latest
+        view = latest.live.attempt if latest is not None else None
+        mine = view is not None and view.attempt.number == attempt.number
+        if view is None or not mine or view.attempt.step != attempt.step:
+            return last or "the compiler said nothing", True
+        last = (view.report.feedback.log if view.report is not None else "") or view.log
+        whole = view.report is not None
+        return last or ("the compiler said nothing" if whole else ""), whole
+
+    name = f"Log of {attempt.step}.{attempt.number}"
+    run.host.go(places.Log(name, lambda: of_growing(log), grows=True))
+
+
+LOG = Action(
+    "log",
+    "O",
+    "whole log",
+    "The compiler's log on the whole screen.",
+    "look",
+    run=_log,
+)
+
+
+def _engine_log(run: RunParts) -> None:
+    source = run.host.session.source
+    if source is not None:
+        path = source.folder / "engine.log"
+        run.host.go(places.Log("The engine's log", lambda: of_file(path, follow=True), grows=True))
+
+
+ENGINE_LOG = Action(
+    "engine_log",
+    "E",
+    "engine's log",
+    "What the engine itself has to say.",
+    "look",
+    run=_engine_log,
+)
+MEMORY = Action[RunParts](
+    "memory",
+    "M",
+    "memory",
+    "The agent's notes; they can be edited.",
+    "look",
+    run=lambda run: run.host.go(places.Memory()),
+)
+KNOWLEDGE = Action[RunParts](
+    "knowledge",
+    "K",
+    "knowledge",
+    "Search and read K.",
+    "look",
+    run=lambda run: run.host.go(places.Knowledge()),
+)
+
+
+def greet(run: RunParts) -> None:
+    """Say what happened since this person last looked, if anything did."""
+    _tell(run, "While you were away", always=False)
+
+
+def _tell(run: RunParts, heading: str, *, always: bool) -> None:
+    """Read what was not seen in a thread, then show it."""
+
+    def work() -> None:
+        rows = _unseen(run, always=always)
+        if rows:
+            run.host.from_thread(lambda: run.host.push_screen(Digest(heading, rows)))
+
+    run.scene.screen.run_worker(
+        work, thread=True, group="digest", exclusive=True, exit_on_error=False
+    )
+
+
+def _unseen(run: RunParts, *, always: bool) -> list[Line]:
+    """What happened since the person last looked; with `always` a sentence where nothing did."""
+    source, marks, snapshot = run.host.session.source, run.host.session.marks, run.snapshot
+    if source is None or snapshot is None or snapshot.replay is not None:
+        return [line(("there is nothing to tell of a replay", "dim"))] if always else []
+    if marks is None:
+        return [line(("what you have seen is not kept here", "dim"))] if always else []
+    seen = marks.get(source.folder)
+    if seen <= 0 or seen >= snapshot.session.applied:
+        return [line(("nothing: you have seen everything up to now", "dim"))] if always else []
+    return digest_lines(source.events(after=seen), run.host.clock())
+
+
+DIGEST = Action[RunParts](
+    "digest",
+    "D",
+    "digest",
+    "What happened since you last looked.",
+    "look",
+    run=lambda run: _tell(run, "Since you last looked", always=True),
+)
+
+
+def _leave(run: RunParts) -> None:
+    host = run.host
+    if len(avo_screens(host.screen_stack)) < 2:  # there is no list of sessions to go back to
+        host.departure.leave()
+        return
+    latest = host.latest
+    goes_on = latest is not None and latest.replay is None and latest.run_state == "running"
+    host.session.close()
+    host.pop_screen()
+    if goes_on:
+        host.notify("the run goes on", timeout=3)
+
+
+LEAVE = Action(
+    "leave",
+    "q",
+    "leave",
+    "Leave the screen; the run goes on.",
+    "general",
+    run=_leave,
+    footer=32,
+)

@@ -1,0 +1,288 @@
+"""The sessions screen: what there is, how it goes, a new one, a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.cells import cell_len
+from textual import on
+from textual.app import ComposeResult
+from textual.worker import get_current_worker
+
+from avo_tui.store import SessionSummary, summaries
+from avo_tui.ui import places
+from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.screen import COMMON, AvoScreen
+from avo_tui.ui.screens.sessions.list import SessionList
+from avo_tui.ui.screens.sessions.table import table_lines
+from avo_tui.ui.text import BLANK, Line, Span, line, prose
+from avo_tui.ui.widgets.bars import ActionBar, StatusLine
+from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.pane import Pane
+
+REFRESH_SECONDS = 2.0
+
+
+def _readable(screen: SessionsScreen) -> Reason:
+    current = screen.current
+    if current is None:
+        return "there is no session yet: n starts one"
+    return None if current.error is None else "this session cannot be read: avo doctor says more"
+
+
+def _can_create(screen: SessionsScreen) -> Reason:
+    if screen.host.services.create_session is None:
+        return "this app was started without an engine: use avo run TASK"
+    return None
+
+
+def _can_start(screen: SessionsScreen) -> Reason:
+    reason = _readable(screen)
+    if reason is not None or screen.current is None:
+        return reason
+    if screen.host.services.start_engine is None:
+        return "this app was started without an engine: use avo run --resume"
+    state = screen.current.state
+    return None if state in {"lost", "stopped", "finished"} else f"the run is {state}"
+
+
+def _open(screen: SessionsScreen) -> None:
+    if screen.current is not None:
+        screen.host.open_folder(screen.current.folder)
+
+
+def _new(screen: SessionsScreen) -> None:
+    def created(folder: Path | None) -> None:
+        if folder is not None:
+            screen.host.open_folder(folder)
+
+    screen.host.go(places.NewSession(), created)
+
+
+def _replay(screen: SessionsScreen) -> None:
+    if screen.current is not None:
+        screen.host.open_replay(screen.current.folder)
+
+
+def _start(screen: SessionsScreen) -> None:
+    host, current = screen.host, screen.current
+    start = host.services.start_engine
+    if start is None or current is None:
+        return
+    host.notify(f"starting {current.name} …", timeout=3, markup=False)
+    folder = current.folder
+
+    def work() -> None:
+        try:
+            start(folder)
+        except Exception as error:  # its sentence is for the person
+            host.call_from_thread(
+                host.notify, str(error), severity="error", timeout=10, markup=False
+            )
+        else:
+            host.from_thread(host.open_folder, folder)
+
+    screen.run_worker(work, thread=True, group="start", exclusive=True, exit_on_error=False)
+
+
+def _quit(screen: SessionsScreen) -> None:
+    if screen.needle:
+        screen.end_filter()
+    else:
+        screen.host.departure.leave()
+
+
+ACTIONS: tuple[Action[SessionsScreen], ...] = (
+    Action("open", "enter", "open", "Open the session.", "sessions", _open, _readable, footer=1),
+    Action("new", "n", "new", "Start a new session.", "sessions", _new, _can_create, footer=2),
+    Action(
+        "replay",
+        "r",
+        "replay",
+        "Play the session from its start.",
+        "sessions",
+        _replay,
+        _readable,
+        footer=3,
+    ),
+    Action(
+        "start",
+        "R",
+        "go on",
+        "Start the engine of a session and open it.",
+        "sessions",
+        _start,
+        _can_start,
+        footer=4,
+    ),
+    Action(
+        "filter",
+        "slash",
+        "filter",
+        "Filter by name, task or state.",
+        "sessions",
+        run=lambda screen: screen.query_one(FindBar).open("/ filter"),
+        footer=5,
+    ),
+    Action(
+        "quit",
+        "q,escape",
+        "quit",
+        "Leave; running sessions go on.",
+        "general",
+        run=_quit,
+        footer=80,
+    ),
+    *COMMON,
+)
+
+
+class SessionsScreen(AvoScreen):
+    """All sessions, the most recently active first."""
+
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ABOUT = (
+        "Every session on this machine, and the recorded ones that ship with avo. A run goes on "
+        "whether or not a screen looks at it. The sparkline is the best score so far, version by "
+        "version."
+    )
+    PANES = {"sessions": ("Sessions", "Enter opens the one under the cursor.")}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions = bind(ACTIONS, self)
+        self.sessions: list[SessionSummary] | None = None
+        """All sessions; None until they have been read."""
+        self.shown: list[SessionSummary] = []
+        """Those that the filter leaves, in the order of the rows."""
+        self.needle = ""
+
+    def compose(self) -> ComposeResult:
+        """Status, table, actions."""
+        yield StatusLine(id="status")
+        with Pane(key="", title="Sessions", id="sessions"):
+            yield SessionList(id="sessions-view")
+        yield FindBar()
+        yield ActionBar(id="actions")
+
+    def on_mount(self) -> None:
+        """Read now and every two seconds."""
+        self.query_one(SessionList).focus()
+        self._read()
+        self.set_interval(REFRESH_SECONDS, self._read)
+        self._show()
+
+    def on_screen_resume(self) -> None:
+        """What changed while a session was open."""
+        self._read()
+
+    def _read(self) -> None:
+        """Read the sessions in a thread, while this screen is on top."""
+
+        def work() -> None:
+            worker = get_current_worker()
+            sessions = summaries(self.host.roots)
+            if not worker.is_cancelled:
+                self.app.call_from_thread(self._take, sessions)
+
+        if self.app.screen is self:
+            self.run_worker(
+                work, thread=True, group="summaries", exclusive=True, exit_on_error=False
+            )
+
+    def _take(self, sessions: list[SessionSummary]) -> None:
+        """Show what was read; the cursor stays on its session."""
+        if not self.ready:
+            return
+        current = self.current
+        self.sessions = sessions
+        self._filter()
+        if current is not None:
+            folders = [s.folder for s in self.shown]
+            if current.folder in folders:
+                self.query_one(SessionList).index = folders.index(current.folder)
+        self._show()
+        self.refresh_footer()
+
+    def _filter(self) -> None:
+        needle = self.needle.casefold()
+        self.shown = [
+            s
+            for s in self.sessions or ()
+            if needle
+            in f"{s.name} {s.task} {s.state or ''} {s.operator or ''} {s.error or ''}".casefold()
+        ]
+        table = self.query_one(SessionList)
+        table.count = len(self.shown)
+        table.index = max(0, min(table.index, table.count - 1))
+
+    @property
+    def current(self) -> SessionSummary | None:
+        """The session under the cursor."""
+        table = self.query_one(SessionList)
+        return self.shown[table.index] if self.shown else None
+
+    def _show(self) -> None:
+        self.query_one(SessionList).show(self._lines)
+        everything = self.sessions or []
+        running = sum(1 for s in everything if s.state in {"running", "starting", "pausing"})
+        info: list[Span] = [(f"{len(everything)}", "dim")]
+        if self.needle:
+            info = [(f"{len(self.shown)}", "dim"), (" of ", "faint"), *info]
+        self.query_one("#sessions", Pane).set_info(info)
+        left: list[Span] = [
+            (" avo", "title"),
+            ("   supervised evolution of compute kernels", "dim"),
+        ]
+        right = f"{running} running " if running else ""
+        gap = self.size.width - sum(cell_len(t) for t, _ in left) - len(right)
+        self.query_one("#status", StatusLine).set_row(
+            line(*left, (" " * max(1, gap), ""), (right, "state-running"))
+        )
+
+    def _lines(self, width: int) -> Sequence[Line]:
+        if self.sessions is None:
+            return [BLANK, line(("reading the sessions …", "dim"))]
+        if not self.sessions:
+            return _no_sessions(width, self.host.services.create_session is not None)
+        if not self.shown:
+            return [BLANK, line(("no session holds ", "dim"), self.needle)]
+        return table_lines(self.shown, width, self.host.clock())
+
+    @on(SessionList.Moved)
+    def _moved(self) -> None:
+        self.refresh_footer()
+
+    @on(SessionList.Opened)
+    def _opened(self) -> None:
+        self.action_act("open")
+
+    @on(FindBar.Changed)
+    def _find_changed(self, event: FindBar.Changed) -> None:
+        self.needle = event.text
+        self._filter()
+        self.query_one(FindBar).set_count(f"{len(self.shown)} of {len(self.sessions or ())}")
+        self._show()
+        if event.done:
+            self.query_one(SessionList).focus()
+
+    @on(FindBar.Closed)
+    def end_filter(self) -> None:
+        """Show all sessions again."""
+        self.needle = ""
+        self._filter()
+        self._show()
+        self.query_one(SessionList).focus()
+
+
+def _no_sessions(width: int, can_create: bool) -> list[Line]:
+    """What stands where the table will be."""
+    key = "n starts one." if can_create else "avo run TASK starts one, avo demo shows one."
+    text = (
+        "A session is one supervised evolution of a kernel: its versions, their scores, everything "
+        f"that was tried, your hints. {key}"
+    )
+    head = line(("There is no session yet.", "strong"))
+    return [BLANK, head, BLANK, *prose(text, width, "dim")]

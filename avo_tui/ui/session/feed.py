@@ -1,0 +1,273 @@
+"""From the session folder to the screen: a thread follows the journal and leaves a snapshot.
+
+The thread never posts messages. It replaces `Feed.latest`, an immutable snapshot, a few times a
+second at most; the app's tick picks it up when it differs from what is shown. However many events
+arrive, a screen repaints at the pace of its tick.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from avo_tui.domain import lineage
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.commands import Command, CommandRecord
+from avo_tui.domain.events import Event
+from avo_tui.domain.records import (
+    Attempt,
+    Hint,
+    Intervention,
+    Note,
+    RunState,
+    SessionRecord,
+    Step,
+    Version,
+)
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.store import StoreError
+from avo_tui.ui.session.step_view import StepFold, StepView
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+POLL_SECONDS = 0.1
+PUBLISH_SECONDS = 0.12
+ENGINE_SECONDS = 1.0
+BATCH = 5000
+
+
+class Source(Protocol):
+    """Where a session is read from: a `SessionReader`, or a replay of one."""
+
+    @property
+    def state(self) -> SessionState: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def name(self) -> str: ...
+    def poll(self, limit: int = BATCH) -> list[Event]: ...
+    def events(self, step: int | None = None, after: int = 0) -> Iterator[Event]: ...
+    def get(self, identity: str) -> bytes: ...
+    def chunks(self, identity: str) -> Iterator[bytes]: ...
+    def text(self, identity: str) -> str: ...
+    def candidate(self, identity: str) -> Candidate: ...
+    def report(self, attempt: Attempt) -> EvaluationReport | None: ...
+    def run_state(self) -> RunState: ...
+    def send(self, command: Command) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayStatus:
+    """Where a replay stands."""
+
+    speed: float
+    playing: bool
+    position: int
+    total: int
+    at_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the screens show, as of one moment. Never changed after it is made."""
+
+    serial: int
+    session: SessionRecord
+    run_state: RunState
+    versions: Mapping[int, Version]
+    steps: Mapping[int, Step]
+    attempts: Mapping[tuple[int, int], Attempt]
+    hints: Mapping[str, Hint]
+    memory: Mapping[str, Note]
+    supervision: Mapping[str, Intervention]
+    commands: Mapping[str, CommandRecord]
+    pending_approval: tuple[int, GateDecision] | None
+    best: Version | None
+    aggregates: Mapping[int, float]
+    """Version → aggregate, computed once each."""
+    live: StepView
+    replay: ReplayStatus | None = None
+    trouble: str = ""
+
+    @property
+    def head(self) -> Version | None:
+        """The version the next step starts from."""
+        head = self.session.head
+        return None if head is None else self.versions.get(head)
+
+    @property
+    def open_attempt(self) -> Attempt | None:
+        """The attempt that is being evaluated, or waits to be decided upon."""
+        view = self.live.attempt
+        if view is None or self.live.ended is not None:
+            return None
+        record = self.attempts.get((view.attempt.step, view.attempt.number))
+        if record is None or not (record.verdict is None or record.undecided):
+            return None
+        return record
+
+
+def _table(now: Mapping[K, V], before: Mapping[K, V] | None) -> Mapping[K, V]:
+    """A copy of a table; the copy made before where it holds the same records.
+
+    Whoever is given the same mapping again knows that nothing in it changed.
+    """
+    if (
+        before is not None
+        and len(now) == len(before)
+        and all(map(operator.is_, now.values(), before.values()))
+    ):
+        return before
+    return dict(now)
+
+
+@dataclass
+class Feed:
+    """Follows one source. `run` is the body of a thread; everything else is for the app."""
+
+    source: Source
+    latest: Snapshot | None = None
+    _fold: StepFold = field(default_factory=StepFold)
+    _serial: int = 0
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _aggregates: dict[int, float] = field(default_factory=dict)
+    _best: int | None = None
+    _backlog: Iterator[Event] = field(default_factory=lambda: iter(()))
+    """Events of the current step that were not folded yet."""
+    _backlog_end: int = 0
+    _behind: bool = False
+
+    def prime(self, most: int = sys.maxsize) -> None:
+        """Read the current step and make the first snapshot.
+
+        More than `most` events are left for `run`: a step of a hundred thousand shows its lineage
+        before its story.
+        """
+        state = self.source.state
+        self._fold = StepFold()
+        self._backlog = iter(self.source.events(step=state.session.step))
+        self._backlog_end, self._behind = state.session.applied, True
+        self._read_backlog(most)
+        self.publish()
+
+    def _read_backlog(self, most: int) -> None:
+        """Go on with the current step's events, up to the state that was there at first."""
+        for event in islice(self._backlog, most):
+            if event.seq and event.seq > self._backlog_end:
+                break
+            self._fold.apply(event)
+            most -= 1
+        self._behind = not most
+
+    def _catch_up(self) -> None:
+        """What `prime` left, shown a few times while it is read."""
+        while self._behind and not self._stop.is_set():
+            try:
+                self._read_backlog(BATCH)
+            except (StoreError, OSError, ValueError, KeyError):
+                self._behind = False  # the same is met, and shown, by the next poll
+            self.publish()
+
+    def run(self) -> None:
+        """Follow until `stop`; a failure to read is shown, and tried again."""
+        dirty, published, probed = False, 0.0, 0.0
+        run_state: RunState | None = None
+        status: ReplayStatus | None = None
+        era = self._era()
+        self._catch_up()
+        while not self._stop.is_set():
+            try:
+                events = self.source.poll(BATCH)
+                if self._era() != era:
+                    era = self._era()
+                    self._aggregates, self._best = {}, None
+                    self.prime()
+                    events = []
+                for event in events:
+                    self._fold.apply(event)
+                moment = time.monotonic()
+                if moment - probed >= ENGINE_SECONDS:
+                    probed, new_state = moment, self.source.run_state()
+                    dirty = dirty or new_state != run_state
+                    run_state = new_state
+                if self._status() != status:
+                    status, dirty = self._status(), True
+                trouble = ""
+            except (StoreError, OSError, ValueError, KeyError) as error:
+                events, trouble = [], f"{type(error).__name__}: {error}"
+                dirty = dirty or self.latest is None or self.latest.trouble != trouble
+            dirty = dirty or bool(events)
+            if dirty and time.monotonic() - published >= PUBLISH_SECONDS:
+                self.publish(trouble)
+                dirty, published = False, time.monotonic()
+            if len(events) < BATCH:
+                self._wake.wait(POLL_SECONDS)
+                self._wake.clear()
+
+    def _era(self) -> tuple[int, int]:
+        """Changes when the source has begun anew: a replay jumped, a journal was mended."""
+        return getattr(self.source, "generation", 0), getattr(self.source, "reloads", 0)
+
+    def _status(self) -> ReplayStatus | None:
+        status = getattr(self.source, "status", None)
+        return status() if callable(status) else None
+
+    def _better(self, versions: Mapping[int, Version]) -> int | None:
+        """The number of the best version; of the best before and what is new, where they grew."""
+        new = [v for n, v in versions.items() if n not in self._aggregates]
+        if self._best is not None and len(self._aggregates) + len(new) == len(versions):
+            return reduce(lineage.better, new, versions[self._best]).number
+        found = lineage.best(versions.values())
+        return None if found is None else found.number
+
+    def publish(self, trouble: str = "") -> None:
+        """Replace `latest` by what is known now."""
+        state, old = self.source.state, self.latest
+        self._serial += 1
+        if len(self._aggregates) != len(state.versions):
+            known = self._aggregates
+            self._best = self._better(state.versions)
+            self._aggregates = {
+                n: known[n] if n in known else v.aggregate  # noqa: SIM401 - the other is dear
+                for n, v in state.versions.items()
+            }
+        aggregates = self._aggregates
+        self.latest = Snapshot(
+            serial=self._serial,
+            session=state.session,
+            run_state=self.source.run_state(),
+            versions=_table(state.versions, None if old is None else old.versions),
+            steps=_table(state.steps, None if old is None else old.steps),
+            attempts=_table(state.attempts, None if old is None else old.attempts),
+            hints=dict(state.hints),
+            memory=dict(state.memory),
+            supervision=dict(state.supervision),
+            commands=dict(state.commands),
+            pending_approval=state.pending_approval,
+            best=None if self._best is None else state.versions[self._best],
+            aggregates=aggregates,
+            live=self._fold.snapshot(),
+            replay=self._status(),
+            trouble=trouble,
+        )
+
+    def wake(self) -> None:
+        """Look at once, not at the next poll."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stop.set()
+        self._wake.set()

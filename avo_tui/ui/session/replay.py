@@ -1,0 +1,221 @@
+"""A recorded session played through the same screens: pause, speed, seek.
+
+The events are those of the journal, read while they are played; time runs at `speed`, and gaps
+longer than a few seconds are cut short. Jumping back goes on from a state that was kept on the way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.commands import Command
+from avo_tui.domain.events import Event, SessionCreated, StepStarted
+from avo_tui.domain.records import Attempt, RunState
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.ui.session.feed import BATCH, ReplayStatus, Source
+from avo_tui.ui.session.keyframes import Keyframe, Keyframes, copied
+
+LONGEST_GAP = 2.0
+"""Seconds of recorded silence that are played; longer ones are cut to this."""
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+
+
+class ReplaySource:
+    """A `Source` whose events come by the clock. Nothing can be sent to it."""
+
+    def __init__(self, recorded: Source, speed: float = 1.0) -> None:
+        """Raises ValueError for a session without events."""
+        self._recorded = recorded
+        self.folder: Path = recorded.folder
+        self.name = recorded.name
+        first = next(recorded.events(), None)
+        if not isinstance(first, SessionCreated):
+            raise ValueError(f"the journal of {recorded.name} is empty: there is nothing to play")
+        self._total = recorded.state.session.applied
+        """The last event that is played: what a running session adds meanwhile is not."""
+        self._speed = max(0.1, speed)
+        self._playing = True
+        self._lock = threading.RLock()
+        self.generation = 0
+        """Counts the jumps: whoever folds the events has to start again."""
+        begin = Keyframe(SessionState.begin(first), 0.0)
+        self._keyframes = Keyframes(begin)
+        self._starts: list[tuple[int, float]] = []
+        """Event and second of the start of each step that was played."""
+        self._go_on_from(begin)
+
+    def _go_on_from(self, place: Keyframe) -> None:
+        self.state = copied(place.state)
+        self._at = self._clock = place.at
+        self._moment = time.monotonic()
+        self._starts = [start for start in self._starts if start[0] <= place.seq]
+        self._coming = self._recorded.events(after=place.seq)
+        self._next: Event | None = None
+        self._failure: OSError | None = None
+        self._fetch()
+
+    def _fetch(self) -> None:
+        """The event that comes next, and when; None at the end, and where reading fails."""
+        try:
+            event = next(self._coming, None)
+        except OSError as error:
+            event, self._failure = None, error
+        self._next = event if event is not None and event.seq <= self._total else None
+        if self._next is not None:
+            self._due = self._at + _gap(self.state.session.last_event_at, self._next)
+
+    @cached_property
+    def times(self) -> list[float]:
+        """Seconds from the start at which each event is played, at speed 1. Reads all of them."""
+        times, at = list[float](), 0.0
+        before: datetime | None = None
+        for event in self._recorded.events():
+            if event.seq > self._total:
+                break
+            at += _gap(before, event)
+            times.append(at)
+            before = event.at
+        return times
+
+    # -- a source
+
+    def poll(self, limit: int = BATCH) -> list[Event]:
+        """The events whose time has come. Raises OSError, once, where the journal ends in one."""
+        with self._lock:
+            self._keep_time()
+            out: list[Event] = []
+            while self._next is not None and self._due <= self._clock and len(out) < limit:
+                out.append(self._take(self._next))
+            if not out and self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
+            return out
+
+    def _keep_time(self) -> None:
+        """Let the clock of the recording go on to the present."""
+        now = time.monotonic()
+        if self._playing:
+            self._clock += (now - self._moment) * self._speed
+        self._moment = now
+
+    def _take(self, event: Event) -> Event:
+        self._at = self._due
+        try:
+            self.state.apply(event)
+        except KeyError:  # a broken journal: whoever opened it has said what is wrong with it
+            self.state.skip(event)
+        if isinstance(event, StepStarted):
+            self._starts.append((event.seq, self._at))
+            self._keyframes.offer(self.state, self._at)
+        self._fetch()
+        return event
+
+    def events(self, step: int | None = None, after: int = 0) -> Iterator[Event]:
+        """Events up to the present place."""
+        last = self.state.session.applied
+        return takewhile(lambda event: event.seq <= last, self._recorded.events(step, after))
+
+    def get(self, identity: str) -> bytes:
+        """An object."""
+        return self._recorded.get(identity)
+
+    def chunks(self, identity: str) -> Iterator[bytes]:
+        """An object piece by piece."""
+        return self._recorded.chunks(identity)
+
+    def text(self, identity: str) -> str:
+        """An object as text."""
+        return self._recorded.text(identity)
+
+    def candidate(self, identity: str) -> Candidate:
+        """A candidate."""
+        return self._recorded.candidate(identity)
+
+    def report(self, attempt: Attempt) -> EvaluationReport | None:
+        """The report of an attempt."""
+        return self._recorded.report(attempt)
+
+    def run_state(self) -> RunState:
+        """The state as it was recorded."""
+        return self.state.session.state
+
+    def send(self, command: Command) -> str:
+        """Refused. Raises ValueError."""
+        raise ValueError("this is a replay: nothing can be changed in it")
+
+    # -- control
+
+    def status(self) -> ReplayStatus:
+        """Where it stands."""
+        with self._lock:
+            place = self.state.session.applied
+            return ReplayStatus(self._speed, self._playing, place, self._total, self._next is None)
+
+    def toggle(self) -> None:
+        """Play or stand still; at the end, from the start."""
+        with self._lock:
+            if self._next is None:
+                self.seek(1)
+                self._playing = True
+            else:
+                self._keep_time()
+                self._playing = not self._playing
+
+    def faster(self) -> None:
+        """The next speed."""
+        with self._lock:
+            self._keep_time()
+            self._speed = next((s for s in SPEEDS if s > self._speed * 1.01), SPEEDS[-1])
+
+    def slower(self) -> None:
+        """The speed before."""
+        with self._lock:
+            self._keep_time()
+            self._speed = next((s for s in reversed(SPEEDS) if s < self._speed * 0.99), SPEEDS[0])
+
+    def seek(self, place: int) -> None:
+        """To the event numbered `place` from 1; forwards or back."""
+        with self._lock:
+            place = max(1, place)
+            if place < self.state.session.applied:
+                self._go_on_from(self._keyframes.before(place))
+            while self._next is not None and self._next.seq <= place:
+                self._take(self._next)
+            self._stand_here()
+
+    def _stand_here(self) -> None:
+        """A jump has ended: play from here on."""
+        self._clock = self._at
+        self._moment = time.monotonic()
+        self.generation += 1
+
+    def next_step(self) -> None:
+        """To the start of the next step."""
+        with self._lock:
+            while self._next is not None:
+                if isinstance(self._take(self._next), StepStarted):
+                    break
+            self._stand_here()
+
+    def previous_step(self) -> None:
+        """To the start of this step, or of the one before where this one has just begun."""
+        with self._lock:
+            earlier = [start for start in self._starts if start[0] < self.state.session.applied]
+            if earlier and self._at - earlier[-1][1] < 1.5 * self._speed:
+                earlier = earlier[:-1] or earlier
+            self.seek(earlier[-1][0] if earlier else 1)
+
+
+def _gap(before: datetime | None, event: Event) -> float:
+    """Seconds that pass before an event is played, at speed 1."""
+    if before is None:
+        return 0.0
+    return min(LONGEST_GAP, max(0.0, (event.at - before).total_seconds()))

@@ -1,0 +1,1 @@
+"""The terminal: written without blocking the app, measured, its window's title."""

@@ -1,0 +1,138 @@
+"""The terminal: written by a thread that may block, so that the app never does.
+
+A terminal can stop reading (ctrl-S, a laptop that sleeps, a link that stalls) for hours. Then
+nothing is painted and nothing is kept to be painted; when it reads again it gets one picture of the
+present. Leaving does not wait for it either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import termios
+from collections import deque
+from collections.abc import Callable
+from threading import Condition, Thread
+from time import monotonic
+
+QUEUE_BYTES = 64 * 1024
+"""Bytes that may wait for the terminal."""
+BLOCKED_SECONDS = 1.0
+"""Seconds after which a write that does not come through counts as blocked."""
+CHUNK_BYTES = 4096
+LEAVING_SECONDS = 1.0
+RESTORE = b"\x18\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h"
+"""Ends a sequence that was cut, then: no mouse, no paste marks, the screen and cursor of before."""
+
+
+class Writer(Thread):
+    """Writes to a file descriptor; `write` never blocks. Stands in for Textual's writer."""
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(daemon=True, name="textual-output")
+        self._fileno = fileno
+        self._chunks: deque[bytes] = deque()
+        self._change = Condition()
+        self._waiting = 0
+        """Bytes taken and not written."""
+        self._since: float | None = None
+        """When the write that is under way began."""
+        self._stopping = self._abandon = self._gone = False
+        self._freed: Callable[[], object] | None = None
+        self._seconds, self._bytes = 0.0, 0
+
+    def write(self, text: str) -> None:
+        """Take text to be written."""
+        data = text.encode("utf-8", "replace")
+        with self._change:
+            if not self._gone:
+                self._chunks.append(data)
+                self._waiting += len(data)
+                self._change.notify()
+
+    def flush(self) -> None:
+        """Nothing to do: what is taken is written at once."""
+
+    @property
+    def stuck(self) -> bool:
+        """True while the terminal takes nothing, or is not there any more."""
+        since = self._since
+        return self._gone or (since is not None and monotonic() - since > BLOCKED_SECONDS)
+
+    @property
+    def behind(self) -> bool:
+        """True where the terminal does not keep up: what is written now would only wait."""
+        return self.stuck or self._waiting > QUEUE_BYTES
+
+    def when_free(self, call: Callable[[], object]) -> None:
+        """Call once, from the writer's thread, when everything was written."""
+        with self._change:
+            self._freed = call
+            self._change.notify()
+
+    def sample(self) -> tuple[float, int]:
+        """Seconds that writes took, and bytes written, since the last sample."""
+        with self._change:
+            sample = self._seconds, self._bytes
+            self._seconds, self._bytes = 0.0, 0
+        return sample
+
+    def run(self) -> None:
+        """Write until `stop`."""
+        while True:
+            with self._change:
+                while not (self._chunks or self._stopping or self._freed):
+                    self._change.wait()
+                data = b"".join(self._chunks)
+                self._chunks.clear()
+                self._abandon = False
+                freed = None if data else self._freed
+                if freed is not None:
+                    self._freed = None
+            if data:
+                self._put(data)
+            elif freed is not None:
+                freed()
+            else:
+                return
+
+    def _put(self, data: bytes) -> None:
+        written = 0
+        while written < len(data) and not self._gone and not self._abandon:
+            self._since = begun = monotonic()
+            try:
+                select.select([], [self._fileno], [])
+                count = os.write(self._fileno, data[written : written + CHUNK_BYTES])
+            except BlockingIOError:
+                continue
+            except (OSError, ValueError):  # it is gone: the signal that says so ends the app
+                self._gone = True
+                break
+            written += count
+            with self._change:
+                self._seconds += monotonic() - begun
+                self._bytes += count
+                self._waiting -= count
+        self._since = None
+        with self._change:
+            self._waiting = sum(map(len, self._chunks))
+
+    def stop(self) -> None:
+        """Write what waits and end; a terminal that takes nothing is left after a moment.
+
+        What it holds back is thrown away then, for the few bytes that give the person's own screen
+        back when it reads again.
+        """
+        with self._change:
+            self._stopping, self._freed = True, None
+            self._change.notify()
+        self.join(LEAVING_SECONDS)
+        if not self.is_alive() or self._gone:
+            return
+        with self._change:
+            self._chunks = deque([RESTORE])
+            self._abandon = True
+        with contextlib.suppress(termios.error):
+            termios.tcflush(self._fileno, termios.TCOFLUSH)
+        self.join(LEAVING_SECONDS)

@@ -1,0 +1,145 @@
+"""All use of Textual's private interface: each thing once, with the reason why it is needed.
+
+Textual promises nothing about names that begin with an underscore. `tests/ui/test_textual.py`
+fails, and says which one, when a release of Textual has changed one of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from rich.segment import Segments
+from rich.traceback import Traceback
+from textual import constants, events
+from textual.app import App
+from textual.css.query import NoMatches
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
+from textual.filter import Monochrome, NoColor
+from textual.geometry import Size
+from textual.message import Message
+from textual.screen import Screen
+from textual.scroll_view import ScrollView
+from textual.widget import Widget
+
+from avo_tui.ui.terminal.writer import Writer
+
+
+class Terminal(LinuxDriver):
+    """Textual's driver with a writer that does not block, and a measured way to the terminal.
+
+    Private: `_writer_thread` and `_file`, because Textual's own writer blocks the app after thirty
+    writes that a stalled terminal does not take; `_app`, to take an answer out of the input.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.writer: Writer | None = None
+        super().__init__(*arguments, **options)
+        self._asked: float | None = None
+        self.on_answer: Callable[[float], object] | None = None
+        """Called in the app's loop with the seconds that the terminal took to answer."""
+
+    @property
+    def _writer_thread(self) -> Any:
+        return self.writer
+
+    @_writer_thread.setter
+    def _writer_thread(self, theirs: Any) -> None:
+        """Textual sets its own writer here; ours takes its place."""
+        assert self._file is not None
+        self.writer = None if theirs is None else Writer(self._file.fileno())
+
+    def ask(self) -> None:
+        """Ask where the cursor is: every terminal answers that."""
+        if self._asked is None:
+            self._asked = monotonic()
+            self.write("\x1b[6n")
+
+    def process_message(self, message: Message) -> None:
+        """Take the answer out of the input."""
+        if isinstance(message, events.CursorPosition):
+            asked, self._asked = self._asked, None
+            if asked is not None and self.on_answer is not None:
+                self._app.call_later(self.on_answer, monotonic() - asked)
+            return
+        super().process_message(message)
+
+
+def driver_class() -> type[Driver] | None:
+    """Our driver on a terminal of Linux or macOS, unless the environment asks for another."""
+    return Terminal if constants.DRIVER is None and sys.platform != "win32" else None
+
+
+class OpenedApp(App[None]):
+    """An app whose private methods are turned into public ones that a subclass may override."""
+
+    def may_paint(self) -> bool:
+        """Whether a picture may be sent to the terminal now."""
+        return True
+
+    def crashed(self) -> None:
+        """Called when the app ends by an error, before its traceback is kept for printing."""
+
+    @property
+    def terminal(self) -> Terminal | None:
+        """The driver, where it is ours; None in tests and in a browser."""
+        return self._driver if isinstance(self._driver, Terminal) else None
+
+    def to_terminal(self, text: str) -> None:
+        """Write a control sequence to the terminal, where there is one."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(text)
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """Textual paints here. Private because there is no other place to hold a picture back."""
+        if self.may_paint():
+            super()._display(screen, renderable)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A screen that is opened while the app leaves finds its widgets gone; that is no crash."""
+        if self._exit and isinstance(error, NoMatches):
+            self.log(f"a screen was still opening: {error}")
+            return
+        super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        """Textual prints the local variables of a crash here; they may hold a secret."""
+        self.crashed()
+        self.bell()
+        traceback = Traceback(show_locals=False, width=100, max_frames=12)
+        self._exit_renderables.append(
+            Segments(self.console.render(traceback, self.console.options))
+        )
+        self._close_messages_no_wait()
+
+
+def begin_with_theme(app: App[Any], name: str) -> None:
+    """Set a theme before the style sheet is read, so that it is read and applied only once."""
+    app.set_reactive(App.theme, name)
+    if app.no_color:  # `NO_COLOR`: the terminal's own two colours, bold and reverse
+        app.set_reactive(App.theme, "ansi-dark" if app.current_theme.dark else "ansi-light")
+        app._filters = [NoColor() if isinstance(f, Monochrome) else f for f in app._filters]
+    theme = app.current_theme
+    app.set_class(theme.dark, "-dark-mode", update=False)
+    app.set_class(not theme.dark, "-light-mode", update=False)
+    app.set_class(theme.ansi, "-ansi", update=False)
+    app.stylesheet.set_variables(app.get_css_variables())
+    app._refresh_truecolor_filter(app.ansi_theme)
+
+
+def resize_below(screen: Screen[Any], size: Size) -> None:
+    """Lay out a screen that is seen behind a dialog: Textual tells only the top one of a resize."""
+    screen._screen_resized(size)
+
+
+def set_virtual_size(view: ScrollView, size: Size) -> None:
+    """Give a scrolled text another size without laying out the whole screen.
+
+    Setting `virtual_size` lays out; a line more in a pane would cost ten times what painting it
+    costs.
+    """
+    view.set_reactive(Widget.virtual_size, size)
+    view._scroll_update(size)

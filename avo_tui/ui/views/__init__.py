@@ -1,1 +1,0 @@
-"""Pure functions from records to lines of text with roles."""
