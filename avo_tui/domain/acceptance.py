@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Literal
 
 from avo_tui.domain.base import Value
-from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.evidence import (
+    LOOKS,
+    MOST_REPLICATES,
+    Comparison,
+    Estimate,
+    Ledger,
+    estimate,
+    look_of,
+    look_share,
+    next_look,
+)
+from avo_tui.domain.score import Score
 
 GateName = Literal["strict", "paper", "vector"]
 
 MARGIN_FLOOR = 0.005
 """Smallest relative gain that counts as an improvement, however quiet the machine is."""
 
-SIGMAS = 1.0
-"""Multiples of the measured spread (half of p20–p80) that a gain must exceed."""
+LOST = 0.01
+"""Chance that a candidate which gains `MARGIN_FLOOR` or more is given up as no better."""
+
+HOPE = 0.1
+"""More is measured while, with at least this chance, the true gain is large enough for a later
+look of the same submission to show it."""
+
+PAPER_REPLICATES = 2
+"""Replicates on which the gate `paper` decides."""
+
+FELL = 0.05
+"""Chance that the gate `vector` takes an unchanged configuration for one that fell."""
+
+SCORE_SLACK = 0.05
+"""Part by which the gain at the gate and that of the two scores may differ on a quiet machine."""
+
+Outcome = Literal["accepted", "refused", "unclear", "suspicious"]
 
 
 class GateDecision(Value):
@@ -30,7 +58,31 @@ class GateDecision(Value):
     margin: float | None = None
     """The gain that was asked for."""
     remeasured: bool = False
-    """True if the gain is from a measurement interleaved with the reference."""
+    """True if the gain is from measurements interleaved with the reference."""
+    outcome: Outcome | None = None
+    """`unclear`: the measurements neither show a gain nor exclude one. `suspicious`: the gain at
+    the gate and the two scores disagree, also when all is measured again. None in old records."""
+    interval: tuple[float, float] | None = None
+    """95% interval of `gain`, the spread from process to process included."""
+    replicates: int = 0
+    """Pairs of fresh processes that the gain rests on."""
+    rounds: int = 0
+    """A/B rounds in all of them, over all configurations."""
+    comparison: int | None = None
+    """Number of the comparison in the session's record."""
+    error: float | None = None
+    """The chance of a wrong acceptance that this comparison may take."""
+    budget_left: float | None = None
+    """What is left of the run's error budget for comparisons to come."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What a candidate has to beat."""
+
+    number: int
+    """Of the version."""
+    score: Score
 
 
 def worth_remeasuring(gate: GateName, score: Score, reference: Score) -> bool:
@@ -44,71 +96,179 @@ def worth_remeasuring(gate: GateName, score: Score, reference: Score) -> bool:
     return score.aggregate >= reference.aggregate * (1 - slack)
 
 
-def decide(
-    gate: GateName,
-    score: Score,
-    reference: Score,
-    reference_number: int,
-    paired: PairedMeasurement | None = None,
-) -> GateDecision:
-    """Let a correct candidate through `gate`, or not.
-
-    `paired` is the candidate timed interleaved with the reference; where it is given, the gain is
-    taken from it, since two runs of a machine are not comparable to within a per cent.
-    """
-    if paired is not None:
-        gain, noise = paired.gain - 1, paired.noise
-    else:
-        base = reference.aggregate
-        gain = score.aggregate / base - 1 if base > 0 else 0.0
-        noise = score.noise + reference.noise
-    margin = max(MARGIN_FLOOR, SIGMAS * noise)
-    what = f"{gain:+.2%} against v{reference_number}"
-    if gate == "paper":
-        accepted, margin = gain >= 0, 0.0
-        reason = f"{what}: " + ("matches or improves" if accepted else "slower")
-    elif gate == "strict":
-        accepted = gain > margin
-        reason = (
-            f"{what}, " + ("more" if accepted else "not more") + f" than the noise of {margin:.2%}"
-        )
-    else:
-        accepted, reason = _vector(score, reference, paired, what)
+def decide_by_scores(gate: GateName, score: Score, rival: Rival) -> GateDecision:
+    """Refuse a candidate whose score is so far behind that nothing is measured again."""
+    base = rival.score.aggregate
+    gain = score.aggregate / base - 1 if base > 0 else 0.0
     return GateDecision(
         gate=gate,
-        accepted=accepted,
-        reason=reason,
-        reference=reference_number,
+        accepted=False,
+        reason=f"{gain:+.2%} against v{rival.number} by the two scores: clearly slower, "
+        "so the two were not measured in turn",
+        reference=rival.number,
         gain=gain,
-        margin=margin,
-        remeasured=paired is not None,
+        margin=MARGIN_FLOOR,
+        outcome="refused",
     )
 
 
-def _vector(
-    score: Score, reference: Score, paired: PairedMeasurement | None, what: str
-) -> tuple[bool, str]:
-    """No configuration regresses beyond its noise, and one improves beyond it."""
-    improved = False
-    for configuration in score.configurations:
-        low, middle, high = _change(configuration.name, score, reference, paired)
-        noise = max(MARGIN_FLOOR, (high - low) / 2)
-        if middle < 1 - noise:
-            return False, f"{what}: {configuration.name} fell by {1 - middle:.2%}"
-        improved = improved or middle > 1 + noise
-    if improved:
-        return True, f"{what}: no configuration fell and one improved"
-    return False, f"{what}: no configuration improved beyond the noise"
+def decide(
+    gate: GateName, rival: Rival, comparison: Comparison, ledger: Ledger, begun: int = 0
+) -> GateDecision | None:
+    """Decide on a comparison; None asks for one more replicate.
+
+    `begun` is the number of replicates that there were when the candidate was submitted. A first
+    submission may use all of `LOOKS`. A later one adds to what was measured: what was refused stays
+    refused, what was unclear is measured up to the next look.
+    """
+    count = len(comparison.replicates)
+    if not count:
+        return None
+    limit = min(MOST_REPLICATES, max(LOOKS[-1], next_look(begun)))
+    if gate == "paper":
+        judged = _paper(comparison, ledger)
+    elif gate == "strict":
+        judged = _strict(comparison, ledger, limit)
+    else:
+        judged = _vector(comparison, ledger, limit)
+    if judged is None:
+        return None
+    outcome, words, margin = judged
+    if outcome == "unclear" and begun and count < min(MOST_REPLICATES, next_look(begun)):
+        return None
+    whole = estimate(comparison.replicates, ledger.variance(comparison))
+    low, high = whole.interval()
+    pairs = f"{count} pair{'s' if count > 1 else ''} of fresh processes"
+    gain = math.expm1(whole.mean)
+    return GateDecision(
+        gate=gate,
+        accepted=outcome == "accepted",
+        reason=f"{gain:+.2%} against v{rival.number} ({low:+.1%} to {high:+.1%}, {pairs}): {words}",
+        reference=rival.number,
+        gain=gain,
+        margin=margin,
+        remeasured=True,
+        outcome=outcome,
+        interval=(low, high),
+        replicates=count,
+        rounds=sum(sum(r.rounds.values()) for r in comparison.replicates),
+        comparison=comparison.number,
+        error=comparison.error,
+        budget_left=ledger.budget_left,
+    )
 
 
-def _change(
-    name: str, score: Score, reference: Score, paired: PairedMeasurement | None
-) -> tuple[float, float, float]:
-    if paired is not None and name in paired.configurations:
-        return paired.configurations[name]
-    new, old = score.by_name(name), reference.by_name(name)
-    if new is None or old is None or old.ratio <= 0:
-        return 1.0, 1.0, 1.0
-    change = new.ratio / old.ratio
-    spread = (new.p80 - new.p20) / (2 * new.throughput) if new.throughput > 0 else 0.0
-    return change * (1 - spread), change, change * (1 + spread)
+_Judged = tuple[Outcome, str, float]
+"""What was decided, why, and the gain that was asked for."""
+
+
+def _paper(comparison: Comparison, ledger: Ledger) -> _Judged | None:
+    """At least as fast in the mean: equal ones pass, so there is no error budget to keep."""
+    if len(comparison.replicates) < PAPER_REPLICATES:
+        return None
+    whole = estimate(comparison.replicates, ledger.variance(comparison))
+    if whole.mean >= 0:
+        return "accepted", "matches or improves", 0.0
+    return "refused", "slower", 0.0
+
+
+def _shown(estimated: Estimate, error: float) -> float:
+    """The log gain that the look at these replicates asks for; infinite where it is no look."""
+    look = look_of(estimated.replicates)
+    if look is None or error <= 0:
+        return math.inf
+    floor = math.log1p(MARGIN_FLOOR)
+    return max(floor, estimated.needed(error * look_share(look), estimated.replicates))
+
+
+def _could_show(estimated: Estimate, error: float, limit: int) -> float:
+    """The least log gain that a later look of this submission would accept; infinite for none."""
+    least, at = math.inf, next_look(estimated.replicates)
+    while at <= limit:
+        look = look_of(at)
+        assert look is not None
+        least = min(least, estimated.needed(error * look_share(look), at))
+        at = next_look(at)
+    return max(least, math.log1p(MARGIN_FLOOR))
+
+
+def _strict(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | None:
+    """Faster by more than the noise, at the comparison's share of the error budget."""
+    whole = estimate(comparison.replicates, ledger.variance(comparison))
+    asked = _shown(whole, comparison.error)
+    if whole.mean >= asked:
+        return "accepted", f"more than the {math.expm1(asked):.2%} asked for", math.expm1(asked)
+    if whole.upper(LOST) < math.log1p(MARGIN_FLOOR):
+        words = f"not {MARGIN_FLOOR:.1%} faster, whatever the noise"
+        return "refused", words, MARGIN_FLOOR
+    ahead = _could_show(whole, comparison.error, limit)
+    if whole.replicates < limit and whole.upper(HOPE) >= ahead:
+        return None
+    if whole.replicates < LOOKS[0]:
+        return None
+    margin = math.expm1(min(asked, ahead))
+    return "unclear", _what_would_settle(whole, comparison.error), margin
+
+
+def _what_would_settle(whole: Estimate, error: float) -> str:
+    """Why a comparison is unclear, and how many more replicates would settle it."""
+    spread = whole.error * math.sqrt(whole.replicates)
+    if whole.mean <= math.log1p(MARGIN_FLOOR):
+        return f"unclear: no gain shown, none of {MARGIN_FLOOR:.1%} excluded"
+    at = next_look(whole.replicates)
+    while at <= MOST_REPLICATES:
+        look = look_of(at)
+        assert look is not None
+        if whole.needed(error * look_share(look), at) <= whole.mean:
+            more = at - whole.replicates
+            return (
+                f"unclear: a gain like this would be settled by about {more} more pairs, "
+                f"or by a quieter machine (spread from process to process {spread:.1%})"
+            )
+        at = next_look(at)
+    return (
+        f"unclear: too small for this machine's noise (spread from process to process {spread:.1%})"
+    )
+
+
+def _vector(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | None:
+    """No configuration fell beyond its noise, and one improved beyond it."""
+    names = list(comparison.replicates[0].configurations)
+    error = comparison.error / len(names)
+    floor = math.log1p(MARGIN_FLOOR)
+    each = {
+        name: estimate(comparison.replicates, ledger.variance(comparison, name), name)
+        for name in names
+    }
+    for name, one in each.items():
+        if one.replicates >= LOOKS[0] and one.mean < -floor and one.upper(FELL) < 0:
+            return "refused", f"{name} fell by {-math.expm1(one.mean):.2%}", 0.0
+    asked = {name: _shown(one, error) for name, one in each.items()}
+    better = [name for name, one in each.items() if one.mean >= asked[name]]
+    if better:
+        words = f"no configuration fell and {better[0]} improved"
+        return "accepted", words, math.expm1(asked[better[0]])
+    if all(one.upper(LOST) < floor for one in each.values()):
+        return "refused", "no configuration improved beyond the noise", MARGIN_FLOOR
+    ahead = {name: _could_show(one, error, limit) for name, one in each.items()}
+    count = len(comparison.replicates)
+    hopeful = any(one.upper(HOPE) >= ahead[name] for name, one in each.items())
+    if count < LOOKS[0] or (count < limit and hopeful):
+        return None
+    words = "unclear: no configuration is shown to have improved beyond the noise"
+    return "unclear", words, math.expm1(min(ahead.values()))
+
+
+def scores_bear_out(decision: GateDecision, score: Score, rival: Score) -> bool:
+    """True if the two scores agree with the gain at the gate.
+
+    The scores are of different runs, each relative to its baseline, so they may differ from the
+    gain by `SCORE_SLACK` and by three times what the scores and the gain are uncertain.
+    """
+    if decision.gain is None or rival.aggregate <= 0 or score.aggregate <= 0:
+        return True
+    at_gate = math.log1p(decision.gain)
+    by_scores = math.log(score.aggregate / rival.aggregate)
+    low, high = decision.interval or (decision.gain, decision.gain)
+    half = (math.log1p(high) - math.log1p(low)) / 2
+    return abs(at_gate - by_scores) <= SCORE_SLACK + 3 * (score.noise + rival.noise) + half

@@ -14,8 +14,10 @@ from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import Moment, ObjectId, Value, now
 from avo_tui.domain.budget import Budget, BudgetUnit, Spend
 from avo_tui.domain.commands import Command
+from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.records import (
     Attempt,
+    Audit,
     Author,
     Direction,
     EngineRecord,
@@ -30,6 +32,7 @@ from avo_tui.domain.records import (
     StepOutcomeName,
     Version,
 )
+from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
 
 
@@ -197,10 +200,22 @@ class AttemptFinished(EventBase):
     ref: ObjectId | None = None
 
 
+class PairMeasured(EventBase):
+    """A replicate was added to a comparison: one pair of fresh processes, timed in turn."""
+
+    kind: Literal["pair_measured"] = "pair_measured"
+    attempt: int = 0
+    """The attempt at the gate; 0 for an audit."""
+    comparison: Comparison
+    """Its row; `replicates` holds the new one alone."""
+
+
 class GateDecided(EventBase):
     kind: Literal["gate_decided"] = "gate_decided"
     attempt: int
     decision: GateDecision
+    score: Score | None = None
+    """The candidate's score measured afresh, where gain and scores disagreed at first."""
 
 
 class AttemptRejected(EventBase):
@@ -236,6 +251,16 @@ class VersionRemeasured(EventBase):
     kind: Literal["version_remeasured"] = "version_remeasured"
     number: int
     measurement: Remeasurement
+
+
+class VersionAudited(EventBase):
+    """A version was measured again from fresh processes, beside the one it had beaten."""
+
+    kind: Literal["version_audited"] = "version_audited"
+    number: int
+    audit: Audit
+    head: int | None = None
+    """The new head, where the version was the head and does not hold."""
 
 
 class VersionAnnotated(EventBase):
@@ -380,12 +405,14 @@ KnownEvent = Annotated[
     | AttemptStarted
     | EvaluationProgressed
     | AttemptFinished
+    | PairMeasured
     | GateDecided
     | AttemptRejected
     | ApprovalRequested
     | ApprovalGiven
     | VersionCommitted
     | VersionRemeasured
+    | VersionAudited
     | VersionAnnotated
     | CommandTaken
     | HintQueued

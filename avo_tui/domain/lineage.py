@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
 
 from avo_tui.domain.records import Version
 
 
 def best(versions: Iterable[Version]) -> Version | None:
-    """The best version, by `better` from the first to the last; None without any."""
-    found: Version | None = None
-    for version in sorted(versions, key=lambda v: v.number):
-        found = version if found is None else better(found, version)
-    return found
+    """The best version; None without any. The one rule of who is best.
+
+    Of the versions that hold, by `better` from the first to the last. Where none holds, of all.
+    """
+    ordered = sorted(versions, key=lambda v: v.number)
+    holding = [version for version in ordered if version.holds]
+    return reduce(better, holding or ordered) if ordered else None
 
 
 def better(one: Version, later: Version) -> Version:
-    """The better of two versions; of equals the earlier.
+    """The better of two versions that hold; of equals the earlier.
 
     Where the gate measured the later one in turn with the other, that measurement decides: two
     aggregates are of different runs, and a lucky one must not outlive the gate's verdict.
@@ -25,6 +28,23 @@ def better(one: Version, later: Version) -> Version:
     if gate.remeasured and gate.reference == one.number and gate.gain is not None:
         return later if gate.gain > 0 else one
     return later if later.aggregate > one.aggregate else one
+
+
+def best_so_far(versions: Iterable[Version]) -> list[Version]:
+    """For each version in the order of numbers, the best of those up to it, by `best`.
+
+    What an audit showed is applied from the beginning: a version that does not hold never was the
+    best. The aggregate of the best may fall where two measured in turn contradict two aggregates.
+    """
+    ordered = sorted(versions, key=lambda v: v.number)
+    holding = any(version.holds for version in ordered)
+    course: list[Version] = []
+    leader: Version | None = None
+    for version in ordered:
+        if version.holds or not holding:
+            leader = version if leader is None else better(leader, version)
+        course.append(leader if leader is not None else version)
+    return course
 
 
 def line(versions: Mapping[int, Version], number: int) -> list[Version]:
@@ -43,9 +63,9 @@ def line_best(versions: Mapping[int, Version], number: int) -> Version:
 
     Not the best of the whole tree: after a rewind the abandoned branch is no longer the rival.
     """
-    found = best(line(versions, number))
-    assert found is not None
-    return found
+    leader = best(line(versions, number))
+    assert leader is not None
+    return leader
 
 
 def children(versions: Iterable[Version]) -> dict[int | None, list[int]]:

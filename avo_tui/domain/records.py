@@ -69,6 +69,31 @@ class Remeasurement(Value):
     at: Moment
     score: Score
     device: str = ""
+    conditions: str = ""
+    """`MachineInfo.conditions` it was measured under; empty in old records."""
+
+
+AuditOutcome = Literal["holds", "fails", "unclear"]
+
+
+class Audit(Value):
+    """A committed version put to the test once more, by measurements of its own.
+
+    What it was committed on is left out: of several candidates the luckiest was chosen then.
+    """
+
+    at: Moment
+    outcome: AuditOutcome
+    """`fails`: it is wrong, or no faster than the version it was committed against."""
+    reason: str
+    """One sentence with the numbers."""
+    reference: int | None = None
+    """The version it was measured beside; None where it has none, as the seed."""
+    gain: float | None = None
+    interval: tuple[float, float] | None = None
+    """95% interval of `gain`, relative."""
+    replicates: int = 0
+    conditions: str = ""
 
 
 class Note(Value):
@@ -104,11 +129,29 @@ class Version(Value):
     """The person's."""
     built_on: tuple[Note, ...] = ()
     """Notes of the memory that it owes something to, as they read at the commit."""
+    conditions: str = ""
+    """`MachineInfo.conditions` that `score` was measured under; empty in old records."""
+    audits: tuple[Audit, ...] = ()
 
     @property
     def aggregate(self) -> float:
         """Aggregate of the score at the gate."""
         return self.score.aggregate
+
+    @property
+    def holds(self) -> bool:
+        """False once an audit showed that it is wrong or no improvement, until one shows it is."""
+        decided = [audit for audit in self.audits if audit.outcome != "unclear"]
+        return not decided or decided[-1].outcome == "holds"
+
+    def score_under(self, conditions: str) -> Score:
+        """The latest score measured under these conditions; the one at the gate without any."""
+        if not conditions or self.conditions in {"", conditions}:
+            return self.score
+        for measurement in reversed(self.remeasurements):
+            if measurement.conditions == conditions:
+                return measurement.score
+        return self.score
 
 
 class Attempt(Value):

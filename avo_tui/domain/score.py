@@ -101,11 +101,20 @@ class Score(Value):
         return next((c for c in self.configurations if c.name == name), None)
 
 
+SIGMAS_TO_P80 = 0.8416
+"""p80 of the normal distribution, in standard deviations."""
+
+MEDIAN_ERROR = 1.2533
+"""Standard error of a median over that of a mean, for the normal distribution: sqrt(pi/2)."""
+
+
 class PairedMeasurement(Value):
-    """A candidate timed interleaved with another one (A B B A) in one run."""
+    """A candidate timed interleaved with another one (A B B A), each in one fresh process."""
 
     configurations: dict[str, tuple[float, float, float]]
     """Configuration → (p20, median, p80) of throughput(candidate) / throughput(other)."""
+    rounds: dict[str, int] = Field(default_factory=dict)
+    """Configuration → number of ratios that the quantiles are taken of."""
 
     @property
     def gain(self) -> float:
@@ -122,3 +131,34 @@ class PairedMeasurement(Value):
             for low, middle, high in self.configurations.values()
         ]
         return math.sqrt(math.fsum(w * w for w in widths)) / len(widths)
+
+    def standard_error(self, configuration: str = "") -> float:
+        """Of the log of the gain, as the rounds within this measurement predict it.
+
+        Over all configurations, or on one of them; 0.0 where the number of rounds is not known.
+        It does not hold what varies from process to process.
+        """
+        names = [configuration] if configuration else list(self.configurations)
+        squares = []
+        for name in names:
+            low, middle, high = self.configurations[name]
+            rounds = self.rounds.get(name, 0)
+            if rounds < 1 or middle <= 0:
+                return 0.0
+            deviation = (high - low) / (2 * middle) / SIGMAS_TO_P80
+            squares.append((MEDIAN_ERROR * deviation) ** 2 / rounds)
+        return math.sqrt(math.fsum(squares)) / len(squares) if squares else 0.0
+
+    def reversed(self) -> PairedMeasurement:
+        """The same measurement with the two candidates in each other's place."""
+        return PairedMeasurement(
+            configurations={
+                name: (_inverse(high), _inverse(middle), _inverse(low))
+                for name, (low, middle, high) in self.configurations.items()
+            },
+            rounds=self.rounds,
+        )
+
+
+def _inverse(ratio: float) -> float:
+    return 1 / ratio if ratio > 0 else 0.0

@@ -12,6 +12,7 @@ from avo_tui.domain import lineage
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.commands import CommandRecord
+from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.records import (
     Attempt,
     Hint,
@@ -21,6 +22,7 @@ from avo_tui.domain.records import (
     Step,
     Version,
 )
+from avo_tui.domain.verdict import Verdict
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -44,6 +46,8 @@ class SessionState:
     commands: dict[str, CommandRecord] = field(default_factory=dict)
     memory: dict[str, Note] = field(default_factory=dict)
     supervision: dict[str, Intervention] = field(default_factory=dict)
+    comparisons: dict[int, Comparison] = field(default_factory=dict)
+    """Number → what was measured of two candidates side by side, for gates and audits."""
     pending_approval: tuple[int, GateDecision] | None = None
     """The attempt that waits for the person's word."""
 
@@ -56,7 +60,7 @@ class SessionState:
 
     @property
     def best(self) -> Version | None:
-        """The version with the highest aggregate."""
+        """The best version, by the one rule of `lineage.best`."""
         return lineage.best(self.versions.values())
 
     @property
@@ -103,6 +107,7 @@ class SessionState:
             commands=_over(self.commands),
             memory=_over(self.memory),
             supervision=_over(self.supervision),
+            comparisons=_over(self.comparisons),
         )
 
     def admit(self, event: ev.Event) -> None:
@@ -218,6 +223,20 @@ class SessionState:
             cached=report.cached,
         )
 
+    def _pair_measured(self, event: ev.PairMeasured) -> None:
+        new = event.comparison
+        old = self.comparisons.get(new.number)
+        if old is not None:
+            new = old.replaced(replicates=(*old.replicates, *new.replicates))
+        self.comparisons[new.number] = new
+
+    def _gate_decided(self, event: ev.GateDecided) -> None:
+        number = event.decision.comparison
+        if event.decision.outcome == "suspicious":
+            self._attempt(event.step, event.attempt, verdict=Verdict.SUSPICIOUS)
+        if number is not None and event.decision.accepted:
+            self.comparisons[number] = self.comparisons[number].replaced(accepted=True)
+
     def _attempt_rejected(self, event: ev.AttemptRejected) -> None:
         self._attempt(event.step, event.attempt, reason=event.reason)
         self.pending_approval = None
@@ -243,6 +262,12 @@ class SessionState:
         version = self.versions[event.number]
         more = (*version.remeasurements, event.measurement)
         self.versions[event.number] = version.replaced(remeasurements=more)
+
+    def _version_audited(self, event: ev.VersionAudited) -> None:
+        version = self.versions[event.number]
+        self.versions[event.number] = version.replaced(audits=(*version.audits, event.audit))
+        if event.head is not None:
+            self._session(head=self.versions[event.head].number)
 
     def _version_annotated(self, event: ev.VersionAnnotated) -> None:
         version = self.versions[event.number]
@@ -337,11 +362,14 @@ _HANDLERS: dict[type, Callable[[SessionState, Any], None]] = {
     ev.AttemptStarted: SessionState._attempt_started,
     ev.EvaluationProgressed: SessionState._progressed,
     ev.AttemptFinished: SessionState._attempt_finished,
+    ev.PairMeasured: SessionState._pair_measured,
+    ev.GateDecided: SessionState._gate_decided,
     ev.AttemptRejected: SessionState._attempt_rejected,
     ev.ApprovalRequested: SessionState._approval_requested,
     ev.ApprovalGiven: SessionState._approval_given,
     ev.VersionCommitted: SessionState._version_committed,
     ev.VersionRemeasured: SessionState._version_remeasured,
+    ev.VersionAudited: SessionState._version_audited,
     ev.VersionAnnotated: SessionState._version_annotated,
     ev.CommandTaken: SessionState._command_taken,
     ev.HintQueued: SessionState._hint_queued,

@@ -10,19 +10,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from avo_tui.domain import events as ev
+from avo_tui.domain import lineage
 from avo_tui.domain.base import Value
 from avo_tui.domain.budget import Spend
+from avo_tui.domain.records import Version
 
 Axis = Literal["evaluations", "hours", "usd", "tokens"]
 
 
 class Point(Value):
-    """A moment at which the best score rose, or the end of what is known."""
+    """A moment at which another version became the best, or the end of what is known."""
 
     spend: Spend
     """What the run had used by then."""
     best: float
-    """Best aggregate so far: geomean of the ratio to the reference baseline."""
+    """Aggregate of the best version: geomean of the ratio to the reference baseline."""
     version: int | None = None
     """The version that made it; None for the last, closing point."""
 
@@ -38,8 +40,9 @@ def position(point: Point, axis: Axis) -> float:
 class Trajectory:
     """A fold over a session's events."""
 
-    points: list[Point] = field(default_factory=list)
     spend: Spend = field(default_factory=Spend)
+    _versions: dict[int, Version] = field(default_factory=dict)
+    _spent_at: dict[int, Spend] = field(default_factory=dict)
 
     @classmethod
     def of(cls, events: Iterable[ev.Event]) -> Trajectory:
@@ -50,25 +53,37 @@ class Trajectory:
         return trajectory
 
     @property
+    def points(self) -> list[Point]:
+        """A point for each version that became the best, by the rule of `lineage.best_so_far`."""
+        points: list[Point] = []
+        for leader in lineage.best_so_far(self._versions.values()):
+            if not points or points[-1].version != leader.number:
+                spend = self._spent_at[leader.number]
+                points.append(Point(spend=spend, best=leader.aggregate, version=leader.number))
+        return points
+
+    @property
     def best(self) -> float:
-        """Best aggregate so far, 0.0 before the first version."""
-        return self.points[-1].best if self.points else 0.0
+        """Aggregate of the best version so far, 0.0 before the first version."""
+        points = self.points
+        return points[-1].best if points else 0.0
 
     def apply(self, event: ev.Event) -> None:
         """Fold one event in."""
         if isinstance(event, ev.Spent):
             self.spend = self.spend + event.spend
         elif isinstance(event, ev.VersionCommitted):
-            aggregate = event.version.aggregate
-            if not self.points or aggregate > self.best:
-                point = Point(spend=self.spend, best=aggregate, version=event.version.number)
-                self.points.append(point)
+            self._versions[event.version.number] = event.version
+            self._spent_at[event.version.number] = self.spend
+        elif isinstance(event, ev.VersionAudited) and event.number in self._versions:
+            version = self._versions[event.number]
+            audits = (*version.audits, event.audit)
+            self._versions[event.number] = version.replaced(audits=audits)
 
     def closed(self) -> list[Point]:
         """The points, with one more where the run stands now, so that a line reaches to its end."""
-        if not self.points:
-            return []
-        return [*self.points, Point(spend=self.spend, best=self.best)]
+        points = self.points
+        return [*points, Point(spend=self.spend, best=points[-1].best)] if points else []
 
     def best_at(self, axis: Axis, budget: float) -> float:
         """Best aggregate that was reached within `budget` of the axis's unit; 0.0 for none."""

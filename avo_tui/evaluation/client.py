@@ -274,10 +274,13 @@ class LocalEvaluator:
         candidate: Candidate,
         other: Candidate,
         *,
+        replicate: int = 0,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
         """See `Evaluator.remeasure`."""
-        body: dict[str, object] = {"op": "remeasure", "other": other.files}
+        body: dict[str, object] = {
+            "op": "remeasure", "other": other.files, "replicate": replicate,
+        }  # fmt: skip
         return await self._evaluate(body, task, candidate, progress)
 
     async def profile(self, task: str, candidate: Candidate) -> str:

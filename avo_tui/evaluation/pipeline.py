@@ -194,11 +194,19 @@ class Pipeline:
         return await self._report(task, candidate, progress, work, quick=quick)
 
     async def remeasure(
-        self, name: str, candidate: Candidate, other: Candidate, progress: ProgressSink
+        self,
+        name: str,
+        candidate: Candidate,
+        other: Candidate,
+        progress: ProgressSink,
+        *,
+        replicate: int = 0,
     ) -> EvaluationReport:
-        """Times a candidate interleaved with another one.
+        """Times a candidate interleaved with another one, in fresh processes.
 
-        Only what is about to be committed comes here: the backend may look at it more closely.
+        The two change places with every replicate, so that what the harness does first or second
+        favours neither. Only what is about to be committed comes here: in replicate 0 the backend
+        may look at it more closely.
         """
         task = self.tasks.get(name)
         backend = self.backend(task)
@@ -208,8 +216,13 @@ class Pipeline:
             compiled = await self._compile(course, candidate, context)
             await self._warm(course)
             async with self._device(course), course.stage("remeasure"):
-                course.paired = await backend.paired(task, compiled, beside, context)
-                if (look := getattr(backend, "finalist", None)) is not None:
+                if replicate % 2 == 0:
+                    course.paired = await backend.paired(task, compiled, beside, context)
+                else:
+                    swapped = await backend.paired(task, beside, compiled, context)
+                    course.paired = swapped.reversed()
+                look = getattr(backend, "finalist", None) if replicate == 0 else None
+                if look is not None:
                     course.notes = await look(task, compiled)
 
         return await self._report(task, candidate, progress, work)

@@ -89,12 +89,15 @@ class Evaluator(Protocol):
         candidate: Candidate,
         other: Candidate,
         *,
+        replicate: int = 0,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
-        """Times two candidates interleaved (A B B A) in one run.
+        """Times two candidates interleaved (A B B A), each in one fresh process: one replicate.
 
         The report is of `candidate`, with `paired` set: throughput(candidate)/throughput(other).
-        Neither is checked in full again, but some timed outputs of both are verified.
+        Neither is checked in full again, but timed outputs of both are verified. `replicate` is the
+        number of such measurements of the two before: in every second one they change places, and
+        what is looked at once before a commit (a sanitizer) is looked at in number 0.
         """
 
     async def scratch(

@@ -136,7 +136,11 @@ class Worker:
     async def _remeasure(self, request: Request) -> object:
         candidate, other = Candidate(files=request["files"]), Candidate(files=request["other"])
         return await self._pipeline.remeasure(
-            request["task"], candidate, other, self._progress(request)
+            request["task"],
+            candidate,
+            other,
+            self._progress(request),
+            replicate=int(request.get("replicate", 0)),
         )
 
 

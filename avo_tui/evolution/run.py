@@ -115,6 +115,11 @@ class Run:
         """The step that is open, if one is."""
         return self.state.current_step
 
+    @property
+    def conditions(self) -> str:
+        """What measurements made now are comparable with; empty until the machine is known."""
+        return self.machine.conditions if self.machine is not None else ""
+
     def reference(self) -> Version:
         """The best version on the head's line: what a gate compares with."""
         head = self.state.session.head

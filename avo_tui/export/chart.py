@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from avo_tui.domain import lineage
 from avo_tui.domain.plain import plain
 from avo_tui.domain.records import Version
 from avo_tui.domain.state import SessionState
@@ -61,12 +62,12 @@ def score_chart(state: SessionState) -> str:
             f'<text x="{x(tick)}" y="{HEIGHT - BOTTOM + 18}" class="middle">{tick:g}</text>'
         )
     parts.append(f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 6}" class="middle">attempts</text>')
-    best, path = 0.0, ""
-    for number, value in zip(numbers, values, strict=True):
+    leader, path = -1, ""
+    for number, best in zip(numbers, lineage.best_so_far(state.versions.values()), strict=True):
         at = x(effort[number])
-        if value > best:
-            path += f"M{at} {y(value)}" if not path else f"H{at}V{y(value)}"
-            best = value
+        if best.number != leader:
+            leader, height = best.number, y(best.aggregate)
+            path += f"M{at} {height}" if not path else f"H{at}V{height}"
     if path:
         parts.append(f'<path class="best" d="{path}H{x(right)}"/>')
     for number, value in zip(numbers, values, strict=True):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from avo_tui.domain import lineage
 from avo_tui.domain.base import Moment, Value
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.records import LIVE_STATES, OperatorName, RunState
@@ -55,7 +56,7 @@ class SessionSummary(Value):
     spend: Spend = Spend()
     budget: Budget = Budget()
     sparkline: tuple[float, ...] = ()
-    """Best aggregate so far, version by version, at most 60 points."""
+    """Aggregate of the best version so far, version by version, at most 60 points."""
 
 
 @dataclass(frozen=True)
@@ -178,9 +179,7 @@ def _summarise(folder: Path, state: SessionState) -> SessionSummary:
 
 
 def _sparkline(state: SessionState) -> tuple[float, ...]:
-    points: list[float] = []
-    for version in sorted(state.versions.values(), key=lambda v: v.number):
-        points.append(max(version.aggregate, points[-1] if points else 0.0))
+    points = [version.aggregate for version in lineage.best_so_far(state.versions.values())]
     if len(points) <= SPARKLINE:
         return tuple(points)
     last = len(points) - 1

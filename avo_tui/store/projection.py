@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import Value
 from avo_tui.domain.commands import CommandRecord
+from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.records import (
     FORMAT,
     Attempt,
@@ -46,6 +47,7 @@ TABLES = (
     Table("commands", "id", TypeAdapter(list[CommandRecord])),
     Table("memory", "id", TypeAdapter(list[Note])),
     Table("supervision", "id", TypeAdapter(list[Intervention])),
+    Table("comparisons", "number", TypeAdapter(list[Comparison])),
 )
 
 _PENDING: TypeAdapter[tuple[int, GateDecision] | None] = TypeAdapter(

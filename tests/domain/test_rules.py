@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from session_life import score, version
 
-from avo_tui.domain import lineage
-from avo_tui.domain.acceptance import GateDecision, decide, worth_remeasuring
+from avo_tui.domain import lineage, student
+from avo_tui.domain.acceptance import (
+    MARGIN_FLOOR,
+    GateDecision,
+    GateName,
+    Rival,
+    decide,
+    decide_by_scores,
+    scores_bear_out,
+    worth_remeasuring,
+)
 from avo_tui.domain.budget import (
     Caps,
     Spend,
@@ -22,6 +31,15 @@ from avo_tui.domain.budget import (
 )
 from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.domain.commands import Submit, parse_command
+from avo_tui.domain.evidence import (
+    ERROR,
+    LOOKS,
+    Ledger,
+    budget_share,
+    look_of,
+    look_share,
+    next_look,
+)
 from avo_tui.domain.records import Version
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score, geomean
 
@@ -100,48 +118,139 @@ def test_a_cap_below_zero_is_refused(field: str) -> None:
 gains = st.floats(0.5, 2.0)
 
 
-def paired(middle: float, half: float) -> PairedMeasurement:
-    row = (middle - half, middle, middle + half)
-    return PairedMeasurement(configurations={"c0": row, "c1": row})
+def paired(*middles: float) -> PairedMeasurement:
+    """A replicate with these ratios on c0, c1 …; of rounds that all agree."""
+    rows = {f"c{i}": (middle, middle, middle) for i, middle in enumerate(middles)}
+    return PairedMeasurement(configurations=rows, rounds=dict.fromkeys(rows, 20))
 
 
-@given(gains, st.floats(0, 0.2))
-def test_strict_wants_more_than_the_noise_and_the_floor(middle: float, half: float) -> None:
-    measured = paired(middle, half)
-    decision = decide("strict", score(middle), score(1.0), 3, measured)
-    assert decision.margin is not None and decision.margin >= 0.005
-    assert decision.accepted == (measured.gain - 1 > decision.margin)
-    assert decision.remeasured and decision.reference == 3
-    assert "v3" in decision.reason
+def asked(gate: GateName, replicates: list[PairedMeasurement], begun: int = 0) -> GateDecision:
+    """What a gate says as the replicates come, one by one; fails where it wants more of them."""
+    ledger = Ledger([])
+    comparison = ledger.begin("a" * 64, "b" * 64, "here", claims=gate != "paper")
+    for count in range(max(begun, 1), len(replicates) + 1):
+        comparison = comparison.replaced(replicates=tuple(replicates[:count]))
+        decision = decide(gate, Rival(3, score(1.0)), comparison, ledger, begun)
+        if decision is not None:
+            return decision
+    raise AssertionError(f"{gate} asks for more than {len(replicates)} replicates")
+
+
+@given(gains, st.lists(st.floats(-0.05, 0.05), min_size=8, max_size=8))
+def test_strict_accepts_what_is_above_the_margin_it_states(
+    middle: float, noise: list[float]
+) -> None:
+    decision = asked("strict", [paired(middle * math.exp(x)) for x in noise])
+    assert decision.gain is not None and decision.margin is not None
+    assert decision.margin >= MARGIN_FLOOR or decision.margin == pytest.approx(MARGIN_FLOOR)
+    if decision.accepted:
+        assert decision.gain >= decision.margin - 1e-9
+    assert decision.accepted == (decision.outcome == "accepted")
+    assert decision.remeasured and decision.reference == 3 and "v3" in decision.reason
+    assert decision.interval is not None
+    low, high = decision.interval
+    assert low <= decision.gain <= high
+    assert decision.rounds == 20 * decision.replicates
+    if decision.replicates < LOOKS[0]:
+        assert decision.outcome == "refused", "one pair of processes shows no gain"
+
+
+def test_a_clear_case_takes_two_pairs_and_a_clear_loser_one() -> None:
+    clear = asked("strict", [paired(1.30), paired(1.31)])
+    assert clear.accepted and clear.replicates == 2
+    assert asked("strict", [paired(0.80)]).outcome == "refused"
+
+
+def test_a_gain_within_its_uncertainty_is_measured_further_then_unclear() -> None:
+    """Alternating far apart: the mean is +1%, and nobody can say so."""
+    wild = [paired(1.06 if i % 2 else 0.96) for i in range(32)]
+    first = asked("strict", wild)
+    assert first.outcome == "unclear" and "unclear" in first.reason
+    again = asked("strict", wild, begun=first.replicates)
+    assert again.replicates == next_look(first.replicates), "a second submission adds one look"
+    slight = asked("strict", [paired(1.012 if i % 2 else 1.018) for i in range(32)])
+    assert slight.accepted and slight.replicates > LOOKS[0]
+
+
+def test_what_was_refused_stays_refused_without_a_measurement() -> None:
+    slow = [paired(0.96), paired(0.962)] + [paired(1.2)] * 30
+    first = asked("strict", slow[:2])
+    assert first.outcome == "refused"
+    assert asked("strict", slow, begun=first.replicates) == first
 
 
 @given(gains)
 def test_paper_takes_equals_and_the_others_do_not(ratio: float) -> None:
-    assert decide("paper", score(ratio), score(ratio), 0).accepted
-    assert not decide("strict", score(ratio), score(ratio), 0).accepted
-    assert not decide("vector", score(ratio), score(ratio), 0).accepted
+    equal = [paired(1.0)] * 32
+    assert asked("paper", equal).accepted
+    assert not asked("strict", equal).accepted
+    assert not asked("vector", equal).accepted
 
 
-@given(gains, gains)
-def test_what_strict_accepts_paper_accepts(new: float, old: float) -> None:
-    if decide("strict", score(new), score(old), 0).accepted:
-        assert decide("paper", score(new), score(old), 0).accepted
+@given(st.lists(gains, min_size=8, max_size=8))
+def test_what_strict_accepts_paper_accepts(middles: list[float]) -> None:
+    replicates = [paired(m) for m in middles]
+    decision = asked("strict", replicates)
+    if decision.accepted:
+        assert asked("paper", replicates[: decision.replicates]).accepted or (
+            math.prod(middles[:2]) < 1  # paper looks at two pairs only
+        )
 
 
 def test_vector_refuses_one_configuration_that_fell() -> None:
-    measured = PairedMeasurement(configurations={"c0": (1.19, 1.2, 1.21), "c1": (0.94, 0.95, 0.96)})
-    decision = decide("vector", score(1.2), score(1.0), 2, measured)
+    decision = asked("vector", [paired(1.2, 0.95)] * 8)
     assert not decision.accepted
     assert "c1 fell by 5.00%" in decision.reason
-    good = PairedMeasurement(configurations={"c0": (1.19, 1.2, 1.21), "c1": (0.99, 1.0, 1.01)})
-    assert decide("vector", score(1.2), score(1.0), 2, good).accepted
+    assert asked("vector", [paired(1.2, 1.0)] * 8).accepted
 
 
 @given(gains, gains)
-def test_nothing_that_the_gate_would_take_is_sorted_out_before(new: float, old: float) -> None:
-    for gate in ("strict", "paper"):
-        if decide(gate, score(new), score(old), 0).accepted:
-            assert worth_remeasuring(gate, score(new), score(old))
+def test_clear_losers_are_told_apart_by_their_scores(new: float, old: float) -> None:
+    if not worth_remeasuring("strict", score(new), score(old)):
+        decision = decide_by_scores("strict", score(new), Rival(3, score(old)))
+        assert new < old and not decision.accepted and not decision.remeasured
+    else:
+        assert new > old * 0.9
+
+
+def test_the_shares_of_the_error_budget_add_up() -> None:
+    assert math.fsum(budget_share(k) for k in range(1, 20_000)) < ERROR
+    assert math.fsum(budget_share(k) for k in range(1, 20_000)) > 0.98 * ERROR
+    assert math.fsum(look_share(k) for k in range(1, 10_000)) == pytest.approx(1, abs=1e-3)
+    looks = [n for n in range(1, 41) if look_of(n) is not None]
+    assert looks == [2, 4, 8, 16, 24, 32, 40]
+    assert [look_of(n) for n in looks] == [1, 2, 3, 4, 5, 6, 7]
+    assert all(look_of(next_look(n)) for n in range(40))
+
+
+@given(st.floats(0.5, 200), st.floats(1e-9, 0.5))
+def test_students_quantile_is_the_inverse_of_its_tail(df: float, probability: float) -> None:
+    assert student.tail(student.quantile(probability, df), df) == pytest.approx(probability)
+
+
+@pytest.mark.parametrize(
+    ("t", "df", "upper"),
+    [(2.776445, 4, 0.025), (636.6192, 1, 0.0005), (5.693820, 10, 1e-4), (2.0, 3, 0.06966298)],
+)
+def test_students_tail_is_that_of_the_tables(t: float, df: float, upper: float) -> None:
+    assert student.tail(t, df) == pytest.approx(upper, rel=1e-5)
+    assert student.tail(-t, df) == pytest.approx(1 - upper)
+
+
+def test_scores_that_do_not_bear_a_gain_out() -> None:
+    decision = asked("strict", [paired(1.30), paired(1.31)])
+    assert scores_bear_out(decision, score(1.3), score(1.0))
+    assert scores_bear_out(decision, score(1.25), score(1.0))
+    assert not scores_bear_out(decision, score(1.0), score(1.0)), "the gain is of the gate alone"
+    assert not scores_bear_out(decision, score(2.0), score(1.0)), "the score is too good"
+
+
+@given(gains, gains)
+def test_places_changed_measure_the_inverse(first: float, second: float) -> None:
+    one = paired(first, second)
+    assert one.reversed().gain == pytest.approx(1 / one.gain)
+    assert one.reversed().noise == pytest.approx(one.noise)
+    assert one.reversed().standard_error() == pytest.approx(one.standard_error())
 
 
 # -- scores

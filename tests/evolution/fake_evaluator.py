@@ -82,6 +82,12 @@ class FakeEvaluator:
         self.running: str | None = None
         self.paired_bias = 1.0
         """Factor on every paired gain, to make gates refuse."""
+        self.replicate_bias: Callable[[int], float] = lambda _: 1.0
+        """Further factor on a paired gain, by the number of the replicate: the machine's noise."""
+        self.score_bias = 1.0
+        """Factor on every score."""
+        self.hold_paired: int | None = None
+        """The replicate of that number lasts until it is cancelled."""
         self.on_evaluate: Callable[[Candidate], None] | None = None
         self.hold: Callable[[], bool] = lambda: False
         """While it says yes, an evaluation that begins lasts until `let_go`."""
@@ -171,6 +177,7 @@ class FakeEvaluator:
         candidate: Candidate,
         other: Candidate,
         *,
+        replicate: int = 0,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
         if self.broken:
@@ -178,8 +185,10 @@ class FakeEvaluator:
         self.paired.append((candidate.id, other.id))
         if progress is not None:
             progress(EvaluationProgress(stage="remeasure", state="started"))
-        await self._work(candidate, self.paired_seconds)
+        endless = replicate == self.hold_paired
+        await self._work(candidate, 3600.0 if endless else self.paired_seconds)
         gain = speed(candidate) / speed(other) * self.paired_bias
+        gain *= self.replicate_bias(replicate)
         names = [c.name for c in TASK.configurations]
         paired = PairedMeasurement(
             configurations=dict.fromkeys(names, (gain * 0.999, gain, gain * 1.001))
@@ -204,7 +213,7 @@ class FakeEvaluator:
                 feedback=Feedback(summary=f"pretended {verdict}"),
                 at=now(),
             )
-        ratio = speed(candidate)
+        ratio = speed(candidate) * self.score_bias
         score = Score(
             unit="GFLOP/s",
             reference_baseline="library",

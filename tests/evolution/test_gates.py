@@ -8,7 +8,9 @@ from test_engine import Scripted, with_values
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.acceptance import GateName
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import RunSettings
+from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import StepOutcome, SubmitResult, Workbench
 
 
@@ -19,7 +21,7 @@ from avo_tui.operators.ports import StepOutcome, SubmitResult, Workbench
         ("strict", {"TILE_K": "64"}, 0.8, False, True),  # a lucky first measurement
         ("strict", {"UNROLL": "8"}, 1.0, False, False),  # a clear loser is not measured again
         ("strict", {"TILE_K": "64"}, 1.0 / 1.25, False, True),  # equal is not better
-        ("paper", {"TILE_K": "64"}, 1.0 / 1.25, True, True),  # equal matches
+        ("paper", {"WIDTH": "4"}, 1.0 / 1.04, True, True),  # equal matches
         ("paper", {"TILE_K": "64"}, 0.79, False, True),
         ("vector", {"TILE_K": "64"}, 1.0, True, True),
         ("vector", {"UNROLL": "8"}, 1.0, False, True),
@@ -51,7 +53,8 @@ async def test_gate(
     assert word.decision.reference == 0
     assert lab.state.steps[1].outcome == ("committed" if passes else "nothing")
     seed, tried = lab.state.versions[0].candidate, with_values(**values).id
-    assert lab.evaluator.paired == ([(tried, seed)] if measured_again else [])
+    assert set(lab.evaluator.paired) == ({(tried, seed)} if measured_again else set())
+    assert word.decision.replicates == len(lab.evaluator.paired) == len(lab.of(ev.PairMeasured))
     decided = lab.of(ev.GateDecided)
     assert [d.decision for d in decided] == [word.decision]
     if passes:
@@ -75,3 +78,101 @@ async def test_the_score_of_a_version_is_that_of_its_evaluation(make_lab: MakeLa
     assert version.aggregate == pytest.approx(0.2)
     assert version.score.configurations[0].baselines == {"library": 100.0}
     assert version.gate.gain == pytest.approx(3.0, rel=0.01)
+
+
+def submitter(times: int, words: list[SubmitResult], **values: str) -> Scripted:
+    """An operator that evaluates and submits the same source again and again, in one step."""
+
+    async def submit(bench: Workbench) -> StepOutcome:
+        for _ in range(times):
+            attempt = await bench.evaluating.evaluate(with_values(**values), "a try")
+            words.append(await bench.evaluating.submit(attempt, "", ""))
+        return StepOutcome(outcome="nothing")
+
+    return Scripted(submit)
+
+
+async def test_the_same_source_is_pooled_and_not_rolled_again(make_lab: MakeLab) -> None:
+    """A lucky second look must not commit what the first one did not: all of it counts."""
+    words: list[SubmitResult] = []
+    lab = make_lab()
+    lab.evaluator.paired_bias = 1 / 1.04
+    lab.evaluator.replicate_bias = lambda n: (1.02, 0.98)[n % 2] if n < 8 else 1.02
+    lab.start(submitter(3, words, WIDTH="4"))
+    await lab.until(lambda: 1 in lab.state.steps and lab.state.steps[1].ended)
+    assert len(lab.state.comparisons) == 1, "one comparison, one share of the error budget"
+    (comparison,) = lab.state.comparisons.values()
+    counts = [w.decision.replicates for w in words if w.decision is not None]
+    assert [w.decision.outcome for w in words if w.decision] == ["unclear"] * 3
+    assert counts == sorted(set(counts)), "each submission adds to the record"
+    assert len(lab.evaluator.paired) == len(comparison.replicates) == counts[-1]
+    assert len(lab.evaluator.evaluations) == 2, "the score is answered from the record"
+
+
+async def test_what_the_gate_refused_is_answered_from_the_record(make_lab: MakeLab) -> None:
+    words: list[SubmitResult] = []
+    lab = make_lab()
+    lab.evaluator.paired_bias = 0.9 / 1.04
+    lab.evaluator.replicate_bias = lambda n: 1.0 if n < 2 else 2.0
+    lab.start(submitter(4, words, WIDTH="4"))
+    await lab.until(lambda: 1 in lab.state.steps and lab.state.steps[1].ended)
+    assert [w.decision.outcome for w in words if w.decision] == ["refused"] * 4
+    assert len(lab.evaluator.paired) == words[0].decision.replicates  # type: ignore[union-attr]
+
+
+async def test_a_gain_that_the_scores_do_not_bear_out_is_suspicious(make_lab: MakeLab) -> None:
+    """+1% by the scores, +40% at the gate: all is measured again, then it is out for good."""
+    words: list[SubmitResult] = []
+    lab = make_lab()
+    lab.evaluator.paired_bias = 1.4
+    lab.start(submitter(2, words, WIDTH="4"))
+    await lab.until(lambda: 1 in lab.state.steps and lab.state.steps[1].ended)
+    first, second = words
+    assert first.version is None and first.decision is not None
+    assert first.decision.outcome == "suspicious" and first.decision.gain == pytest.approx(0.456)
+    assert "suspicious" in first.reason and "by the scores" in first.reason
+    assert lab.state.attempts[1, 1].verdict is Verdict.SUSPICIOUS
+    seed = lab.state.versions[0]
+    assert lab.evaluator.evaluations.count(seed.candidate) == 2, "the rival was measured again too"
+    assert len(seed.remeasurements) == 1
+    paired = len(lab.evaluator.paired)
+    assert second.version is None and "suspicious" in second.reason
+    assert len(lab.evaluator.paired) == paired, "another submission is no other chance"
+
+
+async def test_a_score_that_was_a_fluke_is_replaced_by_the_fresh_one(make_lab: MakeLab) -> None:
+    """The scores disagreed with the gate once; measured again they agree."""
+    words: list[SubmitResult] = []
+    lab = make_lab()
+    tried = with_values(TILE_K="64")
+
+    def lucky(candidate: Candidate) -> None:
+        first = lab.evaluator.evaluations.count(tried.id) == 1
+        lab.evaluator.score_bias = 1.5 if candidate.id == tried.id and first else 1.0
+
+    lab.evaluator.on_evaluate = lucky
+    lab.start(submitter(1, words, TILE_K="64"))
+    await lab.versions(2)
+    version = lab.state.versions[1]
+    assert lab.state.attempts[1, 1].aggregate == pytest.approx(0.05 * 1.25 * 1.5)
+    assert version.aggregate == pytest.approx(0.05 * 1.25)
+    assert version.gate.gain == pytest.approx(0.25)
+
+
+async def test_a_kill_between_replicates_loses_none(make_lab: MakeLab) -> None:
+    words: list[SubmitResult] = []
+    lab = make_lab()
+    lab.evaluator.paired_bias = 1.03 / 1.04
+    lab.evaluator.replicate_bias = lambda n: (1.004, 0.996)[n % 2]
+    lab.evaluator.hold_paired = 3
+    lab.start(submitter(1, words, WIDTH="4"))
+    await lab.until(lambda: len(lab.of(ev.PairMeasured)) == 3 and lab.evaluator.running)
+    await lab.killed()
+    lab.evaluator.hold_paired = None
+    lab.start(submitter(1, words, WIDTH="4"))
+    await lab.until(lambda: words)
+    (comparison,) = lab.state.comparisons.values()
+    assert comparison.number == 1 and len(comparison.replicates) >= 4
+    assert words[0].decision is not None
+    assert words[0].decision.replicates == len(comparison.replicates)
+    assert len(lab.evaluator.paired) == len(comparison.replicates) + 1, "one was cut off"

@@ -14,10 +14,11 @@ from typing import Literal, TypeVar
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
-from avo_tui.domain.acceptance import GateDecision, decide
+from avo_tui.domain.acceptance import GateDecision, Rival, decide
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.budget import Budget, Spend, exhausted
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.evidence import Ledger
 from avo_tui.domain.records import (
     Attempt,
     Direction,
@@ -29,7 +30,7 @@ from avo_tui.domain.records import (
     SessionRecord,
     Version,
 )
-from avo_tui.domain.score import ConfigurationScore, Score
+from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.verdict import ConfigurationCheck, EvaluationReport, Feedback, Verdict
@@ -382,7 +383,7 @@ class FakeBench:
         best = self.best()
         score = attempt.report.score
         assert score is not None
-        decision = decide("strict", score, best.score, best.number)
+        decision = _beside(score, best)
         self.record(ev.GateDecided(attempt=attempt.number, decision=decision))
         if not decision.accepted:
             self.record(ev.AttemptRejected(attempt=attempt.number, reason=decision.reason))
@@ -483,3 +484,16 @@ class FakeBench:
 
     def troubles(self) -> list[str]:
         return [e.message for e in self.of(ev.TroubleNoted)]
+
+
+def _beside(score: Score, best: Version) -> GateDecision:
+    """What the strict gate says where each replicate shows the ratio of the two scores."""
+    ratio = score.aggregate / best.aggregate
+    one = PairedMeasurement(configurations={"all": (ratio, ratio, ratio)})
+    ledger = Ledger([])
+    comparison = ledger.begin("a" * 64, best.candidate, "")
+    while True:
+        comparison = comparison.replaced(replicates=(*comparison.replicates, one))
+        decision = decide("strict", Rival(best.number, best.score), comparison, ledger)
+        if decision is not None:
+            return decision.replaced(comparison=None)

@@ -75,7 +75,7 @@ def test_spend_names_the_nearest_cap() -> None:
 
 
 def test_the_chart_shows_best_baseline_and_marks() -> None:
-    points = tuple(Point(n, 0.1 * n, n) for n in range(1, 11))
+    points = tuple(Point(n, 0.1 * n, n, leads=True) for n in range(1, 11))
     rows = render(
         ChartData(points, (("torch", 1.0),), ((4.0, "↶"),), labels=((1, "v1"), (10, "v10"))), 60, 12
     )
@@ -108,7 +108,7 @@ def test_a_baseline_out_of_reach_is_named() -> None:
     st.lists(st.floats(0.0, 50.0), min_size=1, max_size=60), st.integers(16, 90), st.integers(4, 30)
 )
 def test_any_chart_fits(values: list[float], width: int, height: int) -> None:
-    points = tuple(Point(i, v, i) for i, v in enumerate(values))
+    points = tuple(Point(i, v, i, leads=i % 3 == 0) for i, v in enumerate(values))
     rows = render(
         ChartData(points, (("a", 1.0), ("b", 0.2)), ((0.0, "!"),), 0, ((0, "v0"),)), width, height
     )
@@ -236,7 +236,7 @@ def test_bars_have_a_tick_for_every_baseline() -> None:
 
 
 def test_a_baseline_is_seen_across_the_area_of_the_chart() -> None:
-    points = (Point(0, 1.2, 0), Point(1, 1.3, 1))
+    points = (Point(0, 1.2, 0, leads=True), Point(1, 1.3, 1, leads=True))
     rows = render(ChartData(points, (("torch", 1.0), ("naive", 0.4))), 60, 14)
     for name in ("torch", "naive"):
         row = next(row for row in rows if name in row.plain)

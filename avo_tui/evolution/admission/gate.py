@@ -1,4 +1,4 @@
-"""The acceptance gate: measured again, interleaved with the reference, before the commit."""
+"""The acceptance gate: from an attempt to a version, or to the reason why not."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import supervision
-from avo_tui.domain.acceptance import GateDecision, decide, worth_remeasuring
+from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import now
 from avo_tui.domain.records import Author, Note, Version
-from avo_tui.domain.score import PairedMeasurement
-from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.domain.score import Score
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evolution.admission.comparing import Comparisons, NotComparableError
 from avo_tui.evolution.ports import Along, Cut, Evaluations
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted, SubmitResult
@@ -22,7 +23,7 @@ class AcceptanceGate:
 
     def __init__(self, run: Run, evaluations: Evaluations) -> None:
         self._run = run
-        self._evaluations = evaluations
+        self._comparisons = Comparisons(run, evaluations)
         self._lock = asyncio.Lock()
 
     async def submit(
@@ -53,12 +54,13 @@ class AcceptanceGate:
             refusal = self._not_for_the_gate(attempt)
             if refusal:
                 return self._reject(attempt, None, refusal, along)
-            decision = self._decided_before(attempt)
+            decision, fresh = self._decided_before(attempt)
             if decision is None:
-                decision, failure = await self._decide(attempt, cut)
-                if failure:
-                    return self._reject(attempt, None, failure, along)
-                run.record(ev.GateDecided(attempt=attempt.number, decision=decision))
+                try:
+                    decision, fresh = await self._comparisons.compare(attempt, cut)
+                except NotComparableError as error:
+                    return self._reject(attempt, None, str(error), along)
+                run.record(ev.GateDecided(attempt=attempt.number, decision=decision, score=fresh))
             if not decision.accepted:
                 return self._reject(attempt, decision, decision.reason, along)
             if run.state.session.settings.approve_commits and author != "person":
@@ -68,6 +70,8 @@ class AcceptanceGate:
             version = self._version(attempt, decision, parent, author).model_copy(
                 update={"plan": plan, "summary": summary, "built_on": tuple(built_on)}
             )
+            if fresh is not None:
+                version = version.model_copy(update={"score": fresh})
             result = SubmitResult(decision=decision, version=version)
             committed: list[ev.Event] = [ev.VersionCommitted(version=version)]
             self._conclude([*committed, *supervision.closing(run.state)], result, along)
@@ -104,6 +108,7 @@ class AcceptanceGate:
             attempt=attempt.number,
             candidate=attempt.candidate,
             score=report.score,
+            conditions=report.conditions,
             gate=decision,
             author=author,
             resources=report.resources,
@@ -118,43 +123,23 @@ class AcceptanceGate:
         for version in self._run.state.versions.values():
             if version.candidate == attempt.candidate:
                 return f"the same source is v{version.number} already"
+        for other in self._run.state.attempts.values():
+            if other.candidate == attempt.candidate and other.verdict is Verdict.SUSPICIOUS:
+                where = f"attempt {other.number} of step {other.step}"
+                return f"the same source is suspicious since {where}: {other.reason}"
         return ""
 
-    def _decided_before(self, attempt: AttemptResult) -> GateDecision | None:
-        """A decision that a crash or an interruption kept from its commit, if it still holds."""
+    def _decided_before(self, attempt: AttemptResult) -> tuple[GateDecision | None, Score | None]:
+        """A decision that a crash or an interruption kept from its commit, if it still holds.
+
+        With the score that was measured afresh for it, where one was.
+        """
         for event in reversed(self._run.writer.step_events(attempt.step)):
             if isinstance(event, ev.GateDecided) and event.attempt == attempt.number:
-                same = event.decision.reference == self._run.reference().number
-                return event.decision if same else None
-        return None
-
-    async def _decide(self, attempt: AttemptResult, cut: Cut) -> tuple[GateDecision, str]:
-        """(decision, why no decision could be made)."""
-        session, reference, score = (
-            self._run.state.session,
-            self._run.reference(),
-            attempt.report.score,
-        )
-        assert score is not None
-        gate = session.settings.gate
-        paired: PairedMeasurement | None = None
-        if worth_remeasuring(gate, score, reference.score):
-            work = self._run.evaluator.remeasure(
-                session.task.name,
-                self._run.candidate(attempt.candidate),
-                self._run.candidate(reference.candidate),
-                progress=self._evaluations.progress(attempt.number),
-            )
-            try:
-                report = await self._evaluations.unrecorded(work, cut)
-            except EvaluatorError as error:
-                self._run.trouble("gate", str(error))
-                return _no_decision(gate, reference.number), str(error)
-            if not report.correct or report.paired is None:
-                why = f"measured again: {report.feedback.summary or report.verdict}"
-                return _no_decision(gate, reference.number), why
-            paired = report.paired
-        return decide(gate, score, reference.score, reference.number, paired), ""
+                if event.decision.reference == self._run.reference().number:
+                    return event.decision, event.score
+                break
+        return None, None
 
     async def _ask_person(self, attempt: AttemptResult, decision: GateDecision, cut: Cut) -> str:
         """Waits for the person's word on a commit; "" is yes, anything else the reason for no."""
@@ -189,9 +174,3 @@ class AcceptanceGate:
             if isinstance(event, ev.ApprovalGiven) and event.attempt == attempt.number:
                 return event
         return None
-
-
-def _no_decision(gate: str, reference: int) -> GateDecision:
-    return GateDecision.model_validate(
-        {"gate": gate, "accepted": False, "reason": "", "reference": reference}
-    )

@@ -25,7 +25,9 @@ async def _job(desk: Desk, command: Remeasure, answer: Callable[[str], CommandTa
         run.trouble(f"v{version.number} measured again", report.feedback.summary)
         run.record(answer(f"v{version.number} gave no score: {report.feedback.summary}"))
         return
-    measurement = Remeasurement(at=now(), score=report.score, device=report.device)
+    measurement = Remeasurement(
+        at=now(), score=report.score, device=report.device, conditions=report.conditions
+    )
     run.record(
         VersionRemeasured(number=version.number, measurement=measurement),
         answer(

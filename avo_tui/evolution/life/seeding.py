@@ -76,6 +76,7 @@ async def _try(run: Run, evaluations: Evaluations) -> str:
         attempt=result.number,
         candidate=seed.id,
         score=report.score,
+        conditions=report.conditions,
         gate=GateDecision(gate="seed", accepted=True, reason="the seed starts the lineage"),
         summary="The seed of the task." if origin is None else source.capitalize() + ".",
         author="seed",

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -94,6 +93,8 @@ class Snapshot:
     commands: Mapping[str, CommandRecord]
     pending_approval: tuple[int, GateDecision] | None
     best: Version | None
+    leaders: frozenset[int]
+    """Versions that were the best when they came, by the rule of `lineage.best_so_far`."""
     aggregates: Mapping[int, float]
     """Version → aggregate, computed once each."""
     live: StepView
@@ -143,7 +144,7 @@ class Feed:
     _wake: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
     _aggregates: dict[int, float] = field(default_factory=dict)
-    _best: int | None = None
+    _leaders: frozenset[int] = frozenset()
     _backlog: Iterator[Event] = field(default_factory=lambda: iter(()))
     """Events of the current step that were not folded yet."""
     _backlog_end: int = 0
@@ -192,7 +193,7 @@ class Feed:
                 events = self.source.poll(BATCH)
                 if self._era() != era:
                     era = self._era()
-                    self._aggregates, self._best = {}, None
+                    self._aggregates, self._leaders = {}, frozenset()
                     self.prime()
                     events = []
                 for event in events:
@@ -224,21 +225,16 @@ class Feed:
         status = getattr(self.source, "status", None)
         return status() if callable(status) else None
 
-    def _better(self, versions: Mapping[int, Version]) -> int | None:
-        """The number of the best version; of the best before and what is new, where they grew."""
-        new = [v for n, v in versions.items() if n not in self._aggregates]
-        if self._best is not None and len(self._aggregates) + len(new) == len(versions):
-            return reduce(lineage.better, new, versions[self._best]).number
-        found = lineage.best(versions.values())
-        return None if found is None else found.number
-
     def publish(self, trouble: str = "") -> None:
         """Replace `latest` by what is known now."""
         state, old = self.source.state, self.latest
         self._serial += 1
-        if len(self._aggregates) != len(state.versions):
+        versions = _table(state.versions, None if old is None else old.versions)
+        if old is None or versions is not old.versions:
+            course = lineage.best_so_far(versions.values())
+            self._leaders = frozenset(leader.number for leader in course)
+        if len(self._aggregates) != len(versions):
             known = self._aggregates
-            self._best = self._better(state.versions)
             self._aggregates = {
                 n: known[n] if n in known else v.aggregate  # noqa: SIM401 - the other is dear
                 for n, v in state.versions.items()
@@ -248,7 +244,7 @@ class Feed:
             serial=self._serial,
             session=state.session,
             run_state=self.source.run_state(),
-            versions=_table(state.versions, None if old is None else old.versions),
+            versions=versions,
             steps=_table(state.steps, None if old is None else old.steps),
             attempts=_table(state.attempts, None if old is None else old.attempts),
             hints=dict(state.hints),
@@ -256,7 +252,8 @@ class Feed:
             supervision=dict(state.supervision),
             commands=dict(state.commands),
             pending_approval=state.pending_approval,
-            best=None if self._best is None else state.versions[self._best],
+            best=versions[max(self._leaders)] if self._leaders else None,
+            leaders=self._leaders,
             aggregates=aggregates,
             live=self._fold.snapshot(),
             replay=self._status(),

@@ -23,6 +23,8 @@ class Point:
     number: int
     on_line: bool = True
     """On the head's line; the others are dimmed."""
+    leads: bool = False
+    """The best of all versions up to it: the area rises, or falls, to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,12 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
         return min(rows - 1, max(0, rows - 1 - int(height_of(y) - 1e-9)))
 
     ordered = sorted(data.points, key=lambda p: p.x)
-    best = 0.0
+    best = max((point.number for point in ordered if point.leads), default=None)
     heights = [0.0] * columns
     for point in ordered:
-        if point.y > best:
-            best = point.y
+        if point.leads:
             for x in range(column(point.x), columns):
-                heights[x] = height_of(best)
+                heights[x] = height_of(point.y)
     cells: list[list[Span]] = []
     for y in range(rows):
         row: list[Span] = []
@@ -100,20 +101,17 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
             else:
                 row.append((" ", ""))
         cells.append(row)
-    shown_best = 0.0
     points: dict[tuple[int, int], tuple[int, Span]] = {}
     for point in ordered:
-        improves = point.y > shown_best
-        shown_best = max(shown_best, point.y)
         place = (cell_row(point.y), column(point.x))
         rank, drawn = 0, ("·", "point" if point.on_line else "faint")
         if point.number == data.selected:
             rank, drawn = 3, ("◆", "warn")
-        elif point.y >= best and improves:
+        elif point.number == best:
             rank, drawn = 2, ("★", "best")
             if place[0] > 0 and cells[place[0]][place[1]][1]:
                 place = (place[0] - 1, place[1])
-        elif improves:
+        elif point.leads:
             continue
         if place not in points or points[place][0] <= rank:
             points[place] = (rank, drawn)

@@ -35,7 +35,7 @@ def chart_data(
         if configuration is not None:
             row = version.score.by_name(configuration)
             value = row.ratio if row is not None else 0.0
-        points.append(Point(x, value, number, number in alive))
+        points.append(Point(x, value, number, number in alive, number in snapshot.leaders))
     points = thin(points, room * 4, selected)
     stamps = [versions[n].created for n in sorted(versions)]
     numbers = sorted(versions)
@@ -62,13 +62,9 @@ def thin(points: list[Point], most: int, selected: int | None) -> list[Point]:
         return points
     step = len(points) / most
     kept: dict[int, Point] = {}
-    best = 0.0
     buckets: dict[int, Point] = {}
     for i, point in enumerate(points):
-        if point.y > best:
-            best = point.y
-            kept[i] = point
-        elif point.number == selected:
+        if point.leads or point.number == selected:
             kept[i] = point
         buckets[int(i / step)] = point
     merged = {p.number: p for p in (*kept.values(), *buckets.values(), points[0], points[-1])}

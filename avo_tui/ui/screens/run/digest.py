@@ -6,23 +6,32 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from avo_tui.domain import events as ev
+from avo_tui.domain import lineage
 from avo_tui.domain.budget import Spend
+from avo_tui.domain.records import Version
 from avo_tui.ui import formats
 from avo_tui.ui.text import BLANK, Line, line, one_line
 
 
 def digest_lines(events: Iterable[ev.Event], now: datetime) -> list[Line]:
     """Bests, versions, rejections, hints, interventions, trouble, spend. Empty for nothing."""
-    versions: list[ev.VersionCommitted] = []
+    versions: dict[int, Version] = {}
     rejected = attempts = steps = 0
-    hints, interventions, trouble, rewinds = [], [], [], []
+    hints, interventions, trouble, rewinds, fallen = [], [], [], [], []
     spend = Spend()
     first: datetime | None = None
     state = ""
     for event in events:
         first = first or event.at
         if isinstance(event, ev.VersionCommitted):
-            versions.append(event)
+            versions[event.version.number] = event.version
+        elif isinstance(event, ev.VersionAudited):
+            if event.audit.outcome == "fails":
+                fallen.append(event)
+            version = versions.get(event.number)
+            if version is not None:
+                audits = (*version.audits, event.audit)
+                versions[event.number] = version.replaced(audits=audits)
         elif isinstance(event, ev.AttemptRejected):
             rejected += 1
         elif isinstance(event, ev.AttemptFinished):
@@ -41,15 +50,16 @@ def digest_lines(events: Iterable[ev.Event], now: datetime) -> list[Line]:
             spend = spend + event.spend
         elif isinstance(event, ev.StateChanged):
             state = event.state
-    if not (versions or attempts or hints or interventions or trouble or rewinds or steps):
+    if not (
+        versions or fallen or attempts or hints or interventions or trouble or rewinds or steps
+    ):
         return []
     out: list[Line] = [BLANK]
     if first is not None:
         out.append(line((f"in the last {formats.clock((now - first).total_seconds())}", "dim")))
         out.append(BLANK)
-    best = max(versions, key=lambda e: e.version.aggregate, default=None)
-    if best is not None:
-        v = best.version
+    v = lineage.best(versions.values())
+    if v is not None:
         out.append(
             line(
                 ("★ ", "best"),
@@ -64,6 +74,14 @@ def digest_lines(events: Iterable[ev.Event], now: datetime) -> list[Line]:
                 ("◌ ", "dim"),
                 f"{formats.many(attempts, 'attempt')}, {formats.many(steps, 'finished step')}",
                 (f", {rejected} rejected", "dim"),
+            )
+        )
+    for event in fallen[-3:]:
+        out.append(
+            line(
+                ("✕ ", "bad"),
+                f"v{event.number} does not hold",
+                (f"  {one_line(event.audit.reason)[:48]}", "dim"),
             )
         )
     for event in hints[-3:]:

@@ -1,0 +1,268 @@
+"""The evidence on which a gate decides: paired measurements, their spread, and the error budget.
+
+One **replicate** is a pair of fresh processes, one for the candidate and one for the version that
+it must beat, timed in turn. What varies between processes (memory layout, placement, clocks) does
+not show within one pair, so a replicate gives one number, the log of its gain, and the spread is
+taken between replicates (Kalibera and Jones, "Rigorous benchmarking in reasonable time", ISMM
+2013: repeat at the level that varies most, estimate the variance from that level's means).
+
+Two or three replicates say little about their own spread. It is therefore pooled with that of
+earlier comparisons on the same machine (a moderated t statistic: Smyth, "Linear models and
+empirical Bayes methods", Statistical Applications in Genetics and Molecular Biology 3, 2004).
+
+All replicates of the same two candidates under the same conditions are one comparison, however
+often the candidate is submitted. The **error budget** is spent over comparisons and, within one,
+over the looks at it, so that the chance that a run ever commits noise stays below `ERROR`:
+Tian and Ramdas, "Online control of the familywise error rate", Statistical Methods in Medical
+Research 30, 2021 (alpha spending; a comparison that ended in a commit hands its share on, which
+is the fallback procedure).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from avo_tui.domain import student
+from avo_tui.domain.base import ObjectId, Value
+from avo_tui.domain.score import PairedMeasurement
+
+ERROR = 0.05
+"""The chance that a run ever commits a candidate that is not faster, over all its attempts."""
+
+HORIZON = 200
+"""After so many comparisons half of the error budget is spent."""
+
+LOOKS = (2, 4, 8)
+"""Numbers of replicates at which a comparison may be decided in favour of the candidate."""
+
+LOOK_STEP = 8
+"""Replicates from one look to the next beyond the last of `LOOKS`."""
+
+MOST_REPLICATES = 32
+"""A comparison is given up after so many replicates."""
+
+PRIOR_DEGREES = 2.0
+"""Weight of earlier comparisons in a spread, in degrees of freedom. Low, because the noise of a
+machine changes by the minute: with more, a burst would pass for a gain (see the simulations in
+tests/domain/test_error_budget.py)."""
+
+PRIOR_SPREAD = 0.01
+"""Standard deviation between processes that is assumed before anything was measured (relative)."""
+
+REMEMBERED = 12
+"""Earlier comparisons that a spread is pooled with: the latest ones."""
+
+Purpose = Literal["gate", "audit"]
+
+
+def budget_share(test: int) -> float:
+    """The part of `ERROR` that comparison number `test`, counted from 1, may spend.
+
+    The shares add up to `ERROR` over infinitely many comparisons.
+    """
+    return ERROR * HORIZON / ((test - 1 + HORIZON) * (test + HORIZON))
+
+
+def look_share(look: int) -> float:
+    """The part of a comparison's error that look number `look`, counted from 1, may spend."""
+    return 1 / (look * (look + 1))
+
+
+def look_of(replicates: int) -> int | None:
+    """The number of the look that takes place after so many replicates; None where none does."""
+    if replicates in LOOKS:
+        return LOOKS.index(replicates) + 1
+    beyond, rest = divmod(replicates - LOOKS[-1], LOOK_STEP)
+    return len(LOOKS) + beyond if beyond > 0 and rest == 0 else None
+
+
+def next_look(replicates: int) -> int:
+    """The number of replicates at the next look after `replicates`."""
+    for at in LOOKS:
+        if at > replicates:
+            return at
+    return LOOKS[-1] + LOOK_STEP * ((replicates - LOOKS[-1]) // LOOK_STEP + 1)
+
+
+class Comparison(Value):
+    """All measurements of one candidate beside one version under the same conditions."""
+
+    number: int
+    """1-based, in the order in which comparisons were begun."""
+    purpose: Purpose = "gate"
+    candidate: ObjectId
+    against: ObjectId
+    """The other candidate: the source of the version that is to be beaten."""
+    conditions: str = ""
+    """`MachineInfo.conditions` of all replicates."""
+    error: float
+    """Chance of a wrong acceptance that this comparison may take. 0.0 where nothing is claimed: an
+    audit, or a gate that lets equal ones through."""
+    replicates: tuple[PairedMeasurement, ...] = ()
+    accepted: bool = False
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A gain with its uncertainty. Logarithms of ratios, so 0.02 is about 2% faster."""
+
+    mean: float
+    error: float
+    """Standard error of `mean`."""
+    degrees: float
+    replicates: int
+
+    def upper(self, probability: float) -> float:
+        """The true log gain is above this with at most `probability`."""
+        return self.mean + student.quantile(probability, self.degrees) * self.error
+
+    def lower(self, probability: float) -> float:
+        """The true log gain is below this with at most `probability`."""
+        return self.mean - student.quantile(probability, self.degrees) * self.error
+
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the gain as a relative change: (0.011, 0.024) is +1.1% to +2.4%."""
+        return math.expm1(self.lower(0.025)), math.expm1(self.upper(0.025))
+
+    def needed(self, probability: float, replicates: int) -> float:
+        """The log gain that a look at `replicates` would ask for, at the spread seen so far."""
+        degrees = self.degrees + replicates - self.replicates
+        error = self.error * math.sqrt(self.replicates / replicates)
+        return student.quantile(probability, degrees) * error
+
+
+def log_gains(replicates: Iterable[PairedMeasurement], configuration: str = "") -> list[float]:
+    """Log gain of each replicate, over all configurations or on one of them."""
+    gains = []
+    for replicate in replicates:
+        if configuration:
+            gain = replicate.configurations[configuration][1]
+        else:
+            gain = replicate.gain
+        gains.append(math.log(gain) if gain > 0 else -math.inf)
+    return gains
+
+
+def estimate(
+    replicates: Sequence[PairedMeasurement], prior: float, configuration: str = ""
+) -> Estimate:
+    """The gain that the replicates show, of one configuration or of the geometric mean.
+
+    The variance is that between replicates, pooled with `prior` (see `variance_of`), and never
+    less than what the rounds within the replicates predict. Raises ValueError without replicates.
+    """
+    count = len(replicates)
+    if not count:
+        raise ValueError("no replicates")
+    gains = log_gains(replicates, configuration)
+    mean = math.fsum(gains) / count
+    if math.isinf(mean):
+        return Estimate(mean=mean, error=0.0, degrees=PRIOR_DEGREES + count - 1, replicates=count)
+    squares = math.fsum((gain - mean) ** 2 for gain in gains)
+    degrees = PRIOR_DEGREES + count - 1
+    between = (PRIOR_DEGREES * prior + squares) / degrees
+    within = math.fsum(r.standard_error(configuration) ** 2 for r in replicates) / count
+    return Estimate(
+        mean=mean,
+        error=math.sqrt(max(between, within) / count),
+        degrees=degrees,
+        replicates=count,
+    )
+
+
+def variance_of(comparisons: Iterable[Comparison], configuration: str = "") -> float:
+    """Variance of log gains between the replicates of a comparison, pooled over several.
+
+    Filled up with `PRIOR_SPREAD` while little was measured.
+    """
+    squares = degrees = 0.0
+    for comparison in comparisons:
+        replicates = comparison.replicates
+        if configuration:
+            replicates = tuple(r for r in replicates if configuration in r.configurations)
+        gains = [g for g in log_gains(replicates, configuration) if math.isfinite(g)]
+        if len(gains) < 2:
+            continue
+        mean = math.fsum(gains) / len(gains)
+        squares += math.fsum((g - mean) ** 2 for g in gains)
+        degrees += len(gains) - 1
+    if degrees >= PRIOR_DEGREES:
+        return squares / degrees
+    return (squares + (PRIOR_DEGREES - degrees) * PRIOR_SPREAD**2) / PRIOR_DEGREES
+
+
+class Ledger:
+    """All comparisons of a session, as its events tell them.
+
+    A view over the state's table, so that nothing is kept twice.
+    """
+
+    def __init__(self, comparisons: Iterable[Comparison]) -> None:
+        """`comparisons` in the order of their numbers, as the state's table has them."""
+        self._all = list(comparisons)
+
+    @property
+    def tests(self) -> list[Comparison]:
+        """The comparisons that spend from the error budget, in order."""
+        return [c for c in self._all if c.error > 0]
+
+    @property
+    def budget_left(self) -> float:
+        """What is left of `ERROR` for comparisons to come, handed-on shares apart."""
+        return ERROR * HORIZON / (HORIZON + len(self.tests))
+
+    def find(
+        self, candidate: ObjectId, against: ObjectId, conditions: str, purpose: Purpose = "gate"
+    ) -> Comparison | None:
+        """The latest comparison of these two under these conditions, if there is one."""
+        for comparison in reversed(self._all):
+            same = (comparison.candidate, comparison.against) == (candidate, against)
+            if same and (comparison.conditions, comparison.purpose) == (conditions, purpose):
+                return comparison
+        return None
+
+    def begin(
+        self,
+        candidate: ObjectId,
+        against: ObjectId,
+        conditions: str,
+        purpose: Purpose = "gate",
+        *,
+        claims: bool = True,
+    ) -> Comparison:
+        """A new comparison; not in the ledger yet.
+
+        Where it `claims` that the candidate is faster, it gets a share of the error budget.
+        """
+        error = 0.0
+        if claims:
+            tests = self.tests
+            error = budget_share(len(tests) + 1)
+            if tests and tests[-1].accepted:
+                error += tests[-1].error
+        return Comparison(
+            number=self._all[-1].number + 1 if self._all else 1,
+            purpose=purpose,
+            candidate=candidate,
+            against=against,
+            conditions=conditions,
+            error=error,
+        )
+
+    def variance(self, comparison: Comparison, configuration: str = "") -> float:
+        """The variance between replicates in the other comparisons under the same conditions."""
+        latest = islice(
+            (
+                c
+                for c in reversed(self._all)
+                if c.conditions == comparison.conditions
+                and c.number != comparison.number
+                and len(c.replicates) > 1
+            ),
+            REMEMBERED,
+        )
+        return variance_of(latest, configuration)

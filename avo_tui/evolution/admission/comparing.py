@@ -1,0 +1,158 @@
+"""Measuring two candidates side by side until a gate can decide, replicate by replicate.
+
+Every replicate is an event: a kill loses none, and a second submission of the same source goes on
+where the first one stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.acceptance import (
+    GateDecision,
+    Rival,
+    decide,
+    decide_by_scores,
+    scores_bear_out,
+    worth_remeasuring,
+)
+from avo_tui.domain.base import ObjectId, now
+from avo_tui.domain.evidence import Comparison, Ledger
+from avo_tui.domain.records import Remeasurement, Version
+from avo_tui.domain.score import Score
+from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evolution.ports import Cut, Evaluations
+from avo_tui.evolution.run import Run
+from avo_tui.operators.ports import AttemptResult
+
+
+class NotComparableError(Exception):
+    """A measurement that a decision needs could not be made; the text says why."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """Who is compared: a candidate, and the attempt that its progress is shown with."""
+
+    candidate: ObjectId
+    attempt: int
+    """0 where it is no attempt."""
+
+
+class Comparisons:
+    """Makes the measurements that gates and audits decide on, and records each."""
+
+    def __init__(self, run: Run, evaluations: Evaluations) -> None:
+        self._run = run
+        self._evaluations = evaluations
+
+    @property
+    def ledger(self) -> Ledger:
+        """All comparisons so far."""
+        return Ledger(self._run.state.comparisons.values())
+
+    async def compare(self, attempt: AttemptResult, cut: Cut) -> tuple[GateDecision, Score | None]:
+        """The gate's decision on an attempt, and its score where that was measured afresh.
+
+        Raises NotComparableError and Interrupted; what was measured by then is on record.
+        """
+        score = attempt.report.score
+        assert score is not None
+        gate = self._run.state.session.settings.gate
+        reference = self._run.reference()
+        conditions = self._run.conditions
+        rival = Rival(reference.number, reference.score_under(conditions))
+        if not worth_remeasuring(gate, score, rival.score):
+            return decide_by_scores(gate, score, rival), None
+        entrant = Entrant(attempt.candidate, attempt.number)
+        pair = (entrant.candidate, reference.candidate)
+        comparison = self.ledger.find(*pair, conditions) or self.ledger.begin(
+            *pair, conditions, claims=gate != "paper"
+        )
+        begun = len(comparison.replicates)
+        decision, comparison = await self._decide(entrant, rival, comparison, begun, cut)
+        if not decision.accepted or scores_bear_out(decision, score, rival.score):
+            return decision, None
+        return await self._look_again(entrant, reference, comparison, cut)
+
+    async def _decide(
+        self, entrant: Entrant, rival: Rival, comparison: Comparison, begun: int, cut: Cut
+    ) -> tuple[GateDecision, Comparison]:
+        """Adds replicates until the gate decides."""
+        gate = self._run.state.session.settings.gate
+        while True:
+            decision = decide(gate, rival, comparison, self.ledger, begun)
+            if decision is not None:
+                return decision, comparison
+            comparison = await self.replicate(entrant, comparison, cut)
+
+    async def replicate(self, entrant: Entrant, comparison: Comparison, cut: Cut) -> Comparison:
+        """Measures the two once more, in fresh processes; the comparison with that added.
+
+        Raises NotComparableError and Interrupted.
+        """
+        run = self._run
+        work = run.evaluator.remeasure(
+            run.state.session.task.name,
+            run.candidate(comparison.candidate),
+            run.candidate(comparison.against),
+            replicate=len(comparison.replicates),
+            progress=self._evaluations.progress(entrant.attempt),
+        )
+        report = await self.ask(work, cut)
+        if not report.correct or report.paired is None:
+            raise NotComparableError(f"measured again: {report.feedback.summary or report.verdict}")
+        row = comparison.replaced(replicates=(report.paired,))
+        run.record(ev.PairMeasured(attempt=entrant.attempt, comparison=row))
+        return run.state.comparisons[row.number]
+
+    async def ask(self, work: Awaitable[EvaluationReport], cut: Cut) -> EvaluationReport:
+        """Work of the evaluator. Raises NotComparableError where it cannot serve."""
+        try:
+            return await self._evaluations.unrecorded(work, cut)
+        except EvaluatorError as error:
+            self._run.trouble("gate", str(error))
+            raise NotComparableError(str(error)) from error
+
+    async def _look_again(
+        self, entrant: Entrant, reference: Version, comparison: Comparison, cut: Cut
+    ) -> tuple[GateDecision, Score | None]:
+        """Measures everything afresh where the gain and the two scores disagree.
+
+        Returns the decision on all replicates and the new score. Where they still disagree, the
+        candidate is `suspicious`: what is timed at the gate is not what is timed in the benchmark.
+        """
+        run = self._run
+        score = await self._score(entrant.candidate, entrant.attempt, cut)
+        beside = await self._score(reference.candidate, entrant.attempt, cut)
+        again = Remeasurement(
+            at=now(), score=beside, device=reference.device, conditions=run.conditions
+        )
+        run.record(ev.VersionRemeasured(number=reference.number, measurement=again))
+        begun = len(comparison.replicates)
+        comparison = await self.replicate(entrant, comparison, cut)
+        rival = Rival(reference.number, beside)
+        decision, comparison = await self._decide(entrant, rival, comparison, begun, cut)
+        if not decision.accepted or scores_bear_out(decision, score, beside):
+            return decision, score
+        by_scores = score.aggregate / beside.aggregate - 1 if beside.aggregate > 0 else 0.0
+        reason = (
+            f"suspicious: {decision.gain:+.2%} against v{reference.number} at the gate, "
+            f"{by_scores:+.2%} by the scores, also when both were measured again"
+        )
+        return decision.replaced(accepted=False, outcome="suspicious", reason=reason), score
+
+    async def _score(self, candidate: ObjectId, attempt: int, cut: Cut) -> Score:
+        run = self._run
+        work = run.evaluator.evaluate(
+            run.state.session.task.name,
+            run.candidate(candidate),
+            progress=self._evaluations.progress(attempt),
+        )
+        report = await self.ask(work, cut)
+        if report.score is None:
+            raise NotComparableError(f"measured again: {report.feedback.summary or report.verdict}")
+        return report.score
