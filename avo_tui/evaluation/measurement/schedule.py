@@ -19,8 +19,6 @@ class Plan:
     """Rounds that the reference baseline gets in any case."""
     thin: int = 3
     """Baselines that no ratio is taken against join one round in so many."""
-    inputs: int = 3
-    """Different sets of inputs; each is used in several rounds, and judged in full in one."""
 
     def affordable(self, seconds: float, budget: float) -> int:
         """Rounds for a candidate that takes `seconds`, within `budget` seconds of its time."""
@@ -32,27 +30,44 @@ class Plan:
 class Turn:
     """One timed call of a candidate."""
 
-    number: int
-    """Of all its turns, from 0."""
+    kind: int
+    """Which of the task's timed distributions its inputs are of."""
     inputs: int
-    """Which of the sets of inputs it gets."""
+    """Which of the sets of inputs it gets; those of one kind are `kind * per_kind` and on."""
     judged: bool
     """True where its output is compared with the reference itself; the other outputs on the same
     inputs must equal it bit for bit."""
 
 
-def turns(count: int, inputs: int, pick: random.Random) -> list[Turn]:
-    """Sets of inputs for `count` timed calls, and which of them are judged in full.
+def per_kind(kinds: int) -> int:
+    """Sets of inputs for each distribution: two in any case, so that no call is foreseen."""
+    return 2 if kinds == 1 else 1
 
-    Every set is used about equally often, in random order; of the turns on each set one is drawn to
-    be judged, so that every position of a round is as likely as any other.
+
+def kinds_of_rounds(rounds: int, kinds: int, pick: random.Random) -> list[int]:
+    """The distribution of each round's inputs: each about equally often, in random order."""
+    found = [n % kinds for n in range(rounds)]
+    pick.shuffle(found)
+    return found
+
+
+def turns(kinds: list[int], each: int, pick: random.Random) -> list[Turn]:
+    """Sets of inputs for timed calls of these kinds, and which calls are judged in full.
+
+    There are `each` sets of a kind, used about equally often in random order. Of the turns on a
+    set one is drawn to be judged, so that every position is as likely as any other.
     """
-    sets = [n % inputs for n in range(count)]
-    pick.shuffle(sets)
-    judged = set()
-    for which in set(sets):
-        judged.add(pick.choice([n for n, used in enumerate(sets) if used == which]))
-    return [Turn(n, used, n in judged) for n, used in enumerate(sets)]
+    used: dict[int, list[int]] = {}
+    for kind in set(kinds):
+        own = [kind * each + n % each for n in range(kinds.count(kind))]
+        pick.shuffle(own)
+        used[kind] = own
+    sets = [used[kind].pop() for kind in kinds]
+    judged = {pick.choice([n for n, s in enumerate(sets) if s == which]) for which in set(sets)}
+    return [
+        Turn(kind, which, n in judged)
+        for n, (kind, which) in enumerate(zip(kinds, sets, strict=True))
+    ]
 
 
 def paired_orders(rounds: int, pick: random.Random) -> Iterator[tuple[int, int, int, int]]:

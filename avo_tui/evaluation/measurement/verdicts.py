@@ -100,6 +100,20 @@ def wrong_when_timed(configuration: str, detail: str, whose: str = "a") -> Rulin
     )
 
 
+def timed_outputs_differ(configuration: str, detail: str, whose: str = "") -> Ruling:
+    """Timed calls on the same inputs whose outputs differ in bits."""
+    return Ruling(
+        Verdict.SUSPICIOUS,
+        Feedback(
+            summary=f"{whose}timed outputs on {configuration} differ between calls on the same "
+            "inputs, although the check passed",
+            configuration=configuration,
+            detail=detail,
+            hint=f"{HINT_KEPT} A race that shows now and then looks the same.",
+        ),
+    )
+
+
 def impossible(configuration: str, why: str) -> Ruling:
     """A time that is shorter than the hardware allows; `why` is `Ceilings.impossible`'s."""
     return Ruling(

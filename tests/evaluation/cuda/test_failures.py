@@ -46,5 +46,5 @@ def test_what_is_hidden_stays_hidden():
 
 def test_time_outs_and_deaths():
     assert failures.of_timeout(ProcessTimeoutError(3), "c").verdict is Verdict.TIMEOUT
-    assert failures.of_death(ProcessDiedError(-11, ""), "c").verdict is Verdict.CRASH
-    assert failures.of_death(ProcessDiedError(1, ""), "c").verdict is Verdict.HARNESS_ERROR
+    assert failures.of_death(ProcessDiedError(-11), "c", "").verdict is Verdict.CRASH
+    assert failures.of_death(ProcessDiedError(1), "c", "").verdict is Verdict.HARNESS_ERROR

@@ -77,7 +77,7 @@ async def test_an_end_without_an_answer_is_told_with_its_last_words(running):
     with pytest.raises(ProcessDiedError) as caught:
         await running.ask({"op": "stop"}, 60)
     assert caught.value.signal == ""
-    assert "gone" in caught.value.text
+    assert "gone" in running.printed()
 
 
 async def test_what_is_printed_is_kept_bounded(running):
@@ -86,6 +86,15 @@ async def test_what_is_printed_is_kept_bounded(running):
     assert said.strip().endswith("end")
     assert "left out" in said
     assert len(said) < 20_000
+
+
+async def test_what_was_printed_before_a_mark_is_not_told(running):
+    await running.ask({"op": "print", "text": "hidden"}, 60)
+    mark = running.mark()
+    await running.ask({"op": "print", "text": "public"}, 60)
+    assert running.printed(mark).strip() == "public"
+    await running.end()
+    assert running.printed(mark).strip() == "public"
 
 
 async def test_ending_twice_is_harmless(running):

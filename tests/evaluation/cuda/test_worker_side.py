@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from cuda_helpers import HERE, context
+from cuda_helpers import HERE, SANDBOX, context
 
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda import process
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.checking import Check
+from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from avo_tui.evaluation.backends.cuda.conversation import Timing
 from avo_tui.evaluation.backends.cuda.device import Gpu
 from avo_tui.evaluation.backends.cuda.measuring import measure
@@ -59,6 +60,7 @@ def stubbed():
 async def backend(stubbed):
     found = CudaBackend()
     found._gpu = H200
+    found._compiler = Compiler(SANDBOX)
     yield found
     await found.close()
 
@@ -66,7 +68,9 @@ async def backend(stubbed):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(stubbed, honest):
     """One process for what needs no fresh one: it takes seconds to import torch."""
-    async with CudaBackend()._process(TASK, {"candidate": honest}) as found:
+    backend = CudaBackend()
+    backend._compiler = Compiler(SANDBOX)
+    async with backend._process(TASK, {"candidate": honest}) as found:
         yield found
 
 
@@ -131,12 +135,29 @@ async def test_a_hidden_failure_says_of_what_kind_it_is(running, honest):
         assert ("not finite" if mode == "unwritten" else said) in told, mode
 
 
+async def test_a_hidden_case_tells_nothing_by_printing_or_trapping(honest, stubbed):
+    hidden = next(c for c in TASK.quick_cases() if c.hidden)
+    told = {}
+    for case in (hidden, dataclasses.replace(hidden, hidden=False)):
+        backend = CudaBackend()
+        backend._compiler = Compiler(SANDBOX)
+        async with backend._process(TASK, {"candidate": honest}) as fresh:
+            check = Check(TASK, behaving(honest, "prints"), [case], context()[0])
+            found = (await refused(check.all(fresh))).feedback
+        told[case.hidden] = f"{found.summary} {found.detail} {found.log}"
+    assert "seq 128" in told[False]
+    assert "128" not in told[True]
+
+
 FOUND_BY_THE_BENCHMARK = [
     ("too_fast", Verdict.SUSPICIOUS, "less than the"),
     ("slows", Verdict.SUSPICIOUS, "slower beside the candidate"),
     ("damage_when_timed", Verdict.ILLEGAL_ACCESS, "wrote outside"),
     ("no_reference", Verdict.HARNESS_ERROR, "no plan for this shape"),
     ("liar", Verdict.SUSPICIOUS, "a timed output is wrong"),
+    ("liar_sometimes", Verdict.SUSPICIOUS, "a timed output is wrong"),
+    ("idles", Verdict.SUSPICIOUS, "differ between calls on the same inputs"),
+    ("meddles", Verdict.ILLEGAL_ACCESS, "changed its inputs (v)"),
 ]
 
 
@@ -170,6 +191,11 @@ async def test_two_candidates_side_by_side(backend, honest):
     told = await refused(backend.paired(TASK, honest, lying, ctx))
     assert told.verdict is Verdict.SUSPICIOUS
     assert "other candidate" in told.feedback.summary
+    idle = behaving(honest, "idles")
+    for pair in ((idle, honest), (honest, idle)):
+        told = await refused(backend.paired(TASK, *pair, ctx))
+        assert told.verdict is Verdict.SUSPICIOUS
+        assert ("other candidate" in told.feedback.summary) == (pair[1] is idle)
 
 
 async def test_a_cancelled_check_leaves_no_process(backend, honest):

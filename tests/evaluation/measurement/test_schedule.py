@@ -4,22 +4,38 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.evaluation.measurement.schedule import Plan, paired_orders, turns
+from avo_tui.evaluation.measurement.schedule import (
+    Plan,
+    kinds_of_rounds,
+    paired_orders,
+    per_kind,
+    turns,
+)
 
 
-@given(st.integers(1, 60), st.integers(1, 5), st.integers())
-def test_every_set_of_inputs_is_judged_once(count, inputs, seed):
-    found = turns(count, inputs, random.Random(seed))
-    assert [t.number for t in found] == list(range(count))
+@given(st.integers(1, 60), st.integers(1, 4), st.integers())
+def test_every_set_of_inputs_is_judged_once(rounds, kinds, seed):
+    pick = random.Random(seed)
+    each = per_kind(kinds)
+    wanted = kinds_of_rounds(rounds, kinds, pick)
+    found = turns(wanted, each, pick)
+    assert [t.kind for t in found] == wanted
+    assert all(t.inputs // each == t.kind for t in found)
     judged = Counter(t.inputs for t in found if t.judged)
     assert judged == Counter({t.inputs for t in found})
-    used = Counter(t.inputs for t in found)
-    assert max(used.values()) - min(used.values()) <= 1
+    for kind in set(wanted):
+        used = Counter(t.inputs for t in found if t.kind == kind)
+        assert max(used.values()) - min(used.values()) <= 1
+    spread = Counter(wanted)
+    assert max(spread.values()) - min(spread.values()) <= 1
 
 
 def test_every_position_is_judged_as_often_as_any_other():
     hits = Counter(
-        t.number for seed in range(4000) for t in turns(8, 2, random.Random(seed)) if t.judged
+        number
+        for seed in range(4000)
+        for number, t in enumerate(turns([0] * 8, 2, random.Random(seed)))
+        if t.judged
     )
     assert set(hits) == set(range(8))
     assert min(hits.values()) > 0.8 * max(hits.values())

@@ -21,15 +21,21 @@ from avo_tui.domain.verdict import (
     Verdict,
 )
 from avo_tui.evaluation.backends.base import Compiled, Context, Rejected
-from avo_tui.evaluation.backends.cuda import judging, profiler, sanitizer, toolkit
+from avo_tui.evaluation.backends.cuda import judging, profiler, sanitizer, scrubbing, toolkit
 from avo_tui.evaluation.backends.cuda.checking import Check, run_request
-from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled, plans_for, with_dynamic
+from avo_tui.evaluation.backends.cuda.compiled import (
+    CudaCompiled,
+    plans_for,
+    public_names,
+    with_dynamic,
+)
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from avo_tui.evaluation.backends.cuda.conversation import Timing, ask
 from avo_tui.evaluation.backends.cuda.device import DEFAULT_ARCHITECTURE, Gpu, NoGpu, probe
 from avo_tui.evaluation.backends.cuda.measuring import compare, measure
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.process import GpuProcess
+from avo_tui.evaluation.backends.cuda.scrubbing import Scrub
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.watched import WatchError
 from avo_tui.evaluation.measurement import VERSION, dtypes, statistics
@@ -54,6 +60,7 @@ class CudaBackend:
         self._gpu: Gpu | NoGpu | None = None
         self._compiler: Compiler | None = None
         self._spare: GpuProcess | None = None
+        self._scrub: Scrub | None = None
         self._ceiling = 0.0
         self._alone: dict[str, dict[str, float]] = {}
 
@@ -117,7 +124,7 @@ class CudaBackend:
             raise Rejected(Verdict.HARNESS_ERROR, Feedback(summary=str(error))) from error
         if not unit.ok:
             raise Rejected(unit.verdict, unit.feedback)
-        resources = with_dynamic(unit, plans, facts)
+        resources = with_dynamic(unit, plans, facts, public_names(cuda))
         return CudaCompiled(candidate, resources, unit.feedback.log, unit, facts, plans)
 
     async def check(
@@ -303,6 +310,13 @@ class CudaBackend:
             resources=compiled.resources,
         )
 
+    async def _scrubbing(self) -> Scrub:
+        """The kernel that overwrites shared memory, compiled once."""
+        if self._scrub is None:
+            assert self._compiler is not None, "a candidate is compiled before it is run"
+            self._scrub = await scrubbing.compiled(self._compiler, await self.facts())
+        return self._scrub
+
     async def _prepare_spare(self, task: CudaTask) -> None:
         """Starts the next process while the compiler runs: importing torch takes seconds."""
         if self._spare is None or not self._spare.alive:
@@ -351,8 +365,12 @@ class CudaBackend:
                     for number, unit in enumerate(candidate.unit.units):
                         path = f"{folder}/{who}-{number}.cubin"
                         await asyncio.to_thread(Path(path).write_bytes, unit.code)
-                        units.append({"path": path, "symbols": unit.symbols})
+                        units.append(unit.request(path))
                     await ask(process, {"op": "load", "who": who, "units": units}, 60, None)
+                scrub = await self._scrubbing()
+                code = Path(folder, "scrub.cubin")
+                await asyncio.to_thread(code.write_bytes, scrub.code)
+                await ask(process, scrub.request(code), 60, None)
             yield process
         finally:
             await self._end(process)

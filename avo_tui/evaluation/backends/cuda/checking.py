@@ -104,7 +104,7 @@ class Check:
         slow = bool(self._rate) and 1e3 * flops / self._rate > SLOW_MILLISECONDS
         request = run_request(self._compiled, case, seed, steady=not (scored and slow))
         limit = judging.expected_seconds(self._task, case, SLOWEST)
-        reply = await ask(process, request, limit, name)
+        reply = await ask(process, request, limit, name, secret=case.hidden)
         if reply["milliseconds"] > 0:
             self._rate = max(self._rate, flops / (reply["milliseconds"] * 1e-3))
         if reply["damage"]:

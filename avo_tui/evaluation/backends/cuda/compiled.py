@@ -19,6 +19,7 @@ from avo_tui.evaluation.backends.cuda.compiler import (
 from avo_tui.evaluation.backends.cuda.manifest_text import ManifestError
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan, resolve
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.measurement import verdicts
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,13 @@ def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[
     except ManifestError as error:
         raise Rejected(Verdict.MANIFEST_ERROR, manifest_feedback(error)) from error
     constants = _constants(candidate)
-    public = {c.name for c in task.configurations}
+    public = public_names(task)
     wanted = {c.name: c for c in task.configurations}
     for case in task.check_cases():
         wanted.setdefault(case.configuration.name, case.configuration)
-        if not case.hidden:
-            public.add(case.configuration.name)
     plans = {}
-    for name, configuration in wanted.items():
+    # Public ones first: what fails there is told in full.
+    for name, configuration in sorted(wanted.items(), key=lambda item: item[0] not in public):
         try:
             plans[name] = resolve(
                 manifest,
@@ -60,15 +60,33 @@ def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[
                 constants=constants,
                 text=text,
                 file=file,
-                configuration=name if name in public else "a hidden one",
+                configuration=name,
             )
         except ManifestError as error:
+            if name not in public:
+                raise _hidden(f"{file}: {error.issues[0].path}") from None
             feedback = manifest_feedback(error)
             raise Rejected(
-                Verdict.MANIFEST_ERROR,
-                feedback.model_copy(update={"configuration": name if name in public else None}),
+                Verdict.MANIFEST_ERROR, feedback.model_copy(update={"configuration": name})
             ) from error
     return plans
+
+
+def public_names(task: CudaTask) -> frozenset[str]:
+    """Names of the configurations that may be told: scored, or checked and not hidden."""
+    checked = (c.configuration.name for c in task.check_cases() if not c.hidden)
+    return frozenset({*(c.name for c in task.configurations), *checked})
+
+
+def _hidden(where: str) -> Rejected:
+    """The rejection for a launch that a hidden configuration does not allow; tells no number."""
+    return Rejected(
+        Verdict.MANIFEST_ERROR,
+        Feedback(
+            summary=f"{where} cannot be launched on a hidden configuration",
+            hint=verdicts.ANY_SHAPE,
+        ),
+    )
 
 
 def _constants(candidate: Candidate) -> dict[str, int]:
@@ -81,15 +99,20 @@ def _constants(candidate: Candidate) -> dict[str, int]:
 
 
 def with_dynamic(
-    unit: CompiledCandidate, plans: dict[str, LaunchPlan], facts: DeviceFacts
+    unit: CompiledCandidate,
+    plans: dict[str, LaunchPlan],
+    facts: DeviceFacts,
+    public: frozenset[str],
 ) -> Resources:
-    """The resources with the dynamic shared memory of the launches added."""
+    """The resources with the most dynamic shared memory of the `public` launches added."""
     most = 0
     for name, plan in plans.items():
         compiled = unit.unit_of(plan.variant)
         for stage in plan.launches:
             static = compiled.image.kernels[compiled.symbols[stage.entry]].static_shared
             total = static + stage.shared_memory
+            if total > facts.shared_memory and name not in public:
+                raise _hidden(f"{unit.manifest_file}: {stage.path}.shared_memory")
             if total > facts.shared_memory:
                 raise Rejected(
                     Verdict.MANIFEST_ERROR,
@@ -101,5 +124,6 @@ def with_dynamic(
                     ),
                     resources=unit.resources,
                 )
-            most = max(most, total)
+            if name in public:
+                most = max(most, total)
     return unit.resources.model_copy(update={"shared_memory": most})

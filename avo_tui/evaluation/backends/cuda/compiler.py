@@ -323,7 +323,21 @@ def _plain_paths(log: str) -> str:
     return log.replace("\0", "")
 
 
+_PROVIDED = frozenset({"vprintf", "__assertfail"})
+"""What a kernel may call of the driver's: printing, and failing an assertion."""
+
+
 def _check_globals(image: cubin.Image) -> None:
+    called = sorted(n for n in image.undefined - _PROVIDED if not n.startswith("."))
+    if called:
+        # The heap of device code would outlive a run, and with it whatever was left there.
+        raise _RefusedError(
+            Verdict.COMPILE_ERROR,
+            Feedback(
+                summary=f"the kernels call {', '.join(called)}, which the harness does not provide",
+                hint="Take memory from a workspace of the launch manifest; there is no heap.",
+            ),
+        )
     if image.global_bytes > MAX_GLOBAL_BYTES:
         raise _RefusedError(
             Verdict.COMPILE_ERROR,

@@ -25,17 +25,32 @@ SILENCE = 30.0
 
 
 async def ask(
-    process: GpuProcess, request: Reply, seconds: float, configuration: str | None
+    process: GpuProcess,
+    request: Reply,
+    seconds: float,
+    configuration: str | None,
+    *,
+    secret: bool = False,
 ) -> Reply:
-    """The answer, or the rejection that says what became of the candidate."""
+    """The answer, or the rejection that says what became of the candidate.
+
+    What its kernels printed meanwhile is told, too, unless the request is `secret`: that of a
+    hidden case, of which neither values nor sizes may reach the candidate's author.
+    """
+    mark = process.mark()
+
+    def printed() -> str:
+        return "" if secret else process.printed(mark)
+
     try:
         reply = await process.ask(request, seconds)
     except ProcessTimeoutError as error:
         raise failures.of_timeout(error, configuration) from error
     except ProcessDiedError as error:
-        raise failures.of_death(error, configuration) from error
+        raise failures.of_death(error, configuration, printed()) from error
     if not reply["ok"]:
-        raise failures.of_reply(reply, configuration, process.printed())
+        told = {**reply, "doing": "", "trace": ""} if secret else reply
+        raise failures.of_reply(told, configuration, printed())
     return reply
 
 
@@ -73,6 +88,7 @@ class Timing:
         """The answer to a timing; the outputs it handed over are judged from now on."""
         kept: list[tuple[str, judging.Taken]] = []
         reply: Reply = {}
+        mark = self._process.mark()
         process, name = self._process, configuration.name
         silence = SILENCE + 2 * self._task.flops(configuration) / SLOWEST
         try:
@@ -82,7 +98,9 @@ class Timing:
                     outputs = judging.take(
                         self._task, process.shared, reply["outputs"], configuration
                     )
-                    taken = judging.Taken(configuration, "normal", reply["seed"], outputs)
+                    taken = judging.Taken(
+                        configuration, reply["distribution"], reply["seed"], outputs
+                    )
                     kept.append((reply["who"], taken))
                 elif event == "ready":
                     await self.settle()
@@ -91,10 +109,12 @@ class Timing:
         except ProcessTimeoutError as error:
             raise failures.of_timeout(error, name) from error
         except ProcessDiedError as error:
-            raise failures.of_death(error, name) from error
+            raise failures.of_death(error, name, process.printed(mark)) from error
         if not reply["ok"]:
-            raise failures.of_reply(reply, name, process.printed())
+            raise failures.of_reply(reply, name, process.printed(mark))
         await self.settle()
+        for who, trouble in reply["trouble"].items():
+            _refuse_trouble(who, trouble, name)
         self._judging = asyncio.create_task(self._judge(kept, configuration))
         return reply
 
@@ -107,3 +127,12 @@ class Timing:
                 whose = "the other candidate's" if who == "b" else "a"
                 ruling = verdicts.wrong_when_timed(configuration.name, found.detail, whose)
                 raise Rejected(*ruling)
+
+
+def _refuse_trouble(who: str, trouble: dict[str, str], configuration: str) -> None:
+    """Raises Rejected for what timed calls did to their inputs, or left in their outputs."""
+    whose = "the other candidate's " if who == "b" else ""
+    if "changed" in trouble:
+        raise Rejected(*verdicts.changed_inputs([trouble["changed"]], configuration))
+    if "differs" in trouble:
+        raise Rejected(*verdicts.timed_outputs_differ(configuration, trouble["differs"], whose))

@@ -8,6 +8,7 @@ from avo_tui.domain.base import Value
 
 _KPARAM_INFO = 0x17
 _SVAL = 4
+_SYMBOL_BYTES = 24
 
 
 class KernelImage(Value):
@@ -29,6 +30,8 @@ class Image(Value):
     """Of `__device__` variables, initialised or not."""
     constant_bytes: int
     """Of user `__constant__` variables."""
+    undefined: frozenset[str] = frozenset()
+    """Symbols that the driver is to provide, such as `malloc` and `vprintf`."""
 
     @property
     def code_bytes(self) -> int:
@@ -77,7 +80,20 @@ def _read(data: bytes) -> Image:
         kernels=kernels,
         global_bytes=sum(sections.get(n, (0, 0, 0))[1] for n in (".nv.global", ".nv.global.init")),
         constant_bytes=sections.get(".nv.constant3", (0, 0, 0))[1],
+        undefined=_undefined(data, sections),
     )
+
+
+def _undefined(data: bytes, sections: dict[str, tuple[int, int, int]]) -> frozenset[str]:
+    """Names in the symbol table that belong to no section."""
+    start, length, _ = sections.get(".symtab", (0, 0, 0))
+    names = sections.get(".strtab", (0, 0, 0))[0]
+    found = set()
+    for at in range(start, start + length, _SYMBOL_BYTES):
+        name, _, _, section = struct.unpack_from("<IBBH", data, at)
+        if section == 0 and name:
+            found.add(_string(data, names + name))
+    return frozenset(found)
 
 
 def _string(data: bytes, start: int) -> str:

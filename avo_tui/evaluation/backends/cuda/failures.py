@@ -38,7 +38,10 @@ _HINTS = {
 
 
 def of_reply(reply: Reply, configuration: str | None, printed: str) -> Rejected:
-    """The rejection for an answer that is not `ok`. `configuration` is None where it is hidden."""
+    """The rejection for an answer that is not `ok`. `configuration` is None where it is hidden.
+
+    What was `printed`, and what the answer says it was doing, is told as it is: see `conversation`.
+    """
     where = f" on {configuration}" if configuration else " on a hidden configuration"
     doing = str(reply.get("doing", ""))
     if reply["kind"] == "memory":
@@ -55,7 +58,7 @@ def of_reply(reply: Reply, configuration: str | None, printed: str) -> Rejected:
         return Rejected(
             Verdict.HARNESS_ERROR,
             Feedback(
-                summary=f"the harness failed{where}: {doing[:200]}",
+                summary=f"the harness failed{where}" + (f": {doing[:200]}" if doing else ""),
                 configuration=configuration,
                 log=str(reply.get("trace", "")),
             ),
@@ -64,7 +67,7 @@ def of_reply(reply: Reply, configuration: str | None, printed: str) -> Rejected:
     stage = str(reply.get("stage", ""))
     feedback = {
         "configuration": configuration,
-        "detail": f"{name} while {doing}",
+        "detail": f"{name} while {doing}" if doing else name,
         "hint": _HINTS.get(name, ""),
         "log": printed,
     }
@@ -98,7 +101,7 @@ def of_timeout(error: ProcessTimeoutError, configuration: str | None) -> Rejecte
     )
 
 
-def of_death(error: ProcessDiedError, configuration: str | None) -> Rejected:
+def of_death(error: ProcessDiedError, configuration: str | None, printed: str) -> Rejected:
     """The rejection for a process that ended without an answer."""
     where = f" on {configuration}" if configuration else ""
     how = f"by {error.signal}" if error.signal else f"with code {error.code}"
@@ -108,6 +111,6 @@ def of_death(error: ProcessDiedError, configuration: str | None) -> Rejected:
         Feedback(
             summary=f"the GPU process was ended {how}{where}",
             configuration=configuration,
-            log=error.text,
+            log=printed,
         ),
     )

@@ -19,8 +19,6 @@ from avo_tui.evaluation.measurement.ceilings import Ceilings
 BUDGET_SECONDS = 1.0
 """Of a candidate's own time, per configuration."""
 WARM_SECONDS = 0.5
-VERIFY = 2
-"""Timed outputs judged per configuration."""
 
 
 async def measure(
@@ -47,7 +45,6 @@ async def measure(
             "seed": secrets.randbits(48),
             "budget": BUDGET_SECONDS,
             "warm": WARM_SECONDS,
-            "verify": VERIFY,
             "alone": alone,
         }
         reply = await timing.ask(request, configuration)
@@ -101,7 +98,6 @@ async def compare(
         "seed": secrets.randbits(48),
         "budget": 2 * BUDGET_SECONDS,
         "warm": WARM_SECONDS,
-        "verify": 1,
         "a": a.launch(configuration),
         "b": b.launch(configuration),
     }

@@ -39,10 +39,9 @@ class ProcessTimeoutError(Exception):
 class ProcessDiedError(Exception):
     """The process ended without an answer."""
 
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(f"ended with code {code}: {text[-500:]}")
+    def __init__(self, code: int) -> None:
+        super().__init__(f"ended with code {code}")
         self.code = code
-        self.text = text
 
     @property
     def signal(self) -> str:
@@ -161,21 +160,24 @@ class GpuProcess:
             with contextlib.suppress(TimeoutError):  # it says more if it ends by itself
                 await asyncio.wait_for(asyncio.shield(self._process.wait()), GRACE_SECONDS)
             await self.end()
-            raise ProcessDiedError(self._process.returncode or 0, self.printed())
+            raise ProcessDiedError(self._process.returncode or 0)
         found = json.loads(line)
         assert isinstance(found, dict)
         return found
 
-    def printed(self) -> str:
-        """What was printed, the candidate's `printf` included; bounded, its end kept."""
+    def mark(self) -> int:
+        """How much was printed so far, in bytes: to be given to `printed` later."""
+        return 0 if self._printed.closed else self._printed.seek(0, os.SEEK_END)
+
+    def printed(self, since: int = 0) -> str:
+        """What was printed since a mark, the candidate's `printf` included; bounded, its end kept.
+
+        What was printed before may be of a hidden case and is not to be told.
+        """
         if self._printed.closed:
-            return self._last_printed
-        size = self._printed.seek(0, os.SEEK_END)
-        self._printed.seek(max(0, size - PRINTED_LIMIT))
-        text = self._printed.read().decode(errors="replace")
-        return (
-            text if size <= PRINTED_LIMIT else f"… {size - PRINTED_LIMIT} bytes left out …\n{text}"
-        )
+            return _bounded(self._last_printed[since:])
+        self._printed.seek(since)
+        return _bounded(self._printed.read())
 
     async def end(self) -> None:
         """Kills the process with all it started and waits until it is gone."""
@@ -189,8 +191,15 @@ class GpuProcess:
         finally:
             self._transport.close()
             if not self._printed.closed:
-                self._last_printed = self.printed()
+                self._printed.seek(0)
+                self._last_printed = self._printed.read()
                 self._printed.close()
+
+
+def _bounded(printed: bytes) -> str:
+    text = printed[-PRINTED_LIMIT:].decode(errors="replace")
+    left_out = len(printed) - PRINTED_LIMIT
+    return text if left_out <= 0 else f"… {left_out} bytes left out …\n{text}"
 
 
 def child_environment(device: int) -> dict[str, str]:

@@ -25,6 +25,11 @@ class Unit(Value):
     """Entry as the manifest names it → symbol in the cubin."""
     image: cubin.Image
 
+    def request(self, path: str) -> dict[str, object]:
+        """What the GPU process is told of it; `path` holds the code."""
+        fresh = self.image.global_bytes > 0
+        return {"path": path, "symbols": self.symbols, "fresh": fresh}
+
 
 SIZES = {
     "tensor": 8, "workspace": 8, "map": 128, "i32": 4, "u32": 4, "i64": 8, "u64": 8, "f32": 4,

@@ -57,7 +57,7 @@ def watched(
         for number, unit in enumerate(compiled.unit.units):
             path = folder / f"{number}.cubin"
             path.write_bytes(unit.code)
-            units.append({"path": str(path), "symbols": unit.symbols})
+            units.append(unit.request(str(path)))
         requests: list[dict[str, object]] = [
             {"op": "open", "task": str(task.folder.resolve())},
             {"op": "load", "who": "candidate", "units": units},

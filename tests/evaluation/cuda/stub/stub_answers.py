@@ -54,6 +54,10 @@ class Stub:
         assert Path(request["units"][0]["path"]).stat().st_size > 100
         return {}
 
+    def do_scrub(self, request):
+        assert request["plan"]["stages"][0]["shared_memory"] > 200_000
+        return {}
+
     def do_warm(self, request):
         return {}
 
@@ -70,12 +74,14 @@ class Stub:
             out[:, 64:] = tail
         if mode == "wrong_when_hidden" and configuration.name.startswith("hidden"):
             out *= 1.1
-        if mode == "crash":
+        if mode == "prints":
+            print(f"seq {configuration.parameters['seq']}", flush=True)
+        if mode in {"crash", "prints"}:
             return self.say(
                 ok=False,
                 kind="driver",
                 name="CUDA_ERROR_ILLEGAL_ADDRESS",
-                doing="running",
+                doing=f"running on {configuration.parameters['seq']} rows",
                 stage="",
             )
         answer = {
@@ -96,12 +102,13 @@ class Stub:
             answer["perturbed"] = self.put(after, out.numel() * 2)
         return answer
 
-    def timed(self, mode, who, configuration, seed):
-        inputs = self.task.make_inputs(configuration, seed, "normal")
+    def timed(self, mode, who, configuration, seed, distribution):
+        inputs = self.task.make_inputs(configuration, seed, distribution)
         out = self.compute(configuration, inputs)
-        if mode == "liar":
+        if mode == "liar" or (mode == "liar_sometimes" and distribution != "normal"):
             dtypes.poison(out)
-        self.say(event="verify", who=who, seed=seed, outputs=self.put(out))
+        outputs = self.put(out)
+        self.say(event="verify", who=who, seed=seed, distribution=distribution, outputs=outputs)
         self.wait()
 
     def do_bench(self, request):
@@ -110,8 +117,8 @@ class Stub:
         self.say(event="alive")
         self.say(event="ready")
         self.wait()
-        for seed in range(request["verify"]):
-            self.timed(mode, "candidate", configuration, 1000 + seed)
+        for seed, distribution in enumerate(self.task.timed):
+            self.timed(mode, "candidate", configuration, 1000 + seed, distribution)
         drift = mode == "drifts" and not self.drifted
         self.drifted |= drift
         reference = [0.5 + (0.4 * (i % 2) if drift else 0.0) for i in range(ROUNDS)]
@@ -127,16 +134,23 @@ class Stub:
             "alone": {"cudnn": 0.5, "flash": 1.0},
             "absent": absent,
             "damage": "tensor 'q': 2 bytes before it" if mode == "damage_when_timed" else "",
+            "trouble": {"candidate": self.trouble(mode)},
             "prepare_milliseconds": 0.25,
         }
+
+    def trouble(self, mode):
+        known = {"idles": {"differs": "o, timed call 7"}, "meddles": {"changed": "v"}}
+        return known.get(mode, {})
 
     def do_paired(self, request):
         configuration = Configuration.model_validate(request["configuration"])
         self.say(event="ready")
         self.wait()
-        for who in ("a", "b"):
-            self.timed(request[who]["plan"]["stages"][0]["entry"], who, configuration, 7)
+        modes = {who: request[who]["plan"]["stages"][0]["entry"] for who in ("a", "b")}
+        for who, mode in modes.items():
+            self.timed(mode, who, configuration, 7, "normal")
         return {
             "samples": {"a": [1.0] * 8, "b": [1.5] * 8},
             "damage": {"a": "", "b": ""},
+            "trouble": {who: self.trouble(mode) for who, mode in modes.items()},
         }

@@ -3,6 +3,7 @@
 Before every timed call, of a candidate and of a baseline alike, the inputs get new values and the
 outputs are poisoned: nothing can be remembered from an earlier call, the caches hold the same for
 all, and the GPU is busy while the host queues the call, so that the host's time is hidden.
+Every output of a timed call of a candidate is compared (`Watched`).
 Baselines read inputs of their own: the right answer to a candidate's inputs is nowhere on the GPU.
 """
 
@@ -10,25 +11,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cuda.harness.launch import Module, Preparer, Runner, synchronize
-from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
-from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
+from avo_tui.evaluation.backends.cuda.harness.candidate import Candidate, Fingerprints
+from avo_tui.evaluation.backends.cuda.harness.launch import synchronize
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.measurement.schedule import Plan, Turn, paired_orders, per_kind
 from avo_tui.evaluation.task import prepare_baseline
 
-SETS = 2
-"""Rotating sets of a candidate's buffers."""
-ROUNDS = 24
-MIN_BASELINE_ROUNDS = 8
-EVERY = 3
-"""Baselines that no ratio is taken against join one round in three."""
 QUEUE_CYCLES = 200_000
 """The GPU idles so long, 0.1 ms, before a timed call: the host has queued all of it by then."""
 
@@ -38,76 +33,77 @@ class Participant:
     """Something that is timed: `prepare` is untimed, `call` is timed; both only queue work."""
 
     name: str
-    prepare: Callable[[int], None]
+    prepare: Callable[[int, str], None]
+    """Takes a seed and a distribution."""
     call: Callable[[], None]
     samples: list[float] = field(default_factory=list)
     """Milliseconds."""
-    after: Callable[[int], None] | None = None
-    """Called with the seed once the GPU is done, on rounds that are to be verified."""
 
 
-class Candidate:
-    """A candidate with its rotating sets of buffers, on one configuration."""
+@dataclass(frozen=True)
+class Inputs:
+    """One of the few sets of inputs that the timed calls of a candidate get."""
+
+    seed: int
+    distribution: str
+
+
+HandOver = Callable[[Inputs, Candidate], None]
+"""Gives the outputs of the run before to whoever judges them, and waits until they are taken."""
+
+
+class Watched:
+    """A candidate's timed calls: every output is compared.
+
+    Of the calls on the same inputs one is handed over and judged in full; the outputs of the
+    others must have the same bits, seen by a fingerprint. Inputs must be unchanged by every call.
+    """
 
     def __init__(
         self,
-        task: CudaTask,
-        configuration: Configuration,
-        plan: LaunchPlan,
-        load: Callable[[], Module],
-        seed: int,
+        name: str,
+        candidate: Candidate,
+        kinds: Sequence[str],
+        hand_over: HandOver,
+        pick: random.Random,
     ) -> None:
-        """`load` gives a fresh copy of the cubin at each call."""
-        self._task = task
-        self._configuration = configuration
-        specs = task.tensors(configuration)
-        self.sets = [Buffers(specs, plan.workspaces, seed + i) for i in range(SETS)]
-        self._modules = [load(), load()]
-        self._runners = [Runner(plan, self._modules[0], buffers) for buffers in self.sets]
-        self._preparers = [Preparer(plan, self._modules[1], buffers) for buffers in self.sets]
-        self._turn = 0
+        """`kinds` are the task's timed distributions."""
+        self.candidate = candidate
+        self.participant = Participant(name, candidate.prepare, candidate.call)
+        self.trouble: dict[str, str] = {}
+        """What was seen first of each kind: `differs` or `changed` → where, in words."""
+        self._hand_over = hand_over
+        self._fingerprints = Fingerprints(pick.getrandbits(48))
+        each = per_kind(len(kinds))
+        self.inputs = [Inputs(pick.getrandbits(48), kind) for kind in kinds for _ in range(each)]
+        self._true = [
+            self._fingerprints.of_all(candidate.inputs_again(i.seed, i.distribution))
+            for i in self.inputs
+        ]
+        """Of the inputs, before any run."""
+        self._outputs: dict[int, dict[str, int]] = {}
+        """Of the outputs, from the first timed call on each set of inputs."""
 
-    def prepare(self, seed: int) -> None:
-        """New values in the next set's inputs, poison in its outputs and workspaces.
+    def any_inputs(self, pick: random.Random) -> Inputs:
+        """Inputs for a call that is not timed; it looks like one that is."""
+        return pick.choice(self.inputs)
 
-        Weights are new too, so the candidate's prepare stages run again.
-        """
-        self._turn = (self._turn + 1) % SETS
+    def after(self, number: int, turn: Turn) -> None:
+        """Looks at what the timed call of this turn left, once the GPU is done with it."""
+        buffers = self.candidate.current
+        changed = _different(self._fingerprints.of_all(buffers.inputs), self._true[turn.inputs])
+        changed += self.candidate.changed_persistent()
+        if changed:
+            self.trouble.setdefault("changed", ", ".join(changed))
+        now = self._fingerprints.of_all(buffers.outputs)
+        if names := _different(now, self._outputs.setdefault(turn.inputs, now)):
+            self.trouble.setdefault("differs", f"{', '.join(names)}, timed call {number + 1}")
+        if turn.judged:
+            self._hand_over(self.inputs[turn.inputs], self.candidate)
 
-        def fill(inputs: dict[str, torch.Tensor]) -> None:
-            self._task.fill(self._configuration, seed, "normal", inputs)
 
-        self._preparers[self._turn](fill, seed & 0xFF)
-
-    @property
-    def prepare_milliseconds(self) -> float:
-        """What the prepare stages took for the last run; 0 where there are none."""
-        return self._preparers[self._turn].milliseconds
-
-    def call(self) -> None:
-        """One run on the set that was prepared last."""
-        self._runners[self._turn]()
-
-    @property
-    def current(self) -> Buffers:
-        """The set that was prepared last."""
-        return self.sets[self._turn]
-
-    def damage(self) -> str:
-        """The first damaged guard band or persistent workspace of any set."""
-        for buffers in self.sets:
-            if damage := buffers.damage():
-                return damage
-            for name in buffers.changed_persistent():
-                return f"workspace {name!r} is persistent, but a timed stage wrote to it"
-        return ""
-
-    def free(self) -> None:
-        """Gives all memory back."""
-        for buffers in self.sets:
-            buffers.free()
-        for module in self._modules:
-            module.unload()
+def _different(now: dict[str, int], before: dict[str, int]) -> list[str]:
+    return [name for name, value in now.items() if before[name] != value]
 
 
 class Baseline:
@@ -124,9 +120,9 @@ class Baseline:
         self._task, self._configuration, self._function = task, configuration, function
         self._inputs, self._waste = inputs, waste
 
-    def prepare(self, seed: int) -> None:
+    def prepare(self, seed: int, distribution: str) -> None:
         """As much writing as a candidate's preparation does, and the library's own preparation."""
-        self._task.fill(self._configuration, seed, "normal", self._inputs)
+        self._task.fill(self._configuration, seed, distribution, self._inputs)
         prepare_baseline(self._function, self._configuration, self._inputs)
         self._waste.fill_(0)
 
@@ -135,10 +131,12 @@ class Baseline:
         self._function(self._configuration, self._inputs)
 
 
-def _timed(participant: Participant, seed: int) -> tuple[torch.cuda.Event, torch.cuda.Event]:
+def _timed(
+    participant: Participant, seed: int, distribution: str
+) -> tuple[torch.cuda.Event, torch.cuda.Event]:
     start = torch.cuda.Event(enable_timing=True)
     stop = torch.cuda.Event(enable_timing=True)
-    participant.prepare(seed)
+    participant.prepare(seed, distribution)
     torch.cuda._sleep(QUEUE_CYCLES)
     start.record()
     participant.call()
@@ -146,36 +144,31 @@ def _timed(participant: Participant, seed: int) -> tuple[torch.cuda.Event, torch
     return start, stop
 
 
-def once(participant: Participant, seed: int) -> float:
+def once(participant: Participant, inputs: Inputs) -> float:
     """Milliseconds of one call, waited for."""
-    start, stop = _timed(participant, seed)
+    start, stop = _timed(participant, inputs.seed, inputs.distribution)
     synchronize(f"running {participant.name}")
     return float(start.elapsed_time(stop))
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How much to measure."""
-
-    rounds: int
-    """Rounds with the candidate in them."""
-    extra: int
-    """Further rounds of the baselines alone."""
-    verify: frozenset[int]
-    """Rounds whose output is kept to be judged."""
-
-
-def schedule(milliseconds: float, budget: float, verify: int, pick: random.Random) -> Schedule:
-    """Rounds for a candidate that takes so long, within `budget` seconds of its own time."""
-    affordable = int(budget * 1e3 / max(milliseconds, 1e-3))
-    least = 3 if milliseconds < 1e3 else 2 if milliseconds < 3e3 else 1
-    rounds = max(least, min(ROUNDS, affordable))
-    kept = frozenset(pick.sample(range(rounds), min(verify, rounds)))
-    return Schedule(rounds, max(0, MIN_BASELINE_ROUNDS - rounds), kept)
+def run_prepared(candidate: Candidate) -> float:
+    """Milliseconds of one run on what was prepared; looks from inside like a timed call."""
+    start = torch.cuda.Event(enable_timing=True)
+    stop = torch.cuda.Event(enable_timing=True)
+    synchronize("preparing")
+    torch.cuda._sleep(QUEUE_CYCLES)
+    start.record()
+    candidate.call()
+    stop.record()
+    synchronize("running")
+    return float(start.elapsed_time(stop))
 
 
 def warm(
-    participants: list[Participant], seconds: float, seed: int, alive: Callable[[], None]
+    participants: Sequence[Participant],
+    inputs: Callable[[Participant], Inputs],
+    seconds: float,
+    alive: Callable[[], None],
 ) -> None:
     """Runs all in turn for `seconds`, each at least once; `alive` is called after every run."""
     began = time.monotonic()
@@ -184,38 +177,41 @@ def warm(
         for participant in participants:
             if turn and time.monotonic() - began >= seconds:
                 break
-            once(participant, seed + turn)
+            once(participant, inputs(participant))
             alive()
         turn += 1
 
 
 def interleave(
-    participants: list[Participant],
-    candidate: Participant,
+    us: Watched,
+    turns: Sequence[Turn],
+    baselines: Sequence[Participant],
     reference: str,
-    plan: Schedule,
     pick: random.Random,
     alive: Callable[[], None],
 ) -> None:
-    """Times all participants, every round in another order; the last rounds baselines only."""
-    thin = plan.rounds >= EVERY * MIN_BASELINE_ROUNDS
-    for number in range(plan.rounds + plan.extra):
-        order = [
-            p
-            for p in participants
-            if (p is not candidate or number < plan.rounds)
-            and (p is candidate or p.name == reference or not thin or number % EVERY == 0)
-        ]
+    """Times candidate and baselines, every round in another order; the last rounds baselines only.
+
+    All of a round get inputs of the same distribution; baselines get values of their own.
+    """
+    plan = Plan()
+    extra = max(0, plan.baseline_rounds - len(turns))
+    thin = len(turns) >= plan.thin * plan.baseline_rounds
+    for number in range(len(turns) + extra):
+        turn = turns[number] if number < len(turns) else None
+        kind = us.inputs[turn.inputs].distribution if turn else us.any_inputs(pick).distribution
+        order = [p for p in baselines if p.name == reference or not thin or number % plan.thin == 0]
+        if turn is not None:
+            order.append(us.participant)
         pick.shuffle(order)
         pending = []
         for participant in order:
-            seed = pick.getrandbits(48)
-            keep = number in plan.verify and participant.after is not None
-            events = _timed(participant, seed)
-            if participant is candidate:
+            if participant is us.participant and turn is not None:
+                events = _timed(participant, us.inputs[turn.inputs].seed, kind)
                 synchronize(f"running {participant.name}")
-            if keep and participant.after is not None:
-                participant.after(seed)
+                us.after(number, turn)
+            else:
+                events = _timed(participant, pick.getrandbits(48), kind)
             pending.append((participant, events))
         synchronize("timing")
         alive()
@@ -224,24 +220,24 @@ def interleave(
 
 
 def alternate(
-    first: Participant,
-    second: Participant,
-    rounds: int,
-    verify: frozenset[int],
+    pair: tuple[Watched, Watched],
+    turns: tuple[Sequence[Turn], Sequence[Turn]],
     pick: random.Random,
     alive: Callable[[], None],
 ) -> None:
-    """Times two candidates A B B A; every second round B A A B. Two samples a round each."""
-    for number in range(rounds):
-        a, b = (first, second) if number % 2 == 0 else (second, first)
+    """Times two candidates A B B A or B A A B. Two samples of each a round."""
+    taken = [0, 0]
+    for order in paired_orders(len(turns[0]) // 2, pick):
         pending = []
-        for position, participant in enumerate((a, b, b, a)):
-            seed = pick.getrandbits(48)
-            events = _timed(participant, seed)
-            synchronize(f"running {participant.name}")
-            if number in verify and position < 2 and participant.after is not None:
-                participant.after(seed)
-            pending.append((participant, events))
+        for who in order:
+            watched, number = pair[who], taken[who]
+            taken[who] += 1
+            turn = turns[who][number]
+            inputs = watched.inputs[turn.inputs]
+            events = _timed(watched.participant, inputs.seed, inputs.distribution)
+            synchronize(f"running {watched.participant.name}")
+            watched.after(number, turn)
+            pending.append((watched.participant, events))
             alive()
         for participant, (start, stop) in pending:
             participant.samples.append(start.elapsed_time(stop))
