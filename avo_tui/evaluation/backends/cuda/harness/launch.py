@@ -193,8 +193,7 @@ class Preparer:
     """
 
     def __init__(self, plan: LaunchPlan, module: Module, buffers: Buffers) -> None:
-        """`module` is loaded for this alone; `unload` gives it back."""
-        self._module = module
+        """`module` is loaded for this alone; who loaded it gives it back."""
         self._buffers = buffers
         self._launches = _launches(plan.prepare, module, _encoded(plan, buffers), buffers)
         self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
@@ -225,10 +224,6 @@ class Preparer:
             return 0.0
         self._events[1].synchronize()
         return float(self._events[0].elapsed_time(self._events[1]))
-
-    def unload(self) -> None:
-        """Forgets the copy of the cubin."""
-        self._module.unload()
 
 
 def _encoded(plan: LaunchPlan, buffers: Buffers) -> dict[str, Any]:
