@@ -35,8 +35,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AVO_", extra="ignore", frozen=True)
 
-    operator: Literal["auto", "agent", "tuner", "external"] = "auto"
-    """Operator of new sessions. `auto` is the agent where an API key is set, else the tuner."""
+    operator: str = "auto"
+    """Operator of new sessions; `auto` is the agent where an API key is set, else the tuner."""
     model: str | None = None
     """Model of the agent; None is the agent's own default."""
     gate: Literal["strict", "paper", "vector"] = "strict"

@@ -17,7 +17,17 @@ Row = dict[str, object]
 def check_machine() -> list[Row]:
     """Every check, each with level ok, warn or fail, what it is about and one sentence."""
     rows: list[Row] = []
-    for check in (_python, _compiler, _torch, _gpu, _sandbox, _tasks, _sessions, _settings, _key):
+    for check in (
+        _python,
+        _compiler,
+        _torch,
+        _gpu,
+        _sandbox,
+        _tasks,
+        _sessions,
+        _settings,
+        _operators,
+    ):
         try:
             rows.extend(check())
         except Exception as error:  # one broken check must not hide the others
@@ -109,8 +119,12 @@ def _settings() -> Iterator[Row]:
     yield _row("ok", "settings", f"{config_file()}: {there}")
 
 
-def _key() -> Iterator[Row]:
-    from avo_tui.cli.opening import agent_unavailable
+def _operators() -> Iterator[Row]:
+    from avo_tui.operators import registry
 
-    why = agent_unavailable()
-    yield _row("warn" if why else "ok", "key", why or "an API key is set")
+    for operator in registry.offer():
+        why = operator.unavailable()
+        sentence = f"{operator.name}: {why or operator.label}"
+        yield _row("warn" if why else "ok", "operator", sentence)
+    for sentence in registry.broken():
+        yield _row("warn", "operator", sentence)

@@ -284,7 +284,8 @@ def submit(
         raise Failure(f"{name} has no versions yet; run it first")
     number = _number(name, parent) if parent is not None else head
     origin = reader.candidate(reader.state.versions[number].candidate)
-    author = "external" if reader.state.session.settings.operator == "external" else "person"
+    run_settings = reader.state.session.settings
+    author = "person" if run_settings.operator_traits.steps_by_itself else run_settings.operator
     command = Submit.model_validate(
         {
             "candidate": read_candidate(paths, origin),

@@ -41,7 +41,7 @@ def current_attempt(state: SessionState) -> tuple[int | None, str | None]:
 
 def supervisor_form(state: SessionState) -> Form | None:
     """The supervisor's numbers beside their limits; None where nothing is supervised."""
-    ladder = supervision.ladder_of(state.session.settings.operator)
+    ladder = state.session.settings.operator_traits.ladder
     if not ladder:
         return None
     found = supervision.stall(state)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(epilog="Example: avo tasks")(tasks)
+    app.command(epilog="Example: avo operators")(operators)
     app.command(epilog="Example: avo evaluate attention_cpu kernel.cpp --json")(evaluate)
     app.command(epilog="Example: avo doctor demo --repair")(doctor)
     app.command(
@@ -51,6 +52,26 @@ def tasks(as_json: Json = False) -> None:
         table(rows, ["task", "language", "device", "configurations", "title"])
     else:
         typer.echo("there are no tasks; a task is a folder under kernels/")
+
+
+def operators(as_json: Json = False) -> None:
+    """List what can make the steps; one that cannot be used here says why."""
+    from avo_tui.cli.forms import emit
+    from avo_tui.cli.reading import table
+    from avo_tui.operators import registry
+
+    offered = [(d, d.unavailable()) for d in registry.offer()]
+    broken = registry.broken()
+    if as_json:
+        rows = [
+            {"name": d.name, "label": d.label, "unavailable": why, "models": list(d.models)}
+            for d, why in offered
+        ]
+        emit({"operators": rows, "broken": list(broken)})
+        return
+    table([[d.name, why or d.label] for d, why in offered], ["operator", "what it is"])
+    for sentence in broken:
+        typer.echo(f"broken: {sentence}", err=True)
 
 
 def evaluate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +16,7 @@ from avo_tui.settings import settings
 
 if TYPE_CHECKING:
     from avo_tui.operators.ports import Knowledge
-    from avo_tui.ui.services import Hit, NewSession, Services
-
-KEY = "ANTHROPIC_API_KEY"
-KEYS = (KEY, "ANTHROPIC_AUTH_TOKEN")
-NO_KEY = f"the agent needs {KEY} in the environment; the tuner and `avo demo` need no key"
+    from avo_tui.ui.services import Hit, NewSession, OperatorChoice, Services
 
 
 def in_terminal() -> bool:
@@ -29,17 +24,12 @@ def in_terminal() -> bool:
     return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
-def agent_unavailable() -> str | None:
-    """Why the agent cannot be used here; None where it can."""
-    return None if any(os.environ.get(name) for name in KEYS) else NO_KEY
-
-
 def default_operator() -> OperatorName:
-    """The operator of a new session that names none."""
+    """The operator of a new session that names none. Raises UnknownOperator, a ValueError."""
+    from avo_tui.operators import registry
+
     chosen = settings().operator
-    if chosen != "auto":
-        return chosen
-    return "tuner" if agent_unavailable() else "agent"
+    return registry.default().name if chosen == "auto" else registry.descriptor(chosen).name
 
 
 def tasks() -> list[TaskInfo]:
@@ -82,9 +72,11 @@ def make_session(
 
 def check(run_settings: RunSettings) -> None:
     """Raises Failure or ValueError for settings that cannot be run here."""
-    from avo_tui.evolution.evaluators import check_url
+    from avo_tui.evaluation.evaluators import check_url
+    from avo_tui.operators import registry
 
-    if run_settings.operator == "agent" and (why := agent_unavailable()):
+    why = registry.descriptor(run_settings.operator).unavailable()
+    if why:
         raise Failure(why)
     check_url(run_settings.evaluator)
 
@@ -103,22 +95,33 @@ def with_defaults(run_settings: RunSettings) -> RunSettings:
     budget = Budget(run=caps.model_copy(update=update), step=run_settings.budget.step)
     options = {**preferred.run_options(), **run_settings.options}
     model = run_settings.model
-    if run_settings.operator == "agent":
-        from avo_tui.operators.agent.settings import DEFAULT_MODEL
+    from avo_tui.operators import registry
 
-        # The command's --model counts most, then the table of the agent, then the general setting.
-        of_agent = options.pop("agent.model", None)
-        model = model or (str(of_agent) if of_agent else None) or preferred.model or DEFAULT_MODEL
+    models = registry.descriptor(run_settings.operator).models
+    # the command's --model counts most, then the operator's own table, then the general setting
+    own = options.pop(f"{run_settings.operator}.model", None)
+    if models:
+        model = model or (str(own) if own else None) or preferred.model or models[0]
     return run_settings.model_copy(update={"budget": budget, "options": options, "model": model})
 
 
 def estimate(run_settings: RunSettings) -> list[str]:
     """What a run may cost and its caps, before the first request; [] where it costs nothing."""
-    if run_settings.operator != "agent":
-        return []
-    from avo_tui.operators.agent.model.estimate import estimate as of_agent
+    from avo_tui.operators import registry
 
-    return of_agent(run_settings).lines(run_settings)
+    return list(registry.descriptor(run_settings.operator).estimate(run_settings))
+
+
+def operator_choices() -> tuple[OperatorChoice, ...]:
+    """The operators that a new session may have, the default one first."""
+    from avo_tui.operators import registry
+    from avo_tui.ui.services import OperatorChoice
+
+    first = default_operator()
+    choices = [
+        OperatorChoice(d.name, d.label, d.unavailable() or "", d.models) for d in registry.offer()
+    ]
+    return tuple(sorted(choices, key=lambda choice: choice.name != first))
 
 
 @contextmanager
@@ -136,7 +139,6 @@ def library(session: Path | None) -> Iterator[Knowledge]:
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     """What the app may ask for. `shown` tells the folder of the session that it shows."""
     from avo_tui.evolution.process import start_engine, take_inbox
-    from avo_tui.operators.agent.settings import DEFAULT_MODEL
     from avo_tui.ui.services import Services
 
     def chosen(form: NewSession) -> RunSettings:
@@ -173,19 +175,13 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
         with library(shown()) as found:
             return list(found.documents())
 
-    why = agent_unavailable()
-    first = default_operator()
-    others: list[OperatorName] = ["agent", "tuner", "external"]
-    order = (first, *(o for o in others if o != first))
     return Services(
         start_engine=start,
         take_inbox=take_inbox,
         create_session=create,
         tasks=tasks,
         estimate=cost,
-        operators=order,
-        models=(DEFAULT_MODEL,),
-        unavailable={"agent": why} if why else {},
+        operators=operator_choices(),
         search_knowledge=search,
         read_knowledge=read,
         documents=documents,

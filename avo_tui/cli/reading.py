@@ -122,7 +122,7 @@ def _supervisor_lines(state: SessionState) -> list[str]:
     """How near the next intervention is, and what is in force."""
     from avo_tui.domain import supervision
 
-    ladder = supervision.ladder_of(state.session.settings.operator)
+    ladder = state.session.settings.operator_traits.ladder
     if not ladder or not state.versions:
         return []
     found = supervision.stall(state)

@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from avo_tui.domain.records import OperatorName
 
 
-class OperatorChoice(StrEnum):
-    """Operators that `--operator` takes."""
-
-    agent = "agent"
-    tuner = "tuner"
-    external = "external"
-
-
 class GateChoice(StrEnum):
     """Gates that `--gate` takes."""
 
@@ -129,7 +121,8 @@ def run(
     resume: Annotated[str | None, typer.Option("--resume", help="Go on with this session.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the session.")] = None,
     operator: Annotated[
-        OperatorChoice | None, typer.Option("--operator", help="What makes the steps.")
+        str | None,
+        typer.Option("--operator", help="What makes the steps; `avo operators` lists them."),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="Model of the agent.")] = None,
     budget_usd: Annotated[float | None, typer.Option("--budget-usd", min=0)] = None,
@@ -219,12 +212,12 @@ def _recorded_task(recording: Path, task: str | None) -> str:
     return recorded
 
 
-def _operator(chosen: OperatorChoice | None, recording: Path | None) -> OperatorName:
+def _operator(chosen: str | None, recording: Path | None) -> OperatorName:
     from avo_tui.cli.opening import default_operator
 
     if recording is not None:
         return "recorded"
-    return chosen.value if chosen is not None else default_operator()
+    return chosen if chosen is not None else default_operator()
 
 
 def _free_name(task: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 from avo_tui.domain.base import Moment, Value
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import Author, HintDelivery, HintScope, NoteCategory, PauseMode
+from avo_tui.domain.records import Author, HintDelivery, HintScope, Level, NoteCategory, PauseMode
 
 MAX_TEXT = 20_000
 
@@ -132,7 +132,7 @@ class Supervise(CommandBase):
     """Triggers an intervention by hand, with directions of the person's own if given."""
 
     kind: Literal["supervise"] = "supervise"
-    level: Literal["nudge", "redirect", "stop_step", "restart"] = "redirect"
+    level: Level = "redirect"
     directions: tuple[SomeText, ...] = ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,8 +19,12 @@ MEMORY_LIMIT = 16_000
 FORMAT = 1
 """Version of the session folder's format."""
 
-OperatorName = Literal["agent", "tuner", "external", "recorded"]
-Author = Literal["seed", "agent", "tuner", "person", "external", "recorded"]
+PLUGIN_NAME = r"^[a-z][a-z0-9_-]*$"
+
+OperatorName = Annotated[str, Field(max_length=40, pattern=PLUGIN_NAME)]
+"""Name of a variation operator; which there are is known by `avo_tui.operators.registry`."""
+Author = Annotated[str, Field(max_length=40, pattern=PLUGIN_NAME)]
+"""Who made a version or a note: `seed`, `person`, `supervisor`, or the name of an operator."""
 RunState = Literal[
     "starting", "running", "pausing", "paused", "parked", "stopped", "finished", "lost"
 ]
@@ -35,12 +39,51 @@ HintScope = Literal["once", "step", "until_cleared"]
 HintState = Literal["queued", "delivered", "expired", "cleared"]
 PauseMode = Literal["after_tool", "after_step", "now"]
 NoteCategory = Literal["worked", "failed", "idea", "fact"]
+Level = Literal["nudge", "redirect", "stop_step", "restart"]
+"""What an intervention of the supervisor does, from mild to strong."""
+HintForm = Literal["text", "tunables", "none"]
+"""Which hints an operator understands: any text, `NAME=value` for a tunable, or none."""
+
+
+class OperatorTraits(Value):
+    """What the engine and the screens must know of a variation operator.
+
+    Written into the settings of each session, so that a session can be read where the operator is
+    not installed.
+    """
+
+    title: str = "operator of variation"
+    """What the person is told that a hint goes to, such as `tuner`."""
+    steps_by_itself: bool = True
+    """False where candidates come from outside and the engine makes a step of each."""
+    hints: HintForm = "text"
+    ladder: tuple[Level, ...] = ("nudge", "redirect", "stop_step")
+    """Rungs of the supervisor, in order; () where it never intervenes."""
+    stall_attempts: int = Field(default=8, ge=0)
+    """Attempts without a commit after which the supervisor intervenes, unless options say."""
+    recording: bool = False
+    """True where a conversation of the past is played: the screen says so."""
+
+
+BEFORE_TRAITS: dict[OperatorName, OperatorTraits] = {
+    "tuner": OperatorTraits(
+        title="tuner", hints="tunables", ladder=("nudge", "restart"), stall_attempts=16
+    ),
+    "external": OperatorTraits(
+        title="operator outside", steps_by_itself=False, hints="none", ladder=()
+    ),
+    "recorded": OperatorTraits(title="agent", recording=True),
+    "agent": OperatorTraits(title="agent"),
+}
+"""Operators of sessions that were made before settings held traits; it does not grow."""
 
 
 class RunSettings(Value):
     """How a session is run; chosen when it is created."""
 
     operator: OperatorName = "tuner"
+    traits: OperatorTraits | None = None
+    """What is so about that operator; None in sessions of before. Ask `operator_traits`."""
     model: str | None = None
     gate: GateName = "strict"
     approve_commits: bool = False
@@ -54,6 +97,11 @@ class RunSettings(Value):
     """URL of a remote evaluator; None is this machine."""
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Operator's own settings, such as thresholds of the supervisor or the agent's effort."""
+
+    @property
+    def operator_traits(self) -> OperatorTraits:
+        """What engine and screens must know of the operator."""
+        return self.traits or BEFORE_TRAITS.get(self.operator, OperatorTraits())
 
 
 class PlanItem(Value):
@@ -104,7 +152,7 @@ class Note(Value):
     text: str
     step: int = 0
     at: Moment
-    author: Author | Literal["supervisor"] = "agent"
+    author: Author = "agent"
 
 
 class Version(Value):
@@ -236,7 +284,7 @@ class Intervention(Value):
     id: str
     at: Moment
     step: int
-    level: Literal["nudge", "redirect", "stop_step", "restart"]
+    level: Level
     trigger: str
     """The rule with its numbers, such as `8 attempts since the last commit (limit 8)`."""
     diagnosis: str = ""

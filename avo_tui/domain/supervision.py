@@ -12,14 +12,9 @@ from pydantic import Field
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import Value
-from avo_tui.domain.records import Attempt, Intervention, OperatorName, RunSettings
+from avo_tui.domain.records import Attempt, Intervention, Level, RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Verdict
-
-Level = Literal["nudge", "redirect", "stop_step", "restart"]
-
-AGENT_LADDER: tuple[Level, ...] = ("nudge", "redirect", "stop_step")
-TUNER_LADDER: tuple[Level, ...] = ("nudge", "restart")
 
 
 class Thresholds(Value):
@@ -41,9 +36,6 @@ class Thresholds(Value):
     """Dollars without a commit."""
 
 
-TUNER_ATTEMPTS = 16
-"""The tuner's own default: its attempts are cheap, and one of its steps has eight of them."""
-
 OPTION = "supervisor."
 
 
@@ -57,8 +49,7 @@ def limits(settings: RunSettings) -> Thresholds:
         for name, value in settings.options.items()
         if name.startswith(OPTION)
     }
-    if settings.operator == "tuner":
-        given.setdefault("attempts", TUNER_ATTEMPTS)
+    given.setdefault("attempts", settings.operator_traits.stall_attempts)
     return Thresholds.model_validate(given)
 
 
@@ -171,13 +162,6 @@ def rules(found: Stall, at: Thresholds) -> tuple[Rule, ...]:
         ),
         Rule(name="usd", words="dollars without a commit", used=found.usd, limit=at.usd),
     )
-
-
-def ladder_of(operator: OperatorName) -> tuple[Level, ...]:
-    """What follows what, for an operator of variation; nothing where steps come from outside."""
-    if operator == "external":
-        return ()
-    return TUNER_LADDER if operator == "tuner" else AGENT_LADDER
 
 
 def step_end(order: Intervention) -> str:

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -325,3 +326,11 @@ class LocalEvaluator:
         words = self._worker.last_words if self._worker is not None else ()
         last = next((w for w in reversed(words) if w.strip()), "")
         return f"{error}{f' ({last[:300]})' if last else ''}; it is started again when needed"
+
+
+def make_evaluator(
+    url: str | None, options: Mapping[str, str | int | float | bool], task: str
+) -> LocalEvaluator:
+    """The evaluator of this machine for a session; see `avo_tui.evaluation.evaluators`."""
+    allow_weak = options.get("allow_weak_sandbox") is True
+    return LocalEvaluator(task=task, allow_weak_sandbox=allow_weak)

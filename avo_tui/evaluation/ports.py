@@ -83,6 +83,9 @@ class Evaluator(Protocol):
     ) -> EvaluationReport:
         """All of f: compile, check, benchmark. A score if and only if the verdict is `correct`."""
 
+    async def profile(self, task: str, candidate: Candidate) -> str:
+        """A profiler's report of one run; one sentence where there is no profiler."""
+
     async def remeasure(
         self,
         task: str,

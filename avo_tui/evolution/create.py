@@ -9,6 +9,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import MEMORY_LIMIT, RunSettings, SessionRecord
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evolution.life.seeding import ORIGIN_OPTION
+from avo_tui.operators import registry
 from avo_tui.store import SessionReader, SessionWriter, StoreError, find_session, new_session_folder
 
 MEMORY_OPTION = "memory.limit"
@@ -19,8 +20,11 @@ def create_session(
 ) -> Path:
     """Make the folder of a new session; no engine is started.
 
-    `origin` is `SESSION:VERSION`, whose source becomes the first version. Raises StoreError.
+    `origin` is `SESSION:VERSION`, whose source becomes the first version. Raises
+    StoreError, and ValueError for an operator that is not there.
     """
+    traits = registry.descriptor(settings.operator).traits
+    settings = settings.model_copy(update={"traits": traits})
     first: Candidate | None = None
     if origin is not None:
         first = carried_over(origin, task)

@@ -157,10 +157,10 @@ class Engine:
             await seeding.plant(run, self._evaluations, self._waits)
         await self._waits.rest()
         run.set_state("running")
-        if getattr(run.operator, "passive", False):
-            await self._wait_for_submission()
-        else:
+        if run.traits.steps_by_itself:
             await self._step()
+        else:
+            await self._wait_for_submission()
 
     async def _only_inbox(self) -> None:
         """Takes the inbox, does the jobs and ends in the state that was found."""

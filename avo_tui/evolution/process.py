@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.records import RunState
+from avo_tui.domain.records import Author, RunState
 from avo_tui.evolution.redact import RedactingFormatter, redact
-from avo_tui.store import SessionReader, SessionWriter, StoreError, engine_status
+from avo_tui.operators.ports import StepOutcome, Workbench
+from avo_tui.store import SessionWriter, StoreError, engine_status
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.03
@@ -122,10 +123,10 @@ def run_engine(
     made); each is one sentence.
     """
     from avo_tui.domain.commands import Resume
+    from avo_tui.evaluation.evaluators import make_evaluator
     from avo_tui.evolution.engine import Engine
-    from avo_tui.evolution.evaluators import make_evaluator
     from avo_tui.evolution.library import SessionKnowledge
-    from avo_tui.evolution.operators import make_operator
+    from avo_tui.operators.registry import make_operator
     from avo_tui.store import send_command
 
     writer = SessionWriter.open(folder)
@@ -133,11 +134,10 @@ def run_engine(
     handler = _log_to(writer.log_path) if log_to_file else None
     try:
         session = writer.state.session
-        settings = session.settings
-        if inbox_only:  # no step is made: commands can be given without the operator's key
-            settings = settings.model_copy(update={"operator": "external"})
-        operator = make_operator(settings)
-        evaluator = make_evaluator(session)
+        # no step is made for the inbox alone: commands can be given without the operator's key
+        absent = AbsentOperator(session.settings.operator)
+        operator = absent if inbox_only else make_operator(session.settings)
+        evaluator = make_evaluator(session.settings, session.task.name)
         if resume and session.state in {"paused", "pausing", "parked"}:
             send_command(folder, Resume())
         if ready is not None:
@@ -152,6 +152,17 @@ def run_engine(
         if handler is not None:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+
+class AbsentOperator:
+    """Stands for an operator in an engine that makes no steps."""
+
+    def __init__(self, author: Author) -> None:
+        self.author = author
+
+    async def vary(self, bench: Workbench) -> StepOutcome:
+        """Ends the step; the engine does not ask."""
+        return StepOutcome(outcome="nothing", reason="this engine makes no steps")
 
 
 async def _with_signals(
@@ -222,8 +233,3 @@ def wait_for_end(folder: Path, seconds: float) -> bool:
             return True
         time.sleep(POLL_SECONDS)
     return False
-
-
-def reader_state(folder: Path) -> RunState:
-    """The state of a session as a reader concludes it."""
-    return SessionReader.open(folder).run_state()

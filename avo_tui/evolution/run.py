@@ -14,7 +14,15 @@ from avo_tui.domain import lineage
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import Attempt, Author, RunState, SessionRecord, Step, Version
+from avo_tui.domain.records import (
+    Attempt,
+    Author,
+    OperatorTraits,
+    RunState,
+    SessionRecord,
+    Step,
+    Version,
+)
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport, Feedback, MachineInfo, Verdict
 from avo_tui.evaluation.ports import Evaluator
@@ -109,6 +117,11 @@ class Run:
     def author(self) -> Author:
         """Who the versions of this run's operator are by."""
         return self.operator.author
+
+    @property
+    def traits(self) -> OperatorTraits:
+        """What is so about this run's operator."""
+        return self.state.session.settings.operator_traits
 
     @property
     def open_step(self) -> Step | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,19 @@ class NewSession:
     model: str | None
     budget: Budget
     approve_commits: bool = False
+
+
+@dataclass(frozen=True)
+class OperatorChoice:
+    """A variation operator that a new session may have."""
+
+    name: str
+    label: str = ""
+    """One line: what it is, what it needs, what it costs."""
+    unavailable: str = ""
+    """Why it cannot be chosen here; "" where it can."""
+    models: tuple[str, ...] = ()
+    """Models that it may be run with, the default first; () where it has none."""
 
 
 class Hit(Protocol):
@@ -54,11 +67,8 @@ class Services:
     """Tasks that load."""
     estimate: Callable[[NewSession], str] | None = None
     """What the budget will buy, in one sentence."""
-    operators: tuple[OperatorName, ...] = ("tuner",)
-    """Operators that can be chosen here, the default one first."""
-    models: tuple[str, ...] = ()
-    unavailable: dict[str, str] = field(default_factory=dict)
-    """Operator → why it cannot be chosen."""
+    operators: tuple[OperatorChoice, ...] = ()
+    """Operators that can be chosen, the default one first."""
     search_knowledge: Callable[[str], Sequence[Hit]] | None = None
     read_knowledge: Callable[[str], str] | None = None
     documents: Callable[[], Sequence[tuple[str, str]]] | None = None

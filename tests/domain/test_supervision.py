@@ -10,6 +10,7 @@ from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.events import SessionCreated
 from avo_tui.domain.records import (
+    BEFORE_TRAITS,
     Attempt,
     Intervention,
     RunSettings,
@@ -20,11 +21,8 @@ from avo_tui.domain.records import (
 from avo_tui.domain.score import Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.supervision import (
-    AGENT_LADDER,
-    TUNER_LADDER,
     Stall,
     Thresholds,
-    ladder_of,
     limits,
     next_level,
     rules,
@@ -34,6 +32,9 @@ from avo_tui.domain.supervision import (
 )
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import Verdict
+
+AGENT_LADDER = ("nudge", "redirect", "stop_step")
+TUNER_LADDER = ("nudge", "restart")
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TASK = TaskInfo(
@@ -206,6 +207,8 @@ def test_a_number_at_its_limit_is_the_trigger(name: str) -> None:
 
 
 def test_each_operator_has_its_ladder() -> None:
-    assert ladder_of("tuner") == TUNER_LADDER
-    assert ladder_of("agent") == ladder_of("recorded") == AGENT_LADDER
-    assert ladder_of("external") == ()
+    ladders = {name: RunSettings(operator=name).operator_traits.ladder for name in BEFORE_TRAITS}
+    assert ladders["tuner"] == TUNER_LADDER
+    assert ladders["agent"] == ladders["recorded"] == AGENT_LADDER
+    assert ladders["external"] == ()
+    assert RunSettings(operator="somebodys").operator_traits.ladder == AGENT_LADDER

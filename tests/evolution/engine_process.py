@@ -12,13 +12,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_evaluator import FakeEvaluator
 
-from avo_tui.evolution import evaluators, process
+from avo_tui.evaluation import evaluators
+from avo_tui.evolution import process
 from avo_tui.evolution.life.headless import Printer
 
 
 def main() -> int:
     folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
-    evaluators.make_evaluator = lambda session: FakeEvaluator(seconds, seconds)  # type: ignore[assignment]
+    evaluators.make_evaluator = lambda settings, task: FakeEvaluator(seconds, seconds)  # type: ignore[assignment]
     if "--print" in sys.argv:
         process.run_engine(folder, listeners=[Printer(sys.stdout)])
         return 0

@@ -195,6 +195,9 @@ class FakeEvaluator:
         )
         return self._report(candidate, scored=False).model_copy(update={"paired": paired})
 
+    async def profile(self, task: str, candidate: Candidate) -> str:
+        return "There is no profiler here."
+
     async def scratch(
         self, task: str, files: dict[str, str], *, seconds: float = 10.0
     ) -> ScratchReport:

@@ -22,7 +22,7 @@ from textual.pilot import Pilot
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.screens.run.screen import RunScreen
-from avo_tui.ui.services import Services
+from avo_tui.ui.services import OperatorChoice, Services
 from avo_tui.ui.widgets.lines import LinesView
 
 PATIENCE = 120.0
@@ -37,8 +37,10 @@ SERVICES = Services(
     start_engine=lambda folder: None,
     create_session=lambda form: Path("/nonexistent"),
     tasks=lambda: [TASK],
-    operators=("tuner", "agent"),
-    unavailable={"agent": "no key is set"},
+    operators=(
+        OperatorChoice("tuner", "classical search", models=()),
+        OperatorChoice("agent", "an agent", unavailable="no key is set"),
+    ),
     estimate=lambda form: "about 400 evaluations",
     search_knowledge=lambda text: [_Hit()],
     read_knowledge=lambda identity: "# Title\n\ntext\n```\ncode\n```\n",

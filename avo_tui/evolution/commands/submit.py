@@ -60,8 +60,9 @@ def _effect(word: SubmitResult) -> str:
 def _owns_step(run: Run, command: Submit) -> bool:
     """True if the open step is this command's own, or nobody else's."""
     step = run.open_step
-    passive = bool(getattr(run.operator, "passive", False))
-    return step is not None and (passive or step.command == command.id)
+    if step is None:
+        return False
+    return step.command == command.id or not run.traits.steps_by_itself
 
 
 def _open(run: Run, command: Submit, parent: int, title: str) -> None:

@@ -10,8 +10,7 @@ from typing import Literal
 from avo_tui.domain import events as ev
 from avo_tui.domain import supervision
 from avo_tui.domain.base import now
-from avo_tui.domain.records import Direction, Intervention, Version
-from avo_tui.domain.supervision import Level
+from avo_tui.domain.records import Direction, Intervention, Level, Version
 from avo_tui.evolution.ports import Budgeting
 from avo_tui.evolution.run import Run
 
@@ -27,12 +26,11 @@ class Supervisor:
     @property
     def ladder(self) -> tuple[Level, ...]:
         """What follows what, for the operator of this run."""
-        tuner = self._run.operator.author == "tuner"
-        return supervision.ladder_of("tuner" if tuner else "agent")
+        return self._run.traits.ladder
 
     def look(self) -> None:
         """Intervenes where a limit is crossed. Ends the step where the rung says so."""
-        if getattr(self._run.operator, "passive", False):
+        if not self.ladder:
             return
         stall = supervision.stall(self._run.state)
         reason = supervision.trigger(stall, self._limits)
@@ -89,7 +87,7 @@ class Supervisor:
             return (
                 Direction(text=f"Start again from v{ancestor.number}.", parent=ancestor.number),
             )
-        if self._run.operator.author == "tuner":
+        if self._run.traits.hints != "text":  # it reads levels, not directions
             return (Direction(text="Change more tunables at once."),) if level == "nudge" else ()
         if level == "nudge":
             return (Direction(text="Say what limits the head now, and measure it before editing."),)

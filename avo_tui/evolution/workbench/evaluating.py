@@ -119,11 +119,8 @@ class StepEvaluating:
     async def profile(self, candidate: Candidate) -> str:
         """Profiler's report where the machine can; else one sentence that says why not."""
         run = self._run
-        profile = getattr(run.evaluator, "profile", None)
-        if profile is None:
-            return "This machine's evaluator has no profiler; read the resources of a compilation."
-        work = profile(self._task, candidate)
+        work = run.evaluator.profile(self._task, candidate)
         try:
-            return str(await run.control.race(work, run.control.interrupts_step))
+            return await run.control.race(work, run.control.interrupts_step)
         except EvaluatorError as error:
             return str(error)

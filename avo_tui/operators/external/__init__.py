@@ -13,8 +13,6 @@ class External:
     """Waits for submissions; the engine makes a step of each."""
 
     author: Author = "external"
-    passive = True
-    """The engine starts no step by itself."""
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """Nothing to do: a step that was left open by a submission ends here."""

@@ -16,7 +16,7 @@ from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.task import TaskInfo
 from avo_tui.store import StoreError, new_session_folder
 from avo_tui.ui.dialogs.frame import Dialog, problem
-from avo_tui.ui.services import NewSession
+from avo_tui.ui.services import NewSession, OperatorChoice
 from avo_tui.ui.text import one_line
 from avo_tui.ui.widgets.field import Field
 from avo_tui.ui.widgets.form import Choice
@@ -39,7 +39,9 @@ class NewSessionDialog(Dialog[Path]):
         yield form_row("task", Choice([], id="task"))
         yield Static("", id="about", classes="note under")
         yield form_row("name", Field(id="name", max_length=64, compact=True))
-        yield form_row("operator", Choice([(o, o) for o in services.operators], id="operator"))
+        yield form_row(
+            "operator", Choice([(o.name, o.name) for o in services.operators], id="operator")
+        )
         yield Static("", id="why", classes="note under")
         model = Field(id="model", placeholder="the default", max_length=80, compact=True)
         yield form_row("agent's model", model)
@@ -112,19 +114,15 @@ class NewSessionDialog(Dialog[Path]):
             self.query_one("#about", Static).update(Content(said))
             if not self._named:
                 self.query_one("#name", Field).value = free_name(task.name)
-        operator = self.query_one("#operator", Choice).value
-        services = self.host.services
-        words = {
-            "agent": "an autonomous coding agent: needs a key, spends money",
-            "tuner": (
-                "classical search over the constants the kernel declares: needs no "
-                "key, spends no money"
-            ),
-            "external": "waits for candidates from outside: avo submit",
-        }
-        why = services.unavailable.get(operator, "")
-        self.query_one("#why", Static).update(Content(why or words.get(operator, "")))
+        choice = self._chosen_operator()
+        text = (choice.unavailable or choice.label) if choice is not None else ""
+        self.query_one("#why", Static).update(Content(text))
         self._estimate()
+
+    def _chosen_operator(self) -> OperatorChoice | None:
+        name = self.query_one("#operator", Choice).value
+        operators = self.host.services.operators
+        return next((choice for choice in operators if choice.name == name), None)
 
     def _form(self) -> NewSession | None:
         values: dict[str, float | None] = {}
@@ -146,7 +144,7 @@ class NewSessionDialog(Dialog[Path]):
         return NewSession(
             name=self.query_one("#name", Field).value.strip(),
             task=task.name,
-            operator=self.query_one("#operator", Choice).value,  # type: ignore[arg-type]
+            operator=self.query_one("#operator", Choice).value,
             model=self.query_one("#model", Field).value.strip() or None,
             budget=Budget(
                 run=Caps(
@@ -188,9 +186,9 @@ class NewSessionDialog(Dialog[Path]):
         create = self.host.services.create_session
         if form is None or create is None:
             return
-        services = self.host.services
-        if form.operator in services.unavailable:
-            self.problem(services.unavailable[form.operator])
+        choice = self._chosen_operator()
+        if choice is not None and choice.unavailable:
+            self.problem(choice.unavailable)
             return
         self._busy = True
         self.problem("")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from avo_tui.domain.records import Level
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.supervision import (
-    Level,
     Rule,
-    ladder_of,
     limits,
     next_level,
     rules,
@@ -25,7 +24,7 @@ NUMBER = 15
 def stall_lines(snapshot: Snapshot) -> list[Line]:
     """How near the supervisor is to its next intervention; nothing where there is none."""
     settings = snapshot.session.settings
-    ladder = ladder_of(settings.operator)
+    ladder = settings.operator_traits.ladder
     if not ladder or not snapshot.versions:
         return []
     found = stall(

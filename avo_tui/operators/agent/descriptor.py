@@ -1,0 +1,43 @@
+"""What the coding agent says about itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.operators.agent.settings import DEFAULT_MODEL
+from avo_tui.operators.descriptor import OperatorDescriptor
+from avo_tui.operators.ports import Operator
+
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+
+
+def _make(settings: RunSettings) -> Operator:
+    from avo_tui.operators.agent import make
+
+    return make(settings)
+
+
+def _unavailable() -> str | None:
+    if any(os.environ.get(name) for name in KEYS):
+        return None
+    return f"the agent needs {KEYS[0]} in the environment; the tuner and `avo demo` need no key"
+
+
+def _estimate(settings: RunSettings) -> Sequence[str]:
+    from avo_tui.operators.agent.model.estimate import estimate
+
+    return estimate(settings).lines(settings)
+
+
+DESCRIPTOR = OperatorDescriptor(
+    name="agent",
+    label="an autonomous coding agent: needs a key, spends money",
+    make=_make,
+    unavailable=_unavailable,
+    traits=OperatorTraits(title="agent"),
+    preference=20,
+    models=(DEFAULT_MODEL,),
+    estimate=_estimate,
+)

@@ -1,0 +1,92 @@
+"""Which variation operators there are: those of this package, and those that others install."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import import_module, metadata
+
+from avo_tui.domain.records import OperatorName, RunSettings
+from avo_tui.operators.descriptor import GROUP, OperatorDescriptor
+from avo_tui.operators.ports import Operator
+
+BUILT_IN: Mapping[OperatorName, str] = {
+    "agent": "avo_tui.operators.agent.descriptor",
+    "tuner": "avo_tui.operators.tuner.descriptor",
+    "external": "avo_tui.operators.external.descriptor",
+    "recorded": "avo_tui.operators.recorded.descriptor",
+}
+"""Name → module whose `DESCRIPTOR` it is."""
+
+
+class UnknownOperator(ValueError):  # noqa: N818 - its text is the sentence
+    """There is no such operator, or it does not load; the text is one sentence."""
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, metadata.EntryPoint]:
+    entries = metadata.entry_points(group=GROUP)
+    return {entry.name: entry for entry in entries if entry.name not in BUILT_IN}
+
+
+def names() -> list[OperatorName]:
+    """Every operator, those of this package first."""
+    return [*BUILT_IN, *sorted(_installed())]
+
+
+def descriptor(name: OperatorName) -> OperatorDescriptor:
+    """What an operator says about itself. Raises UnknownOperator."""
+    if name in BUILT_IN:
+        built_in: OperatorDescriptor = import_module(BUILT_IN[name]).DESCRIPTOR
+        return built_in
+    entry = _installed().get(name)
+    if entry is None:
+        offered = ", ".join(d.name for d in offer())
+        raise UnknownOperator(f"there is no operator {name!r}; there are {offered}")
+    try:
+        loaded = entry.load()
+    except Exception as error:  # whatever a package of somebody else does at its import
+        why = f"{type(error).__name__}: {error}"
+        raise UnknownOperator(f"operator {name} ({entry.value}) does not load: {why}") from error
+    if not isinstance(loaded, OperatorDescriptor) or loaded.name != name:
+        raise UnknownOperator(
+            f"operator {name}: {entry.value} is not an OperatorDescriptor of that name"
+        )
+    return loaded
+
+
+def offer() -> list[OperatorDescriptor]:
+    """Operators that a person may choose, those preferred first; broken ones are left out."""
+    descriptors = []
+    for name in names():
+        try:
+            descriptors.append(descriptor(name))
+        except UnknownOperator:
+            continue  # `avo doctor` names it
+    offered = [d for d in descriptors if d.offered]
+    return sorted(offered, key=lambda d: -d.preference)
+
+
+def broken() -> list[str]:
+    """Why installed operators do not load, one sentence each."""
+    sentences = []
+    for name in _installed():
+        try:
+            descriptor(name)
+        except UnknownOperator as error:
+            sentences.append(str(error))
+    return sentences
+
+
+def default() -> OperatorDescriptor:
+    """The operator of a session that names none: the preferred one that is available here."""
+    offered = offer()
+    return next((d for d in offered if d.unavailable() is None), offered[0])
+
+
+def make_operator(settings: RunSettings) -> Operator:
+    """The operator of a session; only its own module is imported.
+
+    Raises ValueError with one sentence where there is none or it cannot be made.
+    """
+    return descriptor(settings.operator).make(settings)

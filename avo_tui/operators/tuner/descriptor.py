@@ -1,0 +1,29 @@
+"""What the tuner says about itself."""
+
+from __future__ import annotations
+
+from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.operators.descriptor import OperatorDescriptor
+from avo_tui.operators.ports import Operator
+
+
+def _make(settings: RunSettings) -> Operator:
+    from avo_tui.operators.tuner import make
+
+    return make(settings)
+
+
+DESCRIPTOR = OperatorDescriptor(
+    name="tuner",
+    label=(
+        "classical search over the constants the kernel declares: needs no key, spends no money"
+    ),
+    make=_make,
+    traits=OperatorTraits(
+        title="tuner",
+        hints="tunables",
+        ladder=("nudge", "restart"),
+        stall_attempts=16,  # its attempts are cheap, and one of its steps has eight of them
+    ),
+    preference=10,
+)
