@@ -214,10 +214,16 @@ def _recorded_task(recording: Path, task: str | None) -> str:
 
 def _operator(chosen: str | None, recording: Path | None) -> OperatorName:
     from avo_tui.cli.opening import default_operator
+    from avo_tui.operators import registry
 
     if recording is not None:
         return "recorded"
-    return chosen if chosen is not None else default_operator()
+    if chosen is None:
+        return default_operator()
+    try:
+        return registry.descriptor(chosen).name
+    except registry.UnknownOperator as error:
+        raise typer.BadParameter(str(error), param_hint="--operator") from error
 
 
 def _free_name(task: str) -> str:

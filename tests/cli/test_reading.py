@@ -239,7 +239,16 @@ def test_doctor(avo: Avo, done: Path) -> None:
     form = result.json
     assert form["session"] is None
     whats = {f["what"] for f in form["findings"]}
-    assert {"python", "compiler", "torch", "gpu", "sandbox", "tasks", "sessions", "key"} <= whats
+    assert {
+        "python",
+        "compiler",
+        "torch",
+        "gpu",
+        "sandbox",
+        "tasks",
+        "sessions",
+        "operator",
+    } <= whats
     assert all(f["level"] in {"ok", "warn", "fail"} for f in form["findings"])
     session = avo("doctor", "done", "--json")
     assert session.code == 0 and all(f["level"] != "fail" for f in session.json["findings"])

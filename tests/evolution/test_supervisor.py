@@ -99,7 +99,9 @@ async def test_the_top_of_the_agents_ladder_ends_the_step(make_lab: MakeLab) -> 
             broken = seed().with_file("kernel.cpp", f"#error {number}\n")
             await bench.evaluating.evaluate(broken, f"try {number}")
 
-    settings = RunSettings(options={"supervisor.failures": 3}, budget=Budget(run=Caps(steps=1)))
+    settings = RunSettings(
+        operator="agent", options={"supervisor.failures": 3}, budget=Budget(run=Caps(steps=1))
+    )
     lab = make_lab(settings)
     lab.start(Scripted(stubborn))
     assert await lab.ended() == "finished"
