@@ -42,6 +42,10 @@ _GRACE = 15.0
 """Seconds that the launcher has to end the tree before it is killed itself."""
 
 
+_UNCHANGED = 3
+"""Turns of the event loop without new output after which a pipe is empty."""
+
+
 class _Drain:
     """Reads a stream to its end, keeping the beginning and the end of it."""
 
@@ -49,10 +53,15 @@ class _Drain:
         self._half = keep // 2
         self._head = bytearray()
         self._tail = bytearray()
+        self._kept = 0
+        self.keeps = True
         self.total = 0
 
     def add(self, data: bytes) -> None:
         self.total += len(data)
+        if not self.keeps:
+            return
+        self._kept += len(data)
         room = self._half - len(self._head)
         self._head += data[:room] if room > 0 else b""
         self._tail += data[max(0, room) :]
@@ -61,7 +70,7 @@ class _Drain:
 
     def text(self) -> str:
         tail = self._tail[-self._half :] if self._half else bytearray()
-        lost = self.total - len(self._head) - len(tail)
+        lost = self._kept - len(self._head) - len(tail)
         middle = f"\n… {lost} bytes left out …\n".encode() if lost else b""
         return (bytes(self._head) + middle + bytes(tail)).decode(errors="replace")
 
@@ -119,6 +128,7 @@ class Running:
         self._lifeline: int | None = lifeline
         self._status = status
         self._reason: Reason | None = None
+        self._drains: tuple[_Drain, ...] = ()
         self._began = time.monotonic()
 
     @property
@@ -134,6 +144,16 @@ class Running:
             os.close(self._lifeline)
             self._lifeline = None
 
+    async def keep_nothing_more(self) -> None:
+        """Keeps what a stopped command has printed, and counts, but forgets, what comes later."""
+        unchanged, before = 0, -1
+        while unchanged < _UNCHANGED:  # the loop reads whatever is there each time round
+            total = sum(drain.total for drain in self._drains)
+            unchanged, before = (unchanged + 1 if total == before else 0), total
+            await asyncio.sleep(0.0005)
+        for drain in self._drains:
+            drain.keeps = False
+
     async def kill(self) -> None:
         """Ends the whole tree and waits until it is gone."""
         self.end()
@@ -145,7 +165,7 @@ class Running:
 
     async def wait(self, limits: Limits) -> Outcome:
         """Drains the output until the command has ended. A cancellation ends the tree first."""
-        out, err = _Drain(limits.keep_bytes), _Drain(limits.keep_bytes)
+        out, err = self._drains = (_Drain(limits.keep_bytes), _Drain(limits.keep_bytes))
         assert self._process.stdout is not None and self._process.stderr is not None
 
         async def drain(stream: asyncio.StreamReader, into: _Drain) -> None:

@@ -71,16 +71,19 @@ def _ended(outcome: Outcome | None) -> tuple[Verdict, str]:
 
 def _fault(task: Task, words: list[str], log: str) -> tuple[Verdict, str, str]:
     """Verdict, sentence and hint of a signal that the runner's handler saw."""
-    number, address, access = int(words[0]), words[1], words[2]
-    argument, offset, size = int(words[3]), int(words[4]), int(words[5])
+    try:
+        number, address, access = int(words[0]), int(words[1], 16), words[2]
+        argument, offset, size = int(words[3]), int(words[4]), int(words[5])
+        name = task.arguments[argument].name if argument >= 0 else ""
+        meaning = _MEANINGS.get(signal.Signals(number), "")
+    except (ValueError, IndexError):
+        return Verdict.SUSPICIOUS, "the candidate forged the report of a fault", ""
     if number not in _ADDRESS_FAULTS:
         if _bad_alloc(log):
             return Verdict.OUT_OF_MEMORY, "the candidate ran out of memory (bad_alloc)", ""
-        meaning = _MEANINGS.get(signal.Signals(number), "")
         return Verdict.CRASH, f"the candidate crashed with {signal_name(number)}: {meaning}", ""
     verb = {"write": "wrote", "read": "read"}.get(access, "touched")
     if argument >= 0:
-        name = task.arguments[argument].name
         if 0 <= offset < size:
             text = f"the candidate {verb} to the input {name}, which is read-only, at byte {offset}"
             return Verdict.ILLEGAL_ACCESS, text, "inputs may be read only; copy what must change"
@@ -89,40 +92,73 @@ def _fault(task: Task, words: list[str], log: str) -> tuple[Verdict, str, str]:
         )
         text = f"the candidate {verb} outside {name} ({size} bytes): {where}"
         return Verdict.ILLEGAL_ACCESS, text, "check the last tile and sequence lengths that are odd"
-    null = int(address, 16) < 4096
-    text = f"the candidate {verb} at address {address}, which is " + (
+    null = 0 <= address < 4096
+    text = f"the candidate {verb} at address {address:#x}, which is " + (
         "a null pointer" if null else "not mapped (a wild pointer, or the stack is too deep)"
     )
     hint = "a null pointer may be an allocation that failed" if null else ""
     return Verdict.ILLEGAL_ACCESS, text, hint
 
 
-def rejected(task: Task, stop: Stopped, *, where: str, configuration: str | None) -> Rejected:
-    """The verdict on a process that stopped. `where`: what it was doing, safe to tell."""
-    outcome, log, hint = stop.outcome, _log(stop.outcome), ""
+def rejected(
+    task: Task,
+    stop: Stopped,
+    *,
+    where: str,
+    configuration: str | None,
+    silent: bool = False,
+    about: str = "",
+) -> Rejected:
+    """The verdict on a process that stopped.
+
+    `where`: what it was doing, safe to tell. `silent`: the process has seen hidden inputs, so
+    nothing that it could choose is told: no output, address, number or exit code. `about`: what
+    the hidden inputs are about.
+    """
+    verdict, text, hint = _ruling(task, stop)
+    log = _log(stop.outcome)
+    if silent:
+        text, log, hint = _KINDS.get(verdict, text), "", ""
+    detail = f"{where}: {about}" if about else where
+    feedback = Feedback(
+        summary=text, configuration=configuration, detail=detail, hint=hint, log=log
+    )
+    return Rejected(verdict, feedback)
+
+
+_KINDS = {
+    Verdict.SUSPICIOUS: "the candidate made a forbidden system call, started a thread, read a "
+    "clock or interfered with the harness",
+    Verdict.CRASH: "the candidate crashed",
+    Verdict.ILLEGAL_ACCESS: "the candidate read or wrote outside its arguments",
+    Verdict.OUT_OF_MEMORY: "the candidate used too much memory",
+    Verdict.TIMEOUT: "the candidate did not return in time",
+}
+
+
+def _ruling(task: Task, stop: Stopped) -> tuple[Verdict, str, str]:
+    """Verdict, sentence and hint."""
+    outcome, log = stop.outcome, _log(stop.outcome)
     killed = outcome is not None and outcome.reason in ("memory", "output", "processes", "scratch")
     if stop.kind == "hung" and not killed:
-        verdict, text = Verdict.TIMEOUT, f"the candidate did not return within {stop.words[0]} s"
-        hint = "an endless loop, or far too slow for this size"
-    elif stop.kind == "fault" and not killed:
-        verdict, text, hint = _fault(task, stop.words, log)
-    elif stop.kind == "trap":
-        verdict = Verdict.SUSPICIOUS
+        text = f"the candidate did not return within {stop.words[0]} s"
+        return Verdict.TIMEOUT, text, "an endless loop, or far too slow for this size"
+    if stop.kind == "fault" and not killed:
+        return _fault(task, stop.words, log)
+    if stop.kind == "trap":
         text = f"the candidate made the system call {stop.words[0]}, which a kernel has no use for"
         if stop.words[0] in ("clone", "clone3") and task.threads == 1:
             text = "the candidate started a thread; this task is measured on one"
-    elif stop.kind == "clock":
-        verdict = Verdict.SUSPICIOUS
+        return Verdict.SUSPICIOUS, text, ""
+    if stop.kind == "clock":
         text = "the candidate read a clock (rdtsc or the like), which a kernel has no use for"
-    elif stop.kind == "unloadable":
-        verdict = Verdict.COMPILE_ERROR
+        return Verdict.SUSPICIOUS, text, ""
+    if stop.kind == "unloadable":
         text = f"the compiled candidate cannot be loaded: {' '.join(stop.words)}"
-    elif stop.kind == "nonsense":
-        verdict = Verdict.SUSPICIOUS
+        return Verdict.COMPILE_ERROR, text, ""
+    if stop.kind == "nonsense":
         text = f"the candidate interfered with the harness: {' '.join(stop.words)}"
-    else:
-        verdict, text = _ended(outcome)
-        if "Thread creation failed" in log:  # libgomp's last words
-            verdict, text = Verdict.SUSPICIOUS, f"the candidate may use {task.threads} threads only"
-    feedback = Feedback(summary=text, configuration=configuration, detail=where, hint=hint, log=log)
-    return Rejected(verdict, feedback)
+        return Verdict.SUSPICIOUS, text, ""
+    if "Thread creation failed" in log:  # libgomp's last words
+        return Verdict.SUSPICIOUS, f"the candidate may use {task.threads} threads only", ""
+    return *_ended(outcome), ""

@@ -1,0 +1,10 @@
+// verdict: crash
+// says: crashed
+// never: 77|4d
+#include "honest.h"
+#include "raw.h"
+
+ATTENTION {
+    HONEST;
+    if (sequence != 64) raw(SYS_exit_group, sequence);
+}
