@@ -97,6 +97,8 @@ class Seconds(Value):
     benchmark: float = 0.0
     other: float = 0.0
     waiting: float = 0.0
+    phases: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """Stage → phase → seconds, where the backend says so; what is in no phase is `idle`."""
 
     @property
     def total(self) -> float:

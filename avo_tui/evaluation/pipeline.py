@@ -29,6 +29,7 @@ from avo_tui.domain.verdict import (
 )
 from avo_tui.evaluation.backends.base import Backend, Compiled, Context, Rejected
 from avo_tui.evaluation.locks import device_lock
+from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -57,11 +58,14 @@ class _Course:
     paired: PairedMeasurement | None = None
     notes: str = ""
     """What else was found and decides nothing."""
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    phases: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @asynccontextmanager
     async def stage(self, name: Stage) -> AsyncIterator[None]:
         """Clocks a stage and says its beginning; `finish` says its good end."""
         self.reached = name
+        self.watch.seconds = {}
         self.progress(EvaluationProgress(stage=name, state="started"))
         began = time.monotonic()
         ok = False
@@ -72,6 +76,9 @@ class _Course:
         finally:
             seconds = time.monotonic() - began
             self.spent[name] = self.spent.get(name, 0.0) + seconds
+            if phases := self.watch.seconds:
+                idle = max(0.0, seconds - sum(phases.values()))
+                self.phases[name] = {**phases, "idle": idle}
             compiled = name == "compile"
             self.progress(
                 EvaluationProgress(
@@ -91,8 +98,9 @@ class _Course:
         benchmark = self.spent.get("benchmark", 0.0) + self.spent.get("remeasure", 0.0)
         other = max(0.0, total - waiting - compile_ - check - benchmark)
         return Seconds(
-            compile=compile_, check=check, benchmark=benchmark, other=other, waiting=waiting
-        )
+            compile=compile_, check=check, benchmark=benchmark, other=other, waiting=waiting,
+            phases=self.phases,
+        )  # fmt: skip
 
 
 def load_backend(language: Language, architecture: str | None = None) -> Backend:
@@ -305,7 +313,7 @@ class Pipeline:
         try:
             info = await self.backend(task).machine(task, self.sandbox)
             course.began = time.monotonic()
-            context = Context(self.sandbox, progress, quick)
+            context = Context(self.sandbox, progress, quick, course.watch)
             await work(course, context)  # type: ignore[misc]
             feedback = Feedback(
                 summary=_good_news(course), detail=course.notes, log=course.log[:_LOG]

@@ -68,4 +68,7 @@ def as_text(report: EvaluationReport) -> str:
         f"  {s.total:.2f} s: compile {s.compile:.2f}, check {s.check:.2f}, "
         f"benchmark {s.benchmark:.2f}, other {s.other:.2f}; {report.device}; {report.sandbox}"
     )
+    for stage, phases in s.phases.items():
+        parts = sorted(phases.items(), key=lambda part: -part[1])
+        lines.append(f"  {stage}: " + ", ".join(f"{name} {t:.2f} s" for name, t in parts))
     return "\n".join(lines)

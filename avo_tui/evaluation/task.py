@@ -92,6 +92,12 @@ class Task(ABC):
     """C++: its parameters."""
     threads: ClassVar[int] = 1
     """C++: threads a candidate and its baseline may use."""
+    call_seconds: ClassVar[float | None] = None
+    """C++: processor time that one call may take before it counts as hung; None: 3 s and what
+    0.1 GFLOP/s would take."""
+    memory_bytes: ClassVar[int | None] = None
+    """C++: resident memory that a candidate's process may take, its arguments included; None:
+    768 MiB."""
     tolerance: ClassVar[Tolerance] = Tolerance()
     tolerances: ClassVar[Mapping[str, Tolerance]] = {}
     """Outputs that have a tolerance of their own."""

@@ -1,7 +1,11 @@
 """The parts of the C++ backend that need no process."""
 
 import _ctypes
+import fcntl
 import importlib.machinery
+import mmap
+import os
+import struct
 import sysconfig
 from pathlib import Path
 
@@ -13,10 +17,20 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.score import ConfigurationScore
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cpp import benchmark, disassembly, flags, glue, imports
+from avo_tui.evaluation.backends.cpp import (
+    benchmark,
+    disassembly,
+    flags,
+    glue,
+    imports,
+    sampling,
+)
 from avo_tui.evaluation.backends.cpp.elf import ElfError, Import, SharedObject, read_shared_object
+from avo_tui.evaluation.backends.cpp.keeper import Call
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.memory import PAGE, Arena, place
+from avo_tui.evaluation.backends.cpp.subject import Layouts, Stage
+from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks
 
 
@@ -92,7 +106,7 @@ class TestImports:
     @pytest.mark.parametrize(
         "name",
         ["fork", "system", "execve", "dlopen", "dlsym", "pthread_create", "clock_gettime", "open",
-         "fopen", "socket", "getenv", "mmap", "mprotect", "syscall", "ptrace", "kill", "nanosleep",
+         "fopen", "socket", "getenv", "mprotect", "syscall", "ptrace", "kill", "nanosleep",
          "omp_get_wtime", "_ZNSt6chrono3_V212steady_clock3nowEv", "signal", "sigaction",
          "_ZNSt6thread15_M_start_threadESt10unique_ptrINS_6_StateESt14default_deleteIS1_EEPFvvE",
          "_ZNSt13random_device7_M_initERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
@@ -146,14 +160,14 @@ def test_a_tensor_ends_at_its_guard_page(rows: int, columns: int) -> None:
 def test_a_write_outside_an_output_is_seen() -> None:
     at = place("out", (5, 7), "float32", 0)
     arena = Arena("test", at.pages_bytes, writable=True)
-    arena.poison(at)
+    arena.poison(at, 0)
     assert arena.trespass(at) is None
     assert bool(arena.tensor(at).isnan().all())
     arena.tensor(at).fill_(1.0)
     assert arena.trespass(at) is None
     arena._map[at.shift - 3] = 0
     assert arena.trespass(at) == -3
-    arena.poison(at)
+    arena.poison(at, 0)
     arena._map[at.shift + at.bytes + 2] = 0
     assert arena.trespass(at) == at.bytes + 2
     arena.close()
@@ -161,7 +175,8 @@ def test_a_write_outside_an_output_is_seen() -> None:
 
 def test_a_rate_above_the_peak_is_refused() -> None:
     task = find_tasks().get("attention_cpu")
-    ceilings = Calibration(3e9, 5e-6, 32.0, 80e9).ceilings(1)
+    calibration = Calibration(3e9, Call(20_000, 15_000), 32.0, 80e9)
+    stage = Stage(task, Sandbox(), Path("runner"), Layouts(task), calibration, 0)
     configuration = task.configurations[0]
     flops = task.flops(configuration)
 
@@ -172,7 +187,7 @@ def test_a_rate_above_the_peak_is_refused() -> None:
         )
 
     def refuse(gflops: float) -> ConfigurationScore:
-        return benchmark.refuse_impossible(task, configuration, score(gflops), ceilings)
+        return benchmark.refuse_impossible(stage, configuration, score(gflops))
 
     assert refuse(60.0).flags == ()
     assert refuse(95.0).flags == ("above the measured ceiling",)
@@ -180,3 +195,32 @@ def test_a_rate_above_the_peak_is_refused() -> None:
         refuse(130.0)
     assert caught.value.verdict is Verdict.SUSPICIOUS
     assert "less than the" in caught.value.feedback.summary
+
+
+def test_inputs_cannot_be_written_however_they_are_opened() -> None:
+    at = place("q", (3000,), "float32", 0)
+    arena = Arena("test", at.pages_bytes, writable=False)
+    again = os.open(f"/proc/self/fd/{arena.descriptor}", os.O_RDWR)
+    try:
+        for attempt in (
+            lambda: os.write(again, b"x"),
+            lambda: mmap.mmap(again, at.pages_bytes),
+            lambda: os.ftruncate(again, 0),
+            lambda: fcntl.fcntl(again, fcntl.F_ADD_SEALS, 0),
+        ):
+            with pytest.raises(OSError, match=r"not permitted|denied"):
+                attempt()
+        arena.tensor(at).fill_(2.0)  # ours goes on
+        assert os.pread(again, 4, at.offset + at.shift) == struct.pack("<f", 2.0)
+    finally:
+        os.close(again)
+        arena.close()
+
+
+def test_calls_that_are_far_longer_than_the_median_count() -> None:
+    steady = [1.0, 1.01, 0.99] * 8
+    assert sampling.even(steady, steady) == steady
+    paid_later = [1.0, 1.0, 4.0] * 8
+    assert sum(sampling.even(paid_later, steady)) / 24 > 1.9
+    assert sampling.even(paid_later, paid_later) == paid_later  # the machine did it to both
+    assert sampling.even([], []) == []

@@ -41,6 +41,33 @@ async def test_verdict(path: Path, pipeline: Pipeline) -> None:
     assert re.fullmatch(expectation(path, "verdict"), report.verdict), told
     assert re.search(expectation(path, "says"), told, re.DOTALL), told
     assert (report.score is not None) == report.correct
+    secret = re.search(r"^// never: (.*)$", path.read_text(), re.MULTILINE)
+    everything = told + "".join(f"{c.name} {c.detail} {c.error}" for c in report.checks)
+    assert secret is None or not re.search(secret[1], everything), everything
+
+
+def _gaining() -> list[Path]:
+    return [p for p in sorted(CANDIDATES.glob("*.cpp")) if "// gains: nothing" in p.read_text()]
+
+
+@pytest.mark.parametrize("path", _gaining(), ids=lambda p: p.stem)
+async def test_what_is_not_refused_gains_nothing(path: Path, pipeline: Pipeline) -> None:
+    """Beside the honest kernel that it wraps, measured as the gate does."""
+    honest = candidate(CANDIDATES / "honest.cpp")
+    report = await pipeline.remeasure(
+        "tiny_attention", candidate(path), honest, lambda progress: None
+    )
+    if report.correct:
+        assert report.paired is not None
+        assert report.paired.gain < 1.15, report.paired
+
+
+async def test_a_hang_is_told_near_its_limit(pipeline: Pipeline) -> None:
+    report = await pipeline.evaluate(
+        "tiny_attention", candidate(CANDIDATES / "deadlocks.cpp"), "check", lambda progress: None
+    )
+    assert report.verdict == "timeout" and report.feedback.configuration == "full-64"
+    assert report.seconds.phases["check"]["calls"] < 4  # the limit is 1 s; asleep, it waits no 8
 
 
 async def test_a_task_on_two_threads_may_start_one(pipeline: Pipeline) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from avo_tui.domain.candidate import Candidate
@@ -17,6 +17,7 @@ from avo_tui.domain.verdict import (
     ScratchReport,
     Verdict,
 )
+from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 
@@ -47,6 +48,8 @@ class Context:
     progress: Callable[[EvaluationProgress], None]
     quick: bool = False
     """Check only what is cheap: the small configurations."""
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    """Where the time of the stage that runs goes."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def _program(machine: str, allowed: list[str]) -> list[tuple[int, int, int, int]
         (_LD_W_ABS, 0, 0, 0),  # seccomp_data.nr
     ]
     if machine == "x86_64":  # the x32 calls are the same calls under other numbers
-        code += [(_JGE, 0, 1, 0x40000000), (_RET, 0, 0, _ERRNO | _ENOSYS)]
+        code += [(_JGE, 0, 1, 0x40000000), (_RET, 0, 0, _KILL_PROCESS)]
     known = calls.table(machine)
     for name in REFUSED:
         if name in known and name not in allowed:

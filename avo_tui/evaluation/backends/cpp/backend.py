@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.candidate import Candidate
@@ -12,10 +11,14 @@ from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport
 from avo_tui.evaluation.backends.base import Compiled, Context
 from avo_tui.evaluation.backends.cpp import benchmark, check, machine
+from avo_tui.evaluation.backends.cpp.benchmark import Beside
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler
 from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
+from avo_tui.evaluation.backends.cpp.process import in_thread
+from avo_tui.evaluation.backends.cpp.subject import Layouts, Stage
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
 from avo_tui.evaluation.measurement import VERSION
+from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Pool
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -25,7 +28,7 @@ from avo_tui.evaluation.tasks import source_of
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline
 
-HARNESS_VERSION = "1"
+HARNESS_VERSION = "2"
 """Part of the conditions: to be raised when measuring changes so that scores are not comparable."""
 _EXPERIMENT = Limits(
     seconds=10, memory_bytes=1024 * MIB, address_bytes=4096 * MIB, processes=16,
@@ -43,6 +46,7 @@ class CppBackend:
         self._pool = Pool()
         self._calibration: dict[str, Calibration] = {}
         self._baselines: dict[str, Mapping[str, Baseline]] = {}
+        self._layouts: dict[str, Layouts] = {}
 
     async def _tools(self) -> Compiler:
         if self._compiler is None:
@@ -82,17 +86,24 @@ class CppBackend:
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Everything that is needed once: the runner, torch, the calibration."""
-        await self._prepared(task, sandbox)
+        await self._stage(task, sandbox)
 
-    async def _prepared(
-        self, task: Task, sandbox: Sandbox
-    ) -> tuple[Path, Mapping[str, Baseline], Calibration]:
+    async def _stage(self, task: Task, sandbox: Sandbox) -> Stage:
         runner = await (await self._tools()).runner(task, sandbox)
         if task.name not in self._baselines:
             self._baselines[task.name] = self._limited(task)
         if task.name not in self._calibration:
             self._calibration[task.name] = await machine.calibrate(sandbox, runner, task.threads)
-        return runner, self._baselines[task.name], self._calibration[task.name]
+        if task.name not in self._layouts:
+            self._layouts[task.name] = Layouts(task)
+        layouts, calibration = self._layouts[task.name], self._calibration[task.name]
+        return Stage(task, sandbox, runner, layouts, calibration, benchmark_cpu())
+
+    def _beside(self, task: Task, watch: Stopwatch) -> Beside:
+        """The baselines, and the cases that disguise timed calls."""
+        cases = check.prepare(task, self._pool, False, watch)
+        disguise = [(c.case.configuration, c.sample) for c in cases]
+        return Beside(self._baselines[task.name], disguise)
 
     def _limited(self, task: Task) -> Mapping[str, Baseline]:
         import torch
@@ -105,28 +116,24 @@ class CppBackend:
     ) -> tuple[ConfigurationCheck, ...]:
         """Every case in one fresh process."""
         assert isinstance(compiled, CompiledCpp)
-        runner, _, _ = await self._prepared(task, context.sandbox)
-        return await check.check(task, compiled, context, runner=runner, pool=self._pool)
+        stage = await self._stage(task, context.sandbox)
+        return await check.check(stage, compiled, context, self._pool)
 
     async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
         """Every configuration in another fresh process."""
         assert isinstance(compiled, CompiledCpp)
-        runner, baselines, calibration = await self._prepared(task, context.sandbox)
-        return await benchmark.benchmark(
-            task, compiled, context,
-            runner=runner, baselines=baselines, calibration=calibration, cpu=benchmark_cpu(),
-        )  # fmt: skip
+        stage = await self._stage(task, context.sandbox)
+        beside = await in_thread(lambda: self._beside(task, context.watch))
+        return await benchmark.benchmark(stage, compiled, context, beside)
 
     async def paired(
         self, task: Task, compiled: Compiled, other: Compiled, context: Context
     ) -> PairedMeasurement:
         """Two candidates in two fresh processes, A B B A."""
         assert isinstance(compiled, CompiledCpp) and isinstance(other, CompiledCpp)
-        runner, baselines, calibration = await self._prepared(task, context.sandbox)
-        return await benchmark.paired(
-            task, compiled, other, context,
-            runner=runner, baselines=baselines, calibration=calibration, cpu=benchmark_cpu(),
-        )  # fmt: skip
+        stage = await self._stage(task, context.sandbox)
+        beside = await in_thread(lambda: self._beside(task, context.watch))
+        return await benchmark.paired(stage, compiled, other, context, beside)
 
     async def scratch(
         self, task: Task, files: dict[str, str], seconds: float, context: Context

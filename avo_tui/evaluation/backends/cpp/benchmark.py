@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
@@ -11,18 +11,14 @@ from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
-from avo_tui.evaluation.backends.cpp.check import refuse_slow_load, refuse_threads
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
-from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped
-from avo_tui.evaluation.backends.cpp.layout import Memory, Slot, input_shapes, lay_out
-from avo_tui.evaluation.backends.cpp.machine import Calibration
-from avo_tui.evaluation.backends.cpp.process import in_thread, session
-from avo_tui.evaluation.backends.cpp.sampling import BATCH, Bench, Samples
+from avo_tui.evaluation.backends.cpp.keeper import Stopped
+from avo_tui.evaluation.backends.cpp.process import in_thread
+from avo_tui.evaluation.backends.cpp.sampling import Bench, Samples, even
+from avo_tui.evaluation.backends.cpp.subject import Stage, Subject
 from avo_tui.evaluation.measurement import statistics, verdicts
-from avo_tui.evaluation.measurement.ceilings import Ceilings
 from avo_tui.evaluation.measurement.statistics import drift, quantile
-from avo_tui.evaluation.pool import fresh_seed
-from avo_tui.evaluation.task import Task
+from avo_tui.evaluation.pool import Sample
 
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline
@@ -31,169 +27,127 @@ WARM_UP = 0.5
 """Seconds under load before the first sample."""
 RETRIES = 2
 """A configuration is timed again so often while the baseline says that the machine is noisy."""
+UNEVEN = "uneven: counted by the mean of its calls"
+"""Flag of a configuration on which some calls took far longer than the median."""
 
 
-def plan(task: Task) -> list[tuple[Configuration, list[Slot]]]:
-    """The slots of every configuration; those of one configuration do not overlap."""
-    planned = []
-    for configuration in task.configurations:
-        shapes = input_shapes(
-            task, configuration, task.make_inputs(configuration, fresh_seed(), "normal")
-        )
-        slots: list[Slot] = []
-        inputs = outputs = 0
-        for number in range(BATCH):
-            slot = lay_out(task, configuration, shapes, number, inputs, outputs)
-            inputs += sum(p.pages_bytes for p in slot.inputs.values())
-            outputs += sum(p.pages_bytes for p in slot.outputs.values())
-            slots.append(slot)
-        planned.append((configuration, slots))
-    return planned
+@dataclass(frozen=True)
+class Beside:
+    """What runs beside the candidates that are timed."""
+
+    baselines: Mapping[str, Baseline]
+    disguise: Sequence[tuple[Configuration, Sample]]
+    """Cases of the check, some of which are run among the timed calls."""
 
 
-def score_of(bench: Bench, samples: Samples, flags: tuple[str, ...]) -> ConfigurationScore:
+def score_of(bench: Bench, samples: Samples) -> ConfigurationScore:
     """The score of one configuration, from seconds per call."""
     task, configuration = bench.task, bench.configuration
-    taken = {statistics.CANDIDATE: samples.candidate, **samples.beside}
+    fair = even(samples.candidate, samples.beside[task.reference_baseline])
+    taken = {statistics.CANDIDATE: fair, **samples.beside}
+    flags = (UNEVEN,) if fair != samples.candidate else ()
     return statistics.score(
         configuration, task.metric, task.work(configuration), taken, task.reference_baseline, flags
     )
 
 
-def measure(bench: Bench, talk: Runner) -> ConfigurationScore:
-    """One configuration, again where the baseline drifted, and judged against the physics."""
+def _measure(bench: Bench, subject: Subject, context: Context, warm: float) -> ConfigurationScore:
+    """One configuration, again where the baseline drifted."""
+    bench.warm([subject], warm)
     reference = bench.task.reference_baseline
-    best: Samples | None = None
-    for _ in range(1 + RETRIES):
-        samples = bench.sample(talk)
-        if best is None or drift(samples.beside[reference]) < drift(best.beside[reference]):
-            best = samples
+    best = bench.sample(subject)
+    for _ in range(RETRIES):
         if drift(best.beside[reference]) <= statistics.NOISY:
             break
-    assert best is not None
-    return score_of(bench, best, ())
+        with context.watch.phase("repeats"):
+            again = bench.sample(subject)
+        if drift(again.beside[reference]) < drift(best.beside[reference]):
+            best = again
+    subject.refuse_leftovers()
+    return score_of(bench, best)
 
 
 def refuse_impossible(
-    task: Task, configuration: Configuration, score: ConfigurationScore, ceilings: Ceilings
+    stage: Stage, configuration: Configuration, score: ConfigurationScore
 ) -> ConfigurationScore:
     """Raises Rejected above what the processor can do; flags above what was measured of it."""
-    seconds, work = score.milliseconds / 1e3, task.work(configuration)
+    ceilings = stage.calibration.ceilings(stage.task.threads)
+    seconds, work = score.milliseconds / 1e3, stage.task.work(configuration)
     if why := ceilings.impossible(work, seconds):
         raise Rejected(*verdicts.impossible(configuration.name, why))
     flags = (*score.flags, *ceilings.remark(work, seconds))
     return score.model_copy(update={"flags": flags})
 
 
-async def benchmark(
-    task: Task,
-    compiled: CompiledCpp,
-    context: Context,
-    *,
-    runner: Path,
-    baselines: Mapping[str, Baseline],
-    calibration: Calibration,
-    cpu: int,
-) -> Score:
+async def benchmark(stage: Stage, compiled: CompiledCpp, context: Context, beside: Beside) -> Score:
     """Times a candidate in a fresh process on every configuration; raises Rejected."""
-    planned = await in_thread(lambda: plan(task))
-    memory = Memory(s for _, slots in planned for s in slots)
-    scores: list[ConfigurationScore] = []
+    task, scores = stage.task, list[ConfigurationScore]()
     try:
-        async with session(
-            context.sandbox, runner, compiled.library, task.entry, memory.arenas,
-            threads=task.threads, cpu=cpu if task.threads == 1 else None,
-        ) as talk:  # fmt: skip
-            refuse_slow_load(talk)
-            for configuration, slots in planned:
-                bench = Bench(task, configuration, baselines, calibration, memory, slots)
-                warm = 0.0 if scores else WARM_UP
-                work = _work(bench, talk, warm)
-                score = await in_thread(work, talk.running, cpu=cpu)
-                refuse_threads(task, talk)
-                ceilings = calibration.ceilings(task.threads)
-                scores.append(refuse_impossible(task, configuration, score, ceilings))
-                context.progress(_progress(task, scores, len(planned)))
+        async with stage.subject(compiled, context.watch) as subject:
+            for configuration in task.configurations:
+                bench = _bench(stage, configuration, beside, context)
+
+                def work(bench: Bench = bench) -> ConfigurationScore:
+                    return _measure(bench, subject, context, 0.0 if scores else WARM_UP)
+
+                score = await in_thread(work, subject.runner.running, cpu=stage.cpu)
+                scores.append(refuse_impossible(stage, configuration, score))
+                context.progress(_progress(task.unit, scores, len(task.configurations)))
     except Stopped as stop:
-        name = planned[min(len(scores), len(planned) - 1)][0].name
+        name = task.configurations[min(len(scores), len(task.configurations) - 1)].name
         raise failures.rejected(
-            task, stop, where=f"while {name} was timed", configuration=name
+            task, stop, where=f"while {name} was timed", configuration=name, silent=True
         ) from stop
-    finally:
-        memory.close()
     return Score(
         unit=task.unit, reference_baseline=task.reference_baseline, configurations=tuple(scores)
     )
 
 
-def _work(bench: Bench, talk: Runner, warm: float) -> Callable[[], ConfigurationScore]:
-    def work() -> ConfigurationScore:
-        bench.prepare([talk])
-        bench.warm([talk], warm)
-        return measure(bench, talk)
-
-    return work
+def _bench(stage: Stage, configuration: Configuration, beside: Beside, context: Context) -> Bench:
+    return Bench(stage.task, configuration, beside.baselines, beside.disguise, context.watch)
 
 
-def _progress(task: Task, scores: list[ConfigurationScore], count: int) -> EvaluationProgress:
+def _progress(unit: str, scores: list[ConfigurationScore], count: int) -> EvaluationProgress:
     last = scores[-1]
     return EvaluationProgress(
         stage="benchmark", state="configuration", index=len(scores), count=count,
         configuration=last.name, throughput=last.throughput, p20=last.p20, p80=last.p80,
-        ratio=last.ratio, unit=task.unit, baselines=last.baselines, detail=", ".join(last.flags),
+        ratio=last.ratio, unit=unit, baselines=last.baselines, detail=", ".join(last.flags),
     )  # fmt: skip
 
 
 async def paired(
-    task: Task,
-    compiled: CompiledCpp,
-    other: CompiledCpp,
-    context: Context,
-    *,
-    runner: Path,
-    baselines: Mapping[str, Baseline],
-    calibration: Calibration,
-    cpu: int,
+    stage: Stage, compiled: CompiledCpp, other: CompiledCpp, context: Context, beside: Beside
 ) -> PairedMeasurement:
     """Times two candidates interleaved, each in its own fresh process; raises Rejected."""
-    planned = await in_thread(lambda: plan(task))
-    memory = Memory(s for _, slots in planned for s in slots)
-    found: dict[str, tuple[float, float, float]] = {}
-
-    def start(which: CompiledCpp):  # type: ignore[no-untyped-def]
-        return session(
-            context.sandbox, runner, which.library, task.entry, memory.arenas,
-            threads=task.threads, cpu=cpu if task.threads == 1 else None,
-        )  # fmt: skip
-
+    task = stage.task
+    ratios: dict[str, tuple[float, float, float]] = {}
     try:
-        async with start(compiled) as mine, start(other) as theirs:
-            for talk in (mine, theirs):
-                refuse_slow_load(talk)
-            for configuration, slots in planned:
-                bench = Bench(task, configuration, baselines, calibration, memory, slots)
+        async with (
+            stage.subject(compiled, context.watch) as mine,
+            stage.subject(other, context.watch) as theirs,
+        ):
+            for configuration in task.configurations:
+                bench = _bench(stage, configuration, beside, context)
 
-                def work(
-                    bench: Bench = bench, warm: float = 0 if found else WARM_UP
-                ) -> list[float]:
-                    bench.prepare([mine, theirs])
-                    bench.warm([mine, theirs], warm)
+                def work(bench: Bench = bench) -> list[float]:
+                    bench.warm([mine, theirs], 0.0 if ratios else WARM_UP)
                     return bench.paired(mine, theirs)
 
-                ratios = await in_thread(work, mine.running, theirs.running, cpu=cpu)
-                low, middle, high = (quantile(ratios, q) for q in (0.2, 0.5, 0.8))
-                found[configuration.name] = (low, middle, high)
+                running = (mine.runner.running, theirs.runner.running)
+                rounds = await in_thread(work, *running, cpu=stage.cpu)
+                low, middle, high = (quantile(rounds, q) for q in (0.2, 0.5, 0.8))
+                ratios[configuration.name] = (low, middle, high)
                 context.progress(
                     EvaluationProgress(
-                        stage="remeasure", state="configuration", index=len(found),
-                        count=len(planned), configuration=configuration.name, ratio=middle,
-                        p20=low, p80=high,
+                        stage="remeasure", state="configuration", index=len(ratios),
+                        count=len(task.configurations), configuration=configuration.name,
+                        ratio=middle, p20=low, p80=high,
                     )
                 )  # fmt: skip
     except Stopped as stop:
         raise failures.rejected(
-            task, stop, where="while it was timed beside another version", configuration=None
-        ) from stop
-    finally:
-        memory.close()
-    return PairedMeasurement(configurations=found)
+            task, stop, where="while it was timed beside another version", configuration=None,
+            silent=True,
+        ) from stop  # fmt: skip
+    return PairedMeasurement(configurations=ratios)

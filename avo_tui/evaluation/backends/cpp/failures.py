@@ -7,7 +7,7 @@ import signal
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cpp.keeper import Stopped
-from avo_tui.evaluation.backends.cpp.process import LIMITS
+from avo_tui.evaluation.backends.cpp.process import LIMITS, limits_of
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Outcome
 from avo_tui.evaluation.task import Task
@@ -38,13 +38,13 @@ def _bad_alloc(log: str) -> bool:
     return "bad_alloc" in log or "Cannot allocate memory" in log or "out of memory" in log.lower()
 
 
-def _ended(outcome: Outcome | None) -> tuple[Verdict, str]:
+def _ended(task: Task, outcome: Outcome | None) -> tuple[Verdict, str]:
     """The verdict on a process that was gone without a last word."""
     reason = outcome.reason if outcome is not None else "error"
     if outcome is not None and reason == "error":
         raise EvaluatorError(f"the sandbox failed: {outcome.error}")
     if reason == "memory":
-        limit = LIMITS.memory_bytes // MIB
+        limit = limits_of(task).memory_bytes // MIB
         return Verdict.OUT_OF_MEMORY, f"the candidate used more than {limit} MiB of memory"
     if reason == "time":
         return Verdict.TIMEOUT, "the candidate took too long"
@@ -161,4 +161,4 @@ def _ruling(task: Task, stop: Stopped) -> tuple[Verdict, str, str]:
         return Verdict.SUSPICIOUS, text, ""
     if "Thread creation failed" in log:  # libgomp's last words
         return Verdict.SUSPICIOUS, f"the candidate may use {task.threads} threads only", ""
-    return *_ended(outcome), ""
+    return *_ended(task, outcome), ""

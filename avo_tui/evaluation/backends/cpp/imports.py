@@ -33,6 +33,18 @@ _FREE = re.compile(
     r"|_ZT[IVS](N10__cxxabiv|St|Sl|Ss|S)\w*|_ZTI\w{1,3}|_ZSt(15set_new_handler|9terminate)\w*"
     r"|_ZNSt(8__detail|15_List_node_base|18_Rb_tree)\w*|_ZSt\d+_Rb_tree\w*|_ZNKSt8__detail\w*"
     r"|_ZSt11_Hash_bytes\w*|_ZSt\w*_(Rb_tree|List)\w*"
+    # once_flag, shared_ptr, mutex: what they need where only one thread runs
+    r"|pthread_(once|mutex_\w+|rwlock_\w+|key_create|getspecific|setspecific|self)|__pthread_key_create"
+    r"|__once_proxy|_ZSt(15__once_callable|11__once_call)|__libc_single_threaded"
+    r"|_ZNSt(9once_flag\w*|15__exception_ptr\w*|6thread20hardware_concurrencyEv)"
+    r"|_Z(N?K?)St(19_Sp_make_shared_tag|16_Sp_counted_base)\w*|_ZTINSt\w*|_ZNSt3_V2\w*category\w*"
+    # memory straight from the system, on huge pages for instance, and memory pools
+    r"|mmap(64)?|munmap|madvise|posix_madvise|mremap|getpagesize|_ZN?K?St3pmr\w*|_ZTVNSt3pmr\w*"
+    # text in memory, and character classes
+    r"|_Z(N?K?|T[TV]N?)St7__cxx1119basic_[io]?stringstream\w*|_ZT[TV]NSt7__cxx11\w*"
+    r"|_ZNSt7__cxx11\w*|_ZNSt8ios_base[CD]2Ev|_ZNSt6locale[CD]\dEv|_ZTVSt\w*|_ZTT\w*"
+    r"|is(alnum|alpha|digit|space|upper|lower)|to(upper|lower)|strto(l|ul|ll|ull|f|d)|ato[ifl]"
+    r"|mem(rchr|ccpy)|stpcpy|strto(k|k_r)|strcasecmp|strncasecmp|strdup|strerror"
 )
 _CLOCKS = re.compile(r"omp_get_wti(me|ck)|_ZNSt6chrono\w*")
 

@@ -99,18 +99,14 @@ class Memory:
         for name, at in slot.inputs.items():
             self.inputs.tensor(at).copy_(inputs[name])
 
-    def poison(self, slot: Slot) -> None:
-        """Fills a slot's outputs with NaN and their surroundings with the pattern."""
+    def poison(self, slot: Slot, salt: int) -> None:
+        """Fills a slot's outputs as `dtypes.poison` does, and their surroundings with a pattern."""
         for at in slot.outputs.values():
-            self.outputs.poison(at)
+            self.outputs.poison(at, salt)
 
     def output(self, slot: Slot, name: str) -> torch.Tensor:
         """A view of one output."""
         return self.outputs.tensor(slot.outputs[name])
-
-    def views(self, slot: Slot) -> Tensors:
-        """Views of the inputs, for a baseline that reads the same memory."""
-        return {name: self.inputs.tensor(at) for name, at in slot.inputs.items()}
 
     def trespass(self, slot: Slot) -> tuple[str, int] | None:
         """Output and offset of the first byte written outside one, if any."""
@@ -119,12 +115,3 @@ class Memory:
             if offset is not None:
                 return name, offset
         return None
-
-    def unchanged(self, slot: Slot, inputs: Tensors) -> bool:
-        """True if the inputs are bit for bit what was written."""
-        import torch
-
-        return all(
-            torch.equal(self.inputs.tensor(at).view(torch.uint8), inputs[name].view(torch.uint8))
-            for name, at in slot.inputs.items()
-        )

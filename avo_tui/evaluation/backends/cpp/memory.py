@@ -106,7 +106,7 @@ class Arena:
         flat = torch.frombuffer(self._map, dtype=kind, count=count, offset=at.offset + at.shift)
         return flat.view(at.shape)
 
-    def poison(self, at: Place) -> None:
+    def poison(self, at: Place, salt: int) -> None:
         """Fills a tensor with NaN and what surrounds it with the pattern."""
         import torch
 
@@ -114,7 +114,7 @@ class Arena:
             self._map, dtype=torch.uint8, count=at.pages_bytes, offset=at.offset
         )
         pages[: at.shift].fill_(_PATTERN)
-        dtypes.poison(self.tensor(at))
+        dtypes.poison(self.tensor(at), salt)
         pages[at.shift + at.bytes :].fill_(_PATTERN)
 
     def trespass(self, at: Place) -> int | None:

@@ -20,6 +20,7 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Running, Sandbox
 from avo_tui.evaluation.sandbox.seccomp import REFUSED
+from avo_tui.evaluation.task import Task
 
 T = TypeVar("T")
 
@@ -34,6 +35,14 @@ LIMITS = Limits(
     keep_bytes=8 * 1024,
     open_files=32,
 )
+
+
+def limits_of(task: Task) -> Limits:
+    """The limits of a candidate's process; a task may set that of its memory."""
+    if task.memory_bytes is None:
+        return LIMITS
+    return replace(LIMITS, memory_bytes=task.memory_bytes)
+
 
 _THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="measure")
 """The one thread that talks to candidates and times baselines; pinned while it does."""

@@ -1,191 +1,71 @@
-"""Sampling: how one candidate, or two, are timed on one configuration. All of it blocks."""
+"""Sampling: how one candidate, or two, are timed on one configuration. All of it blocks.
+
+Every timed call gets inputs that were never used before and answers into memory that was never its
+own; each output is compared with the library's on the same inputs, and some, drawn by chance from
+every position, with the reference in high precision. Between the timed calls there are a few that
+come from the check, hidden shapes among them, so that nothing tells a candidate that it is timed.
+"""
 
 from __future__ import annotations
 
+import random
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cpp.check import call_seconds
-from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped
-from avo_tui.evaluation.backends.cpp.layout import Memory, Slot
-from avo_tui.evaluation.backends.cpp.machine import Calibration
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.cpp.subject import Answer, Subject, Trespass
+from avo_tui.evaluation.measurement import verdicts
+from avo_tui.evaluation.measurement.glance import Glance
 from avo_tui.evaluation.measurement.judge import judge
-from avo_tui.evaluation.pool import fresh_seed, make_expected
+from avo_tui.evaluation.measurement.schedule import paired_orders
+from avo_tui.evaluation.measurement.statistics import median
+from avo_tui.evaluation.measurement.stopwatch import Stopwatch
+from avo_tui.evaluation.pool import Sample, fresh_seed, make_expected
 from avo_tui.evaluation.task import Task
 
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline, Tensors
 
-SAMPLES = 20
+SAMPLES = 24
 FEWEST = 5
 """Samples of a candidate so slow that `LONGEST` runs out first."""
-MOST = 60
+MOST = 100
 SHORTEST, LONGEST = 0.25, 1.0
 """Seconds measured per configuration: at least, and at most once there are FEWEST samples."""
-SAMPLE_SECONDS = 0.004
-"""A sample is as many calls as the candidate needs to last this long, so that the clock's edges
-and the exchange with the process do not matter."""
-BATCH = 8
-VERIFIED = 2
-"""Timed outputs per configuration that are judged against the reference; all are compared with
-the baseline's."""
+JUDGED = 2
+"""Timed outputs per candidate and configuration that are judged in full."""
+DISGUISED = 2
+"""Calls of the check's kind among the timed ones of a configuration."""
+_UNEVEN = 1.25
+"""A mean may exceed the median by this factor more than the baseline's does."""
 
 
 @dataclass
 class Samples:
-    """Seconds per call, sample by sample, of a candidate and of what ran beside it."""
+    """Seconds per call, in order, of a candidate and of what ran beside it."""
 
     candidate: list[float] = field(default_factory=list)
     beside: dict[str, list[float]] = field(default_factory=dict)
 
 
-class Bench:
-    """Times one candidate on one configuration. Its methods block."""
+def even(seconds: Sequence[float], baseline: Sequence[float]) -> list[float]:
+    """The samples, all of them longer where some calls took far longer than the median.
 
-    def __init__(
-        self,
-        task: Task,
-        configuration: Configuration,
-        baselines: Mapping[str, Baseline],
-        calibration: Calibration,
-        memory: Memory,
-        slots: list[Slot],
-    ) -> None:
-        self.task, self.configuration, self.slots = task, configuration, slots
-        self.memory = memory
-        self._baselines, self._calibration = baselines, calibration
-        self._limit = call_seconds(task, task.flops(configuration))
-        self._batch = 1
+    A median forgives up to half of the calls whatever they took. Where the mean exceeds it by much
+    more than the baseline's did in the same minute, the mean is what the calls cost.
+    """
+    if not seconds or not baseline:
+        return list(seconds)
+    factor = _mean(seconds) / median(seconds) / (_mean(baseline) / median(baseline))
+    return [s * factor for s in seconds] if factor > _UNEVEN else list(seconds)
 
-    def fresh_inputs(self, count: int) -> None:
-        """New inputs in the first `count` slots; no value is ever timed twice."""
-        for slot in self.slots[:count]:
-            inputs = self.task.make_inputs(self.configuration, fresh_seed(), "normal")
-            self.memory.write(slot, inputs)
 
-    def poison(self, count: int) -> None:
-        """Outputs that were not written will show."""
-        for slot in self.slots[:count]:
-            self.memory.poison(slot)
-
-    def time_candidate(self, runner: Runner) -> list[Call]:
-        """One sample: one call for each slot of the batch."""
-        return [runner.call(slot, self._limit) for slot in range(self._batch)]
-
-    def time_baseline(self, name: str) -> tuple[float, list[Tensors]]:
-        """Seconds of one sample of a baseline on the same memory, and its outputs."""
-        run = self._baselines[name]
-        views = [self.memory.views(slot) for slot in self.slots[: self._batch]]
-        outputs: list[Tensors] = []
-        clock = time.thread_time if self.task.threads == 1 else time.perf_counter
-        began = clock()
-        for inputs in views:
-            outputs.append(run(self.configuration, inputs))
-        return clock() - began, outputs
-
-    def prepare(self, runners: Sequence[Runner]) -> None:
-        """Binds all slots, and sizes the batch by the first candidate."""
-        for runner in runners:
-            for slot in self.slots:
-                runner.bind(slot.number, list(slot.arguments))
-        self.fresh_inputs(len(self.slots))
-        self._batch = 1
-        seconds = self.per_call(self.time_candidate(runners[0]))
-        if seconds < SAMPLE_SECONDS:  # the first call of all pays for cold caches
-            seconds = self.per_call(self.time_candidate(runners[0]))
-        self._batch = max(1, min(len(self.slots), round(SAMPLE_SECONDS / max(seconds, 1e-9))))
-
-    def warm(self, runners: Sequence[Runner], seconds: float) -> None:
-        """Runs everything in turn for a while, at least once."""
-        end = time.perf_counter() + seconds
-        for _ in range(1000):
-            self.fresh_inputs(self._batch)
-            for runner in runners:
-                self.time_candidate(runner)
-            self.time_baseline(self.task.reference_baseline)
-            if time.perf_counter() >= end:
-                return
-
-    def per_call(self, calls: Sequence[Call]) -> float:
-        """Seconds per call: processor time, and for several threads at least the time that passed.
-
-        What an exchange costs without a candidate is taken off.
-        """
-        exchange, threads = self._calibration.exchange, self.task.threads
-        seconds = 0.0
-        for call in calls:
-            used = (call.used - exchange.used) / threads
-            seconds += used if threads == 1 else max(used, call.passed - exchange.passed)
-        return max(seconds / 1e9 / len(calls), 1e-9)
-
-    def compare(self, outputs: list[Tensors]) -> None:
-        """Refuses timed outputs that are not what the baseline computed from the same inputs."""
-        for slot, expected in zip(self.slots, outputs, strict=False):
-            for name, right in expected.items():
-                mine = self.memory.output(slot, name)
-                difference = float((mine - right).abs().max())
-                scale = float(right.abs().max()) or 1.0
-                if not difference <= 64 * self.task.tolerance.floor * scale:
-                    raise Stopped("nonsense", [f"{name} of a timed call is not what it computes"])
-
-    def verify(self) -> None:
-        """Judges the outputs of one timed call as strictly as the check does."""
-        slot = self.slots[secrets.randbelow(self._batch)]
-        inputs = {name: t.clone() for name, t in self.memory.views(slot).items()}
-        expected = make_expected(self.task, self.configuration, inputs)
-        for name in slot.outputs:
-            verdict = judge(name, self.memory.output(slot, name), expected[name])
-            if not verdict.ok:
-                raise Stopped("nonsense", [f"a timed output is wrong: {verdict.detail}"])
-
-    def sample(self, runner: Runner) -> Samples:
-        """Candidate and baselines in turn, in alternating order, on fresh inputs each time."""
-        samples = Samples(beside={name: [] for name in self._baselines})
-        verified = {secrets.randbelow(FEWEST), secrets.randbelow(SAMPLES)}
-        spent = 0.0
-        for turn in range(MOST):
-            self.fresh_inputs(self._batch)
-            self.poison(self._batch)
-            call = self.time_candidate(runner) if turn % 2 == 0 else None
-            reference: list[Tensors] = []
-            for name in self._baselines:
-                seconds, outputs = self.time_baseline(name)
-                samples.beside[name].append(seconds / self._batch)
-                spent += seconds
-                if name == self.task.reference_baseline:
-                    reference = outputs
-            call = call or self.time_candidate(runner)
-            samples.candidate.append(self.per_call(call))
-            spent += samples.candidate[-1] * self._batch
-            self.compare(reference)
-            if turn in verified:
-                self.verify()
-            if enough(turn + 1, spent):
-                break
-        return samples
-
-    def paired(self, mine: Runner, other: Runner) -> list[float]:
-        """Ratios of throughput mine/other, from samples in the order A B B A."""
-        ratios: list[float] = []
-        spent = 0.0
-        for turn in range(MOST):
-            first, second = (mine, other) if turn % 2 == 0 else (other, mine)
-            times: dict[int, float] = {}
-            for runner in (first, second):
-                self.fresh_inputs(self._batch)
-                self.poison(self._batch)
-                times[id(runner)] = self.per_call(self.time_candidate(runner))
-                if turn in (1, SAMPLES // 4):
-                    self.verify()
-            ratios.append(times[id(other)] / times[id(mine)])
-            spent += sum(times.values()) * self._batch
-            if enough(turn + 1, spent):
-                break
-        return ratios
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def enough(count: int, seconds: float) -> bool:
@@ -193,3 +73,170 @@ def enough(count: int, seconds: float) -> bool:
     if count >= SAMPLES and seconds >= SHORTEST:
         return True
     return count >= FEWEST and seconds >= LONGEST
+
+
+class Bench:
+    """Times candidates on one configuration."""
+
+    def __init__(
+        self,
+        task: Task,
+        configuration: Configuration,
+        baselines: Mapping[str, Baseline],
+        disguise: Sequence[tuple[Configuration, Sample]],
+        watch: Stopwatch,
+    ) -> None:
+        """`disguise`: cases of the check, to be run among the timed calls."""
+        self.task, self.configuration = task, configuration
+        self._baselines = baselines
+        self._disguise = disguise
+        self._watch = watch
+        self._glances: dict[str, dict[str, Glance]] = {}
+        self._chance = random.SystemRandom()
+
+    def _fresh(self) -> tuple[str, Tensors]:
+        """Inputs that were never used, and their distribution."""
+        with self._watch.phase("inputs"):
+            kind = self._chance.choice(self.task.timed)
+            return kind, self.task.make_inputs(self.configuration, fresh_seed(), kind)
+
+    def _call(self, subject: Subject, inputs: Tensors) -> Answer:
+        with self._watch.phase("samples"):
+            try:
+                return subject.run(self.configuration, inputs)
+            except Trespass as damage:
+                name = self.configuration.name
+                raise Rejected(*verdicts.wrote_outside(str(damage), name)) from damage
+
+    def _library(self, inputs: Tensors) -> tuple[dict[str, float], Tensors]:
+        """Seconds of one call of each baseline, and the outputs of the reference baseline."""
+        clock = time.thread_time if self.task.threads == 1 else time.perf_counter
+        seconds: dict[str, float] = {}
+        own: Tensors = {}
+        with self._watch.phase("baselines"):
+            for tensor in inputs.values():
+                tensor.sum()  # into the caches, as writing them is for the candidate
+            for name, run in self._baselines.items():
+                began = clock()
+                outputs = run(self.configuration, inputs)
+                seconds[name] = clock() - began
+                if name == self.task.reference_baseline:
+                    own = outputs
+        return seconds, own
+
+    def _compare(
+        self, answer: Answer, kind: str, inputs: Tensors, own: Tensors, in_full: bool
+    ) -> None:
+        """Raises Rejected for a timed output that is wrong."""
+        with self._watch.phase("judging"):
+            glances = self._glances.get(kind)
+            if glances is None or in_full:
+                self._judge(answer, kind, inputs, own)
+                return
+            for name, output in answer.outputs.items():
+                if not glances[name].look(name, output, own[name]).ok:
+                    self._judge(answer, kind, inputs, own)
+                    return
+
+    def _judge(self, answer: Answer, kind: str, inputs: Tensors, own: Tensors) -> None:
+        expected = make_expected(self.task, self.configuration, inputs)
+        if kind not in self._glances:
+            self._glances[kind] = {n: Glance.of(e, own[n]) for n, e in expected.items()}
+        for name, output in answer.outputs.items():
+            verdict = judge(name, output, expected[name], answer.salt)
+            if not verdict.ok:
+                text = verdict.detail or verdict.reason
+                raise Rejected(*verdicts.wrong_when_timed(self.configuration.name, text))
+
+    def _pretend(self, subject: Subject) -> None:
+        """One call of the check's kind, judged as there."""
+        if not self._disguise:
+            return
+        configuration, sample = self._chance.choice(self._disguise)
+        with self._watch.phase("judging"):
+            try:
+                answer = subject.run(configuration, sample.inputs)
+            except Trespass as damage:
+                raise Rejected(*verdicts.wrote_outside(str(damage), None)) from damage
+            for name, output in answer.outputs.items():
+                if not judge(name, output, sample.expected[name], answer.salt).ok:
+                    raise Rejected(*verdicts.wrong_when_timed(self.configuration.name, ""))
+
+    def warm(self, subjects: Sequence[Subject], seconds: float) -> None:
+        """Runs everything in turn for a while, at least once; outputs count as everywhere."""
+        with self._watch.phase("warm-up"):
+            end = time.perf_counter() + seconds
+            while True:
+                kind, inputs = self._fresh()
+                _, own = self._library(inputs)
+                for subject in subjects:
+                    answer = self._call(subject, inputs)
+                    self._compare(answer, kind, inputs, own, in_full=False)
+                if time.perf_counter() >= end:
+                    return
+
+    def sample(
+        self, subject: Subject, lost: Callable[[Sequence[float]], bool] = lambda ratios: False
+    ) -> Samples:
+        """Candidate and baselines in turn, in random order, on fresh inputs each time.
+
+        `lost` is asked after each turn with the ratios so far, baseline over candidate; True ends
+        the sampling.
+        """
+        samples = Samples(beside={name: [] for name in self._baselines})
+        judged = self._some_turns(JUDGED)
+        pretended = self._some_turns(DISGUISED)
+        ratios: list[float] = []
+        spent = 0.0
+        for turn in range(MOST):
+            kind, inputs = self._fresh()
+            first = self._call(subject, inputs) if secrets.randbelow(2) else None
+            seconds, own = self._library(inputs)
+            answer = first or self._call(subject, inputs)
+            self._compare(answer, kind, inputs, own, in_full=turn in judged)
+            if turn in pretended:
+                self._pretend(subject)
+            samples.candidate.append(answer.seconds)
+            for name, value in seconds.items():
+                samples.beside[name].append(value)
+            ratios.append(seconds[self.task.reference_baseline] / answer.seconds)
+            spent += answer.seconds + sum(seconds.values())
+            if enough(turn + 1, spent) or lost(ratios):
+                break
+        return samples
+
+    @staticmethod
+    def _some_turns(count: int) -> set[int]:
+        """Turns drawn by chance, half of them among those that every candidate gets."""
+        early = {secrets.randbelow(FEWEST) for _ in range((count + 1) // 2)}
+        return early | {secrets.randbelow(SAMPLES) for _ in range(count // 2)}
+
+    def paired(self, mine: Subject, other: Subject) -> list[float]:
+        """Ratios of throughput mine/other, one a round of A B B A or B A A B.
+
+        Both candidates of a pair get the same inputs; neither can tell which it is.
+        """
+        subjects = (mine, other)
+        judged = [self._some_turns(JUDGED) for _ in subjects]
+        pretended = self._some_turns(DISGUISED)
+        times: list[tuple[float, float]] = []
+        library: list[float] = []
+        for turn, order in enumerate(paired_orders(MOST // 2, self._chance)):
+            seconds = [0.0, 0.0]
+            for half in (order[:2], order[2:]):
+                kind, inputs = self._fresh()
+                answers = {which: self._call(subjects[which], inputs) for which in half}
+                spent, own = self._library(inputs)
+                library.append(spent[self.task.reference_baseline])
+                for which, answer in answers.items():
+                    seconds[which] += answer.seconds
+                    self._compare(answer, kind, inputs, own, in_full=turn in judged[which])
+            if turn in pretended:
+                for which in order[:2]:
+                    self._pretend(subjects[which])
+            times.append((seconds[0], seconds[1]))
+            if enough(2 * len(times), sum(map(sum, times))):
+                break
+        ours = even([t[0] for t in times], library)
+        theirs = even([t[1] for t in times], library)
+        return [b / a for a, b in zip(ours, theirs, strict=True)]

@@ -1,0 +1,193 @@
+"""One candidate's process together with memory of its own: runs the candidate once, as told.
+
+Check, benchmark and gate all run candidates through here, so that they look the same from inside:
+the same sizes of memory, addresses drawn afresh for each call, the same patterns in the outputs,
+the same exchange of messages. Two candidates that are compared have two subjects: neither can see
+an output of the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
+from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped
+from avo_tui.evaluation.backends.cpp.layout import Memory, Slot, input_shapes, lay_out
+from avo_tui.evaluation.backends.cpp.machine import Calibration
+from avo_tui.evaluation.backends.cpp.process import limits_of, session
+from avo_tui.evaluation.measurement.stopwatch import Stopwatch
+from avo_tui.evaluation.pool import fresh_seed
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.task import Task
+
+if TYPE_CHECKING:
+    from avo_tui.evaluation.task import Tensors
+
+_SLOTS = 2
+"""Places in the candidate's memory that the tensors of a call may lie in."""
+_BASE_SECONDS = 3.0
+_SLOWEST_FLOPS = 1e8
+"""A call may take this long plus what 0.1 GFLOP/s would: a naive kernel is twenty times faster."""
+_LONGEST_LOAD = 0.5
+
+
+def call_seconds(task: Task, configuration: Configuration) -> float:
+    """Time limit of one call: the task's own, or what a very slow kernel would need."""
+    if task.call_seconds is not None:
+        return task.call_seconds
+    return _BASE_SECONDS + task.flops(configuration) / (_SLOWEST_FLOPS * task.threads)
+
+
+class Layouts:
+    """Where the tensors of every configuration of a task lie, hidden ones included.
+
+    Worked out once for a task, so that the memory has one size whatever it is used for.
+    """
+
+    def __init__(self, task: Task) -> None:
+        """Makes one set of inputs of each configuration, to see their shapes."""
+        self._slots: dict[str, list[Slot]] = {}
+        cases = [case.configuration for case in task.check_cases()]
+        for configuration in (*task.configurations, *cases):
+            if self._key(configuration) not in self._slots:
+                self._slots[self._key(configuration)] = _slots(task, configuration)
+
+    @staticmethod
+    def _key(configuration: Configuration) -> str:
+        return configuration.model_dump_json()
+
+    def draw(self, configuration: Configuration) -> Slot:
+        """One of the places for a call, by chance."""
+        return secrets.choice(self._slots[self._key(configuration)])
+
+    def all(self) -> Iterable[Slot]:
+        """Every place of every configuration."""
+        return [slot for slots in self._slots.values() for slot in slots]
+
+
+def _slots(task: Task, configuration: Configuration) -> list[Slot]:
+    example = task.make_inputs(configuration, fresh_seed(), "normal")
+    shapes = input_shapes(task, configuration, example)
+    slots: list[Slot] = []
+    inputs = outputs = 0
+    for number in range(_SLOTS):
+        slot = lay_out(task, configuration, shapes, number, inputs, outputs)
+        inputs += sum(p.pages_bytes for p in slot.inputs.values())
+        outputs += sum(p.pages_bytes for p in slot.outputs.values())
+        slots.append(slot)
+    return slots
+
+
+class Trespass(Exception):  # noqa: N818  what a candidate did, not an error of ours
+    """The candidate wrote outside an output; the text says where, and tells its size."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one call."""
+
+    seconds: float
+    """Processor time of one thread; for several threads at least the time that passed."""
+    outputs: Tensors
+    """Copies that no candidate can reach."""
+    salt: int
+    """What the outputs were filled with before the call; see `dtypes.poison`."""
+
+
+class Subject:
+    """A candidate that is being run. Its methods block: see `process.in_thread`."""
+
+    def __init__(
+        self,
+        task: Task,
+        runner: Runner,
+        memory: Memory,
+        layouts: Layouts,
+        calibration: Calibration,
+    ) -> None:
+        self.task = task
+        self.runner = runner
+        self._memory = memory
+        self._layouts = layouts
+        self._calibration = calibration
+
+    def run(self, configuration: Configuration, inputs: Tensors) -> Answer:
+        """Runs the candidate once.
+
+        It learns where its arguments will be while there is nothing in them; then it is stopped,
+        the inputs are written, and the call begins as it wakes. Raises Stopped or Trespass.
+        """
+        slot = self._layouts.draw(configuration)
+        salt = secrets.randbelow(256)
+        self.runner.bind(slot.number, list(slot.arguments))
+        self._memory.poison(slot, salt)
+        self._memory.write(slot, inputs)
+        call = self.runner.call(slot.number, call_seconds(self.task, configuration))
+        outside = self._memory.trespass(slot)
+        if outside is not None:
+            output, offset = outside
+            size = slot.outputs[output].bytes
+            near = f"{-offset} bytes before it" if offset < 0 else f"{offset - size} behind its end"
+            raise Trespass(f"{output}: {near}")
+        outputs = {name: self._memory.output(slot, name).clone() for name in slot.outputs}
+        return Answer(self._seconds(call), outputs, salt)
+
+    def _seconds(self, call: Call) -> float:
+        """Without what an exchange costs when no candidate runs."""
+        exchange, threads = self._calibration.exchange, self.task.threads
+        used = (call.used - exchange.used) / threads
+        nanoseconds = used if threads == 1 else max(used, call.passed - exchange.passed)
+        return max(nanoseconds, 1.0) / 1e9
+
+    def refuse_leftovers(self) -> None:
+        """Raises Stopped for processes or threads that a candidate started and left running."""
+        processes, threads = self.runner.processes_and_threads()
+        if processes > 1:
+            raise Stopped("nonsense", [f"{processes} processes of it are running"])
+        if threads > self.task.threads:
+            text = f"{threads} threads of it are running after it returned"
+            raise Stopped("nonsense", [text])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What every process of a task's candidates is started with."""
+
+    task: Task
+    sandbox: Sandbox
+    runner: Path
+    """The program that loads a candidate."""
+    layouts: Layouts
+    calibration: Calibration
+    cpu: int
+    """The processor that candidates and baselines of one thread are pinned to."""
+
+    @contextlib.asynccontextmanager
+    async def subject(self, compiled: CompiledCpp, watch: Stopwatch) -> AsyncIterator[Subject]:
+        """A candidate in a fresh process with fresh memory; gone when the context is left.
+
+        Raises Stopped for a candidate that cannot be loaded or works while it is loaded.
+        """
+        began = time.perf_counter()
+        memory = Memory(self.layouts.all())
+        limits = limits_of(self.task)
+        pinned = self.cpu if self.task.threads == 1 else None
+        try:
+            async with session(
+                self.sandbox, self.runner, compiled.library, self.task.entry, memory.arenas,
+                threads=self.task.threads, cpu=pinned, limits=limits,
+            ) as runner:  # fmt: skip
+                if runner.load_seconds > _LONGEST_LOAD:
+                    text = f"it computed for {runner.load_seconds:.1f} s while being loaded"
+                    raise Stopped("nonsense", [text])
+                watch.add("start", time.perf_counter() - began)
+                yield Subject(self.task, runner, memory, self.layouts, self.calibration)
+        finally:
+            memory.close()
