@@ -1,0 +1,51 @@
+"""The quick look at timed outputs: what the full judgement lets pass it lets pass, and no more."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avo_tui.evaluation.measurement.glance import Glance
+from avo_tui.evaluation.measurement.judge import Tolerance, expect, judge
+
+
+def _pair(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A reference and a library's output in single precision."""
+    generator = torch.Generator().manual_seed(seed)
+    reference = torch.randn(40, 64, generator=generator, dtype=torch.float64)
+    return reference, reference.float()
+
+
+@given(seed=st.integers(0, 10**6), share=st.floats(0.0, 0.9))
+def test_what_passes_in_full_passes_at_a_glance(seed: int, share: float) -> None:
+    reference, own = _pair(seed)
+    tolerance = Tolerance(factor=4.0, floor=4e-5, rms_factor=4.0, rms_floor=1.5e-5)
+    expected = expect(reference, own, tolerance)
+    noise = torch.randn(own.shape, generator=torch.Generator().manual_seed(seed + 1))
+    output = own + share * 1.5e-5 * noise
+    if judge("o", output, expected).ok:
+        assert Glance.of(expected, own).look("o", output, own).ok
+
+
+@pytest.mark.parametrize("damage", ["bits", "element", "nan", "zero"])
+def test_what_no_rounding_explains_does_not_pass(damage: str) -> None:
+    reference, own = _pair(7)
+    glance = Glance.of(expect(reference, own, Tolerance(floor=4e-5)), own)
+    assert glance.look("o", own, own).ok
+    output = own.clone()
+    if damage == "bits":
+        output = output.bfloat16().float()
+    elif damage == "element":
+        output[3, 4] += 0.01
+    elif damage == "nan":
+        output[0, 0] = float("nan")
+    else:
+        output[39] = 0
+    assert not glance.look("o", output, own).ok
+
+
+def test_integers_are_equal_or_wrong() -> None:
+    own = torch.arange(12, dtype=torch.int32).reshape(3, 4)
+    glance = Glance.of(expect(own, own, Tolerance()), own)
+    assert glance.look("counts", own.clone(), own).ok
+    assert not glance.look("counts", own + 1, own).ok
