@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from avo_tui import __version__
 from avo_tui.domain import events as ev
@@ -28,7 +28,7 @@ from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.evolution.workbench import StepWorkbench
 from avo_tui.operators.ports import Interrupted, Knowledge, Operator, StepEnded
-from avo_tui.store import NoSpace, SessionWriter
+from avo_tui.store import DiskTrouble, FolderLost, SessionWriter
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +70,10 @@ class Engine:
     # -- the run
 
     async def run(self) -> RunState:
-        """Runs until the budget, the person or a stop condition ends it; returns the last state."""
-        self._announce()
+        """Runs until the budget, the person or a stop condition ends it; returns the last state.
+
+        Raises FolderLost where the session folder is no longer the one that was opened.
+        """
         helpers = [
             asyncio.create_task(self._watch_inbox(), name="inbox"),
             asyncio.create_task(self._beat(), name="heartbeat"),
@@ -108,10 +110,10 @@ class Engine:
         ):
             try:
                 write()
-            except NoSpace as error:
+            except DiskTrouble as error:
                 log.error("the end is not fully on record: %s", error)
 
-    def _announce(self) -> None:
+    async def _announce(self) -> None:
         self._identify()
         run = self.run_context
         actions = [*run.writer.recovered, *recovery.mend(run)]
@@ -133,22 +135,38 @@ class Engine:
 
     async def _flow(self) -> None:
         run = self.run_context
+        await self._patiently(self._announce)
         if run.brief:
-            await self._only_inbox()
-            return
+            await self._patiently(self._only_inbox)
+        await self._patiently(self._restore)
+        run.clock.start()
+        await self._patiently(self._warm)
+        while True:
+            await self._patiently(self._next)
+
+    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does `work`, as often as the disk refuses in the middle of it."""
+        run = self.run_context
+        while True:
+            try:
+                await work()
+            except DiskTrouble as error:
+                await self._waits.for_disk(error, lambda: recovery.mend(run))
+            else:
+                return
+
+    async def _restore(self) -> None:
+        run = self.run_context
         recovery.restore_wishes(run)
         if run.before.state not in {"paused", "pausing", "parked"}:
             run.set_state("starting", "the evaluator is warming up")
-        run.clock.start()
+
+    async def _warm(self) -> None:
+        run = self.run_context
         await self._waits.wait_out_parking()
         await self._waits.rest()
         await seeding.know_machine(run, self._waits)
         self._identify()
-        while True:
-            try:
-                await self._next()
-            except NoSpace as error:
-                await self._waits.for_room(error, lambda: recovery.mend(run))
 
     async def _next(self) -> None:
         """Plants the seed where there is none yet, else makes one step or waits for one."""
@@ -218,7 +236,7 @@ class Engine:
             outcome, reason = ended.outcome, ended.reason
         except Interrupted:
             return  # the operator let it pass: the loop rests, then the step goes on
-        except (NoSpace, Finish):
+        except (DiskTrouble, FolderLost, Finish):
             raise
         except Exception as error:
             outcome, reason = "failed", self._operator_failed(bench.reading.step, error)
@@ -260,6 +278,8 @@ class Engine:
         while True:
             run.writer.heartbeat()
             await asyncio.sleep(HEARTBEAT_SECONDS)
+            if stood := run.clock.beat(HEARTBEAT_SECONDS):
+                self._say_frozen(stood)
             since_spent += HEARTBEAT_SECONDS
             if since_spent >= SPENT_SECONDS and run.clock.pending > 1.0:
                 since_spent = 0.0
@@ -267,8 +287,15 @@ class Engine:
                     run.settle()
                     if run.state.versions:
                         self._budget.warn()
-                except NoSpace as error:
+                except DiskTrouble as error:
                     log.error("running time not written yet: %s", error)
+
+    def _say_frozen(self, seconds: float) -> None:
+        what = f"this process stood still for {seconds:.0f} s (stopped, or short of processor time)"
+        try:
+            self.run_context.trouble("engine", f"{what}; they are not counted as running time")
+        except DiskTrouble as error:
+            log.error("%s; %s", what, error)
 
     async def _watch_inbox(self) -> None:
         while True:

@@ -13,16 +13,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from io import TextIOWrapper
 from pathlib import Path
+from typing import BinaryIO
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Author, RunState
 from avo_tui.evolution.redact import RedactingFormatter, redact
 from avo_tui.operators.ports import StepOutcome, Workbench
-from avo_tui.store import SessionWriter, StoreError, engine_status
+from avo_tui.store import DiskTrouble, SessionWriter, StoreError, engine_status
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.03
+BLINK_SECONDS = 15.0
+"""A disk that refuses while a session is opened is asked again for so long. Later the person who
+starts the run is told, who is there; a run that goes on unattended waits as long as it is told."""
 LOG_BYTES = 2 << 20
 READY = "avo-engine-ready"
 
@@ -45,7 +50,7 @@ def start_engine(folder: Path, *, resume: bool = False, inbox_only: bool = False
     log = folder / "engine.log"
     read_end, write_end = os.pipe()
     try:
-        with log.open("ab") as output:
+        with open_private(log) as output:
             process = subprocess.Popen(
                 [*arguments, "--ready-fd", str(write_end)],
                 stdin=subprocess.DEVNULL,
@@ -129,7 +134,7 @@ def run_engine(
     from avo_tui.operators.registry import make_operator
     from avo_tui.store import send_command
 
-    writer = SessionWriter.open(folder)
+    writer = _open_patiently(folder)
     knowledge = SessionKnowledge(folder)
     handler = _log_to(writer.log_path) if log_to_file else None
     try:
@@ -165,6 +170,18 @@ class AbsentOperator:
         return StepOutcome(outcome="nothing", reason="this engine makes no steps")
 
 
+def _open_patiently(folder: Path) -> SessionWriter:
+    """Open a session; a disk that blinks is given a while. Raises StoreError."""
+    deadline = time.monotonic() + BLINK_SECONDS
+    while True:
+        try:
+            return SessionWriter.open(folder)
+        except DiskTrouble:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
+
+
 async def _with_signals(
     run: Callable[[], asyncio.Future[RunState]] | Callable[[], object],
     stop: Callable[[str], None],
@@ -180,10 +197,29 @@ async def _with_signals(
     return await run()  # type: ignore[misc,no-any-return]
 
 
+def open_private(path: Path) -> BinaryIO:
+    """Open a file to append to, which only its owner may read. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with contextlib.suppress(OSError):
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
+
+
+class PrivateLog(logging.handlers.RotatingFileHandler):
+    """A log that only its owner may read, however the umask is set."""
+
+    def _open(self) -> TextIOWrapper:
+        return TextIOWrapper(open_private(Path(self.baseFilename)), encoding=self.encoding)
+
+
 def _log_to(path: Path) -> logging.Handler:
-    handler = logging.handlers.RotatingFileHandler(
-        path, maxBytes=LOG_BYTES, backupCount=2, encoding="utf-8"
-    )
+    try:
+        handler: logging.Handler = PrivateLog(
+            path, maxBytes=LOG_BYTES, backupCount=2, encoding="utf-8"
+        )
+    except OSError as error:  # a run does not fail for want of a log
+        handler = logging.StreamHandler()
+        logging.getLogger(__name__).warning("no engine.log: %s", error)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -75,7 +75,7 @@ class Run:
     def record(self, *events: ev.Event) -> None:
         """Journals events as one transaction, all or none, and tells the listeners.
 
-        Raises NoSpace, and StoreError for an event that speaks of what is not there.
+        Raises DiskTrouble, and StoreError for an event that speaks of what is not there.
         """
         for event in self.writer.record_all(events):
             for listener in self._listeners:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import secrets
 import stat
@@ -17,6 +18,8 @@ from avo_tui.domain.commands import Command, parse_command
 from avo_tui.store.errors import SessionNotFound, StoreError, clear_errors
 from avo_tui.store.files import make_private_folder, sync_folder, write_temporary
 from avo_tui.store.layout import Layout
+
+log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 << 20
 """Largest command that is read; a submitted candidate has at most 8 MiB before escaping."""
@@ -73,6 +76,9 @@ class Inbox:
         try:
             names = sorted(path.name for path in self.folder.iterdir())
         except FileNotFoundError:
+            return []
+        except OSError as error:  # the disk may be away: what waits there waits on
+            log.debug("the inbox cannot be read: %s", error)
             return []
         found: list[Command | BadCommand] = []
         for name in names:

@@ -23,7 +23,14 @@ from pathlib import Path
 import psutil
 
 from avo_tui.domain.base import Moment, Value, now
-from avo_tui.store.errors import FolderLost, SessionLocked, StoreError, as_store_error, clear_errors
+from avo_tui.store.errors import (
+    FolderLost,
+    NoSpace,
+    SessionLocked,
+    StoreError,
+    as_store_error,
+    clear_errors,
+)
 from avo_tui.store.files import TEMPORARY, read_regular, write_temporary
 
 log = logging.getLogger(__name__)
@@ -73,6 +80,7 @@ class EngineLock:
         """The engine that ended without releasing, if that is how the lock was found."""
         self._token = secrets.token_hex(8)
         self._lease: Path | None = None
+        self._introduced = False
         with clear_errors(path, "open"):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -109,7 +117,11 @@ class EngineLock:
             self.left_behind = before.model_copy(update={"alive": False})
         if locked is None:
             self._take_lease()
-        self._introduce()
+        try:
+            self._introduce()
+        except NoSpace as error:  # a full disk: the lock holds, whoever asks is told later
+            log.warning("the lock does not say who holds it: %s", error)
+            self._introduced = False
 
     def _try(self) -> bool | None:
         """True: locked. False: another holds it. None: this file system has no flock."""
@@ -136,6 +148,7 @@ class EngineLock:
         with clear_errors(self.path, "write"):
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, text.encode(), 0)
+        self._introduced = True
 
     def _take_lease(self) -> None:
         """Creates the file that only one can create; removes a dead one's first."""
@@ -186,6 +199,9 @@ class EngineLock:
             os.utime(self._descriptor)
         except OSError as error:
             log.debug("no heartbeat: %s", error)
+        if not self._introduced:
+            with contextlib.suppress(StoreError):
+                self._introduce()
         self.check()
 
     def check(self) -> None:

@@ -360,10 +360,12 @@ class SessionWriter:
             except DiskTrouble as error:
                 log.warning("closed without writing the tables: %s", error)
         finally:
-            try:
-                self._journal.close()
-                self._attempts.close()
-            finally:
+            for part in (self._journal, self._attempts):
+                try:
+                    part.close()
+                except DiskTrouble as error:
+                    log.error("closed without the last events: %s", error)
+            with contextlib.suppress(DiskTrouble):
                 self._lock.release()
 
     def _hold_reserve(self) -> None:

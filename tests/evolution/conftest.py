@@ -14,7 +14,7 @@ from avo_tui.domain.records import RunSettings
 def prompt_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Engines of this process look at the inbox, and for room on the disk, without delay."""
     monkeypatch.setattr("avo_tui.evolution.engine.INBOX_SECONDS", 0.02)
-    monkeypatch.setattr("avo_tui.evolution.life.waiting.ROOM_SECONDS", 0.02)
+    monkeypatch.setattr("avo_tui.evolution.life.waiting.DISK_SECONDS", 0.02)
 
 
 @pytest.fixture

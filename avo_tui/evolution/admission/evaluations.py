@@ -16,7 +16,7 @@ from avo_tui.evolution import steps
 from avo_tui.evolution.ports import Cut
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted
-from avo_tui.store import NoSpace
+from avo_tui.store import DiskTrouble
 
 log = logging.getLogger(__name__)
 
@@ -159,5 +159,5 @@ class EvaluationRecorder:
             self._waiting_noted_until = 0.0
         try:
             self._run.record(ev.EvaluationProgressed(attempt=attempt, progress=progress))
-        except NoSpace as error:
+        except DiskTrouble as error:
             log.error("progress not written: %s", error)

@@ -10,7 +10,7 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.commands.base import Desk, Refused
 from avo_tui.evolution.commands.registry import spec_of
 from avo_tui.operators.ports import Interrupted
-from avo_tui.store import BadCommand, NoSpace
+from avo_tui.store import BadCommand, DiskTrouble, FolderLost
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class CommandInbox:
                 if command.id not in self._queued:
                     self._take(command)
                     run.control.pulse()
-        except NoSpace as error:
+        except DiskTrouble as error:
             log.error("the inbox waits: %s", error)
 
     def _take(self, command: Command | BadCommand) -> None:
@@ -46,7 +46,7 @@ class CommandInbox:
             self._carry_out(command)
         except Refused as refusal:
             self._refuse(command, str(refusal))
-        except NoSpace:
+        except (DiskTrouble, FolderLost):
             raise
         except Exception as error:
             # a command of the person must never end the run; the record says what went wrong

@@ -29,7 +29,7 @@ async def know_machine(run: Run, waits: Waiting) -> None:
 
 
 async def plant(run: Run, evaluations: Evaluations, waits: Waiting) -> None:
-    """Evaluates the seed and makes it v0. A seed that fails pauses the run. Raises NoSpace."""
+    """Evaluates the seed and makes it v0. A seed that fails pauses the run. Raises DiskTrouble."""
     while not run.state.versions:
         await waits.rest()
         run.set_state("running", "evaluating the seed")

@@ -1,25 +1,33 @@
-"""Standing still: between steps, paused, parked, or for want of room on the disk."""
+"""Standing still: between steps, paused, parked, or for a disk that refuses."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from time import monotonic
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend
+from avo_tui.domain.records import RunSettings
 from avo_tui.evolution import steps
 from avo_tui.evolution.control import Finish
 from avo_tui.evolution.ports import Budgeting, Inbox, Supervising
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import StepEnded
-from avo_tui.store import NoSpace
+from avo_tui.store import DiskTrouble
 
 log = logging.getLogger(__name__)
 
-ROOM_SECONDS = 2.0
-"""Seconds between two tries to write while the disk is full."""
+DISK_SECONDS = 2.0
+"""Seconds between two tries to write while the disk refuses."""
+
+PATIENCE_OPTION = "disk.patience_hours"
+"""Option of a session: how long its run waits for a disk that is full or away."""
+
+PATIENCE_HOURS = 168.0
+"""A week: whoever is away for a holiday finds the run where it was."""
 
 
 class Standstill:
@@ -130,23 +138,38 @@ class Standstill:
         if before.state == "parked" and until is not None and until > now():
             await self.park((until - now()).total_seconds(), before.state_reason or "parked")
 
-    async def for_room(self, error: NoSpace, mend: Callable[[], object]) -> None:
-        """Parks while the disk is full, and tries again every few seconds; then calls `mend`."""
+    async def for_disk(self, error: DiskTrouble, mend: Callable[[], object]) -> None:
+        """Parks while the disk takes nothing, and tries again every few seconds, with `mend`.
+
+        The reason is on record as soon as the disk takes that much: where it is full, a reserve
+        is there for it. Raises Finish once the person's patience is over.
+        """
         run, control = self._run, self._control
         log.error("%s", error)
-        run.clock.hold("no room")
+        run.clock.hold("disk")
+        give_up = monotonic() + disk_patience(run.state.session.settings)
         try:
             while control.stop is None:
                 try:
                     run.set_state("parked", str(error))
                     run.writer.flush()
                     run.record(ev.Spent(spend=Spend()))
+                    mend()
+                    run.set_state("running", "the disk is well again")
                     break
-                except NoSpace:
-                    await control.changed(ROOM_SECONDS)
+                except DiskTrouble as again:
+                    if monotonic() > give_up:
+                        raise Finish("stopped", f"{again} ({PATIENCE_OPTION} is over)") from again
+                    await control.changed(DISK_SECONDS)
         finally:
-            run.clock.release("no room")
+            run.clock.release("disk")
         if control.stop is not None:
             raise Finish("stopped", control.stop)
-        mend()
-        run.set_state("running", "there is room on the disk again")
+
+
+def disk_patience(settings: RunSettings) -> float:
+    """Seconds that a run waits for a disk that refuses. Raises ValueError for an odd option."""
+    hours = float(settings.options.get(PATIENCE_OPTION, PATIENCE_HOURS))
+    if not hours >= 0:
+        raise ValueError(f"{PATIENCE_OPTION} must be a number of hours, 0 or more")
+    return hours * 3600

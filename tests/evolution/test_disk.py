@@ -1,0 +1,108 @@
+"""A disk that refuses for a while holds a run up; only the end of the patience ends it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faulty_disk import CALLS, failing
+from laboratory import MakeLab
+
+from avo_tui.domain.budget import Budget, Caps
+from avo_tui.domain.records import RunSettings
+from avo_tui.evolution import process
+from avo_tui.evolution.clock import Clock
+from avo_tui.evolution.life import waiting
+from avo_tui.store import FolderLost, SessionReader, diagnose
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory, where syncing is quick: what is tried here is what happens when it fails."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [(call, errno.EIO) for call in CALLS]
+    + [("write", errno.ENOSPC), ("open", errno.EMFILE), ("replace", errno.EROFS)],
+    ids=str,
+)
+async def test_a_disk_that_blinks_does_not_end_the_run(
+    call: str, code: int, make_lab: MakeLab
+) -> None:
+    lab = make_lab(RunSettings(budget=Budget(run=Caps(evaluations=4))))
+    lab.start()
+    await lab.until(lambda: len(lab.state.versions) >= 1)
+    with failing(call, code, lab.folder) as count:
+        await lab.until(lambda: count[0] >= 3 or lab.task.done())
+    assert await lab.ended(20.0) == "finished", lab._last()
+    reader = SessionReader.open(lab.folder)
+    assert reader.state.session.spend.evaluations == 4
+    assert [f.sentence for f in diagnose(lab.folder) if f.level == "fail"] == []
+
+
+async def test_the_disk_may_refuse_from_the_first_event_on(make_lab: MakeLab) -> None:
+    lab = make_lab(RunSettings(budget=Budget(run=Caps(evaluations=3))))
+    lab.start()
+    with failing("write", errno.EIO, lab.folder) as count:
+        await lab.until(lambda: count[0] >= 3 or lab.task.done())
+    assert await lab.ended() == "finished"
+
+
+async def test_patience_ends(make_lab: MakeLab) -> None:
+    options = {waiting.PATIENCE_OPTION: 0.00002}
+    lab = make_lab(RunSettings(budget=Budget(run=Caps(evaluations=4)), options=options))
+    lab.start()
+    await lab.until(lambda: len(lab.state.versions) >= 1)
+    with failing("write", errno.EIO, lab.folder):
+        assert await lab.ended() == "stopped"
+
+
+async def test_an_engine_whose_folder_is_gone_ends_at_once(
+    make_lab: MakeLab, tmp_path: Path
+) -> None:
+    lab = make_lab(RunSettings(budget=Budget(run=Caps(evaluations=500))))
+    lab.start()
+    await lab.until(lambda: len(lab.state.versions) >= 1)
+    lab.folder.rename(tmp_path / "moved")
+    with pytest.raises(FolderLost):
+        await lab.ended()
+    assert not lab.folder.exists()
+    assert [f.sentence for f in diagnose(tmp_path / "moved") if f.level == "fail"] == []
+
+
+def test_time_in_which_the_process_stood_still_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = [100.0]
+    monkeypatch.setattr("avo_tui.evolution.clock.monotonic", lambda: real[0])
+    clock = Clock(lambda: real[0])
+    clock.start()
+    real[0] += 3.0
+    assert clock.beat(3.0) == 0.0
+    real[0] += 1003.0
+    assert clock.beat(3.0) == 1000.0
+    assert clock.pending == pytest.approx(6.0)
+    clock.hold("paused")
+    real[0] += 500.0
+    assert clock.beat(3.0) == 497.0
+    assert clock.pending == pytest.approx(6.0)
+
+
+def test_the_log_is_its_owner_s_alone(tmp_path: Path) -> None:
+    path = tmp_path / "engine.log"
+    path.touch(0o644)
+    handler = process._log_to(path)
+    handler.close()
+    import logging
+
+    logging.getLogger().removeHandler(handler)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
