@@ -7,13 +7,14 @@ another. Every field may also come from the environment as `AVO_` and its name, 
 
 from __future__ import annotations
 
+import difflib
 import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -33,7 +34,7 @@ def config_file() -> Path:
 class Settings(BaseSettings):
     """What a person prefers, for every session that does not say otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="AVO_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="AVO_", extra="forbid", frozen=True)
 
     operator: str = "auto"
     """Operator of new sessions; `auto` is the agent where an API key is set, else the tuner."""
@@ -41,9 +42,9 @@ class Settings(BaseSettings):
     """Model of the agent; None is the agent's own default."""
     gate: Literal["strict", "paper", "vector"] = "strict"
     """Acceptance gate of new sessions."""
-    budget_usd: float | None = Field(default=None, ge=0)
+    budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Cap in dollars for a run; None is no cap."""
-    budget_hours: float | None = Field(default=None, ge=0)
+    budget_hours: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Cap in hours of running for a run; None is no cap."""
     budget_evaluations: int | None = Field(default=None, ge=0)
     """Cap in evaluations for a run; None is no cap."""
@@ -104,6 +105,26 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """The settings of this process.
 
-    Raises ValueError, with the field and what is wrong, for a file or variable that is not valid.
+    Raises ValueError, one sentence with the file or variable, the field and what is wrong with it.
+    A field that there is not is an error: a mistyped cap would be no cap.
     """
-    return Settings()
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ValueError(_what_is_wrong(error)) from error
+    except ValueError as error:  # no TOML, or no JSON in a variable
+        raise ValueError(f"{config_file()}: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{config_file()} cannot be read: {error.strerror}") from error
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    variable = f"AVO_{str(first['loc'][0]).upper()}" if first["loc"] else ""
+    source = f"the variable {variable}" if variable in os.environ else str(config_file())
+    if first["type"] != "extra_forbidden":
+        return f"{source}: {field}: {first['msg']}"
+    near = difflib.get_close_matches(field, Settings.model_fields, n=1)
+    hint = f"; did you mean {near[0]}?" if near else "; docs/settings.md lists what there is"
+    return f"{source}: there is no setting {field}{hint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 _debug = False
+_JSON = "avo_tui.json_wanted"
 
 _WRONG_USE: type[Exception] = typer.BadParameter.__mro__[2]
 """`ClickException`, wherever this version of typer keeps it: wrong use, reported by typer."""
@@ -66,13 +68,21 @@ def expected(error: BaseException) -> bool:
 class Group(TyperGroup):
     """A group whose commands fail with one line on standard error and status 1."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Note whether JSON is asked for, before the command sees its options."""
+        ctx.meta[_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        return guarded(lambda: super(Group, self).invoke(ctx))
+        return guarded(lambda: super(Group, self).invoke(ctx), json_wanted=ctx.meta[_JSON])
 
 
-def guarded(call: Callable[[], Any]) -> Any:
-    """Call, and turn what goes wrong into one line and status 1."""
+def guarded(call: Callable[[], Any], *, json_wanted: bool = False) -> Any:
+    """Call, and turn what goes wrong into one line and status 1.
+
+    With `json_wanted` the sentence is also an object on standard output: {"error": "…"}.
+    """
     try:
         return call()
     except (typer.Exit, typer.Abort, _WRONG_USE):
@@ -89,4 +99,6 @@ def guarded(call: Callable[[], Any]) -> Any:
         text = sentence(error) if known else f"{type(error).__name__}: {sentence(error)}"
         more = "" if known or _debug else " (unexpected; --debug shows where)"
         typer.echo(f"avo: {text}{more}", err=True)
+        if json_wanted:
+            typer.echo(json.dumps({"error": text}))
         raise typer.Exit(1) from None

@@ -261,6 +261,7 @@ def _resume(name: str, caps: object, *, headless: bool) -> None:
 def _begin(folder: Path, *, headless: bool, resume: bool = False) -> None:
     """Start the engine of a session: here, or detached with the app before it."""
     from avo_tui.evolution.process import run_engine, start_engine
+    from avo_tui.store import SessionReader
 
     if headless:
         from avo_tui.evolution.life.headless import Printer
@@ -268,7 +269,10 @@ def _begin(folder: Path, *, headless: bool, resume: bool = False) -> None:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
         typer.echo(f"session {folder.name} at {folder}", err=True)
-        run_engine(folder, listeners=[Printer(sys.stdout)], resume=resume)
+        run_engine(folder, listeners=[Printer(sys.stdout)], resume=resume, unattended=True)
+        state = SessionReader.open(folder).state
+        if not state.versions and state.session.state == "stopped":
+            raise Failure(state.session.state_reason or "the run ended before its first version")
         return
     from avo_tui.cli.opening import open_app
 

@@ -17,9 +17,9 @@ SOFT_WARNING = 0.8
 class Caps(Value):
     """Upper bounds; None means unbounded."""
 
-    usd: float | None = Field(default=None, ge=0)
+    usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     tokens: int | None = Field(default=None, ge=0)
-    hours: float | None = Field(default=None, ge=0)
+    hours: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Hours of running; paused and parked time is free."""
     evaluations: int | None = Field(default=None, ge=0)
     steps: int | None = Field(default=None, ge=0)

@@ -52,8 +52,11 @@ class Engine:
         *,
         listeners: Sequence[Listener] = (),
         brief: bool = False,
+        unattended: bool = False,
     ) -> None:
-        self.run_context = run = Run(writer, evaluator, operator, listeners=listeners, brief=brief)
+        self.run_context = run = Run(
+            writer, evaluator, operator, listeners=listeners, brief=brief, unattended=unattended
+        )
         self._knowledge = knowledge
         self._budget = BudgetWatch(run)
         self._supervisor = Supervisor(run, self._budget)

@@ -121,6 +121,7 @@ def run_engine(
     inbox_only: bool = False,
     ready: Callable[[str], None] | None = None,
     log_to_file: bool = True,
+    unattended: bool = False,
 ) -> RunState:
     """Run the engine of a session in this process until it ends; returns the last state.
 
@@ -148,7 +149,13 @@ def run_engine(
         if ready is not None:
             ready(READY)
         engine = Engine(
-            writer, evaluator, operator, knowledge, listeners=tuple(listeners), brief=inbox_only
+            writer,
+            evaluator,
+            operator,
+            knowledge,
+            listeners=tuple(listeners),
+            brief=inbox_only,
+            unattended=unattended,
         )
         return asyncio.run(_with_signals(engine.run, engine.stop))
     finally:

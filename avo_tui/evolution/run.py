@@ -51,6 +51,7 @@ class Run:
         *,
         listeners: Sequence[Listener] = (),
         brief: bool = False,
+        unattended: bool = False,
     ) -> None:
         self.writer = writer
         self.evaluator = evaluator
@@ -61,6 +62,8 @@ class Run:
         """What the evaluator measures on; None until it was asked."""
         self.brief = brief
         """True for an engine that only takes what is in the inbox, then ends."""
+        self.unattended = unattended
+        """True where nobody looks on who could mend a run that cannot begin: it ends instead."""
         self.before: SessionRecord = writer.state.session
         """The session's record as the engine before this one left it."""
         self._listeners = tuple(listeners)

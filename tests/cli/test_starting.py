@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -149,6 +151,61 @@ def test_bad_settings_are_one_sentence(avo: Avo, tmp_path: Path) -> None:
     result = avo("run", "attention_cpu", "--headless")
     assert result.code == 1
     assert "gate" in result.err and len(result.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('gate = "loose"', "gate: Input should be"),
+        ("budget_used = 3", "there is no setting budget_used; did you mean budget_usd?"),
+        ("zzz = 3", "there is no setting zzz; docs/settings.md"),
+        ("budget_usd = inf", "budget_usd: Input should be a finite number"),
+        ("gate = ", "Invalid value"),
+    ],
+)
+def test_what_is_wrong_with_the_settings_is_said_with_the_file(
+    content: str, says: str, avo: Avo, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text(content + "\n")
+    result = avo("run", "attention_cpu", "--headless", "--json")
+    assert result.code != 0
+    result = avo("run", "attention_cpu", "--headless")
+    assert result.code == 1
+    (line,) = result.err.strip().splitlines()
+    assert str(tmp_path / "config.toml") in line and says in line
+
+
+def test_a_wrong_variable_is_named(avo: Avo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVO_BUDGET_USD", "much")
+    result = avo("run", "attention_cpu", "--headless")
+    assert result.code == 1 and "the variable AVO_BUDGET_USD: budget_usd" in result.err
+
+
+@pytest.mark.parametrize("cap", ["inf", "nan", "-1"])
+def test_a_cap_is_a_number(cap: str, avo: Avo, own_places: Path) -> None:
+    result = avo("run", "attention_cpu", "--headless", "--usd", cap)
+    assert result.code != 0 and "usd" in result.err
+    assert list(own_places.iterdir()) == []
+
+
+def test_a_failure_is_json_too_where_json_is_asked_for(avo: Avo) -> None:
+    result = avo("status", "nothing", "--json")
+    assert result.code == 1 and "there is no session 'nothing'" in result.err
+    assert "there is no session 'nothing'" in json.loads(result.out)["error"]
+
+
+def test_a_seed_that_cannot_start_ends_a_run_that_nobody_watches(
+    avo: Avo, own_places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = tmp_path / "kernels"
+    shutil.copytree(Path(__file__).parents[2] / "kernels" / "attention_cpu", kernels / "broken")
+    task = kernels / "broken" / "task.py"
+    task.write_text(task.read_text().replace('name = "attention_cpu"', 'name = "broken"'))
+    (kernels / "broken" / "seed" / "attention.cpp").write_text("no C++ at all\n")
+    monkeypatch.setenv("AVO_KERNELS", str(kernels))
+    result = avo("run", "broken", "--headless", "--operator", "tuner", "--name", "one")
+    assert result.code == 1
+    assert "the seed cannot start the lineage" in result.err
 
 
 def test_names_of_demos(own_places: Path) -> None:

@@ -8,6 +8,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Version
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evolution.control import Finish
 from avo_tui.evolution.ports import Evaluations, Waiting
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import Interrupted
@@ -29,7 +30,10 @@ async def know_machine(run: Run, waits: Waiting) -> None:
 
 
 async def plant(run: Run, evaluations: Evaluations, waits: Waiting) -> None:
-    """Evaluates the seed and makes it v0. A seed that fails pauses the run. Raises DiskTrouble."""
+    """Evaluates the seed and makes it v0. A seed that fails pauses the run.
+
+    Raises DiskTrouble, and Finish where nobody is there to mend the seed.
+    """
     while not run.state.versions:
         await waits.rest()
         run.set_state("running", "evaluating the seed")
@@ -41,6 +45,8 @@ async def plant(run: Run, evaluations: Evaluations, waits: Waiting) -> None:
             reason = str(error)
         if reason:
             run.trouble("seed", reason)
+            if run.unattended:
+                raise Finish("stopped", f"the seed cannot start the lineage: {reason}")
             await waits.pause_for(f"the seed cannot start the lineage: {reason}")
 
 
