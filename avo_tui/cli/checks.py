@@ -6,7 +6,6 @@ import asyncio
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -19,9 +18,8 @@ def check_machine() -> list[Row]:
     rows: list[Row] = []
     for check in (
         _python,
-        _compiler,
         _torch,
-        _gpu,
+        _backends,
         _sandbox,
         _tasks,
         _sessions,
@@ -48,16 +46,6 @@ def _python() -> Iterator[Row]:
     yield _row("ok" if good else "fail", "python", sentence)
 
 
-def _compiler() -> Iterator[Row]:
-    found = shutil.which("g++") or shutil.which("c++")
-    if found is None:
-        yield _row("fail", "compiler", "no g++ found; install it (Debian: apt install g++)")
-        return
-    done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20)
-    first = (done.stdout.splitlines() or ["?"])[0]
-    yield _row("ok" if done.returncode == 0 else "fail", "compiler", f"{found}: {first}")
-
-
 def _torch() -> Iterator[Row]:
     try:
         yield _row("ok", "torch", f"torch {metadata.version('torch')}")
@@ -65,18 +53,22 @@ def _torch() -> Iterator[Row]:
         yield _row("fail", "torch", "torch is not installed; references and baselines need it")
 
 
-def _gpu() -> Iterator[Row]:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        yield _row("warn", "gpu", "no NVIDIA GPU: CUDA tasks compile here and are not measured")
-        return
-    query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=20)
-    if done.returncode:
-        yield _row("warn", "gpu", f"nvidia-smi fails: {done.stderr or done.stdout}")
-        return
-    for line in done.stdout.splitlines():
-        yield _row("ok", "gpu", line)
+def _backends() -> Iterator[Row]:
+    from avo_tui.evaluation.backends import registry
+    from avo_tui.evaluation.ports import EvaluatorError
+
+    for language in registry.languages():
+        try:
+            backend = registry.descriptor(language)
+            findings = backend.examine()
+        except EvaluatorError as error:
+            yield _row("warn", "backend", str(error))
+        except Exception as error:  # an installed backend must not hide the other answers
+            yield _row("fail", "backend", f"{language}: {type(error).__name__}: {error}")
+        else:
+            yield _row("ok", "backend", f"{language}: {backend.label}")
+            for finding in findings:
+                yield _row(finding.state, finding.name, finding.text)
 
 
 def _sandbox() -> Iterator[Row]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from avo_tui.domain.base import Name, Value
 
-Language = Literal["cpp", "cuda"]
+Language = Annotated[str, Field(max_length=40, pattern=r"^[a-z][a-z0-9_-]*$")]
+"""Language of a candidate's sources, such as `cpp`; a backend of that name compiles them."""
 
 
 class Configuration(Value):

@@ -14,7 +14,6 @@ from pathlib import Path
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.score import PairedMeasurement, Score
-from avo_tui.domain.task import Language
 from avo_tui.domain.verdict import (
     ConfigurationCheck,
     EvaluationProgress,
@@ -28,6 +27,8 @@ from avo_tui.domain.verdict import (
     Verdict,
 )
 from avo_tui.evaluation.backends.base import Backend, Compiled, Context, Rejected
+from avo_tui.evaluation.backends.descriptor import BackendOptions
+from avo_tui.evaluation.backends.registry import make_backend
 from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
@@ -103,24 +104,6 @@ class _Course:
         )  # fmt: skip
 
 
-def load_backend(language: Language, architecture: str | None = None) -> Backend:
-    """The backend of a language; what it needs is imported here and not before.
-
-    `architecture` is what CUDA compiles for instead of the device's own. Raises EvaluatorError
-    where it is none.
-    """
-    if language == "cpp":
-        from avo_tui.evaluation.backends.cpp.backend import CppBackend
-
-        return CppBackend()
-    from avo_tui.evaluation.backends.cuda.backend import CudaBackend
-
-    try:
-        return CudaBackend(architecture=architecture)
-    except ValueError as error:
-        raise EvaluatorError(str(error)) from error
-
-
 class Pipeline:
     """Evaluates candidates on this machine, one after the other."""
 
@@ -147,7 +130,9 @@ class Pipeline:
     def backend(self, task: Task) -> Backend:
         """The backend of a task's language."""
         if task.language not in self._backends:
-            self._backends[task.language] = load_backend(task.language, self._architecture)
+            self._backends[task.language] = make_backend(
+                task.language, BackendOptions(self._architecture)
+            )
         return self._backends[task.language]
 
     async def machine(self, name: str) -> MachineInfo:
