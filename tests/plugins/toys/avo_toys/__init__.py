@@ -1,0 +1,1 @@
+"""A toy operator and a toy backend."""
