@@ -91,6 +91,7 @@ def status_form(reader: SessionReader) -> Form:
         "attempt": attempt,
         "stage": stage,
         "engine": engine_form(engine),
+        "restarts": session.engine.restarts if session.engine is not None else 0,
         "budget": session.budget.model_dump(mode="json"),
         "spend": session.spend.model_dump(mode="json"),
         "best": best.number if best is not None else None,

@@ -115,6 +115,8 @@ def status(name: Name, as_json: Json = False) -> None:
         typer.echo(text)
     engine = reader.engine()
     where = f"engine {engine.pid} on {engine.host}" if engine.alive else "no engine"
+    if session.engine is not None and session.engine.restarts:
+        where += f", started again {session.engine.restarts} times after it was lost"
     typer.echo(f"{where}; last event {ago(session.last_event_at)}")
 
 

@@ -149,8 +149,14 @@ def run(
         typer.Option("--allow-weak-sandbox", help="Go on where candidates cannot be confined."),
     ] = False,
     headless: Headless = False,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Start the engine again whenever it is lost."),
+    ] = False,
 ) -> None:
     """Start a session and open it, or go on with one."""
+    if keep and headless:
+        raise typer.BadParameter("--headless is one process; use avo service", param_hint="--keep")
     from avo_tui.cli.opening import (
         check,
         estimate,
@@ -167,7 +173,7 @@ def run(
             raise typer.BadParameter(
                 "--resume takes no task, name or origin", param_hint="--resume"
             )
-        _resume(resume, caps, headless=headless)
+        _resume(resume, caps, headless=headless, keep=keep)
         return
     if recording is not None:
         if operator is not None or model is not None:
@@ -199,7 +205,7 @@ def run(
     for line in estimate(chosen):
         typer.echo(line, err=True)
     folder = make_session(name or _free_name(task), task, chosen, origin)
-    _begin(folder, headless=headless)
+    _begin(folder, headless=headless, keep=keep)
 
 
 def _recorded_task(recording: Path, task: str | None) -> str:
@@ -237,7 +243,7 @@ def _free_name(task: str) -> str:
         number += 1
 
 
-def _resume(name: str, caps: object, *, headless: bool) -> None:
+def _resume(name: str, caps: object, *, headless: bool, keep: bool) -> None:
     from avo_tui.domain.budget import Budget, Caps
     from avo_tui.domain.commands import SetBudget
     from avo_tui.store import SessionReader, engine_status, find_session, send_command
@@ -255,21 +261,23 @@ def _resume(name: str, caps: object, *, headless: bool) -> None:
         said = f"{folder.name} is running already"
         _follow(folder, said) if headless else open_app(folder)
         return
-    _begin(folder, headless=headless, resume=True)
+    _begin(folder, headless=headless, resume=True, keep=keep)
 
 
-def _begin(folder: Path, *, headless: bool, resume: bool = False) -> None:
+def _begin(folder: Path, *, headless: bool, resume: bool = False, keep: bool = False) -> None:
     """Start the engine of a session: here, or detached with the app before it."""
-    from avo_tui.evolution.process import run_engine, start_engine
+    from avo_tui.evolution.process import run_engine, start_engine, start_keeper
     from avo_tui.store import SessionReader
 
     if headless:
         from avo_tui.evolution.life.headless import Printer
+        from avo_tui.evolution.run import EngineMode
 
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
         typer.echo(f"session {folder.name} at {folder}", err=True)
-        run_engine(folder, listeners=[Printer(sys.stdout)], resume=resume, unattended=True)
+        mode = EngineMode(unattended=True)
+        run_engine(folder, listeners=[Printer(sys.stdout)], resume=resume, mode=mode)
         state = SessionReader.open(folder).state
         if not state.versions and state.session.state == "stopped":
             raise Failure(state.session.state_reason or "the run ended before its first version")
@@ -277,6 +285,8 @@ def _begin(folder: Path, *, headless: bool, resume: bool = False) -> None:
     from avo_tui.cli.opening import open_app
 
     start_engine(folder, resume=resume)
+    if keep:
+        start_keeper(folder)
     open_app(folder)
 
 

@@ -315,6 +315,9 @@ class EngineRecord(Value):
     sandbox_warning: str = ""
     """`MachineInfo.sandbox_warning`: to be seen on every screen where it is not empty."""
     device: str = ""
+    restarts: int = 0
+    """Times that a lost engine was started again by `avo run --keep` or a service, this one
+    included."""
 
 
 class SessionRecord(Value):

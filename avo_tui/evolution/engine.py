@@ -23,7 +23,7 @@ from avo_tui.evolution.control import Finish
 from avo_tui.evolution.life import recovery, seeding
 from avo_tui.evolution.life.waiting import Standstill
 from avo_tui.evolution.redact import redact
-from avo_tui.evolution.run import Listener, Run
+from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.evolution.workbench import StepWorkbench
@@ -51,12 +51,9 @@ class Engine:
         knowledge: Knowledge,
         *,
         listeners: Sequence[Listener] = (),
-        brief: bool = False,
-        unattended: bool = False,
+        mode: EngineMode | None = None,
     ) -> None:
-        self.run_context = run = Run(
-            writer, evaluator, operator, listeners=listeners, brief=brief, unattended=unattended
-        )
+        self.run_context = run = Run(writer, evaluator, operator, listeners=listeners, mode=mode)
         self._knowledge = knowledge
         self._budget = BudgetWatch(run)
         self._supervisor = Supervisor(run, self._budget)
@@ -133,13 +130,14 @@ class Engine:
             sandbox=machine.sandbox if machine else "",
             sandbox_warning=machine.sandbox_warning if machine else "",
             device=machine.device if machine else "",
+            restarts=self.run_context.mode.restarts,
         )
         self.run_context.record(ev.EngineStarted(engine=engine))
 
     async def _flow(self) -> None:
         run = self.run_context
         await self._patiently(self._announce)
-        if run.brief:
+        if run.mode.only_inbox:
             await self._patiently(self._only_inbox)
         await self._patiently(self._restore)
         run.clock.start()

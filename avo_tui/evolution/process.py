@@ -20,6 +20,7 @@ from typing import BinaryIO
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Author, RunState
 from avo_tui.evolution.redact import RedactingFormatter, redact
+from avo_tui.evolution.run import EngineMode
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.store import DiskTrouble, SessionWriter, StoreError, engine_status
 
@@ -36,9 +37,12 @@ class EngineFailed(Exception):  # noqa: N818 - a contract's name
     """The engine could not start; the text is its own sentence."""
 
 
-def start_engine(folder: Path, *, resume: bool = False, inbox_only: bool = False) -> int:
+def start_engine(
+    folder: Path, *, resume: bool = False, inbox_only: bool = False, restarts: int = 0
+) -> int:
     """Start the engine of a session in a process session of its own; returns its pid.
 
+    `restarts` is how often it was lost and started again; the record and the screen say it.
     Waits until it holds the session's lock. Raises EngineFailed with the engine's own sentence.
     """
     folder = folder.absolute()
@@ -47,6 +51,8 @@ def start_engine(folder: Path, *, resume: bool = False, inbox_only: bool = False
         arguments.append("--resume")
     if inbox_only:
         arguments.append("--inbox-only")
+    if restarts:
+        arguments += ["--restarts", str(restarts)]
     log = folder / "engine.log"
     read_end, write_end = os.pipe()
     try:
@@ -73,6 +79,23 @@ def start_engine(folder: Path, *, resume: bool = False, inbox_only: bool = False
         return process.pid
     process.terminate()
     raise EngineFailed(word or f"the engine ended at once; its last words are in {log}")
+
+
+def start_keeper(folder: Path) -> int:
+    """Start the process that starts a lost engine again; returns its pid. Raises EngineFailed."""
+    try:
+        with open_private(folder / "engine.log") as output:
+            keeper = subprocess.Popen(
+                [sys.executable, "-m", "avo_tui.evolution.keep", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise EngineFailed(f"nothing keeps the engine alive: {error.strerror}") from error
+    threading.Thread(target=keeper.wait, daemon=True, name="keeper").start()
+    return keeper.pid
 
 
 def take_inbox(folder: Path) -> None:
@@ -118,10 +141,9 @@ def run_engine(
     *,
     listeners: Iterable[Callable[[ev.Event], None]] = (),
     resume: bool = False,
-    inbox_only: bool = False,
     ready: Callable[[str], None] | None = None,
     log_to_file: bool = True,
-    unattended: bool = False,
+    mode: EngineMode | None = None,
 ) -> RunState:
     """Run the engine of a session in this process until it ends; returns the last state.
 
@@ -135,6 +157,7 @@ def run_engine(
     from avo_tui.operators.registry import make_operator
     from avo_tui.store import send_command
 
+    mode = mode or EngineMode()
     writer = _open_patiently(folder)
     knowledge = SessionKnowledge(folder)
     handler = _log_to(writer.log_path) if log_to_file else None
@@ -142,20 +165,14 @@ def run_engine(
         session = writer.state.session
         # no step is made for the inbox alone: commands can be given without the operator's key
         absent = AbsentOperator(session.settings.operator)
-        operator = absent if inbox_only else make_operator(session.settings)
+        operator = absent if mode.only_inbox else make_operator(session.settings)
         evaluator = make_evaluator(session.settings, session.task.name)
         if resume and session.state in {"paused", "pausing", "parked"}:
             send_command(folder, Resume())
         if ready is not None:
             ready(READY)
         engine = Engine(
-            writer,
-            evaluator,
-            operator,
-            knowledge,
-            listeners=tuple(listeners),
-            brief=inbox_only,
-            unattended=unattended,
+            writer, evaluator, operator, knowledge, listeners=tuple(listeners), mode=mode
         )
         return asyncio.run(_with_signals(engine.run, engine.stop))
     finally:
@@ -242,6 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--resume", action="store_true", help="end a pause that is on record")
     parser.add_argument("--inbox-only", action="store_true", help="take the inbox, then end")
+    parser.add_argument("--restarts", type=int, default=0, help="how often it was lost before")
     parser.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     said = False
@@ -254,7 +272,12 @@ def main(arguments: list[str] | None = None) -> int:
                 pipe.write(" ".join(word.split()).encode() + b"\n")
 
     try:
-        run_engine(options.folder, resume=options.resume, inbox_only=options.inbox_only, ready=say)
+        run_engine(
+            options.folder,
+            resume=options.resume,
+            ready=say,
+            mode=EngineMode(only_inbox=options.inbox_only, restarts=options.restarts),
+        )
     except (StoreError, ValueError) as error:
         sentence = redact(str(error))
         say(sentence)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
@@ -40,6 +41,18 @@ TROUBLE_CHARACTERS = 2000
 Listener = Callable[[ev.Event], None]
 
 
+@dataclass(frozen=True)
+class EngineMode:
+    """How an engine was started."""
+
+    only_inbox: bool = False
+    """Takes what is in the inbox, then ends."""
+    unattended: bool = False
+    """Nobody looks on who could mend a run that cannot begin: it ends instead."""
+    restarts: int = 0
+    """Times that the engine of this run was lost and started again."""
+
+
 class Run:
     """One session that is being run, as the parts of the engine share it."""
 
@@ -50,8 +63,7 @@ class Run:
         operator: Operator,
         *,
         listeners: Sequence[Listener] = (),
-        brief: bool = False,
-        unattended: bool = False,
+        mode: EngineMode | None = None,
     ) -> None:
         self.writer = writer
         self.evaluator = evaluator
@@ -60,10 +72,7 @@ class Run:
         self.clock = Clock()
         self.machine: MachineInfo | None = None
         """What the evaluator measures on; None until it was asked."""
-        self.brief = brief
-        """True for an engine that only takes what is in the inbox, then ends."""
-        self.unattended = unattended
-        """True where nobody looks on who could mend a run that cannot begin: it ends instead."""
+        self.mode = mode or EngineMode()
         self.before: SessionRecord = writer.state.session
         """The session's record as the engine before this one left it."""
         self._listeners = tuple(listeners)

@@ -23,7 +23,7 @@ def main() -> int:
     if "--print" in sys.argv:
         process.run_engine(folder, listeners=[Printer(sys.stdout)])
         return 0
-    return process.main([str(folder)])
+    return process.main([str(folder), *sys.argv[3:]])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from avo_tui.domain.records import RunSettings, RunState, SessionRecord
 from avo_tui.domain.state import SessionState
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.engine import Engine
-from avo_tui.evolution.run import Run
+from avo_tui.evolution.run import EngineMode, Run
 from avo_tui.operators.ports import KnowledgeHit, Operator
 from avo_tui.operators.tuner import make as make_tuner
 from avo_tui.store import SessionReader, SessionWriter, send_command
@@ -83,7 +83,7 @@ class Laboratory:
             operator or make_tuner(self.writer.state.session.settings),
             NoKnowledge(),
             listeners=[self.events.append],
-            brief=brief,
+            mode=EngineMode(only_inbox=brief),
         )
         self.run.clock = Clock(lambda: time.monotonic() + self._ahead)
         self.task = asyncio.create_task(self.engine.run())

@@ -14,7 +14,7 @@ def _handle(desk: Desk, command: AbortStep) -> Answer:
         raise Refused("no step is running")
     reason = command.reason or "aborted by the person"
     effect = f"step {step.number} ends"
-    if run.brief:
+    if run.mode.only_inbox:
         return Answer(effect, steps.ending(run, "aborted", reason))
     return Answer(effect, then=lambda: run.control.end_step("aborted", reason))
 

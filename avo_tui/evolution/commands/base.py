@@ -60,7 +60,7 @@ class Desk:
 
     def require_running(self) -> None:
         """Raises Refused where this engine makes no steps."""
-        if self.run.brief:
+        if self.run.mode.only_inbox:
             name = self.run.before.name
             raise Refused(f"no run is going on; start it with: avo run --resume {name}")
 

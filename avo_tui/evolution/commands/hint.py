@@ -28,7 +28,7 @@ def _send(desk: Desk, command: SendHint) -> Answer:
         queued_at=now(),
     )
     queued = HintQueued(hint=hint)
-    if command.delivery != "now" or run.brief:
+    if command.delivery != "now" or run.mode.only_inbox:
         return Answer(f"queued, delivered {WHEN[command.delivery]}", (queued,))
 
     def then() -> None:

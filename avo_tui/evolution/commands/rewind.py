@@ -30,7 +30,7 @@ def _handle(desk: Desk, command: Rewind) -> Answer:
         return Answer(effect, events)
     effect += f"; step {step.number} ends"
     reason = rewind_text(head, target, command.reason)
-    if run.brief:
+    if run.mode.only_inbox:
         return Answer(effect, [*events, *steps.ending(run, "rewound", reason)])
     return Answer(effect, events, lambda: run.control.end_step("rewound", reason))
 

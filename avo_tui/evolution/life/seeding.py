@@ -45,7 +45,7 @@ async def plant(run: Run, evaluations: Evaluations, waits: Waiting) -> None:
             reason = str(error)
         if reason:
             run.trouble("seed", reason)
-            if run.unattended:
+            if run.mode.unattended:
                 raise Finish("stopped", f"the seed cannot start the lineage: {reason}")
             await waits.pause_for(f"the seed cannot start the lineage: {reason}")
 

@@ -1,0 +1,105 @@
+"""Keeps a run going: an engine that was lost is started again, with growing waits and a limit.
+
+`python -m avo_tui.evolution.keep FOLDER` is what `avo run --keep` starts beside the engine, and
+what the systemd unit of `avo service` runs. A run that ended in good order stays ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from avo_tui.domain.records import LIVE_STATES
+from avo_tui.evolution.process import EngineFailed, start_engine
+from avo_tui.store import SessionReader, StoreError, engine_status
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0
+
+
+class Start(Protocol):
+    """Starts the engine of a session. Raises EngineFailed."""
+
+    def __call__(self, folder: Path, *, restarts: int) -> int: ...
+
+
+@dataclass
+class Patience:
+    """How long to wait before the next start, and when to give up."""
+
+    first_seconds: float = 5.0
+    most_seconds: float = 600.0
+    good_seconds: float = 600.0
+    """An engine that ran so long was well: the count begins anew."""
+    limit: int = 20
+    """Starts in a row that came to nothing, after which nothing more is tried."""
+    in_a_row: int = field(default=0, init=False)
+
+    def after(self, ran_seconds: float) -> float | None:
+        """Seconds to wait after an engine that ran so long; None to give up."""
+        if ran_seconds >= self.good_seconds:
+            self.in_a_row = 0
+        self.in_a_row += 1
+        if self.in_a_row > self.limit:
+            return None
+        wait: float = self.first_seconds * 2 ** (self.in_a_row - 1)
+        return min(self.most_seconds, wait)
+
+
+def keep(
+    folder: Path,
+    patience: Patience | None = None,
+    *,
+    start: Start = start_engine,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> int:
+    """Watch a session until its run ends in good order; start a lost engine again.
+
+    Returns the exit status: 0 for a run that ended, 1 where it was given up. Raises StoreError
+    where there is no such session any more.
+    """
+    patience = patience or Patience()
+    began = clock()
+    restarts = 0
+    while True:
+        while engine_status(folder / "engine.lock").alive:
+            sleep(POLL_SECONDS)
+        if SessionReader.open(folder).state.session.state not in LIVE_STATES:
+            return 0
+        wait = patience.after(clock() - began)
+        if wait is None:
+            log.error("given up: %d engines in a row came to nothing", patience.limit)
+            return 1
+        log.warning("the engine was lost; it is started again in %.0f s", wait)
+        sleep(wait)
+        began = clock()
+        try:
+            restarts += 1
+            start(folder, restarts=restarts)
+        except EngineFailed as error:
+            log.error("the engine could not be started: %s", error)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m avo_tui.evolution.keep FOLDER`."""
+    parser = argparse.ArgumentParser(prog="python -m avo_tui.evolution.keep")
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s keep: %(message)s")
+    try:
+        return keep(options.folder.absolute())
+    except StoreError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

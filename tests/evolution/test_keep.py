@@ -1,0 +1,87 @@
+"""A lost engine is started again, and one that ended in good order is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from engine_process import __file__ as ENGINE
+from fake_evaluator import TASK
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.base import now
+from avo_tui.domain.budget import Budget, Caps
+from avo_tui.domain.records import RunSettings, SessionRecord
+from avo_tui.evolution.keep import Patience, keep
+from avo_tui.evolution.process import EngineFailed
+from avo_tui.store import SessionReader, SessionWriter, engine_status
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    settings = RunSettings(operator="tuner", budget=Budget(run=Caps(evaluations=6)))
+    record = SessionRecord(
+        name="kept", task=TASK, created=now(), settings=settings, budget=settings.budget
+    )
+    SessionWriter.create(tmp_path / "kept", record).close()
+    return tmp_path / "kept"
+
+
+def test_waits_grow_and_end() -> None:
+    patience = Patience(first_seconds=5, most_seconds=30, good_seconds=100, limit=4)
+    assert [patience.after(1) for _ in range(5)] == [5, 10, 20, 30, None]
+    assert patience.after(200) == 5
+
+
+class Starter:
+    """Starts real engines over the fake evaluator, and kills the first ones."""
+
+    def __init__(self, kills: int) -> None:
+        self.kills = kills
+        self.restarts: list[int] = []
+
+    def __call__(self, folder: Path, *, restarts: int) -> int:
+        self.restarts.append(restarts)
+        arguments = [sys.executable, ENGINE, str(folder), "0.02", "--restarts", str(restarts)]
+        process = subprocess.Popen(arguments)
+        while not engine_status(folder / "engine.lock").alive and process.poll() is None:
+            pass
+        if len(self.restarts) <= self.kills:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        else:
+            threading.Thread(target=process.wait, daemon=True).start()
+        return process.pid
+
+
+def quick(limit: int = 20) -> Patience:
+    return Patience(first_seconds=0.01, most_seconds=0.01, limit=limit)
+
+
+def test_a_run_goes_on_over_kills_to_its_end(folder: Path) -> None:
+    starter = Starter(kills=2)
+    assert keep(folder, quick(), start=starter) == 0
+    assert starter.restarts == [1, 2, 3]
+    reader = SessionReader.open(folder)
+    assert reader.state.session.state == "finished"
+    assert reader.state.session.spend.evaluations == 6
+    engines = [e.engine for e in reader.events() if isinstance(e, ev.EngineStarted)]
+    assert engines[-1].restarts == 3
+    assert keep(folder, quick(), start=starter) == 0
+    assert starter.restarts == [1, 2, 3]  # what ended in good order stays ended
+
+
+def test_it_gives_up_where_every_start_fails(folder: Path) -> None:
+    starts = []
+
+    def fail(folder: Path, *, restarts: int) -> int:
+        starts.append(restarts)
+        raise EngineFailed("no")
+
+    assert keep(folder, quick(limit=3), start=fail) == 1
+    assert starts == [1, 2, 3]
