@@ -26,6 +26,7 @@ from avo_tui.domain.records import (
     Note,
     PauseMode,
     PlanItem,
+    Profile,
     Remeasurement,
     RunState,
     SessionRecord,
@@ -176,6 +177,13 @@ class CandidateEdited(EventBase):
 
 
 # -- attempts
+
+
+class CandidateProfiled(EventBase):
+    """A profiler looked at a candidate."""
+
+    kind: Literal["candidate_profiled"] = "candidate_profiled"
+    profile: Profile
 
 
 class AttemptStarted(EventBase):
@@ -402,6 +410,7 @@ KnownEvent = Annotated[
     | ToolCalled
     | ToolReturned
     | CandidateEdited
+    | CandidateProfiled
     | AttemptStarted
     | EvaluationProgressed
     | AttemptFinished

@@ -11,7 +11,7 @@ from avo_tui.domain.base import Moment, Name, ObjectId, Value
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.score import Score
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import Resources, Stage, Verdict
+from avo_tui.domain.verdict import MachineInfo, Resources, Stage, Verdict
 
 MEMORY_LIMIT = 16_000
 """Characters of notes that a session carries into a step, unless its option `memory.limit` says."""
@@ -304,6 +304,22 @@ class Intervention(Value):
     """Dollars of the run when it was made."""
 
 
+class Profile(Value):
+    """What a profiler said of one candidate on one configuration."""
+
+    id: str
+    """Candidate and configuration: a later profile takes the place of an earlier one."""
+    candidate: ObjectId
+    configuration: str
+    """Empty where it is the task's first scored one."""
+    report: ObjectId
+    """The whole report, as an object."""
+    summary: str = ""
+    """Its first lines."""
+    step: int = 0
+    at: Moment
+
+
 class EngineRecord(Value):
     """The process that runs a session."""
 
@@ -318,6 +334,8 @@ class EngineRecord(Value):
     restarts: int = 0
     """Times that a lost engine was started again by `avo run --keep` or a service, this one
     included."""
+    machine: MachineInfo | None = None
+    """What candidates are measured on, where it was known when the engine started."""
 
 
 class SessionRecord(Value):

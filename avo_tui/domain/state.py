@@ -18,6 +18,7 @@ from avo_tui.domain.records import (
     Hint,
     Intervention,
     Note,
+    Profile,
     SessionRecord,
     Step,
     Version,
@@ -48,6 +49,7 @@ class SessionState:
     supervision: dict[str, Intervention] = field(default_factory=dict)
     comparisons: dict[int, Comparison] = field(default_factory=dict)
     """Number → what was measured of two candidates side by side, for gates and audits."""
+    profiles: dict[str, Profile] = field(default_factory=dict)
     pending_approval: tuple[int, GateDecision] | None = None
     """The attempt that waits for the person's word."""
 
@@ -108,6 +110,7 @@ class SessionState:
             memory=_over(self.memory),
             supervision=_over(self.supervision),
             comparisons=_over(self.comparisons),
+            profiles=_over(self.profiles),
         )
 
     def admit(self, event: ev.Event) -> None:
@@ -196,6 +199,9 @@ class SessionState:
 
     def _model_status(self, event: ev.ModelStatusChanged) -> None:
         self._session(degraded=event.degraded)
+
+    def _profiled(self, event: ev.CandidateProfiled) -> None:
+        self.profiles[event.profile.id] = event.profile
 
     def _attempt_started(self, event: ev.AttemptStarted) -> None:
         attempt = event.attempt
@@ -359,6 +365,7 @@ _HANDLERS: dict[type, Callable[[SessionState, Any], None]] = {
     ev.AgentText: SessionState._agent_text,
     ev.TroubleNoted: SessionState._trouble,
     ev.ModelStatusChanged: SessionState._model_status,
+    ev.CandidateProfiled: SessionState._profiled,
     ev.AttemptStarted: SessionState._attempt_started,
     ev.EvaluationProgressed: SessionState._progressed,
     ev.AttemptFinished: SessionState._attempt_finished,

@@ -208,3 +208,12 @@ class MachineInfo(Value):
     """One sentence where candidates are not confined and that was allowed; empty otherwise."""
     conditions: str
     """A key of everything that changes a score: device, compiler, task text, harness version."""
+    peak_flops: dict[str, float] = Field(default_factory=dict)
+    """Operations per second that no program exceeds, by what does them: `bf16 tensor cores`.
+    The first is the one that the task's rates are compared with."""
+    peak_bytes: float = 0.0
+    """Bytes per second to and from the memory that no program exceeds; 0 where it is not known."""
+    measured_flops: float = 0.0
+    """Operations per second that a library's matrix product reached here; 0 where none was run."""
+    facts: tuple[str, ...] = ()
+    """What else an engineer asks of a machine, a line each: units and clocks, caches, flags."""

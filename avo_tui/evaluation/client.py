@@ -284,9 +284,20 @@ class LocalEvaluator:
         }  # fmt: skip
         return await self._evaluate(body, task, candidate, progress)
 
-    async def profile(self, task: str, candidate: Candidate) -> str:
-        """What the machine's profiler says of one run; a sentence where it has none."""
-        body: dict[str, object] = {"op": "profile", "task": task, "files": candidate.files}
+    async def profile(
+        self, task: str, candidate: Candidate, configuration: str | None = None
+    ) -> str:
+        """See `Inspecting.profile`."""
+        return await self._inspect("profile", task, candidate, configuration)
+
+    async def disassemble(
+        self, task: str, candidate: Candidate, function: str | None = None
+    ) -> str:
+        """See `Inspecting.disassemble`."""
+        return await self._inspect("disassemble", task, candidate, function)
+
+    async def _inspect(self, what: str, task: str, candidate: Candidate, of: str | None) -> str:
+        body: dict[str, object] = {"op": what, "task": task, "files": candidate.files, "of": of}
         try:
             return str((await self._request(body))["text"])
         except _WorkerGoneError as error:

@@ -26,7 +26,14 @@ from avo_tui.domain.verdict import (
     Stage,
     Verdict,
 )
-from avo_tui.evaluation.backends.base import Backend, Compiled, Context, Rejected
+from avo_tui.evaluation.backends.base import (
+    Backend,
+    Compiled,
+    Context,
+    Disassembling,
+    Profiling,
+    Rejected,
+)
 from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
 from avo_tui.evaluation.locks import device_lock
@@ -220,21 +227,44 @@ class Pipeline:
 
         return await self._report(task, candidate, progress, work)
 
-    async def profile(self, name: str, candidate: Candidate) -> str:
+    async def profile(
+        self, name: str, candidate: Candidate, configuration: str | None = None
+    ) -> str:
         """What a profiler says of one run of the candidate; a sentence where there is none.
 
         Raises EvaluatorError for an unknown task.
         """
         task = self.tasks.get(name)
         backend = self.backend(task)
-        profiler = getattr(backend, "profile", None)
-        if profiler is None:
-            return f"There is no profiler for {task.language}; read the resources of a compilation."
+        if not isinstance(backend, Profiling):
+            return f"There is no profiler for {task.language}; disassemble shows the machine code."
+        scored = {c.name: c for c in task.configurations}
+        if configuration is not None and configuration not in scored:
+            return f"There is no configuration {configuration!r}. There are: {', '.join(scored)}."
+        chosen = scored[configuration] if configuration else task.configurations[0]
         context = Context(self.sandbox, lambda _: None)
         try:
             compiled = await backend.compile(task, candidate, context)
             async with device_lock(backend.device_lock(task), context.progress):
-                return str(await profiler(task, compiled, context))
+                return await backend.profile(task, compiled, context, chosen)
+        except Rejected as rejection:
+            return f"{rejection.verdict}: {rejection.feedback.summary}"
+
+    async def disassemble(
+        self, name: str, candidate: Candidate, function: str | None = None
+    ) -> str:
+        """The machine code of a candidate's function; a sentence where it cannot be shown.
+
+        Raises EvaluatorError for an unknown task.
+        """
+        task = self.tasks.get(name)
+        backend = self.backend(task)
+        if not isinstance(backend, Disassembling):
+            return f"There is no disassembler for {task.language}."
+        context = Context(self.sandbox, lambda _: None)
+        try:
+            compiled = await backend.compile(task, candidate, context)
+            return await backend.disassemble(compiled, context, function)
         except Rejected as rejection:
             return f"{rejection.verdict}: {rejection.feedback.summary}"
 

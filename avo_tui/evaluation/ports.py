@@ -83,8 +83,18 @@ class Evaluator(Protocol):
     ) -> EvaluationReport:
         """All of f: compile, check, benchmark. A score if and only if the verdict is `correct`."""
 
-    async def profile(self, task: str, candidate: Candidate) -> str:
-        """A profiler's report of one run; one sentence where there is no profiler."""
+    async def profile(
+        self, task: str, candidate: Candidate, configuration: str | None = None
+    ) -> str:
+        """The profiler's figures of one run on a configuration, the first scored one without.
+
+        Several lines; one sentence where the machine has no profiler.
+        """
+
+    async def disassemble(
+        self, task: str, candidate: Candidate, function: str | None = None
+    ) -> str:
+        """The machine code of a function, by a part of its name; the longest one without."""
 
     async def remeasure(
         self,

@@ -96,6 +96,7 @@ class Worker:
             "evaluate": self._evaluate,
             "remeasure": self._remeasure,
             "profile": self._profile,
+            "disassemble": self._disassemble,
             "scratch": lambda r: self._pipeline.scratch(r["task"], r["files"], r["seconds"]),
         }
         operation = operations.get(str(request.get("op")))
@@ -131,7 +132,13 @@ class Worker:
 
     async def _profile(self, request: Request) -> object:
         candidate = Candidate(files=request["files"])
-        return {"text": await self._pipeline.profile(request["task"], candidate)}
+        text = await self._pipeline.profile(request["task"], candidate, request.get("of"))
+        return {"text": text}
+
+    async def _disassemble(self, request: Request) -> object:
+        candidate = Candidate(files=request["files"])
+        text = await self._pipeline.disassemble(request["task"], candidate, request.get("of"))
+        return {"text": text}
 
     async def _remeasure(self, request: Request) -> object:
         candidate, other = Candidate(files=request["files"]), Candidate(files=request["other"])

@@ -131,6 +131,7 @@ class Engine:
             sandbox_warning=machine.sandbox_warning if machine else "",
             device=machine.device if machine else "",
             restarts=self.run_context.mode.restarts,
+            machine=machine,
         )
         self.run_context.record(ev.EngineStarted(engine=engine))
 

@@ -22,12 +22,13 @@ from avo_tui.domain.records import (
     Intervention,
     Note,
     NoteCategory,
+    Profile,
     RunSettings,
     StepOutcomeName,
     Version,
 )
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.domain.verdict import EvaluationReport, MachineInfo
 
 T = TypeVar("T")
 
@@ -79,6 +80,20 @@ class SubmitResult(Value):
     """None where the candidate did not get as far as the gate."""
     version: Version | None = None
     reason: str = ""
+
+
+CARRIED = "Went on from the draft"
+"""How the title of the edit begins with which a step takes over the draft of the step before."""
+
+
+class Draft(Value):
+    """A candidate that a step left uncommitted."""
+
+    candidate: ObjectId
+    step: int
+    """The step that left it."""
+    carried: int = 0
+    """Steps in a row, up to that one, that went on from the draft of the step before."""
 
 
 class ScratchReport(Value):
@@ -134,6 +149,19 @@ class Reading(Protocol):
 
     @property
     def settings(self) -> RunSettings: ...
+
+    @property
+    def machine(self) -> MachineInfo | None:
+        """What candidates are measured on; None before the evaluator was asked."""
+        ...
+
+    def draft(self) -> Draft | None:
+        """The candidate that the step before left uncommitted, if it started at this head."""
+        ...
+
+    def profiles(self, candidate: ObjectId) -> Sequence[Profile]:
+        """Profiles that were made of a candidate, newest last."""
+        ...
 
     def versions(self) -> Sequence[Version]:
         """All versions, ascending by number."""
@@ -236,8 +264,15 @@ class Evaluating(Protocol):
         """Compile and run a small program of the operator's in the sandbox."""
         ...
 
-    async def profile(self, candidate: Candidate) -> str:
-        """Profiler's report where the machine can; else one sentence that says why not."""
+    async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:
+        """The profiler's figures on a configuration (the first scored one without), recorded.
+
+        One sentence that says why not, where the machine has no profiler.
+        """
+        ...
+
+    async def disassemble(self, candidate: Candidate, function: str | None = None) -> str:
+        """The machine code of a function, by a part of its name; the longest one without."""
         ...
 
 

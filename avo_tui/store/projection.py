@@ -19,6 +19,7 @@ from avo_tui.domain.records import (
     Hint,
     Intervention,
     Note,
+    Profile,
     SessionRecord,
     Step,
     Version,
@@ -48,6 +49,7 @@ TABLES = (
     Table("memory", "id", TypeAdapter(list[Note])),
     Table("supervision", "id", TypeAdapter(list[Intervention])),
     Table("comparisons", "number", TypeAdapter(list[Comparison])),
+    Table("profiles", "id", TypeAdapter(list[Profile])),
 )
 
 _PENDING: TypeAdapter[tuple[int, GateDecision] | None] = TypeAdapter(

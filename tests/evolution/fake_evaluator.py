@@ -195,7 +195,14 @@ class FakeEvaluator:
         )
         return self._report(candidate, scored=False).model_copy(update={"paired": paired})
 
-    async def profile(self, task: str, candidate: Candidate) -> str:
+    async def disassemble(
+        self, task: str, candidate: Candidate, function: str | None = None
+    ) -> str:
+        return "one line of machine code"
+
+    async def profile(
+        self, task: str, candidate: Candidate, configuration: str | None = None
+    ) -> str:
         return "There is no profiler here."
 
     async def scratch(

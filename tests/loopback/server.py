@@ -69,7 +69,8 @@ class Status:
 class Broken:
     """A stream that goes wrong after `events` server-sent events of `answer`.
 
-    how: eof (clean end), reset (RST), error (an error event), garbage (no JSON), hang (silence).
+    how: eof (clean end), reset (RST), error (an error event), garbage (no JSON), hang (silence),
+    pings (signs of life and nothing else).
     """
 
     how: str
@@ -230,6 +231,11 @@ class Server:
             writer.write(b"event: content_block_delta\ndata: {this is no json\n\n")
         elif what.how == "hang":
             await asyncio.sleep(3600)
+        elif what.how == "pings":
+            while True:
+                writer.write(b'event: ping\ndata: {"type": "ping"}\n\n')
+                await writer.drain()
+                await asyncio.sleep(0.05)
         elif what.how == "reset":
             raw = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -26,6 +26,7 @@ from avo_tui.domain.records import (
     Intervention,
     Note,
     NoteCategory,
+    Profile,
     RunSettings,
     SessionRecord,
     Version,
@@ -33,9 +34,17 @@ from avo_tui.domain.records import (
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import Configuration, TaskInfo
-from avo_tui.domain.verdict import ConfigurationCheck, EvaluationReport, Feedback, Verdict
+from avo_tui.domain.verdict import (
+    ConfigurationCheck,
+    EvaluationReport,
+    Feedback,
+    MachineInfo,
+    Verdict,
+)
+from avo_tui.evolution.workbench.drafts import last_draft
 from avo_tui.operators.ports import (
     AttemptResult,
+    Draft,
     Interrupted,
     KnowledgeHit,
     ScratchReport,
@@ -56,6 +65,16 @@ TASK = TaskInfo(
     baselines=("torch",),
     reference_baseline="torch",
     seed_files=("kernel.cpp",),
+)
+
+
+MACHINE = MachineInfo(
+    device="toy processor",
+    compiler="toycc 1.0",
+    conditions="toy",
+    peak_flops={"fp32": 50e9},
+    peak_bytes=10e9,
+    facts=("8 units at 3 GHz",),
 )
 
 
@@ -131,6 +150,7 @@ class FakeBench:
         self.evaluations = 0
         self.runs: list[str] = []
         self.evaluation_seconds = 0.0
+        self.profiler = False
         self.on_boundary: Callable[[str], None] = lambda place: None
         self.on_work: Callable[[], None] = lambda: None
         self.on_pause: Callable[[str], None] = lambda reason: None
@@ -156,6 +176,13 @@ class FakeBench:
             self._commit_seed()
             self.record(ev.StepStarted(parent=0))
         self._head_number = self.state.session.head or 0
+
+    def begin(self, step: int) -> None:
+        """Begin a step at the head, as the engine does; the first one has begun already."""
+        self._step = step
+        self._head_number = self.state.session.head or 0
+        if step not in self.state.steps:
+            self.record(ev.StepStarted(step=step, parent=self._head_number))
 
     def _commit_seed(self) -> None:
         seed = Candidate(files={"kernel.cpp": SEED})
@@ -236,6 +263,18 @@ class FakeBench:
     @property
     def knowledge(self) -> FakeKnowledge:
         return FakeKnowledge()
+
+    @property
+    def machine(self) -> MachineInfo | None:
+        return MACHINE
+
+    def draft(self) -> Draft | None:
+        return last_draft(
+            lambda step: [e for e in self.journal if e.step == step], self._step, self.head
+        )
+
+    def profiles(self, candidate: ObjectId) -> Sequence[Profile]:
+        return [p for p in self.state.profiles.values() if p.candidate == candidate]
 
     def versions(self) -> Sequence[Version]:
         return [self.state.versions[n] for n in sorted(self.state.versions)]
@@ -409,8 +448,25 @@ class FakeBench:
         await self._work("scratch")
         return ScratchReport(ok=True, exit_status=0, output="42\n")
 
-    async def profile(self, candidate: Candidate) -> str:
-        return "There is no profiler here."
+    async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:
+        await self._work("profile")
+        if not self.profiler:
+            return "There is no profiler here."
+        text = f"busy {configuration or 'small'}\n  Memory Throughput   93 %\n" + "  more\n" * 40
+        profile = Profile(
+            id=f"{candidate.id}:{configuration or ''}",
+            candidate=candidate.id,
+            configuration=configuration or "",
+            report=self.keep(text),
+            summary="\n".join(text.splitlines()[:3]),
+            at=now(),
+        )
+        self.record(ev.CandidateProfiled(profile=profile))
+        return text
+
+    async def disassemble(self, candidate: Candidate, function: str | None = None) -> str:
+        await self._work("disassemble")
+        return f"{function or 'attention'}, 2 lines\n  mulps\n  addps"
 
     async def park(self, seconds: float, reason: str) -> None:
         self.parked.append((seconds, reason))

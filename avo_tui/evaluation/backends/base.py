@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import (
     ConfigurationCheck,
     EvaluationProgress,
@@ -59,6 +60,24 @@ class Compiled:
     candidate: Candidate
     resources: Resources
     log: str
+
+
+@runtime_checkable
+class Profiling(Protocol):
+    """A backend with a profiler."""
+
+    async def profile(
+        self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
+    ) -> str:
+        """Figures of one run on a configuration; the caller holds the device's lock."""
+
+
+@runtime_checkable
+class Disassembling(Protocol):
+    """A backend that can show the machine code of a candidate."""
+
+    async def disassemble(self, compiled: Compiled, context: Context, function: str | None) -> str:
+        """The code of a function, by a part of its name; the longest one without."""
 
 
 class Backend(Protocol):

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from avo_tui.domain import events as ev
+from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import Note, Version
+from avo_tui.domain.records import Note, Profile, Version
 from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.ports import Budgeting, Evaluations, Gate, Waiting
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, ScratchReport, StepEnded, SubmitResult
+
+PROFILE_LINES = 24
+"""Lines of a profile that its record shows; the whole is an object."""
 
 
 class StepEvaluating:
@@ -116,10 +121,41 @@ class StepEvaluating:
             seconds=report.seconds,
         )
 
-    async def profile(self, candidate: Candidate) -> str:
-        """Profiler's report where the machine can; else one sentence that says why not."""
+    async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:
+        """The profiler's figures on a configuration, recorded; else a sentence on why not."""
         run = self._run
-        work = run.evaluator.profile(self._task, candidate)
+        self._waits.raise_if_ended()
+        work = run.evaluator.profile(self._task, candidate, configuration)
+        try:
+            text = await run.control.race(work, run.control.interrupts_step)
+        except EvaluatorError as error:
+            return str(error)
+        if "\n" in text:  # figures; a single line says why there are none
+            self._record_profile(candidate, configuration or "", text)
+        return text
+
+    def _record_profile(self, candidate: Candidate, configuration: str, text: str) -> None:
+        run = self._run
+        run.writer.put(candidate.canonical())
+        run.record(
+            ev.CandidateProfiled(
+                profile=Profile(
+                    id=f"{candidate.id}:{configuration}",
+                    candidate=candidate.id,
+                    configuration=configuration,
+                    report=run.writer.put(text),
+                    summary="\n".join(text.splitlines()[:PROFILE_LINES]),
+                    step=run.state.session.step,
+                    at=now(),
+                )
+            )
+        )
+
+    async def disassemble(self, candidate: Candidate, function: str | None = None) -> str:
+        """The machine code of a function; else a sentence that says why not."""
+        run = self._run
+        self._waits.raise_if_ended()
+        work = run.evaluator.disassemble(self._task, candidate, function)
         try:
             return await run.control.race(work, run.control.interrupts_step)
         except EvaluatorError as error:

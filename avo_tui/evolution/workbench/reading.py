@@ -14,13 +14,16 @@ from avo_tui.domain.records import (
     Hint,
     Intervention,
     Note,
+    Profile,
     RunSettings,
     Version,
 )
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.domain.verdict import EvaluationReport, MachineInfo
 from avo_tui.evolution.ports import Budgeting, Evaluations
 from avo_tui.evolution.run import Run
+from avo_tui.evolution.workbench.drafts import last_draft
+from avo_tui.operators.ports import Draft
 
 
 class StepReading:
@@ -59,6 +62,19 @@ class StepReading:
     def settings(self) -> RunSettings:
         """How the session is run."""
         return self._run.state.session.settings
+
+    @property
+    def machine(self) -> MachineInfo | None:
+        """What candidates are measured on; None before the evaluator was asked."""
+        return self._run.machine
+
+    def draft(self) -> Draft | None:
+        """The candidate that the step before left uncommitted, if it started at this head."""
+        return last_draft(self._run.writer.step_events, self._step, self._head)
+
+    def profiles(self, candidate: ObjectId) -> Sequence[Profile]:
+        """Profiles that were made of a candidate, newest last."""
+        return [p for p in self._run.state.profiles.values() if p.candidate == candidate]
 
     def versions(self) -> Sequence[Version]:
         """All versions, ascending by number."""

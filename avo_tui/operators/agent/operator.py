@@ -12,7 +12,7 @@ from avo_tui.operators.agent.model.faults import Patience
 from avo_tui.operators.agent.model.port import NO_KEY, Model
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.agent.step import AgentStep
-from avo_tui.operators.ports import StepOutcome, Workbench
+from avo_tui.operators.ports import CARRIED, StepOutcome, Workbench
 
 WORK = frozenset({"compile", "check", "evaluate", "profile", "disassemble", "scratch", "submit"})
 """Tools that run something: a step that used one of them was no idle one."""
@@ -83,7 +83,8 @@ class AgentOperator:
 def worked(bench: Workbench) -> bool:
     """True if the step changed the candidate or ran anything."""
     return any(
-        isinstance(e, CandidateEdited) or (isinstance(e, ToolReturned) and e.ok and e.tool in WORK)
+        (isinstance(e, CandidateEdited) and not e.title.startswith(CARRIED))
+        or (isinstance(e, ToolReturned) and e.ok and e.tool in WORK)
         for e in bench.reading.step_events()
     )
 

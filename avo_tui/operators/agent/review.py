@@ -7,6 +7,7 @@ from typing import Any
 
 from avo_tui.domain.events import InterventionChanged
 from avo_tui.domain.records import Direction, Intervention, Version
+from avo_tui.domain.roofline import machine_lines
 from avo_tui.operators.agent.conversation.words import clean_text
 from avo_tui.operators.agent.exchange import Exchange
 from avo_tui.operators.agent.prompts import prompt
@@ -128,6 +129,8 @@ def trajectory(bench: Workbench, intervention: Intervention) -> str:
     head, best = bench.reading.head, bench.reading.best()
     attempts = [a for a in bench.reading.attempts() if a.verdict is not None][-ATTEMPTS:]
     resources = resource_lines(head.resources)
+    machine = bench.reading.machine
+    profiles = bench.reading.profiles(head.candidate)
     parts = [
         f"# Task: {bench.reading.task.title}\n\n{bench.reading.task.description}",
         f"# Why you were called\n\n{intervention.trigger}\n{intervention.diagnosis}",
@@ -137,6 +140,8 @@ def trajectory(bench: Workbench, intervention: Intervention) -> str:
         ),
         f"# Score of the head, v{head.number}\n\n{score_table(head.score)}"
         + (f"\n{resources}" if resources else ""),
+        "# Machine\n\n" + ("\n".join(machine_lines(machine)) if machine else "not known"),
+        "# Profile of the head\n\n" + (profiles[-1].summary if profiles else "none was made"),
         f"# Source of the head, v{head.number}\n\n{source_of_head(bench)}",
         f"# What the last versions changed\n\n{last_diffs(bench)}",
         "# Attempts, oldest first\n\n" + ("\n".join(attempt_line(a) for a in attempts) or "none"),

@@ -26,8 +26,9 @@ from avo_tui.operators.agent.prompts.opening import (
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.agent.summary import Summary
 from avo_tui.operators.agent.transcript import Transcript
-from avo_tui.operators.ports import Interrupted, StepEnded, StepOutcome, Workbench
+from avo_tui.operators.ports import CARRIED, Draft, Interrupted, StepEnded, StepOutcome, Workbench
 from avo_tui.operators.toolbox import Toolbox
+from avo_tui.operators.toolbox.workspace import load_candidate
 
 INTERRUPTED = (
     "Interrupted: the engine stopped while this ran, so its outcome is not known. It may have taken"
@@ -108,16 +109,37 @@ class AgentStep:
             active = bench.reading.interventions()
             told = [f"hint:{h.id}" for h in hints] + [intervention_key(i) for i in active]
             told += [note_key(n) for n in bench.reading.notes()]
-            self.transcript.say(opening(bench, hints), "opening", told)
+            draft = self._take_up_draft()
+            self.transcript.say(opening(bench, hints, draft=draft), "opening", told)
         lost = [h for h in talk.hints_seen if f"hint:{h}" not in talk.told]
         self._deliver([bench.reading.hint(h) for h in dict.fromkeys(lost)])
+
+    def _take_up_draft(self) -> Draft | None:
+        """Go on from what the step before left, where it left something worth going on from.
+
+        Not where the supervisor has redirected the run: a fresh direction starts at the head. Nor
+        for ever: a draft that so many steps could not finish is only offered.
+        """
+        bench, space = self.bench, self.box.workspace
+        draft = bench.reading.draft()
+        if draft is None or draft.carried >= self.settings.carry_drafts:
+            return None
+        if any(i.level in {"redirect", "restart"} for i in bench.reading.interventions()):
+            return None
+        candidate = load_candidate(bench, draft.candidate)
+        space.change(candidate, f"{CARRIED} of step {draft.step}")
+        return draft
 
     def _write_system(self) -> None:
         """The system prompt and the tools: the same in every step, so kept in the cache longest."""
         stable = {"type": "ephemeral", "ttl": "1h"}
         system: list[dict[str, object]] = [
             {"type": "text", "text": prompt("system")},
-            {"type": "text", "text": task_text(self.bench.reading.task), "cache_control": stable},
+            {
+                "type": "text",
+                "text": task_text(self.bench.reading.task, self.bench.reading.machine),
+                "cache_control": stable,
+            },
         ]
         tools: list[dict[str, object]] = [
             {"name": s.name, "description": s.description, "input_schema": s.input_schema}

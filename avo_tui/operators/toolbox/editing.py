@@ -7,8 +7,9 @@ from pydantic import Field
 from avo_tui.domain.candidate import Candidate
 from avo_tui.operators.toolbox import patch
 from avo_tui.operators.toolbox.base import Answer, Arguments, Tool, ToolError
+from avo_tui.operators.toolbox.placeholder import is_placeholder
 from avo_tui.operators.toolbox.render import numbered
-from avo_tui.operators.toolbox.workspace import Workspace, unified
+from avo_tui.operators.toolbox.workspace import Workspace, load_candidate, unified
 
 _FILE = Field(default=None, description="File of the candidate; needed if it has several.")
 
@@ -66,6 +67,11 @@ class ResetCandidate(Arguments):
     version: int | None = Field(
         default=None, description="Version whose source to take; this step's parent without it."
     )
+    attempt: str | None = Field(
+        default=None,
+        pattern=r"^\d+\.\d+$",
+        description="Attempt whose source to take, committed or not, such as 12.3.",
+    )
 
 
 async def _read_candidate(space: Workspace, arguments: ReadCandidate) -> Answer:
@@ -104,6 +110,11 @@ async def _write_file(space: Workspace, arguments: WriteFile) -> Answer:
     if name is None:
         name, _ = space.file(None)
     patch.check(name)
+    if is_placeholder(arguments.text):
+        raise ToolError(
+            "That text is the pointer that stands for a file cleared from the conversation, not a"
+            " source. read_candidate shows the file as it is; write the whole new text."
+        )
     verb = "Rewrote" if name in space.working.files else "Added"
     text = arguments.text if arguments.text.endswith("\n") else arguments.text + "\n"
     changed = _candidate({**space.working.files, name: text})
@@ -134,6 +145,12 @@ async def _show_diff(space: Workspace, arguments: ShowDiff) -> Answer:
 
 
 async def _reset_candidate(space: Workspace, arguments: ResetCandidate) -> Answer:
+    if arguments.version is not None and arguments.attempt is not None:
+        raise ToolError("Give a version or an attempt, not both.")
+    if arguments.attempt is not None:
+        attempt = space.attempt(arguments.attempt)
+        source = load_candidate(space.bench, attempt.candidate)
+        return Answer(space.change(source, f"Took the source of attempt {arguments.attempt}"))
     if arguments.version is None:
         return Answer(space.change(space.parent, f"Reset to v{space.bench.reading.head.number}"))
     version = space.version(arguments.version)
@@ -211,7 +228,8 @@ TOOLS = (
     Tool(
         "reset_candidate",
         "candidate",
-        "Throw the changes away: take the source of this step's parent, or of another version.",
+        "Throw the changes away: take the source of this step's parent, of another version, or of "
+        "any earlier attempt, also one that was wrong or rejected, to go on from there.",
         ResetCandidate,
         _reset_candidate,
     ),

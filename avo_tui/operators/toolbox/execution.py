@@ -28,7 +28,23 @@ class Evaluate(Arguments):
 
 
 class Profile(Arguments):
-    """No arguments."""
+    """What the profiler looks at."""
+
+    configuration: str | None = Field(
+        default=None,
+        description="Configuration to profile, by name; the first scored one without. Limits differ"
+        " between configurations: profile the one that you want to make faster.",
+    )
+
+
+class Disassemble(Arguments):
+    """Which machine code."""
+
+    function: str | None = Field(
+        default=None,
+        max_length=300,
+        description="A part of the kernel's or function's name; the longest one without.",
+    )
 
 
 class Scratch(Arguments):
@@ -76,7 +92,17 @@ def _next(result: AttemptResult, best: float) -> str:
 
 
 async def _profile(space: Workspace, arguments: Profile) -> Answer:
-    return Answer(await space.bench.evaluating.profile(space.working))
+    configuration = arguments.configuration
+    known = [c.name for c in space.bench.reading.task.configurations]
+    if configuration is not None and configuration not in known:
+        raise ToolError(
+            f"There is no configuration {configuration!r}. There are: {', '.join(known)}."
+        )
+    return Answer(await space.bench.evaluating.profile(space.working, configuration))
+
+
+async def _disassemble(space: Workspace, arguments: Disassemble) -> Answer:
+    return Answer(await space.bench.evaluating.disassemble(space.working, arguments.function))
 
 
 async def _scratch(space: Workspace, arguments: Scratch) -> Answer:
@@ -128,9 +154,20 @@ TOOLS = (
     Tool(
         "profile",
         "execution",
-        "Profile the working candidate where the machine can; else says why it cannot.",
+        "Profile the working candidate on one configuration: how busy arithmetic, memory and issue "
+        "slots are, occupancy, what warps wait for. The report is kept and shown in later "
+        "openings. Says why, where the machine has no profiler.",
         Profile,
         _profile,
+    ),
+    Tool(
+        "disassemble",
+        "execution",
+        "The machine code that the working candidate compiles to: SASS of a CUDA kernel, assembly "
+        "of a C++ function, around its hottest loop where it is long. Shows what the compiler made "
+        "of an idea: vectorised or not, spilled, unrolled, waits between loads and use.",
+        Disassemble,
+        _disassemble,
     ),
     Tool(
         "scratch",

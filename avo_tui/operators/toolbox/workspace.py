@@ -16,7 +16,7 @@ from avo_tui.domain.events import (
     NoteRemoved,
     PlanSet,
 )
-from avo_tui.domain.records import PlanItem, Version
+from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.operators.ports import AttemptResult, Workbench
 from avo_tui.operators.toolbox.base import ToolError
 
@@ -141,6 +141,14 @@ class Workspace:
             if version.number == number:
                 return version
         raise ToolError(f"There is no v{number}. {_range(versions)}")
+
+    def attempt(self, name: str) -> Attempt:
+        """The attempt of that name, such as `12.3`. Raises ToolError."""
+        step, _, number = name.partition(".")
+        for attempt in self.bench.reading.attempts(int(step)):
+            if attempt.number == int(number):
+                return attempt
+        raise ToolError(f"There is no attempt {name}; list_attempts shows them.")
 
     def file(self, name: str | None) -> tuple[str, str]:
         """(name, text) of a file of the working candidate; the only one where `name` is None."""

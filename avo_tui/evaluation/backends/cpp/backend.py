@@ -10,7 +10,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport
 from avo_tui.evaluation.backends.base import Compiled, Context
-from avo_tui.evaluation.backends.cpp import benchmark, check, machine
+from avo_tui.evaluation.backends.cpp import assembly, benchmark, check, machine
 from avo_tui.evaluation.backends.cpp.benchmark import Beside
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler
 from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
@@ -64,9 +64,14 @@ class CppBackend:
         threads = f"{task.threads} thread" + ("s" if task.threads > 1 else "")
         device = f"cpu {cpu_model()} · {threads}"
         source = f"{VERSION}\n{source_of(task)}"
+        known = self._calibration.get(task.name)
+        peak = known.peak(task.threads) if known else machine.nominal_peak(task.threads)
         return MachineInfo(
             device=device,
             architecture="native",
+            peak_flops={f"fp32, {threads}": peak} if peak else {},
+            measured_flops=known.measured_ceiling * task.threads if known else 0.0,
+            facts=machine.facts(),
             compiler=tools.version,
             sandbox=level.describe(),
             sandbox_warning=level.warning,
@@ -83,6 +88,11 @@ class CppBackend:
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> CompiledCpp:
         """A shared object, from the cache where it was compiled before."""
         return await (await self._tools()).candidate(task, candidate, context.sandbox)
+
+    async def disassemble(self, compiled: Compiled, context: Context, function: str | None) -> str:
+        """The assembly of a function of the candidate's shared object."""
+        assert isinstance(compiled, CompiledCpp)
+        return await assembly.disassemble(compiled, context.sandbox, function)
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Everything that is needed once: the runner, torch, the calibration."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from avo_tui.evaluation.backends.cpp import flags
 from avo_tui.evaluation.backends.cpp.keeper import Call
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_features
@@ -121,3 +122,43 @@ async def calibrate(sandbox: Sandbox, runner: Path, threads: int) -> Calibration
 
 def _low(values: Iterable[int]) -> int:
     return int(statistics.quantiles(values, n=5)[0])
+
+
+def nominal_peak(threads: int) -> float:
+    """FLOP/s in single precision at the highest clock that the system tells of; 0 without one."""
+    hertz = _maximum_frequency()
+    if not hertz:
+        try:
+            text = Path("/proc/cpuinfo").read_text()
+        except OSError:
+            return 0.0
+        clocks = [line.partition(":")[2] for line in text.splitlines() if "MHz" in line]
+        hertz = max((float(clock) * 1e6 for clock in clocks), default=0.0)
+    return hertz * flops_per_cycle() * threads
+
+
+def facts() -> tuple[str, ...]:
+    """What an engineer asks of a processor: vector width, caches, options of the compiler.
+
+    Caches are those of one core, as the system tells; what it does not tell is left out.
+    """
+    features = cpu_features()
+    wide = [
+        f for f in ("avx512f", "avx512_bf16", "amx_tile", "avx2", "fma", "sve") if f in features
+    ]
+    lines = [f"vector extensions: {', '.join(wide)}"] if wide else []
+    folder = Path("/sys/devices/system/cpu/cpu0/cache")
+    caches = []
+    for index in sorted(folder.glob("index*")):
+        try:
+            level, kind, size = (
+                (index / name).read_text().strip() for name in ("level", "type", "size")
+            )
+        except OSError:
+            continue
+        if kind != "Instruction":
+            caches.append(f"L{level} {size}")
+    if caches:
+        lines.append(f"caches: {', '.join(caches)}")
+    lines.append(f"options: {' '.join(flags.FIXED)}")
+    return tuple(lines)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
+from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import (
     ConfigurationCheck,
     EvaluationProgress,
@@ -21,7 +22,7 @@ from avo_tui.domain.verdict import (
     Verdict,
 )
 from avo_tui.evaluation.backends.base import Compiled, Context, Rejected
-from avo_tui.evaluation.backends.cuda import judging, profiler, sanitizer, scrubbing, toolkit
+from avo_tui.evaluation.backends.cuda import judging, profiler, sanitizer, sass, scrubbing, toolkit
 from avo_tui.evaluation.backends.cuda.checking import Check, run_request
 from avo_tui.evaluation.backends.cuda.compiled import (
     CudaCompiled,
@@ -252,14 +253,20 @@ class CudaBackend:
                 seconds=reply["milliseconds"] / 1e3,
             )
 
-    async def profile(self, task: Task, compiled: Compiled, context: Context) -> str:
-        """What Nsight Compute says of one run on the first scored configuration."""
+    async def profile(
+        self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
+    ) -> str:
+        """What Nsight Compute says of one run on a configuration."""
         cuda, ours = _cuda(task), _ours(compiled)
         await self._need_gpu(ours)
         try:
-            return await profiler.profile(cuda, ours, cuda.configurations[0], self._index)
+            return await profiler.profile(cuda, ours, configuration, self._index)
         except WatchError as error:
             return f"{str(error)[:1].upper()}{str(error)[1:]}."
+
+    async def disassemble(self, compiled: Compiled, context: Context, function: str | None) -> str:
+        """The SASS of a kernel, with lines of the source where it was compiled with `line_info`."""
+        return await sass.disassemble(_ours(compiled), context.sandbox, function)
 
     async def sanitize(self, task: Task, compiled: Compiled, tools: Sequence[str]) -> str:
         """What compute-sanitizer finds, a line for each tool."""

@@ -7,18 +7,22 @@ from collections.abc import Sequence
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.budget import cap_states
-from avo_tui.domain.records import Hint, Intervention
+from avo_tui.domain.records import Attempt, Hint, Intervention
+from avo_tui.domain.roofline import machine_lines, shares
 from avo_tui.domain.task import TaskInfo
+from avo_tui.domain.verdict import MachineInfo
 from avo_tui.operators.agent.prompts import fill
 from avo_tui.operators.agent.prompts.memory import memory_text
-from avo_tui.operators.ports import Workbench
-from avo_tui.operators.toolbox.base import cut_middle
+from avo_tui.operators.ports import Draft, Workbench
+from avo_tui.operators.toolbox.base import cut_middle, first_lines
 from avo_tui.operators.toolbox.render import (
     attempt_line,
+    report_text,
     resource_lines,
     score_table,
     version_line,
 )
+from avo_tui.operators.toolbox.workspace import load_candidate, unified
 
 
 class Limits(Value):
@@ -32,6 +36,12 @@ class Limits(Value):
     memory: int = 32_000
     """Characters of notes; all that the memory may hold are shown in any case."""
     hint: int = 20_000
+    report: int = 4_000
+    """Characters of a failed attempt's report."""
+    diff: int = 16_000
+    """Characters of a draft's diff to the parent."""
+    detailed: int = 3
+    """Newest rejected attempts that are told with where and why they failed."""
 
 
 GATES = {
@@ -41,8 +51,8 @@ GATES = {
 }
 
 
-def task_text(task: TaskInfo) -> str:
-    """The part of the system prompt that describes the task; the same in every step."""
+def task_text(task: TaskInfo, machine: MachineInfo | None) -> str:
+    """The part of the system prompt on task and machine; the same in every step."""
     lines = []
     for c in task.configurations:
         parameters = ", ".join(f"{k}={v}" for k, v in c.parameters.items())
@@ -55,6 +65,7 @@ def task_text(task: TaskInfo) -> str:
             "language": task.language,
             "files": ", ".join(f"`{f}`" for f in task.seed_files) or "as the seed has them",
             "configurations": "\n".join(lines),
+            "machine": _machine(machine),
             "unit": task.unit,
             "baselines": ", ".join(f"`{b}`" for b in task.baselines),
             "reference": task.reference_baseline,
@@ -62,8 +73,23 @@ def task_text(task: TaskInfo) -> str:
     )
 
 
-def opening(bench: Workbench, hints: Sequence[Hint], limits: Limits | None = None) -> str:
-    """The first message of a step. `hints` are those delivered with it."""
+def _machine(machine: MachineInfo | None) -> str:
+    if machine is None:
+        return "Candidates are measured on a machine that was not known when this step began."
+    lines = "\n".join(f"- {line}" for line in machine_lines(machine))
+    return f"The machine that candidates are compiled for and measured on:\n\n{lines}"
+
+
+def opening(
+    bench: Workbench,
+    hints: Sequence[Hint],
+    limits: Limits | None = None,
+    draft: Draft | None = None,
+) -> str:
+    """The first message of a step. `hints` are those delivered with it.
+
+    `draft` is the one that the working candidate is now, where the step goes on from one.
+    """
     limits = limits or Limits()
     head = bench.reading.head
     return fill(
@@ -71,10 +97,11 @@ def opening(bench: Workbench, hints: Sequence[Hint], limits: Limits | None = Non
         {
             "step": str(bench.reading.step),
             "head": str(head.number),
-            "situation": _situation(bench),
+            "situation": _situation(bench, draft),
             "lineage": _lineage(bench, limits),
             "head_score": _head_score(bench),
             "head_source": _source(bench, limits),
+            "draft": _draft(bench, draft, limits),
             "rejected": _rejected(bench, limits),
             "memory": memory_text(bench, max(limits.memory, bench.reading.memory_limit)),
             "gate": GATES[bench.reading.settings.gate]
@@ -89,7 +116,7 @@ def opening(bench: Workbench, hints: Sequence[Hint], limits: Limits | None = Non
     )
 
 
-def _situation(bench: Workbench) -> str:
+def _situation(bench: Workbench, draft: Draft | None) -> str:
     head, best = bench.reading.head, bench.reading.best()
     lines = [
         f"The parent of this step is v{head.number}, aggregate {head.aggregate:.4f}."
@@ -103,7 +130,20 @@ def _situation(bench: Workbench) -> str:
             f" ({', '.join(f'v{v.number}' for v in abandoned[-8:]) or 'none'}) are a branch that"
             " was left; read them for what they teach, but do not simply repeat them."
         )
-    lines.append("The working candidate is the parent's source, unchanged.")
+    if draft is None:
+        lines.append("The working candidate is the parent's source, unchanged.")
+        left = bench.reading.draft()
+        if left is not None and (last := _last_attempt(bench, left.candidate)) is not None:
+            lines.append(
+                f"Step {left.step} left a draft, attempt {last.step}.{last.number}:"
+                f' reset_candidate(attempt="{last.step}.{last.number}") takes it up.'
+            )
+    else:
+        lines.append(
+            f"The working candidate is the draft that step {draft.step} left, not the parent's"
+            " source; what became of it stands below. Go on from it if it is worth it, or"
+            " reset_candidate to the parent."
+        )
     return "\n".join(lines)
 
 
@@ -132,11 +172,52 @@ def _head_score(bench: Workbench) -> str:
     ]
     if resources := resource_lines(head.resources):
         parts.append(resources)
+    machine = bench.reading.machine
+    if machine is not None and (reached := shares(head.score, machine)):
+        what = next(iter(machine.peak_flops))
+        each = ", ".join(f"{name} {share:.1%}" for name, share in reached.items())
+        parts.append(f"Share of the machine's peak ({what}): {each}")
+    parts.extend(_profiles(bench))
     if head.summary:
         parts.append(f"What changed: {head.summary}")
     if head.note:
         parts.append(f"Note of the person: {head.note}")
     return "\n".join(parts)
+
+
+def _profiles(bench: Workbench) -> list[str]:
+    """What a profiler said of the head and of the best version, newest report of each."""
+    parts: list[str] = []
+    for name, version in {"head": bench.reading.head, "best": bench.reading.best()}.items():
+        made = bench.reading.profiles(version.candidate)
+        if made and not any(made[-1].summary in part for part in parts):
+            parts.append(f"Profile of the {name}, v{version.number}:\n{made[-1].summary}")
+    return parts
+
+
+def _draft(bench: Workbench, draft: Draft | None, limits: Limits) -> str:
+    """The draft that the step goes on from: what became of it, and how it differs."""
+    if draft is None:
+        return ""
+    parts = [f"## The draft of step {draft.step}, which you go on from", ""]
+    last = _last_attempt(bench, draft.candidate)
+    if last is None:
+        parts.append("It was never evaluated.")
+    else:
+        parts.append(attempt_line(last))
+        report = bench.reading.report(last.step, last.number)
+        if report is not None and not report.correct:
+            parts.append(cut_middle(report_text(report), limits.report))
+    head = bench.reading.candidate(bench.reading.head.candidate)
+    diff = unified(head, load_candidate(bench, draft.candidate))
+    parts.append(f"Its diff to the parent:\n````\n{cut_middle(diff, limits.diff)}\n````")
+    return "\n".join(parts)
+
+
+def _last_attempt(bench: Workbench, candidate: str) -> Attempt | None:
+    """The newest attempt at a candidate, whatever came of it."""
+    attempts = [a for a in bench.reading.attempts() if a.candidate == candidate]
+    return attempts[-1] if attempts else None
 
 
 def _source(bench: Workbench, limits: Limits) -> str:
@@ -161,18 +242,34 @@ def _rejected(bench: Workbench, limits: Limits) -> str:
         return "Nothing yet."
     # A title that failed five times in a row is one line, not five.
     lines: list[str] = []
+    by_line: dict[str, Attempt] = {}
     for attempt in reversed(attempts):
         line = attempt_line(attempt)
+        by_line[line] = attempt
         _, _, what = line.partition(") ")
         if not any(known.endswith(what) for known in lines):
             lines.append(line)
         if len(lines) == limits.rejected:
             break
     lines.reverse()
+    newest = attempts[-limits.detailed :]
+    lines = [
+        line + _why(bench, by_line[line]) if by_line[line] in newest else line for line in lines
+    ]
     rest = len(attempts) - len(lines)
     if rest > 0:
         lines.append(f"({rest} more or alike: list_attempts)")
     return "\n".join(lines)
+
+
+def _why(bench: Workbench, attempt: Attempt) -> str:
+    """Where an attempt failed and what usually helps, below its line; empty where not known."""
+    report = bench.reading.report(attempt.step, attempt.number)
+    if report is None or report.correct:
+        return ""
+    details = [report.feedback.detail, report.feedback.hint, first_lines(report.feedback.log, 4)]
+    told = [" ".join(text.split())[:400] for text in details if text.strip()]
+    return "".join(f"\n    {text}" for text in told)
 
 
 def budget_text(bench: Workbench) -> str:

@@ -1,0 +1,29 @@
+"""The machine code of a C++ candidate, as objdump lists it."""
+
+from __future__ import annotations
+
+import shutil
+
+from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp
+from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
+from avo_tui.evaluation.inspection import shown, split_objdump
+from avo_tui.evaluation.sandbox.policy import Job
+from avo_tui.evaluation.sandbox.run import Sandbox
+
+
+async def disassemble(compiled: CompiledCpp, sandbox: Sandbox, function: str | None) -> str:
+    """The assembly of a function; counts of instructions by kind go first."""
+    if shutil.which("objdump") is None:
+        return "objdump is not installed on this machine: install binutils."
+    with sandbox.scratch() as scratch:
+        (scratch / "candidate.so").write_bytes(compiled.library.read_bytes())
+        command = "objdump -d -C --no-show-raw-insn -j .text candidate.so > listing.txt"
+        outcome = await sandbox.run(
+            Job(command=("/bin/sh", "-c", command), scratch=scratch, limits=LIMITS)
+        )
+        listing = scratch / "listing.txt"
+        text = read_untrusted(listing).decode(errors="replace") if outcome.ok else ""
+    facts = {}
+    if summary := compiled.resources.summary():
+        facts["resources"] = summary
+    return shown(split_objdump(text), function, facts)

@@ -1,0 +1,49 @@
+"""The draft that a step leaves: the working candidate that did not become a version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.records import Version
+from avo_tui.operators.ports import CARRIED, Draft
+
+StepEvents = Callable[[int], Iterable[ev.Event]]
+
+FARTHEST = 20
+"""Steps that are looked back over to count how often a draft was carried."""
+
+
+def last_draft(step_events: StepEvents, step: int, head: Version) -> Draft | None:
+    """What the step before left; None where it committed, began elsewhere, or edited nothing.
+
+    A rewind ends a draft as well: the person went back to get rid of what came after.
+    """
+    candidate, _ = _left(step_events(step - 1), head) if step > 1 else (None, False)
+    if candidate is None or candidate == head.candidate:
+        return None
+    carried = 0
+    for earlier in range(step - 1, max(0, step - 1 - FARTHEST), -1):
+        left, went_on = _left(step_events(earlier), head)
+        if left is None or not went_on:
+            break
+        carried += 1
+    return Draft(candidate=candidate, step=step - 1, carried=carried)
+
+
+def _left(events: Iterable[ev.Event], head: Version) -> tuple[str | None, bool]:
+    """(the last working candidate of a step, True if it began with a draft)."""
+    candidate: str | None = None
+    went_on = False
+    for event in events:
+        match event:
+            case ev.StepStarted() if event.parent != head.number:
+                return None, False
+            case ev.VersionCommitted() | ev.Rewound():
+                return None, False
+            case ev.CandidateEdited():
+                went_on = went_on or event.title.startswith(CARRIED)
+                candidate = event.candidate
+            case _:
+                pass
+    return candidate, went_on
