@@ -1,0 +1,69 @@
+"""What a candidate compiled to: real compilers, real listings."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.evaluation.client import LocalEvaluator
+from avo_tui.evaluation.inspection import hottest_loop, shown, split_objdump, split_sass
+
+OBJDUMP = """
+0000000000001150 <attention>:
+    1150:\tpush   %r13
+    1152:\tvfmadd231ps %ymm0,%ymm1,%ymm2
+    1156:\tjne    1152 <attention+0x2>
+    1158:\tret
+
+0000000000001160 <helper>:
+    1160:\tret
+"""
+SASS = """
+\t.section\t.text.one,"ax",@progbits
+        /*0000*/                   MOV R1, c[0x0][0x28] ;
+.L_x_1:
+        /*0010*/                   FFMA R0, R1, R2, R0 ;
+        /*0020*/              @P0  BRA `(.L_x_1) ;
+        /*0030*/                   EXIT ;
+\t.section\t.text.two,"ax",@progbits
+        /*0000*/                   EXIT ;
+"""
+
+
+def test_functions_are_told_apart_and_the_longest_is_shown() -> None:
+    listings = split_objdump(OBJDUMP)
+    assert [item.name for item in listings] == ["attention", "helper"]
+    text = shown(listings, None, {"resources": "1 KB"})
+    assert text.startswith("resources: 1 KB\nfunctions: attention (4 lines), helper")
+    assert "vfmadd231ps" in text and "1160:" not in text
+    assert "1160:" in shown(listings, "help", {})
+    assert "There is no function 'x'. There are: attention, helper" in shown(listings, "x", {})
+    assert [item.name for item in split_sass(SASS)] == ["one", "two"]
+    assert shown([], None, {}) == "The listing is empty."
+
+
+def test_a_long_listing_begins_at_its_hottest_loop() -> None:
+    body = [f"    {0x2000 + i:x}:\tnop" for i in range(1000)]
+    body[900] = f"    {0x2000 + 900:x}:\tjne    {0x2000 + 600:x} <f+0x1>"
+    assert hottest_loop(body) == 595
+    text = shown(split_objdump("0000 <f>:\n" + "\n".join(body)), None, {})
+    assert "from line 596 on" in text and text.count("\n") < 360
+    assert hottest_loop(split_sass(SASS)[0].text.splitlines()) == 0
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="binutils are not installed")
+async def test_the_assembly_of_a_real_candidate() -> None:
+    async with LocalEvaluator() as evaluator:
+        seed = await evaluator.seed("attention_cpu")
+        text = await evaluator.disassemble("attention_cpu", seed)
+        assert "functions: attention" in text
+        assert "%r" in text, "instructions with their registers"
+        broken = Candidate(files={name: "int x = ;" for name in seed.files})
+        refused = await evaluator.disassemble("attention_cpu", broken)
+        assert refused.startswith("compile_error: ") and "\n" not in refused
+        assert "There is no configuration" in await evaluator.profile("mha_forward", seed, "no")
+        machine = await evaluator.machine("attention_cpu")
+        assert next(iter(machine.peak_flops.values())) > 1e9
+        assert any(line.startswith("options: -O3") for line in machine.facts)
