@@ -60,7 +60,7 @@ async def test_the_assembly_of_a_real_candidate() -> None:
         text = await evaluator.disassemble("attention_cpu", seed)
         assert "functions: attention" in text
         assert "%r" in text, "instructions with their registers"
-        broken = Candidate(files={name: "int x = ;" for name in seed.files})
+        broken = Candidate(files=dict.fromkeys(seed.files, "int x = ;"))
         refused = await evaluator.disassemble("attention_cpu", broken)
         assert refused.startswith("compile_error: ") and "\n" not in refused
         assert "There is no configuration" in await evaluator.profile("mha_forward", seed, "no")
