@@ -27,9 +27,10 @@ from avo_tui.evaluation.backends.cpp import (
 )
 from avo_tui.evaluation.backends.cpp.elf import ElfError, Import, SharedObject, read_shared_object
 from avo_tui.evaluation.backends.cpp.keeper import Call
+from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.memory import PAGE, Arena, place
-from avo_tui.evaluation.backends.cpp.subject import Layouts, Stage
+from avo_tui.evaluation.backends.cpp.subject import Stage
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks
 
@@ -175,7 +176,7 @@ def test_a_write_outside_an_output_is_seen() -> None:
 
 def test_a_rate_above_the_peak_is_refused() -> None:
     task = find_tasks().get("attention_cpu")
-    calibration = Calibration(3e9, Call(20_000, 15_000), 32.0, 80e9)
+    calibration = Calibration(3e9, Call(20_000, 15_000), {}, 32.0, 80e9)
     stage = Stage(task, Sandbox(), Path("runner"), Layouts(task), calibration, 0)
     configuration = task.configurations[0]
     flops = task.flops(configuration)

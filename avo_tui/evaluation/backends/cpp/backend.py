@@ -13,9 +13,10 @@ from avo_tui.evaluation.backends.base import Compiled, Context
 from avo_tui.evaluation.backends.cpp import assembly, benchmark, check, machine
 from avo_tui.evaluation.backends.cpp.benchmark import Beside
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler
+from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
 from avo_tui.evaluation.backends.cpp.process import in_thread
-from avo_tui.evaluation.backends.cpp.subject import Layouts, Stage
+from avo_tui.evaluation.backends.cpp.subject import Stage
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
 from avo_tui.evaluation.measurement import VERSION
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
@@ -102,11 +103,14 @@ class CppBackend:
         runner = await (await self._tools()).runner(task, sandbox)
         if task.name not in self._baselines:
             self._baselines[task.name] = self._limited(task)
-        if task.name not in self._calibration:
-            self._calibration[task.name] = await machine.calibrate(sandbox, runner, task.threads)
         if task.name not in self._layouts:
             self._layouts[task.name] = Layouts(task)
-        layouts, calibration = self._layouts[task.name], self._calibration[task.name]
+        layouts = self._layouts[task.name]
+        if task.name not in self._calibration:
+            self._calibration[task.name] = await machine.calibrate(
+                sandbox, runner, task.threads, layouts
+            )
+        calibration = self._calibration[task.name]
         return Stage(task, sandbox, runner, layouts, calibration, benchmark_cpu())
 
     def _beside(self, task: Task, watch: Stopwatch) -> Beside:

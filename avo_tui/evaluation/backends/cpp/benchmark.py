@@ -122,6 +122,7 @@ async def paired(
     """Times two candidates interleaved, each in its own fresh process; raises Rejected."""
     task = stage.task
     ratios: dict[str, tuple[float, float, float]] = {}
+    counts: dict[str, int] = {}
     try:
         async with (
             stage.subject(compiled, context.watch) as mine,
@@ -138,6 +139,7 @@ async def paired(
                 rounds = await in_thread(work, *running, cpu=stage.cpu)
                 low, middle, high = (quantile(rounds, q) for q in (0.2, 0.5, 0.8))
                 ratios[configuration.name] = (low, middle, high)
+                counts[configuration.name] = len(rounds)
                 context.progress(
                     EvaluationProgress(
                         stage="remeasure", state="configuration", index=len(ratios),
@@ -150,4 +152,4 @@ async def paired(
             task, stop, where="while it was timed beside another version", configuration=None,
             silent=True,
         ) from stop  # fmt: skip
-    return PairedMeasurement(configurations=ratios)
+    return PairedMeasurement(configurations=ratios, rounds=counts)

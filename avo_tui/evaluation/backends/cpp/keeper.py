@@ -130,14 +130,15 @@ class Runner:
         self._buffer += data
         return self._expect("loading", seconds)
 
-    def bind(self, slot: int, arguments: list[str]) -> None:
-        """Maps a slot's arguments, at new addresses."""
+    def bind(self, slot: int, arguments: list[str]) -> int:
+        """Maps a slot's arguments, at new addresses; nanoseconds of processor time that it took."""
         before = self._counted
         self._exchange(f"bind {slot} {' '.join(arguments)}", "bound", _ADVICE_SECONDS)
-        computed = (self._counted - before) / 1e9
-        if computed > _OTHER_EXCHANGE_SECONDS:
-            text = f"it computed for {computed * 1e3:.0f} ms when it had nothing to compute"
+        computed = self._counted - before
+        if computed > _OTHER_EXCHANGE_SECONDS * 1e9:
+            text = f"it computed for {computed / 1e6:.0f} ms when it had nothing to compute"
             raise Stopped("nonsense", [text])
+        return computed
 
     def call(self, slot: int, seconds: float) -> Call:
         """Calls the candidate once. `seconds`: the processor time it may take."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.memory import Arena, Place, place
+from avo_tui.evaluation.pool import fresh_seed
 from avo_tui.evaluation.task import Task
 
 if TYPE_CHECKING:
     import torch
 
     from avo_tui.evaluation.task import Tensors
+
+
+_SLOTS = 2
+"""Places in the candidate's memory that the tensors of a call may lie in."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,46 @@ def lay_out(
             real = argument.kind == "real"
             words.append(f"r:{float(value)!r}" if real else f"v:{int(value)}")
     return Slot(number, tuple(words), *places)
+
+
+class Layouts:
+    """Where the tensors of every configuration of a task lie, hidden ones included.
+
+    Worked out once for a task, so that the memory has one size whatever it is used for.
+    """
+
+    def __init__(self, task: Task) -> None:
+        """Makes one set of inputs of each configuration, to see their shapes."""
+        self._slots: dict[str, list[Slot]] = {}
+        cases = [case.configuration for case in task.check_cases()]
+        for configuration in (*task.configurations, *cases):
+            if self._key(configuration) not in self._slots:
+                self._slots[self._key(configuration)] = _slots(task, configuration)
+
+    @staticmethod
+    def _key(configuration: Configuration) -> str:
+        return configuration.model_dump_json()
+
+    def draw(self, configuration: Configuration) -> Slot:
+        """One of the places for a call, by chance."""
+        return secrets.choice(self._slots[self._key(configuration)])
+
+    def all(self) -> Iterable[Slot]:
+        """Every place of every configuration."""
+        return [slot for slots in self._slots.values() for slot in slots]
+
+
+def _slots(task: Task, configuration: Configuration) -> list[Slot]:
+    example = task.make_inputs(configuration, fresh_seed(), "normal")
+    shapes = input_shapes(task, configuration, example)
+    slots: list[Slot] = []
+    inputs = outputs = 0
+    for number in range(_SLOTS):
+        slot = lay_out(task, configuration, shapes, number, inputs, outputs)
+        inputs += sum(p.pages_bytes for p in slot.inputs.values())
+        outputs += sum(p.pages_bytes for p in slot.outputs.values())
+        slots.append(slot)
+    return slots
 
 
 def extent(places: Iterable[Place]) -> int:

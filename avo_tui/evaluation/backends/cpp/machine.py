@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from avo_tui.evaluation.backends.cpp import flags
-from avo_tui.evaluation.backends.cpp.keeper import Call
+from avo_tui.evaluation.backends.cpp.keeper import Call, Runner
+from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_features
 from avo_tui.evaluation.measurement.ceilings import Ceilings
@@ -24,6 +25,8 @@ class Calibration:
     hertz: float
     exchange: Call
     """What a call costs in which no candidate runs: waking the process, its answer, stopping it."""
+    mapping: Mapping[tuple[str, ...], int]
+    """Words of a `bind` command → nanoseconds of processor time that it takes."""
     flops_per_cycle: float
     """Single precision, one core, at most."""
     measured_ceiling: float
@@ -103,21 +106,31 @@ def benchmark_cpu() -> int:
     return max(idle, key=lambda cpu: (idle[cpu], cpu))
 
 
-async def calibrate(sandbox: Sandbox, runner: Path, threads: int) -> Calibration:
-    """Runs the bare runner for the clock rate and the time of an exchange."""
+async def calibrate(sandbox: Sandbox, runner: Path, threads: int, layouts: Layouts) -> Calibration:
+    """Runs the bare runner for the clock rate and the time of each kind of exchange."""
     cpu = benchmark_cpu()
-    async with session(sandbox, runner, None, "", None, threads=threads, cpu=cpu) as talk:
+    memory = Memory(layouts.all())
+    try:
+        async with session(
+            sandbox, runner, None, "", memory.arenas, threads=threads, cpu=cpu
+        ) as talk:
+            return await in_thread(lambda: _measure(talk, layouts), talk.running, cpu=cpu)
+    finally:
+        memory.close()
 
-        def measure() -> tuple[float, Call, float]:
-            rate = talk.clock_rate(20)
-            idle = [talk.idle() for _ in range(60)]
-            # A low quantile: taking off more than an exchange costs would be a present.
-            exchange = Call(_low(c.passed for c in idle), _low(c.used for c in idle))
-            return rate, exchange, _matrix_product_rate()
 
-        rate, exchange, ceiling = await in_thread(measure, talk.running, cpu=cpu)
-    hertz = max(rate, _maximum_frequency())
-    return Calibration(hertz, exchange, flops_per_cycle(), ceiling)
+def _measure(talk: Runner, layouts: Layouts) -> Calibration:
+    hertz = max(talk.clock_rate(20), _maximum_frequency())
+    idle = [talk.idle() for _ in range(60)]
+    # A low quantile: taking off more than an exchange costs would be a present.
+    exchange = Call(_low(c.passed for c in idle), _low(c.used for c in idle))
+    mapping = {
+        slot.arguments: int(
+            statistics.median(talk.bind(slot.number, list(slot.arguments)) for _ in range(3))
+        )
+        for slot in layouts.all()
+    }
+    return Calibration(hertz, exchange, mapping, flops_per_cycle(), _matrix_product_rate())
 
 
 def _low(values: Iterable[int]) -> int:

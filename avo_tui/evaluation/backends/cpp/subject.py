@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,23 +19,23 @@ from typing import TYPE_CHECKING
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped
-from avo_tui.evaluation.backends.cpp.layout import Memory, Slot, input_shapes, lay_out
+from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.process import limits_of, session
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
-from avo_tui.evaluation.pool import fresh_seed
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Tensors
 
-_SLOTS = 2
-"""Places in the candidate's memory that the tensors of a call may lie in."""
 _BASE_SECONDS = 3.0
 _SLOWEST_FLOPS = 1e8
 """A call may take this long plus what 0.1 GFLOP/s would: a naive kernel is twenty times faster."""
 _LONGEST_LOAD = 0.5
+_ROOM, _ROOM_NS = 1.5, 30_000
+"""Mapping the arguments may take so many times what it takes where no candidate is, and so many
+nanoseconds; all beyond counts as part of the call that follows."""
 
 
 def call_seconds(task: Task, configuration: Configuration) -> float:
@@ -43,46 +43,6 @@ def call_seconds(task: Task, configuration: Configuration) -> float:
     if task.call_seconds is not None:
         return task.call_seconds
     return _BASE_SECONDS + task.flops(configuration) / (_SLOWEST_FLOPS * task.threads)
-
-
-class Layouts:
-    """Where the tensors of every configuration of a task lie, hidden ones included.
-
-    Worked out once for a task, so that the memory has one size whatever it is used for.
-    """
-
-    def __init__(self, task: Task) -> None:
-        """Makes one set of inputs of each configuration, to see their shapes."""
-        self._slots: dict[str, list[Slot]] = {}
-        cases = [case.configuration for case in task.check_cases()]
-        for configuration in (*task.configurations, *cases):
-            if self._key(configuration) not in self._slots:
-                self._slots[self._key(configuration)] = _slots(task, configuration)
-
-    @staticmethod
-    def _key(configuration: Configuration) -> str:
-        return configuration.model_dump_json()
-
-    def draw(self, configuration: Configuration) -> Slot:
-        """One of the places for a call, by chance."""
-        return secrets.choice(self._slots[self._key(configuration)])
-
-    def all(self) -> Iterable[Slot]:
-        """Every place of every configuration."""
-        return [slot for slots in self._slots.values() for slot in slots]
-
-
-def _slots(task: Task, configuration: Configuration) -> list[Slot]:
-    example = task.make_inputs(configuration, fresh_seed(), "normal")
-    shapes = input_shapes(task, configuration, example)
-    slots: list[Slot] = []
-    inputs = outputs = 0
-    for number in range(_SLOTS):
-        slot = lay_out(task, configuration, shapes, number, inputs, outputs)
-        inputs += sum(p.pages_bytes for p in slot.inputs.values())
-        outputs += sum(p.pages_bytes for p in slot.outputs.values())
-        slots.append(slot)
-    return slots
 
 
 class Trespass(Exception):  # noqa: N818  what a candidate did, not an error of ours
@@ -126,7 +86,7 @@ class Subject:
         """
         slot = self._layouts.draw(configuration)
         salt = secrets.randbelow(256)
-        self.runner.bind(slot.number, list(slot.arguments))
+        mapped = self.runner.bind(slot.number, list(slot.arguments))
         self._memory.poison(slot, salt)
         self._memory.write(slot, inputs)
         call = self.runner.call(slot.number, call_seconds(self.task, configuration))
@@ -137,13 +97,17 @@ class Subject:
             near = f"{-offset} bytes before it" if offset < 0 else f"{offset - size} behind its end"
             raise Trespass(f"{output}: {near}")
         outputs = {name: self._memory.output(slot, name).clone() for name in slot.outputs}
-        return Answer(self._seconds(call), outputs, salt)
+        more = max(0.0, mapped - _ROOM * self._calibration.mapping[slot.arguments] - _ROOM_NS)
+        return Answer(self._seconds(call, more), outputs, salt)
 
-    def _seconds(self, call: Call) -> float:
-        """Without what an exchange costs when no candidate runs."""
+    def _seconds(self, call: Call, more: float) -> float:
+        """Without what an exchange costs when no candidate runs.
+
+        `more`: nanoseconds that were used before the call and that mapping memory does not explain.
+        """
         exchange, threads = self._calibration.exchange, self.task.threads
-        used = (call.used - exchange.used) / threads
-        nanoseconds = used if threads == 1 else max(used, call.passed - exchange.passed)
+        used = (call.used - exchange.used + more) / threads
+        nanoseconds = used if threads == 1 else max(used, call.passed - exchange.passed + more)
         return max(nanoseconds, 1.0) / 1e9
 
     def refuse_leftovers(self) -> None:
