@@ -4,15 +4,19 @@ A candidate says its verdict itself: `// verdict:` and `// says:` (a pattern for
 detail or the log) are its first lines.
 """
 
+import json
 import platform
 import re
 from pathlib import Path
 
 import pytest
-from evaluation_support import CANDIDATES, needs_compiler
+from evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.evaluation.backends.cpp import subject
 from avo_tui.evaluation.pipeline import Pipeline
+from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
+from avo_tui.evaluation.sandbox.run import Sandbox
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
 _ONLY_X86 = {"quick_when_timed", "hidden_work_in_constructor"}
@@ -42,8 +46,9 @@ async def test_verdict(path: Path, pipeline: Pipeline) -> None:
     assert re.search(expectation(path, "says"), told, re.DOTALL), told
     assert (report.score is not None) == report.correct
     secret = re.search(r"^// never: (.*)$", path.read_text(), re.MULTILINE)
-    everything = told + "".join(f"{c.name} {c.detail} {c.error}" for c in report.checks)
+    everything = told + "".join(f"{c.name} {c.detail}" for c in report.checks)
     assert secret is None or not re.search(secret[1], everything), everything
+    assert all(c.error is None for c in report.checks if c.name == "hidden")
 
 
 def _gaining() -> list[Path]:
@@ -82,3 +87,110 @@ async def test_a_task_on_two_threads_may_start_one(pipeline: Pipeline) -> None:
     forks = candidate(CANDIDATES / "forks.cpp")
     report = await pipeline.evaluate("two_threads", forks, "check", lambda progress: None)
     assert report.verdict == "suspicious", report.feedback
+
+
+async def test_a_fraud_beside_it_is_not_held_against_an_honest_candidate(
+    pipeline: Pipeline,
+) -> None:
+    honest, fraud = (candidate(CANDIDATES / f"{n}.cpp") for n in ("honest", "adaptive_turns"))
+    for replicate in (0, 1):
+        report = await pipeline.remeasure(
+            "tiny_attention", honest, fraud, lambda progress: None, replicate=replicate
+        )
+        assert report.verdict == "harness_error", report.feedback
+        assert "measured beside" in report.feedback.summary
+        report = await pipeline.remeasure(
+            "tiny_attention", fraud, honest, lambda progress: None, replicate=replicate
+        )
+        assert report.verdict == "suspicious", report.feedback
+
+
+@pytest.mark.parametrize("kind", list(Isolation))
+async def test_every_kind_of_isolation_runs_the_honest_and_reports_the_rest(
+    kind: Isolation, scratch_base: Path, quick: None
+) -> None:
+    if kind is Isolation.BUBBLEWRAP and bubblewrap() is None:
+        pytest.skip("bubblewrap is not installed")
+    pipeline = Pipeline(TASKS)
+    pipeline.sandbox = Sandbox(isolation=kind)
+    try:
+        await pipeline.sandbox.level()
+    except SandboxError as error:
+        pytest.skip(str(error))
+    for name, verdict in (("honest", "correct"), ("adaptive_reopens_inputs", "suspicious")):
+        report = await pipeline.evaluate(
+            "tiny_attention", candidate(CANDIDATES / f"{name}.cpp"), "check", lambda progress: None
+        )
+        assert report.verdict == verdict, report.feedback
+
+
+async def test_every_stage_starts_a_candidate_in_the_same_way(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is started for: program, entry, threads, limits, sizes of the shared memory."""
+    started: list[object] = []
+    real = subject.session
+
+    def watched(sandbox, runner, library, entry, arenas, *, threads, cpu, limits):  # type: ignore[no-untyped-def]
+        sizes = [a.size for a in arenas]
+        started.append((runner, library.name, entry, sizes, threads, cpu is None, limits))
+        return real(
+            sandbox, runner, library, entry, arenas, threads=threads, cpu=cpu, limits=limits
+        )
+
+    monkeypatch.setattr(subject, "session", watched)
+    honest = candidate(CANDIDATES / "honest.cpp")
+    await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
+    other = candidate(CANDIDATES / "honest_aligned.cpp")
+    await pipeline.remeasure("tiny_attention", honest, other, lambda progress: None)
+    assert len(started) == 4 and all(s == started[0] for s in started), started
+
+
+def named(name: str, text: str) -> Candidate:
+    helpers = {p.name: p.read_text() for p in CANDIDATES.glob("*.h")}
+    return Candidate(files={name: text, **helpers})
+
+
+HONEST = '#include "honest.h"\nATTENTION { HONEST; }\n'
+
+
+@pytest.mark.parametrize(
+    "name", ["-Bd/x.cc", "-o/x.cc", "-fplugin/x.cpp", "-/x.cc", "-Wl/x.cc", "-x.cpp", "-E.cc"]
+)
+async def test_a_file_is_a_file_whatever_it_is_called(name: str, pipeline: Pipeline) -> None:
+    text = HONEST.replace('"honest.h"', '"../honest.h"') if "/" in name else HONEST
+    report = await pipeline.evaluate(
+        "tiny_attention", named(name, text), "check", lambda progress: None
+    )
+    assert report.verdict == "correct", report.feedback
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'asm(".incbin \\"/etc/passwd\\"");',
+        '#include "/etc/passwd"',
+        '#include "/proc/1/environ"',
+        "#include __FILE__",
+        '#pragma GCC dependency "/etc/shadow"',
+        '#pragma comment(linker, "/include:x")\n#pragma GCC optimize("-fplugin=x.so")',
+    ],
+)
+async def test_what_a_source_asks_of_the_compiler_reaches_nothing(
+    line: str, pipeline: Pipeline
+) -> None:
+    report = await pipeline.evaluate(
+        "tiny_attention", named("x.cpp", f"{line}\n{HONEST}"), "compile", lambda progress: None
+    )
+    assert report.verdict in ("compile_error", "correct"), report.feedback
+    assert "root:" not in report.model_dump_json()
+
+
+async def test_no_report_holds_what_could_steer_a_terminal(pipeline: Pipeline) -> None:
+    text = '#warning "\x1b]0;owned\x07 \u202eevil\u2066"\n' + HONEST + "int broken = ;\n"
+    report = await pipeline.evaluate(
+        "tiny_attention", named("x.cpp", text), "check", lambda progress: None
+    )
+    assert report.verdict == "compile_error" and "owned" in report.feedback.log
+    dumped = json.dumps(report.model_dump(mode="json"), ensure_ascii=False)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", dumped)

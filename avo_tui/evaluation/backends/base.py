@@ -39,6 +39,10 @@ class Rejected(Exception):  # noqa: N818  a verdict, not an error of ours
         self.feedback = feedback
         self.resources = resources
         self.checks = checks
+        self.whose: str | None = None
+        """Identity of the candidate that failed, where two are run beside each other."""
+        self.silent = False
+        """True where hidden inputs were at work: then not even exact times are told."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from avo_tui.evaluation.backends.cpp.subject import Stage, Subject
 from avo_tui.evaluation.measurement import statistics, verdicts
 from avo_tui.evaluation.measurement.statistics import drift, quantile
 from avo_tui.evaluation.pool import Sample
+from avo_tui.evaluation.sandbox.run import Running
 
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline
@@ -123,11 +124,13 @@ async def paired(
     task = stage.task
     ratios: dict[str, tuple[float, float, float]] = {}
     counts: dict[str, int] = {}
+    owners: dict[Running | None, str] = {}
     try:
         async with (
             stage.subject(compiled, context.watch) as mine,
             stage.subject(other, context.watch) as theirs,
         ):
+            owners = {s.runner.running: s.identity for s in (mine, theirs)}
             for configuration in task.configurations:
                 bench = _bench(stage, configuration, beside, context)
 
@@ -148,8 +151,10 @@ async def paired(
                     )
                 )  # fmt: skip
     except Stopped as stop:
-        raise failures.rejected(
+        rejected = failures.rejected(
             task, stop, where="while it was timed beside another version", configuration=None,
             silent=True,
-        ) from stop  # fmt: skip
+        )  # fmt: skip
+        rejected.whose = owners.get(stop.owner)
+        raise rejected from stop
     return PairedMeasurement(configurations=ratios, rounds=counts)

@@ -106,12 +106,15 @@ async def check(
     except _Wrong as wrong:
         feedback = wrong.ruling.feedback
         tell(_result(tried[-1].case, False, wrong.error, feedback.detail))
-        raise Rejected(*wrong.ruling, checks=tuple(results)) from wrong
+        rejected = Rejected(*wrong.ruling, checks=tuple(results))
+        rejected.silent = tried[-1].case.hidden
+        raise rejected from wrong
     except Stopped as stop:
         rejected = _stopped(task, stop, tried[-1].case if tried else None)
         if tried:
             tell(_result(tried[-1].case, False, None, rejected.feedback.summary))
         rejected.checks = tuple(results)
+        rejected.silent = bool(tried) and tried[-1].case.hidden
         raise rejected from stop
     return tuple(results)
 

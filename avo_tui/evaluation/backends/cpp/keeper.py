@@ -14,7 +14,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +42,20 @@ class Stopped(Exception):  # noqa: N818  what a candidate did, not an error of o
         super().__init__(f"{kind} {' '.join(words)}")
         self.kind = kind
         self.words = words
+        self.owner: Running | None = None
+        """Whose process it was; None until `owned` says it."""
         self.outcome: Outcome | None = None
         """How the sandbox saw it end."""
+
+
+@contextlib.contextmanager
+def owned(running: Running) -> Iterator[None]:
+    """Says of a Stopped that passes whose process it was."""
+    try:
+        yield
+    except Stopped as stop:
+        stop.owner = stop.owner or running
+        raise
 
 
 @dataclass(frozen=True)

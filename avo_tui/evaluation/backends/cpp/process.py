@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from avo_tui.evaluation.backends.cpp.compiler import copy_into
 from avo_tui.evaluation.backends.cpp.elf import SharedObject, read_shared_object
-from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped
+from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped, owned
 from avo_tui.evaluation.backends.cpp.memory import Arena
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
@@ -102,7 +102,8 @@ async def session(
         talk = Runner(running, ours, threads, image)
         waiter = asyncio.create_task(running.wait(limits))
         try:
-            await in_thread(lambda: talk.greet(20), running)
+            with owned(running):
+                await in_thread(lambda: talk.greet(20), running)
             if not (talk.confined or sandbox.allow_weak):
                 raise EvaluatorError(
                     "this kernel refuses the filter that candidates run under; a container may "
@@ -110,7 +111,8 @@ async def session(
                 )
             yield talk
         except Stopped as stop:
-            stop.outcome = await _ended(stop, running, waiter)
+            if stop.owner is running:
+                stop.outcome = await _ended(stop, running, waiter)
             raise
         finally:
             running.end()

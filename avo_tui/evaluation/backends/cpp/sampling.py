@@ -64,6 +64,12 @@ def even(seconds: Sequence[float], baseline: Sequence[float]) -> list[float]:
     return [s * factor for s in seconds] if factor > _UNEVEN else list(seconds)
 
 
+def _of(subject: Subject, ruling: verdicts.Ruling) -> Rejected:
+    rejected = Rejected(*ruling)
+    rejected.whose = subject.identity
+    return rejected
+
+
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
@@ -106,7 +112,7 @@ class Bench:
                 return subject.run(self.configuration, inputs)
             except Trespass as damage:
                 name = self.configuration.name
-                raise Rejected(*verdicts.wrote_outside(str(damage), name)) from damage
+                raise _of(subject, verdicts.wrote_outside(str(damage), name)) from damage
 
     def _library(self, inputs: Tensors) -> tuple[dict[str, float], Tensors]:
         """Seconds of one call of each baseline, and the outputs of the reference baseline."""
@@ -125,20 +131,28 @@ class Bench:
         return seconds, own
 
     def _compare(
-        self, answer: Answer, kind: str, inputs: Tensors, own: Tensors, in_full: bool
+        self,
+        subject: Subject,
+        answer: Answer,
+        kind: str,
+        inputs: Tensors,
+        own: Tensors,
+        in_full: bool,
     ) -> None:
         """Raises Rejected for a timed output that is wrong."""
         with self._watch.phase("judging"):
             glances = self._glances.get(kind)
             if glances is None or in_full:
-                self._judge(answer, kind, inputs, own)
+                self._judge(subject, answer, kind, inputs, own)
                 return
             for name, output in answer.outputs.items():
                 if not glances[name].look(name, output, own[name]).ok:
-                    self._judge(answer, kind, inputs, own)
+                    self._judge(subject, answer, kind, inputs, own)
                     return
 
-    def _judge(self, answer: Answer, kind: str, inputs: Tensors, own: Tensors) -> None:
+    def _judge(
+        self, subject: Subject, answer: Answer, kind: str, inputs: Tensors, own: Tensors
+    ) -> None:
         expected = make_expected(self.task, self.configuration, inputs)
         if kind not in self._glances:
             self._glances[kind] = {n: Glance.of(e, own[n]) for n, e in expected.items()}
@@ -146,7 +160,7 @@ class Bench:
             verdict = judge(name, output, expected[name], answer.salt)
             if not verdict.ok:
                 text = verdict.detail or verdict.reason
-                raise Rejected(*verdicts.wrong_when_timed(self.configuration.name, text))
+                raise _of(subject, verdicts.wrong_when_timed(self.configuration.name, text))
 
     def _pretend(self, subject: Subject) -> None:
         """One call of the check's kind, judged as there."""
@@ -157,10 +171,10 @@ class Bench:
             try:
                 answer = subject.run(configuration, sample.inputs)
             except Trespass as damage:
-                raise Rejected(*verdicts.wrote_outside(str(damage), None)) from damage
+                raise _of(subject, verdicts.wrote_outside(str(damage), None)) from damage
             for name, output in answer.outputs.items():
                 if not judge(name, output, sample.expected[name], answer.salt).ok:
-                    raise Rejected(*verdicts.wrong_when_timed(self.configuration.name, ""))
+                    raise _of(subject, verdicts.wrong_when_timed(self.configuration.name, ""))
 
     def warm(self, subjects: Sequence[Subject], seconds: float) -> None:
         """Runs everything in turn for a while, at least once; outputs count as everywhere."""
@@ -171,7 +185,7 @@ class Bench:
                 _, own = self._library(inputs)
                 for subject in subjects:
                     answer = self._call(subject, inputs)
-                    self._compare(answer, kind, inputs, own, in_full=False)
+                    self._compare(subject, answer, kind, inputs, own, in_full=False)
                 if time.perf_counter() >= end:
                     return
 
@@ -193,7 +207,7 @@ class Bench:
             first = self._call(subject, inputs) if secrets.randbelow(2) else None
             seconds, own = self._library(inputs)
             answer = first or self._call(subject, inputs)
-            self._compare(answer, kind, inputs, own, in_full=turn in judged)
+            self._compare(subject, answer, kind, inputs, own, in_full=turn in judged)
             if turn in pretended:
                 self._pretend(subject)
             samples.candidate.append(answer.seconds)
@@ -230,7 +244,8 @@ class Bench:
                 library.append(spent[self.task.reference_baseline])
                 for which, answer in answers.items():
                     seconds[which] += answer.seconds
-                    self._compare(answer, kind, inputs, own, in_full=turn in judged[which])
+                    in_full = turn in judged[which]
+                    self._compare(subjects[which], answer, kind, inputs, own, in_full)
             if turn in pretended:
                 for which in order[:2]:
                     self._pretend(subjects[which])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
-from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped
+from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped, owned
 from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.process import limits_of, session
@@ -67,12 +67,15 @@ class Subject:
     def __init__(
         self,
         task: Task,
+        identity: str,
         runner: Runner,
         memory: Memory,
         layouts: Layouts,
         calibration: Calibration,
     ) -> None:
         self.task = task
+        self.identity = identity
+        """Of its candidate."""
         self.runner = runner
         self._memory = memory
         self._layouts = layouts
@@ -86,10 +89,12 @@ class Subject:
         """
         slot = self._layouts.draw(configuration)
         salt = secrets.randbelow(256)
-        mapped = self.runner.bind(slot.number, list(slot.arguments))
+        with owned(self.runner.running):
+            mapped = self.runner.bind(slot.number, list(slot.arguments))
         self._memory.poison(slot, salt)
         self._memory.write(slot, inputs)
-        call = self.runner.call(slot.number, call_seconds(self.task, configuration))
+        with owned(self.runner.running):
+            call = self.runner.call(slot.number, call_seconds(self.task, configuration))
         outside = self._memory.trespass(slot)
         if outside is not None:
             output, offset = outside
@@ -113,11 +118,12 @@ class Subject:
     def refuse_leftovers(self) -> None:
         """Raises Stopped for processes or threads that a candidate started and left running."""
         processes, threads = self.runner.processes_and_threads()
-        if processes > 1:
-            raise Stopped("nonsense", [f"{processes} processes of it are running"])
-        if threads > self.task.threads:
-            text = f"{threads} threads of it are running after it returned"
-            raise Stopped("nonsense", [text])
+        with owned(self.runner.running):
+            if processes > 1:
+                raise Stopped("nonsense", [f"{processes} processes of it are running"])
+            if threads > self.task.threads:
+                text = f"{threads} threads of it are running after it returned"
+                raise Stopped("nonsense", [text])
 
 
 @dataclass(frozen=True)
@@ -148,10 +154,13 @@ class Stage:
                 self.sandbox, self.runner, compiled.library, self.task.entry, memory.arenas,
                 threads=self.task.threads, cpu=pinned, limits=limits,
             ) as runner:  # fmt: skip
-                if runner.load_seconds > _LONGEST_LOAD:
-                    text = f"it computed for {runner.load_seconds:.1f} s while being loaded"
-                    raise Stopped("nonsense", [text])
+                with owned(runner.running):
+                    if runner.load_seconds > _LONGEST_LOAD:
+                        text = f"it computed for {runner.load_seconds:.1f} s while being loaded"
+                        raise Stopped("nonsense", [text])
                 watch.add("start", time.perf_counter() - began)
-                yield Subject(self.task, runner, memory, self.layouts, self.calibration)
+                yield Subject(
+                    self.task, compiled.candidate.id, runner, memory, self.layouts, self.calibration
+                )
         finally:
             memory.close()
