@@ -29,6 +29,7 @@ lint: develop  ## ruff, mypy and the walls between the packages
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/deptry .
 
 format: develop  ## Format the code
 	$(BIN)/ruff format .

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from avo_tui.domain import difference
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.difference import unified
 from avo_tui.domain.records import Attempt, StepOutcomeName
 from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.evolution.run import Run
@@ -104,13 +104,5 @@ def _keep_working_candidate(run: Run, step: int, why: str) -> list[ev.Event]:
 def edited(run: Run, candidate: Candidate, parent: int, title: str) -> ev.CandidateEdited:
     """The event of an edit, with its diff to the version it was made from; stores the source."""
     origin = run.candidate(run.state.versions[parent].candidate)
-    change = unified(origin, candidate)
     run.writer.put(candidate.canonical())
-    return ev.CandidateEdited(
-        candidate=candidate.id,
-        parent=parent,
-        diff=change.text,
-        added=change.added,
-        removed=change.removed,
-        title=title,
-    )
+    return difference.edited(candidate, parent, origin, title)

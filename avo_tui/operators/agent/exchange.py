@@ -12,7 +12,6 @@ from avo_tui.operators.agent.conversation.chunks import Chunker
 from avo_tui.operators.agent.conversation.heal import THINKING
 from avo_tui.operators.agent.conversation.policy import Limits, carried, decide
 from avo_tui.operators.agent.conversation.valid import problems
-from avo_tui.operators.agent.conversation.words import clean_text
 from avo_tui.operators.agent.ladder import Ladder
 from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, WAITING, Fault, Patience
 from avo_tui.operators.agent.model.features import Feature
@@ -21,6 +20,7 @@ from avo_tui.operators.agent.model.prices import Price, believable
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.agent.summary import Summary
 from avo_tui.operators.agent.transcript import Transcript
+from avo_tui.operators.agent.words import clean_text
 from avo_tui.operators.ports import Interrupted, StepOutcome, Workbench
 
 SLOW = 240.0

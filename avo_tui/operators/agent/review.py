@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from avo_tui.domain.difference import unified
 from avo_tui.domain.events import InterventionChanged
 from avo_tui.domain.records import Direction, Intervention, Version
 from avo_tui.domain.roofline import machine_lines
-from avo_tui.operators.agent.conversation.words import clean_text
 from avo_tui.operators.agent.exchange import Exchange
 from avo_tui.operators.agent.prompts import prompt
 from avo_tui.operators.agent.prompts.memory import notes_text
+from avo_tui.operators.agent.words import clean_text
 from avo_tui.operators.ports import Workbench
 from avo_tui.operators.toolbox.base import cut_middle
 from avo_tui.operators.toolbox.render import (
@@ -20,7 +21,6 @@ from avo_tui.operators.toolbox.render import (
     score_table,
     version_line,
 )
-from avo_tui.operators.toolbox.workspace import unified
 
 ATTEMPTS = 80
 DIRECTIONS = 6
@@ -171,7 +171,7 @@ def last_diffs(bench: Workbench) -> str:
         parent = by_number[v.parent]
         diff = unified(
             bench.reading.candidate(parent.candidate), bench.reading.candidate(v.candidate)
-        )
+        ).text
         gain = f"{v.gate.gain:+.2%}" if v.gate.gain is not None else "gain not known"
         parts.append(f"v{v.parent} → v{v.number} ({gain}): {v.summary}\n{cut_middle(diff, DIFF)}")
     return "\n\n".join(parts) or "The head is the seed; there is none yet."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from avo_tui.domain.difference import unified
 from avo_tui.domain.events import AttemptFinished, AttemptStarted
 from avo_tui.domain.secrets import Redact
 from avo_tui.operators.agent.prompts import prompt
@@ -9,7 +10,7 @@ from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.prompts.opening import hint_text, intervention_text
 from avo_tui.operators.ports import Workbench
 from avo_tui.operators.toolbox.render import attempt_line, plan_text
-from avo_tui.operators.toolbox.workspace import Workspace, unified
+from avo_tui.operators.toolbox.workspace import Workspace
 
 NOTES = 32_000
 """Characters of notes that are repeated after a summary."""
@@ -48,7 +49,7 @@ class Summary:
     def continuation(self, summary: str) -> str:
         """What stands in for the conversation so far: summary, standing words, the candidate."""
         bench = self._bench
-        diff = unified(self._space.parent, self._space.working)
+        diff = unified(self._space.parent, self._space.working).text
         parts = [
             "The conversation up to here was replaced by this summary of yours:",
             f"<summary>\n{summary.strip()}\n</summary>",

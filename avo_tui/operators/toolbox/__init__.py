@@ -1,9 +1,10 @@
 """The toolbox: the functions an operator works with, the same for every caller."""
 
 from avo_tui.operators.ports import StepOutcome
-from avo_tui.operators.toolbox.base import RESULT_LIMIT, ToolError, ToolResult, cut_middle
+from avo_tui.operators.toolbox.base import RESULT_LIMIT, ToolResult, cut_middle
 from avo_tui.operators.toolbox.box import ALL_TOOLS, Toolbox, ToolSpec, bounded
-from avo_tui.operators.toolbox.workspace import Workspace, unified
+from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.workspace import Workspace
 
 ToolResult.model_rebuild(_types_namespace={"StepOutcome": StepOutcome})
 
@@ -17,5 +18,4 @@ __all__ = [
     "Workspace",
     "bounded",
     "cut_middle",
-    "unified",
 ]

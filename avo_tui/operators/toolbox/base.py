@@ -21,10 +21,6 @@ RESULT_LIMIT = 16_000
 """Characters of a tool's result that are handed to the caller; the whole is kept as an object."""
 
 
-class ToolError(Exception):
-    """The call cannot be carried out. The message says what to do instead; it goes to the agent."""
-
-
 class Arguments(BaseModel):
     """The arguments of a tool. An argument that is not declared is an error, not ignored."""
 

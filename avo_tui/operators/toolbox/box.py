@@ -19,11 +19,11 @@ from avo_tui.operators.toolbox.base import (
     Arguments,
     Group,
     Tool,
-    ToolError,
     ToolResult,
     cut_middle,
     first_lines,
 )
+from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.workspace import Workspace
 
 ALL_TOOLS: tuple[Tool[Any], ...] = (

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.difference import unified
 from avo_tui.operators.toolbox import patch
-from avo_tui.operators.toolbox.base import Answer, Arguments, Tool, ToolError
+from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
+from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.placeholder import is_placeholder
 from avo_tui.operators.toolbox.render import numbered
-from avo_tui.operators.toolbox.workspace import Workspace, load_candidate, unified
+from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
 _FILE = Field(default=None, description="File of the candidate; needed if it has several.")
 
@@ -140,7 +142,7 @@ async def _show_diff(space: Workspace, arguments: ShowDiff) -> Answer:
     else:
         version = space.version(arguments.version)
         number, other = version.number, space.bench.reading.candidate(version.candidate)
-    diff = unified(other, space.working)
+    diff = unified(other, space.working).text
     return Answer(diff or f"The working candidate is the same as v{number}.")
 
 

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from avo_tui.domain.candidate import check_file_name
 from avo_tui.operators.ports import AttemptResult
-from avo_tui.operators.toolbox.base import Answer, Arguments, Tool, ToolError
+from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
+from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.render import report_text
 from avo_tui.operators.toolbox.workspace import Workspace
 

@@ -6,8 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from avo_tui.domain.difference import unified
 from avo_tui.domain.verdict import Verdict
-from avo_tui.operators.toolbox.base import Answer, Arguments, Tool, ToolError
+from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
+from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.render import (
     attempt_line,
     report_text,
@@ -15,7 +17,7 @@ from avo_tui.operators.toolbox.render import (
     score_table,
     version_line,
 )
-from avo_tui.operators.toolbox.workspace import Workspace, load_candidate, unified
+from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
 
 class ListVersions(Arguments):
@@ -101,7 +103,7 @@ async def _diff_versions(space: Workspace, arguments: DiffVersions) -> Answer:
     old, new = space.version(arguments.old), space.version(arguments.new)
     diff = unified(
         space.bench.reading.candidate(old.candidate), space.bench.reading.candidate(new.candidate)
-    )
+    ).text
     change = new.aggregate / old.aggregate - 1 if old.aggregate > 0 else 0.0
     head = (
         f"v{old.number} {old.aggregate:.4f} → v{new.number} {new.aggregate:.4f} ({change:+.2%},"
@@ -146,7 +148,7 @@ async def _read_attempt(space: Workspace, arguments: ReadAttempt) -> Answer:
         body = "\n".join(f"=== {name}\n{text}" for name, text in candidate.files.items())
     else:
         parent = space.bench.reading.candidate(space.version(attempt.parent).candidate)
-        body = unified(parent, candidate) or "(the same source as its parent)"
+        body = unified(parent, candidate).text or "(the same source as its parent)"
     return Answer(f"{head}\n{body}")
 
 

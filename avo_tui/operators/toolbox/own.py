@@ -11,7 +11,8 @@ from avo_tui.domain.events import PlanSet, ToolReturned
 from avo_tui.domain.memory import BUILT_ON_LIMIT
 from avo_tui.domain.records import PlanItem
 from avo_tui.operators.ports import StepOutcome
-from avo_tui.operators.toolbox.base import Answer, Arguments, Tool, ToolError
+from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
+from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.notes import notes_named
 from avo_tui.operators.toolbox.render import plan_text
 from avo_tui.operators.toolbox.workspace import Workspace

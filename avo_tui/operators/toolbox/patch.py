@@ -6,7 +6,7 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import Hunk, PatchSet
 
 from avo_tui.domain.candidate import Candidate, check_file_name
-from avo_tui.operators.toolbox.base import ToolError
+from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.render import numbered
 
 FUZZ = 200

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from avo_tui.domain.base import ObjectId
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.difference import edited
 from avo_tui.domain.events import (
     AttemptFinished,
     AttemptStarted,
@@ -18,45 +18,7 @@ from avo_tui.domain.events import (
 )
 from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.operators.ports import AttemptResult, Workbench
-from avo_tui.operators.toolbox.base import ToolError
-
-DIFF_LIMIT = 20_000
-"""Characters of a diff kept in an event."""
-
-
-def unified(before: Candidate, after: Candidate, context: int = 3) -> str:
-    """Unified diff between two candidates, over all files; empty if they are the same."""
-    parts: list[str] = []
-    for name in sorted({*before.files, *after.files}):
-        old, new = before.files.get(name), after.files.get(name)
-        if old == new:
-            continue
-        lines = difflib.unified_diff(
-            (old or "").splitlines(),
-            (new or "").splitlines(),
-            f"a/{name}" if old is not None else "/dev/null",
-            f"b/{name}" if new is not None else "/dev/null",
-            n=context,
-            lineterm="",
-        )
-        parts.append("\n".join(lines))
-    return "\n".join(part for part in parts if part)
-
-
-def count_changes(diff: str) -> tuple[int, int]:
-    """(added, removed) lines of a unified diff."""
-    added = removed = 0
-    in_hunk = False
-    for line in diff.splitlines():
-        if line.startswith("@@"):
-            in_hunk = True
-        elif line.startswith("--- "):
-            in_hunk = False
-        elif in_hunk and line.startswith("+"):
-            added += 1
-        elif in_hunk and line.startswith("-"):
-            removed += 1
-    return added, removed
+from avo_tui.operators.toolbox.errors import ToolError
 
 
 @dataclass
@@ -108,22 +70,13 @@ class Workspace:
         """Make `candidate` the working candidate and record it. Returns one line for the caller."""
         if candidate.id == self.working.id:
             return "Nothing changed: the working candidate already reads like this."
-        identity = self.bench.recording.keep(candidate.canonical())
-        whole = unified(self.parent, candidate)
-        added, removed = count_changes(whole)
+        self.bench.recording.keep(candidate.canonical())
+        event = edited(candidate, self.bench.reading.head.number, self.parent, title)
         self.working = candidate
-        self.bench.recording.record(
-            CandidateEdited(
-                candidate=identity,
-                parent=self.bench.reading.head.number,
-                diff=whole[:DIFF_LIMIT],
-                added=added,
-                removed=removed,
-                title=title,
-            )
-        )
+        self.bench.recording.record(event)
         known = self.bench.reading.find_attempt(candidate.id)
-        line = f"{title}. Against v{self.bench.reading.head.number}: +{added} −{removed} lines."
+        counts = f"+{event.added} −{event.removed} lines"
+        line = f"{title}. Against v{event.parent}: {counts}."
         if candidate.id == self.parent.id:
             line += " The working candidate is the parent again."
         elif known is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from avo_tui.domain import events as ev
 from avo_tui.domain import tunables as tn
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.difference import unified
+from avo_tui.domain.difference import edited
 from avo_tui.domain.records import Attempt, Author, Hint, PlanItem, RunSettings
 from avo_tui.operators.ports import AttemptResult, Interrupted, StepOutcome, Workbench
 from avo_tui.operators.tuner.archive import Archive, Tried
@@ -201,18 +201,8 @@ class Tuner:
 
     def _show(self, bench: Workbench, candidate: Candidate, title: str) -> None:
         origin = bench.reading.candidate(bench.reading.head.candidate)
-        change = unified(origin, candidate)
         bench.recording.keep(candidate.canonical())
-        bench.recording.record(
-            ev.CandidateEdited(
-                candidate=candidate.id,
-                parent=bench.reading.head.number,
-                diff=change.text,
-                added=change.added,
-                removed=change.removed,
-                title=title,
-            )
-        )
+        bench.recording.record(edited(candidate, bench.reading.head.number, origin, title))
 
 
 def _delivered_since_attempt(bench: Workbench) -> list[Hint]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.difference import unified
 from avo_tui.domain.events import (
     CandidateEdited,
     NoteRemoved,
@@ -17,8 +18,8 @@ from avo_tui.domain.events import (
     ToolReturned,
 )
 from avo_tui.domain.records import Note
-from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle, unified
-from avo_tui.operators.toolbox.base import ToolError
+from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
+from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.patch import apply_patch
 from tests.operators.bench import FakeBench, source
 
@@ -299,7 +300,7 @@ lines = st.lists(st.sampled_from(["a", "b", "", "  x", "{", "}"]), min_size=1, m
 @given(lines, lines)
 def test_applying_our_own_diff_gives_the_other_text(old: list[str], new: list[str]) -> None:
     before, after = candidate("\n".join(old) + "\n"), candidate("\n".join(new) + "\n")
-    diff = unified(before, after)
+    diff = unified(before, after).text
     if diff:
         assert apply_patch(before, diff)[0].files == after.files
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from avo_tui.domain.secrets import redact_json
 from avo_tui.operators.agent.conversation.valid import ID, MOST_ID, MOST_NAME, NAME
-from avo_tui.operators.agent.conversation.words import clean_json, clean_text
 from avo_tui.operators.agent.model.port import Block, Reply
+from avo_tui.operators.agent.words import clean_json, clean_text
 
 UNNAMED = "unnamed_tool"
 """Stands for a tool call without a usable name; the toolbox answers that there is no such tool."""

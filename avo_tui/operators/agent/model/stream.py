@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import anthropic
 
-from avo_tui.operators.agent.conversation.words import clean_json, clean_text
 from avo_tui.operators.agent.model.clients import Client
 from avo_tui.operators.agent.model.faults import Fault
 from avo_tui.operators.agent.model.port import Block, Reply, Request, Sink
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.words import clean_json, clean_text
 
 MOST_BLOCKS = 1000
 CHARACTERS_PER_TOKEN = 24
