@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from avo_tui.domain.secrets import redactor
 from avo_tui.operators.agent.conversation.heal import heal
 from avo_tui.operators.agent.conversation.valid import problems
-from avo_tui.operators.agent.conversation.words import clean_text
 from avo_tui.operators.agent.model.port import Reply
+from avo_tui.operators.agent.words import clean_text
 from tests.loopback.rules import refusal
 from tests.loopback.server import Answer, Behaviour, Body, Server, text, thinking, tool
 from tests.loopback.strict import StrictServer

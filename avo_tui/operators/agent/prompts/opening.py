@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.budget import cap_states
+from avo_tui.domain.difference import unified
 from avo_tui.domain.records import Attempt, Hint, Intervention
 from avo_tui.domain.roofline import machine_lines, shares
 from avo_tui.domain.task import TaskInfo
@@ -22,7 +23,7 @@ from avo_tui.operators.toolbox.render import (
     score_table,
     version_line,
 )
-from avo_tui.operators.toolbox.workspace import load_candidate, unified
+from avo_tui.operators.toolbox.workspace import load_candidate
 
 
 class Limits(Value):
@@ -209,7 +210,7 @@ def _draft(bench: Workbench, draft: Draft | None, limits: Limits) -> str:
         if report is not None and not report.correct:
             parts.append(cut_middle(report_text(report), limits.report))
     head = bench.reading.candidate(bench.reading.head.candidate)
-    diff = unified(head, load_candidate(bench, draft.candidate))
+    diff = unified(head, load_candidate(bench, draft.candidate)).text
     parts.append(f"Its diff to the parent:\n````\n{cut_middle(diff, limits.diff)}\n````")
     return "\n".join(parts)
 
