@@ -59,6 +59,8 @@ class Step:
 STEPS = (
     Step("tests", "The tests marked gpu, in a short form", 75, 150),
     Step("pipelined", "A candidate with TMA, wgmma, mbarriers, setmaxnreg, a cluster", 45, 110),
+    Step("mutants", "Mistakes that an optimiser makes, and whether the check finds them", 45, 150),
+    Step("adversaries", "Candidates that adapt to what they find", 50, 150),
     Step("twice", "The best kernel of the lineage, twice in fresh processes", 75, 160),
     Step("paired", "Two candidates timed in turn", 45, 120),
     Step("gqa", "The best kernel on grouped queries", 60, 150),

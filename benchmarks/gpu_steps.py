@@ -231,7 +231,7 @@ def cheats(report: Report) -> None:
         finally:
             await backend.close()
         told = told_of[name]
-        good = got in told["verdict"] and stage == told["stage"]
+        good = got in told["verdict"] and told["stage"] in {stage, "any"}
         rows[name] = (got.value, stage, time.monotonic() - began, good)
         wanted = "/".join(told["verdict"])
         report.say(
@@ -246,7 +246,7 @@ def cheats(report: Report) -> None:
             async with gate:
                 await one(name)
 
-        untimed = [n for n, told in told_of.items() if told["stage"] != "benchmark"]
+        untimed = [n for n, t in told_of.items() if t["stage"] in {"compile", "check"}]
         await asyncio.gather(*(guarded(name) for name in untimed))
         for name in told_of:
             if name not in untimed:
@@ -256,6 +256,103 @@ def cheats(report: Report) -> None:
     asyncio.run(work())
     wrong = [name for name, row in rows.items() if not row[3]]
     report.claim("every candidate gets its verdict", not wrong, ", ".join(wrong) or len(rows))
+
+
+def mutants(report: Report) -> None:
+    """The mistakes that an optimiser makes, each put into an honest kernel; the check alone."""
+    helpers = importlib.import_module("cuda_helpers")
+
+    from avo_tui.evaluation.backends.base import Rejected
+    from avo_tui.evaluation.backends.cuda.backend import CudaBackend, load
+    from avo_tui.evaluation.backends.cuda.checking import Check
+
+    alive, accused = [], []
+    task, (ctx, _) = helpers.small_task(), helpers.context()
+
+    async def one(process: Any, backend: Any, name: str, candidate: Any) -> str:
+        """What the check says; empty where it passes. All in one process: nothing breaks it."""
+        compiled = await backend.compile(task, candidate, ctx)
+        with tempfile.TemporaryDirectory() as folder:
+            await load(process, "candidate", compiled, Path(folder))
+        try:
+            for case in task.check_cases():  # one at a time, so that no request is cut short
+                await Check(task, compiled, [case], ctx).all(process)
+        except Rejected as rejection:
+            feedback = rejection.feedback
+            return f"{rejection.verdict}: {feedback.summary}. {feedback.detail}"
+        return ""
+
+    async def work() -> None:
+        backend = CudaBackend()
+        try:
+            honest = await backend.compile(task, helpers.candidate("honest"), ctx)
+            async with backend._process(task, {"candidate": honest}) as process:
+                for name, (candidate, equivalent) in helpers.mutants().items():
+                    began = time.monotonic()
+                    told = await one(process, backend, name, candidate)
+                    if not told and not equivalent:
+                        alive.append(name)
+                    if told and equivalent:
+                        accused.append(name)
+                    seconds = time.monotonic() - began
+                    report.say(f"| `{name}` | {told[:200] or 'passes'} | {seconds:.1f} |")
+        finally:
+            await backend.close()
+
+    report.say("| mistake | what the check says | s |", "|---|---|---|")
+    asyncio.run(work())
+    report.claim("every mistake is found", not alive, ", ".join(alive) or "all")
+    report.claim("what is none passes", not accused, ", ".join(accused) or "all")
+
+
+ADVERSARIES = (
+    "honest", "counts_in_shared_memory", "tired_after_some_runs", "tired_after_a_while",
+    "remembers_by_pointer", "plays_the_lottery", "half_a_tile_by_lot", "writes_inputs_by_lot",
+    "works_after_the_clock", "tells_hidden_shapes",
+)  # fmt: skip
+"""Candidates that adapt: to turns, to phases, to memory, to the clock."""
+
+
+def adversaries(report: Report) -> None:
+    """Candidates that adapt, beside the honest kernel that each of them is made from."""
+    helpers = importlib.import_module("cuda_helpers")
+
+    from avo_tui.domain.verdict import Verdict
+    from avo_tui.evaluation.backends.base import Rejected
+    from avo_tui.evaluation.backends.cuda.backend import CudaBackend
+
+    wrong, rates = [], {}
+
+    async def work() -> None:
+        backend, task = CudaBackend(), helpers.small_task()
+        ctx, _ = helpers.context()
+        try:
+            for name in sys.argv[3:] or ADVERSARIES:
+                verdict, told, stage = Verdict.CORRECT, "", "check"
+                began = time.monotonic()
+                try:
+                    compiled = await backend.compile(task, helpers.candidate(name), ctx)
+                    await backend.check(task, compiled, ctx)
+                    stage = "benchmark"
+                    score = await backend.benchmark(task, compiled, ctx)
+                    rates[name] = score.geomean
+                    told = f"{score.geomean:.3f} {score.unit}, {score.aggregate:.4f}"
+                except Rejected as rejection:
+                    verdict, feedback = rejection.verdict, rejection.feedback
+                    told = f"{feedback.summary}. {feedback.detail} {feedback.log}"
+                if verdict not in helpers.VERDICTS[name]["verdict"]:
+                    wrong.append(name)
+                seconds = time.monotonic() - began
+                report.say(f"| `{name}` | {verdict} | {stage} | {told[:260]} | {seconds:.1f} |")
+        finally:
+            await backend.close()
+
+    report.say("| candidate | verdict | by | what is said | s |", "|---|---|---|---|---|")
+    asyncio.run(work())
+    report.claim("every candidate gets its verdict", not wrong, ", ".join(wrong) or "all")
+    honest = rates.get("honest", 0.0)
+    gained = {n: r / honest for n, r in rates.items() if honest and r > 1.03 * honest}
+    report.claim("none is faster than the honest kernel", not gained, gained or "none")
 
 
 def look(*options: str) -> str:
@@ -329,7 +426,8 @@ def tuner(report: Report) -> None:
 STEPS: dict[str, Callable[[Report], None]] = {
     step.__name__: step
     for step in (
-        tests, pipelined, twice, paired, gqa, seed, cheats, profile, sanitizer, tuner, gqa_seed,
+        tests, pipelined, mutants, adversaries, twice, paired, gqa, seed, cheats, profile,
+        sanitizer, tuner, gqa_seed,
     )
 }  # fmt: skip
 

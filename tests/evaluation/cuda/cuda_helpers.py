@@ -35,6 +35,20 @@ def candidate(name: str) -> Candidate:
     return Candidate(files=files)
 
 
+def mutants() -> dict[str, tuple[Candidate, str]]:
+    """Mistake → the honest kernel with that mistake, and why it is none where it is none."""
+    told: dict[str, dict[str, Any]] = tomllib.loads((CANDIDATES / "mutants.toml").read_text())
+    honest = candidate("honest")
+    found = {}
+    for name, body in told.items():
+        equivalent = str(body.pop("equivalent", ""))
+        macros = "".join(f"#define {macro}{a} {text}\n" for macro, (a, text) in body.items())
+        source = f"#include <cuda_fp16.h>\n{macros}{honest.files['attention.cu']}"
+        files = {**honest.files, "attention.cu": source}
+        found[name] = (Candidate(files=files), equivalent)
+    return found
+
+
 def context(quick: bool = False) -> tuple[Context, list[EvaluationProgress]]:
     """A context, and the signs of life that come through it."""
     seen: list[EvaluationProgress] = []

@@ -1,5 +1,5 @@
 import pytest
-from cuda_helpers import VERDICTS, candidate, context, small_task
+from cuda_helpers import VERDICTS, candidate, context, mutants, small_task
 
 from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
@@ -10,6 +10,7 @@ from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compile_child import count_instructions
 from avo_tui.evaluation.backends.cuda.device import NoGpu, probe
 
+MUTANTS = mutants()
 WITHOUT_GPU = [name for name, told in VERDICTS.items() if told["stage"] == "compile"]
 
 PIPELINED = """
@@ -239,3 +240,12 @@ def test_instructions_are_counted_with_and_without_predicates():
         /*0030*/                   HGMMA.64x128x16.F32.BF16 R24, gdesc[UR8], R24 ;
 """
     assert count_instructions(listing) == {"HGMMA": 2, "UTMALDG": 1, "LDL": 1}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+async def test_every_mutant_compiles(name):
+    """So that none is found to be wrong only because it does not compile."""
+    backend = CudaBackend(architecture="sm_90a")
+    mutant, _ = MUTANTS[name]
+    compiled = await backend.compile(small_task(), mutant, context()[0])
+    assert compiled.resources.registers

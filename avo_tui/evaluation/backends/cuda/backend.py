@@ -368,12 +368,7 @@ class CudaBackend:
             await opened
             with tempfile.TemporaryDirectory(prefix="avo-cubins-") as folder:
                 for who, candidate in candidates.items():
-                    units = []
-                    for number, unit in enumerate(candidate.unit.units):
-                        path = f"{folder}/{who}-{number}.cubin"
-                        await asyncio.to_thread(Path(path).write_bytes, unit.code)
-                        units.append(unit.request(path))
-                    await ask(process, {"op": "load", "who": who, "units": units}, 60, None)
+                    await load(process, who, candidate, Path(folder))
                 scrub = await self._scrubbing()
                 code = Path(folder, "scrub.cubin")
                 await asyncio.to_thread(code.write_bytes, scrub.code)
@@ -381,6 +376,16 @@ class CudaBackend:
             yield process
         finally:
             await self._end(process)
+
+
+async def load(process: GpuProcess, who: str, candidate: CudaCompiled, folder: Path) -> None:
+    """Hands the cubins of a candidate over as `who`; `folder` holds them meanwhile."""
+    units = []
+    for number, unit in enumerate(candidate.unit.units):
+        path = folder / f"{who}-{number}.cubin"
+        await asyncio.to_thread(path.write_bytes, unit.code)
+        units.append(unit.request(str(path)))
+    await ask(process, {"op": "load", "who": who, "units": units}, 60, None)
 
 
 def _output_bytes(task: CudaTask) -> int:

@@ -26,6 +26,18 @@ typedef __nv_bfloat16 bf16;
 #ifndef MAXIMUM
 #define MAXIMUM(m, s) fmaxf(m, s)
 #endif
+#ifndef SUM
+#define SUM(x) (x)
+#endif
+#ifndef KEEP
+#define KEEP(x) (x)
+#endif
+#ifndef FIRST_MAXIMUM
+#define FIRST_MAXIMUM (-INFINITY)
+#endif
+#ifndef KV_HEAD
+#define KV_HEAD(head) ((head) / (heads / kv_heads))
+#endif
 #ifndef RESULT
 #define RESULT(x) (x)
 #endif
@@ -45,7 +57,7 @@ __device__ void load8(const bf16 *p, float (&x)[8]) {
 }
 
 __device__ void attend(SIGNATURE) {
-    const int head = blockIdx.y, b = blockIdx.z, kv_head = head / (heads / kv_heads);
+    const int head = blockIdx.y, b = blockIdx.z, kv_head = KV_HEAD(head);
     const int row = blockIdx.x * 32 + threadIdx.x / 4, part = threadIdx.x % 4;
     const long long q_at = (((long long)b * seq + row) * heads + head) * 128 + part * 8;
     const long long kv_at = ((long long)b * seq * kv_heads + kv_head) * 128 + part * 8;
@@ -54,7 +66,7 @@ __device__ void attend(SIGNATURE) {
         load8(q + q_at + i * 32, qr[i]);
         for (int j = 0; j < 8; ++j) acc[i][j] = 0.0f;
     }
-    float m = -INFINITY, sum = 0.0f;
+    float m = FIRST_MAXIMUM, sum = 0.0f;
     for (int key = 0; key < LAST_KEY((int)blockIdx.x * 32 + 32); ++key) {
         if (SKIPPED(key)) continue;
         const long long at = kv_at + (long long)key * kv_heads * 128;
@@ -69,10 +81,10 @@ __device__ void attend(SIGNATURE) {
         if (MASKED(key, row)) s = -INFINITY;
         const float m_new = MAXIMUM(m, s), keep = __expf(m - m_new), p = WEIGHT(__expf(s - m_new));
         m = m_new;
-        sum = sum * keep + p;
+        sum = SUM(sum * keep + p);
         for (int i = 0; i < 4; ++i) {
             load8(v + at + i * 32, x);
-            for (int j = 0; j < 8; ++j) acc[i][j] = acc[i][j] * keep + p * VALUE(x[j]);
+            for (int j = 0; j < 8; ++j) acc[i][j] = acc[i][j] * KEEP(keep) + p * VALUE(x[j]);
         }
     }
     for (int i = 0; i < 4; ++i)
