@@ -1,0 +1,46 @@
+"""The check is checked: every mistake that an optimiser makes is found, and what is none passes."""
+
+import tomllib
+from typing import Any
+
+import pytest
+from evaluation_support import CANDIDATES, needs_compiler
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.pipeline import Pipeline
+
+pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
+FOLDER = CANDIDATES.parent / "mutants"
+MUTANTS: dict[str, dict[str, Any]] = tomllib.loads((FOLDER / "mutants.toml").read_text())
+
+
+def mutant(macros: dict[str, str]) -> Candidate:
+    """The honest kernel with these macros; one that takes arguments begins with them."""
+    lines = [
+        f"#define {name}{text}" if text.startswith("(") and name in WITH_ARGUMENTS
+        else f"#define {name} {text}"
+        for name, text in macros.items()
+        if name != "equivalent"
+    ]  # fmt: skip
+    source = "\n".join([*lines, '#include "attention.h"', ""])
+    return Candidate(
+        files={"mutant.cpp": source, "attention.h": (FOLDER / "attention.h").read_text()}
+    )
+
+
+WITH_ARGUMENTS = {"ADD", "WEIGHT", "SCORE", "EXP", "RESULT"}
+
+
+@pytest.fixture(scope="module")
+def whole() -> Pipeline:
+    return Pipeline()
+
+
+@pytest.mark.parametrize("name", ["honest", *MUTANTS])
+async def test_every_mistake_is_found(name: str, whole: Pipeline) -> None:
+    macros = MUTANTS.get(name, {"equivalent": "unchanged"})
+    report = await whole.evaluate("attention_cpu", mutant(macros), "check", lambda _: None)
+    told = f"{report.feedback.summary}: {report.feedback.detail} {report.feedback.log}"
+    wanted = Verdict.CORRECT if "equivalent" in macros else Verdict.WRONG_RESULT
+    assert report.verdict is wanted, told
