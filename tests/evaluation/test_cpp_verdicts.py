@@ -75,6 +75,16 @@ async def test_a_hang_is_told_near_its_limit(pipeline: Pipeline) -> None:
     assert report.seconds.phases["check"]["calls"] < 4  # the limit is 1 s; asleep, it waits no 8
 
 
+@pytest.mark.parametrize(
+    "path", sorted((CANDIDATES / "two_threads").glob("*.cpp")), ids=lambda p: p.stem
+)
+async def test_verdict_on_two_threads(path: Path, pipeline: Pipeline) -> None:
+    report = await pipeline.evaluate(
+        "two_threads", candidate(path), "benchmark", lambda progress: None
+    )
+    assert re.fullmatch(expectation(path, "verdict"), report.verdict), report.feedback
+
+
 async def test_a_task_on_two_threads_may_start_one(pipeline: Pipeline) -> None:
     seed = pipeline.tasks.get("two_threads").seed()
     report = await pipeline.evaluate("two_threads", seed, "benchmark", lambda progress: None)

@@ -267,7 +267,7 @@ class Runner:
         if not self._pid:
             return False
         with contextlib.suppress(Stopped):
-            return self._all(lambda state: state == "S")
+            return self._all(lambda state: state in "STt")
         return False
 
     def _read_line(self, seconds: float) -> str:

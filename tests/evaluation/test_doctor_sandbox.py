@@ -1,0 +1,46 @@
+"""What the doctor says of confinement: what is missing, and how it is to be had."""
+
+from pathlib import Path
+
+import pytest
+
+from avo_tui.evaluation import doctor
+from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError
+from avo_tui.evaluation.sandbox.run import Level, Sandbox
+
+
+def _offers(monkeypatch: pytest.MonkeyPatch, levels: dict[Isolation, Level]) -> None:
+    async def level(self: Sandbox) -> Level:
+        kind = self._wanted
+        if kind not in levels:
+            raise SandboxError(f"{kind} does not work here")
+        return levels[kind]
+
+    monkeypatch.setattr(Sandbox, "level", level)
+    monkeypatch.setattr(doctor, "bubblewrap", lambda: "/usr/bin/bwrap")
+
+
+WEAK = Level(Isolation.PROCESSES, 0, True, "", 5.0)
+
+
+async def test_a_machine_that_confines_is_well(scratch_base: Path) -> None:
+    finding = await doctor.examine_sandbox(allow_weak=False)
+    assert finding.state == "ok", finding.text
+    assert "limits" in finding.text
+
+
+@pytest.mark.parametrize(("allow", "state"), [(False, "fail"), (True, "warn")])
+async def test_a_weak_sandbox_is_said_with_the_way_out(
+    allow: bool, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _offers(monkeypatch, {Isolation.PROCESSES: WEAK})
+    finding = await doctor.examine_sandbox(allow_weak=allow)
+    assert finding.state == state
+    for word in ("weak", "the user's files", "bubblewrap", "user namespaces", "does not work here"):
+        assert word in finding.text
+
+
+async def test_no_sandbox_at_all_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    _offers(monkeypatch, {})
+    finding = await doctor.examine_sandbox(allow_weak=True)
+    assert finding.state == "fail" and "install bubblewrap" in finding.text
