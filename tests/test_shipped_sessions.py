@@ -40,6 +40,18 @@ def test_the_lineage_on_hopper_is_the_one_of_the_kernels_beside_it() -> None:
     assert other.versions[0].candidate == best.candidate
 
 
+def test_the_lineage_of_dropout_is_the_one_of_the_kernels_beside_it() -> None:
+    """Versions and tries of the session are the folders, byte for byte, and the seed the task's."""
+    folder = Path(__file__).parents[1]
+    state = SessionReader.open(folder / "sessions" / "dropout-hopper").state
+    kernels = folder / "benchmarks" / "dropout_lineage"
+    versions = [read_candidate(f).id for f in sorted((kernels / "versions").iterdir())]
+    seed = read_candidate(folder / "kernels" / "dropout_attention" / "seed").id
+    assert [v.candidate for v in state.versions.values()] == [seed, *versions]
+    tried = {a.candidate for a in state.attempts.values() if a.version is None}
+    assert tried == {read_candidate(f).id for f in (kernels / "failed").iterdir()}
+
+
 def test_it_is_whole(shipped: Path) -> None:
     assert [f.sentence for f in diagnose(shipped) if f.level == "fail"] == []
     reader = SessionReader.open(shipped)
