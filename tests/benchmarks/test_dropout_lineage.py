@@ -1,0 +1,42 @@
+"""The lineage of attention with dropout, and what times its parts, where there is no GPU."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from avo_tui.evaluation.candidates import read_candidate
+from benchmarks.dropout_lineage import co_running, stages
+from benchmarks.hopper_lineage.submitting import choose, load
+
+FOLDER = Path(co_running.__file__).parent
+
+
+def test_every_kernel_of_the_folders_is_in_the_lineage() -> None:
+    head, entries = load(FOLDER / "lineage.toml")
+    assert head["task"] == "dropout_attention"
+    for kind, folder in (("version", "versions"), ("failed", "failed")):
+        items = choose(FOLDER / "lineage.toml", entries, kind)
+        there = {read_candidate(f).id for f in (FOLDER / folder).iterdir()}
+        assert {item.candidate.id for item in items} == there
+    names = {entry["name"] for entry in entries}
+    assert {entry["parent"] for entry in entries if "parent" in entry} <= names
+
+
+def test_the_numbers_of_the_instructions_are_those_of_the_kernel() -> None:
+    text = (FOLDER / "co_running" / "repeat.cuh").read_text(encoding="utf-8")
+    cases = re.findall(r"case (\d+): REPEAT\(KIND(\d+)\) +// (.*)", text)
+    assert [(int(a), int(b)) for a, b, _ in cases] == [(i, i) for i in range(1, len(cases) + 1)]
+    said = [name.removesuffix(" in turn") for _, _, name in cases]
+    assert said == list(co_running.KINDS[1:])
+    assert set(co_running.KINDS) >= co_running.SLOW
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_both_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert co_running.main([]) == 1
+    assert stages.main(["dropout_attention", str(FOLDER / "versions" / "02_own_kernel")]) == 1
+    assert capsys.readouterr().err.count("needs an NVIDIA GPU") == 2
