@@ -142,6 +142,8 @@ class Audit(Value):
     """95% interval of `gain`, relative."""
     replicates: int = 0
     conditions: str = ""
+    evaluations: int = 0
+    """Evaluations that the run had made by then."""
 
 
 class Note(Value):

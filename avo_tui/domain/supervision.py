@@ -196,8 +196,9 @@ def next_parent(state: SessionState) -> int:
         if order.state != "active":
             continue
         for direction in order.directions:
-            if direction.parent is not None and direction.parent in state.versions:
-                return direction.parent
+            number = direction.parent
+            if number is not None and number in state.versions and state.versions[number].holds:
+                return number
     if state.session.head is None:
         raise ValueError("the lineage is empty")
     return state.session.head

@@ -16,6 +16,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.records import EngineRecord, RunState, StepOutcomeName
 from avo_tui.evaluation.ports import Evaluator
 from avo_tui.evolution import steps
+from avo_tui.evolution.admission.audit import Auditor
 from avo_tui.evolution.admission.evaluations import EvaluationRecorder
 from avo_tui.evolution.admission.gate import AcceptanceGate
 from avo_tui.evolution.commands import CommandInbox, Desk
@@ -59,6 +60,7 @@ class Engine:
         self._supervisor = Supervisor(run, self._budget)
         self._evaluations = EvaluationRecorder(run)
         self._gate = AcceptanceGate(run, self._evaluations)
+        self._auditor = Auditor(run, self._evaluations)
         self.inbox = CommandInbox(Desk(run, self._supervisor, self._evaluations, self._gate))
         self._waits = Standstill(run, self.inbox, self._budget, self._supervisor)
         self._troubles = 0
@@ -176,6 +178,9 @@ class Engine:
         if not run.state.versions:
             await seeding.plant(run, self._evaluations, self._waits)
         await self._waits.rest()
+        if run.open_step is None:
+            await self._auditor.between_steps()
+            await self._waits.rest()
         run.set_state("running")
         if run.traits.steps_by_itself:
             await self._step()

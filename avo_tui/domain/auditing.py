@@ -1,0 +1,60 @@
+"""Whether a committed version still beats the one it was committed against."""
+
+from __future__ import annotations
+
+import math
+
+from avo_tui.domain.acceptance import LOST, MARGIN_FLOOR
+from avo_tui.domain.base import Value
+from avo_tui.domain.evidence import LOOKS, Comparison, Ledger, estimate
+from avo_tui.domain.records import AuditOutcome
+
+MOST_REPLICATES = 4
+"""Replicates of one audit at most: a version may stay unclear."""
+
+HELD = 0.025
+"""Chance that a version which gains nothing is found to hold, in one audit."""
+
+
+class AuditFinding(Value):
+    """What one audit found."""
+
+    outcome: AuditOutcome
+    reason: str
+    reference: int | None = None
+    gain: float | None = None
+    interval: tuple[float, float] | None = None
+    replicates: int = 0
+
+
+def judge_audit(comparison: Comparison, ledger: Ledger, rival: int) -> AuditFinding | None:
+    """Decide on the replicates of an audit; None asks for one more.
+
+    A version fails where even the upper end of its gain's interval (99%, one-sided) is below the
+    smallest gain that counts, and holds where the lower end (97.5%) is above zero.
+    """
+    count = len(comparison.replicates)
+    if count < LOOKS[0]:
+        return None
+    whole = estimate(comparison.replicates, ledger.variance(comparison))
+    if whole.lower(HELD) > 0:
+        outcome, words = "holds", "it holds"
+    elif whole.upper(LOST) < math.log1p(MARGIN_FLOOR):
+        outcome, words = "fails", f"not {MARGIN_FLOOR:.1%} faster, whatever the noise"
+    elif count >= MOST_REPLICATES:
+        outcome, words = "unclear", "within the noise"
+    else:
+        return None
+    low, high = whole.interval()
+    gain = math.expm1(whole.mean)
+    return AuditFinding.model_validate(
+        {
+            "outcome": outcome,
+            "reason": f"{gain:+.2%} against v{rival} ({low:+.1%} to {high:+.1%}, "
+            f"{count} pairs of fresh processes): {words}",
+            "reference": rival,
+            "gain": gain,
+            "interval": (low, high),
+            "replicates": count,
+        }
+    )

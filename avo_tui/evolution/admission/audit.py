@@ -1,0 +1,148 @@
+"""Audits: head and best are measured again, and lose their place where they do not hold.
+
+A version was committed on the measurements that made it look best. An audit takes new ones, from
+fresh processes, at intervals and after every change of the harness, between two steps. What it
+measures does not count as evaluations of the run.
+"""
+
+from __future__ import annotations
+
+from avo_tui.domain import events as ev
+from avo_tui.domain import lineage
+from avo_tui.domain.auditing import AuditFinding, judge_audit
+from avo_tui.domain.base import now
+from avo_tui.domain.records import Audit, Remeasurement, Version
+from avo_tui.domain.verdict import EvaluationReport, Verdict
+from avo_tui.evolution.admission.comparing import Comparisons, Entrant, NotComparableError
+from avo_tui.evolution.ports import Evaluations
+from avo_tui.evolution.run import Run
+from avo_tui.operators.ports import Interrupted
+
+EVERY_OPTION = "audit.every"
+EVERY = 40
+"""Evaluations between two audits, unless the option says; 0 is never."""
+
+_UNDECIDED = {Verdict.TIMEOUT, Verdict.OUT_OF_MEMORY}
+"""Verdicts that may be the machine's: they do not speak against a version."""
+
+
+class Auditor:
+    """Measures head and best again where that is due."""
+
+    def __init__(self, run: Run, evaluations: Evaluations) -> None:
+        self._run = run
+        self._evaluations = evaluations
+        self._comparisons = Comparisons(run, evaluations)
+        self._put_off_until = 0
+        """Evaluations of the run before which no other audit is tried, after one that failed."""
+
+    async def between_steps(self) -> None:
+        """Audits what is due. Returns at once where the person or the machine is in the way."""
+        for number, why in self._due():
+            self._run.set_state("running", f"measuring v{number} again: {why}")
+            try:
+                await self._audit(self._run.state.versions[number])
+            except Interrupted:
+                return
+            except NotComparableError as error:
+                self._put_off(f"v{number} could not be measured again: {error}")
+                return
+
+    def _put_off(self, why: str) -> None:
+        self._put_off_until = self._run.state.session.spend.evaluations + max(1, self._every)
+        self._run.trouble("audit", why)
+
+    @property
+    def _every(self) -> int:
+        return int(self._run.state.session.settings.options.get(EVERY_OPTION, EVERY))
+
+    def _due(self) -> list[tuple[int, str]]:
+        """Versions to audit now, with the reason; the older first, since the newer builds on it."""
+        state, every = self._run.state, self._every
+        head, best = state.head, state.best
+        used = state.session.spend.evaluations
+        if head is None or best is None or every <= 0 or used < self._put_off_until:
+            return []
+        last = max((a.evaluations for v in state.versions.values() for a in v.audits), default=0)
+        due = []
+        for version in sorted({head.number: head, best.number: best}.values(), key=_number):
+            if version.parent is None or not version.holds:
+                continue
+            under = version.audits[-1].conditions if version.audits else self._conditions(version)
+            if under and self._run.conditions and under != self._run.conditions:
+                due.append((version.number, "the harness or the machine is another"))
+            elif used - last >= every:
+                due.append((version.number, f"{used - last} evaluations since the last audit"))
+        return due
+
+    def _conditions(self, version: Version) -> str:
+        """What a version was measured under; of old records, as its report says."""
+        if version.conditions:
+            return version.conditions
+        attempt = self._run.state.attempts.get((version.step, version.attempt))
+        report = self._run.report(attempt) if attempt is not None else None
+        return report.conditions if report is not None else ""
+
+    async def _audit(self, version: Version) -> None:
+        report = await self._evaluate(version)
+        if not report.verdict.judges_candidate:
+            raise NotComparableError(report.feedback.summary)
+        if report.score is not None:
+            measurement = Remeasurement(
+                at=now(), score=report.score, device=report.device, conditions=report.conditions
+            )
+            self._run.record(ev.VersionRemeasured(number=version.number, measurement=measurement))
+            finding = await self._beside_its_rival(version)
+        else:
+            outcome = "unclear" if report.verdict in _UNDECIDED else "fails"
+            words = f"{report.verdict}: {report.feedback.summary}"
+            finding = AuditFinding.model_validate({"outcome": outcome, "reason": words})
+        self._conclude(version, finding)
+
+    async def _evaluate(self, version: Version) -> EvaluationReport:
+        run = self._run
+        work = run.evaluator.evaluate(
+            run.state.session.task.name,
+            run.candidate(version.candidate),
+            progress=self._evaluations.progress(0),
+        )
+        return await self._comparisons.ask(work, run.control.interrupts_job)
+
+    async def _beside_its_rival(self, version: Version) -> AuditFinding:
+        """Measures a version beside the one it was committed against, until that is decided."""
+        run = self._run
+        assert version.parent is not None
+        rival = run.state.versions.get(version.gate.reference or 0)
+        if rival is None or not rival.holds or rival.number >= version.number:
+            rival = lineage.line_best(run.state.versions, version.parent)
+        ledger = self._comparisons.ledger
+        comparison = ledger.begin(
+            version.candidate, rival.candidate, run.conditions, "audit", claims=False
+        )
+        entrant = Entrant(version.candidate, 0)
+        while True:
+            finding = judge_audit(comparison, ledger, rival.number)
+            if finding is not None:
+                return finding
+            cut = run.control.interrupts_job
+            comparison = await self._comparisons.replicate(entrant, comparison, cut)
+
+    def _conclude(self, version: Version, finding: AuditFinding) -> None:
+        run = self._run
+        audit = Audit(
+            at=now(),
+            conditions=run.conditions,
+            evaluations=run.state.session.spend.evaluations,
+            **finding.model_dump(),
+        )
+        head = None
+        if finding.outcome == "fails" and version.number == run.state.session.head:
+            assert version.parent is not None
+            head = lineage.line_best(run.state.versions, version.parent).number
+        run.record(ev.VersionAudited(number=version.number, audit=audit, head=head))
+        if finding.outcome == "fails":
+            run.trouble("audit", f"v{version.number} does not hold: {finding.reason}")
+
+
+def _number(version: Version) -> int:
+    return version.number

@@ -1,0 +1,110 @@
+"""Audits: what was committed is measured again, and loses its place where it does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from laboratory import Laboratory, MakeLab
+from test_engine import Scripted, with_values
+
+from avo_tui.domain import events as ev
+from avo_tui.domain import lineage
+from avo_tui.domain.records import RunSettings
+from avo_tui.domain.verdict import Verdict
+from avo_tui.operators.ports import StepOutcome, Workbench
+
+
+def commits(**values: str) -> Callable[[Workbench], Awaitable[StepOutcome]]:
+    async def step(bench: Workbench) -> StepOutcome:
+        attempt = await bench.evaluating.evaluate(with_values(**values), "a try")
+        await bench.evaluating.submit(attempt, "", "")
+        return StepOutcome(outcome="committed")
+
+    return step
+
+
+async def committed(lab: Laboratory) -> None:
+    """v1 beats v0, v2 beats v1; the engine is then stopped."""
+    lab.start(Scripted(commits(ALGORITHM="1"), commits(ALGORITHM="2")))
+    await lab.versions(3)
+    await lab.until(lambda: lab.state.session.step == 3)
+    await lab.stop()
+
+
+async def audited(lab: Laboratory, operator: Scripted) -> ev.VersionAudited:
+    """The first audit of an engine that goes on with the session."""
+    lab.start(operator)
+    await lab.until(lambda: lab.of(ev.VersionAudited))
+    return lab.of(ev.VersionAudited)[0]
+
+
+async def resting(lab: Laboratory) -> Laboratory:
+    """A session with three versions whose open step is over, so that audits can take place."""
+    await committed(lab)
+    assert not lab.of(ev.VersionAudited), "nothing is due yet"
+    return lab
+
+
+async def over(bench: Workbench) -> StepOutcome:
+    return StepOutcome(outcome="nothing")
+
+
+async def test_another_harness_has_head_and_best_measured_again(make_lab: MakeLab) -> None:
+    lab = await resting(make_lab())
+    lab.evaluator.conditions = "pretend-2"
+    first = await audited(lab, Scripted(over))
+    assert (first.number, first.audit.outcome, first.audit.reference) == (2, "holds", 1)
+    assert first.audit.conditions == "pretend-2" and first.head is None
+    version = lab.state.versions[2]
+    assert version.holds and len(version.remeasurements) == 1
+    assert version.score_under("pretend-2") == version.remeasurements[0].score
+    assert lab.state.session.head == 2
+    await lab.until(lambda: lab.state.current_step)
+    await lab.stop()
+    lab.start(Scripted(over))
+    await lab.until(lambda: lab.state.session.step == 5)
+    assert len(lab.of(ev.VersionAudited)) == 1, "once under the same conditions"
+
+
+async def test_what_does_not_hold_loses_the_head_and_stays(make_lab: MakeLab) -> None:
+    """The measurements of the commit were a fluke: now it is no faster than what it had beaten."""
+    lab = await resting(make_lab())
+    lab.evaluator.conditions = "pretend-2"
+    lab.evaluator.paired_bias = 0.9 / 1.6
+    first = await audited(lab, Scripted(over))
+    assert first.audit.outcome == "fails" and first.head == 1
+    state = lab.state
+    assert state.session.head == 1 and 2 in state.versions and not state.versions[2].holds
+    assert state.best is not None and state.best.number == 1
+    assert [v.number for v in lineage.best_so_far(state.versions.values())] == [0, 1, 1]
+    assert lineage.line_best(state.versions, 2).number == 1
+    assert any("does not hold" in t.message for t in lab.of(ev.TroubleNoted))
+    await lab.until(lambda: lab.state.current_step)
+    assert lab.state.current_step is not None and lab.state.current_step.parent == 1
+    lab.check_whole()
+
+
+async def test_a_version_that_is_wrong_now_fails(make_lab: MakeLab) -> None:
+    lab = await resting(make_lab())
+    lab.evaluator.conditions = "pretend-2"
+    lab.evaluator.verdict = Verdict.WRONG_RESULT
+    first = await audited(lab, Scripted(over))
+    assert first.audit.outcome == "fails" and "wrong_result" in first.audit.reason
+
+
+async def test_a_machine_that_fails_says_nothing_about_a_version(make_lab: MakeLab) -> None:
+    lab = await resting(make_lab())
+    lab.evaluator.conditions = "pretend-2"
+    lab.evaluator.verdict = Verdict.NO_DEVICE
+    lab.start(Scripted(over))
+    await lab.until(lambda: lab.state.session.step == 4)
+    assert not lab.of(ev.VersionAudited) and lab.state.versions[2].holds
+    assert any("could not be measured again" in t.message for t in lab.of(ev.TroubleNoted))
+
+
+async def test_an_audit_is_due_after_so_many_evaluations(make_lab: MakeLab) -> None:
+    lab = make_lab(RunSettings(options={"audit.every": 3}))
+    await committed(lab)
+    first, *more = lab.of(ev.VersionAudited)
+    assert first.number == 2 and not more
+    assert first.audit.evaluations == lab.state.session.spend.evaluations == 3
