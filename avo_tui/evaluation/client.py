@@ -264,10 +264,16 @@ class LocalEvaluator:
         return await self._evaluate({"op": "check", "quick": quick}, task, candidate, progress)
 
     async def evaluate(
-        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+        self,
+        task: str,
+        candidate: Candidate,
+        *,
+        target: Mapping[str, float] | None = None,
+        progress: ProgressSink | None = None,
     ) -> EvaluationReport:
         """See `Evaluator.evaluate`."""
-        return await self._evaluate({"op": "evaluate"}, task, candidate, progress)
+        body: dict[str, object] = {"op": "evaluate", "target": dict(target or {})}
+        return await self._evaluate(body, task, candidate, progress)
 
     async def remeasure(
         self,

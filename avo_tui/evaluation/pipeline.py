@@ -7,7 +7,7 @@ import math
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,9 +173,11 @@ class Pipeline:
         progress: ProgressSink,
         *,
         quick: bool = False,
+        target: Mapping[str, float] | None = None,
     ) -> EvaluationReport:
         """Compiles, checks and benchmarks, as far as `upto` and the candidate let it.
 
+        `target` is what must be beaten: see `Context.target`.
         `quick` checks only what is cheap. Raises EvaluatorError for an unknown task; everything
         else is in the report.
         """
@@ -199,7 +201,7 @@ class Pipeline:
                 async with course.stage("benchmark"):
                     course.score = await backend.benchmark(task, compiled, context)
 
-        return await self._report(task, candidate, progress, work, quick=quick)
+        return await self._report(task, candidate, progress, work, quick=quick, target=target or {})
 
     async def remeasure(
         self,
@@ -329,6 +331,7 @@ class Pipeline:
         progress: ProgressSink,
         work: Callable[[_Course, Context], object],
         quick: bool = False,
+        target: Mapping[str, float] | None = None,
     ) -> EvaluationReport:
         course = _Course(task, candidate, progress, time.monotonic())
         verdict, feedback = Verdict.CORRECT, Feedback(summary="correct")
@@ -336,7 +339,7 @@ class Pipeline:
         try:
             info = await self.backend(task).machine(task, self.sandbox)
             course.began = time.monotonic()
-            context = Context(self.sandbox, progress, quick, course.watch)
+            context = Context(self.sandbox, progress, quick, target or {}, course.watch)
             await work(course, context)  # type: ignore[misc]
             feedback = Feedback(
                 summary=_good_news(course), detail=course.notes, log=course.log[:_LOG]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -79,9 +79,18 @@ class Evaluator(Protocol):
         """Compiles and checks. `correct` means right wherever it was checked; no score."""
 
     async def evaluate(
-        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+        self,
+        task: str,
+        candidate: Candidate,
+        *,
+        target: Mapping[str, float] | None = None,
+        progress: ProgressSink | None = None,
     ) -> EvaluationReport:
-        """All of f: compile, check, benchmark. A score if and only if the verdict is `correct`."""
+        """All of f: compile, check, benchmark. A score if and only if the verdict is `correct`.
+
+        `target` is configuration → ratio to the reference baseline that the candidate must beat: a
+        configuration that is clearly below it is stopped early, and its score says so.
+        """
 
     async def profile(
         self, task: str, candidate: Candidate, configuration: str | None = None

@@ -128,6 +128,7 @@ class Worker:
             upto,
             self._progress(request),
             quick=bool(request.get("quick")),
+            target=request.get("target") or {},
         )
 
     async def _profile(self, request: Request) -> object:

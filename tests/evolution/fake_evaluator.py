@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -76,6 +76,8 @@ class FakeEvaluator:
         self.verdict: Verdict | None = None
         """While set, every evaluation ends with it."""
         self.evaluations: list[str] = []
+        self.targets: list[dict[str, float]] = []
+        """What each evaluation was told to beat."""
         self.paired: list[tuple[str, str]] = []
         self.cancelled = 0
         self.closed = False
@@ -84,6 +86,7 @@ class FakeEvaluator:
         """Factor on every paired gain, to make gates refuse."""
         self.replicate_bias: Callable[[int], float] = lambda _: 1.0
         """Further factor on a paired gain, by the number of the replicate: the machine's noise."""
+        self.conditions = "pretend-1"
         self.score_bias = 1.0
         """Factor on every score."""
         self.hold_paired: int | None = None
@@ -129,7 +132,7 @@ class FakeEvaluator:
     async def machine(self, task: str) -> MachineInfo:
         if self.broken:
             raise EvaluatorError(self.broken)
-        return MachineInfo(device="pretend", sandbox="none needed", conditions="pretend-1")
+        return MachineInfo(device="pretend", sandbox="none needed", conditions=self.conditions)
 
     async def _work(self, candidate: Candidate, seconds: float, *, held: bool = False) -> None:
         self.running = candidate.id
@@ -157,8 +160,14 @@ class FakeEvaluator:
         return self._report(candidate, scored=False)
 
     async def evaluate(
-        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+        self,
+        task: str,
+        candidate: Candidate,
+        *,
+        target: Mapping[str, float] | None = None,
+        progress: ProgressSink | None = None,
     ) -> EvaluationReport:
+        self.targets.append(dict(target or {}))
         if self.broken:
             raise EvaluatorError(self.broken)
         self.evaluations.append(candidate.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -53,6 +53,9 @@ class Context:
     progress: Callable[[EvaluationProgress], None]
     quick: bool = False
     """Check only what is cheap: the small configurations."""
+    target: Mapping[str, float] = field(default_factory=dict)
+    """Configuration → ratio to the reference baseline that the candidate must beat. A benchmark may
+    stop a configuration early that is clearly below; empty where every sample is wanted."""
     watch: Stopwatch = field(default_factory=Stopwatch)
     """Where the time of the stage that runs goes."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
 from avo_tui.domain import events as ev
@@ -85,15 +85,30 @@ class EvaluationRecorder:
         run.record(ev.AttemptStarted(attempt=attempt))
         report = None if fresh else self._answer_from_record(candidate.id)
         if report is None:
-            report = await self._evaluate(attempt, candidate, cut)
+            report = await self._evaluate(attempt, candidate, cut, {} if fresh else self._target())
         self._finish(step, number, report)
         self._watch_harness(report)
         return AttemptResult(step=step, number=number, candidate=candidate.id, report=report)
 
-    async def _evaluate(self, attempt: Attempt, candidate: Candidate, cut: Cut) -> EvaluationReport:
+    def _target(self) -> dict[str, float]:
+        """The ratios that the version to beat reached, where they are comparable with today's."""
+        run = self._run
+        if run.state.session.head is None:
+            return {}
+        rival = run.reference()
+        if not rival.conditions or rival.conditions != run.conditions:
+            return {}
+        return {c.name: c.ratio for c in rival.score.configurations}
+
+    async def _evaluate(
+        self, attempt: Attempt, candidate: Candidate, cut: Cut, target: Mapping[str, float]
+    ) -> EvaluationReport:
         run = self._run
         work = run.evaluator.evaluate(
-            run.state.session.task.name, candidate, progress=self.progress(attempt.number)
+            run.state.session.task.name,
+            candidate,
+            target=target,
+            progress=self.progress(attempt.number),
         )
         try:
             return await self.unrecorded(work, cut)

@@ -17,6 +17,7 @@ from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.sampling import Bench, Samples, even
 from avo_tui.evaluation.backends.cpp.subject import Stage, Subject
 from avo_tui.evaluation.measurement import statistics, verdicts
+from avo_tui.evaluation.measurement.race import Race, stopped_early
 from avo_tui.evaluation.measurement.statistics import drift, quantile
 from avo_tui.evaluation.pool import Sample
 from avo_tui.evaluation.sandbox.run import Running
@@ -53,19 +54,23 @@ def score_of(bench: Bench, samples: Samples) -> ConfigurationScore:
 
 
 def _measure(bench: Bench, subject: Subject, context: Context, warm: float) -> ConfigurationScore:
-    """One configuration, again where the baseline drifted."""
+    """One configuration, again where the baseline drifted; stopped early where it is too slow."""
     bench.warm([subject], warm)
     reference = bench.task.reference_baseline
-    best = bench.sample(subject)
+    race = Race(context.target.get(bench.configuration.name, 0.0))
+    best = bench.sample(subject, race.lost)
     for _ in range(RETRIES):
-        if drift(best.beside[reference]) <= statistics.NOISY:
+        if race.over or drift(best.beside[reference]) <= statistics.NOISY:
             break
         with context.watch.phase("repeats"):
             again = bench.sample(subject)
         if drift(again.beside[reference]) < drift(best.beside[reference]):
             best = again
     subject.refuse_leftovers()
-    return score_of(bench, best)
+    score = score_of(bench, best)
+    if not race.over:
+        return score
+    return score.model_copy(update={"flags": (*score.flags, stopped_early(score.samples))})
 
 
 def refuse_impossible(

@@ -36,6 +36,9 @@ FEWEST = 5
 MOST = 100
 SHORTEST, LONGEST = 0.25, 1.0
 """Seconds measured per configuration: at least, and at most once there are FEWEST samples."""
+PAIRED_SAMPLES, PAIRED_SHORTEST = 12, 0.12
+"""Of each of two candidates, in one replicate at the gate. Fewer than of a benchmark: what varies
+from process to process does not shrink with more of them, so the gate takes more replicates."""
 JUDGED = 2
 """Timed outputs per candidate and configuration that are judged in full."""
 DISGUISED = 2
@@ -74,9 +77,9 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def enough(count: int, seconds: float) -> bool:
+def enough(count: int, seconds: float, samples: int = SAMPLES, shortest: float = SHORTEST) -> bool:
     """True once there are samples enough for the time that was spent on them."""
-    if count >= SAMPLES and seconds >= SHORTEST:
+    if count >= samples and seconds >= shortest:
         return True
     return count >= FEWEST and seconds >= LONGEST
 
@@ -250,7 +253,7 @@ class Bench:
                 for which in order[:2]:
                     self._pretend(subjects[which])
             times.append((seconds[0], seconds[1]))
-            if enough(2 * len(times), sum(map(sum, times))):
+            if enough(2 * len(times), sum(map(sum, times)), PAIRED_SAMPLES, PAIRED_SHORTEST):
                 break
         ours = even([t[0] for t in times], library)
         theirs = even([t[1] for t in times], library)

@@ -159,7 +159,8 @@ class CudaBackend:
             ceilings = gpu.ceilings(eight_bits=_eight_bits(cuda), measured_flops=self._ceiling)
             for index, configuration in enumerate(cuda.configurations, start=1):
                 alone = self._alone.setdefault(f"{task.name} {configuration.name}", {})
-                result = await measure(cuda, ours, configuration, timing, ceilings, alone)
+                target = context.target.get(configuration.name, 0.0)
+                result = await measure(cuda, ours, configuration, timing, ceilings, alone, target)
                 found.append(result)
                 context.progress(
                     EvaluationProgress(
@@ -191,6 +192,7 @@ class CudaBackend:
         """Times two candidates A B B A; the caller holds the device's lock."""
         cuda, a, b = _cuda(task), _ours(compiled), _ours(other)
         await self._need_gpu(a)
+        rounds: dict[str, int] = {}
         found: dict[str, tuple[float, float, float]] = {}
         async with (
             self._process(cuda, {"a": a, "b": b}) as process,
@@ -200,6 +202,7 @@ class CudaBackend:
                 values, milliseconds = await compare(a, b, configuration, timing)
                 low, middle, high = (statistics.quantile(values, q) for q in (0.2, 0.5, 0.8))
                 found[configuration.name] = (low, middle, high)
+                rounds[configuration.name] = len(values)
                 context.progress(
                     EvaluationProgress(
                         stage="remeasure",
@@ -212,7 +215,7 @@ class CudaBackend:
                         unit=cuda.unit,
                     )
                 )
-        return PairedMeasurement(configurations=found)
+        return PairedMeasurement(configurations=found, rounds=rounds)
 
     async def scratch(
         self, task: Task, files: dict[str, str], seconds: float, context: Context

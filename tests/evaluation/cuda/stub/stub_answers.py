@@ -112,6 +112,7 @@ class Stub:
         self.wait()
 
     def do_bench(self, request):
+        assert request["target"] >= 0
         mode = request["plan"]["stages"][0]["entry"]
         configuration = Configuration.model_validate(request["configuration"])
         self.say(event="alive")
@@ -131,6 +132,7 @@ class Stub:
             absent["cudnn"] = samples.pop("cudnn") and "no plan for this shape"
         return {
             "samples": samples,
+            "lost": False,
             "alone": {"cudnn": 0.5, "flash": 1.0},
             "absent": absent,
             "damage": "tensor 'q': 2 bytes before it" if mode == "damage_when_timed" else "",
