@@ -6,6 +6,7 @@ import json
 import sys
 
 from avo_tui.domain import memory, supervision
+from avo_tui.domain.evidence import ERROR, Ledger
 from avo_tui.domain.records import Intervention, RunState, Step
 from avo_tui.domain.state import SessionState
 from avo_tui.export.forms import Form, moment, version_form
@@ -79,6 +80,7 @@ def status_form(reader: SessionReader) -> Form:
     attempt, stage = current_attempt(state)
     step: Step | None = state.current_step
     best = state.best
+    ledger = Ledger(state.comparisons.values())
     return {
         "session": session.name,
         "task": session.task.name,
@@ -99,6 +101,12 @@ def status_form(reader: SessionReader) -> Form:
         "reference_baseline": session.task.reference_baseline,
         "head": session.head,
         "versions": len(state.versions),
+        "gate": {
+            "comparisons": len(ledger.tests),
+            "error_budget": ERROR,
+            "error_budget_left": ledger.budget_left,
+            "do_not_hold": sorted(v.number for v in state.versions.values() if not v.holds),
+        },
         "pending_approval": state.pending_approval[0] if state.pending_approval else None,
         "supervisor": supervisor_form(state),
         "memory": {

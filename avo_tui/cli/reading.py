@@ -80,6 +80,7 @@ def status(name: Name, as_json: Json = False) -> None:
     """Say how a run stands."""
     from avo_tui.cli.forms import emit, state_word, status_form
     from avo_tui.domain.budget import cap_states
+    from avo_tui.domain.evidence import ERROR, Ledger
     from avo_tui.domain.plain import plain
     from avo_tui.store import SessionReader, find_session
 
@@ -104,6 +105,15 @@ def status(name: Name, as_json: Json = False) -> None:
             f"{best.score.geomean:.1f} {best.score.unit}; head v{session.head}; "
             f"{len(state.versions)} versions"
         )
+    ledger = Ledger(state.comparisons.values())
+    if ledger.tests:
+        typer.echo(
+            f"gate: {len(ledger.tests)} comparisons, {ledger.budget_left:.2%} of the error budget "
+            f"of {ERROR:.0%} left for those to come"
+        )
+    fallen = [f"v{v.number}" for v in state.versions.values() if not v.holds]
+    if fallen:
+        typer.echo(f"does not hold, by an audit: {', '.join(fallen)}")
     spend = session.spend
     typer.echo(
         f"spent ${spend.usd:.2f}, {spend.tokens} tokens, {spend.seconds / 3600:.2f} h, "
@@ -263,6 +273,10 @@ def show(
         for paragraph in [p for p in text.splitlines() if p.strip()][:PARAGRAPHS]:
             typer.echo(plain(paragraph, 600))
     typer.echo(f"gate {found.gate.gate}: {plain(found.gate.reason, 300)}")
+    if found.gate.basis:
+        typer.echo(f"rests on {found.gate.basis}")
+    for audit in found.audits:
+        typer.echo(f"audit {audit.at:%Y-%m-%d %H:%M} UTC: {plain(audit.line, 300)}")
     for note in found.built_on:
         typer.echo(f"built on the note {note.id}, {note.category}: {plain(note.text, 400)}")
     for made in interventions:

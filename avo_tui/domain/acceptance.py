@@ -8,6 +8,7 @@ from typing import Literal
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.evidence import (
+    ERROR,
     LOOKS,
     MOST_REPLICATES,
     Comparison,
@@ -74,6 +75,23 @@ class GateDecision(Value):
     """The chance of a wrong acceptance that this comparison may take."""
     budget_left: float | None = None
     """What is left of the run's error budget for comparisons to come."""
+
+    @property
+    def basis(self) -> str:
+        """What the decision rests on, in a line; empty where nothing was measured in turn."""
+        if not self.replicates:
+            return ""
+        parts = [
+            f"{self.replicates} pair{'s' if self.replicates > 1 else ''} of fresh processes, "
+            f"{self.rounds} rounds"
+        ]
+        if self.margin is not None and self.margin > 0:
+            parts.append(f"asked for {self.margin:+.2%}")
+        if self.error:
+            parts.append(f"may err in {self.error:.3%} of cases")
+        if self.budget_left is not None:
+            parts.append(f"{self.budget_left:.2%} of the run's {ERROR:.0%} left")
+        return " · ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,12 @@ class Audit(Value):
     evaluations: int = 0
     """Evaluations that the run had made by then."""
 
+    @property
+    def line(self) -> str:
+        """The audit in a line of text."""
+        words = {"holds": "holds", "fails": "does not hold", "unclear": "unclear"}[self.outcome]
+        return f"{words}: {self.reason}"
+
 
 class Note(Value):
     """One of the agent's own notes, carried across steps."""

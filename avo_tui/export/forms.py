@@ -67,4 +67,6 @@ def version_form(version: Version) -> Form:
             {"at": moment(m.at), "score": score_form(m.score), "device": m.device}
             for m in version.remeasurements
         ],
+        "holds": version.holds,
+        "audits": [audit.model_dump(mode="json") for audit in version.audits],
     }

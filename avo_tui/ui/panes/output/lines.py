@@ -83,6 +83,8 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
         glyph = "✔" if outcome.decision.accepted else "✕"
         lead = (f"{glyph} gate {outcome.decision.gate}: ", role)
         out += [BLANK, *prose(outcome.decision.reason, width, "", lead)]
+        if outcome.decision.basis:
+            out += prose(outcome.decision.basis, width, "dim")
     if outcome.checks:
         out += _spaced(out, check_lines(outcome.checks, width))
     if outcome.resources is not None:

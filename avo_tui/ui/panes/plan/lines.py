@@ -164,6 +164,11 @@ def version_story(version: Version, width: int) -> list[Line]:
         out.append(BLANK)
         lead = (f"gate {gate.gate}  ", "dim")
         out += prose(gate.reason, width, "", lead)
+    if gate.basis:
+        out += prose(gate.basis, width, "dim")
+    for audit in version.audits[-3:]:
+        lead = (f"audit {audit.at:%d %b %H:%M}  ", "dim")
+        out += prose(audit.line, width, "bad" if audit.outcome == "fails" else "", lead)
     for again in version.remeasurements[-6:]:
         out.append(
             line(
