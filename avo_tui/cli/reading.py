@@ -174,7 +174,13 @@ def lineage(name: Name, as_json: Json = False) -> None:
     for number in sorted(state.versions):
         v = state.versions[number]
         marks = "".join(
-            m for m, on in (("★", v is best), ("◀", number == state.session.head)) if on
+            mark
+            for mark, on in (
+                ("★", v is best),
+                ("◀", number == state.session.head),
+                ("✕", not v.holds),
+            )
+            if on
         )
         parent = "" if v.parent is None else f"v{v.parent}"
         label = f"[{v.bookmark}] " if v.bookmark else ""
@@ -184,7 +190,8 @@ def lineage(name: Name, as_json: Json = False) -> None:
     unit = state.session.task.unit
     baseline = state.session.task.reference_baseline
     table(rows, ["version", "parent", f"of {baseline}", unit, "author", "plan"])
-    typer.echo("★ best  ◀ head")
+    fallen = any(not v.holds for v in state.versions.values())
+    typer.echo("★ best  ◀ head" + ("  ✕ does not hold, by an audit" if fallen else ""))
 
 
 def pick(name: str, versions: dict[int, object], head: int | None, best: int | None) -> int:

@@ -20,6 +20,7 @@ from avo_tui.domain.acceptance import (
     scores_bear_out,
     worth_remeasuring,
 )
+from avo_tui.domain.auditing import judge_audit
 from avo_tui.domain.budget import (
     Caps,
     Spend,
@@ -211,6 +212,38 @@ def test_clear_losers_are_told_apart_by_their_scores(new: float, old: float) -> 
         assert new < old and not decision.accepted and not decision.remeasured
     else:
         assert new > old * 0.9
+
+
+@pytest.mark.parametrize(
+    ("ratios", "outcome", "replicates"),
+    [
+        ([1.10, 1.101], "holds", 2),
+        ([0.90, 0.901], "fails", 2),
+        ([1.02, 0.985, 1.03, 0.99], "unclear", 4),
+    ],
+)
+def test_an_audit_holds_fails_or_is_unclear(
+    ratios: list[float], outcome: str, replicates: int
+) -> None:
+    ledger = Ledger([])
+    comparison = ledger.begin("a" * 64, "b" * 64, "here", "audit", claims=False)
+    finding = judge_audit(comparison, ledger, 3)
+    for ratio in ratios:
+        assert finding is None
+        more = (*comparison.replicates, paired(ratio))
+        comparison = comparison.replaced(replicates=more)
+        finding = judge_audit(comparison, ledger, 3)
+    assert finding is not None
+    assert (finding.outcome, finding.replicates, finding.reference) == (outcome, replicates, 3)
+    assert Ledger([comparison]).tests == [], "an audit spends nothing of the error budget"
+    assert Ledger([comparison]).budget_left == ERROR
+
+
+def test_a_decision_says_what_it_rests_on() -> None:
+    decision = asked("strict", [paired(1.30), paired(1.31)])
+    assert decision.basis.startswith("2 pairs of fresh processes, 40 rounds · asked for +")
+    assert "of the run's 5% left" in decision.basis
+    assert decide_by_scores("strict", score(0.5), Rival(3, score(1.0))).basis == ""
 
 
 def test_the_shares_of_the_error_budget_add_up() -> None:

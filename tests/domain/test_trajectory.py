@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.budget import Spend
-from avo_tui.domain.records import Version
+from avo_tui.domain.records import Audit, Version
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.trajectory import Trajectory, common_budget, position
 
@@ -60,3 +61,20 @@ def test_best_never_falls_and_never_counts_what_came_later(runs: list[tuple[int,
     assert places == sorted(places)
     total = common_budget([run], "evaluations")
     assert abs(run.best_at("evaluations", total) - max(r for _, r in runs)) < 1e-9
+
+
+def test_a_version_that_does_not_hold_never_was_the_best() -> None:
+    """By the same rule as lists and charts: the next best takes its place from its commit on."""
+    fails = Audit(at=AT, outcome="fails", reason="no faster")
+    events: list[ev.Event] = [
+        spent(1, 10), committed(0, 0.1), spent(2, 20), committed(1, 0.9), spent(4, 40),
+        committed(2, 0.5),
+    ]  # fmt: skip
+    assert [p.version for p in Trajectory.of(events).points] == [0, 1]
+    run = Trajectory.of([*events, ev.VersionAudited(number=1, audit=fails)])
+    assert [p.version for p in run.points] == [0, 2]
+    assert run.best == pytest.approx(0.5) and run.best_at("evaluations", 3) == pytest.approx(0.1)
+    holds = fails.model_copy(update={"outcome": "holds"})
+    restored = Trajectory.of([*events, *(ev.VersionAudited(number=1, audit=a)
+                                         for a in (fails, holds))])  # fmt: skip
+    assert [p.version for p in restored.points] == [0, 1]
