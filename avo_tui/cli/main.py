@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from avo_tui import __version__
-from avo_tui.cli import comparing, control, exporting, machine, notes, reading, runs, service
+from avo_tui.cli import comparing, control, exporting, machine, notes, reading, runs, service, task
 from avo_tui.cli.errors import Group, set_debug
 
 app = typer.Typer(
@@ -54,6 +54,7 @@ exporting.register(app)
 notes.register(app)
 control.register(app)
 machine.register(app)
+task.register(app)
 service.register(app)
 
 

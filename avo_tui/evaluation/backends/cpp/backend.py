@@ -108,7 +108,7 @@ class CppBackend:
         layouts = self._layouts[task.name]
         if task.name not in self._calibration:
             self._calibration[task.name] = await machine.calibrate(
-                sandbox, runner, task.threads, layouts
+                await self._tools(), sandbox, runner, task.threads, layouts
             )
         calibration = self._calibration[task.name]
         return Stage(task, sandbox, runner, layouts, calibration, benchmark_cpu())

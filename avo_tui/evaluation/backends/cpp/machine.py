@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avo_tui.evaluation.backends.cpp import flags
+from avo_tui.evaluation.backends.cpp.ceiling import measured_ceiling
+from avo_tui.evaluation.backends.cpp.compiler import Compiler
 from avo_tui.evaluation.backends.cpp.keeper import Call, Runner
 from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
@@ -30,7 +32,7 @@ class Calibration:
     flops_per_cycle: float
     """Single precision, one core, at most."""
     measured_ceiling: float
-    """FLOP/s of the library's matrix product on one thread."""
+    """FLOP/s of fused multiply-adds that one core reached; 0 where that was not measured."""
 
     def peak(self, threads: int) -> float:
         """FLOP/s that no program can exceed, with room for a clock that rises later."""
@@ -58,21 +60,6 @@ def _maximum_frequency() -> float:
         return float(path.read_text()) * 1e3
     except (OSError, ValueError):
         return 0.0
-
-
-def _matrix_product_rate() -> float:
-    import time
-
-    import torch
-
-    torch.set_num_threads(1)
-    a, b = torch.randn(384, 384), torch.randn(384, 384)
-    best = 0.0
-    for _ in range(12):
-        began = time.thread_time()
-        torch.mm(a, b)
-        best = max(best, 2 * 384**3 / (time.thread_time() - began))
-    return best
 
 
 def _idle_ticks() -> dict[int, int]:
@@ -106,20 +93,23 @@ def benchmark_cpu() -> int:
     return max(idle, key=lambda cpu: (idle[cpu], cpu))
 
 
-async def calibrate(sandbox: Sandbox, runner: Path, threads: int, layouts: Layouts) -> Calibration:
+async def calibrate(
+    tools: Compiler, sandbox: Sandbox, runner: Path, threads: int, layouts: Layouts
+) -> Calibration:
     """Runs the bare runner for the clock rate and the time of each kind of exchange."""
     cpu = benchmark_cpu()
+    reached = await measured_ceiling(tools, sandbox, cpu)
     memory = Memory(layouts.all())
     try:
         async with session(
             sandbox, runner, None, "", memory.arenas, threads=threads, cpu=cpu
         ) as talk:
-            return await in_thread(lambda: _measure(talk, layouts), talk.running, cpu=cpu)
+            return await in_thread(lambda: _measure(talk, layouts, reached), talk.running, cpu=cpu)
     finally:
         memory.close()
 
 
-def _measure(talk: Runner, layouts: Layouts) -> Calibration:
+def _measure(talk: Runner, layouts: Layouts, reached: float) -> Calibration:
     hertz = max(talk.clock_rate(20), _maximum_frequency())
     idle = [talk.idle() for _ in range(60)]
     # A low quantile: taking off more than an exchange costs would be a present.
@@ -130,7 +120,7 @@ def _measure(talk: Runner, layouts: Layouts) -> Calibration:
         )
         for slot in layouts.all()
     }
-    return Calibration(hertz, exchange, mapping, flops_per_cycle(), _matrix_product_rate())
+    return Calibration(hertz, exchange, mapping, flops_per_cycle(), reached)
 
 
 def _low(values: Iterable[int]) -> int:

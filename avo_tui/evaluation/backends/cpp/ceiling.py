@@ -1,0 +1,32 @@
+"""The rate of fused multiply-adds that one core reaches: what no honest kernel is faster than.
+
+A library's matrix product is no ceiling: libraries leave wide vectors unused on processors that
+they do not know, and a kernel written for the processor is faster.
+"""
+
+from __future__ import annotations
+
+from avo_tui.evaluation.backends.cpp.compiler import Compiler
+from avo_tui.evaluation.backends.cpp.glue import NATIVE
+from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits
+from avo_tui.evaluation.sandbox.run import Sandbox
+
+_LIMITS = Limits(
+    seconds=20, memory_bytes=256 * MIB, address_bytes=1024 * MIB, processes=4,
+    file_bytes=1 * MIB, scratch_bytes=16 * MIB, output_bytes=1 * MIB, keep_bytes=4096,
+)  # fmt: skip
+
+
+async def measured_ceiling(tools: Compiler, sandbox: Sandbox, cpu: int) -> float:
+    """Operations per second, single precision, one core; 0 where it cannot be measured."""
+    source = (NATIVE / "ceiling.cpp").read_text(encoding="utf-8")
+    with sandbox.scratch() as folder:
+        built = await tools.experiment({"ceiling.cpp": source}, folder, sandbox)
+        if not built.ok:
+            return 0.0
+        job = Job(command=("./program",), scratch=folder, limits=_LIMITS, cpu=cpu)
+        ran = await sandbox.run(job)
+    try:
+        return float(ran.stdout.split()[0])
+    except (ValueError, IndexError):
+        return 0.0
