@@ -12,9 +12,9 @@ from avo_tui.evaluation.task import CheckCase, Task
 if TYPE_CHECKING:
     import torch
 
-SMALL_FLOPS = 2e9
+SMALL_FLOPS = 1e8
 """Cases of more operations are not computed here."""
-MOST_CASES = 6
+MOST_CASES = 4
 WIDE = 0.05
 """A floor beyond this lets errors of 5% of a row's largest value through."""
 

@@ -1,0 +1,70 @@
+"""What `avo task check` says of a task that lacks something."""
+
+from pathlib import Path
+
+import torch
+from typer.testing import CliRunner
+
+from avo_tui.cli.main import app
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation import coverage
+from avo_tui.evaluation.task import CheckCase, Task, Tolerance
+
+
+class Copy(Task):
+    """y = x, checked as badly as can be."""
+
+    name, title, language, description = "copy", "Copy", "cpp", "y = x"
+    unit = "GB/s"
+    reference_baseline, baseline_names = "torch", ("torch",)
+    tolerance = Tolerance(factor=2, floor=0.5, rms_factor=100, rms_floor=1)
+    folder = Path()
+
+    @property
+    def configurations(self):
+        return (Configuration(name="big", parameters={"n": 128}),)
+
+    def check_cases(self):
+        return tuple(
+            CheckCase(Configuration(name=f"n{n}", parameters={"n": n}), "normal") for n in (64, 128)
+        )
+
+    def make_inputs(self, configuration, seed, distribution):
+        generator = torch.Generator().manual_seed(seed)
+        return {"x": torch.randn(8, int(configuration.parameters["n"]), generator=generator)}
+
+    def outputs(self, configuration):
+        return {"y": ((8, int(configuration.parameters["n"])), "float32")}
+
+    def reference(self, configuration, inputs):
+        return {"y": inputs["x"].double()}
+
+    def baselines(self):
+        return {"torch": lambda configuration, inputs: {"y": inputs["x"].clone()}}
+
+    def flops(self, configuration):
+        return 0.0
+
+
+def test_everything_that_is_missing_is_said():
+    told = "\n".join(coverage.gaps(Copy()))
+    for part in (
+        "No case is hidden",
+        "No case is run twice",
+        "No case is perturbed",
+        "1 distribution(s) only: normal",
+        "All timed inputs are normally distributed",
+        "Scored but never checked: big",
+        "Every n is a multiple of 64",
+        "flops and bytes_moved are both zero",
+        "The tolerance of y allows errors beyond 5%",
+        "No small case finds that y is 2% too large",
+        "No small case finds that y has one value that is 10% off",
+    ):
+        assert part in told
+    assert "is zero." not in told.replace("both zero", "")
+
+
+def test_an_unknown_task_is_answered_with_those_there_are():
+    result = CliRunner().invoke(app, ["task", "check", "nothing"])
+    assert result.exit_code != 0
