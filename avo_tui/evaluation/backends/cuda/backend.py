@@ -9,6 +9,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
@@ -44,7 +45,7 @@ from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 from avo_tui.evaluation.tasks import source_of
 
-HARNESS = "cuda-1"
+HARNESS = "cuda-2"
 
 
 class CudaBackend:
@@ -95,6 +96,7 @@ class CudaBackend:
             sandbox=f"compiler: {level.describe()}; candidate: device code alone",
             sandbox_warning=level.warning,
             conditions=hashlib.sha256(key.encode()).hexdigest()[:16],
+            **_figures(gpu, self._ceiling),
         )
 
     def device_lock(self, task: Task) -> str:
@@ -379,6 +381,32 @@ class CudaBackend:
             yield process
         finally:
             await self._end(process)
+
+
+class _Figures(TypedDict, total=False):
+    """What `MachineInfo` says of a device's limits."""
+
+    peak_flops: dict[str, float]
+    peak_bytes: float
+    measured_flops: float
+    facts: tuple[str, ...]
+
+
+def _figures(gpu: Gpu | NoGpu, measured: float) -> _Figures:
+    """The limits of a GPU; nothing where there is none."""
+    if isinstance(gpu, NoGpu):
+        return {}
+    limits = gpu.ceilings(eight_bits=False, measured_flops=measured)
+    return {
+        "peak_flops": {"bf16 tensor cores": limits.peak_flops},
+        "peak_bytes": limits.peak_bytes,
+        "measured_flops": measured,
+        "facts": (
+            f"{gpu.sms} multiprocessors at up to {gpu.clock_khz / 1e3:.0f} MHz",
+            f"L2 {gpu.l2 / 2**20:.0f} MB, memory {gpu.memory / 2**30:.0f} GB",
+            f"up to {gpu.shared_memory} bytes of shared memory for a block",
+        ),
+    }
 
 
 async def load(process: GpuProcess, who: str, candidate: CudaCompiled, folder: Path) -> None:
