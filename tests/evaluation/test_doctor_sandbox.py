@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from evaluation_support import TASKS, needs_compiler
 
 from avo_tui.evaluation import doctor
+from avo_tui.evaluation.pipeline import Pipeline
+from avo_tui.evaluation.report import as_text
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError
 from avo_tui.evaluation.sandbox.run import Level, Sandbox
 
@@ -44,3 +47,22 @@ async def test_no_sandbox_at_all_is_a_failure(monkeypatch: pytest.MonkeyPatch) -
     _offers(monkeypatch, {})
     finding = await doctor.examine_sandbox(allow_weak=True)
     assert finding.state == "fail" and "install bubblewrap" in finding.text
+
+
+@pytest.mark.parametrize("allow", [False, True])
+@needs_compiler
+async def test_an_evaluation_on_a_weak_machine(allow: bool, scratch_base: Path) -> None:
+    """Refused with one sentence; where that was allowed it runs, and the report says so."""
+    pipeline = Pipeline(TASKS)
+    pipeline.sandbox = Sandbox(allow_weak=allow, isolation=Isolation.PROCESSES)
+    pipeline.sandbox.landlock = False
+    seed = pipeline.tasks.get("tiny_attention").seed()
+    report = await pipeline.evaluate("tiny_attention", seed, "compile", lambda progress: None)
+    if allow:
+        assert report.verdict == "correct", report.feedback
+        assert report.sandbox_warning.startswith("weak sandbox")
+        assert report.sandbox.endswith("(weak)")
+        assert "weak sandbox" in as_text(report)
+    else:
+        assert report.verdict == "harness_error"
+        assert "--allow-weak-sandbox" in report.feedback.summary
