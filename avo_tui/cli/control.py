@@ -58,6 +58,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: avo approve demo")(approve)
     app.command(epilog='Example: avo reject demo --why "unreadable"')(reject)
     app.command(epilog="Example: avo budget demo --hours 2 --evaluations 500")(budget)
+    app.command(epilog="Example: avo undo demo")(undo)
     app.command(epilog="Example: avo bookmark demo 12 baseline")(bookmark)
     app.command(epilog='Example: avo note demo 12 "first with online softmax"')(note)
     app.command(epilog="Example: avo remeasure demo best")(remeasure)
@@ -227,6 +228,20 @@ def budget(
         else Budget(run=new, step=session.budget.step)
     )
     send(name, SetBudget(budget=changed), as_json)
+
+
+def undo(name: Name, as_json: Json = False) -> None:
+    """Take back the last command that can be taken back; again, and it is done anew."""
+    from avo_tui.store import SessionReader, find_session
+
+    commands = SessionReader.open(find_session(name)).state.commands.values()
+    for record in reversed(commands):
+        if record.undo is not None and record.refused is None:
+            what = f"{record.kind} ({record.summary})" if record.summary else record.kind
+            typer.echo(f"undoing {what}", err=True)
+            send(name, record.undo, as_json)
+            return
+    raise Failure(f"{name} has no command that can be taken back")
 
 
 def bookmark(

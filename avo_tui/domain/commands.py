@@ -12,6 +12,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Author, HintDelivery, HintScope, Level, NoteCategory, PauseMode
 
 MAX_TEXT = 20_000
+"""Characters of a hint, a note, a reason: whatever a person writes in a command."""
 
 PAUSE_WORDS: dict[PauseMode, str] = {
     "after_tool": "after this tool",

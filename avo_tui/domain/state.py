@@ -135,258 +135,301 @@ class SessionState:
         update: dict[str, Any] = {"last_event_at": event.at}
         if event.seq:
             update["applied"] = event.seq
-        self._session(**update)
+        _session(self, **update)
 
-    def _session(self, **update: Any) -> None:
-        self.session = self.session.replaced(**update)
 
-    # -- handlers
+# -- the change that each kind of event makes
 
-    def _engine_started(self, event: ev.EngineStarted) -> None:
-        self._session(engine=event.engine, waiting_since=None, degraded=())
 
-    def _engine_stopped(self, event: ev.EngineStopped) -> None:
-        self._session(
-            state=event.state,
-            state_reason=event.reason,
-            parked_until=None,
-            waiting_since=None,
-            degraded=(),
-        )
+def _engine_started(state: SessionState, event: ev.EngineStarted) -> None:
+    _session(state, engine=event.engine, waiting_since=None, degraded=())
 
-    def _state_changed(self, event: ev.StateChanged) -> None:
-        self._session(
-            state=event.state,
-            state_reason=event.reason,
-            parked_until=event.until,
-            waiting_since=None,
-        )
 
-    def _step_started(self, event: ev.StepStarted) -> None:
-        self.steps[event.step] = Step(
-            number=event.step, parent=event.parent, started=event.at, command=event.command
-        )
-        self._session(step=event.step)
+def _engine_stopped(state: SessionState, event: ev.EngineStopped) -> None:
+    _session(
+        state,
+        state=event.state,
+        state_reason=event.reason,
+        parked_until=None,
+        waiting_since=None,
+        degraded=(),
+    )
 
-    def _step_finished(self, event: ev.StepFinished) -> None:
-        step = self.steps[event.step]
-        self.steps[event.step] = step.replaced(
-            ended=event.at,
-            outcome=event.outcome,
-            reason=event.reason,
-            version=event.version if event.version is not None else step.version,
-        )
-        self._add_spend(event.step, Spend(steps=1))
-        self._session(waiting_since=None)
-        self.pending_approval = None
-        for hint in list(self.hints.values()):
-            if hint.state == "delivered" and hint.scope == "step":
-                self._hint(hint.id, state="expired")
 
-    def _message_recorded(self, event: ev.MessageRecorded) -> None:
-        if event.awaits_answer:
-            self._session(waiting_since=event.at)
-        elif event.role == "assistant":
-            self._session(waiting_since=None)
+def _state_changed(state: SessionState, event: ev.StateChanged) -> None:
+    _session(
+        state,
+        state=event.state,
+        state_reason=event.reason,
+        parked_until=event.until,
+        waiting_since=None,
+    )
 
-    def _agent_text(self, event: ev.AgentText) -> None:
-        if self.session.waiting_since is not None:
-            self._session(waiting_since=event.at)
 
-    def _trouble(self, event: ev.TroubleNoted) -> None:
-        if self.session.waiting_since is not None:
-            self._session(waiting_since=None)
+def _step_started(state: SessionState, event: ev.StepStarted) -> None:
+    state.steps[event.step] = Step(
+        number=event.step, parent=event.parent, started=event.at, command=event.command
+    )
+    _session(state, step=event.step)
 
-    def _model_status(self, event: ev.ModelStatusChanged) -> None:
-        self._session(degraded=event.degraded)
 
-    def _profiled(self, event: ev.CandidateProfiled) -> None:
-        self.profiles[event.profile.id] = event.profile
+def _step_finished(state: SessionState, event: ev.StepFinished) -> None:
+    step = state.steps[event.step]
+    state.steps[event.step] = step.replaced(
+        ended=event.at,
+        outcome=event.outcome,
+        reason=event.reason,
+        version=event.version if event.version is not None else step.version,
+    )
+    _add_spend(state, event.step, Spend(steps=1))
+    _session(state, waiting_since=None)
+    state.pending_approval = None
+    for hint in list(state.hints.values()):
+        if hint.state == "delivered" and hint.scope == "step":
+            _hint(state, hint.id, state="expired")
 
-    def _attempt_started(self, event: ev.AttemptStarted) -> None:
-        attempt = event.attempt
-        self.attempts[attempt.step, attempt.number] = attempt
-        step = self.steps.get(attempt.step)
-        if step is not None:
-            count = max(step.attempts, attempt.number)
-            self.steps[attempt.step] = step.replaced(attempts=count)
 
-    def _progressed(self, event: ev.EvaluationProgressed) -> None:
-        if event.progress.state == "started" and event.progress.stage != "waiting":
-            self._attempt(event.step, event.attempt, stage=event.progress.stage)
+def _message_recorded(state: SessionState, event: ev.MessageRecorded) -> None:
+    if event.awaits_answer:
+        _session(state, waiting_since=event.at)
+    elif event.role == "assistant":
+        _session(state, waiting_since=None)
 
-    def _attempt_finished(self, event: ev.AttemptFinished) -> None:
-        report = event.report
-        self._attempt(
-            event.step,
-            event.attempt,
-            verdict=report.verdict,
-            stage=report.reached,
-            aggregate=report.score.aggregate if report.score else 0.0,
-            reason="" if report.correct else report.feedback.summary,
-            report=event.ref,
-            seconds=report.seconds.total,
-            cached=report.cached,
-        )
 
-    def _pair_measured(self, event: ev.PairMeasured) -> None:
-        new = event.comparison
-        old = self.comparisons.get(new.number)
-        if old is not None:
-            new = old.replaced(replicates=(*old.replicates, *new.replicates))
-        self.comparisons[new.number] = new
+def _agent_text(state: SessionState, event: ev.AgentText) -> None:
+    if state.session.waiting_since is not None:
+        _session(state, waiting_since=event.at)
 
-    def _gate_decided(self, event: ev.GateDecided) -> None:
-        number = event.decision.comparison
-        if event.decision.outcome == "suspicious":
-            self._attempt(event.step, event.attempt, verdict=Verdict.SUSPICIOUS)
-        if number is not None and event.decision.accepted:
-            self.comparisons[number] = self.comparisons[number].replaced(accepted=True)
 
-    def _attempt_rejected(self, event: ev.AttemptRejected) -> None:
-        self._attempt(event.step, event.attempt, reason=event.reason)
-        self.pending_approval = None
+def _trouble(state: SessionState, event: ev.TroubleNoted) -> None:
+    if state.session.waiting_since is not None:
+        _session(state, waiting_since=None)
 
-    def _approval_requested(self, event: ev.ApprovalRequested) -> None:
-        self.pending_approval = (event.attempt, event.decision)
 
-    def _approval_given(self, event: ev.ApprovalGiven) -> None:
-        self.pending_approval = None
+def _model_status(state: SessionState, event: ev.ModelStatusChanged) -> None:
+    _session(state, degraded=event.degraded)
 
-    def _version_committed(self, event: ev.VersionCommitted) -> None:
-        version = event.version
-        self.versions[version.number] = version
-        if event.becomes_head:
-            self._session(head=version.number)
-        if (version.step, version.attempt) in self.attempts:
-            self._attempt(version.step, version.attempt, version=version.number, reason="")
-        step = self.steps.get(version.step)
-        if step is not None:
-            self.steps[version.step] = step.replaced(version=version.number)
 
-    def _version_remeasured(self, event: ev.VersionRemeasured) -> None:
-        version = self.versions[event.number]
-        more = (*version.remeasurements, event.measurement)
-        self.versions[event.number] = version.replaced(remeasurements=more)
+def _profiled(state: SessionState, event: ev.CandidateProfiled) -> None:
+    state.profiles[event.profile.id] = event.profile
 
-    def _version_audited(self, event: ev.VersionAudited) -> None:
-        version = self.versions[event.number]
-        self.versions[event.number] = version.replaced(audits=(*version.audits, event.audit))
-        if event.head is not None:
-            self._session(head=self.versions[event.head].number)
 
-    def _version_annotated(self, event: ev.VersionAnnotated) -> None:
-        version = self.versions[event.number]
-        update = {"bookmark": event.bookmark, "note": event.note}
-        self.versions[event.number] = version.replaced(**update)
+def _attempt_started(state: SessionState, event: ev.AttemptStarted) -> None:
+    attempt = event.attempt
+    state.attempts[attempt.step, attempt.number] = attempt
+    step = state.steps.get(attempt.step)
+    if step is not None:
+        count = max(step.attempts, attempt.number)
+        state.steps[attempt.step] = step.replaced(attempts=count)
 
-    def _command_taken(self, event: ev.CommandTaken) -> None:
-        self.commands[event.id] = CommandRecord(
-            id=event.id,
-            at=event.at,
-            by=event.by,
-            kind=event.command,
-            summary=event.summary,
-            effect=event.effect,
-            refused=event.refused,
-            undo=event.undo,
-        )
 
-    def _hint_queued(self, event: ev.HintQueued) -> None:
-        self.hints[event.hint.id] = event.hint
+def _progressed(state: SessionState, event: ev.EvaluationProgressed) -> None:
+    if event.progress.state == "started" and event.progress.stage != "waiting":
+        _attempt(state, event.step, event.attempt, stage=event.progress.stage)
 
-    def _hint_delivered(self, event: ev.HintDelivered) -> None:
-        self._hint(
-            event.hint,
-            state="delivered",
-            delivered_at=event.at,
-            where=event.where,
-            effect=event.effect,
-        )
 
-    def _hint_closed(self, event: ev.HintClosed) -> None:
-        self._hint(event.hint, state=event.state, where=event.why)
+def _attempt_finished(state: SessionState, event: ev.AttemptFinished) -> None:
+    report = event.report
+    _attempt(
+        state,
+        event.step,
+        event.attempt,
+        verdict=report.verdict,
+        stage=report.reached,
+        aggregate=report.score.aggregate if report.score else 0.0,
+        reason="" if report.correct else report.feedback.summary,
+        report=event.ref,
+        seconds=report.seconds.total,
+        cached=report.cached,
+    )
 
-    def _rewound(self, event: ev.Rewound) -> None:
-        if event.target not in self.versions:
-            raise KeyError(event.target)
-        self._session(head=event.target)
 
-    def _budget_changed(self, event: ev.BudgetChanged) -> None:
-        self._session(budget=event.budget)
+def _pair_measured(state: SessionState, event: ev.PairMeasured) -> None:
+    new = event.comparison
+    old = state.comparisons.get(new.number)
+    if old is not None:
+        new = old.replaced(replicates=(*old.replicates, *new.replicates))
+    state.comparisons[new.number] = new
 
-    def _spent(self, event: ev.Spent) -> None:
-        self._add_spend(event.step, event.spend)
 
-    def _note_written(self, event: ev.NoteWritten) -> None:
-        self.memory[event.note.id] = event.note
+def _gate_decided(state: SessionState, event: ev.GateDecided) -> None:
+    number = event.decision.comparison
+    if event.decision.outcome == "suspicious":
+        _attempt(state, event.step, event.attempt, verdict=Verdict.SUSPICIOUS)
+    if number is not None and event.decision.accepted:
+        state.comparisons[number] = state.comparisons[number].replaced(accepted=True)
 
-    def _note_removed(self, event: ev.NoteRemoved) -> None:
-        self.memory.pop(event.note, None)
 
-    def _intervened(self, event: ev.SupervisorIntervened) -> None:
-        self.supervision[event.intervention.id] = event.intervention
+def _attempt_rejected(state: SessionState, event: ev.AttemptRejected) -> None:
+    _attempt(state, event.step, event.attempt, reason=event.reason)
+    state.pending_approval = None
 
-    def _intervention_changed(self, event: ev.InterventionChanged) -> None:
-        update: dict[str, Any] = {"state": event.state}
-        if event.directions is not None:
-            update |= {"directions": event.directions, "review_wanted": False}
-        if event.review is not None:
-            update["review"] = event.review
-        if event.avoid is not None:
-            update["avoid"] = event.avoid
-        old = self.supervision[event.intervention]
-        self.supervision[event.intervention] = old.replaced(**update)
 
-    # -- helpers
+def _approval_requested(state: SessionState, event: ev.ApprovalRequested) -> None:
+    state.pending_approval = (event.attempt, event.decision)
 
-    def _attempt(self, step: int, number: int, **update: Any) -> None:
-        old = self.attempts.get((step, number))
-        if old is not None:
-            self.attempts[step, number] = old.replaced(**update)
 
-    def _hint(self, hint: str, **update: Any) -> None:
-        self.hints[hint] = self.hints[hint].replaced(**update)
+def _approval_given(state: SessionState, event: ev.ApprovalGiven) -> None:
+    state.pending_approval = None
 
-    def _add_spend(self, step: int, spend: Spend) -> None:
-        self._session(spend=self.session.spend + spend)
-        record = self.steps.get(step)
-        if record is not None:
-            self.steps[step] = record.replaced(spend=record.spend + spend)
+
+def _version_committed(state: SessionState, event: ev.VersionCommitted) -> None:
+    version = event.version
+    state.versions[version.number] = version
+    if event.becomes_head:
+        _session(state, head=version.number)
+    if (version.step, version.attempt) in state.attempts:
+        _attempt(state, version.step, version.attempt, version=version.number, reason="")
+    step = state.steps.get(version.step)
+    if step is not None:
+        state.steps[version.step] = step.replaced(version=version.number)
+
+
+def _version_remeasured(state: SessionState, event: ev.VersionRemeasured) -> None:
+    version = state.versions[event.number]
+    more = (*version.remeasurements, event.measurement)
+    state.versions[event.number] = version.replaced(remeasurements=more)
+
+
+def _version_audited(state: SessionState, event: ev.VersionAudited) -> None:
+    version = state.versions[event.number]
+    state.versions[event.number] = version.replaced(audits=(*version.audits, event.audit))
+    if event.head is not None:
+        _session(state, head=state.versions[event.head].number)
+
+
+def _version_annotated(state: SessionState, event: ev.VersionAnnotated) -> None:
+    version = state.versions[event.number]
+    update = {"bookmark": event.bookmark, "note": event.note}
+    state.versions[event.number] = version.replaced(**update)
+
+
+def _command_taken(state: SessionState, event: ev.CommandTaken) -> None:
+    state.commands[event.id] = CommandRecord(
+        id=event.id,
+        at=event.at,
+        by=event.by,
+        kind=event.command,
+        summary=event.summary,
+        effect=event.effect,
+        refused=event.refused,
+        undo=event.undo,
+    )
+
+
+def _hint_queued(state: SessionState, event: ev.HintQueued) -> None:
+    state.hints[event.hint.id] = event.hint
+
+
+def _hint_delivered(state: SessionState, event: ev.HintDelivered) -> None:
+    _hint(
+        state,
+        event.hint,
+        state="delivered",
+        delivered_at=event.at,
+        where=event.where,
+        effect=event.effect,
+    )
+
+
+def _hint_closed(state: SessionState, event: ev.HintClosed) -> None:
+    _hint(state, event.hint, state=event.state, where=event.why)
+
+
+def _rewound(state: SessionState, event: ev.Rewound) -> None:
+    if event.target not in state.versions:
+        raise KeyError(event.target)
+    _session(state, head=event.target)
+
+
+def _budget_changed(state: SessionState, event: ev.BudgetChanged) -> None:
+    _session(state, budget=event.budget)
+
+
+def _spent(state: SessionState, event: ev.Spent) -> None:
+    _add_spend(state, event.step, event.spend)
+
+
+def _note_written(state: SessionState, event: ev.NoteWritten) -> None:
+    state.memory[event.note.id] = event.note
+
+
+def _note_removed(state: SessionState, event: ev.NoteRemoved) -> None:
+    state.memory.pop(event.note, None)
+
+
+def _intervened(state: SessionState, event: ev.SupervisorIntervened) -> None:
+    state.supervision[event.intervention.id] = event.intervention
+
+
+def _intervention_changed(state: SessionState, event: ev.InterventionChanged) -> None:
+    update: dict[str, Any] = {"state": event.state}
+    if event.directions is not None:
+        update |= {"directions": event.directions, "review_wanted": False}
+    if event.review is not None:
+        update["review"] = event.review
+    if event.avoid is not None:
+        update["avoid"] = event.avoid
+    old = state.supervision[event.intervention]
+    state.supervision[event.intervention] = old.replaced(**update)
+
+
+# -- what several of them do; the first argument is positional, for records have a `state` too
+
+
+def _session(tables: SessionState, /, **update: Any) -> None:
+    tables.session = tables.session.replaced(**update)
+
+
+def _attempt(tables: SessionState, /, step: int, number: int, **update: Any) -> None:
+    old = tables.attempts.get((step, number))
+    if old is not None:
+        tables.attempts[step, number] = old.replaced(**update)
+
+
+def _hint(tables: SessionState, /, hint: str, **update: Any) -> None:
+    tables.hints[hint] = tables.hints[hint].replaced(**update)
+
+
+def _add_spend(tables: SessionState, /, step: int, spend: Spend) -> None:
+    _session(tables, spend=tables.session.spend + spend)
+    record = tables.steps.get(step)
+    if record is not None:
+        tables.steps[step] = record.replaced(spend=record.spend + spend)
 
 
 _HANDLERS: dict[type, Callable[[SessionState, Any], None]] = {
-    ev.EngineStarted: SessionState._engine_started,
-    ev.EngineStopped: SessionState._engine_stopped,
-    ev.StateChanged: SessionState._state_changed,
-    ev.StepStarted: SessionState._step_started,
-    ev.StepFinished: SessionState._step_finished,
-    ev.MessageRecorded: SessionState._message_recorded,
-    ev.AgentText: SessionState._agent_text,
-    ev.TroubleNoted: SessionState._trouble,
-    ev.ModelStatusChanged: SessionState._model_status,
-    ev.CandidateProfiled: SessionState._profiled,
-    ev.AttemptStarted: SessionState._attempt_started,
-    ev.EvaluationProgressed: SessionState._progressed,
-    ev.AttemptFinished: SessionState._attempt_finished,
-    ev.PairMeasured: SessionState._pair_measured,
-    ev.GateDecided: SessionState._gate_decided,
-    ev.AttemptRejected: SessionState._attempt_rejected,
-    ev.ApprovalRequested: SessionState._approval_requested,
-    ev.ApprovalGiven: SessionState._approval_given,
-    ev.VersionCommitted: SessionState._version_committed,
-    ev.VersionRemeasured: SessionState._version_remeasured,
-    ev.VersionAudited: SessionState._version_audited,
-    ev.VersionAnnotated: SessionState._version_annotated,
-    ev.CommandTaken: SessionState._command_taken,
-    ev.HintQueued: SessionState._hint_queued,
-    ev.HintDelivered: SessionState._hint_delivered,
-    ev.HintClosed: SessionState._hint_closed,
-    ev.Rewound: SessionState._rewound,
-    ev.BudgetChanged: SessionState._budget_changed,
-    ev.Spent: SessionState._spent,
-    ev.NoteWritten: SessionState._note_written,
-    ev.NoteRemoved: SessionState._note_removed,
-    ev.SupervisorIntervened: SessionState._intervened,
-    ev.InterventionChanged: SessionState._intervention_changed,
+    ev.EngineStarted: _engine_started,
+    ev.EngineStopped: _engine_stopped,
+    ev.StateChanged: _state_changed,
+    ev.StepStarted: _step_started,
+    ev.StepFinished: _step_finished,
+    ev.MessageRecorded: _message_recorded,
+    ev.AgentText: _agent_text,
+    ev.TroubleNoted: _trouble,
+    ev.ModelStatusChanged: _model_status,
+    ev.CandidateProfiled: _profiled,
+    ev.AttemptStarted: _attempt_started,
+    ev.EvaluationProgressed: _progressed,
+    ev.AttemptFinished: _attempt_finished,
+    ev.PairMeasured: _pair_measured,
+    ev.GateDecided: _gate_decided,
+    ev.AttemptRejected: _attempt_rejected,
+    ev.ApprovalRequested: _approval_requested,
+    ev.ApprovalGiven: _approval_given,
+    ev.VersionCommitted: _version_committed,
+    ev.VersionRemeasured: _version_remeasured,
+    ev.VersionAudited: _version_audited,
+    ev.VersionAnnotated: _version_annotated,
+    ev.CommandTaken: _command_taken,
+    ev.HintQueued: _hint_queued,
+    ev.HintDelivered: _hint_delivered,
+    ev.HintClosed: _hint_closed,
+    ev.Rewound: _rewound,
+    ev.BudgetChanged: _budget_changed,
+    ev.Spent: _spent,
+    ev.NoteWritten: _note_written,
+    ev.NoteRemoved: _note_removed,
+    ev.SupervisorIntervened: _intervened,
+    ev.InterventionChanged: _intervention_changed,
 }

@@ -32,8 +32,10 @@ from avo_tui.evaluation.backends.base import (
     Compiled,
     Context,
     Disassembling,
+    ExaminingFinalists,
     Profiling,
     Rejected,
+    Sanitizing,
 )
 from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
@@ -231,9 +233,8 @@ class Pipeline:
                 else:
                     swapped = await backend.paired(task, beside, compiled, context)
                     course.paired = swapped.reversed()
-                look = getattr(backend, "finalist", None) if replicate == 0 else None
-                if look is not None:
-                    course.notes = await look(task, compiled)
+                if replicate == 0 and isinstance(backend, ExaminingFinalists):
+                    course.notes = await backend.finalist(task, compiled)
 
         return await self._report(task, candidate, progress, work)
 
@@ -285,14 +286,13 @@ class Pipeline:
         """
         task = self.tasks.get(name)
         backend = self.backend(task)
-        sanitize = getattr(backend, "sanitize", None)
-        if sanitize is None:
+        if not isinstance(backend, Sanitizing):
             return f"There is no sanitizer for {task.language}."
         context = Context(self.sandbox, lambda _: None)
         try:
             compiled = await backend.compile(task, candidate, context)
             async with device_lock(backend.device_lock(task), context.progress):
-                return str(await sanitize(task, compiled, tools))
+                return await backend.sanitize(task, compiled, tools)
         except Rejected as rejection:
             feedback = rejection.feedback
             return "\n".join(

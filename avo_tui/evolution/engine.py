@@ -23,6 +23,7 @@ from avo_tui.evolution.commands import CommandInbox, Desk
 from avo_tui.evolution.control import Finish
 from avo_tui.evolution.life import recovery, seeding
 from avo_tui.evolution.life.waiting import Standstill
+from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.redact import redact
 from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
@@ -63,6 +64,9 @@ class Engine:
         self._auditor = Auditor(run, self._evaluations)
         self.inbox = CommandInbox(Desk(run, self._supervisor, self._evaluations, self._gate))
         self._waits = Standstill(run, self.inbox, self._budget, self._supervisor)
+        self._parts = Parts(
+            self._evaluations, self._gate, self._waits, self._budget, self._supervisor
+        )
         self._troubles = 0
 
     def stop(self, reason: str) -> None:
@@ -213,17 +217,8 @@ class Engine:
             run.record(ev.StepStarted(step=number, parent=parent))
         else:
             number, parent = step.number, step.parent
-        bench = StepWorkbench(
-            run,
-            number,
-            run.state.versions[parent],
-            knowledge=self._knowledge,
-            evaluations=self._evaluations,
-            gate=self._gate,
-            waits=self._waits,
-            budget=self._budget,
-            supervisor=self._supervisor,
-        )
+        head = run.state.versions[parent]
+        bench = StepWorkbench(run, self._parts, number, head, self._knowledge)
         try:
             await self._vary(bench)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from avo_tui.domain.budget import Spend
@@ -127,6 +128,17 @@ class Waiting(Protocol):
     async def park(self, seconds: float, reason: str) -> None:
         """Waits visibly; `resume` cuts it short, a pause or an end takes its place."""
         ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one engine, as the workbench uses them."""
+
+    evaluations: Evaluations
+    gate: Gate
+    waits: Waiting
+    budget: Budgeting
+    supervisor: Supervising
 
 
 class Inbox(Protocol):

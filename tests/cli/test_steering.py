@@ -163,3 +163,13 @@ def test_memory(avo: Avo, done: Path) -> None:
     assert avo("memory", "done", "--json").json["notes"] == []
     for wrong in (("--replace", "x"), ("--remove", "x", "--add", "y")):
         assert avo("memory", "done", *wrong).code == 2
+
+
+def test_undo_takes_the_last_command_back_and_again_does_it_anew(avo: Avo, done: Path) -> None:
+    assert avo("undo", "done").code == 1
+    assert avo("bookmark", "done", "v1", "first").code == 0
+    assert avo("bookmark", "done", "v1", "second").code == 0
+    result = avo("undo", "done")
+    assert result.code == 0 and "v1 is marked first" in result.out
+    assert "undoing bookmark (v1 second)" in result.err
+    assert "v1 is marked second" in avo("undo", "done").out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -85,6 +85,22 @@ class Disassembling(Protocol):
 
     async def disassemble(self, compiled: Compiled, context: Context, function: str | None) -> str:
         """The code of a function, by a part of its name; the longest one without."""
+
+
+@runtime_checkable
+class Sanitizing(Protocol):
+    """A backend with sanitizers, such as for races and reads out of bounds."""
+
+    async def sanitize(self, task: Task, compiled: Compiled, tools: Sequence[str]) -> str:
+        """What the named sanitizers find; the caller holds the device's lock."""
+
+
+@runtime_checkable
+class ExaminingFinalists(Protocol):
+    """A backend that looks once more at a candidate which is about to become a version."""
+
+    async def finalist(self, task: Task, compiled: Compiled) -> str:
+        """Remarks for the report; the caller holds the device's lock."""
 
 
 class Backend(Protocol):

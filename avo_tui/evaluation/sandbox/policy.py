@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import sysconfig
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -55,10 +55,6 @@ class Limits:
     keep_bytes: int = 128 * 1024
     """How much of each stream is kept: its beginning and its end."""
     open_files: int = 256
-
-    def with_seconds(self, seconds: float) -> Limits:
-        """The same limits with another time."""
-        return replace(self, seconds=seconds)
 
 
 @dataclass(frozen=True)

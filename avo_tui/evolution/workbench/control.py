@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Hint
-from avo_tui.evolution.ports import Budgeting, Supervising, Waiting
+from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import Run
 
 T = TypeVar("T")
@@ -16,19 +16,12 @@ T = TypeVar("T")
 class StepControl:
     """Where the person's wishes reach a step; the port is `avo_tui.operators.ports.Control`."""
 
-    def __init__(
-        self,
-        run: Run,
-        step: int,
-        waits: Waiting,
-        budget: Budgeting,
-        supervisor: Supervising,
-    ) -> None:
+    def __init__(self, run: Run, parts: Parts, step: int) -> None:
         self._run = run
         self._step = step
-        self._waits = waits
-        self._budget = budget
-        self._supervisor = supervisor
+        self._waits = parts.waits
+        self._budget = parts.budget
+        self._supervisor = parts.supervisor
 
     async def boundary(self, place: str, *, end_of_turn: bool = False) -> Sequence[Hint]:
         """A point between two tools: waits while paused, and returns the hints to deliver now."""

@@ -11,7 +11,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Note, Profile, Version
 from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evolution.ports import Budgeting, Evaluations, Gate, Waiting
+from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, ScratchReport, StepEnded, SubmitResult
 
@@ -22,21 +22,13 @@ PROFILE_LINES = 24
 class StepEvaluating:
     """f and the gate for a step; the port is `avo_tui.operators.ports.Evaluating`."""
 
-    def __init__(
-        self,
-        run: Run,
-        head: Version,
-        evaluations: Evaluations,
-        gate: Gate,
-        waits: Waiting,
-        budget: Budgeting,
-    ) -> None:
+    def __init__(self, run: Run, parts: Parts, head: Version) -> None:
         self._run = run
         self._head = head
-        self._evaluations = evaluations
-        self._gate = gate
-        self._waits = waits
-        self._budget = budget
+        self._evaluations = parts.evaluations
+        self._gate = parts.gate
+        self._waits = parts.waits
+        self._budget = parts.budget
 
     @property
     def _task(self) -> str:

@@ -20,7 +20,7 @@ from avo_tui.domain.records import (
 )
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import EvaluationReport, MachineInfo
-from avo_tui.evolution.ports import Budgeting, Evaluations
+from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.workbench.drafts import last_draft
 from avo_tui.operators.ports import Draft
@@ -29,19 +29,12 @@ from avo_tui.operators.ports import Draft
 class StepReading:
     """What a step's operator may read; the port is `avo_tui.operators.ports.Reading`."""
 
-    def __init__(
-        self,
-        run: Run,
-        step: int,
-        head: Version,
-        evaluations: Evaluations,
-        budget: Budgeting,
-    ) -> None:
+    def __init__(self, run: Run, parts: Parts, step: int, head: Version) -> None:
         self._run = run
         self._step = step
         self._head = head
-        self._evaluations = evaluations
-        self._budget = budget
+        self._evaluations = parts.evaluations
+        self._budget = parts.budget
 
     @property
     def task(self) -> TaskInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from avo_tui.domain.records import Version
-from avo_tui.evolution.ports import Budgeting, Evaluations, Gate, Supervising, Waiting
+from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.workbench.control import StepControl
 from avo_tui.evolution.workbench.evaluating import StepEvaluating
@@ -16,20 +16,10 @@ class StepWorkbench:
     """One step's workbench over the run."""
 
     def __init__(
-        self,
-        run: Run,
-        step: int,
-        head: Version,
-        *,
-        knowledge: Knowledge,
-        evaluations: Evaluations,
-        gate: Gate,
-        waits: Waiting,
-        budget: Budgeting,
-        supervisor: Supervising,
+        self, run: Run, parts: Parts, step: int, head: Version, knowledge: Knowledge
     ) -> None:
         self.knowledge = knowledge
-        self.reading = StepReading(run, step, head, evaluations, budget)
+        self.reading = StepReading(run, parts, step, head)
         self.recording = StepRecording(run, step)
-        self.control = StepControl(run, step, waits, budget, supervisor)
-        self.evaluating = StepEvaluating(run, head, evaluations, gate, waits, budget)
+        self.control = StepControl(run, parts, step)
+        self.evaluating = StepEvaluating(run, parts, head)

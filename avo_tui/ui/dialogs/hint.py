@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
 
-from avo_tui.domain.commands import SendHint
+from avo_tui.domain.commands import MAX_TEXT, SendHint
 from avo_tui.domain.records import Hint, HintDelivery
 from avo_tui.ui.dialogs.frame import Dialog, label, note, problem
 from avo_tui.ui.text import Line, cut, line, one_line
@@ -104,8 +104,8 @@ class HintDialog(Dialog[SendHint]):
         if not text:
             self.problem("write something first; esc leaves without sending")
             return
-        if len(text) > 20_000:
-            self.problem(f"a hint has at most 20,000 characters, not {len(text):,}")
+        if len(text) > MAX_TEXT:
+            self.problem(f"a hint has at most {MAX_TEXT:,} characters, not {len(text):,}")
             return
         delivery = self.query_one("#delivery", Choice).value
         scope = self.query_one("#scope", Choice).value

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.budget import cap_states
+from avo_tui.domain.commands import MAX_TEXT
 from avo_tui.domain.difference import unified
 from avo_tui.domain.records import Attempt, Hint, Intervention
 from avo_tui.domain.roofline import machine_lines, shares
@@ -36,7 +37,7 @@ class Limits(Value):
     """Characters of the head's source."""
     memory: int = 32_000
     """Characters of notes; all that the memory may hold are shown in any case."""
-    hint: int = 20_000
+    hint: int = MAX_TEXT
     report: int = 4_000
     """Characters of a failed attempt's report."""
     diff: int = 16_000
@@ -292,7 +293,7 @@ def _words(bench: Workbench, hints: Sequence[Hint], limits: Limits) -> str:
     return "\n\n".join(parts)
 
 
-def hint_text(hint: Hint, limit: int = 20_000) -> str:
+def hint_text(hint: Hint, limit: int = MAX_TEXT) -> str:
     """A hint as the agent reads it."""
     scope = {
         "once": "for now",
