@@ -22,6 +22,9 @@ _NAMES = re.compile(
     r"|cookie)(?:$|[_-])",
     re.IGNORECASE,
 )
+_PERHAPS = re.compile(
+    r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^(ANTHROPIC|AWS|OPENAI)_", re.IGNORECASE
+)
 _SHAPES = r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}"
 _WORD = re.compile(r"[A-Za-z_]+")
 _SCHEMES = ("bearer ", "basic ", "token ")
@@ -32,6 +35,14 @@ Redact = Callable[[str], str]
 def names_a_secret(name: str) -> bool:
     """True for the name of a variable or header whose value is a secret, such as `HF_TOKEN`."""
     return bool(_NAMES.search(name))
+
+
+def may_hold_a_secret(name: str) -> bool:
+    """True for a variable that no process for candidates is given.
+
+    Broader than `names_a_secret`: leaving out one too many costs nothing there.
+    """
+    return bool(_PERHAPS.search(name))
 
 
 def secret_values(

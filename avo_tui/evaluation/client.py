@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import sys
 from collections import deque
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any, Self
 
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.secrets import may_hold_a_secret
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import (
     EvaluationProgress,
@@ -28,7 +28,6 @@ from avo_tui.domain.verdict import (
 )
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 
-_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)|^(ANTHROPIC|AWS|OPENAI)_", re.I)
 _LINE_LIMIT = 64 << 20
 _START_SECONDS = 60.0
 _CANCEL_SECONDS = 20.0
@@ -178,7 +177,7 @@ class LocalEvaluator:
                 return self._worker
             if self._worker is not None:
                 await self._worker.end()
-            environment = {k: v for k, v in os.environ.items() if not _SECRET.search(k)}
+            environment = {k: v for k, v in os.environ.items() if not may_hold_a_secret(k)}
             process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,

@@ -14,6 +14,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain import supervision
 from avo_tui.domain.base import now
 from avo_tui.domain.records import EngineRecord, RunState, StepOutcomeName
+from avo_tui.domain.secrets import redact
 from avo_tui.evaluation.ports import Evaluator
 from avo_tui.evolution import steps
 from avo_tui.evolution.admission.audit import Auditor
@@ -24,7 +25,6 @@ from avo_tui.evolution.control import Finish
 from avo_tui.evolution.life import recovery, seeding
 from avo_tui.evolution.life.waiting import Standstill
 from avo_tui.evolution.ports import Parts
-from avo_tui.evolution.redact import redact
 from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.evolution.watch.supervisor import Supervisor

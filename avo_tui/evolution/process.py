@@ -19,7 +19,8 @@ from typing import BinaryIO
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Author, RunState
-from avo_tui.evolution.redact import RedactingFormatter, redact
+from avo_tui.domain.secrets import redact
+from avo_tui.evolution.redact import RedactingFormatter
 from avo_tui.evolution.run import EngineMode
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.store import DiskTrouble, SessionWriter, StoreError, engine_status

@@ -6,8 +6,6 @@ import logging
 
 from avo_tui.domain.secrets import redact
 
-__all__ = ["RedactingFormatter", "redact"]
-
 
 class RedactingFormatter(logging.Formatter):
     """Formats log records, tracebacks included, without secrets."""

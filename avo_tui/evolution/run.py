@@ -24,12 +24,12 @@ from avo_tui.domain.records import (
     Step,
     Version,
 )
+from avo_tui.domain.secrets import redact
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport, Feedback, MachineInfo, Verdict
 from avo_tui.evaluation.ports import Evaluator
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.control import Control
-from avo_tui.evolution.redact import redact
 from avo_tui.operators.ports import Operator
 from avo_tui.store import SessionWriter
 

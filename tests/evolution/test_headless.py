@@ -16,9 +16,9 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.commands import SendHint
 from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.records import Direction
+from avo_tui.domain.secrets import redact
 from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.evolution.life.headless import Printer
-from avo_tui.evolution.redact import redact
 
 
 async def test_a_whole_run_reads_well(make_lab: MakeLab) -> None:
