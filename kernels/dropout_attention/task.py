@@ -170,8 +170,10 @@ class DropoutAttention(CudaTask):
     description = DESCRIPTION + manual()
     reference_baseline = "flash"
     baseline_names = ("flash", "cudnn")
-    # As of the attention tasks: two roundings to bf16 beyond twice the library's own error.
-    tolerance = Tolerance(factor=2.0, floor=2.0 * 2.0**-8, rms_factor=1.4, rms_floor=2.0**-13)
+    # Three roundings to bf16 beyond twice the library's own error: an honest kernel rounds Y, its
+    # weights and its output. A projection that adds up in another order rounds some of Y to the
+    # other side; where few keys take the weight of a row, that alone is a rounding of the output.
+    tolerance = Tolerance(factor=2.0, floor=3.0 * 2.0**-8, rms_factor=1.4, rms_floor=2.0**-13)
 
     @property
     def configurations(self) -> tuple[Configuration, ...]:
