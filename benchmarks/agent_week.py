@@ -1,0 +1,363 @@
+"""A week of the agent without anyone, in an hour: thousands of requests with faults of every class.
+
+python benchmarks/agent_week.py [--requests 20000] [--faults 0.15] [--seed 1] [--out result.json]
+
+The real agent and the real engine run step after step against a server on loopback that validates
+each request as the API does, keeps the prompt cache by its rules and signs thinking over the
+conversation. The scripted model edits the kernel, evaluates, submits; some steps are long and
+rewrite a large kernel. A share of the answers is a fault drawn at random: refused, overloaded,
+rate-limited, redirected, cut off, reset, garbled, silent, kept alive by pings, invalid to send
+back, empty, cut at its limit. Waits are short, evaluations take no time, and a pause is resumed at
+once, as a person would do it; both are counted.
+
+Checked: no request is refused that the server was not told to refuse, there is never half a minute
+without a request, memory stays flat, and the run's dollars equal the server's own count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import platform
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "evolution")]
+
+from benchmarks.agent_days import evaluator  # noqa: E402
+from tests.loopback.server import Answer, Behaviour, Body, Broken, Status, text, tool  # noqa: E402
+from tests.loopback.strict import SIGNED, StrictServer  # noqa: E402
+
+PRICE = {"input": 4.0, "output": 20.0, "read": 0.4, "write": 5.0, "write_1h": 8.0}
+"""USD per million tokens, given to the run as options and used for the server's own count."""
+STUCK = 30.0
+"""Seconds without a request after which the run counts as stuck."""
+
+STATUSES = {
+    "rate limit": Status(429, "rate_limit_error", headers={"retry-after": "0.01"}),
+    "rate limit without end": Status(429, "rate_limit_error", headers={"retry-after": "inf"}),
+    "overloaded": Status(529, "overloaded_error"),
+    "server error": Status(500, "api_error"),
+    "bad gateway": Status(502, "api_error"),
+    "request timeout": Status(408, "timeout_error"),
+    "odd 400": Status(400, "invalid_request_error", "something is not quite right"),
+    "400 on the cache": Status(400, "invalid_request_error", "cache_control: not now"),
+    "400 on thinking": Status(400, "invalid_request_error", "adaptive thinking is unavailable"),
+    "400 on effort": Status(400, "invalid_request_error", "output_config.effort: unknown"),
+    "400 on a signature": Status(
+        400, "invalid_request_error", "messages.1.content.0: Invalid `signature` in `thinking`"
+    ),
+    "too long": Status(400, "invalid_request_error", "prompt is too long: 210000 tokens"),
+    "bad key": Status(401, "authentication_error", "invalid x-api-key"),
+    "no credit": Status(402, "billing_error", "no money"),
+    "unknown model": Status(404, "not_found_error", "model: scripted"),
+    "no such address": Status(404, "", "Not Found"),
+    "redirect": Status(307, "", "", {"location": "http://127.0.0.1:9/v1/messages"}),
+}
+STREAMS = ("eof", "error", "garbage", "reset", "hang", "pings")
+ANSWERS = (
+    "refusal", "empty", "talk", "cut", "broken arguments", "bad name", "bad id", "unknown block",
+    "surrogate", "infinite number",
+)  # fmt: skip
+RARE = {"hang", "pings", "bad key", "no credit", "unknown model", "no such address", "redirect"}
+"""Faults that take seconds or the person; drawn a tenth as often."""
+
+
+class Week(StrictServer):
+    """The server: a scripted engineer, and faults drawn at random."""
+
+    def __init__(self, faults: float, seed: int) -> None:
+        super().__init__(self._answer, seconds=25.0)
+        self._faults = faults
+        self._chance = random.Random(seed)
+        self.count = 0
+        self.usd = 0.0
+        self.injected: Counter[str] = Counter()
+        self.invalid: list[str] = []
+        self.read = self.input = 0
+        self.last_request = time.monotonic()
+        self._calls = 0
+
+    # -- what goes wrong
+
+    def _next(self, body: Body) -> Behaviour:
+        self.count += 1
+        self.last_request = time.monotonic()
+        what = super()._next(body)
+        self.invalid += self.refusals
+        self.refusals.clear()
+        if isinstance(what, Answer):
+            self._bill(what, what.usage["output_tokens"])
+        elif isinstance(what, Broken):
+            self._bill_part(what)
+        for usage in self.usages:
+            self.read += usage.read
+            self.input += usage.read + usage.written + usage.fresh
+        self.usages.clear()
+        self.billed.clear()
+        return what
+
+    def _bill(self, answer: Answer, output: int) -> None:
+        usage = answer.usage
+        hour = usage["cache_creation"]["ephemeral_1h_input_tokens"]
+        self.usd += (
+            usage["input_tokens"] * PRICE["input"]
+            + usage["cache_read_input_tokens"] * PRICE["read"]
+            + (usage["cache_creation_input_tokens"] - hour) * PRICE["write"]
+            + hour * PRICE["write_1h"]
+            + output * PRICE["output"]
+        ) / 1e6
+
+    def _bill_part(self, broken: Broken) -> None:
+        """What an answer costs that breaks off: its input, and a quarter of what was streamed."""
+        if broken.events < 1:
+            return
+        from tests.loopback.server import events_of
+
+        streamed = 0
+        for _, data in events_of(broken.answer)[: broken.events]:
+            delta = data.get("delta", {})
+            streamed += len(delta.get("text", "")) + len(delta.get("thinking", ""))
+        self._bill(broken.answer, max(1, streamed // 4))
+
+    def _answer(self, number: int, body: Body) -> Behaviour:
+        answer = self._work(body)
+        if self._chance.random() >= self._faults:
+            return answer
+        kinds = [*STATUSES, *STREAMS, *ANSWERS]
+        kind = self._chance.choices(kinds, [0.1 if k in RARE else 1.0 for k in kinds])[0]
+        self.injected[kind] += 1
+        if kind in STATUSES:
+            return STATUSES[kind]
+        if kind in STREAMS:
+            # A reset throws away what was not read, so nobody could say what was streamed.
+            events = 0 if kind == "reset" else self._chance.randrange(0, 6)
+            return Broken(kind, replace(answer, piece=40), events)
+        return self._odd(kind, answer)
+
+    def _odd(self, kind: str, answer: Answer) -> Answer:
+        """An answer that is complete, and not what one hopes for."""
+        match kind:
+            case "refusal":
+                details = {"type": "refusal", "category": "cyber", "explanation": "it looked odd"}
+                return Answer([], stop="refusal", details=details)
+            case "empty":
+                return Answer([text("  ")])
+            case "talk":
+                return Answer([text("How interesting. Shall I go on?")])
+            case "cut":
+                return replace(answer, stop="max_tokens")
+            case "broken arguments":
+                return replace(answer, broken_json='{"title": "unfin')
+            case "infinite number":
+                return replace(answer, broken_json='{"last": 1e999}')
+        block: Body
+        match kind:
+            case "bad name":
+                block = {**tool("x"), "name": "functions.list versions"}
+            case "bad id":
+                block = {**tool("list_versions"), "id": f"call:{self.count}/ä"}
+            case "unknown block":
+                block = {"type": "hologram", "data": "?"}
+            case _:
+                block = text("half a \ud83d pair")
+        return Answer([text("I look around."), block, self._call("list_versions")])
+
+    # -- the engineer
+
+    def _call(self, name: str, /, **arguments: Any) -> Body:
+        self._calls += 1
+        return {**tool(name, **arguments), "id": f"toolu_week_{self._calls:07d}"}
+
+    def _work(self, body: Body) -> Answer:
+        last = str(body["messages"][-1]["content"][-1])
+        if "about to be replaced by a summary" in last:
+            return Answer([text("I had tried what the attempts of this step show. " * 20)])
+        opening = body["messages"][0]["content"][0]["text"]
+        step = re.search(r"# Step (\d+)", opening)
+        level = re.search(r"int level = (\d+);", opening)
+        if step is None or level is None:
+            return Answer([text('{"diagnosis": "d", "stop": [], "directions": [{"text": "go"}]}')])
+        return self._turn(int(step[1]), int(level[1]), body)
+
+    def _turn(self, step: int, level: int, body: Body) -> Answer:
+        thought = {"type": "thinking", "thinking": "The loads wait. " * 12, "signature": SIGNED}
+        words = text("I expect two per cent from this, since the loads overlap. " * 2)
+        turn = sum(m["role"] == "assistant" for m in body["messages"])
+        long = step % 40 == 0
+        commits = step % 20 == 0
+        if turn == 0 or (long and turn < 60 and turn % 3 == 0):
+            size = 9_000 if long else 40
+            source = f"int level = {level + commits};\nint step = {step};\n" + "".join(
+                f"// {turn} {line} {step * 7 + line}\n" for line in range(size // 20)
+            )
+            calls = [self._call("write_file", file="kernel.cpp", text=source)]
+        elif long and turn < 60:
+            name = "read_candidate" if turn % 2 else "list_attempts"
+            calls = [self._call(name)]
+        elif turn % 2 == 1 or "attempt " not in str(body["messages"][-1])[:4000]:
+            calls = [self._call("evaluate", title=f"idea {step}.{turn}")]
+        elif commits and turn < 90:
+            calls = [self._call("submit", summary=f"Idea {step} is faster by one level.")]
+        else:
+            calls = [self._call("end_step", reason=f"Idea {step} brought nothing measurable.")]
+        if turn > 100:
+            calls = [self._call("end_step", reason="This step was long enough for anyone.")]
+        return Answer([thought, words, *calls], piece=2000)
+
+
+def run_settings(address: str) -> Any:
+    from avo_tui.domain.records import RunSettings
+
+    off = {f"supervisor.{rule}": 10**9 for rule in ("attempts", "seconds", "usd", "repeats")}
+    return RunSettings(
+        operator="agent",
+        model="scripted",
+        options={
+            **off,
+            "supervisor.failures": 10**9,
+            "agent.base_url": address,
+            "agent.cache_ttl": "1h",
+            "agent.wait_first": 0.005,
+            "agent.wait_longest": 0.02,
+            "agent.futile_wait": 0.01,
+            "agent.read_timeout": 3.0,
+            "agent.progress_timeout": 3.0,
+            "agent.clear_at": 30_000,
+            "agent.compact_at": 60_000,
+            "agent.price_input": PRICE["input"],
+            "agent.price_output": PRICE["output"],
+            "agent.price_cache_read": PRICE["read"],
+            "agent.price_cache_write": PRICE["write"],
+        },
+    )
+
+
+async def soak(folder: Path, requests: int, faults: float, seed: int) -> dict[str, Any]:
+    """Runs until so many requests were made; the figures."""
+    from fake_evaluator import TASK  # type: ignore[import-not-found]
+    from laboratory import NoKnowledge  # type: ignore[import-not-found]
+
+    from avo_tui.domain import events as ev
+    from avo_tui.domain.base import now
+    from avo_tui.domain.commands import Resume, Stop
+    from avo_tui.domain.records import SessionRecord
+    from avo_tui.evolution.engine import Engine
+    from avo_tui.operators.agent import make
+    from avo_tui.store import SessionReader, SessionWriter, send_command
+
+    pauses: Counter[str] = Counter()
+    waits = failed = 0
+    rows: list[dict[str, float]] = []
+    process = psutil.Process()
+
+    def listen(event: ev.Event) -> None:
+        nonlocal waits, failed
+        match event:
+            case ev.StateChanged(state="paused"):
+                pauses[re.sub(r"[0-9:]+", "#", event.reason)[:60]] += 1
+                asyncio.get_running_loop().call_later(
+                    0.05, send_command, folder, Resume(by="the soak")
+                )
+            case ev.StateChanged(state="parked"):
+                waits += 1
+            case ev.StepFinished(outcome="failed"):
+                failed += 1
+            case _:
+                pass
+
+    async with Week(faults, seed) as server:
+        settings = run_settings(server.url)
+        session = SessionRecord(name="week", task=TASK, created=now(), settings=settings)
+        writer = SessionWriter.create(folder, session)
+        engine = Engine(writer, evaluator(), make(settings), NoKnowledge(), listeners=[listen])
+        running = asyncio.ensure_future(engine.run())
+        began, stuck, shown = time.monotonic(), 0.0, 0
+        while server.count < requests and not running.done():
+            await asyncio.sleep(0.2)
+            stuck = max(stuck, time.monotonic() - server.last_request)
+            if server.count - shown >= max(200, requests // 20):
+                shown = server.count
+                row = {"requests": shown, "mb": process.memory_info().rss / 1e6}
+                row["usd"] = server.usd
+                rows.append(row)
+                print(
+                    f"{shown:6} requests, {row['mb']:6.1f} MB, ${server.usd:9.4f},"
+                    f" {sum(server.injected.values())} faults, {waits} waits,"
+                    f" {sum(pauses.values())} pauses",
+                    flush=True,
+                )
+            if stuck > STUCK:
+                break
+        send_command(folder, Stop())
+        try:
+            await asyncio.wait_for(running, 60)
+        except TimeoutError:
+            running.cancel()
+        writer.close()
+        reader = SessionReader.open(folder)
+        spend = reader.state.session.spend
+        troubles = Counter(e.where for e in reader.events() if isinstance(e, ev.TroubleNoted))
+        return {
+            "requests": server.count,
+            "seconds": time.monotonic() - began,
+            "steps": reader.state.session.step,
+            "versions": len(reader.state.versions),
+            "injected": dict(server.injected),
+            "invalid": server.invalid[:10],
+            "longest_silence_s": stuck,
+            "waits": waits,
+            "pauses": dict(pauses),
+            "failed_steps": failed,
+            "troubles": dict(troubles),
+            "usd_server": server.usd,
+            "usd_run": spend.usd,
+            "cache_share": server.read / max(1, server.input),
+            "rows": rows,
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--faults", type=float, default=0.15, help="share of faulty answers")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    os.environ["ANTHROPIC_API_KEY"] = "not-a-key-loopback-only"
+    with tempfile.TemporaryDirectory() as parent:
+        os.environ["SSL_CERT_DIR"] = parent  # nothing here speaks TLS
+        result = asyncio.run(
+            soak(Path(parent) / "week", options.requests, options.faults, options.seed)
+        )
+    for name, value in result.items():
+        if name != "rows":
+            print(f"{name:18} {value}")
+    off = abs(result["usd_server"] - result["usd_run"])
+    rows = result["rows"]
+    half = rows[len(rows) // 2 :] or [{"mb": 0.0}]
+    growth = half[-1]["mb"] - half[0]["mb"]
+    print(f"money: off by ${off:.6f}; memory in the second half: {growth:+.1f} MB")
+    if options.out:
+        facts = {"python": platform.python_version(), "machine": platform.machine(), **result}
+        options.out.write_text(json.dumps(facts, indent=1) + "\n")
+    wrong = bool(result["invalid"]) or result["failed_steps"] or off >= 0.005
+    sys.exit(1 if wrong or result["longest_silence_s"] > STUCK else 0)
+
+
+if __name__ == "__main__":
+    main()
