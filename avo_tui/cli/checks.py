@@ -120,3 +120,15 @@ def _operators() -> Iterator[Row]:
         yield _row("warn" if why else "ok", "operator", sentence)
     for sentence in registry.broken():
         yield _row("warn", "operator", sentence)
+
+
+def check_model() -> Iterator[Row]:
+    """What the agent's endpoint supports and costs, from one small question to it."""
+    from avo_tui.cli.opening import with_defaults
+    from avo_tui.domain.records import RunSettings
+    from avo_tui.operators.agent.model.probe import probe
+    from avo_tui.operators.agent.settings import AgentSettings
+
+    settings = AgentSettings.of(with_defaults(RunSettings(operator="agent")))
+    for answer in asyncio.run(probe(settings)):
+        yield _row(answer.state, "model", answer.sentence)

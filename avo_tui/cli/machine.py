@@ -150,12 +150,21 @@ def doctor(
         str | None, typer.Argument(help="A session; without one the machine is checked.")
     ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    model: Annotated[
+        bool, typer.Option("--model", help="Ask the agent's model one small question.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a session, or the machine: compiler, GPU, sandbox, key."""
+    """Check a session, or the machine: compiler, GPU, sandbox, key; or the agent's model."""
     from avo_tui.cli.forms import emit
 
-    if name is not None:
+    if model:
+        if name is not None or repair:
+            raise typer.BadParameter("asks the model alone", param_hint="--model")
+        from avo_tui.cli.checks import check_model
+
+        rows = [{**row, "repaired": False} for row in check_model()]
+    elif name is not None:
         from avo_tui.store import find_session
         from avo_tui.store.doctor import diagnose
 

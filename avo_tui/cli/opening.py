@@ -75,7 +75,8 @@ def check(run_settings: RunSettings) -> None:
     from avo_tui.evaluation.evaluators import check_url
     from avo_tui.operators import registry
 
-    why = registry.descriptor(run_settings.operator).unavailable()
+    operator = registry.descriptor(run_settings.operator)
+    why = operator.accepts(run_settings) if operator.accepts else operator.unavailable()
     if why:
         raise Failure(why)
     check_url(run_settings.evaluator)

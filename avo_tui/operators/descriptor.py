@@ -37,6 +37,9 @@ class OperatorDescriptor:
     such as for a missing key; any other exception is reported as a fault of the operator."""
     unavailable: Callable[[], str | None] = _available
     """One sentence that says why it cannot be used here; None where it can. Must be quick."""
+    accepts: Callable[[RunSettings], str | None] | None = None
+    """One sentence that says why it cannot run with these settings; None where it can. Asked in
+    the place of `unavailable` where a run is about to be made. Must be quick."""
     traits: OperatorTraits = field(default_factory=OperatorTraits)
     """What engine and screens must know of it; written into each new session."""
     offered: bool = True

@@ -151,6 +151,7 @@ class Server:
         self.script = [] if callable(script) else list(script)
         self.requests: list[Body] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.port = 0
         self.started = asyncio.Event()
         """Set when an answer's stream has begun; tests clear it."""
@@ -185,6 +186,7 @@ class Server:
             body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
             self.requests.append(body)
             self.headers.append(headers)
+            self.paths.append(head.split(" ", 2)[1])
             await self._behave(self._next(body), writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the client went away, or the test is over, which is what some tests are about

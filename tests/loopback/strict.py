@@ -53,6 +53,7 @@ class StrictServer(Server):
             number = self._count - 1
             self.requests[:-1] = []
             self.headers[:-1] = []
+            self.paths[:-1] = []
         what = self._choose(number, body) if self._choose is not None else super()._next(body)
         if isinstance(what, Answer):
             what = self._counted(what, body)

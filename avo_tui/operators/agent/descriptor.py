@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 
 from avo_tui.domain.records import OperatorTraits, RunSettings
-from avo_tui.operators.agent.settings import DEFAULT_MODEL
+from avo_tui.operators.agent.model.address import chosen_address, is_local
+from avo_tui.operators.agent.settings import DEFAULT_MODEL, AgentSettings
 from avo_tui.operators.descriptor import OperatorDescriptor
 from avo_tui.operators.ports import Operator
 
-KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE")
 
 
 def _make(settings: RunSettings) -> Operator:
@@ -25,6 +26,15 @@ def _unavailable() -> str | None:
     return f"the agent needs {KEYS[0]} in the environment; the tuner and `avo demo` need no key"
 
 
+def _accepts(settings: RunSettings) -> str | None:
+    own = AgentSettings.of(settings)
+    if own.provider != "anthropic" or own.api_key_file:
+        return None  # the client finds its credentials, or says what is missing
+    if is_local(chosen_address(own.base_url)):
+        return None
+    return _unavailable()
+
+
 def _estimate(settings: RunSettings) -> Sequence[str]:
     from avo_tui.operators.agent.model.estimate import estimate
 
@@ -36,6 +46,7 @@ DESCRIPTOR = OperatorDescriptor(
     label="an autonomous coding agent: needs a key, spends money",
     make=_make,
     unavailable=_unavailable,
+    accepts=_accepts,
     traits=OperatorTraits(title="agent"),
     preference=20,
     models=(DEFAULT_MODEL,),

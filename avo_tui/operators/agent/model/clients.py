@@ -6,6 +6,7 @@ the request, and a header of ours with the key in it, to whatever host the answe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ from typing import Any
 import anthropic
 import httpx2
 
+from avo_tui.operators.agent.model.address import chosen_address, is_local
 from avo_tui.operators.agent.model.port import NO_KEY
 from avo_tui.operators.agent.settings import AgentSettings, Provider
+
+PLACEHOLDER = "none"
+"""Sent as the key to a server of this machine or network where none is set: most want none."""
 
 Client = (
     anthropic.AsyncAnthropic
@@ -97,6 +102,10 @@ def is_official(address: str) -> bool:
 
 
 def _anthropic(settings: AgentSettings, common: dict[str, Any]) -> Client:
+    keys = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+    given = "api_key" in common or any(os.environ.get(name) for name in keys)
+    if not given and is_local(chosen_address(settings.base_url)):
+        common["api_key"] = PLACEHOLDER
     client = anthropic.AsyncAnthropic(**common)
     if client.api_key and not is_official(str(client.base_url)):
         # The SDK sends a key as a bearer token elsewhere, which not every endpoint looks at.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from genai_prices import Usage, calc_price
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.budget import Spend
+from avo_tui.operators.agent.model.address import is_local
 from avo_tui.operators.agent.settings import AgentSettings
 
 
@@ -190,19 +189,6 @@ def _tokens(usage: Mapping[str, Any]) -> Tokens:
         cache_write=written,
         cache_write_1h=min(written, _count(hour) or 0),
     )
-
-
-def is_local(endpoint: str) -> bool:
-    """True for an address of this machine or a private network, where tokens cost nothing."""
-    try:
-        host = urlsplit(endpoint).hostname or ""
-    except ValueError:
-        return False
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith((".local", ".localhost", ".internal"))
-    return address.is_loopback or address.is_private or address.is_link_local
 
 
 @cache
