@@ -12,9 +12,9 @@ from avo_tui.operators.agent.conversation.chunks import Chunker
 from avo_tui.operators.agent.conversation.heal import THINKING
 from avo_tui.operators.agent.conversation.policy import Limits, carried, decide
 from avo_tui.operators.agent.conversation.valid import problems
-from avo_tui.operators.agent.ladder import Ladder
 from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, WAITING, Fault, Patience
 from avo_tui.operators.agent.model.features import Feature
+from avo_tui.operators.agent.model.ladder import Ladder
 from avo_tui.operators.agent.model.port import Block, Model, Reply, Request
 from avo_tui.operators.agent.model.prices import Price, believable
 from avo_tui.operators.agent.settings import AgentSettings

@@ -114,7 +114,7 @@ def _anthropic(settings: AgentSettings, common: dict[str, Any]) -> Client:
 
 
 def _bedrock(settings: AgentSettings, common: dict[str, Any]) -> Client:
-    import boto3  # type: ignore[import-not-found,unused-ignore]  # noqa: F401 - fail early
+    import boto3  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401
 
     if settings.region is not None:
         common["aws_region"] = settings.region

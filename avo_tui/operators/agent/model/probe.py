@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from avo_tui.operators.agent.ladder import Ladder
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.model.faults import Fault
+from avo_tui.operators.agent.model.ladder import Ladder
 from avo_tui.operators.agent.model.port import NO_KEY, Reply, Request
 from avo_tui.operators.agent.settings import AgentSettings
 
