@@ -61,6 +61,10 @@ def as_text(report: EvaluationReport) -> str:
             lines.append(
                 f"  {c.name:<16}{c.throughput:>12.2f}{spread:>20}{c.ratio:>8.3f}  {others}{flags}"
             )
+        prepared = [c for c in report.score.configurations if c.prepare_milliseconds]
+        if prepared:
+            times = ", ".join(f"{c.name} {c.prepare_milliseconds:.3g} ms" for c in prepared)
+            lines.append(f"  preparing the weights, once and not counted: {times}")
     if report.sandbox_warning:
         lines.append(f"  {report.sandbox_warning}")
     s = report.seconds
