@@ -1,13 +1,17 @@
 """Importing a package brings in no more than it may: checked in a process of its own."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "cuda", "anthropic", "textual", "numpy", "tinydb", "typer")
 
 ALLOWED: dict[str, set[str]] = {
@@ -56,3 +60,16 @@ def test_what_is_allowed_only_grows() -> None:
     """Else the import of one module would hide what a later one brings in."""
     allowed = list(ALLOWED.values())
     assert all(one <= following for one, following in pairwise(allowed))
+
+
+def test_the_domain_is_walled_off_from_every_dependency() -> None:
+    """A new dependency has to be named in the contract, or the domain could import it."""
+    names = {"genai-prices": "genai_prices", "markdown-it-py": "markdown_it"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    walled = next(c for c in contracts if c.get("source_modules") == ["avo_tui.domain"])
+    declared = {
+        re.split(r"[\[<>=~! ]", line, maxsplit=1)[0] for line in project["project"]["dependencies"]
+    }
+    modules = {names.get(name, name.replace("-", "_")) for name in declared}
+    assert modules - {"pydantic", "pydantic_core"} <= set(walled["forbidden_modules"])
