@@ -94,7 +94,7 @@ def _summary(state: SessionState) -> str:
             f" running, {spend.evaluations} evaluations, {spend.steps} steps",
         ),
     ]
-    if session.settings.operator == "recorded":
+    if session.settings.operator_traits.recording:
         rows.append(("mind", "the words were played from a recording; the scores were measured"))
     cells = "".join(f"<dt>{escape(name)}</dt><dd>{text(value)}</dd>" for name, value in rows)
     return f"<dl>{cells}</dl>"

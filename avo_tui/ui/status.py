@@ -130,7 +130,7 @@ def status_line(
     step = step_spans(snapshot)
     best = best_spans(snapshot)
     name: list[Span] = [(cut(session.name, 24 if width >= 110 else 14), "title")]
-    if session.settings.operator == "recorded":
+    if session.settings.operator_traits.recording:
         name.append((" recording", "warn"))
     right: list[list[Span]] = [
         [(spend, spend_role)],

@@ -7,19 +7,17 @@ from collections.abc import Callable, Sequence
 from textual.app import ComposeResult
 
 from avo_tui.domain.commands import MAX_TEXT, SendHint
-from avo_tui.domain.records import Hint, HintDelivery
+from avo_tui.domain.records import Hint, HintDelivery, OperatorTraits
 from avo_tui.ui.dialogs.frame import Dialog, label, note, problem
 from avo_tui.ui.text import Line, cut, line, one_line
 from avo_tui.ui.widgets.field import Writing
 from avo_tui.ui.widgets.form import Choice
 from avo_tui.ui.widgets.lines import LinesView
 
-TOLD = {"tuner": "tuner", "agent": "agent", "recorded": "agent"}
 
-
-def moments(operator: str) -> dict[HintDelivery, str]:
-    """When an operator can be told; the tuner has attempts instead of tools and turns."""
-    if operator == "tuner":
+def moments(operator: OperatorTraits) -> dict[HintDelivery, str]:
+    """When an operator can be told; one that reads tunables has attempts, not tools and turns."""
+    if operator.hints == "tunables":
         return {"next_tool": "before the next attempt", "now": "now, ending this attempt"}
     return {"next_tool": "at the next tool", "end_of_turn": "at the end of the turn", "now": "now"}
 
@@ -27,7 +25,9 @@ def moments(operator: str) -> dict[HintDelivery, str]:
 class HintDialog(Dialog[SendHint]):
     """A hint: text, when it is delivered, how long it holds. Shows the hints so far."""
 
-    def __init__(self, hints: Sequence[Hint], operator: str, clear: Callable[[str], None]) -> None:
+    def __init__(
+        self, hints: Sequence[Hint], operator: OperatorTraits, clear: Callable[[str], None]
+    ) -> None:
         super().__init__()
         self._hints = sorted(hints, key=lambda h: h.queued_at, reverse=True)
         self._operator, self._clear = operator, clear
@@ -35,11 +35,11 @@ class HintDialog(Dialog[SendHint]):
     @property
     def heading(self) -> str:
         """The title of the frame."""
-        return f"Hint to the {TOLD.get(self._operator, 'operator of variation')}"
+        return f"Hint to the {self._operator.title}"
 
     def content(self) -> ComposeResult:
         """Text, choices, the hints so far."""
-        if self._operator == "tuner":
+        if self._operator.hints == "tunables":
             yield note("The tuner understands NAME=value, which pins a tunable, such as TILE_K=64.")
         yield Writing(id="text")
         yield label("delivered")

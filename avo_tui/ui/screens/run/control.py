@@ -95,7 +95,7 @@ PAUSE_MENU = Action(
 
 
 def _hint(run: RunParts) -> None:
-    operator = run.known.session.settings.operator
+    operator = run.known.session.settings.operator_traits
 
     def written(hint: SendHint | None) -> None:
         if hint is not None:
