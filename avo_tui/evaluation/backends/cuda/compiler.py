@@ -119,7 +119,16 @@ class Compiler:
             async with gate:
                 return await self._unit(candidate, manifest, source, architecture, macros, variants)
 
-        done = await asyncio.gather(*(one(m, v) for m, v in groups.items()))
+        # All are waited for, also where one fails: a compiler that is abandoned would be waited for
+        # when the loop ends, and does not end then.
+        results = await asyncio.gather(
+            *(one(m, v) for m, v in groups.items()), return_exceptions=True
+        )
+        done = []
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            done.append(result)
         units = [unit for unit, _, _ in done]
         check_entries(manifest, units, file, text)
         logs = [log for _, log, _ in done]

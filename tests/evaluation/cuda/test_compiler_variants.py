@@ -1,0 +1,34 @@
+"""A source that is compiled once for each variant, and fails each time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from cuda_helpers import SANDBOX
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.cuda.compiler import Compiler
+
+VARIANTS = "".join(f'[[variants]]\nwhen = "SEQ == {n}"\nmacros = {{ N = {n} }}\n' for n in range(4))
+MANIFEST = f"""
+[kernels.k]
+params = [{{ tensor = "o" }}]
+
+[[stages]]
+entry = "k"
+grid = [1]
+block = [32]
+
+{VARIANTS}"""
+
+
+@pytest.mark.timeout(120)
+def test_an_error_in_several_variants_is_told_and_leaves_nothing_behind() -> None:
+    """The event loop ends: no compiler is left that it would wait for."""
+    files = {"k.cu": 'extern "C" __global__ void k(float* o) { int = N; }', "launch.toml": MANIFEST}
+    compiling = Compiler(SANDBOX).compile(Candidate(files=files), "sm_90a")
+    result = asyncio.run(compiling)
+    assert result.verdict is Verdict.COMPILE_ERROR
+    assert "k.cu" in result.feedback.summary
