@@ -70,6 +70,7 @@ def intervention_form(made: Intervention) -> Form:
         "trigger": made.trigger,
         "diagnosis": made.diagnosis,
         "review": made.review,
+        "avoid": list(made.avoid),
         "directions": [d.model_dump(mode="json") for d in made.directions],
     }
 

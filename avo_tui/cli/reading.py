@@ -154,6 +154,7 @@ def intervention_lines(made: Intervention) -> list[str]:
 
     lines = [f"! {made.level.replace('_', ' ')} in step {made.step}: {plain(made.trigger, 300)}"]
     lines += [f"  {plain(text, 600)}" for text in (made.diagnosis, made.review) if text]
+    lines += [f"  stop: {plain(exhausted, 300)}" for exhausted in made.avoid]
     lines += [f"  → {plain(direction.line, 300)}" for direction in made.directions]
     return lines
 

@@ -79,6 +79,8 @@ class SupervisorScreen(DetailScreen):
                     rows += prose(one.diagnosis, width, "dim", ("  ", ""))
                 if one.review:
                     rows += prose(one.review, width, "", ("  review  ", "dim"))
+                for exhausted in one.avoid:
+                    rows += prose(exhausted, width, "warn", ("  stop  ", "warn"))
                 for direction in one.directions:
                     rows += prose(direction.line, width, "info", ("  → ", "info"))
                 out += [row._replace(meta=one.id) for row in rows]
