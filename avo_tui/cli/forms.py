@@ -7,6 +7,7 @@ import sys
 
 from avo_tui.domain import memory, supervision
 from avo_tui.domain.evidence import ERROR, Ledger
+from avo_tui.domain.progress import progress
 from avo_tui.domain.records import Intervention, RunState, Step
 from avo_tui.domain.state import SessionState
 from avo_tui.export.forms import Form, moment, version_form
@@ -115,6 +116,7 @@ def status_form(reader: SessionReader) -> Form:
             "characters": memory.size(state.memory.values()),
             "limit": session.memory_limit,
         },
+        "progress": progress(state, reader.run_state()).model_dump(mode="json"),
         "last_event_at": moment(session.last_event_at),
         "parked_until": moment(session.parked_until),
         "folder": str(reader.folder),
@@ -153,6 +155,7 @@ def summary_form(summary: SessionSummary) -> Form:
         "created": moment(summary.created),
         "last_event_at": moment(summary.last_activity),
         "spend": summary.spend.model_dump(mode="json"),
+        "progress": summary.progress and summary.progress.model_dump(mode="json"),
     }
 
 

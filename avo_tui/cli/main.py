@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from avo_tui import __version__
-from avo_tui.cli import comparing, control, exporting, machine, notes, reading, runs, service, task
+from avo_tui.cli import (
+    attempts,
+    comparing,
+    control,
+    exporting,
+    machine,
+    notes,
+    reading,
+    runs,
+    service,
+    task,
+)
 from avo_tui.cli.errors import Group, set_debug
 
 app = typer.Typer(
@@ -49,6 +60,7 @@ def _root(
 
 runs.register(app)
 reading.register(app)
+attempts.register(app)
 comparing.register(app)
 exporting.register(app)
 notes.register(app)

@@ -54,11 +54,13 @@ def table(rows: list[list[str]], header: list[str]) -> None:
 
 
 def sessions(as_json: Json = False) -> None:
-    """List sessions, the latest active first."""
+    """List sessions: those that need you first, then the latest active."""
     from avo_tui.cli.forms import emit, state_word, summary_form
-    from avo_tui.store import summaries
+    from avo_tui.domain.base import now
+    from avo_tui.domain.progress import state_text
+    from avo_tui.store import by_attention, summaries
 
-    found = summaries()
+    found = by_attention(summaries(), now())
     if as_json:
         emit({"sessions": [summary_form(s) for s in found]})
         return
@@ -72,16 +74,19 @@ def sessions(as_json: Json = False) -> None:
             continue
         ratio = f"v{s.best} {s.ratio:.3f}x {s.reference_baseline}" if s.ratio is not None else ""
         versions, last = str(s.versions), ago(s.last_activity)
-        rows.append([s.name, s.task, state_word(s.state), ratio, versions, last])
+        word = state_word(s.state) if s.progress is None else state_text(s.progress)
+        rows.append([s.name, s.task, word, ratio, versions, last])
     table(rows, ["session", "task", "state", "best", "versions", "last activity"])
 
 
 def status(name: Name, as_json: Json = False) -> None:
     """Say how a run stands."""
     from avo_tui.cli.forms import emit, state_word, status_form
+    from avo_tui.domain.base import now
     from avo_tui.domain.budget import cap_states
     from avo_tui.domain.evidence import ERROR, Ledger
     from avo_tui.domain.plain import plain
+    from avo_tui.domain.progress import cost_text, progress, progress_text, waiting_text
     from avo_tui.store import SessionReader, find_session
 
     reader = SessionReader.open(find_session(name))
@@ -96,6 +101,12 @@ def status(name: Name, as_json: Json = False) -> None:
         typer.echo(f"go on with: avo run --resume {session.name}")
     model = f", {session.settings.model}" if session.settings.model else ""
     typer.echo(f"task {session.task.name}, operator {session.settings.operator}{model}")
+    known, moment = progress(state, form["state"]), now()
+    for text in (waiting_text(known, moment), progress_text(known, moment), cost_text(known)):
+        if text:
+            typer.echo(text)
+    if session.engine is not None and session.engine.sandbox_warning:
+        typer.echo(plain(session.engine.sandbox_warning, 400))
     attempt = f", attempt {form['attempt']}, {form['stage']}" if form["attempt"] else ""
     typer.echo(f"step {session.step}{attempt}")
     best = state.best

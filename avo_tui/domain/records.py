@@ -356,6 +356,10 @@ class SessionRecord(Value):
     format: int = FORMAT
     state: RunState = "starting"
     state_reason: str = ""
+    state_since: Moment | None = None
+    """When the run came into this state."""
+    approval_since: Moment | None = None
+    """When the person was asked to approve an attempt; None where nothing waits for that."""
     parked_until: Moment | None = None
     head: int | None = None
     budget: Budget = Budget()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from avo_tui.domain import events as ev
@@ -19,6 +20,7 @@ from avo_tui.domain.records import (
     Intervention,
     Note,
     Profile,
+    RunState,
     SessionRecord,
     Step,
     Version,
@@ -138,6 +140,17 @@ class SessionState:
         _session(self, **update)
 
 
+def _state_since(state: SessionState, now: RunState, at: datetime) -> datetime | None:
+    """When the run came into the state `now`: at `at`, unless it is in it already."""
+    return state.session.state_since if now == state.session.state else at
+
+
+def _end_approval(state: SessionState) -> None:
+    state.pending_approval = None
+    if state.session.approval_since is not None:
+        _session(state, approval_since=None)
+
+
 # -- the change that each kind of event makes
 
 
@@ -150,6 +163,7 @@ def _engine_stopped(state: SessionState, event: ev.EngineStopped) -> None:
         state,
         state=event.state,
         state_reason=event.reason,
+        state_since=_state_since(state, event.state, event.at),
         parked_until=None,
         waiting_since=None,
         degraded=(),
@@ -161,6 +175,7 @@ def _state_changed(state: SessionState, event: ev.StateChanged) -> None:
         state,
         state=event.state,
         state_reason=event.reason,
+        state_since=_state_since(state, event.state, event.at),
         parked_until=event.until,
         waiting_since=None,
     )
@@ -183,7 +198,7 @@ def _step_finished(state: SessionState, event: ev.StepFinished) -> None:
     )
     _add_spend(state, event.step, Spend(steps=1))
     _session(state, waiting_since=None)
-    state.pending_approval = None
+    _end_approval(state)
     for hint in list(state.hints.values()):
         if hint.state == "delivered" and hint.scope == "step":
             _hint(state, hint.id, state="expired")
@@ -262,15 +277,16 @@ def _gate_decided(state: SessionState, event: ev.GateDecided) -> None:
 
 def _attempt_rejected(state: SessionState, event: ev.AttemptRejected) -> None:
     _attempt(state, event.step, event.attempt, reason=event.reason)
-    state.pending_approval = None
+    _end_approval(state)
 
 
 def _approval_requested(state: SessionState, event: ev.ApprovalRequested) -> None:
     state.pending_approval = (event.attempt, event.decision)
+    _session(state, approval_since=event.at)
 
 
 def _approval_given(state: SessionState, event: ev.ApprovalGiven) -> None:
-    state.pending_approval = None
+    _end_approval(state)
 
 
 def _version_committed(state: SessionState, event: ev.VersionCommitted) -> None:

@@ -15,7 +15,7 @@ from avo_tui.store.errors import (
     StoreError,
 )
 from avo_tui.store.inbox import BadCommand, send_command
-from avo_tui.store.listing import SessionSummary, summaries, summary
+from avo_tui.store.listing import SessionSummary, by_attention, summaries, summary
 from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.places import (
     check_name,
@@ -47,6 +47,7 @@ __all__ = [
     "SessionSummary",
     "SessionWriter",
     "StoreError",
+    "by_attention",
     "check_name",
     "diagnose",
     "engine_status",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from avo_tui.domain import lineage
 from avo_tui.domain.base import Moment, Value
 from avo_tui.domain.budget import Budget, Spend
+from avo_tui.domain.progress import Progress, attention, progress, with_state
 from avo_tui.domain.records import LIVE_STATES, OperatorName, RunState
 from avo_tui.domain.state import SessionState
 from avo_tui.store.errors import StoreError
@@ -57,6 +59,8 @@ class SessionSummary(Value):
     budget: Budget = Budget()
     sparkline: tuple[float, ...] = ()
     """Aggregate of the best version so far, version by version, at most 60 points."""
+    progress: Progress | None = None
+    """Whether it waits and for whom, whether it gets better; None for a broken one."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,16 @@ def summaries(roots: Iterable[Path] | None = None) -> list[SessionSummary]:
         key=lambda s: (s.error is None, s.last_activity.timestamp() if s.last_activity else 0.0),
         reverse=True,
     )
+
+
+def by_attention(sessions: Iterable[SessionSummary], now: datetime) -> list[SessionSummary]:
+    """Those that need a person first, then the stuck ones; among equals the latest active first."""
+
+    def key(s: SessionSummary) -> tuple[bool, int, float]:
+        rank = 0 if s.progress is None else attention(s.progress, s.last_activity, now)
+        return s.error is None, rank, s.last_activity.timestamp() if s.last_activity else 0.0
+
+    return sorted(sessions, key=key, reverse=True)
 
 
 def summary(folder: Path) -> SessionSummary:
@@ -132,7 +146,8 @@ def _with_engine(kept: SessionSummary, layout: Layout) -> SessionSummary:
         return kept
     engine = engine_status(layout.lock)
     state = kept.state if engine.alive else "lost"
-    return kept.model_copy(update={"engine": engine, "state": state})
+    known = kept.progress and with_state(kept.progress, state)
+    return kept.model_copy(update={"engine": engine, "state": state, "progress": known})
 
 
 def _mark(layout: Layout) -> tuple[object, ...]:
@@ -175,6 +190,7 @@ def _summarise(folder: Path, state: SessionState) -> SessionSummary:
         spend=session.spend,
         budget=session.budget,
         sparkline=_sparkline(state),
+        progress=progress(state, session.state),
     )
 
 

@@ -91,6 +91,7 @@ class Host(Palette):
             play=bound("play", "space"),
             live=bound("live", "l"),
             slow_link=bound("slow_link", "ctrl+b"),
+            approve=bound("approve", "A"),
         )
 
     def from_thread(self, callback: Callable[..., object], *arguments: object) -> None:

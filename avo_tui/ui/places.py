@@ -42,6 +42,14 @@ class Lineage(Place):
 
 
 @dataclass(frozen=True)
+class Attempts(Place):
+    """All attempts as rows. Its result is the row of the lineage to inspect, or None."""
+
+    needle: str = ""
+    """The filter to begin with."""
+
+
+@dataclass(frozen=True)
 class Compare(Place):
     """Two versions side by side."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +21,10 @@ STATES: dict[RunState, tuple[str, str, str]] = {
     "finished": ("✔", "FINISHED", "state-over"),
     "lost": ("!", "ENGINE LOST", "state-lost"),
 }
-LOUD = frozenset({"paused", "parked", "lost"})
+MODEL_SECONDS = 10
+"""From here on the status line says how long the model's answer is waited for."""
+SILENT_SECONDS = 120
+"""A running engine that records nothing for so long is worth a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,31 @@ class Keys:
     play: str = "space"
     live: str = "l"
     slow_link: str = "^b"
+    approve: str = "A"
 
 
 def state_spans(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) -> list[Span]:
-    """The state, loud where the run does not go on by itself."""
-    state = snapshot.run_state
+    """The state, loud where the run does not go on by itself. What waits for a person comes first.
+
+    A stuck run and a weak sandbox are said beside it.
+    """
+    spans = _state(snapshot, now, keys, can_start)
+    known = snapshot.progress
+    if known.stuck:
+        spans.append((f" ! STUCK {known.tries} tries", "state-busy"))
+    engine = snapshot.session.engine
+    if engine is not None and engine.sandbox_warning:
+        spans.append((" ! WEAK SANDBOX", "bad"))
+    return spans
+
+
+def _state(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) -> list[Span]:
+    state, waits_for = snapshot.run_state, snapshot.progress.waits_for
     glyph, word, role = STATES[state]
+    if waits_for == "approval":
+        return [(f" ▲ WAITS FOR YOU · {keys.approve} approves ", "state-waits")]
+    if waits_for == "submission":
+        return [("◌ WAITS FOR A CANDIDATE", "state-busy")]
     if state == "paused":
         return [(f" {glyph} {word} · {keys.resume} resumes ", role)]
     if state == "parked":
@@ -66,7 +89,7 @@ def replay_spans(snapshot: Snapshot, keys: Keys) -> list[Span]:
     return [(f" ▷ REPLAY {how} {share:4.0%} · {keys.play} {verb} ", "state-replay")]
 
 
-def step_spans(snapshot: Snapshot) -> list[Span]:
+def step_spans(snapshot: Snapshot, now: datetime) -> list[Span]:
     """Step, attempt, stage: what is being done now."""
     session, live = snapshot.session, snapshot.live
     spans: list[Span] = [("step ", "dim"), (str(session.step), "")]
@@ -79,11 +102,25 @@ def step_spans(snapshot: Snapshot) -> list[Span]:
         if stage is not None:
             count = f" {stage.index}/{stage.count}" if stage.count else ""
             spans += [(" · ", "faint"), (f"{stage.stage}{count}", "running")]
+            return spans
+    return spans + model_spans(snapshot, now)
+
+
+def model_spans(snapshot: Snapshot, now: datetime) -> list[Span]:
+    """How long the model's answer is waited for, and which of its features are gone without."""
+    session = snapshot.session
+    spans: list[Span] = []
+    since = session.waiting_since
+    waited = 0.0 if since is None else (now - since).total_seconds()
+    if waited >= MODEL_SECONDS and snapshot.run_state == "running":
+        spans += [(" · ", "faint"), (f"waiting for the model {formats.duration(waited)}", "warn")]
+    if session.degraded:
+        spans += [(" · ", "faint"), (f"degraded: no {', no '.join(session.degraded)}", "warn")]
     return spans
 
 
 def best_spans(snapshot: Snapshot) -> list[Span]:
-    """The best version and its ratio."""
+    """The best version, its ratio to the baseline, and its gain over the best before it."""
     best = snapshot.best
     if best is None:
         return [("best –", "dim")]
@@ -95,11 +132,22 @@ def best_spans(snapshot: Snapshot) -> list[Span]:
         (formats.ratio(value), "strong"),
         (f" {reference}", "dim"),
     ]
-    above = snapshot.aggregates.get(best.parent) if best.parent is not None else None
-    if above:
-        moved = value / above - 1
-        spans.append((f" ({formats.change(moved)})", formats.change_role(moved)))
+    gain = snapshot.progress.gain
+    if gain is not None:
+        spans.append((f" ({formats.change(gain)})", formats.change_role(gain)))
     return spans
+
+
+def _alive(snapshot: Snapshot, now: datetime) -> list[Span]:
+    """How long ago the run last recorded anything, where it should be recording."""
+    if snapshot.replay is not None or snapshot.run_state in {"stopped", "finished"}:
+        return []
+    last = snapshot.session.last_event_at
+    silent = 0.0 if last is None else (now - last).total_seconds()
+    text = "alive now" if silent < 2 else f"{formats.ago(last, now)} ago"
+    expected = snapshot.run_state == "running" and not snapshot.progress.waits_for
+    role = "warn" if expected and silent >= SILENT_SECONDS else "dim"
+    return [("last sign ", "faint"), (f"{text:<7}", role)]
 
 
 def status_line(
@@ -110,56 +158,68 @@ def status_line(
     `meta` is the number of spans at its end that change by the clock alone.
     """
     session = snapshot.session
-    elapsed = (
-        (session.last_event_at or session.created)
-        if snapshot.replay is not None or snapshot.run_state in {"stopped", "finished", "lost"}
-        else now
-    ) - session.created
-    spend, fraction = formats.spend(session.budget.run, session.spend)
-    spend_role = "bad" if fraction >= 1 else "warn" if fraction >= 0.8 else ""
+    over = snapshot.replay is not None or snapshot.run_state in {"stopped", "finished", "lost"}
+    end = (session.last_event_at or session.created) if over else now
+    age = formats.clock((end - session.created).total_seconds())
+    text, fraction = formats.spend(session.budget.run, session.spend)
+    spend: list[Span] = [
+        (text, "bad" if fraction >= 1 else "warn" if fraction >= 0.8 else ""),
+    ]
     if snapshot.replay is not None:
         state = replay_spans(snapshot, keys)
     else:
         state = state_spans(snapshot, now, keys, can_start)
-    sign = formats.ago(session.last_event_at, now)
-    sign_text = (
-        ""
-        if snapshot.replay or snapshot.run_state in {"stopped", "finished"}
-        else (f"alive {sign}" if sign == "now" else f"{sign} ago")
-    )
-    step = step_spans(snapshot)
-    best = best_spans(snapshot)
     name: list[Span] = [(cut(session.name, 24 if width >= 110 else 14), "title")]
     if session.settings.operator_traits.recording:
         name.append((" recording", "warn"))
-    right: list[list[Span]] = [
-        [(spend, spend_role)],
-        [(formats.clock(elapsed.total_seconds()), "")],
-        [(f"{sign_text:>9}", "dim")] if sign_text else [],
-    ]
-    short_best = [s for s in best if s[1] not in {"dim", "good"}]
-    short_step = step[:2] if len(step) > 2 else step
-    mid_step = step[:2] + step[5:] if len(step) > 5 else step
-    lefts, rights = [name, state, step], [best, *right]
-    for lefts, rights in (
-        ([name, state, step], [best, *right]),
-        ([name, state, step], [best[:4], *right]),
-        ([name, state, step], [short_best, *right]),
-        ([name, state, mid_step], [short_best, *right]),
-        ([name, state, mid_step], [short_best, *right[:2]]),
-        ([name, state, short_step], [short_best, *right[:2]]),
-        ([name, state, short_step], [short_best, right[1]]),
-        ([name, state], [short_best]),
-        ([state], [short_best]),
-    ):
-        shown = [p for p in (*lefts, *rights) if p]
-        if sum(width_of(p) for p in shown) + 3 * (len(shown) - 1) + 2 <= width:
+    step, best = step_spans(snapshot, now), best_spans(snapshot)
+    ran: list[Span] = [("age ", "faint"), (age, "")]
+    alive = _alive(snapshot, now)
+    short_alive = alive[1:]
+    bare_best = [s for s in best[:4] if s[1] != "dim"]
+    stage = step[:2] + step[5:] if len(step) > 5 else step
+    left, right, ticking = _fitting(
+        (
+            ([name, state, step], [best, spend], [ran, alive]),
+            ([name, state, stage], [best, spend], [ran, alive]),
+            ([name, state, step[:2]], [best, spend], [ran, alive]),
+            ([name, state, step[:2]], [best[:4], spend], [ran, alive]),
+            ([name, state, step[:2]], [best[:4], spend], [ran, short_alive]),
+            ([name, state, step[:2]], [best[:4], spend], [short_alive or ran]),
+            ([name, state], [best[:4], spend], [short_alive or ran]),
+            ([name, state], [best[:4]], [short_alive or ran]),
+            ([name, state], [bare_best], [short_alive]),
+            ([state], [bare_best], []),
+        ),
+        width,
+    )
+    end_spans = _spread([*right, *ticking])
+    gap = width - width_of(_spread(left)) - width_of(end_spans) - 2
+    return line(
+        (" ", ""),
+        *_spread(left),
+        (" " * max(gap, 1), ""),
+        *end_spans,
+        (" ", ""),
+        meta=len(_spread(ticking)) + 1,
+    )
+
+
+Part = list[Span]
+Choice = tuple[list[Part], list[Part], list[Part]]
+"""Parts at the left, parts at the right, and those after them that change by the clock."""
+
+
+def _fitting(choices: Sequence[Choice], width: int) -> Choice:
+    """The first choice that fits; the last one where none does. Empty parts are left out."""
+    shown: Choice = ([], [], [])
+    for choice in choices:
+        left, right, ticking = ([part for part in parts if part] for parts in choice)
+        shown = (left, right, ticking)
+        parts = [*left, *right, *ticking]
+        if sum(map(width_of, parts)) + 3 * (len(parts) - 1) + 2 <= width:
             break
-    left, end = _spread(lefts), _spread(rights)
-    gap = width - width_of(left) - width_of(end) - 2
-    shown_right = [p for p in rights if p]
-    ticking = _spread(shown_right[2:]) if len(shown_right) > 2 else []
-    return line((" ", ""), *left, (" " * max(gap, 1), ""), *end, (" ", ""), meta=len(ticking) + 1)
+    return shown
 
 
 def _spread(parts: list[list[Span]]) -> list[Span]:

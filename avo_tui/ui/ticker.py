@@ -41,13 +41,12 @@ class Ticker:
         """Title and bell where a person is needed, once for each need."""
         need = ""
         if latest.replay is None:
-            if latest.pending_approval is not None:
-                need = "approval"
-            elif latest.run_state == "lost":
-                need = "engine lost"
+            known = latest.progress
+            titles = {"approval": "waits for you", "engine": "engine lost", "resume": "paused"}
+            need = titles.get(known.waits_for, "stuck" if known.stuck else "")
         if need == self._need:
             return
         self._need = need
         self._host.window.show(f"avo {latest.session.name}: {need}" if need else "")
-        if need:
+        if need and need != "paused":  # a person paused it, and knows
             self._host.bell()

@@ -276,3 +276,25 @@ def test_a_version_is_shown_beside_every_baseline_and_its_plan_by_paragraphs(avo
     rows = [line.split() for line in lines if line.startswith(("full-", "causal-", "all "))]
     assert len(rows) == 9
     assert all(0.5 < float(value) < 3 for row in rows for value in row[-3:])
+
+
+def test_attempts_are_listed_filtered_and_counted(avo: Avo, done: Path) -> None:
+    state = SessionReader.open(done).state
+    everything = avo("attempts", "done", "--json").json
+    assert everything["matching"] == len(state.attempts) == len(everything["attempts"])
+    committed = avo("attempts", "done", "committed", "--json").json["attempts"]
+    assert {a["version"] for a in committed} == {
+        a.version for a in state.attempts.values() if a.version is not None
+    }
+    one = avo("attempts", "done", "committed", "--most", "1")
+    assert committed[0]["attempt"] in one.out and "more; --most" in one.out
+    assert "no attempt that matches 'zebra'" in avo("attempts", "done", "zebra").out
+    assert avo("attempts", "done", "--sort", "colour").code == 2
+
+
+def test_status_says_how_the_run_is_doing(avo: Avo, done: Path) -> None:
+    form = avo("status", "done", "--json").json["progress"]
+    best = SessionReader.open(done).state.best
+    assert best is not None and form["best"] == best.number and form["state"] == "finished"
+    assert f"v{best.number} is the best since" in avo("status", "done").out
+    assert avo("sessions", "--json").json["sessions"][0]["progress"]["best"] == best.number

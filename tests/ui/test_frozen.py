@@ -73,7 +73,7 @@ def test_bell_and_title_call_a_person_once_and_are_taken_back(
     reader = SessionReader.open(session.folder)
     decided = next(e for e in reader.events() if isinstance(e, ev.GateDecided))
     session.record(ev.ApprovalRequested(attempt=3, decision=decided.decision))
-    person.read_until("\x1b[22;2t\x1b]2;avo study: approval\x07")
+    person.read_until("\x1b[22;2t\x1b]2;avo study: waits for you\x07")
     person.read_until("A approves")
     os.write(person.fd, b"q")
 

@@ -57,6 +57,7 @@ KEYS = [
 KEYS_TO = {
     "run": [],
     "lineage": ["L"],
+    "attempts": ["F"],
     "compare": ["B", "c"],
     "transcript": ["t"],
     "memory": ["M"],
@@ -113,6 +114,7 @@ PLACES: tuple[Place, ...] = (
     places.Sessions(),
     places.Run(),
     places.Lineage(),
+    places.Attempts(),
     places.Compare(0, 1),
     places.Transcript(1),
     places.Log("log", tuple),

@@ -20,6 +20,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "run": (),
     "inspect": ("B",),
     "lineage": ("L",),
+    "attempts": ("F",),
     "compare": ("B", "c"),
     "transcript": ("t",),
     "memory": ("M",),

@@ -38,6 +38,12 @@ def _lineage(place: places.Lineage) -> Screen[Any]:
     return LineageScreen(place.start)
 
 
+def _attempts(place: places.Attempts) -> Screen[Any]:
+    from avo_tui.ui.screens.attempts import AttemptsScreen
+
+    return AttemptsScreen(place.needle)
+
+
 def _compare(place: places.Compare) -> Screen[Any]:
     from avo_tui.ui.screens.compare import CompareScreen
 
@@ -85,6 +91,7 @@ SCREENS: dict[type[Place], Callable[[Any], Screen[Any]]] = {
     places.NewSession: _new_session,
     places.Run: _run,
     places.Lineage: _lineage,
+    places.Attempts: _attempts,
     places.Compare: _compare,
     places.Transcript: _transcript,
     places.Log: _log,

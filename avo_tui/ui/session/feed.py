@@ -22,6 +22,7 @@ from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Command, CommandRecord
 from avo_tui.domain.events import Event
+from avo_tui.domain.progress import Progress, progress
 from avo_tui.domain.records import (
     Attempt,
     Hint,
@@ -98,6 +99,8 @@ class Snapshot:
     aggregates: Mapping[int, float]
     """Version → aggregate, computed once each."""
     live: StepView
+    progress: Progress
+    """Whether it waits and for whom, whether it gets better, what it costs."""
     replay: ReplayStatus | None = None
     trouble: str = ""
 
@@ -239,11 +242,12 @@ class Feed:
                 n: known[n] if n in known else v.aggregate  # noqa: SIM401 - the other is dear
                 for n, v in state.versions.items()
             }
-        aggregates = self._aggregates
+        run_state = self.source.run_state()
+        in_turn = [versions[number] for number in sorted(self._leaders)]
         self.latest = Snapshot(
             serial=self._serial,
             session=state.session,
-            run_state=self.source.run_state(),
+            run_state=run_state,
             versions=versions,
             steps=_table(state.steps, None if old is None else old.steps),
             attempts=_table(state.attempts, None if old is None else old.attempts),
@@ -252,10 +256,11 @@ class Feed:
             supervision=dict(state.supervision),
             commands=dict(state.commands),
             pending_approval=state.pending_approval,
-            best=versions[max(self._leaders)] if self._leaders else None,
+            best=in_turn[-1] if in_turn else None,
             leaders=self._leaders,
-            aggregates=aggregates,
+            aggregates=self._aggregates,
             live=self._fold.snapshot(),
+            progress=progress(state, run_state, in_turn),
             replay=self._status(),
             trouble=trouble,
         )

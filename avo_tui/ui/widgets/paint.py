@@ -69,6 +69,7 @@ ROLES = frozenset(
         "state-lost",
         "state-over",
         "state-replay",
+        "state-waits",
         "cursor",
         "cursor-blur",
         "on-cursor",

@@ -48,6 +48,8 @@ def plan_lines(title: str, items: Sequence[PlanItem], width: int, most: int = 0)
         blocks.append(prose(item.text, width, text_role, (f"{glyph} ", role)))
         if item.status in {"done", "dropped"}:
             first_open = len(blocks)
+    if not blocks:
+        return out[:most] if most else out
     whole = sum(map(len, blocks))
     room = most - len(out) if most else whole
     if whole <= room:

@@ -8,14 +8,15 @@ from avo_tui.domain.records import Attempt
 from avo_tui.ui import places
 from avo_tui.ui.actions import Action
 from avo_tui.ui.conditions import two_versions
-from avo_tui.ui.dialogs import Digest
-from avo_tui.ui.panes.lineage.graph import Key
+from avo_tui.ui.dialogs import Digest, TextDialog
+from avo_tui.ui.panes.lineage.graph import Key, key_of_version
 from avo_tui.ui.panes.pair import pair_to_compare
 from avo_tui.ui.screen import avo_screens
 from avo_tui.ui.screens.run.digest import digest_lines
 from avo_tui.ui.screens.run.parts import RunParts
+from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.session.log_text import of_file, of_growing
-from avo_tui.ui.text import Line, line
+from avo_tui.ui.text import Line, line, one_line
 
 
 def _lineage(run: RunParts) -> None:
@@ -36,6 +37,70 @@ LINEAGE = Action(
     "look",
     run=_lineage,
     footer=30,
+)
+
+
+def _attempts(run: RunParts) -> None:
+    def inspect(key: Key | None) -> None:
+        if key is not None:
+            run.walk.inspect_row(key)
+
+    run.host.go(places.Attempts(), inspect)
+
+
+ATTEMPTS = Action(
+    "attempts",
+    "F",
+    "attempts",
+    "All attempts as rows, with what became of each and why.",
+    "look",
+    run=_attempts,
+    footer=21,
+)
+
+
+def _go_to(run: RunParts) -> None:
+    def given(text: str | None) -> None:
+        if text:
+            key = row_named(run.known, text)
+            if key is None:
+                notice = f"there is no version or attempt {one_line(text, 20)!r}"
+                run.host.notify(notice, severity="warning", timeout=4, markup=False)
+            else:
+                run.walk.inspect_row(key)
+
+    question = "A version (v12, best, head) or an attempt (25.3: the third of step 25)."
+    run.host.push_screen(TextDialog("Go to", question, "go", single=True), given)
+
+
+def row_named(snapshot: Snapshot, text: str) -> Key | None:
+    """The row of the lineage that a person names; None where there is none."""
+    name = text.strip().lower()
+    if name in {"best", "head"}:
+        version = snapshot.best if name == "best" else snapshot.head
+        return None if version is None else key_of_version(version.number)
+    step, dot, number = name.partition(".")
+    if dot:
+        if not (step.isdigit() and number.isdigit()):
+            return None
+        attempt = snapshot.attempts.get((int(step), int(number)))
+        if attempt is None:
+            return None
+        if attempt.version is not None:
+            return key_of_version(attempt.version)
+        return ("a", attempt.step, attempt.number)
+    digits = name.removeprefix("v")
+    known = digits.isdigit() and int(digits) in snapshot.versions
+    return key_of_version(int(digits)) if known else None
+
+
+GO_TO = Action(
+    "go_to",
+    "colon",
+    "go to",
+    "To any version or attempt by its name.",
+    "lineage",
+    run=_go_to,
 )
 
 

@@ -6,7 +6,7 @@ from time import monotonic
 
 from textual.timer import Timer
 
-from avo_tui.ui.panes.lineage.graph import key_of_version
+from avo_tui.ui.panes.lineage.graph import Key, key_of_version
 from avo_tui.ui.screens.run.arrangement import Arrangement
 from avo_tui.ui.screens.run.finder import Finder
 from avo_tui.ui.screens.run.scene import Scene
@@ -27,6 +27,16 @@ class Walk:
         """Look at a version; nothing happens for None."""
         if number is not None:
             self._scene.lineage.pick(key_of_version(number))
+
+    def inspect_row(self, key: Key) -> None:
+        """Look at a row of the lineage; the step of an attempt is unfolded for it."""
+        lineage = self._scene.lineage
+        if lineage.needle:
+            self._finder.end()
+        if key[0] == "a":
+            lineage.unfolded |= {key[1]}
+        self._scene.repaint()
+        lineage.pick(key)
 
     def moved(self) -> None:
         """The cursor was moved.

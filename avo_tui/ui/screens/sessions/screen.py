@@ -11,7 +11,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.worker import get_current_worker
 
-from avo_tui.store import SessionSummary, summaries
+from avo_tui.store import SessionSummary, by_attention, summaries
 from avo_tui.ui import places
 from avo_tui.ui.actions import Action, Reason, bind, bindings
 from avo_tui.ui.screen import COMMON, AvoScreen
@@ -140,7 +140,7 @@ ACTIONS: tuple[Action[SessionsScreen], ...] = (
 
 
 class SessionsScreen(AvoScreen):
-    """All sessions, the most recently active first."""
+    """All sessions: those that need a person first, then the most recently active."""
 
     BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
     ABOUT = (
@@ -183,7 +183,7 @@ class SessionsScreen(AvoScreen):
 
         def work() -> None:
             worker = get_current_worker()
-            sessions = summaries(self.host.roots)
+            sessions = by_attention(summaries(self.host.roots), self.host.clock())
             if not worker.is_cancelled:
                 self.app.call_from_thread(self._take, sessions)
 
@@ -236,7 +236,9 @@ class SessionsScreen(AvoScreen):
             (" avo", "title"),
             ("   supervised evolution of compute kernels", "dim"),
         ]
-        right = f"{running} running " if running else ""
+        needy = sum(1 for s in everything if s.progress and s.progress.waits_for == "approval")
+        right = f"▲ {needy} waiting for you   " if needy else ""
+        right += f"{running} running " if running else ""
         gap = self.size.width - sum(cell_len(t) for t, _ in left) - len(right)
         self.query_one("#status", StatusLine).set_row(
             line(*left, (" " * max(1, gap), ""), (right, "state-running"))

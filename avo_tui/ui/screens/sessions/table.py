@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from avo_tui.domain.progress import state_text
 from avo_tui.store import SessionSummary
 from avo_tui.ui import formats
 from avo_tui.ui.status import STATES
@@ -37,7 +38,7 @@ class Columns:
         name = 18 if width < 100 else 22 if width < 140 else 30
         task = 14 if width < 100 else 18
         spend, age = width >= 88, width >= 130
-        used = name + task + 50 + (12 if spend else 0) + (8 if age else 0)
+        used = name + task + 52 + (12 if spend else 0) + (8 if age else 0)
         trend = max(0, min(40, width - used - 4))
         return cls(name, task, trend if trend >= 8 else 0, spend, age)
 
@@ -49,7 +50,7 @@ def table_lines(sessions: Sequence[SessionSummary], width: int, now: datetime) -
 
 
 def _head(columns: Columns) -> Line:
-    text = fit("name", columns.name) + " " + fit("task", columns.task) + " " + fit("state", 13)
+    text = fit("name", columns.name) + " " + fit("task", columns.task) + " " + fit("state", 15)
     text += fit_right("best", 16) + fit_right("versions", 10)
     text += fit_right("spend", 12) if columns.spend else ""
     text += fit_right("age", 8) if columns.age else ""
@@ -65,14 +66,24 @@ def _row(s: SessionSummary, columns: Columns, width: int, now: datetime) -> Line
             (" ✕ ", "bad"),
             (cut(one_line(s.error), width - columns.name - 3), "dim"),
         )
-    glyph, word, role = STATES[s.state or "lost"]
+    glyph, _, role = STATES[s.state or "lost"]
+    word: str = s.state or "lost"
+    role = ROLES.get(role, role)
+    if s.progress is not None:
+        word = state_text(s.progress)
+        if s.progress.waits_for == "approval":
+            glyph, role = "▲", "state-waits"
+        elif s.progress.waits_for == "submission":
+            glyph, role = "◌", "warn"
+        elif s.progress.stuck:
+            glyph, role = "!", "warn"
     best = "–"
     if s.ratio is not None:
         best = f"{formats.ratio(s.ratio)} {one_line(s.reference_baseline)[:8]}"
     spans: list[Span] = [
         (fit(one_line(s.name), columns.name) + " ", "strong"),
         (fit(one_line(s.task), columns.task) + " ", "dim"),
-        (fit(f"{glyph} {word.lower()}", 13), ROLES.get(role, role)),
+        (fit(f"{glyph} {word}", 15), role),
         (fit_right(best, 16), "good" if (s.ratio or 0) >= 1 else ""),
         (fit_right(str(s.versions), 10), ""),
     ]

@@ -1,0 +1,82 @@
+"""Attempts as a list: what became of each, filters, orders. For the screen and `avo attempts`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from avo_tui.domain.records import Attempt
+from avo_tui.domain.verdict import Verdict
+
+AttemptOrder = Literal["newest", "score", "status"]
+ORDERS: tuple[AttemptOrder, ...] = ("newest", "score", "status")
+
+FILTERS: dict[str, str] = {
+    "rejected": "did not become a version: failed, or turned down by the gate",
+    "committed": "became a version",
+    "wrong": "computed a wrong result",
+    "failed": "did not compile, crashed, hung, or computed a wrong result",
+    "noise": "turned down because the gain was within the noise of the measurement",
+    "suspicious": "measured faster than can be believed",
+    "running": "still evaluated, or waiting to be decided upon",
+}
+"""Words that a filter knows, with what they keep; any other word is looked for in the text."""
+
+
+def attempt_name(attempt: Attempt) -> str:
+    """Such as `25.3`: the third attempt of step 25."""
+    return f"{attempt.step}.{attempt.number}"
+
+
+def attempt_status(attempt: Attempt) -> str:
+    """What became of it, in one or two words."""
+    if attempt.version is not None:
+        return f"v{attempt.version}"
+    if attempt.verdict is None:
+        return "interrupted" if attempt.reason else "running"
+    if attempt.verdict is not Verdict.CORRECT:
+        return attempt.verdict.value.replace("_", " ")
+    return "undecided" if attempt.undecided else "rejected"
+
+
+def was_rejected(attempt: Attempt) -> bool:
+    """True where it was evaluated and did not become a version."""
+    done = attempt.verdict is not None and not attempt.undecided
+    return done and attempt.version is None
+
+
+def _is(attempt: Attempt, word: str) -> bool:
+    verdict = attempt.verdict
+    if word == "rejected":
+        return was_rejected(attempt)
+    if word == "committed":
+        return attempt.version is not None
+    if word == "wrong":
+        return verdict is Verdict.WRONG_RESULT
+    if word == "failed":
+        failed = verdict is not None and verdict is not Verdict.CORRECT
+        return failed and verdict is not None and verdict.judges_candidate
+    if word == "noise":
+        gate = was_rejected(attempt) and verdict is Verdict.CORRECT
+        return gate and "noise" in attempt.reason.casefold()
+    if word == "suspicious":
+        return verdict is Verdict.SUSPICIOUS
+    return attempt.version is None and (verdict is None or attempt.undecided)
+
+
+def attempt_matches(attempt: Attempt, text: str) -> bool:
+    """Whether an attempt passes a filter: every word of `text` must hold. Case does not matter."""
+    name, status = attempt_name(attempt), attempt_status(attempt)
+    whole = f"{name} {status} {attempt.title} {attempt.reason}".casefold()
+    words = text.casefold().split()
+    return all(_is(attempt, word) if word in FILTERS else word in whole for word in words)
+
+
+def ordered(attempts: Iterable[Attempt], order: AttemptOrder) -> list[Attempt]:
+    """Attempts in an order: `newest` first, by `score` the best first, or grouped by `status`."""
+    newest = sorted(attempts, key=lambda a: (a.step, a.number), reverse=True)
+    if order == "score":
+        return sorted(newest, key=lambda a: -a.aggregate)
+    if order == "status":
+        return sorted(newest, key=lambda a: (a.version is None, attempt_status(a)))
+    return newest

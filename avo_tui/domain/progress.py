@@ -1,0 +1,301 @@
+"""How a run is doing: whether it waits and for whom, whether it still gets better, what it costs.
+
+One model for every place that says so: status line, list of sessions, window title, digest,
+`avo status` and JSON. It holds moments and counts, no texts that grow old: what depends on the
+present is computed by the functions that are given `now`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.budget import BudgetUnit, cap_states, hours_left
+from avo_tui.domain.lineage import best_so_far
+from avo_tui.domain.records import RunState, Version
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.supervision import Thresholds, limits
+
+WaitsFor = Literal["", "approval", "resume", "engine", "submission", "time"]
+"""`approval`, `resume`, `engine`: a person must approve, resume, or start the engine again.
+`submission`: a candidate from outside. `time`: parked until a moment. "": it runs, or is over."""
+
+PERSON: frozenset[WaitsFor] = frozenset({"approval", "resume", "engine"})
+"""What only a person can end."""
+
+STUCK_TRIES = 4
+"""A run is stuck after so many times the supervisor's limit of attempts without a better version:
+by then the whole ladder of interventions has had its turn."""
+
+
+class Progress(Value):
+    """How a run is doing, as of its last event."""
+
+    state: RunState
+    waits_for: WaitsFor = ""
+    since: Moment | None = None
+    """When it began to wait."""
+    until: Moment | None = None
+    """When a parked run goes on."""
+    attempt: str = ""
+    """The attempt that waits for approval, such as `25.3` (step, number)."""
+    reason: str = ""
+    """Why it waits or ended, as the engine recorded it."""
+    best: int | None = None
+    best_at: Moment | None = None
+    """When the best version was committed."""
+    previous: int | None = None
+    """The best version before it."""
+    gain: float | None = None
+    """Relative gain of the best over the previous best: as the gate measured the two in turn, else
+    by their aggregates. None for the first version."""
+    tries: int = 0
+    """Attempts with a verdict since the best version."""
+    steps: int = 0
+    """Steps that ended since the best version."""
+    interventions: int = 0
+    """Interventions of the supervisor since the best version; `restarts` are among them."""
+    restarts: int = 0
+    stuck: bool = False
+    """It runs, and nothing that was tried for long made it better."""
+    usd_per_hour: float | None = None
+    """Dollars for an hour of running, on average so far; None where nothing was spent."""
+    hours_left: float | None = None
+    """Forecast: hours of running until the first cap is reached."""
+    ends_by: BudgetUnit | None = None
+    """The cap that is reached first."""
+
+    @property
+    def needs_person(self) -> bool:
+        """True where nothing goes on until a person does something."""
+        return self.waits_for in PERSON
+
+    @property
+    def rank(self) -> int:
+        """How much attention it needs: 0 none, then stuck, then what waits for a person."""
+        order: tuple[WaitsFor, ...] = ("resume", "engine", "approval")
+        if self.waits_for in order:
+            return 2 + order.index(self.waits_for)
+        return 1 if self.stuck else 0
+
+
+def bests(versions: Iterable[Version]) -> list[Version]:
+    """The versions that were the best in turn, first to last."""
+    out: list[Version] = []
+    for leader in best_so_far(versions):
+        if not out or leader.number != out[-1].number:
+            out.append(leader)
+    return out
+
+
+def progress(
+    state: SessionState, run_state: RunState, in_turn: Sequence[Version] | None = None
+) -> Progress:
+    """How a run is doing. `in_turn` are its `bests`, where the caller knows them."""
+    in_turn = bests(state.versions.values()) if in_turn is None else in_turn
+    session = state.session
+    best = in_turn[-1] if in_turn else None
+    previous = in_turn[-2] if len(in_turn) > 1 else None
+    tries = _tries_since(state, best)
+    made = [
+        i
+        for i in state.supervision.values()
+        if i.by == "supervisor" and (best is None or i.at > best.created)
+    ]
+    left = {
+        cap.unit: hours
+        for cap in cap_states(session.budget.run, session.spend)
+        if (hours := hours_left(cap, session.spend)) is not None
+    }
+    ends_by = min(left, key=lambda unit: left[unit], default=None)
+    waits_for = _waits_for(state, run_state)
+    running = run_state == "running" and not waits_for
+    hours = session.spend.seconds / 3600
+    return Progress(
+        state=run_state,
+        waits_for=waits_for,
+        since=_since(state, waits_for),
+        until=session.parked_until,
+        attempt=_waiting_attempt(state),
+        reason=session.state_reason,
+        best=None if best is None else best.number,
+        best_at=None if best is None else best.created,
+        previous=None if previous is None else previous.number,
+        gain=None if best is None or previous is None else gain_over(best, previous),
+        tries=tries,
+        steps=_steps_since(state, best),
+        interventions=len(made),
+        restarts=sum(i.level == "restart" for i in made),
+        stuck=running and best is not None and _stuck(state, tries, len(made)),
+        usd_per_hour=session.spend.usd / hours if session.spend.usd > 0 and hours > 0 else None,
+        hours_left=left[ends_by] if ends_by is not None else None,
+        ends_by=ends_by,
+    )
+
+
+def with_state(known: Progress, run_state: RunState) -> Progress:
+    """The same progress where a reader finds another state than was recorded: a lost engine."""
+    if run_state == known.state:
+        return known
+    waits_for: WaitsFor = "engine" if run_state == "lost" else known.waits_for
+    return known.model_copy(update={"state": run_state, "waits_for": waits_for, "stuck": False})
+
+
+def gain_over(version: Version, other: Version) -> float | None:
+    """Relative gain of a version over another one; None where the other has no score.
+
+    The gate's measurement of the two in turn says it where there is one: aggregates of two runs
+    also differ by what the machine did meanwhile.
+    """
+    gate = version.gate
+    if gate.remeasured and gate.reference == other.number and gate.gain is not None:
+        return gate.gain
+    return version.aggregate / other.aggregate - 1 if other.aggregate > 0 else None
+
+
+def _waits_for(state: SessionState, run_state: RunState) -> WaitsFor:
+    if run_state == "lost":
+        return "engine"
+    if run_state in {"stopped", "finished"}:
+        return ""
+    if state.pending_approval is not None:
+        return "approval"
+    if run_state == "paused":
+        return "resume"
+    if run_state == "parked":
+        return "time"
+    idle = state.current_step is None and bool(state.versions)
+    by_itself = state.session.settings.operator_traits.steps_by_itself
+    if run_state == "running" and idle and not by_itself:
+        return "submission"
+    return ""
+
+
+def _since(state: SessionState, waits_for: WaitsFor) -> datetime | None:
+    session = state.session
+    if waits_for == "approval":
+        return session.approval_since
+    if waits_for == "engine":
+        return session.last_event_at
+    if waits_for == "submission":
+        last = state.steps.get(session.step)
+        return session.state_since if last is None else last.ended
+    return session.state_since if waits_for else None
+
+
+def _waiting_attempt(state: SessionState) -> str:
+    pending = state.pending_approval
+    return "" if pending is None else f"{state.session.step}.{pending[0]}"
+
+
+def _tries_since(state: SessionState, best: Version | None) -> int:
+    count = 0
+    for attempt in reversed(state.attempts.values()):
+        if best is not None and (attempt.step, attempt.number) <= (best.step, best.attempt):
+            break
+        count += attempt.verdict is not None and attempt.verdict.judges_candidate
+    return count
+
+
+def _steps_since(state: SessionState, best: Version | None) -> int:
+    first = 0 if best is None else best.step
+    numbers = range(first + 1, state.session.step + 1)
+    return sum(1 for n in numbers if n in state.steps and state.steps[n].ended is not None)
+
+
+def _stuck(state: SessionState, tries: int, interventions: int) -> bool:
+    settings = state.session.settings
+    ladder = settings.operator_traits.ladder
+    if not ladder:
+        return False
+    limit = limits(settings).attempts or Thresholds().attempts
+    return interventions > len(ladder) or tries >= STUCK_TRIES * limit
+
+
+def attention(known: Progress, last_activity: datetime | None, now: datetime) -> int:
+    """The rank for a list that is sorted by attention.
+
+    What has waited for more than a week is not put before what runs today: it was left behind.
+    """
+    fresh = last_activity is not None and (now - last_activity).days < 7
+    return known.rank if fresh else 0
+
+
+# -- in words
+
+
+def state_text(known: Progress) -> str:
+    """The state in one to three words, for a list."""
+    if known.waits_for == "approval":
+        return "waits for you"
+    if known.waits_for == "submission":
+        return "awaits input"
+    if known.state == "lost":
+        return "engine lost"
+    return "stuck" if known.stuck else known.state
+
+
+def span_text(seconds: float) -> str:
+    """A span of time in one coarse unit: `40 s`, `26 min`, `5 h`, `3 d`."""
+    seconds = max(0.0, seconds)
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size or (unit == "min" and seconds >= size):
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+_WAITS: Mapping[WaitsFor, str] = {
+    "approval": "waits for you to approve attempt {attempt}",
+    "resume": "paused: waits for you to resume it",
+    "engine": "the engine is lost: waits for you to start it again",
+    "submission": "waits for a candidate from outside",
+    "time": "parked: goes on by itself",
+}
+
+
+def waiting_text(known: Progress, now: datetime) -> str:
+    """What it waits for, and how long it has: one phrase; empty where it does not wait."""
+    if not known.waits_for:
+        return ""
+    text = _WAITS[known.waits_for].format(attempt=known.attempt)
+    if known.waits_for == "time" and known.until is not None:
+        return f"{text} in {span_text((known.until - now).total_seconds())}"
+    if known.since is None:
+        return text
+    return f"{text}, since {span_text((now - known.since).total_seconds())}"
+
+
+def progress_text(known: Progress, now: datetime) -> str:
+    """Whether it gets better: the last gain, and all that was tried since; empty without a best."""
+    if known.best is None:
+        return ""
+    text = f"v{known.best} is the best"
+    if known.best_at is not None:
+        text += f" since {span_text((now - known.best_at).total_seconds())}"
+    if known.gain is not None:
+        text += f" ({known.gain:+.1%} over v{known.previous})".replace("-", "−")
+    parts = [_many(known.tries, "try", "tries")] if known.tries else []
+    if known.interventions:
+        parts.append(_many(known.interventions, "intervention", "interventions"))
+    if known.restarts:
+        parts.append(_many(known.restarts, "restart", "restarts"))
+    if parts:
+        text += f"; {', '.join(parts)} since then"
+    return f"stuck: {text}" if known.stuck else text
+
+
+def cost_text(known: Progress) -> str:
+    """What an hour costs, and when a cap ends the run; empty where neither is known."""
+    parts = []
+    if known.usd_per_hour is not None:
+        parts.append(f"${known.usd_per_hour:.2f} an hour")
+    if known.hours_left is not None and known.ends_by is not None:
+        left = span_text(known.hours_left * 3600)
+        parts.append(f"the cap of {known.ends_by} is reached in about {left} of running")
+    return "; ".join(parts)
+
+
+def _many(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"

@@ -1,0 +1,325 @@
+"""All attempts as rows: what became of each and why, filtered and sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, overload
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.message import Message
+
+from avo_tui.domain.attempts import (
+    FILTERS,
+    ORDERS,
+    AttemptOrder,
+    attempt_matches,
+    attempt_name,
+    attempt_status,
+    ordered,
+)
+from avo_tui.domain.records import Attempt
+from avo_tui.domain.verdict import Verdict
+from avo_tui.ui import formats, places
+from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.panes.lineage.graph import Key, key_of_version
+from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.screen import COMMON
+from avo_tui.ui.screens.detail import CLOSE, COPY, DetailScreen
+from avo_tui.ui.text import Line, Span, cut, fit, fit_right, line, one_line, prose
+from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.pane import Pane
+
+STATUS = 15
+"""Cells of the column that says what became of an attempt."""
+
+
+class AttemptTable(LinesView):
+    """One row for each attempt, with a cursor that stays on its attempt."""
+
+    BINDINGS = [  # noqa: RUF012
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup", "move_page(-1)", show=False),
+        Binding("pagedown", "move_page(1)", show=False),
+        Binding("home,g", "move(-1000000)", show=False),
+        Binding("end,G", "move(1000000)", show=False),
+    ]
+
+    class Moved(Message):
+        """The cursor is on another attempt."""
+
+    class Opened(Message):
+        """A row was clicked twice."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self.attempts: Sequence[Attempt] = ()
+        self.index = 0
+
+    @property
+    def current(self) -> Attempt | None:
+        """The attempt under the cursor."""
+        return self.attempts[self.index] if self.index < len(self.attempts) else None
+
+    def show_attempts(self, attempts: Sequence[Attempt], empty: str) -> None:
+        """Show these rows; `empty` is the sentence where there are none."""
+        before = self.current
+        self.attempts = attempts
+        self.index = 0
+        if before is not None:
+            name = attempt_name(before)
+            self.index = next((i for i, a in enumerate(attempts) if attempt_name(a) == name), 0)
+        if attempts:
+            self.show(lambda width: _Rows(attempts, width))
+        else:
+            self.show(lambda width: teach(*(row.plain for row in prose(empty, width))))
+
+    def action_move(self, by: int) -> None:
+        """Up or down."""
+        if not self.attempts:
+            return
+        self.index = max(0, min(len(self.attempts) - 1, self.index + by))
+        top, height = self.scroll_offset.y, self.size.height
+        if self.index < top:
+            self._scroll(self.index)
+        elif self.index >= top + height:
+            self._scroll(self.index - height + 1)
+        self.refresh()
+        self.post_message(self.Moved())
+
+    def action_move_page(self, way: int) -> None:
+        """A page up or down."""
+        self.action_move(way * max(1, self.size.height - 2))
+
+    def over(self, index: int) -> str:
+        """The cursor's row."""
+        return "cursor" if self.attempts and index == self.index else ""
+
+    def on_click(self, event: events.Click) -> None:
+        """A click picks, a second one opens."""
+        index = event.y + self.scroll_offset.y
+        if 0 <= index < len(self.attempts):
+            self.index = index
+            self.action_move(0)
+            if event.chain > 1:
+                self.post_message(self.Opened())
+
+
+class _Rows(Sequence[Line]):
+    """Rows that are drawn when they are looked at: a list of 10,000 opens at once."""
+
+    def __init__(self, attempts: Sequence[Attempt], width: int) -> None:
+        self.attempts, self.width = attempts, width
+
+    def __len__(self) -> int:
+        return len(self.attempts)
+
+    @overload
+    def __getitem__(self, index: int) -> Line: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Line]: ...
+    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return attempt_row(self.attempts[index], self.width)
+
+
+def attempt_row(attempt: Attempt, width: int) -> Line:
+    """One attempt: name, what became of it, score, time, what was tried, why it was turned down."""
+    status = attempt_status(attempt)
+    role = "faint"
+    glyph = "✕"
+    if attempt.version is not None:
+        glyph, role = "○", "good"
+    elif attempt.verdict is None or attempt.undecided:
+        glyph, role = "◌", "running"
+    elif attempt.verdict is Verdict.SUSPICIOUS:
+        glyph, role = "!", "warn"
+    elif attempt.verdict is not Verdict.CORRECT:
+        role = "bad"
+    spans: list[Span] = [
+        (f"{glyph} ", role),
+        (fit(attempt_name(attempt), 8), ""),
+        (fit(status, STATUS) + " ", role),
+        (fit_right(formats.ratio(attempt.aggregate), 7) + "  ", "strong"),
+    ]
+    if width >= 110:
+        spans.append((f"from v{attempt.parent}".ljust(10), "dim"))
+        spans.append((f"{attempt.at:%d %b %H:%M}  ", "faint"))
+    room = width - sum(len(text) for text, _ in spans)
+    title, reason = one_line(attempt.title), one_line(attempt.reason)
+    if reason and title:
+        title = fit(title, min(max(12, room // 3), 40)) + "  "
+    spans.append((cut(title, max(4, room)), "dim"))
+    room -= min(len(title), room)
+    if reason and room > 6:
+        spans.append((cut(reason, room), ""))
+    return line(*spans)
+
+
+class AttemptsScreen(DetailScreen):
+    """A table; the reason of the attempt under the cursor is written out below it."""
+
+    MAIN = "#attempts-view"
+    FIND = "/ rejected wrong noise suspicious, or text"
+    ABOUT = (
+        "Every candidate that was evaluated, with what became of it and why. / filters: by the "
+        "words " + ", ".join(FILTERS) + ", and by any other text; several words must all hold. "
+        "s sorts by time, score or status. enter inspects the attempt on the run screen."
+    )
+    PANES = {  # noqa: RUF012
+        "attempts": ("Attempts", "One row for each: name, what became of it, score, why."),
+        "reason": ("Reason", "Why the attempt under the cursor did not become a version."),
+    }
+
+    def __init__(self, needle: str = "") -> None:
+        super().__init__()
+        self.actions = bind(self.ACTIONS, self)
+        self.needle, self.order = needle, ORDERS[0]
+        self.searching = bool(needle)
+        self._listed: object = None
+        """What the rows were made for."""
+
+    def body(self) -> ComposeResult:
+        """The table above, the reason below."""
+        with Pane(key="", title="Attempts", id="attempts"):
+            yield AttemptTable(id="attempts-view")
+        with Pane(key="", title="Reason", id="reason"):
+            yield LinesView(id="reason-view")
+
+    @property
+    def table(self) -> AttemptTable:
+        """The rows."""
+        return self.query_one(AttemptTable)
+
+    @property
+    def current(self) -> Attempt | None:
+        """The attempt under the cursor."""
+        return self.table.current
+
+    def repaint(self) -> None:
+        """Rows, where they differ from those that are shown; the reason."""
+        assert self.snapshot is not None
+        everything = self.snapshot.attempts
+        basis = (id(everything), self.needle, self.order)
+        if basis != self._listed:
+            self._listed = basis
+            kept = [a for a in everything.values() if attempt_matches(a, self.needle)]
+            empty = "No attempt was made yet."
+            if self.needle:
+                empty = f"No attempt matches “{one_line(self.needle)}”. esc shows all of them."
+            self.table.show_attempts(ordered(kept, self.order), empty)
+            count = f"{len(kept):,} of {len(everything):,}" if self.needle else f"{len(kept):,}"
+            info: list[Span] = [(f"{count} · by {self.order}", "dim")]
+            if self.needle:
+                info = [(f"{one_line(self.needle)}  ", "warn"), *info]
+            self.query_one("#attempts", Pane).set_info(info)
+            self.query_one(FindBar).set_count(f"{len(kept):,} of {len(everything):,}")
+        self._reason()
+
+    @on(AttemptTable.Moved)
+    def _reason(self) -> None:
+        attempt = self.current
+        pane, view = self.query_one("#reason", Pane), self.query_one("#reason-view", LinesView)
+        if attempt is None:
+            pane.set_heading("Reason")
+            view.show(lambda width: [])
+            return
+        pane.set_heading(f"{attempt_name(attempt)} {attempt_status(attempt)}")
+        text = attempt.reason or ("it became a version" if attempt.version is not None else "")
+        view.show(
+            lambda width: [
+                *prose(attempt.title, width, "strong"),
+                *prose(text or "not decided yet", width),
+            ],
+            reset=True,
+        )
+
+    @on(AttemptTable.Opened)
+    def _opened(self) -> None:
+        self.action_act("show")
+
+    @on(FindBar.Changed)
+    def find_changed(self, event: FindBar.Changed) -> None:
+        """Filter as it is typed."""
+        self.needle, self.searching = event.text, bool(event.text)
+        self.paint_again()
+        if event.done:
+            self.table.focus()
+
+    @on(FindBar.Closed)
+    def find_closed(self) -> None:
+        """Show all attempts again."""
+        self.needle, self.searching = "", False
+        self.table.focus()
+        self.paint_again()
+
+    def next_order(self) -> None:
+        """Sort by the next order."""
+        order: AttemptOrder = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        self.order = order
+        self.paint_again()
+
+    def on_attempt(self) -> Reason:
+        """Needs an attempt under the cursor."""
+        return None if self.current is not None else "there is no attempt under the cursor"
+
+    def show_in_run(self) -> None:
+        """Back to the run screen, on this attempt."""
+        attempt = self.current
+        if attempt is not None:
+            key: Key = ("a", attempt.step, attempt.number)
+            self.dismiss(key_of_version(attempt.version) if attempt.version is not None else key)
+
+    def transcript(self) -> None:
+        """The conversation of the step that made it."""
+        if self.current is not None:
+            self.host.go(places.Transcript(self.current.step))
+
+    ACTIONS: ClassVar[tuple[Action[AttemptsScreen], ...]] = (
+        Action(
+            "show",
+            "enter",
+            "show in run",
+            "Inspect it on the run screen.",
+            "attempts",
+            run=show_in_run,
+            why_not=on_attempt,
+            footer=1,
+        ),
+        Action(
+            "filter",
+            "slash",
+            "filter",
+            "Filter: rejected, wrong, failed, noise, suspicious, committed, or any text.",
+            "attempts",
+            run=lambda screen: screen.query_one(FindBar).open(screen.FIND),
+            footer=2,
+        ),
+        Action(
+            "sort",
+            "s",
+            "sort",
+            "By time, by score, by what became of them.",
+            "attempts",
+            run=next_order,
+            footer=3,
+        ),
+        Action(
+            "transcript",
+            "t",
+            "transcript",
+            "The whole conversation of its step.",
+            "attempts",
+            run=transcript,
+            why_not=on_attempt,
+            footer=4,
+        ),
+        COPY,
+        CLOSE,
+        *COMMON,
+    )
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)

@@ -1,0 +1,98 @@
+"""What became of an attempt, in words; filters and orders of the list."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_supervision import at
+
+from avo_tui.domain.attempts import (
+    FILTERS,
+    ORDERS,
+    attempt_matches,
+    attempt_name,
+    attempt_status,
+    ordered,
+    was_rejected,
+)
+from avo_tui.domain.records import Attempt
+from avo_tui.domain.verdict import Verdict
+
+
+def attempt(number: int = 1, step: int = 2, **update: object) -> Attempt:
+    made = Attempt(step=step, number=number, parent=1, candidate="1" * 64, at=at(number))
+    return made.model_copy(update=update)
+
+
+COMMITTED = attempt(1, verdict=Verdict.CORRECT, aggregate=1.5, version=4)
+WITHIN_NOISE = attempt(
+    2,
+    verdict=Verdict.CORRECT,
+    aggregate=1.6,
+    reason="+0.10% against v3, not more than the noise of 0.40%",
+    title="Unroll by 4",
+)
+SLOWER = attempt(3, verdict=Verdict.CORRECT, aggregate=1.2, reason="-2.00% against v3: slower")
+WRONG = attempt(4, verdict=Verdict.WRONG_RESULT, reason="wrong at causal 8k")
+BROKEN = attempt(5, verdict=Verdict.COMPILE_ERROR, reason="does not compile")
+ODD = attempt(6, verdict=Verdict.SUSPICIOUS, reason="above the measured ceiling")
+RUNNING = attempt(7)
+UNDECIDED = attempt(8, verdict=Verdict.CORRECT, aggregate=1.1)
+CANCELLED = attempt(9, verdict=Verdict.CANCELLED, reason="aborted")
+ALL = [COMMITTED, WITHIN_NOISE, SLOWER, WRONG, BROKEN, ODD, RUNNING, UNDECIDED, CANCELLED]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("", ALL),
+        ("rejected", [WITHIN_NOISE, SLOWER, WRONG, BROKEN, ODD, CANCELLED]),
+        ("committed", [COMMITTED]),
+        ("wrong", [WRONG]),
+        ("failed", [WRONG, BROKEN, ODD]),
+        ("noise", [WITHIN_NOISE]),
+        ("suspicious", [ODD]),
+        ("running", [RUNNING, UNDECIDED]),
+        ("rejected unroll", [WITHIN_NOISE]),
+        ("REJECTED Slower", [SLOWER]),
+        ("2.4", [WRONG]),
+        ("rejected committed", []),
+        ("nothing holds this", []),
+    ],
+)
+def test_filters(text: str, kept: list[Attempt]) -> None:
+    assert [a for a in ALL if attempt_matches(a, text)] == kept
+
+
+def test_each_has_a_status_in_words() -> None:
+    words = [attempt_status(a) for a in ALL]
+    assert words == [
+        "v4",
+        "rejected",
+        "rejected",
+        "wrong result",
+        "compile error",
+        "suspicious",
+        "running",
+        "undecided",
+        "cancelled",
+    ]
+
+
+attempts = st.lists(st.sampled_from(ALL), unique_by=attempt_name)
+
+
+@given(attempts, st.sampled_from(ORDERS))
+def test_an_order_loses_nothing(some: list[Attempt], order: str) -> None:
+    rows = ordered(some, order)  # type: ignore[arg-type]
+    assert sorted(map(attempt_name, rows)) == sorted(map(attempt_name, some))
+    if order == "score":
+        scores = [a.aggregate for a in rows]
+        assert scores == sorted(scores, reverse=True)
+
+
+@given(st.sampled_from(ALL), st.sampled_from(sorted(FILTERS)), st.text(max_size=8))
+def test_another_word_keeps_no_more(one: Attempt, word: str, text: str) -> None:
+    assert not attempt_matches(one, f"{word} {text}") or attempt_matches(one, word)
+    assert attempt_matches(one, "rejected") == was_rejected(one)
