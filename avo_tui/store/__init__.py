@@ -1,6 +1,7 @@
 """The session folder: its database, journal, objects and inbox, and who may write them."""
 
 from avo_tui.store.doctor import Finding, diagnose
+from avo_tui.store.drafts import Drafts
 from avo_tui.store.errors import (
     BadName,
     DamagedSession,
@@ -33,6 +34,7 @@ __all__ = [
     "BadName",
     "DamagedSession",
     "DiskTrouble",
+    "Drafts",
     "EngineStatus",
     "Finding",
     "FolderLost",

@@ -44,6 +44,8 @@ class Action(Generic[Context]):
     """Whether it can run now."""
     footer: int = 0
     """Rank in the footer, 1 first; 0 keeps it out of the footer."""
+    quiet: bool = False
+    """Nothing is said where it cannot run: pressed once too often it does no harm."""
     label_now: Callable[[Context], str] | None = None
     """The label in the footer where it depends on the moment, such as `pause` or `resume`."""
 
@@ -61,6 +63,7 @@ class BoundAction:
     run: Callable[[], object]
     why_not: Callable[[], Reason]
     label_now: Callable[[], str]
+    quiet: bool = False
 
 
 class ActionSet:
@@ -97,6 +100,7 @@ def bind(actions: Iterable[Action[_C]], context: _C) -> ActionSet:
             run=lambda: action.run(context),
             why_not=lambda: action.why_not(context),
             label_now=lambda: action.label if label_now is None else label_now(context),
+            quiet=action.quiet,
         )
 
     return ActionSet(one(action) for action in actions)

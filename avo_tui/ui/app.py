@@ -13,7 +13,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from avo_tui.domain.base import now as utc_now
-from avo_tui.store import SeenMarks
+from avo_tui.store import Drafts, SeenMarks
 from avo_tui.ui import places
 from avo_tui.ui.actions import shown_key
 from avo_tui.ui.host import Host, HostOptions
@@ -54,6 +54,7 @@ class AvoApp(Host):
         clock: Callable[[], datetime] = utc_now,
         roots: Iterable[Path] | None = None,
         marks: SeenMarks | None = None,
+        drafts: Drafts | None = None,
     ) -> None:
         options = HostOptions(
             services=services or Services(),
@@ -63,6 +64,7 @@ class AvoApp(Host):
             clock=clock,
             roots=roots,
             marks=marks,
+            drafts=drafts or Drafts(),
         )
         self.ticker = Ticker(self)
         super().__init__(options, self.ticker.tick)

@@ -15,7 +15,7 @@ from textual.screen import Screen
 
 from avo_tui.domain.base import now as utc_now
 from avo_tui.domain.commands import Command
-from avo_tui.store import SeenMarks, SessionReader, StoreError
+from avo_tui.store import Drafts, SeenMarks, SessionReader, StoreError
 from avo_tui.ui import places
 from avo_tui.ui.actions import key_name
 from avo_tui.ui.parts.connection import Connection
@@ -47,6 +47,8 @@ class HostOptions:
     roots: Iterable[Path] | None = None
     """Folders that hold sessions; None for the usual ones."""
     marks: SeenMarks | None = None
+    drafts: Drafts = field(default_factory=Drafts)
+    """Where edits by hand are kept until they are submitted."""
 
 
 class Host(Palette):
@@ -59,6 +61,7 @@ class Host(Palette):
         self.keys = dict(options.keys)
         """Keys that were moved: the action's id → its key."""
         self.highlighter = Highlighter()
+        self.drafts = options.drafts
         self.themes = ThemeCycle(self, options.theme)
         self.session = SessionFollower(self, options.marks, options.services.take_inbox)
         self.window = WindowTitle(self)

@@ -52,6 +52,8 @@ class AvoScreen(Screen[object]):
         if action is None:
             return
         reason = action.why_not()
+        if reason is not None and action.quiet:
+            return
         if reason is not None:
             self.app.notify(reason, severity="warning", timeout=4, markup=False)
             return

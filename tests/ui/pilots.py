@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from make_session import TASK, MemorySource
@@ -19,6 +20,7 @@ from textual import events
 from textual.keys import _character_to_key, _get_unicode_name_from_key
 from textual.pilot import Pilot
 
+from avo_tui.store import Drafts
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.screens.run.screen import RunScreen
@@ -53,6 +55,7 @@ def make_app(source: MemorySource, **options: Any) -> AvoApp:
     last = source.state.session.last_event_at
     assert last is not None
     moment = last + timedelta(seconds=3)
+    options.setdefault("drafts", Drafts(Path(mkdtemp())))
     return AvoApp(source=source, clock=lambda: moment, **options)
 
 

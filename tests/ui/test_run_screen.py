@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pictures import picture
 from pilots import make_app, running
 
 from avo_tui.domain import events as ev
+from avo_tui.domain.attempts import was_rejected
 from avo_tui.domain.commands import (
     AbortStep,
     Annotate,
@@ -27,11 +29,13 @@ from avo_tui.domain.commands import (
     Stop,
     Submit,
 )
+from avo_tui.store import Drafts
 from avo_tui.ui.dialogs import Confirm, HintDialog
 from avo_tui.ui.screens.run.arrangement import PANES, WIDE, arrangement
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.services import Services
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.pane import Pane
 
 
 def run_screen(app: Any) -> RunScreen:
@@ -225,6 +229,7 @@ async def test_approval_is_asked_for(source: MemorySource) -> None:
             ),
         )
         await hands.until(lambda: any("A approves" in said for said in hands.said))
+        assert "WAITS FOR YOU · A approves" in hands.bar("#status")
         await hands.press("X")
         await hands.type("no")
         await hands.press("ctrl+s")
@@ -287,8 +292,6 @@ async def test_edit_submits_what_the_editor_changed(
     editor.chmod(0o755)
     monkeypatch.setenv("EDITOR", str(editor))
     monkeypatch.delenv("VISUAL", raising=False)
-    from contextlib import nullcontext
-
     app = make_app(source)
     monkeypatch.setattr(app, "suspend", nullcontext)
     async with running(app) as hands:
@@ -300,6 +303,104 @@ async def test_edit_submits_what_the_editor_changed(
         command = source.sent[-1]
         assert isinstance(command, Submit) and command.plan == "mine" and command.parent == 3
         assert command.candidate.files["kernel.cpp"].endswith("// by hand\n")
+
+
+async def test_an_edit_that_is_not_submitted_is_kept_and_gone_on_with(
+    source: MemorySource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "editor.sh"
+    editor.write_text(
+        '#!/bin/sh\necho "// by hand" >> "$1"\n[ -e "$0.fails" ] && exit 3 || exit 0\n'
+    )
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    monkeypatch.delenv("VISUAL", raising=False)
+    drafts = Drafts(tmp_path / "drafts")
+    app = make_app(source, drafts=drafts)
+    monkeypatch.setattr(app, "suspend", nullcontext)
+    async with running(app) as hands:
+        await hands.press("e", "escape")
+        assert not source.sent and "your edit is kept: e on v3" in hands.said[-1]
+        (tmp_path / "editor.sh.fails").touch()
+        await hands.press("e")
+        assert "ended with status 3" in hands.said[-1]
+        kept = drafts.get(source.folder, 3)
+        assert kept is not None and kept.files["kernel.cpp"].count("// by hand\n") == 2
+        (tmp_path / "editor.sh.fails").unlink()
+        await hands.press("e")
+        await hands.press("ctrl+s")
+        await hands.until(lambda: bool(source.sent))
+        command = source.sent[-1]
+        assert isinstance(command, Submit)
+        assert command.candidate.files["kernel.cpp"].count("// by hand\n") == 3
+        assert drafts.get(source.folder, 3) is None
+
+
+async def test_keys_act_on_a_row_that_the_filter_shows(recorded: MemorySource) -> None:
+    app = make_app(recorded)
+    async with running(app) as hands:
+        screen = run_screen(app)
+        await hands.press("slash")
+        await hands.type("rejected")
+        await hands.press("enter")
+        shown = [d.row.key for d in screen.scene.lineage._drawn]
+        assert shown and screen.scene.cursor == shown[0]
+        assert all(kind == "a" for kind, _, _ in shown)
+        await hands.press("escape", "escape", "slash")
+        await hands.type("zebra")
+        await hands.press("enter")
+        assert "0 matches" in "".join(t for t, _ in screen.query_one("#lineage", Pane).info)
+        await hands.press("w")
+        assert isinstance(app.screen, RunScreen) and "no row passes" in hands.said[-1]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_reason_of_a_rejection_can_be_read(
+    recorded: MemorySource, size: tuple[int, int]
+) -> None:
+    rejected = next(
+        a for a in recorded.state.attempts.values() if was_rejected(a) and a.aggregate > 0
+    )
+    app = make_app(recorded)
+    async with running(app, size) as hands:
+        run_screen(app).parts.walk.inspect_row(("a", rejected.step, rejected.number))
+        await hands.rest()
+        for key, view in (("2", "#plan-head"), ("4", "#output-view")):
+            await hands.press(key)
+            text = " ".join(hands.text(view).split())
+            assert " ".join(rejected.reason.split()) in text
+            first = app.screen.query_one(view, LinesView).lines[:4]
+            assert any(rejected.reason[:12] in row.plain for row in first), "not at its top"
+
+
+async def test_prose_to_a_tuner_is_questioned_once_and_sent_when_asked_again() -> None:
+    source = MemorySource(steps=3, operator="tuner")
+    app = make_app(source)
+    async with running(app) as hands:
+        await hands.press("h")
+        await hands.type("use fewer registers")
+        await hands.press("ctrl+s")
+        assert not source.sent
+        assert "cannot act on prose" in str(app.screen.query_one("#problem").render())
+        await hands.press("ctrl+s")
+        await hands.until(lambda: bool(source.sent))
+        await hands.press("h")
+        await hands.type("TILE_K=64")
+        await hands.press("ctrl+s")
+        await hands.until(lambda: len(source.sent) == 2)
+
+
+async def test_a_plan_with_a_title_and_no_items_is_shown(source: MemorySource) -> None:
+    app = make_app(source)
+    async with running(app, (80, 24)) as hands:
+        at = source.state.session.last_event_at
+        assert at is not None
+        source.waiting = [ev.PlanSet(step=4, title="Only a title " * 40, items=(), at=at)]
+        await hands.until(lambda: not source.waiting)
+        for size in ((80, 24), (120, 40), (200, 50)):
+            await hands.resize(*size)
+            await hands.press("2")
+            assert "Only a title" in hands.text("#plan-head")
 
 
 async def test_a_lost_engine_is_started_again() -> None:

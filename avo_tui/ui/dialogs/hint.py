@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 
 from avo_tui.domain.commands import MAX_TEXT, SendHint
 from avo_tui.domain.records import Hint, HintDelivery, OperatorTraits
@@ -14,10 +16,13 @@ from avo_tui.ui.widgets.field import Writing
 from avo_tui.ui.widgets.form import Choice
 from avo_tui.ui.widgets.lines import LinesView
 
+_PIN = re.compile(r"\b[A-Za-z_]\w*\s*=\s*\S")
+"""NAME=value: what an operator understands that takes tunables only."""
 
-def moments(operator: OperatorTraits) -> dict[HintDelivery, str]:
-    """When an operator can be told; one that reads tunables has attempts, not tools and turns."""
-    if operator.hints == "tunables":
+
+def moments(traits: OperatorTraits) -> dict[HintDelivery, str]:
+    """When an operator can be told; the tuner has attempts instead of tools and turns."""
+    if traits.hints == "tunables":
         return {"next_tool": "before the next attempt", "now": "now, ending this attempt"}
     return {"next_tool": "at the next tool", "end_of_turn": "at the end of the turn", "now": "now"}
 
@@ -25,32 +30,37 @@ def moments(operator: OperatorTraits) -> dict[HintDelivery, str]:
 class HintDialog(Dialog[SendHint]):
     """A hint: text, when it is delivered, how long it holds. Shows the hints so far."""
 
+    BINDINGS = [Binding("ctrl+l", "clear_newest", show=False)]  # noqa: RUF012
+
     def __init__(
-        self, hints: Sequence[Hint], operator: OperatorTraits, clear: Callable[[str], None]
+        self, hints: Sequence[Hint], traits: OperatorTraits, clear: Callable[[str], None]
     ) -> None:
         super().__init__()
         self._hints = sorted(hints, key=lambda h: h.queued_at, reverse=True)
-        self._operator, self._clear = operator, clear
+        self._traits, self._clear = traits, clear
+        self._pins_only = traits.hints == "tunables"
+        self._warned = ""
+        """The text that was warned about: sent again, it is sent."""
 
     @property
     def heading(self) -> str:
         """The title of the frame."""
-        return f"Hint to the {self._operator.title}"
+        return f"Hint to the {self._traits.title or 'operator of variation'}"
 
     def content(self) -> ComposeResult:
         """Text, choices, the hints so far."""
-        if self._operator.hints == "tunables":
+        if self._pins_only:
             yield note("The tuner understands NAME=value, which pins a tunable, such as TILE_K=64.")
         yield Writing(id="text")
         yield label("delivered")
-        yield Choice(list(moments(self._operator).items()), id="delivery")
+        yield Choice(list(moments(self._traits).items()), id="delivery")
         yield label("holds")
         yield Choice(
             [("once", "once"), ("step", "for this step"), ("until_cleared", "until cleared")],
             id="scope",
         )
         if self._hints:
-            yield label("so far   (c clears the newest that is in force)")
+            yield label("so far   (^l clears the newest that is in force)")
             view = LinesView(id="so-far")
             yield view
         yield problem()
@@ -82,10 +92,8 @@ class HintDialog(Dialog[SendHint]):
             out.append(line(("  " + cut(said, width - 2), "dim"), meta=hint.id))
         return out
 
-    def key_c(self) -> None:
+    def action_clear_newest(self) -> None:
         """Clear the newest hint in force."""
-        if isinstance(self.focused, Writing):
-            return
         live = next(
             (
                 h
@@ -106,6 +114,13 @@ class HintDialog(Dialog[SendHint]):
             return
         if len(text) > MAX_TEXT:
             self.problem(f"a hint has at most {MAX_TEXT:,} characters, not {len(text):,}")
+            return
+        if self._pins_only and not _PIN.search(text) and text != self._warned:
+            self._warned = text
+            self.problem(
+                "the tuner cannot act on prose: write NAME=value, such as TILE_K=64, which pins a "
+                "tunable; ^s again sends it as it is"
+            )
             return
         delivery = self.query_one("#delivery", Choice).value
         scope = self.query_one("#scope", Choice).value

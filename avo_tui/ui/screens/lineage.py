@@ -178,7 +178,14 @@ class LineageScreen(DetailScreen):
         versions = formats.many(len(snapshot.versions), "version")
         info = f"{versions} · {formats.many(len(snapshot.attempts), 'attempt')}"
         self.query_one("#lineage", Pane).set_info(
-            [(f"{len(tree.lines)} match", "warn")] if tree.needle else [(info, "dim")]
+            [
+                (
+                    f"{tree.count} of {len(snapshot.versions) + len(snapshot.attempts)} rows match",
+                    "warn",
+                )
+            ]
+            if tree.needle
+            else [(info, "dim")]
         )
         self._detail()
 
@@ -190,9 +197,13 @@ class LineageScreen(DetailScreen):
         pane.set_heading(subject.name)
         source = self.host.session.source
         if subject.live or source is None:
-            view.show(
-                lambda width: teach("It is being evaluated.", "Its details are on the run screen.")
+            open_attempt = snapshot.open_attempt is not None and self.tree_view.cursor is not None
+            rows = (
+                teach("It is being evaluated.", "Its details are on the run screen.")
+                if open_attempt
+                else teach("No row is selected.", "esc shows all rows again.")
             )
+            view.show(lambda width: rows)
             return
         outcome: Outcome | None = None
         version, attempt = subject.version, subject.attempt

@@ -61,7 +61,7 @@ class SupervisorScreen(DetailScreen):
                 return out + list(
                     teach(
                         "The supervisor has not intervened.",
-                        "It does when commits stay away; i triggers one by hand.",
+                        "It does when attempts go on without a commit; i triggers one by hand.",
                     )
                 )
             for one in made:

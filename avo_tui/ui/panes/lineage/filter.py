@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from avo_tui.domain.attempts import attempt_name, attempt_status, was_rejected
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.ui.panes.lineage.graph import Drawn, Key, Row, rows
 from avo_tui.ui.session.feed import Snapshot
@@ -62,5 +63,5 @@ def _of_version(v: Version) -> str:
 
 
 def _of_attempt(a: Attempt) -> str:
-    verdict = a.verdict.value.replace("_", " ") if a.verdict else ""
-    return f"{a.step}.{a.number} {a.title} {a.reason} {verdict}"
+    kind = " rejected" if was_rejected(a) else ""
+    return f"{attempt_name(a)} {a.title} {a.reason} {attempt_status(a)}{kind}"

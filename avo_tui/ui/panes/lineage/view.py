@@ -168,7 +168,16 @@ class LineageView(LinesView):
         """Show only rows that hold `text`; returns how many."""
         self.needle = text
         self._refresh_rows()
+        if text and self._drawn and self.cursor is None:
+            # Keys act on the row under the cursor: it must be one of those that are shown.
+            self.cursor = self._drawn[0].row.key
+            self.post_message(self.Picked(self, self.cursor))
         self.scroll_to(y=0, animate=False, force=True)
+        return len(self._drawn)
+
+    @property
+    def count(self) -> int:
+        """Rows of the lineage that are shown."""
         return len(self._drawn)
 
     def action_fold(self) -> None:

@@ -72,13 +72,13 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
     if waiting is not None and waiting.state == "running":
         said = waiting.detail or "another measurement is using it"
         out += [*prose(said, width, "dim", ("◷ waits for the device: ", "warn")), BLANK]
+    if outcome.rejected and outcome.feedback is None:
+        out += [*prose(outcome.rejected, width, "", ("✕ not committed: ", "bad")), BLANK]
     if outcome.feedback is not None:
         out += feedback_lines(outcome, width)
     if outcome.score is not None:
         out += benchmark_lines(outcome.score, width, outcome.parent, outcome.parent_name)
-    if outcome.rejected and outcome.feedback is None:
-        out += [BLANK, *prose(outcome.rejected, width, "", ("✕ not committed: ", "bad"))]
-    elif outcome.decision is not None:
+    if outcome.decision is not None and not outcome.rejected:
         role = "good" if outcome.decision.accepted else "bad"
         glyph = "✔" if outcome.decision.accepted else "✕"
         lead = (f"{glyph} gate {outcome.decision.gate}: ", role)

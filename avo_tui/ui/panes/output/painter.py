@@ -19,7 +19,7 @@ from avo_tui.ui.panes.painter import PanePainter
 from avo_tui.ui.panes.subject import Subject, teach
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.session.feed import Snapshot, Source
-from avo_tui.ui.text import Line
+from avo_tui.ui.text import Line, prose
 from avo_tui.ui.widgets.log_rows import LONG
 from avo_tui.ui.widgets.long import LongView
 
@@ -43,15 +43,17 @@ class OutputPainter(PanePainter):
             self.view.show(lambda width: self._lines(outcome, width), reset=changed)
             return
         if isinstance(outcome, Failed):
-            said = teach("The report cannot be read.", outcome.reason)
+            reason = outcome.reason
+            self.view.show(lambda width: prose(reason, width, "", ("✕ ", "bad")), reset=True)
+            return
         elif subject.live:
-            said = teach(
+            rows = teach(
                 "Nothing was evaluated in this step yet.",
                 "Compiler log, checks and the benchmark appear here.",
             )
         else:
-            said = teach("reading the report …")
-        self.view.show(lambda width: said, reset=True)
+            rows = teach("reading the report …")
+        self.view.show(lambda width: rows, reset=True)
 
     def _lines(self, outcome: Outcome, width: int) -> Sequence[Line]:
         if len(outcome.log) > LONG:
@@ -107,8 +109,8 @@ class OutputPainter(PanePainter):
     ) -> Outcome | Failed | None:
         if attempt.report is None:
             return Failed(attempt.reason or "the attempt was interrupted before it had a report")
-        found = self.loader.get(("report", attempt.report), lambda: source.report(attempt))
-        if found is None or isinstance(found, Failed):
-            return found
-        outcome = against(outcome_of_report(found), snapshot.versions.get(attempt.parent))
+        report = self.loader.get(("report", attempt.report), lambda: source.report(attempt))
+        if report is None or isinstance(report, Failed):
+            return report
+        outcome = against(outcome_of_report(report), snapshot.versions.get(attempt.parent))
         return replace(outcome, rejected=attempt.reason)

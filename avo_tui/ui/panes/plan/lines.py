@@ -28,6 +28,11 @@ NOTES = {
 """Categories of the memory's notes."""
 
 
+NOT_THE_GATE = (
+    "The aggregate is of one run. The gate measures a candidate and its rival in turn and decides "
+    "by that, so a rejected attempt may show a higher aggregate than the best version."
+)
+
 _KEPT = {
     "- [ ] ": "todo",
     "- [>] ": "doing",
@@ -212,11 +217,12 @@ def attempt_story(attempt: Attempt, width: int) -> list[Line]:
                 "dim",
             )
         ),
-        BLANK,
     ]
+    if attempt.reason:  # first: of a narrow pane the rest may be out of sight
+        out += [*prose(attempt.reason, width, "", ("✕ ", "bad")), BLANK]
     out += prose(attempt.title or "no title was given", width, "strong")
-    if attempt.reason:
-        out += [BLANK, *prose(attempt.reason, width, "", ("✕ ", "bad"))]
     if attempt.aggregate > 0:
-        out += [BLANK, line(("aggregate  ", "dim"), formats.ratio(attempt.aggregate))]
+        out.append(line(("aggregate  ", "dim"), formats.ratio(attempt.aggregate)))
+        if attempt.reason and attempt.version is None:
+            out += prose(NOT_THE_GATE, width, "faint")
     return out

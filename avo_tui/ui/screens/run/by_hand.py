@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Annotate, Remeasure, SetBookmark, Submit
+from avo_tui.store import StoreError
 from avo_tui.ui.actions import Action
 from avo_tui.ui.dialogs import TextDialog
 from avo_tui.ui.screens.run.control import on_version_commanded
-from avo_tui.ui.screens.run.editor import edit_candidate
+from avo_tui.ui.screens.run.editor import EditorError, edit_candidate
 from avo_tui.ui.screens.run.parts import RunParts
 
 
@@ -77,31 +79,54 @@ REMEASURE = Action(
 
 
 def _edit(run: RunParts) -> None:
-    version, source = run.version, run.host.session.source
+    """Open the kernel, or what was saved of it before, in the editor; then ask what was done."""
+    version, source, host = run.version, run.host.session.source, run.host
     if source is None:
         return
+    drafts, folder, number = host.drafts, source.folder, version.number
     try:
         candidate = source.candidate(version.candidate)
-        edited = edit_candidate(candidate, run.host, f"v{version.number}")
+        draft = drafts.get(folder, number)
+        edited = edit_candidate(draft or candidate, host, f"v{number}")
+    except EditorError as error:
+        _keep_draft(run, number, candidate, error.saved)
+        host.notify(str(error), severity="error", timeout=8, markup=False)
+        return
     except Exception as error:  # an editor that is not there, a source that is gone
-        run.host.notify(str(error), severity="error", timeout=8, markup=False)
+        host.notify(str(error), severity="error", timeout=8, markup=False)
         return
-    if edited is None or edited.id == candidate.id:
-        run.host.notify("nothing was changed, nothing is submitted", timeout=4)
+    if edited.id == candidate.id:
+        drafts.drop(folder, number)
+        host.notify("nothing was changed, nothing is submitted", timeout=4)
         return
+    _keep_draft(run, number, candidate, edited)
 
     def plan(text: str | None) -> None:
-        if text is not None:
-            run.host.send(
-                Submit(candidate=edited, plan=text, parent=version.number),
-                "submitted: it is evaluated between two tools of the operator",
-            )
+        if text is None:
+            notice = f"not submitted; your edit is kept: e on v{number} goes on with it"
+            host.notify(notice, timeout=8)
+            return
+        notice = "submitted: it is evaluated between two tools of the operator"
+        if host.send(Submit(candidate=edited, plan=text, parent=number), notice):
+            drafts.drop(folder, number)
 
     question = (
-        f"Your change to v{version.number} goes through f and the gate like any "
-        "other. What does it do?"
+        f"Your change to v{number} is compiled, checked, measured and judged by the gate like any "
+        "other candidate. What does it do?"
     )
-    run.host.push_screen(TextDialog("Submit", question, "submit"), plan)
+    host.push_screen(TextDialog("Submit", question, "submit"), plan)
+
+
+def _keep_draft(run: RunParts, number: int, candidate: Candidate, edited: Candidate) -> None:
+    """Keep what the editor saved, before anything else can go wrong."""
+    source = run.host.session.source
+    if source is None or edited.id == candidate.id:
+        return
+    try:
+        run.host.drafts.put(source.folder, number, edited)
+    except (StoreError, OSError) as error:
+        text = f"your edit could not be kept as a draft: {error}"
+        run.host.notify(text, severity="error", timeout=12, markup=False)
 
 
 EDIT = Action(

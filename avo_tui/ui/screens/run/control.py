@@ -46,7 +46,10 @@ def on_version_commanded(run: RunParts) -> Reason:
     reason = takes_commands(run)
     if reason is not None:
         return reason
-    return None if run.scene.version_in_hand is not None else "there is no version yet"
+    if run.scene.version_in_hand is not None:
+        return None
+    filtered = bool(run.scene.lineage.needle)
+    return "no row passes the filter: esc ends it" if filtered else "there is no version yet"
 
 
 def _pause(run: RunParts) -> None:
@@ -95,16 +98,16 @@ PAUSE_MENU = Action(
 
 
 def _hint(run: RunParts) -> None:
-    operator = run.known.session.settings.operator_traits
+    traits = run.known.session.settings.operator_traits
 
     def written(hint: SendHint | None) -> None:
         if hint is not None:
-            run.host.send(hint, f"hint sent: delivered {moments(operator)[hint.delivery]}")
+            run.host.send(hint, f"hint sent: delivered {moments(traits)[hint.delivery]}")
 
     def clear(hint: str) -> None:
         run.host.send(ClearHint(hint=hint), "hint cleared")
 
-    run.host.push_screen(HintDialog(list(run.known.hints.values()), operator, clear), written)
+    run.host.push_screen(HintDialog(list(run.known.hints.values()), traits, clear), written)
 
 
 HINT = Action(

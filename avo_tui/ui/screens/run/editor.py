@@ -1,4 +1,4 @@
-"""A candidate in the person's own editor."""
+"""A candidate in the person's own editor. What was saved there is a draft until it is submitted."""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ from textual.app import App
 from avo_tui.domain.candidate import Candidate
 
 
-def edit_candidate(candidate: Candidate, app: App[None], name: str) -> Candidate | None:
+class EditorError(ValueError):
+    """The editor ended with an error; `saved` is what it had saved by then."""
+
+    def __init__(self, status: int, saved: Candidate) -> None:
+        super().__init__(f"the editor ended with status {status}: nothing is submitted")
+        self.saved = saved
+
+
+def edit_candidate(candidate: Candidate, app: App[None], name: str) -> Candidate:
     """Open the candidate's files in $VISUAL or $EDITOR, with the app out of the way.
 
-    Raises ValueError with a sentence where there is no editor, or it failed, or the result is no
-    candidate.
+    Raises ValueError with a sentence where there is no editor or the result is no candidate, and
+    EditorError where the editor ended with an error.
     """
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
@@ -31,13 +39,14 @@ def edit_candidate(candidate: Candidate, app: App[None], name: str) -> Candidate
             paths.append(path)
         with app.suspend():
             try:
-                code = subprocess.call([*shlex.split(editor), *map(str, paths)])
+                status = subprocess.call([*shlex.split(editor), *map(str, paths)])
             except OSError as error:
                 raise ValueError(
                     f"the editor {editor!r} cannot be started: {error.strerror}"
                 ) from error
-        if code != 0:
-            raise ValueError(f"the editor ended with status {code}: nothing is submitted")
-        return Candidate(
+        saved = Candidate(
             files={file: (Path(folder) / file).read_text() for file in candidate.files}
         )
+    if status != 0:
+        raise EditorError(status, saved)
+    return saved

@@ -24,6 +24,7 @@ LIVE = Action[RunParts](
     run=lambda run: run.walk.live(),
     why_not=_inspecting,
     footer=6,
+    quiet=True,
 )
 FILTER = Action[RunParts](
     "filter",

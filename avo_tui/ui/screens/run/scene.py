@@ -49,6 +49,8 @@ class Scene:
         """The version under the cursor, or that its attempt was made from; else the head."""
         if self.snapshot is None:
             return None
+        if self.lineage.needle and self.cursor is None:
+            return None  # a filter that nothing passes: the head is not what is looked at
         subject = self.subject
         if subject.version is not None:
             return subject.version

@@ -253,7 +253,8 @@ def lineage_info(lineage: LineageView, versions: int, live_key: str) -> list[Spa
     """What the heading of the lineage says at its right."""
     info: list[Span] = []
     if lineage.needle:
-        info += [(f"{len(lineage.lines)} match ", "warn"), ("esc ends ", "dim")]
+        matches = "match" if lineage.count == 1 else "matches"
+        info += [(f"{lineage.count} {matches} ", "warn"), ("esc ends ", "dim")]
     if lineage.cursor is not None:
         info += [(" inspect ", "inspect"), (f" {live_key} ", "key"), ("live  ", "dim")]
     return [*info, (formats.many(versions, "version"), "dim")]
