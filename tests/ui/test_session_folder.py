@@ -76,6 +76,10 @@ async def test_what_happened_while_away_is_told(tmp_path: Path) -> None:
         await hands.rest()
         text = hands.text("#rows")
         assert "new versions" in text and "spent" in text
+        await hands.press("5")
+        await hands.until(lambda: "since the start" in app.screen.query_one("#box").border_title)
+        await hands.press("2")
+        await hands.until(lambda: "nothing happened" in hands.text("#rows"))
         await hands.press("enter")
         await hands.until(lambda: isinstance(app.screen, RunScreen))
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 
-from avo_tui.ui.dialogs.frame import Dialog
+from avo_tui.ui.dialogs.frame import Dialog, note
 from avo_tui.ui.text import Line
 from avo_tui.ui.widgets.lines import LinesView
 
 
-class Digest(Dialog[bool]):
-    """Lines to read: what happened while the person was away."""
+class Digest(Dialog[str]):
+    """Lines to read. Its result is the key of another span that was asked for, or None."""
 
-    def __init__(self, heading: str, rows: Sequence[Line]) -> None:
+    BINDINGS = [Binding("q", "cancel", show=False)]  # noqa: RUF012
+
+    def __init__(
+        self, heading: str, rows: Sequence[Line], spans: Sequence[tuple[str, str]]
+    ) -> None:
         super().__init__()
         self._heading, self._rows = heading, list(rows)
-
-    BINDINGS = [Binding("enter,q", "cancel", show=False)]  # noqa: RUF012
+        self._spans = dict(spans)
 
     @property
     def heading(self) -> str:
@@ -27,9 +31,10 @@ class Digest(Dialog[bool]):
         return self._heading
 
     def content(self) -> ComposeResult:
-        """The lines and a button."""
+        """The lines, the other spans, a button."""
         yield LinesView(id="rows")
-        yield self.buttons("enter  look", "esc  close")
+        yield note("   ".join(f"{key} {name}" for key, name in self._spans.items()))
+        yield self.buttons("enter  close", "esc  close")
 
     def on_mount(self) -> None:
         """Show them."""
@@ -39,6 +44,12 @@ class Digest(Dialog[bool]):
         view.show(lambda width: self._rows)
         self.query_one("#accept").focus()
 
+    def on_key(self, event: events.Key) -> None:
+        """The key of a span asks for it."""
+        if event.key in self._spans:
+            event.stop()
+            self.dismiss(event.key)
+
     def action_accept(self) -> None:
         """Close."""
-        self.dismiss(True)
+        self.dismiss(None)

@@ -10,10 +10,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from avo_tui.domain.commands import Rewind
 from avo_tui.domain.records import Version
 from avo_tui.ui import formats, places
-from avo_tui.ui.actions import Action, bind, bindings
-from avo_tui.ui.conditions import two_versions
+from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.conditions import takes_commands, two_versions
+from avo_tui.ui.dialogs import RewindDialog
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.panes.lineage.graph import Key, key_of_version
 from avo_tui.ui.panes.lineage.view import LineageView
@@ -47,6 +49,24 @@ def show_in_run(screen: LineageScreen) -> None:
 def _go(screen: LineageScreen, number: int | None) -> None:
     if number is not None:
         screen.tree_view.pick(key_of_version(number))
+
+
+def _on_version(screen: LineageScreen) -> Reason:
+    reason = takes_commands(screen)
+    if reason is not None:
+        return reason
+    return None if screen.version is not None else "the cursor is not on a version"
+
+
+def _rewind(screen: LineageScreen) -> None:
+    assert screen.snapshot is not None and screen.version is not None
+    number = screen.version.number
+
+    def reason(text: str | None) -> None:
+        if text is not None:
+            screen.host.send(Rewind(version=number, reason=text), f"rewinding to v{number}")
+
+    screen.host.push_screen(RewindDialog(screen.snapshot, number), reason)
 
 
 def _mark(screen: LineageScreen) -> None:
@@ -111,6 +131,16 @@ ACTIONS: tuple[Action[LineageScreen], ...] = (
         _compare,
         two_versions,
         footer=3,
+    ),
+    Action(
+        "rewind",
+        "w",
+        "rewind",
+        "Make the version under the cursor the head.",
+        "lineage",
+        _rewind,
+        _on_version,
+        footer=8,
     ),
     Action("best", "B", "best", "To the best version.", "lineage", _best, footer=4),
     Action("head", "H", "head", "To the head.", "lineage", _head, footer=5),
@@ -178,14 +208,7 @@ class LineageScreen(DetailScreen):
         versions = formats.many(len(snapshot.versions), "version")
         info = f"{versions} · {formats.many(len(snapshot.attempts), 'attempt')}"
         self.query_one("#lineage", Pane).set_info(
-            [
-                (
-                    f"{tree.count} of {len(snapshot.versions) + len(snapshot.attempts)} rows match",
-                    "warn",
-                )
-            ]
-            if tree.needle
-            else [(info, "dim")]
+            [(f"{tree.count} matching", "warn")] if tree.needle else [(info, "dim")]
         )
         self._detail()
 

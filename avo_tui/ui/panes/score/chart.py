@@ -39,6 +39,8 @@ class ChartData:
     selected: int | None = None
     labels: tuple[tuple[float, str], ...] = ()
     """x → label below the axis."""
+    end: float | None = None
+    """The right end of the axis, where that is not the last point: a plateau reaches to now."""
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
@@ -52,93 +54,129 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+LEFT = 6
+"""Cells of the numbers at the vertical axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """From values to cells: `columns` × `rows` of them, x from `first`, y from `low` to `top`."""
+
+    columns: int
+    rows: int
+    first: float
+    span: float
+    low: float
+    top: float
+
+    @classmethod
+    def of(cls, data: ChartData, width: int, height: int) -> _Scale:
+        """The scale that shows all points, and the baselines that are not far above them."""
+        ys = [p.y for p in data.points if p.y > 0]
+        near = [b for _, b in data.baselines if b <= 2.6 * max(ys, default=1)]
+        highest, lowest = max([*ys, *near], default=1), min(ys, default=0.0)
+        from_zero = lowest < 0.6 * highest or highest < 0.5 or len(ys) < 3
+        xs = [p.x for p in data.points]
+        end = max(max(xs), data.end if data.end is not None else max(xs))
+        return cls(
+            columns=width - LEFT - 1,
+            rows=height - 1,
+            first=min(xs),
+            span=(end - min(xs)) or 1.0,
+            low=0.0 if from_zero else lowest - 0.25 * (highest - lowest) - 0.01,
+            top=highest * 1.06 if highest > 0 else 1.0,
+        )
+
+    def column(self, x: float) -> int:
+        """The column of an x; what lies outside is at the edge."""
+        share = min(1.0, max(0.0, (x - self.first) / self.span))
+        return round(share * (self.columns - 1))
+
+    def height(self, y: float) -> float:
+        """Rows from the bottom up to a y."""
+        share = (y - self.low) / (self.top - self.low)
+        return min(float(self.rows), max(0.0, share * self.rows))
+
+    def row(self, y: float) -> int:
+        """The row that holds a y, 0 at the top."""
+        return min(self.rows - 1, max(0, self.rows - 1 - int(self.height(y) - 1e-9)))
+
+
 def render(data: ChartData, width: int, height: int) -> list[Line]:
     """The chart in `width` × `height` cells: axis at the left, labels in the last row."""
     if not data.points or width < 16 or height < 4:
         return []
-    left = 6
-    columns, rows = width - left - 1, height - 1
-    ys = [p.y for p in data.points if p.y > 0]
-    top_value = max(
-        [*ys, *(b for _, b in data.baselines if b <= 2.6 * max(ys, default=1))], default=1
-    )
-    low_value = min(ys, default=0.0)
-    top = top_value * 1.06 if top_value > 0 else 1.0
-    low = (
-        0.0
-        if low_value < 0.6 * top_value or top_value < 0.5 or len(ys) < 3
-        else low_value - 0.25 * (top_value - low_value) - 0.01
-    )
-    xs = [p.x for p in data.points]
-    first, last = min(xs), max(xs)
-    span = (last - first) or 1.0
-
-    def column(x: float) -> int:
-        return round((x - first) / span * (columns - 1))
-
-    def height_of(y: float) -> float:
-        return min(float(rows), max(0.0, (y - low) / (top - low) * rows))
-
-    def cell_row(y: float) -> int:
-        return min(rows - 1, max(0, rows - 1 - int(height_of(y) - 1e-9)))
-
+    scale = _Scale.of(data, width, height)
     ordered = sorted(data.points, key=lambda p: p.x)
-    best = max((point.number for point in ordered if point.leads), default=None)
-    heights = [0.0] * columns
+    cells = _area(ordered, scale)
+    points = _points(data, ordered, scale, cells)
+    names_at: dict[int, list[str]] = {}
+    for name, value in data.baselines:
+        if scale.low <= value <= scale.top:
+            names_at.setdefault(scale.row(value), []).append(name)
+    for y, names in names_at.items():
+        _rule(cells[y], f" {' '.join(names)} ")
+    for (y, x), (glyph, role) in points.items():
+        under = cells[y][x]
+        cells[y][x] = (glyph, f"{role} on-area") if under[1] == "on-area" else (glyph, role)
+    _name_above([name for name, value in data.baselines if value > scale.top], cells[0])
+    axis = _axis(scale.low, scale.top, scale.rows, scale.row)
+    out = [
+        line((axis.get(y, "     "), "dim"), ("┤" if y in axis else "│", "axis"), *_joined(row))
+        for y, row in enumerate(cells)
+    ]
+    out.append(_footer(data, LEFT, scale.columns, scale.column))
+    return out
+
+
+def _area(ordered: Sequence[Point], scale: _Scale) -> list[list[Span]]:
+    """The best so far as an area, in eighths of a row, up to the right end."""
+    heights = [0.0] * scale.columns
     for point in ordered:
         if point.leads:
-            for x in range(column(point.x), columns):
-                heights[x] = height_of(point.y)
+            start = scale.column(point.x)
+            heights[start:] = [scale.height(point.y)] * (scale.columns - start)
     cells: list[list[Span]] = []
-    for y in range(rows):
+    for y in range(scale.rows):
         row: list[Span] = []
-        for x in range(columns):
-            eighths = round((heights[x] - (rows - 1 - y)) * 8)
+        for height in heights:
+            eighths = round((height - (scale.rows - 1 - y)) * 8)
             if eighths >= 8:
                 row.append((" ", "on-area"))
-            elif eighths > 0:
-                row.append((_EIGHTHS[eighths], "area"))
             else:
-                row.append((" ", ""))
+                row.append((_EIGHTHS[eighths], "area") if eighths > 0 else (" ", ""))
         cells.append(row)
+    return cells
+
+
+def _points(
+    data: ChartData, ordered: Sequence[Point], scale: _Scale, cells: list[list[Span]]
+) -> dict[tuple[int, int], Span]:
+    """(row, column) → what is drawn there; of several points the one that matters most."""
+    best = max((point.number for point in ordered if point.leads), default=None)
     points: dict[tuple[int, int], tuple[int, Span]] = {}
     for point in ordered:
-        place = (cell_row(point.y), column(point.x))
+        row, column = scale.row(point.y), scale.column(point.x)
         rank, drawn = 0, ("·", "point" if point.on_line else "faint")
         if point.number == data.selected:
             rank, drawn = 3, ("◆", "warn")
         elif point.number == best:
             rank, drawn = 2, ("★", "best")
-            if place[0] > 0 and cells[place[0]][place[1]][1]:
-                place = (place[0] - 1, place[1])
+            if row > 0 and cells[row][column][1]:
+                row -= 1
         elif point.leads:
             continue
-        if place not in points or points[place][0] <= rank:
-            points[place] = (rank, drawn)
-    lines_at: dict[int, list[str]] = {}
-    for name, value in data.baselines:
-        if low <= value <= top:
-            lines_at.setdefault(cell_row(value), []).append(name)
-    for y, names in lines_at.items():
-        _rule(cells[y], f" {' '.join(names)} ")
-    for (y, x), (_, (glyph, role)) in points.items():
-        under = cells[y][x]
-        cells[y][x] = (glyph, f"{role} on-area") if under[1] == "on-area" else (glyph, role)
+        if (row, column) not in points or points[row, column][0] <= rank:
+            points[row, column] = (rank, drawn)
+    return {cell: drawn for cell, (_, drawn) in points.items()}
 
-    above = [name for name, value in data.baselines if value > top]
-    if above:
-        note = f" ↑ {' '.join(above)} "
-        start = 1
-        for offset, letter in enumerate(note[: columns - 1]):
-            if cells[0][start + offset] == (" ", ""):
-                cells[0][start + offset] = (letter, "baseline")
-    axis = _axis(low, top, rows, cell_row)
-    out = [
-        line((axis.get(y, "     "), "dim"), ("┤" if y in axis else "│", "axis"), *_joined(row))
-        for y, row in enumerate(cells)
-    ]
-    out.append(_footer(data, left, columns, column))
-    return out
+
+def _name_above(names: Sequence[str], row: list[Span]) -> None:
+    """Name the baselines that lie above the chart, in its top row where that is free."""
+    if names:
+        for offset, letter in enumerate(f" ↑ {' '.join(names)} "[: len(row) - 1], 1):
+            if row[offset] == (" ", ""):
+                row[offset] = (letter, "baseline")
 
 
 def _rule(cells: list[Span], label: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from datetime import datetime
 from statistics import geometric_mean
 
 from avo_tui.domain.score import Score
@@ -37,22 +38,26 @@ def chart_data(
             value = row.ratio if row is not None else 0.0
         points.append(Point(x, value, number, number in alive, number in snapshot.leaders))
     points = thin(points, room * 4, selected)
-    stamps = [versions[n].created for n in sorted(versions)]
     numbers = sorted(versions)
-    marks: list[tuple[float, str]] = []
-    for record in snapshot.commands.values():
-        if record.kind == "rewind" and record.refused is None:
-            at = numbers[max(0, bisect_right(stamps, record.at) - 1)]
-            marks.append((xs[at], "↶"))
-    for made in snapshot.supervision.values():
-        at = numbers[max(0, bisect_right(stamps, made.at) - 1)]
-        marks.append((xs[at], "!"))
+    stamps = [versions[n].created for n in numbers]
+
+    def place(moment: datetime) -> float:
+        """The x of a moment: of its hour, or of the version that was the newest then."""
+        if by_time:
+            return (moment - created).total_seconds() / 3600
+        return xs[numbers[max(0, bisect_right(stamps, moment) - 1)]]
+
+    rewinds = [r for r in snapshot.commands.values() if r.kind == "rewind" and r.refused is None]
+    marks = [(place(record.at), "↶") for record in rewinds]
+    marks += [(place(made.at), "!") for made in snapshot.supervision.values()]
+    end = place(snapshot.session.last_event_at or stamps[-1]) if by_time else max(xs.values())
     return ChartData(
         points=tuple(points),
         baselines=baselines(versions[numbers[-1]].score, configuration),
         marks=tuple(marks),
         selected=selected,
-        labels=_hours(xs) if by_time else version_labels(xs, room),
+        labels=_hours(min(xs.values()), end) if by_time else version_labels(xs, room),
+        end=end,
     )
 
 
@@ -89,7 +94,7 @@ def baselines(score: Score, configuration: str | None) -> tuple[tuple[str, float
     return tuple(out)
 
 
-def _hours(xs: dict[int, float]) -> tuple[tuple[float, str], ...]:
-    low, high = min(xs.values()), max(xs.values())
+def _hours(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """Labels of the axis of time, in hours since the session was made."""
     middle = (low + high) / 2
     return tuple((x, formats.clock(x * 3600)) for x in (low, middle, high))

@@ -52,6 +52,9 @@ class ScorePainter(PanePainter):
             self._configuration,
             len(snapshot.supervision),
             len(snapshot.commands),
+            int(snapshot.session.last_event_at.timestamp() / 60)
+            if self._by_time and snapshot.session.last_event_at is not None
+            else 0,  # over time the chart reaches to now, and is drawn anew every minute
             size,
         )
         if not size.width or not self.differs(basis):

@@ -1,114 +1,199 @@
-"""What happened since a person last looked, as a few lines. Pure."""
+"""What happened in a span of a run, as a few lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
 from avo_tui.domain.budget import Spend
+from avo_tui.domain.progress import Progress, progress_text, waiting_text
 from avo_tui.domain.records import Version
 from avo_tui.ui import formats
-from avo_tui.ui.text import BLANK, Line, line, one_line
+from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.text import BLANK, Line, line, one_line, prose
+
+WIDTH = 68
+"""Cells of a row of the dialog."""
+MOST = 3
+"""Of hints, rewinds, interventions and troubles the last so many are shown."""
 
 
-def digest_lines(events: Iterable[ev.Event], now: datetime) -> list[Line]:
-    """Bests, versions, rejections, hints, interventions, trouble, spend. Empty for nothing."""
-    versions: dict[int, Version] = {}
-    rejected = attempts = steps = 0
-    hints, interventions, trouble, rewinds, fallen = [], [], [], [], []
-    spend = Spend()
+@dataclass
+class Happenings:
+    """What events say that a person would want to know. `apply` takes them in order."""
+
+    versions: dict[int, Version] = field(default_factory=dict)
+    rejected: int = 0
+    attempts: int = 0
+    steps: int = 0
+    hints: list[ev.HintDelivered] = field(default_factory=list)
+    interventions: list[ev.SupervisorIntervened] = field(default_factory=list)
+    trouble: list[ev.TroubleNoted] = field(default_factory=list)
+    rewinds: list[ev.Rewound] = field(default_factory=list)
+    fallen: list[ev.VersionAudited] = field(default_factory=list)
+    """Audits that showed that a version does not hold."""
+    spend: Spend = field(default_factory=Spend)
     first: datetime | None = None
-    state = ""
-    for event in events:
-        first = first or event.at
+    """When the first of the events happened."""
+
+    def apply(self, event: ev.Event) -> None:
+        """Take one event in."""
+        self.first = self.first or event.at
         if isinstance(event, ev.VersionCommitted):
-            versions[event.version.number] = event.version
+            self.versions[event.version.number] = event.version
         elif isinstance(event, ev.VersionAudited):
-            if event.audit.outcome == "fails":
-                fallen.append(event)
-            version = versions.get(event.number)
-            if version is not None:
-                audits = (*version.audits, event.audit)
-                versions[event.number] = version.replaced(audits=audits)
+            self._audited(event)
         elif isinstance(event, ev.AttemptRejected):
-            rejected += 1
+            self.rejected += 1
         elif isinstance(event, ev.AttemptFinished):
-            attempts += 1
+            self.attempts += 1
         elif isinstance(event, ev.StepFinished):
-            steps += 1
+            self.steps += 1
         elif isinstance(event, ev.HintDelivered):
-            hints.append(event)
+            self.hints.append(event)
         elif isinstance(event, ev.SupervisorIntervened):
-            interventions.append(event)
+            self.interventions.append(event)
         elif isinstance(event, ev.TroubleNoted):
-            trouble.append(event)
+            self.trouble.append(event)
         elif isinstance(event, ev.Rewound):
-            rewinds.append(event)
+            self.rewinds.append(event)
         elif isinstance(event, ev.Spent):
-            spend = spend + event.spend
-        elif isinstance(event, ev.StateChanged):
-            state = event.state
-    if not (
-        versions or fallen or attempts or hints or interventions or trouble or rewinds or steps
-    ):
-        return []
+            self.spend = self.spend + event.spend
+
+    def _audited(self, event: ev.VersionAudited) -> None:
+        if event.audit.outcome == "fails":
+            self.fallen.append(event)
+        version = self.versions.get(event.number)
+        if version is not None:
+            audits = (*version.audits, event.audit)
+            self.versions[event.number] = version.replaced(audits=audits)
+
+    @property
+    def anything(self) -> bool:
+        """True where there is something to tell."""
+        return bool(
+            self.versions
+            or self.fallen
+            or self.attempts
+            or self.hints
+            or self.interventions
+            or self.trouble
+            or self.rewinds
+            or self.steps
+        )
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a run up to now: the events after one of them, or from a moment on."""
+
+    name: str
+    """In words, such as `last hour`."""
+    after: int = 0
+    since: datetime | None = None
+
+    def holds(self, event: ev.Event) -> bool:
+        """Whether an event lies in it."""
+        return event.seq > self.after and (self.since is None or event.at >= self.since)
+
+
+def spans(snapshot: Snapshot, seen: int, now: datetime) -> dict[str, Span]:
+    """The spans that can be asked for, by the key that asks for them."""
+    best = snapshot.best
+    return {
+        "1": Span("since you last looked", after=seen),
+        "2": Span("in the last hour", since=now - timedelta(hours=1)),
+        "3": Span("since yesterday", since=_yesterday(now)),
+        "4": Span(
+            f"since v{best.number}, the best" if best is not None else "since the start",
+            since=None if best is None else best.created,
+        ),
+        "5": Span("since the start"),
+    }
+
+
+def _yesterday(now: datetime) -> datetime:
+    """The beginning of yesterday where the person is."""
+    local = now.astimezone()
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(days=1)
+
+
+def happenings(events: Iterable[ev.Event], span: Span) -> Happenings:
+    """What happened in a span."""
+    out = Happenings()
+    for event in events:
+        if span.holds(event):
+            out.apply(event)
+    return out
+
+
+def digest_lines(told: Happenings, known: Progress, now: datetime) -> list[Line]:
+    """Versions, attempts, what the person and the supervisor did, trouble, spend; how it is now."""
     out: list[Line] = [BLANK]
-    if first is not None:
-        out.append(line((f"in the last {formats.clock((now - first).total_seconds())}", "dim")))
-        out.append(BLANK)
-    v = lineage.best(versions.values())
-    if v is not None:
+    if told.first is not None and told.anything:
+        span = formats.clock((now - told.first).total_seconds())
+        out += [line((f"{span} of run", "dim")), BLANK]
+    if not told.anything:
+        out.append(line(("nothing happened", "dim")))
+    out += _work(told)
+    out += _interference(told)
+    spent = [formats.usd(told.spend.usd)] if told.spend.usd > 0 else []
+    if told.spend.evaluations:
+        spent.append(formats.many(told.spend.evaluations, "evaluation"))
+    if spent:
+        out.append(line(("$ ", "dim"), "spent " + ", ".join(spent)))
+    out.append(BLANK)
+    waits, better = waiting_text(known, now), progress_text(known, now)
+    if waits:
+        out += prose(waits, WIDTH, "warn", ("▲ ", "warn"))
+    elif known.state not in {"running", "starting"}:
+        out.append(line(("the run is ", "dim"), (known.state, "warn")))
+    if better:
+        out += prose(better, WIDTH, "warn" if known.stuck else "", ("  ", ""))
+    return out
+
+
+def _work(told: Happenings) -> list[Line]:
+    """What was made and tried."""
+    out: list[Line] = []
+    best = lineage.best(told.versions.values())
+    if best is not None:
         out.append(
             line(
                 ("★ ", "best"),
-                (formats.many(len(versions), "new version"), "strong"),
-                f", best v{v.number} at {formats.ratio(v.aggregate)}",
-                (f"  {one_line(v.plan)[:34]}", "dim"),
+                (formats.many(len(told.versions), "new version"), "strong"),
+                f", best v{best.number} at {formats.ratio(best.aggregate)}",
+                (f"  {one_line(best.plan)[:34]}", "dim"),
             )
         )
-    if attempts:
+    if told.attempts:
+        attempts = formats.many(told.attempts, "attempt")
+        steps = formats.many(told.steps, "finished step")
         out.append(
-            line(
-                ("◌ ", "dim"),
-                f"{formats.many(attempts, 'attempt')}, {formats.many(steps, 'finished step')}",
-                (f", {rejected} rejected", "dim"),
-            )
+            line(("◌ ", "dim"), f"{attempts}, {steps}", (f", {told.rejected} rejected", "dim"))
         )
-    for event in fallen[-3:]:
-        out.append(
-            line(
-                ("✕ ", "bad"),
-                f"v{event.number} does not hold",
-                (f"  {one_line(event.audit.reason)[:48]}", "dim"),
-            )
-        )
-    for event in hints[-3:]:
-        out.append(line(("» ", "hint"), "a hint was delivered ", (one_line(event.where), "dim")))
-    for event in rewinds[-3:]:
-        out.append(
-            line(
-                ("↶ ", "warn"),
-                f"rewound from v{event.origin} to v{event.target}",
-                (f"  {one_line(event.reason)[:30]}", "dim"),
-            )
-        )
-    for event in interventions[-3:]:
+    for event in told.fallen[-MOST:]:
+        reason = f"  {one_line(event.audit.reason)[:48]}"
+        out.append(line(("✕ ", "bad"), f"v{event.number} does not hold", (reason, "dim")))
+    return out
+
+
+def _interference(told: Happenings) -> list[Line]:
+    """What the person and the supervisor did, and what went wrong."""
+    out: list[Line] = []
+    for hint in told.hints[-MOST:]:
+        out.append(line(("» ", "hint"), "a hint was delivered ", (one_line(hint.where), "dim")))
+    for rewind in told.rewinds[-MOST:]:
+        words = f"rewound from v{rewind.origin} to v{rewind.target}"
+        out.append(line(("↶ ", "warn"), words, (f"  {one_line(rewind.reason)[:30]}", "dim")))
+    for event in told.interventions[-MOST:]:
         made = event.intervention
-        out.append(
-            line(
-                ("! ", "warn"),
-                f"supervisor: {made.level.replace('_', ' ')}",
-                (f"  {one_line(made.trigger)[:40]}", "dim"),
-            )
-        )
-    for event in trouble[-3:]:
-        out.append(line(("✕ ", "bad"), one_line(event.message)[:66]))
-    if spend.usd > 0 or spend.evaluations:
-        said = [formats.usd(spend.usd)] if spend.usd > 0 else []
-        said += [formats.many(spend.evaluations, "evaluation")] if spend.evaluations else []
-        out.append(line(("$ ", "dim"), "spent " + ", ".join(said)))
-    if state and state != "running":
-        out += [BLANK, line(("the run is now ", "dim"), (state, "warn"))]
+        words = f"supervisor: {made.level.replace('_', ' ')}"
+        out.append(line(("! ", "warn"), words, (f"  {one_line(made.trigger)[:40]}", "dim")))
+    for trouble in told.trouble[-MOST:]:
+        out.append(line(("✕ ", "bad"), one_line(trouble.message)[:66]))
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from avo_tui.domain.records import Attempt
 from avo_tui.ui import places
@@ -12,11 +13,11 @@ from avo_tui.ui.dialogs import Digest, TextDialog
 from avo_tui.ui.panes.lineage.graph import Key, key_of_version
 from avo_tui.ui.panes.pair import pair_to_compare
 from avo_tui.ui.screen import avo_screens
-from avo_tui.ui.screens.run.digest import digest_lines
+from avo_tui.ui.screens.run.digest import digest_lines, happenings, spans
 from avo_tui.ui.screens.run.parts import RunParts
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.session.log_text import of_file, of_growing
-from avo_tui.ui.text import Line, line, one_line
+from avo_tui.ui.text import Line, one_line
 
 
 def _lineage(run: RunParts) -> None:
@@ -223,44 +224,65 @@ KNOWLEDGE = Action[RunParts](
 )
 
 
+ABSENCE = timedelta(minutes=5)
+"""What happened in less is not told without being asked: the screen shows it."""
+
+
 def greet(run: RunParts) -> None:
-    """Say what happened since this person last looked, if anything did."""
-    _tell(run, "While you were away", always=False)
+    """Say what happened since this person last looked, if that is a while ago."""
+    marks, source = run.host.session.marks, run.host.session.source
+    if marks is None or source is None or run.snapshot is None or run.snapshot.replay is not None:
+        return
+    seen = marks.get(source.folder)
+    if 0 < seen < run.snapshot.session.applied:
+        _tell(run, "1", seen, greeting=True)
 
 
-def _tell(run: RunParts, heading: str, *, always: bool) -> None:
-    """Read what was not seen in a thread, then show it."""
+def _digest(run: RunParts) -> None:
+    marks, source = run.host.session.marks, run.host.session.source
+    if source is None or run.known.replay is not None:
+        run.host.notify("there is nothing to tell of a replay", timeout=4)
+        return
+    seen = marks.get(source.folder) if marks is not None else 0
+    _tell(run, "1" if seen else "3", seen, greeting=False)
+
+
+def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
+    """Read the events of a span in a thread, then show what happened; other spans on request."""
+    host, source, known = run.host, run.host.session.source, run.known
+    if source is None:
+        return
+    now = host.clock()
+    asked = spans(known, seen, now)
+    span = asked[choice]
+
+    def show(rows: list[Line]) -> None:
+        heading = "While you were away" if greeting else f"What happened {span.name}"
+        names = [(key, one.name) for key, one in asked.items()]
+        host.push_screen(Digest(heading, rows, names), again)
+
+    def again(other: str | None) -> None:
+        if other in asked:
+            _tell(run, other, seen, greeting=False)
 
     def work() -> None:
-        rows = _unseen(run, always=always)
-        if rows:
-            run.host.from_thread(lambda: run.host.push_screen(Digest(heading, rows)))
+        told = happenings(source.events(after=span.after), span)
+        recent = told.first is not None and now - told.first < ABSENCE
+        if not greeting or (told.anything and not recent):
+            host.from_thread(show, digest_lines(told, known.progress, now))
 
     run.scene.screen.run_worker(
         work, thread=True, group="digest", exclusive=True, exit_on_error=False
     )
 
 
-def _unseen(run: RunParts, *, always: bool) -> list[Line]:
-    """What happened since the person last looked; with `always` a sentence where nothing did."""
-    source, marks, snapshot = run.host.session.source, run.host.session.marks, run.snapshot
-    if source is None or snapshot is None or snapshot.replay is not None:
-        return [line(("there is nothing to tell of a replay", "dim"))] if always else []
-    if marks is None:
-        return [line(("what you have seen is not kept here", "dim"))] if always else []
-    seen = marks.get(source.folder)
-    if seen <= 0 or seen >= snapshot.session.applied:
-        return [line(("nothing: you have seen everything up to now", "dim"))] if always else []
-    return digest_lines(source.events(after=seen), run.host.clock())
-
-
-DIGEST = Action[RunParts](
+DIGEST = Action(
     "digest",
     "D",
     "digest",
-    "What happened since you last looked.",
+    "What happened: since you last looked, in the last hour, since yesterday.",
     "look",
-    run=lambda run: _tell(run, "Since you last looked", always=True),
+    run=_digest,
 )
 
 

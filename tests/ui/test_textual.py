@@ -1,0 +1,86 @@
+"""What `textual_internals` uses of Textual's private interface is there, and works."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+from make_session import MemorySource
+from pilots import make_app, running
+from textual.app import App
+from textual.css.query import NoMatches
+from textual.drivers.linux_driver import LinuxDriver
+from textual.screen import Screen
+from textual.scroll_view import ScrollView
+
+import avo_tui.ui as ui
+from avo_tui.ui import textual_internals
+
+USED = [
+    (App, "_display"),
+    (App, "_handle_exception"),
+    (App, "_fatal_error"),
+    (App, "_close_messages_no_wait"),
+    (App, "_refresh_truecolor_filter"),
+    (Screen, "_screen_resized"),
+    (ScrollView, "_scroll_update"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), USED, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_a_private_method_is_there(kind: type, name: str) -> None:
+    assert callable(getattr(kind, name, None)), f"{kind.__name__}.{name} is gone"
+
+
+def test_the_private_attributes_are_there() -> None:
+    app: App[None] = App()
+    for name in ("_driver", "_exit", "_exit_renderables", "_filters"):
+        assert hasattr(app, name), f"App.{name} is gone"
+    source = inspect.getsource(LinuxDriver)
+    assert "self._writer_thread = WriterThread(self._file)" in source
+    assert "self._app" in inspect.getsource(inspect.getmodule(LinuxDriver.__mro__[1]))  # type: ignore[arg-type]
+
+
+def test_no_other_module_uses_what_is_private() -> None:
+    """Names with an underscore of objects other than `self` and `cls`."""
+    root = Path(ui.__file__).parent
+    found = []
+    for path in root.rglob("*.py"):
+        if path == Path(textual_internals.__file__):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+                owner = node.value.id if isinstance(node.value, ast.Name) else "?"
+                theirs = {name for _, name in USED} | {"_driver", "_exit", "_filters"}
+                if node.attr in theirs and owner not in {"StepFold", "SessionState"}:
+                    found.append(f"{path.name}: {owner}.{node.attr}")
+    assert not found
+
+
+async def test_a_picture_is_held_back_while_the_terminal_takes_nothing(
+    source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(source)
+    async with running(app, (80, 24)) as hands:
+        asked: list[bool] = []
+
+        def refuse() -> bool:
+            asked.append(True)
+            return False
+
+        monkeypatch.setattr(app.connection, "takes_pictures", refuse)
+        app.screen.refresh(layout=True)
+        await hands.rest()
+        assert asked
+
+
+async def test_a_screen_that_opens_while_the_app_leaves_is_no_crash(source: MemorySource) -> None:
+    app = make_app(source)
+    async with running(app, (80, 24)) as hands:
+        await hands.press("q")
+        app._handle_exception(NoMatches("gone"))
+    assert app.return_code == 0
