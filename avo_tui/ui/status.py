@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from avo_tui.domain.budget import SOFT_WARNING
 from avo_tui.domain.records import RunState
 from avo_tui.ui import formats
 from avo_tui.ui.session.feed import Snapshot
@@ -163,7 +164,7 @@ def status_line(
     age = formats.clock((end - session.created).total_seconds())
     text, fraction = formats.spend(session.budget.run, session.spend)
     spend: list[Span] = [
-        (text, "bad" if fraction >= 1 else "warn" if fraction >= 0.8 else ""),
+        (text, "bad" if fraction >= 1 else "warn" if fraction >= SOFT_WARNING else ""),
     ]
     if snapshot.replay is not None:
         state = replay_spans(snapshot, keys)

@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Input, Label
 
-from avo_tui.domain.budget import Budget, BudgetUnit, Caps, cap_states, hours_left
+from avo_tui.domain.budget import SOFT_WARNING, Budget, BudgetUnit, Caps, cap_states, hours_left
 from avo_tui.ui import formats
 from avo_tui.ui.dialogs.frame import Dialog, problem
 from avo_tui.ui.session.feed import Snapshot
@@ -75,7 +75,7 @@ class BudgetDialog(Dialog[Budget]):
         )
         for cap in cap_states(session.budget.run, spend):
             left = hours_left(cap, spend)
-            role = "bad" if cap.exhausted else "warn" if cap.fraction >= 0.8 else ""
+            role = "bad" if cap.exhausted else "warn" if cap.fraction >= SOFT_WARNING else ""
             when = (
                 f"   at this pace used up in {left:.1f} h of running"
                 if left is not None and cap.unit != "hours" and not cap.exhausted

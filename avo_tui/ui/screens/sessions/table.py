@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from avo_tui.domain.budget import SOFT_WARNING
 from avo_tui.domain.progress import state_text
 from avo_tui.store import SessionSummary
 from avo_tui.ui import formats
@@ -90,7 +91,7 @@ def _row(s: SessionSummary, columns: Columns, width: int, now: datetime) -> Line
     if columns.spend:
         spent, fraction = formats.spend(s.budget.run, s.spend)
         short = spent if len(spent) <= 11 else spent.split("/")[0]
-        spans.append((fit_right(short, 12), "warn" if fraction >= 0.8 else "dim"))
+        spans.append((fit_right(short, 12), "warn" if fraction >= SOFT_WARNING else "dim"))
     if columns.age:
         spans.append((fit_right(formats.ago(s.created, now), 8), "dim"))
     spans.append((fit_right(formats.ago(s.last_activity, now), 9), "dim"))
