@@ -83,7 +83,7 @@ class Budgeting(Protocol):
         ...
 
     def warn(self) -> None:
-        """Warns once at 80% of each cap of the run, and once when any cap is reached."""
+        """Warns once at `SOFT_WARNING` of each cap of the run, and once when any cap is reached."""
         ...
 
 

@@ -36,7 +36,7 @@ class BudgetWatch:
         return f"budget of the step: {cap.used:g} of {cap.cap:g} {cap.unit}"
 
     def warn(self) -> None:
-        """Warns once at 80% of each cap of the run, and once when any cap is reached."""
+        """Warns once at `SOFT_WARNING` of each cap of the run, and once when any cap is reached."""
         budget, (run, step) = self._run.state.session.budget, self.spend()
         for scope, caps, spend in (("run", budget.run, run), ("step", budget.step, step)):
             for cap in cap_states(caps, spend):
