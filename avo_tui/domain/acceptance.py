@@ -143,7 +143,9 @@ def decide(
     if not count:
         return None
     limit = min(MOST_REPLICATES, max(LOOKS[-1], next_look(begun)))
-    if gate == "paper":
+    if comparison.held is not None and comparison.held_at == count:
+        judged = _on_record(comparison)
+    elif gate == "paper":
         judged = _paper(comparison, ledger)
     elif gate == "strict":
         judged = _strict(comparison, ledger, limit)
@@ -178,6 +180,15 @@ def decide(
 
 _Judged = tuple[Outcome, str, float]
 """What was decided, why, and the gain that was asked for."""
+
+
+def _on_record(comparison: Comparison) -> _Judged | None:
+    """What was said before on these very replicates; None where more of them may be added."""
+    if comparison.held == "refused":
+        return "refused", "refused before on the same measurements", MARGIN_FLOOR
+    if len(comparison.replicates) < MOST_REPLICATES:
+        return None
+    return "unclear", "unclear: as many pairs as may be were measured", MARGIN_FLOOR
 
 
 def _paper(comparison: Comparison, ledger: Ledger) -> _Judged | None:

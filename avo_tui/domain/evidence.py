@@ -104,6 +104,11 @@ class Comparison(Value):
     audit, or a gate that lets equal ones through."""
     replicates: tuple[PairedMeasurement, ...] = ()
     accepted: bool = False
+    held: Literal["refused", "unclear"] | None = None
+    """What the gate said last, where it did not accept; None in old records too."""
+    held_at: int = 0
+    """How many replicates that rested on. The spread of other comparisons changes with time, so
+    the same replicates could be judged otherwise later: they are not judged twice."""
 
 
 @dataclass(frozen=True)

@@ -271,8 +271,15 @@ def _gate_decided(state: SessionState, event: ev.GateDecided) -> None:
     number = event.decision.comparison
     if event.decision.outcome == "suspicious":
         _attempt(state, event.step, event.attempt, verdict=Verdict.SUSPICIOUS)
-    if number is not None and event.decision.accepted:
-        state.comparisons[number] = state.comparisons[number].replaced(accepted=True)
+    if number is None:
+        return
+    row = state.comparisons[number]
+    if event.decision.accepted:
+        state.comparisons[number] = row.replaced(accepted=True, held=None)
+    elif event.decision.outcome in ("refused", "unclear"):
+        state.comparisons[number] = row.replaced(
+            held=event.decision.outcome, held_at=len(row.replicates)
+        )
 
 
 def _attempt_rejected(state: SessionState, event: ev.AttemptRejected) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from session_life import score, version
+from session_life import score, session_record, version
 
 from avo_tui.domain import lineage, student
 from avo_tui.domain.acceptance import (
@@ -32,9 +32,11 @@ from avo_tui.domain.budget import (
 )
 from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.domain.commands import Submit, parse_command
+from avo_tui.domain.events import GateDecided, SessionCreated
 from avo_tui.domain.evidence import (
     ERROR,
     LOOKS,
+    Comparison,
     Ledger,
     budget_share,
     look_of,
@@ -43,6 +45,7 @@ from avo_tui.domain.evidence import (
 )
 from avo_tui.domain.records import Version
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score, geomean
+from avo_tui.domain.state import SessionState
 
 amounts = st.floats(0, 1e6)
 counts = st.integers(0, 10**6)
@@ -178,6 +181,56 @@ def test_what_was_refused_stays_refused_without_a_measurement() -> None:
     first = asked("strict", slow[:2])
     assert first.outcome == "refused"
     assert asked("strict", slow, begun=first.replicates) == first
+
+
+def _comparisons(*pairs: tuple[float, float], first: int) -> list[Comparison]:
+    """Earlier comparisons under the same conditions, of two replicates each."""
+    return [
+        Comparison(
+            number=number,
+            candidate=f"{number:064x}",
+            against="b" * 64,
+            conditions="here",
+            error=3e-4,
+            replicates=tuple(paired(m) for m in pair),
+        )
+        for number, pair in enumerate(pairs, first)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "middles", "before", "since"),
+    [
+        ("refused", [0.99, 0.992], (1.0005, 0.9995), (1.06, 0.94)),
+        ("unclear", [1.02, 1.025, 1.03, 1.031] * 2, (1.06, 0.94), (1.0005, 0.9995)),
+    ],
+)
+def test_the_same_replicates_are_not_judged_twice(
+    outcome: str, middles: list[float], before: tuple[float, float], since: tuple[float, float]
+) -> None:
+    """What other candidates measured meanwhile changes the assumed spread, not what was said."""
+    comparison = Comparison(
+        number=50,
+        candidate="a" * 64,
+        against="b" * 64,
+        conditions="here",
+        error=3e-4,
+        replicates=tuple(paired(m) for m in middles),
+    )
+    rival, count = Rival(3, score(1.0)), len(middles)
+    earlier = _comparisons(*[before] * 8, first=1)
+    decision = decide("strict", rival, comparison, Ledger([*earlier, comparison]))
+    assert decision is not None and decision.outcome == outcome
+    state = SessionState.begin(SessionCreated(seq=1, session=session_record()))
+    state.comparisons[50] = comparison
+    state.apply(GateDecided(seq=2, step=1, attempt=1, decision=decision))
+    comparison = state.comparisons[50]
+    later = [*earlier, comparison, *_comparisons(*[since] * 12, first=51)]
+    again = decide("strict", rival, comparison, Ledger(later), begun=count)
+    if outcome == "refused":
+        assert again is not None and again.outcome == "refused"
+    else:
+        assert again is None, "it is measured further before anything is said"
 
 
 @given(gains)
