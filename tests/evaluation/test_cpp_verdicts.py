@@ -13,7 +13,7 @@ import pytest
 from evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.evaluation.backends.cpp import subject
+from avo_tui.evaluation.backends.cpp import sampling, subject
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -67,12 +67,42 @@ async def test_what_is_not_refused_gains_nothing(path: Path, pipeline: Pipeline)
         assert report.paired.gain < 1.15, report.paired
 
 
-async def test_a_hang_is_told_near_its_limit(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("name", ["deadlocks", "drips"])
+async def test_a_hang_is_told_near_its_limit(name: str, pipeline: Pipeline) -> None:
     report = await pipeline.evaluate(
-        "tiny_attention", candidate(CANDIDATES / "deadlocks.cpp"), "check", lambda progress: None
+        "tiny_attention", candidate(CANDIDATES / f"{name}.cpp"), "check", lambda progress: None
     )
     assert report.verdict == "timeout" and report.feedback.configuration == "full-64"
     assert report.seconds.phases["check"]["calls"] < 4  # the limit is 1 s; asleep, it waits no 8
+
+
+async def test_time_asleep_counts_as_if_it_computed(pipeline: Pipeline) -> None:
+    sleeper = candidate(CANDIDATES / "sleeps_in_calls.cpp")
+    report = await pipeline.evaluate("tiny_attention", sleeper, "benchmark", lambda progress: None)
+    assert report.score is not None, report.feedback
+    assert all(c.milliseconds > 200 for c in report.score.configurations), report.score
+
+
+async def test_a_process_that_is_timed_sees_no_hidden_case(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could tell what it saw, by wrong outputs or by the time that it takes."""
+    shapes: list[object] = []
+    real = subject.Subject.run
+
+    def watched(self, configuration, inputs):  # type: ignore[no-untyped-def]
+        shapes.append(configuration.parameters["sequence"])
+        return real(self, configuration, inputs)
+
+    monkeypatch.setattr(subject.Subject, "run", watched)
+    monkeypatch.setattr(sampling, "DISGUISED", 60)
+    honest = candidate(CANDIDATES / "honest.cpp")
+    report = await pipeline.evaluate("tiny_attention", honest, "check", lambda progress: None)
+    assert report.correct and 77 in shapes
+    shapes.clear()
+    other = candidate(CANDIDATES / "honest_flags.cpp")
+    report = await pipeline.remeasure("tiny_attention", honest, other, lambda progress: None)
+    assert report.correct and set(shapes) == {64}
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class Beside:
 
     baselines: Mapping[str, Baseline]
     disguise: Sequence[tuple[Configuration, Sample]]
-    """Cases of the check, some of which are run among the timed calls."""
+    """Public cases of the check, some of which are run among the timed calls."""
 
 
 def score_of(bench: Bench, samples: Samples) -> ConfigurationScore:

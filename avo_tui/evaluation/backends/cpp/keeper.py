@@ -26,8 +26,8 @@ from avo_tui.evaluation.sandbox.run import Running
 
 _PATIENCE = 8
 """Seconds that may pass for each second that a call may compute, while others keep it waiting."""
-_ASLEEP_SECONDS = 0.5
-"""A process that used no processor time for so long, with all threads asleep, waits for nothing."""
+_LOOK_MILLISECONDS = 50
+"""How often it is looked whether a process that has not answered yet computes or sleeps."""
 _STOP_SECONDS = 10.0
 _OTHER_EXCHANGE_SECONDS = 0.05
 """Processor time that naming the arguments' places may take: it maps memory and nothing else."""
@@ -63,11 +63,29 @@ class Call:
     """One call of the candidate as the keeper's clocks saw it, in nanoseconds.
 
     `passed`: from waking the process to its answer. `used`: processor time of all its threads from
-    waking it until all of them were stopped again.
+    waking it until all of them were stopped again. `asleep`: how long all its threads slept
+    meanwhile, to within 50 ms; a kernel of one thread has no reason to.
     """
 
     passed: int
     used: int
+    asleep: int = 0
+
+
+@dataclass
+class _Waiting:
+    """One request that is waited for: the limit is of the whole answer, however it comes in."""
+
+    seconds: float
+    """The processor time per thread that it may take."""
+    began: float
+    """Monotonic clock."""
+    used: int
+    """Nanoseconds of processor time that the process had used by then."""
+    last: float = 0.0
+    """When it was looked last."""
+    asleep: float = 0.0
+    """Seconds that all threads slept."""
 
 
 class Runner:
@@ -90,6 +108,7 @@ class Runner:
         self._state = -1
         self._pid = 0
         self._counted = 0
+        self._asleep = 0.0
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
         self._buffer = b""
@@ -130,7 +149,7 @@ class Runner:
 
     def _loading(self, seconds: float) -> list[str]:
         """The words of the first line, which the descriptor of the reports comes with."""
-        self._wait(seconds)
+        self._wait(self._waiting(seconds))
         data, descriptors, _, _ = socket.recv_fds(self._channel, 4096, 1)
         if descriptors:
             executable = self._image.executable_segments if self._image is not None else 0
@@ -163,7 +182,7 @@ class Runner:
     def _timed(self, line: str, seconds: float) -> Call:
         before = self._counted
         passed = self._exchange(line, "done", seconds)
-        return Call(passed, self._counted - before)
+        return Call(passed, self._counted - before, round(self._asleep * 1e9))
 
     def clock_rate(self, milliseconds: int) -> float:
         """Cycles per second of the processor it runs on; only where there is no candidate."""
@@ -225,28 +244,32 @@ class Runner:
                     states.append(path.read_bytes().rpartition(b")")[2][1:2].decode())
         return all(wanted(state) for state in states)
 
-    def _wait(self, seconds: float) -> None:
+    def _waiting(self, seconds: float) -> _Waiting:
+        now = time.monotonic()
+        return _Waiting(seconds, now, self._used_so_far(), now)
+
+    def _wait(self, waiting: _Waiting) -> None:
         """Until something can be read from the process.
 
-        Raises Stopped `hung` once it has used `seconds` of processor time per thread, once that
-        much has passed and all its threads sleep, or when it was kept waiting for far longer.
+        Raises Stopped `hung` once the processor time per thread and the time that all its threads
+        slept add up to the limit, or when it was kept waiting for far longer.
         """
-        began = awake = time.monotonic()
-        start = last = self._used_so_far()
         while True:
-            ready = dict(self._poll.poll(50))
+            ready = dict(self._poll.poll(_LOOK_MILLISECONDS))
             if self._reports is not None and self._reports.descriptor in ready:
                 self._take_report(self._reports)
             if self._channel.fileno() in ready:
                 return
-            now, used = time.monotonic(), self._used_so_far()
-            if used > last or not self._sleeps():
-                awake = now
-            last = used
-            passed, computed = now - began, (used - start) / 1e9 / self.threads
-            idle = passed > seconds and now - awake > min(_ASLEEP_SECONDS, seconds)
-            if computed > seconds or idle or passed > seconds * _PATIENCE:
-                raise Stopped("hung", [f"{seconds:.1f}"])
+            # One that answers just now sleeps too: it waits for the next request.
+            sleeps = self._sleeps() and not self._poll.poll(0)
+            now = time.monotonic()
+            if sleeps:
+                waiting.asleep += now - waiting.last
+            waiting.last = now
+            computed = (self._used_so_far() - waiting.used) / 1e9 / self.threads
+            passed, limit = now - waiting.began, waiting.seconds
+            if computed + waiting.asleep > limit or passed > limit * _PATIENCE:
+                raise Stopped("hung", [f"{limit:.1f}"])
 
     def _take_report(self, reports: Reports) -> None:
         try:
@@ -271,8 +294,9 @@ class Runner:
         return False
 
     def _read_line(self, seconds: float) -> str:
+        waiting = self._waiting(seconds)
         while b"\n" not in self._buffer:
-            self._wait(seconds)
+            self._wait(waiting)
             try:
                 data = self._channel.recv(4096)
             except OSError as error:
@@ -282,6 +306,7 @@ class Runner:
             self._buffer += data
             if len(self._buffer) > 65536:
                 raise Stopped("nonsense", ["it flooded the harness with answers"])
+        self._asleep = waiting.asleep
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode(errors="replace")
 

@@ -3,7 +3,8 @@
 Every timed call gets inputs that were never used before and answers into memory that was never its
 own; each output is compared with the library's on the same inputs, and some, drawn by chance from
 every position, with the reference in high precision. Between the timed calls there are a few that
-come from the check, hidden shapes among them, so that nothing tells a candidate that it is timed.
+come from the check's public cases, so that a size or a distribution tells little about the phase.
+A process that is timed sees no hidden shape: what it knows could be read in its times.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Bench:
         disguise: Sequence[tuple[Configuration, Sample]],
         watch: Stopwatch,
     ) -> None:
-        """`disguise`: cases of the check, to be run among the timed calls."""
+        """`disguise`: public cases of the check, to be run among the timed calls."""
         self.task, self.configuration = task, configuration
         self._baselines = baselines
         self._disguise = disguise

@@ -54,7 +54,8 @@ class Answer:
     """What came of one call."""
 
     seconds: float
-    """Processor time of one thread; for several threads at least the time that passed."""
+    """Processor time of one thread and the time it slept; for several threads at least the time
+    that passed."""
     outputs: Tensors
     """Copies that no candidate can reach."""
     salt: int
@@ -106,12 +107,12 @@ class Subject:
         return Answer(self._seconds(call, more), outputs, salt)
 
     def _seconds(self, call: Call, more: float) -> float:
-        """Without what an exchange costs when no candidate runs.
+        """Without what an exchange costs when no candidate runs. Sleeping counts as computing.
 
         `more`: nanoseconds that were used before the call and that mapping memory does not explain.
         """
         exchange, threads = self._calibration.exchange, self.task.threads
-        used = (call.used - exchange.used + more) / threads
+        used = (call.used - exchange.used + more) / threads + call.asleep
         nanoseconds = used if threads == 1 else max(used, call.passed - exchange.passed + more)
         return max(nanoseconds, 1.0) / 1e9
 
