@@ -1,4 +1,4 @@
-"""Acceptance gates: when a correct candidate becomes a version."""
+"""Acceptance gates: the rules by which a correct candidate becomes a version."""
 
 from __future__ import annotations
 
@@ -27,39 +27,44 @@ MARGIN_FLOOR = 0.005
 """Smallest relative gain that counts as an improvement, however quiet the machine is."""
 
 LOST = 0.01
-"""Chance that a candidate which gains `MARGIN_FLOOR` or more is given up as no better."""
+"""Accepted chance that a candidate which truly gains `MARGIN_FLOOR` or more is given up."""
 
 HOPE = 0.1
-"""More is measured while, with at least this chance, the true gain is large enough for a later
-look of the same submission to show it."""
+"""Measuring goes on while the chance is at least this that the true gain is large enough to be
+shown at a later look of the same submission."""
 
 PAPER_REPLICATES = 2
-"""Replicates on which the gate `paper` decides."""
+"""Number of replicates on which the gate `paper` decides."""
 
 FELL = 0.05
-"""Chance that the gate `vector` takes an unchanged configuration for one that fell."""
+"""Accepted chance that the gate `vector` takes an unchanged configuration for a slower one."""
 
 SCORE_SLACK = 0.05
-"""Part by which the gain at the gate and that of the two scores may differ on a quiet machine."""
+"""Relative difference between the gain at the gate and that of the two scores that is expected even
+on a quiet machine."""
 
 Outcome = Literal["accepted", "refused", "unclear", "suspicious"]
 
 
 class GateDecision(Value):
-    """What a gate decided and the numbers it decided on. Kept with the version or the attempt."""
+    """The decision of a gate with the numbers that led to it.
+
+    Kept with the version or the attempt.
+    """
 
     gate: GateName | Literal["seed"]
     accepted: bool
     reason: str
     """One sentence with the numbers."""
     reference: int | None = None
-    """The version compared with: the best on the head's own line."""
+    """Number of the version compared with: the best one on the head's own line."""
     gain: float | None = None
-    """Relative change of the aggregate: 0.02 is 2% faster."""
+    """Relative change of the aggregate: 0.02 means 2% faster."""
     margin: float | None = None
-    """The gain that was asked for."""
+    """Smallest relative gain that would have been accepted."""
     remeasured: bool = False
-    """True if the gain is from measurements interleaved with the reference."""
+    """True if the gain was measured in turn with the rival, not computed from two separate
+    scores."""
     outcome: Outcome | None = None
     """`unclear`: the measurements neither show a gain nor exclude one. `suspicious`: the gain at
     the gate and the two scores disagree, also when all is measured again. None in old records."""
@@ -68,13 +73,13 @@ class GateDecision(Value):
     replicates: int = 0
     """Pairs of fresh processes that the gain rests on."""
     rounds: int = 0
-    """A/B rounds in all of them, over all configurations."""
+    """Rounds of A/B timing in all these pairs, over all configurations."""
     comparison: int | None = None
     """Number of the comparison in the session's record."""
     error: float | None = None
-    """The chance of a wrong acceptance that this comparison may take."""
+    """Chance of a wrong acceptance that this comparison was allowed."""
     budget_left: float | None = None
-    """What is left of the run's error budget for comparisons to come."""
+    """What remains of the run's error budget for later comparisons."""
 
     @property
     def basis(self) -> str:
@@ -96,10 +101,10 @@ class GateDecision(Value):
 
 @dataclass(frozen=True)
 class Rival:
-    """What a candidate has to beat."""
+    """The version that a candidate has to beat."""
 
     number: int
-    """Of the version."""
+    """Number of the version."""
     score: Score
 
 
@@ -115,7 +120,7 @@ def worth_remeasuring(gate: GateName, score: Score, reference: Score) -> bool:
 
 
 def decide_by_scores(gate: GateName, score: Score, rival: Rival) -> GateDecision:
-    """Refuse a candidate whose score is so far behind that nothing is measured again."""
+    """Reject a candidate whose score is so far behind that a second measurement would be wasted."""
     base = rival.score.aggregate
     gain = score.aggregate / base - 1 if base > 0 else 0.0
     return GateDecision(
@@ -179,7 +184,7 @@ def decide(
 
 
 _Judged = tuple[Outcome, str, float]
-"""What was decided, why, and the gain that was asked for."""
+"""(outcome, reason, gain that was asked for)."""
 
 
 def _on_record(comparison: Comparison) -> _Judged | None:
@@ -202,7 +207,7 @@ def _paper(comparison: Comparison, ledger: Ledger) -> _Judged | None:
 
 
 def _shown(estimated: Estimate, error: float) -> float:
-    """The log gain that the look at these replicates asks for; infinite where it is no look."""
+    """Log gain that the look after so many replicates requires; infinite where there is no look."""
     look = look_of(estimated.replicates)
     if look is None or error <= 0:
         return math.inf
@@ -222,7 +227,7 @@ def _could_show(estimated: Estimate, error: float, limit: int) -> float:
 
 
 def _strict(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | None:
-    """Faster by more than the noise, at the comparison's share of the error budget."""
+    """Accept a gain beyond the noise, at the comparison's share of the error budget."""
     whole = estimate(comparison.replicates, ledger.variance(comparison))
     asked = _shown(whole, comparison.error)
     if whole.mean >= asked:
@@ -261,7 +266,7 @@ def _what_would_settle(whole: Estimate, error: float) -> str:
 
 
 def _vector(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | None:
-    """No configuration fell beyond its noise, and one improved beyond it."""
+    """Accept if no configuration got slower beyond its noise, and one got faster beyond it."""
     names = list(comparison.replicates[0].configurations)
     error = comparison.error / len(names)
     floor = math.log1p(MARGIN_FLOOR)

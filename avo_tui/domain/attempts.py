@@ -1,4 +1,4 @@
-"""Attempts as a list: what became of each, filters, orders. For the screen and `avo attempts`."""
+"""The list of attempts: outcome, filter and order. Used by the screen and by `avo attempts`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ FILTERS: dict[str, str] = {
     "suspicious": "measured faster than can be believed",
     "running": "still evaluated, or waiting to be decided upon",
 }
-"""Words that a filter knows, with what they keep; any other word is looked for in the text."""
+"""Filter words with a special meaning; any other word is searched for in the attempt's text."""
 
 
 def attempt_name(attempt: Attempt) -> str:
-    """Such as `25.3`: the third attempt of step 25."""
+    """The name of an attempt, such as `25.3`: the third attempt of step 25."""
     return f"{attempt.step}.{attempt.number}"
 
 
 def attempt_status(attempt: Attempt) -> str:
-    """What became of it, in one or two words."""
+    """The outcome of an attempt in one or two words."""
     if attempt.version is not None:
         return f"v{attempt.version}"
     if attempt.verdict is None:

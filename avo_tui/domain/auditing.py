@@ -10,14 +10,14 @@ from avo_tui.domain.evidence import LOOKS, Comparison, Ledger, estimate
 from avo_tui.domain.records import AuditOutcome
 
 MOST_REPLICATES = 4
-"""Replicates of one audit at most: a version may stay unclear."""
+"""Most replicates of one audit; after them the result may still be unclear."""
 
 HELD = 0.025
-"""Chance that a version which gains nothing is found to hold, in one audit."""
+"""Accepted chance that one audit confirms a version which in truth gains nothing."""
 
 
 class AuditFinding(Value):
-    """What one audit found."""
+    """The result of one audit."""
 
     outcome: AuditOutcome
     reason: str

@@ -1,4 +1,4 @@
-"""The base of every value that is written to a session or passed between processes."""
+"""The base class of every value that is written to a session or passed between processes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class Value(BaseModel):
-    """An immutable value. Unknown fields are ignored: an older reader survives additions."""
+    """An immutable value.
+
+    Unknown fields are ignored, so that an older program can read newer records.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
     def replaced(self, **update: Any) -> Self:
-        """A copy with other values, which are not validated, in less memory than `model_copy`.
+        """A copy with some fields changed. The new values are not validated.
 
-        A session keeps tens of thousands of records; each copy would carry a set of its own with
-        the names of the fields that were given. The copies share one that names all of them.
+        `model_copy` gives each copy its own set of the names of the fields that were given; a
+        session keeps tens of thousands of records, so the copies made here share one set that names
+        all fields.
         """
         made = self.model_copy(update=update)
         object.__setattr__(made, "__pydantic_fields_set__", _names(type(self)))
@@ -31,10 +35,10 @@ def _names(kind: type[BaseModel]) -> set[str]:
 
 
 Moment = AwareDatetime
-"""A time with its zone; sessions keep UTC."""
+"""A date and time with a time zone; sessions store UTC."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-"""A name that is also a safe folder name: tasks, sessions, configurations, baselines."""
+"""A name that can also be a folder's: of a task, session, configuration or baseline."""
 
 ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 of an object's content, in hexadecimal."""

@@ -1,4 +1,4 @@
-"""What a run may spend, what it has spent, and when a cap will be reached."""
+"""The limits on what a run may spend, what it has spent, and when a limit will be reached."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from avo_tui.domain.base import Value
 BudgetUnit = Literal["usd", "tokens", "hours", "evaluations", "steps"]
 
 SOFT_WARNING = 0.8
-"""Fraction of a cap at which the person is warned."""
+"""Used fraction of a cap at which the person is warned."""
 
 
 class Caps(Value):
-    """Upper bounds; None means unbounded."""
+    """Upper limits; None means no limit."""
 
     usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     tokens: int | None = Field(default=None, ge=0)
     hours: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """Hours of running; paused and parked time is free."""
+    """Running hours; paused and parked time does not count."""
     evaluations: int | None = Field(default=None, ge=0)
     steps: int | None = Field(default=None, ge=0)
 
@@ -33,7 +33,7 @@ class Budget(Value):
 
 
 class Spend(Value):
-    """What was used. Additive."""
+    """What was used so far. Two can be added."""
 
     usd: float = 0.0
     input_tokens: int = 0
@@ -43,7 +43,7 @@ class Spend(Value):
     requests: int = 0
     evaluations: int = 0
     seconds: float = 0.0
-    """Running time; paused and parked time is not in it."""
+    """Running seconds; paused and parked time does not count."""
     steps: int = 0
 
     @property
@@ -72,7 +72,7 @@ class Spend(Value):
 
 
 def used(spend: Spend, unit: BudgetUnit) -> float:
-    """How much of `unit` a spend holds."""
+    """How much of `unit` was used."""
     if unit == "hours":
         return spend.seconds / 3600
     return float(getattr(spend, unit))
@@ -95,12 +95,12 @@ class CapState(Value):
 
     @property
     def exhausted(self) -> bool:
-        """True once nothing is left."""
+        """True once the cap is used up."""
         return self.used >= self.cap
 
 
 def cap_states(caps: Caps, spend: Spend) -> list[CapState]:
-    """The caps that are set, each with what was used of it."""
+    """The caps that are set, each with what was used."""
     states = []
     for unit in UNITS:
         cap = getattr(caps, unit)
@@ -120,7 +120,7 @@ def nearest(caps: Caps, spend: Spend) -> CapState | None:
 
 
 def hours_left(state: CapState, spend: Spend) -> float | None:
-    """Forecast: hours of running until the cap is reached; None without a pace to go by."""
+    """Forecast of the running hours until the cap is reached; None where nothing was used yet."""
     hours = spend.seconds / 3600
     if state.unit == "hours":
         return max(0.0, state.cap - state.used)

@@ -1,4 +1,4 @@
-"""Commands of the person: one file each in the inbox, validated when taken."""
+"""The commands of a person. Each is one file in the inbox, validated when the engine reads it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Author, HintDelivery, HintScope, Level, NoteCategory, PauseMode
 
 MAX_TEXT = 20_000
-"""Characters of a hint, a note, a reason: whatever a person writes in a command."""
+"""Largest length of text in a command, such as a hint, a note or a reason, in characters."""
 
 PAUSE_WORDS: dict[PauseMode, str] = {
     "after_tool": "after this tool",
     "after_step": "after this step",
     "now": "now",
 }
-"""When a pause takes effect, as people read it."""
+"""When a pause takes effect, in words for the screen."""
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 SomeText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
@@ -39,7 +39,7 @@ class Pause(CommandBase):
 
 
 class Resume(CommandBase):
-    """Ends a pause, or cuts a parked wait short."""
+    """Ends a pause, or ends a wait of a parked run early."""
 
     kind: Literal["resume"] = "resume"
 
@@ -104,14 +104,14 @@ class Annotate(CommandBase):
 
 
 class Submit(CommandBase):
-    """A candidate made outside: goes through f and the gate like any other."""
+    """A candidate made outside the run; it is evaluated and put to the gate like any other."""
 
     kind: Literal["submit"] = "submit"
     candidate: Candidate
     plan: Text = ""
     summary: Text = ""
     parent: int | None = None
-    """Version it was made from; None is the head."""
+    """Number of the version that it was made from; None means the head."""
     author: Author = "person"
 
 
@@ -130,7 +130,7 @@ class EditMemory(CommandBase):
 
 
 class Supervise(CommandBase):
-    """Triggers an intervention by hand, with directions of the person's own if given."""
+    """Starts an intervention of the supervisor, with the person's directions if any are given."""
 
     kind: Literal["supervise"] = "supervise"
     level: Level = "redirect"
@@ -187,4 +187,4 @@ class CommandRecord(Value):
     refused: str | None = None
     """Why it was not carried out; None where it was."""
     undo: Command | None = None
-    """What would take the effect back; None where nothing would."""
+    """What would undo the command; None where it cannot be undone."""

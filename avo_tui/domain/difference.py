@@ -9,7 +9,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import CandidateEdited
 
 MAX_DIFF = 100_000
-"""Characters of a diff that an event keeps; what is longer is cut and says so."""
+"""Most characters of a diff that an event keeps; a longer diff is cut and marked as cut."""
 
 
 class Difference(Value):
@@ -21,7 +21,7 @@ class Difference(Value):
 
 
 def unified(old: Candidate, new: Candidate, context: int = 3) -> Difference:
-    """The change from `old` to `new`, file by file, with so many lines around each hunk."""
+    """The change from `old` to `new`, file by file, with `context` lines around each hunk."""
     parts: list[str] = []
     added = removed = 0
     for name in sorted({*old.files, *new.files}):

@@ -65,7 +65,7 @@ class EngineStarted(EventBase):
 
 
 class EngineStopped(EventBase):
-    """The engine ends in good order."""
+    """The engine stopped in good order."""
 
     kind: Literal["engine_stopped"] = "engine_stopped"
     state: RunState
@@ -73,7 +73,7 @@ class EngineStopped(EventBase):
 
 
 class Recovered(EventBase):
-    """What was found and done after an engine that did not end in good order."""
+    """An engine was started after one that crashed or was killed: what it repaired."""
 
     kind: Literal["recovered"] = "recovered"
     actions: tuple[str, ...]
@@ -84,7 +84,7 @@ class StateChanged(EventBase):
     state: RunState
     reason: str = ""
     until: Moment | None = None
-    """For `parked`: when the wait ends by itself."""
+    """For `parked`: when the run goes on by itself."""
     pause_mode: PauseMode | None = None
 
 
@@ -95,7 +95,7 @@ class StepStarted(EventBase):
     kind: Literal["step_started"] = "step_started"
     parent: int
     command: str = ""
-    """Id of the person's command that the step is for; "" where the operator makes it."""
+    """Id of the command that the step carries out; "" where the operator makes the step."""
 
 
 class StepFinished(EventBase):
@@ -112,11 +112,11 @@ class PlanSet(EventBase):
 
 
 class AgentText(EventBase):
-    """Prose of the operator of variation, in chunks of about half a second."""
+    """Text that the operator wrote, in pieces of about half a second."""
 
     kind: Literal["agent_text"] = "agent_text"
     block: str
-    """Chunks of the same block belong together."""
+    """Pieces with the same number belong to one block of text."""
     text: str
     thinking: bool = False
 
@@ -129,17 +129,17 @@ class MessageRecorded(EventBase):
     ref: ObjectId
     summary: str = ""
     awaits_answer: bool = False
-    """The model was asked with this record, and its answer is waited for."""
+    """True while the model's answer to this request is awaited."""
 
 
 class ModelStatusChanged(EventBase):
-    """The agent goes on with fewer, or again with more, of its model's optional features."""
+    """The set of optional features that the model is asked with has changed."""
 
     kind: Literal["model_status_changed"] = "model_status_changed"
     degraded: tuple[str, ...] = ()
-    """Features that are gone without for now, such as `cache`; empty when all are in use."""
+    """Features that are switched off for now, such as `cache`; empty when all are in use."""
     cause: str = ""
-    """What the endpoint said."""
+    """The endpoint's message."""
 
 
 class ToolCalled(EventBase):
@@ -147,7 +147,7 @@ class ToolCalled(EventBase):
     call: str
     tool: str
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Long values are cut; the whole is in the recorded message."""
+    """Long values are cut; the recorded message has them whole."""
 
 
 class ToolReturned(EventBase):
@@ -158,7 +158,7 @@ class ToolReturned(EventBase):
     summary: str = ""
     """First lines of the result."""
     ref: ObjectId | None = None
-    """The whole result."""
+    """Id of the object with the whole result."""
     seconds: float = 0.0
 
 
@@ -168,9 +168,9 @@ class CandidateEdited(EventBase):
     kind: Literal["candidate_edited"] = "candidate_edited"
     candidate: ObjectId
     parent: int
-    """The version the diff is against."""
+    """Number of the version that the diff is against."""
     diff: str = ""
-    """Unified diff to the parent, bounded."""
+    """Unified diff to the parent; long diffs are cut."""
     added: int = 0
     removed: int = 0
     title: str = ""
@@ -180,7 +180,7 @@ class CandidateEdited(EventBase):
 
 
 class CandidateProfiled(EventBase):
-    """A profiler looked at a candidate."""
+    """A profiler measured a candidate."""
 
     kind: Literal["candidate_profiled"] = "candidate_profiled"
     profile: Profile
@@ -192,7 +192,7 @@ class AttemptStarted(EventBase):
 
 
 class EvaluationProgressed(EventBase):
-    """A stage began, finished, or one of its configurations is done."""
+    """A stage of an evaluation began or ended, or one of its configurations is done."""
 
     kind: Literal["evaluation_progressed"] = "evaluation_progressed"
     attempt: int
@@ -200,7 +200,7 @@ class EvaluationProgressed(EventBase):
 
 
 class AttemptFinished(EventBase):
-    """The evaluation answered; whether it becomes a version is a later event."""
+    """An attempt was evaluated; whether it becomes a version is told by a later event."""
 
     kind: Literal["attempt_finished"] = "attempt_finished"
     attempt: int
@@ -213,9 +213,9 @@ class PairMeasured(EventBase):
 
     kind: Literal["pair_measured"] = "pair_measured"
     attempt: int = 0
-    """The attempt at the gate; 0 for an audit."""
+    """Number of the attempt at the gate; 0 for an audit."""
     comparison: Comparison
-    """Its row; `replicates` holds the new one alone."""
+    """The comparison; its `replicates` holds only the new one."""
 
 
 class GateDecided(EventBase):
@@ -223,11 +223,11 @@ class GateDecided(EventBase):
     attempt: int
     decision: GateDecision
     score: Score | None = None
-    """The candidate's score measured afresh, where gain and scores disagreed at first."""
+    """The candidate's score, measured again because gain and first score disagreed."""
 
 
 class AttemptRejected(EventBase):
-    """The attempt will not become a version."""
+    """The attempt does not become a version."""
 
     kind: Literal["attempt_rejected"] = "attempt_rejected"
     attempt: int
@@ -248,7 +248,7 @@ class ApprovalGiven(EventBase):
 
 
 class VersionCommitted(EventBase):
-    """The lineage grew; the version is the new head unless `branch` says otherwise."""
+    """A version was committed. It becomes the head unless it is on a branch."""
 
     kind: Literal["version_committed"] = "version_committed"
     version: Version
@@ -262,17 +262,17 @@ class VersionRemeasured(EventBase):
 
 
 class VersionAudited(EventBase):
-    """A version was measured again from fresh processes, beside the one it had beaten."""
+    """A version was measured again in fresh processes, in turn with the one that it had beaten."""
 
     kind: Literal["version_audited"] = "version_audited"
     number: int
     audit: Audit
     head: int | None = None
-    """The new head, where the version was the head and does not hold."""
+    """Number of the new head, where the version was the head and failed the audit."""
 
 
 class VersionAnnotated(EventBase):
-    """Bookmark and note as they are from now on."""
+    """The bookmark and the note of a version were set."""
 
     kind: Literal["version_annotated"] = "version_annotated"
     number: int
@@ -294,7 +294,7 @@ class CommandTaken(EventBase):
     refused: str | None = None
     """Why it was not carried out; None where it was."""
     undo: Command | None = None
-    """What would take the effect back; None where nothing would."""
+    """What would undo the command; None where it cannot be undone."""
 
 
 class HintQueued(EventBase):
@@ -319,9 +319,9 @@ class HintClosed(EventBase):
 class Rewound(EventBase):
     kind: Literal["rewound"] = "rewound"
     origin: int
-    """Head before."""
+    """Number of the head before the rewind."""
     target: int
-    """Head from now on."""
+    """Number of the head after the rewind."""
     reason: str = ""
 
 
@@ -340,7 +340,7 @@ class BudgetWarned(EventBase):
 
 
 class Spent(EventBase):
-    """An addition to the spend of the run and of the step."""
+    """An amount that was used, added to the spend of the run and of the step."""
 
     kind: Literal["spent"] = "spent"
     spend: Spend
@@ -373,15 +373,15 @@ class InterventionChanged(EventBase):
     intervention: str
     state: Literal["active", "dismissed", "done"]
     directions: tuple[Direction, ...] | None = None
-    """The new ones; None where they stay."""
+    """The new directions; None leaves them unchanged."""
     review: str | None = None
-    """What a review of the trajectory found; None where there was none."""
+    """Diagnosis from a review of the run; None where there was no review."""
     avoid: tuple[str, ...] | None = None
-    """What the review says to stop doing; None where it stays."""
+    """What the review says to stop doing; None leaves it unchanged."""
 
 
 class TroubleNoted(EventBase):
-    """Something went wrong that the person should know of."""
+    """A problem that the person should know of."""
 
     kind: Literal["trouble"] = "trouble"
     where: str
@@ -390,7 +390,7 @@ class TroubleNoted(EventBase):
 
 
 class Unrecognised(EventBase):
-    """An event of a kind this version does not know; kept in order, changes nothing."""
+    """An event of a kind that this version of the program does not know; it changes nothing."""
 
     kind: str = "unrecognised"
 

@@ -31,7 +31,7 @@ from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.score import PairedMeasurement
 
 ERROR = 0.05
-"""The chance that a run ever commits a candidate that is not faster, over all its attempts."""
+"""Chance that a run ever commits a candidate that is not faster, over all its comparisons."""
 
 HORIZON = 200
 """After so many comparisons half of the error budget is spent."""
@@ -40,7 +40,7 @@ LOOKS = (2, 4, 8)
 """Numbers of replicates at which a comparison may be decided in favour of the candidate."""
 
 LOOK_STEP = 8
-"""Replicates from one look to the next beyond the last of `LOOKS`."""
+"""Replicates between two looks after the last entry of `LOOKS`."""
 
 MOST_REPLICATES = 32
 """A comparison is given up after so many replicates."""
@@ -51,10 +51,10 @@ machine changes by the minute: with more, a burst would pass for a gain (see the
 tests/domain/test_error_budget.py)."""
 
 PRIOR_SPREAD = 0.01
-"""Standard deviation between processes that is assumed before anything was measured (relative)."""
+"""Assumed relative standard deviation between processes before anything was measured."""
 
 REMEMBERED = 12
-"""Earlier comparisons that a spread is pooled with: the latest ones."""
+"""Number of earlier comparisons, the latest ones, that a variance is pooled with."""
 
 Purpose = Literal["gate", "audit"]
 
@@ -73,7 +73,7 @@ def look_share(look: int) -> float:
 
 
 def look_of(replicates: int) -> int | None:
-    """The number of the look that takes place after so many replicates; None where none does."""
+    """The number of the look after so many replicates; None where there is no look then."""
     if replicates in LOOKS:
         return LOOKS.index(replicates) + 1
     beyond, rest = divmod(replicates - LOOKS[-1], LOOK_STEP)
@@ -89,14 +89,14 @@ def next_look(replicates: int) -> int:
 
 
 class Comparison(Value):
-    """All measurements of one candidate beside one version under the same conditions."""
+    """All measurements of one candidate against one version under the same conditions."""
 
     number: int
     """1-based, in the order in which comparisons were begun."""
     purpose: Purpose = "gate"
     candidate: ObjectId
     against: ObjectId
-    """The other candidate: the source of the version that is to be beaten."""
+    """Id of the source of the version that is to be beaten."""
     conditions: str = ""
     """`MachineInfo.conditions` of all replicates."""
     error: float
@@ -134,7 +134,7 @@ class Estimate:
         return math.expm1(self.lower(0.025)), math.expm1(self.upper(0.025))
 
     def needed(self, probability: float, replicates: int) -> float:
-        """The log gain that a look at `replicates` would ask for, at the spread seen so far."""
+        """The log gain that a look at `replicates` would require, with the variance seen so far."""
         degrees = self.degrees + replicates - self.replicates
         error = self.error * math.sqrt(self.replicates / replicates)
         return student.quantile(probability, degrees) * error
@@ -182,7 +182,7 @@ def estimate(
 def variance_of(comparisons: Iterable[Comparison], configuration: str = "") -> float:
     """Variance of log gains between the replicates of a comparison, pooled over several.
 
-    Filled up with `PRIOR_SPREAD` while little was measured.
+    `PRIOR_SPREAD` stands in for missing measurements.
     """
     squares = degrees = 0.0
     for comparison in comparisons:
@@ -201,13 +201,13 @@ def variance_of(comparisons: Iterable[Comparison], configuration: str = "") -> f
 
 
 class Ledger:
-    """All comparisons of a session, as its events tell them.
+    """All comparisons of a session.
 
-    A view over the state's table, so that nothing is kept twice.
+    It is a view of the state's table and holds no copy.
     """
 
     def __init__(self, comparisons: Iterable[Comparison]) -> None:
-        """`comparisons` in the order of their numbers, as the state's table has them."""
+        """`comparisons` as in the state's table, in the order of their numbers."""
         self._all = list(comparisons)
 
     @property
@@ -217,7 +217,7 @@ class Ledger:
 
     @property
     def budget_left(self) -> float:
-        """What is left of `ERROR` for comparisons to come, handed-on shares apart."""
+        """The part of `ERROR` that remains for later comparisons."""
         return ERROR * HORIZON / (HORIZON + len(self.tests))
 
     def find(

@@ -1,4 +1,4 @@
-"""Questions about the tree of versions. Nothing is ever removed from it."""
+"""Queries on the tree of versions. Versions are never removed from it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from avo_tui.domain.records import Version
 
 
 def best(versions: Iterable[Version]) -> Version | None:
-    """The best version; None without any. The one rule of who is best.
+    """The best version; None without any. Every part of the program uses this rule.
 
-    Of the versions that hold, by `better` from the first to the last. Where none holds, of all.
+    Versions that failed an audit are left out, unless all did; the others are compared by `better`
+    from the first to the last.
     """
     ordered = sorted(versions, key=lambda v: v.number)
     holding = [version for version in ordered if version.holds]
@@ -19,10 +20,10 @@ def best(versions: Iterable[Version]) -> Version | None:
 
 
 def better(one: Version, later: Version) -> Version:
-    """The better of two versions that hold; of equals the earlier.
+    """The better of two versions; of equal ones the earlier.
 
-    Where the gate measured the later one in turn with the other, that measurement decides: two
-    aggregates are of different runs, and a lucky one must not outlive the gate's verdict.
+    If the gate measured the later one in turn with the other, that measurement decides. Otherwise
+    the aggregates are compared; they are of separate runs and so less reliable.
     """
     gate = later.gate
     if gate.remeasured and gate.reference == one.number and gate.gain is not None:
@@ -33,8 +34,8 @@ def better(one: Version, later: Version) -> Version:
 def best_so_far(versions: Iterable[Version]) -> list[Version]:
     """For each version in the order of numbers, the best of those up to it, by `best`.
 
-    What an audit showed is applied from the beginning: a version that does not hold never was the
-    best. The aggregate of the best may fall where two measured in turn contradict two aggregates.
+    A version that failed an audit is left out from the beginning. The aggregate of the best may go
+    down where a measurement in turn contradicts two aggregates.
     """
     ordered = sorted(versions, key=lambda v: v.number)
     holding = any(version.holds for version in ordered)
@@ -61,7 +62,7 @@ def line(versions: Mapping[int, Version], number: int) -> list[Version]:
 def line_best(versions: Mapping[int, Version], number: int) -> Version:
     """The best version on the line of `number`: what a gate compares with.
 
-    Not the best of the whole tree: after a rewind the abandoned branch is no longer the rival.
+    After a rewind, versions on the branch that was left are no longer compared with.
     """
     leader = best(line(versions, number))
     assert leader is not None
@@ -83,5 +84,5 @@ def abandoned_by(versions: Mapping[int, Version], head: int, target: int) -> lis
 
 
 def rewind_text(origin: int, target: int, reason: str) -> str:
-    """A rewind in one sentence."""
+    """One sentence that says what a rewind did."""
     return f"rewound from v{origin} to v{target}" + (f": {reason}" if reason else "")

@@ -1,4 +1,4 @@
-"""Rules of the memory: how full it is, when to condense, and which versions owe what to a note."""
+"""The agent's memory: how full it is, when to condense it, and which versions used which note."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from itertools import count
 from avo_tui.domain.records import Note, Version
 
 CROWDED = 0.75
-"""Share of the limit from which the operator is asked to condense."""
+"""Fraction of the limit from which the agent is asked to condense its notes."""
 
 BUILT_ON_LIMIT = 8
-"""Notes at most that one version names."""
+"""Most notes that one version may name as used."""
 
 
 def new_id(category: str, text: str, taken: Collection[str]) -> str:
-    """An id for a note: the same for the same words, so that a played recording finds it again."""
+    """An id for a note, made from its text, so that a replay gives the same id."""
     for number in count():
         digest = hashlib.sha256(f"{category}:{text}:{number}".encode()).hexdigest()[:8]
         if digest not in taken:
@@ -25,17 +25,17 @@ def new_id(category: str, text: str, taken: Collection[str]) -> str:
 
 
 def size(notes: Iterable[Note]) -> int:
-    """Characters that notes hold."""
+    """Characters in all notes together."""
     return sum(len(note.text) for note in notes)
 
 
 def crowded(held: int, limit: int) -> bool:
-    """True where the memory should be condensed before it is full."""
+    """True where the notes should be condensed."""
     return held >= CROWDED * limit
 
 
 def owing(versions: Iterable[Version]) -> dict[str, tuple[int, ...]]:
-    """Note → numbers of the versions that were built on it, ascending."""
+    """Note id → numbers of the versions that name the note as used, ascending."""
     found: dict[str, list[int]] = {}
     for version in versions:
         for note in version.built_on:

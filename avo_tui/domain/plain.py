@@ -1,4 +1,4 @@
-"""Text of others for a terminal: without control characters and invisible ones."""
+"""Makes text from outside safe to show in a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 def safe(text: str) -> str:
-    """Text in which lines and tabs stay and what could steer a terminal is shown as �."""
+    """Text with control and invisible characters shown as �; lines and tabs stay."""
     if _PLAIN.fullmatch(text):
         return text
     return "".join(
@@ -23,7 +23,7 @@ def safe(text: str) -> str:
 
 
 Safe = Annotated[str, AfterValidator(safe)]
-"""A field of a record that may hold words of a candidate, a compiler or a model."""
+"""The type of a field that may hold text of a candidate, a compiler or a model."""
 
 
 def plain(text: str, limit: int = 160) -> str:

@@ -1,8 +1,8 @@
-"""How a run is doing: whether it waits and for whom, whether it still gets better, what it costs.
+"""How a run is doing: whether it waits and for whom, whether it still improves, what it costs.
 
-One model for every place that says so: status line, list of sessions, window title, digest,
-`avo status` and JSON. It holds moments and counts, no texts that grow old: what depends on the
-present is computed by the functions that are given `now`.
+Status line, list of sessions, window title, digest, `avo status` and JSON all use this. The values
+are times and counts; texts that depend on the present are computed by functions that are given
+`now`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ WaitsFor = Literal["", "approval", "resume", "engine", "submission", "time"]
 `submission`: a candidate from outside. `time`: parked until a moment. "": it runs, or is over."""
 
 PERSON: frozenset[WaitsFor] = frozenset({"approval", "resume", "engine"})
-"""What only a person can end."""
+"""What a run may wait for that only a person can end."""
 
 STUCK_TRIES = 4
-"""A run is stuck after so many times the supervisor's limit of attempts without a better version:
-by then the whole ladder of interventions has had its turn."""
+"""A run counts as stuck after this many times the supervisor's limit of attempts without a better
+version; by then all levels of intervention have been tried."""
 
 
 class Progress(Value):
@@ -47,7 +47,7 @@ class Progress(Value):
     best_at: Moment | None = None
     """When the best version was committed."""
     previous: int | None = None
-    """The best version before it."""
+    """Number of the best version before it."""
     gain: float | None = None
     """Relative gain of the best over the previous best: as the gate measured the two in turn, else
     by their aggregates. None for the first version."""
@@ -59,7 +59,7 @@ class Progress(Value):
     """Interventions of the supervisor since the best version; `restarts` are among them."""
     restarts: int = 0
     stuck: bool = False
-    """It runs, and nothing that was tried for long made it better."""
+    """True where the run has tried for long without a better version."""
     usd_per_hour: float | None = None
     """Dollars for an hour of running, on average so far; None where nothing was spent."""
     hours_left: float | None = None
@@ -82,7 +82,7 @@ class Progress(Value):
 
 
 def bests(versions: Iterable[Version]) -> list[Version]:
-    """The versions that were the best in turn, first to last."""
+    """The versions that were the best at some time, first to last."""
     out: list[Version] = []
     for leader in best_so_far(versions):
         if not out or leader.number != out[-1].number:
@@ -93,7 +93,7 @@ def bests(versions: Iterable[Version]) -> list[Version]:
 def progress(
     state: SessionState, run_state: RunState, in_turn: Sequence[Version] | None = None
 ) -> Progress:
-    """How a run is doing. `in_turn` are its `bests`, where the caller knows them."""
+    """How a run is doing. Pass `in_turn`, its `bests`, if they are computed already."""
     in_turn = bests(state.versions.values()) if in_turn is None else in_turn
     session = state.session
     best = in_turn[-1] if in_turn else None
@@ -136,7 +136,7 @@ def progress(
 
 
 def with_state(known: Progress, run_state: RunState) -> Progress:
-    """The same progress where a reader finds another state than was recorded: a lost engine."""
+    """The same progress for another state, such as that of a session whose engine is lost."""
     if run_state == known.state:
         return known
     waits_for: WaitsFor = "engine" if run_state == "lost" else known.waits_for
@@ -215,9 +215,9 @@ def _stuck(state: SessionState, tries: int, interventions: int) -> bool:
 
 
 def attention(known: Progress, last_activity: datetime | None, now: datetime) -> int:
-    """The rank for a list that is sorted by attention.
+    """The rank by which a list is sorted so that what needs a person comes first.
 
-    What has waited for more than a week is not put before what runs today: it was left behind.
+    What has waited for more than a week gets a lower rank, because nobody seems to look after it.
     """
     fresh = last_activity is not None and (now - last_activity).days < 7
     return known.rank if fresh else 0

@@ -14,10 +14,10 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import MachineInfo, Resources, Stage, Verdict
 
 MEMORY_LIMIT = 16_000
-"""Characters of notes that a session carries into a step, unless its option `memory.limit` says."""
+"""Default of the option `memory.limit`: most characters of notes that a step starts with."""
 
 FORMAT = 1
-"""Version of the session folder's format."""
+"""Version number of the session folder's format."""
 
 PLUGIN_NAME = r"^[a-z][a-z0-9_-]*$"
 
@@ -28,7 +28,7 @@ Author = Annotated[str, Field(max_length=40, pattern=PLUGIN_NAME)]
 RunState = Literal[
     "starting", "running", "pausing", "paused", "parked", "stopped", "finished", "lost"
 ]
-"""`lost` is never written: a reader concludes it when a live state has no living engine."""
+"""`lost` is never stored: readers conclude it when a running session has no living engine."""
 
 LIVE_STATES: frozenset[RunState] = frozenset({"starting", "running", "pausing", "paused", "parked"})
 """States in which an engine is expected to be alive."""
@@ -46,23 +46,23 @@ HintForm = Literal["text", "tunables", "none"]
 
 
 class OperatorTraits(Value):
-    """What the engine and the screens must know of a variation operator.
+    """What the engine and the screens need to know of an operator of variation.
 
-    Written into the settings of each session, so that a session can be read where the operator is
+    A copy is in the settings of each session, so that the session can be read where the operator is
     not installed.
     """
 
     title: str = "operator of variation"
-    """What the person is told that a hint goes to, such as `tuner`."""
+    """Who receives a hint, as the person reads it, such as `tuner`."""
     steps_by_itself: bool = True
-    """False where candidates come from outside and the engine makes a step of each."""
+    """False where candidates come from outside and each becomes a step."""
     hints: HintForm = "text"
     ladder: tuple[Level, ...] = ("nudge", "redirect", "stop_step")
-    """Rungs of the supervisor, in order; () where it never intervenes."""
+    """The kinds of intervention that the supervisor goes through, in order; () for none."""
     stall_attempts: int = Field(default=8, ge=0)
     """Attempts without a commit after which the supervisor intervenes, unless options say."""
     recording: bool = False
-    """True where a conversation of the past is played: the screen says so."""
+    """True where a recorded conversation is played; the screen says so."""
 
 
 BEFORE_TRAITS: dict[OperatorName, OperatorTraits] = {
@@ -75,7 +75,7 @@ BEFORE_TRAITS: dict[OperatorName, OperatorTraits] = {
     "recorded": OperatorTraits(title="agent", recording=True),
     "agent": OperatorTraits(title="agent"),
 }
-"""Operators of sessions that were made before settings held traits; it does not grow."""
+"""Traits for sessions that are older than the field `traits`. No entry is added any more."""
 
 
 class RunSettings(Value):
@@ -83,7 +83,7 @@ class RunSettings(Value):
 
     operator: OperatorName = "tuner"
     traits: OperatorTraits | None = None
-    """What is so about that operator; None in sessions of before. Ask `operator_traits`."""
+    """Traits of the operator; None in old sessions. Use `operator_traits` to read them."""
     model: str | None = None
     gate: GateName = "strict"
     approve_commits: bool = False
@@ -100,7 +100,7 @@ class RunSettings(Value):
 
     @property
     def operator_traits(self) -> OperatorTraits:
-        """What engine and screens must know of the operator."""
+        """What the engine and the screens need to know of this session's operator."""
         return self.traits or BEFORE_TRAITS.get(self.operator, OperatorTraits())
 
 
@@ -112,7 +112,7 @@ class PlanItem(Value):
 
 
 class Remeasurement(Value):
-    """A later measurement of a committed version; the score at the gate is never overwritten."""
+    """A later measurement of a version; the score at the gate stays as it is."""
 
     at: Moment
     score: Score
@@ -125,9 +125,10 @@ AuditOutcome = Literal["holds", "fails", "unclear"]
 
 
 class Audit(Value):
-    """A committed version put to the test once more, by measurements of its own.
+    """A second test of a version, with new measurements.
 
-    What it was committed on is left out: of several candidates the luckiest was chosen then.
+    The measurements it was committed on are left out: they were chosen for being the best of
+    several candidates and so are too favourable.
     """
 
     at: Moment
@@ -136,14 +137,14 @@ class Audit(Value):
     reason: str
     """One sentence with the numbers."""
     reference: int | None = None
-    """The version it was measured beside; None where it has none, as the seed."""
+    """Number of the version it was measured against; None where there is none, as for the seed."""
     gain: float | None = None
     interval: tuple[float, float] | None = None
     """95% interval of `gain`, relative."""
     replicates: int = 0
     conditions: str = ""
     evaluations: int = 0
-    """Evaluations that the run had made by then."""
+    """Number of evaluations that the run had made by then."""
 
     @property
     def line(self) -> str:
@@ -182,9 +183,9 @@ class Version(Value):
     remeasurements: tuple[Remeasurement, ...] = ()
     bookmark: str | None = None
     note: str = ""
-    """The person's."""
+    """The person's note."""
     built_on: tuple[Note, ...] = ()
-    """Notes of the memory that it owes something to, as they read at the commit."""
+    """The agent's notes that led to this version, with their text at the time of the commit."""
     conditions: str = ""
     """`MachineInfo.conditions` that `score` was measured under; empty in old records."""
     audits: tuple[Audit, ...] = ()
@@ -196,7 +197,7 @@ class Version(Value):
 
     @property
     def holds(self) -> bool:
-        """False once an audit showed that it is wrong or no improvement, until one shows it is."""
+        """True unless its latest decisive audit found it wrong or no faster."""
         decided = [audit for audit in self.audits if audit.outcome != "unclear"]
         return not decided or decided[-1].outcome == "holds"
 
@@ -222,10 +223,10 @@ class Attempt(Value):
     stage: Stage = "compile"
     """The last stage that was begun."""
     verdict: Verdict | None = None
-    """None while it runs."""
+    """None while the attempt runs."""
     aggregate: float = 0.0
     version: int | None = None
-    """The version it became."""
+    """Number of the version that it became."""
     reason: str = ""
     """Why it was not committed."""
     report: ObjectId | None = None
@@ -235,18 +236,18 @@ class Attempt(Value):
 
     @property
     def undecided(self) -> bool:
-        """Correct, and neither committed nor rejected yet."""
+        """True if it is correct and neither committed nor rejected yet."""
         return self.aggregate > 0 and self.version is None and not self.reason
 
 
 class Step(Value):
-    """One variation: from the head to a new version, or to nothing."""
+    """One step: the search for a better kernel than the head. It ends with a version or without."""
 
     number: int
     parent: int
     started: Moment
     command: str = ""
-    """Id of the person's command that it is for; "" where the operator makes it."""
+    """Id of the command that the step carries out; "" where the operator makes the step."""
     ended: Moment | None = None
     outcome: StepOutcomeName | None = None
     reason: str = ""
@@ -267,7 +268,7 @@ class Hint(Value):
     queued_at: Moment
     delivered_at: Moment | None = None
     where: str = ""
-    """Place of delivery, such as `step 4, before tool 7`; or why it expired."""
+    """Where it was delivered, such as `step 4, before tool 7`, or why it expired."""
     effect: str = ""
     """What it did, such as `TILE_K is pinned to 64` or `not understood by the tuner`."""
 
@@ -277,17 +278,17 @@ class Direction(Value):
 
     text: str
     parent: int | None = None
-    """Another ancestor to start from."""
+    """Number of another version to start from."""
 
     @property
     def line(self) -> str:
-        """The text, with the ancestor where the text does not name it."""
+        """The text, followed by the version to start from where the text does not name it."""
         named = self.parent is None or f"v{self.parent}" in self.text
         return self.text if named else f"{self.text} (from v{self.parent})"
 
 
 class Intervention(Value):
-    """What the supervisor did, and the numbers that made it."""
+    """One intervention of the supervisor, with the numbers that led to it."""
 
     id: str
     at: Moment
@@ -296,34 +297,35 @@ class Intervention(Value):
     trigger: str
     """The rule with its numbers, such as `8 attempts since the last commit (limit 8)`."""
     diagnosis: str = ""
-    """What the records say about the stall."""
+    """What the records say about the lack of progress."""
     review: str = ""
-    """What a model said that reviewed the whole trajectory, where one was asked."""
+    """Diagnosis by a model that reviewed the whole run; empty where none was asked."""
     review_wanted: bool = False
-    """A review may still replace the directions: nobody gave any, and none was made so far."""
+    """True while a review by the model may still replace the directions."""
     directions: tuple[Direction, ...] = ()
     avoid: tuple[str, ...] = ()
-    """Directions that are exhausted, by the review's evidence: what to stop doing."""
+    """What to stop doing, according to the review."""
     state: Literal["active", "dismissed", "done"] = "active"
     by: Literal["supervisor", "person"] = "supervisor"
     seconds_at: float = 0.0
-    """Running seconds of the run when it was made: the stall is counted from here."""
+    """Running seconds of the run when it was made; the stall is counted from here."""
     usd_at: float = 0.0
-    """Dollars of the run when it was made."""
+    """Dollars that the run had spent when it was made."""
 
 
 class Profile(Value):
-    """What a profiler said of one candidate on one configuration."""
+    """A profiler's report on one candidate and one configuration."""
 
     id: str
-    """Candidate and configuration: a later profile takes the place of an earlier one."""
+    """Key of the record, made of candidate and configuration; a later profile replaces an earlier
+    one."""
     candidate: ObjectId
     configuration: str
-    """Empty where it is the task's first scored one."""
+    """Name of the configuration; empty means the task's first scored one."""
     report: ObjectId
-    """The whole report, as an object."""
+    """Id of the object with the whole report."""
     summary: str = ""
-    """Its first lines."""
+    """First lines of the report."""
     step: int = 0
     at: Moment
 
@@ -337,10 +339,10 @@ class EngineRecord(Value):
     version: str = ""
     sandbox: str = ""
     sandbox_warning: str = ""
-    """`MachineInfo.sandbox_warning`: to be seen on every screen where it is not empty."""
+    """`MachineInfo.sandbox_warning`; every screen shows it where it is not empty."""
     device: str = ""
     restarts: int = 0
-    """Times that a lost engine was started again by `avo run --keep` or a service, this one
+    """How often a lost engine was started again by `avo run --keep` or a service, this time
     included."""
     machine: MachineInfo | None = None
     """What candidates are measured on, where it was known when the engine started."""
@@ -359,7 +361,7 @@ class SessionRecord(Value):
     state_since: Moment | None = None
     """When the run came into this state."""
     approval_since: Moment | None = None
-    """When the person was asked to approve an attempt; None where nothing waits for that."""
+    """When the person was asked to approve an attempt; None where none waits."""
     parked_until: Moment | None = None
     head: int | None = None
     budget: Budget = Budget()
@@ -368,11 +370,12 @@ class SessionRecord(Value):
     """Number of the current or last step; 0 is the evaluation of the seed."""
     engine: EngineRecord | None = None
     applied: int = 0
-    """The last event that this projection holds."""
+    """Number of the last event that was applied."""
     last_event_at: Moment | None = None
     memory_limit: int = MEMORY_LIMIT
-    """Characters of notes carried into a step."""
+    """Most characters of notes that a step starts with."""
     waiting_since: Moment | None = None
-    """When the model was asked, or the last piece of its answer came; None: nothing is awaited."""
+    """When the model was asked, or when the last piece of its answer came; None where no answer is
+    awaited."""
     degraded: tuple[str, ...] = ()
-    """Optional features that the model is asked without for now, such as `cache`."""
+    """Optional features of the model that are switched off for now, such as `cache`."""

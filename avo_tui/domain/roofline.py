@@ -1,4 +1,4 @@
-"""How near a score comes to what the machine can do at most."""
+"""How close a score comes to the peak rate of the machine (the roofline)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import MachineInfo
 
 RATES = {"FLOP/s": 1.0, "GFLOP/s": 1e9, "TFLOP/s": 1e12}
-"""Units of a score that are operations per second; others have no roofline of this kind."""
+"""Units that are operations per second; only these can be compared with a peak."""
 
 
 def peak(machine: MachineInfo) -> tuple[str, float] | None:
-    """(what does the operations, operations per second): the peak that rates compare with."""
+    """(unit that does the operations, its peak in operations per second), to compare rates with."""
     return next(iter(machine.peak_flops.items()), None)
 
 
 def shares(score: Score, machine: MachineInfo) -> dict[str, float]:
-    """Configuration → share of the machine's peak that it reaches; empty where it has no meaning.
+    """Configuration → fraction of the machine's peak; empty where the unit cannot be compared.
 
-    A share is of the arithmetic peak alone: a configuration that is bound by memory cannot reach 1.
+    Only the arithmetic peak is used, so a configuration bound by memory cannot reach 1.
     """
     top, scale = peak(machine), RATES.get(score.unit)
     if top is None or scale is None or top[1] <= 0:
@@ -26,7 +26,7 @@ def shares(score: Score, machine: MachineInfo) -> dict[str, float]:
 
 
 def machine_lines(machine: MachineInfo) -> list[str]:
-    """The machine as an engineer wants to know it, one fact a line."""
+    """Facts about the machine for an engineer, one a line."""
     lines = [
         f"device: {machine.device}" + f" ({machine.architecture})" * bool(machine.architecture)
     ]

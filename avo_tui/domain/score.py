@@ -1,4 +1,4 @@
-"""The score f(x): one throughput per configuration, each beside its baselines of the same run."""
+"""The score f(x): one throughput per configuration, with the baselines measured in the same run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ConfigurationScore(Value):
     """Median throughput over that of the reference baseline in the same run."""
     ratio_p20: float = 0.0
     ratio_p80: float = 0.0
-    """Spread of the ratio over interleaved pairs of samples; 0 where it was not taken."""
+    """Spread of the ratio over interleaved pairs of samples; 0 where it was not measured."""
     baselines: dict[str, float] = Field(default_factory=dict)
     samples: int = 0
     milliseconds: float = 0.0
@@ -80,7 +80,7 @@ class Score(Value):
 
     @property
     def other_baselines(self) -> list[str]:
-        """Names of the baselines that were measured beside the reference, as they come."""
+        """Names of the other baselines that were measured, in the order of the record."""
         names = dict.fromkeys(name for c in self.configurations for name in c.baselines)
         return [name for name in names if name != self.reference_baseline]
 
@@ -102,19 +102,19 @@ class Score(Value):
 
 
 SIGMAS_TO_P80 = 0.8416
-"""p80 of the normal distribution, in standard deviations."""
+"""The 80th percentile of the normal distribution, in standard deviations."""
 
 MEDIAN_ERROR = 1.2533
 """Standard error of a median over that of a mean, for the normal distribution: sqrt(pi/2)."""
 
 
 class PairedMeasurement(Value):
-    """A candidate timed interleaved with another one (A B B A), each in one fresh process."""
+    """A candidate timed in turn with another (A B B A), each in one fresh process."""
 
     configurations: dict[str, tuple[float, float, float]]
     """Configuration → (p20, median, p80) of throughput(candidate) / throughput(other)."""
     rounds: dict[str, int] = Field(default_factory=dict)
-    """Configuration → number of ratios that the quantiles are taken of."""
+    """Configuration → number of ratios behind its quantiles."""
 
     @property
     def gain(self) -> float:
@@ -133,10 +133,10 @@ class PairedMeasurement(Value):
         return math.sqrt(math.fsum(w * w for w in widths)) / len(widths)
 
     def standard_error(self, configuration: str = "") -> float:
-        """Of the log of the gain, as the rounds within this measurement predict it.
+        """Standard error of the log gain, from the rounds within this measurement.
 
-        Over all configurations, or on one of them; 0.0 where the number of rounds is not known.
-        It does not hold what varies from process to process.
+        Over all configurations, or on one of them; 0.0 where the number of rounds is not known. The
+        variation between processes is not included.
         """
         names = [configuration] if configuration else list(self.configurations)
         squares = []
@@ -150,7 +150,7 @@ class PairedMeasurement(Value):
         return math.sqrt(math.fsum(squares)) / len(squares) if squares else 0.0
 
     def reversed(self) -> PairedMeasurement:
-        """The same measurement with the two candidates in each other's place."""
+        """The same measurement with the two candidates exchanged."""
         return PairedMeasurement(
             configurations={
                 name: (_inverse(high), _inverse(middle), _inverse(low))

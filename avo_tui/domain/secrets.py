@@ -15,7 +15,7 @@ from typing import Any
 
 REDACTED = "[redacted]"
 SHORTEST = 8
-"""Characters of the shortest value that is replaced; shorter ones occur in ordinary text."""
+"""Shortest value that is replaced, in characters, because short values occur in ordinary text."""
 
 _NAMES = re.compile(
     r"(?:^|[_-])(?:api[_-]?key|key|token|secret|password|passwd|credentials?|authorization|auth"
@@ -38,9 +38,9 @@ def names_a_secret(name: str) -> bool:
 
 
 def may_hold_a_secret(name: str) -> bool:
-    """True for a variable that no process for candidates is given.
+    """True for a variable that is removed from the environment of candidates.
 
-    Broader than `names_a_secret`: leaving out one too many costs nothing there.
+    It matches more than `names_a_secret`, because removing one too many does no harm there.
     """
     return bool(_PERHAPS.search(name))
 
@@ -51,7 +51,7 @@ def secret_values(
     """The secrets of an environment (this process's without one) and those given, longest first."""
     env = os.environ if environment is None else environment
     values = {value.strip() for name, value in env.items() if names_a_secret(name)}
-    values = {value for value in values if not value.startswith(("/", "~"))}  # a file's path
+    values = {value for value in values if not value.startswith(("/", "~"))}  # a path of a file
     for line in env.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines():
         name, _, value = line.partition(":")
         if names_a_secret(name.strip()):

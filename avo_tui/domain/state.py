@@ -1,4 +1,4 @@
-"""The state of a session: a fold over its events, and nothing else."""
+"""The state of a session, computed from its events."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ V = TypeVar("V")
 
 
 def _over(table: dict[K, V]) -> dict[K, V]:
-    """A table that can be changed without changing the one beneath."""
+    """A copy of a table whose changes do not reach the original."""
     return cast("dict[K, V]", ChainMap({}, table))
 
 
 @dataclass
 class SessionState:
-    """All tables of a session. Changed by `apply` alone."""
+    """All tables of a session. Only `apply` changes them."""
 
     session: SessionRecord
     versions: dict[int, Version] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class SessionState:
     """Number → what was measured of two candidates side by side, for gates and audits."""
     profiles: dict[str, Profile] = field(default_factory=dict)
     pending_approval: tuple[int, GateDecision] | None = None
-    """The attempt that waits for the person's word."""
+    """The attempt that waits for the person's approval."""
 
     @classmethod
     def begin(cls, event: ev.SessionCreated) -> SessionState:
@@ -64,7 +64,7 @@ class SessionState:
 
     @property
     def best(self) -> Version | None:
-        """The best version, by the one rule of `lineage.best`."""
+        """The best version, as `lineage.best` defines it."""
         return lineage.best(self.versions.values())
 
     @property
@@ -89,9 +89,9 @@ class SessionState:
         ]
 
     def apply(self, event: ev.Event) -> None:
-        """Fold one event in. Events up to `session.applied` are passed over, so replaying is safe.
+        """Apply one event. Events up to number `session.applied` are ignored.
 
-        Raises KeyError where an event speaks of a record that is not there: a broken journal.
+        Raises KeyError where an event names a record that does not exist: a damaged journal.
         """
         if event.seq and event.seq <= self.session.applied:
             return
@@ -101,7 +101,7 @@ class SessionState:
         self._touch(event)
 
     def trial(self) -> SessionState:
-        """A copy to try events on: changes to it leave this state as it is."""
+        """A copy to try events on; changes to it do not reach this state."""
         return replace(
             self,
             versions=_over(self.versions),
@@ -116,10 +116,10 @@ class SessionState:
         )
 
     def admit(self, event: ev.Event) -> None:
-        """`apply`, for an event that is about to be recorded: refuses what must never be.
+        """Apply an event that is about to be recorded, with stricter checks than `apply`.
 
-        Raises KeyError for a record that is not there, ValueError for a version that would be
-        overwritten. The state is then of no use any more: call it on a `trial()`.
+        Raises KeyError for a record that does not exist, ValueError for a version that exists
+        already. The state is unusable after an error, so call this on a `trial()`.
         """
         if isinstance(event, ev.VersionCommitted):
             version = event.version
@@ -130,7 +130,7 @@ class SessionState:
         self.apply(event)
 
     def skip(self, event: ev.Event) -> None:
-        """Count an event whose change cannot be made: what a reader of a broken journal does."""
+        """Count an event that cannot be applied, without applying it."""
         self._touch(event)
 
     def _touch(self, event: ev.Event) -> None:
@@ -141,7 +141,7 @@ class SessionState:
 
 
 def _state_since(state: SessionState, now: RunState, at: datetime) -> datetime | None:
-    """When the run came into the state `now`: at `at`, unless it is in it already."""
+    """When the run came into the state `now`: `at`, unless it was in that state before."""
     return state.session.state_since if now == state.session.state else at
 
 

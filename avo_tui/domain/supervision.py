@@ -18,7 +18,7 @@ from avo_tui.domain.verdict import Verdict
 
 
 class Thresholds(Value):
-    """Limits whose crossing calls the supervisor. Zero switches a rule off.
+    """Limits beyond which the supervisor intervenes; zero switches one off.
 
     The defaults are those that GEAK uses for its agents (8 evaluations without improvement, 45
     minutes, 5 wrong candidates, 3 identical ones).
@@ -31,7 +31,7 @@ class Thresholds(Value):
     failures: int = Field(default=5, ge=0)
     """Attempts in a row that ended with the same kind of failure."""
     repeats: int = Field(default=3, ge=0)
-    """Candidates proposed again although they were tried before."""
+    """Proposals of candidates that were tried before."""
     usd: float = Field(default=0.0, ge=0)
     """Dollars without a commit."""
 
@@ -54,7 +54,7 @@ def limits(settings: RunSettings) -> Thresholds:
 
 
 class Stall(Value):
-    """How long it has been going on without a commit. What the screen shows."""
+    """How long a run has gone on without a commit, in several measures. Shown on the screen."""
 
     attempts: int = 0
     seconds: float = 0.0
@@ -96,7 +96,7 @@ def last_commit(state: SessionState) -> tuple[int, int]:
 
 
 def trigger(found: Stall, at: Thresholds) -> str | None:
-    """The rule that is broken, in words with its numbers; None while all hold."""
+    """The limit that was reached, in words with its numbers; None where none was."""
     if at.failures and found.failures >= at.failures:
         what = found.failure.value.replace("_", " ") if found.failure else "failure"
         return f"{found.failures} times {what} in a row (limit {at.failures})"
@@ -113,7 +113,7 @@ def trigger(found: Stall, at: Thresholds) -> str | None:
 
 
 def next_level(rung: int, ladder: tuple[Level, ...]) -> Level:
-    """The rung after `rung` interventions; from the top it goes round without the nudge."""
+    """The intervention after `rung` others; after the last, from the top without the nudge."""
     if rung < len(ladder):
         return ladder[rung]
     rest = ladder[1:] or ladder
@@ -121,17 +121,17 @@ def next_level(rung: int, ladder: tuple[Level, ...]) -> Level:
 
 
 class Rule(Value):
-    """One number that the supervisor goes by, beside its limit."""
+    """One measure that the supervisor checks, beside its limit."""
 
     name: Literal["attempts", "seconds", "failures", "repeats", "usd"]
     words: str
     used: float
     limit: float
-    """0 where the rule is switched off."""
+    """The limit; 0 where it is switched off."""
 
     @property
     def fraction(self) -> float:
-        """How near the limit is; 1 is there."""
+        """Value divided by limit; 1 means that the limit is reached."""
         return self.used / self.limit if self.limit else 0.0
 
 
@@ -165,7 +165,7 @@ def rules(found: Stall, at: Thresholds) -> tuple[Rule, ...]:
 
 
 def step_end(order: Intervention) -> str:
-    """Why an intervention ends the open step; "" where it lets the step go on."""
+    """Why an intervention ends the running step; "" where the step goes on."""
     if order.level not in {"stop_step", "restart"}:
         return ""
     return f"{order.level.replace('_', ' ')}: {order.trigger}"
@@ -205,7 +205,7 @@ def next_parent(state: SessionState) -> int:
 
 
 def tried_in_vain(state: SessionState, limit: int = 8) -> list[Attempt]:
-    """The newest attempts since the last commit that came to nothing, newest first."""
+    """The newest attempts since the last commit that did not become versions, newest first."""
     step, attempt = last_commit(state)
     found = [a for a in _attempts_after(state, step, attempt) if a.version is None and a.title]
     return found[::-1][:limit]

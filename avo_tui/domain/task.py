@@ -1,4 +1,4 @@
-"""What is known of a task outside the harness: no inputs, no reference, nothing hidden."""
+"""The public part of a task: no inputs, no reference, nothing hidden."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class TaskInfo(Value):
     configurations: tuple[Configuration, ...]
     baselines: tuple[str, ...]
     reference_baseline: str
-    """The baseline that `ratio` is taken against."""
+    """Name of the baseline that `ratio` is relative to."""
     unit: str = "GFLOP/s"
-    """Unit of every throughput of this task."""
+    """Unit of all throughputs of this task."""
     seed_files: tuple[str, ...] = ()
     """Names of the seed's files, relative to the candidate's root."""
     device: str = "cpu"

@@ -1,6 +1,6 @@
-"""The course of a run: best score against evaluations, running time and dollars.
+"""The course of a run: best score over evaluations, running time and dollars.
 
-Two runs are comparable only at equal budget, so each point carries what had been spent by then.
+Runs can be compared only at equal budget, so each point says what had been spent by then.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Axis = Literal["evaluations", "hours", "usd", "tokens"]
 
 
 class Point(Value):
-    """A moment at which another version became the best, or the end of what is known."""
+    """A moment at which another version became the best, or the end of the record."""
 
     spend: Spend
     """What the run had used by then."""
     best: float
     """Aggregate of the best version: geomean of the ratio to the reference baseline."""
     version: int | None = None
-    """The version that made it; None for the last, closing point."""
+    """Number of the version; None for the closing point."""
 
 
 def position(point: Point, axis: Axis) -> float:
@@ -81,7 +81,7 @@ class Trajectory:
             self._versions[event.number] = version.replaced(audits=audits)
 
     def closed(self) -> list[Point]:
-        """The points, with one more where the run stands now, so that a line reaches to its end."""
+        """The points, and one more for the present, so that a line is drawn up to now."""
         points = self.points
         return [*points, Point(spend=self.spend, best=points[-1].best)] if points else []
 
@@ -91,11 +91,11 @@ class Trajectory:
         return within[-1] if within else 0.0
 
     def needed(self, axis: Axis, target: float) -> float | None:
-        """What had been used of the axis's unit when the best first reached `target`, if ever."""
+        """Budget used, in the axis's unit, when the best first reached `target`; None if never."""
         return next((position(p, axis) for p in self.points if p.best >= target), None)
 
 
 def common_budget(trajectories: Iterable[Trajectory], axis: Axis) -> float:
-    """The largest budget that every run had used: what a fair comparison is made at."""
+    """The largest budget that every run has used; comparisons are made at this budget."""
     used = [position(Point(spend=t.spend, best=0.0), axis) for t in trajectories]
     return min(used, default=0.0)

@@ -24,9 +24,9 @@ from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 
 MAX_VALUES = 64
-"""More values than this are not a choice but a range; the declaration is refused."""
+"""Most values of one tunable; a declaration with more is rejected."""
 MAX_LINE = 1000
-"""Longer lines are not searched: sources are not trusted, and matching takes time."""
+"""Longer lines are not searched, because sources are untrusted and matching takes time."""
 
 _NUMBER = r"[+-]?(?:0[xX][0-9a-fA-F']+|(?:\d[\d']*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[a-zA-Z]{0,3}"
 _SYMBOL = r"[A-Za-z_](?:\w|::)*"
@@ -49,7 +49,7 @@ class Choice(Value):
     """One value that a tunable may take."""
 
     token: str
-    """As it is written in the source."""
+    """The text in the source."""
     label: str = ""
     """Its name in parentheses, if it has one."""
 
@@ -71,27 +71,27 @@ class Tunable(Value):
     """1-based."""
     start: int
     end: int
-    """Where the token stands in the file's text."""
+    """Offsets of the value in the file's text."""
     token: str
     choices: tuple[Choice, ...]
     meaning: str = ""
-    """What the author says it is, if anything."""
+    """The author's description, if there is one."""
 
     @property
     def ordered(self) -> bool:
-        """True where neighbours mean something: plain numbers without names."""
+        """True where neighbouring values are similar: plain numbers without names."""
         return len(self.choices) > 2 and all(
             c.number is not None and not c.label for c in self.choices
         )
 
     @property
     def index(self) -> int:
-        """Place of the current value among the choices."""
+        """Index of the current value in the choices."""
         return self._find(self.token)
 
     @property
     def current(self) -> Choice:
-        """The choice that the source holds now."""
+        """The choice that the source has now."""
         return self.choices[self.index]
 
     def find(self, text: str) -> Choice | None:
@@ -111,7 +111,7 @@ class Tunable(Value):
 
 
 class Flaw(Value):
-    """A `tune:` comment that declares nothing, and why."""
+    """A `tune:` comment that cannot be used, and why."""
 
     file: str
     line: int
@@ -119,7 +119,7 @@ class Flaw(Value):
 
 
 Point = Mapping[str, str]
-"""Name → token: a place in the space that the tunables span."""
+"""Name → value: one setting of all tunables."""
 
 
 @lru_cache(maxsize=512)
@@ -165,7 +165,7 @@ def _parse_line(file: str, number: int, begin: int, line: str) -> Tunable | str:
 
 
 def _choices(text: str) -> tuple[tuple[Choice, ...], str, str]:
-    """The values in a comment, its remark, and what is wrong with them ("" for nothing)."""
+    """The values in a comment, its description, and what is wrong with them ("" for nothing)."""
     rest, meaning = text.strip(), ""
     remark = _REMARK.search(rest)
     if remark is not None:
@@ -206,9 +206,9 @@ def _number(token: str) -> float | None:
 
 
 def parse(candidate: Candidate) -> tuple[Tunable, ...]:
-    """Every tunable of a candidate, in the order of its files and lines.
+    """Every tunable of a candidate, in the order of files and lines.
 
-    A name that is declared twice counts where it stands first.
+    Of a name that is declared twice, the first declaration counts.
     """
     found: dict[str, Tunable] = {}
     for file, text in candidate.files.items():
@@ -223,7 +223,7 @@ def flaws(candidate: Candidate) -> tuple[Flaw, ...]:
 
 
 def point(tunables: Iterable[Tunable]) -> dict[str, str]:
-    """Where a candidate stands: name → token as its choices write it."""
+    """The current setting of a candidate: name → value."""
     return {t.name: t.current.token for t in tunables}
 
 
@@ -253,7 +253,7 @@ def apply(candidate: Candidate, values: Point) -> Candidate:
 
 
 def size(tunables: Iterable[Tunable]) -> int:
-    """How many points the space has."""
+    """Number of different settings of all tunables."""
     total = 1
     for tunable in tunables:
         total *= len(tunable.choices)

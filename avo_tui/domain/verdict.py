@@ -1,4 +1,4 @@
-"""What an evaluation answers: a verdict from a closed set, feedback to act on, and the score."""
+"""The result of an evaluation: a verdict, feedback that says what to mend, and the score."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avo_tui.domain.score import PairedMeasurement, Score
 
 
 class Verdict(StrEnum):
-    """The closed set of outcomes of an evaluation."""
+    """The possible outcomes of an evaluation."""
 
     CORRECT = "correct"
     COMPILE_ERROR = "compile_error"
@@ -36,13 +36,15 @@ class Verdict(StrEnum):
 
 
 Stage = Literal["waiting", "compile", "check", "benchmark", "remeasure"]
-"""`waiting` is for the device's lock; it counts neither as evaluation time nor as a stall."""
+"""`waiting` is waiting for the device's lock; it counts neither as evaluation time nor as a
+stall."""
 
 
 class Feedback(Value):
-    """What a verdict tells the agent and the person.
+    """What the agent and the person are told beside the verdict.
 
-    Log and detail are untrusted text: shown, never interpreted, and without control characters.
+    Log and detail are untrusted text: they are shown and never interpreted, without control
+    characters.
     """
 
     summary: Safe
@@ -50,23 +52,23 @@ class Feedback(Value):
     configuration: str | None = None
     """First public configuration that failed; None where it is hidden or does not matter."""
     detail: Safe = ""
-    """Where and by how much: index, expected error, tolerance, signal."""
+    """Position and size of the error: index, expected error, tolerance, or the signal."""
     hint: Safe = ""
     """What usually helps."""
     log: Safe = ""
-    """Compiler output or the candidate's own, bounded."""
+    """Compiler output or the candidate's own, cut to a limit."""
 
 
 class Resources(Value):
-    """Static facts of the compiled candidate, where the backend knows them."""
+    """Properties of the compiled candidate, as far as the backend knows them."""
 
     registers: int | None = None
-    """Per thread, the largest over the kernels."""
+    """Registers per thread, the largest over the kernels."""
     spill_bytes: int | None = None
     """Spill stores plus loads, bytes."""
     stack_bytes: int | None = None
     shared_memory: int | None = None
-    """Static plus dynamic, bytes per block, the largest over the stages."""
+    """Static plus dynamic shared memory, bytes per block, the largest over the stages."""
     code_bytes: int | None = None
     instructions: dict[str, int] = Field(default_factory=dict)
     """Counts by mnemonic class, such as HGMMA or `fma 256-bit`."""
@@ -98,7 +100,7 @@ class Seconds(Value):
     other: float = 0.0
     waiting: float = 0.0
     phases: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """Stage → phase → seconds, where the backend says so; what is in no phase is `idle`."""
+    """Stage → phase → seconds, where the backend measures it; the rest of a stage is `idle`."""
 
     @property
     def total(self) -> float:
@@ -138,11 +140,11 @@ class EvaluationReport(Value):
     """Such as `cpu AMD EPYC 9654 · 1 thread` or `NVIDIA H200`."""
     architecture: str = ""
     sandbox: str = ""
-    """What confined the candidate, such as `namespaces + landlock + seccomp`."""
+    """What isolated the candidate, such as `namespaces + landlock + seccomp`."""
     sandbox_warning: str = ""
-    """One sentence where it was not confined and that was allowed; empty otherwise."""
+    """One sentence where it was not isolated and that was allowed; empty otherwise."""
     cached: bool = False
-    """Answered from the record, not measured again."""
+    """True if the result was taken from an earlier evaluation of the same source."""
     conditions: str = ""
     """`MachineInfo.conditions` it was measured under; reports of equal ones are comparable."""
     at: Moment | None = None
@@ -155,13 +157,13 @@ class EvaluationReport(Value):
 
 
 class EvaluationProgress(Value):
-    """A sign of life from a running evaluation; what the screen's output pane shows."""
+    """Progress of a running evaluation, for the screen's output pane."""
 
     stage: Stage
     state: Literal["started", "configuration", "finished"]
     ok: bool = True
     index: int = 0
-    """1-based number of the configuration within the stage; 0 where none is meant."""
+    """1-based number of the configuration within the stage; 0 for the stage as a whole."""
     count: int = 0
     configuration: str | None = None
     throughput: float | None = None
@@ -174,9 +176,9 @@ class EvaluationProgress(Value):
     """Check: largest error in units of the tolerance."""
     seconds: float | None = None
     detail: Safe = ""
-    """One line, such as the holder of the lock that is waited for."""
+    """One line, such as which process holds the lock that is waited for."""
     log: Safe = ""
-    """Compiler output, bounded."""
+    """Compiler output, cut to a limit."""
     resources: Resources | None = None
 
 
@@ -191,7 +193,7 @@ class ScratchReport(Value):
     compiler_log: Safe = ""
     stdout: Safe = ""
     stderr: Safe = ""
-    """Bounded; where it was cut, the text says so."""
+    """Output, cut to a limit; the text says where it was cut."""
     seconds: float = 0.0
     sandbox: str = ""
 
@@ -205,15 +207,16 @@ class MachineInfo(Value):
     compiler: str = ""
     sandbox: str = ""
     sandbox_warning: str = ""
-    """One sentence where candidates are not confined and that was allowed; empty otherwise."""
+    """One sentence where candidates are not isolated and that was allowed; empty otherwise."""
     conditions: str
-    """A key of everything that changes a score: device, compiler, task text, harness version."""
+    """A key of everything that affects a score: device, compiler, task text, harness version."""
     peak_flops: dict[str, float] = Field(default_factory=dict)
-    """Operations per second that no program exceeds, by what does them: `bf16 tensor cores`.
-    The first is the one that the task's rates are compared with."""
+    """Peak operations per second, by the unit that does them, such as `bf16 tensor cores`. The
+    task's rates are compared with the first."""
     peak_bytes: float = 0.0
-    """Bytes per second to and from the memory that no program exceeds; 0 where it is not known."""
+    """Peak memory bandwidth, bytes per second; 0 where it is not known."""
     measured_flops: float = 0.0
-    """Operations per second that a library's matrix product reached here; 0 where none was run."""
+    """Operations per second of a library's matrix product on this machine; 0 where it was not
+    measured."""
     facts: tuple[str, ...] = ()
-    """What else an engineer asks of a machine, a line each: units and clocks, caches, flags."""
+    """Further facts about the machine, one a line: units and clocks, caches, flags."""

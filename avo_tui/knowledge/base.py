@@ -23,10 +23,10 @@ from avo_tui.knowledge.model import (
 from avo_tui.knowledge.query import names_code, terms
 from avo_tui.knowledge.ranking import rank, rarity
 
-#: Bounds of what one call returns.
+#: Bounds of what one call returns: hits, and characters.
 MOST_HITS = 50
 MOST_READ = 40_000
-#: Sections per library that the index proposes and `ranking` puts in order.
+#: Sections that the index of each library proposes; `ranking` then puts them in order.
 _CANDIDATES = 80
 
 
@@ -55,7 +55,7 @@ def session_index(session: Path) -> Path:
 
 @contextmanager
 def _clearly() -> Iterator[None]:
-    """Failures of SQLite as one clear sentence."""
+    """Turn errors of SQLite into a KnowledgeError with one sentence."""
     try:
         yield
     except sqlite3.Error as error:
@@ -66,7 +66,7 @@ class KnowledgeBase:
     """Libraries by name, in the order they were given. All methods are synchronous."""
 
     def __init__(self, libraries: dict[str, Index], files: dict[str, Path]) -> None:
-        """`libraries` are the open indexes; `files` the places of those that can be added to."""
+        """`libraries` are open indexes; `files` the index files of those that can be added to."""
         self._libraries = libraries
         self._files = files
 
@@ -98,7 +98,7 @@ class KnowledgeBase:
         return base
 
     def _look_for_new(self) -> None:
-        """Open libraries whose index appeared since: another process may have added documents."""
+        """Open libraries whose index file another process has created since."""
         for name, path in self._files.items():
             if name not in self._libraries and path.exists():
                 self._libraries[name] = Index(path)
@@ -125,7 +125,7 @@ class KnowledgeBase:
     def refresh(
         self, *, library: str = "user", progress: ProgressCallback | None = None
     ) -> list[AddReport]:
-        """Look at everything that was ever added to a library again."""
+        """Read again those files that changed, of everything that was ever added to a library."""
         index = self._writable(library)
         return [ingest.add(index, library, Path(root), progress) for root in index.roots()]
 
@@ -152,7 +152,7 @@ class KnowledgeBase:
             found = index.search(expression, _CANDIDATES)
             names += [name] * len(found)
             rows += found
-        # Rarity over all libraries together, so that a large one does not outbid a small one.
+        # A term's rarity is taken over all libraries together, so that a large one is not favoured.
         total = sum(index.sections() for index in self._libraries.values())
         weights = [
             rarity(total, sum(index.count(term.expression) for index in self._libraries.values()))

@@ -36,7 +36,7 @@ _TYPES = frozenset({"class", "struct", "union", "enum"})
 
 
 class _Open:
-    """A brace being read: what it opened, and where the construct began."""
+    """An open brace: what kind of construct it belongs to, its name, and where that begins."""
 
     __slots__ = ("body", "depth", "label", "name", "start")
 
@@ -136,7 +136,7 @@ def _section(text: str, opened: _Open, end: int, above: tuple[str, ...], big: in
 
 
 def _describe(header: str) -> tuple[str, str]:
-    """(label, name) of what a `{` opens; two empty strings for initialisers and the unknown."""
+    """(kind, name) of what a `{` opens; two empty strings for initialisers and what is unknown."""
     namespace = _NAMESPACE.search(header.replace('""', "").rstrip())
     if namespace:
         return "namespace", re.sub(r"\[\[.*?\]\]|\s", "", namespace.group(1) or "")
@@ -195,7 +195,7 @@ def _without_attributes(flat: str) -> str:
 
 
 def _closing(text: str, at: int) -> int:
-    """Just past the parenthesis that closes the one opened before `at`."""
+    """Index just after the parenthesis that closes the one before `at`."""
     depth = 1
     while at < len(text) and depth:
         depth += {"(": 1, ")": -1}.get(text[at], 0)

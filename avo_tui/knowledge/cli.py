@@ -1,4 +1,4 @@
-"""`avo knowledge`: search, add, list. Thin: the work is in `base`."""
+"""`avo knowledge`: the commands that search, read, add and list documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Session = Annotated[
     str | None, typer.Option("--session", "-s", help="Name or folder of a session.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-#: Skipped files printed one by one; the others are counted by reason.
+#: Skipped files that are printed one by one; further ones are counted by reason.
 _NAMED = 20
 
 

@@ -1,4 +1,4 @@
-"""Source code by symbol: one section per function, class or kernel, the rest by position."""
+"""Splits source code into one section per function, class or kernel, and the text between."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BIG_CLASS = 4000
 
 
 def parse_code(text: str, name: str, suffix: str) -> Parsed:
-    """Sections of a source file; what has no name stays searchable as text of its file."""
+    """Sections of a source file. Text outside of any symbol becomes sections without a name."""
     if suffix in PYTHON:
         sections = _cover(text, _python_symbols(text))
     elif suffix in C_FAMILY:
@@ -28,7 +28,7 @@ def parse_code(text: str, name: str, suffix: str) -> Parsed:
 
 
 def _cover(text: str, symbols: list[Section]) -> list[Section]:
-    """The symbols, in order, and sections for what lies between them."""
+    """The symbols in order, with sections for the text between them."""
     sections: list[Section] = []
     at = 0
     for symbol in [*symbols, Section((), len(text), len(text))]:
@@ -50,7 +50,7 @@ def _python_symbols(text: str) -> list[Section]:
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
-        return []  # a template or another Python: it is still searchable as text
+        return []  # a template or another version of Python: the file is searchable as plain text
     lines = [0]
     for line in text.split("\n"):
         lines.append(lines[-1] + len(line) + 1)

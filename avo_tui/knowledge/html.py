@@ -48,7 +48,7 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         if tag in _SILENT:
-            # A page that never closes a tag must not silence the rest of itself.
+            # A tag that is never closed must not hide the rest of the page.
             if tag in self._silent:
                 while self._silent.pop() != tag:
                     pass

@@ -94,9 +94,9 @@ class Index:
             ) from error
 
     def _prepare(self) -> None:
-        # The index can be rebuilt from the files, so it need not survive a power cut.
+        # The index can be built again from the files, so it is not synced at every write.
         self._db.execute("PRAGMA synchronous=OFF" if self.path is None else "PRAGMA synchronous=1")
-        # A reader takes no write lock: another process may be adding documents.
+        # Readers take no write lock, because another process may be adding documents.
         if not self._has_schema():
             with self.writing():
                 if not self._has_schema():
@@ -144,7 +144,7 @@ class Index:
             return [row[0] for row in self._db.execute("SELECT path FROM root ORDER BY path")]
 
     def seen(self, root: str) -> dict[str, Seen]:
-        """Every file known under a root, by its path."""
+        """Every known file under a root, by its path."""
         with self._lock:
             rows = self._db.execute(
                 "SELECT path, mtime, size, hash, reason, document FROM file WHERE root=?", (root,)
@@ -152,7 +152,7 @@ class Index:
             return {row[0]: Seen(*row[1:]) for row in rows}
 
     def touch(self, path: str, mtime: int, size: int) -> None:
-        """A file changed its time but not its content."""
+        """Record a file's new modification time where its content did not change."""
         self._db.execute("UPDATE file SET mtime=?, size=? WHERE path=?", (mtime, size, path))
 
     def put(self, root: str, path: str, name: str, seen: Seen, parsed: Parsed | None) -> None:
@@ -279,7 +279,7 @@ class Index:
         return str(row[0]) if row else ""
 
     def count(self, expression: str) -> int:
-        """How many sections match an expression in their own words, the title left out."""
+        """Number of sections that match in heading, names or body; document titles are ignored."""
         query = f"{{heading names body}} : ({expression})"
         with self._lock:
             row = self._db.execute("SELECT count(*) FROM words WHERE words MATCH ?", (query,))
@@ -349,7 +349,7 @@ def _path(stored: str) -> tuple[str, ...]:
 
 
 def _slug(path: tuple[str, ...]) -> str:
-    """A readable name of a section, from the last two steps of its path."""
+    """A readable id of a section, made from the last two headings of its path."""
     words = " ".join(path[-2:]).lower()
     slug = "".join(character if character.isalnum() else " " for character in words)
     return "-".join(slug.split())[:80] or "top"

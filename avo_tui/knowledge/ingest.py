@@ -1,4 +1,4 @@
-"""Reading files and folders into an index, again only where they changed."""
+"""Reads files and folders into an index; files that did not change are not read again."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from avo_tui.knowledge.model import (
 from avo_tui.knowledge.pdf import parse_pdf
 from avo_tui.knowledge.text import decode, looks_binary, plain_sections
 
-#: Larger files are data, not documents (bytes).
+#: Larger text files are taken for data and skipped (bytes).
 MOST_TEXT = 4 << 20
 MOST_PDF = 128 << 20
 MOST_DATA = 256 << 10
-#: Files of one transaction: readers wait no longer than this takes, and an interruption loses
-#: no more.
+#: Files stored in one transaction. A small number keeps readers from waiting long, and an
+#: interruption loses only the last transaction.
 BATCH = 100
-#: Files of one `add`; a whole disk added by mistake ends here with a clear message.
+#: Most files that one `add` reads, so that a whole disk added by mistake ends with a message.
 MOST_FILES = 200_000
 
 _MARKDOWN = frozenset({".md", ".markdown", ".mdx", ".mkd"})
@@ -132,7 +132,7 @@ def _one(
     known: dict[str, Seen],
     report: AddReport,
 ) -> None:
-    """Bring one file up to date."""
+    """Bring the index up to date for one file."""
     before = known.get(str(path))
     try:
         status = path.lstat()
@@ -179,7 +179,7 @@ def _same(before: Seen, path: Path, report: AddReport) -> None:
 
 
 def _read(path: Path, size: int) -> tuple[str | None, bytes]:
-    """(reason to skip it or None, content)."""
+    """(reason to skip the file or None, its content)."""
     suffix = path.suffix.lower()
     limit = MOST_PDF if suffix == ".pdf" else MOST_DATA if suffix in _DATA else MOST_TEXT
     if size == 0:

@@ -8,12 +8,12 @@ from typing import Literal
 
 Kind = Literal["prose", "source", "data"]
 
-#: Files a single report names; further ones are only counted.
+#: Skipped files that a report names; further ones are only counted.
 NAMED_SKIPS = 1000
 
 
 class KnowledgeError(Exception):
-    """Something a person or an agent can mend; the message is one clear sentence."""
+    """An error that the person or agent can correct; the message is one sentence for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an indexing run is: files looked at, of how many, and the one being read."""
+    """Progress of an indexing run: files read, files in all, and the file being read."""
 
     done: int
     total: int
@@ -121,7 +121,7 @@ class AddReport:
     reasons: dict[str, int] = field(default_factory=dict)
 
     def skip(self, path: str, reason: str) -> None:
-        """Record one skipped file; beyond a bound only the count per reason grows."""
+        """Record one skipped file. After the first ones only the count for each reason grows."""
         kind = reason.split(":")[0]
         self.reasons[kind] = self.reasons.get(kind, 0) + 1
         if len(self.skipped) < NAMED_SKIPS:

@@ -14,7 +14,7 @@ from avo_tui.knowledge.text import clean, divide, heading
 #: Longer documents are cut here, and the report says so.
 MOST_PAGES = 5000
 
-# pypdf reports each oddity of a file as a warning; the report of `add` is where those belong.
+# pypdf logs a warning for each oddity of a file; the report of `add` says what matters.
 logging.getLogger("pypdf").setLevel(logging.ERROR)
 
 

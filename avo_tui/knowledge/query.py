@@ -1,8 +1,8 @@
-"""From what a person or an agent types to an FTS5 expression that cannot fail to parse.
+"""Turns any text into an FTS5 expression that is always valid.
 
 The index splits text at punctuation and underscores, so an identifier is searched as a phrase of
-its parts: `wgmma.fence`, `wgmma_fence` and "wgmma fence" find the same places. Words in mixed case
-(`CUtensorMap`) are indexed whole, and in parts in a column of their own.
+its parts: `wgmma.fence`, `wgmma_fence` and "wgmma fence" match the same text. Words in mixed case
+(`CUtensorMap`) are indexed whole, and in parts in a separate column.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: A query longer than this (characters) is cut; the rest of a pasted page adds nothing.
+#: Longer queries are cut (characters), because the rest of a pasted page adds nothing.
 MOST_QUERY = 1000
-#: Terms beyond this are left out.
+#: Largest number of terms; further ones are left out.
 MOST_TERMS = 24
 
 _WORD = re.compile(r"[^\W_]+(?:(?:[_.]|::|->|-)[^\W_]+)*", re.U)
@@ -29,7 +29,7 @@ _STOP_WORDS = """
 """
 _STOP = frozenset(_STOP_WORDS.split())
 
-#: Groups of names for one thing in this field. Each name finds the others.
+#: Groups of synonyms: a search for one finds the others too.
 _SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("smem", "shared memory"),
     ("gmem", "global memory", "device memory"),

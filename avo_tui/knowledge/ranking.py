@@ -1,8 +1,8 @@
-"""Ranking of the candidates that the index finds: BM25 over fields, synonyms counted as one term.
+"""Orders the sections that the index proposes: BM25 over fields, with synonyms as one term.
 
-The index is good at finding; it cannot weigh a synonym below the word itself, tell prose from the
-code beside it, or leave a document's title, which every section repeats, out of the rarity of a
-word. Those three decide which section comes first.
+FTS5 cannot do three things that decide which section comes first: let a synonym count less than the
+word itself, tell prose from the code beside it, and leave the document's title, which each of its
+sections repeats, out of a word's rarity.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from avo_tui.knowledge.index import Row
 from avo_tui.knowledge.query import Term, camel_parts, words
 
-#: How much an occurrence counts, by where it stands in the section.
+#: Weight of one occurrence, by the field it is in.
 BODY, CODE = 1.0, 0.3
-#: What a term in the heading or the title adds, as a part of its weight: the section is about it.
+#: Share of a term's weight that is added where the term is in the heading or the title.
 HEADING, TITLE = 0.45, 0.45
-#: The same for a phrase whose words are partly in the heading and partly in the title.
+#: The same for a phrase of which some words are in the heading and the others in the title.
 SPREAD = 0.4
-#: An occurrence of another name for the term, as a part of one of the term itself.
+#: Weight of a synonym's occurrence, relative to one of the term itself.
 OTHER_NAME = 0.5
-#: Two terms side by side as in the query, as a part of their weight.
+#: Share of their weight that is added where two terms of the query are next to each other.
 ADJACENT = 0.35
-#: A question in words wants an explanation, an identifier its place in the source.
+#: Weight of a section by its kind: a question in words wants prose, an identifier the source.
 KIND = {"prose": 1.0, "source": 0.6, "data": 0.4}
 KIND_OF_CODE = {"prose": 1.0, "source": 1.0, "data": 0.5}
 _K1 = 1.2
@@ -100,13 +100,13 @@ def rank(
 
 
 def _count(fields: _Fields, phrase: str) -> float:
-    """Occurrences in the section, weighted by where they stand."""
+    """Occurrences in the section, weighted by field."""
     heading = fields.heading.count(phrase)
     return heading + BODY * fields.body.count(phrase) + CODE * fields.code.count(phrase)
 
 
 def _about(fields: _Fields, phrase: str) -> float:
-    """What standing in heading or title adds; less when its words are spread over the two."""
+    """What is added for a term in heading or title; less where its words are spread over both."""
     added = HEADING * (phrase in fields.heading) + TITLE * (phrase in fields.title)
     if not added and "><" in phrase:
         parts = [f"<{part}>" for part in phrase[1:-1].split("><")]
@@ -117,5 +117,5 @@ def _about(fields: _Fields, phrase: str) -> float:
 
 
 def rarity(total: int, matching: int) -> float:
-    """Inverse document frequency: how much a term tells, given how many sections have it."""
+    """Inverse document frequency: large for a term that few sections have."""
     return math.log(1 + (total - matching + 0.5) / (matching + 0.5))

@@ -1,4 +1,4 @@
-"""Turning untrusted bytes into clean text, and long text into readable pieces."""
+"""Turns bytes of unknown origin into clean text, and long text into short sections."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 
 from avo_tui.knowledge.model import Section
 
-#: A section longer than this (characters) is cut at paragraphs, so a hit stays readable.
+#: Longer sections are cut at paragraphs (characters).
 LONG_SECTION = 9000
-#: The size a cut aims at.
+#: Target length of a piece when a long section is cut (characters).
 PIECE = 4500
 
-# Controls other than tab and newline, escape sequences included, and the bidirectional overrides
-# that make text read as something else.
+# Control characters other than tab and newline, terminal escape sequences, and the marks that
+# reverse the direction of writing and so make text look different from what it is.
 _HOSTILE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SPACES = re.compile(r"\s+")
 
@@ -28,7 +28,7 @@ def looks_binary(head: bytes) -> bool:
 
 
 def decode(data: bytes) -> str:
-    """Decode UTF-8 or UTF-16 by their marks, else UTF-8, else Latin-1; always gives text."""
+    """Decode by byte order mark, else as UTF-8, else as Latin-1. Never fails."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return clean(data.decode("utf-16", errors="replace"))
     try:
@@ -38,7 +38,7 @@ def decode(data: bytes) -> str:
 
 
 def clean(text: str) -> str:
-    """One newline convention, and nothing that could drive a terminal."""
+    """Text with newlines as line ends and without control characters and escape sequences."""
     return _HOSTILE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 

@@ -1,4 +1,4 @@
-"""A file that only grows, and is as it was when growing fails."""
+"""A file that is only appended to, and that holds whole records even after a failed write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AppendFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open, and create if need be. Raises DiskTrouble or StoreError."""
+        """Open the file, creating it if it is missing. Raises DiskTrouble or StoreError."""
         self.path = path
         with clear_errors(path, "open"):
             fresh = not path.exists()
@@ -84,7 +84,10 @@ class AppendFile:
         self._unsynced.clear()
 
     def _mend(self) -> None:
-        """Bring the file to what it must hold. Raises OSError, or FolderLost where it is gone."""
+        """Cut the file to its durable part and write the rest again.
+
+        Raises OSError or FolderLost.
+        """
         try:
             descriptor = os.open(self.path, _FLAGS)
         except FileNotFoundError:
@@ -116,7 +119,7 @@ class AppendFile:
             os.close(descriptor)
 
     def abandon(self) -> None:
-        """Close without writing anything more: the file may be another's by now."""
+        """Close without writing anything more: the file may belong to another process by now."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             with contextlib.suppress(OSError):

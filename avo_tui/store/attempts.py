@@ -1,6 +1,8 @@
-"""attempts.jsonl: the attempts, outside the database so that it stays small.
+"""attempts.jsonl: one JSON line for each change of an attempt.
 
-A projection like the database: the last line of an attempt holds, and the journal can rebuild it.
+The attempts are outside session.json so that it stays small. Like session.json, this file is
+derived from the journal and can be rebuilt from it. The last line written about an attempt is the
+valid one.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ _ADAPTER: TypeAdapter[list[Attempt]] = TypeAdapter(list[Attempt])
 
 
 def read_attempts(path: Path) -> tuple[Attempts, int]:
-    """(attempts in order of their first lines, number of lines). A torn last line is passed over.
+    """(attempts in order of their first lines, number of lines).
 
-    Raises DamagedSession where a line is no attempt.
+    A half-written last line is ignored. Raises DamagedSession where another line is not an attempt.
     """
     try:
         data = read_regular(path)
@@ -40,7 +42,7 @@ def read_attempts(path: Path) -> tuple[Attempts, int]:
 
 
 def rewrite_attempts(path: Path, attempts: Iterable[Attempt]) -> None:
-    """Write the file anew with one line an attempt. Raises DiskTrouble or StoreError."""
+    """Write the file again, one line for each attempt. Raises DiskTrouble or StoreError."""
     with clear_errors(path, "write"):
         replace_file(path, b"".join(attempt_line(a) for a in attempts))
 
@@ -51,7 +53,10 @@ def attempt_line(attempt: Attempt) -> bytes:
 
 
 class AttemptsFile:
-    """Appends to attempts.jsonl. One writer, which has cut a torn tail before."""
+    """Appends to attempts.jsonl.
+
+    There is one writer, and it has cut off a half-written last line before.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = AppendFile(path)

@@ -1,4 +1,4 @@
-"""Checks every promise of a session folder, and mends what can be mended."""
+"""Checks that a session folder is whole, and repairs what can be repaired."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from avo_tui.store.writer import SessionWriter
 Level = Literal["ok", "warn", "fail"]
 
 NAMED = 10
-"""Damaged things of one sort that are named one by one."""
+"""How many damaged items of one kind are named one by one; the others are counted."""
 
 OLD_SECONDS = 3600.0
-"""Age at which a temporary file of a running session is a leftover."""
+"""Seconds after which a temporary file in a running session is taken for a leftover of a crash."""
 
 
 class Finding(Value):
@@ -177,7 +177,7 @@ def _replay(layout: Layout) -> Answers:
 
 def differences(one: SessionState, other: SessionState) -> Iterator[str]:
     """Names of the tables in which two states differ."""
-    later = {"state_since", "approval_since"}  # tables that an older avo-tui wrote lack them
+    later = {"state_since", "approval_since"}  # sessions of an older avo-tui lack these tables
     if one.session.model_dump_json(exclude=later) != other.session.model_dump_json(exclude=later):
         yield "session"
     for name in [*(t.name for t in TABLES), "attempts"]:
@@ -306,7 +306,7 @@ def _repair(layout: Layout, found: list[Finding]) -> None:
 
 
 def _whole(layout: Layout) -> bool:
-    """True if the journal alone gives the session: from the first event on, without a gap."""
+    """True if the journal alone can rebuild the session: it starts at event 1 and has no gap."""
     state: SessionState | None = None
     expected = 1
     for part in layout.parts():

@@ -1,4 +1,4 @@
-"""Edits of kernels by hand that were not submitted yet. Kept in the user's own state folder."""
+"""Kernels that a person edited and did not submit yet, kept in the user's own state folder."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ class Drafts:
         return path
 
     def drop(self, folder: Path, version: int) -> None:
-        """Forget a draft: it was submitted, or is the version again."""
+        """Delete a draft, because it was submitted or is identical to the version again."""
         self.path(folder, version).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What can go wrong with a session folder. Each error is one clear sentence."""
+"""Errors of a session folder. The text of each is one sentence for the person."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _PASSING = frozenset(
         errno.ENETUNREACH,
     }
 )
-"""What a disk or a file server says that may be well again in a while: a server that is away, a
-file system that went read-only, a process or machine that has too many files open."""
+"""`errno` values that may go away without help: a file server that does not answer, a file system
+that turned read-only, too many open files."""
 
 
 class StoreError(Exception):
-    """Anything about a session folder that the caller can tell the person."""
+    """Base class of the errors of a session folder; the text can be shown to the person."""
 
 
 class SessionNotFound(StoreError):  # noqa: N818 - a contract's name
@@ -54,7 +54,7 @@ class SessionExists(StoreError):  # noqa: N818
 
 
 class BadName(StoreError):  # noqa: N818
-    """Not a name for a session."""
+    """The text is not allowed as the name of a session."""
 
 
 class SessionLocked(StoreError):  # noqa: N818
@@ -78,7 +78,7 @@ class OlderFormat(StoreError):  # noqa: N818
 
 
 class DamagedSession(StoreError):  # noqa: N818
-    """Something in the folder cannot be read and nothing else restores it."""
+    """A file of the session cannot be read, and no other file can restore it."""
 
 
 class DiskTrouble(StoreError):  # noqa: N818
@@ -101,7 +101,7 @@ class FolderLost(StoreError):  # noqa: N818
 
 
 def passes(error: OSError) -> bool:
-    """True for an error of the disk that may be over in a while."""
+    """True for an OSError that may go away without help, such as a file server that is away."""
     return error.errno in _PASSING or error.errno in _NO_ROOM
 
 

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = ".tmp-"
-"""Names of files that are being written begin with this; left over after a crash, they are junk."""
+"""Temporary files get names with this prefix. One that is left over after a crash can be
+deleted."""
 
 
 def make_private_folder(path: Path, *, parents: bool = False) -> None:
-    """Create a folder that only its owner may enter; with `parents`, those as the umask says.
+    """Create a folder that only its owner may enter; `parents` get the usual permissions.
 
-    Without it a folder that was moved away is not made again by a part of it.
+    Without `parents`, a missing parent folder is an error: a session folder that was moved away
+    must not be created again by someone who writes a file into it.
     """
     if parents:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,9 +28,9 @@ def make_private_folder(path: Path, *, parents: bool = False) -> None:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading. Raises OSError, at once, for a pipe, a device or a folder.
+    """Open a regular file for reading. Raises OSError at once for a pipe, a device or a folder.
 
-    Opening a pipe would wait for a writer that never comes.
+    Opening a pipe the ordinary way would block until something writes to it.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -47,7 +49,7 @@ def read_regular(path: Path) -> bytes:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names inside a folder durable. File systems that cannot are left to their ways."""
+    """Sync a folder, so that its file names survive a crash, where the file system can do that."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         # some network and FUSE file systems refuse fsync of a folder
@@ -82,7 +84,7 @@ def write_temporary(folder: Path, data: bytes) -> Path:
 
 
 def replace_file(path: Path, data: bytes, keep: Path | None = None) -> None:
-    """Put `data` at `path` in one stroke, durable on return; the old content stays at `keep`."""
+    """Replace the content of `path` atomically and durably; the old content is kept at `keep`."""
     fresh = write_temporary(path.parent, data)
     try:
         if keep is not None:
@@ -96,14 +98,14 @@ def replace_file(path: Path, data: bytes, keep: Path | None = None) -> None:
 
 
 def _keep_generation(path: Path, keep: Path) -> None:
-    """Let `keep` name what is at `path` now, so that `path` is never without content."""
+    """Link `keep` to the content that `path` has now; `path` itself is never missing."""
     second = keep.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
     try:
         os.link(path, second)
     except FileNotFoundError:
         return
     except OSError:
-        # no hard links here: for an instant only `keep` exists, which readers know how to use
+        # no hard links here: for a moment only `keep` exists, which readers then use
         path.replace(keep)
         return
     second.replace(keep)
@@ -118,7 +120,7 @@ def remove(path: Path) -> None:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Temporary files and folders in `folder` that some crash left."""
+    """Temporary files and folders that a crash left in `folder`."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.name.startswith(TEMPORARY)]

@@ -1,4 +1,4 @@
-"""A thread that writes the projection when there is something to write, and not too often."""
+"""A thread that writes session.json and attempts.jsonl in the background, at a limited rate."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from avo_tui.store.errors import StoreError
 log = logging.getLogger(__name__)
 
 SOON = 0.25
-"""Seconds from an event that matters, such as a commit, to the tables that show it."""
+"""Longest wait before an important event, such as a commit, is in the tables, in seconds."""
 
 LATER = 3.0
-"""Seconds from any other event to the tables."""
+"""Longest wait before any other event is in the tables, in seconds."""
 
 SHARE = 0.05
-"""Largest part of the time that is spent writing tables, which grow with the session."""
+"""Largest share of the time spent writing tables (0 to 1); writing slows down as a session
+grows."""
 
 RETRY = 10.0
-"""Seconds to wait after a failure. The journal has everything meanwhile."""
+"""Seconds to wait after a failed write. Nothing is lost: the journal has every event."""
 
 
 class Flusher:
@@ -39,7 +40,7 @@ class Flusher:
         self._thread.start()
 
     def ask(self, soon: bool) -> None:
-        """Have the tables written within a while. Returns at once."""
+        """Request that the tables be written soon. Returns at once."""
         due = time.monotonic() + (SOON if soon else LATER)
         with self._changed:
             if self._due is None or due < self._due - 0.05:

@@ -1,4 +1,4 @@
-"""The inbox: commands of the person, one file each, written and renamed."""
+"""The inbox: a folder into which each command of a person is written as one file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REFUSED = ".refused"
 
 @dataclass(frozen=True)
 class BadCommand:
-    """Something in the inbox that is no command, and why."""
+    """A file in the inbox that is not a command, and why."""
 
     id: str
     reason: str
@@ -64,7 +64,7 @@ def _person() -> str:
 
 
 class Inbox:
-    """The engine's end of the inbox."""
+    """The engine's side of the inbox: reads the commands and removes them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -72,12 +72,15 @@ class Inbox:
         self._stuck: set[str] = set()
 
     def pending(self) -> list[Command | BadCommand]:
-        """What waits, oldest first. Junk is a BadCommand, never an exception."""
+        """Waiting commands, oldest first.
+
+        A file that is no command is given as a BadCommand, not raised.
+        """
         try:
             names = sorted(path.name for path in self.folder.iterdir())
         except FileNotFoundError:
             return []
-        except OSError as error:  # the disk may be away: what waits there waits on
+        except OSError as error:  # the disk may be away: tried again at the next call
             log.debug("the inbox cannot be read: %s", error)
             return []
         found: list[Command | BadCommand] = []
@@ -94,7 +97,7 @@ class Inbox:
         return found
 
     def done(self, identity: str) -> None:
-        """Remove a command that was taken. Nothing happens where it is gone already."""
+        """Remove a command after it was carried out. It may be gone already."""
         path = self._paths.pop(identity, self.folder / f"{identity}.json")
         if path.parent != self.folder:
             return
@@ -104,7 +107,7 @@ class Inbox:
             self._set_aside(path, identity)
 
     def _set_aside(self, path: Path, identity: str) -> None:
-        """Move what cannot be removed, such as a folder, out of the way."""
+        """Rename what cannot be removed, such as a folder, so that it is not read again."""
         aside = self.folder / REFUSED
         try:
             make_private_folder(aside)

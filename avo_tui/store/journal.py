@@ -23,17 +23,17 @@ from avo_tui.store.files import open_regular, read_regular, replace_file
 from avo_tui.store.layout import Layout
 
 CHUNK = 1 << 20
-"""Bytes read at a time."""
+"""Bytes read from the disk at a time."""
 
 
 UNFINISHED = "part of an append that was not finished"
 
 _TICK_NS = 2_000_000_000
 _PATIENCE = 1.0
-"""Seconds between two looks at the whole folder for a part that does not follow in number."""
+"""Seconds between two listings of the folder, to find a next part whose number leaves a gap."""
 
 _BLINK_SECONDS = 10.0
-"""A part that cannot be read for so long is passed over: before, the disk may just be away."""
+"""Seconds after which a part that cannot be read is skipped; until then the disk may be away."""
 
 _SEQ = re.compile(rb'^\{"seq":(\d+),')
 
@@ -43,13 +43,13 @@ class Line:
     """One whole line of a part."""
 
     event: Event | None
-    """None where the line is no event, or its number was not asked for."""
+    """None where the line is not an event, or where the caller did not ask for its number."""
     end: int
-    """Offset after the line, bytes."""
+    """Offset of the end of the line in its file, bytes."""
     seq: int = 0
     """Number of the event; 0 where the line is none."""
     problem: str = ""
-    """Why the line is no event."""
+    """Why the line is not an event; empty where it is one."""
 
     @property
     def event_group(self) -> int | None:
@@ -107,7 +107,10 @@ def _parse(line: bytes, end: int, after: int) -> Line:
 
 
 def _no_event(error: ValidationError) -> str:
-    """Why a line is no event, in a few words: pydantic's own name every kind there is."""
+    """Why a line is not an event, in a few words.
+
+    Pydantic's own message lists every kind of event.
+    """
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "union_tag_not_found":
         return "not an event: it says no kind"
@@ -116,7 +119,7 @@ def _no_event(error: ValidationError) -> str:
 
 
 class JournalWriter:
-    """Appends to the journal. One only, under the engine's lock."""
+    """Appends to the journal. There is only one, in the process that holds the engine's lock."""
 
     def __init__(self, layout: Layout, part: int) -> None:
         self._layout = layout
@@ -150,10 +153,13 @@ class JournalWriter:
 
 
 class JournalFollower:
-    """Reads the journal forward, over its parts, from a place on. Cheap when nothing is new."""
+    """Reads events from a given one on, over all parts of the journal.
+
+    Cheap where nothing is new.
+    """
 
     def __init__(self, layout: Layout, after: int = 0, part: int | None = None) -> None:
-        """Begin after event `after`, which is not behind the beginning of `part`."""
+        """Start after event number `after`, which must be in `part` or in a later one."""
         self._layout = layout
         self.seq = after
         self.highest = 0
@@ -181,7 +187,8 @@ class JournalFollower:
         found: list[Event] = []
         self._read_part(found, limit)
         while len(found) < limit and (later := self._next_part()) is not None:
-            # the last events of a part may have come after it was read, before the next began
+            # the last events of a part may have been written after it was read and before the next
+            # began
             self._read_part(found, limit)
             if len(found) >= limit:
                 break
@@ -192,7 +199,7 @@ class JournalFollower:
         return found
 
     def _blinks(self) -> bool:
-        """True if this part could not be read just now, but may be in a while."""
+        """True if this part cannot be read now but may be readable soon."""
         since = self._refused.get(self._layout.part(self._part)) if self._part is not None else None
         return since is not None and time.monotonic() - since < _BLINK_SECONDS
 
@@ -218,7 +225,7 @@ class JournalFollower:
             self._unreadable(path, error)
             return
         self._refused.pop(path, None)
-        # a tail without any event may yet be cut and written anew, so it is not passed
+        # an unfinished tail may still be cut and written again, so do not go on to the next part
         if len(found) < limit:
             self._fruitless = mark
 
@@ -272,20 +279,22 @@ class JournalFollower:
             self._listed = clock
             parts = self._layout.parts()
             self._known = [p for p in parts if self._part is None or p > self._part]
-            # within one tick of the clock the folder may change again and not show it
+            # within one tick of the file system's clock the folder can change without a new time
+            # stamp
             if not self._known and abs(time.time_ns() - changed) > _TICK_NS:
                 self._folder_seen = changed
         return self._known[0] if self._known else None
 
 
 class JournalCut(Exception):  # noqa: N818
-    """The journal lost something that was read already: the reader begins anew."""
+    """Events that were already read are gone from the journal; the reader must start again."""
 
 
 def cut_torn_tail(path: Path) -> str | None:
-    """Cut what follows the last event of a part. Returns what was done, None if nothing was.
+    """Cut off what follows the last event of a part; returns what was done, None if nothing was.
 
-    A half-written line is dropped; whole lines that are no events are kept beside the part.
+    A half-written line is dropped. Whole lines that are not events are moved to a file beside the
+    part.
     """
     with clear_errors(path, "mend"), path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
@@ -305,7 +314,10 @@ def cut_torn_tail(path: Path) -> str | None:
 
 
 def _end_of_events(path: Path, size: int) -> int:
-    """Offset after the last event. Looks at the end first, where it nearly always is."""
+    """Offset after the last event.
+
+    Looks at the end of the file first, where it nearly always is.
+    """
     start = max(0, size - CHUNK)
     for first in (start, 0) if start else (0,):
         end = -1
@@ -318,12 +330,13 @@ def _end_of_events(path: Path, size: int) -> int:
 
 
 def drop_useless_lines(path: Path, expected: int) -> tuple[int, int]:
-    """Take out of a part what is no event, and events whose number was there before.
+    """Remove from a part the lines that are no events, and events whose number occurred before.
 
-    What is taken out is kept beside the part, as `.damaged`. Two engines that wrote at once leave
-    such a part: whoever reads it takes the first event of each number, and so does this.
-    `expected` is the number that comes next. Returns (lines taken out, number that comes next).
-    Raises DiskTrouble or StoreError; the part is then as it was.
+    Removed lines are kept in a file `.damaged` beside the part. Two engines that wrote at the same
+    time leave such a part; readers take the first event of each number, and this keeps the same
+    one. `expected` is the number that the next event must have. Returns (lines removed, number that
+    the event after the part must have). Raises DiskTrouble or StoreError; the part is then
+    unchanged.
     """
     with clear_errors(path, "mend"):
         whole = read_regular(path)
@@ -373,7 +386,7 @@ def read_events(layout: Layout, step: int | None = None, after: int = 0) -> Iter
 
 
 def _from(layout: Layout, parts: list[int], after: int) -> list[int]:
-    """The parts that hold events above `after`: the last one that begins at or below it, and on."""
+    """The parts that can hold events above number `after`: from the one that `after` is in on."""
     low, high = 0, len(parts)
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""Where things are in a session folder."""
+"""The paths of the files in a session folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Layout:
         return sorted(int(m[1]) for m in found if m)
 
     def backup(self, number: int) -> Path:
-        """Where the copy is kept that was made before migrating from format `number`."""
+        """Folder of the copy that is made before a session of format `number` is migrated."""
         return self.folder / f"backup-format-{number}"
 
     def is_session(self) -> bool:

@@ -1,4 +1,4 @@
-"""One line per session, for lists. Quick: reads what changed since it was last asked."""
+"""A summary of each session for lists. Only what changed since the last call is read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from avo_tui.store.remembered import Remembered
 log = logging.getLogger(__name__)
 
 SPARKLINE = 60
-"""Points of the sparkline at most."""
+"""Largest number of points of the sparkline."""
 
 
 class SessionSummary(Value):
@@ -68,7 +68,7 @@ class _Seen:
     mark: tuple[object, ...]
     summary: SessionSummary
     reader: SessionReader | None
-    """Kept for a session that is running, to read on where it left off."""
+    """The open reader of a running session, so that the next call reads only new events."""
 
 
 _cache: dict[Path, _Seen] = {}
@@ -87,7 +87,7 @@ def summaries(roots: Iterable[Path] | None = None) -> list[SessionSummary]:
 
 
 def by_attention(sessions: Iterable[SessionSummary], now: datetime) -> list[SessionSummary]:
-    """Those that need a person first, then the stuck ones; among equals the latest active first."""
+    """Sessions that need a person, then stuck ones, then others; the latest active first."""
 
     def key(s: SessionSummary) -> tuple[bool, int, float]:
         rank = 0 if s.progress is None else attention(s.progress, s.last_activity, now)
@@ -109,7 +109,7 @@ def summary(folder: Path) -> SessionSummary:
 
 
 def _recall(folder: Path, mark: tuple[object, ...]) -> _Seen | None:
-    """What an earlier start of the program read, if the session is still the same."""
+    """The summary that an earlier start of the program saved, if the session has not changed."""
     text = _remembered.get(folder, mark)
     if text is None:
         return None
@@ -127,7 +127,7 @@ def _look(folder: Path, mark: tuple[object, ...], reader: SessionReader | None) 
         result = _summarise(folder, reader.state)
     except StoreError as error:
         return _Seen(mark, _broken(folder, str(error)), None)
-    except Exception as error:  # whatever is wrong with one session, the others are listed
+    except Exception as error:  # whatever is wrong with one session, the others are still listed
         log.exception("the session %s cannot be read", folder)
         return _Seen(mark, _broken(folder, f"it cannot be read: {error!r}"), None)
     if result.state in LIVE_STATES:
@@ -151,7 +151,7 @@ def _with_engine(kept: SessionSummary, layout: Layout) -> SessionSummary:
 
 
 def _mark(layout: Layout) -> tuple[object, ...]:
-    """Changes whenever the session does."""
+    """A text that changes whenever a file of the session changes."""
     parts = layout.parts()
     paths = [layout.database, *([layout.part(parts[-1])] if parts else [])]
     marks: list[object] = [len(parts)]

@@ -1,4 +1,4 @@
-"""From a folder to a state: the tables, or the generation before, or the journal alone."""
+"""Reads a session's state from its tables, else from the previous tables, else from the journal."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ BATCH = 5000
 
 @dataclass
 class Loaded:
-    """A state that was read from a folder, and how."""
+    """A state that was read from a session folder, and where it was read from."""
 
     state: SessionState
     follower: JournalFollower
-    """Reads on behind the last event of `state`."""
+    """Gives the events that come after `state`."""
     stored: Snapshot | None
-    """What session.json holds; None where the state is from another source."""
+    """The content of session.json; None where the state was read from elsewhere."""
     database: Database | None
     kept: Attempts | None
-    """What attempts.jsonl holds; None where it must be written anew."""
+    """The content of attempts.jsonl; None where that file must be written again."""
     notes: list[str] = field(default_factory=list)
-    """What was found wrong, and what was done about it."""
+    """One sentence for each problem that was met, with what was done about it."""
 
 
 def load(layout: Layout) -> Loaded:
@@ -53,9 +53,9 @@ def load(layout: Layout) -> Loaded:
 
 
 def name_after_folder(state: SessionState, layout: Layout) -> None:
-    """A session is called what its folder is called: a copy or a renamed one, too.
+    """Set the session's name to that of its folder, which differs after a copy or a rename.
 
-    Whatever is advised, such as the command that goes on with it, then means this session.
+    Advice such as "avo run --resume NAME" then names this session and not the original.
     """
     if state.session.name != layout.folder.name:
         state.session = state.session.model_copy(update={"name": layout.folder.name})
@@ -63,11 +63,12 @@ def name_after_folder(state: SessionState, layout: Layout) -> None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without the garbage collector: it would look again and again at records that all stay.
+    """Switch the garbage collector off while a session is read.
 
-    Opening a session of a week takes half the time. What was read is left out of later
-    collections too, which would otherwise stop a screen for a tenth of a second each; records hold
-    no cycles, so they are freed without them.
+    The collector would scan the new records repeatedly although all of them stay; without it a
+    session of one week opens in half the time. Afterwards the records are frozen, so that later
+    collections do not stop a screen for a tenth of a second each. Records hold no reference cycles,
+    so they are still freed.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -80,7 +81,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def follow(loaded: Loaded) -> None:
-    """Fold in whatever the journal has beyond the state."""
+    """Apply the events of the journal that come after the state."""
     while events := loaded.follower.poll(BATCH):
         loaded.notes.extend(fold(loaded.state, events))
     loaded.notes.extend(loaded.follower.take_problems())
@@ -91,7 +92,7 @@ def follow(loaded: Loaded) -> None:
 
 
 def fold(state: SessionState, events: Iterable[Event]) -> list[str]:
-    """Apply events; the ones that cannot be are counted and named."""
+    """Apply events; those that cannot be applied are counted and named in the problems."""
     problems = []
     for event in events:
         try:
@@ -101,7 +102,7 @@ def fold(state: SessionState, events: Iterable[Event]) -> list[str]:
                 f"event {event.seq} ({event.kind}) speaks of {error.args[0]!r}, which is not there"
             )
             state.skip(event)
-        except Exception as error:  # whatever one event holds, the others are read
+        except Exception as error:  # read on behind an event that cannot be applied
             problems.append(f"event {event.seq} ({event.kind}) cannot be used: {error}")
             state.skip(event)
     return problems
@@ -130,7 +131,7 @@ def _from_tables(layout: Layout, notes: list[str]) -> Loaded | None:
         if kept is None:
             state.attempts = fold_journal(layout).attempts
         else:
-            # a row is as of the tables; a line may be of an earlier or a later time
+            # session.json has the attempt as of its own writing; the line may be older or newer
             state.attempts = kept | state.attempts
         follower = JournalFollower(layout, state.session.applied, _part(layout, state))
         return Loaded(state, follower, stored, database, kept, notes)
@@ -138,7 +139,7 @@ def _from_tables(layout: Layout, notes: list[str]) -> Loaded | None:
 
 
 def _attempts(layout: Layout, promised: int, notes: list[str]) -> Attempts | None:
-    """What attempts.jsonl holds; None where it holds less than the database says."""
+    """The content of attempts.jsonl; None where it has fewer lines than session.json says."""
     try:
         kept, _ = read_attempts(layout.attempts)
     except DamagedSession as error:

@@ -1,9 +1,9 @@
-"""The lock of the engine, and the question whether a session has a living engine.
+"""The lock that lets one engine at a time write a session, and the test whether one holds it.
 
-Two locks of the operating system (`flock`) are held: one on engine.lock, which also says who holds
-it, and one on the session folder itself, so that removing engine.lock lets nobody in. Where the
-file system knows no flock (Lustre without it, some NFS), a lease takes its place: a file that only
-one can create, and whose owner is believed while its heart beats.
+Two locks of the operating system (`flock`) are held: one on engine.lock, which also names its
+holder, and one on the session folder, so that removing engine.lock does not free the session. Some
+file systems have no `flock` (Lustre without it, some NFS). There a lease is used: a file that only
+one process can create, and that counts as held while its owner updates it (the heartbeat).
 """
 
 from __future__ import annotations
@@ -36,41 +36,42 @@ from avo_tui.store.files import TEMPORARY, read_regular, write_temporary
 log = logging.getLogger(__name__)
 
 STALE_AFTER = 60.0
-"""Seconds without a heartbeat after which an engine that cannot be asked counts as gone."""
+"""Seconds without a heartbeat after which an engine on another machine counts as dead."""
 
 _PATIENCE = 1.0
-"""Seconds to try for the lock: a reader that asks whether it is held holds it for an instant."""
+"""Seconds to keep trying for the lock, because a reader that tests it holds it for a moment."""
 
 _TRIES = 10
-"""Tries at least: where the machine is busy, the time may pass between two of them."""
+"""Least number of tries; on a busy machine the time above may pass between two of them."""
 
 _NO_FLOCK = frozenset(
     {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM}
 )
-"""What a file system without flock says."""
+"""`errno` values that mean that the file system has no flock."""
 
 _MAX_BYTES = 1 << 16
-"""Longest engine.lock that is read; a folder from elsewhere may hold anything."""
+"""Largest engine.lock that is read, in bytes, because a folder from elsewhere may hold anything."""
 
 
 class EngineStatus(Value):
-    """What is known of the engine of a session."""
+    """What is known of the engine of a session: whether it runs, where, and since when."""
 
     alive: bool
     pid: int | None = None
     host: str = ""
     since: Moment | None = None
     heartbeat: Moment | None = None
-    """The last sign of life; an old one of a living engine means that it is frozen."""
+    """Time of the last heartbeat; an old one of a living engine means that the process hangs."""
     leased: bool = False
-    """True where the file system has no flock, and only the heartbeat says whether it lives."""
+    """True where the file system has no flock, so that only the heartbeat tells whether it
+    lives."""
 
 
 class EngineLock:
-    """Holds a session for one engine. Says pid, host and since in engine.lock.
+    """Holds the lock of a session for one engine, and writes pid, host and time to engine.lock.
 
-    Not the library filelock: it empties the file that it locks, and so would the loser of a race
-    wipe what the winner says of itself.
+    The library filelock does not fit: it empties the file that it locks, so a process that fails to
+    get the lock would erase what the holder wrote.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +100,7 @@ class EngineLock:
 
     @property
     def leased(self) -> bool:
-        """True where the file system has no flock and the heartbeat alone keeps others out."""
+        """True where the file system has no flock, so that only the heartbeat keeps others out."""
         return self._lease is not None
 
     def _acquire(self) -> None:
@@ -119,7 +120,7 @@ class EngineLock:
             self._take_lease()
         try:
             self._introduce()
-        except NoSpace as error:  # a full disk: the lock holds, whoever asks is told later
+        except NoSpace as error:  # a full disk: the lock is held, its holder not yet named
             log.warning("the lock does not say who holds it: %s", error)
             self._introduced = False
 
@@ -128,14 +129,14 @@ class EngineLock:
         mine = _flock(self._descriptor, fcntl.LOCK_EX)
         if mine is not True:
             return mine
-        # a folder cannot be locked everywhere; the file was
+        # some file systems lock files but not folders; the file is locked
         if _flock(self._folder, fcntl.LOCK_EX) is False:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             return False
         return True
 
     def _introduce(self) -> None:
-        """Writes who holds the lock."""
+        """Write to engine.lock who holds the lock."""
         text = json.dumps(
             {
                 "pid": os.getpid(),
@@ -151,7 +152,7 @@ class EngineLock:
         self._introduced = True
 
     def _take_lease(self) -> None:
-        """Creates the file that only one can create; removes a dead one's first."""
+        """Create the lease file, which only one process can; first remove that of a dead engine."""
         lease = self.path.with_name("engine.lease")
         fresh = write_temporary(self.path.parent, self._token.encode())
         try:
@@ -184,16 +185,16 @@ class EngineLock:
         with contextlib.suppress(FileNotFoundError):
             lease.rename(aside)
             if _text(aside) != owner:
-                # another was quicker: this one is new, and alive
+                # another process created it first, so it belongs to a living engine
                 with contextlib.suppress(FileExistsError):
                     os.link(aside, lease)
             aside.unlink(missing_ok=True)
 
     def heartbeat(self) -> None:
-        """Say that the engine lives.
+        """Update the time stamp by which others see that this engine lives.
 
-        Raises FolderLost where folder or lock are no longer the ones that were taken. Anything
-        else that fails is passed over: the next beat will tell.
+        Raises FolderLost where folder or lock are no longer the ones that were opened. Any other
+        failure is ignored, because the next heartbeat tries again.
         """
         try:
             os.utime(self._descriptor)
@@ -240,7 +241,7 @@ class EngineLock:
             self._introduce()
 
     def release(self) -> None:
-        """Let go, in good order. May be called twice."""
+        """Release the lock. May be called twice."""
         if self._descriptor < 0:
             return
         try:
@@ -253,7 +254,7 @@ class EngineLock:
             self._close()
 
     def abandon(self) -> None:
-        """Let go without touching anything: the folder may be another's by now."""
+        """Forget the lock without touching the folder: it may be another engine's by now."""
         self._close()
 
     def _close(self) -> None:
@@ -313,16 +314,15 @@ def _read(path: Path) -> EngineStatus:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return EngineStatus(alive=False)
-    except RecursionError:  # nested as no engine writes it
+    except RecursionError:  # JSON nested deeper than any engine writes it
         return EngineStatus(alive=False)
 
 
 def _lives(status: EngineStatus, path: Path) -> bool:
-    """Whether an engine that no flock speaks for is to be believed alive.
+    """Whether an engine counts as alive on a file system without flock.
 
-    On this host its process is looked for; elsewhere its heart must have beaten lately. A beat of
-    the future says that clocks differ, or that the file came from elsewhere: it counts as none
-    once it is further away than clocks differ.
+    On this host its process is looked up. For another host the last heartbeat must be recent. A
+    time in the future beyond the usual difference of two clocks does not count as a heartbeat.
     """
     if status.pid is None:
         return False
@@ -332,19 +332,19 @@ def _lives(status: EngineStatus, path: Path) -> bool:
 
 
 def _runs(status: EngineStatus) -> bool:
-    """True if the process of this host that took the lock still runs."""
+    """True if the process of this host that took the lock is still running."""
     if status.pid is None or status.pid == os.getpid():
         return status.pid is not None
     try:
         began = psutil.Process(status.pid).create_time()
     except psutil.Error:
         return False
-    # a process that began after the lock was taken only has the same number
+    # a process that began after the lock was taken merely has the same pid
     return status.since is None or began <= status.since.timestamp() + 1.0
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file was touched, either way of now; endless where it is not there."""
+    """Seconds between a file's time stamp and now, always positive; infinite for a missing file."""
     try:
         return abs(time.time() - path.stat().st_mtime)
     except OSError:
@@ -352,7 +352,7 @@ def _age(path: Path) -> float:
 
 
 def _same(path: Path, descriptor: int) -> bool | None:
-    """Whether `path` is what was opened; None where that cannot be told just now."""
+    """Whether `path` is still the file that was opened; None where that cannot be told now."""
     try:
         there = path.stat()
     except (FileNotFoundError, NotADirectoryError):

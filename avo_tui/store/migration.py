@@ -1,7 +1,7 @@
-"""Bringing a folder of an older format up to ours, with a copy kept.
+"""Converts a session folder of an older format to the current one, and keeps a copy.
 
-The journal is the truth, so a migration says how one event of format n reads in format n+1; the
-tables are built anew from the migrated journal.
+A migration says how one event of format n reads in format n+1. The tables are then built again from
+the converted journal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from avo_tui.store.projection import Projection, Snapshot, check_format
 
 RawEvent = dict[str, Any]
 Migration = Callable[[RawEvent], RawEvent]
-"""One event of format n, as read from JSON, to the same event in format n+1, same number."""
+"""Converts one event of format n, parsed from JSON, to format n+1 with the same number."""
 
 MIGRATIONS: dict[int, Migration] = {}
 """Format n → how its events read in format n+1. Format 1 is the first there is."""
@@ -95,7 +95,7 @@ def _migrated(line: bytes, steps: list[Migration], target: int) -> bytes:
 
 
 def _keep_copy(layout: Layout, number: int) -> Path:
-    """The journal and tables as they were; made whole or not at all."""
+    """Copy journal and tables; an interrupted copy is never taken for a whole one."""
     copy = layout.backup(number)
     if copy.exists():
         return copy
@@ -126,7 +126,7 @@ def _sync(path: Path) -> None:
 
 
 def _rebuild(layout: Layout) -> None:
-    """Tables and attempts anew, from the journal alone."""
+    """Build session.json and attempts.jsonl again from the journal alone."""
     state = fold_journal(layout)
     layout.previous.unlink(missing_ok=True)
     rewrite_attempts(layout.attempts, state.attempts.values())
@@ -137,5 +137,5 @@ def _rebuild(layout: Layout) -> None:
         projection.write(Snapshot.of(state))
     finally:
         attempts.close()
-    # the generation before is of the older format, and is in the copy
+    # session.json.previous is in the older format, and the copy has it
     layout.previous.unlink(missing_ok=True)

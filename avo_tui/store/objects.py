@@ -1,4 +1,7 @@
-"""Content-addressed objects: sources, logs, messages, reports; compressed, verified on reading."""
+"""The object store: sources, logs, messages and reports, named by their SHA-256.
+
+Objects are compressed on the disk and their hash is checked when they are read.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,17 @@ from avo_tui.store.files import (
 
 LEVEL = 3
 MAX_BYTES = 1 << 30
-"""Largest object that is unpacked; a folder from elsewhere may hold anything."""
+"""Largest size to which an object is unpacked, because a folder from elsewhere may hold
+anything."""
 
 CHUNK = 1 << 20
-"""Bytes of a piece of an object that is read piece by piece."""
+"""Size of one piece when an object is read in pieces, bytes."""
 
 _ID = re.compile(r"^[0-9a-f]{64}$")
 
 
 def object_id(data: bytes) -> ObjectId:
-    """The identity of `data`."""
+    """The name of `data` in the store: its SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -42,13 +46,16 @@ class ObjectStore:
         self.folder = folder
 
     def path(self, identity: ObjectId) -> Path:
-        """Where an object is. Raises KeyError for what is no identity."""
+        """The file of an object. Raises KeyError where `identity` is not a SHA-256."""
         if not _ID.fullmatch(identity):
             raise KeyError(identity)
         return self.folder / identity[:2] / identity[2:]
 
     def put(self, data: bytes | str) -> ObjectId:
-        """Store `data`, durable on return. An equal object that is intact is left as it is."""
+        """Store `data`, durable on return.
+
+        An intact object with the same content is not written again.
+        """
         raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
         identity = object_id(raw)
         path = self.path(identity)
@@ -86,9 +93,9 @@ class ObjectStore:
         return raw
 
     def chunks(self, identity: ObjectId) -> Iterator[bytes]:
-        """The content piece by piece, for what is too long to hold. Raises as `get`.
+        """The content in pieces, for objects too large for memory. Raises as `get`.
 
-        That it was altered is known, and raised, only behind the last piece.
+        A wrong hash is known, and raised, only after the last piece.
         """
         path = self.path(identity)
         digest, size = hashlib.sha256(), 0

@@ -18,19 +18,19 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
 
 def sessions_roots() -> list[Path]:
-    """Folders that hold sessions; new ones go to the first, the others ship with avo-tui."""
+    """Folders that hold sessions. New sessions go into the first; others hold those that ship."""
     roots = [_own_root(), *shipped_roots()]
     unique = {root.resolve(): root for root in reversed(roots)}
     return list(reversed(unique.values()))
 
 
 def shipped_roots() -> list[Path]:
-    """Where the sessions that ship are: beside the package in a checkout, in it when installed."""
+    """Where the shipped sessions are: beside the package in a checkout, else inside the package."""
     package = Path(avo_tui.__file__).resolve().parent
     checkout = package.parent
     shipped = [package / "data" / "sessions"]
     if (checkout / "pyproject.toml").is_file():
-        # in site-packages, a folder `sessions` beside the package is somebody else's
+        # in site-packages, a folder `sessions` beside the package belongs to something else
         shipped.insert(0, checkout / "sessions")
     return [folder for folder in shipped if folder.is_dir()]
 
@@ -68,7 +68,7 @@ def session_folders(roots: Iterable[Path] | None = None) -> Iterator[Path]:
     for root in sessions_roots() if roots is None else roots:
         try:
             folders = sorted(p for p in root.iterdir() if p.is_dir())
-        except OSError:  # not there, or not for us to see
+        except OSError:  # the folder is missing or may not be read by this user
             continue
         for folder in folders:
             if folder.name not in seen and Layout(folder).is_session():

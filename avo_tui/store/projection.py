@@ -1,4 +1,7 @@
-"""The tables of a session as a projection of its state, written when there is time."""
+"""Writes a session's state to session.json and attempts.jsonl.
+
+Both can be rebuilt from the journal; they exist so that readers need not read all events.
+"""
 
 from __future__ import annotations
 
@@ -80,11 +83,10 @@ def check_format(number: object) -> None:
 
 
 def load_tables(database: Database) -> tuple[SessionState, int]:
-    """(state that the database holds, number of attempts that attempts.jsonl held then).
+    """(state that session.json holds, number of attempts that attempts.jsonl had at that time).
 
-    Of the attempts, only those that are rows are in the state.
-
-    Raises DamagedSession, NewerFormat, OlderFormat.
+    The state holds only those attempts that are rows of session.json. Raises DamagedSession,
+    NewerFormat, OlderFormat.
     """
     rows = database.rows("session")
     if not rows:
@@ -112,7 +114,7 @@ def _first(error: ValidationError) -> str:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state at an instant. Records are immutable, so copies of the tables are enough."""
+    """A copy of the tables at one moment. Records are immutable, so the tables alone are copied."""
 
     session: SessionRecord
     pending: tuple[int, GateDecision] | None
@@ -131,10 +133,10 @@ class Snapshot:
 
 
 class Projection:
-    """Keeps session.json and attempts.jsonl in step with snapshots of the state."""
+    """Brings session.json and attempts.jsonl up to date with snapshots of the state."""
 
     def __init__(self, database: Database, attempts: AttemptsFile) -> None:
-        """`adopt` or `begin` comes next."""
+        """Call `adopt` or `begin` next."""
         self._database = database
         self._attempts = attempts
         self._written: dict[str, dict[Key, Value]] = {t.name: {} for t in TABLES}
@@ -145,7 +147,7 @@ class Projection:
         """The last event that is in the database."""
 
     def adopt(self, snapshot: Snapshot, kept: Attempts) -> None:
-        """Go on with a database that holds `snapshot`; `kept` is what attempts.jsonl holds."""
+        """Continue a database that holds `snapshot`; `kept` is the content of attempts.jsonl."""
         for table in TABLES:
             rows = self._database.numbered(table.name)
             self._numbers[table.name] = {row[table.key]: n for n, row in rows.items()}
@@ -155,12 +157,14 @@ class Projection:
         self.applied = snapshot.session.applied
 
     def begin(self, kept: Attempts) -> None:
-        """Begin with an empty database; `kept` is what attempts.jsonl holds."""
+        """Start with an empty database; `kept` is the content of attempts.jsonl."""
         self._kept = dict(kept)
 
     def write(self, snapshot: Snapshot) -> None:
-        """Bring both files to the snapshot. May be repeated after DiskTrouble
-        or StoreError."""
+        """Bring both files up to date with the snapshot.
+
+        May be repeated after DiskTrouble or StoreError.
+        """
         self._write_attempts(snapshot.attempts)
         for table in TABLES:
             self._write_table(table, snapshot.tables[table.name])
@@ -180,7 +184,8 @@ class Projection:
             number = key if isinstance(key, int) else numbers.get(key, -1)
             moved = number <= last and not isinstance(key, int)
             if moved:
-                # rows are in the order of their numbers; this one was taken out and put in again
+                # rows are in the order of their numbers, so a row that changed is removed and added
+                # again
                 if key in numbers:
                     old.append(number)
                 number = next(self._next[table.name])
@@ -192,7 +197,10 @@ class Projection:
         self._written[table.name] = dict(records)
 
     def _write_attempts(self, attempts: Attempts) -> None:
-        """The newest attempt changes often and is a row; the others are lines, written once."""
+        """Write finished attempts as lines.
+
+        The newest one changes often and is a row of session.json.
+        """
         newest = next(reversed(attempts), None)
         settled = [
             attempt

@@ -1,4 +1,4 @@
-"""A view of a session folder: reads, follows, and sends commands. Any number at a time."""
+"""Reading access to a session folder: load, follow, send commands. Any number at a time."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ MAX_PROBLEMS = 100
 
 
 class SessionReader:
-    """A session that is open for reading. Writes nothing but commands."""
+    """A session opened for reading. The only thing it writes is commands."""
 
     state: SessionState
-    """As of the last poll."""
+    """The state as of the last `poll`."""
 
     def __init__(self, layout: Layout) -> None:
-        """Use `open`."""
+        """Use `open` instead."""
         self._layout = layout
         self.folder = layout.folder
         self.objects = ObjectStore(layout.objects)
@@ -110,7 +110,7 @@ class SessionReader:
         return engine_status(self._layout.lock)
 
     def run_state(self) -> RunState:
-        """The state of the run; `lost` where it should have a living engine and has none."""
+        """The state of the run; `lost` where an engine should be running and none is."""
         state = self.state.session.state
         if state in LIVE_STATES and not self.engine().alive:
             return "lost"

@@ -1,7 +1,7 @@
-"""What lists showed of each session, remembered between two starts of the program.
+"""A cache of the session summaries, kept between two starts of the program.
 
-Reading a thousand sessions takes seconds; most of them have not changed since the last time. The
-file lies in the user's cache folder, may be removed at any time, and is never needed.
+Reading a thousand sessions takes seconds and most of them have not changed. The file is in the
+user's cache folder and may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Mark = tuple[object, ...]
 
 
 class Remembered:
-    """Session folder → mark and summary, as JSON, of sessions that were whole and at rest."""
+    """Session folder → mark and summary as JSON, for sessions that can be read and do not run."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or platformdirs.user_cache_path("avo-tui") / "sessions.json"
@@ -41,7 +41,7 @@ class Remembered:
         self._changed = True
 
     def save(self) -> None:
-        """Write what is new. Where that fails, the next start reads the sessions again."""
+        """Write new summaries. Where that fails, the next start reads those sessions again."""
         if not self._changed:
             return
         self._changed = False

@@ -1,4 +1,4 @@
-"""Up to which event this person has seen each session: for what happened since."""
+"""The last event that this user has seen of each session, for "what happened since"."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from avo_tui.store.files import make_private_folder, replace_file
 
 
 class SeenMarks:
-    """Kept in the user's own state folder, not in the session: every viewer has their own."""
+    """Kept in the user's own state folder, not in the session: each viewer has their own."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or platformdirs.user_state_path("avo-tui") / "seen.json"
 
     def get(self, folder: Path) -> int:
-        """The last event that was seen; 0 for a session never looked at."""
+        """Number of the last event that was seen; 0 for a session that was never opened."""
         value = self._read().get(str(folder.resolve()), 0)
         return value if isinstance(value, int) else 0
 
@@ -37,6 +37,6 @@ class SeenMarks:
             OSError,
             ValueError,
             RecursionError,
-        ):  # none yet, or damaged: then everything is new
+        ):  # no file yet, or a damaged one: then every event counts as new
             return {}
         return marks if isinstance(marks, dict) else {}

@@ -1,4 +1,4 @@
-"""The engine's end of a session folder: the only writer."""
+"""Writing access to a session folder. Only the engine has it."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ from avo_tui.store.projection import Projection, Snapshot
 log = logging.getLogger(__name__)
 
 CHATTER = (AgentText, EvaluationProgressed)
-"""Events that need not be durable one by one: the next durable one makes them so."""
+"""Kinds of event that are not synced on their own; the next one that is makes them durable."""
 
 URGENT = (StateChanged, EngineStopped, TroubleNoted, CommandTaken, Recovered)
-"""Events that may use the reserve when the disk is full: they say that it is."""
+"""Kinds of event that may use the reserved disk space: they report that the disk is full."""
 
 SOON = (VersionCommitted, StepStarted, StepFinished, StateChanged, EngineStopped, CommandTaken)
-"""Events that lists and scripts look for in the tables."""
+"""Kinds of event that are written to the tables soon, because lists and scripts look for them."""
 
 RESERVE_BYTES = 256 << 10
-"""Disk space that is held back, so that a full disk can be written down."""
+"""Bytes of disk space held back, so that a full disk can still be recorded."""
 
 
 class SessionWriter:
@@ -75,10 +75,10 @@ class SessionWriter:
     state: SessionState
     folder: Path
     recovered: tuple[str, ...]
-    """What `open` had to mend; empty if nothing."""
+    """One sentence for each thing that `open` repaired; empty if nothing was damaged."""
 
     def __init__(self, layout: Layout, lock: EngineLock, loaded: Loaded, part: int) -> None:
-        """Use `create` or `open`."""
+        """Use `create` or `open` instead."""
         self._layout = layout
         self._lock = lock
         self.folder = layout.folder
@@ -118,7 +118,7 @@ class SessionWriter:
             raise taken from None
         except BaseException:
             if fresh:
-                # half a session would stand in the way of the next try
+                # a half-made session would keep the name from being used at the next try
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         try:
@@ -155,7 +155,7 @@ class SessionWriter:
 
     @classmethod
     def open(cls, folder: Path) -> SessionWriter:
-        """Take the lock and make the folder whole.
+        """Take the lock and repair what a crash left.
 
         Raises SessionNotFound, SessionLocked, NewerFormat, DamagedSession, DiskTrouble or
         StoreError.
@@ -251,7 +251,7 @@ class SessionWriter:
         durable = not all(isinstance(event, CHATTER) for event in events)
         try:
             self._journal.append(lines, part, durable)
-        except NoSpace:  # other trouble of the disk is not helped by more room
+        except NoSpace:  # other errors of the disk do not go away with more room
             urgent = any(isinstance(event, URGENT) for event in events)
             if not urgent or not self._layout.reserve.exists():
                 raise
@@ -295,10 +295,10 @@ class SessionWriter:
     # -- upkeep
 
     def heartbeat(self) -> None:
-        """Say that the engine lives, and hold space back again once there is some.
+        """Update the lock's time stamp, and reserve disk space again if there is room.
 
-        Raises FolderLost where the folder or its lock are no longer ours: the writer then refuses
-        to write anything more, and `close` leaves everything as it is.
+        Raises FolderLost where the folder or its lock are no longer ours: from then on the writer
+        refuses to write, and `close` changes nothing.
         """
         try:
             self._lock.heartbeat()
@@ -309,7 +309,7 @@ class SessionWriter:
             self._hold_reserve()
 
     def _check_ours(self) -> None:
-        """Before anything is opened by its path: it would go astray in another's folder."""
+        """Check that the folder is still ours before a file is opened by its path."""
         self._must_be_ours()
         try:
             self._lock.check()
@@ -332,13 +332,14 @@ class SessionWriter:
 
     @property
     def trouble(self) -> str | None:
-        """Why the tables could not be written lately; the journal has everything nevertheless."""
+        """Why the tables could not be written lately, or None. The journal has every event."""
         return self._flusher.trouble
 
     def close(self) -> None:
-        """Write the tables, release the lock. May be called twice.
+        """Write the tables and release the lock. May be called twice.
 
-        Where there is no room for the tables they stay behind; the journal brings them up.
+        Where there is no room for the tables they stay old; the next reader applies the missing
+        events from the journal.
         """
         if self._closed:
             return
@@ -406,7 +407,7 @@ def _clean(value: object) -> object:
 
 
 def _tidy(layout: Layout) -> list[str]:
-    """Mend what a crash leaves: half-written lines and temporary files."""
+    """Repair what a crash leaves: half-written lines and temporary files."""
     done = []
     with clear_errors(layout.folder, "mend"):
         for folder in (layout.journal, layout.objects, layout.inbox):
@@ -420,10 +421,10 @@ def _tidy(layout: Layout) -> list[str]:
 
 
 def _projection(layout: Layout, loaded: Loaded) -> tuple[Projection, AttemptsFile]:
-    """Go on with the files as they are, or begin them anew where they do not hold."""
+    """Continue with the files as they are, or build them again where they are not usable."""
     kept = loaded.kept
     if kept is None:
-        # all but the newest, which is a row
+        # all but the newest attempt, which is a row of session.json
         kept = dict(list(loaded.state.attempts.items())[:-1])
     if loaded.kept is None or _untidy(layout.attempts, len(kept)):
         rewrite_attempts(layout.attempts, kept.values())
@@ -433,7 +434,7 @@ def _projection(layout: Layout, loaded: Loaded) -> tuple[Projection, AttemptsFil
         projection.adopt(loaded.stored, kept)
     else:
         if layout.database.exists():
-            # it must not become the previous generation
+            # a damaged file must not become session.json.previous
             with clear_errors(layout.database, "move aside"):
                 layout.database.replace(layout.folder / "session.json.damaged")
         empty = Database.empty(layout.database, layout.previous)
@@ -443,7 +444,7 @@ def _projection(layout: Layout, loaded: Loaded) -> tuple[Projection, AttemptsFil
 
 
 def _untidy(path: Path, attempts: int) -> bool:
-    """True if attempts.jsonl has a torn tail, or many more lines than attempts."""
+    """True if attempts.jsonl ends in a half-written line, or has many more lines than attempts."""
     if not path.exists():
         return False
     with clear_errors(path, "read"):
