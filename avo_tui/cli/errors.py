@@ -1,4 +1,4 @@
-"""From an exception to one sentence on standard error and an exit status."""
+"""Turns exceptions into one sentence on standard error and an exit status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def set_debug(on: bool) -> None:
 
 
 def sentence(error: BaseException) -> str:
-    """What is said of an exception, in one line."""
+    """The text that is shown for an exception, in one line."""
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError):

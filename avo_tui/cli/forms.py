@@ -1,4 +1,4 @@
-"""The JSON documents of the command line. Their names are a contract; fields may be added."""
+"""The JSON documents of the command line. Field names never change; fields may be added."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def status_form(reader: SessionReader) -> Form:
 
 
 def engine_form(engine: EngineStatus) -> Form:
-    """Whether an engine lives, and which."""
+    """Whether an engine runs, and where."""
     return {
         "alive": engine.alive,
         "pid": engine.pid if engine.alive else None,
@@ -166,5 +166,5 @@ STATE_WORDS: dict[RunState, str] = {
 
 
 def state_word(state: RunState | None) -> str:
-    """A run's state as people read it."""
+    """A run's state in words for the person."""
     return "unreadable" if state is None else STATE_WORDS.get(state, state)

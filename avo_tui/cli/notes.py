@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from avo_tui.store import SessionReader
 
 MOST = 4000
-"""Characters of a note that are printed."""
+"""Characters of each note that are printed."""
 
 
 class Category(StrEnum):

@@ -1,4 +1,4 @@
-"""Opening the app, and what it may ask of the rest of the program."""
+"""Opens the app and gives it access to the rest of the program."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def in_terminal() -> bool:
-    """True where the app can be shown."""
+    """True where the app can be shown, in a terminal."""
     return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
@@ -83,7 +83,7 @@ def check(run_settings: RunSettings) -> None:
 
 
 def with_defaults(run_settings: RunSettings) -> RunSettings:
-    """Run settings completed with what the person prefers."""
+    """Run settings, with the person's preferences where the command names none."""
     preferred = settings()
     caps = run_settings.budget.run
     update = {
@@ -138,7 +138,7 @@ def library(session: Path | None) -> Iterator[Knowledge]:
 
 
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
-    """What the app may ask for. `shown` tells the folder of the session that it shows."""
+    """What the app may call. `shown` returns the folder of the session on the screen."""
     from avo_tui.evolution.process import start_engine, take_inbox
     from avo_tui.ui.services import Services
 

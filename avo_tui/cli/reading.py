@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from avo_tui.domain.state import SessionState
 
 PARAGRAPHS = 20
-"""Of a plan, summary or note; more is not shown."""
+"""Characters of a plan, summary or note that are shown."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(help="A session, by name or folder.")]
@@ -44,7 +44,7 @@ def ago(at: datetime | None) -> str:
 
 
 def table(rows: list[list[str]], header: list[str]) -> None:
-    """Print left-aligned columns; text of others is made safe."""
+    """Print left-aligned columns. Text from outside is made safe for the terminal."""
     from avo_tui.domain.plain import plain
 
     safe = [header, *([plain(cell, 100) for cell in row] for row in rows)]
@@ -142,7 +142,7 @@ def status(name: Name, as_json: Json = False) -> None:
 
 
 def _supervisor_lines(state: SessionState) -> list[str]:
-    """How near the next intervention is, and what is in force."""
+    """How near the next intervention is, and which one is in force."""
     from avo_tui.domain import supervision
 
     ladder = state.session.settings.operator_traits.ladder

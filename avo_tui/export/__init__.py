@@ -1,6 +1,6 @@
-"""What a session can be carried away as: a git repository, a report page, a kernel.
+"""Exports of a session: as a git repository, a report page or a kernel.
 
-Reads the session folder and writes a new one; the session itself is never changed.
+An export reads the session folder and writes a new one; the session itself is never changed.
 """
 
 from avo_tui.export.folder import Exported, ExportError, new_folder, write

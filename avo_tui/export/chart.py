@@ -14,11 +14,11 @@ from avo_tui.domain.state import SessionState
 WIDTH, HEIGHT = 920, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 40
 STEP, LANE = 26, 24
-"""Distance of versions and of lines in the drawing of the lineage."""
+"""Distance between neighbouring versions and lines in the drawing of the lineage, in SVG units."""
 
 
 def attempts_until(state: SessionState) -> dict[int, int]:
-    """Version → attempts up to its own, the measure of effort on the chart."""
+    """Version → attempts made up to its commit; the chart's horizontal axis."""
     place = {key: count for count, key in enumerate(state.attempts, start=1)}
     found: dict[int, int] = {}
     last = 0

@@ -1,4 +1,4 @@
-"""The folder that an export goes to: made as a whole, or not at all."""
+"""The folder that an export is written to. It appears complete, or not at all after an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avo_tui.domain.base import Value
 
 
 class ExportError(ValueError):
-    """An export that cannot be made; the text says why and what to do."""
+    """The export cannot be made; the text says why and what to do."""
 
 
 class Exported(Value):
@@ -23,7 +23,7 @@ class Exported(Value):
     files: tuple[str, ...]
     """The files that matter, relative to the folder."""
     versions: tuple[int, ...]
-    """Versions that are in it, ascending."""
+    """Numbers of the exported versions, ascending."""
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def _mask() -> int:
 
 
 def write(folder: Path, name: str, text: str) -> None:
-    """Write a text file below a folder, as it is: no line end is changed."""
+    """Write a text file below a folder, without converting line ends."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="")

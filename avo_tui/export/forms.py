@@ -1,4 +1,4 @@
-"""Versions and scores as JSON. Their names are a contract; fields may be added."""
+"""Versions and scores as JSON. Field names never change; fields may be added."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from avo_tui.store import SessionReader
 MAIN = "main"
 NOTES = "refs/notes/commits"
 MAIL = "avo-tui.invalid"
-"""A domain that cannot exist: nobody is to be written to."""
+"""A reserved domain for the authors' addresses, so that nobody can receive mail there."""
 
 
 def as_git(reader: SessionReader, target: Path) -> Exported:
@@ -50,7 +50,7 @@ def as_git(reader: SessionReader, target: Path) -> Exported:
 
 
 def _git(program: str, folder: Path, *arguments: str, input_: bytes = b"") -> None:
-    """Run git without any configuration of the person's: no hooks, no signing, no line ends."""
+    """Run git without the person's configuration: no hooks, signing, or changed line ends."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     environment |= {
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -111,7 +111,7 @@ def _stream(reader: SessionReader) -> Iterator[bytes]:
 
 
 def _notes(versions: list[Version], marks: dict[int, int]) -> Iterator[bytes]:
-    """One commit of notes, as `git log` shows them beneath the message."""
+    """One commit with all notes, which `git log` shows below the commit messages."""
     newest = max(version.created for version in versions)
     yield f"commit {NOTES}\n".encode()
     yield b"committer " + _person("avo-tui", "avo", newest) + _data("Notes of the gates\n")

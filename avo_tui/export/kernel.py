@@ -13,7 +13,7 @@ from avo_tui.export.forms import version_form
 from avo_tui.store import SessionReader
 
 KERNEL = "kernel"
-"""Folder of the kernel's own files, whatever they are called."""
+"""Folder of the kernel's own files inside the export."""
 SCORE = "score.json"
 
 
@@ -82,5 +82,5 @@ def _readme(state: SessionState, version: Version, files: list[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Text of others as a quotation, so that it cannot pose as ours."""
+    """Text from outside as a Markdown quotation, so that it cannot be taken for ours."""
     return "\n".join(f"> {line}" for line in safe(text).strip().splitlines())

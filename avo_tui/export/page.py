@@ -1,4 +1,4 @@
-"""The session as one page of HTML that needs nothing else: no script, no network, no other file."""
+"""The session as one self-contained page of HTML: no script, no network, no other file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def report(reader: SessionReader) -> str:
 
 
 def text(words: str) -> str:
-    """Text of others as HTML: nothing in it is markup, nothing steers the direction of writing."""
+    """Text from outside as HTML: markup is escaped and marks of writing direction are removed."""
     return escape(safe(words))
 
 
