@@ -95,6 +95,16 @@ def bits(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.contiguous().view(kinds[tensor.element_size()])
 
 
+def copy(tensor: torch.Tensor) -> torch.Tensor:
+    """A contiguous copy of every bit. torch's own copy makes 1 of any other byte in a boolean, so
+    that one that was never written would pass for True."""
+    import torch
+
+    if tensor.dtype != torch.bool:
+        return tensor.clone()
+    return tensor.view(torch.uint8).clone().view(torch.bool)
+
+
 def poison(tensor: torch.Tensor, salt: int = 0) -> None:
     """Fills a contiguous tensor with what no correct kernel leaves in it.
 

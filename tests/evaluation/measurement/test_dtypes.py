@@ -46,3 +46,12 @@ def test_nan_equals_itself_in_bits():
 def test_an_unknown_type_is_answered_with_those_there_are():
     with pytest.raises(ValueError, match="no dtype 'float3'; there are: float64, float32"):
         dtypes.dtype("float3")
+
+
+def test_a_copy_of_booleans_keeps_what_was_never_written() -> None:
+    """torch's own copy makes True of it, which a reference may well ask for."""
+    output = torch.zeros(256, dtype=torch.bool)
+    dtypes.poison(output, 7)
+    copied = dtypes.copy(output)
+    assert bool(dtypes.unwritten(copied, 7).all())
+    assert copied.data_ptr() != output.data_ptr()

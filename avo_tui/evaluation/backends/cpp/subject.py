@@ -22,6 +22,7 @@ from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped, owned
 from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.process import limits_of, session
+from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
@@ -102,7 +103,7 @@ class Subject:
             size = slot.outputs[output].bytes
             near = f"{-offset} bytes before it" if offset < 0 else f"{offset - size} behind its end"
             raise Trespass(f"{output}: {near}")
-        outputs = {name: self._memory.output(slot, name).clone() for name in slot.outputs}
+        outputs = {name: dtypes.copy(self._memory.output(slot, name)) for name in slot.outputs}
         more = max(0.0, mapped - _ROOM * self._calibration.mapping[slot.arguments] - _ROOM_NS)
         return Answer(self._seconds(call, more), outputs, salt)
 
