@@ -46,6 +46,7 @@ def week(folder: Path, attempts: int, **options: Any) -> None:
     layout = Layout(folder)
     layout.journal.mkdir(parents=True)
     layout.inbox.mkdir()
+    layout.objects.mkdir()
     with unsynced():
         store = ObjectStore(layout.objects)
         for data in source.objects.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from make_session import write
 from pilots import SERVICES, running
 
 from avo_tui.domain import events as ev
+from avo_tui.domain.base import now
 from avo_tui.store import SeenMarks, SessionReader, SessionWriter
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.dialogs import Digest
@@ -70,7 +72,8 @@ async def test_what_happened_while_away_is_told(tmp_path: Path) -> None:
     write(folder, steps=3)
     marks = SeenMarks(tmp_path / "seen.json")
     marks.set(folder, 10)
-    app = AvoApp(folder=folder, marks=marks)
+    later = now() + timedelta(hours=2)  # what is only minutes ago is not told without being asked
+    app = AvoApp(folder=folder, marks=marks, clock=lambda: later)
     async with running(app, (100, 30)) as hands:
         await hands.until(lambda: isinstance(app.screen, Digest))
         await hands.rest()
