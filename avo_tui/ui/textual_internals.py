@@ -7,7 +7,8 @@ fails, and says which one, when a release of Textual has changed one of them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
@@ -16,13 +17,15 @@ from rich.traceback import Traceback
 from textual import constants, events
 from textual.app import App
 from textual.css.query import NoMatches
+from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import Monochrome, NoColor
 from textual.geometry import Size
 from textual.message import Message
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.scroll_view import ScrollView
+from textual.timer import Timer
 from textual.widget import Widget
 
 from avo_tui.ui.terminal.writer import Writer
@@ -73,8 +76,105 @@ def driver_class() -> type[Driver] | None:
     return Terminal if constants.DRIVER is None and sys.platform != "win32" else None
 
 
+OPENING_SECONDS = 0.5
+"""How long what is typed waits for a dialog that opens to have a field for it."""
+ANSWER_SECONDS = 1.0
+"""After so long a key counts as handled, though the widget it went to never said so."""
+
+
+class TypeAhead:
+    """Hands keys and pasted text to an app one after another, each when the one before is done.
+
+    Textual gives a key to the widget that has the focus when the key arrives. Over a slow line
+    several arrive at once: of `h` and a hint, all letters would go to the run screen before `h`
+    has opened the dialog, and be lost or act as commands.
+    """
+
+    def __init__(self, app: App[Any], send: Callable[[events.Event], Awaitable[None]]) -> None:
+        self._app, self._send = app, send
+        self._waiting: deque[events.Event] = deque()
+        self._sent_at: float | None = None
+        """When the key that is being handled was sent; None where there is none."""
+        self._number = 0
+        self._timer: Timer | None = None
+        self._opening: tuple[Screen[Any] | None, float] = (None, 0.0)
+        """The screen that was last on top without a focus, and since when."""
+
+    @property
+    def waiting(self) -> bool:
+        """True while something that was typed has not been handed on."""
+        return bool(self._waiting)
+
+    async def take(self, event: events.Event) -> None:
+        """A key or pasted text that has arrived."""
+        self._waiting.append(event)
+        await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Send what waits, if it may go now; else look again soon."""
+        if not self._waiting:
+            return
+        busy = self._sent_at is not None and monotonic() - self._sent_at < ANSWER_SECONDS
+        if busy or self._is_opening():
+            self._look_again()
+            return
+        event = self._waiting.popleft()
+        self._number += 1
+        self._sent_at = monotonic()
+        target = self._app.focused or self._app.screen
+        await self._send(event)
+        self._follow(target, self._number)
+
+    def _look_again(self) -> None:
+        """Once, in a moment."""
+        if self._timer is None:
+            self._timer = self._app.set_timer(0.02, self._timed)
+
+    async def _timed(self) -> None:
+        self._timer = None
+        await self._go_on()
+
+    def _is_opening(self) -> bool:
+        """True while the dialog on top has no field with the focus, at most for a moment."""
+        screen = self._app.screen
+        if not isinstance(screen, ModalScreen) or screen.focused is not None:
+            self._opening = (None, 0.0)
+            return False
+        if self._opening[0] is not screen:
+            self._opening = (screen, monotonic())
+        return monotonic() - self._opening[1] < OPENING_SECONDS
+
+    def _follow(self, node: DOMNode | None, number: int) -> None:
+        """Go behind the key through the queues from the focused widget up to the app."""
+        while isinstance(node, Widget) and not node.call_later(self._follow, node.parent, number):
+            node = node.parent
+        if not isinstance(node, Widget):
+            self._app.call_later(self._through, number)
+
+    def _through(self, number: int) -> None:
+        """A key has been through all widgets: the focus that it asked for comes next."""
+        self._app.call_later(self._handled, number)
+
+    async def _handled(self, number: int) -> None:
+        """All that a key asked for is done: the next one may go."""
+        if number == self._number:
+            self._sent_at = None
+            await self._go_on()
+
+
 class OpenedApp(App[None]):
     """An app whose private methods are turned into public ones that a subclass may override."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.typed = TypeAhead(self, super().on_event)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys and pasted text one after another; everything else at once."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            await self.typed.take(event)
+        else:
+            await super().on_event(event)
 
     def may_paint(self) -> bool:
         """Whether a picture may be sent to the terminal now."""

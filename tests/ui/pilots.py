@@ -65,6 +65,8 @@ def at_rest(app: AvoApp) -> bool:
         return True
     if any(not worker.is_finished for worker in app.workers):
         return False
+    if app.typed.waiting:
+        return False
     latest = app.latest
     if latest is not None and latest is not app.ticker.shown:
         return False

@@ -163,7 +163,7 @@ class Tuner:
         best = bench.reading.best()
         change = attempt.aggregate / best.aggregate - 1 if best.aggregate > 0 else 0.0
         if attempt.aggregate <= best.aggregate * SUBMIT_ABOVE:
-            reason = f"{change:+.1%} against v{best.number}: not for the gate"
+            reason = f"{change:+.1%} against v{best.number}: too slow for the gate to compare"
             bench.recording.record(ev.AttemptRejected(attempt=attempt.number, reason=reason))
             return None
         report = bench.reading.report(attempt.step, attempt.number)

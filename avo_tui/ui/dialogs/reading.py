@@ -12,6 +12,8 @@ from avo_tui.ui.dialogs.frame import Dialog, note
 from avo_tui.ui.text import Line
 from avo_tui.ui.widgets.lines import LinesView
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 class Digest(Dialog[str]):
     """Lines to read. Its result is the key of another span that was asked for, or None."""
@@ -33,7 +35,8 @@ class Digest(Dialog[str]):
     def content(self) -> ComposeResult:
         """The lines, the other spans, a button."""
         yield LinesView(id="rows")
-        yield note("   ".join(f"{key} {name}" for key, name in self._spans.items()))
+        names = (f"{key} {name}".replace(" ", NO_BREAK) for key, name in self._spans.items())
+        yield note("   ".join(names))
         yield self.buttons("enter  close", "esc  close")
 
     def on_mount(self) -> None:

@@ -18,17 +18,17 @@ from avo_tui.ui.panes.diff.painter import warm
 from avo_tui.ui.panes.output.benchmark import benchmark_lines
 from avo_tui.ui.panes.subject import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
-from avo_tui.ui.text import BLANK, Line, Span, fit, line, one_line, width_of
+from avo_tui.ui.text import BLANK, Line, Span, fit, line, one_line, prose, width_of
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 
 
 class CompareScreen(DetailScreen):
-    """Scores above, the difference below, in one scrolled text."""
+    """Scores, the difference of the sources, what changed of the resources: one scrolled text."""
 
     MAIN = "#compare-view"
     ABOUT = "Two versions. The change is of the right one against the left one."
-    PANES = {"compare": ("Compare", "Scores, resources, difference.")}  # noqa: RUF012
+    PANES = {"compare": ("Compare", "Scores, sources, what changed of the resources.")}  # noqa: RUF012
 
     def __init__(self, left: int, right: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class CompareScreen(DetailScreen):
         def build(width: int) -> Sequence[Line]:
             rows = [BLANK, *_titles(a, b, width), BLANK]
             rows += benchmark_lines(b.score, width, a.score, f"vs v{a.number}")
-            rows += [BLANK, *_resources(a, b), BLANK]
+            rows.append(BLANK)
             if isinstance(doc, Failed):
                 rows += teach("The difference cannot be shown.", doc.reason)
             elif doc is None:
@@ -100,7 +100,7 @@ class CompareScreen(DetailScreen):
                 rows += teach("The sources are the same.")
             else:
                 rows += diff_lines(doc, width, highlight, sides)
-            return rows
+            return [*rows, BLANK, *_resources(a, b, width)]
 
         self.main.show(build)
 
@@ -143,7 +143,8 @@ def _titles(a: Version, b: Version, width: int) -> list[Line]:
     return out
 
 
-def _resources(a: Version, b: Version) -> list[Line]:
+def _resources(a: Version, b: Version, width: int) -> list[Line]:
+    """What changed of the compiled code; what did not, in one sentence."""
     left, right = a.resources, b.resources
     rows: list[tuple[str, float | None, float | None]] = [
         ("registers", left.registers, right.registers),
@@ -153,19 +154,20 @@ def _resources(a: Version, b: Version) -> list[Line]:
     ]
     names = dict.fromkeys([*left.instructions, *right.instructions])
     rows += [(n, left.instructions.get(n), right.instructions.get(n)) for n in names]
-    out = []
-    for name, x, y in rows:
-        if x is None and y is None:
-            continue
-        moved = (y or 0) - (x or 0)
-        text = f"{moved:+,.0f}".replace("-", "−") if moved else "="
-        out.append(
-            line(
-                (fit(one_line(name), 22), "dim"),
-                f"{'–' if x is None else f'{x:,}':>10}",
-                ("  → ", "faint"),
-                f"{'–' if y is None else f'{y:,}':>10}",
-                (f"{text:>10}", "dim"),
-            )
-        )
+    known = [row for row in rows if row[1:] != (None, None)]
+    out = [_resource(*row) for row in known if row[1] != row[2]]
+    same = [f"{one_line(name)} {x:,}" for name, x, y in known if x == y]
+    if same:
+        out += prose("unchanged: " + ", ".join(same), width, "dim")
     return out
+
+
+def _resource(name: str, x: float | None, y: float | None) -> Line:
+    text = f"{(y or 0) - (x or 0):+,.0f}".replace("-", "−")
+    return line(
+        (fit(one_line(name), 22), "dim"),
+        f"{'–' if x is None else f'{x:,}':>10}",
+        ("  → ", "faint"),
+        f"{'–' if y is None else f'{y:,}':>10}",
+        (f"{text:>10}", "dim"),
+    )

@@ -93,7 +93,7 @@ class DiffPainter(PanePainter):
         else:
             return None, ""
         doc = self._load(snapshot, source, parent, identity, text)
-        return doc, f"v{parent} → working copy"
+        return doc, f"v{parent} → working copy" if parent in snapshot.versions else "the seed"
 
     def _load(
         self, snapshot: Snapshot, source: Source, parent: int, identity: str, text: str

@@ -13,7 +13,7 @@ from avo_tui.domain.progress import Progress, progress_text, waiting_text
 from avo_tui.domain.records import Version
 from avo_tui.ui import formats
 from avo_tui.ui.session.feed import Snapshot
-from avo_tui.ui.text import BLANK, Line, line, one_line, prose
+from avo_tui.ui.text import BLANK, Line, cut, line, one_line, prose
 
 WIDTH = 68
 """Cells of a row of the dialog."""
@@ -167,7 +167,7 @@ def _work(told: Happenings) -> list[Line]:
                 ("★ ", "best"),
                 (formats.many(len(told.versions), "new version"), "strong"),
                 f", best v{best.number} at {formats.ratio(best.aggregate)}",
-                (f"  {one_line(best.plan)[:34]}", "dim"),
+                (f"  {cut(one_line(best.plan), 26)}", "dim"),
             )
         )
     if told.attempts:
@@ -177,7 +177,7 @@ def _work(told: Happenings) -> list[Line]:
             line(("◌ ", "dim"), f"{attempts}, {steps}", (f", {told.rejected} rejected", "dim"))
         )
     for event in told.fallen[-MOST:]:
-        reason = f"  {one_line(event.audit.reason)[:48]}"
+        reason = f"  {cut(one_line(event.audit.reason), 44)}"
         out.append(line(("✕ ", "bad"), f"v{event.number} does not hold", (reason, "dim")))
     return out
 
@@ -189,11 +189,11 @@ def _interference(told: Happenings) -> list[Line]:
         out.append(line(("» ", "hint"), "a hint was delivered ", (one_line(hint.where), "dim")))
     for rewind in told.rewinds[-MOST:]:
         words = f"rewound from v{rewind.origin} to v{rewind.target}"
-        out.append(line(("↶ ", "warn"), words, (f"  {one_line(rewind.reason)[:30]}", "dim")))
+        out.append(line(("↶ ", "warn"), words, (f"  {cut(one_line(rewind.reason), 30)}", "dim")))
     for event in told.interventions[-MOST:]:
         made = event.intervention
         words = f"supervisor: {made.level.replace('_', ' ')}"
-        out.append(line(("! ", "warn"), words, (f"  {one_line(made.trigger)[:40]}", "dim")))
+        out.append(line(("! ", "warn"), words, (f"  {cut(one_line(made.trigger), 36)}", "dim")))
     for trouble in told.trouble[-MOST:]:
-        out.append(line(("✕ ", "bad"), one_line(trouble.message)[:66]))
+        out.append(line(("✕ ", "bad"), cut(one_line(trouble.message), 66)))
     return out

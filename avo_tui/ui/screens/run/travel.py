@@ -218,7 +218,7 @@ KNOWLEDGE = Action[RunParts](
     "knowledge",
     "K",
     "knowledge",
-    "Search and read K.",
+    "Search and read the knowledge base: what the agent can look up.",
     "look",
     run=lambda run: run.host.go(places.Knowledge()),
 )

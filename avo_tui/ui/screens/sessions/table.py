@@ -80,7 +80,7 @@ def _row(s: SessionSummary, columns: Columns, width: int, now: datetime) -> Line
             glyph, role = "!", "warn"
     best = "–"
     if s.ratio is not None:
-        best = f"{formats.ratio(s.ratio)} {one_line(s.reference_baseline)[:8]}"
+        best = f"{formats.ratio(s.ratio)} {cut(one_line(s.reference_baseline), 8)}"
     spans: list[Span] = [
         (fit(one_line(s.name), columns.name) + " ", "strong"),
         (fit(one_line(s.task), columns.task) + " ", "dim"),

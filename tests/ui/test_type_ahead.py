@@ -1,0 +1,44 @@
+"""Keys that arrive at once, as over a slow line, go where they were meant to go."""
+
+from __future__ import annotations
+
+import pytest
+from make_session import MemorySource
+from pilots import make_app, running
+
+from avo_tui.domain.commands import SendHint
+from avo_tui.ui.dialogs import HintDialog
+from avo_tui.ui.screens.attempts import AttemptsScreen
+from avo_tui.ui.widgets.field import Writing
+
+
+async def test_a_hint_typed_in_one_go_is_in_the_dialog(source: MemorySource) -> None:
+    app = make_app(source)
+    async with running(app, (120, 40)) as hands:
+        await hands.type("hpause less, export more")
+        assert isinstance(app.screen, HintDialog)
+        assert app.screen.query_one("#text", Writing).text == "pause less, export more"
+        assert source.sent == []
+        await hands.press("ctrl+s")
+        assert [c.text for c in source.sent if isinstance(c, SendHint)] == [
+            "pause less, export more"
+        ]
+
+
+@pytest.mark.parametrize("words", ["repair", "xpS"])
+async def test_a_filter_typed_in_one_go_is_no_command(source: MemorySource, words: str) -> None:
+    app = make_app(source)
+    async with running(app, (120, 40)) as hands:
+        await hands.press("1")
+        await hands.type("/" + words)
+        assert getattr(app.focused, "value", "") == words
+        assert source.sent == []
+
+
+async def test_keys_typed_ahead_go_to_the_screen_they_open(source: MemorySource) -> None:
+    app = make_app(source)
+    async with running(app, (120, 40)) as hands:
+        await hands.type("F/xp")
+        assert isinstance(app.screen, AttemptsScreen)
+        assert getattr(app.focused, "value", "") == "xp"
+        assert source.sent == []
