@@ -71,6 +71,27 @@ def redactor(values: Iterable[str]) -> Redact:
     return lambda text: pattern.sub(REDACTED, text)
 
 
+def following_redactor(credentials: Callable[[], Iterable[str]]) -> Redact:
+    """A redactor for credentials that change while it is in use, such as a key that is read again.
+
+    `credentials` is asked each time. What it has named once stays a secret: the old key may still
+    stand in answers and files.
+    """
+    seen: set[str] = set()
+    replace = redactor(secret_values())
+
+    def redact_all(text: str) -> str:
+        nonlocal replace
+        new = set(credentials()) - seen
+        if new:
+            seen.update(new)
+            replace = redactor(secret_values(more=seen))
+        return replace(text)
+
+    redact_all("")  # learn those of the start, so that they stay known
+    return redact_all
+
+
 def redact(text: str) -> str:
     """The text without the secrets of this process's environment."""
     return redactor(secret_values())(text)

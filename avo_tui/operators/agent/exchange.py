@@ -54,6 +54,8 @@ class Exchange:
         self._trial: tuple[Feature, ...] = ()
         self._asked_at: float | None = None
         self._slow = False
+        self._estimated = False
+        """True once this step has said that answers are counted from their length."""
         self._limits = Limits(
             clear_at=settings.clear_at,
             compact_at=settings.compact_at,
@@ -281,18 +283,20 @@ class Exchange:
         """The usage of an answer; an estimate in the place of one that cannot be true."""
         if believable(usage):
             return dict(usage)
-        self.transcript.trouble(
-            "cost",
-            f"the server's usage cannot be true: {json.dumps(usage, default=str)[:200]};"
-            " this answer is counted from its length",
-        )
+        if not self._estimated:
+            self._estimated = True
+            self.transcript.trouble(
+                "cost",
+                f"the server's usage cannot be true: {json.dumps(usage, default=str)[:200]};"
+                " such answers are counted from their length",
+            )
         return {"input_tokens": self.talk.tokens(), "output_tokens": sink.characters // 4}
 
     def _spent_in_part(self, sink: Chunker) -> None:
         """An answer that was cut off is paid for too: what the server said, else an estimate."""
-        if not sink.last_usage:
+        if not sink.last_usage and not sink.characters:
             return
-        usage = dict(sink.last_usage)
+        usage = dict(sink.last_usage) or {"output_tokens": None}
         if not believable(usage):
             usage = {"input_tokens": self.talk.tokens()}
         usage["output_tokens"] = max(int(usage.get("output_tokens") or 0), sink.characters // 4)

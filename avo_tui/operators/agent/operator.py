@@ -6,7 +6,7 @@ import random
 
 from avo_tui.domain.events import CandidateEdited, ToolReturned
 from avo_tui.domain.records import Author, RunSettings
-from avo_tui.domain.secrets import Redact, redactor, secret_values
+from avo_tui.domain.secrets import Redact, following_redactor, redactor, secret_values
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.model.faults import Patience
 from avo_tui.operators.agent.model.port import NO_KEY, Model
@@ -95,4 +95,4 @@ def make(settings: RunSettings) -> AgentOperator:
     model = AnthropicModel(own)
     if not model.has_credentials():
         raise ValueError(NO_KEY)
-    return AgentOperator(own, model, redactor(secret_values(more=model.credentials())))
+    return AgentOperator(own, model, following_redactor(model.credentials))

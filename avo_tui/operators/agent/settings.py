@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.records import RunSettings
@@ -22,7 +22,9 @@ Provider = Literal["anthropic", "bedrock", "vertex", "foundry"]
 class AgentSettings(Value):
     """Everything about the agent that can be set, by the names used in the run's options."""
 
-    model: str = DEFAULT_MODEL
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    model: str = Field(default=DEFAULT_MODEL, pattern=r"\S")
     provider: Provider = "anthropic"
     """Who serves the model: `anthropic` is any endpoint that speaks the Messages API."""
     base_url: str | None = None

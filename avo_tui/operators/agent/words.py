@@ -19,6 +19,20 @@ def clean_text(text: str) -> str:
     return text
 
 
+def clean_strings(value: Any) -> Any:
+    """A JSON value with every string in it clean, names of members included; numbers as they are.
+
+    Raises RecursionError for one that is nested without end.
+    """
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, dict):
+        return {clean_text(str(k)): clean_strings(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [clean_strings(v) for v in value]
+    return value
+
+
 def clean_json(value: Any, depth: int = 0) -> Any:
     """A JSON value with every string clean. Raises ValueError for one that JSON cannot hold.
 

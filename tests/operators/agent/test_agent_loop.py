@@ -93,7 +93,7 @@ async def test_prose_is_recorded_in_chunks_of_time_not_of_tokens() -> None:
 
 async def test_a_long_text_shows_before_it_is_complete() -> None:
     bench = FakeBench()
-    slow = Answer([text("abcdefgh" * 40), tool("end_step", reason="nothing to do")], pause=0.15)
+    slow = Answer([text("abc efg " * 40), tool("end_step", reason="nothing to do")], pause=0.15)
     async with Server([slow]) as server:
         await step(bench, server)
     assert len(bench.of(AgentText)) >= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,9 +12,13 @@ from avo_tui.domain.events import AgentText
 INTERVAL = 0.5
 """Seconds of text in one event."""
 
+_UNFINISHED = re.compile(r"(?<![!-~])[!-~]{1,2000}\Z")
+"""The word at the end of a text, which may go on in the next piece. Keys are printable ASCII and
+are replaced only where they are whole; a longer run of such characters is no key."""
+
 
 class Chunker:
-    """The sink of one answer. Nothing of a block is held back longer than the interval."""
+    """The sink of one answer. Nothing but the last word is held back longer than the interval."""
 
     def __init__(
         self,
@@ -32,7 +37,7 @@ class Chunker:
         self._timer: asyncio.TimerHandle | None = None
         self.last_usage: dict[str, Any] = {}
         self.characters = 0
-        """Characters streamed so far, for an answer whose usage never came."""
+        """Characters streamed so far, arguments included, for an answer whose usage never came."""
 
     def text(self, block: int, text: str, thinking: bool) -> None:
         """Take a piece; a piece of another block flushes first."""
@@ -44,7 +49,11 @@ class Chunker:
         self._pieces.append(text)
         self.characters += len(text)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._interval, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(self._interval, self._tick)
+
+    def arguments(self, characters: int) -> None:
+        """Count a piece of a tool call's arguments, which the screen does not show."""
+        self.characters += characters
 
     def end(self, block: int) -> None:
         """A block is complete."""
@@ -54,6 +63,16 @@ class Chunker:
         """The usage as known so far."""
         self.last_usage = dict(usage)
 
+    def _tick(self) -> None:
+        """Record what came in the interval, but not half a word: it could be half a secret."""
+        self._timer = None
+        text = "".join(self._pieces)
+        word = _UNFINISHED.search(text)
+        cut = word.start() if word is not None else len(text)
+        if self._open is not None and cut > 0:
+            self._write(self._open, text[:cut])
+        self._pieces = [text[cut:]] if cut < len(text) else []
+
     def flush(self) -> None:
         """Record what was held back."""
         if self._timer is not None:
@@ -61,10 +80,13 @@ class Chunker:
             self._timer = None
         if self._open is None or not self._pieces:
             return
-        block, thinking = self._open
         text = "".join(self._pieces)
         self._pieces.clear()
+        self._write(self._open, text)
         self._open = None
+
+    def _write(self, of: tuple[int, bool], text: str) -> None:
+        block, thinking = of
         self._record(
             AgentText(block=f"{self._name}.{block}", text=self._redact(text), thinking=thinking)
         )

@@ -34,6 +34,7 @@ EXTRAS: dict[Provider, str] = {"bedrock": "boto3", "vertex": "google-auth"}
 
 def make_client(settings: AgentSettings) -> Client:
     """The client of the provider. Raises ValueError with one sentence that says what to set."""
+    _check_address(settings)
     timeout = httpx2.Timeout(settings.read_timeout, connect=settings.connect_timeout)
     common: dict[str, Any] = {
         "max_retries": 0,
@@ -55,6 +56,25 @@ def make_client(settings: AgentSettings) -> Client:
         raise ValueError(f"{NO_KEY} ({error})") from None
     except (ValueError, anthropic.AnthropicError) as error:
         raise ValueError(f"Provider {settings.provider}: {error}") from None
+
+
+def _check_address(settings: AgentSettings) -> None:
+    """Raises ValueError for an address that no request can be sent to, however long one waits."""
+    address = settings.base_url
+    if address is None and settings.provider == "anthropic":
+        address = chosen_address(None) or None
+    if address is None:
+        return
+    try:
+        url = httpx2.URL(address)
+        valid = url.scheme in {"http", "https"} and bool(url.host)
+    except httpx2.InvalidURL:
+        valid = False
+    if not valid:
+        raise ValueError(
+            f"The model's address {address.rpartition('@')[2]!r} is not one: it must begin with"
+            " http:// or https:// and name a host (option base_url, or ANTHROPIC_BASE_URL)."
+        )
 
 
 def file_key(settings: AgentSettings) -> str | None:

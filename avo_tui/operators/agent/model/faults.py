@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal
 
+from avo_tui.operators.agent.words import clean_text
+
 FaultKind = Literal[
     "rate_limit",  # 429: wait as long as the server says
     "overloaded",  # 529, or the same in mid-stream
@@ -38,6 +40,7 @@ class Fault(Exception):  # noqa: N818 - a fault of the way to the model, not of 
     """A request that came to nothing."""
 
     def __init__(self, kind: FaultKind, sentence: str, retry_after: float | None = None) -> None:
+        sentence = clean_text(sentence)  # it quotes the server, and is written to the journal
         super().__init__(sentence)
         self.kind: FaultKind = kind
         self.sentence = sentence

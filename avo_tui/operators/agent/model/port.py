@@ -61,6 +61,10 @@ class Sink(Protocol):
         """A piece of prose."""
         ...
 
+    def arguments(self, characters: int) -> None:
+        """A piece of a tool call's arguments: not shown, but paid for."""
+        ...
+
     def end(self, block: int) -> None:
         """A content block is complete."""
         ...

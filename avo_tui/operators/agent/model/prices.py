@@ -147,7 +147,13 @@ def context_tokens(usage: Mapping[str, Any]) -> int:
 
 
 def believable(usage: Mapping[str, Any]) -> bool:
-    """True where every count that matters is a number of tokens that a model could have used."""
+    """True where every count that matters is a number of tokens that a model could have used.
+
+    No answer is made of nothing: a usage without any tokens is that of a server that does not
+    count. (Where no server was asked, as for a recording, there is no usage at all.)
+    """
+    if usage and not any(_count(usage.get(name)) for name in _COUNTS):
+        return False
     entries = [usage, *_iterations(usage)]
     return all(
         name not in entry or entry[name] is None or _count(entry[name]) is not None
@@ -201,13 +207,39 @@ def _listed(model: str) -> bool:
 
 
 def _own_price(settings: AgentSettings) -> Price | None:
-    if settings.price_input is None and settings.price_output is None:
-        return None
-    given = settings.price_input or 0.0
+    """The prices in the options; those that are not set follow the others or the list.
+
+    None where no price is set. A price that is forgotten must not make its tokens free.
+    """
+    into, out = settings.price_input, settings.price_output
     read, write = settings.price_cache_read, settings.price_cache_write
+    if into is None and out is None and read is None and write is None:
+        return None
+    usual = _listed_price(settings.model)
+    given = usual.input if into is None else into
+    if into is not None:
+        usual = usual.replaced(cache_read=given * 0.1, cache_write=given * 1.25)
     return Price(
         input=given,
-        output=settings.price_output or 0.0,
-        cache_read=given * 0.1 if read is None else read,
-        cache_write=given * 1.25 if write is None else write,
+        output=usual.output if out is None else out,
+        cache_read=usual.cache_read if read is None else read,
+        cache_write=usual.cache_write if write is None else write,
+    )
+
+
+def _listed_price(model: str) -> Price:
+    """Prices of a model by the list; the guess for one that nobody prices."""
+    if not _listed(model):
+        return UNKNOWN
+
+    def of(**tokens: int) -> float:
+        usage = Usage(**tokens)
+        return float(calc_price(usage, model, provider_id="anthropic").total_price)
+
+    few = 1_000  # below any tier for long contexts
+    return Price(
+        input=of(input_tokens=few) * 1_000,
+        output=of(output_tokens=few) * 1_000,
+        cache_read=of(input_tokens=few, cache_read_tokens=few) * 1_000,
+        cache_write=of(input_tokens=few, cache_write_tokens=few) * 1_000,
     )

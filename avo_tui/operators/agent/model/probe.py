@@ -45,6 +45,9 @@ class _Silent:
     def end(self, block: int) -> None:
         """Not of interest."""
 
+    def arguments(self, characters: int) -> None:
+        """Nothing is counted here."""
+
     def usage(self, usage: Mapping[str, Any]) -> None:
         """Not of interest."""
 

@@ -13,7 +13,7 @@ from avo_tui.operators.agent.model.clients import Client
 from avo_tui.operators.agent.model.faults import Fault
 from avo_tui.operators.agent.model.port import Block, Reply, Request, Sink
 from avo_tui.operators.agent.settings import AgentSettings
-from avo_tui.operators.agent.words import clean_json, clean_text
+from avo_tui.operators.agent.words import clean_json, clean_strings, clean_text
 
 MOST_BLOCKS = 1000
 CHARACTERS_PER_TOKEN = 24
@@ -64,11 +64,12 @@ async def read_answer(
 
 async def _read(client: Client, arguments: dict[str, Any], watch: _Watch, sink: Sink) -> Reply:
     buffers: dict[int, list[str]] = {}
-    stopped = False
+    begun = stopped = False
     # The clouds' clients share the first party's method, which their types do not say.
     messages = cast("anthropic.AsyncAnthropic", client).beta.messages
     async with messages.stream(**arguments) as stream:
         async for event in stream:
+            begun = True
             match event.type:
                 case "message_start":
                     watch.progress()
@@ -88,6 +89,14 @@ async def _read(client: Client, arguments: dict[str, Any], watch: _Watch, sink: 
                     stopped = True
                 case _:
                     pass
+        kind = stream.response.headers.get("content-type", "")
+        if not begun and "event-stream" not in kind:
+            raise Fault(
+                "malformed",
+                f"the server answered {stream.response.status_code} with {kind[:80] or 'no type'}"
+                " where a stream of events was asked for: is this the model's server, and not a"
+                " proxy or a login page?",
+            )
         if not stopped:
             raise Fault("cut_off", "the stream ended before the answer was complete")
         message = stream.current_message_snapshot
@@ -96,10 +105,10 @@ async def _read(client: Client, arguments: dict[str, Any], watch: _Watch, sink: 
     content, broken = content_of(message.content, buffers)
     return Reply(
         content=content,
-        stop_reason=str(message.stop_reason),
-        usage=_plain(message.usage),
-        model=str(message.model or ""),
-        id=str(message.id or ""),
+        stop_reason=clean_text(str(message.stop_reason)),
+        usage=_plain(message.usage) or {"output_tokens": None},
+        model=clean_text(str(message.model or "")),
+        id=clean_text(str(message.id or "")),
         stop_detail=_why_refused(message.stop_details),
         broken=broken,
     )
@@ -128,6 +137,7 @@ def _delta(event: Any, sink: Sink, buffers: dict[int, list[str]]) -> int:
         return len(delta.thinking)
     if delta.type == "input_json_delta":
         buffers.setdefault(event.index, []).append(delta.partial_json)
+        sink.arguments(len(delta.partial_json))
         return len(delta.partial_json)
     return 1
 
@@ -164,6 +174,8 @@ def _plain(value: Any) -> dict[str, Any]:
     """An object of the SDK as JSON; empty for anything else that a server may send."""
     to_dict = getattr(value, "to_dict", None)
     if to_dict is None:
-        return dict(value) if isinstance(value, Mapping) else {}
-    plain = to_dict(mode="json", warnings=False)
-    return plain if isinstance(plain, dict) else {}
+        plain = dict(value) if isinstance(value, Mapping) else {}
+    else:
+        plain = to_dict(mode="json", warnings=False)
+    clean = clean_strings(plain)
+    return clean if isinstance(clean, dict) else {}
