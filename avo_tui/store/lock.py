@@ -80,7 +80,10 @@ class EngineLock:
         self.left_behind: EngineStatus | None = None
         """The engine that ended without releasing, if that is how the lock was found."""
         self._token = secrets.token_hex(8)
+        self._since = now()
         self._lease: Path | None = None
+        self._folder_held = False
+        """True where the folder is locked, so that no second engine can be in it."""
         self._introduced = False
         with clear_errors(path, "open"):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -129,32 +132,37 @@ class EngineLock:
         mine = _flock(self._descriptor, fcntl.LOCK_EX)
         if mine is not True:
             return mine
-        # some file systems lock files but not folders; the file is locked
-        if _flock(self._folder, fcntl.LOCK_EX) is False:
+        # a folder cannot be locked everywhere; the file was
+        folder = _flock(self._folder, fcntl.LOCK_EX)
+        if folder is False:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             return False
+        self._folder_held = folder is True
         return True
 
     def _introduce(self) -> None:
-        """Write to engine.lock who holds the lock."""
-        text = json.dumps(
+        """Writes who holds the lock."""
+        with clear_errors(self.path, "write"):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, self._words(leased=self.leased), 0)
+        self._introduced = True
+
+    def _words(self, *, leased: bool) -> bytes:
+        """Who holds the lock, as JSON."""
+        return json.dumps(
             {
                 "pid": os.getpid(),
                 "host": socket.gethostname(),
-                "since": now().isoformat(),
+                "since": self._since.isoformat(),
                 "token": self._token,
-                **({"leased": True} if self.leased else {}),
+                **({"leased": True} if leased else {}),
             }
-        )
-        with clear_errors(self.path, "write"):
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, text.encode(), 0)
-        self._introduced = True
+        ).encode()
 
     def _take_lease(self) -> None:
         """Create the lease file, which only one process can; first remove that of a dead engine."""
         lease = self.path.with_name("engine.lease")
-        fresh = write_temporary(self.path.parent, self._token.encode())
+        fresh = write_temporary(self.path.parent, self._words(leased=True))
         try:
             for _ in range(_TRIES):
                 try:
@@ -178,8 +186,9 @@ class EngineLock:
 
     def _remove_dead_lease(self, lease: Path) -> None:
         owner = _text(lease)
-        status = _read(self.path)
-        if _lives(status, self.path) or _age(lease) < _PATIENCE:
+        # the lease says itself who holds it: engine.lock may have been removed, or be new
+        status = _read(lease)
+        if _lives(status, lease) or _age(lease) < _PATIENCE:
             raise _locked(status)
         aside = lease.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
         with contextlib.suppress(FileNotFoundError):
@@ -198,6 +207,8 @@ class EngineLock:
         """
         try:
             os.utime(self._descriptor)
+            if self._lease is not None:
+                os.utime(self._lease)
         except OSError as error:
             log.debug("no heartbeat: %s", error)
         if not self._introduced:
@@ -219,26 +230,41 @@ class EngineLock:
             )
         if _same(self.path, self._descriptor) is False:
             self._put_back()
-        if self._lease is not None and _text(self._lease) not in {self._token, None}:
+        if self._lease is not None and _owner(self._lease) not in {self._token, None}:
             raise FolderLost(f"{self.path.parent} was taken over by another engine")
 
     def _put_back(self) -> None:
+        """Make engine.lock ours again; what a refused second engine left there is taken over."""
         try:
-            fresh = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            raise FolderLost(
-                f"{self.path} is another engine's by now. Nothing more is written"
-            ) from None
+            fresh = self._open_put_back()
         except OSError as error:
             log.debug("the lock cannot be put back yet: %s", error)
             return
         if not self.leased and _flock(fresh, fcntl.LOCK_EX) is False:
             os.close(fresh)
-            raise FolderLost(f"{self.path} is another engine's by now. Nothing more is written")
+            if self._folder_held:  # it asks only, and is refused: the next beat will tell
+                return
+            raise self._another()
         os.close(self._descriptor)
         self._descriptor = fresh
         with contextlib.suppress(StoreError):
             self._introduce()
+
+    def _open_put_back(self) -> int:
+        """engine.lock, anew. Raises FolderLost where another engine may have it, and OSError."""
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            return os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            ours = self._folder_held or (
+                self._lease is not None and _owner(self._lease) == self._token
+            )
+            if not ours:
+                raise self._another() from None
+        return os.open(self.path, flags)
+
+    def _another(self) -> FolderLost:
+        return FolderLost(f"{self.path} is another engine's by now. Nothing more is written")
 
     def release(self) -> None:
         """Release the lock. May be called twice."""
@@ -247,7 +273,7 @@ class EngineLock:
         try:
             with clear_errors(self.path, "write"):
                 os.ftruncate(self._descriptor, 0)
-            if self._lease is not None and _text(self._lease) == self._token:
+            if self._lease is not None and _owner(self._lease) == self._token:
                 with clear_errors(self._lease, "remove"):
                     self._lease.unlink(missing_ok=True)
         finally:
@@ -268,6 +294,9 @@ class EngineLock:
 def engine_status(path: Path) -> EngineStatus:
     """Whether the lock at `path` is held. Never raises, whatever is there."""
     status = _read(path)
+    lease = _read(path.with_name("engine.lease"))
+    if status.pid is None and _lives(lease, path.with_name("engine.lease")):
+        return lease.model_copy(update={"alive": True})  # engine.lock was removed
     if status.leased or (status.host and status.host != socket.gethostname()):
         return status.model_copy(update={"alive": _lives(status, path)})
     return status.model_copy(update={"alive": _held(path) or _held(path.parent)})
@@ -364,6 +393,17 @@ def _same(path: Path, descriptor: int) -> bool | None:
     except OSError:
         return None
     return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+
+
+def _owner(lease: Path) -> str | None:
+    """The token of whoever holds a lease; None where it cannot be read, "" where it says none."""
+    text = _text(lease)
+    if text is None:
+        return None
+    try:
+        return str(json.loads(text)["token"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _text(path: Path) -> str | None:

@@ -214,3 +214,29 @@ def test_a_heart_that_beat_in_the_future_is_not_believed_for_ever(lived: Path) -
     elsewhere(lived, age=-30 * 86400)
     assert not SessionReader.open(lived).engine().alive
     SessionWriter.open(lived).close()
+
+
+def test_without_flock_a_removed_lock_lets_nobody_in(folder: Path, no_flock: None) -> None:
+    with SessionWriter.create(folder, session_record()) as writer:
+        lease = folder / "engine.lease"
+        os.utime(lease, (time.time() - 10, time.time() - 10))
+        (folder / "engine.lock").unlink()
+        assert engine_status(folder / "engine.lock").alive
+        with pytest.raises(SessionLocked):
+            SessionWriter.open(folder)
+        before = lease.stat().st_mtime
+        writer.heartbeat()
+        assert lease.stat().st_mtime > before
+
+
+def test_a_second_engine_that_is_refused_after_the_lock_was_removed_ends_nobody(
+    folder: Path,
+) -> None:
+    with SessionWriter.create(folder, session_record()) as writer:
+        (folder / "engine.lock").unlink()
+        with pytest.raises(SessionLocked):
+            SessionWriter.open(folder)
+        writer.heartbeat()
+        assert engine_status(folder / "engine.lock").pid == os.getpid()
+        with pytest.raises(SessionLocked):
+            SessionWriter.open(folder)
