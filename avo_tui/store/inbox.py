@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from avo_tui.domain.base import now
 from avo_tui.domain.commands import Command, parse_command
-from avo_tui.store.errors import SessionNotFound, StoreError, clear_errors
+from avo_tui.store.errors import DiskTrouble, SessionNotFound, StoreError, clear_errors, passes
 from avo_tui.store.files import make_private_folder, sync_folder, write_temporary
 from avo_tui.store.layout import Layout
 
@@ -91,7 +91,12 @@ class Inbox:
             if identity in self._stuck:
                 continue
             self._paths[identity] = self.folder / name
-            item = _read(self.folder / name, identity)
+            try:
+                item = _read(self.folder / name, identity)
+            except DiskTrouble as error:
+                # what was sent later must not be carried out before it
+                log.debug("a command waits for the disk: %s", error)
+                break
             if item is not None:
                 found.append(item)
         return found
@@ -116,6 +121,13 @@ class Inbox:
             self._stuck.add(identity)
 
 
+def _unreadable(identity: str, error: OSError) -> BadCommand:
+    """What is said of a file that cannot be read. Raises DiskTrouble where it may be in a while."""
+    if passes(error):
+        raise DiskTrouble(f"inbox/{identity} cannot be read for now: {error.strerror}") from error
+    return BadCommand(identity, f"cannot be read: {error.strerror}")
+
+
 def _read(path: Path, identity: str) -> Command | BadCommand | None:
     if path.suffix != ".json":
         return BadCommand(identity, "not a command: its name does not end in .json")
@@ -124,7 +136,7 @@ def _read(path: Path, identity: str) -> Command | BadCommand | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return BadCommand(identity, f"cannot be read: {error.strerror}")
+        return _unreadable(identity, error)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         return BadCommand(identity, "not a file")
@@ -132,7 +144,7 @@ def _read(path: Path, identity: str) -> Command | BadCommand | None:
         try:
             data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            return BadCommand(identity, f"cannot be read: {error.strerror}")
+            return _unreadable(identity, error)
     if len(data) > MAX_BYTES:
         return BadCommand(identity, f"larger than {MAX_BYTES >> 20} MiB")
     try:

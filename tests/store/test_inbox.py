@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -126,3 +127,21 @@ def test_a_command_that_is_no_json_is_one_sentence(writer: SessionWriter) -> Non
     with pytest.raises(StoreError, match="cannot be written as JSON"):
         send_command(writer.folder, hint)
     assert writer.pending_commands() == []
+
+
+def test_a_command_waits_while_the_disk_does_not_give_it(
+    writer: SessionWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is neither refused and lost, nor overtaken by one that was sent after it."""
+    ids = [send_command(writer.folder, command) for command in (Pause(), Resume())]
+    real = os.open
+
+    def refuse(path: Path, *rest: int, **more: int) -> int:
+        if ids[0] in str(path):
+            raise OSError(errno.EMFILE, "Too many open files", str(path))
+        return real(path, *rest, **more)
+
+    with monkeypatch.context() as away:
+        away.setattr(os, "open", refuse)
+        assert writer.pending_commands() == []
+    assert [c.id for c in writer.pending_commands()] == ids
