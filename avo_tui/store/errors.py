@@ -81,6 +81,19 @@ class DamagedSession(StoreError):  # noqa: N818
     """A file of the session cannot be read, and no other file can restore it."""
 
 
+class MissingObject(DamagedSession, KeyError):  # noqa: N818
+    """An object that the session speaks of is not in its folder."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(
+            f"object {identity[:10]} is missing; `avo doctor SESSION` says what it was"
+        )
+
+    def __str__(self) -> str:
+        """The sentence: a KeyError would put it in quotes."""
+        return str(self.args[0])
+
+
 class DiskTrouble(StoreError):  # noqa: N818
     """The disk refuses for now. Nothing was changed; the same call may be repeated later.
 

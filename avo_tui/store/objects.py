@@ -14,7 +14,7 @@ from pathlib import Path
 import zstandard
 
 from avo_tui.domain.base import ObjectId
-from avo_tui.store.errors import DamagedSession, clear_errors
+from avo_tui.store.errors import DamagedSession, MissingObject, clear_errors
 from avo_tui.store.files import (
     make_private_folder,
     open_regular,
@@ -79,7 +79,7 @@ class ObjectStore:
         try:
             packed = read_regular(path)
         except FileNotFoundError:
-            raise KeyError(identity) from None
+            raise MissingObject(identity) from None
         except OSError as error:
             raise DamagedSession(f"object {identity[:10]} cannot be read: {error}") from error
         try:
@@ -110,7 +110,7 @@ class ObjectStore:
                     digest.update(chunk)
                     yield chunk
         except FileNotFoundError:
-            raise KeyError(identity) from None
+            raise MissingObject(identity) from None
         except OSError as error:
             raise DamagedSession(f"object {identity[:10]} cannot be read: {error}") from error
         except zstandard.ZstdError as error:

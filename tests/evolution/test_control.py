@@ -681,3 +681,14 @@ async def test_a_working_candidate_that_was_not_evaluated_is_kept(make_lab: Make
     assert draft.id not in lab.evaluator.evaluations
     assert lab.run.candidate(kept.candidate) == draft
     assert not lab.state.attempts[kept.step, kept.number].verdict.judges_candidate  # type: ignore[union-attr]
+
+
+async def test_a_command_on_a_version_whose_source_is_lost_is_refused(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.start()
+    await lab.until(lambda: lab.state.versions)
+    lab.writer.objects.path(lab.state.versions[0].candidate).unlink()
+    answer = await lab.send(cmd.Remeasure(version=0))
+    assert answer.refused is not None and "is missing" in answer.refused
+    assert lab.task is not None and not lab.task.done()
+    await lab.stop()

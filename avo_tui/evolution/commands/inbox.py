@@ -9,8 +9,9 @@ from avo_tui.domain.commands import Command
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.commands.base import Desk, Refused
 from avo_tui.evolution.commands.registry import spec_of
-from avo_tui.operators.ports import Interrupted
-from avo_tui.store import BadCommand, DiskTrouble, FolderLost
+from avo_tui.evolution.control import Finish
+from avo_tui.operators.ports import Interrupted, StepEnded
+from avo_tui.store import BadCommand, DiskTrouble, FolderLost, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +50,14 @@ class CommandInbox:
         except (DiskTrouble, FolderLost):
             raise
         except Exception as error:
-            # a command of the person must never end the run; the record says what went wrong
-            reason = f"could not be carried out: {type(error).__name__}: {error}"
-            run.trouble(f"command {command.kind}", reason)
-            self._refuse(command, reason)
+            self._failed(command, error)
+
+    def _failed(self, command: Command, error: Exception) -> None:
+        """A command of the person must never end the run: the record says what went wrong."""
+        what = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+        reason = f"could not be carried out: {what}"
+        self._desk.run.trouble(f"command {command.kind}", reason)
+        self._refuse(command, reason)
 
     def _carry_out(self, command: Command) -> None:
         run, spec = self._desk.run, spec_of(command)
@@ -106,5 +111,9 @@ class CommandInbox:
         except EvaluatorError as error:
             run.trouble("evaluator", str(error))
             self._refuse(command, str(error))
+        except (DiskTrouble, FolderLost, Finish, Interrupted, StepEnded):
+            raise
+        except Exception as error:
+            self._failed(command, error)
         else:
             run.writer.command_done(command.id)
