@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from avo_tui.domain.records import LIVE_STATES
+from avo_tui.domain.records import LIVE_STATES, RunState
 from avo_tui.evolution.process import EngineFailed, start_engine
-from avo_tui.store import SessionReader, StoreError, engine_status
+from avo_tui.store import SessionNotFound, SessionReader, StoreError, engine_status
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ def keep(
     while True:
         while engine_status(folder / "engine.lock").alive:
             sleep(POLL_SECONDS)
-        if SessionReader.open(folder).state.session.state not in LIVE_STATES:
+        state = _state(folder)
+        if state is not None and state not in LIVE_STATES:
             return 0
         wait = patience.after(clock() - began)
         if wait is None:
@@ -86,6 +87,21 @@ def keep(
             start(folder, restarts=restarts)
         except EngineFailed as error:
             log.error("the engine could not be started: %s", error)
+
+
+def _state(folder: Path) -> RunState | None:
+    """The state on record; None where the session cannot be read just now.
+
+    An engine waits for a disk that is away, and so does what keeps it: the next start will tell.
+    Raises SessionNotFound where the folder is gone.
+    """
+    try:
+        return SessionReader.open(folder).state.session.state
+    except SessionNotFound:
+        raise
+    except (StoreError, OSError) as error:
+        log.warning("the session cannot be read: %s", error)
+        return None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import RunSettings, SessionRecord
 from avo_tui.evolution.keep import Patience, keep
 from avo_tui.evolution.process import EngineFailed
-from avo_tui.store import SessionReader, SessionWriter, engine_status
+from avo_tui.store import DiskTrouble, SessionReader, SessionWriter, engine_status
 
 
 @pytest.fixture
@@ -85,3 +85,19 @@ def test_it_gives_up_where_every_start_fails(folder: Path) -> None:
 
     assert keep(folder, quick(limit=3), start=fail) == 1
     assert starts == [1, 2, 3]
+
+
+def test_a_disk_that_is_away_does_not_end_the_keeper(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refusals = SessionReader.open, [DiskTrouble("the file server is away")]
+
+    def sometimes(path: Path) -> SessionReader:
+        if refusals:
+            raise refusals.pop()
+        return real(path)
+
+    monkeypatch.setattr(SessionReader, "open", sometimes)
+    starter = Starter(kills=0)
+    assert keep(folder, quick(), start=starter) == 0
+    assert starter.restarts == [1]
