@@ -10,9 +10,12 @@ import typer
 from avo_tui.cli.errors import Failure
 
 if TYPE_CHECKING:
+    from avo_tui.domain.candidate import Candidate
+    from avo_tui.domain.difference import Difference
     from avo_tui.domain.records import Intervention
     from avo_tui.domain.score import Score
     from avo_tui.domain.state import SessionState
+    from avo_tui.store import SessionReader
 
 PARAGRAPHS = 20
 """Characters of a plan, summary or note that are shown."""
@@ -244,7 +247,6 @@ def show(
 ) -> None:
     """Show a version: its score, its source, or its change to the parent."""
     from avo_tui.cli.forms import emit, intervention_form
-    from avo_tui.domain.difference import unified
     from avo_tui.domain.plain import plain, safe
     from avo_tui.domain.supervision import before_version
     from avo_tui.export.forms import version_form
@@ -258,24 +260,25 @@ def show(
     versions: dict[int, object] = dict(state.versions)
     number = pick(version, versions, state.session.head, best.number if best else None)
     found = state.versions[number]
-    candidate = reader.candidate(found.candidate)
     interventions = before_version(state, number)
-    change = None
-    if found.parent is not None:
-        origin = reader.candidate(state.versions[found.parent].candidate)
-        change = unified(origin, candidate)
+    candidate, change, damage = _source(reader, number)
+    if damage:
+        if source or diff:
+            raise Failure(damage)
+        typer.echo(f"avo: {damage}", err=True)
     if as_json:
         emit(
             {
                 "session": state.session.name,
                 **version_form(found),
                 "interventions": [intervention_form(i) for i in interventions],
-                "files": candidate.files,
+                "files": candidate.files if candidate is not None else {},
                 "diff": change.text if change is not None else "",
+                **({"damaged": damage} if damage else {}),
             }
         )
         return
-    if source:
+    if source and candidate is not None:
         for file, text in candidate.files.items():
             if len(candidate.files) > 1:
                 typer.echo(f"==> {file} <==")
@@ -306,3 +309,22 @@ def show(
         typer.echo(plain(found.resources.summary(), 300))
     for again in found.remeasurements:
         typer.echo(f"measured again {again.at:%Y-%m-%d %H:%M} UTC: {again.score.aggregate:.4f}")
+
+
+def _source(reader: SessionReader, number: int) -> tuple[Candidate | None, Difference | None, str]:
+    """(source of a version, its change to the parent, what of them cannot be read)."""
+    from avo_tui.domain.difference import unified
+    from avo_tui.store import DamagedSession
+
+    versions = reader.state.versions
+    version, candidate = versions[number], None
+    try:
+        candidate = reader.candidate(version.candidate)
+        if version.parent is None:
+            return candidate, None, ""
+        if version.parent not in versions:
+            return candidate, None, f"v{version.parent}, which v{number} was made from, is lost"
+        origin = reader.candidate(versions[version.parent].candidate)
+    except DamagedSession as error:
+        return candidate, None, str(error)
+    return candidate, unified(origin, candidate), ""

@@ -49,13 +49,15 @@ def best_so_far(versions: Iterable[Version]) -> list[Version]:
 
 
 def line(versions: Mapping[int, Version], number: int) -> list[Version]:
-    """The path from `number` up to the root, `number` first. Raises KeyError if it is not there."""
-    path: list[Version] = []
-    current: int | None = number
-    while current is not None:
-        version = versions[current]
-        path.append(version)
-        current = version.parent
+    """The path from `number` up to the root, `number` first. Raises KeyError if it is not there.
+
+    In a damaged lineage, where a parent is missing or is no earlier version, the path ends there.
+    """
+    path = [versions[number]]
+    while (parent := path[-1].parent) is not None:
+        if parent not in versions or parent >= path[-1].number:
+            break
+        path.append(versions[parent])
     return path
 
 

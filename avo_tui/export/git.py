@@ -82,7 +82,7 @@ def branches(state: SessionState) -> dict[str, int]:
 
 def _head(state: SessionState) -> int:
     head = state.session.head
-    return max(state.versions) if head is None else head
+    return head if head is not None and head in state.versions else max(state.versions)
 
 
 def _stream(reader: SessionReader) -> Iterator[bytes]:
@@ -95,7 +95,7 @@ def _stream(reader: SessionReader) -> Iterator[bytes]:
         author = _person(_author(state, version), version.author, version.created)
         yield b"author " + author + b"committer " + _person("avo-tui", "avo", version.created)
         yield _data(_message(state, version))
-        if version.parent is not None:
+        if version.parent in marks:  # one that a damaged session lost leaves a commit without
             yield f"from :{marks[version.parent]}\n".encode()
         yield b"deleteall\n"
         for name, text in reader.candidate(version.candidate).files.items():

@@ -14,7 +14,7 @@ from avo_tui.domain.state import SessionState
 from avo_tui.export.chart import lineage_drawing, score_chart
 from avo_tui.export.folder import Exported, ExportError, new_folder, write
 from avo_tui.export.style import STYLE
-from avo_tui.store import SessionReader
+from avo_tui.store import DamagedSession, SessionReader
 
 PAGE = "index.html"
 
@@ -241,8 +241,16 @@ def _version(reader: SessionReader, version: Version) -> str:
 
 
 def _change(reader: SessionReader, state: SessionState, version: Version) -> str:
+    """The change to the parent; the whole source of a version without one. Never raises."""
+    try:
+        return _readable_change(reader, state, version)
+    except (DamagedSession, KeyError) as error:
+        return f"<p>The source of v{version.number} cannot be shown: {text(str(error))}</p>"
+
+
+def _readable_change(reader: SessionReader, state: SessionState, version: Version) -> str:
     candidate = reader.candidate(version.candidate)
-    if version.parent is None:
+    if version.parent is None or version.parent not in state.versions:
         return "".join(
             f"<h3>{text(name)}</h3><pre>{text(body)}</pre>"
             for name, body in candidate.files.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -298,3 +299,36 @@ def test_status_says_how_the_run_is_doing(avo: Avo, done: Path) -> None:
     assert best is not None and form["best"] == best.number and form["state"] == "finished"
     assert f"v{best.number} is the best since" in avo("status", "done").out
     assert avo("sessions", "--json").json["sessions"][0]["progress"]["best"] == best.number
+
+
+def test_what_is_whole_of_a_damaged_lineage_is_shown_and_exported(
+    avo: Avo, done: Path, tmp_path: Path
+) -> None:
+    reader = SessionReader.open(done)
+    last = max(reader.state.versions)
+    seed = reader.state.versions[0].candidate
+    (done / "objects" / seed[:2] / seed[2:]).unlink()
+    shown = avo("show", "done", "v0", "--json")
+    assert shown.json["files"] == {} and "is missing" in shown.json["damaged"]
+    assert shown.json["score"]
+    assert avo("show", "done", "v0").code == 0
+    refused = avo("show", "done", "v0", "--source")
+    assert refused.code == 1 and "is missing; `avo doctor" in refused.err
+    page = tmp_path / "page"
+    assert avo("export", "done", "--to", str(page), "--as", "html").code == 0
+    assert "cannot be shown" in next(page.glob("*.html")).read_text()
+    assert avo("show", "done", f"v{last}").code == 0
+
+
+def test_a_version_whose_parent_is_lost_is_shown_and_exported(
+    avo: Avo, done: Path, tmp_path: Path
+) -> None:
+    database = done / "session.json"
+    tables = json.loads(database.read_text())
+    for row in tables["versions"].values():
+        if row["parent"] is not None:
+            row["parent"] = 77
+    database.write_text(json.dumps(tables))
+    assert "is lost" in avo("show", "done", "v1", "--json").json["damaged"]
+    for form in ("html", "git"):
+        assert avo("export", "done", "--to", str(tmp_path / form), "--as", form).code == 0

@@ -114,14 +114,19 @@ def from_events(
     versions: dict[int, ObjectId] = {}
     steps: list[tuple[Candidate, list[RecordedTurn]]] = []
     model = ""
+    known = False
+    """Whether the candidate that the running step begins from is known."""
     for event in events:
         match event:
             case VersionCommitted():
                 versions[event.version.number] = event.version.candidate
             case StepStarted():
-                base = Candidate.model_validate_json(fetch(versions[event.parent]))
-                steps.append((base, []))
-            case MessageRecorded(role="assistant"):
+                # a step whose beginning a damaged session lost cannot be played
+                known = event.parent in versions
+                if known:
+                    base = Candidate.model_validate_json(fetch(versions[event.parent]))
+                    steps.append((base, []))
+            case MessageRecorded(role="assistant") if known:
                 body: Mapping[str, Any] = json.loads(fetch(event.ref))
                 model = str(body.get("model") or model)
                 steps[-1][1].append(RecordedTurn.model_validate(_without_others(body, own)))
