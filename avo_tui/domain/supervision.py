@@ -259,9 +259,9 @@ def _spend_since(
     if last is not None:
         seconds, usd = -last.seconds_at, -last.usd_at
         return state.session.spend.seconds + seconds, state.session.spend.usd + usd
-    for number in range(state.session.step, commit_step, -1):
-        step = state.steps.get(number)
-        if step is not None:
-            seconds += step.spend.seconds
-            usd += step.spend.usd
+    for step in reversed(state.steps.values()):
+        if step.number <= commit_step:
+            break
+        seconds += step.spend.seconds
+        usd += step.spend.usd
     return seconds, usd

@@ -132,7 +132,7 @@ class EngineLock:
         mine = _flock(self._descriptor, fcntl.LOCK_EX)
         if mine is not True:
             return mine
-        # a folder cannot be locked everywhere; the file was
+        # some file systems lock files but not folders; the file is locked
         folder = _flock(self._folder, fcntl.LOCK_EX)
         if folder is False:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
@@ -141,7 +141,7 @@ class EngineLock:
         return True
 
     def _introduce(self) -> None:
-        """Writes who holds the lock."""
+        """Write to engine.lock who holds the lock."""
         with clear_errors(self.path, "write"):
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, self._words(leased=self.leased), 0)

@@ -212,3 +212,10 @@ def test_each_operator_has_its_ladder() -> None:
     assert ladders["agent"] == ladders["recorded"] == AGENT_LADDER
     assert ladders["external"] == ()
     assert RunSettings(operator="somebodys").operator_traits.ladder == AGENT_LADDER
+
+
+def test_a_damaged_step_number_costs_no_time() -> None:
+    """A folder from elsewhere may name any step; the count goes by the steps that there are."""
+    damaged = state([Verdict.CORRECT])
+    damaged.session = damaged.session.model_copy(update={"step": 10**300})
+    assert stall(damaged).attempts == stall(state([Verdict.CORRECT])).attempts
