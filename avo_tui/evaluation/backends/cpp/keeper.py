@@ -29,8 +29,12 @@ _PATIENCE = 8
 _LOOK_MILLISECONDS = 50
 """How often it is looked whether a process that has not answered yet computes or sleeps."""
 _STOP_SECONDS = 10.0
-_OTHER_EXCHANGE_SECONDS = 0.05
-"""Processor time that naming the arguments' places may take: it maps memory and nothing else."""
+_OTHER_EXCHANGE_SECONDS = 1.0
+"""Processor time that naming the arguments' places may take: it maps memory and nothing else.
+
+What it takes is charged to the next call, so nothing is gained below this limit either. It is far
+above the few microseconds that an honest process needs, because a virtual machine whose host takes
+the processor away for a while accounts that time to whoever was running."""
 _ADVICE_SECONDS = 10.0
 
 
