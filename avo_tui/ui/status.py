@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from avo_tui.domain.budget import SOFT_WARNING
 from avo_tui.domain.records import RunState
@@ -145,7 +145,9 @@ def _alive(snapshot: Snapshot, now: datetime) -> list[Span]:
         return []
     last = snapshot.session.last_event_at
     silent = 0.0 if last is None else (now - last).total_seconds()
-    text = "alive now" if silent < 2 else f"{formats.ago(last, now)} ago"
+    # Over a slow line each change costs: after ten seconds, steps of ten say enough.
+    shown = now - timedelta(seconds=silent % 10) if silent >= 10 else now
+    text = "alive now" if silent < 2 else f"{formats.ago(last, shown)} ago"
     expected = snapshot.run_state == "running" and not snapshot.progress.waits_for
     role = "warn" if expected and silent >= SILENT_SECONDS else "dim"
     return [("last sign ", "faint"), (f"{text:<7}", role)]
