@@ -25,7 +25,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "evolution")]
+sys.path.insert(0, str(ROOT))
 
 from avo_tui.domain.events import MessageRecorded  # noqa: E402
 from avo_tui.operators.agent import exchange  # noqa: E402

@@ -31,7 +31,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "evolution")]
+sys.path.insert(0, str(ROOT))
 
 EVERY = 20
 """Each so many steps a version is committed."""
@@ -136,7 +136,7 @@ def disk(folder: Path) -> int:
 
 def evaluator() -> Any:
     """An evaluator whose score is the level that the source names."""
-    import fake_evaluator  # type: ignore[import-not-found]
+    from tests.evolution import fake_evaluator
 
     def speed(candidate: Any) -> float:
         found = re.search(r"int level = (\d+);", "".join(candidate.files.values()))
@@ -149,9 +149,6 @@ def evaluator() -> Any:
 
 async def measure(folder: Path, steps: int, every: int) -> list[dict[str, float]]:
     """Runs the steps; one row of figures for each `every` of them."""
-    from fake_evaluator import TASK
-    from laboratory import NoKnowledge  # type: ignore[import-not-found]
-
     from avo_tui.domain import events as ev
     from avo_tui.domain.base import now
     from avo_tui.domain.budget import Budget, Caps
@@ -159,6 +156,8 @@ async def measure(folder: Path, steps: int, every: int) -> list[dict[str, float]
     from avo_tui.evolution.engine import Engine
     from avo_tui.operators.agent import make
     from avo_tui.store import SessionWriter
+    from tests.evolution.fake_evaluator import TASK
+    from tests.evolution.laboratory import NoKnowledge
 
     os.environ.setdefault("ANTHROPIC_API_KEY", "not-a-key-loopback-only")
     context = multiprocessing.get_context("spawn")

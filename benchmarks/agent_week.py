@@ -35,7 +35,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "evolution")]
+sys.path.insert(0, str(ROOT))
 
 from benchmarks.agent_days import evaluator  # noqa: E402
 from tests.loopback.server import Answer, Behaviour, Body, Broken, Status, text, tool  # noqa: E402
@@ -248,9 +248,6 @@ def run_settings(address: str) -> Any:
 
 async def soak(folder: Path, requests: int, faults: float, seed: int) -> dict[str, Any]:
     """Runs until so many requests were made; the figures."""
-    from fake_evaluator import TASK  # type: ignore[import-not-found]
-    from laboratory import NoKnowledge  # type: ignore[import-not-found]
-
     from avo_tui.domain import events as ev
     from avo_tui.domain.base import now
     from avo_tui.domain.commands import Resume, Stop
@@ -258,6 +255,8 @@ async def soak(folder: Path, requests: int, faults: float, seed: int) -> dict[st
     from avo_tui.evolution.engine import Engine
     from avo_tui.operators.agent import make
     from avo_tui.store import SessionReader, SessionWriter, send_command
+    from tests.evolution.fake_evaluator import TASK
+    from tests.evolution.laboratory import NoKnowledge
 
     pauses: Counter[str] = Counter()
     waits = failed = 0

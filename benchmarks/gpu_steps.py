@@ -208,7 +208,7 @@ def gqa_seed(report: Report) -> None:
 
 def cheats(report: Report) -> None:
     """Every candidate of the tests, on the small task; four at a time where nothing is timed."""
-    helpers = importlib.import_module("cuda_helpers")
+    helpers = importlib.import_module("tests.evaluation.cuda.cuda_helpers")
     told_of, small_task = helpers.VERDICTS, helpers.small_task
 
     from avo_tui.domain.verdict import Verdict
@@ -260,7 +260,7 @@ def cheats(report: Report) -> None:
 
 def mutants(report: Report) -> None:
     """The mistakes that an optimiser makes, each put into an honest kernel; the check alone."""
-    helpers = importlib.import_module("cuda_helpers")
+    helpers = importlib.import_module("tests.evaluation.cuda.cuda_helpers")
 
     from avo_tui.evaluation.backends.base import Rejected
     from avo_tui.evaluation.backends.cuda.backend import CudaBackend, load
@@ -315,7 +315,7 @@ ADVERSARIES = (
 
 def adversaries(report: Report) -> None:
     """Candidates that adapt, beside the honest kernel that each of them is made from."""
-    helpers = importlib.import_module("cuda_helpers")
+    helpers = importlib.import_module("tests.evaluation.cuda.cuda_helpers")
 
     from avo_tui.domain.verdict import Verdict
     from avo_tui.evaluation.backends.base import Rejected
@@ -380,7 +380,9 @@ def sanitizer(report: Report) -> None:
     report.claim("memcheck finds nothing in pipelined", "memcheck: nothing found" in text, "")
     done = text.count("nothing found") + text.count("findings")
     report.claim("every tool gives a result", done == 4, done)
-    planted = importlib.import_module("cuda_helpers").candidate("reads_past_the_end")
+    planted = importlib.import_module("tests.evaluation.cuda.cuda_helpers").candidate(
+        "reads_past_the_end"
+    )
     with tempfile.TemporaryDirectory(prefix="avo-gpu-check-") as folder:
         for name, source in planted.files.items():
             Path(folder, name).write_text(source, encoding="utf-8")

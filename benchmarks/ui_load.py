@@ -23,9 +23,7 @@ from textual.events import Key
 from textual.widget import Widget
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui")]
-
-from make_session import MemorySource  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from avo_tui.domain import events as ev  # noqa: E402
 from avo_tui.domain.verdict import EvaluationProgress  # noqa: E402
@@ -33,6 +31,7 @@ from avo_tui.store import SessionReader, SessionWriter  # noqa: E402
 from avo_tui.store.layout import Layout  # noqa: E402
 from avo_tui.store.objects import ObjectStore  # noqa: E402
 from avo_tui.ui.app import AvoApp  # noqa: E402
+from tests.ui.make_session import MemorySource  # noqa: E402
 
 
 def resident() -> float:

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from shipped import shipped_sessions
 
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.store import SessionReader, diagnose
 from avo_tui.ui.session.replay import ReplaySource
+from tests.shipped import shipped_sessions
 
 SHIPPED = {"attention-cpu-agent", "gqa-hopper", "mha-hopper"}
 PATHS = re.compile(rb'"/[A-Za-z0-9._-]+/[^"\\]*"')

@@ -15,12 +15,9 @@ from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import OperatorName, RunSettings, SessionRecord
 from avo_tui.store import SessionReader, SessionWriter
+from tests.evolution.fake_evaluator import TASK
 
 EVOLUTION = Path(__file__).parent.parent / "evolution"
-sys.path.insert(0, str(EVOLUTION))
-
-from fake_evaluator import TASK  # noqa: E402
-
 ENGINE = EVOLUTION / "engine_process.py"
 
 

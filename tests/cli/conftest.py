@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Result, make_session, run_engine, running, wait_for
-from shipped import shipped_sessions
 from typer.testing import CliRunner
 
 from avo_tui.cli.main import app
 from avo_tui.settings import settings
 from avo_tui.store import SessionReader, places
+from tests.cli.command_line import Result, make_session, run_engine, running, wait_for
+from tests.shipped import shipped_sessions
 
 
 @pytest.fixture(autouse=True)

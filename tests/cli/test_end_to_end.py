@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from command_line import wait_for
 
 from avo_tui.store import SessionReader, engine_status
+from tests.cli.command_line import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

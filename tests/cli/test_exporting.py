@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Result, make_session
-from fake_evaluator import SEED, TASK
 
 from avo_tui.cli import runs
 from avo_tui.domain import events as ev
@@ -19,6 +17,8 @@ from avo_tui.domain.records import Note, Version
 from avo_tui.domain.score import Score
 from avo_tui.operators.recorded.recording import load
 from avo_tui.store import SessionReader, SessionWriter
+from tests.cli.command_line import Result, make_session
+from tests.evolution.fake_evaluator import SEED, TASK
 
 Avo = Callable[..., Result]
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

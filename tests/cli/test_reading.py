@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from command_line import Result, make_session
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.acceptance import GateDecision
@@ -19,6 +18,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Direction, Intervention, Note, Version
 from avo_tui.domain.score import Score
 from avo_tui.store import SessionReader, SessionWriter
+from tests.cli.command_line import Result, make_session
 
 Avo = Callable[..., Result]
 SCORE = {"correct", "aggregate", "geomean", "unit", "reference_baseline", "configurations"}

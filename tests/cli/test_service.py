@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Result, make_session
+
+from tests.cli.command_line import Result, make_session
 
 Avo = Callable[..., Result]
 

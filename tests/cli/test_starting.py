@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Result, make_session, running
-from fake_evaluator import TASK
 
 from avo_tui.evolution.process import EngineFailed
 from avo_tui.settings import Settings, settings
 from avo_tui.store import SessionReader
+from tests.cli.command_line import Result, make_session, running
+from tests.evolution.fake_evaluator import TASK
 
 Avo = Callable[..., Result]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Result, make_session, wait_for
 
 from avo_tui.store import SessionReader, engine_status
+from tests.cli.command_line import Result, make_session, wait_for
 
 Avo = Callable[..., Result]
 

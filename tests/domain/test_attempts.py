@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_supervision import at
 
 from avo_tui.domain.attempts import (
     FILTERS,
@@ -18,6 +17,7 @@ from avo_tui.domain.attempts import (
 )
 from avo_tui.domain.records import Attempt
 from avo_tui.domain.verdict import Verdict
+from tests.domain.test_supervision import at
 
 
 def attempt(number: int = 1, step: int = 2, **update: object) -> Attempt:

@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_supervision import START, TASK, at
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.acceptance import GateDecision
@@ -36,6 +35,7 @@ from avo_tui.domain.records import (
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Verdict
+from tests.domain.test_supervision import START, TASK, at
 
 
 def begin(operator: OperatorName = "tuner", budget: Budget | None = None) -> SessionState:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from session_life import score, session_record, version
 
 from avo_tui.domain import lineage, student
 from avo_tui.domain.acceptance import (
@@ -46,6 +45,7 @@ from avo_tui.domain.evidence import (
 from avo_tui.domain.records import Version
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score, geomean
 from avo_tui.domain.state import SessionState
+from tests.session_life import score, session_record, version
 
 amounts = st.floats(0, 1e6)
 counts = st.integers(0, 10**6)

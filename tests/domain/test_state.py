@@ -5,12 +5,12 @@ import copy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from session_life import AT, attempt, gate, life, lives, session_record, version
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.records import Hint
 from avo_tui.domain.state import SessionState
+from tests.session_life import AT, attempt, gate, life, lives, session_record, version
 
 
 def numbered(events: list[ev.Event]) -> list[ev.Event]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from evaluation_support import TASKS
+
+from tests.evaluation.evaluation_support import TASKS
 
 
 @pytest.fixture(scope="module")

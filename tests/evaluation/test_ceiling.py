@@ -3,13 +3,13 @@
 import time
 
 import torch
-from evaluation_support import needs_compiler
 
 from avo_tui.evaluation.backends.cpp.ceiling import measured_ceiling
 from avo_tui.evaluation.backends.cpp.compiler import Compiler
 from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
 from avo_tui.evaluation.backends.cpp.toolchain import find_toolchain
 from avo_tui.evaluation.sandbox.run import Sandbox
+from tests.evaluation.evaluation_support import needs_compiler
 
 pytestmark = needs_compiler
 

@@ -8,7 +8,8 @@ import re
 import tomllib
 
 import pytest
-from evaluation_support import CANDIDATES
+
+from tests.evaluation.evaluation_support import CANDIDATES
 
 CUDA = tomllib.loads((CANDIDATES.parent / "cuda" / "verdicts.toml").read_text())
 KINDS = {

@@ -10,13 +10,13 @@ import re
 from pathlib import Path
 
 import pytest
-from evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.cpp import sampling, subject
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
 from avo_tui.evaluation.sandbox.run import Sandbox
+from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
 _ONLY_X86 = {"quick_when_timed", "hidden_work_in_constructor"}

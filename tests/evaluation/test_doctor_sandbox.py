@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from evaluation_support import TASKS, needs_compiler
 
 from avo_tui.evaluation import doctor
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.report import as_text
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError
 from avo_tui.evaluation.sandbox.run import Level, Sandbox
+from tests.evaluation.evaluation_support import TASKS, needs_compiler
 
 
 def _offers(monkeypatch: pytest.MonkeyPatch, levels: dict[Isolation, Level]) -> None:

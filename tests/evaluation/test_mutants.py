@@ -4,11 +4,11 @@ import tomllib
 from typing import Any
 
 import pytest
-from evaluation_support import CANDIDATES, needs_compiler
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.pipeline import Pipeline
+from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
 FOLDER = CANDIDATES.parent / "mutants"

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from evaluation_support import TASKS, needs_compiler
+
+from tests.evaluation.evaluation_support import TASKS, needs_compiler
 
 pytestmark = needs_compiler
 TASK = "tiny_attention"

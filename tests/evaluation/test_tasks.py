@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from evaluation_support import TASKS
 
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks, load_task
+from tests.evaluation.evaluation_support import TASKS
 
 _SOUND = (
     (TASKS / "tiny_attention" / "task.py")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import EvaluationProgress, Verdict
@@ -19,6 +18,7 @@ from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.paths import lock_file
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox import tree
+from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
 TASK = "tiny_attention"

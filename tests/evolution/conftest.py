@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fake_evaluator import FakeEvaluator
-from laboratory import Laboratory, MakeLab
 
 from avo_tui.domain.records import RunSettings
+from tests.evolution.fake_evaluator import FakeEvaluator
+from tests.evolution.laboratory import Laboratory, MakeLab
 
 
 @pytest.fixture(autouse=True)

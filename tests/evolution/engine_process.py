@@ -8,13 +8,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fake_evaluator import FakeEvaluator
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from avo_tui.evaluation import evaluators
 from avo_tui.evolution import process
 from avo_tui.evolution.life.headless import Printer
+from tests.evolution.fake_evaluator import FakeEvaluator
 
 
 def main() -> int:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from fake_evaluator import TASK, FakeEvaluator
-
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget
@@ -22,6 +20,7 @@ from avo_tui.evolution.run import EngineMode, Run
 from avo_tui.operators.ports import KnowledgeHit, Operator
 from avo_tui.operators.tuner import make as make_tuner
 from avo_tui.store import SessionReader, SessionWriter, send_command
+from tests.evolution.fake_evaluator import TASK, FakeEvaluator
 
 E = TypeVar("E", bound=ev.Event)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from laboratory import Laboratory, MakeLab
-from test_engine import Scripted, with_values
-
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
 from avo_tui.domain.records import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import StepOutcome, Workbench
+from tests.evolution.laboratory import Laboratory, MakeLab
+from tests.evolution.test_engine import Scripted, with_values
 
 
 def commits(**values: str) -> Callable[[Workbench], Awaitable[StepOutcome]]:

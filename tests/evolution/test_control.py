@@ -6,9 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from fake_evaluator import FakeEvaluator, seed
-from laboratory import Laboratory, MakeLab
-from test_engine import Scripted, capped, with_values
 
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
@@ -17,6 +14,9 @@ from avo_tui.domain.records import PauseMode, RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import Interrupted, StepOutcome, Workbench
 from avo_tui.store import send_command
+from tests.evolution.fake_evaluator import FakeEvaluator, seed
+from tests.evolution.laboratory import Laboratory, MakeLab
+from tests.evolution.test_engine import Scripted, capped, with_values
 
 LONG = 3600.0
 """Seconds that no test waits for."""

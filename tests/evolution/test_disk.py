@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty_disk import CALLS, failing
-from laboratory import MakeLab
 
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import RunSettings
@@ -19,6 +17,8 @@ from avo_tui.evolution import process
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.life import waiting
 from avo_tui.store import FolderLost, SessionReader, diagnose
+from tests.evolution.laboratory import MakeLab
+from tests.faulty_disk import CALLS, failing
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from fake_evaluator import FakeEvaluator, seed, speed
-from laboratory import MakeLab
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
@@ -18,6 +16,8 @@ from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.external import External
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.store import SessionLocked, SessionWriter
+from tests.evolution.fake_evaluator import FakeEvaluator, seed, speed
+from tests.evolution.laboratory import MakeLab
 
 
 def capped(**caps: float) -> RunSettings:

@@ -12,10 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from fake_evaluator import FakeEvaluator
-from laboratory import Killed, Laboratory, MakeLab
-from test_control import slow_lab
-from test_engine import Scripted, capped, with_values
 
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
@@ -24,6 +20,10 @@ from avo_tui.domain.records import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.store import NoSpace, SessionReader, send_command
+from tests.evolution.fake_evaluator import FakeEvaluator
+from tests.evolution.laboratory import Killed, Laboratory, MakeLab
+from tests.evolution.test_control import slow_lab
+from tests.evolution.test_engine import Scripted, capped, with_values
 
 PROCESS = Path(__file__).parent / "engine_process.py"
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from laboratory import MakeLab
-from test_engine import Scripted, with_values
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.acceptance import GateName
@@ -12,6 +10,8 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import StepOutcome, SubmitResult, Workbench
+from tests.evolution.laboratory import MakeLab
+from tests.evolution.test_engine import Scripted, with_values
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,8 @@ import io
 import re
 
 import pytest
-from fake_evaluator import FakeEvaluator
 from hypothesis import given
 from hypothesis import strategies as st
-from laboratory import MakeLab
-from test_engine import capped
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import SendHint
@@ -19,6 +16,9 @@ from avo_tui.domain.records import Direction
 from avo_tui.domain.secrets import redact
 from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.evolution.life.headless import Printer
+from tests.evolution.fake_evaluator import FakeEvaluator
+from tests.evolution.laboratory import MakeLab
+from tests.evolution.test_engine import capped
 
 
 async def test_a_whole_run_reads_well(make_lab: MakeLab) -> None:

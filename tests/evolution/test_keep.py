@@ -10,8 +10,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from engine_process import __file__ as ENGINE
-from fake_evaluator import TASK
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
@@ -20,6 +18,8 @@ from avo_tui.domain.records import RunSettings, SessionRecord
 from avo_tui.evolution.keep import Patience, keep
 from avo_tui.evolution.process import EngineFailed
 from avo_tui.store import DiskTrouble, SessionReader, SessionWriter, engine_status
+from tests.evolution.engine_process import __file__ as ENGINE
+from tests.evolution.fake_evaluator import TASK
 
 
 @pytest.fixture

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from fake_evaluator import FakeEvaluator, seed
-from laboratory import MakeLab
-from test_engine import Scripted, with_values
-
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import RunSettings
 from avo_tui.operators.ports import StepEnded, StepOutcome, Workbench
+from tests.evolution.fake_evaluator import FakeEvaluator, seed
+from tests.evolution.laboratory import MakeLab
+from tests.evolution.test_engine import Scripted, with_values
 
 
 def impatient(attempts: int = 3, **more: int) -> RunSettings:

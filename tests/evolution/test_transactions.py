@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from fake_evaluator import SEED
-from laboratory import Killed, Laboratory
 
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
@@ -20,6 +18,8 @@ from avo_tui.domain.records import Author, RunSettings
 from avo_tui.evolution.commands.registry import SPECS
 from avo_tui.operators.ports import AttemptResult, StepOutcome, Workbench
 from avo_tui.store import SessionReader, send_command
+from tests.evolution.fake_evaluator import SEED
+from tests.evolution.laboratory import Killed, Laboratory
 
 FASTER = Candidate(files={"kernel.cpp": SEED.replace("ALGORITHM = 0", "ALGORITHM = 1")})
 BY_HAND = Candidate(files={"kernel.cpp": SEED.replace("ALGORITHM = 0", "ALGORITHM = 2")})

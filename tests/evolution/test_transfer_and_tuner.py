@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_evaluator import TASK, FakeEvaluator
-from laboratory import Laboratory, MakeLab
-from test_engine import capped, with_values
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
@@ -15,6 +12,9 @@ from avo_tui.domain.commands import ClearHint, Resume, SendHint, Submit
 from avo_tui.domain.records import RunSettings
 from avo_tui.evolution.create import create_session
 from avo_tui.store import StoreError, send_command
+from tests.evolution.fake_evaluator import TASK, FakeEvaluator
+from tests.evolution.laboratory import Laboratory, MakeLab
+from tests.evolution.test_engine import capped, with_values
 
 
 class OneKernel(FakeEvaluator):
@@ -85,7 +85,7 @@ async def test_a_kernel_without_tunables_pauses_the_tuner_with_a_sentence(
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = FULL.replace("  // tune: 16 32", "").replace("  // tune: false true", "")
-    monkeypatch.setattr("fake_evaluator.speed", lambda candidate: 0.1)
+    monkeypatch.setattr("tests.evolution.fake_evaluator.speed", lambda candidate: 0.1)
     lab = make_lab(None, OneKernel(plain))
     lab.start()
     await lab.in_state("paused")
@@ -96,7 +96,7 @@ async def test_a_kernel_without_tunables_pauses_the_tuner_with_a_sentence(
 async def test_a_flaw_in_a_declaration_is_named(
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fake_evaluator.speed", lambda candidate: 0.1)
+    monkeypatch.setattr("tests.evolution.fake_evaluator.speed", lambda candidate: 0.1)
     lab = make_lab(None, OneKernel("int x;\nconstexpr int A = 5;  // tune: 1 2\n"))
     lab.start()
     await lab.in_state("paused")
@@ -107,7 +107,7 @@ async def test_when_every_point_was_tried_the_run_pauses_and_a_cleared_pin_goes_
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "fake_evaluator.speed",
+        "tests.evolution.fake_evaluator.speed",
         lambda candidate: 0.1 + 0.01 * ("= true" in candidate.files["kernel.cpp"]),
     )
     lab = make_lab(RunSettings(options={"supervisor.attempts": 0}), OneKernel(FULL))

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from session_life import AT, gate, score, session_record
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Attempt, Direction, Intervention, Note, Remeasurement, Version
 from avo_tui.store import SessionReader, SessionWriter
+from tests.session_life import AT, gate, score, session_record
 
 HOSTILE = '<script>alert("x")</script> & \x1b[31m\u202e"quoted" \x00 é'
 

@@ -272,9 +272,7 @@ def test_every_scored_shape_fits_the_workspace_that_a_manifest_may_have():
 
 def test_the_seed_compiles():
     from avo_tui.evaluation.backends.cuda.backend import CudaBackend
-
-    sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation" / "cuda"))
-    from cuda_helpers import context
+    from tests.evaluation.cuda.cuda_helpers import context
 
     compiled = asyncio.run(
         CudaBackend(architecture="sm_90a").compile(TASK, TASK.seed(), context()[0])

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from session_life import build, session_record
 
 from avo_tui.store import SessionWriter
+from tests.session_life import build, session_record
 
 
 @pytest.fixture

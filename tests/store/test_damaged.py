@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from session_life import build
 
 from avo_tui.store import SessionReader, StoreError, engine_status, find_session, summaries
 from avo_tui.store.doctor import diagnose
 from avo_tui.store.layout import Layout
+from tests.session_life import build
 
 Damage = Callable[[Layout], None]
 

@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
-from faulty_disk import CALLS, ERRORS, failing
-from session_life import life, session_record
 
 from avo_tui.store import DiskTrouble, SessionReader, SessionWriter
 from avo_tui.store.doctor import diagnose, differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
+from tests.faulty_disk import CALLS, ERRORS, failing
+from tests.session_life import life, session_record
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from session_life import AT, attempt, session_record
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import Pause
@@ -21,6 +20,7 @@ from avo_tui.store import (
 )
 from avo_tui.store.doctor import differences
 from avo_tui.store.layout import Layout
+from tests.session_life import AT, attempt, session_record
 
 
 @pytest.fixture

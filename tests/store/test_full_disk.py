@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from session_life import life, session_record
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import Pause
@@ -20,6 +19,7 @@ from avo_tui.store import NoSpace, SessionReader, SessionWriter, send_command
 from avo_tui.store.doctor import diagnose, differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
+from tests.session_life import life, session_record
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ def test_a_large_submission_arrives_whole(writer: SessionWriter) -> None:
 def test_a_command_taken_before_a_crash_is_not_taken_again(
     folder: Path, abandon: Callable[[SessionWriter], None]
 ) -> None:
-    from session_life import session_record
+    from tests.session_life import session_record
 
     writer = SessionWriter.create(folder, session_record())
     first, second = send_command(folder, Pause()), send_command(folder, Resume())

@@ -9,13 +9,12 @@ from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from session_life import attempt, report, session_record, version
-
 from avo_tui.domain import events as ev
 from avo_tui.store import SessionReader, SessionWriter, flusher
 from avo_tui.store.doctor import diagnose, differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
+from tests.session_life import attempt, report, session_record, version
 
 KILLS = 16
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from session_life import build, engine_started, session_record
 
 from avo_tui.store import FolderLost, SessionLocked, SessionReader, SessionWriter, engine_status
+from tests.session_life import build, engine_started, session_record
 
 OPEN = """
 import sys

@@ -127,7 +127,7 @@ def test_the_doctor_migrates_when_asked_to(old: Path) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_migrating_gives_what_the_journal_gives(old: Path, tmp_path: Path) -> None:
-    from session_life import build
+    from tests.session_life import build
 
     fresh = SessionReader.open(build(tmp_path / "fresh" / "one")).state
     SessionWriter.open(old).close()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from session_life import build, life, session_record
 
 import avo_tui
 from avo_tui.domain import events as ev
@@ -22,6 +21,7 @@ from avo_tui.store import (
     summaries,
     summary,
 )
+from tests.session_life import build, life, session_record
 
 
 @pytest.fixture

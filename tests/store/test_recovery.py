@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from session_life import build, life, session_record
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.state import SessionState
@@ -20,6 +19,7 @@ from avo_tui.store.doctor import differences
 from avo_tui.store.journal import JournalFollower
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import load
+from tests.session_life import build, life, session_record
 
 
 def same(one: SessionState, other: SessionState) -> bool:

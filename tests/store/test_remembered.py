@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from session_life import build, engine_started
 
 from avo_tui.store import SessionWriter, listing
 from avo_tui.store.reader import SessionReader
 from avo_tui.store.remembered import Remembered
+from tests.session_life import build, engine_started
 
 
 @pytest.fixture

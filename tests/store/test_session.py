@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from session_life import AT, attempt, identity, life, lives, session_record, version
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
@@ -28,6 +27,7 @@ from avo_tui.store.database import read_tables
 from avo_tui.store.doctor import differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
+from tests.session_life import AT, attempt, identity, life, lives, session_record, version
 
 
 def modes(folder: Path) -> dict[str, int]:

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from session_life import life, session_record
 
 from avo_tui.domain import events as ev
 from avo_tui.store import SessionReader, SessionWriter, flusher, summary
 from avo_tui.store.doctor import differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
+from tests.session_life import life, session_record
 
 STEPS = 30
 

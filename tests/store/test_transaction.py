@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from session_life import session_record
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.records import Note
 from avo_tui.store import SessionReader, SessionWriter, StoreError, diagnose
+from tests.session_life import session_record
 
 
 def note(identity: str) -> ev.NoteWritten:

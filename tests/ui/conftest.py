@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from make_session import MemorySource
+from tests.ui.make_session import MemorySource
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from make_session import TASK, MemorySource
 from textual import events
 from textual.keys import _character_to_key, _get_unicode_name_from_key
 from textual.pilot import Pilot
@@ -26,6 +25,7 @@ from avo_tui.ui.loader import Loader
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.services import OperatorChoice, Services
 from avo_tui.ui.widgets.lines import LinesView
+from tests.ui.make_session import TASK, MemorySource
 
 PATIENCE = 120.0
 """Seconds after which a condition is given up: for a machine that does ten things at once."""

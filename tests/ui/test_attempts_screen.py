@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from make_session import MemorySource
-from pilots import make_app, running
-
 from avo_tui.domain.attempts import was_rejected
 from avo_tui.ui.screens.attempts import AttemptsScreen, AttemptTable
 from avo_tui.ui.screens.run.screen import RunScreen
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import make_app, running
 
 
 async def test_rejected_attempts_are_listed_with_their_reasons(recorded: MemorySource) -> None:

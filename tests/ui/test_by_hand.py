@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from make_session import write
-from person import PROGRAM, Person, wait_for
 
 from avo_tui.domain.commands import Submit
 from avo_tui.store import SessionWriter
+from tests.ui.make_session import write
+from tests.ui.person import PROGRAM, Person, wait_for
 
 
 @pytest.mark.slow

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from make_session import MemorySource
-from pilots import SERVICES, make_app, running
 from rich.color import Color
 from rich.style import Style
 
 from avo_tui.ui.text import line
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.paint import ROLES
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import SERVICES, make_app, running
 
 WCAG = 4.5
 DRAWN = frozenset(["lane-dead", "bar-track", "axis", "area", "curve", "point", "bar-tick"])

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Event, Thread
 
-from make_session import MemorySource
-
 from avo_tui.domain import events as ev
 from avo_tui.ui.session.feed import Feed
+from tests.ui.make_session import MemorySource
 
 
 def followed(feed: Feed, condition: Callable[[Feed], bool]) -> None:

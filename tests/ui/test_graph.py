@@ -6,12 +6,12 @@ import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_session import START, score_of
 
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui.panes.lineage.graph import draw, prefix, rows
+from tests.ui.make_session import START, score_of
 
 SCORE = score_of(0.5, 1)
 GATE = GateDecision(gate="strict", accepted=True, reason="")

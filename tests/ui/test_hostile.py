@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from make_session import MemorySource
-from pilots import make_app, running
-
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Direction, Hint, Intervention, Note, PlanItem
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import make_app, running
 
 EVIL = (
     "\x1b[2J\x1b]0;owned\x07\x9b31m[bold red]x[/] [@click=app.leave()]y[/] \u202egnp.exe \x00\x08\r"

@@ -7,8 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from make_session import MemorySource
-from pilots import SERVICES, Hands, make_app, running
 from textual.binding import Binding
 
 from avo_tui.ui import places
@@ -18,6 +16,8 @@ from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.screens.registry import SCREENS, screen_for
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.screens.sessions.screen import SessionsScreen
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import SERVICES, Hands, make_app, running
 
 KEYS = [
     *string.ascii_lowercase,

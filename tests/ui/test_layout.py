@@ -7,13 +7,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest import MonkeyPatch
-from test_graph import attempt, version
 
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui.panes.lineage import graph
 from avo_tui.ui.panes.lineage.graph import draw, rows
 from avo_tui.ui.panes.lineage.layout import GraphLayout
+from tests.ui.test_graph import attempt, version
 
 
 class Lineage:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from make_session import MemorySource
-from pilots import make_app, running
 
 from avo_tui.ui.terminal.speed import ANSWERS, OFTEN, WINDOW, LinkSpeed, is_remote
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import make_app, running
 
 
 def test_only_the_quickest_answer_counts() -> None:

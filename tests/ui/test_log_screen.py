@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from make_session import MemorySource
-from pilots import make_app
-
 from avo_tui.domain import events as ev
 from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.ui.panes.lineage.view import LineageView
@@ -18,6 +15,8 @@ from avo_tui.ui.screens.transcript import TranscriptScreen
 from avo_tui.ui.session.log_text import of_file, of_growing
 from avo_tui.ui.widgets.long import LongView
 from avo_tui.ui.widgets.pane import Pane
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import make_app
 
 LINES = 30_000
 

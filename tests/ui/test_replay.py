@@ -5,8 +5,6 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from make_session import MemorySource
-from pilots import make_app, running
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import Pause
@@ -14,6 +12,8 @@ from avo_tui.domain.state import SessionState
 from avo_tui.ui.session import keyframes
 from avo_tui.ui.session.feed import Feed
 from avo_tui.ui.session.replay import ReplaySource
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import make_app, running
 
 
 def test_a_replay_ends_in_the_recorded_state(recorded: MemorySource) -> None:

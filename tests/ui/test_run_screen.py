@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from make_session import MemorySource
-from pictures import picture
-from pilots import make_app, running
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.attempts import was_rejected
@@ -36,6 +33,9 @@ from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.services import Services
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
+from tests.ui.make_session import MemorySource
+from tests.ui.pictures import picture
+from tests.ui.pilots import make_app, running
 
 
 def run_screen(app: Any) -> RunScreen:

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from make_session import write
-from pilots import SERVICES, running
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
@@ -18,6 +16,8 @@ from avo_tui.ui.dialogs import Digest
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.screens.sessions.list import SessionList
 from avo_tui.ui.screens.sessions.screen import SessionsScreen
+from tests.ui.make_session import write
+from tests.ui.pilots import SERVICES, running
 
 
 @pytest.fixture(scope="session")

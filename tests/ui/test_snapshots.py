@@ -11,9 +11,10 @@ import os
 from pathlib import Path
 
 import pytest
-from make_session import MemorySource
-from pictures import picture
-from pilots import SERVICES, Hands, make_app, running
+
+from tests.ui.make_session import MemorySource
+from tests.ui.pictures import picture
+from tests.ui.pilots import SERVICES, Hands, make_app, running
 
 FOLDER = Path(__file__).parent / "snapshots"
 SCREENS: dict[str, tuple[str, ...]] = {

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from make_session import MemorySource
-
 from avo_tui.domain import events as ev
 from avo_tui.ui.session.step_view import STREAM_LIMIT, TEXT_LIMIT, StepFold, fold
+from tests.ui.make_session import MemorySource
 
 
 def test_the_running_step_is_folded(recorded: MemorySource) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from make_session import write
+
+from tests.ui.make_session import write
 
 pytestmark = [
     pytest.mark.slow,

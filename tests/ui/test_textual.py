@@ -7,8 +7,6 @@ import inspect
 from pathlib import Path
 
 import pytest
-from make_session import MemorySource
-from pilots import make_app, running
 from textual.app import App
 from textual.css.query import NoMatches
 from textual.drivers.linux_driver import LinuxDriver
@@ -17,6 +15,8 @@ from textual.scroll_view import ScrollView
 
 import avo_tui.ui as ui
 from avo_tui.ui import textual_internals
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import make_app, running
 
 USED = [
     (App, "_display"),

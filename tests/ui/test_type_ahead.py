@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from make_session import MemorySource
-from pilots import make_app, running
 
 from avo_tui.domain.commands import SendHint
 from avo_tui.ui.dialogs import HintDialog
 from avo_tui.ui.screens.attempts import AttemptsScreen
 from avo_tui.ui.widgets.field import Writing
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import make_app, running
 
 
 async def test_a_hint_typed_in_one_go_is_in_the_dialog(source: MemorySource) -> None:

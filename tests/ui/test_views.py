@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_session import MemorySource, score_of, source
 
 from avo_tui.domain.budget import Caps, Spend
 from avo_tui.domain.candidate import Candidate
@@ -26,6 +25,7 @@ from avo_tui.ui.status import Keys, status_line
 from avo_tui.ui.syntax import Highlighter, overlay
 from avo_tui.ui.text import Line, line
 from avo_tui.ui.widgets.paint import changed_cells
+from tests.ui.make_session import MemorySource, score_of, source
 
 
 def plain(rows: list[Line]) -> str:

@@ -1,5 +1,4 @@
 import pytest
-from cuda_helpers import VERDICTS, candidate, context, mutants, small_task
 
 from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
@@ -9,6 +8,7 @@ from avo_tui.evaluation.backends.cuda import cubin, ptxas
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compile_child import count_instructions
 from avo_tui.evaluation.backends.cuda.device import NoGpu, probe
+from tests.evaluation.cuda.cuda_helpers import VERDICTS, candidate, context, mutants, small_task
 
 MUTANTS = mutants()
 WITHOUT_GPU = [name for name, told in VERDICTS.items() if told["stage"] == "compile"]

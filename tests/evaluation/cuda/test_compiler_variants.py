@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from cuda_helpers import SANDBOX
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
+from tests.evaluation.cuda.cuda_helpers import SANDBOX
 
 VARIANTS = "".join(f'[[variants]]\nwhen = "SEQ == {n}"\nmacros = {{ N = {n} }}\n' for n in range(4))
 MANIFEST = f"""

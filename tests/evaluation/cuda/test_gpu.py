@@ -1,12 +1,12 @@
 """What only a GPU can show. Every candidate of the folder gets the verdict that it must get."""
 
 import pytest
-from cuda_helpers import VERDICTS, candidate, context, small_task
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
+from tests.evaluation.cuda.cuda_helpers import VERDICTS, candidate, context, small_task
 
 pytestmark = [pytest.mark.gpu, pytest.mark.xdist_group("gpu")]
 

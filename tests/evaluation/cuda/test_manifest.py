@@ -1,5 +1,4 @@
 import pytest
-from cuda_helpers import CANDIDATES
 
 from avo_tui.evaluation.backends.cuda.manifest_text import (
     ManifestError,
@@ -9,6 +8,7 @@ from avo_tui.evaluation.backends.cuda.manifest_text import (
     undotted,
 )
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, TensorSpec, resolve
+from tests.evaluation.cuda.cuda_helpers import CANDIDATES
 
 HOPPER = DeviceFacts.of_architecture("sm_90a")
 NAMES = {"BATCH": 2, "SEQ": 512, "HEADS": 4, "HEAD_DIM": 128, "CAUSAL": 0, "SCALE": 0.088}

@@ -14,13 +14,13 @@ from avo_tui.evaluation.backends.cuda.process import (
     ProcessTimeoutError,
 )
 
-STUB = Path(__file__).parent / "stub"
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
 async def running(monkeypatch):
-    monkeypatch.setattr(process, "MODULE", "stub_child")
-    monkeypatch.setenv("PYTHONPATH", str(STUB))
+    monkeypatch.setattr(process, "MODULE", "tests.evaluation.cuda.stub.stub_child")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("ANTHROPIC_API_KEY", "not for candidates")
     found = await GpuProcess.start(0, 4096)
     yield found

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from cuda_helpers import HERE, candidate, context, small_task
 
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.verdict import MachineInfo, Resources, Verdict
@@ -14,6 +13,7 @@ from avo_tui.evaluation.backends.cuda import sanitizer, toolkit
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.watched import WatchError, run_tool, watched
 from avo_tui.evaluation.pipeline import Pipeline
+from tests.evaluation.cuda.cuda_helpers import HERE, candidate, context, small_task
 
 CLEAN = "========= COMPUTE-SANITIZER\n========= ERROR SUMMARY: 0 errors\n"
 NO_RACE = "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from cuda_helpers import HERE, SANDBOX, context
 
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
@@ -21,6 +20,7 @@ from avo_tui.evaluation.backends.cuda.device import Gpu
 from avo_tui.evaluation.backends.cuda.measuring import measure
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.tasks import load_task
+from tests.evaluation.cuda.cuda_helpers import HERE, SANDBOX, context
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 H200 = Gpu(
@@ -51,8 +51,8 @@ def honest():
 @pytest.fixture(scope="module")
 def stubbed():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "MODULE", "stub_gpu")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "stub"))
+        patch.setattr(process, "MODULE", "tests.evaluation.cuda.stub.stub_gpu")
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
         yield
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_evaluator import FakeEvaluator
-from laboratory import Laboratory
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
@@ -27,6 +25,8 @@ from avo_tui.operators.agent import make
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.recorded.player import RecordedOperator
 from avo_tui.operators.recorded.recording import Recording, from_events
+from tests.evolution.fake_evaluator import FakeEvaluator
+from tests.evolution.laboratory import Laboratory
 from tests.loopback.server import Answer, Behaviour, Body, Broken, Server, Status, text, tool
 from tests.operators.agent.helpers import well_formed
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from laboratory import Laboratory
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import memory
@@ -14,6 +13,7 @@ from avo_tui.domain.commands import EditMemory, Supervise
 from avo_tui.domain.records import Note
 from avo_tui.operators.agent import make
 from avo_tui.store import SessionReader
+from tests.evolution.laboratory import Laboratory
 from tests.loopback.server import Answer, Behaviour, Body, Server, text, tool
 from tests.operators.agent.test_agent_engine import Mind, settings
 

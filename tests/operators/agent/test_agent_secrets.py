@@ -77,9 +77,8 @@ def test_secrets_are_found_where_they_are_set() -> None:
 
 async def test_the_key_is_nowhere_after_a_crash(tmp_path: Path, key: str) -> None:
     """A real engine process, killed in mid-step; every file it left, and its log, are searched."""
-    from laboratory import Laboratory
-
     from avo_tui.store import SessionReader
+    from tests.evolution.laboratory import Laboratory
 
     script: list[Behaviour] = [
         Status(500, "api_error", f"debug: authorization: Bearer {key}"),

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from laboratory import Laboratory
 
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.commands import Rewind, SendHint
 from avo_tui.domain.records import RunSettings
 from avo_tui.store import SessionReader, send_command
+from tests.evolution.laboratory import Laboratory
 from tests.loopback.server import Answer, Behaviour, Body, Broken, Server, text
 from tests.operators.agent.test_agent_engine import Mind
 

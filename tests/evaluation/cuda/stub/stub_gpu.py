@@ -12,7 +12,7 @@ def main():
     if not line:
         return
     # importing torch takes seconds: not in a process that is kept ready and never asked
-    from stub_answers import Stub
+    from tests.evaluation.cuda.stub.stub_answers import Stub
 
     stub = Stub(reply)
     while line:
