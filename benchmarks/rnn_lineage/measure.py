@@ -110,8 +110,10 @@ def floor(
 
 def floors(architecture: str) -> Iterator[Row]:
     """What an exchange costs when nothing is computed."""
+    import torch
     from cuda.core import Program, ProgramOptions
 
+    torch.zeros(1, device="cuda")  # makes the device's primary context current in this thread
     options = ProgramOptions(
         arch=architecture, std="c++17", include_path=list(toolkit.include_folders())
     )
