@@ -43,6 +43,11 @@ class AppendFile:
         self._doubtful = False
         """True after a failure, until the file was mended."""
 
+    @property
+    def unsynced(self) -> bool:
+        """True while something was appended that a power cut would take."""
+        return bool(self._unsynced) or self._doubtful
+
     def append(self, data: bytes, durable: bool) -> None:
         """Add `data`; durable on return if asked for.
 

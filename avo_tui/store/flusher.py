@@ -1,4 +1,7 @@
-"""A thread that writes session.json and attempts.jsonl in the background, at a limited rate."""
+"""A thread that writes session.json and attempts.jsonl in the background, at a limited rate.
+
+It also syncs the journal where nothing else has done so for a while.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,10 @@ SOON = 0.25
 LATER = 3.0
 """Longest wait before any other event is in the tables, in seconds."""
 
+SYNC = 0.25
+"""Longest time for which an event that was appended without a sync may be lost to a power cut, in
+seconds."""
+
 SHARE = 0.05
 """Largest share of the time spent writing tables (0 to 1); writing slows down as a session
 grows."""
@@ -26,12 +33,15 @@ RETRY = 10.0
 
 
 class Flusher:
-    """Calls `write` in the background, some time after `ask`."""
+    """Calls `write` in the background some time after `ask`, and `sync` within `SYNC` seconds."""
 
-    def __init__(self, write: Callable[[], None]) -> None:
+    def __init__(self, write: Callable[[], None], sync: Callable[[], None]) -> None:
+        """`write` brings the tables up to date, `sync` makes the journal durable."""
         self._write = write
+        self._sync = sync
         self._changed = threading.Condition()
         self._due: float | None = None
+        self._sync_due: float | None = None
         self._not_before = 0.0
         self._ended = False
         self.trouble: str | None = None
@@ -39,12 +49,19 @@ class Flusher:
         self._thread = threading.Thread(target=self._run, name="avo-store-flush", daemon=True)
         self._thread.start()
 
-    def ask(self, soon: bool) -> None:
-        """Request that the tables be written soon. Returns at once."""
+    def ask(self, soon: bool, sync: bool = False) -> None:
+        """Request that the tables be written, and where `sync` the journal made durable.
+
+        Returns at once.
+        """
         due = time.monotonic() + (SOON if soon else LATER)
         with self._changed:
+            wake = False
             if self._due is None or due < self._due - 0.05:
-                self._due = due
+                self._due, wake = due, True
+            if sync and self._sync_due is None:
+                self._sync_due, wake = time.monotonic() + SYNC, True
+            if wake:
                 self._changed.notify()
 
     def stop(self) -> None:
@@ -56,20 +73,32 @@ class Flusher:
             self._thread.join()
 
     def _run(self) -> None:
-        while True:
+        while (work := self._next_work()) is not None:
+            work()
+
+    def _next_work(self) -> Callable[[], None] | None:
+        """Wait until something is due; None once the thread is to end."""
+        with self._changed:
+            while not self._ended:
+                now = time.monotonic()
+                write = None if self._due is None else max(self._due, self._not_before) - now
+                sync = None if self._sync_due is None else self._sync_due - now
+                if write is not None and write <= 0:
+                    self._due = self._sync_due = None  # the tables are written after a sync
+                    return self._once
+                if sync is not None and sync <= 0:
+                    self._sync_due = None
+                    return self._sync_once
+                self._changed.wait(min((w for w in (write, sync) if w is not None), default=None))
+            return None
+
+    def _sync_once(self) -> None:
+        try:
+            self._sync()
+        except StoreError as error:
+            log.warning("the journal waits in memory: %s", error)
             with self._changed:
-                while not self._ended:
-                    if self._due is None:
-                        self._changed.wait()
-                        continue
-                    wait = max(self._due, self._not_before) - time.monotonic()
-                    if wait <= 0:
-                        break
-                    self._changed.wait(wait)
-                if self._ended:
-                    return
-                self._due = None
-            self._once()
+                self._sync_due = time.monotonic() + RETRY
 
     def _once(self) -> None:
         began = time.monotonic()

@@ -1,7 +1,9 @@
-"""The journal: one append-only file of events a step, numbered without gaps over all of them.
+"""The journal: append-only files of events, which are numbered without gaps over all of them.
 
-A part is named after the step that was current when its first event was written; it holds
-everything up to the beginning of the next step.
+A file is called a part and is named after the step that was current when its first event was
+written. A new part begins with the first step that starts after the part before reached
+`PART_BYTES`, so all events of a step are in one part: the last whose number is not above the
+step's. Sessions of older versions have one part a step, which is the same rule with another size.
 """
 
 from __future__ import annotations
@@ -25,17 +27,24 @@ from avo_tui.store.layout import Layout
 CHUNK = 1 << 20
 """Bytes read from the disk at a time."""
 
+PART_BYTES = 2 << 20
+"""Size from which on the next step begins a new part, bytes."""
 
 UNFINISHED = "part of an append that was not finished"
 
+REMEMBERED_STEPS = 256
+"""Steps of which the writer remembers where they begin."""
+
 _TICK_NS = 2_000_000_000
-_PATIENCE = 1.0
+_PATIENCE = 0.2
 """Seconds between two listings of the folder, to find a next part whose number leaves a gap."""
 
 _BLINK_SECONDS = 10.0
 """Seconds after which a part that cannot be read is skipped; until then the disk may be away."""
 
 _SEQ = re.compile(rb'^\{"seq":(\d+),')
+_STEP = re.compile(rb'^\{"seq":\d+,"at":"[^"]*","step":(\d+),')
+_GROUP = b'"group_end":'
 
 
 @dataclass(frozen=True)
@@ -57,16 +66,19 @@ class Line:
         return self.event.group_end if self.event is not None else None
 
 
-def read_lines(path: Path, offset: int = 0, after: int = 0) -> Iterator[Line]:
+def read_lines(
+    path: Path, offset: int = 0, after: int = 0, step: int | None = None
+) -> Iterator[Line]:
     """Whole lines from `offset` on; what follows the last newline is still being written.
 
     Events that were appended together come together: of a group that is not whole at the end of
     the file nothing is given, for it may still be being written; one that another line follows
     was never finished, and its lines are given as problems. Events up to number `after` are not
-    built. Raises OSError where the part cannot be read.
+    built, nor, where it costs nothing to tell, those of another step than `step`. Raises OSError
+    where the part cannot be read.
     """
     group: list[Line] = []
-    for line in _all_lines(path, offset, after):
+    for line in _all_lines(path, offset, after, step):
         if group and (line.event is None or line.event.group_end != group[0].event_group):
             yield from (Line(None, early.end, problem=UNFINISHED) for early in group)
             group = []
@@ -79,7 +91,7 @@ def read_lines(path: Path, offset: int = 0, after: int = 0) -> Iterator[Line]:
             group = []
 
 
-def _all_lines(path: Path, offset: int, after: int) -> Iterator[Line]:
+def _all_lines(path: Path, offset: int, after: int, step: int | None) -> Iterator[Line]:
     rest = b""
     with open_regular(path) as file:
         file.seek(offset)
@@ -88,12 +100,14 @@ def _all_lines(path: Path, offset: int, after: int) -> Iterator[Line]:
             rest = lines.pop()
             for line in lines:
                 offset += len(line) + 1
-                yield _parse(line, offset, after)
+                yield _parse(line, offset, after, step)
 
 
-def _parse(line: bytes, end: int, after: int) -> Line:
+def _parse(line: bytes, end: int, after: int, step: int | None = None) -> Line:
     number = _SEQ.match(line)
     if number is not None and int(number[1]) <= after and line.endswith(b"}"):
+        return Line(None, end, int(number[1]))
+    if number is not None and step is not None and _is_of_another(line, step):
         return Line(None, end, int(number[1]))
     try:
         event = parse_event(line)
@@ -104,6 +118,13 @@ def _parse(line: bytes, end: int, after: int) -> Line:
     if event.seq < 1:
         return Line(None, end, problem="an event without a number")
     return Line(event if event.seq > after else None, end, event.seq)
+
+
+def _is_of_another(line: bytes, step: int) -> bool:
+    """True for a line that stands alone and says that it is of another step."""
+    match = _STEP.match(line)
+    # members of a group are needed to tell whether the group is whole
+    return match is not None and int(match[1]) != step and _GROUP not in line
 
 
 def _no_event(error: ValidationError) -> str:
@@ -126,18 +147,41 @@ class JournalWriter:
         self.part = part
         """The number of the part that is written now."""
         self._file = AppendFile(layout.part(part))
+        self._begun: dict[int, tuple[int, int]] = {}
+        """Step → (part, offset of its first event, bytes), for the latest steps."""
 
-    def append(self, line: bytes, part: int, durable: bool) -> None:
+    @property
+    def full(self) -> bool:
+        """True where the next step is to begin a new part."""
+        return self._file.size >= PART_BYTES
+
+    @property
+    def unsynced(self) -> bool:
+        """True while something was appended that a power cut would take."""
+        return self._file.unsynced
+
+    def append(self, line: bytes, part: int, durable: bool, begins: int | None = None) -> None:
         """Add lines, without the last newline, to `part`; on return durable if asked for.
 
-        On an error the journal is as it was. Raises DiskTrouble or StoreError.
+        `begins` is the step whose first events these are. On an error the journal is as it was.
+        Raises DiskTrouble or StoreError.
         """
         if part != self.part:
             self._file.sync()
             fresh = AppendFile(self._layout.part(part))
             self._file.close()
             self._file, self.part = fresh, part
+        offset = self._file.size
         self._file.append(line + b"\n", durable)
+        if begins is not None:
+            self._begun[begins] = (part, offset)
+            while len(self._begun) > REMEMBERED_STEPS:
+                del self._begun[next(iter(self._begun))]
+
+    def events_of(self, step: int) -> list[Event]:
+        """Events of one step, in order."""
+        part, offset = self._begun.get(step, (None, 0))
+        return list(read_events(self._layout, step, begin=(part, offset)))
 
     def sync(self) -> None:
         """Make everything durable."""
@@ -367,17 +411,26 @@ def first_seq(path: Path) -> int | None:
     return None
 
 
-def read_events(layout: Layout, step: int | None = None, after: int = 0) -> Iterator[Event]:
-    """Events with a number above `after`, of one step's part or of all parts, in order.
+def read_events(
+    layout: Layout,
+    step: int | None = None,
+    after: int = 0,
+    begin: tuple[int | None, int] = (None, 0),
+) -> Iterator[Event]:
+    """Events with a number above `after`, of one step or of all, in order.
 
-    Parts that cannot be read are passed over: `doctor`, and whoever loads the session, name them.
+    `begin` is (part, offset in it) of the first event of `step`, where the caller knows it. Parts
+    that cannot be read are passed over: `doctor`, and whoever loads the session, name them.
     """
-    parts = layout.parts() if step is None else [step]
-    if step is None and after:
-        parts = _from(layout, parts, after)
+    if step is None:
+        parts = _from(layout, layout.parts(), after) if after else layout.parts()
+        begin = (None, 0)
+    else:
+        home = begin[0] if begin[0] is not None else layout.part_of(step)
+        parts = [] if home is None else [home]
     for part in parts:
         try:
-            for line in read_lines(layout.part(part), 0, after):
+            for line in read_lines(layout.part(part), begin[1], after, step):
                 event = line.event
                 if event is not None and (step is None or event.step == step):
                     yield event

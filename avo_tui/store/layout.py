@@ -37,6 +37,12 @@ class Layout:
             return []
         return sorted(int(m[1]) for m in found if m)
 
+    def part_of(self, step: int) -> int | None:
+        """The part that holds the events of a step; None where there is none."""
+        if self.part(step).exists():
+            return step
+        return max((part for part in self.parts() if part <= step), default=None)
+
     def backup(self, number: int) -> Path:
         """Folder of the copy that is made before a session of format `number` is migrated."""
         return self.folder / f"backup-format-{number}"

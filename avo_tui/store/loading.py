@@ -156,8 +156,7 @@ def _attempts(layout: Layout, promised: int, notes: list[str]) -> Attempts | Non
 
 def _part(layout: Layout, state: SessionState) -> int | None:
     """The part of the journal that the last applied event is in."""
-    parts = layout.parts()
-    return max((p for p in parts if p <= state.session.step), default=None)
+    return layout.part_of(state.session.step)
 
 
 def _from_journal(layout: Layout, notes: list[str]) -> Loaded:

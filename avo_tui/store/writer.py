@@ -16,15 +16,23 @@ from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.commands import Command
 from avo_tui.domain.events import (
     AgentText,
+    AttemptRejected,
+    AttemptStarted,
+    CandidateEdited,
     CommandTaken,
     EngineStopped,
     EvaluationProgressed,
     Event,
+    GateDecided,
+    PairMeasured,
+    PlanSet,
     Recovered,
     SessionCreated,
     StateChanged,
     StepFinished,
     StepStarted,
+    ToolCalled,
+    ToolReturned,
     TroubleNoted,
     VersionCommitted,
 )
@@ -46,7 +54,7 @@ from avo_tui.store.errors import (
 from avo_tui.store.files import leftovers, make_private_folder, remove, sync_folder
 from avo_tui.store.flusher import Flusher
 from avo_tui.store.inbox import BadCommand, Inbox
-from avo_tui.store.journal import JournalWriter, cut_torn_tail, read_events
+from avo_tui.store.journal import JournalWriter, cut_torn_tail
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import Loaded, load
 from avo_tui.store.lock import EngineLock
@@ -56,8 +64,23 @@ from avo_tui.store.projection import Projection, Snapshot
 
 log = logging.getLogger(__name__)
 
-CHATTER = (AgentText, EvaluationProgressed)
-"""Kinds of event that are not synced on their own; the next one that is makes them durable."""
+DEFERRED = (
+    AgentText,
+    EvaluationProgressed,
+    PlanSet,
+    ToolCalled,
+    ToolReturned,
+    CandidateEdited,
+    StepStarted,
+    AttemptStarted,
+    PairMeasured,
+    GateDecided,
+    AttemptRejected,
+)
+"""Kinds of event on the way to a result. They are not synced on their own: the sync of the next
+event that is covers them, or one that comes within `flusher.SYNC` seconds. A power cut before it
+takes the last of them, in order, and the step does that work again. What a person said or was
+answered, what was committed, judged or paid for is durable before anybody is told."""
 
 URGENT = (StateChanged, EngineStopped, TroubleNoted, CommandTaken, Recovered)
 """Kinds of event that may use the reserved disk space: they report that the disk is full."""
@@ -92,7 +115,7 @@ class SessionWriter:
         self._journal = JournalWriter(layout, part)
         self._projection, self._attempts = _projection(layout, loaded)
         self._hold_reserve()
-        self._flusher = Flusher(self.flush)
+        self._flusher = Flusher(self.flush, self._sync)
         self._closed = False
         self._lost: FolderLost | None = None
         """Why nothing may be written any more."""
@@ -180,8 +203,7 @@ class SessionWriter:
                 notes += migrate(layout)
                 loaded = load(layout)
             loaded.notes[:0] = notes + _tidy(layout)
-            parts = layout.parts()
-            part = max([loaded.state.session.step, *parts[-1:]])
+            part = max(layout.parts(), default=loaded.state.session.step)
             writer = cls(layout, lock, loaded, part)
         except BaseException:
             with contextlib.suppress(StoreError):
@@ -207,19 +229,22 @@ class SessionWriter:
         """Append events as one transaction, fold them into the state, and return them numbered.
 
         After a kill or a power cut either all of them are in the journal or none. On return they
-        are durable, unless all are prose or progress. Nothing changes on an error: raises
-        StoreError for an event that speaks of what is not there, DiskTrouble and FolderLost.
+        are durable, and all events before them, unless all are of the kinds in `DEFERRED`. Nothing
+        changes on an error: raises StoreError for an event that speaks of what is not there,
+        DiskTrouble and FolderLost.
         """
         with self._mutex:
             self._must_be_ours()
             numbered = self._numbered(events)
+            begins = next((e.step for e in numbered if isinstance(e, StepStarted)), None)
             part = self._journal.part
-            if any(isinstance(event, StepStarted) for event in numbered):
-                part = max(part, numbered[-1].step)
-            self._append(numbered, part)
+            if begins is not None and self._journal.full:
+                part = max(part, begins)
+            self._append(numbered, part, begins)
             for event in numbered:
                 self.state.apply(event)
-        self._flusher.ask(any(isinstance(event, SOON) for event in numbered))
+            unsynced = self._journal.unsynced
+        self._flusher.ask(any(isinstance(event, SOON) for event in numbered), unsynced)
         return numbered
 
     def _must_be_ours(self) -> None:
@@ -244,23 +269,23 @@ class SessionWriter:
             numbered.append(whole)
         return numbered
 
-    def _append(self, events: Sequence[Event], part: int) -> None:
+    def _append(self, events: Sequence[Event], part: int, begins: int | None) -> None:
         if part != self._journal.part:
             self._check_ours()
         lines = b"\n".join(_line(event) for event in events)
-        durable = not all(isinstance(event, CHATTER) for event in events)
+        durable = not all(isinstance(event, DEFERRED) for event in events)
         try:
-            self._journal.append(lines, part, durable)
+            self._journal.append(lines, part, durable, begins)
         except NoSpace:  # other errors of the disk do not go away with more room
             urgent = any(isinstance(event, URGENT) for event in events)
             if not urgent or not self._layout.reserve.exists():
                 raise
             self._drop_reserve()
-            self._journal.append(lines, part, durable)
+            self._journal.append(lines, part, durable, begins)
 
     def step_events(self, step: int) -> list[Event]:
         """Events of one step, in order."""
-        return list(read_events(self._layout, step))
+        return self._journal.events_of(step)
 
     # -- objects
 
@@ -329,6 +354,13 @@ class SessionWriter:
                 # the tables must never be ahead of the journal, a crash of the machine included
                 self._journal.sync()
             self._projection.write(snapshot)
+
+    def _sync(self) -> None:
+        """Make the journal durable up to now. Raises DiskTrouble or StoreError."""
+        with self._mutex:
+            if self._journal.unsynced:
+                self._check_ours()
+                self._journal.sync()
 
     @property
     def trouble(self) -> str | None:

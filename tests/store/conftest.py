@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.store import SessionWriter
+from avo_tui.store import SessionWriter, journal
 from tests.session_life import build, session_record
 
 
@@ -39,3 +39,11 @@ def abandon() -> Iterator[Callable[[SessionWriter], None]]:
         session._closed = True
 
     yield leave
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_part_a_step() -> Iterator[None]:
+    """Begin a part of the journal with each step, so that small sessions have several parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "PART_BYTES", 1)
+        yield
