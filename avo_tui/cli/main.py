@@ -18,6 +18,7 @@ from avo_tui.cli import (
     notes,
     reading,
     runs,
+    seat,
     service,
     task,
 )
@@ -67,6 +68,7 @@ notes.register(app)
 control.register(app)
 machine.register(app)
 task.register(app)
+seat.register(app)
 service.register(app)
 
 

@@ -134,7 +134,7 @@ def run(
         Approvals | None, typer.Option("--approve", help="Ask before each commit.")
     ] = None,
     origin: Annotated[
-        str | None, typer.Option("--from", help="SESSION:VERSION to start from: transfer.")
+        str | None, typer.Option("--from", help="What to start from: SESSION:VERSION, or a path.")
     ] = None,
     evaluator: Annotated[
         str | None, typer.Option("--evaluator", help="URL of a remote evaluator.")

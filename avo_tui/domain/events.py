@@ -24,6 +24,7 @@ from avo_tui.domain.records import (
     Hint,
     Intervention,
     Note,
+    Occupant,
     PauseMode,
     PlanItem,
     Profile,
@@ -174,6 +175,20 @@ class CandidateEdited(EventBase):
     added: int = 0
     removed: int = 0
     title: str = ""
+
+
+class SeatTaken(EventBase):
+    """An agent outside has sat down in the seat, in the place of whoever sat there."""
+
+    kind: Literal["seat_taken"] = "seat_taken"
+    occupant: Occupant
+
+
+class SeatLeft(EventBase):
+    """Nobody sits in the seat any more; the step waits for somebody."""
+
+    kind: Literal["seat_left"] = "seat_left"
+    why: str = ""
 
 
 # -- attempts
@@ -410,6 +425,8 @@ KnownEvent = Annotated[
     | ToolCalled
     | ToolReturned
     | CandidateEdited
+    | SeatTaken
+    | SeatLeft
     | CandidateProfiled
     | AttemptStarted
     | EvaluationProgressed

@@ -330,6 +330,15 @@ class Profile(Value):
     at: Moment
 
 
+class Occupant(Value):
+    """Who sits in the seat: the agent outside that makes the moves of the operator `seat`."""
+
+    name: str = Field(max_length=80)
+    """What the client calls itself, such as `claude-code 2.1`."""
+    way: Literal["mcp", "command_line", "acp"]
+    since: Moment
+
+
 class EngineRecord(Value):
     """The process that runs a session."""
 
@@ -379,3 +388,5 @@ class SessionRecord(Value):
     awaited."""
     degraded: tuple[str, ...] = ()
     """Optional features of the model that are switched off for now, such as `cache`."""
+    occupant: Occupant | None = None
+    """Who sits in the seat; None where nobody does, or where the operator has no seat."""

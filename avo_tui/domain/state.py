@@ -155,7 +155,7 @@ def _end_approval(state: SessionState) -> None:
 
 
 def _engine_started(state: SessionState, event: ev.EngineStarted) -> None:
-    _session(state, engine=event.engine, waiting_since=None, degraded=())
+    _session(state, engine=event.engine, waiting_since=None, degraded=(), occupant=None)
 
 
 def _engine_stopped(state: SessionState, event: ev.EngineStopped) -> None:
@@ -167,6 +167,7 @@ def _engine_stopped(state: SessionState, event: ev.EngineStopped) -> None:
         parked_until=None,
         waiting_since=None,
         degraded=(),
+        occupant=None,
     )
 
 
@@ -223,6 +224,14 @@ def _trouble(state: SessionState, event: ev.TroubleNoted) -> None:
 
 def _model_status(state: SessionState, event: ev.ModelStatusChanged) -> None:
     _session(state, degraded=event.degraded)
+
+
+def _seat_taken(state: SessionState, event: ev.SeatTaken) -> None:
+    _session(state, occupant=event.occupant)
+
+
+def _seat_left(state: SessionState, event: ev.SeatLeft) -> None:
+    _session(state, occupant=None)
 
 
 def _profiled(state: SessionState, event: ev.CandidateProfiled) -> None:
@@ -429,6 +438,8 @@ _HANDLERS: dict[type, Callable[[SessionState, Any], None]] = {
     ev.StepFinished: _step_finished,
     ev.MessageRecorded: _message_recorded,
     ev.AgentText: _agent_text,
+    ev.SeatTaken: _seat_taken,
+    ev.SeatLeft: _seat_left,
     ev.TroubleNoted: _trouble,
     ev.ModelStatusChanged: _model_status,
     ev.CandidateProfiled: _profiled,

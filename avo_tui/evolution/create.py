@@ -8,6 +8,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import MEMORY_LIMIT, RunSettings, SessionRecord
 from avo_tui.domain.task import TaskInfo
+from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evolution.life.seeding import ORIGIN_OPTION
 from avo_tui.operators import registry
 from avo_tui.store import SessionReader, SessionWriter, StoreError, find_session, new_session_folder
@@ -20,8 +21,9 @@ def create_session(
 ) -> Path:
     """Make the folder of a new session; no engine is started.
 
-    `origin` is `SESSION:VERSION`, whose source becomes the first version. Raises
-    StoreError, and ValueError for an operator that is not there.
+    `origin` is what the first version is made of in the place of the task's seed:
+    `SESSION:VERSION`, or the path of a file or folder. Raises StoreError, ValueError for an
+    operator that is not there or a source that is not one, and OSError.
     """
     traits = registry.descriptor(settings.operator).traits
     settings = settings.model_copy(update={"traits": traits})
@@ -49,11 +51,14 @@ def create_session(
 
 
 def carried_over(origin: str, task: TaskInfo) -> Candidate:
-    """The source of `SESSION:VERSION`, for a transfer to `task`. Raises StoreError."""
+    """The source of `SESSION:VERSION` or of a path. Raises StoreError, ValueError and OSError."""
+    path = Path(origin)
+    if path.exists():
+        return read_candidate(path)
     name, _, number = origin.rpartition(":")
     number = number.removeprefix("v")
     if not name or not number.isdigit():
-        raise StoreError(f"{origin!r} is not SESSION:VERSION, such as my-run:12")
+        raise StoreError(f"{origin!r} is not SESSION:VERSION, such as my-run:12, nor a path")
     reader = SessionReader.open(find_session(name))
     version = reader.state.versions.get(int(number))
     if version is None:

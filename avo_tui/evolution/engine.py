@@ -29,7 +29,7 @@ from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.evolution.workbench import StepWorkbench
-from avo_tui.operators.ports import Interrupted, Knowledge, Operator, StepEnded
+from avo_tui.operators.ports import Closing, Interrupted, Knowledge, Operator, StepEnded
 from avo_tui.store import DiskTrouble, FolderLost, SessionWriter
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,8 @@ class Engine:
             for task in helpers:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+            if isinstance(self.run_context.operator, Closing):
+                await self.run_context.operator.close()
             await self.run_context.evaluator.close()
         self._record_end(end)
         return end.state

@@ -6,8 +6,10 @@ effect. A call that must not be cut off by the person is not awaited through the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import Protocol, TypeVar
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
 
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import ObjectId, Value
@@ -149,6 +151,11 @@ class Reading(Protocol):
 
     @property
     def settings(self) -> RunSettings: ...
+
+    @property
+    def folder(self) -> Path:
+        """The session's folder, for an operator that other processes must find."""
+        ...
 
     @property
     def machine(self) -> MachineInfo | None:
@@ -318,6 +325,18 @@ class Control(Protocol):
         """
         ...
 
+    async def standby(self, arrival: asyncio.Event, absent: Callable[[], str]) -> None:
+        """Wait until `arrival` is set from outside; honours pauses, and does the person's jobs.
+
+        `absent` says why nobody can be expected to act, "" where somebody can: such time does not
+        count as running, and the session's state gives the reason. Raises StepEnded.
+        """
+        ...
+
+    def take_hints(self, place: str) -> Sequence[Hint]:
+        """The hints that are queued, whatever their delivery, without waiting; now delivered."""
+        ...
+
     async def interruptible(self, work: Awaitable[T]) -> T:
         """Await `work`; cancels it and raises Interrupted on `pause now`, a hint `now`, an end."""
         ...
@@ -357,4 +376,13 @@ class Operator(Protocol):
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One variation step. May raise StepEnded; anything else it raises is trouble, recorded."""
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """An operator that holds something open between steps."""
+
+    async def close(self) -> None:
+        """Let it go: the engine ends. Must not raise."""
         ...

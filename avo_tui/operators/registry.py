@@ -13,6 +13,7 @@ from avo_tui.operators.ports import Operator
 BUILT_IN: Mapping[OperatorName, str] = {
     "agent": "avo_tui.operators.agent.descriptor",
     "tuner": "avo_tui.operators.tuner.descriptor",
+    "seat": "avo_tui.operators.seat.descriptor",
     "external": "avo_tui.operators.external.descriptor",
     "recorded": "avo_tui.operators.recorded.descriptor",
 }

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from avo_tui.domain import events as ev
@@ -261,6 +262,10 @@ class FakeBench:
         return self.state.session.settings
 
     @property
+    def folder(self) -> Path:
+        raise NotImplementedError  # no operator that is tested here looks for its folder
+
+    @property
     def knowledge(self) -> FakeKnowledge:
         return FakeKnowledge()
 
@@ -352,6 +357,12 @@ class FakeBench:
         for hint in due:
             self.record(ev.HintDelivered(hint=hint.id, where=f"step {self._step}, {place}"))
         return [self.state.hints[h.id] for h in due]
+
+    async def standby(self, arrival: asyncio.Event, absent: Callable[[], str]) -> None:
+        raise NotImplementedError
+
+    def take_hints(self, place: str) -> Sequence[Hint]:
+        raise NotImplementedError
 
     async def interruptible(self, work: Awaitable[T]) -> T:
         task = asyncio.ensure_future(work)

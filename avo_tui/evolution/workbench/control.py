@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TypeVar
 
 from avo_tui.domain import events as ev
@@ -11,6 +12,9 @@ from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import Run
 
 T = TypeVar("T")
+
+STANDBY_SECONDS = 1.0
+"""Seconds between two looks at whether somebody is there, while a step waits for its operator."""
 
 
 class StepControl:
@@ -25,11 +29,19 @@ class StepControl:
 
     async def boundary(self, place: str, *, end_of_turn: bool = False) -> Sequence[Hint]:
         """A point between two tools: waits while paused, and returns the hints to deliver now."""
-        run, control = self._run, self._run.control
+        control = self._run.control
         self._budget.warn()
         if control.pause != "now" and not control.hint_now:
             self._supervisor.look()
         await self._waits.boundary()
+        return self._deliver(place, end_of_turn)
+
+    def take_hints(self, place: str) -> Sequence[Hint]:
+        """The hints that are queued, whatever their delivery, without waiting; now delivered."""
+        return self._deliver(place, end_of_turn=True)
+
+    def _deliver(self, place: str, end_of_turn: bool) -> Sequence[Hint]:
+        run = self._run
         hints = [
             h
             for h in run.state.hints.values()
@@ -38,8 +50,24 @@ class StepControl:
         where = f"step {self._step}, {place}"
         if hints:
             run.record(*(ev.HintDelivered(hint=hint.id, where=where) for hint in hints))
-        control.hint_now = False
+        run.control.hint_now = False
         return [run.state.hints[h.id] for h in hints]
+
+    async def standby(self, arrival: asyncio.Event, absent: Callable[[], str]) -> None:
+        """Wait until `arrival` is set from outside; honours pauses, and does the person's jobs."""
+        run, control = self._run, self._run.control
+        try:
+            while True:
+                await self._waits.boundary()
+                if arrival.is_set():
+                    return
+                why = absent()
+                (run.clock.hold if why else run.clock.release)("seat")
+                if control.pause is None:
+                    run.set_state("running", why)
+                await _first(arrival.wait(), control.changed(STANDBY_SECONDS))
+        finally:
+            run.clock.release("seat")
 
     async def interruptible(self, work: Awaitable[T]) -> T:
         """Await `work`; cancels it and raises Interrupted on `pause now`, a hint now, or an end."""
@@ -58,3 +86,14 @@ class StepControl:
     def budget_left(self) -> str | None:
         """None while there is budget; else the sentence that says which cap is reached."""
         return self._budget.used_up()
+
+
+async def _first(*works: Coroutine[None, None, object]) -> None:
+    """Returns when the first of them is done; cancels the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId
@@ -55,6 +56,11 @@ class StepReading:
     def settings(self) -> RunSettings:
         """How the session is run."""
         return self._run.state.session.settings
+
+    @property
+    def folder(self) -> Path:
+        """The session's folder."""
+        return self._run.writer.folder
 
     @property
     def machine(self) -> MachineInfo | None:

@@ -164,4 +164,8 @@ def facts() -> tuple[str, ...]:
     if caches:
         lines.append(f"caches: {', '.join(caches)}")
     lines.append(f"options: {' '.join(flags.FIXED)}")
+    lines.append(
+        "inputs are cold: every timed call gets inputs in memory that was never used before,"
+        " written by another process, and answers into fresh memory"
+    )
     return tuple(lines)

@@ -1,0 +1,16 @@
+"""The operator `seat`: an agent outside makes the steps, with the tools of the built-in agent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from avo_tui.domain.records import RunSettings
+    from avo_tui.operators.seat.operator import SeatOperator
+
+
+def make(settings: RunSettings) -> SeatOperator:
+    """The operator of a session."""
+    from avo_tui.operators.seat.operator import SeatOperator
+
+    return SeatOperator()

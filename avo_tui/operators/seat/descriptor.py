@@ -1,0 +1,21 @@
+"""What the operator for an agent outside says about itself."""
+
+from __future__ import annotations
+
+from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.operators.descriptor import OperatorDescriptor
+from avo_tui.operators.ports import Operator
+
+
+def _make(settings: RunSettings) -> Operator:
+    from avo_tui.operators.seat import make
+
+    return make(settings)
+
+
+DESCRIPTOR = OperatorDescriptor(
+    name="seat",
+    label="an agent of your own makes the steps: avo mcp NAME, or avo seat NAME",
+    make=_make,
+    traits=OperatorTraits(title="agent in the seat"),
+)

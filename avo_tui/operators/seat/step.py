@@ -1,0 +1,276 @@
+"""One step in the seat: the calls of the agent outside, one after the other, until the step ends.
+
+Hints of the person, directions of the supervisor and what else happened go into the next answer.
+They count as delivered when an answer carries them to a client that is still there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from avo_tui.domain.budget import exhausted
+from avo_tui.domain.events import (
+    HintDelivered,
+    SeatLeft,
+    SeatTaken,
+    ToolCalled,
+    ToolReturned,
+    VersionCommitted,
+)
+from avo_tui.domain.records import Hint
+from avo_tui.operators.agent.prompts.memory import note_key, persons_changes
+from avo_tui.operators.agent.prompts.opening import (
+    hint_text,
+    intervention_key,
+    intervention_text,
+    opening,
+    task_text,
+)
+from avo_tui.operators.ports import Interrupted, StepEnded, StepOutcome, Workbench
+from avo_tui.operators.seat.door import Door, Request
+from avo_tui.operators.seat.wire import Answer, Letter
+from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox
+from avo_tui.operators.toolbox.base import ToolResult, first_lines
+from avo_tui.operators.toolbox.box import ToolSpec
+
+BEGIN = "begin_step"
+WAIT = "wait"
+
+AFTER_BUDGET = frozenset({WAIT, "submit", "end_step", "remember", "condense", "read_result"})
+"""Tools that still run once the budget is used up: what was evaluated may be committed."""
+
+GRACE_SECONDS = 120.0
+"""Seconds after which a step whose budget is used up ends by itself."""
+
+_NOTHING: dict[str, object] = {"type": "object", "properties": {}, "additionalProperties": False}
+
+OWN_TOOLS = (
+    ToolSpec(
+        name=BEGIN,
+        group="self",
+        description="Open the step: the task, the head with its score and source, the lineage, "
+        "what was tried and rejected, the memory, the gate, the budget, and the words of the "
+        "person. Call it first in every step, and again after a step has ended.",
+        input_schema=_NOTHING,
+    ),
+    ToolSpec(
+        name=WAIT,
+        group="self",
+        description="Wait: for the answer of a tool that takes long, or for the person to resume a "
+        "paused run. Answers after a while in any case; call it again where it says so.",
+        input_schema=_NOTHING,
+    ),
+)
+
+
+def tool_specs() -> tuple[ToolSpec, ...]:
+    """The tools of the seat: the toolbox, and those that belong to the seat itself."""
+    box = (
+        ToolSpec(name=t.name, group=t.group, description=t.description, input_schema=t.schema())
+        for t in ALL_TOOLS
+    )
+    return (*OWN_TOOLS, *box)
+
+
+class SeatStep:
+    """Serves the door's requests with one step's toolbox."""
+
+    def __init__(self, bench: Workbench, door: Door) -> None:
+        self.bench = bench
+        self.door = door
+        self.box = Toolbox(bench)
+        events = bench.reading.step_events()
+        self._calls = sum(isinstance(e, ToolReturned) for e in events)
+        self._begun = False
+        self._told: set[str] = set()
+        self._over_since: float | None = None
+        self._end_told = False
+
+    async def run(self) -> StepOutcome:
+        """The step, or the rest of one that was interrupted."""
+        for event in self.bench.reading.step_events():
+            if isinstance(event, VersionCommitted):  # killed before the step's end was on record
+                return StepOutcome(outcome="committed", reason=event.version.gate.reason)
+        try:
+            while True:
+                await self.bench.control.standby(self.door.arrival, self._absent)
+                request = self.door.next()
+                if request is None:
+                    continue
+                outcome = await self._serve(request)
+                if outcome is not None:
+                    return outcome
+        except StepEnded as end:
+            if not self._end_told:
+                text = f"Step {self.bench.reading.step} was ended ({end.outcome}): {end.reason}."
+                text += " begin_step opens the next one."
+                self.door.leave_letter(Letter(sender="run", text=text))
+            raise
+
+    def _absent(self) -> str:
+        """Why nobody can be expected to act, or ""; looks at the seat and the budget meanwhile."""
+        self._note_occupant()
+        over = self._over()
+        if over is None:
+            self._over_since = None
+        elif self._over_since is None:
+            self._over_since = time.monotonic()
+        elif time.monotonic() - self._over_since > GRACE_SECONDS:
+            raise StepEnded(over.outcome, over.reason)
+        return self.door.empty()
+
+    def _note_occupant(self) -> None:
+        """Puts a change of who sits there on record."""
+        door, occupant = self.door, self.door.occupant
+        if occupant == door.recorded:
+            return
+        if occupant is not None:
+            self.bench.recording.record(SeatTaken(occupant=occupant))
+        elif door.empty():
+            self.bench.recording.record(SeatLeft(why="the client has gone"))
+        else:
+            return
+        door.recorded = occupant
+
+    # -- one call
+
+    async def _serve(self, request: Request) -> StepOutcome | None:
+        self._note_occupant()
+        tool = request.call.tool
+        try:
+            hints = await self.bench.control.boundary(f"before tool {self._calls + 1} ({tool})")
+            over = self._over()
+            if over is not None and tool not in AFTER_BUDGET:
+                text = f"Not run. {_spent(over.reason)}"
+                result, call = ToolResult(ok=False, text=text, whole=text), ""
+            else:
+                result, call = await self._call(request, hints)
+        except StepEnded as end:
+            self._end_told = True
+            text = f"Not run to its end: the step was ended ({end.outcome}): {end.reason}."
+            if end.outcome != "stopped":
+                text += " begin_step opens the next one."
+            await self._send(request, Answer(
+                id=request.call.id, ok=False, text=text, step=self.bench.reading.step,
+                step_ended=True, run_ended=end.outcome == "stopped",
+            ))  # fmt: skip
+            raise
+        opened = tool == BEGIN and result.ok
+        await self._answer(request, result, () if opened else hints, call)
+        return result.ends_step
+
+    async def _call(self, request: Request, hints: Sequence[Hint]) -> tuple[ToolResult, str]:
+        """Run a tool; (its result, the call's name in the record)."""
+        tool, call = request.call.tool, f"c{self._calls + 1}"
+        if tool == WAIT:
+            text = "There is nothing to wait for: the run goes on and no tool is at work."
+            return ToolResult(ok=True, text=text, whole=text), ""
+        if tool != BEGIN and not self._begun:
+            step, head = self.bench.reading.step, self.bench.reading.head.number
+            text = f"Not run. Step {step} has begun from v{head}: call begin_step first, it tells"
+            text += " how things stand."
+            return ToolResult(ok=False, text=text, whole=text), ""
+        self._calls += 1
+        if tool == BEGIN:
+            self.bench.recording.record(ToolCalled(call=call, tool=tool))
+            text = self._opening(hints)
+            result = ToolResult(ok=True, text=text, whole=text)
+            self.box.returned(call, tool, result)
+            return result, call
+        try:
+            return await self.box.run(call, tool, request.call.arguments), call
+        except Interrupted as cut:
+            text = f"Interrupted before it was finished ({cut.reason}): it brought no result."
+            return self.box.refuse(call, tool, f"{text} Call it again if you still want it."), call
+        except StepEnded as end:
+            self.box.refuse(call, tool, f"Not run to its end: the step was ended ({end.reason}).")
+            raise
+
+    def _opening(self, hints: Sequence[Hint]) -> str:
+        """The step's opening, with the hints of this step that an earlier client was told."""
+        bench = self.bench
+        seen = {h.id for h in hints}
+        earlier = [
+            bench.reading.hint(e.hint)
+            for e in bench.reading.step_events()
+            if isinstance(e, HintDelivered) and e.hint not in seen
+        ]
+        unique = {h.id: h for h in (*earlier, *hints)}
+        self._begun = True
+        self._told |= {intervention_key(i) for i in bench.reading.interventions()}
+        self._told |= {note_key(n) for n in bench.reading.notes()}
+        text = opening(bench, tuple(unique.values()))
+        return f"{task_text(bench.reading.task, bench.reading.machine)}\n{text}"
+
+    def _over(self) -> StepOutcome | None:
+        """The step's end by a cap; None while there is budget."""
+        sentence = self.bench.control.budget_left()
+        if sentence is None:
+            return None
+        budget, run, _ = self.bench.reading.remaining()
+        ended = "stopped" if exhausted(budget.run, run) else "nothing"
+        return StepOutcome(outcome=ended, reason=sentence)
+
+    # -- the answer
+
+    async def _answer(
+        self, request: Request, result: ToolResult, hints: Sequence[Hint], call: str = ""
+    ) -> None:
+        over = self._over()
+        run_over = over is not None and over.outcome == "stopped"
+        place = f"in the answer of tool {self._calls} ({request.call.tool})"
+        letters = self._letters(hints, place, take=not request.visitor.gone)
+        if over is not None and result.ok:
+            letters = (*letters, Letter(sender="run", text=_spent(over.reason)))
+        answer = Answer(
+            id=request.call.id,
+            ok=result.ok,
+            text=result.text,
+            call=call,
+            step=self.bench.reading.step,
+            letters=letters,
+            step_ended=result.ends_step is not None,
+            run_ended=result.ends_step is not None and run_over,
+        )
+        await self._send(request, answer)
+
+    async def _send(self, request: Request, answer: Answer) -> None:
+        if await request.visitor.send(answer):
+            return
+        for letter in answer.letters:
+            self.door.leave_letter(letter)
+        if answer.call:
+            text = f"The client that called {request.call.tool} had gone when its answer came:"
+            text += f" {first_lines(answer.text, 2)}\nread_result(call={answer.call!r}) has it all."
+            self.door.leave_letter(Letter(sender="run", text=text))
+
+    def _letters(self, hints: Sequence[Hint], place: str, *, take: bool) -> tuple[Letter, ...]:
+        """What happened since the last answer: hints, directions, edits of the memory.
+
+        Queued hints are taken along unless there is nobody to read them.
+        """
+        bench = self.bench
+        more = bench.control.take_hints(place) if take else ()
+        letters = [*self.door.letters()]
+        letters += [Letter(sender="person", text=hint_text(h)) for h in (*hints, *more)]
+        if not self._begun:
+            return tuple(letters)
+        for order in bench.reading.interventions():
+            if intervention_key(order) not in self._told:
+                self._told.add(intervention_key(order))
+                letters.append(Letter(sender="supervisor", text=intervention_text(order)))
+        text, told = persons_changes(
+            bench.reading.notes(), self._told, self.box.workspace.forgotten
+        )
+        if text:
+            self._told |= set(told)
+            letters.append(Letter(sender="person", text=text))
+        return tuple(letters)
+
+
+def _spent(reason: str) -> str:
+    return (
+        f"The budget is used up: {reason}. What was evaluated in this step may still be submitted;"
+        " otherwise end_step with what was learned."
+    )

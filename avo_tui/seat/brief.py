@@ -1,0 +1,88 @@
+"""The brief: one Markdown page that tells an agent how to work in the seat of a session."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+
+from avo_tui.domain.budget import cap_states
+from avo_tui.domain.records import SessionRecord
+from avo_tui.domain.state import SessionState
+from avo_tui.operators.agent.prompts.opening import task_text
+
+_FIELD = re.compile(r"\{\{(\w+)\}\}")
+
+GATES = {
+    "strict": "the gain must be shown at the run's error budget and be 0.5% at least.",
+    "paper": "the candidate must be no slower than the best.",
+    "vector": "no configuration may fall beyond its noise, and one must improve beyond it.",
+}
+
+
+def brief(state: SessionState) -> str:
+    """The page for a session."""
+    session = state.session
+    has_seat = session.settings.operator in {"seat", "acp"}
+    name = session.name
+    file = next(iter(session.task.seed_files), "kernel.cpp")
+    places = {"name": name, "file": file, "operator": session.settings.operator}
+    entrance = _fill("entrance" if has_seat else "drop_box", places).strip()
+    machine = session.engine.machine if session.engine is not None else None
+    values = {
+        "session": name,
+        "entrance": entrance,
+        "gate": GATES[session.settings.gate],
+        "measurement": _measurement(session),
+        "search_command": f" (`avo knowledge search WORDS --session {name}`)",
+        "task": task_text(session.task, machine),
+        "standing": _standing(state),
+    }
+    return _fill("brief", values)
+
+
+def _fill(name: str, values: Mapping[str, str]) -> str:
+    """The page `name`.md with its {{fields}} filled in."""
+    text = (files(__name__.rpartition(".")[0]) / f"{name}.md").read_text(encoding="utf-8")
+    return _FIELD.sub(lambda match: values[match.group(1)], text)
+
+
+def _measurement(session: SessionRecord) -> str:
+    lines = [
+        "- Every timed call gets inputs that no call saw before, in memory written by another"
+        " process, and fresh memory to answer into: caches hold nothing of them. Time what you"
+        " time yourself in the same way, or use `bench`.",
+        "- Candidate and baselines are timed in turn in one process, medians count; each side of"
+        " the gate has a process of its own.",
+    ]
+    if session.task.language == "cpp":
+        lines += [
+            "- The clock is the processor time of the call as the system accounts it, threads and"
+            " sleep included; starting and waking are taken off.",
+            "- The compile line is `g++` with the options named below, the sources, and what a"
+            " line `// flags: …` in the source asks for: optimisation (`-O2`, `-Ofast`), `-f…` of"
+            " the optimiser and of floating point, `-m…` of vector extensions, `-mtune`, `--param`,"
+            " `-D NAME=value`, at most 24. `task.h` declares the entry point.",
+        ]
+    return "\n".join(lines)
+
+
+def _standing(state: SessionState) -> str:
+    session, head, best = state.session, state.head, state.best
+    lines = []
+    if head is not None and best is not None:
+        lines.append(
+            f"- head v{head.number} {head.aggregate:.4f} of {session.task.reference_baseline},"
+            f" best v{best.number} {best.aggregate:.4f}, {len(state.versions)} versions,"
+            f" {len(state.attempts)} attempts, step {session.step}"
+        )
+    else:
+        lines.append("- the seed is not evaluated yet")
+    caps = cap_states(session.budget.run, session.spend)
+    lines += [f"- {cap.unit}: {cap.used:.4g} of {cap.cap:.4g} used" for cap in caps]
+    if not caps:
+        lines.append("- no cap is set on the budget")
+    waiting = sum(hint.state == "queued" for hint in state.hints.values())
+    if waiting:
+        lines.append(f"- {waiting} hints of the person wait for your next answer")
+    return "\n".join(lines)

@@ -1,0 +1,120 @@
+"""A client of the seat: sits down by its socket and calls tools."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from avo_tui.domain.base import Value
+from avo_tui.operators.seat.wire import LINE_BYTES, POINTER, Answer, Call, Hello, Pointer, Welcome
+
+
+class SeatError(ValueError):
+    """The seat cannot be used; the text is one sentence that says what to do."""
+
+
+class SeatNotThereError(SeatError):
+    """No seat of that session listens: its engine is not running, or not so far yet."""
+
+
+class SeatLeftError(SeatError):
+    """The connection has ended: the engine is gone, or another client took the place."""
+
+
+class SeatClient:
+    """One connection. Calls are answered one at a time, in the order in which they were made."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, welcome: Welcome
+    ) -> None:
+        self.welcome = welcome
+        self._reader = reader
+        self._writer = writer
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._ids = itertools.count(1)
+        self._listener = asyncio.create_task(self._listen(), name="seat")
+
+    @classmethod
+    async def sit_down(cls, folder: Path, hello: Hello) -> SeatClient:
+        """Take the seat of the session in `folder`.
+
+        Raises SeatNotThereError where nothing listens, SeatError where somebody sits there.
+        """
+        try:
+            pointer = Pointer.model_validate_json((folder / POINTER).read_bytes())
+            reader, writer = await asyncio.open_unix_connection(pointer.socket, limit=LINE_BYTES)
+        except (OSError, ValidationError) as error:
+            raise SeatNotThereError(
+                f"the seat of {folder.name} is not there: its engine is not running, or its"
+                " operator is not `seat`"
+            ) from error
+        await _write(writer, hello)
+        try:
+            welcome = Welcome.model_validate_json(await reader.readline())
+        except (OSError, ValidationError) as error:
+            writer.close()
+            raise SeatNotThereError(f"the seat of {folder.name} did not answer") from error
+        if welcome.refused:
+            writer.close()
+            raise SeatError(welcome.refused)
+        return cls(reader, writer, welcome)
+
+    async def call(self, tool: str, arguments: Mapping[str, Any] | None = None) -> Answer:
+        """Run a tool; as long as it takes, pauses included. Raises SeatLeftError."""
+        number = next(self._ids)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        if self._listener.done():
+            raise SeatLeftError(_LEFT)
+        try:
+            await _write(self._writer, Call(id=number, tool=tool, arguments=dict(arguments or {})))
+        except OSError as error:
+            raise SeatLeftError(_LEFT) from error
+        return await future
+
+    @property
+    def gone(self) -> bool:
+        """True once the connection has ended."""
+        return self._listener.done()
+
+    async def close(self) -> None:
+        """Leave the seat. A tool that runs goes on to its end; its answer is kept."""
+        self._listener.cancel()
+        await asyncio.gather(self._listener, return_exceptions=True)
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def _listen(self) -> None:
+        try:
+            while line := await self._reader.readline():
+                answer = Answer.model_validate_json(line)
+                future = self._waiting.pop(answer.id, None)
+                if future is not None and not future.done():
+                    future.set_result(answer)
+        except (OSError, ValueError):
+            pass
+        finally:
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(SeatLeftError(_LEFT))
+
+
+_LEFT = "the seat is lost: the engine has ended, or another client took the place"
+
+
+async def _write(writer: asyncio.StreamWriter, message: Value) -> None:
+    writer.write(message.model_dump_json().encode() + b"\n")
+    await writer.drain()

@@ -1,0 +1,263 @@
+"""The operator `seat`: an agent outside makes the steps through the socket of the engine."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.budget import Budget, Caps
+from avo_tui.domain.commands import AbortStep, Pause, Resume, Rewind, SendHint, Supervise
+from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.operators.seat.operator import SeatOperator
+from avo_tui.operators.seat.wire import Answer, Hello
+from avo_tui.seat.client import SeatClient, SeatError, SeatLeftError, SeatNotThereError
+from tests.evolution.laboratory import Laboratory, MakeLab
+
+HELLO = Hello(client="an agent", way="mcp")
+
+
+def settings(**more: object) -> RunSettings:
+    traits = OperatorTraits(title="agent in the seat")
+    return RunSettings.model_validate({"operator": "seat", "traits": traits, **more})
+
+
+async def seated(lab: Laboratory, hello: Hello = HELLO) -> SeatClient:
+    """A client in the seat of a running engine."""
+    await lab.versions(1)
+    while True:
+        try:
+            return await SeatClient.sit_down(lab.folder, hello)
+        except SeatNotThereError:
+            await asyncio.sleep(0.01)
+
+
+def begun(make_lab: MakeLab, **more: object) -> Laboratory:
+    lab = make_lab(settings(**more))
+    lab.start(SeatOperator())
+    return lab
+
+
+async def improve(client: SeatClient, old: str = "UNROLL = 1", new: str = "UNROLL = 4") -> Answer:
+    edit = await client.call("replace_text", {"old": old, "new": new})
+    assert edit.ok, edit.text
+    tried = await client.call("evaluate", {"title": f"{new} for {old}"})
+    assert tried.ok and "verdict: correct" in tried.text
+    return await client.call("submit", {"summary": f"{new}, since it is faster"})
+
+
+async def test_a_step_from_its_opening_to_a_version(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    client = await seated(lab)
+    early = await client.call("read_candidate")
+    assert not early.ok and "begin_step" in early.text
+    opening = await client.call("begin_step")
+    assert opening.ok and "Pretend kernel" in opening.text and "UNROLL = 1" in opening.text
+    answer = await improve(client)
+    assert answer.ok and answer.step_ended and "Committed as v1" in answer.text
+    await lab.until(lambda: len(lab.of(ev.StepFinished)) == 1)
+    assert lab.of(ev.StepFinished)[0].outcome == "committed"
+    again = await client.call("begin_step")
+    assert "Step 2: vary v1" in again.text
+    assert [e.tool for e in lab.of(ev.ToolCalled)][:3] == ["begin_step", "replace_text", "evaluate"]
+    assert lab.state.versions[1].author == "seat"
+    assert lab.state.session.occupant is not None
+    assert lab.state.session.occupant.name == "an agent"
+    await client.close()
+
+
+async def test_a_hint_comes_with_the_next_answer_and_counts_as_delivered_then(
+    make_lab: MakeLab,
+) -> None:
+    lab = begun(make_lab)
+    client = await seated(lab)
+    await client.call("begin_step")
+    sent = await lab.send(SendHint(text="try tiles of 64"))
+    assert lab.state.hints[sent.id].state == "queued"
+    answer = await client.call("list_versions")
+    assert [letter.sender for letter in answer.letters] == ["person"]
+    assert "try tiles of 64" in answer.letters[0].text and "try tiles of 64" in answer.whole()
+    assert lab.state.hints[sent.id].state == "delivered"
+    assert not (await client.call("list_versions")).letters
+    await client.close()
+
+
+async def test_a_hint_given_while_nobody_sits_there_waits_for_the_opening(
+    make_lab: MakeLab,
+) -> None:
+    lab = begun(make_lab)
+    await lab.versions(1)
+    sent = await lab.send(SendHint(text="mind the edges", delivery="end_of_turn"))
+    client = await seated(lab)
+    opening = await client.call("begin_step")
+    assert "mind the edges" in opening.whole()
+    assert lab.state.hints[sent.id].state == "delivered"
+    await client.close()
+    second = await seated(lab, Hello(client="another", way="mcp"))
+    assert "mind the edges" in (await second.call("begin_step")).text
+    await second.close()
+
+
+async def test_a_paused_run_holds_the_tool_until_it_is_resumed(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    client = await seated(lab)
+    await client.call("begin_step")
+    await lab.send(Pause(mode="after_tool"))
+    await lab.in_state("paused")  # also while no tool is at work
+    call = asyncio.create_task(client.call("list_versions"))
+    await lab.until(lambda: lab.engine is not None)
+    await asyncio.sleep(0.05)
+    assert not call.done()
+    await lab.send(Resume())
+    assert (await call).ok
+    await client.close()
+
+
+async def test_pause_now_interrupts_an_evaluation_and_says_so(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    lab.hold_from(1)
+    client = await seated(lab)
+    await client.call("begin_step")
+    await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 2"})
+    call = asyncio.create_task(client.call("evaluate", {"title": "two at a time"}))
+    await lab.held()
+    await lab.send(Pause(mode="now"))
+    answer = await call
+    assert not answer.ok and "Interrupted" in answer.text
+    await client.close()
+
+
+async def test_a_rewind_ends_the_step_and_the_next_one_begins_there(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    client = await seated(lab)
+    await client.call("begin_step")
+    assert (await improve(client)).step_ended
+    assert "vary v1" in (await client.call("begin_step")).text
+    await lab.send(Rewind(version=0, reason="the other tiling"))
+    told = await client.call("read_candidate")
+    assert not told.ok and any("rewound" in letter.text for letter in told.letters)
+    opening = await client.call("begin_step")
+    assert "vary v0" in opening.text and "the other tiling" in opening.text
+    await client.close()
+
+
+async def test_an_abort_in_the_middle_of_a_tool_is_its_answer(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    lab.hold_from(1)
+    client = await seated(lab)
+    await client.call("begin_step")
+    await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 2"})
+    call = asyncio.create_task(client.call("evaluate", {"title": "two at a time"}))
+    await lab.held()
+    await lab.send(AbortStep(reason="enough"))
+    answer = await call
+    if not answer.step_ended:  # the tool was cut off first; the next one is told
+        answer = await client.call("list_versions")
+    assert "enough" in answer.whole()
+    await client.close()
+
+
+async def test_the_supervisor_speaks_in_the_next_answer(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    client = await seated(lab)
+    await client.call("begin_step")
+    await lab.send(Supervise(level="redirect", directions=("another layout of the keys",)))
+    answer = await client.call("list_versions")
+    assert [letter.sender for letter in answer.letters] == ["supervisor"]
+    assert "another layout of the keys" in answer.letters[0].text
+    await client.close()
+
+
+async def test_a_second_client_is_told_who_sits_there_and_may_take_over(
+    make_lab: MakeLab,
+) -> None:
+    lab = begun(make_lab)
+    client = await seated(lab)
+    await client.call("begin_step")
+    await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 2"})
+    with pytest.raises(SeatError, match="an agent sits in the seat"):
+        await SeatClient.sit_down(lab.folder, Hello(client="second", way="mcp"))
+    second = await SeatClient.sit_down(
+        lab.folder, Hello(client="second", way="mcp", take_over=True)
+    )
+    with pytest.raises(SeatLeftError):
+        await client.call("list_versions")
+    opening = await second.call("begin_step")
+    assert opening.step == 1
+    assert "UNROLL = 2" in (await second.call("read_candidate")).text  # nothing is lost
+    await second.close()
+
+
+async def test_a_client_that_dies_in_an_evaluation_loses_nothing(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    lab.hold_from(1)
+    client = await seated(lab)
+    await client.call("begin_step")
+    await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 2"})
+    call = asyncio.create_task(client.call("evaluate", {"title": "two at a time"}))
+    await lab.held()
+    await client.close()
+    with pytest.raises((SeatLeftError, asyncio.CancelledError)):
+        await call
+    lab.evaluator.let_go()
+    await lab.until(lambda: any(e.tool == "evaluate" for e in lab.of(ev.ToolReturned)))
+    second = await seated(lab, Hello(client="second", way="mcp"))
+    opening = await second.call("begin_step")
+    assert any("had gone" in letter.text for letter in opening.letters)
+    assert (await second.call("read_result", {"call": "c3"})).ok
+    assert (await second.call("submit", {"summary": "two at a time is faster"})).step_ended
+    await second.close()
+
+
+async def test_a_used_up_budget_lets_what_was_evaluated_be_submitted(make_lab: MakeLab) -> None:
+    lab = begun(make_lab, budget=Budget(run=Caps(evaluations=2)))
+    client = await seated(lab)
+    await client.call("begin_step")
+    await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 4"})
+    tried = await client.call("evaluate", {"title": "four at a time"})
+    assert any("budget is used up" in letter.text for letter in tried.letters)
+    refused = await client.call("compile")
+    assert not refused.ok and "budget is used up" in refused.text
+    answer = await client.call("submit", {"summary": "four at a time is faster"})
+    assert answer.step_ended and answer.run_ended
+    assert await lab.ended() == "finished"
+    assert len(lab.state.versions) == 2
+    await client.close()
+
+
+async def test_the_end_of_the_engine_is_told_and_the_next_one_goes_on(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    client = await seated(lab)
+    await client.call("begin_step")
+    await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 2"})
+    await lab.stop()
+    with pytest.raises(SeatLeftError):
+        await client.call("list_versions")
+    assert not (lab.folder / "seat.json").exists()
+    with pytest.raises(SeatNotThereError):
+        await SeatClient.sit_down(lab.folder, HELLO)
+    lab.start(SeatOperator())
+    client = await seated(lab)
+    await client.call("begin_step")
+    lab.check_whole()
+    await client.close()
+
+
+async def test_nonsense_on_the_socket_harms_nobody(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    client = await seated(lab)
+    from avo_tui.operators.seat.wire import Pointer
+
+    pointer = Pointer.model_validate_json((lab.folder / "seat.json").read_bytes())
+    for junk in (b"\n", b"GET / HTTP/1.1\r\n\r\n", b'{"client": ""}\n', b"\xff" * 100):
+        _, writer = await asyncio.open_unix_connection(pointer.socket)
+        writer.write(junk)
+        writer.close()
+    unknown = await client.call("begin_step")
+    assert unknown.ok
+    odd = await client.call("no_such_tool", {"a": 1})
+    assert not odd.ok and "There is no tool" in odd.text
+    wrong = await client.call("evaluate", {"titel": "x"})
+    assert not wrong.ok and "not valid" in wrong.text
+    await client.close()
