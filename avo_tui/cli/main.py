@@ -11,6 +11,7 @@ import typer
 from avo_tui import __version__
 from avo_tui.cli import (
     attempts,
+    benching,
     comparing,
     control,
     exporting,
@@ -69,6 +70,7 @@ control.register(app)
 machine.register(app)
 task.register(app)
 seat.register(app)
+benching.register(app)
 service.register(app)
 
 

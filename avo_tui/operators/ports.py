@@ -267,6 +267,15 @@ class Evaluating(Protocol):
         """
         ...
 
+    async def compare(
+        self, candidate: Candidate, other: Candidate, replicate: int = 0
+    ) -> EvaluationReport:
+        """Time two candidates in turn, each in one fresh process, as the gate does. Not an attempt.
+
+        The report is of `candidate`; `paired` is its speed over the other's. Raises Interrupted.
+        """
+        ...
+
     async def scratch(self, files: dict[str, str]) -> ScratchReport:
         """Compile and run a small program of the operator's in the sandbox."""
         ...

@@ -455,6 +455,17 @@ class FakeBench:
         self.record(ev.VersionCommitted(version=version))
         return SubmitResult(decision=decision, version=version)
 
+    async def compare(
+        self, candidate: Candidate, other: Candidate, replicate: int = 0
+    ) -> EvaluationReport:
+        await self._work("compare")
+        mine, theirs = judge(candidate), judge(other)
+        if mine.score is None or theirs.score is None:
+            return mine
+        ratio = mine.score.aggregate / theirs.score.aggregate
+        rows = {c.name: (ratio, ratio, ratio) for c in mine.score.configurations}
+        return mine.replaced(score=None, paired=PairedMeasurement(configurations=rows))
+
     async def scratch(self, files: dict[str, str]) -> ScratchReport:
         await self._work("scratch")
         return ScratchReport(ok=True, exit_status=0, output="42\n")

@@ -91,6 +91,24 @@ class StepEvaluating:
             cut=run.control.interrupts_step,
         )
 
+    async def compare(
+        self, candidate: Candidate, other: Candidate, replicate: int = 0
+    ) -> EvaluationReport:
+        """Time two candidates in turn, as the gate does. Not an attempt. Raises Interrupted."""
+        run = self._run
+        self._waits.raise_if_ended()
+        work = run.evaluator.remeasure(
+            self._task,
+            candidate,
+            other,
+            replicate=replicate,
+            progress=self._evaluations.progress(0),
+        )
+        try:
+            return await self._evaluations.unrecorded(work, run.control.interrupts_step)
+        except EvaluatorError as error:
+            return run.cancelled(candidate.id, str(error), harness_failed=True)
+
     async def scratch(self, files: dict[str, str]) -> ScratchReport:
         """Compile and run a small program of the operator's in the sandbox."""
         run = self._run

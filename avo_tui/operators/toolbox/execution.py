@@ -9,7 +9,8 @@ from avo_tui.operators.ports import AttemptResult
 from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.render import report_text
-from avo_tui.operators.toolbox.workspace import Workspace
+from avo_tui.operators.toolbox.variants import Timed, Variant, sweep, table_text
+from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
 
 class Compile(Arguments):
@@ -25,6 +26,28 @@ class Evaluate(Arguments):
 
     title: str = Field(
         min_length=3, max_length=200, description="What is tried, in one line, for the record."
+    )
+
+
+class Bench(Arguments):
+    """What is timed beside what."""
+
+    sweep: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Macros to vary, each with its values: all combinations are timed (24 at most),"
+        " each with `#define NAME value` before the source. Write `#ifndef NAME`, `#define NAME"
+        " 32`, `#endif` for the default. Without any, the working candidate is timed as it is.",
+    )
+    attempts: list[str] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Earlier attempts to time as well, such as 12.3.",
+    )
+    against: int | None = Field(
+        default=None, description="Version to time beside; this step's parent without it."
+    )
+    pairs: int = Field(
+        default=1, ge=1, le=4, description="Pairs of fresh processes for each variant."
     )
 
 
@@ -92,6 +115,25 @@ def _next(result: AttemptResult, best: float) -> str:
     return "Not faster than the best on this line. Say why, then change one thing."
 
 
+async def _bench(space: Workspace, arguments: Bench) -> Answer:
+    bench = space.bench
+    number = bench.reading.head.number if arguments.against is None else arguments.against
+    other = bench.reading.candidate(space.version(number).candidate)
+    try:
+        variants = sweep("the working candidate", space.working, arguments.sweep)
+    except ValueError as error:
+        raise ToolError(f"{error}.") from None
+    for name in arguments.attempts:
+        source = load_candidate(bench, space.attempt(name).candidate)
+        variants.append(Variant(f"attempt {name}", source))
+    timed = [Timed(variant, []) for variant in variants]
+    for replicate in range(arguments.pairs):
+        for row in timed:
+            if not row.trouble:
+                row.add(await bench.evaluating.compare(row.variant.candidate, other, replicate))
+    return Answer(table_text(timed, f"v{number}"))
+
+
 async def _profile(space: Workspace, arguments: Profile) -> Answer:
     configuration = arguments.configuration
     known = [c.name for c in space.bench.reading.task.configurations]
@@ -151,6 +193,15 @@ TOOLS = (
         "on every configuration with the change against the best version.",
         Evaluate,
         _evaluate,
+    ),
+    Tool(
+        "bench",
+        "execution",
+        "Time the working candidate, or variants of it by macros, beside a version: in turn, in "
+        "fresh processes, on cold inputs, as the gate does. Seconds each; not an attempt, not "
+        "checked in full. For choosing between variants before one of them is evaluated.",
+        Bench,
+        _bench,
     ),
     Tool(
         "profile",

@@ -1,0 +1,122 @@
+"""`avo bench`: times files beside a version of a session, as its gate does, without a commit."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avo_tui.cli.errors import Failure
+from avo_tui.cli.reading import Json, Name, pick
+
+if TYPE_CHECKING:
+    from avo_tui.domain.candidate import Candidate
+    from avo_tui.operators.toolbox.variants import Timed, Variant
+    from avo_tui.store import SessionReader
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(epilog="Example: avo bench demo a.cpp b.cpp --against head -D TILE=32,64")(bench)
+
+
+def bench(
+    name: Name,
+    paths: Annotated[list[Path], typer.Argument(help="Candidates: one file or folder each.")],
+    against: Annotated[
+        str, typer.Option("--against", help="A version: 12, v12, head or best.")
+    ] = "head",
+    defines: Annotated[
+        list[str] | None,
+        typer.Option("-D", help="NAME=value,value,…: every combination is timed."),
+    ] = None,
+    pairs: Annotated[
+        int, typer.Option("--pairs", min=1, max=8, help="Pairs of fresh processes for each.")
+    ] = 1,
+    as_json: Json = False,
+) -> None:
+    """Time candidates beside a version: in turn, in fresh processes, on cold inputs.
+
+    No attempt, no commit, nothing is recorded. Exit status 1 where one could not be timed.
+    """
+    from avo_tui.domain.plain import safe
+    from avo_tui.operators.toolbox.variants import table_text
+    from avo_tui.store import SessionReader, find_session
+
+    reader = SessionReader.open(find_session(name))
+    state = reader.state
+    best = state.best
+    versions: dict[int, object] = dict(state.versions)
+    number = pick(against, versions, state.session.head, best.number if best else None)
+    other = reader.candidate(state.versions[number].candidate)
+    timed = asyncio.run(_time(reader, _variants(paths, defines or [], other), other, pairs))
+    if as_json:
+        _emit(name, number, timed)
+    else:
+        typer.echo(safe(table_text(timed, f"v{number}")))
+    if any(row.trouble for row in timed):
+        raise typer.Exit(1)
+
+
+def _variants(paths: list[Path], defines: list[str], origin: Candidate) -> list[Variant]:
+    from avo_tui.evaluation.candidates import read_candidate
+    from avo_tui.operators.toolbox.variants import MOST, sweep
+
+    values: dict[str, list[str]] = {}
+    for text in defines:
+        macro, _, choices = text.partition("=")
+        values[macro] = choices.split(",") if choices else ["1"]
+    variants: list[Variant] = []
+    for path in paths:
+        candidate = read_candidate(path)
+        if path.is_file() and len(origin.files) == 1:
+            # whatever the file is called, it stands for the one file of the version
+            candidate = candidate.replaced(
+                files=dict(zip(origin.files, candidate.files.values(), strict=True))
+            )
+        variants += sweep(str(path), candidate, values)
+    if len(variants) > MOST:
+        raise Failure(f"{len(variants)} variants are more than {MOST}; take fewer")
+    return variants
+
+
+async def _time(
+    reader: SessionReader, variants: list[Variant], other: Candidate, pairs: int
+) -> list[Timed]:
+    from avo_tui.evaluation.evaluators import make_evaluator
+    from avo_tui.operators.toolbox.variants import Timed
+
+    task = reader.state.session.task.name
+    timed = [Timed(variant, []) for variant in variants]
+    async with make_evaluator(reader.state.session.settings, task) as evaluator:
+        for replicate in range(pairs):
+            for row in timed:
+                if not row.trouble:
+                    row.add(
+                        await evaluator.remeasure(
+                            task, row.variant.candidate, other, replicate=replicate
+                        )
+                    )
+    return timed
+
+
+def _emit(name: str, number: int, timed: list[Timed]) -> None:
+    from avo_tui.cli.forms import emit
+
+    emit(
+        {
+            "session": name,
+            "against": number,
+            "candidates": [
+                {
+                    "name": row.variant.name,
+                    "gain": row.gain or None,
+                    "trouble": row.trouble or None,
+                    "pairs": [pair.model_dump(mode="json") for pair in row.pairs],
+                }
+                for row in timed
+            ],
+        }
+    )
