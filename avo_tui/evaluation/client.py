@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import logging
 import os
 import sys
 from collections import deque
@@ -27,6 +28,8 @@ from avo_tui.domain.verdict import (
     Verdict,
 )
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+
+log = logging.getLogger(__name__)
 
 _LINE_LIMIT = 64 << 20
 _START_SECONDS = 60.0
@@ -75,6 +78,9 @@ class _Worker:
         if answer.get("ready"):
             if not self.ready.done():
                 self.ready.set_result(None)
+            return
+        if "log" in answer:
+            log.info("%s", answer["log"])
             return
         future, sink = self.pending.get(answer.get("id", -1), (None, None))
         if future is None or future.done():

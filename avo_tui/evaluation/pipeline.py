@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import sys
 import time
@@ -46,6 +47,10 @@ from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 from avo_tui.evaluation.tasks import Tasks, find_tasks
+
+person = logging.getLogger("avo_tui.evaluation.person")
+"""What the person is told and a candidate's author is not: a worker hands it to the log of the
+engine, and no report holds it."""
 
 _LOG = 16_000
 _NOTES = 600
@@ -350,6 +355,8 @@ class Pipeline:
                 verdict = Verdict.HARNESS_ERROR  # it says nothing about this candidate
                 text = f"the version it is measured beside failed: {feedback.summary}"
                 feedback = feedback.replaced(summary=text)
+            if rejection.private:
+                person.info("%s %s: %s", task.name, candidate.id[:10], rejection.private)
             course.silent = rejection.silent
             course.checks = rejection.checks or course.checks
             course.resources = rejection.resources or course.resources

@@ -1,7 +1,8 @@
 """The worker: serves evaluations over JSON lines, warm between them.
 
 A request is `{"id", "op", …}`; answers carry its id: any number of `{"id", "progress"}`, then one
-`{"id", "result"}` or `{"id", "error"}`. Requests are served one at a time, in order; `cancel`
+`{"id", "result"}` or `{"id", "error"}`. `{"id": null, "log"}` is for the person's own log, and for
+nobody who writes candidates. Requests are served one at a time, in order; `cancel`
 (with the id as `target`) and `shutdown` take effect at once. The end of the input is a shutdown.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import traceback
@@ -19,13 +21,25 @@ from typing import Any
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import EvaluationProgress, Stage
-from avo_tui.evaluation.pipeline import Pipeline
+from avo_tui.evaluation.pipeline import Pipeline, person
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import sweep
 
 Request = dict[str, Any]
 LINE_LIMIT = 64 << 20
+
+
+class _ToEngine(logging.Handler):
+    """Hands records to whoever started the worker, as `{"id": null, "log": TEXT}`."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._send = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sends one record."""
+        self._send(json.dumps({"id": None, "log": record.getMessage()}).encode() + b"\n")
 
 
 class Worker:
@@ -166,6 +180,9 @@ async def serve(
         except BrokenPipeError:  # whoever asked is gone; the end of the input follows
             return
 
+    person.addHandler(_ToEngine(write))
+    person.setLevel(logging.INFO)
+    person.propagate = False
     sweep()
     reader = asyncio.StreamReader(limit=LINE_LIMIT)
     loop = asyncio.get_running_loop()

@@ -68,6 +68,17 @@ async def until_check(evaluator: LocalEvaluator, candidate: Candidate) -> asynci
     return task
 
 
+async def test_what_is_only_for_the_person_comes_into_the_log_of_the_engine(
+    evaluator: LocalEvaluator, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "avo_tui.evaluation.client"):
+        report = await evaluator.check(TASK, wrapped("adaptive_exits_with_hidden"))
+    assert report.verdict is Verdict.CRASH and "exit 77" not in report.model_dump_json()
+    assert any(
+        "crash in a hidden configuration ended (exited, exit 77" in m for m in caplog.messages
+    )
+
+
 async def test_an_evaluation_with_its_signs_of_life(evaluator: LocalEvaluator) -> None:
     seen: list[EvaluationProgress] = []
     seed = await evaluator.seed(TASK)

@@ -41,6 +41,8 @@ class Rejected(Exception):  # noqa: N818  a verdict, not an error of ours
         self.checks = checks
         self.whose: str | None = None
         """Identity of the candidate that failed, where two are run beside each other."""
+        self.private = ""
+        """What only the person's own log is told, also where hidden inputs were at work."""
         self.silent = False
         """True where hidden inputs were at work: then not even exact times are told."""
 

@@ -12,6 +12,8 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Outcome
 from avo_tui.evaluation.task import Task
 
+_PRIVATE = 1000
+"""Characters of one line in the person's own log."""
 _ADDRESS_FAULTS = {signal.SIGSEGV, signal.SIGBUS}
 _MEANINGS = {
     signal.SIGFPE: "an integer division by zero",
@@ -123,7 +125,17 @@ def rejected(
     feedback = Feedback(
         summary=text, configuration=configuration, detail=detail, hint=hint, log=log
     )
-    return Rejected(verdict, feedback)
+    ruling = Rejected(verdict, feedback)
+    ruling.private = _for_the_person(stop, f"{verdict} {where}")
+    return ruling
+
+
+def _for_the_person(stop: Stopped, what: str) -> str:
+    """How the process ended, with every fact. The candidate chose some of the words."""
+    facts = [what, stop.kind, *stop.words]
+    if (end := stop.outcome) is not None:
+        facts.append(f"({end.reason}, exit {end.exit_code}, signal {end.signal}, {end.error})")
+    return ascii(" ".join(facts))[1:-1][:_PRIVATE]
 
 
 _KINDS = {
@@ -156,6 +168,9 @@ def _ruling(task: Task, stop: Stopped) -> tuple[Verdict, str, str]:
     if stop.kind == "unloadable":
         text = f"the compiled candidate cannot be loaded: {' '.join(stop.words)}"
         return Verdict.COMPILE_ERROR, text, ""
+    if stop.kind == "loading":
+        text = f"the candidate computed for {stop.words[0]} s while it was loaded, twice"
+        return Verdict.SUSPICIOUS, text, "a kernel's work belongs into its call"
     if stop.kind == "nonsense":
         text = f"the candidate interfered with the harness: {' '.join(stop.words)}"
         return Verdict.SUSPICIOUS, text, ""

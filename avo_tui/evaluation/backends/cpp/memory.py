@@ -80,7 +80,9 @@ class Arena:
         self._file = os.memfd_create(f"avo-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self._file, size)
-            self._map = mmap.mmap(self._file, size)
+            # Every page gets its memory now, at our expense: the first touch of a page can take
+            # milliseconds, and should not be counted as a candidate's.
+            self._map = mmap.mmap(self._file, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
             seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
             # Our mapping is older than the seal and goes on writing.
             seals |= 0 if writable else _SEAL_FUTURE_WRITE

@@ -131,7 +131,7 @@ def _image(library: Path | None) -> SharedObject | None:
 
 async def _ended(stop: Stopped, running: Running, waiter: asyncio.Task[Outcome]) -> Outcome:
     """How the process ended: by itself where it was about to, else by us."""
-    if stop.kind not in ("hung", "nonsense", "trap"):
+    if stop.kind not in ("hung", "nonsense", "trap", "loading"):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
                 return await asyncio.shield(waiter)

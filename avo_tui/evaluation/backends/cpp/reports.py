@@ -42,15 +42,17 @@ class Reports:
         """Answers the next report: None if the call may pass, else the name of the call.
 
         A call that may not pass is never answered: its thread waits until the process is ended.
-        Raises OSError where the process is gone.
+        A report that is withdrawn counts for nothing. That is no act of the candidate: when the
+        process is stopped, frozen or traced meanwhile, Linux makes the same call once more.
         """
         buffer = bytearray(_NOTIFICATION.size)
-        fcntl.ioctl(self.descriptor, _RECEIVE, buffer)
-        identity, _, _, number, _, _, *arguments = _NOTIFICATION.unpack(buffer)
-        if self._left[number] <= 0 or not _reads_only(number, arguments):
-            return _what(number, arguments)
-        self._left[number] -= 1
-        fcntl.ioctl(self.descriptor, _SEND, _RESPONSE.pack(identity, 0, 0, _CONTINUE))
+        with contextlib.suppress(OSError):  # ENOENT: withdrawn before it was read, or answered
+            fcntl.ioctl(self.descriptor, _RECEIVE, buffer)
+            identity, _, _, number, _, _, *arguments = _NOTIFICATION.unpack(buffer)
+            if self._left[number] <= 0 or not _reads_only(number, arguments):
+                return _what(number, arguments)
+            fcntl.ioctl(self.descriptor, _SEND, _RESPONSE.pack(identity, 0, 0, _CONTINUE))
+            self._left[number] -= 1
         return None
 
     def loaded(self) -> None:

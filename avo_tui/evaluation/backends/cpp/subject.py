@@ -34,6 +34,7 @@ _BASE_SECONDS = 3.0
 _SLOWEST_FLOPS = 1e8
 """A call may take this long plus what 0.1 GFLOP/s would: a naive kernel is twenty times faster."""
 _LONGEST_LOAD = 0.5
+"""Seconds of processor time that loading a candidate may take, constructors included."""
 _ROOM, _ROOM_NS = 1.5, 30_000
 """Mapping the arguments may take so many times what it takes where no candidate is, and so many
 nanoseconds; all beyond counts as part of the call that follows."""
@@ -149,20 +150,37 @@ class Stage:
         """
         began = time.perf_counter()
         memory = Memory(self.layouts.all())
-        limits = limits_of(self.task)
-        pinned = self.cpu if self.task.threads == 1 else None
         try:
-            async with session(
-                self.sandbox, self.runner, compiled.library, self.task.entry, memory.arenas,
-                threads=self.task.threads, cpu=pinned, limits=limits,
-            ) as runner:  # fmt: skip
-                with owned(runner.running):
-                    if runner.load_seconds > _LONGEST_LOAD:
-                        text = f"it computed for {runner.load_seconds:.1f} s while being loaded"
-                        raise Stopped("nonsense", [text])
+            async with contextlib.AsyncExitStack() as process:
+                runner = await self._loaded(compiled, memory, process)
                 watch.add("start", time.perf_counter() - began)
                 yield Subject(
                     self.task, compiled.candidate.id, runner, memory, self.layouts, self.calibration
                 )
         finally:
             memory.close()
+
+    async def _loaded(
+        self, compiled: CompiledCpp, memory: Memory, process: contextlib.AsyncExitStack
+    ) -> Runner:
+        """A process that has loaded the candidate; `process` ends it.
+
+        One that took too long to load is started afresh, since the machine may have been slow.
+        Raises Stopped where it takes too long again.
+        """
+        pinned = self.cpu if self.task.threads == 1 else None
+        again = False
+        while True:
+            runner = await process.enter_async_context(
+                session(
+                    self.sandbox, self.runner, compiled.library, self.task.entry, memory.arenas,
+                    threads=self.task.threads, cpu=pinned, limits=limits_of(self.task),
+                )
+            )  # fmt: skip
+            if runner.load_seconds <= _LONGEST_LOAD:
+                return runner
+            if again:
+                with owned(runner.running):
+                    raise Stopped("loading", [f"{runner.load_seconds:.1f}"])
+            again = True
+            await process.aclose()

@@ -1,5 +1,5 @@
 // verdict: suspicious
-// says: while being loaded
+// says: while it was loaded
 #include "honest.h"
 
 static double sink = [] {

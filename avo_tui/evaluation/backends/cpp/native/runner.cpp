@@ -69,6 +69,7 @@ struct Slot {
 Slot slots[SLOTS];
 int current_slot = -1;
 size_t page;
+int threads = 1;
 
 void reply(const char* format, ...) {
     char text[512];
@@ -189,6 +190,18 @@ bool bind(Slot& slot, char* text) {
     return i == ARGUMENTS;
 }
 
+// Functions of the C library that ask the system something the first time they are called, and
+// remember the answer: a large qsort of glibc before 2.37 asks for the size of the memory.
+int descending(const void* a, const void* b) {
+    return *static_cast<const int*>(b) - *static_cast<const int*>(a);
+}
+
+void ask_the_system_now() {
+    static int values[4096];
+    for (int i = 0; i < 4096; ++i) values[i] = i * 7919 % 4096;
+    qsort(values, 4096, sizeof(int), descending);
+}
+
 // What a candidate reads from a variable it never set should be neither zero nor a former result.
 __attribute__((noinline)) void fill_stack_with_junk() {
     volatile char* junk = static_cast<volatile char*>(alloca(JUNK));
@@ -280,7 +293,7 @@ bool hand_over(int reports, bool confined) {
 }
 
 // Loads the candidate under the filter; returns its entry, or null after a last word.
-void* load(int threads, const char* library, const char* name) {
+void* load(const char* library, const char* name) {
     bool confined = false;
     int reports = confine::before_loading(threads, CHANNEL, &confined);
     if (!hand_over(reports, confined)) _exit(3);
@@ -331,10 +344,17 @@ void serve(void* entry) {
 
 }  // namespace
 
+// std::thread::hardware_concurrency() of a candidate finds this one before that of the C++ library,
+// which opens a file to find out. The answer is what the task allows.
+extern "C" __attribute__((visibility("default"), used)) unsigned
+_ZNSt6thread20hardware_concurrencyEv() noexcept {
+    return static_cast<unsigned>(threads);
+}
+
 int main(int count, char** words) {
     if (count < 5) return 2;
     settle_descriptors({atoi(words[1]), atoi(words[2]), atoi(words[3])});
-    int threads = atoi(words[4]);
+    threads = atoi(words[4]);
     page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     void* entry = nullptr;
     if (count >= 7) {
@@ -347,11 +367,12 @@ int main(int count, char** words) {
         for (int i = 1; i < count; ++i) memset(words[i], 'x', strlen(words[i]));
         setvbuf(stdout, nullptr, _IOLBF, 0);
         install_handlers();
+        ask_the_system_now();
         fill_heap_with_junk();
 #if defined(__x86_64__) && defined(PR_SET_TSC)
         prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
 #endif
-        entry = load(threads, library, name);
+        entry = load(library, name);
         if (entry == nullptr) return 4;
     } else {
         reply("loading 1");

@@ -1,0 +1,105 @@
+"""What a machine does to an honest candidate, and must not be held against it."""
+
+import fcntl
+import logging
+import os
+import signal
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.evaluation.backends.cpp import reports
+from avo_tui.evaluation.backends.cpp.keeper import Runner
+from avo_tui.evaluation.pipeline import Pipeline
+from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
+
+pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
+_STILL_WAITING = 0x40082102
+"""SECCOMP_IOCTL_NOTIF_ID_VALID: fails once a report was withdrawn."""
+
+
+def candidate(name: str) -> Candidate:
+    helpers = {p.name: p.read_text() for p in CANDIDATES.glob("*.h")}
+    return Candidate(files={f"{name}.cpp": (CANDIDATES / f"{name}.cpp").read_text(), **helpers})
+
+
+async def check(pipeline: Pipeline, name: str) -> str:
+    report = await pipeline.evaluate("tiny_attention", candidate(name), "check", lambda _: None)
+    return f"{report.verdict}: {report.feedback.summary}"
+
+
+def interrupted(real: Callable[..., object], times: list[int]) -> Callable[..., object]:
+    """ioctl, but every process is stopped and continued before its call is answered, once each."""
+
+    def ioctl(descriptor: int, request: int, data: bytes) -> object:
+        answer = real(descriptor, request, data)
+        if request == reports._RECEIVE and len(times) < 4:
+            identity, pid = struct.unpack_from("=QI", data)
+            times.append(pid)
+            os.kill(pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGCONT)
+            try:
+                while True:
+                    real(descriptor, _STILL_WAITING, struct.pack("=Q", identity))
+            except OSError:
+                return answer
+        return answer
+
+    return ioctl
+
+
+async def test_a_process_that_is_stopped_while_it_loads_may_ask_again(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times: list[int] = []
+    monkeypatch.setattr(reports.fcntl, "ioctl", interrupted(fcntl.ioctl, times))
+    assert (await check(pipeline, "honest")).startswith("correct")
+    assert len(times) == 4
+
+
+async def test_loading_that_took_long_is_tried_again(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = [9.0]
+    real = Runner.greet
+
+    def greet(self: Runner, seconds: float) -> None:
+        real(self, seconds)
+        self.load_seconds = slow.pop() if slow else self.load_seconds
+
+    monkeypatch.setattr(Runner, "greet", greet)
+    assert (await check(pipeline, "honest")).startswith("correct")
+    slow[:] = [9.0, 8.5]
+    assert "computed for 9.0 s while it was loaded" in await check(pipeline, "honest")
+
+
+async def test_mapping_that_took_long_is_charged_and_no_accusation(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the machine had to find the memory first."""
+    real = Runner.bind
+
+    def bind(self: Runner, slot: int, arguments: list[str]) -> int:
+        self._counted -= 2_000_000_000
+        return real(self, slot, arguments)
+
+    monkeypatch.setattr(Runner, "bind", bind)
+    honest = candidate("honest")
+    report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda _: None)
+    assert report.score is not None, report.feedback
+    assert all(c.milliseconds > 1900 for c in report.score.configurations)
+
+
+@pytest.mark.parametrize("name", ["adaptive_exits_with_hidden", "adaptive_tells_hidden"])
+async def test_the_person_is_told_what_the_author_is_not(
+    name: str, pipeline: Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "avo_tui.evaluation.person"):
+        told = await check(pipeline, name)
+    (line,) = caplog.messages
+    verdict = told.partition(":")[0]
+    assert line.startswith("tiny_attention ") and verdict in line and line.isascii()
+    assert line.partition(verdict)[2] not in told
+    assert any(word in line for word in ("exit", "fault")), line
