@@ -80,12 +80,16 @@ def _sandbox() -> Iterator[Row]:
 
 
 def _tasks() -> Iterator[Row]:
+    from avo_tui.evaluation.ports import BrokenTask
     from avo_tui.evaluation.tasks import find_tasks
 
-    found = find_tasks()
-    yield _row("ok" if found.sound else "fail", "tasks", ", ".join(found.sound) or "none found")
-    for task in found.broken.values():
-        yield _row("warn", "tasks", f"{task.name} does not load: {task.error}")
+    tasks_here = find_tasks()
+    listing = list(tasks_here.listing())
+    sound = [item.name for item in listing if not isinstance(item, BrokenTask)]
+    yield _row("ok" if sound else "fail", "tasks", ", ".join(sound) or "there are none")
+    for item in listing:
+        if isinstance(item, BrokenTask):
+            yield _row("warn", "tasks", f"{item.name} does not load: {item.error}")
 
 
 def _sessions() -> Iterator[Row]:

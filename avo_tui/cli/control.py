@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +13,7 @@ from avo_tui.cli.errors import Failure
 from avo_tui.cli.reading import Json, Name, VersionName, pick
 
 if TYPE_CHECKING:
-    from avo_tui.domain.candidate import Candidate
-    from avo_tui.domain.commands import Command
+    from avo_tui.domain.commands import Command, CommandRecord
     from avo_tui.store import SessionReader
 
 ANSWER_SECONDS = 10.0
@@ -62,7 +60,6 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: avo bookmark demo 12 baseline")(bookmark)
     app.command(epilog='Example: avo note demo 12 "first with online softmax"')(note)
     app.command(epilog="Example: avo remeasure demo best")(remeasure)
-    app.command(epilog='Example: avo submit demo kernel.cpp --plan "unroll by hand"')(submit)
 
 
 def pause(
@@ -146,7 +143,7 @@ def rewind(
     """Make an earlier version the head; what came after stays as a branch."""
     from avo_tui.domain.commands import Rewind
 
-    send(name, Rewind(version=_number(name, version), reason=why), as_json)
+    send(name, Rewind(version=number_of(name, version), reason=why), as_json)
 
 
 def abort(
@@ -255,7 +252,7 @@ def bookmark(
     """Mark a version with a word."""
     from avo_tui.domain.commands import SetBookmark
 
-    send(name, SetBookmark(version=_number(name, version), label=label), as_json)
+    send(name, SetBookmark(version=number_of(name, version), label=label), as_json)
 
 
 def note(
@@ -267,80 +264,18 @@ def note(
     """Write a note on a version."""
     from avo_tui.domain.commands import Annotate
 
-    send(name, Annotate(version=_number(name, version), text=text), as_json)
+    send(name, Annotate(version=number_of(name, version), text=text), as_json)
 
 
 def remeasure(name: Name, version: VersionName, as_json: Json = False) -> None:
     """Measure a version again; the score at the gate stays beside it."""
     from avo_tui.domain.commands import Remeasure
 
-    send(name, Remeasure(version=_number(name, version)), as_json, seconds=JOB_SECONDS)
+    send(name, Remeasure(version=number_of(name, version)), as_json, seconds=JOB_SECONDS)
 
 
-def submit(
-    name: Name,
-    paths: Annotated[list[Path], typer.Argument(help="Files, or one folder.")],
-    plan: Annotated[str, typer.Option("--plan", help="What was changed and why.")] = "",
-    summary: Annotated[
-        str, typer.Option("--summary", help="What came of it, for the record.")
-    ] = "",
-    parent: Annotated[
-        str | None, typer.Option("--parent", help="Version it was made from; default the head.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Evaluate a candidate made by hand, and commit it if the gate lets it through."""
-    from avo_tui.domain.commands import Submit
-    from avo_tui.store import SessionReader, find_session
-
-    reader = SessionReader.open(find_session(name))
-    head = reader.state.session.head
-    if head is None:
-        raise Failure(f"{name} has no versions yet; run it first")
-    number = _number(name, parent) if parent is not None else head
-    origin = reader.candidate(reader.state.versions[number].candidate)
-    run_settings = reader.state.session.settings
-    author = "person" if run_settings.operator_traits.steps_by_itself else run_settings.operator
-    command = Submit.model_validate(
-        {
-            "candidate": read_candidate(paths, origin),
-            "plan": plan,
-            "summary": summary,
-            "parent": number,
-            "author": author,
-        }
-    )
-    send(name, command, as_json, seconds=JOB_SECONDS)
-
-
-def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candidate:
-    """The candidate in these files or this folder; files it lacks come from `origin`."""
-    from avo_tui.domain.candidate import Candidate
-
-    files = dict(origin.files) if origin is not None else {}
-    for path in paths:
-        if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p, path)]
-            if not inside:
-                raise Failure(f"{path} holds no files")
-            files.update({p.relative_to(path).as_posix(): _read(p) for p in inside})
-        else:
-            files[path.name] = _read(path)
-    return Candidate(files=files)
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise Failure(f"{path} is not UTF-8 text") from error
-
-
-def _number(name: str, version: str) -> int:
+def number_of(name: str, version: str) -> int:
+    """The number of a session's version named as 12, v12, head or best. Raises Failure."""
     from avo_tui.store import SessionReader, find_session
 
     state = SessionReader.open(find_session(name)).state
@@ -358,10 +293,20 @@ def send(
     seconds: float = ANSWER_SECONDS,
 ) -> None:
     """Send a command and say what came of it. Without a running engine a short one takes it."""
-    from avo_tui.evolution.process import EngineFailed, take_inbox
     from avo_tui.store import SessionReader, find_session
 
     reader = SessionReader.open(find_session(name))
+    identity = deliver(reader, command, live=live)
+    _say(reader, identity, command.kind, as_json, seconds)
+
+
+def deliver(reader: SessionReader, command: Command, *, live: bool = False) -> str:
+    """Puts a command into the inbox; without a running engine a short one takes it.
+
+    Returns the command's id. Raises Failure where `live` asks for an engine that is not there.
+    """
+    from avo_tui.evolution.process import EngineFailed, take_inbox
+
     alive = reader.engine().alive
     if not alive and live:
         raise Failure(
@@ -374,12 +319,11 @@ def send(
             take_inbox(reader.folder)
         except EngineFailed as error:
             raise Failure(f"the command is in the inbox, but {error}") from error
-    _say(reader, identity, command.kind, as_json, seconds)
+    return identity
 
 
-def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds: float) -> None:
-    from avo_tui.cli.forms import emit
-
+def answer(reader: SessionReader, identity: str, seconds: float) -> CommandRecord | None:
+    """What became of a command; None where the engine has not taken it in so many seconds."""
     deadline = time.monotonic() + seconds
     record = None
     while record is None and time.monotonic() < deadline:
@@ -389,6 +333,13 @@ def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds
             if not reader.engine().alive and not _taken(reader, identity):
                 break
             time.sleep(0.03)
+    return record
+
+
+def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds: float) -> None:
+    from avo_tui.cli.forms import emit
+
+    record = answer(reader, identity, seconds)
     if as_json:
         emit(
             {

@@ -35,23 +35,38 @@ def tasks(as_json: Json = False) -> None:
     """List the tasks; a broken one is named with its error."""
     from avo_tui.cli.forms import emit
     from avo_tui.cli.reading import table
+    from avo_tui.domain.task import TaskInfo
+    from avo_tui.evaluation.ports import BrokenTask
     from avo_tui.evaluation.tasks import find_tasks
 
-    found = find_tasks()
+    tasks_here = find_tasks()
+    listing = list(tasks_here.listing())
     if as_json:
-        broken = [
-            {"name": t.name, "path": str(t.path), "error": t.error} for t in found.broken.values()
-        ]
-        emit({"tasks": [t.model_dump(mode="json") for t in found.infos()], "broken": broken})
+        documents: dict[str, list[dict[str, object]]] = {"tasks": [], "broken": []}
+        for item in listing:
+            origin = {"origin": tasks_here.root(item.name).origin}
+            kind = "broken" if isinstance(item, BrokenTask) else "tasks"
+            documents[kind].append({**item.model_dump(mode="json"), **origin})
+        emit(documents)
         return
-    rows = [
-        [t.name, t.language, t.device, str(len(t.configurations)), t.title] for t in found.infos()
-    ]
-    rows += [[t.name, "broken", "", "", t.error] for t in found.broken.values()]
+    rows: list[list[str]] = []
+    for item in listing:
+        origin_words = tasks_here.root(item.name).origin
+        if isinstance(item, TaskInfo):
+            count = str(len(item.configurations))
+            rows.append([item.name, item.language, item.device, count, origin_words, item.title])
+        elif tasks_here.root(item.name).trusted:
+            rows.append([item.name, "broken", "", "", origin_words, item.error])
     if rows:
-        table(rows, ["task", "language", "device", "configurations", "title"])
+        table(rows, ["task", "language", "device", "configurations", "from", "title"])
     else:
-        typer.echo("there are no tasks; a task is a folder under kernels/")
+        typer.echo("there are no tasks; `avo task new NAME` makes one")
+    for folder, names in tasks_here.untrusted.items():
+        typer.echo(
+            f"{folder} ({', '.join(names)}) is code that was not trusted yet: look at it, then "
+            f"avo task trust {folder}",
+            err=True,
+        )
 
 
 def operators(as_json: Json = False) -> None:

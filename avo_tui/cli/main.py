@@ -21,6 +21,7 @@ from avo_tui.cli import (
     runs,
     seat,
     service,
+    submitting,
     task,
 )
 from avo_tui.cli.errors import Group, set_debug
@@ -67,6 +68,7 @@ comparing.register(app)
 exporting.register(app)
 notes.register(app)
 control.register(app)
+submitting.register(app)
 machine.register(app)
 task.register(app)
 seat.register(app)

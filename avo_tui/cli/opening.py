@@ -43,18 +43,39 @@ def find_task(name: str) -> TaskInfo:
     """The task of that name. Raises Failure with near names or the reason it is broken."""
     import difflib
 
+    from avo_tui.evaluation.ports import EvaluatorError
     from avo_tui.evaluation.tasks import find_tasks
 
-    found = find_tasks()
-    if name in found.sound:
-        return found.sound[name].info()
-    if name in found.broken:
-        raise Failure(f"task {name} does not load: {found.broken[name].error}")
-    names = sorted({*found.sound, *found.broken})
+    tasks_here = find_tasks()
+    if name in tasks_here.names:
+        if not tasks_here.root(name).trusted and _agreed(tasks_here.root(name).folder):
+            tasks_here = find_tasks()
+        try:
+            return tasks_here.info(name)
+        except EvaluatorError as error:
+            if not tasks_here.root(name).trusted:
+                raise Failure(str(error)) from error
+            raise Failure(f"task {name} does not load: {error}") from error
+    names = tasks_here.names
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     there = f"there are {', '.join(names)}" if names else "there are none under kernels/"
     hint = f"did you mean {' or '.join(near)}?" if near else there
     raise Failure(f"there is no task {name!r}; {hint}")
+
+
+def _agreed(folder: Path) -> bool:
+    """Asks the person whether code of the folder may be run; False where nobody can be asked."""
+    import typer
+
+    from avo_tui.evaluation import trust
+
+    if not in_terminal():
+        return False
+    typer.echo(f"{folder} holds tasks, which are Python code that would run as you.", err=True)
+    if not typer.confirm("Trust this folder from now on?", err=True):
+        return False
+    trust.trust(folder)
+    return True
 
 
 def make_session(

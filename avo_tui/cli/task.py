@@ -1,48 +1,76 @@
-"""Commands about one task: `avo task check NAME` says what its check lacks."""
+"""Commands about tasks of one's own: new, check, trust."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from avo_tui.cli.errors import Failure
 from avo_tui.cli.reading import Json
 
-_HELP = "Look at one task."
+_HELP = "Make a task of your own, look whether it is sound, trust a folder of tasks."
 
 
 def register(app: typer.Typer) -> None:
     """Add the group `task` to the commands."""
     group = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
     group.command(epilog="Example: avo task check attention_cpu")(check)
+    group.command(epilog="Example: avo task trust ./kernels")(trust)
     group.callback()(_group)
     app.add_typer(group, name="task")
 
 
 def _group() -> None:
-    """Look at one task."""
+    """Make a task of your own, look whether it is sound, trust a folder of tasks."""
 
 
 def check(
     name: Annotated[str, typer.Argument(help="The task, as `avo tasks` lists it.")],
     as_json: Json = False,
 ) -> None:
-    """Say which kinds of case a task's check lacks, and which mistakes it lets through.
+    """Run every method of a task on its cases: say what is wrong with it, and what is weak.
 
-    Runs no candidate. Exit status 1 where something is missing.
+    Wrong: names, shapes, dtypes, inputs that do not follow from the seed alone, a baseline that
+    does not pass as a candidate, zeros that pass. Weak: kinds of case that are missing, mistakes
+    that its tolerance lets through. Runs no candidate. Exit status 1 where there is anything.
     """
     from avo_tui.cli.forms import emit
-    from avo_tui.evaluation.coverage import gaps
+    from avo_tui.cli.opening import find_task
+    from avo_tui.evaluation import inspecting
+    from avo_tui.evaluation.coverage import SMALL_FLOPS, gaps
     from avo_tui.evaluation.tasks import find_tasks
 
+    find_task(name)  # asks for trust, and names near names
     task = find_tasks().get(name)
-    found = list(gaps(task))
+    faults = [fault.text(task) for fault in inspecting.all_cases(task, SMALL_FLOPS)]
+    weak = list(gaps(task)) if not faults else []
     if as_json:
-        emit({"task": name, "cases": len(task.check_cases()), "gaps": found})
+        cases = len(task.check_cases())
+        emit({"task": name, "cases": cases, "faults": faults, "gaps": weak})
     else:
-        for sentence in found:
-            typer.echo(f"- {sentence}")
-        if not found:
+        for sentence in faults:
+            typer.echo(f"wrong: {sentence}")
+        for sentence in weak:
+            typer.echo(f"weak: {sentence}")
+        if faults:
+            typer.echo("what is weak is looked at when nothing is wrong any more")
+        elif not weak:
             typer.echo(f"{name}: nothing is missing in its {len(task.check_cases())} cases")
-    if found:
+    if faults or weak:
         raise typer.Exit(1)
+
+
+def trust(
+    folder: Annotated[Path, typer.Argument(help="A folder of tasks, such as ./kernels.")],
+) -> None:
+    """Allow the code of a folder's tasks to run, from now on. Look at it before."""
+    from avo_tui.evaluation import trust as trusted
+
+    if not folder.is_dir():
+        raise Failure(f"{folder} is not a folder")
+    inside = sorted(p.parent.name for p in folder.glob("*/task.py"))
+    trusted.trust(folder)
+    names = ", ".join(inside) or "no tasks yet"
+    typer.echo(f"trusted: {folder.resolve()} ({names}); recorded in {trusted.record_file()}")

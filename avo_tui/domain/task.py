@@ -35,5 +35,7 @@ class TaskInfo(Value):
     """Unit of all throughputs of this task."""
     seed_files: tuple[str, ...] = ()
     """Names of the seed's files, relative to the candidate's root."""
+    seedless: bool = False
+    """True where the seed computes nothing yet: the first correct candidate becomes v0."""
     device: str = "cpu"
     """Device kind the candidate runs on: `cpu` or `cuda`."""

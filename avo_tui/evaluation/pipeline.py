@@ -28,6 +28,7 @@ from avo_tui.domain.verdict import (
     Stage,
     Verdict,
 )
+from avo_tui.evaluation import inspecting
 from avo_tui.evaluation.backends.base import (
     Backend,
     Compiled,
@@ -45,6 +46,7 @@ from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.soundness import line_in
 from avo_tui.evaluation.task import Task
 from avo_tui.evaluation.tasks import Tasks, find_tasks
 
@@ -141,6 +143,8 @@ class Pipeline:
         self._kernels = kernels
         self._tasks: Tasks | None = None
         self._backends: dict[str, Backend] = {}
+        self._looked_at: set[str] = set()
+        """Names of tasks whose methods have been run once and returned what they should."""
 
     @property
     def tasks(self) -> Tasks:
@@ -321,6 +325,10 @@ class Pipeline:
         """What a worker does once is start-up: it belongs to no evaluation's time."""
         began = time.monotonic()
         await self.backend(course.task).warm(course.task, self.sandbox)
+        if course.task.device == "cpu" and course.task.name not in self._looked_at:
+            # what is wrong with the task must not be blamed on a candidate
+            await asyncio.to_thread(inspecting.first_look, course.task)
+            self._looked_at.add(course.task.name)
         course.began += time.monotonic() - began
 
     async def _compile(self, course: _Course, candidate: Candidate, context: Context) -> Compiled:
@@ -366,7 +374,9 @@ class Pipeline:
             verdict, feedback = Verdict.HARNESS_ERROR, Feedback(summary=str(error))
         except Exception as error:  # the worker survives its own mistakes, and shows them
             traceback.print_exc(file=sys.stderr)
-            text = f"the harness failed: {type(error).__name__}: {error}"
+            line = line_in(error, task.folder / "task.py")
+            whose = f"{task.folder / 'task.py'} (line {line})" if line else "the harness failed"
+            text = f"{whose}: {type(error).__name__}: {error}"
             verdict, feedback = Verdict.HARNESS_ERROR, Feedback(summary=text)
         return EvaluationReport(
             task=task.name,

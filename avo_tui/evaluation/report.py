@@ -7,8 +7,8 @@ import json
 from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
 
 
-def as_json(report: EvaluationReport) -> str:
-    """The document of `avo evaluate --json`."""
+def form(report: EvaluationReport) -> dict[str, object]:
+    """A report as a JSON object: verdict, feedback, log, the score of each configuration."""
     body = report.model_dump(mode="json")
     score = report.score
     if score is not None:
@@ -19,7 +19,12 @@ def as_json(report: EvaluationReport) -> str:
             "noise": score.noise,
         }
     body["seconds"]["total"] = report.seconds.total
-    return json.dumps(body, indent=2)
+    return body
+
+
+def as_json(report: EvaluationReport) -> str:
+    """The document of `avo evaluate --json`."""
+    return json.dumps(form(report), indent=2)
 
 
 def progress_line(progress: EvaluationProgress) -> str:

@@ -106,6 +106,9 @@ class Task(ABC):
     timed: ClassVar[tuple[str, ...]] = ("normal",)
     """Distributions of the inputs of timed calls; each is used in as many rounds as the others."""
 
+    has_seed: ClassVar[bool] = True
+    """False where the first correct candidate starts the lineage; then there is no `seed/`."""
+
     folder: Path
     """Where the task was loaded from; set by the loader."""
 
@@ -177,8 +180,12 @@ class Task(ABC):
         """Changed inputs for cases with `perturb`; None where nothing can be left unaffected."""
         return None
 
+    def own_files(self) -> tuple[Path, ...]:
+        """Further files of the folder that decide what a score means, such as a reference."""
+        return ()
+
     def seed(self) -> Candidate:
-        """The files of `seed/`."""
+        """The files of `seed/`; of a task without one, a skeleton that computes nothing."""
         folder = self.folder / "seed"
         files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc")
         return Candidate(
@@ -197,5 +204,6 @@ class Task(ABC):
             reference_baseline=self.reference_baseline,
             unit=self.unit,
             seed_files=tuple(self.seed().files),
+            seedless=not self.has_seed,
             device=self.device,
         )

@@ -1,159 +1,214 @@
-"""Finds the tasks on this machine. Listing them imports no torch."""
+"""Finds the tasks on this machine. Listing them imports no torch and, mostly, no task."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import json
 import os
-import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+import platformdirs
+from pydantic import ValidationError
 
 import avo_tui
 from avo_tui.domain.task import TaskInfo
+from avo_tui.evaluation import trust
+from avo_tui.evaluation.loading import load_task, source_of
+from avo_tui.evaluation.paths import cache_folder
 from avo_tui.evaluation.ports import BrokenTask, EvaluatorError
 from avo_tui.evaluation.task import Task
 
-_PROBLEMS = "avo_tui.evaluation.problems."
+__all__ = ["KERNELS_VARIABLE", "Root", "Tasks", "find_tasks", "load_task", "own_root", "roots",
+           "source_of"]  # fmt: skip
 
 KERNELS_VARIABLE = "AVO_KERNELS"
 """Environment variable that names one more folder of tasks, the first to be looked at."""
 
 
-def roots(kernels: Path | None = None) -> list[Path]:
+@dataclass(frozen=True)
+class Root:
+    """A folder that holds task folders."""
+
+    folder: Path
+    origin: str
+    """Why it is looked at, in words for a list."""
+    trusted: bool
+    """Whether its code may be run without asking the person."""
+
+
+def own_root() -> Path:
+    """The user's own folder of tasks, there or not: where those from a reference are kept."""
+    return platformdirs.user_data_path("avo-tui") / "tasks"
+
+
+def roots(kernels: Path | None = None) -> list[Root]:
     """Folders that hold task folders; the first that has a task of a name wins.
 
-    Order: `kernels`, `$AVO_KERNELS`, `kernels/` of the current directory, of the checkout, and of
-    the installed package.
+    Order: `kernels`, `$AVO_KERNELS`, `kernels/` of the current directory, the user's own, those
+    of the checkout, and those of the installed package.
     """
     package = Path(avo_tui.__file__).resolve().parent
     named = os.environ.get(KERNELS_VARIABLE)
-    candidates = [
-        kernels,
-        Path(named) if named else None,
-        Path.cwd() / "kernels",
-        package.parent / "kernels",
-        package / "data" / "kernels",
+    here = Path.cwd() / "kernels"
+    shipped = [package.parent / "kernels", package / "data" / "kernels"]
+    wanted: list[tuple[Path | None, str, bool]] = [
+        (kernels, "named", True),
+        (Path(named).expanduser() if named else None, f"${KERNELS_VARIABLE}", True),
+        (here, "./kernels", False),
+        (own_root(), "your own", True),
+        *((folder, "shipped", True) for folder in shipped),
     ]
-    found = [p.resolve() for p in candidates if p is not None and p.is_dir()]
-    return list(dict.fromkeys(found))
+    ships = {folder.resolve() for folder in shipped}
+    roots_by_folder: dict[Path, Root] = {}
+    for path, origin, certain in wanted:
+        if path is None or not path.is_dir():
+            continue
+        folder = path.resolve()
+        trusted = certain or folder in ships or trust.is_recorded(folder)
+        roots_by_folder.setdefault(folder, Root(folder, origin, trusted))
+    return list(roots_by_folder.values())
 
 
-@dataclass(frozen=True)
 class Tasks:
-    """What was found, by name; the broken ones with their reason."""
+    """The task folders that there are, by name. One is loaded when it is asked for."""
 
-    sound: dict[str, Task]
-    broken: dict[str, BrokenTask]
+    def __init__(self, folders: dict[str, tuple[Root, Path]]) -> None:
+        """`folders`: name → its root and its folder."""
+        self._folders = folders
+        self._loaded: dict[str, Task] = {}
 
-    def infos(self) -> list[TaskInfo]:
-        """The public faces, by name."""
-        return [self.sound[name].info() for name in sorted(self.sound)]
+    @property
+    def names(self) -> list[str]:
+        """The names of all task folders, in order; the broken and untrusted ones too."""
+        return sorted(self._folders)
+
+    def root(self, name: str) -> Root:
+        """Where a task comes from. Raises KeyError for a name that is not there."""
+        return self._folders[name][0]
+
+    @property
+    def untrusted(self) -> dict[Path, list[str]]:
+        """Folder that was not trusted yet → the names of its tasks, which cannot be loaded."""
+        waiting: dict[Path, list[str]] = {}
+        for name in self.names:
+            root = self.root(name)
+            if not root.trusted:
+                waiting.setdefault(root.folder, []).append(name)
+        return waiting
+
+    def load(self, name: str) -> Task:
+        """The task, loaded once. Raises KeyError, and EvaluatorError with what is wrong with it."""
+        root, folder = self._folders[name]
+        if not root.trusted:
+            raise EvaluatorError(
+                f"task {name} is code in {folder}, which was not trusted yet; look at it, then "
+                f"say: avo task trust {root.folder}"
+            )
+        if name not in self._loaded:
+            self._loaded[name] = load_task(folder)
+        return self._loaded[name]
 
     def get(self, name: str) -> Task:
         """The task of that name; raises EvaluatorError that says what there is."""
-        if name in self.broken:
-            raise EvaluatorError(f"task {name} is broken: {self.broken[name].error}")
-        if name not in self.sound:
-            known = ", ".join(sorted(self.sound)) or "none"
+        if name not in self._folders:
+            known = ", ".join(self.names) or "none"
             raise EvaluatorError(f"there is no task {name!r}; the tasks are: {known}")
-        return self.sound[name]
+        if not self.root(name).trusted:
+            return self.load(name)
+        try:
+            return self.load(name)
+        except EvaluatorError as error:
+            raise EvaluatorError(f"task {name} is broken: {error}") from error
+
+    def info(self, name: str) -> TaskInfo:
+        """The public face of a task: as it was noted when its files were last loaded.
+
+        Raises KeyError, and EvaluatorError with what is wrong with it.
+        """
+        root, folder = self._folders[name]
+        if not root.trusted:
+            return self.load(name).info()  # says that it is not
+        note = _note(folder)
+        known = _read_note(note)
+        if known is not None:
+            return known
+        info = self.load(name).info()
+        _write_note(note, info)
+        return info
+
+    def listing(self) -> Iterator[TaskInfo | BrokenTask]:
+        """Every task by name: its public face, or why there is none."""
+        for name in self.names:
+            try:
+                yield self.info(name)
+            except EvaluatorError as error:
+                yield BrokenTask(name=name, path=self._folders[name][1], error=str(error))
+
+    @cached_property
+    def broken(self) -> dict[str, BrokenTask]:
+        """Those that cannot be loaded, by name, with their reason."""
+        return {t.name: t for t in self.listing() if isinstance(t, BrokenTask)}
+
+    @cached_property
+    def sound(self) -> dict[str, Task]:
+        """Every task that can be loaded, by name. Loads them all."""
+        return {name: self.load(name) for name in self.names if name not in self.broken}
+
+    def infos(self) -> list[TaskInfo]:
+        """The public faces of those that can be loaded, by name."""
+        return [info for info in self.listing() if isinstance(info, TaskInfo)]
 
 
 def find_tasks(kernels: Path | None = None) -> Tasks:
-    """Loads every task folder once; a broken one does not hide the others."""
-    sound: dict[str, Task] = {}
-    broken: dict[str, BrokenTask] = {}
+    """Looks for task folders; runs nothing of them. One that cannot be read hides no other."""
+    folders: dict[str, tuple[Root, Path]] = {}
     for root in roots(kernels):
-        for folder in sorted(root.iterdir()):
-            name = folder.name
-            if not (folder / "task.py").is_file() or name in sound or name in broken:
-                continue
-            try:
-                sound[name] = load_task(folder)
-            except EvaluatorError as error:
-                broken[name] = BrokenTask(name=name, path=folder, error=str(error))
-    return Tasks(sound, broken)
-
-
-def load_task(folder: Path) -> Task:
-    """The one Task class of `folder/task.py`; raises EvaluatorError with one sentence."""
-    path = folder / "task.py"
-    module_name = f"avo_task_{folder.name}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise EvaluatorError(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # a task is the user's code: anything may come
-        line = getattr(error, "lineno", None) or _line_in(error, path)
-        where = f" (line {line})" if line else ""
-        raise EvaluatorError(f"{path}{where}: {type(error).__name__}: {error}") from error
-    classes = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module_name
-    ]
-    if len(classes) != 1:
-        raise EvaluatorError(f"{path} must define one subclass of Task; it has {len(classes)}")
-    kind = classes[0]
-    missing = sorted(getattr(kind, "__abstractmethods__", ()))
-    if missing:
-        raise EvaluatorError(f"{path}: class {kind.__name__} lacks {', '.join(missing)}")
-    try:
-        task = kind()
-        task.folder = folder
-        _validate(task, folder)
-    except EvaluatorError:
-        raise
-    except Exception as error:  # as above
-        raise EvaluatorError(f"{path}: {type(error).__name__}: {error}") from error
-    return task
-
-
-def source_of(task: Task) -> str:
-    """The text of every module that the task is made of, Task itself apart.
-
-    What a score means depends on it: it is part of the conditions.
-    """
-    files = {task.folder / "task.py"}
-    names = {kind.__module__ for kind in type(task).__mro__ if issubclass(kind, Task)}
-    todo = list(names - {Task.__module__})
-    seen = set(todo)
-    while todo:
-        module = sys.modules.get(todo.pop())
-        if module is None or module.__file__ is None:
+        try:
+            inside = sorted(root.folder.iterdir())
+        except OSError:  # a folder of somebody else's, say: there is nothing to list in it
             continue
-        files.add(Path(module.__file__))
-        used = {getattr(value, "__module__", None) for value in vars(module).values()}
-        new = {name for name in used if isinstance(name, str) and name.startswith(_PROBLEMS)} - seen
-        seen |= new
-        todo += new
-    return "".join(path.read_text(encoding="utf-8") for path in sorted(files))
+        for folder in inside:
+            if folder.name not in folders and (folder / "task.py").is_file():
+                folders[folder.name] = (root, folder)
+    return Tasks(folders)
 
 
-def _line_in(error: BaseException, path: Path) -> int | None:
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+def _note(folder: Path) -> Path | None:
+    """The file that remembers the public face of a task while none of its files changes."""
+    state = [avo_tui.__version__, str(folder)]
+    package = Path(avo_tui.__file__).resolve().parent / "evaluation"
+    sources = (*folder.rglob("*"), *(package / "problems").glob("*.py"), *package.glob("*.py"))
+    for path in sorted(p for p in sources if "__pycache__" not in p.parts):
+        try:
+            facts = path.stat()
+        except OSError:
+            return None
+        state.append(f"{path} {facts.st_size} {facts.st_mtime_ns}")
+    try:
+        notes = cache_folder("tasks")
+    except EvaluatorError:
+        return None  # without a place for notes each task is loaded
+    return notes / f"{hashlib.sha256('|'.join(state).encode()).hexdigest()[:32]}.json"
 
 
-def _validate(task: Task, folder: Path) -> None:
-    path = folder / "task.py"
-    if task.name != folder.name:
-        raise EvaluatorError(f"{path}: the task calls itself {task.name!r}, not {folder.name!r}")
-    if not (folder / "seed").is_dir():
-        raise EvaluatorError(f"{folder} has no folder seed/ with the first candidate")
-    info = task.info()
-    if not info.configurations:
-        raise EvaluatorError(f"{path}: the task has no configurations")
-    names = [c.name for c in info.configurations]
-    if len(set(names)) != len(names):
-        raise EvaluatorError(f"{path}: two configurations have the same name")
-    if info.reference_baseline not in info.baselines:
-        raise EvaluatorError(f"{path}: reference_baseline is not among baseline_names")
+def _read_note(note: Path | None) -> TaskInfo | None:
+    if note is None:
+        return None
+    try:
+        return TaskInfo.model_validate(json.loads(note.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError):
+        return None
+
+
+def _write_note(note: Path | None, info: TaskInfo) -> None:
+    if note is None:
+        return
+    fresh = note.with_suffix(f".{os.getpid()}.new")
+    try:
+        fresh.write_text(info.model_dump_json(), encoding="utf-8")
+        fresh.replace(note)
+    except OSError:
+        fresh.unlink(missing_ok=True)

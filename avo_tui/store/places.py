@@ -38,10 +38,19 @@ def shipped_roots() -> list[Path]:
 def _own_root() -> Path:
     if chosen := os.environ.get("AVO_SESSIONS"):
         return Path(chosen).expanduser().absolute()
-    here = Path.cwd()
-    if (here / "sessions").is_dir() or (here / "kernels").is_dir():
-        return here / "sessions"
+    here = Path.cwd() / "sessions"
+    if _is_for_sessions(here):
+        return here
     return platformdirs.user_data_path("avo-tui") / "sessions"
+
+
+def _is_for_sessions(folder: Path) -> bool:
+    """True for a folder that is empty or holds a session: others only happen to be called so."""
+    try:
+        inside = [p for p in folder.iterdir() if not p.name.startswith(".")]
+    except OSError:
+        return False
+    return not inside or any(Layout(p).is_session() for p in inside if p.is_dir())
 
 
 def check_name(name: str) -> str:

@@ -79,10 +79,30 @@ def test_submit(avo: Avo, live: Path, tmp_path: Path) -> None:
     path.write_text(source)
     said = avo("submit", "live", str(path), "--plan", "all at once", "--parent", "0", "--json")
     assert said.code == 0 and "committed as v" in said.json["effect"]
+    assert said.json["verdict"] == "correct" and said.json["version"] is not None
+    assert said.json["report"]["score"]["configurations"], "the score of each configuration"
+    assert "log" in said.json["report"]["feedback"]
     lineage = avo("lineage", "live", "--json").json
     mine = next(v for v in lineage["versions"] if v["author"] == "person")
     assert mine["parent"] == 0 and mine["plan"] == "all at once"
+    again = avo("submit", "live", str(path))
+    assert again.code == 0 and "already" in again.out
     assert avo("submit", "live", str(tmp_path / "nope.cpp")).code == 1
+
+
+def test_the_files_submitted_are_the_whole_candidate(avo: Avo, live: Path, tmp_path: Path) -> None:
+    """As with `evaluate`: the head's kernel.cpp is not linked beside another file."""
+    path = tmp_path / "other.cpp"
+    path.write_text(avo("show", "live", "0", "--source").out + "// another file\n")
+    said = avo("submit", "live", str(path), "--json")
+    assert said.code in (0, 3) and said.json["verdict"] == "correct"
+    reader = SessionReader.open(live)
+    attempt = next(a for a in reader.state.attempts.values() if a.title == "made by hand")
+    assert list(reader.candidate(attempt.candidate).files) == ["other.cpp"]
+    avo("submit", "live", str(path), "--merge", "--plan", "both")
+    reader.poll()
+    attempt = next(a for a in reader.state.attempts.values() if a.title == "both")
+    assert sorted(reader.candidate(attempt.candidate).files) == ["kernel.cpp", "other.cpp"]
 
 
 def test_budget(avo: Avo, live: Path) -> None:

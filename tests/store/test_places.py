@@ -36,8 +36,12 @@ def test_the_first_root_is_the_persons(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     assert sessions_roots()[0] == tmp_path / "data" / "avo-tui" / "sessions"
-    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels").mkdir()  # tasks lie there: that says nothing of sessions
+    assert sessions_roots()[0] == tmp_path / "data" / "avo-tui" / "sessions"
+    (tmp_path / "sessions").mkdir()
     assert sessions_roots()[0] == tmp_path / "sessions"
+    (tmp_path / "sessions" / "login.py").touch()  # a folder of something else
+    assert sessions_roots()[0] == tmp_path / "data" / "avo-tui" / "sessions"
     monkeypatch.setenv("AVO_SESSIONS", str(tmp_path / "else"))
     assert sessions_roots()[0] == tmp_path / "else"
 

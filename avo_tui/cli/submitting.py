@@ -1,0 +1,177 @@
+"""`avo submit`: a candidate made by hand goes through the evaluation and the gate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avo_tui.cli.errors import Failure
+from avo_tui.cli.reading import Json, Name
+
+if TYPE_CHECKING:
+    from avo_tui.domain.candidate import Candidate
+    from avo_tui.domain.commands import CommandRecord
+    from avo_tui.domain.records import Attempt
+    from avo_tui.store import SessionReader
+
+NOT_COMMITTED = 3
+"""Exit status of a submission that is correct and did not pass the gate."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(epilog='Example: avo submit demo kernel.cpp --plan "unroll by hand"')(submit)
+
+
+def submit(
+    name: Name,
+    paths: Annotated[list[Path], typer.Argument(help="Files, or one folder: the whole candidate.")],
+    plan: Annotated[str, typer.Option("--plan", help="What was changed and why.")] = "",
+    summary: Annotated[
+        str, typer.Option("--summary", help="What came of it, for the record.")
+    ] = "",
+    parent: Annotated[
+        str | None, typer.Option("--parent", help="Version it was made from; default the head.")
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Take files that are not given from the parent.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a candidate made by hand, and commit it if the gate lets it through.
+
+    The files given are the whole candidate, as with `avo evaluate`. Exit status 0: committed;
+    3: correct, but not committed; 1: not correct, or it could not be found out.
+    """
+    from avo_tui.cli.control import JOB_SECONDS, answer, deliver, number_of
+    from avo_tui.domain.commands import Submit
+    from avo_tui.store import SessionReader, find_session
+
+    reader = SessionReader.open(find_session(name))
+    head = reader.state.session.head
+    seedless = reader.state.session.task.seedless
+    if head is None and not seedless:
+        raise Failure(f"{name} has no versions yet; run it first")
+    number = number_of(name, parent) if parent is not None else head
+    origin = None
+    if merge:
+        if number is None:
+            raise Failure(f"{name} has no version yet whose files could be taken")
+        origin = reader.candidate(reader.state.versions[number].candidate)
+    run_settings = reader.state.session.settings
+    author = "person" if run_settings.operator_traits.steps_by_itself else run_settings.operator
+    candidate = read_candidate(paths, origin)
+    command = Submit.model_validate(
+        {
+            "candidate": candidate,
+            "plan": plan,
+            "summary": summary,
+            "parent": number,
+            "author": author,
+        }
+    )
+    identity = deliver(reader, command)
+    record = answer(reader, identity, JOB_SECONDS)
+    attempt = _attempt(reader, candidate)
+    if as_json:
+        from avo_tui.cli.forms import emit
+
+        emit(submission_form(reader, identity, record, attempt))
+    _conclude(reader, record, attempt, as_json)
+
+
+def _conclude(
+    reader: SessionReader, record: CommandRecord | None, attempt: Attempt | None, as_json: bool
+) -> None:
+    """Says what became of it, and ends with the status that says the same."""
+    from avo_tui.domain.plain import plain, safe
+
+    if record is None:
+        sys.stderr.write("avo: sent; the engine has not taken it yet\n")
+        raise typer.Exit(1)
+    if record.refused is not None and as_json:
+        raise typer.Exit(1)  # the document says why
+    if record.refused is not None:
+        raise Failure(f"refused: {record.refused}")
+    report = reader.report(attempt) if attempt is not None else None
+    if not as_json:
+        typer.echo(plain(record.effect, 400))
+        if report is not None:
+            from avo_tui.evaluation.report import as_text
+
+            typer.echo(safe(as_text(report)))
+    if attempt is not None and attempt.version is not None:
+        return
+    raise typer.Exit(NOT_COMMITTED if report is not None and report.correct else 1)
+
+
+def _attempt(reader: SessionReader, candidate: Candidate) -> Attempt | None:
+    """The latest attempt with this candidate."""
+    attempts = reader.state.attempts.values()
+    return next((a for a in reversed(list(attempts)) if a.candidate == candidate.id), None)
+
+
+def submission_form(
+    reader: SessionReader,
+    identity: str,
+    record: CommandRecord | None,
+    attempt: Attempt | None,
+) -> dict[str, object]:
+    """`avo submit --json`: what was decided and why, and the whole report of the evaluation."""
+    from avo_tui.domain.attempts import attempt_name, attempt_status
+    from avo_tui.evaluation.report import form
+
+    report = reader.report(attempt) if attempt is not None else None
+    return {
+        "session": reader.name,
+        "command": "submit",
+        "id": identity,
+        "taken": record is not None,
+        "effect": record.effect if record else None,
+        "refused": record.refused if record else None,
+        "attempt": attempt_name(attempt) if attempt is not None else None,
+        "status": attempt_status(attempt) if attempt is not None else None,
+        "verdict": attempt.verdict if attempt is not None else None,
+        "version": attempt.version if attempt is not None else None,
+        "reason": attempt.reason if attempt is not None else None,
+        "report": form(report) if report is not None else None,
+    }
+
+
+def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candidate:
+    """The candidate in these files or this folder; files it lacks come from `origin`.
+
+    Raises Failure with one sentence for files that cannot be a candidate's.
+    """
+    from pydantic import ValidationError
+
+    from avo_tui.domain.candidate import Candidate
+
+    files = dict(origin.files) if origin is not None else {}
+    for path in paths:
+        if path.is_dir():
+            inside = [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p, path)]
+            if not inside:
+                raise Failure(f"{path} holds no files")
+            files.update({p.relative_to(path).as_posix(): _read(p) for p in inside})
+        else:
+            files[path.name] = _read(path)
+    try:
+        return Candidate(files=files)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise Failure(f"{', '.join(map(str, paths))} cannot be a candidate: {reason}") from error
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Failure(f"{path} is not UTF-8 text") from error
