@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends import registry
 from avo_tui.evaluation.measurement.cases import CheckCase
 from avo_tui.evaluation.measurement.judge import Tolerance
 from avo_tui.evaluation.ports import EvaluatorError
@@ -148,11 +147,6 @@ def _named(task: Task) -> Iterator[Fault]:
 
 
 def _attributes(task: Task) -> Iterator[Fault]:
-    if isinstance(getattr(task, "language", None), str):
-        try:
-            registry.descriptor(task.language)
-        except EvaluatorError as error:
-            yield Fault("language", str(error))
     if isinstance(task.unit, str):
         try:
             _ = task.metric
@@ -236,21 +230,10 @@ def _seed(task: Task) -> Iterator[Fault]:
     if not folder.is_dir():
         yield Fault("", f"{task.folder} has no folder seed/ with the first candidate")
         return
-    candidate, broken = called(task, "seed", task.seed)
+    _, broken = called(task, "seed", task.seed)
     if broken:
         reason = broken[0].sentence.partition(": ")[2]
         yield Fault("seed", f"the files of {folder} are no candidate: {reason}")
-        return
-    try:
-        suffixes = registry.descriptor(task.language).suffixes
-    except EvaluatorError:
-        return  # said already
-    if suffixes and not any(name.endswith(suffixes) for name in candidate.files):
-        yield Fault(
-            "seed",
-            f"{folder} has no file that ends in {' or '.join(suffixes)}, as {task.language} "
-            "candidates do",
-        )  # fmt: skip
 
 
 def _configurations(task: Task, value: object) -> Iterator[Fault]:

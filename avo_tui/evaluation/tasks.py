@@ -16,13 +16,13 @@ from pydantic import ValidationError
 import avo_tui
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation import trust
-from avo_tui.evaluation.loading import load_task, source_of
+from avo_tui.evaluation.languages import require_language
+from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.paths import cache_folder
 from avo_tui.evaluation.ports import BrokenTask, EvaluatorError
 from avo_tui.evaluation.task import Task
 
-__all__ = ["KERNELS_VARIABLE", "Root", "Tasks", "find_tasks", "load_task", "own_root", "roots",
-           "source_of"]  # fmt: skip
+__all__ = ["KERNELS_VARIABLE", "Root", "Tasks", "find_tasks", "load_task", "own_root", "roots"]
 
 KERNELS_VARIABLE = "AVO_KERNELS"
 """Environment variable that names one more folder of tasks, the first to be looked at."""
@@ -108,7 +108,9 @@ class Tasks:
                 f"say: avo task trust {root.folder}"
             )
         if name not in self._loaded:
-            self._loaded[name] = load_task(folder)
+            task = load_task(folder)
+            require_language(task)
+            self._loaded[name] = task
         return self._loaded[name]
 
     def get(self, name: str) -> Task:

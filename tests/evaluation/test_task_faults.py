@@ -11,7 +11,7 @@ import pytest
 
 from avo_tui.evaluation import inspecting
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.tasks import load_task
+from avo_tui.evaluation.tasks import find_tasks, load_task
 
 TASK = """\
 from avo_tui.domain.task import Configuration
@@ -239,7 +239,7 @@ def test_a_fault_that_is_seen_when_the_task_is_loaded(
     text = _changed(old, new)
     folder = _folder(tmp_path, text)
     with pytest.raises(EvaluatorError) as caught:
-        load_task(folder)
+        find_tasks(tmp_path).load("rowsum")
     _check(str(caught.value), folder, text, marked, says)
 
 
@@ -272,7 +272,7 @@ def test_a_fault_of_the_seed(tmp_path: Path, name: str, content: bytes | None, s
     else:
         (folder / "seed" / name).write_bytes(content)
     with pytest.raises(EvaluatorError, match=says):
-        load_task(folder)
+        find_tasks(tmp_path).load("rowsum")
 
 
 def test_there_are_sixty() -> None:

@@ -18,13 +18,13 @@ from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.subject import Stage
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
+from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Pool
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
-from avo_tui.evaluation.tasks import source_of
 
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline

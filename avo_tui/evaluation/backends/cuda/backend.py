@@ -40,10 +40,10 @@ from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.scrubbing import Scrub
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.watched import WatchError
+from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION, dtypes, statistics
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
-from avo_tui.evaluation.tasks import source_of
 
 HARNESS = "cuda-2"
 

@@ -33,6 +33,7 @@ from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner, sync
 from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
 from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.measurement.dtypes import bits
 from avo_tui.evaluation.measurement.judge import place
 from avo_tui.evaluation.measurement.race import Race
@@ -44,7 +45,6 @@ from avo_tui.evaluation.measurement.schedule import (
     turns,
 )
 from avo_tui.evaluation.task import prepare_baseline
-from avo_tui.evaluation.tasks import load_task
 
 Reply = dict[str, Any]
 PR_SET_PDEATHSIG = 1
