@@ -160,7 +160,7 @@ def library(session: Path | None) -> Iterator[Knowledge]:
 
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     """What the app may call. `shown` returns the folder of the session on the screen."""
-    from avo_tui.evolution.process import start_engine, take_inbox
+    from avo_tui.evolution.process import start_after_inbox, start_engine, take_inbox
     from avo_tui.ui.services import Services
 
     def chosen(form: NewSession) -> RunSettings:
@@ -183,7 +183,7 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
         return " ".join(estimate(chosen(form))) or "This operator spends no money, only time."
 
     def start(folder: Path) -> object:
-        return start_engine(folder, resume=True)
+        return start_after_inbox(folder)
 
     def search(query: str) -> Sequence[Hit]:
         with library(shown()) as found:

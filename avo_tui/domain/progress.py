@@ -18,11 +18,12 @@ from avo_tui.domain.records import RunState, Version
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.supervision import Thresholds, limits
 
-WaitsFor = Literal["", "approval", "resume", "engine", "submission", "time"]
+WaitsFor = Literal["", "approval", "resume", "engine", "submission", "time", "disk"]
 """`approval`, `resume`, `engine`: a person must approve, resume, or start the engine again.
-`submission`: a candidate from outside. `time`: parked until a moment. "": it runs, or is over."""
+`submission`: a candidate from outside. `time`: parked until a moment. `disk`: the session's disk
+takes nothing, being full or away. "": it runs, or is over."""
 
-PERSON: frozenset[WaitsFor] = frozenset({"approval", "resume", "engine"})
+PERSON: frozenset[WaitsFor] = frozenset({"approval", "resume", "engine", "disk"})
 """What a run may wait for that only a person can end."""
 
 STUCK_TRIES = 4
@@ -75,7 +76,7 @@ class Progress(Value):
     @property
     def rank(self) -> int:
         """How much attention it needs: 0 none, then stuck, then what waits for a person."""
-        order: tuple[WaitsFor, ...] = ("resume", "engine", "approval")
+        order: tuple[WaitsFor, ...] = ("resume", "disk", "engine", "approval")
         if self.waits_for in order:
             return 2 + order.index(self.waits_for)
         return 1 if self.stuck else 0
@@ -165,7 +166,7 @@ def _waits_for(state: SessionState, run_state: RunState) -> WaitsFor:
     if run_state == "paused":
         return "resume"
     if run_state == "parked":
-        return "time"
+        return "time" if state.session.parked_until is not None else "disk"
     idle = state.current_step is None and bool(state.versions)
     by_itself = state.session.settings.operator_traits.steps_by_itself
     if run_state == "running" and idle and not by_itself:
@@ -234,6 +235,8 @@ def state_text(known: Progress) -> str:
         return "awaits input"
     if known.state == "lost":
         return "engine lost"
+    if known.waits_for == "disk":
+        return "awaits disk"
     return "stuck" if known.stuck else known.state
 
 
@@ -252,6 +255,7 @@ _WAITS: Mapping[WaitsFor, str] = {
     "engine": "the engine is lost: waits for you to start it again",
     "submission": "waits for a candidate from outside",
     "time": "parked: goes on by itself",
+    "disk": "waits for the session's disk, which takes nothing",
 }
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.records import Author, RunState
+from avo_tui.domain.records import LIVE_STATES, Author, RunState
 from avo_tui.domain.secrets import redact
 from avo_tui.evolution.redact import RedactingFormatter
 from avo_tui.evolution.run import EngineMode
 from avo_tui.operators.ports import StepOutcome, Workbench
-from avo_tui.store import DiskTrouble, SessionWriter, StoreError, engine_status
+from avo_tui.store import DiskTrouble, SessionReader, SessionWriter, StoreError, engine_status
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.03
@@ -114,6 +114,28 @@ def take_inbox(folder: Path) -> None:
             if not engine_status(folder / "engine.lock").alive or time.monotonic() > deadline:
                 raise
         time.sleep(POLL_SECONDS)
+
+
+def start_after_inbox(folder: Path) -> int:
+    """Start the engine of a session that has ended, resuming it; returns its pid.
+
+    A short engine that is just carrying out what is in the inbox (`take_inbox`) is waited for.
+    Raises EngineFailed.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    again = True
+    while True:
+        try:
+            return start_engine(folder, resume=True)
+        except EngineFailed:
+            held = engine_status(folder / "engine.lock").alive
+            over = SessionReader.open(folder).state.session.state not in LIVE_STATES
+            # Only a short engine holds a session whose run is over on record. One that has just
+            # let go of it is no reason to fail either, once.
+            if not over or not (held or again) or time.monotonic() > deadline:
+                raise
+            again = held
+        wait_for_end(folder, deadline - time.monotonic())
 
 
 def _await_word(descriptor: int, process: subprocess.Popen[bytes]) -> str:

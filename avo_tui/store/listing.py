@@ -61,6 +61,8 @@ class SessionSummary(Value):
     """Aggregate of the best version so far, version by version, at most 60 points."""
     progress: Progress | None = None
     """Whether it waits and for whom, whether it gets better; None for a broken one."""
+    sandbox_warning: str = ""
+    """Why its candidates are not confined as they should be; "" where they are."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ def _summarise(folder: Path, state: SessionState) -> SessionSummary:
         budget=session.budget,
         sparkline=_sparkline(state),
         progress=progress(state, session.state),
+        sandbox_warning="" if session.engine is None else session.engine.sandbox_warning,
     )
 
 

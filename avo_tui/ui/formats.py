@@ -86,14 +86,25 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Elapsed time of a run; seconds only in the first hour, so that an idle screen is still."""
-    seconds = max(0, int(seconds))
-    if seconds < 3600:
-        return f"{seconds // 60}:{seconds % 60:02d}"
-    hours, rest = divmod(seconds, 3600)
+    """Elapsed time in minutes, so that a screen at rest is still: `12m`, `5h 07m`, `2d 04:11`."""
+    minutes = max(0, int(seconds)) // 60
+    if minutes < 60:
+        return f"{minutes}m"
+    hours, minutes = divmod(minutes, 60)
     if hours < 24:
-        return f"{hours}h {rest // 60:02d}m"
-    return f"{hours // 24}d {hours % 24:02d}:{rest // 60:02d}"
+        return f"{hours}h {minutes:02d}m"
+    return f"{hours // 24}d {hours % 24:02d}:{minutes:02d}"
+
+
+def coarse(seconds: float) -> str:
+    """A time that passes or runs out, as coarse as it can be read: `8s`, `40s`, `12m`, `5h 07m`.
+
+    From ten seconds on it changes every ten seconds, from a minute on once a minute.
+    """
+    seconds = max(0, int(seconds))
+    if seconds >= 60:
+        return clock(seconds)
+    return f"{seconds - seconds % 10 if seconds >= 10 else seconds}s"
 
 
 def ago(then: datetime | None, now: datetime) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from avo_tui.domain.budget import SOFT_WARNING
 from avo_tui.domain.records import RunState
@@ -24,6 +24,8 @@ STATES: dict[RunState, tuple[str, str, str]] = {
 }
 MODEL_SECONDS = 10
 """From here on the status line says how long the model's answer is waited for."""
+ACTIVE_SECONDS = 10
+"""A run that has recorded something in the last so many seconds is active now."""
 SILENT_SECONDS = 120
 """A running engine that records nothing for so long is worth a look."""
 
@@ -63,11 +65,15 @@ def _state(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) -> li
         return [(f" ▲ WAITS FOR YOU · {keys.approve} approves ", "state-waits")]
     if waits_for == "submission":
         return [("◌ WAITS FOR A CANDIDATE", "state-busy")]
+    if waits_for == "disk":
+        return [(" ! WAITS FOR THE DISK ", "state-waits")]
+    if state == "running" and _waits_for_device(snapshot):
+        return [("◌ WAITS FOR THE DEVICE", "state-busy")]
     if state == "paused":
         return [(f" {glyph} {word} · {keys.resume} resumes ", role)]
     if state == "parked":
         until = snapshot.session.parked_until
-        left = formats.duration((until - now).total_seconds()) if until is not None else ""
+        left = formats.coarse((until - now).total_seconds()) if until is not None else ""
         return [(f" {glyph} {word} {left} · {keys.resume} goes on now ".replace("  ", " "), role)]
     if state == "lost":
         tail = f" · {keys.start} restarts " if can_start else " · avo run --resume "
@@ -75,6 +81,13 @@ def _state(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) -> li
     if state in {"stopped", "finished"} and can_start:
         return [(f" {glyph} {word} · {keys.start} goes on ", role)]
     return [(f"{glyph} {word}", role)]
+
+
+def _waits_for_device(snapshot: Snapshot) -> bool:
+    """Whether another process holds the device that the attempt in hand is to be measured on."""
+    view = snapshot.live.attempt
+    stage = None if view is None or snapshot.live.ended is not None else view.current
+    return stage is not None and stage.stage == "waiting"
 
 
 def replay_spans(snapshot: Snapshot, keys: Keys) -> list[Span]:
@@ -114,7 +127,7 @@ def model_spans(snapshot: Snapshot, now: datetime) -> list[Span]:
     since = session.waiting_since
     waited = 0.0 if since is None else (now - since).total_seconds()
     if waited >= MODEL_SECONDS and snapshot.run_state == "running":
-        spans += [(" · ", "faint"), (f"waiting for the model {formats.duration(waited)}", "warn")]
+        spans += [(" · ", "faint"), (f"waiting for the model {formats.coarse(waited)}", "warn")]
     if session.degraded:
         spans += [(" · ", "faint"), (f"degraded: no {', no '.join(session.degraded)}", "warn")]
     return spans
@@ -140,29 +153,35 @@ def best_spans(snapshot: Snapshot) -> list[Span]:
 
 
 def _alive(snapshot: Snapshot, now: datetime) -> list[Span]:
-    """How long ago the run last recorded anything, where it should be recording."""
+    """Whether the run records anything, and for how long it has not, where it should be.
+
+    Always as wide: what stands before it stays where it is.
+    """
     if snapshot.replay is not None or snapshot.run_state in {"stopped", "finished"}:
         return []
     last = snapshot.session.last_event_at
     silent = 0.0 if last is None else (now - last).total_seconds()
-    # Over a slow line each change costs: after ten seconds, steps of ten say enough.
-    shown = now - timedelta(seconds=silent % 10) if silent >= 10 else now
-    text = "alive now" if silent < 2 else f"{formats.ago(last, shown)} ago"
+    text = "active now" if silent < ACTIVE_SECONDS else f"silent {_silence(silent)}"
     expected = snapshot.run_state == "running" and not snapshot.progress.waits_for
     role = "warn" if expected and silent >= SILENT_SECONDS else "dim"
-    return [("last sign ", "faint"), (f"{text:<7}", role)]
+    return [(f"{text:<10}", role)]
+
+
+def _silence(seconds: float) -> str:
+    """Three characters at most."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds // 10) * 10}s"
 
 
 def status_line(
     snapshot: Snapshot, width: int, now: datetime, keys: Keys, can_start: bool = False
 ) -> Line:
-    """The whole line for a width; the least important parts yield first.
-
-    `meta` is the number of spans at its end that change by the clock alone.
-    """
+    """The whole line for a width in cells; the least important parts yield first."""
     session = snapshot.session
-    over = snapshot.replay is not None or snapshot.run_state in {"stopped", "finished", "lost"}
-    end = (session.last_event_at or session.created) if over else now
+    # The age goes on while a run is stopped: one that stood still would jump when it goes on.
+    end = now if snapshot.replay is None else session.last_event_at or session.created
     age = formats.clock((end - session.created).total_seconds())
     text, fraction = formats.spend(session.budget.run, session.spend)
     spend: list[Span] = [
@@ -178,25 +197,23 @@ def status_line(
     step, best = step_spans(snapshot, now), best_spans(snapshot)
     ran: list[Span] = [("age ", "faint"), (age, "")]
     alive = _alive(snapshot, now)
-    short_alive = alive[1:]
     bare_best = [s for s in best[:4] if s[1] != "dim"]
     stage = step[:2] + step[5:] if len(step) > 5 else step
-    left, right, ticking = _fitting(
+    left, right = _fitting(
         (
-            ([name, state, step], [best, spend], [ran, alive]),
-            ([name, state, stage], [best, spend], [ran, alive]),
-            ([name, state, step[:2]], [best, spend], [ran, alive]),
-            ([name, state, step[:2]], [best[:4], spend], [ran, alive]),
-            ([name, state, step[:2]], [best[:4], spend], [ran, short_alive]),
-            ([name, state, step[:2]], [best[:4], spend], [short_alive or ran]),
-            ([name, state], [best[:4], spend], [short_alive or ran]),
-            ([name, state], [best[:4]], [short_alive or ran]),
-            ([name, state], [bare_best], [short_alive]),
-            ([state], [bare_best], []),
+            ([name, state, step], [best, spend, ran, alive]),
+            ([name, state, stage], [best, spend, ran, alive]),
+            ([name, state, step[:2]], [best, spend, ran, alive]),
+            ([name, state, step[:2]], [best[:4], spend, ran, alive]),
+            ([name, state, step[:2]], [best[:4], spend, alive or ran]),
+            ([name, state], [best[:4], spend, alive or ran]),
+            ([name, state], [best[:4], alive or ran]),
+            ([name, state], [bare_best, alive]),
+            ([state], [bare_best]),
         ),
         width,
     )
-    end_spans = _spread([*right, *ticking])
+    end_spans = _spread(right)
     gap = width - width_of(_spread(left)) - width_of(end_spans) - 2
     return line(
         (" ", ""),
@@ -204,22 +221,21 @@ def status_line(
         (" " * max(gap, 1), ""),
         *end_spans,
         (" ", ""),
-        meta=len(_spread(ticking)) + 1,
     )
 
 
 Part = list[Span]
-Choice = tuple[list[Part], list[Part], list[Part]]
-"""Parts at the left, parts at the right, and those after them that change by the clock."""
+Choice = tuple[list[Part], list[Part]]
+"""Parts at the left, parts at the right."""
 
 
 def _fitting(choices: Sequence[Choice], width: int) -> Choice:
     """The first choice that fits; the last one where none does. Empty parts are left out."""
-    shown: Choice = ([], [], [])
+    shown: Choice = ([], [])
     for choice in choices:
-        left, right, ticking = ([part for part in parts if part] for parts in choice)
-        shown = (left, right, ticking)
-        parts = [*left, *right, *ticking]
+        left, right = ([part for part in parts if part] for parts in choice)
+        shown = (left, right)
+        parts = [*left, *right]
         if sum(map(width_of, parts)) + 3 * (len(parts) - 1) + 2 <= width:
             break
     return shown

@@ -12,9 +12,12 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
+from rich.console import Console
+from rich.control import Control
 from rich.segment import Segments
 from rich.traceback import Traceback
 from textual import constants, events
+from textual._compositor import ChopsUpdate
 from textual.app import App
 from textual.css.query import NoMatches
 from textual.dom import DOMNode
@@ -162,6 +165,28 @@ class TypeAhead:
             await self._go_on()
 
 
+class CellsUpdate(ChopsUpdate):
+    """A partial picture that sends only the cells in its spans.
+
+    Textual sends each row of a widget from its left edge, whatever part of it was to be repainted:
+    a clock at the end of a row then costs the whole row. Private: `ChopsUpdate` and what it keeps.
+    """
+
+    def __init__(self, theirs: ChopsUpdate) -> None:
+        super().__init__(theirs.chops, theirs.spans, theirs.chop_ends)
+
+    def render_segments(self, console: Console) -> str:
+        """The picture as text for the terminal."""
+        out: list[str] = []
+        for y, first, last in self.spans:
+            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
+                left, right = max(x, first), min(end, last)
+                if strip is not None and left < right:
+                    out.append(Control.move_to(left, y).segment.text)
+                    out.append(strip.crop(left - x, right - x).render(console))
+        return "".join(out)
+
+
 class OpenedApp(App[None]):
     """An app whose private methods are turned into public ones that a subclass may override."""
 
@@ -196,6 +221,8 @@ class OpenedApp(App[None]):
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         """Textual paints here. Private because there is no other place to hold a picture back."""
         if self.may_paint():
+            if type(renderable) is ChopsUpdate:
+                renderable = CellsUpdate(renderable)
             super()._display(screen, renderable)
 
     def _handle_exception(self, error: Exception) -> None:

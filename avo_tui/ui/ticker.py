@@ -42,7 +42,12 @@ class Ticker:
         need = ""
         if latest.replay is None:
             known = latest.progress
-            titles = {"approval": "waits for you", "engine": "engine lost", "resume": "paused"}
+            titles = {
+                "approval": "waits for you",
+                "engine": "engine lost",
+                "resume": "paused",
+                "disk": "waits for the disk",
+            }
             need = titles.get(known.waits_for, "stuck" if known.stuck else "")
         if need == self._need:
             return

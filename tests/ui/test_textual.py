@@ -7,11 +7,15 @@ import inspect
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.segment import Segment
+from textual._compositor import ChopsUpdate
 from textual.app import App
 from textual.css.query import NoMatches
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
 import avo_tui.ui as ui
 from avo_tui.ui import textual_internals
@@ -84,3 +88,13 @@ async def test_a_screen_that_opens_while_the_app_leaves_is_no_crash(source: Memo
         await hands.press("q")
         app._handle_exception(NoMatches("gone"))
     assert app.return_code == 0
+
+
+def test_a_partial_picture_sends_only_its_cells() -> None:
+    strip = Strip([Segment("study  漢字  "), Segment("active now")])
+    theirs = ChopsUpdate([{0: strip}], [(0, 7, 9), (0, 13, 15)], [[strip.cell_length]])
+    sent = textual_internals.CellsUpdate(theirs).render_segments(Console(color_system=None))
+    assert sent == "\x1b[1;8H漢\x1b[1;14Hac"
+    whole = ChopsUpdate([{0: strip}], [(0, 0, 40)], [[strip.cell_length]])
+    sent = textual_internals.CellsUpdate(whole).render_segments(Console(color_system=None))
+    assert sent == "\x1b[1;1H" + strip.text

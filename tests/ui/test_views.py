@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ from avo_tui.ui.session.step_view import fold
 from avo_tui.ui.status import Keys, status_line
 from avo_tui.ui.syntax import Highlighter, overlay
 from avo_tui.ui.text import Line, line
-from avo_tui.ui.widgets.paint import changed_cells
+from avo_tui.ui.widgets.paint import _cells, changed_cells
 from tests.ui.make_session import MemorySource, score_of, source
 
 
@@ -285,7 +286,7 @@ def test_the_order_of_the_status_line_is_fixed(recorded: MemorySource) -> None:
     now = snapshot.session.last_event_at
     assert now is not None
     text = status_line(snapshot, 160, now + timedelta(seconds=3), Keys()).plain
-    parts = ["mha-study", "RUNNING", "step 25", "benchmark 3/4", "★ v20", "torch", "$", "3s ago"]
+    parts = ["mha-study", "RUNNING", "step 25", "benchmark 3/4", "★ v20", "torch", "$", "active"]
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
 
@@ -299,6 +300,28 @@ def test_a_moved_key_is_named_as_it_is_bound() -> None:
 def test_a_ticking_clock_changes_a_few_cells() -> None:
     old = line(("name", "title"), "   ", ("12:11", ""), ("   3s ago", "dim"))
     new = line(("name", "title"), "   ", ("12:11", ""), ("   4s ago", "dim"))
-    assert changed_cells(old, new) == (12, 21)
+    assert changed_cells(old, new) == [(15, 16)]
     other = line(("name", "title"), "   ", ("12:11", "warn"), ("   4s ago", "dim"))
-    assert changed_cells(old, other) == (0, 21)
+    assert changed_cells(old, other) == [(7, 16)]
+    assert changed_cells(old, old) == []
+
+
+@given(*[st.lists(st.sampled_from(["a", "漢", " ", "e\u0301", "b" * 20]), max_size=12)] * 2)
+def test_only_cells_that_are_not_sent_are_equal(before: list[str], after: list[str]) -> None:
+    old, new = line(("".join(before), "dim")), line(("".join(after), "dim"))
+    sent = {x for first, last in changed_cells(old, new) for x in range(first, last)}
+    for x in set(range(max(old.width, new.width))) - sent:
+        assert _cells(old)[x] == _cells(new)[x]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_run_at_rest_ticks_once_a_minute(recorded: MemorySource, width: int) -> None:
+    snapshot = snapshot_of(recorded)
+    last = snapshot.session.last_event_at
+    assert last is not None
+    moments = [last + timedelta(seconds=600 + n) for n in range(600)]
+    shown = [status_line(snapshot, width, now, Keys()) for now in moments]
+    pairs = list(pairwise(shown))
+    assert 0 < sum(a != b for a, b in pairs) <= 20
+    for a, b in pairs:
+        assert sum(end - start for start, end in changed_cells(a, b)) <= 26

@@ -19,6 +19,8 @@ from avo_tui.ui.widgets.form import Pill
 T = TypeVar("T")
 LOW = 30
 """Rows below which a dialog leaves blank rows out."""
+LOWEST = 20
+"""Rows below which it leaves out what is not needed to fill it in."""
 
 
 class Dialog(ModalScreen[T | None], Generic[T]):
@@ -57,6 +59,7 @@ class Dialog(ModalScreen[T | None], Generic[T]):
     def on_resize(self) -> None:
         """Blank rows go first where the screen is low; what is behind fits, too."""
         self.set_class(self.size.height < LOW, "-low")
+        self.set_class(self.size.height < LOWEST, "-lowest")
         self.call_later(fit_below, self.app)
 
     def action_cancel(self) -> None:

@@ -60,7 +60,9 @@ class HintDialog(Dialog[SendHint]):
             id="scope",
         )
         if self._hints:
-            yield label("so far   (^l clears the newest that is in force)")
+            so_far = label("so far   (^l clears the newest that is in force)")
+            so_far.id = "so-far-label"
+            yield so_far
             view = LinesView(id="so-far")
             yield view
         yield problem()

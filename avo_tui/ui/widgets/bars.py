@@ -5,39 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from textual import events
-from textual.app import ComposeResult
-from textual.containers import Horizontal
 from textual.message import Message
 
 from avo_tui.ui.actions import BoundAction, shown_key
-from avo_tui.ui.text import Line, Span, line, width_of
+from avo_tui.ui.text import Span, line, width_of
 from avo_tui.ui.widgets.paint import Bar
 
 
-class StatusLine(Horizontal):
-    """The first row of a screen; what ticks is a widget of its own, a few bytes a second."""
-
-    def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._main, self._tail = Bar(), Bar()
-        self._tail_width: int | None = None
-        self.row = Line(())
-
-    def compose(self) -> ComposeResult:
-        """The two parts."""
-        yield self._main
-        yield self._tail
-
-    def set_row(self, row: Line) -> None:
-        """Show this row from now on; `meta` says how many spans at its end tick."""
-        self.row = row
-        count = row.meta if isinstance(row.meta, int) else 0
-        at = len(row.spans) - count
-        tail = Line(row.spans[at:])
-        if tail.width != self._tail_width:
-            self._tail_width = self._tail.styles.width = tail.width
-        self._main.set_row(Line(row.spans[:at]))
-        self._tail.set_row(tail)
+class StatusLine(Bar):
+    """The first row of a screen."""
 
 
 class ActionBar(Bar):

@@ -92,27 +92,46 @@ class Choice(Painter, can_focus=True):
         """Textual's line API."""
         if y:
             return Strip.blank(self.size.width, self.rich_style)
-        spans: list[Span] = []
+        first, last = self._window()
+        spans: list[Span] = [(f"‹ {first} more   ", "accent")] if first else []
         self._spots = []
-        chosen = next((i for i, (n, _) in enumerate(self.options) if n == self.value), 0)
-        first = 0
-        while True:
-            spans, spots = [], []
-            for name, label in self.options[first:]:
-                on = name == self.value
-                start = width_of(spans)
-                spans.append((f"{'●' if on else '○'} ", "accent" if on else "faint"))
-                spans.append((label, "strong" if on else "dim"))
-                spots.append((start, width_of(spans), name))
-                spans.append(("   ", ""))
-            if first >= chosen or self._end_of(spots) <= self.size.width:
-                break
-            first += 1
-        self._spots = spots
+        for name, label in self.options[first:last]:
+            on = name == self.value
+            start = width_of(spans)
+            spans.append((f"{'●' if on else '○'} ", "accent" if on else "faint"))
+            spans.append((label, "strong" if on else "dim"))
+            self._spots.append((start, width_of(spans), name))
+            spans.append(("   ", ""))
+        hidden = len(self.options) - last
+        if hidden:
+            start = width_of(spans)
+            spans.append((f"{hidden} more ›", "accent"))
+            self._spots.append((start, width_of(spans), self.options[last][0]))
+        if first:
+            self._spots.append((0, width_of(spans[:1]), self.options[first - 1][0]))
         return self.paint(line(*spans), self.size.width)
 
-    def _end_of(self, spots: list[tuple[int, int, str]]) -> int:
-        return next((end for _, end, name in spots if name == self.value), 0)
+    def _window(self) -> tuple[int, int]:
+        """Which options are shown: (first, one past the last), the chosen one among them.
+
+        All of them where they fit, else as many as fit beside the numbers of those left out.
+        """
+        widths = [width_of([(label, "")]) + 5 for _, label in self.options]
+        count, room = len(widths), self.size.width + 3
+        if sum(widths) <= room:
+            return 0, count
+        chosen = next((i for i, (n, _) in enumerate(self.options) if n == self.value), 0)
+        for first in range(chosen + 1):
+            left = room - (len(f"‹ {first} more   ") if first else 0)
+            last = first
+            while last < count:
+                tail = 0 if last + 1 == count else len(f"{count - last - 1} more ›")
+                if sum(widths[first : last + 1]) + tail > left:
+                    break
+                last += 1
+            if chosen < last:
+                return first, last
+        return chosen, chosen + 1
 
     def action_move(self, by: int) -> None:
         """The next or the one before."""

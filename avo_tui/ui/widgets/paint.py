@@ -8,6 +8,7 @@ picture, and a part of every move of the focus.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any, ClassVar
 
 from rich.cells import cell_len
@@ -178,23 +179,54 @@ class Painter(Widget):
         return strip
 
 
-def changed_cells(old: Line, new: Line) -> tuple[int, int]:
-    """The range of cells in which two rows differ; everything where they are built differently.
+MERGE_CELLS = 12
+"""Two changes that are closer than this are sent as one: moving the cursor costs bytes, too."""
+
+
+def _cells(row: Line) -> list[tuple[str, str]]:
+    """Text and role of every cell; the second cell of a wide character has the text ""."""
+    out: list[tuple[str, str]] = []
+    for text, role in row.spans:
+        for character in text:
+            width = cell_len(character)
+            if width == 0 and out:  # a combining mark belongs to the cell before it
+                out[-1] = (out[-1][0] + character, role)
+            elif width:
+                out += [(character, role), *([("", role)] * (width - 1))]
+    return out
+
+
+def changed_cells(old: Line, new: Line) -> list[tuple[int, int]]:
+    """Ranges of cells (first, one past the last) in which two rows differ.
 
     A clock that ticks then costs a few bytes, not a row.
     """
-    whole = (0, max(old.width, new.width))
-    if (old.fill, len(old.spans)) != (new.fill, len(new.spans)):
-        return whole
-    start, end, at = whole[1], 0, 0
-    for (before, old_role), (after, new_role) in zip(old.spans, new.spans, strict=True):
-        cells = cell_len(before)
-        if old_role != new_role or cells != cell_len(after):
-            return whole
-        if before != after:
-            start, end = min(start, at), max(end, at + cells)
-        at += cells
-    return start, end
+    before, after = _cells(old), _cells(new)
+    longest = max(len(before), len(after))
+    if old.fill != new.fill:
+        return [(0, longest)]
+    ranges: list[tuple[int, int]] = []
+    for x, (one, other) in enumerate(zip_longest(before, after)):
+        if one == other:
+            continue
+        if ranges and x - ranges[-1][1] < MERGE_CELLS:
+            ranges[-1] = (ranges[-1][0], x + 1)
+        else:
+            ranges.append((x, x + 1))
+    return [_whole_characters(first, last, before, after) for first, last in ranges]
+
+
+def _whole_characters(first: int, last: int, *rows: list[tuple[str, str]]) -> tuple[int, int]:
+    """The range made larger where it would cut a wide character in half."""
+
+    def cuts(x: int) -> bool:
+        return any(x < len(row) and row[x][0] == "" for row in rows)
+
+    while first and cuts(first):
+        first -= 1
+    while cuts(last):
+        last += 1
+    return first, last
 
 
 class Bar(Painter):
@@ -210,9 +242,9 @@ class Bar(Painter):
         """Show this row from now on."""
         if row != self._row:
             old, self._row = self._row, row
-            start, end = changed_cells(old, row)
-            end = max(end, start + 1)
-            self.refresh(Region(start, 0, end - start, 1), layout=False)
+            regions = [Region(x, 0, end - x, 1) for x, end in changed_cells(old, row)]
+            if regions:
+                self.refresh(*regions, layout=False)
 
     @property
     def row(self) -> Line:

@@ -11,15 +11,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.worker import get_current_worker
 
+from avo_tui.domain.progress import progress_text, waiting_text
 from avo_tui.store import SessionSummary, by_attention, summaries
 from avo_tui.ui import places
 from avo_tui.ui.actions import Action, Reason, bind, bindings
 from avo_tui.ui.screen import COMMON, AvoScreen
 from avo_tui.ui.screens.sessions.list import SessionList
 from avo_tui.ui.screens.sessions.table import table_lines
-from avo_tui.ui.text import BLANK, Line, Span, line, prose
+from avo_tui.ui.text import BLANK, Line, Span, cut, line, one_line, prose
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.paint import Bar
 from avo_tui.ui.widgets.pane import Pane
 
 REFRESH_SECONDS = 2.0
@@ -164,6 +166,7 @@ class SessionsScreen(AvoScreen):
         yield StatusLine(id="status")
         with Pane(key="", title="Sessions", id="sessions"):
             yield SessionList(id="sessions-view")
+        yield Bar(id="about")
         yield FindBar()
         yield ActionBar(id="actions")
 
@@ -232,6 +235,7 @@ class SessionsScreen(AvoScreen):
         if self.needle:
             info = [(f"{len(self.shown)}", "dim"), (" of ", "faint"), *info]
         self.query_one("#sessions", Pane).set_info(info)
+        self._tell_about()
         left: list[Span] = [
             (" avo", "title"),
             ("   supervised evolution of compute kernels", "dim"),
@@ -244,6 +248,19 @@ class SessionsScreen(AvoScreen):
             line(*left, (" " * max(1, gap), ""), (right, "state-running"))
         )
 
+    def _tell_about(self) -> None:
+        """Below the table: what the row under the cursor has no room for."""
+        current, now = self.current, self.host.clock()
+        spans: list[Span] = []
+        if current is not None and current.error is None:
+            known = current.progress
+            texts = [] if known is None else [waiting_text(known, now), progress_text(known, now)]
+            spans = [(cut(one_line("; ".join(filter(None, texts))), self.size.width), "dim")]
+            if current.sandbox_warning:
+                warning = cut(one_line(current.sandbox_warning), self.size.width - 2)
+                spans = [(f"! {warning}", "bad")]
+        self.query_one("#about", Bar).set_row(line((" ", ""), *spans))
+
     def _lines(self, width: int) -> Sequence[Line]:
         if self.sessions is None:
             return [BLANK, line(("reading the sessions …", "dim"))]
@@ -255,6 +272,7 @@ class SessionsScreen(AvoScreen):
 
     @on(SessionList.Moved)
     def _moved(self) -> None:
+        self._tell_about()
         self.refresh_footer()
 
     @on(SessionList.Opened)

@@ -78,6 +78,8 @@ def _row(s: SessionSummary, columns: Columns, width: int, now: datetime) -> Line
             glyph, role = "◌", "warn"
         elif s.progress.stuck:
             glyph, role = "!", "warn"
+    if s.sandbox_warning:  # why is said below the table
+        word, role = f"{word} !", "bad"
     best = "–"
     if s.ratio is not None:
         best = f"{formats.ratio(s.ratio)} {cut(one_line(s.reference_baseline), 8)}"
