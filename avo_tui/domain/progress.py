@@ -166,7 +166,8 @@ def _waits_for(state: SessionState, run_state: RunState) -> WaitsFor:
     if run_state == "paused":
         return "resume"
     if run_state == "parked":
-        return "time" if state.session.parked_until is not None else "disk"
+        for_disk = state.session.state == "parked" and state.session.parked_until is None
+        return "disk" if for_disk else "time"
     idle = state.current_step is None and bool(state.versions)
     by_itself = state.session.settings.operator_traits.steps_by_itself
     if run_state == "running" and idle and not by_itself:

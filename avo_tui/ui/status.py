@@ -86,8 +86,9 @@ def _state(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) -> li
 def _waits_for_device(snapshot: Snapshot) -> bool:
     """Whether another process holds the device that the attempt in hand is to be measured on."""
     view = snapshot.live.attempt
-    stage = None if view is None or snapshot.live.ended is not None else view.current
-    return stage is not None and stage.stage == "waiting"
+    if view is None or snapshot.live.ended is not None:
+        return False
+    return any(stage.stage == "waiting" and stage.state == "running" for stage in view.stages)
 
 
 def replay_spans(snapshot: Snapshot, keys: Keys) -> list[Span]:

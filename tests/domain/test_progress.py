@@ -199,3 +199,14 @@ def test_every_state_has_words(run_state: RunState) -> None:
     known = progress(put(begin(), version(1, 1.0, None)), run_state)
     assert state_text(known) and progress_text(known, at(3))
     assert bool(waiting_text(known, at(3))) == bool(known.waits_for)
+
+
+def test_parked_without_a_moment_to_go_on_is_the_disk() -> None:
+    state = put(begin(), version(1, 1.0, None))
+    state.apply(ev.StateChanged(state="parked", reason="no space", at=at(40)))
+    known = progress(state, "parked")
+    assert known.waits_for == "disk" and known.needs_person and state_text(known) == "awaits disk"
+    assert "disk" in waiting_text(known, at(41))
+    state.apply(ev.StateChanged(state="parked", reason="limit", until=at(90), at=at(42)))
+    known = progress(state, "parked")
+    assert known.waits_for == "time" and not known.needs_person

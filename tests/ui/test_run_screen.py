@@ -552,3 +552,13 @@ async def test_an_intervention_is_edited_and_dismissed_by_its_keys() -> None:
         assert edited.directions is not None
         assert edited.directions[0].startswith("now ") and not edited.dismiss
         assert dismissed.dismiss and dismissed.intervention == edited.intervention
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24)])
+async def test_a_hint_can_be_written_on_a_very_low_screen(size: tuple[int, int]) -> None:
+    app = make_app(MemorySource())
+    async with running(app, size=size) as hands:
+        await hands.press("h")
+        for name in ("#text", "#delivery", "#scope", "#buttons"):
+            region = app.screen.query_one(name).region
+            assert region.height and app.screen.region.contains_region(region), name

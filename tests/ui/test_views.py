@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Caps, Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import PlanItem, RunState
+from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.ui import formats
 from avo_tui.ui.panes.diff import differences
 from avo_tui.ui.panes.diff.lines import diff_lines
@@ -25,6 +28,7 @@ from avo_tui.ui.session.step_view import fold
 from avo_tui.ui.status import Keys, status_line
 from avo_tui.ui.syntax import Highlighter, overlay
 from avo_tui.ui.text import Line, line
+from avo_tui.ui.widgets.form import window_of
 from avo_tui.ui.widgets.paint import _cells, changed_cells
 from tests.ui.make_session import MemorySource, score_of, source
 
@@ -325,3 +329,34 @@ def test_a_run_at_rest_ticks_once_a_minute(recorded: MemorySource, width: int) -
     assert 0 < sum(a != b for a, b in pairs) <= 20
     for a, b in pairs:
         assert sum(end - start for start, end in changed_cells(a, b)) <= 26
+
+
+def test_a_run_that_waits_for_the_device_does_not_say_running(recorded: MemorySource) -> None:
+    source = MemorySource()
+    waiting = EvaluationProgress(stage="waiting", state="started", detail="in use by 4711")
+    source.add(ev.EvaluationProgressed(attempt=3, progress=waiting))
+    snapshot = snapshot_of(source)
+    text = status_line(snapshot, 120, snapshot.session.created, Keys()).plain
+    assert "WAITS FOR THE DEVICE" in text and "RUNNING" not in text
+
+
+def test_parked_for_the_disk_says_so() -> None:
+    snapshot = snapshot_of(MemorySource(steps=3, state="parked"))
+    disk = snapshot.progress.model_copy(update={"waits_for": "disk"})
+    row = status_line(replace(snapshot, progress=disk), 80, snapshot.session.created, Keys())
+    assert "WAITS FOR THE DISK" in row.plain
+
+
+@given(st.lists(st.integers(3, 24), min_size=1, max_size=14), st.integers(30, 90), st.data())
+def test_a_choice_says_how_many_are_out_of_sight(
+    widths: list[int], width: int, data: st.DataObject
+) -> None:
+    names = [f"{n}".ljust(size, "x") for n, size in enumerate(widths)]
+    chosen = data.draw(st.integers(0, len(names) - 1))
+    first, last = window_of([(name, name) for name in names], chosen, width)
+    assert first <= chosen < last
+    shown = sum(len(name) + 5 for name in names[first:last])
+    more = (len(f"‹ {first} more   ") if first else 0) + (
+        len(f"{len(names) - last} more ›") if last < len(names) else -3
+    )
+    assert shown + more <= width or last == first + 1

@@ -92,7 +92,8 @@ class Choice(Painter, can_focus=True):
         """Textual's line API."""
         if y:
             return Strip.blank(self.size.width, self.rich_style)
-        first, last = self._window()
+        chosen = next((i for i, (n, _) in enumerate(self.options) if n == self.value), 0)
+        first, last = window_of(self.options, chosen, self.size.width)
         spans: list[Span] = [(f"‹ {first} more   ", "accent")] if first else []
         self._spots = []
         for name, label in self.options[first:last]:
@@ -110,28 +111,6 @@ class Choice(Painter, can_focus=True):
         if first:
             self._spots.append((0, width_of(spans[:1]), self.options[first - 1][0]))
         return self.paint(line(*spans), self.size.width)
-
-    def _window(self) -> tuple[int, int]:
-        """Which options are shown: (first, one past the last), the chosen one among them.
-
-        All of them where they fit, else as many as fit beside the numbers of those left out.
-        """
-        widths = [width_of([(label, "")]) + 5 for _, label in self.options]
-        count, room = len(widths), self.size.width + 3
-        if sum(widths) <= room:
-            return 0, count
-        chosen = next((i for i, (n, _) in enumerate(self.options) if n == self.value), 0)
-        for first in range(chosen + 1):
-            left = room - (len(f"‹ {first} more   ") if first else 0)
-            last = first
-            while last < count:
-                tail = 0 if last + 1 == count else len(f"{count - last - 1} more ›")
-                if sum(widths[first : last + 1]) + tail > left:
-                    break
-                last += 1
-            if chosen < last:
-                return first, last
-        return chosen, chosen + 1
 
     def action_move(self, by: int) -> None:
         """The next or the one before."""
@@ -151,6 +130,29 @@ class Choice(Painter, can_focus=True):
         for start, end, name in self._spots:
             if start <= event.x < end:
                 self.choose(name)
+
+
+def window_of(options: Sequence[tuple[str, str]], chosen: int, width: int) -> tuple[int, int]:
+    """Which options (name, label) a row shows: (first, one past the last), `chosen` among them.
+
+    All of them where they fit into `width` cells, else as many as fit beside the numbers of those
+    that are left out.
+    """
+    widths = [width_of([(label, "")]) + 5 for _, label in options]  # a mark, and a gap behind it
+    count = len(widths)
+    if sum(widths) <= width + 3:
+        return 0, count
+    for first in range(chosen + 1):
+        room = width - (len(f"‹ {first} more   ") if first else 0)
+        last = first
+        while last < count:
+            tail = -3 if last + 1 == count else len(f"{count - last - 1} more ›")
+            if sum(widths[first : last + 1]) + tail > room:
+                break
+            last += 1
+        if chosen < last:
+            return first, last
+    return chosen, chosen + 1
 
 
 class Menu(Painter, can_focus=True):
