@@ -16,6 +16,7 @@ from avo_tui.cli import (
     control,
     exporting,
     machine,
+    mcp,
     notes,
     reading,
     runs,
@@ -73,6 +74,7 @@ machine.register(app)
 task.register(app)
 seat.register(app)
 benching.register(app)
+mcp.register(app)
 service.register(app)
 
 

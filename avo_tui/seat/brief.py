@@ -34,7 +34,6 @@ def brief(state: SessionState) -> str:
         "entrance": entrance,
         "gate": GATES[session.settings.gate],
         "measurement": _measurement(session),
-        "search_command": f" (`avo knowledge search WORDS --session {name}`)",
         "task": task_text(session.task, machine),
         "standing": _standing(state),
     }

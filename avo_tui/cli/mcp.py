@@ -1,0 +1,85 @@
+"""`avo mcp`: the seat of a session as a server of the Model Context Protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avo_tui.cli.errors import Failure
+from avo_tui.cli.reading import Name
+from avo_tui.cli.seat import TakeOver, sit_down, waiting_text
+
+if TYPE_CHECKING:
+    from avo_tui.operators.seat.wire import Hello
+    from avo_tui.seat.client import SeatClient
+
+TOKEN_VARIABLE = "AVO_MCP_TOKEN"  # noqa: S105 - the name of a variable
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(epilog="Example: claude mcp add avo -- avo mcp demo")(mcp)
+
+
+def mcp(
+    name: Name,
+    http: Annotated[
+        int | None,
+        typer.Option("--http", min=0, max=65535, help="Serve on this port of 127.0.0.1; 0: any."),
+    ] = None,
+    patience: Annotated[
+        float,
+        typer.Option("--patience", min=1, help="Seconds until a tool says that it still runs."),
+    ] = 45.0,
+    take_over: TakeOver = False,
+) -> None:
+    """Give an agent the seat of a session over MCP: stdio, or streamable HTTP with --http.
+
+    Over HTTP clients show a token: $AVO_MCP_TOKEN, or one that is drawn and printed.
+    """
+    try:
+        from avo_tui.seat.server import SeatServer, serve_http, serve_stdio
+    except ImportError as error:
+        raise Failure("the MCP server needs: pip install 'avo-tui[mcp]'") from error
+    from avo_tui.evolution.library import SessionKnowledge
+    from avo_tui.seat.resources import Library
+    from avo_tui.store import SessionReader, find_session
+
+    folder = find_session(name)
+    reader, watcher = SessionReader.open(folder), SessionReader.open(folder)
+
+    async def sit(hello: Hello) -> SeatClient:
+        reader.poll()
+        return await sit_down(reader, hello)
+
+    async def serve() -> None:
+        seat = SeatServer(
+            Library(reader, knowledge),
+            sit,
+            waiting=lambda: waiting_text(watcher),
+            take_over=take_over,
+            patience=patience,
+        )
+        if http is None:
+            await serve_stdio(seat)
+            return
+        token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(24)
+        await serve_http(seat, http, token, lambda port: _announce(port, token))
+
+    knowledge = SessionKnowledge(folder)
+    try:
+        asyncio.run(serve())
+    finally:
+        knowledge.close()
+
+
+def _announce(port: int, token: str) -> None:
+    sys.stderr.write(f"avo: MCP at http://127.0.0.1:{port}/mcp\n")
+    if TOKEN_VARIABLE not in os.environ:
+        sys.stderr.write(f"avo: Authorization: Bearer {token}\n")
+    sys.stderr.flush()

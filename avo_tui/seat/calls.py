@@ -1,0 +1,93 @@
+"""Calls of one client that may take longer than the client waits for an answer.
+
+Programs that host an agent give up on a tool after a while, many of them after a minute. A tool
+that is not done by then goes on; the caller is told so, and gets the answer from the tool `wait`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from avo_tui.operators.seat.step import WAIT
+from avo_tui.operators.seat.wire import Answer, Hello
+from avo_tui.seat.client import SeatClient, SeatLeftError
+
+PATIENCE = 45.0
+"""Seconds after which a caller is told that its tool still runs."""
+
+TICK = 2.0
+"""Seconds between two signs of life."""
+
+SitDown = Callable[[Hello], Awaitable[SeatClient]]
+Progress = Callable[[float], Awaitable[None]]
+"""Called with the seconds so far while a tool runs."""
+
+
+class PatientCalls:
+    """One client's calls, one at a time. It takes the seat with its first call."""
+
+    def __init__(self, sit_down: SitDown, patience: float = PATIENCE) -> None:
+        self._sit_down = sit_down
+        self._patience = patience
+        self._client: SeatClient | None = None
+        self._running: asyncio.Task[Answer] | None = None
+        self._tool = ""
+        self.used = asyncio.get_running_loop().time()
+        """When it was last asked, by the loop's clock."""
+
+    async def call(
+        self, hello: Hello, tool: str, arguments: Mapping[str, Any], progress: Progress
+    ) -> tuple[Answer, bool]:
+        """(an answer, True where the tool still runs). Raises SeatError."""
+        self.used = asyncio.get_running_loop().time()
+        if self._running is None:
+            self._running = asyncio.create_task(self._ask(hello, tool, arguments))
+            self._tool = tool
+        elif tool != WAIT:
+            text = f"Not run: {self._tool} still runs. Its answer comes with `wait`."
+            return self._busy(text), True
+        began = asyncio.get_running_loop().time()
+        while not self._running.done():
+            await asyncio.wait({self._running}, timeout=TICK)
+            passed = asyncio.get_running_loop().time() - began
+            if self._running.done():
+                break
+            if passed >= self._patience:
+                text = f"{self._tool} still runs, or the run is paused. Call `wait` for its answer."
+                return self._busy(text), True
+            await progress(passed)
+        task, self._running = self._running, None
+        self.used = asyncio.get_running_loop().time()
+        return task.result(), False
+
+    def _busy(self, text: str) -> Answer:
+        return Answer(id=0, ok=True, text=text)
+
+    async def _ask(self, hello: Hello, tool: str, arguments: Mapping[str, Any]) -> Answer:
+        if self._client is None or self._client.gone:
+            self._client = await self._sit_down(hello)
+        try:
+            return await self._client.call(tool, arguments)
+        except SeatLeftError:
+            self._client = None
+            raise
+
+    @property
+    def fresh(self) -> bool:
+        """True until it has sat down."""
+        return self._client is None
+
+    @property
+    def idle(self) -> bool:
+        """True while no tool runs."""
+        return self._running is None
+
+    async def close(self) -> None:
+        """Leave the seat."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()

@@ -1,0 +1,132 @@
+"""What a client may read beside the tools: brief, task, lineage, versions, attempts, memory, K."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from avo_tui.domain.attempts import attempt_name, attempt_status
+from avo_tui.domain.state import SessionState
+from avo_tui.operators.agent.prompts.memory import notes_text
+from avo_tui.operators.agent.prompts.opening import task_text
+from avo_tui.operators.ports import Knowledge
+from avo_tui.operators.toolbox.render import report_text, score_table, version_line
+from avo_tui.seat.brief import brief
+from avo_tui.store import SessionReader
+
+SCHEME = "avo:///"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One thing that can be read."""
+
+    path: str
+    title: str
+    description: str
+
+
+PAGES = (
+    Page("brief", "Brief", "How to work in this seat."),
+    Page("task", "Task", "The task's text and the machine that candidates are measured on."),
+    Page("lineage", "Lineage", "All versions with score, gain, author and what changed."),
+    Page("attempts", "Attempts", "All attempts with what became of each."),
+    Page("memory", "Memory", "The notes that are carried from step to step."),
+    Page("knowledge", "Knowledge", "The documents of the knowledge base, with their ids."),
+)
+
+TEMPLATES = (
+    Page("version/{number}", "A version", "Plan, score and source of a version, such as 3."),
+    Page("attempt/{name}", "An attempt", "Report of an attempt, such as 12.3."),
+    Page("knowledge/{id}", "A document", "A document or section of the knowledge base."),
+)
+
+MOST = 200_000
+"""Characters of a document that are given at once."""
+
+
+class Library:
+    """Reads the pages of one session; needs no engine."""
+
+    def __init__(self, reader: SessionReader, knowledge: Knowledge) -> None:
+        self._reader = reader
+        self._knowledge = knowledge
+
+    @property
+    def state(self) -> SessionState:
+        """The session's tables, as of now."""
+        self._reader.poll()
+        return self._reader.state
+
+    def read(self, uri: str) -> str:
+        """The text of a page. Raises KeyError with one sentence for one that is not there."""
+        path = uri.removeprefix(SCHEME)
+        fixed: dict[str, Callable[[], str]] = {
+            "brief": lambda: brief(self.state),
+            "task": self._task,
+            "lineage": self._lineage,
+            "attempts": self._attempts,
+            "memory": self._memory,
+            "knowledge": self._documents,
+        }
+        if path in fixed:
+            return fixed[path]()
+        if match := re.fullmatch(r"version/v?(\d+)", path):
+            return self._version(int(match[1]))
+        if match := re.fullmatch(r"attempt/(\d+)\.(\d+)", path):
+            return self._attempt(int(match[1]), int(match[2]))
+        if path.startswith("knowledge/"):
+            return self._knowledge.read(path.removeprefix("knowledge/"), 0, MOST)
+        raise KeyError(f"there is nothing at {uri}; the list of resources names what there is")
+
+    def _task(self) -> str:
+        session = self.state.session
+        machine = session.engine.machine if session.engine is not None else None
+        return task_text(session.task, machine)
+
+    def _lineage(self) -> str:
+        state = self.state
+        best, head = state.best, state.session.head
+        if best is None or head is None:
+            return "There is no version yet."
+        return "\n".join(
+            version_line(state.versions[n], head, best.number) for n in sorted(state.versions)
+        )
+
+    def _attempts(self) -> str:
+        lines = []
+        for attempt in self.state.attempts.values():
+            score = f", {attempt.aggregate:.4f}" if attempt.aggregate else ""
+            why = f": {attempt.reason}" if attempt.reason else ""
+            lines.append(
+                f"{attempt_name(attempt)} {attempt_status(attempt)}{score}, {attempt.title}{why}"
+            )
+        return "\n".join(lines) or "There is no attempt yet."
+
+    def _memory(self) -> str:
+        notes = list(self.state.memory.values())
+        return notes_text(notes, MOST)
+
+    def _documents(self) -> str:
+        return "\n".join(f"[{i}] {title}" for i, title in self._knowledge.documents())
+
+    def _version(self, number: int) -> str:
+        version = self.state.versions.get(number)
+        if version is None:
+            raise KeyError(f"there is no v{number}")
+        candidate = self._reader.candidate(version.candidate)
+        sources = "\n".join(f"=== {name}\n{text}" for name, text in candidate.files.items())
+        return (
+            f"v{number}\nplan:\n{version.plan}\nsummary:\n{version.summary}\n"
+            f"score:\n{score_table(version.score)}\ngate: {version.gate.reason}\n{sources}"
+        )
+
+    def _attempt(self, step: int, number: int) -> str:
+        attempt = self.state.attempts.get((step, number))
+        if attempt is None:
+            raise KeyError(f"there is no attempt {step}.{number}")
+        report = self._reader.report(attempt)
+        rival = self.state.versions.get(attempt.parent)
+        text = report_text(report, rival) if report is not None else "It is not finished."
+        return f"{attempt.title}\n{text}"

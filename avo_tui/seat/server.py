@@ -1,0 +1,301 @@
+"""The MCP server of a seat: tools, resources and prompts, over stdio or streamable HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import mcp_types as types
+from mcp.server import Server, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from avo_tui import __version__
+from avo_tui.operators.seat.step import tool_specs
+from avo_tui.operators.seat.wire import Answer, Hello, Way
+from avo_tui.seat.calls import PATIENCE, PatientCalls, SitDown
+from avo_tui.seat.client import SeatError
+from avo_tui.seat.resources import PAGES, SCHEME, TEMPLATES, Library
+
+INSTRUCTIONS = (
+    "You sit in the seat of a supervised evolution of a compute kernel: you are its variation"
+    " operator. Call begin_step first; it tells how things stand. The resource avo:///brief says"
+    " how to work here. Words of the person come with the answers of the tools and outrank your"
+    " plan. A tool that takes long says so: call wait for its answer."
+)
+
+READ_ONLY = frozenset({
+    "list_versions", "read_version", "diff_versions", "list_attempts", "read_attempt",
+    "search_knowledge", "read_knowledge", "list_knowledge", "read_candidate", "show_diff",
+    "recall", "read_result", "wait",
+})  # fmt: skip
+
+OUTPUT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "ok": {"type": "boolean", "description": "False where the tool could not do it."},
+        "text": {"type": "string", "description": "The answer; long ones are cut, see `call`."},
+        "call": {"type": "string", "description": "Name of the call, for read_result."},
+        "step": {"type": "integer"},
+        "step_ended": {"type": "boolean", "description": "begin_step opens the next one."},
+        "run_ended": {"type": "boolean", "description": "There is no other step."},
+        "still_running": {"type": "boolean", "description": "`wait` brings the answer."},
+        "letters": {
+            "type": "array",
+            "description": "Words of the person, of the supervisor, and notes of the run.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "sender": {"enum": ["person", "supervisor", "run"]},
+                    "text": {"type": "string"},
+                },
+                "required": ["sender", "text"],
+            },
+        },
+    },
+    "required": ["ok", "text", "step", "step_ended", "run_ended", "still_running", "letters"],
+}
+
+IDLE_SECONDS = 1800.0
+"""A client over HTTP that has not called for so long leaves the seat."""
+
+
+class SeatServer:
+    """Serves one session. Each client has calls of its own; the seat lets one of them in."""
+
+    def __init__(
+        self,
+        library: Library,
+        sit_down: SitDown,
+        *,
+        waiting: Callable[[], str],
+        way: Way = "mcp",
+        take_over: bool = False,
+        patience: float = PATIENCE,
+    ) -> None:
+        """`waiting` says in a line what a tool that runs waits for."""
+        self._library = library
+        self._sit_down = sit_down
+        self._waiting = waiting
+        self._way: Way = way
+        self._take_over = take_over
+        self._patience = patience
+        self._clients: dict[str, PatientCalls] = {}
+        self.server: Server[Any] = Server(
+            "avo",
+            version=__version__,
+            title="avo: the seat of a kernel evolution",
+            instructions=INSTRUCTIONS,
+            on_list_tools=self._tools,
+            on_call_tool=self._call,
+            on_list_resources=self._resources,
+            on_list_resource_templates=self._templates,
+            on_read_resource=self._read,
+            on_list_prompts=self._prompts,
+            on_get_prompt=self._prompt,
+        )
+
+    async def close(self) -> None:
+        """Leave the seat."""
+        for calls in self._clients.values():
+            await calls.close()
+        self._clients.clear()
+
+    # -- tools
+
+    async def _tools(
+        self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return types.ListToolsResult(
+            tools=[
+                types.Tool(
+                    name=spec.name,
+                    description=spec.description,
+                    input_schema=spec.input_schema,
+                    output_schema=OUTPUT,
+                    annotations=types.ToolAnnotations(
+                        read_only_hint=spec.name in READ_ONLY,
+                        destructive_hint=False,
+                        open_world_hint=False,
+                    ),
+                )
+                for spec in tool_specs()
+            ]
+        )
+
+    async def _call(
+        self, context: ServerRequestContext[Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        calls = await self._calls(context)
+
+        async def progress(seconds: float) -> None:
+            await context.session.report_progress(seconds, message=self._waiting())
+
+        hello = Hello(
+            client=_name_of(context), way=self._way, take_over=self._take_over and calls.fresh
+        )
+        try:
+            answer, running = await calls.call(hello, params.name, params.arguments or {}, progress)
+        except (SeatError, OSError) as error:
+            answer, running = Answer(id=0, ok=False, text=f"{error}."), False
+        structured = {
+            **answer.model_dump(mode="json", exclude={"id"}),
+            "still_running": running,
+        }
+        return types.CallToolResult(
+            content=[types.TextContent(type="text", text=answer.whole())],
+            structured_content=structured,
+            is_error=not answer.ok,
+        )
+
+    async def _calls(self, context: ServerRequestContext[Any]) -> PatientCalls:
+        """The calls of this client; those of clients that have long been silent are closed."""
+        now = asyncio.get_running_loop().time()
+        for key, calls in list(self._clients.items()):
+            if calls.idle and now - calls.used > IDLE_SECONDS:
+                await self._clients.pop(key).close()
+        key = _client_key(context)
+        if key not in self._clients:
+            self._clients[key] = PatientCalls(self._sit_down, self._patience)
+        return self._clients[key]
+
+    # -- resources
+
+    async def _resources(
+        self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        return types.ListResourcesResult(
+            resources=[
+                types.Resource(
+                    name=page.path,
+                    title=page.title,
+                    uri=SCHEME + page.path,
+                    description=page.description,
+                    mime_type="text/markdown",
+                )
+                for page in PAGES
+            ]
+        )
+
+    async def _templates(
+        self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        return types.ListResourceTemplatesResult(
+            resource_templates=[
+                types.ResourceTemplate(
+                    name=page.path.partition("/")[0],
+                    title=page.title,
+                    uri_template=SCHEME + page.path,
+                    description=page.description,
+                    mime_type="text/markdown",
+                )
+                for page in TEMPLATES
+            ]
+        )
+
+    async def _read(
+        self, context: ServerRequestContext[Any], params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        uri = str(params.uri)
+        try:
+            text = self._library.read(uri)
+        except KeyError as error:
+            raise MCPError(code=types.INVALID_PARAMS, message=str(error.args[0])) from None
+        page = types.TextResourceContents(uri=uri, mime_type="text/markdown", text=text)
+        return types.ReadResourceResult(contents=[page])
+
+    # -- prompts
+
+    async def _prompts(
+        self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListPromptsResult:
+        prompt = types.Prompt(
+            name="step", title="Make a step", description="How to work here, and: begin."
+        )
+        return types.ListPromptsResult(prompts=[prompt])
+
+    async def _prompt(
+        self, context: ServerRequestContext[Any], params: types.GetPromptRequestParams
+    ) -> types.GetPromptResult:
+        if params.name != "step":
+            raise MCPError(code=types.INVALID_PARAMS, message="the only prompt is `step`")
+        text = f"{self._library.read(SCHEME + 'brief')}\n\nNow call begin_step, and go on."
+        message = types.PromptMessage(
+            role="user", content=types.TextContent(type="text", text=text)
+        )
+        return types.GetPromptResult(messages=[message])
+
+
+def _name_of(context: ServerRequestContext[Any]) -> str:
+    """What the client calls itself."""
+    params = context.session.client_params
+    if params is None:
+        return "MCP client"
+    info = params.client_info
+    return f"{info.name} {info.version}".strip()[:80] or "MCP client"
+
+
+def _client_key(context: ServerRequestContext[Any]) -> str:
+    """Tells clients over HTTP apart; over stdio there is one."""
+    headers = getattr(context.request, "headers", None)
+    return str(headers.get("mcp-session-id", "http")) if headers is not None else "stdio"
+
+
+async def serve_stdio(seat: SeatServer) -> None:
+    """Serve the client at the other end of standard input and output until it leaves."""
+    from mcp.server.stdio import stdio_server
+
+    try:
+        async with stdio_server() as (read, write):
+            await seat.server.run(read, write, seat.server.create_initialization_options())
+    finally:
+        await seat.close()
+
+
+async def serve_http(seat: SeatServer, port: int, token: str, ready: Callable[[int], None]) -> None:
+    """Serve clients on the loopback interface that show the token, until cancelled.
+
+    `ready` is told the port, which is chosen where `port` is 0. Raises OSError.
+    """
+    import socket
+
+    import uvicorn
+
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        app = TokenGuard(seat.server.streamable_http_app(host="127.0.0.1"), token)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on")
+        ready(listener.getsockname()[1])
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await uvicorn.Server(config).serve(sockets=[listener])
+        finally:
+            await seat.close()
+
+
+class TokenGuard:
+    """Lets requests through that carry `Authorization: Bearer TOKEN`; others get a 401."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request of ASGI."""
+        if scope["type"] != "http" or self._known(scope):
+            await self._app(scope, receive, send)
+            return
+        await _refuse(send)
+
+    def _known(self, scope: Scope) -> bool:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        return hmac.compare_digest(given, self._expected)
+
+
+async def _refuse(send: Callable[[Any], Awaitable[None]]) -> None:
+    body = b'{"error": "send the token that avo mcp printed: Authorization: Bearer TOKEN"}'
+    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

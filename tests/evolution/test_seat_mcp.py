@@ -1,0 +1,156 @@
+"""The seat over the Model Context Protocol, with the official client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.commands import Pause, Resume, SendHint
+from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.operators.seat.operator import SeatOperator
+from avo_tui.operators.seat.wire import Hello
+from avo_tui.seat.client import SeatClient, SeatNotThereError
+from avo_tui.seat.resources import Library
+from avo_tui.store import SessionReader
+from tests.evolution.laboratory import Laboratory, MakeLab, NoKnowledge
+
+mcp = pytest.importorskip("mcp")
+from avo_tui.seat.server import SeatServer, serve_http  # noqa: E402
+
+
+def begun(make_lab: MakeLab) -> Laboratory:
+    traits = OperatorTraits(title="agent in the seat")
+    lab = make_lab(RunSettings(operator="seat", traits=traits))
+    lab.start(SeatOperator())
+    return lab
+
+
+def served(lab: Laboratory, patience: float = 30.0) -> SeatServer:
+    async def sit_down(hello: Hello) -> SeatClient:
+        while True:
+            try:
+                return await SeatClient.sit_down(lab.folder, hello)
+            except SeatNotThereError:
+                await asyncio.sleep(0.01)
+
+    reader = SessionReader.open(lab.folder)
+    library = Library(reader, NoKnowledge())
+    return SeatServer(library, sit_down, waiting=lambda: "the lab works", patience=patience)
+
+
+@contextlib.asynccontextmanager
+async def client_of(seat: SeatServer) -> AsyncIterator[Any]:
+    try:
+        async with mcp.Client(seat.server) as client:
+            yield client
+    finally:
+        await seat.close()
+
+
+async def call(client: Any, tool: str, **arguments: Any) -> dict[str, Any]:
+    result = await client.call_tool(tool, arguments)
+    assert result.content[0].text.startswith(result.structured_content["text"])
+    assert result.is_error is not result.structured_content["ok"]
+    structured: dict[str, Any] = result.structured_content
+    return structured
+
+
+async def test_a_step_over_mcp_with_a_hint_on_the_way(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    await lab.versions(1)
+    async with client_of(served(lab)) as client:
+        tools = {t.name: t for t in (await client.list_tools()).tools}
+        assert {"begin_step", "wait", "end_step", "evaluate", "submit", "bench"} <= set(tools)
+        assert tools["evaluate"].input_schema["required"] == ["title"]
+        assert "Step 1: vary v0" in (await call(client, "begin_step"))["text"]
+        await lab.send(SendHint(text="unroll"))
+        edit = await call(client, "replace_text", old="UNROLL = 1", new="UNROLL = 4")
+        assert edit["letters"][0]["sender"] == "person" and "unroll" in edit["letters"][0]["text"]
+        wrong = await call(client, "evaluate")
+        assert not wrong["ok"] and "title" in wrong["text"]
+        assert (await call(client, "evaluate", title="four at a time"))["ok"]
+        done = await call(client, "submit", summary="four at a time is faster")
+        assert done["step_ended"] and not done["run_ended"]
+    assert len(lab.state.versions) == 2
+    await lab.until(lambda: lab.of(ev.SeatTaken))
+    assert lab.of(ev.SeatTaken)[0].occupant.way == "mcp"
+
+
+async def test_a_tool_that_takes_long_says_so_and_wait_brings_its_answer(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avo_tui.seat.calls.TICK", 0.02)
+    lab = begun(make_lab)
+    lab.hold_from(1)
+    async with client_of(served(lab, patience=0.1)) as client:
+        await lab.versions(1)
+        while "Step 1" not in (first := await call(client, "begin_step"))["text"]:
+            assert first["still_running"]
+        edit = await call(client, "replace_text", old="UNROLL = 1", new="UNROLL = 4")
+        assert edit["ok"]
+        assert (await call(client, "evaluate", title="four at a time"))["still_running"]
+        await lab.held()
+        busy = await call(client, "read_candidate")
+        assert busy["still_running"] and "Not run: evaluate still runs" in busy["text"]
+        lab.evaluator.let_go()
+        while (answer := await call(client, "wait"))["still_running"]:
+            pass
+        assert "verdict: correct" in answer["text"]
+        await lab.send(Pause(mode="after_tool"))
+        assert (await call(client, "read_candidate"))["still_running"]
+        await lab.send(Resume())
+        while (answer := await call(client, "wait"))["still_running"]:
+            pass
+        assert "UNROLL = 4" in answer["text"]
+
+
+async def test_pages_and_the_prompt_need_no_seat(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    await lab.versions(1)
+    async with client_of(served(lab)) as client:
+        uris = [str(r.uri) for r in (await client.list_resources()).resources]
+        for uri in [*uris, "avo:///version/0", "avo:///attempt/0.1"]:
+            assert (await client.read_resource(uri)).contents[0].text is not None
+        with pytest.raises(mcp.MCPError, match="nothing at"):
+            await client.read_resource("avo:///nonsense")
+        prompt = await client.get_prompt("step")
+        assert "Brief for the agent" in prompt.messages[0].content.text
+    assert not lab.of(ev.SeatTaken)
+
+
+async def test_a_second_client_is_told_who_sits_there(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    await lab.versions(1)
+    async with client_of(served(lab)) as first, client_of(served(lab)) as second:
+        assert (await call(first, "begin_step"))["ok"]
+        refused = await call(second, "begin_step")
+        assert not refused["ok"] and "sits in the seat, over MCP, since" in refused["text"]
+
+
+async def test_http_asks_for_the_token(make_lab: MakeLab) -> None:
+    from mcp.client.streamable_http import streamable_http_client
+
+    lab = begun(make_lab)
+    await lab.versions(1)
+    seat = served(lab)
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    server = asyncio.create_task(serve_http(seat, 0, "secret", port.set_result))
+    url = f"http://127.0.0.1:{await port}/mcp"
+    async with httpx2.AsyncClient() as bare:
+        assert (await bare.post(url, json={})).status_code == 401
+        wrong = {"Authorization": "Bearer other"}
+        assert (await bare.post(url, json={}, headers=wrong)).status_code == 401
+    headers = {"Authorization": "Bearer secret"}
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        mcp.Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        assert "Step 1" in (await call(client, "begin_step"))["text"]
+    server.cancel()
+    await asyncio.gather(server, return_exceptions=True)
