@@ -79,6 +79,7 @@ def intervention_form(made: Intervention) -> Form:
 def status_form(reader: SessionReader) -> Form:
     """`avo status NAME --json`."""
     state, session, engine = reader.state, reader.state.session, reader.engine()
+    run_state, reason = reader.standing()
     attempt, stage = current_attempt(state)
     step: Step | None = state.current_step
     best = state.best
@@ -88,8 +89,8 @@ def status_form(reader: SessionReader) -> Form:
         "task": session.task.name,
         "operator": session.settings.operator,
         "model": session.settings.model,
-        "state": reader.run_state(),
-        "reason": session.state_reason,
+        "state": run_state,
+        "reason": reason,
         "step": session.step,
         "step_running": step is not None,
         "attempt": attempt,
@@ -116,7 +117,7 @@ def status_form(reader: SessionReader) -> Form:
             "characters": memory.size(state.memory.values()),
             "limit": session.memory_limit,
         },
-        "progress": progress(state, reader.run_state()).model_dump(mode="json"),
+        "progress": progress(state, run_state).model_dump(mode="json"),
         "last_event_at": moment(session.last_event_at),
         "parked_until": moment(session.parked_until),
         "folder": str(reader.folder),

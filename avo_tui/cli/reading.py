@@ -98,7 +98,7 @@ def status(name: Name, as_json: Json = False) -> None:
         emit(form)
         return
     session, state = reader.state.session, reader.state
-    why = f": {plain(session.state_reason)}" if session.state_reason else ""
+    why = f": {plain(form['reason'])}" if form["reason"] else ""
     typer.echo(f"{session.name}  {state_word(form['state'])}{why}")
     if form["state"] == "lost":
         typer.echo(f"go on with: avo run --resume {session.name}")

@@ -257,8 +257,12 @@ def _resume(name: str, caps: object, *, headless: bool, keep: bool) -> None:
         send_command(folder, SetBudget(budget=Budget(run=merged, step=budget.step)))
     if engine_status(folder / "engine.lock").alive:
         from avo_tui.cli.opening import open_app
+        from avo_tui.evolution.process import start_keeper
 
         said = f"{folder.name} is running already"
+        if keep:
+            kept = start_keeper(folder) is None
+            typer.echo(f"{folder.name} is kept alive {'already' if kept else 'from now on'}")
         _follow(folder, said) if headless else open_app(folder)
         return
     _begin(folder, headless=headless, resume=True, keep=keep)

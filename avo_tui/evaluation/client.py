@@ -177,6 +177,14 @@ class LocalEvaluator:
         if worker is not None:
             await worker.end()
 
+    async def rest(self) -> None:
+        """Ends an idle worker; the next request starts one (about a second)."""
+        async with self._starting:
+            worker = self._worker
+            if worker is not None and not worker.pending:
+                self._worker = None
+                await worker.end()
+
     async def _ready(self) -> _Worker:
         async with self._starting:
             if self._worker is not None and self._worker.alive:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
@@ -126,3 +126,14 @@ class Evaluator(Protocol):
         self, task: str, files: dict[str, str], *, seconds: float = 10.0
     ) -> ScratchReport:
         """Compiles and runs a small program of the task's language in the sandbox."""
+
+
+@runtime_checkable
+class Resting(Protocol):
+    """What an evaluator has besides that can give memory back while nothing is asked of it."""
+
+    async def rest(self) -> None:
+        """Gives back what can be had again, unless a request is being served.
+
+        The next request takes longer, by the time it takes to have it again.
+        """

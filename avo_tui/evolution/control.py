@@ -62,16 +62,13 @@ class Control:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def changed(self, seconds: float | None = None) -> None:
-        """Waits for the next change, at most `seconds`."""
+    async def changed(self, seconds: float | None = None) -> bool:
+        """Waits for the next change, at most `seconds`; False where none came."""
         event = self._changed
-        if seconds is None:
-            await event.wait()
-            return
         try:
-            await asyncio.wait_for(event.wait(), seconds)
+            return await asyncio.wait_for(event.wait(), seconds)
         except TimeoutError:
-            return
+            return False
 
     def interrupts_step(self) -> str | None:
         """Why work of the step must be cut off now; None while it may go on."""

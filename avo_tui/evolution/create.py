@@ -10,6 +10,7 @@ from avo_tui.domain.records import MEMORY_LIMIT, RunSettings, SessionRecord
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evolution.life.seeding import ORIGIN_OPTION
+from avo_tui.evolution.life.waiting import disk_patience
 from avo_tui.operators import registry
 from avo_tui.store import SessionReader, SessionWriter, StoreError, find_session, new_session_folder
 
@@ -23,8 +24,10 @@ def create_session(
 
     `origin` is what the first version is made of in the place of the task's seed:
     `SESSION:VERSION`, or the path of a file or folder. Raises StoreError, ValueError for an
-    operator that is not there or a source that is not one, and OSError.
+    operator that is not there, an option that cannot be used or a source that is not one, and
+    OSError.
     """
+    disk_patience(settings)  # a bad one would be met only when the disk fails
     traits = registry.descriptor(settings.operator).traits
     settings = settings.model_copy(update={"traits": traits})
     first: Candidate | None = None

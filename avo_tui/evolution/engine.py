@@ -270,7 +270,7 @@ class Engine:
                     run.clock.release("submission")
                     await self.inbox.do_jobs()
                     return
-                await run.control.changed()
+                await run.idle()
         finally:
             run.clock.release("submission")
 

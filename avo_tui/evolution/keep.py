@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from avo_tui.domain.records import LIVE_STATES, RunState
-from avo_tui.evolution.process import EngineFailed, start_engine
+from avo_tui.evolution.process import EngineFailed, keeper_lock, start_engine
 from avo_tui.store import SessionNotFound, SessionReader, StoreError, engine_status
 
 log = logging.getLogger(__name__)
@@ -110,9 +110,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s keep: %(message)s")
+    folder = options.folder.absolute()
     try:
-        return keep(options.folder.absolute())
-    except StoreError as error:
+        lock = keeper_lock(folder)
+        if lock is None:
+            log.info("another process keeps this session already")
+            return 0
+        return keep(folder)
+    except (StoreError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import logging.handlers
 import os
@@ -82,8 +83,44 @@ def start_engine(
     raise EngineFailed(word or f"the engine ended at once; its last words are in {log}")
 
 
-def start_keeper(folder: Path) -> int:
-    """Start the process that starts a lost engine again; returns its pid. Raises EngineFailed."""
+KEEPER_LOCK = "keeper.lock"
+
+
+def keeper_lock(folder: Path) -> int | None:
+    """The lock that lets one process at a time keep a session: a descriptor, or None if held.
+
+    Where the file system has no locks, each who asks gets it. Raises OSError.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(folder / KEEPER_LOCK, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        return descriptor
+    return descriptor
+
+
+def is_kept(folder: Path) -> bool:
+    """True where a process will start the engine of this session again when it is lost."""
+    try:
+        descriptor = keeper_lock(folder)
+    except OSError:
+        return False
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None
+
+
+def start_keeper(folder: Path) -> int | None:
+    """Start the process that starts a lost engine again; returns its pid.
+
+    None where one is at it already. Raises EngineFailed.
+    """
+    if is_kept(folder):
+        return None
     try:
         with open_private(folder / "engine.log") as output:
             keeper = subprocess.Popen(
@@ -177,6 +214,7 @@ def run_engine(
     from avo_tui.evaluation.evaluators import make_evaluator
     from avo_tui.evolution.engine import Engine
     from avo_tui.evolution.library import SessionKnowledge
+    from avo_tui.evolution.life.waiting import disk_patience
     from avo_tui.operators.registry import make_operator
     from avo_tui.store import send_command
 
@@ -186,6 +224,7 @@ def run_engine(
     handler = _log_to(writer.log_path) if log_to_file else None
     try:
         session = writer.state.session
+        disk_patience(session.settings)
         # no step is made for the inbox alone: commands can be given without the operator's key
         absent = AbsentOperator(session.settings.operator)
         operator = absent if mode.only_inbox else make_operator(session.settings)

@@ -7,6 +7,7 @@ nothing of the other parts; `engine.py` puts them together.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ from avo_tui.domain.records import (
 from avo_tui.domain.secrets import redact
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport, Feedback, MachineInfo, Verdict
-from avo_tui.evaluation.ports import Evaluator
+from avo_tui.evaluation.ports import Evaluator, Resting
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.control import Control
 from avo_tui.operators.ports import Operator
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 
 TROUBLE_CHARACTERS = 2000
 """Characters of a message that are kept in the event itself; the rest is in an object."""
+
+REST_SECONDS = 60.0
+"""Seconds of standing still after which the evaluator gives back its memory."""
 
 Listener = Callable[[ev.Event], None]
 
@@ -122,6 +126,18 @@ class Run:
         """Asks the run to end in good order; safe to call from a signal handler of the loop."""
         self.control.stop = reason
         self.control.pulse()
+
+    async def idle(self, seconds: float = math.inf) -> None:
+        """Waits for a change of the person's wishes, at most `seconds`.
+
+        After a while the evaluator, which nobody needs now, gives back its memory.
+        """
+        if seconds > REST_SECONDS and isinstance(self.evaluator, Resting):
+            if await self.control.changed(REST_SECONDS):
+                return
+            await self.evaluator.rest()
+            seconds -= REST_SECONDS
+        await self.control.changed(None if math.isinf(seconds) else seconds)
 
     # -- questions
 

@@ -137,26 +137,36 @@ def _attempts(layout: Layout) -> Answers:
 
 
 def _journal(layout: Layout) -> Answers:
+    flaws: list[tuple[Level, str]] = []
+    events = _look_through(layout, flaws)
+    yield from flaws[:NAMED]
+    if len(flaws) > NAMED:
+        yield "fail", f"and {_count(len(flaws) - NAMED, 'more line', 'more lines')} like these"
+    yield "ok", f"{_count(len(layout.parts()), 'part')} with {_count(events, 'event')}"
+
+
+def _look_through(layout: Layout, flaws: list[tuple[Level, str]]) -> int:
+    """Read the whole journal and add its flaws; returns the number of the last event."""
     expected = 1
     live = engine_status(layout.lock).alive
-    parts = layout.parts()
-    for part in parts:
+    for part in layout.parts():
         path, end = layout.part(part), 0
         for line in read_lines(path):
             end = line.end
             if line.event is None:
-                yield "fail", f"{path.name}: the line before byte {line.end} is {line.problem}"
+                what = f"{path.name}: the line before byte {line.end} is {line.problem}"
+                flaws.append(("fail", what))
                 continue
             seq = line.event.seq
             if seq > expected:
                 which = f"event {expected}" if seq == expected + 1 else f"{expected} to {seq - 1}"
-                yield "fail", f"missing before {path.name} goes on: {which}"
+                flaws.append(("fail", f"missing before {path.name} goes on: {which}"))
             elif seq < expected:
-                yield "fail", f"{path.name}: event {seq} is there twice or out of order"
+                flaws.append(("fail", f"{path.name}: event {seq} is there twice or out of order"))
             expected = max(expected, seq + 1)
         if end < path.stat().st_size and not live:
-            yield "warn", f"{path.name} ends in a half-written line"
-    yield "ok", f"{_count(len(parts), 'part')} with {_count(expected - 1, 'event')}"
+            flaws.append(("warn", f"{path.name} ends in a half-written line"))
+    return expected - 1
 
 
 def _replay(layout: Layout) -> Answers:

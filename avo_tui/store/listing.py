@@ -18,7 +18,7 @@ from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout
 from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.places import session_folders
-from avo_tui.store.reader import SessionReader
+from avo_tui.store.reader import SessionReader, standing
 from avo_tui.store.remembered import Remembered
 
 log = logging.getLogger(__name__)
@@ -147,9 +147,15 @@ def _with_engine(kept: SessionSummary, layout: Layout) -> SessionSummary:
     if kept.error is not None or kept.state not in LIVE_STATES:
         return kept
     engine = engine_status(layout.lock)
-    state = kept.state if engine.alive else "lost"
-    known = kept.progress and with_state(kept.progress, state)
-    return kept.model_copy(update={"engine": engine, "state": state, "progress": known})
+    state, reason = standing(kept.state, kept.state_reason, engine)
+    update = {
+        "engine": engine,
+        "state": state,
+        "state_reason": reason,
+        "parked_until": kept.parked_until if reason == kept.state_reason else None,
+        "progress": kept.progress and with_state(kept.progress, state),
+    }
+    return kept.model_copy(update=update)
 
 
 def _mark(layout: Layout) -> tuple[object, ...]:

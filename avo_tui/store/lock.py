@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 
 from avo_tui.domain.base import Moment, Value, now
+from avo_tui.store.bulletin import Bulletin, read_bulletin
 from avo_tui.store.errors import (
     FolderLost,
     NoSpace,
@@ -65,6 +66,10 @@ class EngineStatus(Value):
     leased: bool = False
     """True where the file system has no flock, so that only the heartbeat tells whether it
     lives."""
+    bulletin: int | None = None
+    """Number of the file in the engine's memory that says what it waits for."""
+    waiting: str = ""
+    """Why a living engine of this machine cannot write; "" where it can, or does not say."""
 
 
 class EngineLock:
@@ -85,6 +90,8 @@ class EngineLock:
         self._folder_held = False
         """True where the folder is locked, so that no second engine can be in it."""
         self._introduced = False
+        self.bulletin = Bulletin()
+        """Where the engine says what it waits for, without a disk."""
         with clear_errors(path, "open"):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -149,6 +156,7 @@ class EngineLock:
 
     def _words(self, *, leased: bool) -> bytes:
         """Who holds the lock, as JSON."""
+        bulletin = self.bulletin.descriptor
         return json.dumps(
             {
                 "pid": os.getpid(),
@@ -156,6 +164,7 @@ class EngineLock:
                 "since": self._since.isoformat(),
                 "token": self._token,
                 **({"leased": True} if leased else {}),
+                **({"bulletin": bulletin} if bulletin is not None else {}),
             }
         ).encode()
 
@@ -289,10 +298,19 @@ class EngineLock:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
         self._descriptor = self._folder = -1
+        self.bulletin.close()
 
 
 def engine_status(path: Path) -> EngineStatus:
-    """Whether the lock at `path` is held. Never raises, whatever is there."""
+    """Whether the lock at `path` is held, and what its holder waits for. Never raises."""
+    status = _status(path)
+    here = status.alive and status.host == socket.gethostname()
+    if here and status.pid is not None and status.bulletin is not None:
+        return status.model_copy(update={"waiting": read_bulletin(status.pid, status.bulletin)})
+    return status
+
+
+def _status(path: Path) -> EngineStatus:
     status = _read(path)
     lease = _read(path.with_name("engine.lease"))
     if status.pid is None and _lives(lease, path.with_name("engine.lease")):
@@ -339,6 +357,7 @@ def _read(path: Path) -> EngineStatus:
             host=body["host"],
             since=body["since"],
             leased=body.get("leased") is True,
+            bulletin=body.get("bulletin"),
             heartbeat=datetime.fromtimestamp(modified, UTC),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):

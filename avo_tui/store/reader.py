@@ -24,6 +24,15 @@ from avo_tui.store.objects import ObjectStore
 MAX_PROBLEMS = 100
 
 
+def standing(state: RunState, reason: str, engine: EngineStatus) -> tuple[RunState, str]:
+    """(state of a run, reason) as they are now, from those on record and the engine."""
+    if state in LIVE_STATES and not engine.alive:
+        return "lost", reason
+    if engine.alive and engine.waiting:
+        return "parked", engine.waiting
+    return state, reason
+
+
 class SessionReader:
     """A session opened for reading. The only thing it writes is commands."""
 
@@ -110,11 +119,16 @@ class SessionReader:
         return engine_status(self._layout.lock)
 
     def run_state(self) -> RunState:
-        """The state of the run; `lost` where an engine should be running and none is."""
-        state = self.state.session.state
-        if state in LIVE_STATES and not self.engine().alive:
-            return "lost"
-        return state
+        """The state of the run; `lost` where an engine should be running and none is.
+
+        `parked` where the engine waits for a disk that does not even take this much.
+        """
+        return self.standing()[0]
+
+    def standing(self) -> tuple[RunState, str]:
+        """(state of the run as it is now, reason); see `run_state`."""
+        session = self.state.session
+        return standing(session.state, session.state_reason, self.engine())
 
     def send(self, command: Command) -> str:
         """Put a command into the inbox. Returns its id. Raises as `send_command`."""

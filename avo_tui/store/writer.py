@@ -233,7 +233,7 @@ class SessionWriter:
         changes on an error: raises StoreError for an event that speaks of what is not there,
         DiskTrouble and FolderLost.
         """
-        with self._mutex:
+        with self._lock.bulletin.writing(), self._mutex:
             self._must_be_ours()
             numbered = self._numbered(events)
             begins = next((e.step for e in numbered if isinstance(e, StepStarted)), None)
@@ -291,8 +291,9 @@ class SessionWriter:
 
     def put(self, data: bytes | str) -> ObjectId:
         """Store an object, durable on return. Raises DiskTrouble, FolderLost or StoreError."""
-        self._check_ours()
-        return self.objects.put(data)
+        with self._lock.bulletin.writing():
+            self._check_ours()
+            return self.objects.put(data)
 
     def get(self, identity: ObjectId) -> bytes:
         """An object. Raises KeyError where it is missing, DamagedSession where it was altered."""
@@ -333,6 +334,10 @@ class SessionWriter:
         if not self._layout.reserve.exists():
             self._hold_reserve()
 
+    def say_waiting(self, why: str) -> None:
+        """Let viewers on this machine know what the run waits for, without the disk; "" ends it."""
+        self._lock.bulletin.say(why)
+
     def _check_ours(self) -> None:
         """Check that the folder is still ours before a file is opened by its path."""
         self._must_be_ours()
@@ -345,7 +350,7 @@ class SessionWriter:
     def flush(self) -> None:
         """Bring the tables to the state now. Raises DiskTrouble or StoreError; nothing is lost
         then."""
-        with self._writing:
+        with self._lock.bulletin.writing(), self._writing:
             with self._mutex:
                 if self._projection.applied == self.state.session.applied:
                     return

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -233,3 +234,20 @@ async def test_a_candidate_far_below_what_it_must_beat_is_stopped_early(
     whole = await evaluator.evaluate(TASK, wrapped("honest"), target=dict.fromkeys(target, 1e-6))
     assert whole.score is not None
     assert not any("stopped" in f for c in whole.score.configurations for f in c.flags)
+
+
+async def test_an_idle_worker_rests_and_one_at_work_does_not(evaluator: LocalEvaluator) -> None:
+    await evaluator.start()
+    first = evaluator.worker_pid
+    assert first is not None
+    asking = asyncio.ensure_future(evaluator.machine(TASK))
+    await asyncio.sleep(0)
+    while not evaluator._worker.pending:  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+    await evaluator.rest()
+    assert evaluator.worker_pid == first
+    await asking
+    await evaluator.rest()
+    assert evaluator.worker_pid is None and not psutil.pid_exists(first)
+    assert (await evaluator.machine(TASK)).conditions
+    assert evaluator.worker_pid not in {None, first}

@@ -692,3 +692,24 @@ async def test_a_command_on_a_version_whose_source_is_lost_is_refused(make_lab: 
     assert answer.refused is not None and "is missing" in answer.refused
     assert lab.task is not None and not lab.task.done()
     await lab.stop()
+
+
+async def test_a_run_that_stands_still_gives_back_the_worker_s_memory(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avo_tui.evolution.run.REST_SECONDS", 0.01)
+    lab = make_lab()
+    rested: list[str] = []
+
+    async def rest() -> None:
+        rested.append(lab.state.session.state)
+
+    lab.evaluator.rest = rest  # type: ignore[attr-defined]
+    lab.start()
+    await lab.versions(1)
+    assert rested == []
+    await lab.send(cmd.Pause())
+    await lab.until(lambda: rested)
+    assert rested == ["paused"]
+    await lab.send(cmd.Resume())
+    await lab.until(lambda: lab.state.session.state == "running")

@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from avo_tui.cli.forms import status_form
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import RunSettings
 from avo_tui.evolution import process
 from avo_tui.evolution.clock import Clock
+from avo_tui.evolution.create import create_session
 from avo_tui.evolution.life import waiting
-from avo_tui.store import FolderLost, SessionReader, diagnose
+from avo_tui.store import FolderLost, SessionReader, diagnose, summaries
+from avo_tui.ui.session.feed import Feed
+from tests.evolution.fake_evaluator import TASK
 from tests.evolution.laboratory import MakeLab
 from tests.faulty_disk import CALLS, failing
 
@@ -106,3 +110,35 @@ def test_the_log_is_its_owner_s_alone(tmp_path: Path) -> None:
 
     logging.getLogger().removeHandler(handler)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_wait_that_cannot_be_written_down_is_seen(make_lab: MakeLab) -> None:
+    """The disk takes nothing at all, so the record says `running`; viewers are told otherwise."""
+    lab = make_lab(RunSettings(budget=Budget(run=Caps(evaluations=4))))
+    lab.start()
+    await lab.until(lambda: len(lab.state.versions) >= 1)
+    reader = SessionReader.open(lab.folder)
+    feed = Feed(reader)
+    with failing("write", errno.EIO, lab.folder):
+        await lab.until(lambda: reader.standing()[0] == "parked")
+        reader.poll()
+        assert reader.state.session.state != "parked"
+        state, reason = reader.standing()
+        assert "Input/output error" in reason and str(lab.folder) in reason
+        feed.publish()
+        assert feed.latest is not None
+        assert (feed.latest.run_state, feed.latest.session.state_reason) == (state, reason)
+        (listed,) = summaries([lab.folder.parent])
+        assert (listed.state, listed.state_reason) == (state, reason)
+        form = status_form(reader)
+        assert (form["state"], form["reason"]) == (state, reason)
+    assert await lab.ended(20.0) == "finished"
+    reader.poll()
+    assert reader.standing()[0] == "finished"
+
+
+@pytest.mark.parametrize("hours", ["soon", "-1", "nan", True])
+def test_a_bad_patience_is_refused_at_once(hours: str | bool, tmp_path: Path) -> None:
+    settings = RunSettings(operator="tuner", options={waiting.PATIENCE_OPTION: hours})
+    with pytest.raises(ValueError, match="must be a number of hours"):
+        create_session("odd", TASK, settings)

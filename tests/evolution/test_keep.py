@@ -16,7 +16,8 @@ from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import RunSettings, SessionRecord
 from avo_tui.evolution.keep import Patience, keep
-from avo_tui.evolution.process import EngineFailed
+from avo_tui.evolution.keep import main as keep_main
+from avo_tui.evolution.process import EngineFailed, is_kept, keeper_lock, start_keeper
 from avo_tui.store import DiskTrouble, SessionReader, SessionWriter, engine_status
 from tests.evolution.engine_process import __file__ as ENGINE
 from tests.evolution.fake_evaluator import TASK
@@ -101,3 +102,13 @@ def test_a_disk_that_is_away_does_not_end_the_keeper(
     starter = Starter(kills=0)
     assert keep(folder, quick(), start=starter) == 0
     assert starter.restarts == [1]
+
+
+def test_one_keeper_at_a_time(folder: Path) -> None:
+    assert not is_kept(folder)
+    lock = keeper_lock(folder)
+    assert lock is not None and is_kept(folder)
+    assert start_keeper(folder) is None
+    assert keep_main([str(folder)]) == 0
+    os.close(lock)
+    assert not is_kept(folder)

@@ -16,6 +16,7 @@ from avo_tui.store import (
     SessionReader,
     SessionWriter,
     diagnose,
+    doctor,
     send_command,
 )
 from avo_tui.store.doctor import differences
@@ -209,8 +210,11 @@ def test_a_hash_in_prose_is_no_object(sound: Path) -> None:
     assert bad(diagnose(sound)) == []
 
 
-def test_what_two_engines_wrote_at_once_is_mended(lived: Path) -> None:
+def test_what_two_engines_wrote_at_once_is_mended(
+    lived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Events that are there twice, and lines that are none, go; what they said is kept beside."""
+    monkeypatch.setattr(doctor, "NAMED", 100)
     before = SessionReader.open(lived).state
     part = Layout(lived).part(1)
     lines = part.read_text().splitlines()
@@ -225,3 +229,10 @@ def test_what_two_engines_wrote_at_once_is_mended(lived: Path) -> None:
     assert part.read_text().splitlines() == lines
     assert not list(differences(SessionReader.open(lived).state, before))
     assert "nonsense" in part.with_suffix(".damaged").read_text()
+
+
+def test_many_damaged_lines_are_counted_not_listed(sound: Path) -> None:
+    part = sound / "journal" / "000001.jsonl"
+    part.write_text("nonsense\n" * 500 + part.read_text())
+    found = [f.sentence for f in bad(diagnose(sound)) if f.what == "journal"]
+    assert len(found) == 11 and found[-1] == "and 490 more lines like these"

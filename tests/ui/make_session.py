@@ -803,6 +803,9 @@ class MemorySource:
     def run_state(self) -> RunState:
         return self._run_state or self.state.session.state
 
+    def standing(self) -> tuple[RunState, str]:
+        return self.run_state(), self.state.session.state_reason
+
     def send(self, command: Command) -> str:
         self.sent.append(command)
         return f"command-{len(self.sent)}"

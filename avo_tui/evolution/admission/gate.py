@@ -153,7 +153,7 @@ class AcceptanceGate:
                 reason = cut()
                 if reason is not None:
                     raise Interrupted(reason)
-                await self._run.control.changed()
+                await self._run.idle()
                 given = self._word(attempt)
         finally:
             self._run.clock.release("approval")

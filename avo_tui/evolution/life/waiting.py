@@ -76,7 +76,7 @@ class Standstill:
                 if control.jobs and run.state.versions:
                     await self._inbox.do_jobs()
                 else:
-                    await control.changed()
+                    await run.idle()
         finally:
             run.clock.release("paused")
         if control.pause is None and control.stop is None:
@@ -124,7 +124,7 @@ class Standstill:
             while (left := (until - now()).total_seconds()) > 0:
                 if control.skip_wait or control.pause is not None or self._leaves():
                     break
-                await control.changed(left)
+                await run.idle(left)
         finally:
             run.clock.release("parked")
             control.skip_wait = False
@@ -150,6 +150,7 @@ class Standstill:
         give_up = monotonic() + disk_patience(run.state.session.settings)
         try:
             while control.stop is None:
+                run.writer.say_waiting(str(error))
                 try:
                     run.set_state("parked", str(error))
                     run.writer.flush()
@@ -162,6 +163,7 @@ class Standstill:
                         raise Finish("stopped", f"{again} ({PATIENCE_OPTION} is over)") from again
                     await control.changed(DISK_SECONDS)
         finally:
+            run.writer.say_waiting("")
             run.clock.release("disk")
         if control.stop is not None:
             raise Finish("stopped", control.stop)
@@ -169,7 +171,11 @@ class Standstill:
 
 def disk_patience(settings: RunSettings) -> float:
     """Seconds that a run waits for a disk that refuses. Raises ValueError for an odd option."""
-    hours = float(settings.options.get(PATIENCE_OPTION, PATIENCE_HOURS))
-    if not hours >= 0:
-        raise ValueError(f"{PATIENCE_OPTION} must be a number of hours, 0 or more")
+    value = settings.options.get(PATIENCE_OPTION, PATIENCE_HOURS)
+    try:
+        hours = float(value)
+    except ValueError:
+        hours = -1.0
+    if isinstance(value, bool) or not hours >= 0:
+        raise ValueError(f"{PATIENCE_OPTION} must be a number of hours, 0 or more, not {value!r}")
     return hours * 3600

@@ -64,6 +64,7 @@ class Source(Protocol):
     def candidate(self, identity: str) -> Candidate: ...
     def report(self, attempt: Attempt) -> EvaluationReport | None: ...
     def run_state(self) -> RunState: ...
+    def standing(self) -> tuple[RunState, str]: ...
     def send(self, command: Command) -> str: ...
 
 
@@ -187,7 +188,7 @@ class Feed:
     def run(self) -> None:
         """Follow until `stop`; a failure to read is shown, and tried again."""
         dirty, published, probed = False, 0.0, 0.0
-        run_state: RunState | None = None
+        standing: tuple[RunState, str] | None = None
         status: ReplayStatus | None = None
         era = self._era()
         self._catch_up()
@@ -203,9 +204,9 @@ class Feed:
                     self._fold.apply(event)
                 moment = time.monotonic()
                 if moment - probed >= ENGINE_SECONDS:
-                    probed, new_state = moment, self.source.run_state()
-                    dirty = dirty or new_state != run_state
-                    run_state = new_state
+                    probed, stands = moment, self.source.standing()
+                    dirty = dirty or stands != standing
+                    standing = stands
                 if self._status() != status:
                     status, dirty = self._status(), True
                 trouble = ""
@@ -242,11 +243,14 @@ class Feed:
                 n: known[n] if n in known else v.aggregate  # noqa: SIM401 - the other is dear
                 for n, v in state.versions.items()
             }
-        run_state = self.source.run_state()
+        run_state, reason = self.source.standing()
+        session = state.session
+        if reason != session.state_reason:  # a disk that takes no write holds no reason
+            session = session.model_copy(update={"state_reason": reason, "parked_until": None})
         in_turn = [versions[number] for number in sorted(self._leaders)]
         self.latest = Snapshot(
             serial=self._serial,
-            session=state.session,
+            session=session,
             run_state=run_state,
             versions=versions,
             steps=_table(state.steps, None if old is None else old.steps),

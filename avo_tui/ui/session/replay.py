@@ -147,6 +147,10 @@ class ReplaySource:
         """The state as it was recorded."""
         return self.state.session.state
 
+    def standing(self) -> tuple[RunState, str]:
+        """State and reason as they were recorded."""
+        return self.state.session.state, self.state.session.state_reason
+
     def send(self, command: Command) -> str:
         """Refused. Raises ValueError."""
         raise ValueError("this is a replay: nothing can be changed in it")
