@@ -83,8 +83,10 @@ def run(
                 one = measured(rng, gain, deviation)
                 comparison = comparison.replaced(replicates=(*comparison.replicates, one))
                 held[comparison.number] = comparison
+            assert decision is not None
             if decision.outcome != "unclear":
                 break
+        assert decision is not None
         comparison = comparison.replaced(accepted=decision.accepted)
         held[comparison.number] = comparison
         tally.accepted += decision.accepted

@@ -160,7 +160,7 @@ def test_stuck_by_tries(tries: int, stuck: bool) -> None:
 def test_stuck_by_interventions_and_no_more_after_a_better_version() -> None:
     state = put(begin(), version(1, 1.0, None))
     for number, level in enumerate(("nudge", "restart", "restart")):
-        made = Intervention(id=f"i{number}", at=at(30 + number), step=2, level=level, trigger="t")  # type: ignore[arg-type]
+        made = Intervention(id=f"i{number}", at=at(30 + number), step=2, level=level, trigger="t")
         state.apply(ev.SupervisorIntervened(intervention=made, at=made.at))
     known = progress(state, "running")
     assert known.stuck and (known.interventions, known.restarts) == (3, 2)

@@ -13,6 +13,7 @@ from avo_tui.domain.records import (
     BEFORE_TRAITS,
     Attempt,
     Intervention,
+    Level,
     RunSettings,
     SessionRecord,
     Step,
@@ -33,8 +34,8 @@ from avo_tui.domain.supervision import (
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import Verdict
 
-AGENT_LADDER = ("nudge", "redirect", "stop_step")
-TUNER_LADDER = ("nudge", "restart")
+AGENT_LADDER: tuple[Level, ...] = ("nudge", "redirect", "stop_step")
+TUNER_LADDER: tuple[Level, ...] = ("nudge", "restart")
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TASK = TaskInfo(

@@ -149,6 +149,11 @@ class Laboratory:
         assert self.engine is not None
         return self.engine.run_context
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the engine was started and its run is over."""
+        return self.task is not None and self.task.done()
+
     async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
         """Wait for a condition; fails with the last events when it does not come."""
         deadline = time.monotonic() + seconds

@@ -94,7 +94,7 @@ async def test_a_pause_can_be_called_off_before_it_takes_effect(make_lab: MakeLa
     await lab.send(cmd.Pause(mode="after_step"))
     assert lab.state.session.state == "pausing"
     assert (await lab.send(cmd.Resume())).effect == "the pause is called off"
-    assert lab.state.session.state == "running"
+    await lab.in_state("running")
 
 
 async def test_paused_time_is_not_counted(make_lab: MakeLab) -> None:

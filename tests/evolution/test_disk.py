@@ -46,7 +46,7 @@ async def test_a_disk_that_blinks_does_not_end_the_run(
     lab.start()
     await lab.until(lambda: len(lab.state.versions) >= 1)
     with failing(call, code, lab.folder) as count:
-        await lab.until(lambda: count[0] >= 3 or lab.task.done())
+        await lab.until(lambda: count[0] >= 3 or lab.has_ended)
     assert await lab.ended(20.0) == "finished", lab._last()
     reader = SessionReader.open(lab.folder)
     assert reader.state.session.spend.evaluations == 4
@@ -57,7 +57,7 @@ async def test_the_disk_may_refuse_from_the_first_event_on(make_lab: MakeLab) ->
     lab = make_lab(RunSettings(budget=Budget(run=Caps(evaluations=3))))
     lab.start()
     with failing("write", errno.EIO, lab.folder) as count:
-        await lab.until(lambda: count[0] >= 3 or lab.task.done())
+        await lab.until(lambda: count[0] >= 3 or lab.has_ended)
     assert await lab.ended() == "finished"
 
 

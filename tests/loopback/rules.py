@@ -211,7 +211,7 @@ def _cache_marks(body: Body) -> Iterator[Body]:
     messages = [b for m in body.get("messages", []) for b in m.get("content", [])]
     for block in (*body.get("tools", []), *body.get("system", []), *messages):
         if isinstance(block, Mapping) and block.get("cache_control") is not None:
-            yield block["cache_control"]  # type: ignore[misc]
+            yield block["cache_control"]
 
 
 def _context(body: Body) -> Iterator[str]:

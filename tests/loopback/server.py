@@ -85,7 +85,7 @@ Behaviour = Answer | Status | Broken
 def events_of(answer: Answer, model: str = "test-model") -> list[tuple[str, Body]]:
     """The server-sent events of an answer."""
     usage = {"input_tokens": 100, "output_tokens": 1, **answer.usage}
-    start = {
+    start: Body = {
         "id": "msg_test",
         "type": "message",
         "role": "assistant",
@@ -214,13 +214,13 @@ class Server:
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
         )
         answer = what.answer if isinstance(what, Broken) else what
-        for number, (name, data) in enumerate(events_of(answer)):
+        for number, (name, event) in enumerate(events_of(answer)):
             if isinstance(what, Broken) and number >= what.events:
                 await self._break(what, writer)
                 return
             if answer.pause and name == "content_block_delta":
                 await asyncio.sleep(answer.pause)
-            line = json.dumps({"type": name, **data})
+            line = json.dumps({"type": name, **event})
             writer.write(f"event: {name}\ndata: {line}\n\n".encode())
             await writer.drain()
             self.started.set()

@@ -184,7 +184,7 @@ def test_a_combination_that_failed_is_avoided() -> None:
 def test_crossover_names_its_mate() -> None:
     mate = tried(0.3, "v7", ALGORITHM="2", WIDTH="16", TILE="64")
     archive = Archive([tried(0.1, "v0"), *known_effects(), mate])
-    origins = Counter()
+    origins: Counter[str] = Counter()
     for number in range(120):
         child = propose(START, space(), archive, never, random.Random(number))
         assert child is not None

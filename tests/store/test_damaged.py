@@ -38,6 +38,15 @@ def _rows(layout: Layout, change: Callable[[dict[str, object]], None]) -> None:
     layout.database.write_text(json.dumps(tables))
 
 
+def _odd_lock(path: Path) -> None:
+    lock = {"pid": 10**30, "host": "elsewhere", "since": "yesterday"}
+    path.write_text(json.dumps(lock))
+
+
+def _prefixed(path: Path, text: str) -> None:
+    path.write_text(text + path.read_text())
+
+
 def _nested(path: Path) -> None:
     path.write_text("[" * 200_000)
 
@@ -55,18 +64,15 @@ DAMAGES: dict[str, Damage] = {
     "a part of the journal is a folder": lambda s: _folder(s.part(1)),
     "a part of the journal is a pipe": lambda s: _fifo(s.part(1)),
     "a part of the journal is a loop": lambda s: _loop(s.part(1)),
-    "a line of the journal is nested without end": lambda s: s.part(1).write_text(
-        "[" * 200_000 + "\n" + s.part(1).read_text()
+    "a line of the journal is nested without end": lambda s: _prefixed(
+        s.part(1), "[" * 200_000 + "\n"
     ),
     "attempts.jsonl is a pipe": lambda s: _fifo(s.attempts),
     "attempts.jsonl is a folder": lambda s: _folder(s.attempts),
     "the lock is nested without end": lambda s: _nested(s.lock),
     "the lock is a folder": lambda s: _folder(s.lock),
     "the lock is a pipe": lambda s: _fifo(s.lock),
-    "the lock names a time that never was": lambda s: (
-        s.lock.write_text(json.dumps({"pid": 10**30, "host": "elsewhere", "since": "yesterday"}))
-        and None
-    ),
+    "the lock names a time that never was": lambda s: _odd_lock(s.lock),
 }
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.commands import Pause, Resume, SendHint, Stop, Submit
+from avo_tui.domain.commands import Command, Pause, Resume, SendHint, Stop, Submit
 from avo_tui.store import BadCommand, SessionNotFound, SessionWriter, StoreError, send_command
 
 
 def test_commands_come_in_order_and_say_who_sent_them(writer: SessionWriter) -> None:
-    sent = [Pause(mode="now"), SendHint(text="TILE_K=64"), Resume(), Stop()] * 5
+    sent: list[Command] = [Pause(mode="now"), SendHint(text="TILE_K=64"), Resume(), Stop()] * 5
     ids = [send_command(writer.folder, command) for command in sent]
     taken = writer.pending_commands()
     assert [c.id for c in taken] == ids

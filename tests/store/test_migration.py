@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.store import OlderFormat, SessionReader, SessionWriter, migration
+from avo_tui.domain import events as ev
+from avo_tui.store import OlderFormat, SessionReader, SessionWriter, files, migration
 from avo_tui.store.doctor import diagnose, differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.migration import RawEvent, migrate
@@ -77,7 +78,7 @@ def test_opening_migrates_and_keeps_a_copy(old: Path) -> None:
     assert {"session.json", "journal/000000.jsonl", "attempts.jsonl"} <= set(kept)
     reader = SessionReader.open(old)
     assert reader.problems == []
-    texts = [e.text for e in reader.events() if e.kind == "agent_text"]
+    texts = [e.text for e in reader.events() if isinstance(e, ev.AgentText)]
     assert len(texts) == 24 and texts[0].startswith("text 0")
     assert SessionWriter.open(old).recovered == ()
 
@@ -87,7 +88,7 @@ def test_a_migration_that_was_cut_off_is_done_again(
     old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(old)
-    real = migration.replace_file
+    real = files.replace_file
     for allowed in range(6):
         left = allowed
 

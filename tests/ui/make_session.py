@@ -217,7 +217,7 @@ class Maker:
             budget=budget,
             settings=RunSettings(
                 operator=self.operator,
-                model="claude-opus-4-5" if self.operator == "agent" else None,  # type: ignore[arg-type]
+                model="claude-opus-4-5" if self.operator == "agent" else None,
                 budget=budget,
             ),
         )
@@ -322,7 +322,7 @@ class Maker:
             title=idea,
             items=tuple(PlanItem(text=t, status=s) for t, s in zip(items, done, strict=True)),
             at=self.later(1),
-        )  # type: ignore[arg-type]
+        )
         yield ev.Spent(
             step=step,
             spend=Spend(
@@ -441,7 +441,7 @@ class Maker:
             score=score,
             gate=gate,
             plan="" if seed else title[0].upper() + title[1:],
-            author="seed" if seed else self.operator,  # type: ignore[arg-type]
+            author="seed" if seed else self.operator,
             summary="The plain loops of the task."
             if seed
             else (
@@ -493,7 +493,7 @@ class Maker:
                 attempt=number,
                 progress=EvaluationProgress(stage=stage, **values),
                 at=self.later(0.4),
-            )  # type: ignore[arg-type]
+            )
 
         rows = score.configurations
         if stage == "compile":
@@ -574,14 +574,14 @@ class Maker:
             candidate=made.id,
             verdict=failing or Verdict.CORRECT,
             feedback=feedback,
-            reached=stages[-1],  # type: ignore[arg-type]
+            reached=stages[-1],
             checks=checks,
             resources=RESOURCES,
             score=None if failing else score,
             seconds=Seconds(compile=1.1, check=0.8, benchmark=2.2, other=0.1),
             device="cpu, 1 thread (invented)",
             sandbox="namespaces + landlock + seccomp",
-            stages_done=stages,  # type: ignore[arg-type]
+            stages_done=stages,
         )
 
     def rewind(self, step: int, target: int, reason: str) -> Iterator[ev.Event]:

@@ -139,7 +139,7 @@ class Hands:
         if len(key) == 1 and not key.isalnum():
             key = _character_to_key(key)
         try:
-            character = unicodedata.lookup(_get_unicode_name_from_key(key))
+            character: str | None = unicodedata.lookup(_get_unicode_name_from_key(key))
         except KeyError:
             character = key if len(key) == 1 else None
         event = events.Key(key, character)

@@ -94,8 +94,8 @@ async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) ->
         report = next(e for e in source.journal if isinstance(e, ev.AttemptFinished)).report
         at = source.state.session.last_event_at
         source.waiting = [
-            ev.AttemptFinished(attempt=3, report=report, at=at),  # type: ignore[arg-type]
-            ev.AttemptRejected(attempt=3, reason="slower", at=at),  # type: ignore[arg-type]
+            ev.AttemptFinished(attempt=3, report=report, at=at),
+            ev.AttemptRejected(attempt=3, reason="slower", at=at),
         ]
         await hands.until(lambda: not source.waiting)
         await hands.until(
@@ -117,7 +117,7 @@ async def test_the_stream_stops_following_when_scrolled_up(source: MemorySource)
         await hands.press("up", "up")
         await hands.until(lambda: not view.following)
         at = source.state.session.last_event_at
-        source.waiting = [ev.AgentText(block="new", text="one\ntwo\nthree\n", at=at)]  # type: ignore[arg-type]
+        source.waiting = [ev.AgentText(block="new", text="one\ntwo\nthree\n", at=at)]
         await hands.until(lambda: view.unseen > 0)
         await hands.until(lambda: any("new" in t for t, _ in app.screen.query_one("#plan").info))  # type: ignore[attr-defined]
         place = view.scroll_offset.y
@@ -138,13 +138,13 @@ async def test_commands_are_sent(source: MemorySource) -> None:
         await hands.type("try tiles")
         await hands.press("tab", "right", "tab", "right", "right", "ctrl+s")
         await hands.until(lambda: isinstance(app.screen, RunScreen))
-        assert source.sent[-1] == SendHint(
-            text="try tiles", delivery="end_of_turn", scope="until_cleared"
-        )
+        assert source.sent[-1:] == [
+            SendHint(text="try tiles", delivery="end_of_turn", scope="until_cleared")
+        ]
         await hands.press("x", "tab", "ctrl+s")
         await hands.until(lambda: isinstance(source.sent[-1], AbortStep))
         await hands.press("B", "r")
-        assert source.sent[-1] == Remeasure(version=3)
+        assert source.sent[-1:] == [Remeasure(version=3)]
         await hands.press("m")
         await hands.type("good")
         await hands.press("enter")
@@ -220,7 +220,7 @@ async def test_approval_is_asked_for(source: MemorySource) -> None:
     async with running(app) as hands:
         decision = next(e for e in source.journal if isinstance(e, ev.GateDecided)).decision
         at = source.state.session.last_event_at
-        source.waiting = [ev.ApprovalRequested(attempt=3, decision=decision, at=at)]  # type: ignore[arg-type]
+        source.waiting = [ev.ApprovalRequested(attempt=3, decision=decision, at=at)]
         screen = run_screen(app)
         await hands.until(
             lambda: (
@@ -408,7 +408,7 @@ async def test_a_lost_engine_is_started_again() -> None:
     started: list[Path] = []
     app = make_app(source, services=Services(start_engine=started.append))
     async with running(app) as hands:
-        assert "ENGINE LOST · R restarts" in hands.bar("#status")  # type: ignore[attr-defined]
+        assert "ENGINE LOST · R restarts" in hands.bar("#status")
         await hands.press("p")
         assert not source.sent
         await hands.press("R")
@@ -456,7 +456,7 @@ async def test_keys_can_be_moved(source: MemorySource) -> None:
         assert not source.sent
         await hands.press("f5")
         assert source.sent == [Pause(mode="after_tool")]
-        assert "f5 pause" in hands.bar("#actions")  # type: ignore[attr-defined]
+        assert "f5 pause" in hands.bar("#actions")
 
 
 async def test_zoom_shows_one_pane(recorded: MemorySource) -> None:

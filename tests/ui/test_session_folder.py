@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,9 @@ from avo_tui.ui.dialogs import Digest
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.screens.sessions.list import SessionList
 from avo_tui.ui.screens.sessions.screen import SessionsScreen
+from avo_tui.ui.services import NewSession
+from avo_tui.ui.widgets.field import Field
+from avo_tui.ui.widgets.form import Choice
 from tests.ui.make_session import write
 from tests.ui.pilots import SERVICES, running
 
@@ -80,7 +82,8 @@ async def test_what_happened_while_away_is_told(tmp_path: Path) -> None:
         text = hands.text("#rows")
         assert "new versions" in text and "spent" in text
         await hands.press("5")
-        await hands.until(lambda: "since the start" in app.screen.query_one("#box").border_title)
+        box = app.screen.query_one("#box")
+        await hands.until(lambda: "since the start" in str(box.border_title))
         await hands.press("2")
         await hands.until(lambda: "nothing happened" in hands.text("#rows"))
         await hands.press("enter")
@@ -113,9 +116,9 @@ async def test_commands_arrive_in_the_inbox_and_events_on_the_screen(tmp_path: P
 async def test_a_session_is_created_in_the_form_and_opened(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    forms: list[Any] = []
+    forms: list[NewSession] = []
 
-    def create(form: Any) -> Path:
+    def create(form: NewSession) -> Path:
         forms.append(form)
         if len(forms) == 1:
             raise RuntimeError("there is a session of that name already")
@@ -127,9 +130,9 @@ async def test_a_session_is_created_in_the_form_and_opened(tmp_path: Path) -> No
         await hands.until(lambda: "There is no session yet" in rows(app))
         await hands.press("n")
         await hands.until(lambda: bool(app.screen.query("#name")))
-        await hands.until(lambda: app.screen.query_one("#task").value == "attention_cpu")  # type: ignore[attr-defined]
-        app.screen.query_one("#hours").value = "2"  # type: ignore[attr-defined]
-        app.screen.query_one("#name").value = "mine"
+        await hands.until(lambda: app.screen.query_one("#task", Choice).value == "attention_cpu")
+        app.screen.query_one("#hours", Field).value = "2"
+        app.screen.query_one("#name", Field).value = "mine"
         await hands.press("ctrl+s")
         await hands.until(lambda: "already" in str(app.screen.query_one("#problem").render()))
         await hands.press("ctrl+s")

@@ -60,17 +60,18 @@ def test_the_snapshot_is_the_same_object_while_nothing_changes(recorded: MemoryS
 
 
 def test_why_an_attempt_is_no_version_is_said_once(recorded: MemorySource) -> None:
-    made = StepFold()
+    step = StepFold()
     for event in recorded.events(step=25):
-        made.apply(event)
+        step.apply(event)
         if isinstance(event, ev.GateDecided):
             break
-    said = [e for e in made.snapshot().stream if e.kind == "gate"]
-    assert len(said) == 1
-    made.apply(ev.AttemptRejected(attempt=event.attempt, reason=said[0].text))
-    assert not any(e.text == "not committed" for e in made.snapshot().stream)
-    made.apply(ev.AttemptRejected(attempt=event.attempt, reason="measured again: no answer"))
-    last = made.snapshot().stream[-1]
+    assert isinstance(event, ev.GateDecided)
+    gates = [e for e in step.snapshot().stream if e.kind == "gate"]
+    assert len(gates) == 1
+    step.apply(ev.AttemptRejected(attempt=event.attempt, reason=gates[0].text))
+    assert not any(e.text == "not committed" for e in step.snapshot().stream)
+    step.apply(ev.AttemptRejected(attempt=event.attempt, reason="measured again: no answer"))
+    last = step.snapshot().stream[-1]
     assert (last.text, last.detail, last.ok) == (
         "not committed",
         "measured again: no answer",

@@ -128,7 +128,7 @@ def test_ticks_are_round() -> None:
 # -- diff
 
 
-def test_a_seed_is_all_added():
+def test_a_seed_is_all_added() -> None:
     doc = differences.compare(None, Candidate(files={"k.cpp": "int a;\nint b;\n"}))
     assert (doc.added, doc.removed) == (2, 0)
     assert {row.kind for row in doc.files[0].rows} == {"hunk", "add"}

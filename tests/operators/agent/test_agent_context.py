@@ -116,7 +116,7 @@ async def test_what_is_recorded_of_a_message_is_enough_to_show_it() -> None:
     bench = FakeBench()
     async with Server(work()) as server:
         await step(bench, server)
-    roles = {}
+    roles: dict[str, dict[str, object]] = {}
     for event in bench.of(MessageRecorded):
         roles.setdefault(event.role, json.loads(bench.reading.fetch(event.ref)))
         assert event.summary

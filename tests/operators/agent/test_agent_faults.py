@@ -159,6 +159,8 @@ async def test_what_only_the_person_can_mend_pauses_the_run(fault: Status, words
 
 
 async def test_features_that_the_endpoint_rejects_are_gone_without_one_by_one() -> None:
+    answers = work()
+
     def picky(n: int, body: dict[str, Any]) -> Behaviour:
         if "thinking" in body:
             return Status(400, "invalid_request_error", "adaptive thinking is not supported")
@@ -166,9 +168,8 @@ async def test_features_that_the_endpoint_rejects_are_gone_without_one_by_one() 
             return Status(400, "invalid_request_error", "output_config: unknown field")
         if "cache_control" in str(body):
             return Status(400, "invalid_request_error", "cache_control: Extra inputs")
-        return picky.answers.pop(0)
+        return answers.pop(0)
 
-    picky.answers = work()  # type: ignore[attr-defined]
     bench = FakeBench()
     async with Server(picky) as server:
         outcome = await step(bench, server)
@@ -367,7 +368,7 @@ async def test_submitting_what_is_wrong_or_too_slow_is_refused() -> None:
         tool("submit", summary="it is wrong, though"),
         tool("submit", summary="it is slow"),
     )
-    script = [
+    script: list[Behaviour] = [
         Answer([tool("write_file", file="kernel.cpp", text=source(2, "WRONG"))]),
         Answer([tool("evaluate", title="wrong")]),
         Answer([wrong]),

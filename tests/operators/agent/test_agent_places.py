@@ -40,7 +40,11 @@ async def test_a_new_key_in_the_file_is_taken_on_resume(
     file = tmp_path / "key"
     file.write_text("sk-ant-the-old-key-0123456789\n")
     bench = FakeBench()
-    bench.on_pause = lambda reason: file.write_text("sk-ant-the-new-key-0123456789\n") and None
+
+    def renew(reason: str) -> None:
+        file.write_text("sk-ant-the-new-key-0123456789\n")
+
+    bench.on_pause = renew
     script: list[Behaviour] = [Status(401, "authentication_error", "invalid x-api-key"), *work()]
     async with Server(script) as server:
         outcome = await step(bench, server, api_key_file=str(file))

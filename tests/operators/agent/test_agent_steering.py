@@ -361,7 +361,7 @@ def test_no_tool_runs_twice_and_no_call_is_left_open(
 async def _steered(plan: list[list[int]], pressed: list[tuple[int, str]]) -> None:
     script: list[Behaviour] = []
     for batch in plan:
-        blocks = [tool(CALLS[i][0], **CALLS[i][1]) for i in batch]  # type: ignore[arg-type]
+        blocks = [tool(CALLS[i][0], **CALLS[i][1]) for i in batch]
         script.append(Answer(blocks or [text("just words")]))
 
     def answer(n: int, body: object) -> Behaviour:

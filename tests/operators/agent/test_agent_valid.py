@@ -101,7 +101,7 @@ def damaged(messages: list[Body]) -> st.SearchStrategy[Any]:
     """One change somewhere in a valid conversation."""
 
     def change(where: tuple[int, int], what: str) -> list[Body]:
-        copy = json.loads(json.dumps(messages))
+        copy: list[Body] = json.loads(json.dumps(messages))
         message = copy[where[0] % len(copy)]
         block = message["content"][where[1] % len(message["content"])]
         match what:
