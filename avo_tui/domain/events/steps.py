@@ -1,0 +1,110 @@
+"""A step: the plan, the conversation, the tools and the edits of the variation operator."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from avo_tui.domain.base import ObjectId
+from avo_tui.domain.events.base import EventBase
+from avo_tui.domain.records import Occupant, PlanItem, StepOutcomeName
+
+
+class StepStarted(EventBase):
+    kind: Literal["step_started"] = "step_started"
+    parent: int
+    command: str = ""
+    """Id of the command that the step carries out; "" where the operator makes the step."""
+
+
+class StepFinished(EventBase):
+    kind: Literal["step_finished"] = "step_finished"
+    outcome: StepOutcomeName
+    reason: str = ""
+    version: int | None = None
+
+
+class PlanSet(EventBase):
+    kind: Literal["plan_set"] = "plan_set"
+    title: str
+    items: tuple[PlanItem, ...] = ()
+
+
+class AgentText(EventBase):
+    """Text that the operator wrote, in pieces of about half a second."""
+
+    kind: Literal["agent_text"] = "agent_text"
+    block: str
+    """Pieces with the same number belong to one block of text."""
+    text: str
+    thinking: bool = False
+
+
+class MessageRecorded(EventBase):
+    """One message of the agent's conversation, whole, as an object (JSON)."""
+
+    kind: Literal["message_recorded"] = "message_recorded"
+    role: Literal["system", "user", "assistant", "request"]
+    ref: ObjectId
+    summary: str = ""
+    awaits_answer: bool = False
+    """True while the model's answer to this request is awaited."""
+
+
+class ModelStatusChanged(EventBase):
+    """The set of optional features that the model is asked with has changed."""
+
+    kind: Literal["model_status_changed"] = "model_status_changed"
+    degraded: tuple[str, ...] = ()
+    """Features that are switched off for now, such as `cache`; empty when all are in use."""
+    cause: str = ""
+    """The endpoint's message."""
+
+
+class ToolCalled(EventBase):
+    kind: Literal["tool_called"] = "tool_called"
+    call: str
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Long values are cut; the recorded message has them whole."""
+
+
+class ToolReturned(EventBase):
+    kind: Literal["tool_returned"] = "tool_returned"
+    call: str
+    tool: str
+    ok: bool
+    summary: str = ""
+    """First lines of the result."""
+    ref: ObjectId | None = None
+    """Id of the object with the whole result."""
+    seconds: float = 0.0
+
+
+class CandidateEdited(EventBase):
+    """The working candidate changed."""
+
+    kind: Literal["candidate_edited"] = "candidate_edited"
+    candidate: ObjectId
+    parent: int
+    """Number of the version that the diff is against."""
+    diff: str = ""
+    """Unified diff to the parent; long diffs are cut."""
+    added: int = 0
+    removed: int = 0
+    title: str = ""
+
+
+class SeatTaken(EventBase):
+    """An agent outside has sat down in the seat, in the place of whoever sat there."""
+
+    kind: Literal["seat_taken"] = "seat_taken"
+    occupant: Occupant
+
+
+class SeatLeft(EventBase):
+    """Nobody sits in the seat any more; the step waits for somebody."""
+
+    kind: Literal["seat_left"] = "seat_left"
+    why: str = ""
