@@ -54,7 +54,7 @@ async def test_a_process_that_is_stopped_while_it_loads_may_ask_again(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times: list[int] = []
-    monkeypatch.setattr(reports.fcntl, "ioctl", interrupted(fcntl.ioctl, times))
+    monkeypatch.setattr(fcntl, "ioctl", interrupted(fcntl.ioctl, times))
     assert (await check(pipeline, "honest")).startswith("correct")
     assert len(times) == 4
 
