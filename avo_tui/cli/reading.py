@@ -229,8 +229,8 @@ def _score_table(score: Score) -> tuple[list[list[str]], list[str]]:
     for c in score.configurations:
         row = [c.name, f"{c.throughput:.1f}", f"{c.p20:.1f}–{c.p80:.1f}", f"{c.ratio:.4f}"]
         for name in others:
-            speed = c.baselines.get(name, 0.0)
-            row.append(f"{c.throughput / speed:.4f}" if speed > 0 else "")
+            speed = score.speed_over(c, name)
+            row.append(f"{speed:.4f}" if speed > 0 else "")
         rows.append(row)
     last = ["all", f"{score.geomean:.1f}", "", f"{score.aggregate:.4f}"]
     last += [f"{score.ratio_to(name):.4f}" for name in others]

@@ -161,7 +161,7 @@ def decide(
     outcome, words, margin = judged
     if outcome == "unclear" and begun and count < min(MOST_REPLICATES, next_look(begun)):
         return None
-    whole = estimate(comparison.replicates, ledger.variance(comparison))
+    whole = estimate(comparison.replicates, ledger.prior(comparison))
     low, high = whole.interval()
     pairs = f"{count} pair{'s' if count > 1 else ''} of fresh processes"
     gain = math.expm1(whole.mean)
@@ -200,7 +200,7 @@ def _paper(comparison: Comparison, ledger: Ledger) -> _Judged | None:
     """At least as fast in the mean: equal ones pass, so there is no error budget to keep."""
     if len(comparison.replicates) < PAPER_REPLICATES:
         return None
-    whole = estimate(comparison.replicates, ledger.variance(comparison))
+    whole = estimate(comparison.replicates, ledger.prior(comparison))
     if whole.mean >= 0:
         return "accepted", "matches or improves", 0.0
     return "refused", "slower", 0.0
@@ -228,7 +228,7 @@ def _could_show(estimated: Estimate, error: float, limit: int) -> float:
 
 def _strict(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | None:
     """Accept a gain beyond the noise, at the comparison's share of the error budget."""
-    whole = estimate(comparison.replicates, ledger.variance(comparison))
+    whole = estimate(comparison.replicates, ledger.prior(comparison))
     asked = _shown(whole, comparison.error)
     if whole.mean >= asked:
         return "accepted", f"more than the {math.expm1(asked):.2%} asked for", math.expm1(asked)
@@ -271,7 +271,7 @@ def _vector(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | Non
     error = comparison.error / len(names)
     floor = math.log1p(MARGIN_FLOOR)
     each = {
-        name: estimate(comparison.replicates, ledger.variance(comparison, name), name)
+        name: estimate(comparison.replicates, ledger.prior(comparison, name), name)
         for name in names
     }
     for name, one in each.items():

@@ -36,7 +36,7 @@ def judge_audit(comparison: Comparison, ledger: Ledger, rival: int) -> AuditFind
     count = len(comparison.replicates)
     if count < LOOKS[0]:
         return None
-    whole = estimate(comparison.replicates, ledger.variance(comparison))
+    whole = estimate(comparison.replicates, ledger.prior(comparison))
     if whole.lower(HELD) > 0:
         outcome, words = "holds", "it holds"
     elif whole.upper(LOST) < math.log1p(MARGIN_FLOOR):

@@ -6,9 +6,13 @@ not show within one pair, so a replicate gives one number, the log of its gain, 
 taken between replicates (Kalibera and Jones, "Rigorous benchmarking in reasonable time", ISMM
 2013: repeat at the level that varies most, estimate the variance from that level's means).
 
-Two or three replicates say little about their own spread. It is therefore pooled with that of
-earlier comparisons on the same machine (a moderated t statistic: Smyth, "Linear models and
-empirical Bayes methods", Statistical Applications in Genetics and Molecular Biology 3, 2004).
+Two or three replicates say little about their own spread. It is therefore pooled with what else is
+known of it (a moderated t statistic: Smyth, "Linear models and empirical Bayes methods",
+Statistical Applications in Genetics and Molecular Biology 3, 2004): that of earlier
+comparisons on the same machine, and the rounds within the replicates. A first comparison has the
+rounds alone. They show what varies within a process; by how much more processes vary is taken from
+earlier comparisons (`Prior.inflation`). What they predict counts where it is at least what is
+known, or before that assumed, of processes: a burst of noise shows in them too.
 
 All replicates of the same two candidates under the same conditions are one comparison, however
 often the candidate is submitted. The **error budget** is spent over comparisons and, within one,
@@ -52,6 +56,10 @@ tests/domain/test_error_budget.py)."""
 
 PRIOR_SPREAD = 0.01
 """Assumed relative standard deviation between processes before anything was measured."""
+
+ROUNDS_DEGREES = 4.0
+"""Weight of the rounds within the replicates in a spread, in degrees of freedom, where they scatter
+at least as much as the processes of earlier comparisons did."""
 
 REMEMBERED = 12
 """Number of earlier comparisons, the latest ones, that a variance is pooled with."""
@@ -112,6 +120,16 @@ class Comparison(Value):
 
 
 @dataclass(frozen=True)
+class Prior:
+    """What is known of the spread between replicates before a comparison, as variances of logs."""
+
+    variance: float
+    """Between replicates of earlier comparisons."""
+    inflation: float = 1.0
+    """How many times that was the variance which the rounds within the replicates predicted."""
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A gain with its uncertainty. Logarithms of ratios, so 0.02 is about 2% faster."""
 
@@ -153,12 +171,13 @@ def log_gains(replicates: Iterable[PairedMeasurement], configuration: str = "") 
 
 
 def estimate(
-    replicates: Sequence[PairedMeasurement], prior: float, configuration: str = ""
+    replicates: Sequence[PairedMeasurement], prior: Prior, configuration: str = ""
 ) -> Estimate:
     """The gain that the replicates show, of one configuration or of the geometric mean.
 
-    The variance is that between replicates, pooled with `prior` (see `variance_of`), and never
-    less than what the rounds within the replicates predict. Raises ValueError without replicates.
+    The variance is that between replicates, pooled with `prior` and, where it is more than that,
+    with what the rounds within the replicates predict; it is never less than they scatter. Raises
+    ValueError without replicates.
     """
     count = len(replicates)
     if not count:
@@ -167,10 +186,14 @@ def estimate(
     mean = math.fsum(gains) / count
     if math.isinf(mean):
         return Estimate(mean=mean, error=0.0, degrees=PRIOR_DEGREES + count - 1, replicates=count)
-    squares = math.fsum((gain - mean) ** 2 for gain in gains)
+    squares = math.fsum((gain - mean) ** 2 for gain in gains) + PRIOR_DEGREES * prior.variance
     degrees = PRIOR_DEGREES + count - 1
-    between = (PRIOR_DEGREES * prior + squares) / degrees
     within = math.fsum(r.standard_error(configuration) ** 2 for r in replicates) / count
+    predicted = within * prior.inflation
+    if predicted >= prior.variance:
+        squares += ROUNDS_DEGREES * predicted
+        degrees += ROUNDS_DEGREES
+    between = squares / degrees
     return Estimate(
         mean=mean,
         error=math.sqrt(max(between, within) / count),
@@ -179,12 +202,13 @@ def estimate(
     )
 
 
-def variance_of(comparisons: Iterable[Comparison], configuration: str = "") -> float:
-    """Variance of log gains between the replicates of a comparison, pooled over several.
+def prior_of(comparisons: Iterable[Comparison], configuration: str = "") -> Prior:
+    """The spread between the replicates of a comparison, pooled over several comparisons.
 
-    `PRIOR_SPREAD` stands in for missing measurements.
+    `PRIOR_SPREAD`, and an inflation of 1, stand in for missing measurements.
     """
     squares = degrees = 0.0
+    times, known = PRIOR_DEGREES, PRIOR_DEGREES  # an inflation of 1
     for comparison in comparisons:
         replicates = comparison.replicates
         if configuration:
@@ -193,11 +217,16 @@ def variance_of(comparisons: Iterable[Comparison], configuration: str = "") -> f
         if len(gains) < 2:
             continue
         mean = math.fsum(gains) / len(gains)
-        squares += math.fsum((g - mean) ** 2 for g in gains)
+        own = math.fsum((g - mean) ** 2 for g in gains)
+        squares += own
         degrees += len(gains) - 1
-    if degrees >= PRIOR_DEGREES:
-        return squares / degrees
-    return (squares + (PRIOR_DEGREES - degrees) * PRIOR_SPREAD**2) / PRIOR_DEGREES
+        within = math.fsum(r.standard_error(configuration) ** 2 for r in replicates)
+        if within > 0:  # comparison by comparison, so that no loud one decides alone
+            times += own / (within / len(replicates))
+            known += len(gains) - 1
+    if degrees < PRIOR_DEGREES:
+        squares += (PRIOR_DEGREES - degrees) * PRIOR_SPREAD**2
+    return Prior(squares / max(degrees, PRIOR_DEGREES), max(1.0, times / known))
 
 
 class Ledger:
@@ -258,8 +287,8 @@ class Ledger:
             error=error,
         )
 
-    def variance(self, comparison: Comparison, configuration: str = "") -> float:
-        """The variance between replicates in the other comparisons under the same conditions."""
+    def prior(self, comparison: Comparison, configuration: str = "") -> Prior:
+        """The spread between replicates in the other comparisons under the same conditions."""
         latest = islice(
             (
                 c
@@ -270,4 +299,4 @@ class Ledger:
             ),
             REMEMBERED,
         )
-        return variance_of(latest, configuration)
+        return prior_of(latest, configuration)

@@ -170,7 +170,9 @@ def _gate_decided(state: Tables, event: ev.GateDecided) -> None:
 
 
 def _attempt_rejected(state: Tables, event: ev.AttemptRejected) -> None:
-    _attempt(state, event.step, event.attempt, reason=event.reason)
+    _attempt(
+        state, event.step, event.attempt, reason=event.reason, refused_by_person=event.by_person
+    )
     _end_approval(state)
 
 

@@ -229,6 +229,9 @@ class Attempt(Value):
     """Number of the version that it became."""
     reason: str = ""
     """Why it was not committed."""
+    refused_by_person: bool = False
+    """True where the gate had accepted it and the person did not: asked for the same source again,
+    the gate gives the same answer."""
     report: ObjectId | None = None
     seconds: float = 0.0
     cached: bool = False

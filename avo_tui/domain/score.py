@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydantic import Field
 
@@ -18,6 +18,10 @@ def geomean(values: Iterable[float]) -> float:
             return 0.0
         logs.append(math.log(value))
     return math.exp(math.fsum(logs) / len(logs)) if logs else 0.0
+
+
+SECONDS_IN: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+"""Units that are times, of which less is better → seconds in one."""
 
 
 class ConfigurationScore(Value):
@@ -88,13 +92,23 @@ class Score(Value):
         """Geomean of one baseline's throughput over the configurations that have it."""
         return geomean(c.baselines[name] for c in self.configurations if name in c.baselines)
 
+    @property
+    def lower_is_better(self) -> bool:
+        """True where `unit` is a time. Ratios are speeds all the same: above 1 is faster."""
+        return self.unit in SECONDS_IN
+
     def ratio_to(self, name: str) -> float:
-        """Geomean of throughput over baseline `name`; 0.0 where it was not measured."""
+        """Geomean of the speed relative to baseline `name`; 0.0 where it was not measured."""
         return geomean(
-            c.throughput / c.baselines[name]
-            for c in self.configurations
-            if c.baselines.get(name, 0) > 0
+            self.speed_over(c, name) for c in self.configurations if c.baselines.get(name, 0) > 0
         )
+
+    def speed_over(self, configuration: ConfigurationScore, name: str) -> float:
+        """Speed on a configuration relative to baseline `name`; 0.0 where it was not measured."""
+        ours, theirs = configuration.throughput, configuration.baselines.get(name, 0.0)
+        if ours <= 0 or theirs <= 0:
+            return 0.0
+        return theirs / ours if self.lower_is_better else ours / theirs
 
     def by_name(self, name: str) -> ConfigurationScore | None:
         """The configuration of that name, if it was measured."""

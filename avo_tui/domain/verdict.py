@@ -135,6 +135,9 @@ class EvaluationReport(Value):
     """Set if and only if the verdict is `correct` and the benchmark ran."""
     paired: PairedMeasurement | None = None
     """Set by a re-measurement against another candidate."""
+    beside: Verdict | None = None
+    """Set by a re-measurement that the other candidate failed: its verdict. `verdict` is then
+    `harness_error`, and the feedback is about the other one."""
     seconds: Seconds = Field(default_factory=Seconds)
     device: str = ""
     """Such as `cpu AMD EPYC 9654 · 1 thread` or `NVIDIA H200`."""

@@ -76,6 +76,7 @@ class _Course:
     log: str = ""
     score: Score | None = None
     paired: PairedMeasurement | None = None
+    beside: Verdict | None = None
     notes: str = ""
     """What else was found and decides nothing."""
     watch: Stopwatch = field(default_factory=Stopwatch)
@@ -233,7 +234,11 @@ class Pipeline:
         backend = self.backend(task)
 
         async def work(course: _Course, context: Context) -> None:
-            beside = await backend.compile(task, other, context)
+            try:
+                beside = await backend.compile(task, other, context)
+            except Rejected as rejection:
+                rejection.whose = other.id
+                raise
             compiled = await self._compile(course, candidate, context)
             await self._warm(course)
             async with self._device(course), course.stage("remeasure"):
@@ -360,7 +365,7 @@ class Pipeline:
         except Rejected as rejection:
             verdict, feedback = rejection.verdict, rejection.feedback
             if rejection.whose not in (None, candidate.id):
-                verdict = Verdict.HARNESS_ERROR  # it says nothing about this candidate
+                course.beside, verdict = verdict, Verdict.HARNESS_ERROR  # not about this candidate
                 text = f"the version it is measured beside failed: {feedback.summary}"
                 feedback = feedback.replaced(summary=text)
             if rejection.private:
@@ -388,6 +393,7 @@ class Pipeline:
             resources=course.resources,
             score=course.score if verdict is Verdict.CORRECT else None,
             paired=course.paired if verdict is Verdict.CORRECT else None,
+            beside=course.beside,
             seconds=course.seconds(),
             device=info.device if info else "",
             architecture=info.architecture if info else "",

@@ -15,8 +15,22 @@ from dataclasses import dataclass
 import pytest
 
 from avo_tui.domain.acceptance import Rival, decide
-from avo_tui.domain.evidence import ERROR, Comparison, Ledger, budget_share
-from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
+from avo_tui.domain.evidence import (
+    ERROR,
+    Comparison,
+    Ledger,
+    budget_share,
+    estimate,
+    look_share,
+    prior_of,
+)
+from avo_tui.domain.score import (
+    MEDIAN_ERROR,
+    SIGMAS_TO_P80,
+    ConfigurationScore,
+    PairedMeasurement,
+    Score,
+)
 
 RIVAL = Rival(
     7,
@@ -51,6 +65,10 @@ def spells(quiet: float, loud: float, length: int) -> Machine:
     return lambda _, attempt: loud if attempt // length % 2 else quiet
 
 
+Meter = Callable[[random.Random, float, float], PairedMeasurement]
+"""(random numbers, true gain, standard deviation between processes) → one replicate."""
+
+
 @dataclass
 class Tally:
     accepted: int = 0
@@ -64,8 +82,31 @@ def measured(rng: random.Random, gain: float, deviation: float) -> PairedMeasure
     return PairedMeasurement(configurations={"one": (ratio, ratio, ratio)})
 
 
+def with_rounds(share: float) -> Meter:
+    """Replicates whose rounds predict `share` of the spread between processes, give or take 30%."""
+
+    def meter(rng: random.Random, gain: float, deviation: float) -> PairedMeasurement:
+        ratio = math.exp(math.log1p(gain) + rng.gauss(0, deviation))
+        predicted = deviation * share * math.exp(0.3 * rng.gauss(0, 1))
+        half = predicted * math.sqrt(ROUNDS) / MEDIAN_ERROR * SIGMAS_TO_P80
+        return PairedMeasurement(
+            configurations={"one": (ratio * (1 - half), ratio, ratio * (1 + half))},
+            rounds={"one": ROUNDS},
+        )
+
+    return meter
+
+
+ROUNDS = 12
+
+
 def run(
-    rng: random.Random, machine: Machine, attempts: int, gain: float, submissions: int
+    rng: random.Random,
+    machine: Machine,
+    attempts: int,
+    gain: float,
+    submissions: int,
+    meter: Meter = measured,
 ) -> Tally:
     """One run: `attempts` candidates of the same true gain, each submitted up to so many times."""
     held: dict[int, Comparison] = {}
@@ -80,7 +121,7 @@ def run(
                 decision = decide("strict", RIVAL, comparison, ledger, begun)
                 if decision is not None:
                     break
-                one = measured(rng, gain, deviation)
+                one = meter(rng, gain, deviation)
                 comparison = comparison.replaced(replicates=(*comparison.replicates, one))
                 held[comparison.number] = comparison
             assert decision is not None
@@ -121,6 +162,34 @@ def test_noise_is_hardly_ever_committed(submissions: int) -> None:
     assert sum(tally.accepted > 0 for tally in runs) <= ERROR * len(runs)
     if submissions == 1:
         assert sum(t.replicates for t in runs) / sum(t.tests for t in runs) < 3, "cheap for noise"
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25, 0.1])
+def test_noise_is_hardly_ever_committed_where_rounds_tell_of_it(share: float) -> None:
+    """Also where they tell a tenth of what processes differ by: the ledger learns how much."""
+    rng = random.Random(23)
+    runs = RUNS // 2 if RUNS > 20 else 2
+    tallies = [
+        run(rng, machine, ATTEMPTS, 0.0, 1, with_rounds(share))
+        for machine in MACHINES.values()
+        for _ in range(runs)
+    ]
+    assert sum(tally.accepted > 0 for tally in tallies) <= ERROR * len(tallies)
+
+
+@pytest.mark.parametrize(("deviation", "at_most"), [(0.0115, 0.09), (0.03, 0.2)])
+def test_a_first_comparison_asks_for_no_more_than_the_noise_demands(
+    deviation: float, at_most: float
+) -> None:
+    """Two pairs alone would ask for 21% and 61% in the median: their own spread has one degree."""
+    asked = []
+    for seed in range(60):
+        rng = random.Random(seed)
+        meter = with_rounds(1.0)
+        pairs = tuple(meter(rng, 0.0, deviation) for _ in range(2))
+        share = budget_share(1) * look_share(1)
+        asked.append(estimate(pairs, prior_of([])).needed(share, 2))
+    assert sorted(asked)[len(asked) // 2] <= at_most
 
 
 @pytest.mark.parametrize(("deviation", "gain"), [(0.002, 0.02), (0.003, 0.02), (0.005, 0.1)])

@@ -492,3 +492,14 @@ def test_a_candidate_has_bounds() -> None:
         Candidate(files={f"f{i}": "" for i in range(17)})
     with pytest.raises(ValidationError, match="the limit is"):
         Candidate(files={"a": "é" * (256 * 1024 + 1)})
+
+
+@pytest.mark.parametrize(("unit", "ours", "theirs"), [("GFLOP/s", 30.0, 20.0), ("us", 20.0, 30.0)])
+def test_a_ratio_is_a_speed_whatever_the_unit(unit: str, ours: float, theirs: float) -> None:
+    one = ConfigurationScore(
+        name="one", throughput=ours, p20=ours, p80=ours, ratio=1.5, baselines={"library": theirs}
+    )
+    score = Score(unit=unit, reference_baseline="library", configurations=(one,))
+    assert score.ratio_to("library") == pytest.approx(1.5)
+    assert score.speed_over(one, "library") == pytest.approx(1.5)
+    assert score.speed_over(one, "another") == score.ratio_to("another") == 0.0

@@ -138,7 +138,7 @@ async def test_a_fraud_beside_it_is_not_held_against_an_honest_candidate(
             "tiny_attention", honest, fraud, lambda progress: None, replicate=replicate
         )
         assert report.verdict == "harness_error", report.feedback
-        assert "measured beside" in report.feedback.summary
+        assert "measured beside" in report.feedback.summary and report.beside == "suspicious"
         report = await pipeline.remeasure(
             "tiny_attention", fraud, honest, lambda progress: None, replicate=replicate
         )

@@ -86,6 +86,9 @@ class FakeEvaluator:
         """Factor on every paired gain, to make gates refuse."""
         self.replicate_bias: Callable[[int], float] = lambda _: 1.0
         """Further factor on a paired gain, by the number of the replicate: the machine's noise."""
+        self.fails_beside: dict[str, list[Verdict]] = {}
+        """Source → what it fails with, one a measurement beside a candidate, until used up."""
+        self.fails_alone: dict[str, Verdict] = {}
         self.conditions = "pretend-1"
         self.score_bias = 1.0
         """Factor on every score."""
@@ -196,6 +199,11 @@ class FakeEvaluator:
             progress(EvaluationProgress(stage="remeasure", state="started"))
         endless = replicate == self.hold_paired
         await self._work(candidate, 3600.0 if endless else self.paired_seconds)
+        if verdicts := self.fails_beside.get(other.id):
+            words = Feedback(summary="the version it is measured beside failed")
+            broken = {"verdict": Verdict.HARNESS_ERROR, "beside": verdicts.pop(0)}
+            report = self._report(candidate, scored=False)
+            return report.model_copy(update={**broken, "feedback": words})
         gain = speed(candidate) / speed(other) * self.paired_bias
         gain *= self.replicate_bias(replicate)
         names = [c.name for c in TASK.configurations]
@@ -221,7 +229,7 @@ class FakeEvaluator:
 
     def _report(self, candidate: Candidate, *, scored: bool) -> EvaluationReport:
         text = "".join(candidate.files.values())
-        verdict = self.verdict or Verdict.CORRECT
+        verdict = self.verdict or self.fails_alone.get(candidate.id, Verdict.CORRECT)
         if "#error" in text:
             verdict = Verdict.COMPILE_ERROR
         if verdict is not Verdict.CORRECT:

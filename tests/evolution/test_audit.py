@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
 from avo_tui.domain.records import RunSettings
@@ -107,3 +109,37 @@ async def test_an_audit_is_due_after_so_many_evaluations(make_lab: MakeLab) -> N
     first, *more = lab.of(ev.VersionAudited)
     assert first.number == 2 and not more
     assert first.audit.evaluations == lab.state.session.spend.evaluations == 3
+
+
+@pytest.mark.parametrize(
+    ("beside", "alone", "loses"),
+    [
+        ([Verdict.SUSPICIOUS], Verdict.SUSPICIOUS, True),  # it fails alone, too
+        ([Verdict.SUSPICIOUS] * 2, None, True),  # twice beside another
+        ([Verdict.SUSPICIOUS], None, False),  # once, and never again
+    ],
+)
+async def test_a_rival_that_fails_does_not_stand_in_the_way_of_an_honest_candidate(
+    make_lab: MakeLab, beside: list[Verdict], alone: Verdict | None, loses: bool
+) -> None:
+    lab = await resting(make_lab())
+    rival = lab.state.versions[2].candidate
+    lab.evaluator.fails_beside[rival] = list(beside)
+    if alone is not None:
+        lab.evaluator.fails_alone[rival] = alone
+    lab.start(Scripted(commits(ALGORITHM="2", TILE_K="64")))
+    await lab.versions(4)
+    version = lab.state.versions[3]
+    assert version.gate.reference == (1 if loses else 2)
+    assert lab.state.versions[2].holds is not loses
+    assert lab.state.session.head == 3
+    told = [t.message for t in lab.of(ev.TroubleNoted) if "does not hold" in t.message]
+    assert len(told) == loses
+
+
+async def test_a_rival_that_only_took_too_long_keeps_its_place(make_lab: MakeLab) -> None:
+    lab = await resting(make_lab())
+    lab.evaluator.fails_beside[lab.state.versions[2].candidate] = [Verdict.TIMEOUT]
+    lab.start(Scripted(commits(ALGORITHM="2", TILE_K="64")))
+    await lab.until(lambda: any(a.reason for a in lab.state.attempts.values()))
+    assert lab.state.versions[2].holds and len(lab.state.versions) == 3

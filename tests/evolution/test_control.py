@@ -12,7 +12,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps, Spend
 from avo_tui.domain.records import PauseMode, RunSettings
 from avo_tui.domain.verdict import Verdict
-from avo_tui.operators.ports import Interrupted, StepOutcome, Workbench
+from avo_tui.operators.ports import Interrupted, StepOutcome, SubmitResult, Workbench
 from avo_tui.store import send_command
 from tests.evolution.fake_evaluator import FakeEvaluator, seed
 from tests.evolution.laboratory import Laboratory, MakeLab
@@ -401,6 +401,27 @@ async def test_reject(make_lab: MakeLab) -> None:
     await lab.until(lambda: lab.state.steps[1].ended)
     assert len(lab.state.versions) == 1
     assert lab.state.attempts[1, 1].reason == "rejected by the person: unreadable"
+
+
+async def test_a_person_is_not_asked_twice_about_the_same_source(make_lab: MakeLab) -> None:
+    lab = await approving(make_lab)
+    await lab.send(cmd.Reject(reason="unreadable"))
+    await lab.until(lambda: lab.state.steps[1].ended)
+    await lab.stop()
+    words: list[SubmitResult] = []
+
+    async def once_more(bench: Workbench) -> StepOutcome:
+        attempt = await bench.evaluating.evaluate(with_values(ALGORITHM="2"), "the same again")
+        words.append(await bench.evaluating.submit(attempt, "a plan", ""))
+        return StepOutcome(outcome="nothing")
+
+    lab.start(Scripted(once_more))
+    await lab.until(lambda: words)
+    assert words[0].version is None
+    assert words[0].reason == (
+        "the same source was refused in attempt 1 of step 1: rejected by the person: unreadable"
+    )
+    assert len(lab.of(ev.ApprovalRequested)) == 1
 
 
 async def test_approval_survives_a_pause_and_a_crash(make_lab: MakeLab) -> None:

@@ -66,6 +66,8 @@ class AttemptRejected(EventBase):
     kind: Literal["attempt_rejected"] = "attempt_rejected"
     attempt: int
     reason: str
+    by_person: bool = False
+    """True where the gate had accepted it and the person did not."""
 
 
 class ApprovalRequested(EventBase):

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from avo_tui.domain.score import SECONDS_IN
+
 Quantity = Literal["flops", "bytes", "items", "seconds"]
 
 _PREFIXES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _RATE = re.compile(r"(?P<prefix>[kKMGTP]?)(?P<what>FLOP|OP|B|[A-Za-z][A-Za-z ]*)/s")
 
 
@@ -54,8 +55,8 @@ def metric_of(unit: str) -> Metric:
     `FLOP/s`, `OP/s` and `B/s` take a prefix (k, M, G, T, P); times are `s`, `ms`, `us`, `ns`; any
     other word before `/s` counts the task's own items, such as `Mtoken/s`.
     """
-    if unit in _SECONDS:
-        return Metric(unit, "seconds", _SECONDS[unit])
+    if unit in SECONDS_IN:
+        return Metric(unit, "seconds", SECONDS_IN[unit])
     match = _RATE.fullmatch(unit)
     if match is None:
         raise ValueError(

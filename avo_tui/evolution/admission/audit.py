@@ -13,8 +13,13 @@ from avo_tui.domain.auditing import AuditFinding, judge_audit
 from avo_tui.domain.base import now
 from avo_tui.domain.records import Audit, Remeasurement, Version
 from avo_tui.domain.verdict import EvaluationReport, Verdict
-from avo_tui.evolution.admission.comparing import Comparisons, Entrant, NotComparableError
-from avo_tui.evolution.ports import Evaluations
+from avo_tui.evolution.admission.comparing import (
+    Comparisons,
+    Entrant,
+    NotComparableError,
+    RivalFailedError,
+)
+from avo_tui.evolution.ports import Cut, Evaluations
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import Interrupted
 
@@ -33,6 +38,8 @@ class Auditor:
         self._run = run
         self._evaluations = evaluations
         self._comparisons = Comparisons(run, evaluations)
+        self._blamed: set[int] = set()
+        """Versions that failed beside a candidate, and passed when they were measured alone."""
         self._put_off_until = 0
         """Evaluations of the run before which no other audit is tried, after one that failed."""
 
@@ -44,9 +51,32 @@ class Auditor:
                 await self._audit(self._run.state.versions[number])
             except Interrupted:
                 return
-            except NotComparableError as error:
+            except (NotComparableError, RivalFailedError) as error:
                 self._put_off(f"v{number} could not be measured again: {error}")
                 return
+
+    async def rival_failed(self, number: int, failure: RivalFailedError, cut: Cut) -> bool:
+        """Audits a version that failed beside a candidate; True if the gate should ask again.
+
+        It loses its place where it fails alone too, or beside a candidate for the second time.
+        False where the failure may be the machine's, or where the version is the seed.
+        Raises NotComparableError and Interrupted.
+        """
+        version = self._run.state.versions[number]
+        if version.parent is None or failure.verdict in _UNDECIDED:
+            return False
+        report = await self._evaluate(version, cut)
+        if not report.verdict.judges_candidate or report.verdict in _UNDECIDED:
+            return False
+        if not report.correct:
+            words = f"{report.verdict}: {report.feedback.summary}"
+        elif number in self._blamed:
+            words = f"it failed beside a candidate twice ({failure}), though alone it passes"
+        else:
+            self._blamed.add(number)
+            return True
+        self._conclude(version, AuditFinding(outcome="fails", reason=words))
+        return True
 
     def _put_off(self, why: str) -> None:
         self._put_off_until = self._run.state.session.spend.evaluations + max(1, self._every)
@@ -84,7 +114,7 @@ class Auditor:
         return report.conditions if report is not None else ""
 
     async def _audit(self, version: Version) -> None:
-        report = await self._evaluate(version)
+        report = await self._evaluate(version, self._run.control.interrupts_job)
         if not report.verdict.judges_candidate:
             raise NotComparableError(report.feedback.summary)
         if report.score is not None:
@@ -99,14 +129,14 @@ class Auditor:
             finding = AuditFinding.model_validate({"outcome": outcome, "reason": words})
         self._conclude(version, finding)
 
-    async def _evaluate(self, version: Version) -> EvaluationReport:
+    async def _evaluate(self, version: Version, cut: Cut) -> EvaluationReport:
         run = self._run
         work = run.evaluator.evaluate(
             run.state.session.task.name,
             run.candidate(version.candidate),
             progress=self._evaluations.progress(0),
         )
-        return await self._comparisons.ask(work, run.control.interrupts_job)
+        return await self._comparisons.ask(work, cut)
 
     async def _beside_its_rival(self, version: Version) -> AuditFinding:
         """Measures a version beside the one it was committed against, until that is decided."""

@@ -22,7 +22,7 @@ from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.evidence import Comparison, Ledger
 from avo_tui.domain.records import Remeasurement, Version
 from avo_tui.domain.score import Score
-from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.domain.verdict import EvaluationReport, Verdict
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.ports import Cut, Evaluations
 from avo_tui.evolution.run import Run
@@ -31,6 +31,16 @@ from avo_tui.operators.ports import AttemptResult
 
 class NotComparableError(Exception):
     """A measurement that a decision needs could not be made; the text says why."""
+
+
+class RivalFailedError(Exception):
+    """The version that a candidate was measured beside failed; it says nothing of the candidate."""
+
+    def __init__(self, rival: ObjectId, verdict: Verdict, words: str) -> None:
+        """`rival`: the version's source; `verdict` and `words`: what it failed with."""
+        super().__init__(words)
+        self.rival = rival
+        self.verdict = verdict
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,8 @@ class Comparisons:
     async def compare(self, attempt: AttemptResult, cut: Cut) -> tuple[GateDecision, Score | None]:
         """The gate's decision on an attempt, and its score where that was measured afresh.
 
-        Raises NotComparableError and Interrupted; what was measured by then is on record.
+        Raises NotComparableError, RivalFailedError and Interrupted; what was measured by then is on
+        record.
         """
         score = attempt.report.score
         assert score is not None
@@ -92,7 +103,7 @@ class Comparisons:
     async def replicate(self, entrant: Entrant, comparison: Comparison, cut: Cut) -> Comparison:
         """Measures the two once more, in fresh processes; the comparison with that added.
 
-        Raises NotComparableError and Interrupted.
+        Raises NotComparableError, RivalFailedError and Interrupted.
         """
         run = self._run
         work = run.evaluator.remeasure(
@@ -103,6 +114,8 @@ class Comparisons:
             progress=self._evaluations.progress(entrant.attempt),
         )
         report = await self.ask(work, cut)
+        if report.beside is not None:
+            raise RivalFailedError(comparison.against, report.beside, report.feedback.summary)
         if not report.correct or report.paired is None:
             raise NotComparableError(f"measured again: {report.feedback.summary or report.verdict}")
         row = comparison.replaced(replicates=(report.paired,))

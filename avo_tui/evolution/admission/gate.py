@@ -12,7 +12,12 @@ from avo_tui.domain.base import now
 from avo_tui.domain.records import Author, Note, Version
 from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import Verdict
-from avo_tui.evolution.admission.comparing import Comparisons, NotComparableError
+from avo_tui.evolution.admission.audit import Auditor
+from avo_tui.evolution.admission.comparing import (
+    Comparisons,
+    NotComparableError,
+    RivalFailedError,
+)
 from avo_tui.evolution.ports import Along, Cut, Evaluations
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted, SubmitResult
@@ -24,6 +29,7 @@ class AcceptanceGate:
     def __init__(self, run: Run, evaluations: Evaluations) -> None:
         self._run = run
         self._comparisons = Comparisons(run, evaluations)
+        self._auditor = Auditor(run, evaluations)
         self._lock = asyncio.Lock()
 
     async def submit(
@@ -54,10 +60,12 @@ class AcceptanceGate:
             refusal = self._not_for_the_gate(attempt)
             if refusal:
                 return self._reject(attempt, None, refusal, along)
+            if author != "person" and (word := self._person_before(attempt)):
+                return self._reject(attempt, None, word, along, by_person=True)
             decision, fresh = self._decided_before(attempt)
             if decision is None:
                 try:
-                    decision, fresh = await self._comparisons.compare(attempt, cut)
+                    decision, fresh = await self._compare(attempt, cut)
                 except NotComparableError as error:
                     return self._reject(attempt, None, str(error), along)
                 run.record(ev.GateDecided(attempt=attempt.number, decision=decision, score=fresh))
@@ -66,7 +74,7 @@ class AcceptanceGate:
             if run.state.session.settings.approve_commits and author != "person":
                 word = await self._ask_person(attempt, decision, cut)
                 if word:
-                    return self._reject(attempt, decision, word, along)
+                    return self._reject(attempt, decision, word, along, by_person=True)
             version = self._version(attempt, decision, parent, author).model_copy(
                 update={"plan": plan, "summary": summary, "built_on": tuple(built_on)}
             )
@@ -77,15 +85,31 @@ class AcceptanceGate:
             self._conclude([*committed, *supervision.closing(run.state)], result, along)
             return result
 
+    async def _compare(self, attempt: AttemptResult, cut: Cut) -> tuple[GateDecision, Score | None]:
+        """The gate's decision. A rival that fails is audited, and the next one takes its place.
+
+        Raises NotComparableError and Interrupted.
+        """
+        while True:
+            rival = self._run.reference()
+            try:
+                return await self._comparisons.compare(attempt, cut)
+            except RivalFailedError as failure:
+                if not await self._auditor.rival_failed(rival.number, failure, cut):
+                    raise NotComparableError(str(failure)) from failure
+
     def _reject(
         self,
         attempt: AttemptResult,
         decision: GateDecision | None,
         reason: str,
         along: Along | None,
+        *,
+        by_person: bool = False,
     ) -> SubmitResult:
         result = SubmitResult(decision=decision, reason=reason)
-        self._conclude([ev.AttemptRejected(attempt=attempt.number, reason=reason)], result, along)
+        rejected = ev.AttemptRejected(attempt=attempt.number, reason=reason, by_person=by_person)
+        self._conclude([rejected], result, along)
         return result
 
     def _conclude(
@@ -127,6 +151,18 @@ class AcceptanceGate:
             if other.candidate == attempt.candidate and other.verdict is Verdict.SUSPICIOUS:
                 where = f"attempt {other.number} of step {other.step}"
                 return f"the same source is suspicious since {where}: {other.reason}"
+        return ""
+
+    def _person_before(self, attempt: AttemptResult) -> str:
+        """Why the person refused the same source before; "" if they did not.
+
+        They are not asked about it again, and can still submit it themselves.
+        """
+        for other in self._run.state.attempts.values():
+            itself = (other.step, other.number) == (attempt.step, attempt.number)
+            if other.refused_by_person and other.candidate == attempt.candidate and not itself:
+                where = f"attempt {other.number} of step {other.step}"
+                return f"the same source was refused in {where}: {other.reason}"
         return ""
 
     def _decided_before(self, attempt: AttemptResult) -> tuple[GateDecision | None, Score | None]:
