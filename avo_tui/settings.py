@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,6 +29,23 @@ def config_file() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     return platformdirs.user_config_path("avo-tui") / "config.toml"
+
+
+class NotifySettings(BaseModel):
+    """The table `[notify]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    urls: tuple[str, ...] = ()
+    """Where messages go, as URLs of apprise, such as `ntfy://ntfy.example/topic`."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of happenings that are told; () is all."""
+    most_an_hour: int = Field(default=12, ge=1)
+    """Messages an hour; what is above that is told together later."""
+    quiet: str = ""
+    """Hours without messages, such as `22:00-07:00`; what happens then is told together after."""
+    urgent: tuple[str, ...] = ()
+    """Kinds that are told in quiet hours, too."""
 
 
 class Settings(BaseSettings):
@@ -72,6 +89,10 @@ class Settings(BaseSettings):
     """Colours of the app; the `ansi` ones are the terminal's own sixteen."""
     low_bandwidth: bool | None = None
     """One repaint a second and few colours; None: where an SSH connection proves to be slow."""
+    notify: NotifySettings = NotifySettings()
+    """Messages to a person who is away; a table of the file."""
+    hooks: dict[str, str] = Field(default_factory=dict)
+    """Commands that are run when something happens, by its kind, such as `new_best = "…"`."""
     keys: dict[str, str] = Field(default_factory=dict)
     """Keys of actions that should be others, by the action's name, such as `hint = "i"`."""
 

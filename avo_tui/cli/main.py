@@ -11,6 +11,7 @@ import typer
 from avo_tui import __version__
 from avo_tui.cli import (
     attempts,
+    away,
     benching,
     comparing,
     control,
@@ -76,6 +77,7 @@ seat.register(app)
 benching.register(app)
 mcp.register(app)
 service.register(app)
+away.register(app)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -160,6 +160,7 @@ def library(session: Path | None) -> Iterator[Knowledge]:
 
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     """What the app may call. `shown` returns the folder of the session on the screen."""
+    from avo_tui.cli.away import start_watcher
     from avo_tui.evolution.process import start_after_inbox, start_engine, take_inbox
     from avo_tui.ui.services import Services
 
@@ -177,13 +178,16 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     def create(form: NewSession) -> Path:
         folder = make_session(form.name, form.task, chosen(form))
         start_engine(folder)
+        start_watcher()
         return folder
 
     def cost(form: NewSession) -> str:
         return " ".join(estimate(chosen(form))) or "This operator spends no money, only time."
 
     def start(folder: Path) -> object:
-        return start_after_inbox(folder)
+        pid = start_after_inbox(folder)
+        start_watcher()
+        return pid
 
     def search(query: str) -> Sequence[Hit]:
         with library(shown()) as found:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avo_tui.cli.away import start_watcher
 from avo_tui.cli.errors import Failure
 
 if TYPE_CHECKING:
@@ -280,6 +281,7 @@ def _begin(folder: Path, *, headless: bool, resume: bool = False, keep: bool = F
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
         typer.echo(f"session {folder.name} at {folder}", err=True)
+        start_watcher()
         mode = EngineMode(unattended=True)
         run_engine(folder, listeners=[Printer(sys.stdout)], resume=resume, mode=mode)
         state = SessionReader.open(folder).state
@@ -289,6 +291,7 @@ def _begin(folder: Path, *, headless: bool, resume: bool = False, keep: bool = F
     from avo_tui.cli.opening import open_app
 
     start_engine(folder, resume=resume)
+    start_watcher()
     if keep:
         start_keeper(folder)
     open_app(folder)
@@ -323,6 +326,7 @@ def attach(
     if not read_only and SessionReader.open(folder).run_state() == "lost":
         try:
             start_engine(folder)
+            start_watcher()
         except EngineFailed as error:
             # without a key, say: the session can be looked at all the same
             notice = f"The engine was lost and could not be started: {error}"

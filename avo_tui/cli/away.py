@@ -1,0 +1,152 @@
+"""`avo notify`: reach a person who is away."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from avo_tui.cli.errors import Failure
+from avo_tui.settings import config_file, settings
+
+if TYPE_CHECKING:
+    from avo_tui.notify import Channel, Kind, Rules
+
+NOWHERE = (
+    "nobody is told of anything yet: put urls into the table [notify] of {file}, such as "
+    'urls = ["ntfy://ntfy.sh/a-secret-topic"], or a command into [hooks]'
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    group = typer.Typer(help="Reach a person who is away: messages and hooks.")
+    group.command(epilog="Example: avo notify test")(test)
+    group.command(epilog="Example: avo notify watch")(watch)
+    app.add_typer(group, name="notify")
+
+
+def test(
+    kind: Annotated[str, typer.Option(help="Run the hook of this kind only.")] = "",
+) -> None:
+    """Send a test message by every way that is set up, and say which came through."""
+    from avo_tui.domain.base import now
+    from avo_tui.notify import Happening, Hook
+
+    channels, _ = _set_up()
+    if kind:
+        _kinds([kind], "--kind")
+        channels = [one for one in channels if isinstance(one, Hook) and one.kind == kind]
+        if not channels:
+            raise Failure(f"there is no hook of {kind} in {config_file()}")
+    one = Happening(
+        kind="test",
+        session="test",
+        folder="",
+        key="test",
+        since=now(),
+        title="avo: a test",
+        text="Messages of avo-tui reach you here.",
+    )
+    failed = 0
+    for channel in channels:
+        delivery = channel.send([one])
+        if delivery is None:
+            continue
+        failed += not delivery.ok
+        typer.echo(f"{delivery.channel}: " + ("came through" if delivery.ok else delivery.why))
+    if failed:
+        raise typer.Exit(1)
+
+
+def watch(
+    while_runs: Annotated[
+        bool, typer.Option("--while-runs", help="End when no run has lived for two minutes.")
+    ] = False,
+) -> None:
+    """Watch all sessions and tell what happens; one such process is enough, a second one ends.
+
+    It is started by itself with every run that is started while there is somebody to tell.
+    """
+    from avo_tui.notify import Watcher
+    from avo_tui.notify.watch import Told, only_one
+    from avo_tui.notify.watch import watch as watch_on
+    from avo_tui.store import summaries
+
+    channels, rules = _set_up()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    with only_one(_state() / "notify.lock") as alone:
+        if not alone:
+            typer.echo("another process watches already")
+            return
+        watcher = Watcher(Told(_state() / "told.json"), rules, channels)
+        try:
+            watch_on(watcher, summaries, while_runs=while_runs)
+        except KeyboardInterrupt:
+            raise typer.Exit(0) from None
+
+
+def start_watcher() -> None:
+    """Start the watcher beside a run, detached, where there is somebody to tell. Never raises."""
+    chosen = settings()
+    if not (chosen.notify.urls or chosen.hooks):
+        return
+    try:
+        _state().mkdir(parents=True, exist_ok=True)
+        with (_state() / "notify.log").open("ab") as output:
+            subprocess.Popen(
+                [sys.executable, "-m", "avo_tui.cli", "notify", "watch", "--while-runs"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+    except OSError as error:
+        typer.echo(f"nobody will be told what happens: {error}", err=True)
+
+
+def _state() -> Path:
+    import platformdirs
+
+    return platformdirs.user_state_path("avo-tui")
+
+
+def _set_up() -> tuple[list[Channel], Rules]:
+    """Channels and rules from the settings. Raises Failure where there is nobody to tell."""
+    from avo_tui.notify import KINDS, Hook, Messages, QuietHours, Rules
+
+    chosen = settings()
+    hooks = [
+        Hook(kind, command)
+        for kind, command in zip(_kinds(chosen.hooks, "hooks"), chosen.hooks.values(), strict=True)
+    ]
+    channels: list[Channel] = [*hooks, *(Messages(url) for url in chosen.notify.urls)]
+    if not channels:
+        raise Failure(NOWHERE.format(file=config_file()))
+    try:
+        quiet = QuietHours.parse(chosen.notify.quiet)
+    except ValueError as error:
+        raise Failure(f"{config_file()}: notify.quiet: {error}") from error
+    rules = Rules(
+        kinds=frozenset(_kinds(chosen.notify.kinds, "notify.kinds") or KINDS),
+        most_an_hour=chosen.notify.most_an_hour,
+        quiet=quiet,
+        urgent=frozenset(_kinds(chosen.notify.urgent, "notify.urgent")),
+    )
+    return channels, rules
+
+
+def _kinds(names: object, where: str) -> list[Kind]:
+    """Names of kinds. Raises Failure for one that there is not."""
+    from avo_tui.notify import KINDS
+
+    given = [str(name) for name in cast(list[str], names)]
+    for name in given:
+        if name not in KINDS:
+            told = ", ".join(kind for kind in KINDS if kind != "test")
+            raise Failure(f"{where}: there is no kind {name!r}; there are {told}")
+    return cast("list[Kind]", given)
