@@ -32,8 +32,8 @@ from avo_tui.operators.agent import exchange  # noqa: E402
 from avo_tui.operators.agent.conversation import policy  # noqa: E402
 from avo_tui.operators.agent.conversation.talk import Conversation  # noqa: E402
 from avo_tui.operators.agent.model.endpoint import AnthropicModel  # noqa: E402
-from avo_tui.operators.agent.model.faults import Patience  # noqa: E402
 from avo_tui.operators.agent.settings import AgentSettings  # noqa: E402
+from avo_tui.operators.agent.setup import Setup  # noqa: E402
 from avo_tui.operators.agent.step import AgentStep  # noqa: E402
 from tests.loopback.long_step import LongStep  # noqa: E402
 from tests.loopback.strict import StrictServer  # noqa: E402
@@ -72,14 +72,15 @@ async def run(turns: int, kernel: int, editing: str, decide: Decide) -> dict[str
                 "cache_ttl": "1h",
                 "max_requests": turns + 50,
                 "clear_at": 100_000,
+                "wait_first": 0.01,
+                "wait_longest": 0.01,
             }
         )
         model = AnthropicModel(settings)
-        chance = random.Random(1)
-        patience = Patience(0.01, 0.01, 6, chance)
+        setup = Setup(settings, model, chance=random.Random(1))
         bench = FakeBench()
         with patch.object(exchange, "decide", decide):
-            outcome = await AgentStep(bench, model, settings, patience, lambda text: text).run()
+            outcome = await AgentStep(bench, setup, lambda text: text).run()
         await model.close()
         assert outcome.reason == "The step was long enough.", outcome
         spend = bench.state.session.spend

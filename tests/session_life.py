@@ -221,6 +221,13 @@ def _possible(state: SessionState) -> list[Maker]:
         lambda draw, _: ev.BudgetChanged(
             budget=Budget(run=Caps(evaluations=draw(st.integers(0, 9))))
         ),
+        lambda draw, _: ev.OptionsChanged(
+            options={
+                draw(st.sampled_from(["agent.effort", "tuner.model", "x"])): draw(
+                    st.one_of(st.none(), st.booleans(), st.integers(0, 9), TEXT)
+                )
+            }
+        ),
         lambda draw, _: ev.NoteWritten(
             note=Note(id=draw(st.sampled_from("abc")), text=draw(TEXT), at=AT)
         ),

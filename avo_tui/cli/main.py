@@ -19,6 +19,7 @@ from avo_tui.cli import (
     machine,
     mcp,
     notes,
+    options,
     reading,
     runs,
     seat,
@@ -71,6 +72,7 @@ exporting.register(app)
 notes.register(app)
 control.register(app)
 submitting.register(app)
+options.register(app)
 machine.register(app)
 task.register(app)
 seat.register(app)

@@ -161,6 +161,7 @@ def library(session: Path | None) -> Iterator[Knowledge]:
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     """What the app may call. `shown` returns the folder of the session on the screen."""
     from avo_tui.cli.away import start_watcher
+    from avo_tui.evolution.options import changed_settings, known_options
     from avo_tui.evolution.process import start_after_inbox, start_engine, take_inbox
     from avo_tui.ui.services import Services
 
@@ -211,6 +212,8 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
         search_knowledge=search,
         read_knowledge=read,
         documents=documents,
+        options=known_options,
+        check_options=changed_settings,
     )
 
 

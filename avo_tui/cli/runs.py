@@ -149,6 +149,10 @@ def run(
         bool,
         typer.Option("--allow-weak-sandbox", help="Go on where candidates cannot be confined."),
     ] = False,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option; `avo set NAME` lists them."),
+    ] = None,
     headless: Headless = False,
     keep: Annotated[
         bool,
@@ -174,6 +178,8 @@ def run(
             raise typer.BadParameter(
                 "--resume takes no task, name or origin", param_hint="--resume"
             )
+        if options:
+            raise typer.BadParameter("for a session that exists: avo set", param_hint="--set")
         _resume(resume, caps, headless=headless, keep=keep)
         return
     if recording is not None:
@@ -202,6 +208,11 @@ def run(
             options={"allow_weak_sandbox": True} if weak else {},
         )
     )
+    if options:
+        from avo_tui.cli.options import parse_pairs
+        from avo_tui.evolution.options import changed_settings
+
+        chosen = changed_settings(chosen, parse_pairs(options))
     check(chosen)
     for line in estimate(chosen):
         typer.echo(line, err=True)

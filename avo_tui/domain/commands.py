@@ -87,6 +87,17 @@ class SetBudget(CommandBase):
     budget: Budget
 
 
+OptionName = Annotated[str, Field(min_length=1, max_length=80)]
+GivenOption = Annotated[str, Field(max_length=1000)] | int | float | bool
+
+
+class SetOptions(CommandBase):
+    """Changes options of the run by name, such as `agent.effort`; None is the default again."""
+
+    kind: Literal["set"] = "set"
+    options: Annotated[dict[OptionName, GivenOption | None], Field(min_length=1, max_length=100)]
+
+
 class SetBookmark(CommandBase):
     """Sets a version's bookmark; None removes it."""
 
@@ -157,6 +168,7 @@ Command = Annotated[
     | Approve
     | Reject
     | SetBudget
+    | SetOptions
     | SetBookmark
     | Annotate
     | Submit

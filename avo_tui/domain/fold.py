@@ -258,6 +258,10 @@ def _budget_changed(state: Tables, event: ev.BudgetChanged) -> None:
     _session(state, budget=event.budget)
 
 
+def _options_changed(state: Tables, event: ev.OptionsChanged) -> None:
+    _session(state, settings=state.session.settings.with_options(event.options))
+
+
 def _spent(state: Tables, event: ev.Spent) -> None:
     _add_spend(state, event.step, event.spend)
 
@@ -341,6 +345,7 @@ HANDLERS: dict[type, Callable[[Tables, Any], None]] = {
     ev.HintClosed: _hint_closed,
     ev.Rewound: _rewound,
     ev.BudgetChanged: _budget_changed,
+    ev.OptionsChanged: _options_changed,
     ev.Spent: _spent,
     ev.NoteWritten: _note_written,
     ev.NoteRemoved: _note_removed,

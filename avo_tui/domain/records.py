@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -78,8 +79,12 @@ BEFORE_TRAITS: dict[OperatorName, OperatorTraits] = {
 """Traits for sessions that are older than the field `traits`. No entry is added any more."""
 
 
+OptionValue = str | int | float | bool
+"""The value of an option of a run; one that was typed is kept as text, and read by its owner."""
+
+
 class RunSettings(Value):
-    """How a session is run; chosen when it is created."""
+    """How a session is run; chosen when it is created, its options also changed later."""
 
     operator: OperatorName = "tuner"
     traits: OperatorTraits | None = None
@@ -95,13 +100,35 @@ class RunSettings(Value):
     """Operator `recorded`: the session or file whose conversation is played."""
     evaluator: str | None = None
     """URL of a remote evaluator; None is this machine."""
-    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    options: dict[str, OptionValue] = Field(default_factory=dict)
     """Operator's own settings, such as thresholds of the supervisor or the agent's effort."""
 
     @property
     def operator_traits(self) -> OperatorTraits:
         """What the engine and the screens need to know of this session's operator."""
         return self.traits or BEFORE_TRAITS.get(self.operator, OperatorTraits())
+
+    @property
+    def model_option(self) -> str:
+        """The name that `model` has among the options, such as `agent.model`."""
+        return f"{self.operator}.model"
+
+    def option(self, name: str) -> OptionValue | None:
+        """The value of an option; None where it has its default."""
+        if name == self.model_option and self.options.get(name) is None:
+            return self.model
+        return self.options.get(name)
+
+    def with_options(self, changes: Mapping[str, OptionValue | None]) -> RunSettings:
+        """These settings with some options changed; None puts one back to its default."""
+        options, model = dict(self.options), self.model
+        for name, value in changes.items():
+            options.pop(name, None)
+            if name == self.model_option:
+                model = None if value is None else str(value)
+            elif value is not None:
+                options[name] = value
+        return self.replaced(options=options, model=model)
 
 
 class PlanItem(Value):

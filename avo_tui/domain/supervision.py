@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import Value
@@ -23,6 +23,8 @@ class Thresholds(Value):
     The defaults are those that GEAK uses for its agents (8 evaluations without improvement, 45
     minutes, 5 wrong candidates, 3 identical ones).
     """
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     attempts: int = Field(default=8, ge=0)
     """Attempts without a commit."""

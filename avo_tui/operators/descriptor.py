@@ -16,6 +16,26 @@ from avo_tui.operators.ports import Operator
 GROUP = "avo_tui.operators"
 
 
+@dataclass(frozen=True)
+class OptionInfo:
+    """An option of a run that a person may set, when it is created and while it goes on."""
+
+    name: str
+    """As it is written, such as `agent.effort`."""
+    default: str
+    """The value it has where none is set; "" for none."""
+    meaning: str
+    """What it is, with its unit, in a sentence or two."""
+
+
+def _no_options() -> Sequence[OptionInfo]:
+    return ()
+
+
+def _unchecked(settings: RunSettings) -> None:
+    pass
+
+
 def _available() -> str | None:
     return None
 
@@ -50,3 +70,9 @@ class OperatorDescriptor:
     """Models that it may be run with, the default first; () where it has none."""
     estimate: Callable[[RunSettings], Sequence[str]] = _free
     """Sentences about what a run may cost, before the first request; () where it costs nothing."""
+    options: Callable[[], Sequence[OptionInfo]] = _no_options
+    """Options of its own, for `avo set`; an operator that lists them follows
+    `bench.reading.settings` from one request or step to the next."""
+    check: Callable[[RunSettings], None] = _unchecked
+    """Raises ValueError with one sentence where an option of its own has a value that it cannot
+    be run with. Must be quick and must not ask the network."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from avo_tui.domain.budget import Budget
-from avo_tui.domain.records import OperatorName
+from avo_tui.domain.records import OperatorName, OptionValue, RunSettings
 from avo_tui.domain.task import TaskInfo
 
 
@@ -50,6 +50,17 @@ class Hit(Protocol):
     def snippet(self) -> str: ...
 
 
+class Option(Protocol):
+    """An option of a run that can be changed."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def default(self) -> str: ...
+    @property
+    def meaning(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Services:
     """Callables; None where something is not to be had. They may block: the app uses threads.
@@ -73,3 +84,7 @@ class Services:
     read_knowledge: Callable[[str], str] | None = None
     documents: Callable[[], Sequence[tuple[str, str]]] | None = None
     """(identifier, title) of every document of K."""
+    options: Callable[[RunSettings], Sequence[Option]] | None = None
+    """Options that the person may change in a run with these settings."""
+    check_options: Callable[[RunSettings, Mapping[str, OptionValue | None]], object] | None = None
+    """Fails for changes of options that the run cannot have."""

@@ -114,6 +114,11 @@ CASES = [
         [count(ev.BudgetChanged)],
     ),
     Case(
+        "set",
+        lambda lab: cmd.SetOptions(options={"supervisor.usd": 5, "disk.patience_hours": "9"}),
+        [count(ev.OptionsChanged)],
+    ),
+    Case(
         "hint",
         lambda lab: cmd.SendHint(text="unroll"),
         [count(ev.HintQueued), count(ev.HintDelivered)],

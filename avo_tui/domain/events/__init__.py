@@ -31,6 +31,7 @@ from avo_tui.domain.events.running import (
     BudgetWarned,
     EngineStarted,
     EngineStopped,
+    OptionsChanged,
     Recovered,
     SessionCreated,
     Spent,
@@ -89,6 +90,7 @@ __all__ = [
     "ModelStatusChanged",
     "NoteRemoved",
     "NoteWritten",
+    "OptionsChanged",
     "PairMeasured",
     "PlanSet",
     "Recovered",
@@ -155,6 +157,7 @@ KnownEvent = Annotated[
     | HintClosed
     | Rewound
     | BudgetChanged
+    | OptionsChanged
     | BudgetWarned
     | Spent
     | NoteWritten

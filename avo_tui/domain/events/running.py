@@ -7,7 +7,7 @@ from typing import Literal
 from avo_tui.domain.base import Moment, ObjectId
 from avo_tui.domain.budget import Budget, BudgetUnit, Spend
 from avo_tui.domain.events.base import EventBase
-from avo_tui.domain.records import EngineRecord, PauseMode, RunState, SessionRecord
+from avo_tui.domain.records import EngineRecord, OptionValue, PauseMode, RunState, SessionRecord
 
 
 class SessionCreated(EventBase):
@@ -47,6 +47,14 @@ class StateChanged(EventBase):
 class BudgetChanged(EventBase):
     kind: Literal["budget_changed"] = "budget_changed"
     budget: Budget
+
+
+class OptionsChanged(EventBase):
+    """The person changed options of the run; they hold from the next use on."""
+
+    kind: Literal["options_changed"] = "options_changed"
+    options: dict[str, OptionValue | None]
+    """Name → new value; None is the default again."""
 
 
 class BudgetWarned(EventBase):

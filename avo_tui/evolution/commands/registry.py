@@ -15,6 +15,7 @@ from avo_tui.evolution.commands import (
     remeasure,
     resume,
     rewind,
+    set_options,
     stop,
     submit,
 )
@@ -29,6 +30,7 @@ SPECS: tuple[AnySpec, ...] = (
     approval.APPROVE,
     approval.REJECT,
     budget.SPEC,
+    set_options.SPEC,
     hint.SEND,
     hint.CLEAR,
     annotation.BOOKMARK,

@@ -21,19 +21,24 @@ class Supervisor:
     def __init__(self, run: Run, budget: Budgeting) -> None:
         self._run = run
         self._budget = budget
-        self._limits = supervision.limits(run.state.session.settings)
+        supervision.limits(run.state.session.settings)  # a bad option must not wait for its use
 
     @property
     def ladder(self) -> tuple[Level, ...]:
         """What follows what, for the operator of this run."""
         return self._run.traits.ladder
 
+    @property
+    def limits(self) -> supervision.Thresholds:
+        """The limits of this run as they are set now."""
+        return supervision.limits(self._run.state.session.settings)
+
     def look(self) -> None:
         """Intervenes where a limit is crossed. Ends the step where the rung says so."""
         if not self.ladder:
             return
         stall = supervision.stall(self._run.state)
-        reason = supervision.trigger(stall, self._limits)
+        reason = supervision.trigger(stall, self.limits)
         if reason is None:
             return
         order = self.intervention(supervision.next_level(stall.rung, self.ladder), reason)

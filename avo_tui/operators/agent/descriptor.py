@@ -41,6 +41,13 @@ def _estimate(settings: RunSettings) -> Sequence[str]:
     return estimate(settings).lines(settings)
 
 
+def _check(settings: RunSettings) -> None:
+    own = AgentSettings.of(settings)
+    from avo_tui.operators.agent.model.clients import make_client
+
+    make_client(own)  # it knows what its cloud needs; nothing is asked of the network
+
+
 DESCRIPTOR = OperatorDescriptor(
     name="agent",
     label="an autonomous coding agent: needs a key, spends money",
@@ -51,4 +58,6 @@ DESCRIPTOR = OperatorDescriptor(
     preference=20,
     models=(DEFAULT_MODEL,),
     estimate=_estimate,
+    options=AgentSettings.listed,
+    check=_check,
 )

@@ -12,12 +12,13 @@ from avo_tui.operators.agent.conversation.chunks import Chunker
 from avo_tui.operators.agent.conversation.heal import THINKING
 from avo_tui.operators.agent.conversation.policy import Limits, carried, decide
 from avo_tui.operators.agent.conversation.valid import problems
-from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, WAITING, Fault, Patience
+from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, WAITING, Fault
 from avo_tui.operators.agent.model.features import Feature
 from avo_tui.operators.agent.model.ladder import Ladder
 from avo_tui.operators.agent.model.port import Block, Model, Reply, Request
 from avo_tui.operators.agent.model.prices import Price, believable
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.summary import Summary
 from avo_tui.operators.agent.transcript import Transcript
 from avo_tui.operators.agent.words import clean_text
@@ -33,22 +34,19 @@ class Exchange:
     def __init__(
         self,
         bench: Workbench,
-        model: Model,
-        settings: AgentSettings,
-        patience: Patience,
+        setup: Setup,
         transcript: Transcript,
         summary: Summary,
     ) -> None:
         self.bench = bench
-        self.model = model
-        self.settings = settings
+        self._setup = setup
         self.transcript = transcript
         self.talk = transcript.talk
         self.refused: StepOutcome | None = None
         """Set when the endpoint refuses the conversation whatever is done to it."""
-        self._patience = patience
+        self._patience = setup.patience
         self._summary = summary
-        self._ladder = Ladder(model.features)
+        self._ladder = Ladder(setup.model.features)
         self._too_long = False
         self._beside = False
         self._trial: tuple[Feature, ...] = ()
@@ -56,11 +54,31 @@ class Exchange:
         self._slow = False
         self._estimated = False
         """True once this step has said that answers are counted from their length."""
-        self._limits = Limits(
+
+    @property
+    def model(self) -> Model:
+        """The model that the next request goes to."""
+        return self._setup.model
+
+    @property
+    def settings(self) -> AgentSettings:
+        """The settings as they are now."""
+        return self._setup.settings
+
+    @property
+    def _limits(self) -> Limits:
+        settings = self.settings
+        return Limits(
             clear_at=settings.clear_at,
             compact_at=settings.compact_at,
             keep_results=settings.keep_results,
         )
+
+    def settings_changed(self) -> None:
+        """There is another model, or the same one is asked otherwise: nothing is known of it."""
+        self._ladder = Ladder(self.model.features)
+        self._trial = ()
+        self.transcript.degraded(self.model.features.suspended, "the settings were changed")
 
     # -- asking
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
-
 from avo_tui.domain.events import CandidateEdited, ToolReturned
 from avo_tui.domain.records import Author, RunSettings
 from avo_tui.domain.secrets import Redact, following_redactor, redactor, secret_values
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
-from avo_tui.operators.agent.model.faults import Patience
 from avo_tui.operators.agent.model.port import NO_KEY, Model
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.step import AgentStep
 from avo_tui.operators.ports import CARRIED, StepOutcome, Workbench
 
@@ -23,36 +21,16 @@ class AgentOperator:
 
     author: Author = "agent"
 
-    def __init__(
-        self,
-        settings: AgentSettings,
-        model: Model,
-        redact: Redact | None = None,
-    ) -> None:
-        self.settings = settings
-        self.model = model
+    def __init__(self, setup: Setup, redact: Redact | None = None) -> None:
+        self.setup = setup
         self._redact = redact or redactor(secret_values())
-        self._patience = Patience(
-            settings.wait_first,
-            settings.wait_longest,
-            settings.breaker,
-            random.Random(),  # noqa: S311 - jitter, no secret
-        )
         self._reviewed: set[str] = set()
         self._futile = 0
         """Steps in a row without any work."""
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One step; goes on in the same conversation where its events show one."""
-        step = AgentStep(
-            bench,
-            self.model,
-            self.settings,
-            self._patience,
-            self._redact,
-            self.author,
-            self._reviewed,
-        )
+        step = AgentStep(bench, self.setup, self._redact, self.author, self._reviewed)
         outcome = await step.run()
         await self._mind_futility(bench, outcome)
         return outcome
@@ -69,8 +47,9 @@ class AgentOperator:
         self._futile += 1
         count = f"{self._futile} step{'s' if self._futile > 1 else ''} in a row"
         reason = f"{count} without any work, the last: {outcome.reason or 'no reason was given'}"
-        if self._futile < self.settings.futile_limit:
-            wait = self.settings.futile_wait * 4.0 ** (self._futile - 1)
+        settings = self.setup.settings
+        if self._futile < settings.futile_limit:
+            wait = settings.futile_wait * 4.0 ** (self._futile - 1)
             await bench.control.park(wait, reason)
             return
         self._futile = 0
@@ -92,7 +71,21 @@ def worked(bench: Workbench) -> bool:
 def make(settings: RunSettings) -> AgentOperator:
     """The operator of a session. Raises ValueError with one sentence, such as for a missing key."""
     own = AgentSettings.of(settings)
-    model = AnthropicModel(own)
+    in_use = _model(own)
+
+    def remake(changed: AgentSettings) -> Model:
+        nonlocal in_use
+        in_use = _model(changed)
+        return in_use
+
+    # the redactor asks the model that is in use by then
+    redact = following_redactor(lambda: in_use.credentials())
+    return AgentOperator(Setup(own, in_use, remake), redact)
+
+
+def _model(settings: AgentSettings) -> AnthropicModel:
+    """The model with its credentials. Raises ValueError with one sentence."""
+    model = AnthropicModel(settings)
     if not model.has_credentials():
         raise ValueError(NO_KEY)
-    return AgentOperator(own, model, following_redactor(model.credentials))
+    return model

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.records import RunSettings
+from avo_tui.operators.descriptor import OptionInfo
 
 DEFAULT_MODEL = "claude-opus-5-5"
 
@@ -22,17 +23,18 @@ Provider = Literal["anthropic", "bedrock", "vertex", "foundry"]
 class AgentSettings(Value):
     """Everything about the agent that can be set, by the names used in the run's options."""
 
-    model_config = ConfigDict(allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False, use_attribute_docstrings=True)
 
     model: str = Field(default=DEFAULT_MODEL, pattern=r"\S")
+    """The model that is asked, by the name that its endpoint knows it by."""
     provider: Provider = "anthropic"
     """Who serves the model: `anthropic` is any endpoint that speaks the Messages API."""
     base_url: str | None = None
-    """None leaves it to `ANTHROPIC_BASE_URL`, and without that to the SDK."""
+    """Address of the endpoint; without one `ANTHROPIC_BASE_URL`, and else Anthropic's API."""
     api_key_file: str | None = None
     """A file with the API key; read again after the server refused the one before."""
     region: str | None = None
-    """Bedrock and Vertex: the cloud's region; None leaves it to the cloud's own settings."""
+    """Bedrock and Vertex: the cloud's region; without one the cloud's own settings name it."""
     project: str | None = None
     """Vertex: the Google Cloud project."""
     resource: str | None = None
@@ -43,9 +45,10 @@ class AgentSettings(Value):
     max_tokens: int = Field(default=32_000, ge=256)
     """Output tokens of one answer at most, thinking included."""
     effort: Effort = "high"
-    """`default` sends none."""
+    """How much the model thinks and writes: low, medium, high, xhigh, max; `default` sends none."""
     thinking: Literal["adaptive", "budget", "off"] = "adaptive"
-    """`budget` is for models that know no adaptive thinking; `off` sends nothing."""
+    """`adaptive`: the model decides how much; `budget` is for models that know no adaptive
+    thinking; `off` sends nothing."""
     thinking_budget: int = Field(default=8_000, ge=1024)
     """Tokens of thinking, for `budget`."""
     cache: bool = True
@@ -82,6 +85,7 @@ class AgentSettings(Value):
     wait_longest: float = Field(default=300.0, ge=0)
     """Longest wait of our own; a server's retry-after is obeyed beyond it."""
     connect_timeout: float = Field(default=20.0, gt=0)
+    """Seconds to connect."""
     read_timeout: float = Field(default=300.0, gt=0)
     """Seconds without a byte before a stream counts as dead."""
     progress_timeout: float = Field(default=900.0, gt=0)
@@ -91,10 +95,26 @@ class AgentSettings(Value):
     price_input: float | None = Field(default=None, ge=0)
     """USD per million input tokens, for models that the price table does not know."""
     price_output: float | None = Field(default=None, ge=0)
+    """USD per million output tokens, thinking included."""
     price_cache_read: float | None = Field(default=None, ge=0)
+    """USD per million input tokens that are read from the prompt cache."""
     price_cache_write: float | None = Field(default=None, ge=0)
+    """USD per million input tokens that are written to the prompt cache for five minutes."""
     pace: float = Field(default=400.0, gt=0)
     """Operator `recorded`: characters per second of the played text."""
+
+    @classmethod
+    def listed(cls) -> tuple[OptionInfo, ...]:
+        """The options that a person may set, for `avo set`."""
+        return tuple(
+            OptionInfo(
+                f"{PREFIX}{name}",
+                _text(field.default),
+                " ".join((field.description or "").split()),
+            )
+            for name, field in cls.model_fields.items()
+            if name != "pace"
+        )
 
     @classmethod
     def of(cls, settings: RunSettings) -> AgentSettings:
@@ -103,7 +123,7 @@ class AgentSettings(Value):
         Raises ValueError with one sentence that names the option.
         """
         options: dict[str, Any] = {}
-        for name, value in settings.options.items():
+        for name, value in sorted(settings.options.items(), key=lambda o: o[0].startswith(PREFIX)):
             own = name.removeprefix(PREFIX)
             if own in cls.model_fields:
                 options[own] = value
@@ -117,4 +137,15 @@ class AgentSettings(Value):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(p) for p in first["loc"])
-            raise ValueError(f"option {name}: {first['msg']}.") from None
+            empty = first["type"] == "string_pattern_mismatch"
+            what = "It must not be empty" if empty else first["msg"]
+            raise ValueError(f"option {PREFIX}{name}: {what}.") from None
+
+
+def _text(default: object) -> str:
+    """A default as a person would write it."""
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)

@@ -12,7 +12,6 @@ from avo_tui.operators.agent import review
 from avo_tui.operators.agent.conversation.heal import heal
 from avo_tui.operators.agent.conversation.talk import Call, Conversation, outcome_on_record
 from avo_tui.operators.agent.exchange import Exchange, useful
-from avo_tui.operators.agent.model.faults import Patience
 from avo_tui.operators.agent.model.port import Model, Reply
 from avo_tui.operators.agent.prompts import prompt
 from avo_tui.operators.agent.prompts.memory import note_key, persons_changes
@@ -24,6 +23,7 @@ from avo_tui.operators.agent.prompts.opening import (
     task_text,
 )
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.summary import Summary
 from avo_tui.operators.agent.transcript import Transcript
 from avo_tui.operators.ports import CARRIED, Draft, Interrupted, StepEnded, StepOutcome, Workbench
@@ -43,36 +43,37 @@ class AgentStep:
     def __init__(
         self,
         bench: Workbench,
-        model: Model,
-        settings: AgentSettings,
-        patience: Patience,
+        setup: Setup,
         redact: Redact,
         author: Author = "agent",
         reviewed: set[str] | None = None,
     ) -> None:
         """`reviewed`: ids of interventions that had their review, shared between steps."""
         self.bench = bench
-        self.model = model
-        self.settings = settings
+        self._setup = setup
         self.redact = redact
         self._author = author
         self._reviewed = set() if reviewed is None else reviewed
-        self.box = Toolbox(bench, limit=settings.result_limit, redact=redact)
+        self.box = Toolbox(bench, limit=setup.settings.result_limit, redact=redact)
         self.talk = Conversation.restore(
             bench.reading.step_events(), bench.reading.fetch, self.box.shown
         )
         self.transcript = Transcript(bench, self.talk, redact)
-        self.exchange = Exchange(
-            bench,
-            model,
-            settings,
-            patience,
-            self.transcript,
-            Summary(bench, self.box.workspace, redact),
-        )
+        summary = Summary(bench, self.box.workspace, redact)
+        self.exchange = Exchange(bench, setup, self.transcript, summary)
         self._idle = 0
         self._refused = 0
         self._tools = sum(isinstance(e, ToolReturned) for e in bench.reading.step_events())
+
+    @property
+    def model(self) -> Model:
+        """The model that the next request goes to."""
+        return self._setup.model
+
+    @property
+    def settings(self) -> AgentSettings:
+        """The settings as they are now."""
+        return self._setup.settings
 
     # -- the step
 
@@ -94,14 +95,12 @@ class AgentStep:
     async def _begin(self) -> None:
         """System prompt and opening, unless they are there; hints that a crash held back."""
         bench, talk = self.bench, self.talk
+        await self._follow_settings()
         if not talk.system:
             self._write_system()
             for remark in self.model.remarks():
                 self.transcript.trouble("cost", remark)
-        if talk.model and talk.model != self.model.name:
-            # Thinking blocks are another model's property.
-            self.transcript.clear((), strip_thinking=True, by_server=False)
-            talk.model = self.model.name
+        self._mind_model()
         if not talk.items:
             hints = await bench.control.boundary("opening")
             for intervention in bench.reading.interventions():
@@ -113,6 +112,27 @@ class AgentStep:
             self.transcript.say(opening(bench, hints, draft=draft), "opening", told)
         lost = [h for h in talk.hints_seen if f"hint:{h}" not in talk.told]
         self._deliver([bench.reading.hint(h) for h in dict.fromkeys(lost)])
+
+    async def _follow_settings(self) -> None:
+        """Take up what the person changed in the agent's settings since the last request."""
+        before = self.settings
+        sentence = await self._setup.follow(self.bench.reading.settings)
+        if sentence:
+            self.transcript.trouble("settings", sentence)
+        now = self.settings
+        if now is before:
+            return
+        self.exchange.settings_changed()
+        self.box.limit = now.result_limit
+        if now.model != before.model:
+            for remark in self.model.remarks():
+                self.transcript.trouble("cost", remark)
+
+    def _mind_model(self) -> None:
+        """Leave earlier thinking out where it is another model's, which would be refused."""
+        talk, name = self.talk, self.model.name
+        if talk.model and talk.model != name:
+            self.transcript.clear((), strip_thinking=True, by_server=False, model=name)
 
     def _take_up_draft(self) -> Draft | None:
         """Go on from what the step before left, where it left something worth going on from.
@@ -159,6 +179,8 @@ class AgentStep:
         over = self._over()
         if over is not None:
             return over
+        await self._follow_settings()
+        self._mind_model()
         reply = await self.exchange.next_answer()
         if reply is None:
             return self.exchange.refused

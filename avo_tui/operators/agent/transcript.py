@@ -68,17 +68,26 @@ class Transcript:
             self.talk.counted(tokens)
         return turn
 
-    def clear(self, calls: Sequence[str], *, strip_thinking: bool, by_server: bool) -> None:
-        """Clear arguments and answers of these calls, and thinking where it goes with them."""
+    def clear(
+        self, calls: Sequence[str], *, strip_thinking: bool, by_server: bool, model: str = ""
+    ) -> None:
+        """Clear arguments and answers of these calls, and thinking where it goes with them.
+
+        `model`: the one that the conversation goes on with, where that is another from here on.
+        """
         body = {
+            "model": model,
             "kind": "cleared",
             "calls": list(calls),
             "strip_thinking": strip_thinking,
             "by_server": by_server,
         }
         what = f"{len(calls)} tool uses cleared" if calls else "thinking left out"
+        if model:
+            what += f"; the model is {model} from here on"
         self._keep("request", body, f"context: {what}")
         self.talk.clear(calls, strip_thinking, by_server)
+        self.talk.model = model or self.talk.model
 
     def compact(self, text: str) -> None:
         """Put a summary in the place of the conversation."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +12,11 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import AgentText
 from avo_tui.domain.records import Author, RunSettings
 from avo_tui.domain.secrets import redactor, secret_values
-from avo_tui.operators.agent.model.faults import Patience
 from avo_tui.operators.agent.model.features import Features
 from avo_tui.operators.agent.model.port import Block, Reply, Request, Sink
 from avo_tui.operators.agent.model.prices import FREE, Price
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.step import AgentStep
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.operators.recorded.recording import RecordedStep, RecordedTurn, Recording, load
@@ -104,6 +103,9 @@ class Player:
         """None."""
         return {}
 
+    async def close(self) -> None:
+        """There are no connections."""
+
 
 def _bridge(head: Candidate, base: Candidate) -> RecordedTurn:
     """Brings the working candidate to the recorded source where this run's head is another."""
@@ -149,13 +151,7 @@ class RecordedOperator:
             bench.recording.record(AgentText(block=f"{bench.reading.step}.recording", text=NOTICE))
         head = bench.reading.candidate(bench.reading.head.candidate)
         player = Player(self.recording, step, head, self.settings.pace)
-        patience = Patience(
-            self.settings.wait_first,
-            self.settings.wait_longest,
-            self.settings.breaker,
-            random.Random(),  # noqa: S311 - jitter, no secret
-        )
-        agent = AgentStep(bench, player, self.settings, patience, self._redact, self.author)
+        agent = AgentStep(bench, Setup(self.settings, player), self._redact, self.author)
         done = await agent.run()
         if bench.reading.step == len(self.recording.steps):
             reason = f"{done.reason}; {OVER}" if done.reason else OVER

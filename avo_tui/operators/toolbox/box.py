@@ -61,7 +61,8 @@ class Toolbox:
     ) -> None:
         self.bench = bench
         self.workspace = workspace or Workspace.restore(bench)
-        self._limit = limit
+        self.limit = limit
+        """Most characters of an answer that are shown at once."""
         self._redact = redact
         self._tools: dict[str, Tool[Any]] = {tool.name: tool for tool in ALL_TOOLS}
 
@@ -124,7 +125,7 @@ class Toolbox:
 
     def shown(self, whole: str, call: str) -> str:
         """The bounded form of a result; the same each time it is asked for."""
-        return bounded(whole, self._limit, call)
+        return bounded(whole, self.limit, call)
 
     def _result(self, ok: bool, answer: Answer, call: str) -> ToolResult:
         whole = self._redact(answer.text)

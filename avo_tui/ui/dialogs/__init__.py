@@ -4,6 +4,7 @@ from avo_tui.ui.dialogs.budget import BudgetDialog
 from avo_tui.ui.dialogs.confirm import Confirm, PauseMenu
 from avo_tui.ui.dialogs.frame import Dialog, label, note, problem, space
 from avo_tui.ui.dialogs.hint import HintDialog, moments
+from avo_tui.ui.dialogs.options import OptionsDialog
 from avo_tui.ui.dialogs.reading import Digest
 from avo_tui.ui.dialogs.rewind import RewindDialog
 from avo_tui.ui.dialogs.writing import TextDialog
@@ -14,6 +15,7 @@ __all__ = [
     "Dialog",
     "Digest",
     "HintDialog",
+    "OptionsDialog",
     "PauseMenu",
     "RewindDialog",
     "TextDialog",

@@ -8,8 +8,8 @@ from typing import Any
 from avo_tui.domain.events import MessageRecorded, ToolReturned
 from avo_tui.domain.secrets import redactor, secret_values
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
-from avo_tui.operators.agent.model.faults import Patience
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.step import AgentStep
 from avo_tui.operators.ports import StepOutcome
 from tests.loopback.server import Answer, Body, Server, text, tool
@@ -41,9 +41,8 @@ async def step(bench: FakeBench, server: Server | None, **more: Any) -> StepOutc
     """Runs the step, with a model of its own."""
     own = settings(server, **more)
     model = AnthropicModel(own)
-    patience = Patience(own.wait_first, own.wait_longest, own.breaker, random.Random(1))
     redact = redactor(secret_values(more=model.credentials()))
-    agent = AgentStep(bench, model, own, patience, redact)
+    agent = AgentStep(bench, Setup(own, model, chance=random.Random(1)), redact)
     try:
         return await agent.run()
     finally:

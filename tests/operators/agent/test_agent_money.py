@@ -97,5 +97,5 @@ def test_settings_are_read_from_the_runs_options() -> None:
     assert (AgentSettings.of(run).effort, AgentSettings.of(run).clear_at) == ("max", 50_000)
     with pytest.raises(ValueError, match="no option 'efort'; it has provider, base_url"):
         AgentSettings.of(RunSettings(options={"agent.efort": "max"}))
-    with pytest.raises(ValueError, match="option effort"):
+    with pytest.raises(ValueError, match=r"option agent\.effort"):
         AgentSettings.of(RunSettings(options={"effort": "sometimes"}))

@@ -143,7 +143,7 @@ def test_a_price_that_is_left_out_does_not_make_tokens_free() -> None:
     [
         ("price_input", float("inf"), "finite"),
         ("wait_longest", float("inf"), "finite"),
-        ("model", "", "option model"),
+        ("model", "", "option agent.model"),
         ("base_url", "localhost:8080", "http://"),
         ("base_url", "", "http://"),
         ("base_url", "https://", "http://"),

@@ -11,6 +11,7 @@ from avo_tui.domain.events import CandidateEdited, Spent
 from avo_tui.domain.secrets import redactor
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.operator import AgentOperator
+from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.ports import CARRIED
 from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, tool
 from tests.operators.agent.helpers import settings, step, work
@@ -21,7 +22,7 @@ async def steps(bench: FakeBench, server: Server, count: int, **more: Any) -> li
     """Runs so many steps with one operator, as the engine does; the outcomes' reasons."""
     own = settings(server, **more)
     model = AnthropicModel(own)
-    operator = AgentOperator(own, model, redactor([]))
+    operator = AgentOperator(Setup(own, model), redactor([]))
     reasons = []
     try:
         for number in range(1, count + 1):

@@ -164,6 +164,7 @@ class Conversation:
             self.answered(body)
         elif body.get("kind") == "cleared":
             self.clear(body["calls"], body["strip_thinking"], body.get("by_server", False))
+            self.model = body.get("model") or self.model
         elif body.get("kind") == "compacted":
             self.compact(body["text"])
 

@@ -105,6 +105,10 @@ class Model(Protocol):
         """Read the credentials again, where they can change; what the person should do else."""
         ...
 
+    async def close(self) -> None:
+        """Give up its connections; it is not asked again."""
+        ...
+
     @property
     def reviews(self) -> bool:
         """True where it can be asked things beside the conversation."""

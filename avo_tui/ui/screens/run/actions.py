@@ -30,6 +30,7 @@ RUN_ACTIONS: tuple[Action[RunParts], ...] = (
     control.PAUSE_MENU,
     control.ABORT,
     control.BUDGET,
+    control.OPTIONS,
     control.SUPERVISE,
     by_hand.BOOKMARK,
     by_hand.NOTE,

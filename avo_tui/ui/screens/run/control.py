@@ -13,6 +13,7 @@ from avo_tui.domain.commands import (
     Rewind,
     SendHint,
     SetBudget,
+    SetOptions,
     Stop,
 )
 from avo_tui.ui import formats, places
@@ -29,11 +30,13 @@ from avo_tui.ui.dialogs import (
     BudgetDialog,
     Confirm,
     HintDialog,
+    OptionsDialog,
     PauseMenu,
     RewindDialog,
     TextDialog,
     moments,
 )
+from avo_tui.ui.dialogs.options import Changes
 from avo_tui.ui.screens.run.parts import RunParts
 from avo_tui.ui.text import Line, line, one_line
 
@@ -226,6 +229,35 @@ BUDGET = Action(
     run=_budget,
     why_not=takes_commands,
     footer=28,
+)
+
+
+def _options(run: RunParts) -> None:
+    services, settings = run.host.services, run.known.session.settings
+    if services.options is None or services.check_options is None:
+        run.host.notify("the settings cannot be changed from here: use avo set", markup=False)
+        return
+    try:
+        options = services.options(settings)
+    except ValueError as error:  # the operator is not installed here
+        run.host.notify(str(error), severity="error", markup=False)
+        return
+
+    def given(changes: Changes | None) -> None:
+        if changes:
+            run.host.send(SetOptions(options=changes), f"set {', '.join(changes)}")
+
+    run.host.push_screen(OptionsDialog(settings, options, services.check_options), given)
+
+
+OPTIONS = Action(
+    "options",
+    "s",
+    "settings",
+    "Change the agent's model or effort, and other settings of this run.",
+    "control",
+    run=_options,
+    why_not=takes_commands,
 )
 
 APPROVE = Action[RunParts](

@@ -1,0 +1,83 @@
+"""`avo set`: options of a run, read and changed while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avo_tui.cli.reading import Json, Name
+
+if TYPE_CHECKING:
+    from avo_tui.domain.records import OptionValue, RunSettings
+
+Pairs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME=VALUE]...", help="`NAME=` alone puts back the default."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("set", epilog="Example: avo set my-run agent.effort=low agent.max_tokens=16000")(
+        set_options
+    )
+
+
+def set_options(name: Name, options: Pairs = None, as_json: Json = False) -> None:
+    """Change options of a run, such as the agent's model; without any, list them."""
+    from avo_tui.cli.control import send
+    from avo_tui.domain.commands import SetOptions
+    from avo_tui.store import SessionReader, find_session
+
+    if options:
+        send(name, SetOptions.model_validate({"options": parse_pairs(options)}), as_json)
+        return
+    session = SessionReader.open(find_session(name)).state.session
+    _list(session.name, session.settings, as_json)
+
+
+def parse_pairs(pairs: Sequence[str]) -> dict[str, OptionValue | None]:
+    """`NAME=VALUE` → value; None for `NAME=`. Raises typer.BadParameter."""
+    changes: dict[str, OptionValue | None] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        name, value = name.strip(), value.strip()
+        if not equals or not name:
+            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE, such as agent.effort=low")
+        if name in changes:
+            raise typer.BadParameter(f"{name} is named twice")
+        changes[name] = value or None
+    return changes
+
+
+def _list(name: str, settings: RunSettings, as_json: bool) -> None:
+    from avo_tui.cli.forms import emit
+    from avo_tui.domain.plain import plain
+    from avo_tui.evolution.options import known_options
+
+    rows = [(option, settings.option(option.name)) for option in known_options(settings)]
+    if as_json:
+        options = [
+            {
+                "name": option.name,
+                "value": value,
+                "default": option.default or None,
+                "meaning": option.meaning,
+            }
+            for option, value in rows
+        ]
+        emit({"session": name, "options": options})
+        return
+    width = max(len(option.name) for option, _ in rows)
+    for option, value in rows:
+        shown = (
+            option.default or "–"
+            if value is None
+            else f"{value}"
+            if str(value) == option.default
+            else f"{value} (default {option.default or '–'})"
+        )
+        typer.echo(f"{option.name:{width}}  {plain(shown, 200)}")
+        typer.echo(f"{'':{width}}    {option.meaning}")

@@ -1,0 +1,97 @@
+"""Options of a run that the person may change: which there are, and which values they take."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+
+from pydantic import ValidationError
+
+from avo_tui.domain import supervision
+from avo_tui.domain.records import OptionValue, RunSettings
+from avo_tui.domain.secrets import redact
+from avo_tui.evolution.life.waiting import PATIENCE_HOURS, PATIENCE_OPTION
+from avo_tui.operators import registry
+from avo_tui.operators.descriptor import OptionInfo
+
+
+def known_options(settings: RunSettings) -> Sequence[OptionInfo]:
+    """The options of a run, its operator's first. Raises ValueError for an absent operator."""
+    return (
+        *registry.descriptor(settings.operator).options(),
+        *_supervisor_options(settings),
+        OptionInfo(
+            PATIENCE_OPTION,
+            f"{PATIENCE_HOURS:g}",
+            "Hours that the run waits for a disk that is full, read-only or away before it stops.",
+        ),
+    )
+
+
+def changed_settings(
+    settings: RunSettings, changes: Mapping[str, OptionValue | None]
+) -> RunSettings:
+    """The settings with these options changed; None is the default again.
+
+    Raises ValueError, one sentence, for an option that there is not or a value that it cannot have.
+    """
+    known = [option.name for option in known_options(settings)]
+    for name, value in changes.items():
+        if name not in known:
+            raise ValueError(_unknown(name, known))
+        if value is not None and redact(str(value)) != str(value):
+            raise ValueError(
+                f"the value of {name} looks like a key, and options are written into the session;"
+                " keep keys in the environment, or in a file that api_key_file names"
+            )
+    new = settings.with_options(changes)
+    registry.descriptor(settings.operator).check(new)
+    _check_supervisor(new)
+    _check_patience(new.options.get(PATIENCE_OPTION))
+    return new
+
+
+def _check_supervisor(settings: RunSettings) -> None:
+    try:
+        limits = supervision.limits(settings)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"option {supervision.OPTION}{name}: {first['msg']}.") from None
+    for name, value in limits.model_dump().items():
+        if not math.isfinite(value):
+            raise ValueError(f"option {supervision.OPTION}{name}: {value} is not a finite number.")
+
+
+def _supervisor_options(settings: RunSettings) -> Sequence[OptionInfo]:
+    traits = settings.operator_traits
+    if not traits.ladder:
+        return ()
+    defaults = supervision.Thresholds(attempts=traits.stall_attempts)
+    return [
+        OptionInfo(
+            f"{supervision.OPTION}{name}",
+            f"{getattr(defaults, name):g}",
+            f"The supervisor steps in after so many: {' '.join((field.description or '').split())}"
+            " 0 switches the rule off.",
+        )
+        for name, field in supervision.Thresholds.model_fields.items()
+    ]
+
+
+def _check_patience(value: OptionValue | None) -> None:
+    try:
+        hours = PATIENCE_HOURS if value is None else float(value)
+    except ValueError:
+        hours = -1.0
+    if not (math.isfinite(hours) and hours >= 0):
+        raise ValueError(f"option {PATIENCE_OPTION}: {value!r} is not a number of hours from 0 on.")
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    if not near:
+        near = [k for k in known if k.rpartition(".")[2] == name.rpartition(".")[2]][:1]
+    hint = f"did you mean {near[0]}?" if near else "`avo set NAME` lists those there are"
+    return f"there is no option {name!r}; {hint}"

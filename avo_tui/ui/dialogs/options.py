@@ -1,0 +1,129 @@
+"""The dialog for options of the run: the agent's model and effort, limits of the supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.widgets import Input, Label, Static
+
+from avo_tui.domain.records import OptionValue, RunSettings
+from avo_tui.ui.dialogs.frame import Dialog, problem
+from avo_tui.ui.services import Option
+from avo_tui.ui.text import Line, fit, line, one_line
+from avo_tui.ui.widgets.field import Field
+from avo_tui.ui.widgets.pick_list import PickList
+
+Changes = dict[str, OptionValue | None]
+Check = Callable[[RunSettings, Mapping[str, OptionValue | None]], object]
+"""Raises an exception with one sentence for changes that cannot be made."""
+
+
+class OptionsDialog(Dialog[Changes]):
+    """Every option with its value; what is typed for the one under the cursor is its new value."""
+
+    HEADING = "Settings of the run"
+    BINDINGS = [Binding("enter", "to_value", show=False)]  # noqa: RUF012
+
+    def __init__(self, settings: RunSettings, options: Sequence[Option], check: Check) -> None:
+        super().__init__()
+        self._settings = settings
+        self._options = {option.name: option for option in options}
+        self._check = check
+        self._changes: Changes = {}
+        self._shown = ""
+        """The option whose value the field shows."""
+
+    def content(self) -> ComposeResult:
+        """The list, what the chosen one means, and its value."""
+        yield PickList("options")
+        yield Static("", id="meaning", classes="note")
+        yield Label("", id="named", classes="label")
+        yield Field(id="value", placeholder="empty: the default")
+        yield problem()
+        yield self.buttons("^s  set")
+
+    def on_mount(self) -> None:
+        """The first option is chosen."""
+        options = self.query_one("#options", PickList)
+        others = 17  # rows of the dialog beside the list, where the meaning takes two
+        options.styles.height = min(14, len(self._options), max(3, self.app.size.height - others))
+        options.show(self._rows, reset=True)
+        options.focus()
+        self.call_after_refresh(self._choose)
+
+    def _rows(self, width: int) -> list[Line]:
+        name = max((len(n) for n in self._options), default=0) + 2
+        rows = []
+        for option in self._options.values():
+            held = self._settings.option(option.name)
+            if option.name in self._changes:
+                new = self._changes[option.name]
+                text, role = f"→ {option.default or 'none' if new is None else new}", "warn"
+            elif held is None:
+                text, role = option.default or "–", "dim"
+            else:
+                text, role = str(held), "strong"
+            value = (fit(one_line(text), max(4, width - name)), role)
+            rows.append(line(fit(option.name, name), value, meta=option.name))
+        return rows
+
+    def _value(self, name: str) -> str:
+        """What the field shows for an option; empty where it has its default."""
+        value = self._changes.get(name, self._settings.option(name))
+        return "" if value is None else str(value)
+
+    @on(PickList.Moved)
+    def _choose(self) -> None:
+        name = str(self.query_one("#options", PickList).key or "")
+        option = self._options.get(name)
+        if option is None or name == self._shown:
+            return
+        self._shown = name
+        default = f" Default: {option.default}." if option.default else ""
+        self.query_one("#meaning", Static).update(Content(option.meaning + default))
+        self.query_one("#named", Label).update(Content(name))
+        with self.prevent(Input.Changed):
+            self.query_one("#value", Field).value = self._value(name)
+
+    @on(Input.Changed, "#value")
+    def _typed(self, event: Input.Changed) -> None:
+        name = self._shown
+        if not name:
+            return
+        text = event.value.strip()
+        held = self._settings.option(name)
+        if text == ("" if held is None else str(held)):
+            self._changes.pop(name, None)
+        else:
+            self._changes[name] = text or None
+        self.problem("")
+        self.query_one("#options", PickList).show(self._rows)
+
+    def action_to_value(self) -> None:
+        """From the list to the value."""
+        self.query_one("#value", Field).focus()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        """Set what was changed, if the run can have it; the check may import the SDK."""
+        changes = dict(self._changes)
+        if not changes:
+            self.problem("nothing is changed yet: type a value for the option under the cursor")
+            return
+
+        def work() -> None:
+            try:
+                self._check(self._settings, changes)
+            except Exception as error:  # its sentence is for the person
+                self.app.call_from_thread(self.problem, str(error) or type(error).__name__)
+            else:
+                self.app.call_from_thread(self.app.call_later, self.dismiss, changes)
+
+        self.run_worker(work, thread=True, group="check", exclusive=True, exit_on_error=False)
