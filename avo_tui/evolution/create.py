@@ -10,7 +10,7 @@ from avo_tui.domain.records import MEMORY_LIMIT, RunSettings, SessionRecord
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evolution.life.seeding import ORIGIN_OPTION
-from avo_tui.evolution.life.waiting import disk_patience
+from avo_tui.evolution.options import disk_patience
 from avo_tui.operators import registry
 from avo_tui.store import SessionReader, SessionWriter, StoreError, find_session, new_session_folder
 

@@ -11,9 +11,12 @@ from pydantic import ValidationError
 from avo_tui.domain import supervision
 from avo_tui.domain.records import OptionValue, RunSettings
 from avo_tui.domain.secrets import redact
-from avo_tui.evolution.life.waiting import PATIENCE_HOURS, PATIENCE_OPTION
 from avo_tui.operators import registry
 from avo_tui.operators.descriptor import OptionInfo
+
+PATIENCE_OPTION = "disk.patience_hours"
+PATIENCE_HOURS = 168.0
+"""A week: whoever is away for a holiday finds the run where it was."""
 
 
 def known_options(settings: RunSettings) -> Sequence[OptionInfo]:
@@ -48,7 +51,7 @@ def changed_settings(
     new = settings.with_options(changes)
     registry.descriptor(settings.operator).check(new)
     _check_supervisor(new)
-    _check_patience(new.options.get(PATIENCE_OPTION))
+    disk_patience(new)
     return new
 
 
@@ -80,13 +83,16 @@ def _supervisor_options(settings: RunSettings) -> Sequence[OptionInfo]:
     ]
 
 
-def _check_patience(value: OptionValue | None) -> None:
+def disk_patience(settings: RunSettings) -> float:
+    """Seconds that a run waits for a disk that refuses. Raises ValueError for an odd option."""
+    value = settings.options.get(PATIENCE_OPTION, PATIENCE_HOURS)
     try:
-        hours = PATIENCE_HOURS if value is None else float(value)
+        hours = float(value)
     except ValueError:
         hours = -1.0
-    if not (math.isfinite(hours) and hours >= 0):
-        raise ValueError(f"option {PATIENCE_OPTION}: {value!r} is not a number of hours from 0 on.")
+    if isinstance(value, bool) or not hours >= 0:
+        raise ValueError(f"{PATIENCE_OPTION} must be a number of hours, 0 or more, not {value!r}")
+    return hours * 3600
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

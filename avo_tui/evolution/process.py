@@ -214,7 +214,7 @@ def run_engine(
     from avo_tui.evaluation.evaluators import make_evaluator
     from avo_tui.evolution.engine import Engine
     from avo_tui.evolution.library import SessionKnowledge
-    from avo_tui.evolution.life.waiting import disk_patience
+    from avo_tui.evolution.options import disk_patience
     from avo_tui.operators.registry import make_operator
     from avo_tui.store import send_command
 

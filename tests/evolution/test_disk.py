@@ -17,7 +17,7 @@ from avo_tui.domain.records import RunSettings
 from avo_tui.evolution import process
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.create import create_session
-from avo_tui.evolution.life import waiting
+from avo_tui.evolution.options import PATIENCE_OPTION
 from avo_tui.store import FolderLost, SessionReader, diagnose, summaries
 from avo_tui.ui.session.feed import Feed
 from tests.evolution.fake_evaluator import TASK
@@ -62,7 +62,7 @@ async def test_the_disk_may_refuse_from_the_first_event_on(make_lab: MakeLab) ->
 
 
 async def test_patience_ends(make_lab: MakeLab) -> None:
-    options = {waiting.PATIENCE_OPTION: 0.00002}
+    options = {PATIENCE_OPTION: 0.00002}
     lab = make_lab(RunSettings(budget=Budget(run=Caps(evaluations=4)), options=options))
     lab.start()
     await lab.until(lambda: len(lab.state.versions) >= 1)
@@ -139,6 +139,6 @@ async def test_a_wait_that_cannot_be_written_down_is_seen(make_lab: MakeLab) -> 
 
 @pytest.mark.parametrize("hours", ["soon", "-1", "nan", True])
 def test_a_bad_patience_is_refused_at_once(hours: str | bool, tmp_path: Path) -> None:
-    settings = RunSettings(operator="tuner", options={waiting.PATIENCE_OPTION: hours})
+    settings = RunSettings(operator="tuner", options={PATIENCE_OPTION: hours})
     with pytest.raises(ValueError, match="must be a number of hours"):
         create_session("odd", TASK, settings)

@@ -10,9 +10,9 @@ from time import monotonic
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend
-from avo_tui.domain.records import RunSettings
 from avo_tui.evolution import steps
 from avo_tui.evolution.control import Finish
+from avo_tui.evolution.options import PATIENCE_OPTION, disk_patience
 from avo_tui.evolution.ports import Budgeting, Inbox, Supervising
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import StepEnded
@@ -22,12 +22,6 @@ log = logging.getLogger(__name__)
 
 DISK_SECONDS = 2.0
 """Seconds between two tries to write while the disk refuses."""
-
-PATIENCE_OPTION = "disk.patience_hours"
-"""Option of a session: how long its run waits for a disk that is full or away."""
-
-PATIENCE_HOURS = 168.0
-"""A week: whoever is away for a holiday finds the run where it was."""
 
 
 class Standstill:
@@ -115,13 +109,15 @@ class Standstill:
     async def park(self, seconds: float, reason: str) -> None:
         """Waits visibly; `resume` cuts it short, a pause or an end takes its place."""
         run, control = self._run, self._control
-        until = now() + timedelta(seconds=seconds)
+        until, over = now() + timedelta(seconds=seconds), monotonic() + seconds
         run.settle()
         run.record(ev.StateChanged(state="parked", reason=reason, until=until))
         control.skip_wait = False
         run.clock.hold("parked")
         try:
-            while (left := (until - now()).total_seconds()) > 0:
+            # The clock on the wall may be set back by days; the other one stands still in a
+            # machine that sleeps. The first that says so ends the wait.
+            while (left := min((until - now()).total_seconds(), over - monotonic())) > 0:
                 if control.skip_wait or control.pause is not None or self._leaves():
                     break
                 await run.idle(left)
@@ -136,7 +132,10 @@ class Standstill:
         before = self._run.before
         until = before.parked_until
         if before.state == "parked" and until is not None and until > now():
-            await self.park((until - now()).total_seconds(), before.state_reason or "parked")
+            left = until - now()
+            if before.state_since is not None:  # the clock may have been set back since
+                left = min(left, until - before.state_since)
+            await self.park(left.total_seconds(), before.state_reason or "parked")
 
     async def for_disk(self, error: DiskTrouble, mend: Callable[[], object]) -> None:
         """Parks while the disk takes nothing, and tries again every few seconds, with `mend`.
@@ -167,15 +166,3 @@ class Standstill:
             run.clock.release("disk")
         if control.stop is not None:
             raise Finish("stopped", control.stop)
-
-
-def disk_patience(settings: RunSettings) -> float:
-    """Seconds that a run waits for a disk that refuses. Raises ValueError for an odd option."""
-    value = settings.options.get(PATIENCE_OPTION, PATIENCE_HOURS)
-    try:
-        hours = float(value)
-    except ValueError:
-        hours = -1.0
-    if isinstance(value, bool) or not hours >= 0:
-        raise ValueError(f"{PATIENCE_OPTION} must be a number of hours, 0 or more, not {value!r}")
-    return hours * 3600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,11 @@ from avo_tui.operators.agent.summary import Summary
 from avo_tui.operators.agent.transcript import Transcript
 from avo_tui.operators.agent.words import clean_text
 from avo_tui.operators.ports import Interrupted, StepOutcome, Workbench
+
+_LENGTH = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max output tokens")
+"""How endpoints name the length of an answer where they refuse it."""
+LEAST_OUTPUT = 1024
+"""Output tokens below which an answer cannot hold a useful tool call."""
 
 SLOW = 240.0
 """Seconds between two requests from which the prompt cache of five minutes is too short."""
@@ -107,7 +113,7 @@ class Exchange:
             system=self.talk.system if system is None else system,
             tools=tools,
             messages=messages,
-            max_tokens=self.settings.max_tokens,
+            max_tokens=self.most_output,
             step=bench.reading.step,
             turn=self.talk.answers,
             plain=plain,
@@ -234,7 +240,11 @@ class Exchange:
         """Deal with a request that came to nothing: wait, do without, or ask the person."""
         transcript = self.transcript
         sentence = transcript.redact(fault.sentence)
-        if fault.kind == "context":
+        if self._shorten(fault):
+            transcript.trouble(
+                "model", f"{sentence}; asked again for at most {self.most_output} tokens"
+            )
+        elif fault.kind == "context":
             transcript.trouble("model", sentence)
             self._too_long = True
             if self._patience.breaks():
@@ -252,6 +262,26 @@ class Exchange:
                 await self._pause(f"{self._patience.broken} faults in a row, the last: {sentence}")
             else:
                 await self.bench.control.park(self._patience.wait(fault), sentence)
+
+    @property
+    def most_output(self) -> int:
+        """Output tokens that an answer may have: as set, or as many as the endpoint allows."""
+        return min(self.settings.max_tokens, self._setup.most_output or self.settings.max_tokens)
+
+    def _shorten(self, fault: Fault) -> bool:
+        """Ask for shorter answers where the endpoint says that it cannot give such long ones."""
+        words = fault.sentence.lower()
+        if fault.kind not in {"rejected", "context"} or "budget_tokens" in words:
+            return False
+        if not any(name in words for name in _LENGTH) or "input length" in words:
+            return False  # where input and output together are too long, the input is cleared
+        now = self.most_output
+        named = re.search(rf"\b{now}\s*>\s*(\d+)", words)
+        lower = int(named[1]) if named else now // 2
+        if not LEAST_OUTPUT <= lower < now:
+            return False
+        self._setup.most_output = lower
+        return True
 
     def _advice(self, fault: Fault) -> str:
         """What the person can do about a fault."""

@@ -36,6 +36,8 @@ class Setup:
             settings.breaker,
             chance or random.Random(),  # noqa: S311 - jitter, no secret
         )
+        self.most_output: int | None = None
+        """Output tokens of one answer that the endpoint allows; None until it refused more."""
         self._remake = remake
         self._followed: RunSettings | None = None
 
@@ -56,6 +58,7 @@ class Setup:
         except ValueError as error:
             return f"the changed settings are not in force, the agent goes on as before: {error}"
         old, self.model, self.settings = self.model, model, wanted
+        self.most_output = None
         self.patience.first, self.patience.longest = wanted.wait_first, wanted.wait_longest
         self.patience.breaker = wanted.breaker
         await old.close()

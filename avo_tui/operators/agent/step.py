@@ -239,7 +239,7 @@ class AgentStep:
         return self._idled("the agent talked and called no tool")
 
     def _cut(self) -> None:
-        limit = self.settings.max_tokens
+        limit = self.exchange.most_output
         self.transcript.trouble("model", f"an answer was cut at {limit} tokens")
         self.transcript.say(
             f"Your answer was cut at its limit of {limit} tokens; a tool call that was being"

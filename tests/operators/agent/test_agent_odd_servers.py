@@ -186,6 +186,7 @@ async def test_a_key_that_was_read_again_is_as_secret_as_the_first(
     async with Server(choose) as server:
         options = {"base_url": server.url, "api_key_file": str(file), "model": "test-model"}
         run = RunSettings.model_validate({"options": {f"agent.{k}": v for k, v in options.items()}})
+        bench.state.session = bench.state.session.replaced(settings=run)
         outcome = await make(run).vary(bench)
     assert outcome.outcome == "committed", outcome
     assert server.headers[0]["x-api-key"] == old and server.headers[1]["x-api-key"] == new

@@ -60,7 +60,7 @@ def test_without_credentials_one_sentence_says_what_to_do(
 def test_the_operator_is_made_with_a_key() -> None:
     operator = make(RunSettings(operator="agent"))
     assert operator.author == "agent"
-    assert operator.model.name == "claude-opus-5-5"
+    assert operator.setup.model.name == "claude-opus-5-5"
 
 
 def test_secrets_are_found_where_they_are_set() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.budget import Budget, Caps
+from avo_tui.domain.budget import Budget, Caps, Spend
 from avo_tui.domain.commands import Resume, SetOptions
 from avo_tui.domain.records import RunSettings
 from avo_tui.operators.agent import make
@@ -86,7 +86,10 @@ async def test_new_prices_count_from_the_next_answer_on(tmp_path: Path) -> None:
         lab = laboratory(tmp_path / "s", server)
         await lab.until(lambda: len(server.requests) >= 2)
         await lab.send(SetOptions(options={"agent.price_input": 10, "agent.price_output": "50"}))
-        spends = lambda: [e.spend for e in lab.events if isinstance(e, ev.Spent) and e.spend.usd]  # noqa: E731
+
+        def spends() -> list[Spend]:
+            return [e.spend for e in lab.of(ev.Spent) if e.spend.usd]
+
         count = len(spends())
         await lab.until(lambda: len(spends()) >= count + 3)
         one = (100 * 1.0 + 20 * 5.0) / 1e6
@@ -135,16 +138,17 @@ async def test_settings_that_cannot_be_taken_up_leave_the_agent_as_it_was(tmp_pa
     async with Server(looking) as server:
         lab = laboratory(tmp_path / "s", server)
         await lab.until(lambda: len(server.requests) >= 2)
-        operator = lab.engine.run_context.operator  # type: ignore[union-attr]
+        operator: Any = lab.run.operator
 
         def gone(settings: object) -> None:
             raise ValueError("the key file is gone")
 
-        operator.setup._remake = gone  # type: ignore[attr-defined]
+        operator.setup._remake = gone
         await lab.send(SetOptions(options={"agent.api_key_file": str(key)}))
-        troubles: Callable[[], list[str]] = lambda: [  # noqa: E731
-            e.message for e in lab.events if isinstance(e, ev.TroubleNoted)
-        ]
+
+        def troubles() -> list[str]:
+            return [e.message for e in lab.of(ev.TroubleNoted)]
+
         await lab.until(lambda: any("go" in t and "key file is gone" in t for t in troubles()))
         asked = len(server.requests)
         await lab.until(lambda: len(server.requests) >= asked + 3)

@@ -57,11 +57,15 @@ def classify(error: Exception) -> Fault:
         return Fault("malformed", f"the answer cannot be read: {_short(error)}")
     if isinstance(error, anthropic.APIConnectionError):
         cause = error.__cause__
+        if isinstance(cause, Fault):  # our own limits on what a server may send
+            return cause
         return Fault("connection", f"no connection to the model's server: {_short(cause or error)}")
     if isinstance(error, httpx2.TransportError):
         return Fault("connection", f"the connection was lost in mid-stream: {_short(error)}")
     if isinstance(error, anthropic.CredentialsError):
         return Fault("auth", f"credentials: {_short(error)}")
+    if (cloud := _cloud_fault(error)) is not None:
+        return cloud
     if isinstance(error, TypeError) and "authentication" in str(error):
         return Fault("auth", "no credentials for the model's server")
     if isinstance(error, ValueError) and "tool parameter JSON" in str(error):
@@ -72,6 +76,16 @@ def classify(error: Exception) -> Fault:
     return Fault(
         "malformed", f"the stream cannot be read: {type(error).__name__}: {_short(error)[:120]}"
     )
+
+
+def _cloud_fault(error: Exception) -> Fault | None:
+    """A fault of a cloud's own way to credentials. Its package is not imported to tell."""
+    package = type(error).__module__.partition(".")[0]
+    if package == "google" and type(error).__name__ == "TransportError":
+        return Fault("connection", f"Google's token server is not reached: {_short(error)}")
+    if package in {"google", "botocore"} or "credentials from session" in str(error):
+        return Fault("auth", f"the cloud's credentials: {_short(error)}")
+    return None
 
 
 def _status(error: anthropic.APIStatusError) -> Fault:
@@ -114,7 +128,7 @@ def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
     message = f"{error.api_message or ''} {error}".lower()
     if "spend_limit" in str(error.error_code or "") or "credit balance" in message:
         return "billing"
-    if kind == "rate_limit_error" or code == 429:
+    if kind in {"rate_limit_error", "throttlingException"} or code == 429:
         return "rate_limit"
     if kind == "overloaded_error" or code == 529:
         return "overloaded"
@@ -133,6 +147,9 @@ def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
         or kind in {"api_error", "timeout_error", "conflict_error"}
         or code in {408, 409, 425}
     ):
+        return "server"
+    if code == 200 and kind not in {"invalid_request_error", "validationException"}:
+        # The request was taken, so an error in the stream of an unknown kind is theirs.
         return "server"
     return "rejected"
 

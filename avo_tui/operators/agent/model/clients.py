@@ -15,6 +15,7 @@ import anthropic
 import httpx2
 
 from avo_tui.operators.agent.model.address import chosen_address, is_local
+from avo_tui.operators.agent.model.bounds import bound
 from avo_tui.operators.agent.model.port import NO_KEY
 from avo_tui.operators.agent.settings import AgentSettings, Provider
 
@@ -39,7 +40,12 @@ def make_client(settings: AgentSettings) -> Client:
     common: dict[str, Any] = {
         "max_retries": 0,
         "timeout": timeout,
-        "http_client": anthropic.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
+        "http_client": anthropic.DefaultAsyncHttpxClient(
+            timeout=timeout,
+            follow_redirects=False,
+            headers={"accept-encoding": "identity"},
+            event_hooks={"response": [bound]},
+        ),
     }
     if settings.base_url is not None:
         common["base_url"] = settings.base_url
@@ -149,7 +155,10 @@ def _vertex(settings: AgentSettings, common: dict[str, Any]) -> Client:
         common["region"] = settings.region
     if settings.project is not None:
         common["project_id"] = settings.project
-    return anthropic.AsyncAnthropicVertex(**common)
+    client = anthropic.AsyncAnthropicVertex(**common)
+    if not client.project_id:
+        raise ValueError("set the project (option project, or ANTHROPIC_VERTEX_PROJECT_ID).")
+    return client
 
 
 def _foundry(settings: AgentSettings, common: dict[str, Any]) -> Client:

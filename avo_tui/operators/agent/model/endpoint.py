@@ -98,6 +98,9 @@ class AnthropicModel:
             except ValueError as error:
                 return f"{error}."
             return f"The key is read again from {self._settings.api_key_file} on resume."
+        if self._settings.provider != "anthropic":
+            self._client = make_client(self._settings)
+            return "The cloud's credentials are looked for again on resume."
         return (
             "The engine keeps the environment it was started in, so a new key reaches it only"
             " through a new engine: `avo stop NAME`, set ANTHROPIC_API_KEY in this shell,"
@@ -118,8 +121,11 @@ class AnthropicModel:
             [] if self._pricing.known else [f"The cost of {self.name} is {self._pricing.source}."]
         )
 
-    def parameters(self) -> dict[str, Any]:
-        """Parameters as they are sent, without messages, tools and system prompt."""
+    def parameters(self, max_tokens: int | None = None) -> dict[str, Any]:
+        """Parameters as they are sent, without messages, tools and system prompt.
+
+        `max_tokens` of the request, where they are fewer than set: thinking must fit into them.
+        """
         settings = self._settings
         given: dict[str, Any] = {}
         if "effort" in self.features:
@@ -127,7 +133,7 @@ class AnthropicModel:
         if "thinking" in self.features:
             thinking: dict[str, Any] = {"type": "adaptive"}
             if settings.thinking == "budget":
-                budget = min(settings.thinking_budget, settings.max_tokens - 1)
+                budget = min(settings.thinking_budget, (max_tokens or settings.max_tokens) - 1)
                 thinking = {"type": "enabled", "budget_tokens": max(1024, budget)}
             if "display" in self.features:
                 thinking["display"] = "summarized"
@@ -153,7 +159,7 @@ class AnthropicModel:
             "max_tokens": request.max_tokens,
             "system": request.system,
             "messages": request.messages,
-            **self.parameters(),
+            **self.parameters(request.max_tokens),
         }
         if request.tools:
             arguments["tools"] = request.tools
