@@ -140,7 +140,8 @@ def with_state(known: Progress, run_state: RunState) -> Progress:
     """The same progress for another state, such as that of a session whose engine is lost."""
     if run_state == known.state:
         return known
-    waits_for: WaitsFor = "engine" if run_state == "lost" else known.waits_for
+    named: dict[RunState, WaitsFor] = {"lost": "engine", "parked": "disk"}
+    waits_for = named.get(run_state, known.waits_for)
     return known.model_copy(update={"state": run_state, "waits_for": waits_for, "stuck": False})
 
 
@@ -166,8 +167,9 @@ def _waits_for(state: SessionState, run_state: RunState) -> WaitsFor:
     if run_state == "paused":
         return "resume"
     if run_state == "parked":
-        for_disk = state.session.state == "parked" and state.session.parked_until is None
-        return "disk" if for_disk else "time"
+        # not parked on record: the engine waits for a disk that cannot even take this much
+        until = state.session.parked_until if state.session.state == "parked" else None
+        return "time" if until is not None else "disk"
     idle = state.current_step is None and bool(state.versions)
     by_itself = state.session.settings.operator_traits.steps_by_itself
     if run_state == "running" and idle and not by_itself:

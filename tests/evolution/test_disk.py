@@ -130,6 +130,8 @@ async def test_a_wait_that_cannot_be_written_down_is_seen(make_lab: MakeLab) -> 
         assert (feed.latest.run_state, feed.latest.session.state_reason) == (state, reason)
         (listed,) = summaries([lab.folder.parent])
         assert (listed.state, listed.state_reason) == (state, reason)
+        assert listed.progress is not None and listed.progress.waits_for == "disk"
+        assert feed.latest.progress.waits_for == "disk"
         form = status_form(reader)
         assert (form["state"], form["reason"]) == (state, reason)
     assert await lab.ended(20.0) == "finished"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ import pytest
 
 from avo_tui.domain import tunables as tn
 from avo_tui.domain.candidate import Candidate
-from avo_tui.operators.tuner.archive import Archive, Tried
+from avo_tui.operators.tuner.archive import SHRINK, SWEEPS, Archive, Tried
 from avo_tui.operators.tuner.pins import read_hint
 from avo_tui.operators.tuner.propose import Space, propose
 
@@ -213,3 +214,54 @@ def test_hints(text: str, pins: dict[str, str]) -> None:
     assert effect
     if not pins:
         assert "TILE" in effect, "it says what there is"
+
+
+def test_an_archive_that_grew_and_shed_is_the_one_built_at_once() -> None:
+    chance = random.Random(3)
+    every = [
+        Tried(
+            {"A": str(chance.randrange(4)), "B": str(chance.randrange(3)), "C": "1"},
+            chance.choice([0.0, chance.uniform(0.1, 2.0)]),
+            str(number),
+            str(number),
+            (number, 1),
+        )
+        for number in range(200)
+    ]
+    grown = Archive(limit=50)
+    for one in every:
+        grown.add(one)
+    at_once = Archive(every[-50:])
+    assert list(grown.tried) == list(at_once.tried)
+    assert grown.counts == at_once.counts
+    assert grown.fit == at_once.fit
+    assert [t.label for t in grown.elite(["A"])] == [t.label for t in at_once.elite(["A"])]
+    for point in ({"A": "0", "B": "1"}, {"A": "3", "B": "2", "C": "1"}):
+        assert grown.risk(point) == at_once.risk(point)
+        assert grown.predicted(point) == at_once.predicted(point)
+
+
+def test_the_fit_is_that_of_backfitting_over_every_try() -> None:
+    """The sums that are kept are enough: the same sweeps over the tries themselves agree."""
+    chance = random.Random(5)
+    every = [
+        Tried(
+            {"A": str(chance.randrange(4)), "B": str(chance.randrange(3))},
+            chance.uniform(0.1, 2.0),
+            str(number),
+            str(number),
+        )
+        for number in range(60)
+    ]
+    logs = [math.log(t.aggregate) for t in every]
+    mean = sum(logs) / len(logs)
+    effects: dict[tuple[str, str], float] = {}
+    for _ in range(SWEEPS):
+        for item in sorted({item for t in every for item in t.items}):
+            members = [(t, y) for t, y in zip(every, logs, strict=True) if item in t.items]
+            left = sum(
+                y - mean - sum(effects.get(o, 0.0) for o in t.items if o != item)
+                for t, y in members
+            )
+            effects[item] = left / (len(members) + SHRINK)
+    assert Archive(every).fit.effects == pytest.approx(effects, abs=1e-9)

@@ -76,13 +76,18 @@ def propose(
     elite = archive.elite([t.name for t in space.free])
     screening = sum(not archive.varied(t.name) for t in space.free) > 1
     pool: dict[tuple[tuple[str, str], ...], Child] = {}
+    passed_over = {tuple(sorted(start.items()))}
     for tries in range(TRIES):
         if len(pool) >= POOL:
             break
         bold = boldness + tries // 100
         child = _child(start, space, elite, screening, rng, bold)
         key = tuple(sorted(child.point.items()))
-        if key not in pool and child.point != start and not known(child.point):
+        if key in pool or key in passed_over:
+            continue
+        if known(child.point):
+            passed_over.add(key)
+        else:
             pool[key] = child
     if not pool:
         return _any_left(start, space, known, rng)

@@ -34,7 +34,9 @@ class Tuner:
 
     def __init__(self, settings: RunSettings) -> None:
         self._limit = max(1, int(settings.options.get("tuner.attempts", ATTEMPTS)))
-        self._points: dict[str, Mapping[str, str]] = {}
+        self._known = Archive(limit=MEMORY)
+        self._taken: dict[tuple[int, int], None] = {}
+        """(step, number) of the attempts that the archive has, oldest first."""
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One step: propose, measure, ask the gate; up to so many times."""
@@ -136,25 +138,26 @@ class Tuner:
     # -- the archive
 
     def _archive(self, bench: Workbench) -> Archive:
-        tried = []
-        for attempt in reversed(_newest_first(bench, MEMORY)):
-            if attempt.verdict is None or not attempt.verdict.judges_candidate:
-                continue
+        """What was tried, brought up to now: only what was judged since the last call is read."""
+        fresh: list[Attempt] = []
+        for attempt in reversed(bench.reading.attempts()):
+            if (attempt.step, attempt.number) in self._taken or len(fresh) == MEMORY:
+                break
+            if attempt.verdict is not None and attempt.verdict.judges_candidate:
+                fresh.append(attempt)
+        for attempt in reversed(fresh):
+            key = (attempt.step, attempt.number)
+            self._taken[key] = None
+            point = tn.point(tn.parse(bench.reading.candidate(attempt.candidate)))
             label = (
                 f"v{attempt.version}"
                 if attempt.version is not None
                 else f"attempt {attempt.step}.{attempt.number}"
             )
-            point = self._point(bench, attempt.candidate)
-            tried.append(Tried(point, attempt.aggregate, label, attempt.candidate))
-        return Archive(tried)
-
-    def _point(self, bench: Workbench, identity: str) -> Mapping[str, str]:
-        found = self._points.get(identity)
-        if found is None:
-            found = tn.point(tn.parse(bench.reading.candidate(identity)))
-            self._points[identity] = found
-        return found
+            self._known.add(Tried(point, attempt.aggregate, label, attempt.candidate, key))
+        while len(self._taken) > MEMORY:
+            del self._taken[next(iter(self._taken))]
+        return self._known
 
     # -- the gate
 
@@ -216,9 +219,8 @@ def _delivered_since_attempt(bench: Workbench) -> list[Hint]:
     return [h for h in found.values() if h.scope == "once"]
 
 
-def _newest_first(bench: Workbench, limit: int | None = None) -> list[Attempt]:
-    found = list(bench.reading.attempts())
-    return found[: -(limit + 1) : -1] if limit is not None else found[::-1]
+def _newest_first(bench: Workbench) -> list[Attempt]:
+    return list(reversed(bench.reading.attempts()))
 
 
 def _no_tunables(bench: Workbench, base: Candidate) -> str:
