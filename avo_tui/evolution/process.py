@@ -242,7 +242,8 @@ def run_engine(
         knowledge.close()
         if handler is not None:
             logging.getLogger().removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):  # its last lines may find no room either
+                handler.close()
 
 
 class AbsentOperator:

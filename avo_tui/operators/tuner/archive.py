@@ -158,7 +158,8 @@ class Archive:
 
     def elite(self, names: Iterable[str], size: int = 8) -> list[Tried]:
         """The best distinct points over these tunables, best first."""
-        wanted, seen, best = set(names), set(), []
+        wanted, seen = set(names), set[tuple[Item, ...]]()
+        best: list[Tried] = []
         for tried in sorted(self.tried, key=lambda t: (-t.aggregate, t.place)):
             if tried.aggregate <= 0 or len(best) == size:
                 break
