@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import sys
 import time
 import traceback
@@ -48,7 +49,7 @@ from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.soundness import line_in
 from avo_tui.evaluation.task import Task
-from avo_tui.evaluation.tasks import Tasks, find_tasks
+from avo_tui.evaluation.tasks import Tasks, find_tasks, roots
 
 person = logging.getLogger("avo_tui.evaluation.person")
 """What the person is told and a candidate's author is not: a worker hands it to the log of the
@@ -152,6 +153,8 @@ class Pipeline:
         """The tasks, looked for once."""
         if self._tasks is None:
             self._tasks = find_tasks(self._kernels)
+            folders = (os.path.realpath(root.folder) for root in roots(self._kernels))
+            self.sandbox.hidden = tuple(dict.fromkeys((*self.sandbox.hidden, *folders)))
         return self._tasks
 
     def backend(self, task: Task) -> Backend:

@@ -6,14 +6,15 @@ import os
 import signal
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.evaluation.backends.cpp import reports
+from avo_tui.evaluation.backends.cpp import glue, reports
 from avo_tui.evaluation.backends.cpp.keeper import Runner
 from avo_tui.evaluation.pipeline import Pipeline
-from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
+from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
 _STILL_WAITING = 0x40082102
@@ -103,3 +104,26 @@ async def test_the_person_is_told_what_the_author_is_not(
     assert line.startswith("tiny_attention ") and verdict in line and line.isascii()
     assert line.partition(verdict)[2] not in told
     assert any(word in line for word in ("exit", "fault")), line
+
+
+@pytest.mark.parametrize("weak", [False, True])
+async def test_without_reports_of_forbidden_calls_it_must_be_allowed(
+    weak: bool, quick: None, scratch_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Linux before 5.5: a runner that asks for no reports stands for the old kernel."""
+    source = (glue.NATIVE / "confine.h").read_text()
+    asks = "reports = install(SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER"
+    assert asks in source
+    native = scratch_base / "native"
+    native.mkdir()
+    (native / "runner.cpp").write_text((glue.NATIVE / "runner.cpp").read_text())
+    (native / "confine.h").write_text(source.replace(asks, asks.replace("_NEW_", "_NO_")).replace(
+        "#ifndef SECCOMP_RET_USER_NOTIF", "#define SECCOMP_FILTER_FLAG_NO_LISTENER (1UL << 20)\n"
+        "#ifndef SECCOMP_RET_USER_NOTIF",
+    ))  # fmt: skip
+    monkeypatch.setattr(glue, "NATIVE", native)
+    pipeline = Pipeline(TASKS, allow_weak_sandbox=weak)
+    told = await check(pipeline, "honest")
+    assert told.startswith("correct" if weak else "harness_error: this kernel does not report")
+    forbidden = await check(pipeline, "opens_files")
+    assert forbidden.startswith("suspicious" if weak else "harness_error")

@@ -381,3 +381,41 @@ asyncio.run(main())
     assert facts["tree"][0] == "exited"
     assert facts["many"][0] == "processes" or "fork" in facts["many"][3].lower()
     assert not _processes(marker)
+
+
+async def test_what_is_hidden_is_not_there_wherever_it_is_installed(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The program and its tasks inside a folder that a job may read, and a link to that folder."""
+    installed = tmp_path / "lib"
+    for name in ("tasks/secret/task.py", "tasks/asked.h", "secret.py", "include/useful.h"):
+        (installed / name).parent.mkdir(parents=True, exist_ok=True)
+        (installed / name).write_text(f"the text of {name}")
+    for path in (installed, *installed.rglob("*")):
+        path.chmod(0o755)
+    sandbox.hidden = (*sandbox.hidden, str(installed / "tasks"), str(installed / "secret.py"))
+    script = (
+        "cat lib/tasks/secret/task.py lib/secret.py lib/../lib/tasks/secret/task.py; "
+        "ls lib/tasks; cat lib/include/useful.h lib/tasks/asked.h"
+    ).replace("lib/", f"{installed}/")
+    with sandbox.scratch() as folder:
+        read = (str(installed), str(installed / "tasks" / "asked.h"))
+        job = Job(command=("/bin/sh", "-c", script), scratch=folder, read=read)
+        outcome = await sandbox.run(job)
+    assert "the text of include/useful.h" in outcome.stdout, outcome
+    assert "the text of tasks/asked.h" in outcome.stdout, outcome
+    assert "secret" not in outcome.stdout, outcome
+
+
+async def test_no_compiler_sees_the_program_where_it_is_installed_beside_its_headers(
+    sandbox: Sandbox,
+) -> None:
+    package = ROOT / "avo_tui"
+    with sandbox.scratch() as folder:
+        job = Job(
+            command=("/bin/cat", str(package / "settings.py"), str(ROOT / "pyproject.toml")),
+            scratch=folder,
+            read=(str(ROOT),),
+        )
+        outcome = await sandbox.run(job)
+    assert "[project]" in outcome.stdout and "Settings" not in outcome.stdout, outcome.stderr

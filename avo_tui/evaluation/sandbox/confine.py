@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import resource
 
-from avo_tui.evaluation.sandbox import kernel, landlock, seccomp, tree
+from avo_tui.evaluation.sandbox import hiding, kernel, landlock, seccomp, tree
 
 TYPE_CHECKING = False  # `typing` would cost each command 15 ms
 if TYPE_CHECKING:
@@ -72,6 +72,14 @@ def _bind(source: str, root: str) -> None:
     kernel.mount(source, target, None, kernel.MS_BIND | kernel.MS_REC)
 
 
+def _hide(target: str) -> None:
+    """Puts nothing in the place of a file or folder."""
+    if os.path.isdir(target):
+        kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID, "mode=755,size=64k")
+    elif os.path.exists(target):
+        kernel.mount("/dev/null", target, None, kernel.MS_BIND)
+
+
 def enter_root(spec: Spec) -> None:
     """Makes a root of the readable paths, the devices, /proc and the scratch folder only."""
     root = spec["root"]
@@ -86,6 +94,11 @@ def enter_root(spec: Spec) -> None:
             os.symlink(os.readlink(source), root + source)
         else:
             _bind(source, root)
+    for source in spec["read"]:
+        for path in hiding.hidden_below(source, spec["hidden"]):
+            _hide(root + path)
+    for source in hiding.kept(spec["read"], spec["hidden"]):
+        _bind(source, root)
     os.makedirs(root + "/proc", exist_ok=True)
     os.makedirs(root + spec["scratch"], exist_ok=True)
     kernel.set_mount_attributes(root, kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID)
@@ -126,6 +139,13 @@ def bubblewrap_command(spec: Spec) -> list[str]:
             command += ["--dev-bind", path, path]
         else:
             command += ["--ro-bind-try", path, path]
+    for path in (p for source in shown for p in hiding.hidden_below(source, spec["hidden"])):
+        if os.path.isdir(path):
+            command += ["--tmpfs", path]
+        elif os.path.exists(path):
+            command += ["--ro-bind", "/dev/null", path]
+    for path in hiding.kept(shown, spec["hidden"]):
+        command += ["--ro-bind", path, path]
     modules = "/avo_tui/evaluation/sandbox"
     command += ["--dir", "/run", "--dir", INSIDE, "--dir", INSIDE + "/avo_tui"]
     command += ["--dir", INSIDE + "/avo_tui/evaluation"]
@@ -188,6 +208,10 @@ def restrict(spec: Spec) -> dict[str, object]:
         read = [p for p in spec["read"] if p not in spec["devices"]]
         if spec["isolation"] != "processes":
             read.append("/proc")
+        elif spec["hidden"]:
+            asked = hiding.kept(read, spec["hidden"])
+            read = [shown for path in read for shown in hiding.without(path, spec["hidden"])]
+            read += asked
         abi = landlock.restrict(read, [spec["scratch"]], spec["devices"])
     filtered = spec["seccomp"] and seccomp.restrict(spec["allowed_calls"])
     return {"user": user if user is not None else "", "landlock": abi, "seccomp": int(filtered)}

@@ -38,6 +38,7 @@ HOW_TO_CONFINE = (
     "`--security-opt seccomp=unconfined`), or use Linux 6.7 or later with Landlock"
 )
 _PACKAGES = str(Path(__file__).resolve().parents[3])
+_PROGRAM = os.path.realpath(Path(__file__).parents[2])
 _GRACE = 15.0
 """Seconds that the launcher has to end the tree before it is killed itself."""
 
@@ -234,6 +235,8 @@ class Sandbox:
         self.allow_weak = allow_weak
         self._wanted = isolation
         self._level: Level | None = None
+        self.hidden: tuple[str, ...] = (_PROGRAM,)
+        """Real paths of what no command may read, unless its job asks for it by name."""
         self.landlock = True
         self.seccomp = True
 
@@ -302,6 +305,7 @@ class Sandbox:
             "outer_scratch": str(job.scratch),
             "root": str(root),
             "read": readable(job),
+            "hidden": list(self.hidden),
             "devices": [*DEVICES, *job.devices],
             "isolation": str(isolation),
             "bubblewrap": bubblewrap(),

@@ -109,6 +109,12 @@ async def session(
                     "this kernel refuses the filter that candidates run under; a container may "
                     "need --security-opt seccomp=unconfined"
                 )
+            if library is not None and not (talk.reported or sandbox.allow_weak):
+                raise EvaluatorError(
+                    "this kernel does not report forbidden system calls (Linux 5.5 or later does, "
+                    "unless another filter takes the reports), so a candidate's constructors "
+                    "could map code of their own; go on all the same with --allow-weak-sandbox"
+                )
             yield talk
         except Stopped as stop:
             if stop.owner is running:
