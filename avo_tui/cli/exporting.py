@@ -1,7 +1,8 @@
-"""`avo export`: a session as a git repository, a report page, a kernel or a recording."""
+"""`avo export`: a session as a repository, a page or a recording; its best kernel as a package."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,25 @@ import typer
 from avo_tui.cli.reading import Json, Name, pick
 
 if TYPE_CHECKING:
+    from avo_tui.domain.deployment import Deployment
     from avo_tui.export import Exported
     from avo_tui.store import SessionReader
 
 RECORDING = "recording.json"
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What a person may ask of an export."""
+
+    version: int | None = None
+    """Of a form that is made from one version; None is the best."""
+    architectures: tuple[str, ...] = ()
+    """GPU architectures to compile for; none: the device's own, or the usual one."""
+    shapes: tuple[str, ...] = ()
+    """Further shapes, each as `name=value,…`."""
+    function: str = ""
+    """What the package calls the kernel; empty: what the task says."""
 
 
 @dataclass(frozen=True)
@@ -26,34 +42,36 @@ class ExportForm:
     """What `--as` takes."""
     label: str
     """What it is, in a few words for the help."""
-    write: Callable[[SessionReader, Path, int | None], Exported]
-    """Writes it to a folder that is not there yet; the number is a version's, None for the best.
-    Imports what it needs itself. Raises ExportError with one sentence."""
+    write: Callable[[SessionReader, Path, ExportOptions], Exported]
+    """Writes it to a folder that is not there yet. Imports what it needs itself. Raises ExportError
+    with one sentence."""
     hint: Callable[[Exported], str]
     """What the person may do next with what was written."""
     of_version: bool = False
     """Whether it is made from one version, so that `--version` makes sense."""
+    of_package: bool = False
+    """Whether it is compiled, so that `--arch`, `--shape` and `--function` make sense."""
 
 
-def _git(reader: SessionReader, to: Path, version: int | None) -> Exported:
+def _git(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
     from avo_tui.export import as_git
 
     return as_git(reader, to)
 
 
-def _page(reader: SessionReader, to: Path, version: int | None) -> Exported:
+def _page(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
     from avo_tui.export import as_page
 
     return as_page(reader, to)
 
 
-def _kernel(reader: SessionReader, to: Path, version: int | None) -> Exported:
+def _kernel(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
     from avo_tui.export import as_kernel
 
-    return as_kernel(reader, to, version)
+    return as_kernel(reader, to, options.version)
 
 
-def _recording(reader: SessionReader, to: Path, version: int | None) -> Exported:
+def _recording(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
     """The agent's conversation, in the form that `avo run --recording` plays."""
     from avo_tui.export import Exported, new_folder, write
     from avo_tui.operators.recorded.recording import from_events
@@ -71,6 +89,63 @@ def _recording(reader: SessionReader, to: Path, version: int | None) -> Exported
     return Exported(folder=to, files=(RECORDING,), versions=tuple(sorted(reader.state.versions)))
 
 
+def _torch(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
+    from avo_tui.export.torch_package import as_torch
+
+    return as_torch(reader, to, options.version, _deployment(reader, options))
+
+
+def _hf_kernel(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
+    from avo_tui.export.torch_package import as_hf_kernel
+
+    return as_hf_kernel(reader, to, options.version, _deployment(reader, options))
+
+
+def _deployment(reader: SessionReader, options: ExportOptions) -> Deployment:
+    """The version's kernel compiled for what was asked. Raises ExportError."""
+    from avo_tui.evaluation.deployment import DeploymentRequest, deploy
+    from avo_tui.evaluation.ports import EvaluatorError
+    from avo_tui.export import ExportError
+    from avo_tui.export.kernel import version_of
+
+    version = version_of(reader.state, options.version)
+    request = DeploymentRequest(
+        architectures=options.architectures, shapes=[_shape(text) for text in options.shapes]
+    )
+    if options.function and not options.function.isidentifier():
+        raise ExportError(f"{options.function!r} is no name that Python takes for a function")
+    task = reader.state.session.task.name
+    try:
+        made = asyncio.run(deploy(task, reader.candidate(version.candidate), request))
+    except (EvaluatorError, ValueError) as error:
+        raise ExportError(str(error)) from error
+    return made.model_copy(update={"function": options.function or made.function})
+
+
+def _shape(text: str) -> dict[str, int | bool | float | str]:
+    """`batch=2,causal=1` as parameters. Raises ExportError."""
+    from avo_tui.export import ExportError
+
+    found: dict[str, int | bool | float | str] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
+            raise ExportError(f"--shape {text!r} is not of the form name=value,name=value")
+        lowered = value.lower()
+        if lowered in {"true", "false"}:
+            found[name] = lowered == "true"
+            continue
+        try:
+            found[name] = int(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def _package_hint(done: Exported) -> str:
+    return f"v{done.versions[0]}; install it with: pip install {done.folder}"
+
+
 FORMS = (
     ExportForm(
         "git",
@@ -85,6 +160,22 @@ FORMS = (
         _kernel,
         lambda done: f"v{done.versions[0]}: {', '.join(done.files)}",
         of_version=True,
+    ),
+    ExportForm(
+        "torch",
+        "the best kernel as a Python package with an operator of torch",
+        _torch,
+        _package_hint,
+        of_version=True,
+        of_package=True,
+    ),
+    ExportForm(
+        "hf-kernel",
+        "the same in the layout that Hugging Face's kernels loads",
+        _hf_kernel,
+        lambda done: f"v{done.versions[0]}; a repository of this folder is what get_kernel loads",
+        of_version=True,
+        of_package=True,
     ),
     ExportForm(
         "recording",
@@ -118,9 +209,30 @@ def export(
         str | None,
         typer.Option("--version", help="With a form of one version: another than the best."),
     ] = None,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arch",
+            metavar="SM",
+            help="With torch and hf-kernel: a GPU architecture such as sm_90a; may be repeated.",
+        ),
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape",
+            metavar="NAME=VALUE,…",
+            help="With torch and hf-kernel: a shape beside those that were checked; may be"
+            " repeated.",
+        ),
+    ] = None,
+    function: Annotated[
+        str,
+        typer.Option("--function", help="With torch and hf-kernel: what to call the kernel."),
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Carry a session away: as a git repository, a report page, a kernel or a recording."""
+    """Carry a session away: as a git repository, a report page, a kernel or a package of it."""
     from avo_tui.store import SessionReader, find_session
 
     chosen = next((known for known in FORMS if known.name == form), None)
@@ -130,8 +242,14 @@ def export(
     if version is not None and not chosen.of_version:
         takers = " or ".join(known.name for known in FORMS if known.of_version)
         raise typer.BadParameter(f"it goes with --as {takers}", param_hint="--version")
+    if (arch or shape or function) and not chosen.of_package:
+        takers = " or ".join(known.name for known in FORMS if known.of_package)
+        raise typer.BadParameter(f"it goes with --as {takers}", param_hint="--arch")
     reader = SessionReader.open(find_session(name))
-    done = chosen.write(reader, to, _number(reader, version))
+    options = ExportOptions(
+        _number(reader, version), tuple(arch or ()), tuple(shape or ()), function
+    )
+    done = chosen.write(reader, to, options)
     _say(reader, done, chosen, as_json)
 
 

@@ -86,6 +86,9 @@ class Task(ABC):
     reference_baseline: ClassVar[str]
     baseline_names: ClassVar[tuple[str, ...]]
     """Every baseline that may be there; known without importing what they need."""
+    function: ClassVar[str] = ""
+    """What an exported package calls the kernel, such as `attention`; empty: what the entry point
+    or else the task is called."""
     entry: ClassVar[str] = ""
     """C++: name of the `extern "C"` function."""
     arguments: ClassVar[tuple[Argument, ...]] = ()

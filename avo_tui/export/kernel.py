@@ -20,7 +20,7 @@ SCORE = "score.json"
 def as_kernel(reader: SessionReader, target: Path, number: int | None = None) -> Exported:
     """Write the kernel of a version, the best one without `number`. Raises ExportError."""
     state = reader.state
-    version = _version(state, number)
+    version = version_of(state, number)
     files = reader.candidate(version.candidate).files
     with new_folder(target) as folder:
         for name, text in files.items():
@@ -36,7 +36,8 @@ def as_kernel(reader: SessionReader, target: Path, number: int | None = None) ->
     return Exported(folder=target, files=(*kernel, SCORE, "README.md"), versions=(version.number,))
 
 
-def _version(state: SessionState, number: int | None) -> Version:
+def version_of(state: SessionState, number: int | None) -> Version:
+    """The version of a number, the best one without. Raises ExportError."""
     found = state.best if number is None else state.versions.get(number)
     if found is None:
         name = state.session.name
@@ -46,8 +47,9 @@ def _version(state: SessionState, number: int | None) -> Version:
     return found
 
 
-def _readme(state: SessionState, version: Version, files: list[str]) -> str:
-    session, score = state.session, version.score
+def score_table(version: Version) -> str:
+    """The score as a Markdown table: a row for each configuration, a column for each baseline."""
+    score = version.score
     baselines = sorted({b for c in score.configurations for b in c.baselines})
     header = ["configuration", score.unit, "p20–p80", f"ratio to {score.reference_baseline}"]
     header += baselines
@@ -64,11 +66,16 @@ def _readme(state: SessionState, version: Version, files: list[str]) -> str:
     rows.append(["all (geometric mean)", f"{score.geomean:.4g}", "", f"{version.aggregate:.4f}"])
     rows[-1] += [f"{score.baseline_geomean(b):.4g}" for b in baselines]
     table = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in table)
+
+
+def _readme(state: SessionState, version: Version, files: list[str]) -> str:
+    session = state.session
     parts = [
         f"# {safe(session.task.title)}: v{version.number} of {session.name}",
         f"`{KERNEL}/` ({', '.join(f'`{f}`' for f in files)}) is the kernel as it was measured;"
         f" `{SCORE}` is its score, with where it comes from.",
-        "\n".join(f"| {' | '.join(row)} |" for row in table),
+        score_table(version),
         f"Measured {version.created:%Y-%m-%d %H:%M} UTC"
         + (f" on {safe(version.device)}" if version.device else "")
         + f", each configuration beside its baselines in the same run. Made by {version.author}"

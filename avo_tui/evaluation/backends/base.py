@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.deployment import Deployment
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import (
@@ -79,6 +80,26 @@ class Profiling(Protocol):
         self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
     ) -> str:
         """Figures of one run on a configuration; the caller holds the device's lock."""
+
+
+@runtime_checkable
+class Deploying(Protocol):
+    """A backend whose kernels can be made a package that runs without avo-tui."""
+
+    async def deploy(
+        self,
+        task: Task,
+        candidate: Candidate,
+        configurations: Sequence[Configuration],
+        architectures: Sequence[str],
+        context: Context,
+    ) -> Deployment:
+        """What the package needs, for these configurations; function and sample are left out.
+
+        `architectures` may be empty, and means nothing where code is compiled on installation.
+        Raises Rejected where the candidate does not compile, EvaluatorError for an architecture
+        or a configuration that is not possible.
+        """
 
 
 @runtime_checkable

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.deployment import Deployment
 from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport
 from avo_tui.evaluation.backends.base import Compiled, Context
-from avo_tui.evaluation.backends.cpp import assembly, benchmark, check, machine
+from avo_tui.evaluation.backends.cpp import assembly, benchmark, check, deploying, machine
 from avo_tui.evaluation.backends.cpp.benchmark import Beside
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler
 from avo_tui.evaluation.backends.cpp.layout import Layouts
@@ -22,6 +24,7 @@ from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Pool
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
@@ -89,6 +92,22 @@ class CppBackend:
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> CompiledCpp:
         """A shared object, from the cache where it was compiled before."""
         return await (await self._tools()).candidate(task, candidate, context.sandbox)
+
+    async def deploy(
+        self,
+        task: Task,
+        candidate: Candidate,
+        configurations: Sequence[Configuration],
+        architectures: Sequence[str],
+        context: Context,
+    ) -> Deployment:
+        """What a package of the candidate needs; it is compiled here once to see that it does."""
+        if architectures:
+            raise EvaluatorError(
+                "C++ is compiled where the package is installed; leave out the architecture"
+            )
+        await self.compile(task, candidate, context)
+        return deploying.deployment(task, candidate, configurations)
 
     async def disassemble(self, compiled: Compiled, context: Context, function: str | None) -> str:
         """The assembly of a function of the candidate's shared object."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.deployment import Deployment
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import (
@@ -23,7 +24,15 @@ from avo_tui.domain.verdict import (
     Verdict,
 )
 from avo_tui.evaluation.backends.base import Compiled, Context, Rejected
-from avo_tui.evaluation.backends.cuda import judging, profiler, sanitizer, sass, scrubbing, toolkit
+from avo_tui.evaluation.backends.cuda import (
+    deploying,
+    judging,
+    profiler,
+    sanitizer,
+    sass,
+    scrubbing,
+    toolkit,
+)
 from avo_tui.evaluation.backends.cuda.checking import Check, run_request
 from avo_tui.evaluation.backends.cuda.compiled import (
     CudaCompiled,
@@ -42,6 +51,7 @@ from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.watched import WatchError
 from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION, dtypes, statistics
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 
@@ -129,6 +139,28 @@ class CudaBackend:
             raise Rejected(unit.verdict, unit.feedback)
         resources = with_dynamic(unit, plans, facts, public_names(cuda))
         return CudaCompiled(candidate, resources, unit.feedback.log, unit, facts, plans)
+
+    async def deploy(
+        self,
+        task: Task,
+        candidate: Candidate,
+        configurations: Sequence[Configuration],
+        architectures: Sequence[str],
+        context: Context,
+    ) -> Deployment:
+        """Cubins and launches for the architectures; for the device's own where none is named."""
+        here = await self.facts()
+        devices = [
+            here if name == here.architecture else DeviceFacts.of_architecture(name)
+            for name in dict.fromkeys(architectures or (here.architecture,))
+        ]
+        for facts in devices:
+            try:
+                toolkit.architecture_number(facts.architecture)
+            except ValueError as error:
+                raise EvaluatorError(str(error)) from error
+        compiler = self._compiler or Compiler(context.sandbox)
+        return await deploying.deploy(_cuda(task), candidate, configurations, devices, compiler)
 
     async def check(
         self, task: Task, compiled: Compiled, context: Context

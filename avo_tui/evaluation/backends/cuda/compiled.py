@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,18 +40,32 @@ class CudaCompiled(Compiled):
 
 def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[str, LaunchPlan]:
     """A plan for every configuration, scored and checked, by name. Raises Rejected."""
+    public = public_names(task)
+    wanted = {c.name: c for c in task.configurations}
+    for case in task.check_cases():
+        wanted.setdefault(case.configuration.name, case.configuration)
+    # Public ones first: what fails there is told in full.
+    ordered = sorted(wanted.values(), key=lambda c: c.name not in public)
+    hidden = wanted.keys() - public
+    return resolve_plans(task, candidate, facts, ordered, hidden)
+
+
+def resolve_plans(
+    task: CudaTask,
+    candidate: Candidate,
+    facts: DeviceFacts,
+    configurations: Sequence[Configuration],
+    hidden: Set[str] = frozenset(),
+) -> dict[str, LaunchPlan]:
+    """Name → plan, in the order given. Raises Rejected; of `hidden` ones it tells no number."""
     try:
         manifest, text, file = read_manifest(candidate)
     except ManifestError as error:
         raise Rejected(Verdict.MANIFEST_ERROR, manifest_feedback(error)) from error
     constants = _constants(candidate)
-    public = public_names(task)
-    wanted = {c.name: c for c in task.configurations}
-    for case in task.check_cases():
-        wanted.setdefault(case.configuration.name, case.configuration)
     plans = {}
-    # Public ones first: what fails there is told in full.
-    for name, configuration in sorted(wanted.items(), key=lambda item: item[0] not in public):
+    for configuration in configurations:
+        name = configuration.name
         try:
             plans[name] = resolve(
                 manifest,
@@ -63,7 +78,7 @@ def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[
                 configuration=name,
             )
         except ManifestError as error:
-            if name not in public:
+            if name in hidden:
                 raise _hidden(f"{file}: {error.issues[0].path}") from None
             feedback = manifest_feedback(error)
             raise Rejected(

@@ -1,0 +1,133 @@
+"""Makes a `Deployment` of a candidate: compiled for the devices asked for, with a sample to test.
+
+Needs no GPU. The candidate is compiled in the sandbox, as for an evaluation.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.deployment import Deployment
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.backends.base import Context, Deploying, Rejected
+from avo_tui.evaluation.backends.descriptor import BackendOptions
+from avo_tui.evaluation.backends.registry import make_backend
+from avo_tui.evaluation.measurement.judge import expect
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.shapes import SEED
+from avo_tui.evaluation.task import Task
+from avo_tui.evaluation.tasks import find_tasks
+
+MOST_SAMPLE_ELEMENTS = 1 << 21
+"""Of one tensor of the sample; a larger shape is not sampled."""
+
+
+@dataclass(frozen=True)
+class DeploymentRequest:
+    """What a package is wanted for."""
+
+    architectures: Sequence[str] = ()
+    """GPU architectures such as `sm_90a`; none: the usual one."""
+    shapes: Sequence[Mapping[str, int | bool | float | str]] = ()
+    """Parameters of further configurations, beside the task's own."""
+
+
+async def deploy(name: str, candidate: Candidate, request: DeploymentRequest) -> Deployment:
+    """Everything that a package of the task's candidate needs.
+
+    Raises EvaluatorError where the task is not there, its language has no launcher, or the
+    candidate does not compile.
+    """
+    task = find_tasks().get(name)
+    backend = make_backend(task.language, BackendOptions(None))
+    if not isinstance(backend, Deploying):
+        raise EvaluatorError(
+            f"kernels in {task.language} cannot be made a package: its backend has no `deploy`"
+        )
+    configurations = wanted(task, request)
+    context = Context(Sandbox(), lambda _: None)
+    try:
+        deployment = await backend.deploy(
+            task, candidate, configurations, request.architectures, context
+        )
+    except Rejected as error:
+        raise EvaluatorError(f"the candidate is not exported: {error.feedback.summary}") from error
+    finally:
+        await backend.close()
+    checked = {c.name for c in public(task)}
+    shapes = tuple(s.model_copy(update={"checked": s.name in checked}) for s in deployment.shapes)
+    shape, sample = sample_of(task, configurations)
+    return deployment.model_copy(
+        update={
+            "function": task.function or task.entry or task.name,
+            "shapes": shapes,
+            "sample": sample,
+            "sample_shape": shape,
+        }
+    )
+
+
+def public(task: Task) -> tuple[Configuration, ...]:
+    """What candidates are scored on, or checked on openly; each name once."""
+    cases = (case.configuration for case in task.check_cases() if not case.hidden)
+    return tuple({c.name: c for c in (*task.configurations, *cases)}.values())
+
+
+def wanted(task: Task, request: DeploymentRequest) -> tuple[Configuration, ...]:
+    """The public configurations and those asked for beyond them. Raises EvaluatorError."""
+    known = public(task)
+    found = {repr(sorted(c.parameters.items())): c for c in known}
+    template = known[0].parameters
+    for number, parameters in enumerate(request.shapes, start=1):
+        unknown = sorted(set(parameters) - set(template))
+        missing = sorted(set(template) - set(parameters))
+        if unknown or missing:
+            what = (
+                f"does not know {', '.join(unknown)}"
+                if unknown
+                else (f"also needs {', '.join(missing)}")
+            )
+            raise EvaluatorError(
+                f"the task {task.name} {what}; a shape names all of: {', '.join(template)}"
+            )
+        typed = {name: type(template[name])(value) for name, value in parameters.items()}
+        configuration = Configuration(name=f"asked-{number}", parameters=typed)
+        found.setdefault(repr(sorted(typed.items())), configuration)
+    return tuple(found.values())
+
+
+def sample_of(task: Task, configurations: Sequence[Configuration]) -> tuple[str, bytes]:
+    """(name, sample) of the smallest configuration; empty where all of them are large.
+
+    For each output: what the reference computes, and the error that the task's row rule allows.
+    """
+    import torch
+
+    def size(configuration: Configuration) -> int:
+        outputs = task.outputs(configuration).values()
+        return sum(math.prod(shape) for shape, _ in outputs)
+
+    smallest = min(configurations, key=size)
+    if size(smallest) > MOST_SAMPLE_ELEMENTS:
+        return "", b""
+    inputs = task.make_inputs(smallest, SEED, task.timed[0])
+    if any(t.numel() > MOST_SAMPLE_ELEMENTS for t in inputs.values()):
+        return "", b""
+    reference = task.reference(smallest, inputs)
+    own = task.own(smallest, inputs)
+    kept: dict[str, torch.Tensor] = {f"input.{n}": t.cpu() for n, t in inputs.items()}
+    for name, output in own.items():
+        expected = expect(reference[name], output, task.tolerance_of(name))
+        kept[f"expected.{name}"] = expected.reference.to(
+            output.dtype if expected.exact else torch.float32
+        ).cpu()
+        if expected.limit is not None:
+            kept[f"limit.{name}"] = expected.limit.to(torch.float32).cpu()
+    buffer = io.BytesIO()
+    torch.save(kept, buffer)
+    return smallest.name, buffer.getvalue()

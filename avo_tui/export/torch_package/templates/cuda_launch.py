@@ -1,0 +1,295 @@
+"""Launches this package's cubins: one prepared launch for each device, shape and setting.
+
+What a kernel is given was resolved when the package was made and stands in `launches.json`:
+grid, block, cluster, shared memory, parameters, tensor maps, workspaces. Here only addresses are
+filled in. Nothing is compiled, and nothing is copied between host and device.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from cuda.bindings import driver
+
+ALIGNMENT = 256
+"""Bytes that every tensor must be aligned to; torch's own allocations are."""
+MAPS_KEPT = 64
+"""Descriptors that are remembered for one tensor map, by address."""
+PORTABLE_CLUSTER = 8
+
+_SCALARS: dict[str, Any] = {
+    "i32": ctypes.c_int32, "u32": ctypes.c_uint32, "i64": ctypes.c_int64,
+    "u64": ctypes.c_uint64, "f32": ctypes.c_float, "f64": ctypes.c_double,
+}  # fmt: skip
+_MAP_DTYPES = {
+    "bf16": "BFLOAT16", "f16": "FLOAT16", "f32": "FLOAT32", "f64": "FLOAT64", "u8": "UINT8",
+    "i8": "UINT8", "bool": "UINT8", "f8e4m3": "UINT8", "f8e5m2": "UINT8", "i16": "UINT16",
+    "u16": "UINT16", "i32": "INT32", "u32": "UINT32", "i64": "INT64", "u64": "UINT64",
+    "c64": "FLOAT64",
+}  # fmt: skip
+_PROMOTIONS = {"none": "NONE", "64B": "L2_64B", "128B": "L2_128B", "256B": "L2_256B"}
+_FILLS = {"zero": "NONE", "nan": "NAN_REQUEST_ZERO_FMA"}
+
+
+def _check(result: tuple[Any, ...], doing: str) -> Any:
+    code, *values = result
+    if int(code) != 0:
+        raise RuntimeError(f"{doing}: {code.name}")
+    return values[0] if len(values) == 1 else None
+
+
+class _Map:
+    """One tensor map: its descriptor, encoded anew for an address that was not seen lately."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.buffer: str = plan["buffer"]
+        self._offset = int(plan["offset"])
+        d = driver
+        self._before = (
+            getattr(d.CUtensorMapDataType, f"CU_TENSOR_MAP_DATA_TYPE_{_MAP_DTYPES[plan['dtype']]}"),
+            len(plan["dims"]),
+        )
+        swizzle = str(plan["swizzle"]).upper()
+        self._after = (
+            [d.cuuint64_t(n) for n in plan["dims"]],
+            [d.cuuint64_t(n) for n in plan["strides"]],
+            [d.cuuint32_t(n) for n in plan["box"]],
+            [d.cuuint32_t(n) for n in plan["element_strides"]],
+            d.CUtensorMapInterleave.CU_TENSOR_MAP_INTERLEAVE_NONE,
+            getattr(d.CUtensorMapSwizzle, f"CU_TENSOR_MAP_SWIZZLE_{swizzle}"),
+            getattr(
+                d.CUtensorMapL2promotion, f"CU_TENSOR_MAP_L2_PROMOTION_{_PROMOTIONS[plan['l2']]}"
+            ),
+            getattr(
+                d.CUtensorMapFloatOOBfill, f"CU_TENSOR_MAP_FLOAT_OOB_FILL_{_FILLS[plan['fill']]}"
+            ),
+        )
+        self._kept: OrderedDict[int, Any] = OrderedDict()
+
+    def at(self, address: int) -> int:
+        """Where the descriptor for a buffer at `address` lies in host memory."""
+        known = self._kept.get(address)
+        if known is None:
+            encode = driver.cuTensorMapEncodeTiled
+            where = address + self._offset
+            known = _check(encode(*self._before, where, *self._after), "encoding a tensor map")
+            self._kept[address] = known
+            if len(self._kept) > MAPS_KEPT:
+                self._kept.popitem(last=False)
+        return int(known.getPtr())
+
+
+class _Stage:
+    """One launch: everything but addresses and stream is ready."""
+
+    def __init__(self, plan: dict[str, Any], function: Any, maps: dict[str, _Map]) -> None:
+        self._function = function
+        self._entry = plan["entry"]
+        config = driver.CUlaunchConfig()
+        config.gridDimX, config.gridDimY, config.gridDimZ = plan["grid"]
+        config.blockDimX, config.blockDimY, config.blockDimZ = plan["block"]
+        config.sharedMemBytes = plan["shared_memory"]
+        config.attrs = attributes = _attributes(plan)
+        config.numAttrs = len(attributes)
+        self._config, self._attributes = config, attributes
+        self._stream = -1
+        params = plan["params"]
+        self._pointers = (ctypes.c_void_p * max(1, len(params)))()
+        self._arguments = ctypes.addressof(self._pointers)
+        self._values: list[Any] = []
+        self._addresses: list[tuple[Any, str, int]] = []
+        self._maps: list[tuple[int, _Map]] = []
+        for index, param in enumerate(params):
+            if param["kind"] == "map":
+                self._maps.append((index, maps[param["buffer"]]))
+                continue
+            if param["kind"] == "pointer":
+                value: Any = ctypes.c_uint64(0)
+                self._addresses.append((value, param["buffer"], int(param["value"])))
+            else:
+                value = _SCALARS[param["kind"]](param["value"])
+            self._values.append(value)
+            self._pointers[index] = ctypes.addressof(value)
+
+    def __call__(self, addresses: dict[str, int], stream: int) -> None:
+        for value, buffer, offset in self._addresses:
+            value.value = addresses[buffer] + offset
+        for index, tensor_map in self._maps:
+            self._pointers[index] = tensor_map.at(addresses[tensor_map.buffer])
+        if stream != self._stream:
+            self._config.hStream = stream
+            self._stream = stream
+        result = driver.cuLaunchKernelEx(self._config, self._function, self._arguments, 0)
+        if int(result[0]) != 0:
+            raise RuntimeError(f"launching {self._entry}: {result[0].name}")
+
+
+def _attributes(plan: dict[str, Any]) -> list[Any]:
+    kinds = driver.CUlaunchAttributeID
+    found = []
+    if plan["cluster"] is not None:
+        attribute = driver.CUlaunchAttribute()
+        attribute.id = kinds.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+        cluster = attribute.value.clusterDim
+        cluster.x, cluster.y, cluster.z = plan["cluster"]
+        found.append(attribute)
+    if plan["cooperative"]:
+        attribute = driver.CUlaunchAttribute()
+        attribute.id = kinds.CU_LAUNCH_ATTRIBUTE_COOPERATIVE
+        attribute.value.cooperative = 1
+        found.append(attribute)
+    if plan["programmatic"]:
+        attribute = driver.CUlaunchAttribute()
+        attribute.id = kinds.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+        attribute.value.programmaticStreamSerializationAllowed = 1
+        found.append(attribute)
+    return found
+
+
+class _Cubin:
+    """A cubin that is loaded on one device; kept for as long as the process lives."""
+
+    def __init__(self, code: bytes, symbols: dict[str, str]) -> None:
+        self._module = _check(driver.cuModuleLoadData(code), "loading a cubin of this package")
+        self._symbols = symbols
+
+    def function(self, entry: str, stages: Sequence[dict[str, Any]]) -> Any:
+        """A kernel, allowed what any of its launches asks for."""
+        symbol = self._symbols.get(entry, entry).encode()
+        function = _check(
+            driver.cuModuleGetFunction(self._module, symbol), f"finding the kernel {entry}"
+        )
+        kinds = driver.CUfunction_attribute
+        own = [stage for stage in stages if stage["entry"] == entry]
+        shared = max(stage["shared_memory"] for stage in own)
+        if shared:
+            kind = kinds.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            _check(driver.cuFuncSetAttribute(function, kind, shared), f"preparing {entry}")
+        if max(math.prod(stage["cluster"] or (1,)) for stage in own) > PORTABLE_CLUSTER:
+            kind = kinds.CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
+            _check(driver.cuFuncSetAttribute(function, kind, 1), f"preparing {entry}")
+        return function
+
+
+class _Bound:
+    """The launches of one shape on one device."""
+
+    def __init__(self, shape: dict[str, Any], folder: Path, device: torch.device) -> None:
+        plan = _plan(shape, device)
+        self._device = device
+        self._inputs = [t["name"] for t in shape["inputs"]]
+        self._weights = {p["buffer"] for stage in plan["prepare"] for p in stage["params"]} & set(
+            self._inputs
+        )
+        self._outputs = [
+            (t["name"], tuple(t["shape"]), getattr(torch, t["dtype"])) for t in shape["outputs"]
+        ]
+        self._workspaces = [
+            (name, w["bytes"], w["zero"])
+            for name, w in plan["workspaces"].items()
+            if not w["persistent"]
+        ]
+        maps = {name: _Map(m) for name, m in plan["maps"].items()}
+        every = plan["prepare"] + plan["stages"]
+        cubin = _Cubin((folder / "files" / plan["cubin"]).read_bytes(), plan["symbols"])
+        functions = {s["entry"]: cubin.function(s["entry"], every) for s in every}
+        self._prepare = [_Stage(s, functions[s["entry"]], maps) for s in plan["prepare"]]
+        self._stages = [_Stage(s, functions[s["entry"]], maps) for s in plan["stages"]]
+        self._weights |= (
+            {m.buffer for m in maps.values() if m.buffer in self._inputs}
+            if (self._prepare)
+            else set()
+        )
+        self._kept = {
+            name: torch.empty(w["bytes"], dtype=torch.uint8, device=device)
+            for name, w in plan["workspaces"].items()
+            if w["persistent"]
+        }
+        self._prepared_for: object = None
+        self._lock = threading.Lock()
+
+    def __call__(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        device = self._device
+        outputs = tuple(
+            torch.empty(shape, dtype=dtype, device=device) for _, shape, dtype in self._outputs
+        )
+        addresses = {name: t.data_ptr() for name, t in zip(self._inputs, inputs, strict=True)}
+        addresses |= {o[0]: t.data_ptr() for o, t in zip(self._outputs, outputs, strict=True)}
+        spaces = [
+            (torch.zeros if zero else torch.empty)(size, dtype=torch.uint8, device=device)
+            for _, size, zero in self._workspaces
+        ]
+        addresses |= {w[0]: t.data_ptr() for w, t in zip(self._workspaces, spaces, strict=True)}
+        addresses |= {name: t.data_ptr() for name, t in self._kept.items()}
+        stream = torch.cuda.current_stream(device).cuda_stream
+        with self._lock:
+            if self._prepare:
+                self._prepare_for(inputs, addresses, stream)
+            for stage in self._stages:
+                stage(addresses, stream)
+        return outputs
+
+    def _prepare_for(
+        self, inputs: Sequence[torch.Tensor], addresses: dict[str, int], stream: int
+    ) -> None:
+        """Runs what is done once for each set of weights, where they are others than before."""
+        named = zip(self._inputs, inputs, strict=True)
+        weights = tuple((t.data_ptr(), t._version) for n, t in named if n in self._weights)
+        if weights == self._prepared_for:
+            return
+        if torch.cuda.is_current_stream_capturing():
+            raise RuntimeError("call this once with these weights before capturing a graph")
+        for stage in self._prepare:
+            stage(addresses, stream)
+        self._prepared_for = weights
+
+
+def _plan(shape: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    facts = torch.cuda.get_device_properties(device)
+    number = f"{facts.major}{facts.minor}"
+    for architecture, plan in shape["launch"].items():
+        if architecture.removeprefix("sm_").rstrip("af") != number:
+            continue
+        if plan["multiprocessors"] == facts.multi_processor_count:
+            return dict(plan)
+    made = ", ".join(
+        f"{name} with {plan['multiprocessors']} multiprocessors"
+        for name, plan in shape["launch"].items()
+    )
+    raise RuntimeError(
+        f"this package was made for {made}; {facts.name} is sm_{number} with "
+        f"{facts.multi_processor_count}"
+    )
+
+
+class Launcher:
+    """Runs the kernel on inputs whose shapes were looked up already."""
+
+    def __init__(self, folder: Path, shapes: Sequence[dict[str, Any]]) -> None:
+        self._folder = folder
+        self._shapes = shapes
+        self._bound = cache(self._bind)
+
+    def _bind(self, index: int, device: torch.device) -> _Bound:
+        return _Bound(self._shapes[index], self._folder, device)
+
+    def __call__(self, index: int, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """The outputs for shape number `index`, on the inputs' device and its current stream."""
+        for tensor in inputs:
+            if tensor.data_ptr() % ALIGNMENT:
+                raise ValueError(
+                    f"every tensor must begin at a multiple of {ALIGNMENT} bytes; use .clone()"
+                )
+        device = inputs[0].device
+        if device.index == torch.cuda.current_device():
+            return self._bound(index, device)(inputs)
+        with torch.cuda.device(device):
+            return self._bound(index, device)(inputs)

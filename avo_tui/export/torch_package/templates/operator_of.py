@@ -1,0 +1,136 @@
+"""The custom operator of this package: shapes are looked up, then its launcher is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+HERE = Path(__file__).resolve().parent
+FACTS: dict[str, Any] = json.loads((HERE / "launches.json").read_text(encoding="utf-8"))
+SHAPES: list[dict[str, Any]] = FACTS["shapes"]
+SETTINGS: list[dict[str, str]] = FACTS["settings"]
+_INPUTS = [t["name"] for t in SHAPES[0]["inputs"]]
+_DTYPES = [getattr(torch, t["dtype"]) for t in SHAPES[0]["inputs"]]
+_DEVICE: str = FACTS["device"]
+_SINGLE = len(SHAPES[0]["outputs"]) == 1
+
+_Shapes = tuple[tuple[int, ...], ...]
+
+
+def _key(shape: dict[str, Any]) -> tuple[_Shapes, tuple[Any, ...]]:
+    sizes = tuple(tuple(t["shape"]) for t in shape["inputs"])
+    return sizes, tuple(shape["parameters"][s["name"]] for s in SETTINGS)
+
+
+_NUMBERS: dict[Any, int] = {}
+for _number, _shape in enumerate(SHAPES):
+    _NUMBERS.setdefault(_key(_shape), _number)
+
+
+def _number_of(inputs: Sequence[torch.Tensor], settings: tuple[Any, ...]) -> int:
+    """Which of the shapes this is. Raises ValueError or TypeError that says what is possible."""
+    # int(): under tracing with dynamic shapes, a size becomes the number that it is here.
+    sizes = tuple(tuple(map(int, t.shape)) for t in inputs)
+    number = _NUMBERS.get((sizes, settings))
+    for name, tensor, dtype in zip(_INPUTS, inputs, _DTYPES, strict=True):
+        if tensor.dtype != dtype:
+            raise TypeError(f"{name} is {tensor.dtype}; this kernel was checked with {dtype}")
+        if tensor.device.type != _DEVICE:
+            raise ValueError(f"{name} is on {tensor.device}; this kernel runs on {_DEVICE}")
+    if number is None:
+        raise ValueError(_unknown(sizes, settings))
+    return number
+
+
+def _unknown(asked: _Shapes, settings: tuple[Any, ...]) -> str:
+    def text(sizes: Sequence[Sequence[int]], values: Sequence[Any]) -> str:
+        parts = [f"{n} {tuple(size)}" for n, size in zip(_INPUTS, sizes, strict=True)]
+        named = zip(SETTINGS, values, strict=True)
+        return ", ".join([*parts, *(f"{s['name']}={value}" for s, value in named)])
+
+    known = "\n".join(f"  {text(*key)}" for key in _NUMBERS)
+    return (
+        f"{text(asked, settings)}: this kernel was not checked on that. It was on:\n{known}\n"
+        "For another shape export it again with --shape."
+    )
+
+
+def _check_layout(inputs: Sequence[torch.Tensor]) -> None:
+    device = inputs[0].device
+    for name, tensor in zip(_INPUTS, inputs, strict=True):
+        if not tensor.is_contiguous():
+            raise ValueError(f"{name} is not contiguous; use .contiguous()")
+        if tensor.device != device:
+            raise ValueError(f"{name} is on {tensor.device} and {_INPUTS[0]} on {device}")
+
+
+@lru_cache(maxsize=1)
+def _launcher() -> Any:
+    from .launch import Launcher
+
+    entry = FACTS["build"].get("entry")
+    return Launcher(HERE, SHAPES, entry) if entry else Launcher(HERE, SHAPES)
+
+
+def _run(*arguments: Any) -> Any:
+    inputs = arguments[: len(_INPUTS)]
+    number = _number_of(inputs, arguments[len(_INPUTS) :])
+    _check_layout(inputs)
+    outputs = _launcher()(number, inputs)
+    return outputs[0] if _SINGLE else outputs
+
+
+def _fake(*arguments: Any) -> Any:
+    """Shapes and dtypes of the outputs, for tracing."""
+    inputs = arguments[: len(_INPUTS)]
+    shape = SHAPES[_number_of(inputs, arguments[len(_INPUTS) :])]
+    outputs = tuple(
+        inputs[0].new_empty(tuple(t["shape"]), dtype=getattr(torch, t["dtype"]))
+        for t in shape["outputs"]
+    )
+    return outputs[0] if _SINGLE else outputs
+
+
+def _schema() -> str:
+    inputs = [f"Tensor {name}" for name in _INPUTS]
+    settings = [f"{s['kind']} {s['name']}" for s in SETTINGS]
+    outputs = ", ".join("Tensor" for _ in SHAPES[0]["outputs"])
+    result = outputs if _SINGLE else f"({outputs})"
+    return f"{FACTS['function']}({', '.join([*inputs, *settings])}) -> {result}"
+
+
+# `torch.library.custom_op` does these four things too, and adds some 20 µs to each call.
+_LIBRARY = torch.library.Library(FACTS["package"], "DEF")
+_LIBRARY.define(_schema())
+_LIBRARY.impl(FACTS["function"], _run, "CUDA" if _DEVICE == "cuda" else "CPU")
+torch.library.register_fake(f"{FACTS['package']}::{FACTS['function']}", _fake, lib=_LIBRARY)
+operator: Callable[..., Any] = getattr(
+    getattr(torch.ops, FACTS["package"]), FACTS["function"]
+).default
+"""The operator itself: inputs, then settings, all by position."""
+
+
+class _ForwardOnly(torch.autograd.Function):
+    """Says on the way back that there is no way back."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Any:
+        return operator(*arguments)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        raise NotImplementedError(
+            f"{FACTS['package']}.{FACTS['function']} is forward only: this kernel has no backward"
+        )
+
+
+def call(*arguments: Any) -> Any:
+    """The operator; where a gradient is wanted, one that raises in the backward pass."""
+    if torch.is_grad_enabled() and any(t.requires_grad for t in arguments[: len(_INPUTS)]):
+        return _ForwardOnly.apply(*arguments)
+    return operator(*arguments)

@@ -1,0 +1,220 @@
+"""The exported package, installed and used by a Python that does not know avo-tui's files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.deployment import Deployment
+from avo_tui.domain.records import Version
+from avo_tui.evaluation.candidates import read_candidate
+from avo_tui.evaluation.deployment import DeploymentRequest, deploy
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.export import ExportError
+from avo_tui.export.torch_package import as_hf_kernel, as_torch, package_name
+from avo_tui.store import SessionReader, SessionWriter
+from tests.session_life import AT, gate, score, session_record
+
+Make = Callable[[str, Candidate], SessionReader]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """A session with one version."""
+
+    def made(name: str, candidate: Candidate) -> SessionReader:
+        folder = tmp_path / name
+        with SessionWriter.create(folder, session_record(name)) as writer:
+            identity = writer.put(candidate.canonical())
+            writer.record(
+                ev.VersionCommitted(
+                    version=Version(
+                        number=0,
+                        parent=None,
+                        step=0,
+                        attempt=1,
+                        candidate=identity,
+                        score=score(1.0),
+                        gate=gate(),
+                        author="seed",
+                        device="a CPU",
+                        created=AT,
+                    )
+                )
+            )
+        return SessionReader.open(folder)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def plain() -> Candidate:
+    """A kernel of attention_cpu that compiles quickly."""
+    return read_candidate(find_tasks().get("attention_cpu").folder / "plain")
+
+
+def deployed(task: str, candidate: Candidate, **request: object) -> Deployment:
+    wanted = DeploymentRequest(**request)  # type: ignore[arg-type]
+    return asyncio.run(deploy(task, candidate, wanted))
+
+
+def python(folder: Path, *arguments: str) -> str:
+    """What a Python prints that finds the package and torch, and not this checkout."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+USE = """
+import torch
+from my_attention import attention, benchmark, selftest
+
+def inputs(*shape):
+    return [torch.randn(*shape) for _ in range(3)]
+
+for causal in (False, True):
+    q, k, v = inputs(1, 4, 256, 64)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    assert torch.allclose(attention(q, k, v, causal=causal), expected, atol=1e-5)
+asked = inputs(2, 1, 33, 64)
+expected = torch.nn.functional.scaled_dot_product_attention(*asked)
+assert torch.allclose(attention(*asked), expected, atol=1e-5)
+
+traced = torch.compile(
+    lambda q, k, v: attention(q, k, v, causal=True) * 2, fullgraph=True, backend="eager"
+)
+assert torch.equal(traced(q, k, v), attention(q, k, v, causal=True) * 2)
+
+def refused(kind, words, call):
+    try:
+        call()
+    except kind as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError(f"not refused: {words}")
+
+refused(ValueError, "was not checked on that", lambda: attention(*inputs(1, 4, 255, 64)))
+refused(TypeError, "q is torch.float64", lambda: attention(q.double(), k, v))
+refused(ValueError, "k is not contiguous", lambda: attention(
+    q, k.transpose(1, 2).contiguous().transpose(1, 2), v))
+refused(ValueError, "multiple of 64 bytes", lambda: attention(
+    torch.randn(q.numel() + 1)[1:].view(q.shape), k, v))
+wanting = q.clone().requires_grad_()
+out = attention(wanting, k, v)
+refused(NotImplementedError, "forward only", lambda: out.sum().backward())
+assert selftest.main() == 0
+benchmark.main()
+print("all of it")
+"""
+
+
+def test_an_installed_package_of_a_cpp_kernel(make: Make, plain: Candidate, tmp_path: Path) -> None:
+    further = {"batch": 2, "heads": 1, "sequence": 33, "causal": 0}
+    deployment = deployed("attention_cpu", plain, shapes=[further])
+    assert [s.name for s in deployment.shapes if not s.checked] == ["asked-1"]
+    reader = make("my-attention", plain)
+    done = as_torch(reader, tmp_path / "out", None, deployment)
+    assert "asked-1" in (done.folder / "README.md").read_text()
+    site = tmp_path / "site"
+    install = ["-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--no-index"]
+    python(tmp_path, *install, "--target", str(site), str(done.folder))
+    said = python(site, "-c", USE)
+    assert "ok  asked-1 against known outputs" in said
+    assert "ok  asked-1 against the reference" in said
+    assert " ms\nall of it\n" in said
+
+
+def test_its_own_test_sees_a_kernel_that_is_wrong(
+    make: Make, plain: Candidate, tmp_path: Path
+) -> None:
+    deployment = deployed("attention_cpu", plain)
+    done = as_torch(make("wrong", plain), tmp_path / "out", None, deployment)
+    source = next((done.folder / "src/wrong/source").glob("*.cpp"))
+    text = source.read_text()
+    assert "s * 0.125f" in text
+    source.write_text(text.replace("s * 0.125f", "s * 0.126f"))
+    python(done.folder, "setup.py", "-q", "build_ext", "--inplace")
+    run = subprocess.run(
+        [sys.executable, "-m", "wrong.selftest"],
+        cwd=done.folder / "src",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "FAILED  full-256 against known outputs" in run.stdout
+
+
+TRACED = """
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from mine import attention
+with FakeTensorMode():
+    q = torch.empty(1, 256, 2, 128, dtype=torch.bfloat16, device="cuda")
+    out = attention(q, q, q)
+    print(tuple(out.shape), out.dtype, out.device.type)
+"""
+
+
+def test_a_package_of_a_cuda_kernel_holds_what_a_launch_needs(make: Make, tmp_path: Path) -> None:
+    pytest.importorskip("cuda.core")
+    seed = find_tasks().get("mha_forward").seed()
+    deployment = deployed("mha_forward", seed, architectures=["sm_90a", "sm_100a"])
+    named = deployment.model_copy(update={"function": "attention"})
+    done = as_torch(make("mine", seed), tmp_path / "out", None, named)
+    inner = done.folder / "src/mine"
+    facts = json.loads((inner / "launches.json").read_text())
+    assert [s["name"] for s in facts["settings"]] == ["causal"]
+    assert not any("hidden" in s["name"] for s in facts["shapes"])
+    for shape in facts["shapes"]:
+        assert set(shape["launch"]) == {"sm_90a", "sm_100a"}
+        for plan in shape["launch"].values():
+            assert (inner / "files" / plan["cubin"]).read_bytes()[:4] == b"\x7fELF"
+            assert plan["stages"]
+    assert python(done.folder / "src", "-c", TRACED).split() == [
+        "(1,", "256,", "2,", "128)", "torch.bfloat16", "cuda",
+    ]  # fmt: skip
+    layout = as_hf_kernel(make("kernels", seed), tmp_path / "hf", None, named)
+    assert (layout.folder / "build/torch-universal/kernels/__init__.py").is_file()
+    assert "universal = true" in (layout.folder / "build.toml").read_text()
+
+
+def test_what_cannot_be_made_is_refused_in_a_sentence(make: Make, tmp_path: Path) -> None:
+    seed = find_tasks().get("attention_cpu").seed()
+    with pytest.raises(EvaluatorError, match="leave out the architecture"):
+        deployed("attention_cpu", seed, architectures=["sm_90a"])
+    with pytest.raises(EvaluatorError, match="also needs causal, heads, sequence"):
+        deployed("attention_cpu", seed, shapes=[{"batch": 1}])
+    with pytest.raises(EvaluatorError, match="does not know depth"):
+        deployed("attention_cpu", seed, shapes=[{"depth": 1}])
+    broken = Candidate(files={"attention.cpp": "int x"})
+    with pytest.raises(EvaluatorError, match="does not compile"):
+        deployed("attention_cpu", broken)
+    with pytest.raises(ExportError, match="use --as torch"):
+        as_hf_kernel(make("one", seed), tmp_path / "out", None, deployed("attention_cpu", seed))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("session", "package"),
+    [("mha-hopper", "mha_hopper"), ("2nd try", "kernel_2nd_try"), ("class", "kernel_class")],
+)
+def test_a_session_s_name_as_a_package_s(session: str, package: str) -> None:
+    assert package_name(session) == package
