@@ -1,0 +1,187 @@
+"""SIGKILL right before every call that changes the disk: what is left is whole or not there.
+
+Each piece of work runs in a child that is killed before its first such call, then in another that
+is killed before its second, and so on until one comes to its end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.commands import EditMemory
+from avo_tui.domain.records import Note
+from avo_tui.store import SessionReader, SessionWriter, diagnose, send_command, summaries
+from avo_tui.store.errors import StoreError
+from avo_tui.store.layout import Layout
+from tests.session_life import AT, build, session_record
+
+CALLS = (
+    "write", "fsync", "fdatasync", "replace", "rename", "link", "unlink", "mkdir", "rmdir",
+    "ftruncate", "chmod", "posix_fallocate",
+)  # fmt: skip
+MOST = 400
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """In memory: there are hundreds of folders, and what is tried is not the speed of a disk."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+def ends(work: Callable[[], object], before: int) -> bool:
+    """Do `work` in a child that is killed before its call number `before`; True if it ended."""
+    child = os.fork()
+    if child == 0:
+        left = before
+
+        def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*given: Any, **named: Any) -> Any:
+                nonlocal left
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 1
+                return real(*given, **named)
+
+            return call
+
+        for name in CALLS:
+            setattr(os, name, counted(getattr(os, name)))
+        try:
+            work()
+        except BaseException:
+            os._exit(3)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return False
+    assert os.WEXITSTATUS(status) == 0, "the work failed"
+    return True
+
+
+def kills(work: Callable[[Path], object], origin: Path | None, root: Path) -> Iterator[Path]:
+    """The folder after each kill, the last one after `work` came to its end."""
+    for before in range(MOST):
+        folder = root / f"at-{before}" / "s"
+        folder.parent.mkdir()
+        if origin is not None:
+            shutil.copytree(origin, folder)
+        ended = ends(lambda folder=folder: work(folder), before)  # type: ignore[misc]
+        yield folder
+        shutil.rmtree(folder.parent)
+        if ended:
+            assert before > 3, "nothing was killed"
+            return
+    raise AssertionError("the work never came to its end")
+
+
+def flaws(folder: Path) -> list[str]:
+    """What is damaged, apart from the objects, which the made-up session never had."""
+    found = diagnose(folder)
+    return [f.sentence for f in found if f.level == "fail" and f.what != "objects"]
+
+
+def test_creation(root: Path) -> None:
+    """A session that was half made is named with its reason, hides no other, and can go."""
+
+    def create(folder: Path) -> None:
+        SessionWriter.create(folder, session_record()).close()
+
+    whole = 0
+    for folder in kills(create, None, root):
+        if not folder.exists():
+            continue
+        try:
+            SessionReader.open(folder)
+        except StoreError:
+            assert all(s.error for s in summaries([folder.parent]))
+            continue
+        whole += 1
+        with SessionWriter.open(folder) as writer:
+            writer.record(ev.StateChanged(state="running"))
+        assert flaws(folder) == []
+    assert whole > 3
+
+
+def test_a_command_s_answer(root: Path) -> None:
+    """The effect is there once with its answer, or the command still waits."""
+    origin = build(root / "origin")
+    identity = send_command(origin, EditMemory(text="a fact"))
+
+    def answer(folder: Path) -> None:
+        with SessionWriter.open(folder) as writer:
+            for command in writer.pending_commands():
+                note = Note(id="n", category="fact", text="a fact", step=0, at=AT, author="person")
+                taken = ev.CommandTaken(id=command.id, command="memory")
+                writer.record_all((ev.NoteWritten(note=note), taken))
+                writer.command_done(command.id)
+
+    seen = set()
+    for folder in kills(answer, origin, root):
+        taken = identity in SessionReader.open(folder).state.commands
+        with SessionWriter.open(folder) as writer:
+            waits = [c.id for c in writer.pending_commands()]
+            assert ("n" in writer.state.memory) == taken == (not waits)
+        events = [e for e in SessionReader.open(folder).events() if isinstance(e, ev.NoteWritten)]
+        assert sum(e.note.id == "n" for e in events) == taken
+        assert flaws(folder) == []
+        seen.add(taken)
+    assert seen == {True, False}
+
+
+def test_sending_a_command(root: Path) -> None:
+    origin = build(root / "origin")
+    for folder in kills(lambda f: send_command(f, EditMemory(text="a fact")), origin, root):
+        with SessionWriter.open(folder) as writer:
+            assert len(writer.pending_commands()) <= 1
+
+
+def damaged(folder: Path) -> Path:
+    """A session with doubled events, a line that is none, torn tables and a torn end."""
+    build(folder)
+    layout = Layout(folder)
+    part = layout.part(1)
+    lines = part.read_text().splitlines()
+    part.write_text("\n".join(["nonsense", *[x for line in lines for x in (line, line)]]) + "\n")
+    layout.database.write_bytes(layout.database.read_bytes()[:1000])
+    with layout.part(layout.parts()[-1]).open("ab") as file:
+        file.write(b'{"seq":')
+    return folder
+
+
+def test_a_repair(root: Path) -> None:
+    """A repair that was killed is done by the next one, and nothing is lost on the way."""
+    origin = damaged(root / "origin")
+    whole = build(root / "whole" / "origin")
+    expected = [e.seq for e in SessionReader.open(whole).events()]
+    for folder in kills(lambda f: diagnose(f, repair=True), origin, root):
+        diagnose(folder, repair=True)
+        assert flaws(folder) == []
+        assert [e.seq for e in SessionReader.open(folder).events()] == expected
+
+
+def test_opening_after_a_crash(root: Path) -> None:
+    origin = build(root / "origin")
+    with Layout(origin).part(Layout(origin).parts()[-1]).open("ab") as file:
+        file.write(b'{"seq":')
+    (origin / "session.json").unlink()
+    expected = SessionReader.open(origin).state.session.applied
+
+    def work(folder: Path) -> None:
+        SessionWriter.open(folder).close()
+
+    for folder in kills(work, origin, root):
+        with SessionWriter.open(folder) as writer:
+            assert writer.state.session.applied == expected
+        assert flaws(folder) == []
