@@ -1,6 +1,7 @@
 """Kill the engine with SIGKILL at random instants of a real run, and see what survives.
 
     python benchmarks/kill_recovery.py [--kills 50] [--task attention_cpu] [--seed 1]
+    python benchmarks/kill_recovery.py --kills 1000 --longest 1.5 --pretend 0.02
 
 A real session with the tuner runs in its own process, is watched by a viewer, given hints, killed,
 checked and resumed, again and again, once it has committed two versions. Every other kill comes
@@ -8,7 +9,11 @@ after a random time; the others after a random event of those that a step turns 
 begins, is judged, is committed; the step ends; a command is taken) and a few milliseconds more, so
 that the instants at which something is being written are met too. After each kill: every version,
 hint, note and command that the viewer saw is there unchanged, every promise of the folder holds
-(the checks of `avo doctor`), no process of the dead engine goes on, and the next engine starts. At
+(the checks of `avo doctor`), no process of the dead engine goes on, and the next engine starts.
+Commands of every kind that changes something are given meanwhile; at the end each was answered
+once, and what each did is on record once. With `--pretend` the engine, its store, tuner and gate
+are real and the evaluations are made up and take so many seconds: most of the time something is
+being written then, which is what is to be met. At
 the end it must go on to a new attempt. Prints one line a kill; exits with 1 if anything was lost.
 """
 
@@ -22,6 +27,7 @@ import random
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,12 +39,31 @@ from typing import Any
 import psutil
 
 from avo_tui.domain.base import Value
-from avo_tui.domain.commands import SendHint, SetBookmark
+from avo_tui.domain.commands import (
+    AbortStep,
+    Annotate,
+    Approve,
+    Command,
+    EditMemory,
+    Pause,
+    Rewind,
+    SendHint,
+    SetBookmark,
+)
 from avo_tui.domain.events import CommandTaken
 from avo_tui.domain.records import RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import TaskInfo
 from avo_tui.store import SessionReader, diagnose, engine_status, send_command
+
+EFFECTS = {
+    "hint": "hint_queued",
+    "bookmark": "version_annotated",
+    "note": "version_annotated",
+    "memory": "note_written",
+    "rewind": "rewound",
+}
+"""Kind of command → kind of the event that is what it did."""
 
 PATIENCE = 180.0
 """Seconds to wait for anything before calling it a failure."""
@@ -119,11 +144,14 @@ def lost(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) ->
 class Run:
     """One session under fire."""
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
+    def __init__(self, folder: Path, chance: random.Random, pretend: float | None) -> None:
         self.folder = folder
+        self.pretend = pretend
         self.chance = chance
         self.reader = SessionReader.open(folder)
         self.sent: list[str] = []
+        self.wanted: dict[str, tuple[str, str]] = {}
+        """Command → kind of the event that is what it did, and a text in it."""
         self.starts: list[float] = []
         self.failures: list[str] = []
         self.kinds: Counter[str] = Counter()
@@ -133,9 +161,22 @@ class Run:
         from avo_tui.evolution.process import start_engine
 
         began = time.monotonic()
-        pid = start_engine(self.folder, resume=True)
+        if self.pretend is None:
+            pid = start_engine(self.folder, resume=True)
+        else:
+            pid = self._start_pretending(self.pretend)
         self.starts.append(time.monotonic() - began)
         return pid
+
+    def _start_pretending(self, seconds: float) -> int:
+        """The engine over evaluations that are made up and take so many seconds."""
+        from tests.evolution.engine_process import __file__ as engine
+
+        arguments = [sys.executable, engine, str(self.folder), str(seconds), "--resume"]
+        with (self.folder / "engine.log").open("ab") as log:
+            process = subprocess.Popen(arguments, stdout=log, stderr=log)
+        wait_for("the engine", lambda: engine_status(self.folder / "engine.lock").alive, 60)
+        return process.pid
 
     def watch(self, seconds: float, turn: str | None) -> str:
         """Follow until the time is up or the turn is seen; the kind of the last event."""
@@ -167,14 +208,25 @@ class Run:
         )
 
     def speak(self) -> None:
-        """Say something to the engine, as a person would."""
-        if self.reader.state.versions and self.chance.random() < 0.3:
-            newest = max(self.reader.state.versions)
-            mark = SetBookmark(version=newest, label=f"mark {len(self.sent)}")
-            self.sent.append(send_command(self.folder, mark))
-        else:
-            hint = SendHint(text=f"remark {len(self.sent)}: look at the inner loop")
-            self.sent.append(send_command(self.folder, hint))
+        """Give a command, as a person would: of any kind, with a text that no other has."""
+        state = self.reader.state
+        text = f"remark {len(self.sent)} of the person."
+        newest = max(state.versions, default=None)
+        choices: list[Command] = [SendHint(text=text), EditMemory(text=text), Pause()]
+        if newest is not None:
+            choices += [
+                SetBookmark(version=newest, label=text),
+                Annotate(version=newest, text=text),
+                Rewind(version=self.chance.randint(0, newest), reason=text),
+                AbortStep(reason=text),
+            ]
+        if state.pending_approval is not None:
+            choices += [Approve()] * 3
+        command = self.chance.choice(choices)
+        identity = send_command(self.folder, command)
+        self.sent.append(identity)
+        if command.kind in EFFECTS:
+            self.wanted[identity] = (EFFECTS[command.kind], text)
 
     def kill(self, number: int, pid: int, seconds: float, turn: str | None) -> None:
         """Kill and check."""
@@ -234,9 +286,27 @@ class Run:
         wait_for("the commands", taken, 60)
         times = Counter(e.id for e in self.reader.events() if isinstance(e, CommandTaken))
         self.failures += [f"command {i} was taken {n} times" for i, n in times.items() if n > 1]
-        print(f"{len(self.sent)} commands were sent, each was taken once")
+        self.failures += self.doubled()
+        kinds = Counter(self.reader.state.commands[i].kind for i in self.sent)
+        print(f"{len(self.sent)} commands were sent, each was answered once: {dict(kinds)}")
         os.kill(pid, signal.SIGTERM)
         wait_for("the engine's end", lambda: not self.reader.engine().alive, 60)
+
+    def doubled(self) -> list[str]:
+        """Commands whose effect is on record more or less often than it should be."""
+        counts: Counter[tuple[str, str]] = Counter()
+        wanted = {text: (kind, text) for kind, text in self.wanted.values()}
+        for event in self.reader.events():
+            if event.kind in EFFECTS.values():
+                body = event.model_dump_json()
+                counts.update(
+                    w for text, w in wanted.items() if text in body and w[0] == event.kind
+                )
+        return [
+            f"command {identity} ({kind}) had its effect {counts[kind, text]} times"
+            for identity, (kind, text) in self.wanted.items()
+            if counts[kind, text] != (self.reader.state.commands[identity].refused is None)
+        ]
 
 
 def main() -> int:
@@ -246,6 +316,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--longest", type=float, default=20.0, help="seconds until a kill")
     parser.add_argument("--patience", type=float, default=40.0, help="seconds to wait for a turn")
+    parser.add_argument("--minutes", type=float, help="ends after so long, with fewer kills")
+    parser.add_argument("--pretend", type=float, help="seconds of made-up evaluations")
     given = parser.parse_args()
     from avo_tui.evolution.create import create_session
 
@@ -255,13 +327,18 @@ def main() -> int:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     try:
         # so many kills in a row would be taken for a crash loop, which pauses a run
-        settings = RunSettings(operator="tuner", options={"crash_loop": 0})
+        options = {"crash_loop": 0, "supervisor.attempts": 0}
+        settings = RunSettings(operator="tuner", options=options)
         folder = create_session("killed", task_info(given.task), settings)
-        run = Run(folder, chance)
+        run = Run(folder, chance, given.pretend)
         pid = run.start()
         run.warm_up(versions=2)
+        killed, until = 0, time.monotonic() + 60 * (given.minutes or 10**6)
         for number in range(1, given.kills + 1):
-            if number % 2:
+            if time.monotonic() > until:
+                break
+            killed = number
+            if number % 2 or given.pretend is not None:
                 run.kill(number, pid, chance.uniform(0.0, given.longest), None)
             else:
                 run.kill(number, pid, given.patience, chance.choice(TURNS))
@@ -269,7 +346,7 @@ def main() -> int:
         run.finish(pid)
         fails = [f.sentence for f in diagnose(folder) if f.level == "fail"]
         run.failures += fails
-        print(f"killed {given.kills} times; last event before: {dict(run.kinds.most_common())}")
+        print(f"killed {killed} times; last event before: {dict(run.kinds.most_common())}")
         print(
             f"engine start: median {statistics.median(run.starts):.2f} s, "
             f"longest {max(run.starts):.2f} s"
