@@ -15,6 +15,7 @@ from avo_tui.cli import (
     benching,
     comparing,
     control,
+    docs,
     exporting,
     machine,
     mcp,
@@ -25,6 +26,7 @@ from avo_tui.cli import (
     seat,
     service,
     submitting,
+    suite,
     task,
 )
 from avo_tui.cli.errors import Group, set_debug
@@ -73,6 +75,8 @@ notes.register(app)
 control.register(app)
 submitting.register(app)
 options.register(app)
+suite.register(app)
+docs.register(app)
 machine.register(app)
 task.register(app)
 seat.register(app)

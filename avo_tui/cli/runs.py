@@ -153,6 +153,18 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="An option; `avo set NAME` lists them."),
     ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference",
+            help="Make the task of a PyTorch module or another reference; see avo task from.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    language: Annotated[
+        str, typer.Option("--language", help="With --reference: cpp or cuda.")
+    ] = "cpp",
     headless: Headless = False,
     keep: Annotated[
         bool,
@@ -188,6 +200,8 @@ def run(
                 "a recording is its own operator and model", param_hint="--recording"
             )
         task = _recorded_task(recording, task)
+    if reference is not None:
+        task = _task_of_reference(reference, task, language)
     if task is None:
         raise typer.BadParameter("name a task, or --resume a session", param_hint="TASK")
     from avo_tui.cli.opening import find_task, in_terminal
@@ -218,6 +232,17 @@ def run(
         typer.echo(line, err=True)
     folder = make_session(name or _free_name(task), task, chosen, origin)
     _begin(folder, headless=headless, keep=keep)
+
+
+def _task_of_reference(file: Path, task: str | None, language: str) -> str:
+    """The name of the task that is made of a reference; `task` is its name where one is given."""
+    from avo_tui.cli.referring import adopt, sentence
+
+    name, spec = adopt(file, task, language, [])
+    typer.echo(f"task {name}: {sentence(spec)}", err=True)
+    for remark in spec.remarks:
+        typer.echo(f"note: {remark}", err=True)
+    return name
 
 
 def _recorded_task(recording: Path, task: str | None) -> str:

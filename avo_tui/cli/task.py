@@ -1,4 +1,4 @@
-"""Commands about tasks of one's own: new, check, trust."""
+"""Commands about tasks of one's own: new, from, check, trust."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from avo_tui.cli import referring
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.reading import Json
 
@@ -18,6 +19,10 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
     group.command(epilog="Example: avo task check attention_cpu")(check)
     group.command(epilog="Example: avo task trust ./kernels")(trust)
+    group.command("new", epilog="Example: avo task new my_kernel --language cpp")(new)
+    group.command("from", epilog="Example: avo task from model.py --set batch_size=8")(
+        referring.task_from
+    )
     group.callback()(_group)
     app.add_typer(group, name="task")
 
@@ -74,3 +79,26 @@ def trust(
     trusted.trust(folder)
     names = ", ".join(inside) or "no tasks yet"
     typer.echo(f"trusted: {folder.resolve()} ({names}); recorded in {trusted.record_file()}")
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the task, and of its folder.")],
+    language: Annotated[str, typer.Option("--language", help="cpp or cuda.")] = "cpp",
+    to: Annotated[Path, typer.Option("--to", help="Folder of tasks to put it into.")] = Path(
+        "kernels"
+    ),
+) -> None:
+    """Make a small task that runs at once: RMSNorm, to be changed into your own.
+
+    The folder is trusted, since what lies in it now comes from here.
+    """
+    from avo_tui.evaluation import trust as trusted
+    from avo_tui.evaluation.templates import write_template
+
+    was_there = to.is_dir() and any(to.glob("*/task.py"))
+    folder = write_template(name, language, to)
+    if not was_there:
+        trusted.trust(to)
+    files = ", ".join(str(p) for p in sorted(folder.rglob("*")) if p.is_file())
+    typer.echo(f"made {files}")
+    typer.echo(f"try: avo task check {name}; avo evaluate {name}; avo run {name} --operator tuner")

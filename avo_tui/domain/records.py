@@ -223,6 +223,11 @@ class Version(Value):
         return self.score.aggregate
 
     @property
+    def computes_nothing(self) -> bool:
+        """True for the skeleton that a task without a seed starts from."""
+        return self.parent is None and self.score.aggregate == 0
+
+    @property
     def holds(self) -> bool:
         """True unless its latest decisive audit found it wrong or no faster."""
         decided = [audit for audit in self.audits if audit.outcome != "unclear"]

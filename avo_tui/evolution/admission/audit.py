@@ -145,6 +145,9 @@ class Auditor:
         rival = run.state.versions.get(version.gate.reference or 0)
         if rival is None or not rival.holds or rival.number >= version.number:
             rival = lineage.line_best(run.state.versions, version.parent)
+        if rival.computes_nothing:
+            reason = f"correct; v{rival.number} computes nothing: there is no gain to audit"
+            return AuditFinding(outcome="holds", reason=reason)
         ledger = self._comparisons.ledger
         comparison = ledger.begin(
             version.candidate, rival.candidate, run.conditions, "audit", claims=False

@@ -76,6 +76,12 @@ class Comparisons:
         reference = self._run.reference()
         conditions = self._run.conditions
         rival = Rival(reference.number, reference.score_under(conditions))
+        if reference.computes_nothing:
+            reason = f"correct, where v{reference.number} computes nothing yet"
+            decision = GateDecision(
+                gate=gate, accepted=True, reason=reason, reference=reference.number
+            )
+            return decision, None
         if not worth_remeasuring(gate, score, rival.score):
             return decide_by_scores(gate, score, rival), None
         entrant = Entrant(attempt.candidate, attempt.number)

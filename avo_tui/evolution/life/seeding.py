@@ -7,6 +7,7 @@ from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Version
+from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.control import Finish
 from avo_tui.evolution.ports import Evaluations, Waiting
@@ -60,6 +61,11 @@ async def _try(run: Run, evaluations: Evaluations) -> str:
     """Makes v0; returns why it could not be made, "" where it was."""
     control, session = run.control, run.state.session
     origin = _carried_over(run)
+    if origin is None and session.task.seedless:
+        _plant_skeleton(
+            run, await control.race(run.evaluator.seed(session.task.name), control.interrupts_step)
+        )
+        return ""
     source = f"carried over from {session.settings.origin}"
     seed = origin
     if seed is None:
@@ -92,3 +98,34 @@ async def _try(run: Run, evaluations: Evaluations) -> str:
     )
     run.record(ev.VersionCommitted(version=version))
     return ""
+
+
+def _plant_skeleton(run: Run, skeleton: Candidate) -> None:
+    """Makes v0 of a kernel that computes nothing yet: its throughput is zero, as of what is wrong.
+
+    Whatever is correct is faster than that, so that the first correct candidate is committed.
+    """
+    task = run.state.session.task
+    run.writer.put(skeleton.canonical())
+    zeros = tuple(
+        ConfigurationScore(
+            name=c.name, parameters=c.parameters, throughput=0.0, p20=0.0, p80=0.0, ratio=0.0
+        )
+        for c in task.configurations
+    )
+    version = Version(
+        number=0,
+        parent=None,
+        step=0,
+        attempt=0,
+        candidate=skeleton.id,
+        score=Score(
+            unit=task.unit, reference_baseline=task.reference_baseline, configurations=zeros
+        ),
+        conditions=run.conditions,
+        gate=GateDecision(gate="seed", accepted=True, reason="a skeleton starts the lineage"),
+        summary="A skeleton of the right signature: it computes nothing yet.",
+        author="seed",
+        created=now(),
+    )
+    run.record(ev.VersionCommitted(version=version))

@@ -1,0 +1,132 @@
+"""A task from a reference: `avo task from FILE`, and `avo run --reference FILE`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avo_tui.cli.errors import Failure
+
+if TYPE_CHECKING:
+    from avo_tui.evaluation.references.spec import ReferenceSpec
+
+Language = Annotated[str, typer.Option("--language", help="Of the kernel: cpp or cuda.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=NUMBER", help="Replace a constant of the reference."),
+]
+FullSize = Annotated[
+    bool, typer.Option("--full-size", help="Keep sizes that are too large for one CPU thread.")
+]
+Eval = Annotated[bool, typer.Option("--eval", help="Take the module in evaluation mode.")]
+Compiled = Annotated[bool, typer.Option("--compiled", help="Also time torch.compile.")]
+
+
+def task_from(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A PyTorch module (Model, get_inputs), a pair (ref_kernel, generate_input), or "
+            "a definition of FlashInfer-Bench (JSON).",
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the task.")] = None,
+    language: Language = "cpp",
+    sizes: Set = None,
+    full_size: FullSize = False,
+    evaluation_mode: Eval = False,
+    compiled: Compiled = False,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder of tasks to put it into; default your own.")
+    ] = None,
+) -> None:
+    """Make a task of a reference: shapes, work, cases, baselines and description are derived.
+
+    The file first runs in the sandbox, on the meta device. A run of the task executes it as you.
+    """
+    task, spec = adopt(
+        file, name, language, sizes or [], full_size=full_size, evaluation_mode=evaluation_mode,
+        compiled=compiled, to=to,
+    )  # fmt: skip
+    typer.echo(f"task {task}: {sentence(spec)}")
+    for remark in spec.remarks:
+        typer.echo(f"note: {remark}")
+    typer.echo(f"try: avo task check {task}; avo run {task} --operator external")
+
+
+def adopt(
+    file: Path,
+    name: str | None,
+    language: str,
+    sizes: list[str],
+    *,
+    full_size: bool = False,
+    evaluation_mode: bool = False,
+    compiled: bool = False,
+    to: Path | None = None,
+) -> tuple[str, ReferenceSpec]:
+    """(name of the task, what was derived). An equal task that is there already is used.
+
+    Raises Failure and EvaluatorError with one sentence.
+    """
+    from avo_tui.evaluation.references.adopting import adopt as write
+    from avo_tui.evaluation.references.adopting import wishes_for
+    from avo_tui.evaluation.references.spec import SOURCE, ReferenceSpec
+    from avo_tui.evaluation.sandbox.run import Sandbox
+    from avo_tui.evaluation.tasks import own_root
+    from avo_tui.settings import settings
+
+    root = to or own_root()
+    base = name or re.sub(r"[^A-Za-z0-9._-]+", "_", file.stem).strip("._-") or "reference"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", base):
+        raise Failure(f"{base!r} is no name for a task: up to 64 letters, digits, dots, dashes")
+    chosen = _sizes(sizes)
+    number = 1
+    while True:
+        task = base if number == 1 else f"{base}-{number}"
+        wishes = wishes_for(
+            task, language, str(file), sizes=chosen, full_size=full_size,
+            evaluation_mode=evaluation_mode, compiled=compiled,
+        )  # fmt: skip
+        folder = root / task
+        if not folder.exists():
+            break
+        if not sizes and (folder / SOURCE).is_file():
+            known = ReferenceSpec.read(folder)
+            same = (folder / SOURCE).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
+            if same and known.language == language and known.compiled == compiled:
+                return task, known
+        if name is not None:
+            raise Failure(f"there is a task {name} at {folder} already; choose another --name")
+        number += 1
+    return task, write(file, folder, wishes, Sandbox(settings().allow_weak_sandbox))
+
+
+def sentence(spec: ReferenceSpec) -> str:
+    """What was derived, in one line."""
+
+    def count(role: str) -> str:
+        number = len(spec.of_role(role))
+        return f"{number} {role}{'' if number == 1 else 's'}"
+
+    axes = f"{', '.join(spec.axes)} may vary" if spec.axes else "no size varies"
+    return (
+        f"{count('input')}, {count('weight')}, {count('output')}; {axes}; "
+        f"{len(spec.hidden)} hidden cases of other sizes, {len(spec.distributions)} distributions; "
+        f"{spec.scored[0].flops:.3g} operations, {spec.scored[0].bytes / 1e6:.3g} MB a run"
+    )
+
+
+def _sizes(words: list[str]) -> dict[str, int]:
+    sizes = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not value.isdigit() or int(value) < 1:
+            raise typer.BadParameter(f"{word!r} is not NAME=NUMBER", param_hint="--set")
+        sizes[key] = int(value)
+    return sizes

@@ -1,0 +1,293 @@
+"""`avo suite run` and `avo suite table`: many problems, one after the other, one budget each."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avo_tui.cli.errors import Failure
+from avo_tui.cli.reading import Json, table
+
+if TYPE_CHECKING:
+    from avo_tui.domain.suites import Problem, Suite
+    from avo_tui.store import SessionReader
+
+_HELP = "Run a whole suite of problems, and see how many became fast."
+_RESTS = frozenset({"paused", "parked"})
+_OVER = frozenset({"stopped", "finished"})
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """What holds for every problem of a suite."""
+
+    operator: str
+    language: str
+    evaluations: int
+    candidates: Path | None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `suite` to the commands."""
+    group = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
+    group.command("run", epilog="Example: avo suite run problems/ --operator agent")(run)
+    group.command("table", epilog="Example: avo suite table problems")(show)
+    group.callback()(_group)
+    app.add_typer(group, name="suite")
+
+
+def _group() -> None:
+    """Run a whole suite of problems, and see how many became fast."""
+
+
+def run(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of references (.py, .json), or a text file with one reference or task "
+            "a line.",
+            exists=True,
+        ),
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the suite.")] = None,
+    operator: Annotated[
+        str, typer.Option("--operator", help="What makes the steps; `avo operators` lists them.")
+    ] = "tuner",
+    language: Annotated[str, typer.Option("--language", help="cpp or cuda.")] = "cpp",
+    evaluations: Annotated[
+        int, typer.Option("--budget-evaluations", min=1, help="Evaluations for each problem.")
+    ] = 20,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            "--candidates",
+            help="Folder with a first kernel for each problem: NAME.cpp, NAME.cu or NAME/.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Evolve every problem of a suite, one after the other; run it again to go on.
+
+    Each problem is a session of its own, named SUITE.PROBLEM, on the sessions screen too. What is
+    finished is not begun again. At the end the table of `avo suite table` is printed.
+    """
+    name = _plain(name or source.stem)
+    wishes = _Wishes(operator, language, evaluations, candidates)
+    suite = _take_up(name, source)
+    for number, problem in enumerate(suite.problems, 1):
+        typer.echo(f"[{number}/{len(suite.problems)}] {problem.name}", err=True)
+        done = _one(name, problem, wishes)
+        suite = suite.replaced_problem(done)
+        _keep(suite)
+        if done.error:
+            typer.echo(f"  {done.error}", err=True)
+    _print(suite, as_json)
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a suite that was run.")],
+    as_json: Json = False,
+) -> None:
+    """Print the table of a suite, with fast_p: the share of problems solved faster than p ×."""
+    _print(_read(name), as_json)
+
+
+def _plain(name: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:40]
+    if not plain:
+        raise Failure(f"{name!r} is no name for a suite")
+    return plain
+
+
+def _file(name: str) -> Path:
+    """Where the list of a suite's problems is kept: beside the sessions."""
+    from avo_tui.store import sessions_roots
+
+    return sessions_roots()[0] / f".suite-{name}.json"
+
+
+def _read(name: str) -> Suite:
+    from avo_tui.domain.suites import Suite
+
+    file = _file(name)
+    try:
+        return Suite.model_validate_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(p.name[7:-5] for p in file.parent.glob(".suite-*.json"))
+        there = f"there is {', '.join(known)}" if known else "none was run yet"
+        raise Failure(f"there is no suite {name!r}; {there}") from None
+
+
+def _keep(suite: Suite) -> None:
+    file = _file(suite.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".new")
+    fresh.write_text(suite.model_dump_json(indent=1), encoding="utf-8")
+    fresh.replace(file)
+
+
+def _take_up(name: str, source: Path) -> Suite:
+    """The suite as its source says, with what was done of it before."""
+    from avo_tui.domain.suites import Problem, Suite
+
+    if source.is_dir():
+        files = [p for p in sorted(source.iterdir()) if p.suffix in {".py", ".json"}]
+        origins = [str(p.absolute()) for p in files]
+    else:
+        lines = source.read_text(encoding="utf-8").splitlines()
+        origins = [line.strip() for line in lines if line.strip() and line.strip()[0] != "#"]
+        near = [source.parent / origin for origin in origins]
+        origins = [
+            str(p.absolute()) if p.is_file() else o for p, o in zip(near, origins, strict=True)
+        ]
+    if not origins:
+        raise Failure(f"{source} names no problems")
+    before = _read(name) if _file(name).is_file() else None
+    known = {p.origin: p for p in before.problems} if before is not None else {}
+    problems: list[Problem] = []
+    for origin in origins:
+        if origin in known:
+            problems.append(known[origin])
+        else:
+            stem = Path(origin).stem if Path(origin).is_file() else origin
+            problems.append(Problem(name=_plain(stem), origin=origin))
+    names = [p.name for p in problems]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise Failure(f"two problems of {source} are called {twice[0]}")
+    return Suite(name=name, source=str(source), problems=tuple(problems))
+
+
+def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
+    """One problem to the end of its budget; what cannot be run is said in the problem."""
+    from avo_tui.cli.errors import expected, sentence
+    from avo_tui.cli.referring import adopt
+    from avo_tui.store import SessionReader, find_session
+
+    try:
+        task = problem.task
+        if not task:
+            task = problem.origin
+            if Path(task).is_file():
+                task, _ = adopt(Path(task), None, wishes.language, [])
+        problem = problem.replaced(task=task, error="")
+        if not problem.session:
+            problem = problem.replaced(session=_begin(f"{suite}.{problem.name}"[:64], task, wishes))
+        reader = SessionReader.open(find_session(problem.session))
+        if reader.run_state() not in _OVER:
+            _evolve(reader, problem.name, wishes)
+    except Exception as error:
+        if not expected(error):
+            raise
+        problem = problem.replaced(error=sentence(error))
+    return problem
+
+
+def _begin(session: str, task: str, wishes: _Wishes) -> str:
+    """Creates the session of a problem; returns its name."""
+    from avo_tui.cli.opening import make_session, with_defaults
+    from avo_tui.domain.budget import Budget, Caps
+    from avo_tui.domain.records import RunSettings
+    from avo_tui.operators import registry
+
+    budget = Budget(run=Caps(evaluations=wishes.evaluations))
+    operator = registry.descriptor(wishes.operator).name
+    chosen = with_defaults(RunSettings(operator=operator, budget=budget))
+    return make_session(session, task, chosen).name
+
+
+def _evolve(reader: SessionReader, problem: str, wishes: _Wishes) -> None:
+    """Runs the session's engine until its budget is spent, or nothing more will come."""
+    from avo_tui.cli.control import JOB_SECONDS, answer, deliver
+    from avo_tui.cli.submitting import read_candidate
+    from avo_tui.domain.commands import Stop, Submit
+    from avo_tui.evolution.process import start_engine
+
+    if not reader.engine().alive:
+        start_engine(reader.folder, resume=True)
+    while not reader.state.versions and reader.engine().alive:
+        reader.poll()
+        if reader.run_state() in _RESTS:
+            break
+        time.sleep(0.1)
+    path = _candidate(wishes.candidates, problem)
+    if path is not None and len(reader.state.versions) == 1 and not reader.state.attempts:
+        author = "person"
+        command = Submit(candidate=read_candidate([path]), plan="the first kernel", author=author)
+        answer(reader, deliver(reader, command), JOB_SECONDS)
+    waits_outside = not reader.state.session.settings.operator_traits.steps_by_itself
+    while reader.engine().alive:
+        reader.poll()
+        if waits_outside or reader.run_state() in _RESTS:
+            deliver(reader, Stop())
+            while reader.engine().alive:
+                time.sleep(0.1)
+        time.sleep(0.2)
+    reader.poll()
+
+
+def _candidate(folder: Path | None, problem: str) -> Path | None:
+    if folder is None:
+        return None
+    tries = (folder / problem, *(folder / f"{problem}{end}" for end in (".cpp", ".cu")))
+    return next((path for path in tries if path.exists()), None)
+
+
+def _print(suite: Suite, as_json: bool) -> None:
+    from avo_tui.cli.forms import emit
+    from avo_tui.domain.suites import SPEEDUPS, fast
+
+    rows = [_row(problem) for problem in suite.problems]
+    ratios = [ratio if isinstance(ratio := row["best_ratio"], float) else None for row in rows]
+    shares = {f"fast_{p:g}": fast(ratios, p) for p in (0.0, *SPEEDUPS)}
+    if as_json:
+        emit({"suite": suite.name, "problems": rows, **shares})
+        return
+    table(
+        [
+            [
+                str(row["problem"]),
+                "" if row["best_ratio"] is None else f"{row['best_ratio']:.3f}",
+                str(row["versions"] or ""),
+                str(row["evaluations"] or ""),
+                str(row["state"] or ""),
+                str(row["reason"]),
+            ]
+            for row in rows
+        ],
+        ["problem", "best ratio", "versions", "evaluations", "state", "reason"],
+    )
+    solved = sum(1 for ratio in ratios if ratio)
+    told = ", ".join(f"{name} {share:.2f}" for name, share in shares.items() if name != "fast_0")
+    typer.echo(f"{solved} of {len(rows)} problems have a correct kernel; {told}")
+
+
+def _row(problem: Problem) -> dict[str, object]:
+    """One problem as JSON; its numbers are read from its session."""
+    from avo_tui.store import SessionReader, StoreError, find_session
+
+    row: dict[str, object] = {
+        "problem": problem.name, "task": problem.task or None, "session": problem.session or None,
+        "best_ratio": None, "versions": 0, "evaluations": 0, "state": None, "reason": problem.error,
+    }  # fmt: skip
+    if not problem.session:
+        return row
+    try:
+        reader = SessionReader.open(find_session(problem.session))
+    except StoreError as error:
+        return {**row, "reason": str(error)}
+    state, best = reader.state, reader.state.best
+    if best is not None and best.aggregate > 0:
+        row["best_ratio"] = best.aggregate
+    row["versions"] = len([v for v in state.versions.values() if not v.computes_nothing])
+    row["evaluations"] = state.session.spend.evaluations
+    row["state"] = reader.run_state()
+    row["reason"] = problem.error or state.session.state_reason
+    return row

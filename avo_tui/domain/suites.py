@@ -1,0 +1,48 @@
+"""A suite: many problems with one budget each, and how many became fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from avo_tui.domain.base import Name, Value
+
+SPEEDUPS = (1.0, 1.5, 2.0)
+"""Ratios to the reference baseline for which fast_p is told."""
+
+
+class Problem(Value):
+    """One problem of a suite."""
+
+    name: Name
+    origin: str
+    """Its file, or the name of a task that is there already."""
+    task: str = ""
+    """The task that was made of it; empty until then, and where it cannot be one."""
+    session: str = ""
+    error: str = ""
+    """Why it has no task or no session; empty where nothing is wrong."""
+
+
+class Suite(Value):
+    """The problems in order, as `avo suite run` was given them."""
+
+    name: Name
+    source: str
+    problems: tuple[Problem, ...]
+
+    def replaced_problem(self, problem: Problem) -> Suite:
+        """A copy in which the problem of that name is this one."""
+        problems = tuple(problem if p.name == problem.name else p for p in self.problems)
+        return self.replaced(problems=problems)
+
+
+def fast(ratios: Iterable[float | None], speedup: float) -> float:
+    """fast_p: the share of problems with a correct kernel faster than `speedup` × the baseline.
+
+    `ratios` has one entry for each problem, None without a correct kernel. With a speedup of 0 it
+    is the share of problems that were solved at all. (Ouyang and others, KernelBench, 2025.)
+    """
+    values: Sequence[float | None] = list(ratios)
+    if not values:
+        return 0.0
+    return sum(1 for ratio in values if ratio is not None and ratio > speedup) / len(values)

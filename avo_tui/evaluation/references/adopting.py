@@ -1,0 +1,130 @@
+"""Makes a task's folder of a reference. Its code first runs in the sandbox.
+
+There it has no network, reads nothing of the user's and writes only its scratch folder; what comes
+back is text that is checked. A run of the task later executes the reference in the evaluation's
+worker, as the user: whoever adopts a reference says by that that its code is trusted so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import shutil
+import site
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import ValidationError
+
+import avo_tui
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.references.deriving import Wishes
+from avo_tui.evaluation.references.spec import FILE, SOURCE, ReferenceSpec
+from avo_tui.evaluation.sandbox.policy import Job, Limits
+from avo_tui.evaluation.sandbox.run import Sandbox
+
+CPU_FLOPS, CPU_BYTES = 1e8, 8e6
+"""What one run of a task for one CPU thread takes at most, unless the person asks for more."""
+_PACKAGE = str(Path(avo_tui.__file__).resolve().parent.parent)
+_LIMITS = Limits(seconds=300, memory_bytes=6 << 30, address_bytes=None, processes=64)
+_BASES = {"cpp": "CppReference", "cuda": "CudaReference"}
+
+
+def wishes_for(
+    name: str,
+    language: str,
+    origin: str,
+    *,
+    sizes: dict[str, int] | None = None,
+    full_size: bool = False,
+    evaluation_mode: bool = False,
+    compiled: bool = False,
+) -> Wishes:
+    """The usual wishes for a language. Raises EvaluatorError for one that cannot be had."""
+    if language not in _BASES:
+        raise EvaluatorError(
+            f"a task from a reference is in {' or '.join(_BASES)}, not in {language!r}"
+        )
+    limited = language == "cpp" and not full_size
+    return Wishes(
+        name=name,
+        language=language,
+        origin=origin,
+        sizes=sizes or {},
+        most_flops=CPU_FLOPS if limited else math.inf,
+        most_bytes=CPU_BYTES if limited else math.inf,
+        evaluation_mode=evaluation_mode,
+        compiled=compiled,
+    )
+
+
+async def derive(text: str, wishes: Wishes, sandbox: Sandbox) -> ReferenceSpec:
+    """Runs the reference in the sandbox. Raises EvaluatorError with one sentence."""
+    with sandbox.scratch() as folder:
+        request = {"text": text, "file": Path(wishes.origin).name, "wishes": asdict(wishes)}
+        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        module = "avo_tui.evaluation.references.child"
+        job = Job(
+            command=(sys.executable, "-m", module, "request.json", "reply.json"),
+            scratch=folder,
+            limits=_LIMITS,
+            read=(_PACKAGE, sys.prefix, sys.base_prefix, *site.getsitepackages()),
+            environment={"PYTHONPATH": _PACKAGE, "OMP_NUM_THREADS": "1"},
+        )
+        running = await sandbox.start(job)
+        outcome = await running.wait(job.limits)
+        reply = folder / "reply.json"
+        if not outcome.ok or not reply.is_file():
+            last = (outcome.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            why = outcome.error or last
+            raise EvaluatorError(f"{wishes.origin} could not be looked at: {outcome.reason}: {why}")
+        content = json.loads(reply.read_text(encoding="utf-8"))
+    if "error" in content:
+        raise EvaluatorError(f"{wishes.origin}: {content['error']}")
+    try:
+        return ReferenceSpec.model_validate(content["spec"])
+    except (KeyError, ValidationError) as error:
+        raise EvaluatorError(f"{wishes.origin} gave an answer that is none: {error}") from error
+
+
+def adopt(file: Path, folder: Path, wishes: Wishes, sandbox: Sandbox) -> ReferenceSpec:
+    """Derives the reference in `file` and writes a task's folder.
+
+    Raises EvaluatorError where the file cannot be read, is no reference, or the folder is there.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluatorError(f"{file} cannot be read: {error}") from error
+    if folder.exists():
+        raise EvaluatorError(f"{folder} is there already; choose another name")
+    spec = asyncio.run(derive(text, wishes, sandbox))
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        fresh.mkdir(parents=True)
+        (fresh / SOURCE).write_text(text, encoding="utf-8")
+        (fresh / FILE).write_text(spec.model_dump_json(indent=1), encoding="utf-8")
+        (fresh / "task.py").write_text(_task_py(spec), encoding="utf-8")
+        fresh.rename(folder)
+    except OSError as error:
+        raise EvaluatorError(f"{folder} cannot be written: {error.strerror}") from error
+    return spec
+
+
+def _task_py(spec: ReferenceSpec) -> str:
+    base = _BASES[spec.language]
+    return f'''"""{spec.title}: made by `avo task from`; reference.json says what was derived."""
+
+from pathlib import Path
+
+from avo_tui.evaluation.references.task import {base}
+
+
+class Problem({base}):
+    """Override here what should be otherwise, such as `tolerances` or `check_cases`."""
+
+    here = Path(__file__).parent
+'''

@@ -1,0 +1,29 @@
+"""The process that runs a reference for the first time, in the sandbox: request in, spec out.
+
+`python -m avo_tui.evaluation.references.child request.json reply.json`, both in the current folder.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Derives one reference. The reply has `spec` or `error`."""
+    from avo_tui.evaluation.references.deriving import Wishes, derive
+    from avo_tui.evaluation.references.forms import ReferenceError, read
+
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    wishes = Wishes(**request["wishes"])
+    try:
+        reference = read(request["text"], request["file"], evaluation_mode=wishes.evaluation_mode)
+        reply: dict[str, object] = {"spec": derive(reference, wishes).model_dump(mode="json")}
+    except ReferenceError as error:
+        reply = {"error": str(error)}
+    Path(sys.argv[2]).write_text(json.dumps(reply), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,314 @@
+"""Learns from a run on the meta device what a task needs to know of a reference.
+
+On the meta device tensors have shapes and dtypes and no memory, so problems of any size are taken
+in at once; only one small case is computed for real, to see which distributions of inputs the
+reference stands.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
+from avo_tui.evaluation.references.forms import Drawn, Reference, ReferenceError
+from avo_tui.evaluation.references.spec import Case, ReferenceSpec, Sizes, Tensor
+
+if TYPE_CHECKING:
+    import torch
+
+MOST_TENSORS = 64
+ODD = (3, 17, 45, 1, 130)
+"""Sizes that hidden cases give to an axis, where it is not smaller itself."""
+SMALLEST = 1
+MOST_HIDDEN = 5
+TOLERATED = 10.0
+"""Times the limits that a problem may take which cannot be made smaller."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person asks of the task."""
+
+    name: str
+    language: str
+    origin: str
+    sizes: Sizes = field(default_factory=dict)
+    """Constants to replace."""
+    most_flops: float = math.inf
+    """Sizes are halved until one run takes no more operations."""
+    most_bytes: float = math.inf
+    """Sizes are halved until inputs and outputs take no more bytes."""
+    evaluation_mode: bool = False
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """One run on the meta device."""
+
+    drawn: Drawn
+    outputs: dict[str, torch.Tensor]
+    used: frozenset[str]
+    """Inputs and weights that some operation read."""
+    flops: float
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Inputs and weights that are read, by name."""
+        both = {**self.drawn.inputs, **self.drawn.weights}
+        return {name: tensor for name, tensor in both.items() if name in self.used}
+
+    @property
+    def bytes(self) -> float:
+        """Of everything read and written, once."""
+        every = (*self.tensors.values(), *self.outputs.values())
+        return float(sum(t.numel() * t.element_size() for t in every))
+
+
+def look(reference: Reference, sizes: Sizes) -> Look:
+    """Runs the reference on the meta device. Raises ReferenceError with what is in the way."""
+    import torch
+
+    from avo_tui.evaluation.references.counting import Counting
+
+    drawn = reference.draw(sizes, 1, "meta")
+    every = {**drawn.inputs, **drawn.weights}
+    with torch.no_grad(), Counting(every) as counting:
+        try:
+            outputs = drawn.outputs(every)
+        except ReferenceError:
+            raise
+        except Exception as error:
+            why = " ".join(str(error).split())[:200]
+            raise ReferenceError(
+                f"the reference does not run without data ({type(error).__name__}: {why})"
+            ) from error
+    if counting.random:
+        raise ReferenceError(
+            f"the reference draws random numbers ({counting.random}), so that nothing can be "
+            "compared; --eval takes a module in evaluation mode"
+        )
+    written = counting.written & drawn.inputs.keys()
+    if written:
+        raise ReferenceError(f"the reference changes its input {', '.join(sorted(written))}")
+    return Look(drawn, outputs, frozenset(counting.used), counting.flops)
+
+
+def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
+    """All that a task needs. Raises ReferenceError with one sentence."""
+    unknown = sorted(set(wishes.sizes) - set(reference.constants))
+    if unknown:
+        known = ", ".join(reference.constants) or "none"
+        raise ReferenceError(f"the reference has no constant {unknown[0]}; it has: {known}")
+    base = dict(wishes.sizes)
+    first = look(reference, base)
+    base, shown = _fit(reference, base, first, wishes)
+    remarks = []
+    if shown is not first:
+        changed = {n: v for n, v in base.items() if n not in wishes.sizes}
+        said = ", ".join(f"{n} {reference.constants[n]} → {v}" for n, v in changed.items())
+        remarks.append(f"sizes were reduced for this machine: {said}")
+    unused = [n for n in (*first.drawn.inputs, *first.drawn.weights) if n not in first.used]
+    if unused:
+        remarks.append(f"not read by the reference, and left out: {', '.join(unused)}")
+    axes = _axes(reference, base, shown)
+    tensors = _tensors(shown)
+    full = {name: base.get(name, reference.constants[name]) for name in axes}
+    scored = (_case("as-given", full, shown), *_half(reference, base, full, shown))
+    hidden = tuple(_hidden(reference, base, full, shown))
+    fixed = {n: v for n, v in base.items() if n not in axes}
+    smallest = min((*scored, *hidden), key=lambda case: case.flops)
+    kinds = _distributions(reference, {**fixed, **smallest.sizes}, tensors)
+    title = f"{wishes.name.replace('_', ' ')}, from {wishes.origin.rpartition('/')[2]}"
+    return ReferenceSpec(
+        kind=reference.kind, origin=wishes.origin, name=wishes.name, title=title,
+        language=wishes.language, evaluation_mode=wishes.evaluation_mode, overrides=fixed,
+        axes=axes, tensors=tensors, scored=scored, hidden=hidden, distributions=kinds,
+        compiled=wishes.compiled, remarks=tuple(remarks),
+    )  # fmt: skip
+
+
+def _fit(reference: Reference, base: Sizes, first: Look, wishes: Wishes) -> tuple[Sizes, Look]:
+    """Halves the largest constant that makes the problem smaller, until it fits the limits."""
+    current, shown = dict(base), first
+    while shown.flops > wishes.most_flops or shown.bytes > wishes.most_bytes:
+        values = {**reference.constants, **current}
+        free = [n for n in values if n not in wishes.sizes and values[n] >= 2]
+        for name in sorted(free, key=lambda n: -values[n]):
+            smaller = {**current, name: values[name] // 2}
+            try:
+                again = look(reference, smaller)
+            except ReferenceError:
+                continue
+            if again.flops < shown.flops or again.bytes < shown.bytes:
+                current, shown = smaller, again
+                break
+        else:
+            if _tolerable(shown, wishes):
+                break
+            raise ReferenceError(
+                f"one run takes {shown.flops:.2g} operations and {shown.bytes / 1e6:.0f} MB, and "
+                "no constant of the file makes it smaller; give sizes with --set or allow it with "
+                "--full-size"
+            )
+    return current, shown
+
+
+def _tolerable(shown: Look, wishes: Wishes) -> bool:
+    """Somewhat too large is better than not at all."""
+    return (
+        shown.flops <= TOLERATED * wishes.most_flops
+        and shown.bytes <= TOLERATED * wishes.most_bytes
+    )
+
+
+def _axes(reference: Reference, base: Sizes, shown: Look) -> tuple[str, ...]:
+    """Constants that change the shape of an input, of no weight, and that may be other numbers."""
+    axes = []
+    before = {n: tuple(t.shape) for n, t in shown.drawn.inputs.items()}
+    weights = {n: tuple(t.shape) for n, t in shown.drawn.weights.items()}
+    for name, value in {**reference.constants, **base}.items():
+        other = value + 1 if value < 64 else value // 2 + 1
+        try:
+            again = look(reference, {**base, name: other})
+        except ReferenceError:
+            continue
+        inputs = {n: tuple(t.shape) for n, t in again.drawn.inputs.items()}
+        kept = {n: tuple(t.shape) for n, t in again.drawn.weights.items()} == weights
+        ranks = {n: len(s) for n, s in inputs.items()} == {n: len(s) for n, s in before.items()}
+        if kept and ranks and inputs != before and _same_program(shown, again):
+            axes.append(name)
+    return tuple(axes)
+
+
+def _same_program(one: Look, other: Look) -> bool:
+    """The same tensors are read and outputs of the same ranks and dtypes written."""
+    kinds = [{n: (t.dim(), t.dtype) for n, t in look.outputs.items()} for look in (one, other)]
+    return one.used == other.used and kinds[0] == kinds[1]
+
+
+def _tensors(shown: Look) -> tuple[Tensor, ...]:
+    tensors = []
+    groups: tuple[tuple[Literal["input", "weight", "output"], dict[str, torch.Tensor]], ...] = (
+        ("input", shown.drawn.inputs),
+        ("weight", shown.drawn.weights),
+        ("output", shown.outputs),
+    )
+    for role, group in groups:
+        for name, tensor in group.items():
+            if role == "output" or name in shown.used:
+                try:
+                    kind = dtypes.of(tensor).name
+                except ValueError as error:
+                    raise ReferenceError(str(error)) from error
+                tensors.append(Tensor(name=name, dtype=kind, role=role, source=name))
+    if len(tensors) > MOST_TENSORS:
+        raise ReferenceError(
+            f"the reference reads and writes {len(tensors)} tensors, most of them weights; at most "
+            f"{MOST_TENSORS} can be passed to one kernel: take a part of the module"
+        )
+    if not any(t.role in {"input", "weight"} for t in tensors):
+        raise ReferenceError("the reference reads no tensor: nothing would depend on its inputs")
+    return tuple(tensors)
+
+
+def _case(name: str, sizes: Sizes, shown: Look) -> Case:
+    every = {**shown.tensors, **shown.outputs}
+    return Case(
+        name=name,
+        sizes=sizes,
+        shapes={n: tuple(t.shape) for n, t in every.items()},
+        flops=max(1.0, shown.flops),
+        bytes=shown.bytes,
+    )
+
+
+def _half(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> tuple[Case, ...]:
+    """A second scored configuration: every axis halved, where that runs."""
+    sizes = {name: max(SMALLEST, value // 2) for name, value in full.items()}
+    if sizes == full:
+        return ()
+    try:
+        again = look(reference, {**base, **sizes})
+    except ReferenceError:
+        return ()
+    return (_case("half", sizes, again),) if _same_program(shown, again) else ()
+
+
+def _hidden(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> list[Case]:
+    """Cases whose axes are odd numbers, each no larger than what is scored."""
+    cases: list[Case] = []
+    choices = [
+        {
+            name: min(value, ODD[(index + turn) % len(ODD)])
+            for turn, (name, value) in enumerate(full.items())
+        }
+        for index in range(len(ODD))
+    ]
+    # where windows and strides need more room, such as of a pooling
+    choices += [{n: max(1, v - 1) for n, v in full.items()}]
+    choices += [{n: max(1, min(v, (v * 3 // 4) | 1)) for n, v in full.items()}]
+    for index, sizes in enumerate(choices if full else []):
+        if len(cases) >= MOST_HIDDEN:
+            break
+        if sizes == full or any(sizes == case.sizes for case in cases):
+            continue
+        try:
+            again = look(reference, {**base, **sizes})
+        except ReferenceError:
+            continue
+        if _same_program(shown, again) and all(t.numel() for t in again.outputs.values()):
+            cases.append(_case(f"odd-{index + 1}", sizes, again))
+    return cases
+
+
+def _distributions(
+    reference: Reference, sizes: Sizes, tensors: tuple[Tensor, ...]
+) -> tuple[str, ...]:
+    """Those on which the reference is finite, and in f64 what it is in its own dtype."""
+    names = [t.name for t in tensors if t.role == "input"]
+    fitting = []
+    for kind in DISTRIBUTIONS:
+        try:
+            drawn = reference.draw(sizes, 7, "cpu")
+            values = distribute({n: drawn.inputs[n] for n in names}, kind)
+            plain = {**drawn.inputs, **drawn.weights, **values}
+            own = drawn.outputs(plain)
+            exact = in_double(reference, sizes, 7, plain)
+        except Exception as error:
+            if kind == "normal":
+                why = " ".join(str(error).split())[:200]
+                raise ReferenceError(
+                    f"the reference does not run: {type(error).__name__}: {why}"
+                ) from error
+            continue
+        if kind == "normal" or _sane(own, exact):
+            fitting.append(kind)
+    return tuple(fitting)
+
+
+def _sane(own: dict[str, torch.Tensor], exact: dict[str, torch.Tensor]) -> bool:
+    for name, tensor in own.items():
+        if not tensor.is_floating_point():
+            continue
+        wide, narrow = exact[name].double(), tensor.double()
+        if not bool(wide.isfinite().all()) or not bool(narrow.isfinite().all()):
+            return False
+        scale = float(wide.square().mean().sqrt())
+        if not scale or float((wide - narrow).square().mean().sqrt()) > 0.02 * scale:
+            return False
+    return True
+
+
+def in_double(
+    reference: Reference, sizes: Sizes, seed: int, tensors: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The outputs in f64; where the reference insists on its own dtype, in that one."""
+    wide = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
+    try:
+        return reference.draw(sizes, seed, "cpu").outputs(wide)
+    except Exception:  # such as a constant of its own in f32
+        return reference.draw(sizes, seed, "cpu").outputs(dict(tensors))

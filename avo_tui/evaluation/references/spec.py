@@ -1,0 +1,85 @@
+"""What is known of a reference after it was derived: `reference.json` of the task's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from avo_tui.domain.base import Value
+
+FILE = "reference.json"
+SOURCE = "reference.py"
+Kind = Literal["module", "pair", "flashinfer"]
+Sizes = dict[str, int]
+"""Name of a constant of the reference → its value."""
+
+
+class Tensor(Value):
+    """An input, a weight or an output of the reference."""
+
+    name: str
+    """A name that C++ and Python allow."""
+    dtype: str
+    role: Literal["input", "weight", "output"]
+    source: str
+    """What the reference itself calls it: a parameter of `forward`, a key of the state."""
+
+
+class Case(Value):
+    """The reference at one choice of sizes."""
+
+    name: str
+    sizes: Sizes
+    """Values of the axes."""
+    shapes: dict[str, tuple[int, ...]]
+    """Tensor → its shape."""
+    flops: float
+    """Operations of products, convolutions and attention by their formulas, one for each element
+    that any other operation writes."""
+    bytes: float
+    """Of all inputs and outputs, each once."""
+
+
+class ReferenceSpec(Value):
+    """A reference, derived."""
+
+    kind: Kind
+    origin: str
+    """The file that it was read from."""
+    name: str
+    title: str
+    language: str
+    evaluation_mode: bool = False
+    """Whether the module runs as after `eval()`."""
+    overrides: Sizes = Field(default_factory=dict)
+    """Constants of the source that are replaced for every configuration."""
+    axes: tuple[str, ...] = ()
+    """Constants that differ between configurations; the kernel is given them."""
+    tensors: tuple[Tensor, ...]
+    scored: tuple[Case, ...]
+    hidden: tuple[Case, ...] = ()
+    """Cases of other sizes that the check alone uses."""
+    distributions: tuple[str, ...] = ("normal",)
+    """Of inputs, on which the reference gives finite results."""
+    compiled: bool = False
+    """Whether `torch.compile` is a second baseline."""
+    remarks: tuple[str, ...] = ()
+    """What was changed or left out, for the person."""
+
+    def case(self, name: str) -> Case:
+        """The case of that name. Raises KeyError."""
+        for case in (*self.scored, *self.hidden):
+            if case.name == name:
+                return case
+        raise KeyError(name)
+
+    def of_role(self, *roles: str) -> tuple[Tensor, ...]:
+        """The tensors of these roles, in order."""
+        return tuple(tensor for tensor in self.tensors if tensor.role in roles)
+
+    @classmethod
+    def read(cls, folder: Path) -> ReferenceSpec:
+        """The spec of a task's folder. Raises OSError, ValidationError."""
+        return cls.model_validate_json((folder / FILE).read_text(encoding="utf-8"))

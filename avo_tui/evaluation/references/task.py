@@ -1,0 +1,257 @@
+"""Turns a derived reference into a task: what `task.py` of an adopted folder subclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.task import Configuration, Language
+from avo_tui.evaluation.backends.cuda.planned import TensorSpec
+from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.references.describing import cpp_description, cuda_description, skeleton
+from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
+from avo_tui.evaluation.references.spec import FILE, SOURCE, Case, ReferenceSpec
+from avo_tui.evaluation.task import Argument, CheckCase, PreparedBaseline, Task, Tolerance
+
+if TYPE_CHECKING:
+    from avo_tui.evaluation.references.forms import Reference
+    from avo_tui.evaluation.task import Baseline, Tensors
+
+EAGER, COMPILED = "torch", "compiled"
+_ODD = "other sizes than those that are scored"
+
+
+class ReferenceTask(Task):
+    """What tasks of both languages have in common. A subclass sets `here`."""
+
+    here: ClassVar[Path]
+    """The folder with `reference.json` and `reference.py`."""
+    spec: ClassVar[ReferenceSpec]
+    has_seed: ClassVar[bool] = False
+    reference_baseline: ClassVar[str] = EAGER
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Reads the spec of the folder."""
+        super().__init_subclass__(**more)
+        if "here" not in vars(cls):
+            return
+        cls.spec = spec = ReferenceSpec.read(cls.here)
+        cls.name, cls.title, cls.language = spec.name, spec.title, spec.language
+        cls.baseline_names = (EAGER, COMPILED) if spec.compiled else (EAGER,)
+        cls.timed = spec.distributions[:2]
+        cls.has_seed = (cls.here / "seed").is_dir()
+        products = sum(c.flops for c in spec.scored) > 8 * sum(c.bytes for c in spec.scored) / 4
+        scale = "T" if spec.language == "cuda" else "G"
+        cls.unit = f"{scale}FLOP/s" if products else "GB/s"
+        wide = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3}
+        cls.tolerances = {
+            t.name: Tolerance(
+                factor=4.0,
+                floor=4 * wide.get(t.dtype, 0.05),
+                rms_factor=3.0,
+                rms_floor=wide.get(t.dtype, 0.05),
+                per_row=False,
+            )
+            for t in spec.of_role("output")
+        }
+
+    @cached_property
+    def loaded(self) -> Reference:
+        """The reference itself; imports torch and runs its file."""
+        from avo_tui.evaluation.references.forms import read
+
+        path = self.folder / SOURCE
+        text = path.read_text(encoding="utf-8")
+        return read(text, str(path), evaluation_mode=self.spec.evaluation_mode)
+
+    def own_files(self) -> tuple[Path, ...]:
+        """The reference and what was derived from it."""
+        return (self.folder / SOURCE, self.folder / FILE)
+
+    def _configuration(self, case: Case) -> Configuration:
+        return Configuration(name=case.name, parameters=dict(case.sizes))
+
+    @property
+    def configurations(self) -> tuple[Configuration, ...]:
+        """The sizes as given, and half of them."""
+        return tuple(self._configuration(case) for case in self.spec.scored)
+
+    def check_cases(self) -> tuple[CheckCase, ...]:
+        """Odd sizes first, hidden; then what is scored, with every distribution."""
+        kinds = self.spec.distributions
+        cases = [
+            CheckCase(
+                self._configuration(case),
+                kinds[index % len(kinds)],
+                hidden=True,
+                category=_ODD if index % len(kinds) == 0 else DISTRIBUTIONS[kinds[index]],
+                repeat=index == 0,
+            )
+            for index, case in enumerate(sorted(self.spec.hidden, key=lambda c: c.flops))
+        ]
+        smallest = min(self.spec.scored, key=lambda case: case.flops)
+        cases += [
+            CheckCase(
+                self._configuration(smallest),
+                kind,
+                hidden=kind != "normal",
+                category=DISTRIBUTIONS[kind] if kind != "normal" else "",
+            )
+            for kind in kinds
+        ]
+        cases += [
+            CheckCase(self._configuration(case), "normal", repeat=True) for case in self.spec.scored
+        ]
+        return tuple(cases)
+
+    def _sizes(self, configuration: Configuration) -> dict[str, int]:
+        return {**self.spec.overrides, **self.spec.case(configuration.name).sizes}
+
+    def make_inputs(self, configuration: Configuration, seed: int, distribution: str) -> Tensors:
+        """Inputs and weights as the reference draws them, then of that distribution."""
+        drawn = self.loaded.draw(self._sizes(configuration), seed, "cpu")
+        inputs = distribute(drawn.inputs, distribution)
+        every = {**inputs, **drawn.weights}
+        return {t.name: every[t.name].detach() for t in self.spec.of_role("input", "weight")}
+
+    def outputs(self, configuration: Configuration) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Output → (shape, dtype), as derived."""
+        shapes = self.spec.case(configuration.name).shapes
+        return {t.name: (shapes[t.name], t.dtype) for t in self.spec.of_role("output")}
+
+    def reference(self, configuration: Configuration, inputs: Tensors) -> Tensors:
+        """In f64 where the reference allows it."""
+        import torch
+
+        from avo_tui.evaluation.references.deriving import in_double
+
+        with torch.no_grad():
+            return in_double(self.loaded, self._sizes(configuration), 0, inputs)
+
+    def baselines(self) -> Mapping[str, Baseline]:
+        """The reference as it is, and compiled by torch where the task says so."""
+        present: dict[str, Baseline] = {EAGER: _Eager(self, compiled=False)}
+        if self.spec.compiled:
+            present[COMPILED] = _Eager(self, compiled=True)
+        return present
+
+    def flops(self, configuration: Configuration) -> float:
+        """As counted when the reference was derived."""
+        return self.spec.case(configuration.name).flops
+
+    def bytes_moved(self, configuration: Configuration) -> float:
+        """All inputs and outputs, each once."""
+        return self.spec.case(configuration.name).bytes
+
+
+class CppReference(ReferenceTask):
+    """A kernel on the processor."""
+
+    entry: ClassVar[str] = "kernel"
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Arguments: inputs, weights, outputs, then the sizes that vary."""
+        super().__init_subclass__(**more)
+        if "here" not in vars(cls):
+            return
+        roles = {"input": "input", "weight": "input", "output": "output"}
+        cls.arguments = (
+            *(Argument(t.name, roles[t.role], t.dtype) for t in cls.spec.tensors),  # type: ignore[arg-type]
+            *(Argument(axis, "size") for axis in cls.spec.axes),
+        )
+        cls.memory_bytes = (768 << 20) + 4 * int(max(c.bytes for c in cls.spec.scored))
+        cls.description = cpp_description(cls.spec, cls.entry)
+
+    def seed(self) -> Candidate:
+        """The files of `seed/`, or a kernel of the right signature that computes nothing."""
+        if self.has_seed:
+            return super().seed()
+        return Candidate(files={"kernel.cpp": skeleton(self.spec, self.entry)})
+
+
+class CudaReference(ReferenceTask, CudaTask):
+    """A kernel on an NVIDIA GPU."""
+
+    language: ClassVar[Language] = "cuda"
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Its description has the manual of the launch manifest."""
+        super().__init_subclass__(**more)
+        if "here" in vars(cls):
+            cls.description = cuda_description(cls.spec)
+
+    def tensors(self, configuration: Configuration) -> tuple[TensorSpec, ...]:
+        """Inputs, weights and outputs."""
+        shapes = self.spec.case(configuration.name).shapes
+        return tuple(
+            TensorSpec(
+                name=t.name,
+                dtype=dtypes.dtype(t.dtype).short,
+                shape=shapes[t.name],
+                output=t.role == "output",
+                weight=t.role == "weight",
+            )
+            for t in self.spec.tensors
+        )
+
+    def names(self, configuration: Configuration) -> dict[str, int | float]:
+        """The axes, in capitals, and the number of elements of each tensor as N_NAME."""
+        sizes = {axis.upper(): n for axis, n in self.spec.case(configuration.name).sizes.items()}
+        counts = {f"N_{t.name.upper()}": t.elements for t in self.tensors(configuration)}
+        return {**counts, **sizes}
+
+    def fill(
+        self, configuration: Configuration, seed: int, distribution: str, inputs: Tensors
+    ) -> None:
+        """As `make_inputs` on the processor; what is too large for that is drawn on the device."""
+        drawn = ReferenceTask.make_inputs(self, configuration, seed, distribution)
+        for name, tensor in inputs.items():
+            tensor.copy_(drawn[name])
+
+    def make_inputs(self, configuration: Configuration, seed: int, distribution: str) -> Tensors:
+        """On the GPU, or on the processor where there is none."""
+        return CudaTask.make_inputs(self, configuration, seed, distribution)
+
+    def own(self, configuration: Configuration, inputs: Tensors) -> Tensors:
+        """The reference in its own dtypes."""
+        return Task.own(self, configuration, inputs)
+
+    def seed(self) -> Candidate:
+        """The files of `seed/`, or kernels that write zeros, with a launch manifest."""
+        if self.has_seed:
+            return Task.seed(self)
+        from avo_tui.evaluation.references.describing import cuda_skeleton
+
+        return Candidate(files=cuda_skeleton(self.spec))
+
+
+class _Eager(PreparedBaseline):
+    """The reference, its weights set to those given."""
+
+    def __init__(self, task: ReferenceTask, compiled: bool) -> None:
+        self._task, self._compiled = task, compiled
+        self._runs: dict[str, Any] = {}
+
+    def prepare(self, configuration: Configuration, inputs: Tensors) -> None:
+        """Makes the module, and compiles it where that is asked for."""
+        if configuration.name in self._runs:
+            return
+        import torch
+
+        sizes = self._task._sizes(configuration)
+        device = str(next(iter(inputs.values())).device)
+        drawn = self._task.loaded.draw(sizes, 0, "meta" if device == "meta" else device)
+        run = drawn.outputs
+        self._runs[configuration.name] = torch.compile(run) if self._compiled else run
+
+    def __call__(self, configuration: Configuration, inputs: Tensors) -> Tensors:
+        import torch
+
+        self.prepare(configuration, inputs)
+        with torch.no_grad():
+            outputs: Tensors = self._runs[configuration.name](inputs)
+        return {name: tensor.contiguous() for name, tensor in outputs.items()}

@@ -1,0 +1,23 @@
+"""Where each row is largest."""
+
+import torch
+from torch import nn
+
+rows = 128
+columns = 512
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, x):
+        return x.argmax(-1)
+
+
+def get_inputs():
+    return [torch.rand(rows, columns)]
+
+
+def get_init_inputs():
+    return []

@@ -1,0 +1,23 @@
+"""A scaled sum of two matrices."""
+
+import torch
+from torch import nn
+
+rows = 128
+columns = 512
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, x, y):
+        return 2.5 * x + y
+
+
+def get_inputs():
+    return [torch.rand(rows, columns), torch.rand(rows, columns)]
+
+
+def get_init_inputs():
+    return []

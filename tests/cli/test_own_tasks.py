@@ -1,0 +1,76 @@
+"""Tasks of one's own from the command line: new ones, trust, and what a suite counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avo_tui.cli import docs as docs_command
+from avo_tui.domain.suites import fast
+from avo_tui.evaluation.loading import load_task
+from tests.cli.command_line import Result
+
+Avo = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_code_of_a_folder_is_run_only_after_it_was_trusted(avo: Avo, own_folder: Path) -> None:
+    folder = own_folder / "kernels" / "evil"
+    folder.mkdir(parents=True)
+    ran = own_folder / "ran"
+    (folder / "task.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    listed = avo("tasks")
+    assert listed.code == 0 and "evil" not in listed.out and "avo task trust" in listed.err
+    for command in (("evaluate", "evil"), ("task", "check", "evil"), ("run", "evil", "--headless")):
+        refused = avo(*command)
+        assert refused.code == 1 and "was not trusted yet" in refused.err
+    assert not ran.exists()
+    assert avo("task", "trust", "kernels").code == 0
+    assert "evil" in avo("tasks").out and ran.exists()
+    assert avo("task", "trust", "nowhere").code == 1
+
+
+@pytest.mark.parametrize("language", ["cpp", "cuda"])
+def test_a_new_task_loads_and_is_listed(avo: Avo, own_folder: Path, language: str) -> None:
+    made = avo("task", "new", "mine", "--language", language)
+    assert made.code == 0, made.err
+    assert load_task(own_folder / "kernels" / "mine").language == language
+    row = next(t for t in avo("tasks", "--json").json["tasks"] if t["name"] == "mine")
+    assert row["origin"] == "./kernels" and not row["seedless"]
+    assert "is there already" in avo("task", "new", "mine").err
+    assert "no name for a new task" in avo("task", "new", "1 2").err
+    assert "not rust" in avo("task", "new", "other", "--language", "rust").err
+
+
+def test_docs_lists_pages_prints_one_and_names_near_ones(avo: Avo) -> None:
+    listed = avo("docs")
+    pages = {line.split()[0] for line in listed.out.splitlines()[1:]}
+    assert {"first-kernel", "tasks", "suites", "evaluation"} <= pages
+    page = docs_command.folder() / "tasks.md"
+    assert avo("docs", "tasks").out.strip() == page.read_text().strip()
+    missing = avo("docs", "task")
+    assert missing.code == 1 and "did you mean tasks" in missing.err
+
+
+def test_a_suite_that_was_never_run(avo: Avo, own_folder: Path) -> None:
+    assert "there is no suite 'x'" in avo("suite", "table", "x").err
+    (own_folder / "empty").mkdir()
+    assert "names no problems" in avo("suite", "run", "empty").err
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0.01, 10.0)), min_size=1), st.floats(0, 5))
+def test_fast_p_falls_with_p_and_counts_what_failed(ratios: list[float | None], p: float) -> None:
+    share = fast(ratios, p)
+    assert 0 <= share <= 1 and share >= fast(ratios, p + 1)
+    assert fast(ratios, 0) == sum(r is not None for r in ratios) / len(ratios)
+    assert fast([*ratios, None], p) <= share

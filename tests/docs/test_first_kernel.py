@@ -1,0 +1,43 @@
+"""The commands of docs/first-kernel.md, in their order, from an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "first-kernel.md"
+BLOCK = re.compile(r"```(\w+)(?: file=(\S+))?\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "AVO_SESSIONS": str(tmp_path / "sessions"),
+    }
+    done = []
+    for language, file, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+        if file:
+            (tmp_path / file).write_text(text)
+        elif language == "sh":
+            for line in text.replace("\\\n", " ").splitlines():
+                words = shlex.split(line)
+                assert words[0] == "avo"
+                ended = subprocess.run(
+                    [sys.executable, "-m", "avo_tui.cli", *words[1:]],
+                    cwd=tmp_path, env=environment, capture_output=True, text=True,
+                )  # fmt: skip
+                said = ended.stdout + ended.stderr
+                if words[1:3] == ["task", "check"]:  # what is weak may be said, nothing is wrong
+                    assert "wrong:" not in said and "avo:" not in said, said
+                else:
+                    assert ended.returncode == 0, f"{line}\n{said}"
+                done.append(words[1:3])
+    assert ["evaluate", "scaled_softmax"] in done and ["task", "new"] in done

@@ -1,0 +1,202 @@
+"""Tasks derived from references: what is learned on the meta device, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from avo_tui.evaluation import inspecting
+from avo_tui.evaluation.backends.cuda.planned import TensorSpec
+from avo_tui.evaluation.loading import load_task
+from avo_tui.evaluation.references.adopting import adopt, wishes_for
+from avo_tui.evaluation.references.deriving import Wishes, derive
+from avo_tui.evaluation.references.forms import ReferenceError, read
+from avo_tui.evaluation.references.spec import ReferenceSpec
+from avo_tui.evaluation.sandbox.run import Sandbox
+
+LINEAR = """\
+import torch
+from torch import nn
+
+batch = 16
+features = 32
+hidden = width = 8
+
+
+class Model(nn.Module):
+    def __init__(self, features, width):
+        super().__init__()
+        self.linear = nn.Linear(features, width)
+        self.unused = nn.Linear(3, 3)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, x, scale):
+        return torch.relu(self.norm(self.linear(x))) * scale
+
+
+def get_inputs():
+    return [torch.rand(batch, features), 0.5]
+
+
+def get_init_inputs():
+    return [features, width]
+"""
+PAIR = """\
+import torch
+
+
+def generate_input(rows: int, columns: int = 48, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, columns, generator=generator) if torch.empty(0).device.type == "cpu" \\
+        else torch.empty(rows, columns)
+    return x, torch.zeros(rows, dtype=torch.int64)
+
+
+def ref_kernel(data):
+    x, index = data
+    return x.gather(1, index[:, None])[:, 0] + x.sum(-1)
+"""
+DEFINITION = {
+    "name": "gemm_n8_k32",
+    "axes": {
+        "M": {"type": "var"},
+        "N": {"type": "const", "value": 8},
+        "K": {"type": "const", "value": 32},
+    },
+    "inputs": {
+        "A": {"shape": ["M", "K"], "dtype": "float16"},
+        "B": {"shape": ["N", "K"], "dtype": "float16"},
+    },
+    "outputs": {"C": {"shape": ["M", "N"], "dtype": "float16"}},
+    "reference": "import torch\n\ndef run(A, B):\n    return torch.matmul(A, B.T)\n",
+}
+
+
+def derived(text: str, **wishes: object) -> ReferenceSpec:
+    chosen = {"name": "mine", "language": "cpp", "origin": "model.py", **wishes}
+    mode = bool(chosen.get("evaluation_mode"))
+    return derive(read(text, "model.py", evaluation_mode=mode), Wishes(**chosen))  # type: ignore[arg-type]
+
+
+def test_a_module_gives_tensors_weights_work_and_axes() -> None:
+    spec = derived(LINEAR)
+    assert [t.name for t in spec.of_role("input")] == ["x"], "the number is baked in"
+    weights = [t.name for t in spec.of_role("weight")]
+    assert weights == ["linear_weight", "linear_bias", "norm_weight", "norm_bias"]
+    assert spec.axes == ("batch",), "another width would need other weights"
+    full = spec.scored[0]
+    assert full.shapes == {
+        "x": (16, 32), "linear_weight": (8, 32), "linear_bias": (8,), "norm_weight": (8,),
+        "norm_bias": (8,), "out": (16, 8),
+    }  # fmt: skip
+    assert 2 * 16 * 32 * 8 <= full.flops <= 2 * 16 * 32 * 8 + 2000
+    assert full.bytes == 4 * (16 * 32 + 8 * 32 + 8 + 8 + 8 + 16 * 8)
+    assert all(c.sizes["batch"] not in (16, 8) for c in spec.hidden) and spec.hidden
+    assert any("unused" in remark for remark in spec.remarks)
+
+
+def test_sizes_are_reduced_until_they_fit_and_chosen_ones_stay() -> None:
+    spec = derived(LINEAR, sizes={"batch": 16}, most_flops=3000.0)
+    assert spec.scored[0].flops <= 3000 and spec.scored[0].sizes == {"batch": 16}
+    assert spec.remarks and "sizes were reduced" in spec.remarks[0]
+
+
+def test_a_pair_needs_its_sizes() -> None:
+    with pytest.raises(ReferenceError, match=r"generate_input takes rows: say them.*--set rows="):
+        derived(PAIR)
+    spec = derived(PAIR, sizes={"rows": 20})
+    assert set(spec.axes) == {"rows", "columns"}
+    assert [(t.name, t.dtype) for t in spec.tensors] == [
+        ("data0", "float32"), ("data1", "int64"), ("out", "float32"),
+    ]  # fmt: skip
+
+
+def test_a_flashinfer_definition() -> None:
+    spec = derived(json.dumps(DEFINITION))
+    assert spec.axes == ("M",) and spec.scored[0].sizes == {"M": 64}
+    assert spec.scored[0].flops >= 2 * 64 * 8 * 32
+    assert [t.name for t in spec.of_role("output")] == ["C"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x = 1\n", "neither Model and get_inputs"),
+        ("def broken(:\n", "model.py \\(line 1\\)"),
+        (LINEAR.replace("return [features, width]", "return [features]"), "TypeError"),
+        (LINEAR.replace("get_inputs():\n", "get_inputs():\n    1 / 0\n"), "line 21.*ZeroDivision"),
+        (LINEAR.replace("return torch.relu(", "return torch.dropout("), "does not run without"),
+        (LINEAR.replace(") * scale", ").bernoulli()"), "draws random numbers.*--eval"),
+        (
+            LINEAR.replace("return torch.relu(", "x.mul_(2)\n        return torch.relu("),
+            "changes its input x",
+        ),
+        (LINEAR.replace("return torch.relu(", "return 3, torch.relu("), "returns a int"),
+        (LINEAR.replace("* scale\n", "* float(x.sum())\n"), "does not run without data"),
+        (LINEAR.replace(", 0.5]", ", object()]"), "gives a object as scale"),
+        (json.dumps({"axes": {}}), "not a definition of FlashInfer-Bench"),
+        (
+            json.dumps({**DEFINITION, "inputs": {"i": {"shape": ["M"], "dtype": "int32"}}}),
+            "the input i is int32",
+        ),
+    ],
+)
+def test_what_cannot_be_a_task_is_told_in_one_sentence(text: str, says: str) -> None:
+    with pytest.raises(ReferenceError, match=says) as caught:
+        derived(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"), [(LINEAR, {}), (PAIR, {"rows": 20}), (json.dumps(DEFINITION), {})]
+)
+async def test_an_adopted_reference_is_a_sound_task(
+    tmp_path: Path, text: str, sizes: dict[str, int]
+) -> None:
+    """Derived in the sandbox, written, loaded, and every method run on every case."""
+    spec = derived(text, sizes=sizes)
+    file = tmp_path / "model.py"
+    file.write_text(text)
+    folder = tmp_path / "kernels" / "mine"
+    if text is LINEAR:  # the others differ in nothing that the sandbox sees
+        from avo_tui.evaluation.references.adopting import derive as confined
+
+        assert await confined(text, wishes_for("mine", "cpp", "model.py"), Sandbox()) == spec
+    await asyncio_adopt(file, folder, sizes)
+    task = load_task(folder)
+    assert [f.text(task) for f in inspecting.all_cases(task, 1e9)] == []
+    assert "computes nothing" in task.seed().files["kernel.cpp"]
+    assert "reference.py" in task.description and task.info().seedless
+
+
+async def asyncio_adopt(file: Path, folder: Path, sizes: dict[str, int]) -> None:
+    import asyncio
+
+    wishes = wishes_for("mine", "cpp", str(file), sizes=sizes)
+    await asyncio.to_thread(adopt, file, folder, wishes, Sandbox())
+
+
+def test_a_reference_cannot_write_or_reach_the_network(tmp_path: Path) -> None:
+    """What runs before anything was agreed runs where it cannot harm."""
+    victim = tmp_path / "victim"
+    reach = 'import socket; socket.create_connection(("127.0.0.1", 9), 1)'
+    for line in (f"open({str(victim)!r}, 'w')", f"open({str(Path.home() / '.x')!r}, 'w')", reach):
+        file = tmp_path / "model.py"
+        file.write_text(f"{line}\n{LINEAR}")
+        with pytest.raises(Exception, match=r"model\.py"):
+            adopt(file, tmp_path / "task", wishes_for("task", "cpp", str(file)), Sandbox())
+    assert not victim.exists() and not (tmp_path / "task").exists()
+
+
+def test_for_the_gpu_weights_are_weights_and_the_manual_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "model.py"
+    file.write_text(LINEAR)
+    adopt(file, tmp_path / "mine", wishes_for("mine", "cuda", str(file)), Sandbox())
+    task = load_task(tmp_path / "mine")
+    specs: tuple[TensorSpec, ...] = task.tensors(task.configurations[0])  # type: ignore[attr-defined]
+    assert next(s.name for s in specs if s.weight) == "linear_weight"
+    assert "launch.toml" in task.description and task.unit in {"TFLOP/s", "GB/s"}
+    assert set(task.seed().files) == {"kernel.cu", "launch.toml"}
+    inspecting.first_look(task)
