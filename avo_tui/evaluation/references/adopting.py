@@ -61,7 +61,9 @@ def wishes_for(
 
 
 async def derive(text: str, wishes: Wishes, sandbox: Sandbox) -> ReferenceSpec:
-    """Runs the reference in the sandbox. Raises EvaluatorError with one sentence."""
+    """Runs the reference in a sandbox like the one given. Raises EvaluatorError."""
+    sandbox = Sandbox(sandbox.allow_weak)
+    sandbox.hidden = ()  # the deriving itself is a module of the program
     with sandbox.scratch() as folder:
         request = {"text": text, "file": Path(wishes.origin).name, "wishes": asdict(wishes)}
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
