@@ -82,7 +82,8 @@ class SeatStep:
         self.box = Toolbox(bench)
         events = bench.reading.step_events()
         self._calls = sum(isinstance(e, ToolReturned) for e in events)
-        self._begun = False
+        self._begun_by = ""
+        """Name of the client that has read the opening of this step; "" for none."""
         self._told: set[str] = set()
         self._over_since: float | None = None
         self._end_told = False
@@ -166,7 +167,7 @@ class SeatStep:
         if tool == WAIT:
             text = "There is nothing to wait for: the run goes on and no tool is at work."
             return ToolResult(ok=True, text=text, whole=text), ""
-        if tool != BEGIN and not self._begun:
+        if tool != BEGIN and self._begun_by != request.visitor.occupant.name:
             step, head = self.bench.reading.step, self.bench.reading.head.number
             text = f"Not run. Step {step} has begun from v{head}: call begin_step first, it tells"
             text += " how things stand."
@@ -175,6 +176,7 @@ class SeatStep:
         if tool == BEGIN:
             self.bench.recording.record(ToolCalled(call=call, tool=tool))
             text = self._opening(hints)
+            self._begun_by = request.visitor.occupant.name
             result = ToolResult(ok=True, text=text, whole=text)
             self.box.returned(call, tool, result)
             return result, call
@@ -197,7 +199,6 @@ class SeatStep:
             if isinstance(e, HintDelivered) and e.hint not in seen
         ]
         unique = {h.id: h for h in (*earlier, *hints)}
-        self._begun = True
         self._told |= {intervention_key(i) for i in bench.reading.interventions()}
         self._told |= {note_key(n) for n in bench.reading.notes()}
         text = opening(bench, tuple(unique.values()))
@@ -254,7 +255,7 @@ class SeatStep:
         more = bench.control.take_hints(place) if take else ()
         letters = [*self.door.letters()]
         letters += [Letter(sender="person", text=hint_text(h)) for h in (*hints, *more)]
-        if not self._begun:
+        if not self._begun_by:
             return tuple(letters)
         for order in bench.reading.interventions():
             if intervention_key(order) not in self._told:
