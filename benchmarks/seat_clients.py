@@ -203,7 +203,7 @@ class Handler(BaseHTTPRequestHandler):
     def _responses(self, body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         items = body.get("input", [])
         results = [_text(i.get("output")) for i in items if i.get("type") == "function_call_output"]
-        spaces = {}
+        spaces: dict[str, str] = {}
         for tool in body.get("tools", []):
             if tool.get("type") == "namespace":
                 spaces |= {t["name"]: tool["name"] for t in tool["tools"]}
@@ -261,7 +261,8 @@ def command(
         return line, {
             "ANTHROPIC_BASE_URL": model, "ANTHROPIC_API_KEY": "scripted",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "MCP_CONNECTION_NONBLOCKING": "0", "MCP_TIMEOUT": "60000", "CLAUDE_CONFIG_DIR": str(folder),
+            "MCP_CONNECTION_NONBLOCKING": "0", "MCP_TIMEOUT": "60000",
+            "CLAUDE_CONFIG_DIR": str(folder),
             "ENABLE_TOOL_SEARCH": "false",
         }  # fmt: skip
     if agent == "codex":
@@ -273,7 +274,8 @@ def command(
             f'[model_providers.loop]\nname = "loop"\nbase_url = "{model}/v1"\n'
             'wire_api = "responses"\n'
             f'[mcp_servers.avo]\ncommand = "{avo[0]}"\nargs = {arguments}\n'
-            f"env = {{ {environment} }}\nrequired = true\nstartup_timeout_sec = 60\ntool_timeout_sec = 90\n"
+            f"env = {{ {environment} }}\nrequired = true\n"
+            "startup_timeout_sec = 60\ntool_timeout_sec = 90\n"
         )
         line = ["codex", "exec", "--skip-git-repo-check",
                 "--dangerously-bypass-approvals-and-sandbox", PROMPT]  # fmt: skip

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avo_tui.cli.reading import Json, Name, table
-
-if TYPE_CHECKING:
-    from avo_tui.domain.records import Attempt
 
 MOST = 200
 """Rows that are printed unless another number is asked for."""
@@ -34,7 +31,7 @@ def attempts(
     as_json: Json = False,
 ) -> None:
     """List the attempts of a session with what became of each, and why."""
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.forms import attempt_form, emit
     from avo_tui.domain.attempts import (
         ORDERS,
         attempt_matches,
@@ -74,14 +71,3 @@ def attempts(
     )
     if len(kept) > len(rows):
         typer.echo(f"{len(kept) - len(rows)} more; --most shows them")
-
-
-def attempt_form(attempt: Attempt) -> dict[str, object]:
-    """One attempt as JSON."""
-    from avo_tui.domain.attempts import attempt_name, attempt_status
-
-    return {
-        "attempt": attempt_name(attempt),
-        "status": attempt_status(attempt),
-        **attempt.model_dump(mode="json", exclude={"undecided"}),
-    }

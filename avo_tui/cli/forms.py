@@ -6,9 +6,10 @@ import json
 import sys
 
 from avo_tui.domain import memory, supervision
+from avo_tui.domain.attempts import attempt_name, attempt_status
 from avo_tui.domain.evidence import ERROR, Ledger
 from avo_tui.domain.progress import progress
-from avo_tui.domain.records import Intervention, RunState, Step
+from avo_tui.domain.records import Attempt, Hint, Intervention, RunState, Step
 from avo_tui.domain.state import SessionState
 from avo_tui.export.forms import Form, moment, version_form
 from avo_tui.store import EngineStatus, SessionReader, SessionSummary
@@ -76,6 +77,29 @@ def intervention_form(made: Intervention) -> Form:
     }
 
 
+def attempt_form(attempt: Attempt) -> Form:
+    """One attempt of `avo attempts NAME --json`."""
+    return {
+        "attempt": attempt_name(attempt),
+        "status": attempt_status(attempt),
+        **attempt.model_dump(mode="json", exclude={"undecided"}),
+    }
+
+
+def hint_form(hint: Hint) -> Form:
+    """A hint that is queued or in force, with its delivery."""
+    return {
+        "id": hint.id,
+        "text": hint.text,
+        "state": hint.state,
+        "scope": hint.scope,
+        "by": hint.by,
+        "queued_at": moment(hint.queued_at),
+        "delivered_at": moment(hint.delivered_at),
+        "where": hint.where,
+    }
+
+
 def status_form(reader: SessionReader) -> Form:
     """`avo status NAME --json`."""
     state, session, engine = reader.state, reader.state.session, reader.engine()
@@ -112,6 +136,8 @@ def status_form(reader: SessionReader) -> Form:
         },
         "pending_approval": state.pending_approval[0] if state.pending_approval else None,
         "supervisor": supervisor_form(state),
+        "hints": [hint_form(h) for h in state.live_hints],
+        "seat": session.occupant.model_dump(mode="json") if session.occupant else None,
         "memory": {
             "notes": len(state.memory),
             "characters": memory.size(state.memory.values()),

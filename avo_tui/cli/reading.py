@@ -135,13 +135,28 @@ def status(name: Name, as_json: Json = False) -> None:
     )
     for cap in cap_states(session.budget.run, spend):
         typer.echo(f"cap {cap.unit}: {cap.used:g} of {cap.cap:g} ({cap.fraction:.0%})")
-    for text in _supervisor_lines(state):
+    for text in (*_supervisor_lines(state), *_seat_lines(state)):
         typer.echo(text)
     engine = reader.engine()
     where = f"engine {engine.pid} on {engine.host}" if engine.alive else "no engine"
     if session.engine is not None and session.engine.restarts:
         where += f", started again {session.engine.restarts} times after it was lost"
     typer.echo(f"{where}; last event {ago(session.last_event_at)}")
+
+
+def _seat_lines(state: SessionState) -> list[str]:
+    """Who sits in the seat, and the hints that wait for delivery."""
+    from avo_tui.domain.plain import plain
+
+    lines = []
+    sits = state.session.occupant
+    if sits is not None:
+        way = sits.way.replace("_", " ")
+        lines.append(f"seat: {plain(sits.name, 80)} ({way}), since {ago(sits.since)}")
+    for hint in state.hints.values():
+        if hint.state == "queued":
+            lines.append(f"hint not delivered yet: {plain(hint.text, 200)}")
+    return lines
 
 
 def _supervisor_lines(state: SessionState) -> list[str]:
@@ -240,12 +255,14 @@ def _score_table(score: Score) -> tuple[list[list[str]], list[str]]:
 
 def show(
     name: Name,
-    version: VersionName,
+    version: Annotated[
+        str, typer.Argument(help="A version: 12, v12, head or best; or an attempt: 12.3.")
+    ],
     source: Annotated[bool, typer.Option("--source", help="Print the source files.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print the change to the parent.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a version: its score, its source, or its change to the parent."""
+    """Show a version, or an attempt such as 12.3: its score, source, or change to the parent."""
     from avo_tui.cli.forms import emit, intervention_form
     from avo_tui.domain.plain import plain, safe
     from avo_tui.domain.supervision import before_version
@@ -256,6 +273,11 @@ def show(
         raise typer.BadParameter("choose one of --source and --diff", param_hint="--source")
     reader = SessionReader.open(find_session(name))
     state = reader.state
+    if "." in version:
+        from avo_tui.cli.showing import show_attempt
+
+        show_attempt(reader, version, source, diff, as_json)
+        return
     best = state.best
     versions: dict[int, object] = dict(state.versions)
     number = pick(version, versions, state.session.head, best.number if best else None)

@@ -87,7 +87,7 @@ def _conclude(
     reader: SessionReader, record: CommandRecord | None, attempt: Attempt | None, as_json: bool
 ) -> None:
     """Says what became of it, and ends with the status that says the same."""
-    from avo_tui.domain.plain import plain, safe
+    from avo_tui.domain.plain import safe
 
     if record is None:
         sys.stderr.write("avo: sent; the engine has not taken it yet\n")
@@ -98,7 +98,7 @@ def _conclude(
         raise Failure(f"refused: {record.refused}")
     report = reader.report(attempt) if attempt is not None else None
     if not as_json:
-        typer.echo(plain(record.effect, 400))
+        typer.echo(safe(record.effect))
         if report is not None:
             from avo_tui.evaluation.report import as_text
 

@@ -263,6 +263,23 @@ def test_doctor_finds_and_says_what_is_damaged(avo: Avo, done: Path) -> None:
     assert result.code == 1 and "FAIL" in result.out
 
 
+def test_an_attempt_is_shown_with_its_report_and_the_gates_numbers(avo: Avo, done: Path) -> None:
+    attempt = next(a for a in SessionReader.open(done).state.attempts.values() if a.version == 1)
+    name = f"{attempt.step}.{attempt.number}"
+    said = avo("show", "done", name)
+    assert said.code == 0 and "verdict: correct" in said.out and "gate strict: " in said.out
+    form = avo("show", "done", name, "--json").json
+    assert form["gate"]["accepted"] and form["report"]["score"]["aggregate"] > 0
+    assert "+constexpr" in avo("show", "done", name, "--diff").out
+    missing = avo("show", "done", "77.1")
+    assert missing.code == 1 and "avo attempts done lists them" in missing.err
+
+
+def test_the_brief_names_the_task_and_how_to_work(avo: Avo, done: Path) -> None:
+    page = avo("brief", "done").out
+    assert "Pretend kernel" in page and "avo submit done" in page and "{{" not in page
+
+
 def test_a_version_is_shown_beside_every_baseline_and_its_plan_by_paragraphs(avo: Avo) -> None:
     shipped = Path(__file__).resolve().parents[2] / "sessions" / "mha-hopper"
     lines = avo("show", str(shipped), "v6").out.splitlines()

@@ -8,11 +8,22 @@ import pytest
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
-from avo_tui.domain.commands import AbortStep, Pause, Resume, Rewind, SendHint, Supervise
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.commands import (
+    AbortStep,
+    Pause,
+    Resume,
+    Rewind,
+    SendHint,
+    Submit,
+    Supervise,
+)
 from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.operators.external import make as external_operator
 from avo_tui.operators.seat.operator import SeatOperator
 from avo_tui.operators.seat.wire import Answer, Hello
 from avo_tui.seat.client import SeatClient, SeatError, SeatLeftError, SeatNotThereError
+from tests.evolution.fake_evaluator import SEED
 from tests.evolution.laboratory import Laboratory, MakeLab
 
 HELLO = Hello(client="an agent", way="mcp")
@@ -261,3 +272,17 @@ async def test_nonsense_on_the_socket_harms_nobody(make_lab: MakeLab) -> None:
     wrong = await client.call("evaluate", {"titel": "x"})
     assert not wrong.ok and "not valid" in wrong.text
     await client.close()
+
+
+async def test_a_submission_from_outside_is_answered_with_the_hints(make_lab: MakeLab) -> None:
+    traits = OperatorTraits(title="operator outside", steps_by_itself=False, ladder=())
+    lab = make_lab(settings(operator="external", traits=traits))
+    lab.start(external_operator(RunSettings()))
+    await lab.versions(1)
+    sent = await lab.send(SendHint(text="mind the short sequences"))
+    assert lab.state.hints[sent.id].state == "queued"
+    faster = Candidate(files={"kernel.cpp": SEED.replace("UNROLL = 1", "UNROLL = 4")})
+    record = await lab.send(Submit(candidate=faster, plan="four at a time"))
+    assert "committed as v1" in record.effect and "mind the short sequences" in record.effect
+    hint = lab.state.hints[sent.id]
+    assert hint.state == "delivered" and "four at a time" in hint.where

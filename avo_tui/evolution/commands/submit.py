@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from avo_tui.domain.commands import Submit
-from avo_tui.domain.events import CandidateEdited, CommandTaken, Event, StepStarted
+from avo_tui.domain.events import CandidateEdited, CommandTaken, Event, HintDelivered, StepStarted
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution import steps
 from avo_tui.evolution.commands.base import CommandSpec, Desk, Refused, short
@@ -28,7 +28,9 @@ async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken
     _open(run, command, parent, title)
 
     def along(word: SubmitResult) -> list[Event]:
-        return [*_end_own_step(run, command, word, word.reason), answer(_effect(word))]
+        hints, words = _hints(run, title)
+        events = [*hints, *_end_own_step(run, command, word, word.reason)]
+        return [*events, answer(f"{_effect(word)}{words}")]
 
     try:
         result = _evaluated_before(run, command) or await desk.evaluations.attempt(
@@ -49,6 +51,19 @@ async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken
         raise
     if run.open_step is None:
         run.control.end = None
+
+
+def _hints(run: Run, title: str) -> tuple[list[Event], str]:
+    """(events that deliver the queued hints, their words): they go with the answer.
+
+    Only where candidates come from outside: who submits is then the one the hints are for.
+    """
+    if run.traits.steps_by_itself:
+        return [], ""
+    queued = [hint for hint in run.state.hints.values() if hint.state == "queued"]
+    where = f"in the answer to the submission {short(title)!r}"
+    events: list[Event] = [HintDelivered(hint=hint.id, where=where) for hint in queued]
+    return events, "".join(f"\nhint of the person: {hint.text}" for hint in queued)
 
 
 def _effect(word: SubmitResult) -> str:

@@ -1,0 +1,100 @@
+"""`avo show NAME 12.3`: all that is known of an attempt, whatever became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from avo_tui.cli.errors import Failure
+
+if TYPE_CHECKING:
+    from avo_tui.domain.acceptance import GateDecision
+    from avo_tui.domain.records import Attempt
+    from avo_tui.store import SessionReader
+
+
+def show_attempt(reader: SessionReader, name: str, source: bool, diff: bool, as_json: bool) -> None:
+    """Print an attempt: report, gate's numbers and log; or its source, or its change."""
+    from avo_tui.domain.difference import unified
+    from avo_tui.domain.plain import safe
+
+    attempt = _attempt(reader, name)
+    candidate = reader.candidate(attempt.candidate)
+    origin = reader.state.versions.get(attempt.parent)
+    change = unified(reader.candidate(origin.candidate), candidate).text if origin else ""
+    if as_json:
+        _emit(reader, attempt, candidate.files, change)
+    elif source:
+        for file, text in candidate.files.items():
+            if len(candidate.files) > 1:
+                typer.echo(f"==> {file} <==")
+            typer.echo(safe(text))
+    elif diff:
+        typer.echo(safe(change or "(the same source as its parent)"))
+    else:
+        _print(reader, attempt)
+
+
+def _attempt(reader: SessionReader, name: str) -> Attempt:
+    step, _, number = name.partition(".")
+    attempts = reader.state.attempts
+    if step.isdigit() and number.isdigit() and (int(step), int(number)) in attempts:
+        return attempts[int(step), int(number)]
+    raise Failure(f"there is no attempt {name}; avo attempts {reader.name} lists them")
+
+
+def decision_on(reader: SessionReader, attempt: Attempt) -> GateDecision | None:
+    """What the gate said of an attempt; None where it was never asked."""
+    from avo_tui.domain.events import GateDecided
+
+    decision = None
+    for event in reader.events(attempt.step):
+        if isinstance(event, GateDecided) and event.attempt == attempt.number:
+            decision = event.decision
+    return decision
+
+
+def _emit(reader: SessionReader, attempt: Attempt, files: dict[str, str], change: str) -> None:
+    from avo_tui.cli.forms import attempt_form, emit
+    from avo_tui.evaluation.report import form
+
+    report, decision = reader.report(attempt), decision_on(reader, attempt)
+    emit(
+        {
+            "session": reader.name,
+            **attempt_form(attempt),
+            "report": form(report) if report is not None else None,
+            "gate": decision.model_dump(mode="json") if decision is not None else None,
+            "files": files,
+            "diff": change,
+        }
+    )
+
+
+def _print(reader: SessionReader, attempt: Attempt) -> None:
+    from avo_tui.domain.attempts import attempt_name, attempt_status
+    from avo_tui.domain.plain import plain, safe
+    from avo_tui.operators.toolbox.render import report_text
+
+    about = f"{attempt_name(attempt)} from v{attempt.parent}: {attempt_status(attempt)}"
+    typer.echo(f"{about}; {plain(attempt.title, 300)}" if attempt.title else about)
+    if attempt.reason:
+        typer.echo(f"why not: {plain(attempt.reason, 600)}")
+    decision, report = decision_on(reader, attempt), reader.report(attempt)
+    if decision is not None:
+        typer.echo(f"gate {decision.gate}: {plain(decision.reason, 600)}")
+        if decision.basis:
+            typer.echo(f"rests on {decision.basis}")
+    if report is None:
+        typer.echo("it was not finished, so there is no report")
+        return
+    rival = None
+    if decision is not None and decision.reference is not None:
+        rival = reader.state.versions.get(decision.reference)
+    typer.echo(safe(report_text(report, rival or reader.state.versions.get(attempt.parent))))
+    s = report.seconds
+    typer.echo(
+        f"{s.total:.2f} s: compile {s.compile:.2f}, check {s.check:.2f}, benchmark"
+        f" {s.benchmark:.2f}, other {s.other:.2f}; {report.device}"
+    )
