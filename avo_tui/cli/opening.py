@@ -161,9 +161,11 @@ def library(session: Path | None) -> Iterator[Knowledge]:
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     """What the app may call. `shown` returns the folder of the session on the screen."""
     from avo_tui.cli.away import start_watcher
+    from avo_tui.cli.exporting import FORMS, ExportOptions
     from avo_tui.evolution.options import changed_settings, known_options
     from avo_tui.evolution.process import start_after_inbox, start_engine, take_inbox
-    from avo_tui.ui.services import Services
+    from avo_tui.store import SessionReader
+    from avo_tui.ui.services import ExportChoice, Services
 
     def chosen(form: NewSession) -> RunSettings:
         return with_defaults(
@@ -202,7 +204,14 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
         with library(shown()) as found:
             return list(found.documents())
 
+    def export(folder: Path, form: str, version: int | None, to: Path) -> str:
+        chosen = next(known for known in FORMS if known.name == form)
+        done = chosen.write(SessionReader.open(folder), to, ExportOptions(version))
+        return f"{done.folder}: {chosen.hint(done)}"
+
     return Services(
+        exports=tuple(ExportChoice(f.name, f.label, f.of_version) for f in FORMS),
+        export=export,
         start_engine=start,
         take_inbox=take_inbox,
         create_session=create,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from avo_tui.domain.secrets import redact
 from avo_tui.notify.happenings import Happening, Kind
@@ -89,6 +90,11 @@ class Hook:
         return redact(f"exit code {process.returncode}" + (f": {words}" if words else ""))
 
 
+def _apprise() -> Any:
+    """The library, an extra. Raises ImportError."""
+    return importlib.import_module("apprise")
+
+
 @dataclass(frozen=True)
 class Messages:
     """One URL of apprise, such as `ntfy://ntfy.example/topic`."""
@@ -103,7 +109,7 @@ class Messages:
     def check(self) -> str:
         """Why the URL cannot be used; "" where it can."""
         try:
-            import apprise
+            apprise = _apprise()
         except ImportError:
             return "apprise is not installed: pip install 'avo-tui[notify]'"
         well = apprise.Apprise.instantiate(self.url, suppress_exceptions=True) is not None
@@ -114,12 +120,11 @@ class Messages:
         why = self.check()
         if why:
             return Delivery(self.name, False, why)
-        import apprise
-
+        apprise = _apprise()
         title, text = worded(message)
         sender = apprise.Apprise()
         sender.add(self.url)
-        with apprise.LogCapture(level=logging.WARNING) as captured:  # type: ignore[no-untyped-call]
+        with apprise.LogCapture(level=logging.WARNING) as captured:
             ok = bool(sender.notify(title=title, body=text, body_format=apprise.NotifyFormat.TEXT))
             words = " ".join(captured.getvalue().split())[-WORDS:]
         why = "" if ok else words.replace(self.url, self.name) or "the service did not take it"

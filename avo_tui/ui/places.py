@@ -58,6 +58,16 @@ class Compare(Place):
 
 
 @dataclass(frozen=True)
+class Kernel(Place):
+    """The whole source of a version or an attempt."""
+
+    name: str
+    candidate: str
+    """The object that holds it."""
+    version: int | None = None
+
+
+@dataclass(frozen=True)
 class Transcript(Place):
     """The whole conversation of a step."""
 

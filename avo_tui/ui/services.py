@@ -37,6 +37,16 @@ class OperatorChoice:
     """Models that it may be run with, the default first; () where it has none."""
 
 
+@dataclass(frozen=True)
+class ExportChoice:
+    """One thing that a session can be written as."""
+
+    name: str
+    label: str = ""
+    of_version: bool = False
+    """Whether it is made of one version."""
+
+
 class Hit(Protocol):
     """A section of K that answers a query."""
 
@@ -74,6 +84,10 @@ class Services:
     """Have the commands in the inbox of a session without an engine carried out."""
     create_session: Callable[[NewSession], Path] | None = None
     """Create a session and start its engine; returns its folder."""
+    exports: tuple[ExportChoice, ...] = ()
+    export: Callable[[Path, str, int | None, Path], str] | None = None
+    """Write a session (folder, form, version or None for the best, target folder); returns one
+    sentence that says what was written."""
     tasks: Callable[[], Sequence[TaskInfo]] | None = None
     """Tasks that load."""
     estimate: Callable[[NewSession], str] | None = None

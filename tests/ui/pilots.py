@@ -23,7 +23,7 @@ from avo_tui.store import Drafts
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.screens.run.screen import RunScreen
-from avo_tui.ui.services import OperatorChoice, Services
+from avo_tui.ui.services import ExportChoice, OperatorChoice, Services
 from avo_tui.ui.widgets.lines import LinesView
 from tests.ui.make_session import TASK, MemorySource
 
@@ -39,6 +39,8 @@ SERVICES = Services(
     start_engine=lambda folder: None,
     create_session=lambda form: Path("/nonexistent"),
     tasks=lambda: [TASK],
+    exports=(ExportChoice("git", "a repository"), ExportChoice("kernel", "the kernel", True)),
+    export=lambda folder, form, version, to: f"{to}: written",
     operators=(
         OperatorChoice("tuner", "classical search", models=()),
         OperatorChoice("agent", "an agent", unavailable="no key is set"),

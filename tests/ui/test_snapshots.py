@@ -23,6 +23,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "lineage": ("L",),
     "attempts": ("F",),
     "compare": ("B", "c"),
+    "kernel": ("B", "V"),
     "transcript": ("t",),
     "memory": ("M",),
     "supervisor": ("i",),

@@ -24,11 +24,11 @@ from avo_tui.ui.widgets.pane import Pane
 
 
 class CompareScreen(DetailScreen):
-    """Scores, the difference of the sources, what changed of the resources: one scrolled text."""
+    """The difference of the sources, the scores, what changed of the resources: one text."""
 
     MAIN = "#compare-view"
     ABOUT = "Two versions. The change is of the right one against the left one."
-    PANES = {"compare": ("Compare", "Scores, sources, what changed of the resources.")}  # noqa: RUF012
+    PANES = {"compare": ("Compare", "Sources, scores, what changed of the resources.")}  # noqa: RUF012
 
     def __init__(self, left: int, right: int) -> None:
         super().__init__()
@@ -90,8 +90,6 @@ class CompareScreen(DetailScreen):
 
         def build(width: int) -> Sequence[Line]:
             rows = [BLANK, *_titles(a, b, width), BLANK]
-            rows += benchmark_lines(b.score, width, a.score, f"vs v{a.number}")
-            rows.append(BLANK)
             if isinstance(doc, Failed):
                 rows += teach("The difference cannot be shown.", doc.reason)
             elif doc is None:
@@ -100,6 +98,7 @@ class CompareScreen(DetailScreen):
                 rows += teach("The sources are the same.")
             else:
                 rows += diff_lines(doc, width, highlight, sides)
+            rows += [BLANK, *benchmark_lines(b.score, width, a.score, f"vs v{a.number}")]
             return [*rows, BLANK, *_resources(a, b, width)]
 
         self.main.show(build)

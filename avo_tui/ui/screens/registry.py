@@ -50,6 +50,12 @@ def _compare(place: places.Compare) -> Screen[Any]:
     return CompareScreen(place.left, place.right)
 
 
+def _kernel(place: places.Kernel) -> Screen[Any]:
+    from avo_tui.ui.screens.kernel import KernelScreen
+
+    return KernelScreen(place.name, place.candidate, place.version)
+
+
 def _transcript(place: places.Transcript) -> Screen[Any]:
     from avo_tui.ui.screens.transcript import TranscriptScreen
 
@@ -93,6 +99,7 @@ SCREENS: dict[type[Place], Callable[[Any], Screen[Any]]] = {
     places.Lineage: _lineage,
     places.Attempts: _attempts,
     places.Compare: _compare,
+    places.Kernel: _kernel,
     places.Transcript: _transcript,
     places.Log: _log,
     places.Memory: _memory,

@@ -21,6 +21,7 @@ RUN_ACTIONS: tuple[Action[RunParts], ...] = (
     control.REWIND,
     by_hand.EDIT,
     travel.COMPARE,
+    travel.KERNEL,
     travel.LOG,
     travel.ENGINE_LOG,
     travel.TRANSCRIPT,

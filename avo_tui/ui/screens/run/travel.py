@@ -125,6 +125,33 @@ COMPARE = Action(
 )
 
 
+def _kernel(run: RunParts) -> None:
+    """The source of what is under the cursor; of the running attempt, or of the head."""
+    known, subject = run.known, run.scene.subject
+    version, attempt = subject.version, subject.attempt
+    if subject.live:
+        view = known.live.attempt
+        attempt = None if view is None or known.live.ended is not None else view.attempt
+        version = known.head if attempt is None else None
+    if version is not None:
+        run.host.go(places.Kernel(f"v{version.number}", version.candidate, version.number))
+    elif attempt is not None:
+        run.host.go(places.Kernel(f"{attempt.step}.{attempt.number}", attempt.candidate))
+    else:
+        run.host.notify("there is no source here: move to a version or an attempt", timeout=4)
+
+
+KERNEL = Action(
+    "kernel",
+    "V",
+    "kernel",
+    "The whole source of what is under the cursor: search, copy, export.",
+    "look",
+    run=_kernel,
+    footer=19,
+)
+
+
 def _transcript(run: RunParts) -> None:
     step = run.scene.subject.step
     run.host.go(places.Transcript(run.known.live.number if step is None else step))

@@ -1,0 +1,168 @@
+"""The whole source of a version or an attempt: read, search, copy, carry away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.ui import formats
+from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.dialogs.export import ExportDialog, Wish
+from avo_tui.ui.loader import Failed
+from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.screens.detail import COPY, DETAIL, DetailScreen
+from avo_tui.ui.syntax import Highlighter
+from avo_tui.ui.text import BLANK, Line, clean, line, one_line
+from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.pane import Pane
+
+
+class KernelScreen(DetailScreen):
+    """All files of one candidate, with the numbers of their lines."""
+
+    MAIN = "#kernel-view"
+    ABOUT = (
+        "The whole source as it was evaluated. / finds in all of it; y copies it without the "
+        "numbers of the lines; x writes the session or this version to a folder."
+    )
+    PANES = {"kernel": ("Kernel", "The files of the candidate.")}  # noqa: RUF012
+
+    def __init__(self, name: str, candidate: str, version: int | None) -> None:
+        super().__init__()
+        self.actions = bind(self.ACTIONS, self)
+        self._title, self._candidate, self.version = name, candidate, version
+        self.shown: Candidate | None = None
+
+    def body(self) -> ComposeResult:
+        """One pane."""
+        with Pane(key="", title=f"Kernel of {self._title}", id="kernel"):
+            yield LinesView(id="kernel-view")
+
+    def on_mount(self) -> None:
+        """Long lines are scrolled to, not cut."""
+        self.main.add_class("-wide")
+
+    def repaint(self) -> None:
+        """The source, once it was read."""
+        source, highlighter = self.host.session.source, self.host.highlighter
+        if source is None or self.loader is None or self.shown is not None:
+            return
+
+        def read() -> Candidate:
+            candidate = source.candidate(self._candidate)
+            for name, text in candidate.files.items():
+                highlighter(text, name)  # in this thread: it is slow
+            return candidate
+
+        given = self.loader.get(self._candidate, read)
+        if isinstance(given, Failed):
+            reason = given.reason
+            self.main.show(lambda width: teach("The source cannot be read.", reason))
+        elif given is None:
+            self.main.show(lambda width: teach("reading the source …"))
+        else:
+            self.shown = given
+            rows = source_lines(given, highlighter)
+            self.main.show(lambda width: rows)
+            size = sum(len(text.encode()) for text in given.files.values())
+            told = f"{formats.many(len(given.files), 'file')} · {formats.size(size)}"
+            self.query_one("#kernel", Pane).set_info([(told, "dim")])
+
+    def copy(self) -> None:
+        """Copy the source itself, tabs and all."""
+        if self.shown is None:
+            return
+        text = copied(self.shown)
+        self.app.copy_to_clipboard(text)
+        self.app.notify(f"copied {formats.many(text.count(chr(10)) + 1, 'line')}", timeout=2)
+
+    def why_no_export(self) -> Reason:
+        """A source that was written, and something that writes it."""
+        if self.host.services.export is None:
+            return "this app was started without exports: use avo export"
+        if self.snapshot is None or self.snapshot.replay is not None:
+            return "this is a replay: avo export writes the session itself"
+        return None
+
+    def export(self) -> None:
+        """Ask for form and folder, then write in a thread."""
+        services, source = self.host.services, self.host.session.source
+        write, host = services.export, self.host
+        if write is None or source is None:
+            return
+        folder = source.folder
+
+        def wished(wish: Wish | None) -> None:
+            if wish is None:
+                return
+
+            def work() -> None:
+                try:
+                    told = write(folder, wish.form, wish.version, Path(wish.to))
+                except Exception as error:  # its sentence is for the person
+                    text, severity = str(error) or type(error).__name__, "error"
+                else:
+                    text, severity = told, "information"
+                host.call_from_thread(
+                    host.notify,
+                    one_line(text),
+                    title="Export",
+                    severity=severity,
+                    timeout=12,
+                    markup=False,
+                )
+
+            self.run_worker(work, thread=True, group="export", exit_on_error=False)
+
+        self.app.push_screen(ExportDialog(services.exports, source.name, self.version), wished)
+
+    ACTIONS: ClassVar[tuple[Action[KernelScreen], ...]] = (
+        Action("copy", "y", "copy", "Copy the whole source.", "look", run=copy, footer=1),
+        Action(
+            "export",
+            "x",
+            "export",
+            "Write the kernel, the lineage or a report to a folder.",
+            "look",
+            run=export,
+            why_not=why_no_export,
+            footer=2,
+        ),
+        *(action for action in DETAIL if action is not COPY),
+    )
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+
+
+def source_lines(candidate: Candidate, highlighter: Highlighter) -> list[Line]:
+    """The files one below the other, with the numbers of their lines."""
+    out: list[Line] = []
+    for name, text in candidate.files.items():
+        if out:
+            out.append(BLANK)
+        if len(candidate.files) > 1:
+            out.append(line((one_line(name), "file")))
+        out += _numbered(highlighter(text, name))
+    return out
+
+
+def _numbered(rows: Sequence[Sequence[tuple[str, str]]]) -> list[Line]:
+    width = len(str(len(rows)))
+    return [
+        line(
+            (f"{number:>{width}}  ", "gutter"),
+            *((clean(text), role) for text, role in spans),
+            gutter=width + 2,
+        )
+        for number, spans in enumerate(rows, 1)
+    ]
+
+
+def copied(candidate: Candidate) -> str:
+    """The source as text; of several files each with its name above it."""
+    if len(candidate.files) == 1:
+        return next(iter(candidate.files.values()))
+    return "\n".join(f"// ---- {name}\n{text}" for name, text in candidate.files.items())
