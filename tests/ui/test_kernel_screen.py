@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input
 
 from avo_tui.domain.candidate import Candidate
@@ -15,7 +16,9 @@ from tests.ui.make_session import MemorySource
 from tests.ui.pilots import SERVICES, make_app, running
 
 
-async def test_the_kernel_is_shown_found_copied_and_exported(tmp_path: Path) -> None:
+async def test_the_kernel_is_shown_found_copied_and_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = MemorySource()
     asked: list[tuple[str, int | None, Path]] = []
 
@@ -25,7 +28,7 @@ async def test_the_kernel_is_shown_found_copied_and_exported(tmp_path: Path) -> 
 
     app = make_app(source, services=replace(SERVICES, export=export))
     clips: list[str] = []
-    app.copy_to_clipboard = clips.append  # type: ignore[method-assign]
+    monkeypatch.setattr(app, "copy_to_clipboard", clips.append)
     async with running(app) as hands:
         await hands.press("B", "V")
         screen = app.screen
