@@ -10,9 +10,11 @@ import typer
 from avo_tui.cli.errors import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from avo_tui.domain.candidate import Candidate
     from avo_tui.domain.difference import Difference
-    from avo_tui.domain.records import Intervention
+    from avo_tui.domain.records import Intervention, Version
     from avo_tui.domain.score import Score
     from avo_tui.domain.state import SessionState
     from avo_tui.store import SessionReader
@@ -264,7 +266,7 @@ def show(
 ) -> None:
     """Show a version, or an attempt such as 12.3: its score, source, or change to the parent."""
     from avo_tui.cli.forms import emit, intervention_form
-    from avo_tui.domain.plain import plain, safe
+    from avo_tui.domain.plain import safe
     from avo_tui.domain.supervision import before_version
     from avo_tui.export.forms import version_form
     from avo_tui.store import SessionReader, find_session
@@ -309,27 +311,35 @@ def show(
     if diff:
         typer.echo(safe(change.text if change is not None else "(the seed has no parent)"))
         return
-    parent = "" if found.parent is None else f" from v{found.parent}"
+    _print_version(found, interventions)
+
+
+def _print_version(version: Version, interventions: Sequence[Intervention]) -> None:
+    """What `avo show` says of a version; `interventions` are those that led to it."""
+    from avo_tui.domain.plain import plain
+
+    parent = "" if version.parent is None else f" from v{version.parent}"
     typer.echo(
-        f"v{number}{parent}, {found.author}, step {found.step}, {found.created:%Y-%m-%d %H:%M} UTC"
+        f"v{version.number}{parent}, {version.author}, step {version.step}, "
+        f"{version.created:%Y-%m-%d %H:%M} UTC"
     )
-    for text in (found.plan, found.summary, found.note and f"Note: {found.note}"):
+    for text in (version.plan, version.summary, version.note and f"Note: {version.note}"):
         for paragraph in [p for p in text.splitlines() if p.strip()][:PARAGRAPHS]:
             typer.echo(plain(paragraph, 600))
-    typer.echo(f"gate {found.gate.gate}: {plain(found.gate.reason, 300)}")
-    if found.gate.basis:
-        typer.echo(f"rests on {found.gate.basis}")
-    for audit in found.audits:
+    typer.echo(f"gate {version.gate.gate}: {plain(version.gate.reason, 300)}")
+    if version.gate.basis:
+        typer.echo(f"rests on {version.gate.basis}")
+    for audit in version.audits:
         typer.echo(f"audit {audit.at:%Y-%m-%d %H:%M} UTC: {plain(audit.line, 300)}")
-    for note in found.built_on:
+    for note in version.built_on:
         typer.echo(f"built on the note {note.id}, {note.category}: {plain(note.text, 400)}")
-    for made in interventions:
-        for text in intervention_lines(made):
+    for intervention in interventions:
+        for text in intervention_lines(intervention):
             typer.echo(text)
-    table(*_score_table(found.score))
-    if found.resources.summary():
-        typer.echo(plain(found.resources.summary(), 300))
-    for again in found.remeasurements:
+    table(*_score_table(version.score))
+    if version.resources.summary():
+        typer.echo(plain(version.resources.summary(), 300))
+    for again in version.remeasurements:
         typer.echo(f"measured again {again.at:%Y-%m-%d %H:%M} UTC: {again.score.aggregate:.4f}")
 
 

@@ -20,6 +20,19 @@ Along = Callable[[SubmitResult], Sequence[Event]]
 """Events that belong into the same transaction as the gate's last word."""
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """What a version says about itself, should the attempt become one."""
+
+    parent: int
+    """Number of the version that it was made from."""
+    plan: str
+    summary: str
+    author: Author
+    built_on: Sequence[Note] = ()
+    """Notes of the memory that were in front of its author."""
+
+
 class Evaluations(Protocol):
     """Runs the evaluator and keeps the attempts on record."""
 
@@ -51,13 +64,9 @@ class Gate(Protocol):
     async def submit(
         self,
         attempt: AttemptResult,
+        proposal: Proposal,
         *,
-        parent: int,
-        plan: str,
-        summary: str,
-        author: Author,
         cut: Cut,
-        built_on: Sequence[Note] = (),
         along: Along | None = None,
     ) -> SubmitResult:
         """Asks about an attempt, and commits what passes; `along` joins the last record.

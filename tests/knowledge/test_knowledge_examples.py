@@ -132,8 +132,7 @@ def test_manifest_resolves_for_the_attention_tasks(example: Example) -> None:
                 task.names(configuration),
                 task.tensors(configuration),
                 device,
-                text=example.code,
-                configuration=configuration.name,
+                origin=plan.Origin(example.code, configuration=configuration.name),
             )
             assert resolved.stages
 

@@ -287,43 +287,10 @@ class Sandbox:
         return await (await self.start(job)).wait(job.limits)
 
     async def _start(self, job: Job, isolation: Isolation) -> Running:
-        python, libraries = self._interpreter
+        python, _ = self._interpreter
         status, status_fd = os.pipe()
         lifeline_fd, lifeline = os.pipe()
-        inside = isolation is not Isolation.PROCESSES
-        root = job.scratch.parent / "root"
-        root.mkdir(exist_ok=True)
-        user = confine.lent_user(secrets.randbelow(1 << 20))
-        if os.geteuid() == 0:
-            _give(job.scratch, user)
-        limits = job.limits
-        spec: dict[str, object] = {
-            "command": list(job.command),
-            "environment": {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": ".", "HOME": "/"}
-            | job.environment,
-            "scratch": "/scratch" if inside else str(job.scratch),
-            "outer_scratch": str(job.scratch),
-            "root": str(root),
-            "read": readable(job),
-            "hidden": list(self.hidden),
-            "devices": [*DEVICES, *job.devices],
-            "isolation": str(isolation),
-            "bubblewrap": bubblewrap(),
-            "python": python,
-            "interpreter": libraries,
-            "landlock": self.landlock,
-            "seccomp": self.seccomp,
-            "allowed_calls": list(job.allowed_calls),
-            "cpu": job.cpu,
-            "user": user,
-            "seconds": float(limits.seconds),
-            "memory_bytes": limits.memory_bytes,
-            "address_bytes": limits.address_bytes,
-            "processes": limits.processes,
-            "file_bytes": limits.file_bytes,
-            "scratch_bytes": limits.scratch_bytes,
-            "open_files": limits.open_files,
-            "cpu_seconds": int(limits.seconds * limits.processes) + 2,
+        spec = self._launch_spec(job, isolation) | {
             "status_fd": status_fd,
             "lifeline_fd": lifeline_fd,
         }
@@ -354,6 +321,45 @@ class Sandbox:
             os.close(status_fd)
             os.close(lifeline_fd)
         return Running(process, lifeline, status)
+
+    def _launch_spec(self, job: Job, isolation: Isolation) -> dict[str, object]:
+        """What the launcher is told to confine and start; it reads this as JSON."""
+        python, libraries = self._interpreter
+        inside = isolation is not Isolation.PROCESSES
+        root = job.scratch.parent / "root"
+        root.mkdir(exist_ok=True)
+        user = confine.lent_user(secrets.randbelow(1 << 20))
+        if os.geteuid() == 0:
+            _give(job.scratch, user)
+        limits = job.limits
+        return {
+            "command": list(job.command),
+            "environment": {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": ".", "HOME": "/"}
+            | job.environment,
+            "scratch": "/scratch" if inside else str(job.scratch),
+            "outer_scratch": str(job.scratch),
+            "root": str(root),
+            "read": readable(job),
+            "hidden": list(self.hidden),
+            "devices": [*DEVICES, *job.devices],
+            "isolation": str(isolation),
+            "bubblewrap": bubblewrap(),
+            "python": python,
+            "interpreter": libraries,
+            "landlock": self.landlock,
+            "seccomp": self.seccomp,
+            "allowed_calls": list(job.allowed_calls),
+            "cpu": job.cpu,
+            "user": user,
+            "seconds": float(limits.seconds),
+            "memory_bytes": limits.memory_bytes,
+            "address_bytes": limits.address_bytes,
+            "processes": limits.processes,
+            "file_bytes": limits.file_bytes,
+            "scratch_bytes": limits.scratch_bytes,
+            "open_files": limits.open_files,
+            "cpu_seconds": int(limits.seconds * limits.processes) + 2,
+        }
 
     @cached_property
     def _interpreter(self) -> tuple[str, list[str]]:

@@ -9,7 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain import supervision
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import now
-from avo_tui.domain.records import Author, Note, Version
+from avo_tui.domain.records import Version
 from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evolution.admission.audit import Auditor
@@ -18,7 +18,7 @@ from avo_tui.evolution.admission.comparing import (
     NotComparableError,
     RivalFailedError,
 )
-from avo_tui.evolution.ports import Along, Cut, Evaluations
+from avo_tui.evolution.ports import Along, Cut, Evaluations, Proposal
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted, SubmitResult
 
@@ -35,13 +35,9 @@ class AcceptanceGate:
     async def submit(
         self,
         attempt: AttemptResult,
+        proposal: Proposal,
         *,
-        parent: int,
-        plan: str,
-        summary: str,
-        author: Author,
         cut: Cut,
-        built_on: Sequence[Note] = (),
         along: Along | None = None,
     ) -> SubmitResult:
         """Asks about an attempt, and commits what passes; `along` joins the last record.
@@ -60,7 +56,7 @@ class AcceptanceGate:
             refusal = self._not_for_the_gate(attempt)
             if refusal:
                 return self._reject(attempt, None, refusal, along)
-            if author != "person" and (word := self._person_before(attempt)):
+            if proposal.author != "person" and (word := self._person_before(attempt)):
                 return self._reject(attempt, None, word, along, by_person=True)
             decision, fresh = self._decided_before(attempt)
             if decision is None:
@@ -71,13 +67,11 @@ class AcceptanceGate:
                 run.record(ev.GateDecided(attempt=attempt.number, decision=decision, score=fresh))
             if not decision.accepted:
                 return self._reject(attempt, decision, decision.reason, along)
-            if run.state.session.settings.approve_commits and author != "person":
+            if run.state.session.settings.approve_commits and proposal.author != "person":
                 word = await self._ask_person(attempt, decision, cut)
                 if word:
                     return self._reject(attempt, decision, word, along, by_person=True)
-            version = self._version(attempt, decision, parent, author).model_copy(
-                update={"plan": plan, "summary": summary, "built_on": tuple(built_on)}
-            )
+            version = self._version(attempt, decision, proposal)
             if fresh is not None:
                 version = version.model_copy(update={"score": fresh})
             result = SubmitResult(decision=decision, version=version)
@@ -121,20 +115,23 @@ class AcceptanceGate:
             self._run.record(*events)
 
     def _version(
-        self, attempt: AttemptResult, decision: GateDecision, parent: int, author: Author
+        self, attempt: AttemptResult, decision: GateDecision, proposal: Proposal
     ) -> Version:
         report = attempt.report
         assert report.score is not None
         return Version(
             number=max(self._run.state.versions) + 1,
-            parent=parent,
+            parent=proposal.parent,
             step=attempt.step,
             attempt=attempt.number,
             candidate=attempt.candidate,
             score=report.score,
             conditions=report.conditions,
             gate=decision,
-            author=author,
+            author=proposal.author,
+            plan=proposal.plan,
+            summary=proposal.summary,
+            built_on=tuple(proposal.built_on),
             resources=report.resources,
             device=report.device,
             created=now(),

@@ -9,6 +9,7 @@ from avo_tui.domain.events import CandidateEdited, CommandTaken, Event, HintDeli
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution import steps
 from avo_tui.evolution.commands.base import CommandSpec, Desk, Refused, short
+from avo_tui.evolution.ports import Proposal
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, SubmitResult
 
@@ -38,10 +39,7 @@ async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken
         )
         await desk.gate.submit(
             result,
-            parent=parent,
-            plan=command.plan,
-            summary=command.summary,
-            author=command.author,
+            Proposal(parent, command.plan, command.summary, command.author),
             cut=run.control.interrupts_job,
             along=along,
         )

@@ -11,7 +11,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Note, Profile, Version
 from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evolution.ports import Parts
+from avo_tui.evolution.ports import Parts, Proposal
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, ScratchReport, StepEnded, SubmitResult
 
@@ -83,11 +83,7 @@ class StepEvaluating:
         self._waits.raise_if_ended()
         return await self._gate.submit(
             attempt,
-            parent=self._head.number,
-            plan=plan,
-            summary=summary,
-            built_on=built_on,
-            author=run.author,
+            Proposal(self._head.number, plan, summary, run.author, built_on),
             cut=run.control.interrupts_step,
         )
 

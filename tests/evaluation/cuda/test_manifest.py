@@ -7,7 +7,7 @@ from avo_tui.evaluation.backends.cuda.manifest_text import (
     parse,
     undotted,
 )
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, TensorSpec, resolve
+from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, Origin, TensorSpec, resolve
 from tests.evaluation.cuda.cuda_helpers import CANDIDATES
 
 HOPPER = DeviceFacts.of_architecture("sm_90a")
@@ -63,7 +63,8 @@ macros = { BM = 192 }
 
 def plan(text, **names):
     manifest = parse(text)
-    return resolve(manifest, {**NAMES, **names}, TENSORS, HOPPER, text=text, configuration="c")
+    origin = Origin(text, configuration="c")
+    return resolve(manifest, {**NAMES, **names}, TENSORS, HOPPER, origin=origin)
 
 
 def refusal(text, **names):
@@ -235,7 +236,7 @@ block = [32]
 
 
 def prepared(text):
-    return resolve(parse(text), {}, WEIGHTS, HOPPER, text=text)
+    return resolve(parse(text), {}, WEIGHTS, HOPPER, origin=Origin(text))
 
 
 def unprepared(old, new):

@@ -18,7 +18,7 @@ from avo_tui.evaluation.backends.cuda.compiler import (
     read_manifest,
 )
 from avo_tui.evaluation.backends.cuda.manifest_text import ManifestError
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan, resolve
+from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan, Origin, resolve
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import verdicts
 
@@ -72,10 +72,8 @@ def resolve_plans(
                 task.names(configuration),
                 task.tensors(configuration),
                 facts,
-                constants=constants,
-                text=text,
-                file=file,
-                configuration=name,
+                constants,
+                Origin(text, file, name),
             )
         except ManifestError as error:
             if name in hidden:

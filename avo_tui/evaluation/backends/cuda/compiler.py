@@ -13,7 +13,7 @@ import re
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from avo_tui.domain.base import Value
@@ -161,42 +161,16 @@ class Compiler:
         variants: list[int | None],
     ) -> tuple[Unit, str, dict[str, int]]:
         entries = {stage.entry for v in variants for stage, _ in manifest.launches_of(v)}
-        folders = toolkit.include_folders()
-        tool = toolkit.nvdisasm()
         with self._sandbox.scratch() as scratch:
-            for name, text in candidate.files.items():
-                path = scratch / "src" / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
+            write_sources(scratch / "src", candidate)
             request = {
                 "source": source,
                 "architecture": architecture,
                 "options": manifest.compile.model_dump(),
                 "macros": macros,
-                "include": [
-                    str(toolkit.PRELUDE),
-                    str(PurePosixPath("src", source).parent),
-                    "src",
-                    *folders,
-                ],
                 "expressions": sorted(e for e in entries if re.search(r"[<:]", e)),
-                "nvdisasm": tool,
             }
-            (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
-            read = [str(CHILD), str(toolkit.PRELUDE), *folders]
-            read += [entry for entry in sys.path if entry.endswith(("-packages", "/lib-dynload"))]
-            if tool:
-                read.append(str(Path(tool).parent))
-            job = Job(
-                command=(
-                    sys.executable, "-I", "-B", str(CHILD), "request.json", "reply.json",
-                ),
-                scratch=scratch,
-                limits=Limits(
-                    seconds=SECONDS, memory_bytes=6144 * MIB, address_bytes=None, processes=64
-                ),
-                read=_outside_usr(read),
-            )  # fmt: skip
+            job = _compile_job(scratch, request)
             outcome = await self._sandbox.run(job)
             reply_file = scratch / "reply.json"
             if outcome.reason == "time":
@@ -226,6 +200,34 @@ class Compiler:
             image=image,
         )
         return unit, reply["log"], reply.get("instructions", {})
+
+
+def write_sources(folder: Path, candidate: Candidate) -> None:
+    """The candidate's files, under the names that they include each other by."""
+    for name, text in candidate.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _compile_job(scratch: Path, request: Mapping[str, object]) -> Job:
+    """The job that compiles `request["source"]` of `scratch`/src into `scratch`/unit.cubin."""
+    folders = toolkit.include_folders()
+    tool = toolkit.nvdisasm()
+    beside = str(PurePosixPath("src", str(request["source"])).parent)
+    include = [str(toolkit.PRELUDE), beside, "src", *folders]
+    whole = {**request, "include": include, "nvdisasm": tool}
+    (scratch / "request.json").write_text(json.dumps(whole), encoding="utf-8")
+    read = [str(CHILD), str(toolkit.PRELUDE), *folders]
+    read += [entry for entry in sys.path if entry.endswith(("-packages", "/lib-dynload"))]
+    if tool:
+        read.append(str(Path(tool).parent))
+    return Job(
+        command=(sys.executable, "-I", "-B", str(CHILD), "request.json", "reply.json"),
+        scratch=scratch,
+        limits=Limits(seconds=SECONDS, memory_bytes=6144 * MIB, address_bytes=None, processes=64),
+        read=_outside_usr(read),
+    )
 
 
 def read_manifest(candidate: Candidate) -> tuple[Manifest, str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
 from avo_tui.evaluation.backends.cuda.expressions import (
@@ -37,9 +38,19 @@ from avo_tui.evaluation.backends.cuda.planned import (
 )
 from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
 
-__all__ = ["DeviceFacts", "LaunchPlan", "TensorSpec", "resolve"]
+__all__ = ["DeviceFacts", "LaunchPlan", "Origin", "TensorSpec", "resolve"]
 
 SWIZZLE_BYTES = {"none": 0, "32B": 32, "64B": 64, "128B": 128}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a manifest comes from, for the words and line numbers of errors."""
+
+    text: str = ""
+    file: str = "launch.toml"
+    configuration: str = ""
+    """Name of the configuration that the manifest is resolved for."""
 
 
 class _Resolver:
@@ -51,16 +62,13 @@ class _Resolver:
         names: Mapping[str, Number],
         tensors: Sequence[TensorSpec],
         device: DeviceFacts,
-        *,
-        text: str,
-        file: str,
-        configuration: str,
         constants: Mapping[str, int],
+        origin: Origin,
     ) -> None:
         self.manifest = manifest
         self.device = device
         self.tensors = {t.name: t for t in tensors}
-        self.text, self.file, self.configuration = text, file, configuration
+        self.origin = origin
         self.names: dict[str, Number] = {**names, "SMS": device.sms}
         for name, constant in constants.items():
             self.names.setdefault(name, constant)
@@ -85,9 +93,10 @@ class _Resolver:
         self.maps: dict[str, PlannedMap] = {}
 
     def fail(self, path: str, reason: str) -> NoReturn:
-        line = line_of(self.text, undotted(path)) if self.file.endswith(".toml") else None
-        where = f" (configuration {self.configuration})" if self.configuration else ""
-        raise ManifestError([Issue(path=path, line=line, reason=reason + where)], self.file)
+        origin = self.origin
+        line = line_of(origin.text, undotted(path)) if origin.file.endswith(".toml") else None
+        suffix = f" (configuration {origin.configuration})" if origin.configuration else ""
+        raise ManifestError([Issue(path=path, line=line, reason=reason + suffix)], origin.file)
 
     def integer(self, expression: int | str, path: str, low: int, high: int) -> int:
         try:
@@ -279,16 +288,60 @@ class _Resolver:
         if dtype is None:
             self.fail(f"{path}.dtype", "a map of a workspace must say its dtype")
         item = DTYPE_BYTES[dtype]
+        dims = self._map_dims(source, path, spec if spec and dtype == spec.dtype else None)
+        strides = self._map_strides(source, path, dims, item)
+        offset = self.integer(source.offset, f"{path}.offset", 0, size) * item
+        if offset % 16:
+            self.fail(f"{path}.offset", f"is {offset} bytes; it must be a multiple of 16")
+        last = offset + (dims[0] - 1) * item + item
+        last += sum((d - 1) * s for d, s in zip(dims[1:], strides, strict=True))
+        if last > size:
+            self.fail(
+                f"{path}.dims",
+                f"the view ends at byte {last}, but {source.tensor!r} has {size} bytes",
+            )
+        box = self._box(source, path, len(dims))
+        self._check_swizzle(source, path, box[0] * item)
+        steps = source.element_strides or [1] * len(dims)
+        if len(steps) != len(dims):
+            self.fail(f"{path}.element_strides", f"has {len(steps)} entries; dims has {len(dims)}")
+        if source.fill == "nan" and dtype not in {"bf16", "f16", "f32", "f64"}:
+            self.fail(f"{path}.fill", f"nan needs a floating-point dtype, not {dtype}")
+        return PlannedMap(
+            buffer=source.tensor,
+            offset=offset,
+            dtype=dtype,
+            dims=tuple(dims),
+            strides=tuple(strides),
+            box=box,
+            element_strides=tuple(
+                self.integer(s, f"{path}.element_strides[{i}]", 1, 8) for i, s in enumerate(steps)
+            ),
+            swizzle=source.swizzle,
+            l2=source.l2,
+            fill=source.fill,
+        )
+
+    def _map_dims(self, source: TensorMap, path: str, spec: TensorSpec | None) -> list[int]:
+        """Extents of a map in elements, innermost first.
+
+        `spec` is the tensor whose shape they are where the manifest gives none; None where there
+        is no such tensor.
+        """
         if source.dims is not None:
-            dims = [
+            return [
                 self.integer(d, f"{path}.dims[{i}]", 1, 1 << 32) for i, d in enumerate(source.dims)
             ]
-        elif spec is not None and source.strides is None and dtype == spec.dtype:
-            dims = list(reversed(spec.shape))
-            if len(dims) > 5:
-                self.fail(f"{path}.dims", "the tensor has more than five dimensions; give a view")
-        else:
+        if spec is None or source.strides is not None:
             self.fail(f"{path}.dims", "must be given for a workspace, or with strides or dtype")
+        if len(spec.shape) > 5:
+            self.fail(f"{path}.dims", "the tensor has more than five dimensions; give a view")
+        return list(reversed(spec.shape))
+
+    def _map_strides(
+        self, source: TensorMap, path: str, dims: Sequence[int], item: int
+    ) -> list[int]:
+        """Distances in bytes between neighbours, of all dimensions but the innermost."""
         rank = len(dims)
         if source.strides is not None:
             if len(source.strides) != rank - 1:
@@ -309,18 +362,10 @@ class _Resolver:
                     f"the stride of dimension {i + 1} is {stride} bytes; it must be a multiple of "
                     "16 below 2^40",
                 )
-        offset = self.integer(source.offset, f"{path}.offset", 0, size) * item
-        if offset % 16:
-            self.fail(f"{path}.offset", f"is {offset} bytes; it must be a multiple of 16")
-        last = offset + (dims[0] - 1) * item + item
-        last += sum((d - 1) * s for d, s in zip(dims[1:], strides, strict=True))
-        if last > size:
-            self.fail(
-                f"{path}.dims",
-                f"the view ends at byte {last}, but {source.tensor!r} has {size} bytes",
-            )
-        box = self._box(source, path, rank)
-        inner = box[0] * item
+        return strides
+
+    def _check_swizzle(self, source: TensorMap, path: str, inner: int) -> None:
+        """`inner` is the innermost extent of the box in bytes."""
         if inner % 16:
             self.fail(f"{path}.box[0]", f"is {inner} bytes; it must be a multiple of 16")
         span = SWIZZLE_BYTES[source.swizzle]
@@ -329,25 +374,6 @@ class _Resolver:
                 f"{path}.box[0]",
                 f"is {inner} bytes; swizzle {source.swizzle} allows at most {span}",
             )
-        steps = source.element_strides or [1] * rank
-        if len(steps) != rank:
-            self.fail(f"{path}.element_strides", f"has {len(steps)} entries; dims has {rank}")
-        if source.fill == "nan" and dtype not in {"bf16", "f16", "f32", "f64"}:
-            self.fail(f"{path}.fill", f"nan needs a floating-point dtype, not {dtype}")
-        return PlannedMap(
-            buffer=source.tensor,
-            offset=offset,
-            dtype=dtype,
-            dims=tuple(dims),
-            strides=tuple(strides),
-            box=box,
-            element_strides=tuple(
-                self.integer(s, f"{path}.element_strides[{i}]", 1, 8) for i, s in enumerate(steps)
-            ),
-            swizzle=source.swizzle,
-            l2=source.l2,
-            fill=source.fill,
-        )
 
     def _box(self, source: TensorMap, path: str, rank: int) -> tuple[int, ...]:
         if len(source.box) != rank:
@@ -360,26 +386,13 @@ def resolve(
     names: Mapping[str, Number],
     tensors: Sequence[TensorSpec],
     device: DeviceFacts,
-    *,
-    text: str = "",
-    file: str = "launch.toml",
-    configuration: str = "",
     constants: Mapping[str, int] | None = None,
+    origin: Origin = Origin(),
 ) -> LaunchPlan:
     """The launches of `manifest` for one configuration.
 
     `names` are the configuration's names for expressions; `constants` are those of the source,
-    which macros of the manifest override; `text` is the manifest's, for the lines of errors.
-    Raises ManifestError at the first error.
+    which macros of the manifest override; `origin` is named in errors. Raises ManifestError at
+    the first error.
     """
-    resolver = _Resolver(
-        manifest,
-        names,
-        tensors,
-        device,
-        text=text,
-        file=file,
-        configuration=configuration,
-        constants=constants or {},
-    )
-    return resolver.plan()
+    return _Resolver(manifest, names, tensors, device, constants or {}, origin).plan()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -66,6 +67,16 @@ class Fingerprints:
         return {name: self.of(tensor) for name, tensor in tensors.items()}
 
 
+@dataclass(frozen=True)
+class Code:
+    """A compiled unit, to be loaded as often as needed."""
+
+    load: Callable[[], Module]
+    """Gives one more copy of the cubin, with variables of its own."""
+    fresh: bool
+    """Whether every run needs a copy of its own, since the cubin keeps something in variables."""
+
+
 class Candidate:
     """A candidate with its rotating sets of buffers, on one configuration."""
 
@@ -74,20 +85,20 @@ class Candidate:
         task: CudaTask,
         configuration: Configuration,
         plan: LaunchPlan,
-        load: Callable[[], Module],
+        code: Code,
         seed: int,
         *,
-        fresh: bool,
         scrub: Callable[[], None] | None = None,
         bare: bool = False,
     ) -> None:
-        """`load` gives a copy of the cubin at each call; `fresh` asks for one before every run.
+        """Allocates the buffers and loads the code.
 
-        `scrub` overwrites the shared memory. `bare` leaves out guard bands, poison and the second
-        set, for a tool that watches the memory itself.
+        `seed` draws what lies in buffers that nobody has written. `scrub` overwrites the shared
+        memory. `bare` leaves out guard bands, poison and the second set, for a tool that watches
+        the memory itself.
         """
         self._task, self.configuration, self._plan = task, configuration, plan
-        self._load, self._fresh, self._scrub = load, fresh, scrub
+        self._load, self._fresh, self._scrub = code.load, code.fresh, scrub
         self._pick = random.Random(seed)  # noqa: S311 - not a secret
         specs = task.tensors(configuration)
         sets = 1 if bare else SETS

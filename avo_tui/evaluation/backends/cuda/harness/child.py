@@ -27,7 +27,7 @@ from cuda.bindings import driver
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.harness import timing
-from avo_tui.evaluation.backends.cuda.harness.candidate import Candidate
+from avo_tui.evaluation.backends.cuda.harness.candidate import Candidate, Code
 from avo_tui.evaluation.backends.cuda.harness.errors import DriverError
 from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner, synchronize
 from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
@@ -158,9 +158,8 @@ class Harness:
             self.task,
             Configuration.model_validate(request["configuration"]),
             LaunchPlan.model_validate(side["plan"]),
-            lambda: Module(unit.code, unit.symbols),
+            Code(lambda: Module(unit.code, unit.symbols), unit.fresh),
             request["seed"],
-            fresh=unit.fresh,
             scrub=None if bare else self._scrub,
             bare=bare,
         )
