@@ -96,15 +96,17 @@ def _sessions() -> Iterator[Row]:
     from avo_tui.store import sessions_roots
 
     root = sessions_roots()[0]
-    place = root
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if os.access(place, os.W_OK | os.X_OK):
-        free = shutil.disk_usage(place).free / 2**30
+    existing = root
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if os.access(existing, os.W_OK | os.X_OK):
+        free = shutil.disk_usage(existing).free / 2**30
         level = "ok" if free > 1 else "warn"
         yield _row(level, "sessions", f"new ones go to {root}; {free:.1f} GiB free")
     else:
-        yield _row("fail", "sessions", f"{place} cannot be written; set AVO_SESSIONS to a folder")
+        yield _row(
+            "fail", "sessions", f"{existing} cannot be written; set AVO_SESSIONS to a folder"
+        )
 
 
 def _settings() -> Iterator[Row]:

@@ -130,8 +130,8 @@ def clear_hint(
     live = SessionReader.open(find_session(name)).state.live_hints
     if not live:
         raise Failure("no hint is in force")
-    for found in live:
-        send(name, ClearHint(hint=found.id), as_json)
+    for hint in live:
+        send(name, ClearHint(hint=hint.id), as_json)
 
 
 def rewind(

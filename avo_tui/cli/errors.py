@@ -34,8 +34,8 @@ def sentence(error: BaseException) -> str:
 
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or error.title
-        text = f"{place}: {first['msg']}"
+        field = ".".join(str(part) for part in first["loc"]) or error.title
+        text = f"{field}: {first['msg']}"
     elif isinstance(error, OSError):
         what = f"{error.filename}: " if error.filename else ""
         text = f"{what}{error.strerror or error}"

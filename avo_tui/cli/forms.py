@@ -47,14 +47,14 @@ def supervisor_form(state: SessionState) -> Form | None:
     ladder = state.session.settings.operator_traits.ladder
     if not ladder:
         return None
-    found = supervision.stall(state)
+    stall = supervision.stall(state)
     limits = supervision.limits(state.session.settings)
     return {
-        "next": supervision.next_level(found.rung, ladder),
-        "since_last_commit": found.rung,
+        "next": supervision.next_level(stall.rung, ladder),
+        "since_last_commit": stall.rung,
         "numbers": {
             rule.name: {"used": rule.used, "limit": rule.limit or None}
-            for rule in supervision.rules(found, limits)
+            for rule in supervision.rules(stall, limits)
         },
         "active": [intervention_form(i) for i in state.supervision.values() if i.state == "active"],
     }

@@ -151,11 +151,11 @@ def library(session: Path | None) -> Iterator[Knowledge]:
     """The built-in documents, the person's own and a session's, open while they are asked."""
     from avo_tui.evolution.library import SessionKnowledge
 
-    found = SessionKnowledge(session)
+    knowledge = SessionKnowledge(session)
     try:
-        yield found
+        yield knowledge
     finally:
-        found.close()
+        knowledge.close()
 
 
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
@@ -193,16 +193,16 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
         return pid
 
     def search(query: str) -> Sequence[Hit]:
-        with library(shown()) as found:
-            return list(found.search(query))
+        with library(shown()) as knowledge:
+            return list(knowledge.search(query))
 
     def read(identifier: str) -> str:
-        with library(shown()) as found:
-            return found.read(identifier)
+        with library(shown()) as knowledge:
+            return knowledge.read(identifier)
 
     def documents() -> Sequence[tuple[str, str]]:
-        with library(shown()) as found:
-            return list(found.documents())
+        with library(shown()) as knowledge:
+            return list(knowledge.documents())
 
     def export(folder: Path, form: str, version: int | None, to: Path) -> str:
         chosen = next(known for known in FORMS if known.name == form)

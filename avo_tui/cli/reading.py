@@ -65,15 +65,15 @@ def sessions(as_json: Json = False) -> None:
     from avo_tui.domain.progress import state_text
     from avo_tui.store import by_attention, summaries
 
-    found = by_attention(summaries(), now())
+    listed = by_attention(summaries(), now())
     if as_json:
-        emit({"sessions": [summary_form(s) for s in found]})
+        emit({"sessions": [summary_form(s) for s in listed]})
         return
-    if not found:
+    if not listed:
         typer.echo("no sessions yet; start one with `avo demo` or `avo run TASK`")
         return
     rows = []
-    for s in found:
+    for s in listed:
         if s.error is not None:
             rows.append([s.name, "", "broken", "", "", s.error])
             continue
@@ -168,14 +168,14 @@ def _supervisor_lines(state: SessionState) -> list[str]:
     ladder = state.session.settings.operator_traits.ladder
     if not ladder or not state.versions:
         return []
-    found = supervision.stall(state)
-    rules = supervision.rules(found, supervision.limits(state.session.settings))
+    stall = supervision.stall(state)
+    rules = supervision.rules(stall, supervision.limits(state.session.settings))
     numbers = [f"{r.used:.6g} of {r.limit:g} {r.words}" for r in rules if r.limit and r.used]
-    level = supervision.next_level(found.rung, ladder).replace("_", " ")
+    level = supervision.next_level(stall.rung, ladder).replace("_", " ")
     lines = [f"supervisor: {', '.join(numbers) or 'nothing amiss'}; next: {level}"]
-    for made in state.supervision.values():
-        if made.state == "active":
-            lines += intervention_lines(made)
+    for intervention in state.supervision.values():
+        if intervention.state == "active":
+            lines += intervention_lines(intervention)
     return lines
 
 
@@ -283,7 +283,7 @@ def show(
     best = state.best
     versions: dict[int, object] = dict(state.versions)
     number = pick(version, versions, state.session.head, best.number if best else None)
-    found = state.versions[number]
+    shown = state.versions[number]
     interventions = before_version(state, number)
     candidate, change, damage = _source(reader, number)
     if damage:
@@ -294,7 +294,7 @@ def show(
         emit(
             {
                 "session": state.session.name,
-                **version_form(found),
+                **version_form(shown),
                 "interventions": [intervention_form(i) for i in interventions],
                 "files": candidate.files if candidate is not None else {},
                 "diff": change.text if change is not None else "",
@@ -311,7 +311,7 @@ def show(
     if diff:
         typer.echo(safe(change.text if change is not None else "(the seed has no parent)"))
         return
-    _print_version(found, interventions)
+    _print_version(shown, interventions)
 
 
 def _print_version(version: Version, interventions: Sequence[Intervention]) -> None:

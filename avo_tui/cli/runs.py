@@ -80,8 +80,8 @@ def demo(
     headless = headless or not in_terminal()
     live, name = _demo_name("demo-agent" if agent else "demo")
     if live is not None:
-        said = f"attaching to {live.name}, which is running"
-        _follow(live, said) if headless else open_app(live)
+        notice = f"attaching to {live.name}, which is running"
+        _follow(live, notice) if headless else open_app(live)
         return
     caps = Caps(hours=hours or settings().demo_hours, steps=steps)
     # The tuner only changes constants of a source that ships: it may go on where a candidate of
@@ -296,11 +296,11 @@ def _resume(name: str, caps: object, *, headless: bool, keep: bool) -> None:
         from avo_tui.cli.opening import open_app
         from avo_tui.evolution.process import start_keeper
 
-        said = f"{folder.name} is running already"
+        notice = f"{folder.name} is running already"
         if keep:
             kept = start_keeper(folder) is None
             typer.echo(f"{folder.name} is kept alive {'already' if kept else 'from now on'}")
-        _follow(folder, said) if headless else open_app(folder)
+        _follow(folder, notice) if headless else open_app(folder)
         return
     _begin(folder, headless=headless, resume=True, keep=keep)
 
@@ -347,11 +347,11 @@ def attach(
     from avo_tui.store import SessionReader, find_session, summaries
 
     if name is None:
-        found = [s for s in summaries() if s.error is None]
-        live = [s for s in found if s.engine.alive]
-        if not found:
+        sound = [s for s in summaries() if s.error is None]
+        live = [s for s in sound if s.engine.alive]
+        if not sound:
             raise Failure("there are no sessions; start one with `avo demo` or `avo run TASK`")
-        folder = (live or found)[0].folder
+        folder = (live or sound)[0].folder
     else:
         folder = find_session(name)
     from avo_tui.cli.opening import in_terminal

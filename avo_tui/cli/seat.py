@@ -190,8 +190,8 @@ def waiting_text(reader: SessionReader) -> str:
     reader.poll()
     attempt, stage = current_attempt(reader.state)
     why = f": {reader.state.session.state_reason}" if reader.state.session.state_reason else ""
-    at = f"; attempt {attempt}, {stage}" if attempt else ""
-    return f"{reader.run_state()}{why}{at}"
+    evaluating = f"; attempt {attempt}, {stage}" if attempt else ""
+    return f"{reader.run_state()}{why}{evaluating}"
 
 
 def _say(text: str) -> None:

@@ -217,12 +217,12 @@ def _shown(estimated: Estimate, error: float) -> float:
 
 def _could_show(estimated: Estimate, error: float, limit: int) -> float:
     """The least log gain that a later look of this submission would accept; infinite for none."""
-    least, at = math.inf, next_look(estimated.replicates)
-    while at <= limit:
-        look = look_of(at)
+    least, count = math.inf, next_look(estimated.replicates)
+    while count <= limit:
+        look = look_of(count)
         assert look is not None
-        least = min(least, estimated.needed(error * look_share(look), at))
-        at = next_look(at)
+        least = min(least, estimated.needed(error * look_share(look), count))
+        count = next_look(count)
     return max(least, math.log1p(MARGIN_FLOOR))
 
 
@@ -249,17 +249,17 @@ def _what_would_settle(whole: Estimate, error: float) -> str:
     spread = whole.error * math.sqrt(whole.replicates)
     if whole.mean <= math.log1p(MARGIN_FLOOR):
         return f"unclear: no gain shown, none of {MARGIN_FLOOR:.1%} excluded"
-    at = next_look(whole.replicates)
-    while at <= MOST_REPLICATES:
-        look = look_of(at)
+    count = next_look(whole.replicates)
+    while count <= MOST_REPLICATES:
+        look = look_of(count)
         assert look is not None
-        if whole.needed(error * look_share(look), at) <= whole.mean:
-            more = at - whole.replicates
+        if whole.needed(error * look_share(look), count) <= whole.mean:
+            more = count - whole.replicates
             return (
                 f"unclear: a gain like this would be settled by about {more} more pairs, "
                 f"or by a quieter machine (spread from process to process {spread:.1%})"
             )
-        at = next_look(at)
+        count = next_look(count)
     return (
         f"unclear: too small for this machine's noise (spread from process to process {spread:.1%})"
     )

@@ -24,9 +24,9 @@ class Value(BaseModel):
         session keeps tens of thousands of records, so the copies made here share one set that names
         all fields.
         """
-        made = self.model_copy(update=update)
-        object.__setattr__(made, "__pydantic_fields_set__", _names(type(self)))
-        return made
+        copy = self.model_copy(update=update)
+        object.__setattr__(copy, "__pydantic_fields_set__", _names(type(self)))
+        return copy
 
 
 @cache

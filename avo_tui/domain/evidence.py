@@ -90,9 +90,9 @@ def look_of(replicates: int) -> int | None:
 
 def next_look(replicates: int) -> int:
     """The number of replicates at the next look after `replicates`."""
-    for at in LOOKS:
-        if at > replicates:
-            return at
+    for look in LOOKS:
+        if look > replicates:
+            return look
     return LOOKS[-1] + LOOK_STEP * ((replicates - LOOKS[-1]) // LOOK_STEP + 1)
 
 

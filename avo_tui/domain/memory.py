@@ -36,11 +36,11 @@ def crowded(held: int, limit: int) -> bool:
 
 def owing(versions: Iterable[Version]) -> dict[str, tuple[int, ...]]:
     """Note id → numbers of the versions that name the note as used, ascending."""
-    found: dict[str, list[int]] = {}
+    users: dict[str, list[int]] = {}
     for version in versions:
         for note in version.built_on:
-            found.setdefault(note.id, []).append(version.number)
-    return {note: tuple(sorted(numbers)) for note, numbers in found.items()}
+            users.setdefault(note.id, []).append(version.number)
+    return {note: tuple(sorted(numbers)) for note, numbers in users.items()}
 
 
 def owed_text(numbers: Iterable[int], limit: int = 6) -> str:

@@ -100,7 +100,7 @@ def progress(
     best = in_turn[-1] if in_turn else None
     previous = in_turn[-2] if len(in_turn) > 1 else None
     tries = _tries_since(state, best)
-    made = [
+    interventions = [
         i
         for i in state.supervision.values()
         if i.by == "supervisor" and (best is None or i.at > best.created)
@@ -127,9 +127,9 @@ def progress(
         gain=None if best is None or previous is None else gain_over(best, previous),
         tries=tries,
         steps=_steps_since(state, best),
-        interventions=len(made),
-        restarts=sum(i.level == "restart" for i in made),
-        stuck=running and best is not None and _stuck(state, tries, len(made)),
+        interventions=len(interventions),
+        restarts=sum(i.level == "restart" for i in interventions),
+        stuck=running and best is not None and _stuck(state, tries, len(interventions)),
         usd_per_hour=session.spend.usd / hours if session.spend.usd > 0 and hours > 0 else None,
         hours_left=left[ends_by] if ends_by is not None else None,
         ends_by=ends_by,

@@ -209,8 +209,8 @@ def next_parent(state: SessionState) -> int:
 def tried_in_vain(state: SessionState, limit: int = 8) -> list[Attempt]:
     """The newest attempts since the last commit that did not become versions, newest first."""
     step, attempt = last_commit(state)
-    found = [a for a in _attempts_after(state, step, attempt) if a.version is None and a.title]
-    return found[::-1][:limit]
+    attempts = [a for a in _attempts_after(state, step, attempt) if a.version is None and a.title]
+    return attempts[::-1][:limit]
 
 
 def before_version(state: SessionState, number: int) -> list[Intervention]:
@@ -218,12 +218,12 @@ def before_version(state: SessionState, number: int) -> list[Intervention]:
     versions = state.versions
     until = versions[number].created
     earlier = max((v.created for v in versions.values() if v.number < number), default=None)
-    made = [
+    interventions = [
         i
         for i in state.supervision.values()
         if i.at <= until and (earlier is None or i.at > earlier)
     ]
-    return sorted(made, key=lambda i: i.at)
+    return sorted(interventions, key=lambda i: i.at)
 
 
 def _attempts_after(

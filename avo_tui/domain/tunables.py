@@ -106,8 +106,8 @@ class Tunable(Value):
         return next((c for c in self.choices if c.token.lower() == wanted.lower()), None)
 
     def _find(self, token: str) -> int:
-        found = self.find(token)
-        return self.choices.index(found) if found is not None else 0
+        choice = self.find(token)
+        return self.choices.index(choice) if choice is not None else 0
 
 
 class Flaw(Value):
@@ -124,18 +124,18 @@ Point = Mapping[str, str]
 
 @lru_cache(maxsize=512)
 def _parse_text(file: str, text: str) -> tuple[tuple[Tunable, ...], tuple[Flaw, ...]]:
-    found: list[Tunable] = []
+    tunables: list[Tunable] = []
     flaws: list[Flaw] = []
     begin = 0
     for number, line in enumerate(text.split("\n"), 1):
         if _ANY.search(line):
             tunable = _parse_line(file, number, begin, line)
             if isinstance(tunable, Tunable):
-                found.append(tunable)
+                tunables.append(tunable)
             else:
                 flaws.append(Flaw(file=file, line=number, reason=tunable))
         begin += len(line) + 1
-    return tuple(found), tuple(flaws)
+    return tuple(tunables), tuple(flaws)
 
 
 def _parse_line(file: str, number: int, begin: int, line: str) -> Tunable | str:
@@ -210,11 +210,11 @@ def parse(candidate: Candidate) -> tuple[Tunable, ...]:
 
     Of a name that is declared twice, the first declaration counts.
     """
-    found: dict[str, Tunable] = {}
+    tunables: dict[str, Tunable] = {}
     for file, text in candidate.files.items():
         for tunable in _parse_text(file, text)[0]:
-            found.setdefault(tunable.name, tunable)
-    return tuple(found.values())
+            tunables.setdefault(tunable.name, tunable)
+    return tuple(tunables.values())
 
 
 def flaws(candidate: Candidate) -> tuple[Flaw, ...]:

@@ -65,8 +65,8 @@ def _sizes(cases: tuple[CheckCase, ...]) -> Iterator[str]:
         for name, value in case.configuration.parameters.items():
             if isinstance(value, int) and not isinstance(value, bool):
                 values.setdefault(name, set()).add(value)
-    for name, found in values.items():
-        if len(found) > 1 and all(v % 64 == 0 for v in found):
+    for name, sizes in values.items():
+        if len(sizes) > 1 and all(v % 64 == 0 for v in sizes):
             yield f"Every {name} is a multiple of 64: a last tile that is not whole is never seen."
 
 
@@ -128,8 +128,8 @@ def _one_value(out: torch.Tensor) -> torch.Tensor | None:
     if not out.is_floating_point() or not out.numel():
         return None
     flat = out.view(-1)
-    place = int(flat.float().abs().argmax())
-    flat[place] = flat[place] * 1.1
+    index = int(flat.float().abs().argmax())
+    flat[index] = flat[index] * 1.1
     return out
 
 

@@ -39,8 +39,8 @@ def split_objdump(text: str) -> list[Listing]:
 def _split(text: str, heading: re.Pattern[str]) -> list[Listing]:
     starts = list(heading.finditer(text))
     bodies: dict[str, str] = {}
-    for place, match in enumerate(starts):
-        end = starts[place + 1].start() if place + 1 < len(starts) else len(text)
+    for index, match in enumerate(starts):
+        end = starts[index + 1].start() if index + 1 < len(starts) else len(text)
         name = next(group for group in match.groups() if group)
         body = text[match.end() : end].strip("\n")
         if len(body) > len(bodies.get(name, "")):

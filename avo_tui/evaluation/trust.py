@@ -38,7 +38,7 @@ def is_recorded(folder: Path) -> bool:
     """True if the person has trusted the folder, or one that it lies in."""
     recorded = _recorded()
     resolved = folder.resolve()
-    return any(str(place) in recorded for place in (resolved, *resolved.parents))
+    return any(str(candidate) in recorded for candidate in (resolved, *resolved.parents))
 
 
 def trust(folder: Path) -> None:

@@ -325,12 +325,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--restarts", type=int, default=0, help="how often it was lost before")
     parser.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    said = False
+    announced = False
 
     def say(word: str) -> None:
-        nonlocal said
-        if options.ready_fd is not None and not said:
-            said = True
+        nonlocal announced
+        if options.ready_fd is not None and not announced:
+            announced = True
             with contextlib.suppress(OSError), os.fdopen(options.ready_fd, "wb") as pipe:
                 pipe.write(" ".join(word.split()).encode() + b"\n")
 

@@ -149,9 +149,9 @@ class KnowledgeBase:
         names: list[str] = []
         rows: list[Row] = []
         for name, index in self._libraries.items():
-            found = index.search(expression, _CANDIDATES)
-            names += [name] * len(found)
-            rows += found
+            hits = index.search(expression, _CANDIDATES)
+            names += [name] * len(hits)
+            rows += hits
         # A term's rarity is taken over all libraries together, so that a large one is not favoured.
         total = sum(index.sections() for index in self._libraries.values())
         weights = [
@@ -178,12 +178,12 @@ class KnowledgeBase:
         library, _, rest = id.partition(":")
         name, _, slug = rest.partition("#")
         index = self._libraries.get(library)
-        found = None
+        document = None
         if index is not None:
-            found = index.section_text(name, slug) if slug else index.text(name)
-        if found is None:
+            document = index.section_text(name, slug) if slug else index.text(name)
+        if document is None:
             raise KnowledgeError(self._unknown(id))
-        title, text = found
+        title, text = document
         offset = max(0, offset)
         limit = max(1, min(limit, MOST_READ))
         end = min(len(text), offset + limit)

@@ -71,7 +71,7 @@ def c_symbols(text: str, big: int) -> list[Section]:
 
 
 def _symbols(text: str, low: int, high: int, above: tuple[str, ...], big: int) -> list[Section]:
-    found: list[Section] = []
+    sections: list[Section] = []
     scopes: list[tuple[str, int]] = []  # namespaces being looked into: (name, depth)
     branches = _Branches()
     open_: _Open | None = None
@@ -107,7 +107,7 @@ def _symbols(text: str, low: int, high: int, above: tuple[str, ...], big: int) -
             if open_ and open_.depth == depth:
                 if open_.name:
                     path = (*above, *(name for name, _ in scopes if name))
-                    found += _section(text, open_, last, path, big)
+                    sections += _section(text, open_, last, path, big)
                     start, code = last, []
                 else:
                     code.append("{}")
@@ -118,7 +118,7 @@ def _symbols(text: str, low: int, high: int, above: tuple[str, ...], big: int) -
             depth = max(0, depth - 1)
         elif open_ is None:
             start, code = last, []
-    return found
+    return sections
 
 
 def _section(text: str, opened: _Open, end: int, above: tuple[str, ...], big: int) -> list[Section]:
@@ -173,31 +173,31 @@ def _without_templates(header: str) -> str:
     """The header without its leading `template <…>` lists, which hold commas and classes."""
     match = re.match(r"(?:[^<(]*\s)??template\s*<", header)
     while match:
-        depth, at = 1, match.end()
-        while at < len(header) and depth:
-            depth += {"<": 1, ">": -1}.get(header[at], 0)
-            at += 1
-        header = header[at:]
+        depth, position = 1, match.end()
+        while position < len(header) and depth:
+            depth += {"<": 1, ">": -1}.get(header[position], 0)
+            position += 1
+        header = header[position:]
         match = re.match(r"\s*template\s*<", header)
     return header
 
 
 def _without_attributes(flat: str) -> str:
     """The header without `__launch_bounds__(…)`, `alignas(…)` and macros used in their place."""
-    found = _ATTRIBUTE.search(flat) or _MACRO.search(flat)
-    while found:
-        rest = flat[_closing(flat, found.end()) :]
-        if found.re is _MACRO and "(" not in rest:
+    match = _ATTRIBUTE.search(flat) or _MACRO.search(flat)
+    while match:
+        rest = flat[_closing(flat, match.end()) :]
+        if match.re is _MACRO and "(" not in rest:
             break
-        flat = flat[: found.start()] + rest
-        found = _ATTRIBUTE.search(flat) or _MACRO.search(flat)
+        flat = flat[: match.start()] + rest
+        match = _ATTRIBUTE.search(flat) or _MACRO.search(flat)
     return flat
 
 
-def _closing(text: str, at: int) -> int:
+def _closing(text: str, position: int) -> int:
     """Index just after the parenthesis that closes the one before `at`."""
     depth = 1
-    while at < len(text) and depth:
-        depth += {"(": 1, ")": -1}.get(text[at], 0)
-        at += 1
-    return at
+    while position < len(text) and depth:
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        position += 1
+    return position

@@ -30,17 +30,17 @@ def parse_code(text: str, name: str, suffix: str) -> Parsed:
 def _cover(text: str, symbols: list[Section]) -> list[Section]:
     """The symbols in order, with sections for the text between them."""
     sections: list[Section] = []
-    at = 0
+    covered = 0
     for symbol in [*symbols, Section((), len(text), len(text))]:
-        gap = text[at : symbol.start]
+        gap = text[covered : symbol.start]
         if gap.strip(" \t\n};"):
             sections += (
-                Section(piece.path, at + piece.start, at + piece.end)
+                Section(piece.path, covered + piece.start, covered + piece.end)
                 for piece in plain_sections(gap)
             )
         if symbol.end > symbol.start:
             sections.append(symbol)
-        at = max(at, symbol.end)
+        covered = max(covered, symbol.end)
     return sections
 
 
@@ -54,7 +54,7 @@ def _python_symbols(text: str) -> list[Section]:
     lines = [0]
     for line in text.split("\n"):
         lines.append(lines[-1] + len(line) + 1)
-    found: list[Section] = []
+    sections: list[Section] = []
 
     def walk(body: list[ast.stmt], above: tuple[str, ...]) -> None:
         for node in body:
@@ -66,8 +66,8 @@ def _python_symbols(text: str) -> list[Section]:
             path = (*above, node.name)
             if isinstance(node, ast.ClassDef) and end - start > BIG_CLASS:
                 walk(node.body, path)
-            elif not found or start >= found[-1].end:
-                found.append(Section(path, start, end, ".".join(path)))
+            elif not sections or start >= sections[-1].end:
+                sections.append(Section(path, start, end, ".".join(path)))
 
     walk(tree.body, ())
-    return found
+    return sections

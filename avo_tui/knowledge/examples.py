@@ -41,11 +41,11 @@ class Example:
 
 def examples(folder: Path) -> list[Example]:
     """Every example of a folder's documents, in order."""
-    found: list[Example] = []
+    blocks: list[Example] = []
     for path in sorted(folder.rglob("*.md")):
         text = path.read_text(encoding="utf-8")
         for number, match in enumerate(_FENCE.finditer(text), 1):
-            found.append(
+            blocks.append(
                 Example(
                     document=path.relative_to(folder).as_posix(),
                     line=text.count("\n", 0, match.start("language")) + 1,
@@ -56,7 +56,7 @@ def examples(folder: Path) -> list[Example]:
                     code=match["code"],
                 )
             )
-    return found
+    return blocks
 
 
 def assemble(example: Example, others: Iterable[Example]) -> str:

@@ -104,16 +104,16 @@ class Index:
                         if statement.strip():
                             self._db.execute(statement)
                     self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        found = self._db.execute("SELECT value FROM meta WHERE key='format'").fetchone()
-        if found is None or found[0] != str(FORMAT):
+        row = self._db.execute("SELECT value FROM meta WHERE key='format'").fetchone()
+        if row is None or row[0] != str(FORMAT):
             raise KnowledgeError(
                 f"the knowledge index {self.path} is of another version of this program; "
                 "move it away and add the documents again"
             )
 
     def _has_schema(self) -> bool:
-        found = self._db.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone()
-        return found is not None
+        row = self._db.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone()
+        return row is not None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -182,14 +182,14 @@ class Index:
         document = cursor.lastrowid
         assert document is not None
         slugs: dict[str, int] = {}
-        line, at = 1, 0
+        line, counted = 1, 0
         for section in parsed.sections:
             slug = _slug(section.path)
             slugs[slug] = slugs.get(slug, 0) + 1
             if slugs[slug] > 1:
                 slug = f"{slug}-{slugs[slug]}"
-            line += parsed.text.count("\n", at, section.start)
-            at = section.start
+            line += parsed.text.count("\n", counted, section.start)
+            counted = section.start
             body = parsed.text[section.start : section.end]
             words = " ".join((*section.path, section.symbol))
             values = (parsed.title, words, camel_parts(f"{words} {body}"), body)
@@ -248,9 +248,9 @@ class Index:
                 self._db.execute(
                     "SELECT s.id, d.name, d.title, s.path, s.slug, d.kind, d.source, s.line, "
                     "s.body FROM section s JOIN document d ON d.id = s.document WHERE s.id=?",
-                    found,
+                    hit,
                 ).fetchone()
-                for found in best
+                for hit in best
             ]
         return [
             Row(

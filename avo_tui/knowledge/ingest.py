@@ -101,22 +101,22 @@ def add(
     if prefix is None:
         prefix = "" if root.is_file() else f"{root.name}/"
     total = len(files)
-    at = 0
+    done = 0
     while True:
         with index.writing():
-            if at == 0:
+            if done == 0:
                 index.add_root(str(root))
-            for path in files[at : at + BATCH]:
+            for path in files[done : done + BATCH]:
                 if progress:
-                    progress(Progress(at, total, str(path)))
+                    progress(Progress(done, total, str(path)))
                 _one(index, root, prefix, path, known, report)
                 known.pop(str(path), None)
-                at += 1
-            if at >= total:
+                done += 1
+            if done >= total:
                 for gone in known:
                     index.drop(gone)
                     report.removed += 1
-        if at >= total:
+        if done >= total:
             break
     if progress:
         progress(Progress(total, total, ""))

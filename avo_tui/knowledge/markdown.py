@@ -24,20 +24,20 @@ def parse_markdown(text: str, name: str) -> Parsed:
     body_line = text[: front.end()].count("\n") if front else 0
     tokens = _BLOCKS.parse(text if not front else "\n" * body_line + text[front.end() :])
 
-    found: list[tuple[int, int, str]] = []
+    headings: list[tuple[int, int, str]] = []
     for token, inline in pairwise(tokens):
         if token.type == "heading_open" and token.map and token.level == 0:
             plain = _DECORATION.sub(lambda m: m.group(1) or "", inline.content)
-            found.append((offsets[token.map[0]], int(token.tag[1]), heading(plain)))
+            headings.append((offsets[token.map[0]], int(token.tag[1]), heading(plain)))
 
-    title = next((text_ for _, level, text_ in found if level == 1), "") or name
+    title = next((text_ for _, level, text_ in headings if level == 1), "") or name
     sections: list[Section] = []
     trail: list[tuple[int, str]] = []
-    first = found[0][0] if found else len(text)
+    first = headings[0][0] if headings else len(text)
     if text[:first].strip():
         sections.append(Section((), 0, first))
-    for index, (start, level, words) in enumerate(found):
-        end = found[index + 1][0] if index + 1 < len(found) else len(text)
+    for index, (start, level, words) in enumerate(headings):
+        end = headings[index + 1][0] if index + 1 < len(headings) else len(text)
         while trail and trail[-1][0] >= level:
             trail.pop()
         trail.append((level, words))

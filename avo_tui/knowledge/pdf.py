@@ -57,7 +57,7 @@ def _parse(data: bytes, name: str) -> Parsed:
 
 def _bookmarks(reader: pypdf.PdfReader) -> dict[int, tuple[str, ...]]:
     """Bookmark path by the page it starts on; the innermost wins."""
-    found: dict[int, tuple[str, ...]] = {}
+    paths: dict[int, tuple[str, ...]] = {}
 
     def walk(items: list[Any], above: tuple[str, ...]) -> None:
         last = above
@@ -69,7 +69,7 @@ def _bookmarks(reader: pypdf.PdfReader) -> dict[int, tuple[str, ...]]:
             last = (*above, heading(clean(str(item.title))))
             page = reader.get_destination_page_number(item)
             if page is not None:
-                found[page] = last
+                paths[page] = last
 
     walk(reader.outline, ())
-    return found
+    return paths

@@ -160,18 +160,18 @@ def terms(query: str) -> tuple[Term, ...]:
             if _MIXED.fullmatch(match.group()):
                 mixed[unit] = camel_parts(match.group()).lower()
     content = [unit for unit in units if unit not in _STOP] or units
-    found: dict[str, Term] = {}
-    at = 0
-    while at < len(content) and len(found) < MOST_TERMS:
-        for length in range(min(_LONGEST, len(content) - at), 0, -1):
-            name = " ".join(content[at : at + length])
+    kept: dict[str, Term] = {}
+    position = 0
+    while position < len(content) and len(kept) < MOST_TERMS:
+        for length in range(min(_LONGEST, len(content) - position), 0, -1):
+            name = " ".join(content[position : position + length])
             others = _TABLE.get(name) or _TABLE.get(name.removesuffix("s"), ())
             if others or length == 1:
                 parts = (mixed[name],) if mixed.get(name) else ()
-                found.setdefault(name, Term(name, (*_spellings(name), *parts, *others)))
-                at += length
+                kept.setdefault(name, Term(name, (*_spellings(name), *parts, *others)))
+                position += length
                 break
-    return tuple(found.values())
+    return tuple(kept.values())
 
 
 def camel_parts(text: str) -> str:

@@ -47,8 +47,8 @@ class _Fields:
 
 
 def _stems(text: str) -> tuple[str, int]:
-    found = words(text)
-    return "<" + "><".join(found) + ">", len(found)
+    stems = words(text)
+    return "<" + "><".join(stems) + ">", len(stems)
 
 
 def _fields(row: Row) -> _Fields:

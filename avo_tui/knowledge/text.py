@@ -69,14 +69,14 @@ def _cuts(text: str, start: int, end: int) -> list[tuple[int, int]]:
     cuts: list[tuple[int, int]] = []
     while end - start > LONG_SECTION:
         low, high = start + PIECE // 2, start + PIECE
-        at = text.rfind("\n\n", low, high)
-        if at < 0:
-            at = text.rfind("\n", low, high)
-        if at < 0:
-            at = text.rfind(" ", low, high)
-        at = high if at < 0 else at + 1
-        cuts.append((start, at))
-        start = at
+        cut = text.rfind("\n\n", low, high)
+        if cut < 0:
+            cut = text.rfind("\n", low, high)
+        if cut < 0:
+            cut = text.rfind(" ", low, high)
+        cut = high if cut < 0 else cut + 1
+        cuts.append((start, cut))
+        start = cut
     cuts.append((start, end))
     return cuts
 
@@ -89,10 +89,10 @@ def plain_sections(text: str) -> tuple[Section, ...]:
     while start < size:
         end = size
         if size - start > PIECE:
-            at = text.rfind("\n\n", start + PIECE // 2, start + PIECE)
-            if at < 0:
-                at = text.rfind("\n", start + PIECE // 2, start + PIECE)
-            end = start + PIECE if at < 0 else at + 1
+            cut = text.rfind("\n\n", start + PIECE // 2, start + PIECE)
+            if cut < 0:
+                cut = text.rfind("\n", start + PIECE // 2, start + PIECE)
+            end = start + PIECE if cut < 0 else cut + 1
         pieces.append(Section((_first_line(text, start, end),), start, end))
         start = end
     return tuple(pieces)

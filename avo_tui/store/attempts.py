@@ -35,10 +35,10 @@ def read_attempts(path: Path) -> tuple[Attempts, int]:
         raise DamagedSession(f"{path.name} cannot be read: {error.strerror}") from error
     lines = data.split(b"\n")[:-1]
     try:
-        found = _ADAPTER.validate_json(b"[" + b",".join(lines) + b"]")
+        attempts = _ADAPTER.validate_json(b"[" + b",".join(lines) + b"]")
     except ValidationError as error:
         raise DamagedSession(f"{path.name} holds a line that is no attempt") from error
-    return {(a.step, a.number): a for a in found}, len(lines)
+    return {(a.step, a.number): a for a in attempts}, len(lines)
 
 
 def rewrite_attempts(path: Path, attempts: Iterable[Attempt]) -> None:

@@ -51,36 +51,36 @@ def diagnose(folder: Path, repair: bool = False) -> list[Finding]:
     layout = Layout(folder.absolute())
     if not layout.is_session():
         raise SessionNotFound(f"{folder} is not a session")
-    found = _check(layout)
-    if not repair or all(f.level == "ok" for f in found):
-        return found
+    findings = _check(layout)
+    if not repair or all(f.level == "ok" for f in findings):
+        return findings
     if engine_status(layout.lock).alive:
         sentence = "nothing was mended: an engine holds the session; stop it first"
-        return [*found, Finding(level="warn", what="repair", sentence=sentence)]
+        return [*findings, Finding(level="warn", what="repair", sentence=sentence)]
     trouble: list[Finding] = []
     try:
-        _repair(layout, found)
+        _repair(layout, findings)
     except StoreError as error:
         trouble.append(Finding(level="fail", what="repair", sentence=str(error)))
     left = _check(layout)
     remaining = {(f.what, f.sentence) for f in left}
     mended = [
         f.model_copy(update={"repaired": True})
-        for f in found
+        for f in findings
         if f.level != "ok" and (f.what, f.sentence) not in remaining
     ]
     return [*mended, *left, *trouble]
 
 
 def _check(layout: Layout) -> list[Finding]:
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for what, check in _CHECKS.items():
         try:
             problems = [Finding(level=a, what=what, sentence=b) for a, b in check(layout)]
         except (StoreError, OSError) as error:
             problems = [Finding(level="fail", what=what, sentence=str(error))]
-        found += problems
-    return found
+        findings += problems
+    return findings
 
 
 Answers = Iterator[tuple[Level, str]]
@@ -232,8 +232,8 @@ def _references(layout: Layout) -> dict[ObjectId, str]:
     users: dict[ObjectId, str] = {}
     for part in layout.parts():
         for line in read_lines(layout.part(part)):
-            if line.event is not None and (found := _reference(line.event)) is not None:
-                users.setdefault(*found)
+            if line.event is not None and (reference := _reference(line.event)) is not None:
+                users.setdefault(*reference)
     return users
 
 

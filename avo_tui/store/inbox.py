@@ -83,7 +83,7 @@ class Inbox:
         except OSError as error:  # the disk may be away: tried again at the next call
             log.debug("the inbox cannot be read: %s", error)
             return []
-        found: list[Command | BadCommand] = []
+        commands: list[Command | BadCommand] = []
         for name in names:
             if name.startswith("."):
                 continue
@@ -98,8 +98,8 @@ class Inbox:
                 log.debug("a command waits for the disk: %s", error)
                 break
             if item is not None:
-                found.append(item)
-        return found
+                commands.append(item)
+        return commands
 
     def done(self, identity: str) -> None:
         """Remove a command after it was carried out. It may be gone already."""

@@ -220,27 +220,27 @@ class JournalFollower:
 
     def take_problems(self) -> list[str]:
         """What was found wrong since the last call."""
-        found, self._problems = self._problems, []
-        return found
+        problems, self._problems = self._problems, []
+        return problems
 
     def poll(self, limit: int) -> list[Event]:
         """Up to `limit` new events, in order. [] when there are none.
 
         Raises JournalCut where the part is shorter than what was read of it.
         """
-        found: list[Event] = []
-        self._read_part(found, limit)
-        while len(found) < limit and (later := self._next_part()) is not None:
+        events: list[Event] = []
+        self._read_part(events, limit)
+        while len(events) < limit and (later := self._next_part()) is not None:
             # the last events of a part may have been written after it was read and before the next
             # began
-            self._read_part(found, limit)
-            if len(found) >= limit:
+            self._read_part(events, limit)
+            if len(events) >= limit:
                 break
             if self._blinks():
                 break
             self._part, self._offset, self._fruitless = later, 0, None
-            self._read_part(found, limit)
-        return found
+            self._read_part(events, limit)
+        return events
 
     def _blinks(self) -> bool:
         """True if this part cannot be read now but may be readable soon."""

@@ -32,10 +32,10 @@ class Layout:
         """Numbers of the journal's parts, ascending."""
         try:
             with os.scandir(self.journal) as entries:
-                found = [_PART.fullmatch(entry.name) for entry in entries]
+                matches = [_PART.fullmatch(entry.name) for entry in entries]
         except OSError:
             return []
-        return sorted(int(m[1]) for m in found if m)
+        return sorted(int(m[1]) for m in matches if m)
 
     def part_of(self, step: int) -> int | None:
         """The part that holds the events of a step; None where there is none."""

@@ -56,29 +56,29 @@ def migrate(
     May be cut off at any instant and begun again: it always starts from the copy, and session.json,
     which says the format, comes last. Raises NewerFormat, OlderFormat, DamagedSession, NoSpace.
     """
-    found = folder_format(layout)
-    if found is None or found == target:
+    version = folder_format(layout)
+    if version is None or version == target:
         return []
-    if not isinstance(found, int) or found > target:
-        check_format(found)
+    if not isinstance(version, int) or version > target:
+        check_format(version)
         return []
     known = MIGRATIONS if migrations is None else migrations
-    missing = [n for n in range(found, target) if n not in known]
+    missing = [n for n in range(version, target) if n not in known]
     if missing:
         raise OlderFormat(
-            f"the session has format {found}, which this avo-tui cannot migrate: "
+            f"the session has format {version}, which this avo-tui cannot migrate: "
             "open it with an older avo-tui"
         )
-    copy = _keep_copy(layout, found)
+    copy = _keep_copy(layout, version)
     for number in Layout(copy).parts():
         lines = [
-            _migrated(line, [known[n] for n in range(found, target)], target)
+            _migrated(line, [known[n] for n in range(version, target)], target)
             for line in Layout(copy).part(number).read_bytes().splitlines(keepends=True)
         ]
         with clear_errors(layout.part(number), "write"):
             replace_file(layout.part(number), b"".join(lines))
     _rebuild(layout)
-    return [f"migrated from format {found} to {target}; the copy from before is in {copy.name}"]
+    return [f"migrated from format {version} to {target}; the copy from before is in {copy.name}"]
 
 
 def _migrated(line: bytes, steps: list[Migration], target: int) -> bytes:

@@ -74,9 +74,9 @@ class SessionReader:
             self._load()
             self.reloads += 1
             return []
-        found = fold(self.state, events) if events else []
-        found += self._follower.take_problems()
-        self.problems = (self.problems + found)[-MAX_PROBLEMS:] if found else self.problems
+        problems = fold(self.state, events) if events else []
+        problems += self._follower.take_problems()
+        self.problems = (self.problems + problems)[-MAX_PROBLEMS:] if problems else self.problems
         return events
 
     def events(self, step: int | None = None, after: int = 0) -> Iterator[Event]:

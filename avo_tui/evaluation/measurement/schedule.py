@@ -46,9 +46,9 @@ def per_kind(kinds: int) -> int:
 
 def kinds_of_rounds(rounds: int, kinds: int, pick: random.Random) -> list[int]:
     """The distribution of each round's inputs: each about equally often, in random order."""
-    found = [n % kinds for n in range(rounds)]
-    pick.shuffle(found)
-    return found
+    order = [n % kinds for n in range(rounds)]
+    pick.shuffle(order)
+    return order
 
 
 def turns(kinds: list[int], each: int, pick: random.Random) -> list[Turn]:

@@ -66,14 +66,14 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 def slowed(samples: Mapping[str, Sequence[float]], alone: Mapping[str, float]) -> list[str]:
     """Which baselines were slower beside the candidate than alone, in words."""
-    found = []
+    sentences = []
     for name, seconds in alone.items():
         if not samples.get(name):
             continue
         ratio = median(samples[name]) / seconds
         if seconds >= SLOWED_SECONDS and ratio > SLOWED:
-            found.append(f"{name} is {ratio:.2f} times slower beside the candidate than alone")
-    return found
+            sentences.append(f"{name} is {ratio:.2f} times slower beside the candidate than alone")
+    return sentences
 
 
 def score(

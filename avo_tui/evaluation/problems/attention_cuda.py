@@ -131,14 +131,14 @@ class AttentionTask(CudaTask):
 
         if not torch.cuda.is_available():
             return {}
-        found: dict[str, Baseline] = {
+        available: dict[str, Baseline] = {
             "cudnn": _sdpa("CUDNN_ATTENTION"),
             "flash": _sdpa("FLASH_ATTENTION"),
         }
         flash3 = _flash_attention_3()
         if flash3 is not None:
-            found["fa3"] = flash3
-        return found
+            available["fa3"] = flash3
+        return available
 
     def flops(self, configuration: Configuration) -> float:
         """Of both products; half when causal."""

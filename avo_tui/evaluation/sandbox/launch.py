@@ -44,8 +44,8 @@ def _say(fd: int, **values: object) -> None:
 def _command(spec: Spec, status: int) -> None:
     """The innermost process: takes its last restrictions and becomes the command."""
     try:
-        said = confine.restrict(spec)
-        _say(status, **said)
+        applied = confine.restrict(spec)
+        _say(status, **applied)
         os.chdir(spec["scratch"])
         os.execve(spec["command"][0], spec["command"], spec["environment"])  # noqa: S606
     except OSError as error:

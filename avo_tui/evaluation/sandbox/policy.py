@@ -109,11 +109,11 @@ def readable(job: Job) -> list[str]:
 
 def toolchain(program: str) -> list[str]:
     """Where a tool outside the system folders lives: the prefix that holds its `bin`."""
-    found = []
+    folders = []
     for path in {program, os.path.realpath(program)}:
         if not path.startswith(("/usr/", "/bin/", "/nix/store/")):
-            found.append(str(Path(path).parent.parent))
-    return found
+            folders.append(str(Path(path).parent.parent))
+    return folders
 
 
 def interpreter() -> tuple[str, list[str]]:

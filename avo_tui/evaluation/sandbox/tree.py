@@ -33,13 +33,13 @@ def descendants(root: int) -> list[int]:
         except (FileNotFoundError, ProcessLookupError):  # ended while we looked
             continue
         children.setdefault(parent, []).append(int(name))
-    found: list[int] = []
+    pids: list[int] = []
     waiting = [root]
     while waiting:
         below = children.get(waiting.pop(), [])
-        found += below
+        pids += below
         waiting += below
-    return found
+    return pids
 
 
 def threads_of(user: int) -> int:

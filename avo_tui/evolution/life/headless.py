@@ -51,9 +51,9 @@ class Printer:
     def _line(self, event: ev.Event, text: str) -> None:
         shown = plain(text)
         if shown:
-            at = event.at.astimezone().strftime("%H:%M:%S")
+            time = event.at.astimezone().strftime("%H:%M:%S")
             try:
-                self._stream.write(f"{at} {event.step:>4}  {shown}\n")
+                self._stream.write(f"{time} {event.step:>4}  {shown}\n")
                 self._stream.flush()
             except BrokenPipeError:
                 # or Python complains once more when it closes the stream at exit
@@ -130,9 +130,11 @@ def _warned(event: ev.BudgetWarned) -> str:
 
 
 def _intervened(event: ev.SupervisorIntervened) -> str:
-    made = event.intervention
-    directions = " ".join(d.text for d in made.directions)
-    return f"supervisor, {made.level.replace('_', ' ')}: {made.trigger}. {directions}"
+    intervention = event.intervention
+    directions = " ".join(d.text for d in intervention.directions)
+    return (
+        f"supervisor, {intervention.level.replace('_', ' ')}: {intervention.trigger}. {directions}"
+    )
 
 
 def _reviewed(event: ev.InterventionChanged) -> str | None:

@@ -282,7 +282,7 @@ class AgentStep:
     async def _tools_of_turn(self) -> StepOutcome | None:
         """Answer every open call of the last message, running those that never began."""
         calls = self.talk.pending()
-        for place, call in enumerate(calls):
+        for index, call in enumerate(calls):
             if call.started:
                 self._refuse(call, INTERRUPTED)
                 continue
@@ -290,7 +290,7 @@ class AgentStep:
                 f"before tool {self._tools + 1} ({call.name})"
             )
             if hints:
-                for rest in calls[place:]:
+                for rest in calls[index:]:
                     self._refuse(rest, SKIPPED)
                 self._deliver(hints)
                 return None

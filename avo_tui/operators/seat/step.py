@@ -220,8 +220,8 @@ class SeatStep:
     ) -> None:
         over = self._over()
         run_over = over is not None and over.outcome == "stopped"
-        place = f"in the answer of tool {self._calls} ({request.call.tool})"
-        letters = self._letters(hints, place, take=not request.visitor.gone)
+        moment = f"in the answer of tool {self._calls} ({request.call.tool})"
+        letters = self._letters(hints, moment, take=not request.visitor.gone)
         if over is not None and result.ok:
             letters = (*letters, Letter(sender="run", text=_spent(over.reason)))
         answer = Answer(

@@ -90,18 +90,20 @@ def _line(note: Note, versions: Sequence[int]) -> str:
 
 async def _condense(space: Workspace, arguments: Condense) -> Answer:
     bench = space.bench
-    found = notes_named(space, arguments.notes)
-    if kept := [n.id for n in found if n.author == "person"]:
+    replaced = notes_named(space, arguments.notes)
+    if kept := [n.id for n in replaced if n.author == "person"]:
         raise ToolError(_of_the_person(kept))
     before = memory.size(bench.reading.notes())
     try:
-        note = bench.recording.write_note(arguments.category, arguments.text, [n.id for n in found])
+        note = bench.recording.write_note(
+            arguments.category, arguments.text, [n.id for n in replaced]
+        )
     except ValueError as error:
         raise ToolError(_full(bench.reading.notes(), str(error))) from None
-    space.forgotten.update(n.id for n in found)
+    space.forgotten.update(n.id for n in replaced)
     after = memory.size(bench.reading.notes())
     return Answer(
-        f"Note {note.id} stands in the place of {', '.join(n.id for n in found)};"
+        f"Note {note.id} stands in the place of {', '.join(n.id for n in replaced)};"
         f" the memory went from {before} to {after} of {bench.reading.memory_limit} characters."
     )
 

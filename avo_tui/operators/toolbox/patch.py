@@ -78,15 +78,15 @@ def _patched(name: str, text: str, hunks: list[Hunk]) -> str:
         expected = max(hunk.source_start - 1, 0) + shift
         if not old:
             expected = min(hunk.source_start + shift, len(lines))
-        place = _find(lines, old, expected)
-        if place is None:
+        start = _find(lines, old, expected)
+        if start is None:
             around = numbered("\n".join(lines), max(1, expected - 3), expected + len(old) + 3)
             raise ToolError(
                 f"Hunk {number} of {name} does not match: its context and removed lines are not in"
                 f" the file near line {expected + 1}. Nothing was applied. The file reads there:\n"
                 f"{around}"
             )
-        lines[place : place + len(old)] = new
+        lines[start : start + len(old)] = new
         shift += len(new) - len(old)
     return "\n".join(lines) + ("\n" if text.endswith("\n") or not text else "")
 
@@ -98,7 +98,7 @@ def _bare(value: str) -> str:
 def _find(lines: list[str], old: list[str], expected: int) -> int | None:
     last = len(lines) - len(old)
     for distance in range(FUZZ + 1):
-        for place in {expected - distance, expected + distance}:
-            if 0 <= place <= last and lines[place : place + len(old)] == old:
-                return place
+        for line in {expected - distance, expected + distance}:
+            if 0 <= line <= last and lines[line : line + len(old)] == old:
+                return line
     return None

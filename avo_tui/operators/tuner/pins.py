@@ -23,7 +23,7 @@ def read_hint(text: str, tunables: Sequence[Tunable]) -> tuple[dict[str, str], s
     if not parts or not all(matches):
         return {}, f"not understood by the tuner: write NAME=value; the tunables are {names}"
     pins: dict[str, str] = {}
-    said: list[str] = []
+    sentences: list[str] = []
     for match in matches:
         assert match is not None
         name, wanted = match.groups()
@@ -35,5 +35,5 @@ def read_hint(text: str, tunables: Sequence[Tunable]) -> tuple[dict[str, str], s
             offered = ", ".join(str(c) for c in tunable.choices)
             return {}, f"{tunable.name} cannot be {wanted}; it may be {offered}"
         pins[tunable.name] = choice.token
-        said.append(f"{tunable.name} is pinned to {choice}")
-    return pins, "; ".join(said)
+        sentences.append(f"{tunable.name} is pinned to {choice}")
+    return pins, "; ".join(sentences)

@@ -135,8 +135,8 @@ def _others(tunable: Tunable, token: str) -> tuple[list[str], list[float]]:
     others = [i for i in range(len(tokens)) if i != here]
     if tunable.ordered:
         ranks = sorted(range(len(tokens)), key=lambda i: tunable.choices[i].number or 0.0)
-        place = {index: rank for rank, index in enumerate(ranks)}
-        weights = [NEIGHBOUR ** (abs(place[i] - place[here]) - 1) for i in others]
+        ranks_of = {index: rank for rank, index in enumerate(ranks)}
+        weights = [NEIGHBOUR ** (abs(ranks_of[i] - ranks_of[here]) - 1) for i in others]
     else:
         weights = [1.0] * len(others)
     return [tokens[i] for i in others], weights

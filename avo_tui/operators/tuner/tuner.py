@@ -178,8 +178,8 @@ class Tuner:
         try:
             word = await bench.evaluating.submit(result, attempt.title, summary)
         except Interrupted:
-            place = f"before the gate of attempt {attempt.number}"
-            hints = await bench.control.boundary(place, end_of_turn=True)
+            moment = f"before the gate of attempt {attempt.number}"
+            hints = await bench.control.boundary(moment, end_of_turn=True)
             self._take(
                 bench, hints, tn.parse(bench.reading.candidate(bench.reading.head.candidate))
             )
@@ -210,13 +210,13 @@ class Tuner:
 
 def _delivered_since_attempt(bench: Workbench) -> list[Hint]:
     """Hints for one attempt only, delivered since the last attempt that was judged."""
-    found: dict[str, Hint] = {}
+    delivered: dict[str, Hint] = {}
     for event in reversed(bench.reading.step_events()):
         if isinstance(event, ev.AttemptFinished) and event.report.verdict.judges_candidate:
             break
         if isinstance(event, ev.HintDelivered):
-            found[event.hint] = bench.reading.hint(event.hint)
-    return [h for h in found.values() if h.scope == "once"]
+            delivered[event.hint] = bench.reading.hint(event.hint)
+    return [h for h in delivered.values() if h.scope == "once"]
 
 
 def _newest_first(bench: Workbench) -> list[Attempt]:

@@ -84,22 +84,22 @@ def _symbol_count(reader: _Reader, dynamic: dict[int, int], symbols: int, string
 
 
 def _versions(reader: _Reader, dynamic: dict[int, int], strings: int) -> dict[int, str]:
-    found: dict[int, str] = {}
+    libraries: dict[int, str] = {}
     if _VERNEED not in dynamic:
-        return found
-    at = reader.offset(dynamic[_VERNEED])
+        return libraries
+    offset = reader.offset(dynamic[_VERNEED])
     for _ in range(min(dynamic.get(_VERNEEDNUM, 0), 64)):
-        _, count, file, aux, following = reader.unpack("<HHIII", at)
+        _, count, file, aux, following = reader.unpack("<HHIII", offset)
         library = reader.string(strings, file)
-        entry = at + aux
+        entry = offset + aux
         for _ in range(min(count, 256)):
             _, _, other, _, step = reader.unpack("<IHHII", entry)
-            found[other & 0x7FFF] = library
+            libraries[other & 0x7FFF] = library
             entry += step
         if following == 0:
             break
-        at += following
-    return found
+        offset += following
+    return libraries
 
 
 def read_shared_object(data: bytes) -> SharedObject:

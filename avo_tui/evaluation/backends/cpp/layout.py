@@ -56,15 +56,15 @@ def lay_out(
     places: tuple[dict[str, Place], dict[str, Place]] = ({}, {})
     for argument in task.arguments:
         if argument.kind == "input":
-            at = place(argument.name, *inputs[argument.name], input_base)
-            places[0][argument.name] = at
-            input_base += at.pages_bytes
-            words.append(at.argument("i"))
+            spot = place(argument.name, *inputs[argument.name], input_base)
+            places[0][argument.name] = spot
+            input_base += spot.pages_bytes
+            words.append(spot.argument("i"))
         elif argument.kind == "output":
-            at = place(argument.name, *outputs[argument.name], output_base)
-            places[1][argument.name] = at
-            output_base += at.pages_bytes
-            words.append(at.argument("o"))
+            spot = place(argument.name, *outputs[argument.name], output_base)
+            places[1][argument.name] = spot
+            output_base += spot.pages_bytes
+            words.append(spot.argument("o"))
         else:
             value = configuration.parameters[argument.name]
             real = argument.kind == "real"
@@ -142,13 +142,13 @@ class Memory:
 
     def write(self, slot: Slot, inputs: Tensors) -> None:
         """Fills a slot's inputs."""
-        for name, at in slot.inputs.items():
-            self.inputs.tensor(at).copy_(inputs[name])
+        for name, spot in slot.inputs.items():
+            self.inputs.tensor(spot).copy_(inputs[name])
 
     def poison(self, slot: Slot, salt: int) -> None:
         """Fills a slot's outputs as `dtypes.poison` does, and their surroundings with a pattern."""
-        for at in slot.outputs.values():
-            self.outputs.poison(at, salt)
+        for spot in slot.outputs.values():
+            self.outputs.poison(spot, salt)
 
     def output(self, slot: Slot, name: str) -> torch.Tensor:
         """A view of one output."""
@@ -156,8 +156,8 @@ class Memory:
 
     def trespass(self, slot: Slot) -> tuple[str, int] | None:
         """Output and offset of the first byte written outside one, if any."""
-        for name, at in slot.outputs.items():
-            offset = self.outputs.trespass(at)
+        for name, spot in slot.outputs.items():
+            offset = self.outputs.trespass(spot)
             if offset is not None:
                 return name, offset
         return None

@@ -182,7 +182,7 @@ class CudaBackend:
         """Times it beside the baselines; the caller holds the device's lock."""
         cuda, ours = _cuda(task), _ours(compiled)
         gpu = await self._need_gpu(ours)
-        found: list[ConfigurationScore] = []
+        scores: list[ConfigurationScore] = []
         async with (
             self._process(cuda, {"candidate": ours}) as process,
             Timing(cuda, process) as timing,
@@ -195,7 +195,7 @@ class CudaBackend:
                 alone = self._alone.setdefault(f"{task.name} {configuration.name}", {})
                 target = context.target.get(configuration.name, 0.0)
                 result = await measure(cuda, ours, configuration, timing, ceilings, alone, target)
-                found.append(result)
+                scores.append(result)
                 context.progress(
                     EvaluationProgress(
                         stage="benchmark",
@@ -217,7 +217,7 @@ class CudaBackend:
         return Score(
             unit=cuda.unit,
             reference_baseline=cuda.reference_baseline,
-            configurations=tuple(found),
+            configurations=tuple(scores),
         )
 
     async def paired(
@@ -227,7 +227,7 @@ class CudaBackend:
         cuda, a, b = _cuda(task), _ours(compiled), _ours(other)
         await self._need_gpu(a)
         rounds: dict[str, int] = {}
-        found: dict[str, tuple[float, float, float]] = {}
+        ratios: dict[str, tuple[float, float, float]] = {}
         async with (
             self._process(cuda, {"a": a, "b": b}) as process,
             Timing(cuda, process) as timing,
@@ -235,7 +235,7 @@ class CudaBackend:
             for index, configuration in enumerate(cuda.configurations, start=1):
                 values, milliseconds = await compare(a, b, configuration, timing)
                 low, middle, high = (statistics.quantile(values, q) for q in (0.2, 0.5, 0.8))
-                found[configuration.name] = (low, middle, high)
+                ratios[configuration.name] = (low, middle, high)
                 rounds[configuration.name] = len(values)
                 context.progress(
                     EvaluationProgress(
@@ -249,7 +249,7 @@ class CudaBackend:
                         unit=cuda.unit,
                     )
                 )
-        return PairedMeasurement(configurations=found, rounds=rounds)
+        return PairedMeasurement(configurations=ratios, rounds=rounds)
 
     async def scratch(
         self, task: Task, files: dict[str, str], seconds: float, context: Context

@@ -70,29 +70,29 @@ class Check:
         return tuple(self._done)
 
     async def _finish(self, case: CheckCase, judgement: asyncio.Task[Judgement]) -> None:
-        found = await judgement
+        judged = await judgement
         name = case.public_name
         result = ConfigurationCheck(
             name=name or "hidden",
-            ok=found.ok,
-            error=found.error,
-            detail=found.detail if name else "",
+            ok=judged.ok,
+            error=judged.error,
+            detail=judged.detail if name else "",
         )
         self._done.append(result)
         self._context.progress(
             EvaluationProgress(
                 stage="check",
                 state="configuration",
-                ok=found.ok,
+                ok=judged.ok,
                 index=len(self._done),
                 count=len(self._cases),
                 configuration=result.name,
-                error=found.error,
+                error=judged.error,
                 detail=case.category,
             )
         )
-        if not found.ok:
-            raise self._rejected(verdicts.wrong_result(case, found))
+        if not judged.ok:
+            raise self._rejected(verdicts.wrong_result(case, judged))
 
     def _rejected(self, ruling: verdicts.Ruling) -> Rejected:
         return Rejected(*ruling, checks=tuple(self._done))
@@ -124,11 +124,11 @@ class Check:
 
     async def _unsteady(self, case: CheckCase, taken: judging.Taken, what: str) -> Rejected:
         """A result that is also wrong is told as wrong: that says more."""
-        found = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
-        if not found.ok:
+        judged = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
+        if not judged.ok:
             also = "and runs on the same inputs differ"
-            detail, reason = f"{found.detail}; {also}", f"{found.reason.rstrip('.')}, {also}."
-            wrong = Judgement(found.error, detail, reason)
+            detail, reason = f"{judged.detail}; {also}", f"{judged.reason.rstrip('.')}, {also}."
+            wrong = Judgement(judged.error, detail, reason)
             return self._rejected(verdicts.wrong_result(case, wrong))
         return self._rejected(verdicts.unsteady(case, Judgement(float("inf"), what)))
 

@@ -27,8 +27,8 @@ _MNEMONIC = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9]*)"
 def count_instructions(listing: str) -> dict[str, int]:
     """Instructions per class in a disassembly, classes that do not occur left out."""
     counts: dict[str, int] = {}
-    for found in _MNEMONIC.finditer(listing):
-        counts[found[1]] = counts.get(found[1], 0) + 1
+    for match in _MNEMONIC.finditer(listing):
+        counts[match[1]] = counts.get(match[1], 0) + 1
     return {name: counts[name] for name in CLASSES if name in counts}
 
 

@@ -104,11 +104,11 @@ def _hidden(where: str) -> Rejected:
 
 def _constants(candidate: Candidate) -> dict[str, int]:
     """The integer tunables of the source: the manifest's expressions know them too."""
-    found = {}
+    constants = {}
     for tunable in tunables.parse(candidate):
         with contextlib.suppress(ValueError):
-            found[tunable.name] = int(tunable.token, 0)
-    return found
+            constants[tunable.name] = int(tunable.token, 0)
+    return constants
 
 
 def with_dynamic(

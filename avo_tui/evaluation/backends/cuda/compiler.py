@@ -306,9 +306,9 @@ def _refused_by_compiler(reply: dict[str, object], macros: Sequence[tuple[str, s
     log = ptxas.tidy(
         _plain_paths(re.sub(r"^.*NVRTC_ERROR\w*, compilation log:", "", log, flags=re.M))
     )
-    found = [m[0].strip() for m in _ERROR_LINE.finditer(log) if "detected in" not in m[0]]
-    own = [line for line in found if line.startswith(str(reply["source"]))]
-    first = (own or found or ["the compiler refused the source"])[0]
+    errors = [m[0].strip() for m in _ERROR_LINE.finditer(log) if "detected in" not in m[0]]
+    own = [line for line in errors if line.startswith(str(reply["source"]))]
+    first = (own or errors or ["the compiler refused the source"])[0]
     missing = list(dict.fromkeys(_ELSEWHERE.findall(log)))
     if missing and not own:
         names = ", ".join(name for name, _ in missing[:5])

@@ -122,10 +122,10 @@ class Timing:
         self, kept: list[tuple[str, judging.Taken]], configuration: Configuration
     ) -> None:
         for who, taken in kept:
-            found = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
-            if not found.ok:
+            judged = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
+            if not judged.ok:
                 whose = "the other candidate's" if who == "b" else "a"
-                ruling = verdicts.wrong_when_timed(configuration.name, found.detail, whose)
+                ruling = verdicts.wrong_when_timed(configuration.name, judged.detail, whose)
                 raise Rejected(*ruling)
 
 

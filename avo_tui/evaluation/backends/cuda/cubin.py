@@ -88,12 +88,12 @@ def _undefined(data: bytes, sections: dict[str, tuple[int, int, int]]) -> frozen
     """Names in the symbol table that belong to no section."""
     start, length, _ = sections.get(".symtab", (0, 0, 0))
     names = sections.get(".strtab", (0, 0, 0))[0]
-    found = set()
-    for at in range(start, start + length, _SYMBOL_BYTES):
-        name, _, _, section = struct.unpack_from("<IBBH", data, at)
+    undefined = set()
+    for offset in range(start, start + length, _SYMBOL_BYTES):
+        name, _, _, section = struct.unpack_from("<IBBH", data, offset)
         if section == 0 and name:
-            found.add(_string(data, names + name))
-    return frozenset(found)
+            undefined.add(_string(data, names + name))
+    return frozenset(undefined)
 
 
 def _string(data: bytes, start: int) -> str:
@@ -102,7 +102,7 @@ def _string(data: bytes, start: int) -> str:
 
 def _params(info: bytes) -> tuple[int, ...]:
     """Sizes from the EIATTR_KPARAM_INFO records: (index, ordinal, offset, flags with the size)."""
-    found: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     position = 0
     while position + 4 <= len(info):
         form, attribute, value = struct.unpack_from("<BBH", info, position)
@@ -111,6 +111,6 @@ def _params(info: bytes) -> tuple[int, ...]:
             continue
         if attribute == _KPARAM_INFO and value >= 12:
             _, ordinal, _, flags = struct.unpack_from("<IHHI", info, position)
-            found[ordinal] = flags >> 18
+            sizes[ordinal] = flags >> 18
         position += value
-    return tuple(found[i] for i in sorted(found))
+    return tuple(sizes[i] for i in sorted(sizes))

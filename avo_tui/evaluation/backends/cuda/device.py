@@ -139,7 +139,7 @@ async def probe(index: int = 0, *, seconds: float = SECONDS) -> Gpu | NoGpu:
             process.kill()
             await process.wait()
     try:
-        found = json.loads(out)
+        reply = json.loads(out)
     except ValueError:
         return NoGpu(reason=f"asking the NVIDIA driver ended with code {process.returncode}")
-    return NoGpu(reason=found["reason"]) if "reason" in found else Gpu.model_validate(found)
+    return NoGpu(reason=reply["reason"]) if "reason" in reply else Gpu.model_validate(reply)

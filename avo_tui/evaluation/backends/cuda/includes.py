@@ -60,9 +60,9 @@ def scan(candidate: Candidate) -> list[IncludeIssue]:
 
 def _scan_text(name: str, text: str, own: set[str]) -> list[IncludeIssue]:
     issues = []
-    for found in _DIRECTIVE.finditer(text):
-        line = text.count("\n", 0, found.start()) + 1
-        word, rest = found[1], found[3]
+    for match in _DIRECTIVE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        word, rest = match[1], match[3]
         if word != "include":
             reason = f"#{word} is not allowed; use #include with an allowed header"
             issues.append(IncludeIssue(file=name, line=line, reason=reason))
@@ -75,9 +75,9 @@ def _scan_text(name: str, text: str, own: set[str]) -> list[IncludeIssue]:
         reason_of = refuse(target[1] or target[2], target[2] is not None, name, own)
         if reason_of:
             issues.append(IncludeIssue(file=name, line=line, reason=reason_of))
-    for found in _PROBE.finditer(text):
-        line = text.count("\n", 0, found.start()) + 1
-        issues.append(IncludeIssue(file=name, line=line, reason=f"{found[0]} is not allowed"))
+    for match in _PROBE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        issues.append(IncludeIssue(file=name, line=line, reason=f"{match[0]} is not allowed"))
     return issues
 
 

@@ -36,13 +36,13 @@ def take(
     """Copies outputs out of the shared memory, so that the child may go on."""
     import torch
 
-    found = {}
+    tensors = {}
     for spec in task.tensors(configuration):
         if spec.output:
             start = offsets[spec.name]
             raw = torch.frombuffer(shared, dtype=torch.uint8, count=spec.bytes, offset=start)
-            found[spec.name] = raw.clone().view(dtypes.torch_dtype(spec.dtype)).view(spec.shape)
-    return found
+            tensors[spec.name] = raw.clone().view(dtypes.torch_dtype(spec.dtype)).view(spec.shape)
+    return tensors
 
 
 def judge_outputs(task: CudaTask, taken: Taken) -> Judgement:
@@ -58,10 +58,10 @@ def judge_outputs(task: CudaTask, taken: Taken) -> Judgement:
         expected = expect(
             reference[name], own[name], task.tolerance_of(name), task.axes.get(name, ())
         )
-        found = judge(name, out.to(reference[name].device), expected)
-        if found.error >= worst.error:
-            worst = found
-        if not found.ok:
+        judged = judge(name, out.to(reference[name].device), expected)
+        if judged.error >= worst.error:
+            worst = judged
+        if not judged.ok:
             break
     del reference, own
     if worst.ok and taken.perturbed is not None:

@@ -38,11 +38,11 @@ class ManifestError(ValueError):
 
     def lines(self) -> list[str]:
         """One line per error: `launch.toml:7: stages[0].grid: …`."""
-        found = []
+        messages = []
         for issue in self.issues:
-            place = f"{self.file}:{issue.line}" if issue.line else self.file
-            found.append(f"{place}: {issue.path + ': ' if issue.path else ''}{issue.reason}")
-        return found
+            position = f"{self.file}:{issue.line}" if issue.line else self.file
+            messages.append(f"{position}: {issue.path + ': ' if issue.path else ''}{issue.reason}")
+        return messages
 
 
 def file_of(candidate: Candidate) -> str:
@@ -65,8 +65,8 @@ def parse(text: str, file: str = FILE_NAMES[0]) -> Manifest:
     except json.JSONDecodeError as error:
         raise ManifestError([Issue(path="", line=error.lineno, reason=error.msg)], file) from error
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        line = int(found[1]) if found else None
+        match = re.search(r"line (\d+)", str(error))
+        line = int(match[1]) if match else None
         raise ManifestError([Issue(path="", line=line, reason=str(error))], file) from error
     except RecursionError as error:
         reason = "is nested too deeply"
@@ -153,13 +153,13 @@ def line_of(text: str, path: Path) -> int | None:
                 joined = ".".join(map(str, table))
                 counts[joined] = counts.get(joined, -1) + 1
                 table.append(counts[joined])
-            place = tuple(_indexed(table, counts))
+            here = tuple(_indexed(table, counts))
         elif key := _KEY.match(line):
-            place = (*_indexed(table, counts), *_keys(key[1]))
+            here = (*_indexed(table, counts), *_keys(key[1]))
         else:
             continue
-        depth = _common(place, path)
-        if depth == len(place) and (best is None or depth > best[0]):
+        depth = _common(here, path)
+        if depth == len(here) and (best is None or depth > best[0]):
             best = (depth, number)
     return best[1] if best and best[0] > 0 else None
 
@@ -170,16 +170,16 @@ def _keys(text: str) -> list[str]:
 
 def _indexed(table: list[str | int], counts: dict[str, int]) -> list[str | int]:
     """`table` with the index of every array of tables it lies in."""
-    place: list[str | int] = []
+    indexed: list[str | int] = []
     names: list[str] = []
     for part in table:
-        place.append(part)
+        indexed.append(part)
         if isinstance(part, str):
             names.append(part)
             joined = ".".join(names)
             if joined in counts and len(names) < sum(isinstance(p, str) for p in table):
-                place.append(counts[joined])
-    return place
+                indexed.append(counts[joined])
+    return indexed
 
 
 def _common(place: Sequence[str | int], path: Path) -> int:

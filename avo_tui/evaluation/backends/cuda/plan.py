@@ -123,18 +123,18 @@ class _Resolver:
             **{n: (w, f"workspace.{n}") for n, w in self.manifest.workspace.items()},
             **{n: (w, f"{base}workspace.{n}") for n, w in own.items()},
         }
-        found: dict[str, PlannedWorkspace] = {}
+        planned: dict[str, PlannedWorkspace] = {}
         for name, (workspace, path) in sources.items():
             if name in self.tensors:
                 self.fail(path, f"{name} is the name of a tensor of the task")
             size = self.integer(workspace.bytes, f"{path}.bytes", 1, MAX_WORKSPACE_BYTES)
-            found[name] = PlannedWorkspace(
+            planned[name] = PlannedWorkspace(
                 bytes=size, zero=workspace.zero, persistent=workspace.persistent
             )
-            if sum(w.bytes for w in found.values()) > MAX_WORKSPACE_BYTES:
+            if sum(w.bytes for w in planned.values()) > MAX_WORKSPACE_BYTES:
                 limit = MAX_WORKSPACE_BYTES >> 20
                 self.fail(f"{path}.bytes", f"all workspaces together exceed {limit} MiB")
-        return found
+        return planned
 
     def plan(self) -> LaunchPlan:
         stages, path = self.manifest.stages_of(self.variant)
@@ -186,10 +186,10 @@ class _Resolver:
     def _extent(
         self, values: Sequence[int | str], path: str, limits: tuple[int, int, int]
     ) -> tuple[int, int, int]:
-        found = [1, 1, 1]
+        extent = [1, 1, 1]
         for i, value in enumerate(values):
-            found[i] = self.integer(value, f"{path}[{i}]", 1, limits[i])
-        return found[0], found[1], found[2]
+            extent[i] = self.integer(value, f"{path}[{i}]", 1, limits[i])
+        return extent[0], extent[1], extent[2]
 
     def _stage(self, stage: Stage, path: str, index: int) -> PlannedStage:
         grid = self._extent(stage.grid, f"{path}.grid", (2**31 - 1, 65_535, 65_535))

@@ -161,9 +161,9 @@ class GpuProcess:
                 await asyncio.wait_for(asyncio.shield(self._process.wait()), GRACE_SECONDS)
             await self.end()
             raise ProcessDiedError(self._process.returncode or 0)
-        found = json.loads(line)
-        assert isinstance(found, dict)
-        return found
+        message = json.loads(line)
+        assert isinstance(message, dict)
+        return message
 
     def mark(self) -> int:
         """How much was printed so far, in bytes: to be given to `printed` later."""

@@ -41,15 +41,15 @@ _WARNING = re.compile(r"^.*\bwarning\b.*$", re.IGNORECASE | re.MULTILINE)
 
 def kernels(log: str) -> dict[str, KernelUse]:
     """Resources per kernel, by its symbol."""
-    found: dict[str, KernelUse] = {}
+    uses: dict[str, KernelUse] = {}
     name = ""
     for line in log.splitlines():
         if match := _ENTRY.search(line):
             name = match[1]
-            found.setdefault(name, KernelUse())
+            uses.setdefault(name, KernelUse())
         if match := _PROPERTIES.search(line):
             name = match[1]
-        if name not in found:
+        if name not in uses:
             continue
         update: dict[str, int] = {}
         if match := _STACK.search(line):
@@ -65,23 +65,23 @@ def kernels(log: str) -> dict[str, KernelUse]:
             if match := _SHARED.search(line):
                 update["static_shared"] = int(match[1])
         if update:
-            found[name] = found[name].model_copy(update=update)
-    return found
+            uses[name] = uses[name].model_copy(update=update)
+    return uses
 
 
 def warnings(log: str) -> tuple[str, ...]:
     """Warnings worth an agent's attention, each once: those that cost speed first."""
-    found: list[str] = []
+    texts: list[str] = []
     for line in log.splitlines():
         code = _CODE.search(line)
         if code and code[1] in ADVICE:
-            found.append(f"{code[1]}: {ADVICE[code[1]]}")
+            texts.append(f"{code[1]}: {ADVICE[code[1]]}")
         elif code:
-            found.append(line.strip())
+            texts.append(line.strip())
     for match in _WARNING.finditer(log):
         if not _CODE.search(match[0]):
-            found.append(match[0].strip()[:300])
-    return tuple(dict.fromkeys(found))[:20]
+            texts.append(match[0].strip()[:300])
+    return tuple(dict.fromkeys(texts))[:20]
 
 
 def tidy(log: str) -> str:

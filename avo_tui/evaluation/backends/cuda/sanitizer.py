@@ -68,34 +68,37 @@ async def sanitize(
         return "compute-sanitizer is not installed on this machine; nothing was sanitized"
     configurations = smallest(task, compiled)
     names = ", ".join(c.name for c in configurations)
-    said = []
+    lines = []
     for tool in tools:
         with watched(task, compiled, configurations, bare=True) as prepared:
             try:
                 _, text = await run_tool(
                     command(program, tool, prepared), prepared, device, SECONDS
                 )
-                found = findings(text, prepared.symbols)
+                reported = findings(text, prepared.symbols)
             except WatchError as error:
-                said.append(f"{tool}: no result on {names}: {error}")
+                lines.append(f"{tool}: no result on {names}: {error}")
                 continue
-        if not found:
-            said.append(f"{tool}: nothing found on {names}")
+        if not reported:
+            lines.append(f"{tool}: nothing found on {names}")
             continue
         if tool == "memcheck":
-            raise _outside(found)
-        said += [f"{tool}: {len(found)} findings on {names}, such as:", *found[:MAX_FINDINGS]]
-    return "\n".join(said)
+            raise _outside(reported)
+        lines += [
+            f"{tool}: {len(reported)} findings on {names}, such as:",
+            *reported[:MAX_FINDINGS],
+        ]
+    return "\n".join(lines)
 
 
 def smallest(task: CudaTask, compiled: CudaCompiled) -> list[Configuration]:
     """The cheapest public configuration of each variant that the quick check runs."""
-    found: dict[int | None, Configuration] = {}
+    chosen: dict[int | None, Configuration] = {}
     for case in sorted(task.quick_cases(), key=lambda case: task.flops(case.configuration)):
         if not case.hidden:
             variant = compiled.plans[case.configuration.name].variant
-            found.setdefault(variant, case.configuration)
-    return list(found.values())
+            chosen.setdefault(variant, case.configuration)
+    return list(chosen.values())
 
 
 def command(program: str, tool: str, prepared: Watched) -> list[str]:
@@ -122,8 +125,8 @@ def findings(text: str, symbols: Sequence[str]) -> list[str]:
     ]
     if not any(_SUMMARY.match(line) for line in lines):
         errors = [line for line in lines if line.startswith("Error")]
-        said = [line for line in text.splitlines() if line.strip()]
-        raise WatchError(errors[0] if errors else said[-1][:300] if said else "it said nothing")
+        output = [line for line in text.splitlines() if line.strip()]
+        raise WatchError(errors[0] if errors else output[-1][:300] if output else "it said nothing")
     blocks: list[list[str]] = [[]]
     for line in lines:
         if not line:
@@ -132,10 +135,10 @@ def findings(text: str, symbols: Sequence[str]) -> list[str]:
             blocks[-1].append(line)
     ours = re.compile("|".join(rf"\b{re.escape(symbol)}\b" for symbol in symbols))
     failed = [line for line in text.splitlines() if line.startswith("failed: ")]
-    found = ["\n".join(b[:MAX_LINES]) for b in blocks if b and ours.search("\n".join(b))]
-    if not found and failed:
+    reported = ["\n".join(b[:MAX_LINES]) for b in blocks if b and ours.search("\n".join(b))]
+    if not reported and failed:
         raise WatchError(f"the run {failed[0]}")
-    return found
+    return reported
 
 
 def _outside(found: Sequence[str]) -> Rejected:

@@ -31,7 +31,7 @@ async def compiled(compiler: Compiler, facts: DeviceFacts) -> Scrub:
     files = {name: (_FOLDER / name).read_text("utf-8") for name in ("scrub.cu", "launch.toml")}
     unit = await compiler.compile(Candidate(files=files), facts.architecture)
     if not unit.ok or unit.manifest is None:
-        said = f"{unit.feedback.summary} {unit.feedback.log}"[:500]
-        raise EvaluatorError(f"the harness's own kernel does not compile: {said}")
+        message = f"{unit.feedback.summary} {unit.feedback.log}"[:500]
+        raise EvaluatorError(f"the harness's own kernel does not compile: {message}")
     plan = resolve(unit.manifest, {"BYTES": facts.shared_memory}, (), facts)
     return Scrub(unit.units[0].code, unit.units[0].symbols, plan.model_dump())

@@ -31,20 +31,20 @@ def _roots() -> Iterator[Path]:
 @functools.cache
 def include_folders() -> tuple[str, ...]:
     """Folders of CUDA's headers, in the order to search. Raises ToolkitError without any."""
-    found: list[str] = []
+    folders: list[str] = []
     for root in _roots():
         include = root / "include"
         for folder in (include, include / "cccl"):
-            if folder.is_dir() and str(folder) not in found:
-                found.append(str(folder))
-        have = {h for h in ("cuda_bf16.h", "nv/target", "crt/mma.h") if _has(found, h)}
+            if folder.is_dir() and str(folder) not in folders:
+                folders.append(str(folder))
+        have = {h for h in ("cuda_bf16.h", "nv/target", "crt/mma.h") if _has(folders, h)}
         if len(have) == 3:
             break
-    if not _has(found, "cuda_bf16.h"):
+    if not _has(folders, "cuda_bf16.h"):
         raise ToolkitError(
             "CUDA's headers are not installed; install the extra: pip install 'avo-tui[cuda]'"
         )
-    return tuple(found)
+    return tuple(folders)
 
 
 def _has(folders: list[str], header: str) -> bool:

@@ -118,9 +118,9 @@ def resources_of(
     def largest(key: str) -> int:
         return max((k[key] for k in kernels.values()), default=0)
 
-    found: list[str] = []
+    warnings: list[str] = []
     for log in logs:
-        found += ptxas.warnings(log)
+        warnings += ptxas.warnings(log)
     return Resources(
         registers=largest("registers"),
         spill_bytes=largest("spill_bytes"),
@@ -129,5 +129,5 @@ def resources_of(
         code_bytes=max((u.image.code_bytes for u in units), default=0),
         instructions=instructions,
         kernels=kernels,
-        warnings=tuple(dict.fromkeys(found)),
+        warnings=tuple(dict.fromkeys(warnings)),
     )

@@ -69,9 +69,9 @@ def heal(
 
 def _after_fallback(content: list[Block]) -> list[Block]:
     """What the model that answered at last has said; a refused part before it is not kept."""
-    for place in range(len(content) - 1, -1, -1):
-        if content[place].get("type") == "fallback":
-            return content[place + 1 :]
+    for index in range(len(content) - 1, -1, -1):
+        if content[index].get("type") == "fallback":
+            return content[index + 1 :]
     return content
 
 

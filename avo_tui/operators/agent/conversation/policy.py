@@ -91,14 +91,14 @@ def clearable(talk: Conversation, keep: int) -> tuple[list[str], int]:
     total = sum(len(turn.calls) for _, turn in turns)
     calls: list[str] = []
     last, before = -1, 0
-    for place, turn in turns:
+    for index, turn in turns:
         before += len(turn.calls)
         if total - before < keep:
             break
         fresh = [c.id for c in turn.calls if not c.cleared and c.answer is not None]
         if fresh:
             calls.extend(fresh)
-            last = place
+            last = index
     return calls, last
 
 

@@ -200,9 +200,9 @@ class Conversation:
 
     def turns(self) -> Iterator[tuple[int, Turn]]:
         """(index among the items, turn) of every assistant message."""
-        for place, item in enumerate(self.items):
+        for index, item in enumerate(self.items):
             if isinstance(item, Turn):
-                yield place, item
+                yield index, item
 
     @property
     def paused(self) -> bool:
@@ -233,7 +233,7 @@ class Conversation:
                 result.append({"role": "user", "content": list(user)})
                 user.clear()
 
-        for place, item in enumerate(self.items):
+        for index, item in enumerate(self.items):
             if isinstance(item, Text):
                 user.append({"type": "text", "text": item.text})
                 continue
@@ -241,7 +241,7 @@ class Conversation:
                 raise ValueError(f"call {item.pending[0].id} has no answer")
             flush()
             result.append({"role": "assistant", "content": item.blocks(stubs)})
-            after[place] = len(result)
+            after[index] = len(result)
             user.extend(call.block(stubs) for call in item.calls)
         flush()
         if marks:
@@ -298,11 +298,11 @@ class Conversation:
         """
         wanted = set(calls)
         reached = -1
-        for place, turn in self.turns():
+        for index, turn in self.turns():
             for call in turn.calls:
                 if call.id in wanted and not call.cleared:
                     call.cleared = True
-                    reached = place
+                    reached = index
             if strip_thinking:
                 kept = [b for b in turn.content if b["type"] not in THINKING]
                 turn.content = kept or [{"type": "text", "text": "(thinking only)"}]
@@ -359,7 +359,7 @@ def _mark(messages: list[Block], anchors: list[int], fresh: bool, long: bool) ->
     opening, later the last clearing. In the first request after a clearing the turn before is
     new as well, so the clearing before that is marked in its place.
     """
-    users = [place for place, m in enumerate(messages) if m["role"] == "user"]
+    users = [index for index, m in enumerate(messages) if m["role"] == "user"]
     if not users:
         return
     stable = [users[0], *anchors]
@@ -368,9 +368,9 @@ def _mark(messages: list[Block], anchors: list[int], fresh: bool, long: bool) ->
         chosen.add(stable[-2])
     elif len(users) > 1:
         chosen.add(users[-2])
-    for place in sorted(chosen)[-3:]:
-        content = messages[place]["content"]
-        mark = HOUR if long or place == users[0] else SHORT
+    for index in sorted(chosen)[-3:]:
+        content = messages[index]["content"]
+        mark = HOUR if long or index == users[0] else SHORT
         content[-1] = {**content[-1], "cache_control": dict(mark)}
 
 

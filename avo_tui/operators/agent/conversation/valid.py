@@ -67,36 +67,36 @@ def _blocks(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
 
 
 def _system(system: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
-    for place, block in enumerate(system):
+    for index, block in enumerate(system):
         if block.get("type") != "text":
-            yield f"system.{place}", "is no text block"
+            yield f"system.{index}", "is no text block"
         else:
-            yield from _block(f"system.{place}", block)
+            yield from _block(f"system.{index}", block)
 
 
 def _tools(tools: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
     seen: set[str] = set()
-    for place, tool in enumerate(tools):
+    for index, tool in enumerate(tools):
         name = tool.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            yield f"tools.{place}.name", f"{name!r} is no name of a tool"
+            yield f"tools.{index}.name", f"{name!r} is no name of a tool"
         elif name in seen:
-            yield f"tools.{place}.name", f"{name} is there twice"
+            yield f"tools.{index}.name", f"{name} is there twice"
         else:
             seen.add(name)
         schema = tool.get("input_schema")
         if not isinstance(schema, Mapping) or schema.get("type") != "object":
-            yield f"tools.{place}.input_schema", "is no schema of an object"
+            yield f"tools.{index}.input_schema", "is no schema of an object"
 
 
 def _turns(messages: Sequence[Mapping[str, Any]], open_end: bool) -> Iterator[Problem]:
     if not messages:
         yield "messages", "are empty"
         return
-    for place, message in enumerate(messages):
-        path = f"messages.{place}"
+    for index, message in enumerate(messages):
+        path = f"messages.{index}"
         role, content = message.get("role"), message.get("content")
-        expected = "user" if place % 2 == 0 else "assistant"
+        expected = "user" if index % 2 == 0 else "assistant"
         if role != expected:
             yield f"{path}.role", f"is {role!r}, not {expected}"
         if not isinstance(content, list) or not content:
@@ -161,7 +161,7 @@ def _field(path: str, kind: str, name: str, value: Any) -> Iterator[Problem]:
 def _answers(messages: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
     """Every call is answered once, at the beginning of the message that follows."""
     seen: set[str] = set()
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         content = message.get("content")
         if not isinstance(content, list):
             continue
@@ -169,9 +169,9 @@ def _answers(messages: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
         calls = [b.get("id") for b in blocks if b.get("type") == "tool_use"]
         for call in calls:
             if call in seen:
-                yield f"messages.{place}", f"the id {call!r} is there twice"
+                yield f"messages.{index}", f"the id {call!r} is there twice"
             seen.add(str(call))
-        following = messages[place + 1].get("content") if place + 1 < len(messages) else []
+        following = messages[index + 1].get("content") if index + 1 < len(messages) else []
         results = [
             b.get("tool_use_id")
             for b in (following if isinstance(following, list) else [])
@@ -180,13 +180,13 @@ def _answers(messages: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
         if message.get("role") == "assistant" and sorted(map(str, calls)) != sorted(
             map(str, results)
         ):
-            yield f"messages.{place}", "its calls and the results that follow do not match"
+            yield f"messages.{index}", "its calls and the results that follow do not match"
         if message.get("role") == "user":
             kinds = [b.get("type") == "tool_result" for b in blocks]
             if kinds != sorted(kinds, reverse=True):
-                yield f"messages.{place}", "results come after text"
-            if place == 0 and any(kinds):
-                yield f"messages.{place}", "results without calls"
+                yield f"messages.{index}", "results come after text"
+            if index == 0 and any(kinds):
+                yield f"messages.{index}", "results without calls"
 
 
 def _marks(blocks: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:

@@ -191,9 +191,9 @@ def _profiles(bench: Workbench) -> list[str]:
     """What a profiler said of the head and of the best version, newest report of each."""
     parts: list[str] = []
     for name, version in {"head": bench.reading.head, "best": bench.reading.best()}.items():
-        made = bench.reading.profiles(version.candidate)
-        if made and not any(made[-1].summary in part for part in parts):
-            parts.append(f"Profile of the {name}, v{version.number}:\n{made[-1].summary}")
+        profiles = bench.reading.profiles(version.candidate)
+        if profiles and not any(profiles[-1].summary in part for part in parts):
+            parts.append(f"Profile of the {name}, v{version.number}:\n{profiles[-1].summary}")
     return parts
 
 

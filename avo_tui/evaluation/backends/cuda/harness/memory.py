@@ -67,11 +67,11 @@ class Buffer:
 
     def guard_damage(self) -> str:
         """Which guard band was written to; empty where none was."""
-        for guard, place in self._guards:
+        for guard, side in self._guards:
             hit = (guard != GUARD_PATTERN).nonzero()
             if len(hit):
-                where = int(hit[0]) if place == "after" else len(guard) - int(hit[-1])
-                return f"{2 * len(hit)} bytes {place} it, the nearest {2 * where} bytes away"
+                where = int(hit[0]) if side == "after" else len(guard) - int(hit[-1])
+                return f"{2 * len(hit)} bytes {side} it, the nearest {2 * where} bytes away"
         return ""
 
     def free(self) -> None:
@@ -177,9 +177,9 @@ class Buffers:
     def damage(self) -> str:
         """The first buffer with a damaged guard band, in words; empty where all are whole."""
         for name, buffer in self._all.items():
-            if found := buffer.guard_damage():
+            if trouble := buffer.guard_damage():
                 kind = "workspace" if name in self.workspaces else "tensor"
-                return f"{kind} {name!r}: {found}"
+                return f"{kind} {name!r}: {trouble}"
         return ""
 
     def free(self) -> None:

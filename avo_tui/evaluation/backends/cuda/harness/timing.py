@@ -265,7 +265,7 @@ def gemm_ceiling() -> float:
     a = torch.randn(size, size, device="cuda", dtype=torch.bfloat16)
     b = torch.randn(size, size, device="cuda", dtype=torch.bfloat16)
     out = torch.empty_like(a)
-    found: list[float] = []
+    times: list[float] = []
     for _ in range(12):
         start = torch.cuda.Event(enable_timing=True)
         stop = torch.cuda.Event(enable_timing=True)
@@ -273,5 +273,5 @@ def gemm_ceiling() -> float:
         torch.mm(a, b, out=out)
         stop.record()
         torch.cuda.synchronize()
-        found.append(float(start.elapsed_time(stop)))
-    return 2.0 * size**3 / (sorted(found[3:])[4] * 1e-3)
+        times.append(float(start.elapsed_time(stop)))
+    return 2.0 * size**3 / (sorted(times[3:])[4] * 1e-3)
