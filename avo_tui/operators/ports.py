@@ -30,7 +30,7 @@ from avo_tui.domain.records import (
     Version,
 )
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import EvaluationReport, MachineInfo
+from avo_tui.domain.verdict import EvaluationReport, MachineInfo, ScratchReport
 
 T = TypeVar("T")
 
@@ -96,17 +96,6 @@ class Draft(Value):
     """The step that left it."""
     carried: int = 0
     """Steps in a row, up to that one, that went on from the draft of the step before."""
-
-
-class ScratchReport(Value):
-    """The outcome of an experiment of the operator's own in the sandbox."""
-
-    ok: bool
-    exit_status: int | None = None
-    output: str = ""
-    """Standard output and error together, bounded."""
-    compile_log: str = ""
-    seconds: float = 0.0
 
 
 class KnowledgeHit(Value):

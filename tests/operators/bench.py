@@ -40,6 +40,7 @@ from avo_tui.domain.verdict import (
     EvaluationReport,
     Feedback,
     MachineInfo,
+    ScratchReport,
     Verdict,
 )
 from avo_tui.evolution.workbench.drafts import last_draft
@@ -48,7 +49,6 @@ from avo_tui.operators.ports import (
     Draft,
     Interrupted,
     KnowledgeHit,
-    ScratchReport,
     StepEnded,
     SubmitResult,
 )
@@ -468,7 +468,9 @@ class FakeBench:
 
     async def scratch(self, files: dict[str, str]) -> ScratchReport:
         await self._work("scratch")
-        return ScratchReport(ok=True, exit_status=0, output="42\n")
+        return ScratchReport(
+            compiled=True, exit_code=0, outcome="ended with exit code 0", stdout="42\n"
+        )
 
     async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:
         await self._work("profile")

@@ -9,11 +9,11 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Note, Profile, Version
-from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.domain.verdict import EvaluationReport, ScratchReport
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.ports import Parts, Proposal
 from avo_tui.evolution.run import Run
-from avo_tui.operators.ports import AttemptResult, ScratchReport, StepEnded, SubmitResult
+from avo_tui.operators.ports import AttemptResult, StepEnded, SubmitResult
 
 PROFILE_LINES = 24
 """Lines of a profile that its record shows; the whole is an object."""
@@ -111,21 +111,9 @@ class StepEvaluating:
         self._waits.raise_if_ended()
         work = run.evaluator.scratch(self._task, files)
         try:
-            report = await run.control.race(work, run.control.interrupts_step)
+            return await run.control.race(work, run.control.interrupts_step)
         except EvaluatorError as error:
-            return ScratchReport(ok=False, output=str(error))
-        output = report.stdout
-        if report.stderr:
-            output += f"\n[standard error]\n{report.stderr}"
-        if report.exit_code != 0:
-            output += f"\n[{report.outcome}]"
-        return ScratchReport(
-            ok=report.compiled and report.exit_code == 0,
-            exit_status=report.exit_code,
-            output=output,
-            compile_log=report.compiler_log,
-            seconds=report.seconds,
-        )
+            return ScratchReport(compiled=False, outcome=str(error))
 
     async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:
         """The profiler's figures on a configuration, recorded; else a sentence on why not."""

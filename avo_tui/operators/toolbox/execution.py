@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from avo_tui.domain.candidate import check_file_name
+from avo_tui.domain.verdict import ScratchReport
 from avo_tui.operators.ports import AttemptResult
 from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
 from avo_tui.operators.toolbox.errors import ToolError
@@ -157,15 +158,19 @@ async def _scratch(space: Workspace, arguments: Scratch) -> Answer:
         except ValueError as error:
             raise ToolError(f"{error}.") from None
     report = await space.bench.evaluating.scratch(arguments.files)
-    if report.exit_status is None:
-        state = "was not run"
-    else:
-        state = f"exit status {report.exit_status}"
-    parts = [f"{state}, {report.seconds:.2f} s"]
-    if report.compile_log.strip():
-        parts.append(f"compiler:\n{report.compile_log.strip()}")
-    parts.append(f"output:\n{report.output.rstrip() or '(none)'}")
-    return Answer("\n".join(parts))
+    return Answer(_scratch_text(report))
+
+
+def _scratch_text(report: ScratchReport) -> str:
+    """How a scratch program ended, then what the compiler and the program printed."""
+    outcome = report.outcome or "the program was not run"
+    parts = [f"{outcome}, {report.seconds:.2f} s"]
+    if report.compiler_log.strip():
+        parts.append(f"compiler:\n{report.compiler_log.strip()}")
+    parts.append(f"output:\n{report.stdout.rstrip() or '(none)'}")
+    if report.stderr.strip():
+        parts.append(f"standard error:\n{report.stderr.rstrip()}")
+    return "\n".join(parts)
 
 
 TOOLS = (
