@@ -31,7 +31,7 @@ def attempts(
     as_json: Json = False,
 ) -> None:
     """List the attempts of a session with what became of each, and why."""
-    from avo_tui.cli.forms import attempt_form, emit
+    from avo_tui.cli.json_output import attempt_form, emit
     from avo_tui.domain.attempts import (
         ORDERS,
         attempt_matches,

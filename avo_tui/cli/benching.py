@@ -103,7 +103,7 @@ async def _time(
 
 
 def _emit(name: str, number: int, timed: list[Timed]) -> None:
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
 
     emit(
         {

@@ -187,7 +187,7 @@ def budget(
     as_json: Json = False,
 ) -> None:
     """Change the caps of a run, or show them where none is given."""
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
     from avo_tui.domain.budget import Budget, Caps, cap_states
     from avo_tui.domain.commands import SetBudget
     from avo_tui.store import SessionReader, find_session
@@ -337,7 +337,7 @@ def answer(reader: SessionReader, identity: str, seconds: float) -> CommandRecor
 
 
 def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds: float) -> None:
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
 
     record = answer(reader, identity, seconds)
     if as_json:

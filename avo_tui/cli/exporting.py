@@ -261,7 +261,7 @@ def _number(reader: SessionReader, version: str | None) -> int | None:
 
 
 def _say(reader: SessionReader, done: Exported, form: ExportForm, as_json: bool) -> None:
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
 
     if as_json:
         emit(

@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def tasks(as_json: Json = False) -> None:
     """List the tasks; a broken one is named with its error."""
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
     from avo_tui.cli.reading import table
     from avo_tui.domain.task import TaskInfo
     from avo_tui.evaluation.ports import BrokenTask
@@ -71,7 +71,7 @@ def tasks(as_json: Json = False) -> None:
 
 def operators(as_json: Json = False) -> None:
     """List what can make the steps; one that cannot be used here says why."""
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
     from avo_tui.cli.reading import table
     from avo_tui.operators import registry
 
@@ -171,7 +171,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check a session, or the machine: compiler, GPU, sandbox, key; or the agent's model."""
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
 
     if model:
         if name is not None or repair:

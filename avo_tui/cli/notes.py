@@ -74,7 +74,7 @@ def _category(reader: SessionReader, replaced: str | None) -> NoteCategory:
 
 
 def _show(reader: SessionReader, as_json: bool) -> None:
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
     from avo_tui.domain.memory import owed_text, owing, size
     from avo_tui.domain.plain import plain
 

@@ -53,7 +53,7 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, OptionValue | None]:
 
 
 def _list(name: str, settings: RunSettings, as_json: bool) -> None:
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
     from avo_tui.domain.plain import plain
     from avo_tui.evolution.options import known_options
 

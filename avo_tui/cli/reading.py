@@ -60,7 +60,7 @@ def table(rows: list[list[str]], header: list[str]) -> None:
 
 def sessions(as_json: Json = False) -> None:
     """List sessions: those that need you first, then the latest active."""
-    from avo_tui.cli.forms import emit, state_word, summary_form
+    from avo_tui.cli.json_output import emit, state_word, summary_form
     from avo_tui.domain.base import now
     from avo_tui.domain.progress import state_text
     from avo_tui.store import by_attention, summaries
@@ -86,7 +86,7 @@ def sessions(as_json: Json = False) -> None:
 
 def status(name: Name, as_json: Json = False) -> None:
     """Say how a run stands."""
-    from avo_tui.cli.forms import emit, state_word, status_form
+    from avo_tui.cli.json_output import emit, state_word, status_form
     from avo_tui.domain.base import now
     from avo_tui.domain.budget import cap_states
     from avo_tui.domain.evidence import ERROR, Ledger
@@ -192,7 +192,7 @@ def intervention_lines(made: Intervention) -> list[str]:
 
 def lineage(name: Name, as_json: Json = False) -> None:
     """List the versions of a session with their scores."""
-    from avo_tui.cli.forms import emit, lineage_form
+    from avo_tui.cli.json_output import emit, lineage_form
     from avo_tui.store import SessionReader, find_session
 
     state = SessionReader.open(find_session(name)).state
@@ -265,7 +265,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a version, or an attempt such as 12.3: its score, source, or change to the parent."""
-    from avo_tui.cli.forms import emit, intervention_form
+    from avo_tui.cli.json_output import emit, intervention_form
     from avo_tui.domain.plain import safe
     from avo_tui.domain.supervision import before_version
     from avo_tui.export.forms import version_form

@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 def brief(name: Name, as_json: Json = False) -> None:
     """Print the page that tells an agent how to work in the seat of a session."""
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
     from avo_tui.domain.plain import safe
     from avo_tui.seat.brief import brief as page
     from avo_tui.store import SessionReader, find_session
@@ -86,7 +86,7 @@ def seat(
     hello = Hello(client=who, way="command_line", take_over=take_over)
     answer = asyncio.run(_call(name, hello, tool, given, files or []))
     if as_json:
-        from avo_tui.cli.forms import emit
+        from avo_tui.cli.json_output import emit
 
         emit(answer.model_dump(mode="json", exclude={"id"}))
     else:
@@ -99,7 +99,7 @@ def seat(
 
 def _list(specs: tuple[ToolSpec, ...], as_json: bool) -> None:
     if as_json:
-        from avo_tui.cli.forms import emit
+        from avo_tui.cli.json_output import emit
 
         emit({"tools": [spec.model_dump(mode="json") for spec in specs]})
         return
@@ -185,7 +185,7 @@ async def _patient(
 
 def waiting_text(reader: SessionReader) -> str:
     """What a caller waits for: the run's state with its reason, the stage of an evaluation."""
-    from avo_tui.cli.forms import current_attempt
+    from avo_tui.cli.json_output import current_attempt
 
     reader.poll()
     attempt, stage = current_attempt(reader.state)

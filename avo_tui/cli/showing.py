@@ -56,7 +56,7 @@ def decision_on(reader: SessionReader, attempt: Attempt) -> GateDecision | None:
 
 
 def _emit(reader: SessionReader, attempt: Attempt, files: dict[str, str], change: str) -> None:
-    from avo_tui.cli.forms import attempt_form, emit
+    from avo_tui.cli.json_output import attempt_form, emit
     from avo_tui.evaluation.report import form
 
     report, decision = reader.report(attempt), decision_on(reader, attempt)

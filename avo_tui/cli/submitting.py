@@ -77,7 +77,7 @@ def submit(
     record = answer(reader, identity, JOB_SECONDS)
     attempt = _attempt(reader, candidate)
     if as_json:
-        from avo_tui.cli.forms import emit
+        from avo_tui.cli.json_output import emit
 
         emit(submission_form(reader, identity, record, attempt))
     _conclude(reader, record, attempt, as_json)

@@ -241,7 +241,7 @@ def _candidate(folder: Path | None, problem: str) -> Path | None:
 
 
 def _print(suite: Suite, as_json: bool) -> None:
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
     from avo_tui.domain.suites import SPEEDUPS, fast
 
     rows = [_row(problem) for problem in suite.problems]

@@ -41,7 +41,7 @@ def check(
     does not pass as a candidate, zeros that pass. Weak: kinds of case that are missing, mistakes
     that its tolerance lets through. Runs no candidate. Exit status 1 where there is anything.
     """
-    from avo_tui.cli.forms import emit
+    from avo_tui.cli.json_output import emit
     from avo_tui.cli.opening import find_task
     from avo_tui.evaluation import inspecting
     from avo_tui.evaluation.coverage import SMALL_FLOPS, gaps

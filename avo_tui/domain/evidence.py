@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from avo_tui.domain import student
+from avo_tui.domain import student_t
 from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.score import PairedMeasurement
 
@@ -141,11 +141,11 @@ class Estimate:
 
     def upper(self, probability: float) -> float:
         """The true log gain is above this with at most `probability`."""
-        return self.mean + student.quantile(probability, self.degrees) * self.error
+        return self.mean + student_t.quantile(probability, self.degrees) * self.error
 
     def lower(self, probability: float) -> float:
         """The true log gain is below this with at most `probability`."""
-        return self.mean - student.quantile(probability, self.degrees) * self.error
+        return self.mean - student_t.quantile(probability, self.degrees) * self.error
 
     def interval(self) -> tuple[float, float]:
         """95% interval of the gain as a relative change: (0.011, 0.024) is +1.1% to +2.4%."""
@@ -155,7 +155,7 @@ class Estimate:
         """The log gain that a look at `replicates` would require, with the variance seen so far."""
         degrees = self.degrees + replicates - self.replicates
         error = self.error * math.sqrt(self.replicates / replicates)
-        return student.quantile(probability, degrees) * error
+        return student_t.quantile(probability, degrees) * error
 
 
 def log_gains(replicates: Iterable[PairedMeasurement], configuration: str = "") -> list[float]:

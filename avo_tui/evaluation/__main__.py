@@ -21,7 +21,7 @@ from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.report import as_json, as_text, progress_line
-from avo_tui.evaluation.sandbox import kernel
+from avo_tui.evaluation.sandbox import linux
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import sweep
 from avo_tui.evaluation.serve import serve
@@ -101,7 +101,7 @@ def main() -> int:
     options = _arguments()
     if options.serve:
         # The end of standard input says the same, but is not heard while torch is imported.
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         asyncio.run(serve(options.kernels, options.allow_weak_sandbox, options.arch))
         return 0
     if not options.task:

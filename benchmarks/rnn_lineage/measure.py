@@ -82,8 +82,8 @@ def floor(
     memory: int = 1 << 24,
 ) -> float:
     """µs per step of one kernel of floors.cu; those without a cluster get `memory` zeroed bytes."""
+    from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
     from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner
-    from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
 
     params = [] if cluster else [PlannedParam(kind="pointer", buffer=MEMORY)]
     params += [PlannedParam(kind="i32", value=n) for n in numbers]
@@ -165,13 +165,13 @@ def run(
     symbols: dict[str, str],
 ) -> Row:
     """Judges one run of a candidate and times others."""
+    from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
     from avo_tui.evaluation.backends.cuda.harness.launch import (
         Module,
         Preparer,
         Runner,
         synchronize,
     )
-    from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
 
     with Buffers(task.tensors(configuration), plan.workspaces, 3) as buffers:
         module, copy = Module(code, symbols), Module(code, symbols)

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from avo_tui.domain import lineage, student
+from avo_tui.domain import lineage, student_t
 from avo_tui.domain.acceptance import (
     MARGIN_FLOOR,
     GateDecision,
@@ -311,7 +311,7 @@ def test_the_shares_of_the_error_budget_add_up() -> None:
 
 @given(st.floats(0.5, 200), st.floats(1e-9, 0.5))
 def test_students_quantile_is_the_inverse_of_its_tail(df: float, probability: float) -> None:
-    assert student.tail(student.quantile(probability, df), df) == pytest.approx(probability)
+    assert student_t.tail(student_t.quantile(probability, df), df) == pytest.approx(probability)
 
 
 @pytest.mark.parametrize(
@@ -319,8 +319,8 @@ def test_students_quantile_is_the_inverse_of_its_tail(df: float, probability: fl
     [(2.776445, 4, 0.025), (636.6192, 1, 0.0005), (5.693820, 10, 1e-4), (2.0, 3, 0.06966298)],
 )
 def test_students_tail_is_that_of_the_tables(t: float, df: float, upper: float) -> None:
-    assert student.tail(t, df) == pytest.approx(upper, rel=1e-5)
-    assert student.tail(-t, df) == pytest.approx(1 - upper)
+    assert student_t.tail(t, df) == pytest.approx(upper, rel=1e-5)
+    assert student_t.tail(-t, df) == pytest.approx(1 - upper)
 
 
 def test_scores_that_do_not_bear_a_gain_out() -> None:

@@ -25,11 +25,11 @@ from avo_tui.evaluation.backends.cpp import (
     imports,
     sampling,
 )
+from avo_tui.evaluation.backends.cpp.arenas import PAGE, Arena, place
 from avo_tui.evaluation.backends.cpp.elf import ElfError, Import, SharedObject, read_shared_object
 from avo_tui.evaluation.backends.cpp.keeper import Call
 from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration
-from avo_tui.evaluation.backends.cpp.memory import PAGE, Arena, place
 from avo_tui.evaluation.backends.cpp.subject import Stage
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.cli.forms import status_form
+from avo_tui.cli.json_output import status_form
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import RunSettings
 from avo_tui.evolution import process

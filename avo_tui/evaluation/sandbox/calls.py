@@ -6,7 +6,7 @@ architectures.
 
 from __future__ import annotations
 
-from avo_tui.evaluation.sandbox import kernel
+from avo_tui.evaluation.sandbox import linux
 
 _EVERYWHERE = {
     "pidfd_send_signal": 424, "io_uring_setup": 425, "io_uring_enter": 426,
@@ -71,10 +71,10 @@ def table(machine: str) -> dict[str, int]:
 
 def number_of(name: str) -> int:
     """The number of a call on this machine; -1 where it has none."""
-    return table(kernel.machine()).get(name, -1)
+    return table(linux.machine()).get(name, -1)
 
 
 def name_of(number: int) -> str:
     """Such as `execve`; `number 999` for a call that is not in the table."""
-    names = {value: name for name, value in table(kernel.machine()).items()}
+    names = {value: name for name, value in table(linux.machine()).items()}
     return names.get(number, f"number {number}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import resource
 
-from avo_tui.evaluation.sandbox import hiding, kernel, landlock, seccomp, tree
+from avo_tui.evaluation.sandbox import hiding, landlock, linux, seccomp, tree
 
 TYPE_CHECKING = False  # `typing` would cost each command 15 ms
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Spec = dict[str, Any]
 
-_NAMESPACES = kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_NAMESPACES = linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
 # Users that the launcher, as root, lends to sandboxes: one per launcher, so that RLIMIT_NPROC,
 # which does not bind root, counts this sandbox alone. The range is systemd's for dynamic users.
 _LENT_USERS = range(61184, 65520)
@@ -46,12 +46,12 @@ def unshare_namespaces() -> None:
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         try:
-            kernel.unshare(_NAMESPACES)
+            linux.unshare(_NAMESPACES)
             return
         except OSError:  # root without CAP_SYS_ADMIN, as in most containers
-            kernel.unshare(_NAMESPACES | kernel.CLONE_NEWUSER)
+            linux.unshare(_NAMESPACES | linux.CLONE_NEWUSER)
     else:
-        kernel.unshare(_NAMESPACES | kernel.CLONE_NEWUSER)
+        linux.unshare(_NAMESPACES | linux.CLONE_NEWUSER)
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{user} {user} 1"),
@@ -69,23 +69,23 @@ def _bind(source: str, root: str) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if not os.path.lexists(target):
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-    kernel.mount(source, target, None, kernel.MS_BIND | kernel.MS_REC)
+    linux.mount(source, target, None, linux.MS_BIND | linux.MS_REC)
 
 
 def _hide(target: str) -> None:
     """Puts nothing in the place of a file or folder."""
     if os.path.isdir(target):
-        kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID, "mode=755,size=64k")
+        linux.mount("tmpfs", target, "tmpfs", linux.MS_NOSUID, "mode=755,size=64k")
     elif os.path.exists(target):
-        kernel.mount("/dev/null", target, None, kernel.MS_BIND)
+        linux.mount("/dev/null", target, None, linux.MS_BIND)
 
 
 def enter_root(spec: Spec) -> None:
     """Makes a root of the readable paths, the devices, /proc and the scratch folder only."""
     root = spec["root"]
-    kernel.unshare(kernel.CLONE_NEWNS)  # here, so that the launcher keeps its view
-    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
-    kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID, "mode=755,size=4m")
+    linux.unshare(linux.CLONE_NEWNS)  # here, so that the launcher keeps its view
+    linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID, "mode=755,size=4m")
     for source in spec["read"]:
         if not os.path.exists(source):
             continue
@@ -101,20 +101,18 @@ def enter_root(spec: Spec) -> None:
         _bind(source, root)
     os.makedirs(root + "/proc", exist_ok=True)
     os.makedirs(root + spec["scratch"], exist_ok=True)
-    kernel.set_mount_attributes(root, kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID)
+    linux.set_mount_attributes(root, linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID)
     # The one writable place is bound after the rest became read-only.
-    kernel.mount(
-        spec["outer_scratch"], root + spec["scratch"], None, kernel.MS_BIND | kernel.MS_REC
-    )
+    linux.mount(spec["outer_scratch"], root + spec["scratch"], None, linux.MS_BIND | linux.MS_REC)
     _mount_proc(root)
-    kernel.pivot_root(root)
+    linux.pivot_root(root)
 
 
 def _mount_proc(root: str) -> bool:
     """The namespace's own /proc. A container that masks parts of its /proc forbids a new one."""
     try:
-        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-        kernel.mount("proc", root + "/proc", "proc", flags)
+        flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+        linux.mount("proc", root + "/proc", "proc", flags)
     except OSError:
         return False  # compilers and runners do without
     return True
@@ -202,7 +200,7 @@ def restrict(spec: Spec) -> dict[str, object]:
     _limit(resource.RLIMIT_NPROC, spec["process_limit"])
     _limit(resource.RLIMIT_MEMLOCK, 64 * 1024)
     os.umask(0o077)
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     abi = 0
     if spec["landlock"]:
         read = [p for p in spec["read"] if p not in spec["devices"]]

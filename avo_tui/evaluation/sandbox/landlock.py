@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from avo_tui.evaluation.sandbox import kernel
+from avo_tui.evaluation.sandbox import linux
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _ALL_OF_ABI_1 = (1 << 13) - 1
@@ -41,8 +41,8 @@ class _PathBeneath(ctypes.Structure):
 def version() -> int:
     """The kernel's Landlock ABI; 0 where there is none."""
     try:
-        return kernel.syscall(
-            kernel.NR_LANDLOCK_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION, what="landlock"
+        return linux.syscall(
+            linux.NR_LANDLOCK_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION, what="landlock"
         )
     except OSError:
         return 0
@@ -68,8 +68,8 @@ def _allow(ruleset: int, path: str, access: int) -> None:
         if not os.path.isdir(path):
             access &= _FILE_BITS
         rule = _PathBeneath(allowed_access=access, parent_fd=fd)
-        kernel.syscall(
-            kernel.NR_LANDLOCK_ADD_RULE,
+        linux.syscall(
+            linux.NR_LANDLOCK_ADD_RULE,
             ruleset,
             _RULE_PATH_BENEATH,
             ctypes.byref(rule),
@@ -99,8 +99,8 @@ def restrict(read: list[str], write: list[str], devices: list[str]) -> int:
     if abi >= 6:
         value.scoped = _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL
         size = 24
-    ruleset = kernel.syscall(
-        kernel.NR_LANDLOCK_CREATE_RULESET, ctypes.byref(value), size, 0, what="landlock ruleset"
+    ruleset = linux.syscall(
+        linux.NR_LANDLOCK_CREATE_RULESET, ctypes.byref(value), size, 0, what="landlock ruleset"
     )
     try:
         for path in read:
@@ -109,7 +109,7 @@ def restrict(read: list[str], write: list[str], devices: list[str]) -> int:
             _allow(ruleset, path, handled)
         for path in devices:
             _allow(ruleset, path, (_READ_FILE | _WRITE_FILE | _IOCTL_DEV) & handled)
-        kernel.syscall(kernel.NR_LANDLOCK_RESTRICT_SELF, ruleset, 0, what="landlock restrict")
+        linux.syscall(linux.NR_LANDLOCK_RESTRICT_SELF, ruleset, 0, what="landlock restrict")
     finally:
         os.close(ruleset)
     return abi

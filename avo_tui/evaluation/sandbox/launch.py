@@ -22,7 +22,7 @@ import select
 import sys
 import time
 
-from avo_tui.evaluation.sandbox import confine, kernel, tree
+from avo_tui.evaluation.sandbox import confine, linux, tree
 
 TYPE_CHECKING = False  # `typing` would cost each command 15 ms
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _report(status: int, state: int) -> None:
 def _init(spec: Spec, status: int, mounts: bool) -> None:
     """Process 1 of a pid namespace: mounts, starts the command, reaps, reports, ends."""
     try:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+        linux.prctl(linux.PR_SET_PDEATHSIG, 9)
         if mounts:
             confine.enter_root(spec)
     except OSError as error:
@@ -135,7 +135,7 @@ def main(text: str) -> None:
     if spec.get("inside"):  # bubblewrap made the namespaces; this is the rest
         _init(spec, status, mounts=False)
     own = os.getpid()
-    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     isolation = spec["isolation"]
     spec["process_limit"] = confine.process_limit(spec)
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 
-from avo_tui.evaluation.sandbox import calls, kernel
+from avo_tui.evaluation.sandbox import calls, linux
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
@@ -75,14 +75,14 @@ def restrict(allowed: list[str]) -> bool:
     `allowed`: names of calls that are not refused after all (a GPU driver needs some). Needs
     PR_SET_NO_NEW_PRIVS.
     """
-    machine = kernel.machine()
+    machine = linux.machine()
     if machine not in _AUDIT_ARCH:
         return False
     code = _program(machine, allowed)
     array = (_Instruction * len(code))(*(_Instruction(*line) for line in code))
     program = _Program(len(code), array)
     try:
-        kernel.prctl(kernel.PR_SET_SECCOMP, kernel.SECCOMP_MODE_FILTER, ctypes.byref(program))
+        linux.prctl(linux.PR_SET_SECCOMP, linux.SECCOMP_MODE_FILTER, ctypes.byref(program))
     except OSError:
         return False
     return True

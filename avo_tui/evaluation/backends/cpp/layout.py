@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cpp.memory import Arena, Place, place
+from avo_tui.evaluation.backends.cpp.arenas import Arena, Place, place
 from avo_tui.evaluation.pool import fresh_seed
 from avo_tui.evaluation.task import Task
 

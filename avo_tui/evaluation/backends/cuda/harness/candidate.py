@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 
 from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
 from avo_tui.evaluation.backends.cuda.harness.launch import Module, Preparer, Runner
-from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
 from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 

@@ -27,10 +27,10 @@ from cuda.bindings import driver
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.harness import timing
+from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
 from avo_tui.evaluation.backends.cuda.harness.candidate import Candidate, Code
 from avo_tui.evaluation.backends.cuda.harness.errors import DriverError
 from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner, synchronize
-from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
 from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.loading import load_task

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from cuda.bindings import driver
 
+from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
 from avo_tui.evaluation.backends.cuda.harness.errors import check
-from avo_tui.evaluation.backends.cuda.harness.memory import Buffers
 from avo_tui.evaluation.backends.cuda.planned import LaunchPlan, PlannedMap, PlannedStage
 
 _SCALARS: dict[str, Any] = {
