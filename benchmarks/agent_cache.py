@@ -43,7 +43,7 @@ Decide = Callable[..., policy.Decision]
 
 
 def turn_by_turn(
-    talk: Conversation, limits: policy.Limits, price: object, *, refused: bool = False
+    talk: Conversation, limits: policy.ContextLimits, price: object, *, refused: bool = False
 ) -> policy.Decision:
     """Clears whatever may be cleared as soon as `clear_at` is reached, without looking at costs."""
     calls, _ = policy.clearable(talk, limits.keep_results)
@@ -55,7 +55,7 @@ def turn_by_turn(
 
 
 def summary_only(
-    talk: Conversation, limits: policy.Limits, price: object, *, refused: bool = False
+    talk: Conversation, limits: policy.ContextLimits, price: object, *, refused: bool = False
 ) -> policy.Decision:
     """Never clears; the summary comes at `compact_at`."""
     return policy.SUMMARISE if talk.tokens() >= limits.compact_at else policy.NOTHING

@@ -5,15 +5,15 @@ from __future__ import annotations
 from avo_tui.domain.commands import Annotate, Command, SetBookmark
 from avo_tui.domain.events import VersionAnnotated
 from avo_tui.domain.state import SessionState
-from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk, short
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, short
 
 
-def _bookmark(desk: Desk, command: SetBookmark) -> Answer:
+def _bookmark(desk: Desk, command: SetBookmark) -> CommandAnswer:
     version = desk.version(command.version)
     label = (command.label or "").strip() or None
     change = VersionAnnotated(number=version.number, bookmark=label, note=version.note)
     marked = f"is marked {label}" if label else "is not marked"
-    return Answer(f"v{version.number} {marked}", (change,))
+    return CommandAnswer(f"v{version.number} {marked}", (change,))
 
 
 def _bookmark_summary(command: SetBookmark) -> str:
@@ -25,12 +25,12 @@ def _bookmark_before(state: SessionState, command: SetBookmark) -> Command | Non
     return None if version is None else SetBookmark(version=version.number, label=version.bookmark)
 
 
-def _note(desk: Desk, command: Annotate) -> Answer:
+def _note(desk: Desk, command: Annotate) -> CommandAnswer:
     version = desk.version(command.version)
     change = VersionAnnotated(
         number=version.number, bookmark=version.bookmark, note=command.text.strip()
     )
-    return Answer(f"the note of v{version.number} is written", (change,))
+    return CommandAnswer(f"the note of v{version.number} is written", (change,))
 
 
 def _note_before(state: SessionState, command: Annotate) -> Command | None:

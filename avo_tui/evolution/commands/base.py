@@ -28,7 +28,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandAnswer:
     """What comes of a command."""
 
     effect: str
@@ -76,7 +76,7 @@ class CommandSpec(Generic[C]):
     """One command of the person."""
 
     kind: type[C]
-    handle: Callable[[Desk, C], Answer | None]
+    handle: Callable[[Desk, C], CommandAnswer | None]
     """Decides what comes of the command and changes nothing itself; None queues its `job`.
     Raises Refused."""
     summary: Callable[[C], str] = lambda command: command.kind.replace("_", " ")  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avo_tui.domain.commands import SetBudget
 from avo_tui.domain.events import BudgetChanged
-from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk
 
 
 def _summary(command: SetBudget) -> str:
@@ -12,9 +12,9 @@ def _summary(command: SetBudget) -> str:
     return ", ".join(f"{unit} {cap:g}" for unit, cap in caps.items()) or "no caps"
 
 
-def _handle(desk: Desk, command: SetBudget) -> Answer:
+def _handle(desk: Desk, command: SetBudget) -> CommandAnswer:
     change = BudgetChanged(budget=command.budget)
-    return Answer(f"the caps are {_summary(command)}", (change,))
+    return CommandAnswer(f"the caps are {_summary(command)}", (change,))
 
 
 SPEC = CommandSpec(

@@ -7,13 +7,13 @@ from avo_tui.domain.commands import ClearHint, Command, SendHint
 from avo_tui.domain.events import HintClosed, HintQueued
 from avo_tui.domain.records import Hint
 from avo_tui.domain.state import SessionState
-from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk, Refused, short
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, Refused, short
 
 MAX_LIVE_HINTS = 50
 WHEN = {"next_tool": "at the next tool", "end_of_turn": "at the end of the turn", "now": "first"}
 
 
-def _send(desk: Desk, command: SendHint) -> Answer:
+def _send(desk: Desk, command: SendHint) -> CommandAnswer:
     run = desk.run
     if len(run.state.live_hints) >= MAX_LIVE_HINTS:
         raise Refused(f"{MAX_LIVE_HINTS} hints are in force; clear one first")
@@ -29,15 +29,15 @@ def _send(desk: Desk, command: SendHint) -> Answer:
     )
     queued = HintQueued(hint=hint)
     if command.delivery != "now" or run.mode.only_inbox:
-        return Answer(f"queued, delivered {WHEN[command.delivery]}", (queued,))
+        return CommandAnswer(f"queued, delivered {WHEN[command.delivery]}", (queued,))
 
     def then() -> None:
         run.control.hint_now = True
 
-    return Answer("delivered now", (queued,), then)
+    return CommandAnswer("delivered now", (queued,), then)
 
 
-def _clear(desk: Desk, command: ClearHint) -> Answer:
+def _clear(desk: Desk, command: ClearHint) -> CommandAnswer:
     state = desk.run.state
     hint = state.hints.get(command.hint)
     if hint is None:
@@ -45,7 +45,7 @@ def _clear(desk: Desk, command: ClearHint) -> Answer:
     if hint not in state.live_hints:
         raise Refused(f"the hint is {hint.state} already")
     closed = HintClosed(hint=hint.id, state="cleared", why="cleared by the person")
-    return Answer("cleared", (closed,))
+    return CommandAnswer("cleared", (closed,))
 
 
 def _send_again(state: SessionState, command: ClearHint) -> Command | None:

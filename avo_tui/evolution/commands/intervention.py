@@ -7,10 +7,10 @@ from avo_tui.domain.commands import Command, EditIntervention, Supervise
 from avo_tui.domain.events import InterventionChanged, SupervisorIntervened
 from avo_tui.domain.records import Direction
 from avo_tui.domain.state import SessionState
-from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk, Refused
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, Refused
 
 
-def _supervise(desk: Desk, command: Supervise) -> Answer:
+def _supervise(desk: Desk, command: Supervise) -> CommandAnswer:
     run = desk.run
     if not run.state.versions:
         raise Refused("there is no version yet")
@@ -25,21 +25,21 @@ def _supervise(desk: Desk, command: Supervise) -> Answer:
             run.control.end_step("nothing", ends)
 
     effect = f"{order.level} with {len(order.directions)} directions"
-    return Answer(effect, (SupervisorIntervened(intervention=order),), then)
+    return CommandAnswer(effect, (SupervisorIntervened(intervention=order),), then)
 
 
-def _edit(desk: Desk, command: EditIntervention) -> Answer:
+def _edit(desk: Desk, command: EditIntervention) -> CommandAnswer:
     order = desk.run.state.supervision.get(command.intervention)
     if order is None:
         raise Refused(f"there is no intervention {command.intervention}")
     if command.dismiss:
         change = InterventionChanged(intervention=order.id, state="dismissed")
-        return Answer("dismissed", (change,))
+        return CommandAnswer("dismissed", (change,))
     if command.directions is None:
         raise Refused("nothing to change")
     directions = tuple(Direction(text=text) for text in command.directions)
     change = InterventionChanged(intervention=order.id, state="active", directions=directions)
-    return Answer(f"{len(directions)} directions", (change,))
+    return CommandAnswer(f"{len(directions)} directions", (change,))
 
 
 def _directions_before(state: SessionState, command: EditIntervention) -> Command | None:

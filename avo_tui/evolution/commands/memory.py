@@ -8,10 +8,10 @@ from avo_tui.domain.commands import Command, EditMemory
 from avo_tui.domain.events import NoteRemoved, NoteWritten
 from avo_tui.domain.records import Note
 from avo_tui.domain.state import SessionState
-from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk, Refused, short
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, Refused, short
 
 
-def _handle(desk: Desk, command: EditMemory) -> Answer:
+def _handle(desk: Desk, command: EditMemory) -> CommandAnswer:
     state = desk.run.state
     notes = state.memory
     if command.note is not None and command.note not in notes:
@@ -19,7 +19,9 @@ def _handle(desk: Desk, command: EditMemory) -> Answer:
     if command.text is None:
         if command.note is None:
             raise Refused("nothing to write and nothing to remove")
-        return Answer("the note is removed", (NoteRemoved(note=command.note, author="person"),))
+        return CommandAnswer(
+            "the note is removed", (NoteRemoved(note=command.note, author="person"),)
+        )
     if not command.text.strip():
         raise Refused("the note is empty")
     identity = _note_id(command)
@@ -35,7 +37,7 @@ def _handle(desk: Desk, command: EditMemory) -> Answer:
         at=now(),
         author="person",
     )
-    return Answer("the note is written", (NoteWritten(note=note),))
+    return CommandAnswer("the note is written", (NoteWritten(note=note),))
 
 
 def _note_id(command: EditMemory) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from avo_tui.domain.commands import PAUSE_WORDS, Pause, Resume
 from avo_tui.domain.events import StateChanged
-from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk, Refused
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, Refused
 
 
-def _handle(desk: Desk, command: Pause) -> Answer:
+def _handle(desk: Desk, command: Pause) -> CommandAnswer:
     desk.require_running()
     run = desk.run
     if run.state.session.state == "paused":
@@ -18,7 +18,7 @@ def _handle(desk: Desk, command: Pause) -> Answer:
         run.control.pause, run.control.pause_reason = command.mode, ""
 
     change = StateChanged(state="pausing", reason=effect, pause_mode=command.mode)
-    return Answer(effect, (change,), then)
+    return CommandAnswer(effect, (change,), then)
 
 
 SPEC = CommandSpec(

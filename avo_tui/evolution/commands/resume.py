@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from avo_tui.domain.commands import Pause, Resume
 from avo_tui.domain.events import StateChanged
-from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk, Refused
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, Refused
 
 
-def _handle(desk: Desk, command: Resume) -> Answer:
+def _handle(desk: Desk, command: Resume) -> CommandAnswer:
     desk.require_running()
     control, state = desk.run.control, desk.run.state.session.state
     if state != "parked" and control.pause is None:
@@ -18,7 +18,7 @@ def _handle(desk: Desk, command: Resume) -> Answer:
         control.pause, control.pause_reason = None, ""
 
     effects = {"parked": "the wait is cut short", "pausing": "the pause is called off"}
-    return Answer(effects.get(state, "goes on"), (StateChanged(state="running"),), then)
+    return CommandAnswer(effects.get(state, "goes on"), (StateChanged(state="running"),), then)
 
 
 SPEC = CommandSpec(Resume, _handle, undo=lambda state, command: Pause())

@@ -8,10 +8,10 @@ from avo_tui.domain.events import Event, Rewound
 from avo_tui.domain.lineage import abandoned_by, rewind_text
 from avo_tui.domain.state import SessionState
 from avo_tui.evolution import steps
-from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk, Refused, short
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, Refused, short
 
 
-def _handle(desk: Desk, command: Rewind) -> Answer:
+def _handle(desk: Desk, command: Rewind) -> CommandAnswer:
     run = desk.run
     state, step = run.state, run.open_step
     target, head = desk.version(command.version).number, state.session.head
@@ -27,12 +27,12 @@ def _handle(desk: Desk, command: Rewind) -> Answer:
         *supervision.closing(state, only_other_parents=True),
     ]
     if step is None:
-        return Answer(effect, events)
+        return CommandAnswer(effect, events)
     effect += f"; step {step.number} ends"
     reason = rewind_text(head, target, command.reason)
     if run.mode.only_inbox:
-        return Answer(effect, [*events, *steps.ending(run, "rewound", reason)])
-    return Answer(effect, events, lambda: run.control.end_step("rewound", reason))
+        return CommandAnswer(effect, [*events, *steps.ending(run, "rewound", reason)])
+    return CommandAnswer(effect, events, lambda: run.control.end_step("rewound", reason))
 
 
 def _summary(command: Rewind) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from avo_tui.domain.commands import Stop
 from avo_tui.domain.events import StateChanged
-from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk
 
 REASON = "stopped by the person"
 
 
-def _handle(desk: Desk, command: Stop) -> Answer:
+def _handle(desk: Desk, command: Stop) -> CommandAnswer:
     desk.require_running()
     run = desk.run
 
@@ -19,7 +19,7 @@ def _handle(desk: Desk, command: Stop) -> Answer:
     # on record at once: an engine that is killed before its end must not count as lost
     change = StateChanged(state="stopped", reason=REASON)
     effect = f"the run ends; go on with: avo run --resume {run.state.session.name}"
-    return Answer(effect, (change,), then)
+    return CommandAnswer(effect, (change,), then)
 
 
 SPEC = CommandSpec(Stop, _handle)

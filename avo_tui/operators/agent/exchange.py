@@ -11,7 +11,7 @@ from typing import Any
 from avo_tui.domain.budget import Spend
 from avo_tui.operators.agent.conversation.chunks import Chunker
 from avo_tui.operators.agent.conversation.heal import THINKING
-from avo_tui.operators.agent.conversation.policy import Limits, carried, decide
+from avo_tui.operators.agent.conversation.policy import ContextLimits, carried, decide
 from avo_tui.operators.agent.conversation.valid import problems
 from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, WAITING, Fault
 from avo_tui.operators.agent.model.features import Feature
@@ -72,9 +72,9 @@ class Exchange:
         return self._setup.settings
 
     @property
-    def _limits(self) -> Limits:
+    def _limits(self) -> ContextLimits:
         settings = self.settings
-        return Limits(
+        return ContextLimits(
             clear_at=settings.clear_at,
             compact_at=settings.compact_at,
             keep_results=settings.keep_results,

@@ -40,7 +40,7 @@ class ToolResult(Value):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ToolAnswer:
     """What a tool's function gives back before it is bounded."""
 
     text: str
@@ -58,7 +58,7 @@ class Tool(Generic[A]):
     group: Group
     description: str
     arguments: type[A]
-    function: Callable[[Workspace, A], Awaitable[Answer]]
+    function: Callable[[Workspace, A], Awaitable[ToolAnswer]]
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the arguments, without titles."""

@@ -15,10 +15,10 @@ from avo_tui.operators.ports import Interrupted, StepEnded, Workbench
 from avo_tui.operators.toolbox import editing, execution, knowledge, lineage, notes, own
 from avo_tui.operators.toolbox.base import (
     RESULT_LIMIT,
-    Answer,
     Arguments,
     Group,
     Tool,
+    ToolAnswer,
     ToolResult,
     cut_middle,
     first_lines,
@@ -82,9 +82,9 @@ class Toolbox:
         """Run a tool without journalling it. Raises only Interrupted and StepEnded."""
         try:
             tool = self._tool(name)
-            answer: Answer = await tool.function(self.workspace, _parse(tool, arguments))
+            answer: ToolAnswer = await tool.function(self.workspace, _parse(tool, arguments))
         except ToolError as error:
-            return self._result(False, Answer(str(error)), call)
+            return self._result(False, ToolAnswer(str(error)), call)
         except (Interrupted, StepEnded):
             raise
         except Exception as error:  # a defect of ours must not end the agent's step
@@ -93,7 +93,7 @@ class Toolbox:
                 TroubleNoted(where=f"tool {name}", message=self._redact(sentence))
             )
             text = f"{sentence}. Nothing is known to have changed; try another way."
-            return self._result(False, Answer(text), call)
+            return self._result(False, ToolAnswer(text), call)
         return self._result(True, answer, call)
 
     async def run(self, call: str, name: str, arguments: Mapping[str, Any]) -> ToolResult:
@@ -119,7 +119,7 @@ class Toolbox:
 
     def refuse(self, call: str, name: str, text: str) -> ToolResult:
         """Answer a call that was not run, or not to its end, and journal that."""
-        result = self._result(False, Answer(text), call)
+        result = self._result(False, ToolAnswer(text), call)
         self.returned(call, name, result)
         return result
 
@@ -127,7 +127,7 @@ class Toolbox:
         """The bounded form of a result; the same each time it is asked for."""
         return bounded(whole, self.limit, call)
 
-    def _result(self, ok: bool, answer: Answer, call: str) -> ToolResult:
+    def _result(self, ok: bool, answer: ToolAnswer, call: str) -> ToolResult:
         whole = self._redact(answer.text)
         return ToolResult(
             ok=ok, text=self.shown(whole, call), whole=whole, ends_step=answer.ends_step

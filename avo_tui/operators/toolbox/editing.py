@@ -7,7 +7,7 @@ from pydantic import Field
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.difference import unified
 from avo_tui.operators.toolbox import patch
-from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
+from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.placeholder import is_placeholder
 from avo_tui.operators.toolbox.render import numbered
@@ -76,21 +76,21 @@ class ResetCandidate(Arguments):
     )
 
 
-async def _read_candidate(space: Workspace, arguments: ReadCandidate) -> Answer:
+async def _read_candidate(space: Workspace, arguments: ReadCandidate) -> ToolAnswer:
     files = space.working.files
     if arguments.file is None and len(files) > 1:
         listing = ", ".join(f"{n} ({len(t.splitlines())} lines)" for n, t in files.items())
         body = "\n".join(f"=== {n}\n{numbered(t)}" for n, t in files.items())
-        return Answer(f"{listing}\n{body}")
+        return ToolAnswer(f"{listing}\n{body}")
     name, text = space.file(arguments.file)
     total = len(text.splitlines())
     if arguments.first_line > max(total, 1):
         raise ToolError(f"{name} has {total} lines.")
     body = numbered(text, arguments.first_line, arguments.last_line)
-    return Answer(f"=== {name}, {total} lines\n{body}")
+    return ToolAnswer(f"=== {name}, {total} lines\n{body}")
 
 
-async def _replace_text(space: Workspace, arguments: ReplaceText) -> Answer:
+async def _replace_text(space: Workspace, arguments: ReplaceText) -> ToolAnswer:
     name, text = space.file(arguments.file)
     count = text.count(arguments.old)
     if count == 0:
@@ -104,10 +104,10 @@ async def _replace_text(space: Workspace, arguments: ReplaceText) -> Answer:
         raise ToolError("Old and new text are the same.")
     changed = _candidate({**space.working.files, name: text.replace(arguments.old, arguments.new)})
     what = f"Replaced {count} occurrences" if count > 1 else "Replaced the text"
-    return Answer(space.change(changed, f"{what} in {name}"))
+    return ToolAnswer(space.change(changed, f"{what} in {name}"))
 
 
-async def _write_file(space: Workspace, arguments: WriteFile) -> Answer:
+async def _write_file(space: Workspace, arguments: WriteFile) -> ToolAnswer:
     name = arguments.file
     if name is None:
         name, _ = space.file(None)
@@ -120,44 +120,46 @@ async def _write_file(space: Workspace, arguments: WriteFile) -> Answer:
     verb = "Rewrote" if name in space.working.files else "Added"
     text = arguments.text if arguments.text.endswith("\n") else arguments.text + "\n"
     changed = _candidate({**space.working.files, name: text})
-    return Answer(space.change(changed, f"{verb} {name}, {len(text.splitlines())} lines"))
+    return ToolAnswer(space.change(changed, f"{verb} {name}, {len(text.splitlines())} lines"))
 
 
-async def _delete_file(space: Workspace, arguments: DeleteFile) -> Answer:
+async def _delete_file(space: Workspace, arguments: DeleteFile) -> ToolAnswer:
     name, _ = space.file(arguments.file)
     rest = {n: t for n, t in space.working.files.items() if n != name}
     if not rest:
         raise ToolError(f"{name} is the only file; a candidate has at least one.")
-    return Answer(space.change(_candidate(rest), f"Deleted {name}"))
+    return ToolAnswer(space.change(_candidate(rest), f"Deleted {name}"))
 
 
-async def _apply_diff(space: Workspace, arguments: ApplyDiff) -> Answer:
+async def _apply_diff(space: Workspace, arguments: ApplyDiff) -> ToolAnswer:
     changed, what = patch.apply_patch(space.working, arguments.diff)
-    return Answer(space.change(changed, what))
+    return ToolAnswer(space.change(changed, what))
 
 
-async def _show_diff(space: Workspace, arguments: ShowDiff) -> Answer:
+async def _show_diff(space: Workspace, arguments: ShowDiff) -> ToolAnswer:
     if arguments.version is None:
         number, other = space.bench.reading.head.number, space.parent
     else:
         version = space.version(arguments.version)
         number, other = version.number, space.bench.reading.candidate(version.candidate)
     diff = unified(other, space.working).text
-    return Answer(diff or f"The working candidate is the same as v{number}.")
+    return ToolAnswer(diff or f"The working candidate is the same as v{number}.")
 
 
-async def _reset_candidate(space: Workspace, arguments: ResetCandidate) -> Answer:
+async def _reset_candidate(space: Workspace, arguments: ResetCandidate) -> ToolAnswer:
     if arguments.version is not None and arguments.attempt is not None:
         raise ToolError("Give a version or an attempt, not both.")
     if arguments.attempt is not None:
         attempt = space.attempt(arguments.attempt)
         source = load_candidate(space.bench, attempt.candidate)
-        return Answer(space.change(source, f"Took the source of attempt {arguments.attempt}"))
+        return ToolAnswer(space.change(source, f"Took the source of attempt {arguments.attempt}"))
     if arguments.version is None:
-        return Answer(space.change(space.parent, f"Reset to v{space.bench.reading.head.number}"))
+        return ToolAnswer(
+            space.change(space.parent, f"Reset to v{space.bench.reading.head.number}")
+        )
     version = space.version(arguments.version)
     source = space.bench.reading.candidate(version.candidate)
-    return Answer(space.change(source, f"Took the source of v{version.number}"))
+    return ToolAnswer(space.change(source, f"Took the source of v{version.number}"))
 
 
 def _candidate(files: dict[str, str]) -> Candidate:

@@ -7,7 +7,7 @@ from pydantic import Field
 from avo_tui.domain.candidate import check_file_name
 from avo_tui.domain.verdict import ScratchReport
 from avo_tui.operators.ports import AttemptResult
-from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
+from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.render import report_text
 from avo_tui.operators.toolbox.variants import Timed, Variant, sweep, table_text
@@ -78,17 +78,17 @@ class Scratch(Arguments):
     files: dict[str, str] = Field(description="File name → text; one of them has main().")
 
 
-async def _compile_candidate(space: Workspace, arguments: Compile) -> Answer:
+async def _compile_candidate(space: Workspace, arguments: Compile) -> ToolAnswer:
     report = await space.bench.evaluating.compile(space.working)
-    return Answer(report_text(report))
+    return ToolAnswer(report_text(report))
 
 
-async def _check_candidate(space: Workspace, arguments: Check) -> Answer:
+async def _check_candidate(space: Workspace, arguments: Check) -> ToolAnswer:
     report = await space.bench.evaluating.check(space.working)
-    return Answer(report_text(report))
+    return ToolAnswer(report_text(report))
 
 
-async def _evaluate(space: Workspace, arguments: Evaluate) -> Answer:
+async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
     working = space.working
     known = space.bench.reading.find_attempt(working.id)
     result = await space.bench.evaluating.evaluate(working, arguments.title)
@@ -104,7 +104,7 @@ async def _evaluate(space: Workspace, arguments: Evaluate) -> Answer:
         )
     else:
         text += "\n" + _next(result, best.aggregate)
-    return Answer(text)
+    return ToolAnswer(text)
 
 
 def _next(result: AttemptResult, best: float) -> str:
@@ -116,7 +116,7 @@ def _next(result: AttemptResult, best: float) -> str:
     return "Not faster than the best on this line. Say why, then change one thing."
 
 
-async def _bench(space: Workspace, arguments: Bench) -> Answer:
+async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
     bench = space.bench
     number = bench.reading.head.number if arguments.against is None else arguments.against
     other = bench.reading.candidate(space.version(number).candidate)
@@ -132,24 +132,24 @@ async def _bench(space: Workspace, arguments: Bench) -> Answer:
         for row in timed:
             if not row.trouble:
                 row.add(await bench.evaluating.compare(row.variant.candidate, other, replicate))
-    return Answer(table_text(timed, f"v{number}"))
+    return ToolAnswer(table_text(timed, f"v{number}"))
 
 
-async def _profile(space: Workspace, arguments: Profile) -> Answer:
+async def _profile(space: Workspace, arguments: Profile) -> ToolAnswer:
     configuration = arguments.configuration
     known = [c.name for c in space.bench.reading.task.configurations]
     if configuration is not None and configuration not in known:
         raise ToolError(
             f"There is no configuration {configuration!r}. There are: {', '.join(known)}."
         )
-    return Answer(await space.bench.evaluating.profile(space.working, configuration))
+    return ToolAnswer(await space.bench.evaluating.profile(space.working, configuration))
 
 
-async def _disassemble(space: Workspace, arguments: Disassemble) -> Answer:
-    return Answer(await space.bench.evaluating.disassemble(space.working, arguments.function))
+async def _disassemble(space: Workspace, arguments: Disassemble) -> ToolAnswer:
+    return ToolAnswer(await space.bench.evaluating.disassemble(space.working, arguments.function))
 
 
-async def _scratch(space: Workspace, arguments: Scratch) -> Answer:
+async def _scratch(space: Workspace, arguments: Scratch) -> ToolAnswer:
     if not arguments.files:
         raise ToolError("Give at least one file.")
     for name in arguments.files:
@@ -158,7 +158,7 @@ async def _scratch(space: Workspace, arguments: Scratch) -> Answer:
         except ValueError as error:
             raise ToolError(f"{error}.") from None
     report = await space.bench.evaluating.scratch(arguments.files)
-    return Answer(_scratch_text(report))
+    return ToolAnswer(_scratch_text(report))
 
 
 def _scratch_text(report: ScratchReport) -> str:

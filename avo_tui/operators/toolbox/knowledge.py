@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
+from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.workspace import Workspace
 
@@ -28,14 +28,16 @@ class ListKnowledge(Arguments):
     """No arguments."""
 
 
-async def _search_knowledge(space: Workspace, arguments: SearchKnowledge) -> Answer:
+async def _search_knowledge(space: Workspace, arguments: SearchKnowledge) -> ToolAnswer:
     hits = space.bench.knowledge.search(arguments.query, arguments.limit)
     if not hits:
-        return Answer("Nothing found. Try other words; list_knowledge shows the documents.")
-    return Answer("\n\n".join(f"[{h.id}] {h.document} › {h.section}\n{h.snippet}" for h in hits))
+        return ToolAnswer("Nothing found. Try other words; list_knowledge shows the documents.")
+    return ToolAnswer(
+        "\n\n".join(f"[{h.id}] {h.document} › {h.section}\n{h.snippet}" for h in hits)
+    )
 
 
-async def _read_knowledge(space: Workspace, arguments: ReadKnowledge) -> Answer:
+async def _read_knowledge(space: Workspace, arguments: ReadKnowledge) -> ToolAnswer:
     try:
         text = space.bench.knowledge.read(arguments.id, arguments.offset, arguments.limit)
     except KeyError:
@@ -44,18 +46,18 @@ async def _read_knowledge(space: Workspace, arguments: ReadKnowledge) -> Answer:
             " list_knowledge give the identifiers."
         ) from None
     if not text:
-        return Answer(f"(nothing at offset {arguments.offset}: the end was reached)")
+        return ToolAnswer(f"(nothing at offset {arguments.offset}: the end was reached)")
     more = ""
     if len(text) >= arguments.limit:
         more = f"\n(go on with offset {arguments.offset + len(text)})"
-    return Answer(text + more)
+    return ToolAnswer(text + more)
 
 
-async def _list_knowledge(space: Workspace, arguments: ListKnowledge) -> Answer:
+async def _list_knowledge(space: Workspace, arguments: ListKnowledge) -> ToolAnswer:
     documents = space.bench.knowledge.documents()
     if not documents:
-        return Answer("The knowledge base is empty.")
-    return Answer("\n".join(f"[{identifier}] {title}" for identifier, title in documents))
+        return ToolAnswer("The knowledge base is empty.")
+    return ToolAnswer("\n".join(f"[{identifier}] {title}" for identifier, title in documents))
 
 
 TOOLS = (

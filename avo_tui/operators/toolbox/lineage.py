@@ -8,7 +8,7 @@ from pydantic import Field
 
 from avo_tui.domain.difference import unified
 from avo_tui.domain.verdict import Verdict
-from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
+from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.render import (
     attempt_line,
@@ -63,17 +63,17 @@ class ReadAttempt(Arguments):
     )
 
 
-async def _list_versions(space: Workspace, arguments: ListVersions) -> Answer:
+async def _list_versions(space: Workspace, arguments: ListVersions) -> ToolAnswer:
     versions = space.bench.reading.versions()
     head, best = space.bench.reading.head.number, space.bench.reading.best().number
     shown = versions[-arguments.last :]
     lines = [version_line(v, head, best) for v in shown]
     if len(shown) < len(versions):
         lines.insert(0, f"({len(versions) - len(shown)} earlier versions are left out)")
-    return Answer("\n".join(lines))
+    return ToolAnswer("\n".join(lines))
 
 
-async def _read_version(space: Workspace, arguments: ReadVersion) -> Answer:
+async def _read_version(space: Workspace, arguments: ReadVersion) -> ToolAnswer:
     version = space.version(arguments.version)
     best = space.bench.reading.best().number
     parts = [version_line(version, space.bench.reading.head.number, best)]
@@ -96,10 +96,10 @@ async def _read_version(space: Workspace, arguments: ReadVersion) -> Answer:
     if arguments.part in {"all", "source"}:
         candidate = space.bench.reading.candidate(version.candidate)
         parts.extend(f"=== {name}\n{text}" for name, text in candidate.files.items())
-    return Answer("\n".join(parts))
+    return ToolAnswer("\n".join(parts))
 
 
-async def _diff_versions(space: Workspace, arguments: DiffVersions) -> Answer:
+async def _diff_versions(space: Workspace, arguments: DiffVersions) -> ToolAnswer:
     old, new = space.version(arguments.old), space.version(arguments.new)
     diff = unified(
         space.bench.reading.candidate(old.candidate), space.bench.reading.candidate(new.candidate)
@@ -109,10 +109,10 @@ async def _diff_versions(space: Workspace, arguments: DiffVersions) -> Answer:
         f"v{old.number} {old.aggregate:.4f} → v{new.number} {new.aggregate:.4f} ({change:+.2%},"
         " from their own runs)"
     )
-    return Answer(f"{head}\n{diff or '(the same source)'}")
+    return ToolAnswer(f"{head}\n{diff or '(the same source)'}")
 
 
-async def _list_attempts(space: Workspace, arguments: ListAttempts) -> Answer:
+async def _list_attempts(space: Workspace, arguments: ListAttempts) -> ToolAnswer:
     attempts = [
         a
         for a in space.bench.reading.attempts(arguments.step)
@@ -120,15 +120,15 @@ async def _list_attempts(space: Workspace, arguments: ListAttempts) -> Answer:
         and not (arguments.rejected_only and a.version is not None)
     ]
     if not attempts:
-        return Answer("No attempts match.")
+        return ToolAnswer("No attempts match.")
     shown = attempts[-arguments.last :]
     lines = [attempt_line(a) for a in shown]
     if len(shown) < len(attempts):
         lines.insert(0, f"({len(attempts) - len(shown)} earlier ones are left out)")
-    return Answer("\n".join(lines))
+    return ToolAnswer("\n".join(lines))
 
 
-async def _read_attempt(space: Workspace, arguments: ReadAttempt) -> Answer:
+async def _read_attempt(space: Workspace, arguments: ReadAttempt) -> ToolAnswer:
     attempt = next(
         (a for a in space.bench.reading.attempts(arguments.step) if a.number == arguments.number),
         None,
@@ -141,15 +141,15 @@ async def _read_attempt(space: Workspace, arguments: ReadAttempt) -> Answer:
     if arguments.part == "report":
         report = space.bench.reading.report(attempt.step, attempt.number)
         if report is None:
-            return Answer(f"{head}\nIt was not finished, so there is no report.")
-        return Answer(f"{head}\n{report_text(report, space.version(attempt.parent))}")
+            return ToolAnswer(f"{head}\nIt was not finished, so there is no report.")
+        return ToolAnswer(f"{head}\n{report_text(report, space.version(attempt.parent))}")
     candidate = load_candidate(space.bench, attempt.candidate)
     if arguments.part == "source":
         body = "\n".join(f"=== {name}\n{text}" for name, text in candidate.files.items())
     else:
         parent = space.bench.reading.candidate(space.version(attempt.parent).candidate)
         body = unified(parent, candidate).text or "(the same source as its parent)"
-    return Answer(f"{head}\n{body}")
+    return ToolAnswer(f"{head}\n{body}")
 
 
 TOOLS = (

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from avo_tui.domain import memory
 from avo_tui.domain.records import Note, NoteCategory
-from avo_tui.operators.toolbox.base import Answer, Arguments, Tool, first_lines
+from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer, first_lines
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.workspace import Workspace
 
@@ -56,19 +56,19 @@ class Forget(Arguments):
     note: str = Field(description="Id of the note, as recall shows it.")
 
 
-async def _remember(space: Workspace, arguments: Remember) -> Answer:
+async def _remember(space: Workspace, arguments: Remember) -> ToolAnswer:
     bench = space.bench
     for note in bench.reading.notes():
         if note.text.strip() == arguments.text.strip():
-            return Answer(f"The memory holds this already, as note {note.id}.")
+            return ToolAnswer(f"The memory holds this already, as note {note.id}.")
     try:
         note = bench.recording.write_note(arguments.category, arguments.text)
     except ValueError as error:
         raise ToolError(_full(bench.reading.notes(), str(error))) from None
-    return Answer(f"Kept as note {note.id}; every later step will see it.{_crowded(space)}")
+    return ToolAnswer(f"Kept as note {note.id}; every later step will see it.{_crowded(space)}")
 
 
-async def _recall(space: Workspace, arguments: Recall) -> Answer:
+async def _recall(space: Workspace, arguments: Recall) -> ToolAnswer:
     wanted = arguments.containing.lower()
     notes = [
         n
@@ -77,9 +77,9 @@ async def _recall(space: Workspace, arguments: Recall) -> Answer:
         and wanted in n.text.lower()
     ]
     if not notes:
-        return Answer("No notes match.")
+        return ToolAnswer("No notes match.")
     owing = memory.owing(space.bench.reading.versions())
-    return Answer("\n".join(_line(n, owing.get(n.id, ())) for n in notes))
+    return ToolAnswer("\n".join(_line(n, owing.get(n.id, ())) for n in notes))
 
 
 def _line(note: Note, versions: Sequence[int]) -> str:
@@ -88,7 +88,7 @@ def _line(note: Note, versions: Sequence[int]) -> str:
     return f"[{note.id}] {note.category} ({about}): {note.text}"
 
 
-async def _condense(space: Workspace, arguments: Condense) -> Answer:
+async def _condense(space: Workspace, arguments: Condense) -> ToolAnswer:
     bench = space.bench
     replaced = notes_named(space, arguments.notes)
     if kept := [n.id for n in replaced if n.author == "person"]:
@@ -102,19 +102,19 @@ async def _condense(space: Workspace, arguments: Condense) -> Answer:
         raise ToolError(_full(bench.reading.notes(), str(error))) from None
     space.forgotten.update(n.id for n in replaced)
     after = memory.size(bench.reading.notes())
-    return Answer(
+    return ToolAnswer(
         f"Note {note.id} stands in the place of {', '.join(n.id for n in replaced)};"
         f" the memory went from {before} to {after} of {bench.reading.memory_limit} characters."
     )
 
 
-async def _forget(space: Workspace, arguments: Forget) -> Answer:
+async def _forget(space: Workspace, arguments: Forget) -> ToolAnswer:
     (note,) = notes_named(space, [arguments.note])
     if note.author == "person":
         raise ToolError(_of_the_person([note.id]))
     space.bench.recording.forget_note(note.id)
     space.forgotten.add(note.id)
-    return Answer("Forgotten.")
+    return ToolAnswer("Forgotten.")
 
 
 def notes_named(space: Workspace, names: Sequence[str]) -> list[Note]:

@@ -11,7 +11,7 @@ from avo_tui.domain.events import PlanSet, ToolReturned
 from avo_tui.domain.memory import BUILT_ON_LIMIT
 from avo_tui.domain.records import PlanItem
 from avo_tui.operators.ports import StepOutcome
-from avo_tui.operators.toolbox.base import Answer, Arguments, Tool
+from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.notes import notes_named
 from avo_tui.operators.toolbox.render import plan_text
@@ -66,17 +66,17 @@ class ReadResult(Arguments):
     limit: int = Field(default=12_000, ge=200, le=14_000, description="Characters to read.")
 
 
-async def _set_plan(space: Workspace, arguments: SetPlan) -> Answer:
+async def _set_plan(space: Workspace, arguments: SetPlan) -> ToolAnswer:
     items = tuple(PlanItem(text=i.text, status=i.status) for i in arguments.items)
     if (arguments.title, items) == (space.plan_title, space.plan):
-        return Answer("The plan is already so.")
+        return ToolAnswer("The plan is already so.")
     space.plan_title, space.plan = arguments.title, items
     space.bench.recording.record(PlanSet(title=arguments.title, items=items))
     open_items = sum(i.status in {"todo", "doing"} for i in items)
-    return Answer(f"Plan set: {len(items)} items, {open_items} open.")
+    return ToolAnswer(f"Plan set: {len(items)} items, {open_items} open.")
 
 
-async def _submit(space: Workspace, arguments: Submit) -> Answer:
+async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
     working = space.working
     if working.id == space.parent.id:
         raise ToolError(
@@ -100,32 +100,32 @@ async def _submit(space: Workspace, arguments: Submit) -> Answer:
     decision = result.decision.reason if result.decision else result.reason
     if result.version is not None:
         version = result.version
-        return Answer(
+        return ToolAnswer(
             f"Committed as v{version.number}: {decision}. The step ends here.",
             StepOutcome(outcome="committed", reason=f"v{version.number}: {decision}"),
         )
     reason = result.reason or decision
-    return Answer(
+    return ToolAnswer(
         f"Not committed: {reason}\nThe gate compares with v{space.bench.reading.best().number} in"
         " runs interleaved with it. A gain inside the noise does not pass: find a larger one,"
         " combine it with another change, or end_step with what you learned."
     )
 
 
-async def _end_step(space: Workspace, arguments: EndStep) -> Answer:
-    return Answer(
+async def _end_step(space: Workspace, arguments: EndStep) -> ToolAnswer:
+    return ToolAnswer(
         "The step ends without a version.", StepOutcome(outcome="nothing", reason=arguments.reason)
     )
 
 
-async def _read_result(space: Workspace, arguments: ReadResult) -> Answer:
+async def _read_result(space: Workspace, arguments: ReadResult) -> ToolAnswer:
     for event in space.bench.reading.step_events():
         if isinstance(event, ToolReturned) and event.call == arguments.call and event.ref:
             text = space.bench.reading.fetch(event.ref).decode(errors="replace")
             part = text[arguments.offset : arguments.offset + arguments.limit]
             end = arguments.offset + len(part)
             more = f"\n(go on with offset {end} of {len(text)})" if end < len(text) else ""
-            return Answer((part or f"(the result has {len(text)} characters)") + more)
+            return ToolAnswer((part or f"(the result has {len(text)} characters)") + more)
     raise ToolError(f"This step has no result of a call {arguments.call!r}.")
 
 

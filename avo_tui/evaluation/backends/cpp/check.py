@@ -17,7 +17,7 @@ from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.keeper import Stopped
 from avo_tui.evaluation.backends.cpp.process import in_thread
-from avo_tui.evaluation.backends.cpp.subject import Answer, Stage, Subject, Trespass
+from avo_tui.evaluation.backends.cpp.subject import CallResult, Stage, Subject, Trespass
 from avo_tui.evaluation.measurement import verdicts
 from avo_tui.evaluation.measurement.cases import differing, noticed
 from avo_tui.evaluation.measurement.judge import judge
@@ -41,7 +41,7 @@ class _Case:
     sample: Sample
 
 
-def _run(subject: Subject, this: _Case, inputs: Tensors, watch: Stopwatch) -> Answer:
+def _run(subject: Subject, this: _Case, inputs: Tensors, watch: Stopwatch) -> CallResult:
     with watch.phase("calls"):
         try:
             return subject.run(this.case.configuration, inputs)

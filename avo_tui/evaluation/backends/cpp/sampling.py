@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cpp.subject import Answer, Subject, Trespass
+from avo_tui.evaluation.backends.cpp.subject import CallResult, Subject, Trespass
 from avo_tui.evaluation.measurement import verdicts
 from avo_tui.evaluation.measurement.glance import Glance
 from avo_tui.evaluation.measurement.judge import judge
@@ -110,7 +110,7 @@ class Bench:
             kind = self._chance.choice(self.task.timed)
             return kind, self.task.make_inputs(self.configuration, fresh_seed(), kind)
 
-    def _call(self, subject: Subject, inputs: Tensors) -> Answer:
+    def _call(self, subject: Subject, inputs: Tensors) -> CallResult:
         with self._watch.phase("samples"):
             try:
                 return subject.run(self.configuration, inputs)
@@ -137,7 +137,7 @@ class Bench:
     def _compare(
         self,
         subject: Subject,
-        answer: Answer,
+        answer: CallResult,
         kind: str,
         inputs: Tensors,
         own: Tensors,
@@ -155,7 +155,7 @@ class Bench:
                     return
 
     def _judge(
-        self, subject: Subject, answer: Answer, kind: str, inputs: Tensors, own: Tensors
+        self, subject: Subject, answer: CallResult, kind: str, inputs: Tensors, own: Tensors
     ) -> None:
         expected = make_expected(self.task, self.configuration, inputs)
         if kind not in self._glances:

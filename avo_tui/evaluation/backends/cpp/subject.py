@@ -52,7 +52,7 @@ class Trespass(Exception):  # noqa: N818  what a candidate did, not an error of 
 
 
 @dataclass(frozen=True)
-class Answer:
+class CallResult:
     """What came of one call."""
 
     seconds: float
@@ -84,7 +84,7 @@ class Subject:
         self._layouts = layouts
         self._calibration = calibration
 
-    def run(self, configuration: Configuration, inputs: Tensors) -> Answer:
+    def run(self, configuration: Configuration, inputs: Tensors) -> CallResult:
         """Runs the candidate once.
 
         It learns where its arguments will be while there is nothing in them; then it is stopped,
@@ -106,7 +106,7 @@ class Subject:
             raise Trespass(f"{output}: {near}")
         outputs = {name: dtypes.copy(self._memory.output(slot, name)) for name in slot.outputs}
         more = max(0.0, mapped - _ROOM * self._calibration.mapping[slot.arguments] - _ROOM_NS)
-        return Answer(self._seconds(call, more), outputs, salt)
+        return CallResult(self._seconds(call, more), outputs, salt)
 
     def _seconds(self, call: Call, more: float) -> float:
         """Without what an exchange costs when no candidate runs. Sleeping counts as computing.

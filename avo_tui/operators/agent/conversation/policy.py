@@ -26,7 +26,7 @@ FULL_AFTER = 0.6
 """Share of `compact_at` above which the conversation is summarised, if clearing leaves as much."""
 
 
-class Limits(Value):
+class ContextLimits(Value):
     """The settings that the policy goes by, in input tokens."""
 
     clear_at: int
@@ -47,7 +47,9 @@ NOTHING = Decision(action="nothing")
 SUMMARISE = Decision(action="summarise")
 
 
-def decide(talk: Conversation, limits: Limits, price: Price, *, refused: bool = False) -> Decision:
+def decide(
+    talk: Conversation, limits: ContextLimits, price: Price, *, refused: bool = False
+) -> Decision:
     """What to do with the conversation before the next request.
 
     `price` is per token in units of an uncached input token. `refused`: the endpoint has said that
@@ -69,7 +71,7 @@ def decide(talk: Conversation, limits: Limits, price: Price, *, refused: bool = 
     return NOTHING
 
 
-def carried(talk: Conversation, limits: Limits, price: Price) -> float:
+def carried(talk: Conversation, limits: ContextLimits, price: Price) -> float:
     """What one request pays for carrying the clearable tokens, in input tokens."""
     calls, _ = clearable(talk, limits.keep_results)
     return freed_tokens(talk, set(calls)) * price.cache_read

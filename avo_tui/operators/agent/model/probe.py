@@ -29,7 +29,7 @@ MOST_TRIES = 10
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeResult:
     """One thing that was learned."""
 
     state: Literal["ok", "warn", "fail"]
@@ -52,7 +52,7 @@ class _Silent:
         """Not of interest."""
 
 
-async def probe(settings: AgentSettings) -> list[Answer]:
+async def probe(settings: AgentSettings) -> list[ProbeResult]:
     """Asks the endpoint, as the agent would; never raises for what an endpoint does."""
     own = settings.model_copy(
         update={"max_tokens": min(settings.max_tokens, MOST_TOKENS), "answer_timeout": 120.0}
@@ -60,17 +60,17 @@ async def probe(settings: AgentSettings) -> list[Answer]:
     try:
         model = AnthropicModel(own)
     except ValueError as error:
-        return [Answer("fail", str(error))]
+        return [ProbeResult("fail", str(error))]
     try:
         if not model.has_credentials():
-            return [Answer("fail", NO_KEY)]
+            return [ProbeResult("fail", NO_KEY)]
         return await _ask(model, own)
     finally:
         await model.close()
 
 
-async def _ask(model: AnthropicModel, settings: AgentSettings) -> list[Answer]:
-    answers = [Answer("ok", f"{settings.provider}: {model.endpoint}, model {model.name}")]
+async def _ask(model: AnthropicModel, settings: AgentSettings) -> list[ProbeResult]:
+    answers = [ProbeResult("ok", f"{settings.provider}: {model.endpoint}, model {model.name}")]
     mark = {"type": "ephemeral", "ttl": "1h"}
     question = {"type": "text", "text": QUESTION, "cache_control": mark}
     request = Request(
@@ -88,36 +88,42 @@ async def _ask(model: AnthropicModel, settings: AgentSettings) -> list[Answer]:
             remedy = ladder.next(fault, thinks=False, trial=()) if fault.kind == "rejected" else ""
             if remedy in {"without", "plain", "ask again"}:
                 continue
-            return [*answers, Answer("fail", f"{fault.sentence}.")]
+            return [*answers, ProbeResult("fail", f"{fault.sentence}.")]
         usd += model.spend(reply.usage, reply.model).usd
         seconds = time.monotonic() - began
         return [*answers, *_learned(model, reply, seconds, usd)]
-    return [*answers, Answer("fail", "it refuses every form of the question")]
+    return [*answers, ProbeResult("fail", "it refuses every form of the question")]
 
 
-def _learned(model: AnthropicModel, reply: Reply, seconds: float, usd: float) -> list[Answer]:
+def _learned(model: AnthropicModel, reply: Reply, seconds: float, usd: float) -> list[ProbeResult]:
     calls = [b for b in reply.content if b.get("type") == "tool_use"]
     right = [b for b in calls if b.get("name") == "ready" and b.get("input") == {"number": 7}]
-    answers = [Answer("ok", f"answered in {seconds:.1f} s as {reply.model or 'an unnamed model'}")]
+    answers = [
+        ProbeResult("ok", f"answered in {seconds:.1f} s as {reply.model or 'an unnamed model'}")
+    ]
     if right:
-        answers.append(Answer("ok", "calls tools, with arguments as asked"))
+        answers.append(ProbeResult("ok", "calls tools, with arguments as asked"))
     elif calls:
-        answers.append(Answer("warn", f"called a tool, but not as asked: {str(calls[0])[:200]}"))
+        answers.append(
+            ProbeResult("warn", f"called a tool, but not as asked: {str(calls[0])[:200]}")
+        )
     else:
         answers.append(
-            Answer("fail", "called no tool: a model that cannot call tools cannot be the agent")
+            ProbeResult(
+                "fail", "called no tool: a model that cannot call tools cannot be the agent"
+            )
         )
     taken = sorted(model.features.in_use - {"structured output", "context editing"})
-    answers.append(Answer("ok", f"takes: {', '.join(taken) or 'nothing beside the basics'}"))
+    answers.append(ProbeResult("ok", f"takes: {', '.join(taken) or 'nothing beside the basics'}"))
     if gone := model.features.suspended:
-        answers.append(Answer("warn", f"rejects: {', '.join(gone)}; the agent goes without"))
+        answers.append(ProbeResult("warn", f"rejects: {', '.join(gone)}; the agent goes without"))
     counts = {k: v for k, v in reply.usage.items() if k.endswith("_tokens") and v}
     if counts:
-        answers.append(Answer("ok", ", ".join(f"{k} {v}" for k, v in counts.items())))
+        answers.append(ProbeResult("ok", ", ".join(f"{k} {v}" for k, v in counts.items())))
     else:
-        answers.append(Answer("warn", "reports no usage, so nothing can be counted or capped"))
+        answers.append(ProbeResult("warn", "reports no usage, so nothing can be counted or capped"))
     source = model.pricing.source
     answers.append(
-        Answer("ok" if model.pricing.known else "warn", f"cost ${usd:.6f}; price: {source}")
+        ProbeResult("ok" if model.pricing.known else "warn", f"cost ${usd:.6f}; price: {source}")
     )
     return answers

@@ -27,7 +27,7 @@ from avo_tui.operators.toolbox.render import (
 from avo_tui.operators.toolbox.workspace import load_candidate
 
 
-class Limits(Value):
+class OpeningLimits(Value):
     """How much of each part an opening shows."""
 
     newest_versions: int = 20
@@ -85,14 +85,14 @@ def _machine(machine: MachineInfo | None) -> str:
 def opening(
     bench: Workbench,
     hints: Sequence[Hint],
-    limits: Limits | None = None,
+    limits: OpeningLimits | None = None,
     draft: Draft | None = None,
 ) -> str:
     """The first message of a step. `hints` are those delivered with it.
 
     `draft` is the one that the working candidate is now, where the step goes on from one.
     """
-    limits = limits or Limits()
+    limits = limits or OpeningLimits()
     head = bench.reading.head
     return fill(
         "opening",
@@ -149,7 +149,7 @@ def _situation(bench: Workbench, draft: Draft | None) -> str:
     return "\n".join(lines)
 
 
-def _lineage(bench: Workbench, limits: Limits) -> str:
+def _lineage(bench: Workbench, limits: OpeningLimits) -> str:
     versions = list(bench.reading.versions())
     best = bench.reading.best().number
     newest = versions[-limits.newest_versions :]
@@ -197,7 +197,7 @@ def _profiles(bench: Workbench) -> list[str]:
     return parts
 
 
-def _draft(bench: Workbench, draft: Draft | None, limits: Limits) -> str:
+def _draft(bench: Workbench, draft: Draft | None, limits: OpeningLimits) -> str:
     """The draft that the step goes on from: what became of it, and how it differs."""
     if draft is None:
         return ""
@@ -222,7 +222,7 @@ def _last_attempt(bench: Workbench, candidate: str) -> Attempt | None:
     return attempts[-1] if attempts else None
 
 
-def _source(bench: Workbench, limits: Limits) -> str:
+def _source(bench: Workbench, limits: OpeningLimits) -> str:
     candidate = bench.reading.candidate(bench.reading.head.candidate)
     fence = "````"
     text = "\n".join(
@@ -231,7 +231,7 @@ def _source(bench: Workbench, limits: Limits) -> str:
     return cut_middle(text, limits.source, "read_candidate shows all of it")
 
 
-def _rejected(bench: Workbench, limits: Limits) -> str:
+def _rejected(bench: Workbench, limits: OpeningLimits) -> str:
     attempts = [
         a
         for a in bench.reading.attempts()
@@ -285,7 +285,7 @@ def budget_text(bench: Workbench) -> str:
     return "\n".join(["Budget:", *lines]) if lines else "No cap is set on the budget."
 
 
-def _words(bench: Workbench, hints: Sequence[Hint], limits: Limits) -> str:
+def _words(bench: Workbench, hints: Sequence[Hint], limits: OpeningLimits) -> str:
     seen = {h.id for h in hints}
     standing = [h for h in bench.reading.hints_in_force() if h.id not in seen]
     parts = [hint_text(h, limits.hint) for h in (*standing, *hints)]
