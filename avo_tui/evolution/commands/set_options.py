@@ -6,7 +6,7 @@ from avo_tui.domain.commands import Command, SetOptions
 from avo_tui.domain.events import OptionsChanged
 from avo_tui.domain.records import OptionValue
 from avo_tui.domain.state import SessionState
-from avo_tui.evolution.commands.base import Answer, CommandSpec, Desk, Refused, short
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, Refused, short
 from avo_tui.evolution.options import changed_settings, known_options
 from avo_tui.operators import registry
 
@@ -19,7 +19,7 @@ def _word(value: OptionValue | None) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _handle(desk: Desk, command: SetOptions) -> Answer:
+def _handle(desk: Desk, command: SetOptions) -> CommandAnswer:
     before = desk.run.state.session.settings
     try:
         after = changed_settings(before, command.options)
@@ -40,7 +40,7 @@ def _handle(desk: Desk, command: SetOptions) -> Answer:
         new = f"{default} again, its default" if value is None else _word(value)
         parts.append(f"{name} is {new} (it was {_word(old) or default})")
     change = OptionsChanged(options=dict(command.options))
-    return Answer(f"{', '.join(parts)}, from its next use on", (change,))
+    return CommandAnswer(f"{', '.join(parts)}, from its next use on", (change,))
 
 
 def _undo(state: SessionState, command: SetOptions) -> Command:
