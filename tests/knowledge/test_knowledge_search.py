@@ -24,6 +24,11 @@ FURTHER: dict[str, str] = {
     "instruction descriptor for bf16 on sm_100a": "blackwell-tcgen05.md#the-instruction-descriptor",
     "allocate TMEM columns": "blackwell-tcgen05.md#tensor-memory",
     "vectorised exp for AVX2": "cpu-attention.md#a-fast-vectorised-exponential",
+    "how many FMA units has AVX-512": "cpu-cores.md#what-a-core-does-in-a-clock",
+    "are the inputs cold in the cache": "cpu-cores.md#cold-inputs",
+    "GCC puts vector accumulators on the stack": (
+        "cpu-cores.md#gcc-vectors-kept-moved-or-on-the-stack"
+    ),
     "which tile of keys fits the L1 cache": "cpu-attention.md#cache-blocking",
     "multicast one K tile to both CTAs of a cluster": "hopper-tma.md#multicast-into-a-cluster",
     "keep K and V in L2 with evict_last": "hopper-tma.md#hints-to-the-l2-cache",
