@@ -85,6 +85,19 @@ def test_the_new_session_screen_is_given_them(run: Run) -> None:
     assert ["square_plus_one", "postfix"] in tasks
 
 
+def test_the_backend_passes_what_every_backend_must(run: Run, tmp_path: Path) -> None:
+    suite = ("-m", "avo_tui.evaluation.conformance", "square_plus_one")
+    done = run(*suite, str(TOYS / "conformance"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = done.stdout.splitlines()
+    assert len(rows) == 18 and all(row.startswith("ok") for row in rows)
+    (tmp_path / "honest").mkdir()
+    (tmp_path / "honest" / "kernel.postfix").write_text("x\n")
+    failed = run(*suite, str(tmp_path))
+    assert failed.returncode == 1 and "wrong_result (wanted correct)" in failed.stdout
+    assert failed.stdout.count("FAIL") == 18 and failed.stdout.count("missing") == 17
+
+
 def test_they_make_a_run(run: Run, tmp_path: Path) -> None:
     arguments = ["run", "square_plus_one", "--operator", "guesser", "--headless", "--steps", "6"]
     done = run("-m", "avo_tui.cli", *arguments, "--name", "toy", "--gate", "paper")

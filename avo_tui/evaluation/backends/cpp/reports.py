@@ -35,7 +35,15 @@ class Reports:
         """Owns `descriptor`; `executable`: how many executable segments the candidate has."""
         self.descriptor = descriptor
         self._left = Counter(
-            {number_of("openat"): 1, number_of("getcwd"): 2, number_of("mmap"): executable}
+            {
+                number_of("openat"): 1,
+                number_of("getcwd"): 2,
+                number_of("mmap"): executable,
+                # Which of the two asks for the size of the file depends on the C library. After
+                # loading they would tell the time: that a pipe was last written to, for one.
+                number_of("fstat"): 1,
+                number_of("newfstatat"): 1,
+            }
         )
 
     def take(self) -> str | None:

@@ -1,6 +1,5 @@
-// verdict: correct
-// says: correct
-// gains: nothing
+// verdict: suspicious
+// says: futex
 #include "honest.h"
 #include "raw.h"
 

@@ -40,8 +40,8 @@ constexpr uint32_t ENOSYS_ACTION = SECCOMP_RET_ERRNO | 38;
 
 inline constexpr int COMPUTES[] = {
     SYS_read, SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_munmap, SYS_mremap,
-    SYS_madvise, SYS_brk, SYS_futex, SYS_sched_yield, SYS_sched_getaffinity, SYS_getpid, SYS_gettid,
-    SYS_getrandom, SYS_restart_syscall, SYS_set_robust_list, SYS_fstat, SYS_newfstatat, SYS_lseek,
+    SYS_madvise, SYS_brk, SYS_sched_yield, SYS_sched_getaffinity, SYS_getpid, SYS_gettid,
+    SYS_getrandom, SYS_restart_syscall, SYS_set_robust_list, SYS_lseek,
     SYS_close, SYS_pread64, SYS_getcpu, SYS_uname,
 #ifdef SYS_rseq
     SYS_rseq,
@@ -83,6 +83,26 @@ class Filter {
         add(BPF_RET | BPF_K, 0, 0, forbidden_);
     }
 
+    // Allows futex(2) without a time limit. With one it tells the time: a wait until a moment that
+    // has passed ends at once.
+    void allow_futex() {
+        constexpr uint32_t WAITS[] = {0, 6, 9, 11, 13};  // WAIT, LOCK_PI, WAIT_BITSET, …_PI, LOCK_PI2
+        constexpr uint8_t COUNT = sizeof WAITS / sizeof WAITS[0];
+        constexpr auto TIMEOUT = static_cast<uint32_t>(offsetof(seccomp_data, args) + 8 * 3);
+        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 3 + COUNT + 6, SYS_futex);
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, static_cast<uint32_t>(offsetof(seccomp_data, args) + 8));
+        add(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0x7F);
+        for (uint8_t i = 0; i < COUNT; ++i)
+            add(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint8_t>(COUNT - i), 0, WAITS[i]);
+        add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, TIMEOUT);
+        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0);
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, TIMEOUT + 4);
+        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
+        add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
+        add(BPF_RET | BPF_K, 0, 0, forbidden_);
+    }
+
     // Returns a descriptor of the reports (with NEW_LISTENER), 0, or -1.
     int install(unsigned long flags) {
         add(BPF_RET | BPF_K, 0, 0, forbidden_);
@@ -102,6 +122,7 @@ class Filter {
 inline int install(uint32_t forbidden, unsigned long flags, int threads, int channel, bool loading) {
     Filter filter(forbidden);
     for (int number : COMPUTES) filter.allow(number);
+    filter.allow_futex();
     auto answers = static_cast<uint32_t>(channel);
     filter.allow_if(SYS_write, 0, 0xFFFFFFFF, {1, 2, answers});
     filter.allow_if(SYS_sendmsg, 0, 0xFFFFFFFF, {answers});  // hands the reports' descriptor over
@@ -115,6 +136,8 @@ inline int install(uint32_t forbidden, unsigned long flags, int threads, int cha
     }
     if (loading) {
         filter.allow(SYS_getcwd);
+        filter.allow(SYS_fstat);
+        filter.allow(SYS_newfstatat);
         filter.allow(SYS_seccomp);
         filter.allow_if(SYS_openat, 2, O_ACCMODE, {O_RDONLY});
         filter.allow(SYS_mmap);

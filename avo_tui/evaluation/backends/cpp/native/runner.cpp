@@ -190,6 +190,24 @@ bool bind(Slot& slot, char* text) {
     return i == ARGUMENTS;
 }
 
+// Unmaps the page in which the kernel keeps the time of day for every process ([vvar]): no call and
+// no processor clock is needed to read it there. Where /proc is not there it stays.
+void forget_the_time() {
+    FILE* maps = fopen("/proc/self/maps", "r");
+    if (maps == nullptr) return;
+    static char line[512];
+    size_t begin, end;
+    uintptr_t pages[8][2];
+    int count = 0;
+    while (count < 8 && fgets(line, sizeof line, maps) != nullptr)
+        if (strstr(line, "[vvar") != nullptr && sscanf(line, "%zx-%zx", &begin, &end) == 2) {
+            pages[count][0] = begin;
+            pages[count++][1] = end - begin;
+        }
+    fclose(maps);
+    for (int i = 0; i < count; ++i) munmap(reinterpret_cast<void*>(pages[i][0]), pages[i][1]);
+}
+
 // Functions of the C library that ask the system something the first time they are called, and
 // remember the answer: a large qsort of glibc before 2.37 asks for the size of the memory.
 int descending(const void* a, const void* b) {
@@ -365,7 +383,10 @@ int main(int count, char** words) {
         // that nothing but the candidate itself has to be opened under the filter.
         for (int i = 7; i < count; ++i) dlopen(words[i], RTLD_NOW | RTLD_GLOBAL);
         for (int i = 1; i < count; ++i) memset(words[i], 'x', strlen(words[i]));
-        setvbuf(stdout, nullptr, _IOLBF, 0);
+        // A buffer of our own: the C library would ask for the kind of the file to choose one.
+        static char printed[BUFSIZ];
+        setvbuf(stdout, printed, _IOLBF, sizeof printed);
+        forget_the_time();
         install_handlers();
         ask_the_system_now();
         fill_heap_with_junk();
