@@ -19,6 +19,7 @@ VAGUE = {"found", "at", "said", "place", "made"}
 
 LONG_FUNCTIONS = {"evaluation/backends/cpp/process.py: session"}
 MANY_PARAMETERS = {
+    "cli/referring.py: adopt",
     "evaluation/backends/cpp/process.py: session",
     "ui/app.py: __init__",  # takes what the command line gives, by name
 }

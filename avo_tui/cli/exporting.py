@@ -116,30 +116,30 @@ def _deployment(reader: SessionReader, options: ExportOptions) -> Deployment:
         raise ExportError(f"{options.function!r} is no name that Python takes for a function")
     task = reader.state.session.task.name
     try:
-        made = asyncio.run(deploy(task, reader.candidate(version.candidate), request))
+        deployment = asyncio.run(deploy(task, reader.candidate(version.candidate), request))
     except (EvaluatorError, ValueError) as error:
         raise ExportError(str(error)) from error
-    return made.model_copy(update={"function": options.function or made.function})
+    return deployment.model_copy(update={"function": options.function or deployment.function})
 
 
 def _shape(text: str) -> dict[str, int | bool | float | str]:
     """`batch=2,causal=1` as parameters. Raises ExportError."""
     from avo_tui.export import ExportError
 
-    found: dict[str, int | bool | float | str] = {}
+    shape: dict[str, int | bool | float | str] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):
             raise ExportError(f"--shape {text!r} is not of the form name=value,name=value")
         lowered = value.lower()
         if lowered in {"true", "false"}:
-            found[name] = lowered == "true"
+            shape[name] = lowered == "true"
             continue
         try:
-            found[name] = int(value)
+            shape[name] = int(value)
         except ValueError:
-            found[name] = value
-    return found
+            shape[name] = value
+    return shape
 
 
 def _package_hint(done: Exported) -> str:

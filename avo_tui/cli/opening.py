@@ -158,13 +158,22 @@ def library(session: Path | None) -> Iterator[Knowledge]:
         knowledge.close()
 
 
+def _export(folder: Path, form: str, version: int | None, to: Path) -> str:
+    """Export a session; returns a sentence that says where, and what to do with it."""
+    from avo_tui.cli.exporting import FORMS, ExportOptions
+    from avo_tui.store import SessionReader
+
+    export_form = next(known for known in FORMS if known.name == form)
+    written = export_form.write(SessionReader.open(folder), to, ExportOptions(version))
+    return f"{written.folder}: {export_form.hint(written)}"
+
+
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     """What the app may call. `shown` returns the folder of the session on the screen."""
     from avo_tui.cli.away import start_watcher
-    from avo_tui.cli.exporting import FORMS, ExportOptions
+    from avo_tui.cli.exporting import FORMS
     from avo_tui.evolution.options import changed_settings, known_options
     from avo_tui.evolution.process import start_after_inbox, start_engine, take_inbox
-    from avo_tui.store import SessionReader
     from avo_tui.ui.services import ExportChoice, Services
 
     def chosen(form: NewSession) -> RunSettings:
@@ -204,14 +213,9 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
         with library(shown()) as knowledge:
             return list(knowledge.documents())
 
-    def export(folder: Path, form: str, version: int | None, to: Path) -> str:
-        chosen = next(known for known in FORMS if known.name == form)
-        done = chosen.write(SessionReader.open(folder), to, ExportOptions(version))
-        return f"{done.folder}: {chosen.hint(done)}"
-
     return Services(
         exports=tuple(ExportChoice(f.name, f.label, f.of_version) for f in FORMS),
-        export=export,
+        export=_export,
         start_engine=start,
         take_inbox=take_inbox,
         create_session=create,

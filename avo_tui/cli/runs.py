@@ -174,12 +174,7 @@ def run(
     """Start a session and open it, or go on with one."""
     if keep and headless:
         raise typer.BadParameter("--headless is one process; use avo service", param_hint="--keep")
-    from avo_tui.cli.opening import (
-        check,
-        estimate,
-        make_session,
-        with_defaults,
-    )
+    from avo_tui.cli import opening
     from avo_tui.domain.budget import Budget, Caps
     from avo_tui.domain.records import RunSettings
     from avo_tui.settings import settings
@@ -204,12 +199,10 @@ def run(
         task = _task_of_reference(reference, task, language)
     if task is None:
         raise typer.BadParameter("name a task, or --resume a session", param_hint="TASK")
-    from avo_tui.cli.opening import find_task, in_terminal
-
-    find_task(task)
-    if not headless and not in_terminal():
+    opening.find_task(task)
+    if not headless and not opening.in_terminal():
         raise Failure("there is no terminal for the app; use --headless")
-    chosen = with_defaults(
+    chosen = opening.with_defaults(
         RunSettings(
             operator=_operator(operator, recording),
             model=model,
@@ -227,10 +220,10 @@ def run(
         from avo_tui.evolution.options import changed_settings
 
         chosen = changed_settings(chosen, parse_pairs(options))
-    check(chosen)
-    for line in estimate(chosen):
+    opening.check(chosen)
+    for line in opening.estimate(chosen):
         typer.echo(line, err=True)
-    folder = make_session(name or _free_name(task), task, chosen, origin)
+    folder = opening.make_session(name or _free_name(task), task, chosen, origin)
     _begin(folder, headless=headless, keep=keep)
 
 

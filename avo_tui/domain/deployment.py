@@ -72,11 +72,11 @@ def settings(shapes: tuple[DeployedShape, ...]) -> tuple[Setting, ...]:
     names = list(dict.fromkeys(name for shape in shapes for name in shape.parameters))
 
     def groups() -> list[list[DeployedShape]]:
-        found: dict[object, list[DeployedShape]] = {}
+        groups: dict[object, list[DeployedShape]] = {}
         for shape in shapes:
             known = tuple(shape.parameters.get(name) for name in chosen)
-            found.setdefault((tuple(t.shape for t in shape.inputs), known), []).append(shape)
-        return list(found.values())
+            groups.setdefault((tuple(t.shape for t in shape.inputs), known), []).append(shape)
+        return list(groups.values())
 
     for name in names:
         if any(len({repr(s.parameters.get(name)) for s in group}) > 1 for group in groups()):

@@ -81,7 +81,7 @@ def public(task: Task) -> tuple[Configuration, ...]:
 def wanted(task: Task, request: DeploymentRequest) -> tuple[Configuration, ...]:
     """The public configurations and those asked for beyond them. Raises EvaluatorError."""
     known = public(task)
-    found = {repr(sorted(c.parameters.items())): c for c in known}
+    by_parameters = {repr(sorted(c.parameters.items())): c for c in known}
     template = known[0].parameters
     for number, parameters in enumerate(request.shapes, start=1):
         unknown = sorted(set(parameters) - set(template))
@@ -97,8 +97,8 @@ def wanted(task: Task, request: DeploymentRequest) -> tuple[Configuration, ...]:
             )
         typed = {name: type(template[name])(value) for name, value in parameters.items()}
         configuration = Configuration(name=f"asked-{number}", parameters=typed)
-        found.setdefault(repr(sorted(typed.items())), configuration)
-    return tuple(found.values())
+        by_parameters.setdefault(repr(sorted(typed.items())), configuration)
+    return tuple(by_parameters.values())
 
 
 def sample_of(task: Task, configurations: Sequence[Configuration]) -> tuple[str, bytes]:

@@ -109,8 +109,8 @@ def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
     remarks = []
     if shown is not first:
         changed = {n: v for n, v in base.items() if n not in wishes.sizes}
-        said = ", ".join(f"{n} {reference.constants[n]} → {v}" for n, v in changed.items())
-        remarks.append(f"sizes were reduced for this machine: {said}")
+        reduced = ", ".join(f"{n} {reference.constants[n]} → {v}" for n, v in changed.items())
+        remarks.append(f"sizes were reduced for this machine: {reduced}")
     unused = [n for n in (*first.drawn.inputs, *first.drawn.weights) if n not in first.used]
     if unused:
         remarks.append(f"not read by the reference, and left out: {', '.join(unused)}")
