@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results, indent=1) + "\n"
     (options.out / "exported_attention.json").write_text(text, "utf-8")
-    return failed
+    return int(failed)
 
 
 def inputs(batch: int, length: int, heads: int) -> list[torch.Tensor]:
