@@ -1,6 +1,6 @@
 """Kill the app with SIGKILL at random instants, its keys being pressed: does the run notice?
 
-    python benchmarks/app_kills.py [--kills 100] [--longest 4] [--minutes 10]
+    python benchmarks/app_kills.py [--kills 100] [--longest 8] [--minutes 10]
 
 An engine with made-up evaluations runs; the app is attached to it in a pseudo-terminal, again and
 again, is given random keys and is killed after a random time, its start included. After each kill
@@ -58,7 +58,7 @@ def main() -> int:
     """Kill, look, print; 1 if the run noticed."""
     parser = argparse.ArgumentParser(description="Kill the app at random instants.")
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--longest", type=float, default=4.0, help="seconds until a kill")
+    parser.add_argument("--longest", type=float, default=8.0, help="seconds until a kill")
     parser.add_argument("--minutes", type=float, default=60.0, help="ends after so long")
     given = parser.parse_args()
     from tests.evolution.fake_evaluator import TASK
