@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from avo_tui.ui.actions import BoundAction
 
 LineageKey = tuple[str, int, int]
-"""A row of the lineage: ("v", version, 0), ("a", step, attempt) or ("f", step, 0) for a fold."""
+"""A row of the lineage: ("v", version, 0), ("a", step, attempt) ("f", step, 0)
+for the folded attempts of a step, or ("s", first step, 0) for a stall."""
 
 
 class Place:

@@ -189,3 +189,30 @@ def test_ten_thousand_rows_with_many_branches_are_quick() -> None:
 def test_a_deep_chain_does_not_recurse() -> None:
     versions = {n: version(n, n - 1 if n else None) for n in range(5_000)}
     assert len(draw(rows(versions, []), versions, 4_999)) == 5_000
+
+
+def test_steps_in_a_row_that_came_to_nothing_share_one_row() -> None:
+    versions = {0: version(0, None), 1: version(1, 0)}
+    lost = [attempt(step, number, 1) for step in range(2, 30) for number in (1, 2, 3)]
+    drawn = rows(versions, lost)
+    assert [row.kind for row in drawn] == ["stall", "version", "version"]
+    assert drawn[0].number == 84
+    assert (drawn[0].first_step, drawn[0].step, drawn[0].steps) == (2, 29, 28)
+    apart = rows(versions, lost, apart={10})
+    assert [row.kind for row in apart] == ["stall", "fold", "stall", "version", "version"]
+    unfolded = rows(versions, lost, {10})
+    assert [row.kind for row in unfolded].count("attempt") == 3
+    assert [row.kind for row in rows(versions, lost[:6])] == ["fold", "fold", "version", "version"]
+
+
+def test_a_stall_from_another_version_is_another_one() -> None:
+    versions = {0: version(0, None), 1: version(1, 0)}
+    lost = [attempt(step, 1, 0 if step < 6 else 1) for step in range(2, 10)]
+    assert [row.number for row in rows(versions, lost) if row.kind == "stall"] == [4, 4]
+
+
+def test_what_runs_is_never_in_a_stall() -> None:
+    versions = {0: version(0, None)}
+    lost = [attempt(step, 1, 0) for step in range(1, 9)]
+    live = [*lost, attempt(9, 1, 0, None)]
+    assert [row.kind for row in rows(versions, live, (), 9)] == ["running", "stall", "version"]

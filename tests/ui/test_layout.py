@@ -25,6 +25,7 @@ class Lineage:
         self.head = 0
         self.step = 1
         self.unfolded: frozenset[int] = frozenset()
+        self.apart: frozenset[int] = frozenset()
 
     def change(self, what: str, choice: int) -> None:
         mine = [n for s, n in self.attempts if s == self.step]
@@ -52,6 +53,13 @@ class Lineage:
             self.versions[some] = self.versions[some].model_copy(update={"note": str(choice)})
         elif what == "fold":
             self.unfolded ^= {choice % (self.step + 1)}
+        elif what == "open":
+            self.apart ^= {choice % (self.step + 1)}
+        elif what == "stall":
+            for _ in range(1 + choice % 5):
+                self.step += 1
+                for one in range(1, 2 + choice % 3):
+                    self.attempts[self.step, one] = attempt(self.step, one, self.head)
         elif what == "jump back":
             last = max(self.versions)
             self.versions = {n: v for n, v in self.versions.items() if n < last or not n}
@@ -63,9 +71,10 @@ class Lineage:
             }
 
 
-WHAT = ("start", "reject", "commit", "commit", "step", "step", "rewind", "note", "fold")
+WHAT = ("start", "reject", "commit", "commit", "step", "step", "rewind", "note")
+FOLDS = ("fold", "open", "stall", "stall")
 changes = st.lists(
-    st.tuples(st.sampled_from((*WHAT, "jump back")), st.integers(0, 50)), max_size=30
+    st.tuples(st.sampled_from((*WHAT, *FOLDS, "jump back")), st.integers(0, 50)), max_size=30
 )
 
 
@@ -77,8 +86,8 @@ def test_it_is_what_a_layout_from_scratch_is(made: list[tuple[str, int]], live: 
         lineage.change(what, choice)
         step = lineage.step if live else None
         versions, attempts = dict(lineage.versions), dict(lineage.attempts)
-        kept.update(versions, attempts, lineage.head, lineage.unfolded, step)
-        ordered = rows(versions, attempts.values(), lineage.unfolded, step)
+        kept.update(versions, attempts, lineage.head, lineage.unfolded, step, lineage.apart)
+        ordered = rows(versions, attempts.values(), lineage.unfolded, step, lineage.apart)
         assert kept.drawn == draw(ordered, versions, lineage.head)
         assert [d.row for d in kept.drawn] == ordered
         assert all(kept.drawn[at].row.key == key for key, at in kept.places.items())

@@ -54,7 +54,7 @@ def subject_of(snapshot: Snapshot, key: Key | None) -> Subject:
     kind, first, second = key
     if kind == "v":
         return Subject(version=snapshot.versions.get(first))
-    if kind == "f":
+    if kind in {"f", "s"}:
         attempt = best_rejected(snapshot, first)
         return Subject(attempt=attempt)
     attempt = snapshot.attempts.get((first, second))

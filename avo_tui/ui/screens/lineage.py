@@ -40,7 +40,7 @@ def show_in_run(screen: LineageScreen) -> None:
     """Back to the run screen, on the row under the cursor; a folded row is unfolded here."""
     tree = screen.tree_view
     key = tree.key_under
-    if key is not None and key[0] == "f":
+    if key is not None and key[0] in {"f", "s"}:
         tree.action_fold()
     else:
         screen.dismiss(None if key is None else (key, tree.unfolded))

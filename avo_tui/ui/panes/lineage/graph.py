@@ -13,9 +13,13 @@ from typing import Literal
 
 from avo_tui.domain.records import Attempt, Version
 
-RowKind = Literal["version", "attempt", "running", "fold"]
+RowKind = Literal["version", "attempt", "running", "fold", "stall"]
 Key = tuple[str, int, int]
-"""("v", number, 0), ("a", step, number) or ("f", step, 0)."""
+"""("v", number, 0), ("a", step, number), ("f", step, 0) for the folded attempts of a step, or
+("s", first step, 0) for a stall."""
+
+STALL_STEPS = 4
+"""So many steps in a row that came to nothing, from the same version, share one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,10 @@ class Row:
     step: int
     number: int
     """Version number, attempt number, or the count of folded attempts."""
+    first_step: int = 0
+    """Of a stall: its first step; `step` is its last one."""
+    steps: int = 1
+    """Of a stall: how many steps it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +67,9 @@ def rows(
     attempts: Iterable[Attempt],
     unfolded: Collection[int] = (),
     live_step: int | None = None,
+    apart: Collection[int] = (),
 ) -> list[Row]:
-    """All rows, newest first.
+    """All rows, newest first. Steps in `apart` are not folded into a stall.
 
     Attempts that became versions are left out. Of a step in `unfolded` each rejected attempt has
     a row; otherwise they share one. Attempts of `live_step` without a verdict are `running`, and so
@@ -80,7 +89,38 @@ def rows(
     ]
     out = [row for step in steps for row in step if row.kind == "running"]
     out += [row for step in steps for row in step if row.kind != "running"]
-    return parents_last(out)
+    return fold_stalls(parents_last(out), {*unfolded, *apart})
+
+
+def fold_stalls(ordered: list[Row], apart: Collection[int]) -> list[Row]:
+    """Make one row of each stall: of steps in a row that came to nothing, from one version.
+
+    Steps in `apart` keep their rows.
+    """
+    out: list[Row] = []
+    run: list[Row] = []
+    for row in [*ordered, None]:
+        lost = row is not None and row.kind in {"fold", "attempt"} and row.step not in apart
+        if row is not None and lost and (not run or row.parent == run[-1].parent):
+            run.append(row)
+            continue
+        out += _stall(run)
+        run = []
+        if row is not None and lost:
+            run.append(row)
+        elif row is not None:
+            out.append(row)
+    return out
+
+
+def _stall(run: list[Row]) -> list[Row]:
+    """One row for these, newest first; themselves where they are too few."""
+    steps = {row.step for row in run}
+    if len(steps) < STALL_STEPS:
+        return run
+    first, last = min(steps), max(steps)
+    count = sum(row.number if row.kind == "fold" else 1 for row in run)
+    return [Row("stall", ("s", first, 0), run[0].parent, last, count, first, len(steps))]
 
 
 def rows_of_step(

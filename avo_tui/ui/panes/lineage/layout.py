@@ -17,6 +17,7 @@ from avo_tui.ui.panes.lineage.graph import (
     Key,
     Row,
     draw_on,
+    fold_stalls,
     parents_last,
     rows_of_step,
 )
@@ -38,6 +39,7 @@ class GraphLayout:
         self._versions: Versions = {}
         self._attempts: Attempts = {}
         self._unfolded: frozenset[int] = frozenset()
+        self._apart: frozenset[int] = frozenset()
         self._live: int | None = None
         self._made: dict[int, dict[int, Version]] = {}
         self._tried: dict[int, dict[int, Attempt]] = {}
@@ -59,17 +61,25 @@ class GraphLayout:
         head: int | None,
         unfolded: frozenset[int] = frozenset(),
         live_step: int | None = None,
+        apart: frozenset[int] = frozenset(),
     ) -> bool:
-        """Lay out what differs from the last call; False where nothing does."""
+        """Lay out what differs from the last call; False where nothing does.
+
+        `unfolded`, `live_step`, `apart`: see `graph.rows`.
+        """
         changed = self._take(versions, attempts)
-        if unfolded != self._unfolded:
+        # A step with a single attempt has the same row, but leaves its stall.
+        refolded = unfolded != self._unfolded
+        if refolded:
             changed |= unfolded ^ self._unfolded
             self._unfolded = unfolded
         if live_step != self._live:
             changed |= {s for s in (live_step, self._live) if s is not None}
             self._live = live_step
         others = [step for step in changed if self._rebuild(step)]
-        if not others and head == self.drawing.head:
+        opened = apart ^ self._apart
+        self._apart = apart
+        if not others and not opened and not refolded and head == self.drawing.head:
             return False
         self.drawing = draw_on(self.drawing, self._ordered(), versions, head)
         self.places = {d.row.key: i for i, d in enumerate(self.drawing.rows)}
@@ -134,4 +144,5 @@ class GraphLayout:
             ordered = [*running, *(row for row in steps if row.kind != "running")]
         else:
             ordered = list(steps)
-        return parents_last(ordered) if self._late else ordered
+        ordered = parents_last(ordered) if self._late else ordered
+        return fold_stalls(ordered, self._unfolded | self._apart)

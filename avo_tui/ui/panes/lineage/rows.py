@@ -53,12 +53,15 @@ def row_line(drawn: Drawn, context: LineageContext, width: int) -> Line:
     row = drawn.row
     if row.kind == "version":
         return _version(drawn, context, width, lanes)
-    if row.kind == "fold":
-        count = f"{row.number} rejected"
+    if row.kind in {"fold", "stall"}:
+        stall = row.kind == "stall"
         spans = _lanes(drawn, "✕", "faint", lanes)
-        spans += [(f"{count}", "dim"), (f"  step {row.step}", "faint")]
+        steps = f"  steps {row.first_step}–{row.step}" if stall else f"  step {row.step}"
+        spans += [(f"{row.number} rejected", "dim"), (steps, "faint")]
+        folded = range(row.first_step if stall else row.step, row.step + 1)
         best = max(
-            (a.aggregate for a in _of_step(context, row.step) if a.version is None), default=0.0
+            (a.aggregate for n in folded for a in _of_step(context, n) if a.version is None),
+            default=0.0,
         )
         if best > 0 and width_of(spans) + 16 < width:
             spans.append((f"  best {formats.ratio(best)}", "faint"))

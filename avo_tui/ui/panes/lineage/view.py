@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.message import Message
 
 from avo_tui.ui.panes.lineage.filter import Matches
-from avo_tui.ui.panes.lineage.graph import Drawn, Key
+from avo_tui.ui.panes.lineage.graph import Drawn, Key, Row
 from avo_tui.ui.panes.lineage.layout import GraphLayout
 from avo_tui.ui.panes.lineage.rows import LineageContext, row_line
 from avo_tui.ui.session.feed import Snapshot
@@ -41,6 +41,11 @@ class _Rows(Sequence[Line]):
                 self._made.clear()
             found = self._made[index] = row_line(self.drawn[index], self.context, self.width)
         return found
+
+
+def steps_of(stall: Row) -> frozenset[int]:
+    """The numbers of the steps that a stall holds."""
+    return frozenset(range(stall.first_step, stall.step + 1))
 
 
 class LineageView(LinesView):
@@ -76,6 +81,8 @@ class LineageView(LinesView):
         self.cursor: Key | None = None
         """None while the run is followed."""
         self.unfolded: frozenset[int] = frozenset()
+        self.apart: frozenset[int] = frozenset()
+        """Steps that are shown each by itself and not as one stall."""
         self.marked: frozenset[int] = frozenset()
         self.needle = ""
         self._snapshot: Snapshot | None = None
@@ -97,7 +104,12 @@ class LineageView(LinesView):
             return
         live = snapshot.session.step if snapshot.open_attempt is not None else None
         changed = self._layout.update(
-            snapshot.versions, snapshot.attempts, snapshot.session.head, self.unfolded, live
+            snapshot.versions,
+            snapshot.attempts,
+            snapshot.session.head,
+            self.unfolded,
+            live,
+            self.apart,
         )
         if self.needle:
             before = self._matches
@@ -124,9 +136,18 @@ class LineageView(LinesView):
         old_place = self.place
         self.show(self._made)
         if self.cursor is not None and self.cursor not in self._places:
-            self.cursor = None
+            stall = self._stall_of(self.cursor)
+            self.cursor = None if stall is None else stall.key
         if self.cursor is not None and old_place != self.place:
             self.reveal()
+
+    def _stall_of(self, key: Key) -> Row | None:
+        """The stall that a row was folded into; None where there is none."""
+        kind, step, _ = key
+        if kind == "v":
+            return None
+        rows = (d.row for d in self._drawn if d.row.kind == "stall")
+        return next((row for row in rows if row.first_step <= step <= row.step), None)
 
     @property
     def _drawn(self) -> Sequence[Drawn]:
@@ -186,6 +207,9 @@ class LineageView(LinesView):
         if drawn is None:
             return
         step = drawn.row.step
+        if drawn.row.kind == "stall":
+            self._open_stall(drawn.row)
+            return
         self.unfolded = self.unfolded ^ {step}
         if drawn.row.kind == "fold":
             self.cursor = None
@@ -199,6 +223,15 @@ class LineageView(LinesView):
                 self.pick(first)
         elif drawn.row.kind == "attempt":
             self.pick(("f", step, 0))
+
+    def _open_stall(self, stall: Row) -> None:
+        """Show each step of a stall by itself."""
+        self.apart |= steps_of(stall)
+        self.cursor = None
+        self._refresh_rows()
+        newest = next((d.row.key for d in self._drawn if d.row.step == stall.step), None)
+        if newest is not None:
+            self.pick(newest)
 
     def mark(self, number: int) -> None:
         """Mark or unmark a version for a comparison; the two newest marks are kept."""
@@ -230,7 +263,11 @@ class LineageView(LinesView):
         return None if drawn is None else drawn.row.key
 
     def pick(self, key: Key, *, tell: bool = True) -> None:
-        """Put the cursor on `key`."""
+        """Put the cursor on `key`; a stall that holds it is opened."""
+        stall = None if key in self._places else self._stall_of(key)
+        if stall is not None:
+            self.apart |= steps_of(stall)
+            self._refresh_rows()
         if key not in self._places:
             return
         self.cursor = key
@@ -279,7 +316,7 @@ class LineageView(LinesView):
     def action_open(self) -> None:
         """Unfold, or open what the cursor points at."""
         drawn = self._under()
-        if drawn is not None and drawn.row.kind == "fold":
+        if drawn is not None and drawn.row.kind in {"fold", "stall"}:
             self.action_fold()
         elif drawn is not None:
             self.post_message(self.Opened(self, drawn.row.key))
@@ -288,7 +325,7 @@ class LineageView(LinesView):
         """A click picks a row; a second one opens it."""
         place = event.y + self.scroll_offset.y
         if 0 <= place < len(self._drawn):
-            if event.chain > 1 or self._drawn[place].row.kind == "fold":
+            if event.chain > 1 or self._drawn[place].row.kind in {"fold", "stall"}:
                 self.pick(self._drawn[place].row.key, tell=False)
                 self.action_open()
             else:
