@@ -1,9 +1,13 @@
 """Tunable constants that a kernel declares in its own source.
 
-Two forms, each on one line, with the values that may be tried in a trailing comment:
+Three forms, each on one line, with the values that may be tried in a trailing comment:
 
     constexpr int TILE_K = 32;  // tune: 16 32 64 128
-    #define UNROLL 4            // tune: 1 2 4 8
+    #define UNROLL 4            /* tune: 1 2 4 8 */
+    BLOCK = 256                 # tune: 128 256 512
+
+The third is for Python and for a table of the launch manifest, such as `[macros]`. In the other two
+either comment of C may be used.
 
 Values may carry names, each behind its value or all together in a remark at the end:
 
@@ -32,7 +36,7 @@ _NUMBER = r"[+-]?(?:0[xX][0-9a-fA-F']+|(?:\d[\d']*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?
 _SYMBOL = r"[A-Za-z_](?:\w|::)*"
 _TOKEN = rf"(?:{_NUMBER}|{_SYMBOL})"
 _NAME = r"[A-Za-z_]\w*"
-_COMMENT = r"//[ \t]*tune:(?P<values>[^\n\r]*)"
+_COMMENT = r"(?://[ \t]*tune:(?P<values>[^\n\r]*)|/\*[ \t]*tune:(?P<enclosed>[^\n\r]*?)\*/[^\n\r]*)"
 _CONSTANT = re.compile(
     rf"[^/\"']*?\b(?:constexpr|const)\b[^/\"'=]*?\b(?P<name>{_NAME})[ \t]*=[ \t]*"
     rf"(?P<token>{_TOKEN})[ \t]*;[ \t]*{_COMMENT}"
@@ -40,8 +44,12 @@ _CONSTANT = re.compile(
 _DEFINE = re.compile(
     rf"[ \t]*#[ \t]*define[ \t]+(?P<name>{_NAME})[ \t]+(?P<token>{_TOKEN})[ \t]*{_COMMENT}"
 )
+_ASSIGNMENT = re.compile(
+    rf"[ \t]*(?P<name>{_NAME})[ \t]*(?::[ \t]*[\w.]+[ \t]*)?=[ \t]*(?P<token>{_TOKEN})[ \t]*"
+    r"#[ \t]*tune:(?P<values>[^\n\r]*)"
+)
 _REMARK = re.compile(r"(?:^|[ \t])\((?P<remark>[^()]*(?:\([^()]*\)[^()]*)*)\)[ \t]*$")
-_ANY = re.compile(r"//[ \t]*tune:")
+_ANY = re.compile(r"(?://|/\*|#)[ \t]*tune:")
 _CHOICE = re.compile(rf"(?P<token>{_TOKEN})(?:\((?P<label>[\w .+-]{{1,40}})\))?(?:[ \t,]+|$)")
 
 
@@ -142,10 +150,14 @@ def _parse_line(file: str, number: int, begin: int, line: str) -> Tunable | str:
     """The tunable of a line with a `tune:` comment, or why there is none."""
     if len(line) > MAX_LINE:
         return f"a line with a tune: comment may have {MAX_LINE} characters"
-    match = _CONSTANT.match(line) or _DEFINE.match(line)
+    match = _CONSTANT.match(line) or _DEFINE.match(line) or _ASSIGNMENT.match(line)
     if match is None:
-        return "a tune: comment belongs behind `constexpr TYPE NAME = VALUE;` or a #define"
-    choices, meaning, reason = _choices(match["values"])
+        return (
+            "a tune: comment belongs behind `constexpr TYPE NAME = VALUE;`, a #define, or, with #, "
+            "behind `NAME = VALUE`"
+        )
+    groups = match.groupdict()
+    choices, meaning, reason = _choices(groups["values"] or groups.get("enclosed") or "")
     if reason:
         return reason
     name, token = match["name"], match["token"]

@@ -151,3 +151,22 @@ def test_a_huge_line_takes_no_time() -> None:
     assert "1000 characters" in flaw.reason
     tn.parse(candidate("constexpr const a = " * 45 + "// tune: " + "1 " * 20 + "\n"))
     assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("launch.toml", "BLOCK = 256  # tune: 128 256 512  (threads)"),
+        ("kernel.py", "BLOCK: tl.constexpr = 256 # tune: 128 256 512"),
+        ("kernel.py", "    BLOCK = 256 # tune: 128 256 512"),
+        ("kernel.c", "#define BLOCK 256 /* tune: 128 256 512 */"),
+        ("kernel.c", "constexpr int BLOCK = 256; /* tune: 128 256 512 (threads) */ int other;"),
+    ],
+)
+def test_comments_of_other_languages(file: str, line: str) -> None:
+    source = Candidate(files={file: f"[macros]\n{line}\n"})
+    (tunable,) = tn.parse(source)
+    assert (tunable.name, tunable.token, tunable.line) == ("BLOCK", "256", 2)
+    assert [c.token for c in tunable.choices] == ["128", "256", "512"]
+    changed = tn.apply(source, {"BLOCK": "512"}).files[file]
+    assert changed == f"[macros]\n{line.replace('256', '512', 1)}\n"

@@ -177,6 +177,7 @@ class CudaReference(ReferenceTask, CudaTask):
     """A kernel on an NVIDIA GPU."""
 
     language: ClassVar[Language] = "cuda"
+    most_launches: ClassVar[int] = 64
 
     def __init_subclass__(cls, **more: Any) -> None:
         """Its description has the manual of the launch manifest."""

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 
 from avo_tui.evaluation.backends.base import Backend
+from avo_tui.evaluation.backends.cpp.glue import DTYPES
 from avo_tui.evaluation.backends.descriptor import BackendDescriptor, BackendOptions
 from avo_tui.evaluation.finding import Finding, State
 from avo_tui.evaluation.ports import EvaluatorError
@@ -41,6 +42,6 @@ DESCRIPTOR = BackendDescriptor(
     label="C++ compiled with g++ or clang++, run on this machine's processor",
     make=_make,
     suffixes=(".cpp", ".cc", ".cxx", ".h", ".hpp"),
-    dtypes=("float32", "float64", "int32", "int64", "uint8"),
+    dtypes=DTYPES,
     examine=_examine,
 )

@@ -24,8 +24,14 @@ _ELEMENTS = {
     "uint32": "uint32_t",
     "uint64": "uint64_t",
     "bool": "bool",
+    "float8_e4m3fn": "uint8_t",  # its bits
+    "float8_e5m2": "uint8_t",
+    "complex64": "float",  # real and imaginary parts in turn
+    "complex128": "double",
 }
-"""torch's name → the type in C++; 8-bit floats and complex numbers are not passed."""
+"""torch's name → the type in C++."""
+DTYPES = tuple(_ELEMENTS)
+"""Every element type that can be passed, by torch's name."""
 
 
 def _type(argument: Argument) -> str:

@@ -17,7 +17,8 @@ from avo_tui.evaluation.backends.cuda.compiler import (
     manifest_feedback,
     read_manifest,
 )
-from avo_tui.evaluation.backends.cuda.manifest_text import ManifestError
+from avo_tui.evaluation.backends.cuda.manifest import Manifest
+from avo_tui.evaluation.backends.cuda.manifest_text import Issue, ManifestError
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan, Origin, resolve
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import verdicts
@@ -50,6 +51,15 @@ def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[
     return resolve_plans(task, candidate, facts, ordered, hidden)
 
 
+def _few_enough(task: CudaTask, manifest: Manifest, file: str) -> None:
+    """Raises ManifestError for more launches in one run than the task allows."""
+    for variant in (None, *range(len(manifest.variants))):
+        stages, path = manifest.stages_of(variant)
+        if len(stages) > task.most_launches:
+            reason = f"{len(stages)} launches; this task allows {task.most_launches}"
+            raise ManifestError([Issue(path=path, line=None, reason=reason)], file)
+
+
 def resolve_plans(
     task: CudaTask,
     candidate: Candidate,
@@ -60,6 +70,7 @@ def resolve_plans(
     """Name → plan, in the order given. Raises Rejected; of `hidden` ones it tells no number."""
     try:
         manifest, text, file = read_manifest(candidate)
+        _few_enough(task, manifest, file)
     except ManifestError as error:
         raise Rejected(Verdict.MANIFEST_ERROR, manifest_feedback(error)) from error
     constants = _constants(candidate)

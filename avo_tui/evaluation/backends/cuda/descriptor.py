@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from avo_tui.evaluation.backends.base import Backend
 from avo_tui.evaluation.backends.descriptor import BackendDescriptor, BackendOptions
 from avo_tui.evaluation.finding import Finding
+from avo_tui.evaluation.measurement.dtypes import DTYPES
 
 _PROBE_SECONDS = 20.0
 
@@ -93,7 +94,7 @@ DESCRIPTOR = BackendDescriptor(
     label="CUDA C++ compiled with NVRTC, run on an NVIDIA GPU",
     make=_make,
     suffixes=(".cu", ".cuh", ".h", ".toml"),
-    dtypes=("float32", "float16", "bfloat16", "int32", "int64", "uint8"),
+    dtypes=tuple(dict.fromkeys(d.name for d in DTYPES.values())),
     cross_compiles=True,
     examine=_examine,
 )

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_
 
 from avo_tui.evaluation.measurement import dtypes
 
-MAX_STAGES = 8
+MAX_STAGES = 64
+"""Of any manifest; a task allows fewer: `CudaTask.most_launches`."""
 MAX_VARIANTS = 8
 MAX_MACROS = 64
 MAX_PARAMS = 64

@@ -20,6 +20,8 @@ class CudaTask(Task):
     language: ClassVar[Language] = "cuda"
     device: ClassVar[str] = "cuda"
     unit: ClassVar[str] = "TFLOP/s"
+    most_launches: ClassVar[int] = 8
+    """Kernels that one run may launch, prepare stages apart; at most 64."""
     patience: ClassVar[float] = 10.0
     """Seconds beyond the expected time after which a run counts as hanging."""
 
