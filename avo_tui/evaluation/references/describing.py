@@ -86,6 +86,7 @@ Compute what `reference.py` computes (from {spec.origin.rpartition("/")[2]}), on
 
 Tensors are contiguous, the last dimension innermost. {_sizes(spec)}
 Names for the manifest's expressions: sizes {axes}; numbers of elements {counts}.
+A run may launch up to 64 kernels.
 {_remarks(spec)}
 Outputs are compared with the reference computed in double precision.
 
