@@ -42,9 +42,9 @@ class _Writer:
         self._width, self._highlight = width, highlight
         self._out: list[Line] = []
         self._lead: list[Span] = []
-        """What stands before each line: one span per list or quotation around it."""
+        """Indentation and bars at the left of each line: one span per list or quotation around it."""
         self._mark: Span | None = None
-        """What stands before the next line instead of the innermost of them, once."""
+        """The bullet or number of a list item: replaces the innermost lead of its first line."""
         self._lists: list[int | None] = []
         """The number of the next item of each list; None in those with dots."""
         self._rows: list[list[tuple[Span, ...]]] | None = None

@@ -354,7 +354,7 @@ class AgentStep:
             self.transcript.say(text, "memory", told)
 
     async def _review(self, intervention: Intervention) -> Intervention:
-        """A redirection that nobody gave directions for gets them from a review, once."""
+        """Fill in the directions of a redirection that has none, by a review of the run."""
         if not intervention.review_wanted or intervention.id in self._reviewed:
             return intervention
         if not self.model.reviews or self._over() is not None:
