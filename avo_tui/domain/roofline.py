@@ -33,11 +33,11 @@ def machine_lines(machine: MachineInfo) -> list[str]:
     if machine.compiler:
         lines.append(f"compiler: {machine.compiler}")
     lines.extend(
-        f"peak, {what}: {_rate(value)}" for what, value in machine.peak_flops.items() if value > 0
+        f"peak, {what}: {rate(value)}" for what, value in machine.peak_flops.items() if value > 0
     )
     if machine.measured_flops > 0:
         lines.append(
-            f"measured here with a library's matrix product: {_rate(machine.measured_flops)}"
+            f"measured here with a library's matrix product: {rate(machine.measured_flops)}"
         )
     if machine.peak_bytes > 0:
         lines.append(f"memory bandwidth: {machine.peak_bytes / 1e9:.4g} GB/s")
@@ -50,5 +50,6 @@ def machine_lines(machine: MachineInfo) -> list[str]:
     return lines
 
 
-def _rate(value: float) -> str:
+def rate(value: float) -> str:
+    """Operations per second with a unit that fits."""
     return f"{value / 1e12:.4g} TFLOP/s" if value >= 1e12 else f"{value / 1e9:.4g} GFLOP/s"

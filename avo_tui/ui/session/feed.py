@@ -28,6 +28,7 @@ from avo_tui.domain.records import (
     Hint,
     Intervention,
     Note,
+    Profile,
     RunState,
     SessionRecord,
     Step,
@@ -104,6 +105,12 @@ class Snapshot:
     """Whether it waits and for whom, whether it gets better, what it costs."""
     replay: ReplayStatus | None = None
     trouble: str = ""
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    """Key → a profiler's report on a candidate."""
+
+    def profiles_of(self, candidate: str) -> tuple[Profile, ...]:
+        """The profiler's reports on one candidate."""
+        return tuple(p for p in self.profiles.values() if p.candidate == candidate)
 
     @property
     def head(self) -> Version | None:
@@ -267,6 +274,7 @@ class Feed:
             progress=progress(state, run_state, in_turn),
             replay=self._status(),
             trouble=trouble,
+            profiles=dict(state.profiles),
         )
 
     def wake(self) -> None:

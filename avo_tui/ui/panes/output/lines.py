@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from avo_tui.domain.verdict import ConfigurationCheck, Resources
 from avo_tui.ui.panes.output.benchmark import benchmark_lines
+from avo_tui.ui.panes.output.machine import profile_lines, roofline_lines
 from avo_tui.ui.panes.output.outcome import Outcome
 from avo_tui.ui.session.step_view import StageView
 from avo_tui.ui.text import (
@@ -78,6 +79,7 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
         out += feedback_lines(outcome, width)
     if outcome.score is not None:
         out += benchmark_lines(outcome.score, width, outcome.parent, outcome.parent_name)
+        out += roofline_lines(outcome.score, outcome.machine, width)
     if outcome.decision is not None and not outcome.rejected:
         role = "good" if outcome.decision.accepted else "bad"
         glyph = "✔" if outcome.decision.accepted else "✕"
@@ -89,6 +91,8 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
         out += _spaced(out, check_lines(outcome.checks, width))
     if outcome.resources is not None:
         out += _spaced(out, resource_lines(outcome.resources, width))
+    if outcome.profiles:
+        out += _spaced(out, profile_lines(outcome.profiles, width))
     if outcome.log.strip():
         out += _spaced(out, [line(("compiler", "dim"))] if out else [])
         out += [log_line(row) for row in clean_lines(outcome.log.rstrip("\n"))]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from avo_tui.domain.acceptance import GateDecision
-from avo_tui.domain.records import Version
+from avo_tui.domain.records import Profile, Version
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.verdict import (
     ConfigurationCheck,
     EvaluationProgress,
     EvaluationReport,
     Feedback,
+    MachineInfo,
     Resources,
 )
 from avo_tui.ui.session.step_view import AttemptView, StageView
@@ -34,6 +35,9 @@ class Outcome:
     rejected: str = ""
     device: str = ""
     version: int | None = None
+    machine: MachineInfo | None = None
+    """What the session measures on, where it is what the score was measured on."""
+    profiles: tuple[Profile, ...] = ()
 
 
 def outcome_of_attempt(view: AttemptView, reference: str) -> Outcome:

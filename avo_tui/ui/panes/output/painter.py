@@ -36,6 +36,8 @@ class OutputPainter(PanePainter):
     def paint(self, snapshot: Snapshot, subject: Subject, changed: bool) -> None:
         """The outcome, as far as it is known."""
         outcome = self._outcome(snapshot, subject)
+        if isinstance(outcome, Outcome):
+            outcome = _on_machine(outcome, snapshot, subject)
         self._info(outcome, subject)
         if not self.differs((outcome, subject.name)):
             return
@@ -114,3 +116,15 @@ class OutputPainter(PanePainter):
             return report
         outcome = against(outcome_of_report(report), snapshot.versions.get(attempt.parent))
         return replace(outcome, rejected=attempt.reason)
+
+
+def _on_machine(outcome: Outcome, snapshot: Snapshot, subject: Subject) -> Outcome:
+    """The outcome with the machine it was measured on, and what a profiler said of the source."""
+    engine = snapshot.session.engine
+    machine = engine.machine if engine is not None else None
+    if machine is not None and outcome.device not in {"", machine.device}:
+        machine = None
+    live = snapshot.live.attempt
+    of = subject.version or subject.attempt or (live.attempt if live is not None else None)
+    profiles = snapshot.profiles_of(of.candidate) if of is not None else ()
+    return replace(outcome, machine=machine, profiles=profiles)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from statistics import geometric_mean
+
+from avo_tui.domain.roofline import shares
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.panes.painter import PanePainter
 from avo_tui.ui.panes.score.data import chart_data
@@ -41,7 +44,10 @@ class ScorePainter(PanePainter):
         what = self._configuration or "geomean"
         over = "time" if self._by_time else "versions"
         reference = snapshot.session.task.reference_baseline
-        self.pane.set_info([(f"{what} × {reference} over {over}", "dim")])
+        share = self._share_of_peak(snapshot)
+        # Where the share of the peak is known it says more than the axis, which has its labels.
+        after = f"over {over}" if share is None else f"· best {share:.0%} of peak"
+        self.pane.set_info([(f"{what} × {reference} {after}", "dim")])
         selected = subject.version.number if subject.version is not None else None
         size = self.chart.content_size
         basis = (
@@ -68,3 +74,16 @@ class ScorePainter(PanePainter):
                 room=size.width - AXIS_CELLS,
             )
         )
+
+    def _share_of_peak(self, snapshot: Snapshot) -> float | None:
+        """How near the best version comes to the machine's peak; None where it is not known."""
+        best, engine = snapshot.best, snapshot.session.engine
+        if best is None or engine is None or engine.machine is None:
+            return None
+        if best.device not in {"", engine.machine.device}:
+            return None
+        found = shares(best.score, engine.machine)
+        if self._configuration is not None:
+            return found.get(self._configuration)
+        above = [value for value in found.values() if value > 0]
+        return geometric_mean(above) if above else None

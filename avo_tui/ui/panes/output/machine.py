@@ -1,0 +1,44 @@
+"""What the machine says of a candidate: the share of its peak, and the profiler's report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avo_tui.domain.records import Profile
+from avo_tui.domain.roofline import peak, rate, shares
+from avo_tui.domain.score import Score
+from avo_tui.domain.verdict import MachineInfo
+from avo_tui.ui.text import Line, clean_lines, cut, line, one_line, prose
+
+MOST_ROWS = 60
+"""Rows of one profiler's report; the agent's tool shows the whole."""
+
+
+def roofline_lines(score: Score, machine: MachineInfo | None, width: int) -> list[Line]:
+    """How near each configuration comes to the peak of the machine; [] where nobody knows."""
+    if machine is None:
+        return []
+    top, found = peak(machine), shares(score, machine)
+    if top is None or not found:
+        return []
+    parts = " · ".join(f"{one_line(name)} {share:.0%}" for name, share in found.items())
+    out = prose(parts, width, "", ("of peak  ", "dim"))
+    what = f"the peak is {rate(top[1])} ({one_line(top[0])})"
+    if machine.peak_bytes > 0:
+        ridge = top[1] / machine.peak_bytes
+        what += (
+            f"; below {ridge:.4g} operations per byte the memory's"
+            f" {machine.peak_bytes / 1e9:.4g} GB/s are the limit"
+        )
+    return [*out, *prose(what, width, "dim")]
+
+
+def profile_lines(profiles: Sequence[Profile], width: int) -> list[Line]:
+    """The profiler's reports on one candidate, the newest first."""
+    out: list[Line] = []
+    for profile in sorted(profiles, key=lambda p: p.at, reverse=True):
+        of = f" of {one_line(profile.configuration)}" if profile.configuration else ""
+        out.append(line((f"profile{of}", "strong"), (f"  made in step {profile.step}", "dim")))
+        rows = clean_lines(profile.summary)
+        out += [line((cut(row, width), "")) for row in rows[:MOST_ROWS]]
+    return out
