@@ -111,6 +111,10 @@ def step_spans(snapshot: Snapshot, now: datetime) -> list[Span]:
     if snapshot.run_state in {"stopped", "finished", "lost"}:
         return spans
     view = live.attempt
+    if session.occupant is not None:
+        spans += [(" · ", "faint"), ("seat ", "dim"), (cut(session.occupant.name, 20), "")]
+    elif session.state_reason.startswith("nobody sits in the seat"):
+        spans += [(" · ", "faint"), ("seat empty", "state-busy")]
     if view is not None and live.ended is None:
         spans += [(" · ", "faint"), ("attempt ", "dim"), (str(view.attempt.number), "")]
         stage = view.current

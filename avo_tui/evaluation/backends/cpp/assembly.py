@@ -5,16 +5,36 @@ from __future__ import annotations
 import shutil
 
 from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp
+from avo_tui.evaluation.backends.cpp.loops import loops_text
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
 from avo_tui.evaluation.inspection import shown, split_objdump
 from avo_tui.evaluation.sandbox.policy import Job
 from avo_tui.evaluation.sandbox.run import Sandbox
 
+_MISSING = "objdump is not installed on this machine: install binutils."
+
 
 async def disassemble(compiled: CompiledCpp, sandbox: Sandbox, function: str | None) -> str:
     """The assembly of a function; counts of instructions by kind go first."""
+    text = await _listing(compiled, sandbox)
+    if text is None:
+        return _MISSING
+    facts = {}
+    if summary := compiled.resources.summary():
+        facts["resources"] = summary
+    return shown(split_objdump(text), function, facts)
+
+
+async def profile(compiled: CompiledCpp, sandbox: Sandbox) -> str:
+    """What the innermost loops consist of."""
+    text = await _listing(compiled, sandbox)
+    return _MISSING if text is None else loops_text(text)
+
+
+async def _listing(compiled: CompiledCpp, sandbox: Sandbox) -> str | None:
+    """objdump's listing of the code; None where there is no objdump."""
     if shutil.which("objdump") is None:
-        return "objdump is not installed on this machine: install binutils."
+        return None
     with sandbox.scratch() as scratch:
         (scratch / "candidate.so").write_bytes(compiled.library.read_bytes())
         command = "objdump -d -C --no-show-raw-insn -j .text candidate.so > listing.txt"
@@ -22,8 +42,4 @@ async def disassemble(compiled: CompiledCpp, sandbox: Sandbox, function: str | N
             Job(command=("/bin/sh", "-c", command), scratch=scratch, limits=LIMITS)
         )
         listing = scratch / "listing.txt"
-        text = read_untrusted(listing).decode(errors="replace") if outcome.ok else ""
-    facts = {}
-    if summary := compiled.resources.summary():
-        facts["resources"] = summary
-    return shown(split_objdump(text), function, facts)
+        return read_untrusted(listing).decode(errors="replace") if outcome.ok else ""

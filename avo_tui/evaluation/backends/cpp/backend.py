@@ -114,6 +114,13 @@ class CppBackend:
         assert isinstance(compiled, CompiledCpp)
         return await assembly.disassemble(compiled, context.sandbox, function)
 
+    async def profile(
+        self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
+    ) -> str:
+        """The innermost loops by what is in them; the same on every configuration."""
+        assert isinstance(compiled, CompiledCpp)
+        return await assembly.profile(compiled, context.sandbox)
+
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Everything that is needed once: the runner, torch, the calibration."""
         await self._stage(task, sandbox)
