@@ -187,7 +187,7 @@ def run(
             )
         if options:
             raise typer.BadParameter("for a session that exists: avo set", param_hint="--set")
-        _resume(resume, caps, headless=headless, keep=keep)
+        _resume(resume, caps, headless=headless, keep=keep, weak=weak)
         return
     if recording is not None:
         if operator is not None or model is not None:
@@ -273,13 +273,32 @@ def _free_name(task: str) -> str:
         number += 1
 
 
-def _resume(name: str, caps: object, *, headless: bool, keep: bool) -> None:
+def _allow_weak(folder: Path) -> None:
+    """Put on record that a session's candidates may run where nothing confines them."""
+    from avo_tui.domain import events as ev
+    from avo_tui.store import SessionWriter
+
+    writer = SessionWriter.open(folder)
+    try:
+        writer.record(ev.OptionsChanged(options={"allow_weak_sandbox": True}))
+    finally:
+        writer.close()
+
+
+def _resume(name: str, caps: object, *, headless: bool, keep: bool, weak: bool) -> None:
     from avo_tui.domain.budget import Budget, Caps
     from avo_tui.domain.commands import SetBudget
     from avo_tui.store import SessionReader, engine_status, find_session, send_command
 
     assert isinstance(caps, Caps)
     folder = find_session(name)
+    if weak:
+        if engine_status(folder / "engine.lock").alive:
+            raise typer.BadParameter(
+                f"{folder.name} is running; stop it first: avo stop {folder.name}",
+                param_hint="--allow-weak-sandbox",
+            )
+        _allow_weak(folder)
     given = caps.model_dump(exclude_none=True)
     if given:
         budget = SessionReader.open(folder).state.session.budget

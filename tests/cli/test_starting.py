@@ -277,3 +277,18 @@ def test_a_lost_session_is_opened_also_where_its_engine_cannot_be_started(
     ]
     assert avo("attach", "gone", "--no-start").code == 0
     assert opened[1] == (folder, "")
+
+
+def test_a_session_goes_on_where_candidates_cannot_be_confined_if_that_is_said(
+    avo: Avo, own_places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = make_session(own_places, "alone")
+    begun: list[Path] = []
+    monkeypatch.setattr("avo_tui.cli.runs._begin", lambda folder, **_: begun.append(folder))
+    with running(live):
+        refused = avo("run", "--resume", live.name, "--headless", "--allow-weak-sandbox")
+        assert refused.code == 2 and "is running; stop it first" in refused.err
+    assert avo("run", "--resume", live.name, "--headless", "--allow-weak-sandbox").code == 0
+    assert [folder.name for folder in begun] == [live.name]
+    options = SessionReader.open(live).state.session.settings.options
+    assert options["allow_weak_sandbox"] is True

@@ -127,3 +127,13 @@ async def test_without_reports_of_forbidden_calls_it_must_be_allowed(
     assert told.startswith("correct" if weak else "harness_error: this kernel does not report")
     forbidden = await check(pipeline, "opens_files")
     assert forbidden.startswith("suspicious" if weak else "harness_error")
+
+
+async def test_a_task_sets_its_own_limits(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(pipeline.tasks.get("tiny_attention"))
+    monkeypatch.setattr(kind, "call_seconds", 0.4)
+    assert (await check(pipeline, "deadlocks")).endswith("did not return within 0.4 s")
+    monkeypatch.setattr(kind, "memory_bytes", 120 << 20)
+    assert "more than 120 MiB" in await check(pipeline, "allocates_for_ever")
