@@ -222,9 +222,10 @@ class Recording:
         self._options, self._deadline = options, deadline
         self.head, entries = load(options.lineage)
         self._versions = choose(options.lineage, entries, "version")
+        self._transfers = choose(options.lineage, entries, "transfer")
         tries = choose(options.lineage, entries, "failed")
         self._tries = [i for i in tries if options.hanging or not i.entry.get("hangs")]
-        items = [*self._versions, *self._tries]
+        items = [*self._versions, *self._transfers, *self._tries]
         self._names = {item.candidate.id: item.entry["name"] for item in items}
         self._entries = {item.candidate.id: item.entry for item in items}
         seed = next((e for e in entries if e["kind"] == "seed"), None)
@@ -249,7 +250,7 @@ class Recording:
             other = session_folder(head["transfer_session"], head["transfer_task"], gate, origin)
             self.folders.append(other)
             print(f"session {other.name}, from {origin}", flush=True)
-            if left := self._record(other, []) or self._fresh(other):
+            if left := self._record(other, self._transfers) or self._fresh(other):
                 return left
         return self._record(main, self._tries)
 

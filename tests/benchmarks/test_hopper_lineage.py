@@ -43,14 +43,14 @@ def test_lineage_is_complete() -> None:
     folders = {entry["folder"] for entry in ENTRIES.values() if "folder" in entry}
     there = {
         str(path.relative_to(FOLDER))
-        for kind in ("versions", "failed")
+        for kind in ("versions", "candidates", "failed", "transfers")
         for path in (FOLDER / kind).iterdir()
     }
     assert folders == there
     assert len(ENTRIES) == len(HEAD["entry"])
     before: set[str] = set()
     for name, entry in ENTRIES.items():
-        assert entry["kind"] in {"seed", "version", "failed"}
+        assert entry["kind"] in {"seed", "version", "failed", "transfer"}
         assert (entry["kind"] == "seed") == ("folder" not in entry)
         assert entry.get("parent", "00_seed") in before | {"00_seed"}, name
         assert entry["title"] and entry["plan"] and entry["outcome"], name
