@@ -27,7 +27,7 @@ from avo_tui.store.layout import Layout
 CHUNK = 1 << 20
 """Bytes read from the disk at a time."""
 
-PART_BYTES = 2 << 20
+PART_BYTES = 512 << 10
 """Size from which on the next step begins a new part, bytes."""
 
 UNFINISHED = "part of an append that was not finished"
