@@ -42,7 +42,7 @@ class _Writer:
         self._width, self._highlight = width, highlight
         self._out: list[Line] = []
         self._lead: list[Span] = []
-        """Indentation and bars at the left of each line: one span per list or quotation around it."""
+        """Indentation and bars left of each line: one span per list or quotation around it."""
         self._mark: Span | None = None
         """The bullet or number of a list item: replaces the innermost lead of its first line."""
         self._lists: list[int | None] = []
