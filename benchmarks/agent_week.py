@@ -10,6 +10,10 @@ rate-limited, redirected, cut off, reset, garbled, silent, kept alive by pings, 
 back, empty, cut at its limit. Waits are short, evaluations take no time, and a pause is resumed at
 once, as a person would do it; both are counted.
 
+The server counts an answer as paid for whole where it was sent whole. On a machine so busy that the
+agent runs into its own time-outs (`timeouts` above the injected `hang` and `pings`), such an answer
+is counted by the run as cut off, and the two counts differ by it.
+
 Checked: no request is refused that the server was not told to refuse, there is never half a minute
 without a request, memory stays flat, and the run's dollars equal the server's own count.
 """
@@ -259,12 +263,12 @@ async def soak(folder: Path, requests: int, faults: float, seed: int) -> dict[st
     from tests.evolution.laboratory import NoKnowledge
 
     pauses: Counter[str] = Counter()
-    waits = failed = 0
+    waits = failed = timeouts = 0
     rows: list[dict[str, float]] = []
     process = psutil.Process()
 
     def listen(event: ev.Event) -> None:
-        nonlocal waits, failed
+        nonlocal waits, failed, timeouts
         match event:
             case ev.StateChanged(state="paused"):
                 pauses[re.sub(r"[0-9:]+", "#", event.reason)[:60]] += 1
@@ -275,6 +279,8 @@ async def soak(folder: Path, requests: int, faults: float, seed: int) -> dict[st
                 waits += 1
             case ev.StepFinished(outcome="failed"):
                 failed += 1
+            case ev.TroubleNoted() if "no piece" in event.message or "in time" in event.message:
+                timeouts += 1
             case _:
                 pass
 
@@ -321,6 +327,7 @@ async def soak(folder: Path, requests: int, faults: float, seed: int) -> dict[st
             "waits": waits,
             "pauses": dict(pauses),
             "failed_steps": failed,
+            "timeouts": timeouts,
             "troubles": dict(troubles),
             "usd_server": server.usd,
             "usd_run": spend.usd,
