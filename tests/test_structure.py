@@ -24,6 +24,7 @@ MANY_PARAMETERS = {
     "ui/app.py: __init__",  # takes what the command line gives, by name
 }
 LONG_MODULES = {
+    "cli/runs.py",
     "domain/records.py",
     "evaluation/backends/cuda/backend.py",
     "evaluation/backends/cuda/harness/child.py",

@@ -107,8 +107,8 @@ async def _main(options: argparse.Namespace) -> int:
         async for row in examine(pipeline, options.task, options.folder):
             mark = "ok  " if row.ok else "FAIL"
             wanted = KINDS[row.kind].verdict
-            found = f"{row.verdict or 'no candidate'} (wanted {wanted})"
-            print(f"{mark} {row.kind:<16} {found}: {row.words}", flush=True)
+            verdict = f"{row.verdict or 'no candidate'} (wanted {wanted})"
+            print(f"{mark} {row.kind:<16} {verdict}: {row.words}", flush=True)
             failed += not row.ok
     finally:
         await pipeline.close()
