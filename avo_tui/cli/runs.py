@@ -11,6 +11,7 @@ import typer
 
 from avo_tui.cli.away import start_watcher
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.names import demo_name, free_name
 
 if TYPE_CHECKING:
     from avo_tui.domain.records import OperatorName
@@ -78,7 +79,7 @@ def demo(
     from avo_tui.settings import settings
 
     headless = headless or not in_terminal()
-    live, name = _demo_name("demo-agent" if agent else "demo")
+    live, name = demo_name("demo-agent" if agent else "demo")
     if live is not None:
         notice = f"attaching to {live.name}, which is running"
         _follow(live, notice) if headless else open_app(live)
@@ -93,28 +94,6 @@ def demo(
         )
     )
     _begin(make_session(name, DEMO_TASK, chosen), headless=headless)
-
-
-def _demo_name(base: str) -> tuple[Path | None, str]:
-    """(folder of a demo that runs, a free name for a new one)."""
-    import re
-
-    from avo_tui.store import engine_status, session_folders, sessions_roots
-
-    taken = set()
-    live = None
-    for folder in session_folders():
-        if re.fullmatch(rf"{base}(-\d+)?", folder.name):
-            if engine_status(folder / "engine.lock").alive:
-                live = live or folder
-            taken.add(folder.name)
-    root = sessions_roots()[0]
-    number = 1
-    while True:
-        name = base if number == 1 else f"{base}-{number}"
-        if name not in taken and not (root / name).exists():
-            return live, name
-        number += 1
 
 
 def run(
@@ -223,7 +202,7 @@ def run(
     opening.check(chosen)
     for line in opening.estimate(chosen):
         typer.echo(line, err=True)
-    folder = opening.make_session(name or _free_name(task), task, chosen, origin)
+    folder = opening.make_session(name or free_name(task), task, chosen, origin)
     _begin(folder, headless=headless, keep=keep)
 
 
@@ -260,17 +239,6 @@ def _operator(chosen: str | None, recording: Path | None) -> OperatorName:
         return registry.descriptor(chosen).name
     except registry.UnknownOperator as error:
         raise typer.BadParameter(str(error), param_hint="--operator") from error
-
-
-def _free_name(task: str) -> str:
-    from avo_tui.store import sessions_roots
-
-    root, number = sessions_roots()[0], 1
-    while True:
-        name = task if number == 1 else f"{task}-{number}"
-        if not (root / name).exists():
-            return name
-        number += 1
 
 
 def _allow_weak(folder: Path) -> None:

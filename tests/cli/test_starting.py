@@ -209,18 +209,18 @@ def test_a_seed_that_cannot_start_ends_a_run_that_nobody_watches(
 
 
 def test_names_of_demos(own_places: Path) -> None:
-    from avo_tui.cli.runs import _demo_name
+    from avo_tui.cli.names import demo_name
 
-    assert _demo_name("demo") == (None, "demo")
+    assert demo_name("demo") == (None, "demo")
     make_session(own_places, "demo")
     make_session(own_places, "demo-agent")
-    assert _demo_name("demo") == (None, "demo-2")
+    assert demo_name("demo") == (None, "demo-2")
     (own_places / "demo-2").mkdir()
-    assert _demo_name("demo") == (None, "demo-3")
-    assert _demo_name("demo-agent") == (None, "demo-agent-2")
+    assert demo_name("demo") == (None, "demo-3")
+    assert demo_name("demo-agent") == (None, "demo-agent-2")
     folder = make_session(own_places, "demo-7")
     with running(folder):
-        assert _demo_name("demo") == (folder, "demo-3")
+        assert demo_name("demo") == (folder, "demo-3")
 
 
 def test_a_live_demo_is_followed_and_not_started_twice(own_places: Path, tmp_path: Path) -> None:
