@@ -132,3 +132,20 @@ def test_local_names_say_what_they_hold() -> None:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in VAGUE
     }
     assert not vague
+
+
+def test_no_file_keeps_the_marks_of_a_merge() -> None:
+    marks = ("<" * 7 + " ", ">" * 7 + " ")
+    folders = [
+        ROOT.parent / name for name in ("docs", "kernels", "knowledge", "tests", "benchmarks")
+    ]
+    texts = (
+        path
+        for folder in (ROOT, *folders)
+        for path in folder.rglob("*")
+        if path.suffix in {".md", ".py", ".toml", ".cu", ".cpp", ".h", ".tcss"}
+    )
+    kept = [
+        path.name for path in texts if any(f"\n{mark}" in path.read_text("utf-8") for mark in marks)
+    ]
+    assert not kept

@@ -43,6 +43,15 @@ def builtin_documents() -> Path | None:
     return None
 
 
+def documentation() -> Path | None:
+    """The folder of the program's own documentation, or None when it is missing."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "data" / "docs", package.parent / "docs"):
+        if (folder / "architecture.md").is_file():
+            return folder
+    return None
+
+
 def user_index() -> Path:
     """Where the person's own library is kept."""
     return Path(platformdirs.user_data_dir("avo-tui", appauthor=False)) / "knowledge.sqlite"
@@ -78,10 +87,11 @@ class KnowledgeBase:
         user: Path | None = None,
         session: Path | None = None,
     ) -> KnowledgeBase:
-        """Open the built-in documents, the person's library and a session's.
+        """Open the built-in documents, the documentation, the person's library and a session's.
 
-        `documents` is the built-in folder (default: the program's own), indexed in memory at each
-        opening since it is small and may have changed. `user` is the person's index file (default:
+        `documents` is the built-in folder (default: the program's own, and beside it the library
+        `docs` of its documentation), indexed in memory at each opening since it is small and may
+        have changed. `user` is the person's index file (default:
         the platform's place for user data). `session` is a session's folder; without it there is
         no session library. An index file appears with the first `add`.
         """
@@ -90,6 +100,11 @@ class KnowledgeBase:
         if folder is not None:
             libraries["builtin"] = Index(None)
             ingest.add(libraries["builtin"], "builtin", folder, prefix="")
+        pages = documentation() if documents is None else None
+        if pages is not None:
+            libraries["docs"] = Index(None)
+            for page in sorted(pages.glob("*.md")):
+                ingest.add(libraries["docs"], "docs", page, prefix="")
         files = {"user": user or user_index()}
         if session is not None:
             files["session"] = session_index(session)

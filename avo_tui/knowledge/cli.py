@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -28,10 +29,11 @@ _NAMED = 20
 
 
 def session_folder(session: str | None) -> Path | None:
-    """The folder of a session given by path, or by name below `sessions/`."""
+    """The folder of a session given by path, or by name below `$AVO_SESSIONS` or `sessions/`."""
     if session is None:
         return None
-    for folder in (Path("sessions") / session, Path(session)):
+    roots = [Path(root) for root in (os.environ.get("AVO_SESSIONS"), "sessions") if root]
+    for folder in (*(root / session for root in roots), Path(session)):
         if (folder / "session.json").is_file() or (folder / "journal").is_dir():
             return folder
     _fail(f"there is no session {session!r}; give its folder or its name under sessions/")

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from avo_tui.knowledge import base as base_module
-from avo_tui.knowledge.cli import app
+from avo_tui.knowledge.cli import app, session_folder
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_add_list_and_read(runner: CliRunner, tmp_path: Path) -> None:
     assert again["added"][0]["unchanged"] == 2
     assert "user:notes/a.md" in runner.invoke(app, ["list"]).stdout
     listed = json.loads(runner.invoke(app, ["list", "--json"]).stdout)
-    assert {item["library"] for item in listed["documents"]} == {"builtin", "user"}
+    assert {item["library"] for item in listed["documents"]} == {"builtin", "docs", "user"}
     assert "spines" in runner.invoke(app, ["read", "user:notes/a.md#echidna"]).stdout
 
 
@@ -81,3 +81,18 @@ def test_the_package_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_documentation_is_searched_too(runner: CliRunner) -> None:
+    done = runner.invoke(app, ["search", "how does the gate decide", "--json"])
+    hits = json.loads(done.stdout)["hits"]
+    assert "docs:evaluation.md#the-gate" in {hit["id"] for hit in hits}
+    assert "replicate" in runner.invoke(app, ["read", "docs:evaluation.md#the-gate"]).stdout
+
+
+def test_a_session_is_looked_for_where_sessions_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine" / "journal").mkdir(parents=True)
+    monkeypatch.setenv("AVO_SESSIONS", str(tmp_path))
+    assert session_folder("mine") == tmp_path / "mine"
