@@ -517,7 +517,7 @@ async def test_why_a_run_waits_is_said_once_and_in_full(source: MemorySource) ->
         assert last is not None and not hands.said
         until = last + timedelta(minutes=4)
         source.waiting.append(ev.StateChanged(state="parked", reason=reason, until=until, at=last))
-        await hands.until(lambda: "PARKED 3:57" in hands.bar("#status"), "the countdown")
+        await hands.until(lambda: "PARKED 3m" in hands.bar("#status"), "the countdown")
         await hands.rest()
         assert hands.said == [reason]
         await hands.press("2")

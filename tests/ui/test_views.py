@@ -268,7 +268,7 @@ def test_bars_have_eighths() -> None:
         ("running", "● RUNNING"),
         ("paused", "PAUSED · p resumes"),
         ("lost", "ENGINE LOST · R restarts"),
-        ("parked", "PARKED"),
+        ("parked", "WAITS FOR THE DISK"),
         ("stopped", "STOPPED"),
         ("finished", "FINISHED"),
         ("pausing", "PAUSING"),
