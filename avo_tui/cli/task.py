@@ -44,16 +44,22 @@ def check(
     from avo_tui.cli.json_output import emit
     from avo_tui.cli.opening import find_task
     from avo_tui.evaluation import inspecting
-    from avo_tui.evaluation.coverage import SMALL_FLOPS, gaps
+    from avo_tui.evaluation.coverage import SMALL_ELEMENTS, SMALL_FLOPS, gaps
+    from avo_tui.evaluation.shapes import public_configurations
     from avo_tui.evaluation.tasks import find_tasks
 
     find_task(name)  # asks for trust, and names near names
     task = find_tasks().get(name)
-    faults = [fault.text(task) for fault in inspecting.all_cases(task, SMALL_FLOPS)]
+    faults = [fault.text(task) for fault in inspecting.all_cases(task, SMALL_FLOPS, SMALL_ELEMENTS)]
     weak = list(gaps(task)) if not faults else []
+    large = [
+        c.name
+        for c in public_configurations(task)
+        if not inspecting.small_enough(task, c, SMALL_FLOPS, SMALL_ELEMENTS)
+    ]
     if as_json:
         cases = len(task.check_cases())
-        emit({"task": name, "cases": cases, "faults": faults, "gaps": weak})
+        emit({"task": name, "cases": cases, "faults": faults, "gaps": weak, "too_large": large})
     else:
         for sentence in faults:
             typer.echo(f"wrong: {sentence}")
@@ -63,6 +69,8 @@ def check(
             typer.echo("what is weak is looked at when nothing is wrong any more")
         elif not weak:
             typer.echo(f"{name}: nothing is missing in its {len(task.check_cases())} cases")
+        if large:
+            typer.echo(f"too large to be looked at here: {', '.join(large)}")
     if faults or weak:
         raise typer.Exit(1)
 

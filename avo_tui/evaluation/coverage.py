@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from avo_tui.evaluation.inspecting import small_enough
 from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.pool import make_expected
 from avo_tui.evaluation.task import CheckCase, Task
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 SMALL_FLOPS = 1e8
 """Cases of more operations are not computed here."""
+SMALL_ELEMENTS = 1 << 20
+"""Cases with more elements in their outputs are not, either."""
 MOST_CASES = 4
 WIDE = 0.05
 """A floor beyond this lets errors of 5% of a row's largest value through."""
@@ -90,7 +93,7 @@ def _mistakes(task: Task, cases: tuple[CheckCase, ...]) -> Iterator[str]:
     for name in task.outputs(cases[0].configuration):
         if task.tolerance_of(name).floor > WIDE:
             yield f"The tolerance of {name} allows errors beyond {WIDE:.0%} of a row's scale."
-    small = [c for c in cases if task.flops(c.configuration) <= SMALL_FLOPS]
+    small = [c for c in cases if small_enough(task, c.configuration, SMALL_FLOPS, SMALL_ELEMENTS)]
     small.sort(key=lambda c: task.flops(c.configuration))
     if not small:
         yield f"No case is small enough to be looked at here ({SMALL_FLOPS:.0e} operations)."

@@ -19,7 +19,7 @@ from avo_tui.evaluation.backends.registry import make_backend
 from avo_tui.evaluation.measurement.judge import expect
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
-from avo_tui.evaluation.shapes import SEED
+from avo_tui.evaluation.shapes import SEED, public_configurations
 from avo_tui.evaluation.task import Task
 from avo_tui.evaluation.tasks import find_tasks
 
@@ -59,7 +59,7 @@ async def deploy(name: str, candidate: Candidate, request: DeploymentRequest) ->
         raise EvaluatorError(f"the candidate is not exported: {error.feedback.summary}") from error
     finally:
         await backend.close()
-    checked = {c.name for c in public(task)}
+    checked = {c.name for c in public_configurations(task)}
     shapes = tuple(s.model_copy(update={"checked": s.name in checked}) for s in deployment.shapes)
     shape, sample = sample_of(task, configurations)
     return deployment.model_copy(
@@ -72,15 +72,9 @@ async def deploy(name: str, candidate: Candidate, request: DeploymentRequest) ->
     )
 
 
-def public(task: Task) -> tuple[Configuration, ...]:
-    """What candidates are scored on, or checked on openly; each name once."""
-    cases = (case.configuration for case in task.check_cases() if not case.hidden)
-    return tuple({c.name: c for c in (*task.configurations, *cases)}.values())
-
-
 def wanted(task: Task, request: DeploymentRequest) -> tuple[Configuration, ...]:
     """The public configurations and those asked for beyond them. Raises EvaluatorError."""
-    known = public(task)
+    known = public_configurations(task)
     by_parameters = {repr(sorted(c.parameters.items())): c for c in known}
     template = known[0].parameters
     for number, parameters in enumerate(request.shapes, start=1):

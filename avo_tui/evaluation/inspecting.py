@@ -6,6 +6,8 @@ otherwise be blamed on the first candidate, or come as an exception out of the h
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +42,21 @@ def first_look(task: Task) -> None:
         raise EvaluatorError(fault.text(task))
 
 
-def all_cases(task: Task, most_flops: float) -> Iterator[Fault]:
-    """Every fault on every case and every timed distribution that is not too large to be run here.
+def small_enough(
+    task: Task, configuration: Configuration, most_flops: float, most_elements: int
+) -> bool:
+    """Whether a configuration is quickly run here: by its operations, and its outputs' elements."""
+    if task.flops(configuration) > most_flops:
+        return False
+    try:
+        sizes = [math.prod(shape) for shape, _ in task.outputs(configuration).values()]
+    except Exception:  # what is wrong with outputs is told where it is looked at
+        return True
+    return sum(sizes) <= most_elements
+
+
+def all_cases(task: Task, most_flops: float, most_elements: int = sys.maxsize) -> Iterator[Fault]:
+    """Every fault on every case and every timed distribution that is small enough to be run here.
 
     The first fault of each method is enough: the others follow from it. Right outputs of some
     cases may be zero; that a kernel which writes zeros passes is a fault where it passes them all.
@@ -53,7 +68,7 @@ def all_cases(task: Task, most_flops: float) -> Iterator[Fault]:
             if (configuration.name, distribution) not in kinds:
                 cases.append(CheckCase(configuration, distribution))
     reported: set[str] = set()
-    small = [case for case in cases if task.flops(case.configuration) <= most_flops]
+    small = [c for c in cases if small_enough(task, c.configuration, most_flops, most_elements)]
     passed_by_zeros: list[Fault] = []
     for case in small:
         for fault in of_case(task, case, thorough=True):
