@@ -16,6 +16,9 @@ import torch
 
 from .operator_of import FACTS, SETTINGS, SHAPES, operator
 
+ROUNDS = 50
+"""Calls of each shape."""
+
 
 def _arguments(shape: dict[str, Any]) -> list[Any]:
     generator = torch.Generator().manual_seed(1)
@@ -30,7 +33,7 @@ def _arguments(shape: dict[str, Any]) -> list[Any]:
 
 def _milliseconds(arguments: list[Any]) -> float:
     times: list[float] = []
-    for _ in range(50):
+    for _ in range(ROUNDS):
         if FACTS["device"] == "cuda":
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             begin.record()
