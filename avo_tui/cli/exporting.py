@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import keyword
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,33 +113,27 @@ def _deployment(reader: SessionReader, options: ExportOptions) -> Deployment:
     request = DeploymentRequest(
         architectures=options.architectures, shapes=[_shape(text) for text in options.shapes]
     )
-    if options.function and not options.function.isidentifier():
-        raise ExportError(f"{options.function!r} is no name that Python takes for a function")
+    name = options.function
+    if name and (not name.isidentifier() or keyword.iskeyword(name)):
+        raise ExportError(f"{name!r} is no name that Python takes for a function")
     task = reader.state.session.task.name
     try:
         deployment = asyncio.run(deploy(task, reader.candidate(version.candidate), request))
-    except (EvaluatorError, ValueError) as error:
+    except EvaluatorError as error:
         raise ExportError(str(error)) from error
-    return deployment.model_copy(update={"function": options.function or deployment.function})
+    return deployment.model_copy(update={"function": name or deployment.function})
 
 
-def _shape(text: str) -> dict[str, int | bool | float | str]:
-    """`batch=2,causal=1` as parameters. Raises ExportError."""
+def _shape(text: str) -> dict[str, str]:
+    """`batch=2,causal=1` as names and values. Raises ExportError."""
     from avo_tui.export import ExportError
 
-    shape: dict[str, int | bool | float | str] = {}
+    shape = {}
     for part in text.split(","):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and value):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if not (name and value):
             raise ExportError(f"--shape {text!r} is not of the form name=value,name=value")
-        lowered = value.lower()
-        if lowered in {"true", "false"}:
-            shape[name] = lowered == "true"
-            continue
-        try:
-            shape[name] = int(value)
-        except ValueError:
-            shape[name] = value
+        shape[name] = value
     return shape
 
 

@@ -27,21 +27,32 @@ class DeployedShape(Value):
     checked: bool = True
     """False for a shape that the harness never ran: the package's own test has to try it."""
     launch: dict[str, object] = Field(default_factory=dict)
-    """What the language's launcher needs to know; see `evaluation/backends/*/deploying.py`."""
+    """What the launcher needs to know of it."""
+
+
+class Build(Value):
+    """How the installation of a package compiles the kernel."""
+
+    flags: tuple[str, ...]
+    """Of the compiler, as in the measurement."""
+    entry: str
+    """The function that the launcher calls."""
 
 
 class Deployment(Value):
     """A kernel with everything that running it outside avo-tui takes."""
 
     language: str
-    """Chooses the launcher."""
+    launcher: str = Field(repr=False)
+    """Python source of the package's module `launch`: a class `Launcher(folder, shapes, entry)`
+    whose instances are called with a shape's number and the inputs, and return the outputs."""
     function: str
     """What a caller calls it."""
     shapes: tuple[DeployedShape, ...]
     files: dict[str, bytes] = Field(default_factory=dict, repr=False)
     """What the launcher loads or the installation compiles, such as cubins, by name."""
-    build: dict[str, object] = Field(default_factory=dict)
-    """How the installation compiles it; empty where nothing is to be compiled."""
+    build: Build | None = None
+    """None where nothing is to be compiled."""
     device: str = "cpu"
     """The kind of torch device that it runs on."""
     needs: str = ""

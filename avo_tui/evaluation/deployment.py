@@ -18,6 +18,7 @@ from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
 from avo_tui.evaluation.measurement.judge import expect
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.shapes import SEED, public_configurations
 from avo_tui.evaluation.task import Task
@@ -27,14 +28,18 @@ MOST_SAMPLE_ELEMENTS = 1 << 21
 """Of one tensor of the sample; a larger shape is not sampled."""
 
 
+Parameter = int | bool | float | str
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
 @dataclass(frozen=True)
 class DeploymentRequest:
     """What a package is wanted for."""
 
     architectures: Sequence[str] = ()
     """GPU architectures such as `sm_90a`; none: the usual one."""
-    shapes: Sequence[Mapping[str, int | bool | float | str]] = ()
-    """Parameters of further configurations, beside the task's own."""
+    shapes: Sequence[Mapping[str, str]] = ()
+    """Parameters of further configurations, beside the task's own, as a person writes them."""
 
 
 async def deploy(name: str, candidate: Candidate, request: DeploymentRequest) -> Deployment:
@@ -57,6 +62,8 @@ async def deploy(name: str, candidate: Candidate, request: DeploymentRequest) ->
         )
     except Rejected as error:
         raise EvaluatorError(f"the candidate is not exported: {error.feedback.summary}") from error
+    except SandboxError as error:
+        raise EvaluatorError(str(error)) from error
     finally:
         await backend.close()
     checked = {c.name for c in public_configurations(task)}
@@ -81,18 +88,34 @@ def wanted(task: Task, request: DeploymentRequest) -> tuple[Configuration, ...]:
         unknown = sorted(set(parameters) - set(template))
         missing = sorted(set(template) - set(parameters))
         if unknown or missing:
-            what = (
-                f"does not know {', '.join(unknown)}"
-                if unknown
-                else (f"also needs {', '.join(missing)}")
-            )
+            if unknown:
+                what = f"does not know {', '.join(unknown)}"
+            else:
+                what = f"also needs {', '.join(missing)}"
             raise EvaluatorError(
                 f"the task {task.name} {what}; a shape names all of: {', '.join(template)}"
             )
-        typed = {name: type(template[name])(value) for name, value in parameters.items()}
+        typed = {name: _typed(name, text, template[name]) for name, text in parameters.items()}
         configuration = Configuration(name=f"asked-{number}", parameters=typed)
         by_parameters.setdefault(repr(sorted(typed.items())), configuration)
     return tuple(by_parameters.values())
+
+
+def _typed(name: str, text: str, like: Parameter) -> Parameter:
+    """What a person wrote for a parameter, of the type that the task's own have."""
+    if isinstance(like, bool):
+        if text.lower() not in _FLAGS:
+            raise EvaluatorError(f"{name}={text}: it is {' or '.join(_FLAGS)}")
+        return _FLAGS[text.lower()]
+    if isinstance(like, str):
+        return text
+    try:
+        number = type(like)(text)
+    except ValueError:
+        raise EvaluatorError(f"{name}={text}: it is a number, such as {like}") from None
+    if number <= 0:
+        raise EvaluatorError(f"{name}={text}: it must be above 0")
+    return number
 
 
 def sample_of(task: Task, configurations: Sequence[Configuration]) -> tuple[str, bytes]:

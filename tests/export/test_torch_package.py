@@ -127,7 +127,7 @@ print("all of it")
 
 
 def test_an_installed_package_of_a_cpp_kernel(make: Make, plain: Candidate, tmp_path: Path) -> None:
-    further = {"batch": 2, "heads": 1, "sequence": 33, "causal": 0}
+    further = {"batch": "2", "heads": "1", "sequence": "33", "causal": "0"}
     deployment = deployed("attention_cpu", plain, shapes=[further])
     assert [s.name for s in deployment.shapes if not s.checked] == ["asked-1"]
     reader = make("my-attention", plain)
@@ -202,15 +202,51 @@ def test_what_cannot_be_made_is_refused_in_a_sentence(make: Make, tmp_path: Path
     with pytest.raises(EvaluatorError, match="leave out the architecture"):
         deployed("attention_cpu", seed, architectures=["sm_90a"])
     with pytest.raises(EvaluatorError, match="also needs causal, heads, sequence"):
-        deployed("attention_cpu", seed, shapes=[{"batch": 1}])
+        deployed("attention_cpu", seed, shapes=[{"batch": "1"}])
     with pytest.raises(EvaluatorError, match="does not know depth"):
-        deployed("attention_cpu", seed, shapes=[{"depth": 1}])
+        deployed("attention_cpu", seed, shapes=[{"depth": "1"}])
     broken = Candidate(files={"attention.cpp": "int x"})
     with pytest.raises(EvaluatorError, match="does not compile"):
         deployed("attention_cpu", broken)
     with pytest.raises(ExportError, match="use --as torch"):
         as_hf_kernel(make("one", seed), tmp_path / "out", None, deployed("attention_cpu", seed))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("batch", "0", "it must be above 0"),
+        ("batch", "-1", "it must be above 0"),
+        ("heads", "x", "it is a number, such as 4"),
+        ("causal", "maybe", "it is true or 1 or false or 0"),
+    ],
+)
+def test_a_shape_that_is_none_is_refused(
+    plain: Candidate, name: str, value: str, words: str
+) -> None:
+    shape = {"batch": "1", "heads": "4", "sequence": "33", "causal": "1", name: value}
+    with pytest.raises(EvaluatorError, match=f"{name}={value}: {words}"):
+        deployed("attention_cpu", plain, shapes=[shape])
+
+
+def test_weights_are_prepared_anew_for_others_at_the_same_address() -> None:
+    pytest.importorskip("cuda.bindings")
+    torch = pytest.importorskip("torch")
+    from avo_tui.evaluation.backends.cuda.package_launch import Weights
+
+    weights, x, w = Weights([1]), torch.zeros(4), torch.zeros(4)
+    assert not weights.same([x, w])
+    weights.remember([x, w])
+    assert weights.same([x, w]) and weights.same([torch.ones(4), w])
+    assert not weights.same([x, w.view(4)]), "the same memory, yet not the tensor that was seen"
+    w.add_(1)
+    assert not weights.same([x, w])
+    weights.remember([x, w])
+    with torch.inference_mode():
+        uncounted = torch.zeros(4)
+    weights.remember([x, uncounted])
+    assert not weights.same([x, uncounted])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A version's kernel as a Python package with a custom operator of torch.
 
-`templates/` holds the files that go into the package as they are; they import torch and are
-therefore never imported by avo-tui itself.
+`templates/` holds the files that go into every package as they are; the launcher comes from the
+backend, with the deployment. They import torch and are never imported by avo-tui itself.
 """
 
 from avo_tui.export.torch_package.layouts import as_hf_kernel, as_torch

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from avo_tui.domain.deployment import DeployedShape, Deployment, Setting, settings
+from avo_tui.domain.deployment import Build, DeployedShape, Deployment, Setting, settings
 from avo_tui.domain.plain import safe
 from avo_tui.domain.records import Version
 from avo_tui.export.folder import Exported, ExportError, new_folder, write, write_bytes
@@ -16,9 +16,6 @@ from avo_tui.export.torch_package.names import package_name
 from avo_tui.store import SessionReader
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-LAUNCHERS = {"cuda": "cuda_launch.py", "cpp": "cpp_launch.py"}
-"""Language → the launcher that goes into the package as `launch.py`."""
-_PYTHON = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
 
 
 def as_torch(
@@ -31,8 +28,8 @@ def as_torch(
     with new_folder(target) as folder:
         files = _package(folder, inner, reader, version, package, deployment)
         write(folder, "pyproject.toml", _pyproject(reader, version, package, deployment))
-        if deployment.build:
-            write(folder, "setup.py", _setup(package, deployment, reader, version))
+        if deployment.build is not None:
+            write(folder, "setup.py", _setup(package, deployment.build, reader, version))
         write(folder, "README.md", _readme(reader, version, package, deployment))
     return Exported(
         folder=target, files=("README.md", "pyproject.toml", *files), versions=(version.number,)
@@ -69,9 +66,6 @@ def _package(
     deployment: Deployment,
 ) -> list[str]:
     """Writes the package's own folder; its files that matter, relative to the export."""
-    launcher = LAUNCHERS.get(deployment.language)
-    if launcher is None:
-        raise ExportError(f"there is no launcher for kernels in {deployment.language}")
     chosen = settings(deployment.shapes)
     facts: dict[str, Any] = {
         "package": package,
@@ -81,15 +75,14 @@ def _package(
         "version": version.number,
         "device": deployment.device,
         "sample_shape": deployment.sample_shape,
-        "build": deployment.build,
+        "entry": deployment.build.entry if deployment.build else "",
         "settings": [s.model_dump() for s in chosen],
         "shapes": [s.model_dump(mode="json") for s in deployment.shapes],
     }
     for name in ("operator_of.py", "selftest.py", "benchmark.py"):
         text = (TEMPLATES / name).read_text(encoding="utf-8")
         write(folder, f"{inner}/{name}", text.replace("PACKAGE", package))
-    launch = (TEMPLATES / launcher).read_text(encoding="utf-8")
-    write(folder, f"{inner}/launch.py", launch)
+    write(folder, f"{inner}/launch.py", deployment.launcher)
     write(folder, f"{inner}/__init__.py", _init(deployment, chosen, version))
     write(folder, f"{inner}/launches.json", json.dumps(facts, ensure_ascii=False) + "\n")
     score = json.dumps(version_form(version), ensure_ascii=False, indent=2) + "\n"
@@ -112,7 +105,7 @@ def _signature(shape: DeployedShape, chosen: tuple[Setting, ...]) -> tuple[str, 
         parameters.append("*")
     for setting in chosen:
         default = " = False" if setting.kind == "bool" else ""
-        parameters.append(f"{setting.name}: {_PYTHON[setting.kind]}{default}")
+        parameters.append(f"{setting.name}: {setting.kind}{default}")
     return ", ".join(parameters), ", ".join([*names, *(s.name for s in chosen)])
 
 
@@ -179,12 +172,12 @@ where = ["src"]
 """
 
 
-def _setup(package: str, deployment: Deployment, reader: SessionReader, version: Version) -> str:
+def _setup(package: str, build: Build, reader: SessionReader, version: Version) -> str:
     names = sorted(reader.candidate(version.candidate).files)
     sources = [
         f"src/{package}/source/{name}" for name in names if name.endswith((".cpp", ".cc", ".cxx"))
     ]
-    flags = list(deployment.build["flags"])  # type: ignore[call-overload]
+    flags = list(build.flags)
     link = [flag for flag in flags if flag == "-fopenmp"]
     return f'''"""Compiles the kernel for this processor, with the flags it was measured with."""
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.deployment import Deployment
+from avo_tui.domain.deployment import Build, Deployment
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp import flags, glue
 from avo_tui.evaluation.shapes import SEED, shape_of
 from avo_tui.evaluation.task import Task
 
+LAUNCHER = Path(__file__).with_name("package_launch.py")
+"""The launcher of packages; a part of them, not of avo-tui."""
 _MADE_BY_SETUPTOOLS = frozenset({"-fPIC", "-shared"})
 
 
@@ -33,9 +36,10 @@ def deployment(
     options = [f for f in flags.FIXED if f not in _MADE_BY_SETUPTOOLS]
     return Deployment(
         language=task.language,
+        launcher=LAUNCHER.read_text(encoding="utf-8"),
         function=task.name,
         shapes=tuple(shapes),
         files={glue.HEADER: glue.header(task).encode()},
-        build={"flags": [*options, *flags.declared_flags(candidate)], "entry": task.entry},
+        build=Build(flags=(*options, *flags.declared_flags(candidate)), entry=task.entry),
         needs="a C++ compiler on installation; the kernel is compiled for the processor there",
     )

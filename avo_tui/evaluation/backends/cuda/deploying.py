@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from avo_tui.domain.candidate import Candidate
@@ -15,6 +16,9 @@ from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.shapes import shape_of
+
+LAUNCHER = Path(__file__).with_name("package_launch.py")
+"""The launcher of packages; a part of them, not of avo-tui."""
 
 
 async def deploy(
@@ -48,6 +52,7 @@ async def deploy(
     needs = " or ".join(f"{d.architecture} with {d.sms} multiprocessors" for d in devices)
     return Deployment(
         language=task.language,
+        launcher=LAUNCHER.read_text(encoding="utf-8"),
         function=task.name,
         shapes=shapes,
         files=files,

@@ -73,8 +73,7 @@ def _check_layout(inputs: Sequence[torch.Tensor]) -> None:
 def _launcher() -> Any:
     from .launch import Launcher
 
-    entry = FACTS["build"].get("entry")
-    return Launcher(HERE, SHAPES, entry) if entry else Launcher(HERE, SHAPES)
+    return Launcher(HERE, SHAPES, FACTS["entry"])
 
 
 def _run(*arguments: Any) -> Any:

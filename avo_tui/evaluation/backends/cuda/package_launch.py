@@ -10,8 +10,9 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -134,24 +135,24 @@ class _Stage:
 
 def _attributes(plan: dict[str, Any]) -> list[Any]:
     kinds = driver.CUlaunchAttributeID
-    found = []
+    attributes = []
     if plan["cluster"] is not None:
         attribute = driver.CUlaunchAttribute()
         attribute.id = kinds.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
         cluster = attribute.value.clusterDim
         cluster.x, cluster.y, cluster.z = plan["cluster"]
-        found.append(attribute)
+        attributes.append(attribute)
     if plan["cooperative"]:
         attribute = driver.CUlaunchAttribute()
         attribute.id = kinds.CU_LAUNCH_ATTRIBUTE_COOPERATIVE
         attribute.value.cooperative = 1
-        found.append(attribute)
+        attributes.append(attribute)
     if plan["programmatic"]:
         attribute = driver.CUlaunchAttribute()
         attribute.id = kinds.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
         attribute.value.programmaticStreamSerializationAllowed = 1
-        found.append(attribute)
-    return found
+        attributes.append(attribute)
+    return attributes
 
 
 class _Cubin:
@@ -179,6 +180,32 @@ class _Cubin:
         return function
 
 
+class Weights:
+    """Which tensors, in which state, the prepare stages last ran for."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        """`numbers` are the places of the weights among the inputs."""
+        self._numbers = tuple(numbers)
+        self._last: list[tuple[weakref.ref[torch.Tensor], int]] | None = None
+
+    def remember(self, inputs: Sequence[torch.Tensor]) -> None:
+        """Takes these for what was prepared, unless they do not count their changes."""
+        weights = [inputs[number] for number in self._numbers]
+        if any(t.is_inference() for t in weights):
+            self._last = None
+        else:
+            self._last = [(weakref.ref(t), t._version) for t in weights]
+
+    def same(self, inputs: Sequence[torch.Tensor]) -> bool:
+        """Whether these are the same tensors, and unchanged. Their addresses tell neither."""
+        if self._last is None:
+            return False
+        return all(
+            ref() is inputs[number] and version == inputs[number]._version
+            for number, (ref, version) in zip(self._numbers, self._last, strict=True)
+        )
+
+
 class _Bound:
     """The launches of one shape on one device."""
 
@@ -186,9 +213,6 @@ class _Bound:
         plan = _plan(shape, device)
         self._device = device
         self._inputs = [t["name"] for t in shape["inputs"]]
-        self._weights = {p["buffer"] for stage in plan["prepare"] for p in stage["params"]} & set(
-            self._inputs
-        )
         self._outputs = [
             (t["name"], tuple(t["shape"]), getattr(torch, t["dtype"])) for t in shape["outputs"]
         ]
@@ -203,17 +227,15 @@ class _Bound:
         functions = {s["entry"]: cubin.function(s["entry"], every) for s in every}
         self._prepare = [_Stage(s, functions[s["entry"]], maps) for s in plan["prepare"]]
         self._stages = [_Stage(s, functions[s["entry"]], maps) for s in plan["stages"]]
-        self._weights |= (
-            {m.buffer for m in maps.values() if m.buffer in self._inputs}
-            if (self._prepare)
-            else set()
-        )
-        self._kept = {
-            name: torch.empty(w["bytes"], dtype=torch.uint8, device=device)
-            for name, w in plan["workspaces"].items()
-            if w["persistent"]
-        }
-        self._prepared_for: object = None
+        given = [p for stage in plan["prepare"] for p in stage["params"]]
+        buffers = {p["buffer"] for p in given if p["kind"] == "pointer"}
+        buffers |= {plan["maps"][p["buffer"]]["buffer"] for p in given if p["kind"] == "map"}
+        self._weights = Weights(n for n, name in enumerate(self._inputs) if name in buffers)
+        self._persistent = {n: w["bytes"] for n, w in plan["workspaces"].items() if w["persistent"]}
+        self._kept = self._fresh()
+        self._held: list[dict[str, torch.Tensor]] = []
+        self._captured = False
+        self._streams: set[int] = set()
         self._lock = threading.Lock()
 
     def __call__(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -228,7 +250,6 @@ class _Bound:
             for _, size, zero in self._workspaces
         ]
         addresses |= {w[0]: t.data_ptr() for w, t in zip(self._workspaces, spaces, strict=True)}
-        addresses |= {name: t.data_ptr() for name, t in self._kept.items()}
         stream = torch.cuda.current_stream(device).cuda_stream
         with self._lock:
             if self._prepare:
@@ -237,19 +258,39 @@ class _Bound:
                 stage(addresses, stream)
         return outputs
 
+    def _fresh(self) -> dict[str, torch.Tensor]:
+        """Memory for what the prepare stages fill."""
+        return {
+            name: torch.empty(size, dtype=torch.uint8, device=self._device)
+            for name, size in self._persistent.items()
+        }
+
     def _prepare_for(
         self, inputs: Sequence[torch.Tensor], addresses: dict[str, int], stream: int
     ) -> None:
-        """Runs what is done once for each set of weights, where they are others than before."""
-        named = zip(self._inputs, inputs, strict=True)
-        weights = tuple((t.data_ptr(), t._version) for n, t in named if n in self._weights)
-        if weights == self._prepared_for:
-            return
-        if torch.cuda.is_current_stream_capturing():
+        """Runs what is done once for each set of weights, where they are others than before.
+
+        Adds the addresses of what it fills.
+        """
+        capturing = torch.cuda.is_current_stream_capturing()
+        same = self._weights.same(inputs)
+        if not same and capturing:
             raise RuntimeError("call this once with these weights before capturing a graph")
-        for stage in self._prepare:
-            stage(addresses, stream)
-        self._prepared_for = weights
+        if not capturing and not (same and stream in self._streams):
+            # What was prepared may still be written, or read, on another stream.
+            torch.cuda.synchronize(self._device)
+        if not same and self._captured:
+            # A captured graph goes on reading what it was captured with.
+            self._held.append(self._kept)
+            self._kept, self._captured = self._fresh(), False
+        addresses |= {name: t.data_ptr() for name, t in self._kept.items()}
+        if not same:
+            for stage in self._prepare:
+                stage(addresses, stream)
+            self._weights.remember(inputs)
+            self._streams.clear()
+        self._streams.add(stream)
+        self._captured |= capturing
 
 
 def _plan(shape: dict[str, Any], device: torch.device) -> dict[str, Any]:
@@ -260,12 +301,12 @@ def _plan(shape: dict[str, Any], device: torch.device) -> dict[str, Any]:
             continue
         if plan["multiprocessors"] == facts.multi_processor_count:
             return dict(plan)
-    made = ", ".join(
+    devices = ", ".join(
         f"{name} with {plan['multiprocessors']} multiprocessors"
         for name, plan in shape["launch"].items()
     )
     raise RuntimeError(
-        f"this package was made for {made}; {facts.name} is sm_{number} with "
+        f"this package was made for {devices}; {facts.name} is sm_{number} with "
         f"{facts.multi_processor_count}"
     )
 
@@ -273,7 +314,8 @@ def _plan(shape: dict[str, Any], device: torch.device) -> dict[str, Any]:
 class Launcher:
     """Runs the kernel on inputs whose shapes were looked up already."""
 
-    def __init__(self, folder: Path, shapes: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, shapes: Sequence[dict[str, Any]], entry: str = "") -> None:
+        """`entry` is for packages that compile on installation; here each launch names its own."""
         self._folder = folder
         self._shapes = shapes
         self._bound = cache(self._bind)
