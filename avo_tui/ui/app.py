@@ -76,6 +76,7 @@ class AvoApp(Host):
         self.departure.heed_signals()
         self.connection.start()
         self.set_interval(1.0, self.ticker.second)
+        self.set_interval(1.0, self.departure.heed_terminal)
         folder, source, notice = self._start
         if source is not None:
             self.open_source(source)

@@ -126,6 +126,29 @@ def test_a_signal_ends_the_app_though_nobody_reads(
     assert person.status == 128 + number
 
 
+KEEPS_THE_SIGNAL = """
+import signal, subprocess, sys
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)
+"""
+
+
+def test_the_app_ends_with_its_terminal_though_no_signal_comes(
+    session: SessionWriter, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    somebody = Person("-c", KEEPS_THE_SIGNAL, str(program), str(tmp_path / "study"))
+    somebody.read_until("Lineage")
+    os.close(somebody.fd)
+    somebody.fd = os.open(os.devnull, os.O_RDONLY)
+    try:
+        wait_for(somebody.over, "the app goes on without a terminal")
+        assert somebody.status == 128 + signal.SIGHUP
+    finally:
+        somebody.close()
+
+
 def test_the_writer_takes_no_more_than_some_and_tells_when_it_is_free() -> None:
     read, write_end = os.pipe()
     writer = Writer(write_end)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 
 from avo_tui.ui.parts.session import SessionFollower
 from avo_tui.ui.parts.window import WindowTitle
@@ -17,6 +19,7 @@ class Departure:
         self._app, self._session, self._window = app, session, window
         self.farewell = ""
         """A sentence for the terminal after the app has left it."""
+        self._stdin = _terminal()
 
     def heed_signals(self) -> None:
         """Leave where the terminal goes away, or where asked to from outside."""
@@ -24,6 +27,16 @@ class Departure:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM):
                 loop.add_signal_handler(number, self.leave, 128 + number)
+
+    def heed_terminal(self) -> None:
+        """Leave where the terminal is gone and no signal said so.
+
+        The kernel tells the first program of a terminal's session only. Where that is `make`, or
+        another that keeps the signal to itself, the app would read an ended input for ever.
+        """
+        if self._stdin is not None and not os.isatty(self._stdin):
+            self._stdin = None
+            self.leave(128 + signal.SIGHUP)
 
     def leave(self, code: int = 0) -> None:
         """End the app with an exit code; a run that goes on is named in the farewell."""
@@ -46,3 +59,12 @@ class Departure:
         """End the app because there is nothing to show; `why` is the farewell."""
         self.farewell = why
         self._app.exit(return_code=1)
+
+
+def _terminal() -> int | None:
+    """The descriptor of the terminal that keys come from; None where they come from elsewhere."""
+    stream = sys.__stdin__
+    try:
+        return stream.fileno() if stream is not None and stream.isatty() else None
+    except (OSError, ValueError):  # closed, or no file at all
+        return None
