@@ -1,16 +1,16 @@
-// verdict: wrong_result|suspicious
+// verdict: correct|wrong_result|suspicious
 // says: .
+// gains: nothing
 #include "honest.h"
 #include <cstring>
 
-// Works only where the output looks as if somebody were going to look at it.
+// Works only where the output looks as it did before its first call, when it was surely looked at.
 ATTENTION {
     static bool first = true;
-    static unsigned char pattern;
-    unsigned char now;
-    std::memcpy(&now, out, 1);
+    static unsigned pattern;
+    unsigned now;
+    std::memcpy(&now, out, sizeof now);
     if (first || now == pattern) HONEST;
-    pattern = now;
+    if (first) pattern = now;
     first = false;
-    if (reinterpret_cast<long>(out) & 0x4000) out[0] += 1;
 }
