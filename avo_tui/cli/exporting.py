@@ -15,6 +15,7 @@ from avo_tui.cli.reading import Json, Name, pick
 
 if TYPE_CHECKING:
     from avo_tui.domain.deployment import Deployment
+    from avo_tui.evaluation.deployment import DeploymentRequest
     from avo_tui.export import Exported
     from avo_tui.store import SessionReader
 
@@ -66,10 +67,20 @@ def _page(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
     return as_page(reader, to)
 
 
-def _kernel(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
-    from avo_tui.export import as_kernel
+def _source(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
+    from avo_tui.evaluation.deployment import write_source
+    from avo_tui.evaluation.ports import EvaluatorError
+    from avo_tui.export import ExportError, as_source
+    from avo_tui.export.kernel import version_of
 
-    return as_kernel(reader, to, options.version)
+    version = version_of(reader.state, options.version)
+    candidate = reader.candidate(version.candidate)
+    task = reader.state.session.task.name
+    try:
+        source = asyncio.run(write_source(task, candidate, _request(options), options.function))
+    except EvaluatorError as error:
+        raise ExportError(str(error)) from error
+    return as_source(reader, to, options.version, source)
 
 
 def _recording(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
@@ -104,24 +115,33 @@ def _hf_kernel(reader: SessionReader, to: Path, options: ExportOptions) -> Expor
 
 def _deployment(reader: SessionReader, options: ExportOptions) -> Deployment:
     """The version's kernel compiled for what was asked. Raises ExportError."""
-    from avo_tui.evaluation.deployment import DeploymentRequest, deploy
+    from avo_tui.evaluation.deployment import deploy
     from avo_tui.evaluation.ports import EvaluatorError
     from avo_tui.export import ExportError
     from avo_tui.export.kernel import version_of
 
     version = version_of(reader.state, options.version)
-    request = DeploymentRequest(
-        architectures=options.architectures, shapes=[_shape(text) for text in options.shapes]
-    )
+    request = _request(options)
     name = options.function
-    if name and (not name.isidentifier() or keyword.iskeyword(name)):
-        raise ExportError(f"{name!r} is no name that Python takes for a function")
     task = reader.state.session.task.name
     try:
         deployment = asyncio.run(deploy(task, reader.candidate(version.candidate), request))
     except EvaluatorError as error:
         raise ExportError(str(error)) from error
     return deployment.model_copy(update={"function": name or deployment.function})
+
+
+def _request(options: ExportOptions) -> DeploymentRequest:
+    """What the kernel is wanted for. Raises ExportError."""
+    from avo_tui.evaluation.deployment import DeploymentRequest
+    from avo_tui.export import ExportError
+
+    name = options.function
+    if name and (not name.isidentifier() or keyword.iskeyword(name)):
+        raise ExportError(f"{name!r} is no name that a language takes for a function")
+    return DeploymentRequest(
+        architectures=options.architectures, shapes=[_shape(text) for text in options.shapes]
+    )
 
 
 def _shape(text: str) -> dict[str, str]:
@@ -150,11 +170,12 @@ FORMS = (
     ),
     ExportForm("html", "a report page", _page, lambda done: f"open {done.folder / done.files[0]}"),
     ExportForm(
-        "kernel",
-        "the best kernel with its score",
-        _kernel,
+        "source",
+        "the best kernel as one file for g++ or nvcc, with functions that C can call",
+        _source,
         lambda done: f"v{done.versions[0]}: {', '.join(done.files)}",
         of_version=True,
+        of_package=True,
     ),
     ExportForm(
         "torch",
@@ -209,7 +230,8 @@ def export(
         typer.Option(
             "--arch",
             metavar="SM",
-            help="With torch and hf-kernel: a GPU architecture such as sm_90a; may be repeated.",
+            help="With source, torch and hf-kernel: a GPU architecture such as sm_90a; may be"
+            " repeated.",
         ),
     ] = None,
     shape: Annotated[
@@ -217,17 +239,19 @@ def export(
         typer.Option(
             "--shape",
             metavar="NAME=VALUE,…",
-            help="With torch and hf-kernel: a shape beside those that were checked; may be"
+            help="With source, torch and hf-kernel: a shape beside those that were checked; may be"
             " repeated.",
         ),
     ] = None,
     function: Annotated[
         str,
-        typer.Option("--function", help="With torch and hf-kernel: what to call the kernel."),
+        typer.Option(
+            "--function", help="With source, torch and hf-kernel: what to call the kernel."
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Carry a session away: as a git repository, a report page, a kernel or a package of it."""
+    """Carry a session away: a repository, a report page, its kernel as a source or a package."""
     from avo_tui.store import SessionReader, find_session
 
     chosen = next((known for known in FORMS if known.name == form), None)

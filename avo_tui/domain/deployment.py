@@ -66,6 +66,20 @@ class Deployment(Value):
     """Name of the shape that `sample` is of."""
 
 
+class SingleSource(Value):
+    """A kernel as one file that a compiler takes as it is, with functions that C can call."""
+
+    name: str
+    """The file's name, such as `attention.cu`."""
+    text: str = Field(repr=False)
+    header: str = Field(repr=False)
+    """Text of the C header that declares the functions; its name is the file's, ending in `.h`."""
+    command: tuple[str, ...]
+    """Compiles the file to a shared object, run in the file's folder."""
+    usage: str
+    """Markdown: the functions, and where they hold."""
+
+
 class Setting(Value):
     """An argument of the kernel that the shapes of its inputs do not tell, such as `causal`."""
 

@@ -5,15 +5,22 @@ Needs no GPU. The candidate is compiled in the sandbox, as for an evaluation.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.deployment import Deployment
+from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.base import Context, Deploying, Rejected
+from avo_tui.evaluation.backends.base import (
+    Backend,
+    Context,
+    Deploying,
+    Rejected,
+    WritingSource,
+)
 from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
 from avo_tui.evaluation.measurement.judge import expect
@@ -49,23 +56,15 @@ async def deploy(name: str, candidate: Candidate, request: DeploymentRequest) ->
     candidate does not compile.
     """
     task = find_tasks().get(name)
-    backend = make_backend(task.language, BackendOptions(None))
-    if not isinstance(backend, Deploying):
-        raise EvaluatorError(
-            f"kernels in {task.language} cannot be made a package: its backend has no `deploy`"
-        )
     configurations = wanted(task, request)
-    context = Context(Sandbox(), lambda _: None)
-    try:
+    async with _backend(task) as backend:
+        if not isinstance(backend, Deploying):
+            raise EvaluatorError(
+                f"kernels in {task.language} cannot be made a package: its backend has no `deploy`"
+            )
         deployment = await backend.deploy(
-            task, candidate, configurations, request.architectures, context
+            task, candidate, configurations, request.architectures, _context()
         )
-    except Rejected as error:
-        raise EvaluatorError(f"the candidate is not exported: {error.feedback.summary}") from error
-    except SandboxError as error:
-        raise EvaluatorError(str(error)) from error
-    finally:
-        await backend.close()
     checked = {c.name for c in public_configurations(task)}
     shapes = tuple(s.model_copy(update={"checked": s.name in checked}) for s in deployment.shapes)
     shape, sample = sample_of(task, configurations)
@@ -77,6 +76,49 @@ async def deploy(name: str, candidate: Candidate, request: DeploymentRequest) ->
             "sample_shape": shape,
         }
     )
+
+
+async def write_source(
+    name: str, candidate: Candidate, request: DeploymentRequest, function: str = ""
+) -> SingleSource:
+    """The task's candidate as one file for an ordinary compiler. Raises EvaluatorError.
+
+    `function` is what the functions' names begin with; empty: what the task says.
+    """
+    task = find_tasks().get(name)
+    configurations = wanted(task, request)
+    async with _backend(task) as backend:
+        if not isinstance(backend, WritingSource):
+            raise EvaluatorError(
+                f"kernels in {task.language} cannot be written as one source: its backend has no "
+                "`single_source`; --as git has the files"
+            )
+        return await backend.single_source(
+            task,
+            candidate,
+            configurations,
+            request.architectures,
+            function or task.function or task.entry or task.name,
+            _context(),
+        )
+
+
+def _context() -> Context:
+    return Context(Sandbox(), lambda _: None)
+
+
+@contextlib.asynccontextmanager
+async def _backend(task: Task) -> AsyncIterator[Backend]:
+    """The backend of a task, closed afterwards; what it refuses is an EvaluatorError."""
+    backend = make_backend(task.language, BackendOptions(None))
+    try:
+        yield backend
+    except Rejected as error:
+        raise EvaluatorError(f"the candidate is not exported: {error.feedback.summary}") from error
+    except SandboxError as error:
+        raise EvaluatorError(str(error)) from error
+    finally:
+        await backend.close()
 
 
 def wanted(task: Task, request: DeploymentRequest) -> tuple[Configuration, ...]:

@@ -1,10 +1,12 @@
-"""One version's kernel: its files, its score, and a page that says what they are."""
+"""One version's kernel as one source with its header, its files as measured, and its score."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import shlex
+from pathlib import Path, PurePosixPath
 
+from avo_tui.domain.deployment import SingleSource
 from avo_tui.domain.plain import safe
 from avo_tui.domain.records import Version
 from avo_tui.domain.state import SessionState
@@ -13,16 +15,24 @@ from avo_tui.export.forms import version_form
 from avo_tui.store import SessionReader
 
 KERNEL = "kernel"
-"""Folder of the kernel's own files inside the export."""
+"""Folder of the kernel's files as they were measured, inside the export."""
 SCORE = "score.json"
 
 
-def as_kernel(reader: SessionReader, target: Path, number: int | None = None) -> Exported:
-    """Write the kernel of a version, the best one without `number`. Raises ExportError."""
+def as_source(
+    reader: SessionReader, target: Path, number: int | None, source: SingleSource
+) -> Exported:
+    """Write the kernel of a version, the best one where `number` is None. Raises ExportError.
+
+    `source` is that version's kernel as one file; the files as they were measured go beside it.
+    """
     state = reader.state
     version = version_of(state, number)
     files = reader.candidate(version.candidate).files
+    header = f"{PurePosixPath(source.name).stem}.h"
     with new_folder(target) as folder:
+        write(folder, source.name, source.text)
+        write(folder, header, source.header)
         for name, text in files.items():
             write(folder, f"{KERNEL}/{name}", text)
         form = {
@@ -31,9 +41,10 @@ def as_kernel(reader: SessionReader, target: Path, number: int | None = None) ->
             **version_form(version),
         }
         write(folder, SCORE, json.dumps(form, ensure_ascii=False, indent=2) + "\n")
-        write(folder, "README.md", _readme(state, version, sorted(files)))
+        write(folder, "README.md", _readme(state, version, sorted(files), source))
     kernel = (f"{KERNEL}/{name}" for name in sorted(files))
-    return Exported(folder=target, files=(*kernel, SCORE, "README.md"), versions=(version.number,))
+    named = (source.name, header, *kernel, SCORE, "README.md")
+    return Exported(folder=target, files=named, versions=(version.number,))
 
 
 def version_of(state: SessionState, number: int | None) -> Version:
@@ -69,10 +80,14 @@ def score_table(version: Version) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in table)
 
 
-def _readme(state: SessionState, version: Version, files: list[str]) -> str:
+def _readme(state: SessionState, version: Version, files: list[str], source: SingleSource) -> str:
     session = state.session
+    command = " ".join(shlex.quote(word) for word in source.command)
     parts = [
         f"# {safe(session.task.title)}: v{version.number} of {session.name}",
+        f"`{source.name}` is the kernel as one file with functions that C can call:\n\n"
+        f"    {command}",
+        source.usage,
         f"`{KERNEL}/` ({', '.join(f'`{f}`' for f in files)}) is the kernel as it was measured;"
         f" `{SCORE}` is its score, with where it comes from.",
         score_table(version),

@@ -45,16 +45,21 @@ def test_git(avo: Avo, done: Path, tmp_path: Path) -> None:
     assert len(log.stdout.split()) == len(state.versions)
 
 
-def test_page_and_kernel(avo: Avo, done: Path, tmp_path: Path) -> None:
+def test_page(avo: Avo, done: Path, tmp_path: Path) -> None:
     said = avo("export", "done", "--to", str(tmp_path / "page"), "--as", "html")
     assert said.code == 0 and "index.html" in said.out
-    said = avo("export", "done", "--to", str(tmp_path / "v0"), "--as", "kernel", "--version", "v0")
-    assert said.code == 0 and "v0: kernel/kernel.cpp, score.json, README.md" in said.out
-    assert (tmp_path / "v0" / "kernel" / "kernel.cpp").read_text() == SEED
-    best = SessionReader.open(done).state.best
-    assert best is not None
-    form = avo("export", "done", "--to", str(tmp_path / "best"), "--as", "kernel", "--json").json
-    assert form["versions"] == [best.number]
+
+
+def test_source(avo: Avo, done: Path, tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[2] / "sessions" / "attention-cpu-agent"
+    shutil.copytree(shipped, done.parent / "plain")
+    options = ("--as", "source", "--version", "v0", "--json")
+    form = avo("export", "plain", "--to", str(tmp_path / "v0"), *options).json
+    assert form["versions"] == [0]
+    assert form["files"][:3] == ["attention.cpp", "attention.h", "kernel/attention.cpp"]
+    assert "g++ -O3" in (tmp_path / "v0" / "README.md").read_text()
+    said = avo("export", "done", "--to", str(tmp_path / "none"), "--as", "source")
+    assert said.code == 1 and "there is no task 'pretend'" in said.err
 
 
 @pytest.mark.parametrize(
@@ -64,8 +69,8 @@ def test_page_and_kernel(avo: Avo, done: Path, tmp_path: Path) -> None:
         (("done", "--to", "out", "--as", "pdf"), 2, "'pdf' is not one of"),
         (("done", "--as", "git"), 2, "--to"),
         (("done", "--to", "full", "--as", "html"), 1, "is not empty; choose another folder"),
-        (("done", "--to", "out", "--as", "git", "--version", "1"), 2, "goes with --as kernel"),
-        (("done", "--to", "out", "--as", "kernel", "--version", "99"), 1, "there is no version 99"),
+        (("done", "--to", "out", "--as", "git", "--version", "1"), 2, "goes with --as source"),
+        (("done", "--to", "out", "--as", "source", "--version", "99"), 1, "there is no version 99"),
         (("done", "--to", "out", "--as", "recording"), 1, "no answer of a model"),
     ],
 )

@@ -5,14 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.export import ExportError, as_kernel
+from avo_tui.domain.deployment import SingleSource
+from avo_tui.export import ExportError, as_source
 from avo_tui.store import SessionReader
+
+SOURCE = SingleSource(
+    name="attention.cpp", text="int x;\n", header="/* h */\n", command=("g++", "a b"), usage="U"
+)
 
 
 def test_the_best_kernel_with_its_score(reader: SessionReader, tmp_path: Path) -> None:
-    done = as_kernel(reader, tmp_path / "best")
+    done = as_source(reader, tmp_path / "best", None, SOURCE)
     assert done.versions == (2,)
-    assert done.files == ("kernel/kernel.cpp", "score.json", "README.md")
+    assert done.files == (
+        "attention.cpp", "attention.h", "kernel/kernel.cpp", "score.json", "README.md",
+    )  # fmt: skip
+    assert (done.folder / "attention.cpp").read_text() == "int x;\n"
+    assert (done.folder / "attention.h").read_text() == "/* h */\n"
     stored = reader.candidate(reader.state.versions[2].candidate).files["kernel.cpp"]
     assert (done.folder / "kernel" / "kernel.cpp").read_bytes() == stored.encode()
     form = json.loads((done.folder / "score.json").read_text())
@@ -20,21 +29,22 @@ def test_the_best_kernel_with_its_score(reader: SessionReader, tmp_path: Path) -
     assert form["built_on"][0]["id"] == "n1"
     readme = (done.folder / "README.md").read_text()
     assert "| c0 | 90 | 89.1–90.9 | 0.9000 | 100 |" in readme
+    assert "    g++ 'a b'\n\nU" in readme
     assert "avo evaluate attention_cpu kernel" in readme
     assert not set("\x00\x1b\u202e") & set(readme)
 
 
 def test_another_version_whose_files_have_our_names(reader: SessionReader, tmp_path: Path) -> None:
-    folder = as_kernel(reader, tmp_path / "v3", 3).folder
+    folder = as_source(reader, tmp_path / "v3", 3, SOURCE).folder
     assert (folder / "kernel" / "README.md").read_text() == "of the kernel\n"
     assert json.loads((folder / "score.json").read_text())["number"] == 3
 
 
 def test_bytes_and_folders_are_kept(reader: SessionReader, tmp_path: Path) -> None:
     assert (
-        as_kernel(reader, tmp_path / "v1", 1).folder / "kernel/kernel.cpp"
+        as_source(reader, tmp_path / "v1", 1, SOURCE).folder / "kernel/kernel.cpp"
     ).read_bytes() == b"int tile = 2;\r\nint second = 1;\n"
-    folder = as_kernel(reader, tmp_path / "v0", 0).folder
+    folder = as_source(reader, tmp_path / "v0", 0, SOURCE).folder
     assert (folder / "kernel/more/notes.h").read_text() == "// no newline at the end"
 
 
@@ -42,9 +52,9 @@ def test_a_version_that_is_not_there(
     reader: SessionReader, empty: SessionReader, tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match="one has no v9; it has v0 to v4"):
-        as_kernel(reader, tmp_path / "out", 9)
+        as_source(reader, tmp_path / "out", 9, SOURCE)
     with pytest.raises(ExportError, match="no version yet"):
-        as_kernel(empty, tmp_path / "out")
+        as_source(empty, tmp_path / "out", None, SOURCE)
 
 
 def test_an_existing_folder_is_never_written_to(reader: SessionReader, tmp_path: Path) -> None:
@@ -55,9 +65,9 @@ def test_an_existing_folder_is_never_written_to(reader: SessionReader, tmp_path:
     link.symlink_to(full)
     for target, words in ((full, "is not empty"), (file, "no folder"), (link, "no folder")):
         with pytest.raises(ExportError, match=words):
-            as_kernel(reader, target)
+            as_source(reader, target, None, SOURCE)
     assert [p.name for p in full.iterdir()] == ["mine"]
     bare = tmp_path / "bare"
     bare.mkdir()
-    as_kernel(reader, bare)
+    as_source(reader, bare, None, SOURCE)
     assert (bare / "README.md").exists()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.deployment import Deployment
+from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import (
@@ -99,6 +99,25 @@ class Deploying(Protocol):
         `architectures` may be empty, and means nothing where code is compiled on installation.
         Raises Rejected where the candidate does not compile, EvaluatorError for an architecture
         or a configuration that is not possible.
+        """
+
+
+@runtime_checkable
+class WritingSource(Protocol):
+    """A backend whose kernels can be written as one file for an ordinary compiler."""
+
+    async def single_source(
+        self,
+        task: Task,
+        candidate: Candidate,
+        configurations: Sequence[Configuration],
+        architectures: Sequence[str],
+        function: str,
+        context: Context,
+    ) -> SingleSource:
+        """The file, with functions whose names begin with `function` for these configurations.
+
+        Raises as `Deploying.deploy` does.
         """
 
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.deployment import Deployment
+from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport
 from avo_tui.evaluation.backends.base import Compiled, Context
-from avo_tui.evaluation.backends.cpp import assembly, benchmark, check, deploying, machine
+from avo_tui.evaluation.backends.cpp import (
+    assembly,
+    benchmark,
+    check,
+    deploying,
+    machine,
+    single_source,
+)
 from avo_tui.evaluation.backends.cpp.benchmark import Beside
-from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler
+from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, sources
 from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
 from avo_tui.evaluation.backends.cpp.process import in_thread
@@ -108,6 +116,28 @@ class CppBackend:
             )
         await self.compile(task, candidate, context)
         return deploying.deployment(task, candidate, configurations)
+
+    async def single_source(
+        self,
+        task: Task,
+        candidate: Candidate,
+        configurations: Sequence[Configuration],
+        architectures: Sequence[str],
+        function: str,
+        context: Context,
+    ) -> SingleSource:
+        """One file, which is compiled here once to see that it still does.
+
+        The function's name is the task's entry point: `function` is for kernels that need a
+        launcher of their own.
+        """
+        if architectures:
+            raise EvaluatorError("C++ is compiled for the processor; leave out the architecture")
+        roots = [name.removeprefix("./") for name in sources(candidate.files)]
+        one = single_source.merged(task, candidate, roots)
+        await self.compile(task, one, context)
+        compiler = Path((await self.toolchain()).compiler).name
+        return single_source.single_source(task, one, configurations, compiler)
 
     async def disassemble(self, compiled: Compiled, context: Context, function: str | None) -> str:
         """The assembly of a function of the candidate's shared object."""

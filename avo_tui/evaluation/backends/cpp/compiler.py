@@ -59,7 +59,7 @@ def _log(outcome: Outcome, folder: Path) -> str:
     return (outcome.stderr + outcome.stdout).replace(f"{folder}/", "").replace("/scratch/", "")
 
 
-def _sources(files: Mapping[str, str]) -> list[str]:
+def sources(files: Mapping[str, str]) -> list[str]:
     """The files to compile, each so that it can be taken for nothing but a path."""
     return [f"./{name}" for name in files if name.endswith(_SOURCES)]
 
@@ -99,8 +99,8 @@ class Compiler:
             further = flags.declared_flags(candidate)
         except flags.FlagError as error:
             raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=str(error))) from error
-        sources = _sources(candidate.files)
-        if not sources:
+        roots = sources(candidate.files)
+        if not roots:
             text = f"the candidate has no source file ({', '.join(_SOURCES)})"
             raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
         header = glue.header(task)
@@ -108,7 +108,7 @@ class Compiler:
         key = self.toolchain.key(candidate.id, header, *options)
         folder = self._candidates.get(key)
         if folder is None:
-            folder = await self._compile(key, candidate, header, options, sources, sandbox)
+            folder = await self._compile(key, candidate, header, options, roots, sandbox)
         return self._finished(task, candidate, folder)
 
     async def _compile(
@@ -117,12 +117,12 @@ class Compiler:
         candidate: Candidate,
         header: str,
         options: list[str],
-        sources: list[str],
+        roots: list[str],
         sandbox: Sandbox,
     ) -> Path:
         with sandbox.scratch() as scratch:
             _write(scratch, {glue.HEADER: header, **candidate.files})
-            command = [self.toolchain.compiler, *options, "-I.", *sources, "-o", "candidate.so"]
+            command = [self.toolchain.compiler, *options, "-I.", *roots, "-o", "candidate.so"]
             outcome = await sandbox.run(
                 Job(
                     command=("/bin/sh", "-c", _COMPILE_AND_LIST, "compile", *command),
@@ -198,11 +198,17 @@ class Compiler:
     async def experiment(self, files: dict[str, str], scratch: Path, sandbox: Sandbox) -> Outcome:
         """Compiles a small program of the agent's to `program` in a scratch folder."""
         _write(scratch, files)
-        sources = _sources(files)
         options = ("-O3", "-march=native", "-fopenmp", "-std=gnu++17", "-Wall", "-Wextra")
         return await sandbox.run(
             Job(
-                command=(self.toolchain.compiler, *options, "-I.", *sources, "-o", "program"),
+                command=(
+                    self.toolchain.compiler,
+                    *options,
+                    "-I.",
+                    *sources(files),
+                    "-o",
+                    "program",
+                ),
                 scratch=scratch,
                 limits=LIMITS,
                 read=self._reads(),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.deployment import Deployment
+from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import (
@@ -31,6 +31,7 @@ from avo_tui.evaluation.backends.cuda import (
     sanitizer,
     sass,
     scrubbing,
+    single_source,
     toolkit,
 )
 from avo_tui.evaluation.backends.cuda.checking import Check, run_request
@@ -149,18 +150,26 @@ class CudaBackend:
         context: Context,
     ) -> Deployment:
         """Cubins and launches for the architectures; for the device's own where none is named."""
-        here = await self.facts()
-        devices = [
-            here if name == here.architecture else DeviceFacts.of_architecture(name)
-            for name in dict.fromkeys(architectures or (here.architecture,))
-        ]
-        for facts in devices:
-            try:
-                toolkit.architecture_number(facts.architecture)
-            except ValueError as error:
-                raise EvaluatorError(str(error)) from error
+        devices = deploying.devices(architectures, await self.facts())
         compiler = self._compiler or Compiler(context.sandbox)
         return await deploying.deploy(_cuda(task), candidate, configurations, devices, compiler)
+
+    async def single_source(
+        self,
+        task: Task,
+        candidate: Candidate,
+        configurations: Sequence[Configuration],
+        architectures: Sequence[str],
+        function: str,
+        context: Context,
+    ) -> SingleSource:
+        """A `.cu` file for nvcc; nothing is compiled here."""
+        devices = deploying.devices(architectures, await self.facts())
+        if len(devices) > 1:
+            raise EvaluatorError("one file holds the launches of one architecture; name one")
+        return single_source.single_source(
+            _cuda(task), candidate, configurations, devices[0], function
+        )
 
     async def check(
         self, task: Task, compiled: Compiled, context: Context

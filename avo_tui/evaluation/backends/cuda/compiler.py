@@ -105,12 +105,9 @@ class Compiler:
 
     async def _compile(self, candidate: Candidate, architecture: str) -> CompiledCandidate:
         manifest, text, file = read_manifest(candidate)
-        source = _source(manifest, candidate, file, text)
+        source = source_of(manifest, candidate, file, text)
         _refuse_includes(candidate)
-        groups: dict[tuple[tuple[str, str], ...], list[int | None]] = {}
-        for variant in [None, *range(len(manifest.variants))]:
-            macros = tuple((k, _text(v)) for k, v in sorted(manifest.macros_of(variant).items()))
-            groups.setdefault(macros, []).append(variant)
+        groups = macro_groups(manifest)
         gate = asyncio.Semaphore(MAX_PARALLEL)
 
         async def one(
@@ -253,7 +250,17 @@ def _outside_usr(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(os.path.realpath(p) for p in paths if not p.startswith("/usr/")))
 
 
-def _source(manifest: Manifest, candidate: Candidate, file: str, text: str) -> str:
+def macro_groups(manifest: Manifest) -> dict[tuple[tuple[str, str], ...], list[int | None]]:
+    """Sets of macros → the variants (None: no variant) compiled with them, one unit each."""
+    groups: dict[tuple[tuple[str, str], ...], list[int | None]] = {}
+    for variant in [None, *range(len(manifest.variants))]:
+        macros = tuple((k, _text(v)) for k, v in sorted(manifest.macros_of(variant).items()))
+        groups.setdefault(macros, []).append(variant)
+    return groups
+
+
+def source_of(manifest: Manifest, candidate: Candidate, file: str, text: str) -> str:
+    """Name of the file that is compiled. Raises ManifestError where it is not clear."""
     units = [name for name in candidate.files if name.endswith(".cu")]
     if manifest.source is not None:
         if manifest.source in candidate.files and manifest.source != file:

@@ -14,11 +14,26 @@ from avo_tui.evaluation.backends.cuda.compiled import resolve_plans
 from avo_tui.evaluation.backends.cuda.compiler import CompiledCandidate, Compiler
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
 from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.shapes import shape_of
 
 LAUNCHER = Path(__file__).with_name("package_launch.py")
 """The launcher of packages; a part of them, not of avo-tui."""
+
+
+def devices(architectures: Sequence[str], here: DeviceFacts) -> list[DeviceFacts]:
+    """What to make launches for; `here` where nothing is named. Raises EvaluatorError."""
+    for name in architectures:
+        try:
+            architecture_number(name)
+        except ValueError as error:
+            raise EvaluatorError(str(error)) from error
+    return [
+        here if name == here.architecture else DeviceFacts.of_architecture(name)
+        for name in dict.fromkeys(architectures or (here.architecture,))
+    ]
 
 
 async def deploy(
