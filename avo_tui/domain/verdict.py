@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.device import DeviceHealth
 from avo_tui.domain.plain import Safe
 from avo_tui.domain.score import PairedMeasurement, Score
 
@@ -152,6 +153,9 @@ class EvaluationReport(Value):
     """`MachineInfo.conditions` it was measured under; reports of equal ones are comparable."""
     at: Moment | None = None
     stages_done: tuple[Stage, ...] = ()
+    health: DeviceHealth | None = None
+    """How the device was while this was measured; None where nothing was measured, where the device
+    cannot be asked, and in old records."""
 
     @property
     def correct(self) -> bool:

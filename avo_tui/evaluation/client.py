@@ -15,8 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from avo_tui.devices import Sensor, machine_sensors
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.secrets import may_hold_a_secret
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import (
@@ -147,6 +149,7 @@ class LocalEvaluator:
         self._worker: _Worker | None = None
         self._starting = asyncio.Lock()
         self._numbers = itertools.count(1)
+        self._sensors: list[Sensor] | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -184,6 +187,15 @@ class LocalEvaluator:
             if worker is not None and not worker.pending:
                 self._worker = None
                 await worker.end()
+
+    async def devices(self) -> tuple[DeviceState, ...]:
+        """See `Sensing.devices`; asked in this process, also while the worker rests."""
+        return await asyncio.to_thread(self._sense)
+
+    def _sense(self) -> tuple[DeviceState, ...]:
+        if self._sensors is None:
+            self._sensors = machine_sensors()
+        return tuple(sensor.sample() for sensor in self._sensors)
 
     async def _ready(self) -> _Worker:
         async with self._starting:

@@ -14,8 +14,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from avo_tui.devices import Sensor, gpu_sensor, processor_sensor, watched
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import DeviceHealth
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.verdict import (
     ConfigurationCheck,
@@ -36,6 +38,7 @@ from avo_tui.evaluation.backends.base import (
     Context,
     Disassembling,
     ExaminingFinalists,
+    OnGpu,
     Profiling,
     Rejected,
     Sanitizing,
@@ -84,6 +87,8 @@ class _Course:
     phases: dict[str, dict[str, float]] = field(default_factory=dict)
     silent: bool = False
     """Whether a candidate that has seen hidden inputs could tell of them by the time it took."""
+    health: DeviceHealth | None = None
+    """How the device was while it was held."""
 
     @asynccontextmanager
     async def stage(self, name: Stage) -> AsyncIterator[None]:
@@ -327,7 +332,16 @@ class Pipeline:
         device = self.backend(course.task).device_lock(course.task)
         async with device_lock(device, course.progress) as waited:
             course.spent["waiting"] = waited.seconds
-            yield
+            async with watched(lambda: self._sensor(course.task)) as watch:
+                yield
+            course.health = watch.health
+
+    def _sensor(self, task: Task) -> Sensor | None:
+        """What tells the state of the device that a task is measured on."""
+        if task.device == "cpu":
+            return processor_sensor()
+        backend = self.backend(task)
+        return gpu_sensor(backend.gpu_uuid(task)) if isinstance(backend, OnGpu) else None
 
     async def _warm(self, course: _Course) -> None:
         """What a worker does once is start-up: it belongs to no evaluation's time."""
@@ -398,13 +412,23 @@ class Pipeline:
             paired=course.paired if verdict is Verdict.CORRECT else None,
             beside=course.beside,
             seconds=course.seconds(),
-            device=info.device if info else "",
-            architecture=info.architecture if info else "",
-            sandbox=info.sandbox if info else "",
-            sandbox_warning=info.sandbox_warning if info else "",
+            **_measured_on(info),
             at=now(),
             stages_done=tuple(course.done),
+            health=course.health,
         )
+
+
+def _measured_on(info: MachineInfo | None) -> dict[str, str]:
+    """Fields of a report that say on what it was measured; empty where that is not known."""
+    if info is None:
+        return {}
+    return {
+        "device": info.device,
+        "architecture": info.architecture,
+        "sandbox": info.sandbox,
+        "sandbox_warning": info.sandbox_warning,
+    }
 
 
 def _good_news(course: _Course) -> str:

@@ -9,6 +9,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import (
     EvaluationProgress,
@@ -126,6 +127,18 @@ class Evaluator(Protocol):
         self, task: str, files: dict[str, str], *, seconds: float = 10.0
     ) -> ScratchReport:
         """Compiles and runs a small program of the task's language in the sandbox."""
+
+
+@runtime_checkable
+class Sensing(Protocol):
+    """What an evaluator has besides that can tell how its devices are."""
+
+    async def devices(self) -> tuple[DeviceState, ...]:
+        """The state of each device now, as far as it is known.
+
+        May be called while a request is served, and starts nothing that costs more than a few
+        milliseconds. Raises OSError where the devices cannot be asked.
+        """
 
 
 @runtime_checkable

@@ -27,6 +27,7 @@ from avo_tui.evolution.life.waiting import Standstill
 from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
+from avo_tui.evolution.watch.devices import watch_devices
 from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.evolution.workbench import StepWorkbench
 from avo_tui.operators.ports import Closing, Interrupted, Knowledge, Operator, StepEnded
@@ -84,6 +85,7 @@ class Engine:
             asyncio.create_task(self._watch_inbox(), name="inbox"),
             asyncio.create_task(self._beat(), name="heartbeat"),
         ]
+        sensing = asyncio.create_task(watch_devices(self.run_context), name="devices")
         flow = asyncio.create_task(self._flow(), name="flow")
         end = Finish("stopped", "the engine was cancelled")
         try:
@@ -100,9 +102,9 @@ class Engine:
             flow.cancel()
             await asyncio.gather(flow, return_exceptions=True)
         finally:
-            for task in helpers:
+            for task in (*helpers, sensing):
                 task.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await asyncio.gather(*helpers, sensing, return_exceptions=True)
             if isinstance(self.run_context.operator, Closing):
                 await self.run_context.operator.close()
             await self.run_context.evaluator.close()

@@ -1,5 +1,6 @@
 """The session folder: its database, journal, objects and inbox, and who may write them."""
 
+from avo_tui.store.devices import DeviceLog, device_history
 from avo_tui.store.doctor import Finding, diagnose
 from avo_tui.store.drafts import Drafts
 from avo_tui.store.errors import (
@@ -33,6 +34,7 @@ __all__ = [
     "BadCommand",
     "BadName",
     "DamagedSession",
+    "DeviceLog",
     "DiskTrouble",
     "Drafts",
     "EngineStatus",
@@ -51,6 +53,7 @@ __all__ = [
     "StoreError",
     "by_attention",
     "check_name",
+    "device_history",
     "diagnose",
     "engine_status",
     "find_session",

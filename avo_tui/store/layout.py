@@ -23,6 +23,7 @@ class Layout:
         self.lock = folder / "engine.lock"
         self.log = folder / "engine.log"
         self.reserve = folder / "reserve"
+        self.devices = folder / "devices.jsonl"
 
     def part(self, step: int) -> Path:
         """The part of the journal that begins with `step`."""

@@ -100,6 +100,11 @@ class Supervisor(Place):
 
 
 @dataclass(frozen=True)
+class Devices(Place):
+    """The devices that the run measures on."""
+
+
+@dataclass(frozen=True)
 class Help(Place):
     """The keys of a screen, and what its focused pane shows."""
 

@@ -73,6 +73,14 @@ class Compiled:
 
 
 @runtime_checkable
+class OnGpu(Protocol):
+    """A backend that measures on a GPU whose clocks and temperature are to be watched."""
+
+    def gpu_uuid(self, task: Task) -> str:
+        """The GPU's UUID, with or without `GPU-` before it; empty where there is no GPU."""
+
+
+@runtime_checkable
 class Profiling(Protocol):
     """A backend with a profiler."""
 

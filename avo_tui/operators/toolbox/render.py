@@ -79,6 +79,8 @@ def report_text(report: EvaluationReport, reference: Version | None = None) -> s
         against = reference.score if reference else None
         name = f"v{reference.number}" if reference else ""
         parts.append("score:\n" + score_table(report.score, against, name))
+    if report.health is not None and report.health.remark:
+        parts.append(f"while this was measured: {report.health.remark}")
     if report.cached:
         parts.append("(answered from the record: this very source was measured before)")
     if feedback.log:

@@ -86,6 +86,12 @@ def _supervisor(place: places.Supervisor) -> Screen[Any]:
     return SupervisorScreen()
 
 
+def _devices(place: places.Devices) -> Screen[Any]:
+    from avo_tui.ui.screens.devices import DevicesScreen
+
+    return DevicesScreen()
+
+
 def _help(place: places.Help) -> Screen[Any]:
     from avo_tui.ui.dialogs.help import HelpDialog
 
@@ -105,6 +111,7 @@ SCREENS: dict[type[Place], Callable[[Any], Screen[Any]]] = {
     places.Memory: _memory,
     places.Knowledge: _knowledge,
     places.Supervisor: _supervisor,
+    places.Devices: _devices,
     places.Help: _help,
 }
 

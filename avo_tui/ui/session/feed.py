@@ -21,6 +21,7 @@ from avo_tui.domain import lineage
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Command, CommandRecord
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.events import Event
 from avo_tui.domain.progress import Progress, progress
 from avo_tui.domain.records import (
@@ -36,7 +37,7 @@ from avo_tui.domain.records import (
 )
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport
-from avo_tui.store import StoreError
+from avo_tui.store import StoreError, device_history
 from avo_tui.ui.session.step_view import StepFold, StepView
 
 K = TypeVar("K")
@@ -46,6 +47,9 @@ POLL_SECONDS = 0.1
 PUBLISH_SECONDS = 0.12
 ENGINE_SECONDS = 1.0
 BATCH = 5000
+DEVICE_SECONDS = 2.0
+DEVICE_SAMPLES = 150
+"""Samples of each device that screens draw: five minutes."""
 
 
 class Source(Protocol):
@@ -150,6 +154,9 @@ class Feed:
 
     source: Source
     latest: Snapshot | None = None
+    devices: Mapping[str, tuple[DeviceState, ...]] = field(default_factory=dict)
+    """Device → its last samples; replaced as a whole. Not in the snapshot: a new sample changes
+    nothing in the run. Empty in a replay."""
     _fold: StepFold = field(default_factory=StepFold)
     _serial: int = 0
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -194,7 +201,7 @@ class Feed:
 
     def run(self) -> None:
         """Follow until `stop`; a failure to read is shown, and tried again."""
-        dirty, published, probed = False, 0.0, 0.0
+        dirty, published, probed, sensed = False, 0.0, 0.0, 0.0
         standing: tuple[RunState, str] | None = None
         status: ReplayStatus | None = None
         era = self._era()
@@ -214,6 +221,11 @@ class Feed:
                     probed, stands = moment, self.source.standing()
                     dirty = dirty or stands != standing
                     standing = stands
+                if moment - sensed >= DEVICE_SECONDS and self._status() is None:
+                    sensed, self.devices = (
+                        moment,
+                        device_history(self.source.folder, DEVICE_SAMPLES),
+                    )
                 if self._status() != status:
                     status, dirty = self._status(), True
                 trouble = ""

@@ -16,6 +16,10 @@ class StatusLine(Bar):
     """The first row of a screen."""
 
 
+class DeviceLine(Bar):
+    """How the device that kernels run on is; hidden where nobody samples it."""
+
+
 class ActionBar(Bar):
     """The last row: the keys that do something now. Every one can be clicked."""
 

@@ -116,6 +116,10 @@ class CudaBackend:
             return f"gpu-{self._gpu.uuid[:12]}"
         return f"gpu-{self._index}"
 
+    def gpu_uuid(self, task: Task) -> str:
+        """The UUID of the GPU that is measured on; empty without one."""
+        return self._gpu.uuid if isinstance(self._gpu, Gpu) else ""
+
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Starts a process for the first candidate and makes the worker's own GPU context."""
         if isinstance(await self.gpu(), Gpu):

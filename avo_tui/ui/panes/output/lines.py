@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from avo_tui.domain.verdict import ConfigurationCheck, Resources
+from avo_tui.ui.panes.device import health_lines
 from avo_tui.ui.panes.output.benchmark import benchmark_lines
 from avo_tui.ui.panes.output.machine import profile_lines, roofline_lines
 from avo_tui.ui.panes.output.outcome import Outcome
@@ -80,6 +81,8 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
     if outcome.score is not None:
         out += benchmark_lines(outcome.score, width, outcome.parent, outcome.parent_name)
         out += roofline_lines(outcome.score, outcome.machine, width)
+    if outcome.report is not None and outcome.report.health is not None:
+        out += health_lines(outcome.report.health, width)
     if outcome.decision is not None and not outcome.rejected:
         role = "good" if outcome.decision.accepted else "bad"
         glyph = "✔" if outcome.decision.accepted else "✕"

@@ -47,6 +47,7 @@ RUN_ACTIONS: tuple[Action[RunParts], ...] = (
     travel.MEMORY,
     travel.KNOWLEDGE,
     travel.DIGEST,
+    travel.DEVICES,
     looking.NEXT_HIT,
     looking.SIDES,
     looking.CHART_AXIS,

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from avo_tui.ui import formats
 from avo_tui.ui.actions import ActionSet, bind, bindings
 from avo_tui.ui.loader import Loader
+from avo_tui.ui.panes.device import device_row
 from avo_tui.ui.panes.diff.painter import DiffPainter
 from avo_tui.ui.panes.lineage.view import LineageView
 from avo_tui.ui.panes.output.painter import OutputPainter
@@ -31,7 +32,7 @@ from avo_tui.ui.screens.run.travel import greet
 from avo_tui.ui.screens.run.walk import Walk
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Span, one_line
-from avo_tui.ui.widgets.bars import ActionBar, StatusLine, TabBar
+from avo_tui.ui.widgets.bars import ActionBar, DeviceLine, StatusLine, TabBar
 from avo_tui.ui.widgets.find import FindBar
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.long import LongView
@@ -97,12 +98,15 @@ class RunScreen(AvoScreen):
         self._subject = Subject()
         """What the panes were painted for."""
         self._greeted = False
+        self._device_wait = 0
+        """Seconds until the device's row is drawn anew."""
         self._told: tuple[str, str] = ("", "")
         """The state and the reason that were told last."""
 
     def compose(self) -> ComposeResult:
         """Status, tabs, panes, actions."""
         yield StatusLine(id="status")
+        yield DeviceLine(id="device")
         yield TabBar(id="tabs")
         with Horizontal(id="body"):
             with Vertical(id="left"):
@@ -134,6 +138,7 @@ class RunScreen(AvoScreen):
         self.query_one("#plan-head", LinesView).can_focus = False
         self.query_one("#diff-view").add_class("-wide")
         self.query_one("#output-view").add_class("-wide")
+        self.query_one("#device", DeviceLine).display = False
         self.parts.arrangement.arrange()
         self.query_one("#lineage-view").focus()
         if self.host.latest is not None and not self._greeted:
@@ -157,6 +162,23 @@ class RunScreen(AvoScreen):
         """The clock of the status line."""
         if self.scene.snapshot is not None and self.ready:
             show_status(self, self.scene.snapshot)
+            self._show_device()
+
+    def _show_device(self) -> None:
+        """The device's row, at the pace of the samples; in low bandwidth half as often."""
+        self._device_wait -= 1
+        if self._device_wait > 0 and self.query_one("#device", DeviceLine).display:
+            return
+        self._device_wait = 10 if self.host.connection.low_bandwidth else 4
+        feed, bar = self.host.session.feed, self.query_one("#device", DeviceLine)
+        row = device_row(
+            feed.devices if feed is not None else {}, self.host.clock(), self.size.width
+        )
+        if bar.display != (row is not None):
+            bar.display = row is not None
+            self._device_wait = 0
+        if row is not None:
+            bar.set_row(row)
 
     def repaint(self) -> None:
         """Show the present snapshot and cursor; panes whose input is the same are left alone."""

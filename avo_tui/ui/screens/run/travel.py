@@ -251,6 +251,16 @@ KNOWLEDGE = Action[RunParts](
 )
 
 
+DEVICES = Action[RunParts](
+    "devices",
+    "U",
+    "devices",
+    "The GPUs and processors: clock, power, temperature, what holds them back.",
+    "look",
+    run=lambda run: run.host.go(places.Devices()),
+)
+
+
 ABSENCE = timedelta(minutes=5)
 """What happened in less is not told without being asked: the screen shows it."""
 

@@ -1,0 +1,59 @@
+"""The devices of a run: how busy, how fast, how hot each is, over the last minutes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+
+from avo_tui.ui.actions import bind, bindings
+from avo_tui.ui.panes.device import device_lines
+from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.screens.detail import DETAIL, DetailScreen
+from avo_tui.ui.text import Line
+from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.pane import Pane
+
+
+class DevicesScreen(DetailScreen):
+    """Sparklines of every device that the run's engine samples."""
+
+    BINDINGS: ClassVar[list[Any]] = bindings(DETAIL)
+    ABOUT = (
+        "The processors and GPUs that kernels are measured on, sampled by the engine every two "
+        "seconds. A clock that is held back by the power limit or the temperature makes every "
+        "kernel slower; time that a hypervisor took, or that programs waited for a core, makes "
+        "figures noisy. What was so during a measurement is kept with it, and shown in Output."
+    )
+    PANES = {"devices": ("Devices", "Clock, power, temperature, load; the newest at the right.")}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions = bind(DETAIL, self)
+
+    def body(self) -> ComposeResult:
+        """One pane."""
+        with Pane(key="", title="Devices", id="devices"):
+            yield LinesView(id="main")
+
+    def repaint(self) -> None:
+        """The samples of the last minutes."""
+        feed, moment = self.host.session.feed, self.host.clock()
+        history = {} if feed is None else feed.devices
+
+        def build(width: int) -> list[Line]:
+            if not history:
+                return list(
+                    teach(
+                        "No device was sampled in this session.",
+                        "The engine does it while it runs, every two seconds.",
+                    )
+                )
+            return device_lines(history, moment, width)
+
+        self.main.show(build)
+
+    def show_second(self) -> None:
+        """The status line, and newer samples."""
+        super().show_second()
+        self.paint_again()
