@@ -71,7 +71,7 @@ def mcp(
         token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(24)
         await serve_http(seat, http, token, lambda port: _announce(port, token))
 
-    knowledge = SessionKnowledge(folder)
+    knowledge = SessionKnowledge(folder, reader.state.session.task)
     try:
         asyncio.run(serve())
     finally:

@@ -26,9 +26,17 @@ START_SECONDS = 300.0
 QUIET_SECONDS = 10.0
 """Seconds between two lines about what is being waited for."""
 
+TAKES_FILES = frozenset({"scratch"})
+"""Tools that run files of their own: `--file` is handed to them and not put into the candidate."""
+
 Files = Annotated[
-    list[Path] | None,
-    typer.Option("--file", help="Put this file into the working candidate first; may be repeated."),
+    list[str] | None,
+    typer.Option(
+        "--file",
+        metavar="[NAME=]PATH",
+        help="Put this file into the working candidate first, as NAME or under its own name; for"
+        " `scratch`, hand it to the program instead. May be repeated.",
+    ),
 ]
 TakeOver = Annotated[bool, typer.Option("--take-over", help="Send away whoever sits in the seat.")]
 
@@ -83,8 +91,13 @@ def seat(
         _list(specs, as_json)
         return
     given = _arguments(tool, arguments or [], specs)
+    texts = _texts(files or [])
+    if tool in TAKES_FILES:
+        given["files"] = {**given.get("files", {}), **texts}
+        texts = {}
+    _check(tool, given, texts, specs)
     hello = Hello(client=who, way="command_line", take_over=take_over)
-    answer = asyncio.run(_call(name, hello, tool, given, files or []))
+    answer = asyncio.run(_call(name, hello, tool, given, texts))
     if as_json:
         from avo_tui.cli.json_output import emit
 
@@ -103,11 +116,13 @@ def _list(specs: tuple[ToolSpec, ...], as_json: bool) -> None:
 
         emit({"tools": [spec.model_dump(mode="json") for spec in specs]})
         return
+    from avo_tui.operators.toolbox.signature import argument_lines
+
     for spec in specs:
-        required = spec.input_schema.get("required", [])
-        names = [n if n in required else f"{n}?" for n in spec.input_schema.get("properties", {})]
-        typer.echo(f"{spec.name}({', '.join(names)})")
+        typer.echo(spec.name)
         typer.echo(f"    {spec.description}")
+        for line in argument_lines(spec.input_schema):
+            typer.echo(f"      {line}")
 
 
 def _arguments(tool: str, given: list[str], specs: tuple[ToolSpec, ...]) -> dict[str, Any]:
@@ -126,6 +141,38 @@ def _arguments(tool: str, given: list[str], specs: tuple[ToolSpec, ...]) -> dict
             value = _text_of(Path(value[1:]))
         arguments[key] = value if _is_text(properties.get(key, {})) else _value(key, value)
     return arguments
+
+
+def _texts(files: list[str]) -> dict[str, str]:
+    """Name in the candidate → text, of `PATH` or `NAME=PATH` each. Raises typer.BadParameter."""
+    texts: dict[str, str] = {}
+    for given in files:
+        name, sign, rest = given.partition("=")
+        path = Path(rest) if sign and not Path(given).exists() else Path(given)
+        if not path.is_file():
+            raise typer.BadParameter(f"there is no file {path}", param_hint="--file")
+        texts[name if path != Path(given) else path.name] = _text_of(path)
+    return texts
+
+
+def _check(
+    tool: str, arguments: dict[str, Any], texts: dict[str, str], specs: tuple[ToolSpec, ...]
+) -> None:
+    """Raises Failure for a call that cannot work, before a file of it is in the candidate."""
+    from avo_tui.operators.seat.step import OWN_TOOLS
+    from avo_tui.operators.toolbox import ToolError, check_arguments
+
+    try:
+        if tool not in {own.name for own in OWN_TOOLS}:
+            check_arguments(tool, arguments)
+    except ToolError as error:
+        raise Failure(str(error).rstrip(".")) from None
+    group = next(spec.group for spec in specs if spec.name == tool)
+    if texts and not (group in {"candidate", "execution"} or tool == "submit"):
+        raise Failure(
+            f"{tool} does not use the working candidate, so --file would only change it; leave"
+            " --file out, or use it with compile, check, evaluate, bench, profile, disassemble"
+        )
 
 
 def _is_text(schema: dict[str, Any]) -> bool:
@@ -148,11 +195,11 @@ def _text_of(path: Path) -> str:
 
 
 async def _call(
-    name: str, hello: Hello, tool: str, arguments: dict[str, Any], files: list[Path]
+    name: str, hello: Hello, tool: str, arguments: dict[str, Any], texts: dict[str, str]
 ) -> Answer:
+    """Call a tool after `texts` (file name → text) were put into the working candidate."""
     from avo_tui.store import SessionReader, find_session
 
-    texts = {path.name: _text_of(path) for path in files}
     reader = SessionReader.open(find_session(name))
     client = await sit_down(reader, hello, say=_say)
     letters: tuple[Letter, ...] = ()
@@ -162,6 +209,7 @@ async def _call(
             letters += put.letters
             if not put.ok:
                 return put.replaced(letters=letters)
+            _tell(put.text)
         answer = await _patient(reader, client, tool, arguments)
     return answer.replaced(letters=(*letters, *answer.letters))
 
@@ -192,6 +240,13 @@ def waiting_text(reader: SessionReader) -> str:
     why = f": {reader.state.session.state_reason}" if reader.state.session.state_reason else ""
     evaluating = f"; attempt {attempt}, {stage}" if attempt else ""
     return f"{reader.run_state()}{why}{evaluating}"
+
+
+def _tell(text: str) -> None:
+    """What was done on the way to the answer, on standard error."""
+    from avo_tui.domain.plain import plain
+
+    sys.stderr.write(f"avo: {plain(text, 400)}\n")
 
 
 def _say(text: str) -> None:

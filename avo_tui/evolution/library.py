@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avo_tui.domain.task import TaskInfo
 from avo_tui.operators.ports import KnowledgeHit
 
 if TYPE_CHECKING:
@@ -13,11 +14,15 @@ if TYPE_CHECKING:
 
 
 class SessionKnowledge:
-    """The built-in documents, the person's and the session's own; read when first asked."""
+    """The built-in documents, the person's, the session's and its task; read when first asked."""
 
-    def __init__(self, session: Path | None) -> None:
-        """`session` is a session's folder; without one its library is left out."""
+    def __init__(self, session: Path | None, task: TaskInfo | None = None) -> None:
+        """`session` is a session's folder; without one its library is left out.
+
+        The text of `task` is searched as well, as the library `task`.
+        """
         self._session = session
+        self._task = task
         self._base: KnowledgeBase | None = None
 
     @property
@@ -25,8 +30,16 @@ class SessionKnowledge:
         if self._base is None:
             from avo_tui.knowledge import KnowledgeBase
 
-            self._base = KnowledgeBase.open(session=self._session)
+            self._base = KnowledgeBase.open(session=self._session, texts=self._texts())
         return self._base
+
+    def _texts(self) -> dict[str, dict[str, str]]:
+        if self._task is None:
+            return {}
+        from avo_tui.operators.agent.prompts.opening import task_text
+
+        text = f"# The task {self._task.name}\n\n{task_text(self._task, None)}"
+        return {"task": {f"{self._task.name}.md": text}}
 
     def search(self, query: str, limit: int = 8) -> Sequence[KnowledgeHit]:
         """Sections that answer the query, best first."""

@@ -220,7 +220,7 @@ def run_engine(
 
     mode = mode or EngineMode()
     writer = _open_patiently(folder)
-    knowledge = SessionKnowledge(folder)
+    knowledge = SessionKnowledge(folder, writer.state.session.task)
     handler = _log_to(writer.log_path) if log_to_file else None
     try:
         session = writer.state.session

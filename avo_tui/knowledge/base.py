@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,6 +86,7 @@ class KnowledgeBase:
         documents: Path | None = None,
         user: Path | None = None,
         session: Path | None = None,
+        texts: Mapping[str, Mapping[str, str]] | None = None,
     ) -> KnowledgeBase:
         """Open the built-in documents, the documentation, the person's library and a session's.
 
@@ -93,7 +94,8 @@ class KnowledgeBase:
         `docs` of its documentation), indexed in memory at each opening since it is small and may
         have changed. `user` is the person's index file (default:
         the platform's place for user data). `session` is a session's folder; without it there is
-        no session library. An index file appears with the first `add`.
+        no session library. An index file appears with the first `add`. `texts` are further
+        libraries, each by the name of a document and its Markdown, indexed in memory.
         """
         libraries: dict[str, Index] = {}
         folder = documents or builtin_documents()
@@ -105,6 +107,10 @@ class KnowledgeBase:
             libraries["docs"] = Index(None)
             for page in sorted(pages.glob("*.md")):
                 ingest.add(libraries["docs"], "docs", page, prefix="")
+        for library, pages_of_it in (texts or {}).items():
+            libraries[library] = Index(None)
+            for name, text in pages_of_it.items():
+                ingest.add_text(libraries[library], name, text)
         files = {"user": user or user_index()}
         if session is not None:
             files["session"] = session_index(session)

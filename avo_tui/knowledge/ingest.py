@@ -124,6 +124,14 @@ def add(
     return report
 
 
+def add_text(index: Index, name: str, text: str) -> None:
+    """Index a text in Markdown that is not a file, as the document `name`."""
+    data = text.encode()
+    seen = Seen(0, len(data), hashlib.blake2b(data, digest_size=16).digest(), None, None)
+    with index.writing():
+        index.put("", name, name, seen, parse_markdown(text, name))
+
+
 def _one(
     index: Index,
     root: Path,

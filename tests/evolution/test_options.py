@@ -61,7 +61,7 @@ def test_the_model_is_the_model_of_the_session() -> None:
         ("agent.model", " ", "agent.model"),
         ("agent.efort", "low", "did you mean agent.effort?"),
         ("effort", "low", "did you mean agent.effort?"),
-        ("tuner.attempts", "3", "there is no option"),
+        ("tuner.attempts", "3", "there is no option"),  # of another operator
         ("origin", "x", "there is no option"),
         ("agent.base_url", "not an address", "http"),
         ("agent.api_key_file", "/nowhere/at/all", "cannot be read"),

@@ -8,9 +8,10 @@ import pytest
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.commands import ClearHint, Resume, SendHint, Submit
+from avo_tui.domain.commands import ClearHint, Resume, SendHint, SetOptions, Submit
 from avo_tui.domain.records import RunSettings
 from avo_tui.evolution.create import create_session
+from avo_tui.evolution.options import changed_settings
 from avo_tui.store import StoreError, send_command
 from tests.evolution.fake_evaluator import TASK, FakeEvaluator
 from tests.evolution.laboratory import Laboratory, MakeLab
@@ -161,3 +162,29 @@ async def test_the_tuner_varies_what_a_person_committed(make_lab: MakeLab) -> No
     newest = list(lab.state.attempts.values())[-1]
     assert lab.engine is not None
     assert "Another" in lab.run.candidate(newest.candidate).files["kernel.cpp"]
+
+
+BEST = """\
+constexpr int ALGORITHM = 2;  // tune: 0 1 2
+constexpr int TILE_K = 64;  // tune: 16 32 64 128
+constexpr int UNROLL = 4;  // tune: 1 2 4 8
+constexpr int WIDTH = 16;  // tune: 1 4 8 16
+constexpr bool FAST_EXP = true;  // tune: false true
+"""
+
+
+async def test_the_tuners_options_hold_from_the_next_attempt_on(tmp_path: Path) -> None:
+    """Nothing beats the seed, so each step lasts as many attempts as the option says."""
+    settings = capped(steps=3).replaced(options={"tuner.attempts": 2, "supervisor.attempts": 0})
+    lab = Laboratory(tmp_path / "s", settings, evaluator=OneKernel(BEST))
+    lab.start()
+    await lab.until(lambda: len(lab.of(ev.StepFinished)) == 1)
+    change = await lab.send(SetOptions(options={"tuner.attempts": "4"}))
+    assert change.refused is None and "tuner.attempts is 4" in change.effect
+    assert await lab.ended() == "finished"
+    told = [step.reason.partition(" ")[0] for step in lab.of(ev.StepFinished)]
+    assert told[0] == "2" and told[-1] == "4"
+    refused = [{"tuner.attempts": "0"}, {"tuner.boldness": "many"}, {"tuner.size": 3}]
+    for options in refused:
+        with pytest.raises(ValueError, match=next(iter(options))):
+            changed_settings(settings, options)

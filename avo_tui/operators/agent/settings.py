@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from avo_tui.domain.base import Value
 from avo_tui.domain.records import RunSettings
-from avo_tui.operators.descriptor import OptionInfo
+from avo_tui.operators.settings import OperatorSettings
 
 DEFAULT_MODEL = "claude-opus-5-5"
 
@@ -20,10 +19,12 @@ ContextEditing = Literal["auto", "server", "local"]
 Provider = Literal["anthropic", "bedrock", "vertex", "foundry"]
 
 
-class AgentSettings(Value):
+class AgentSettings(OperatorSettings):
     """Everything about the agent that can be set, by the names used in the run's options."""
 
-    model_config = ConfigDict(allow_inf_nan=False, use_attribute_docstrings=True)
+    prefix: ClassVar[str] = PREFIX
+    who: ClassVar[str] = "the agent"
+    unlisted: ClassVar[frozenset[str]] = frozenset({"pace"})
 
     model: str = Field(default=DEFAULT_MODEL, pattern=r"\S")
     """The model that is asked, by the name that its endpoint knows it by."""
@@ -104,48 +105,17 @@ class AgentSettings(Value):
     """Operator `recorded`: characters per second of the played text."""
 
     @classmethod
-    def listed(cls) -> tuple[OptionInfo, ...]:
-        """The options that a person may set, for `avo set`."""
-        return tuple(
-            OptionInfo(
-                f"{PREFIX}{name}",
-                _text(field.default),
-                " ".join((field.description or "").split()),
-            )
-            for name, field in cls.model_fields.items()
-            if name != "pace"
-        )
-
-    @classmethod
-    def of(cls, settings: RunSettings) -> AgentSettings:
+    def of(cls, settings: RunSettings) -> Self:
         """The agent's part of the run's settings; other options are somebody else's.
 
-        Raises ValueError with one sentence that names the option.
+        Its options may be written without the prefix too. Raises ValueError with one sentence that
+        names the option.
         """
         options: dict[str, Any] = {}
         for name, value in sorted(settings.options.items(), key=lambda o: o[0].startswith(PREFIX)):
             own = name.removeprefix(PREFIX)
-            if own in cls.model_fields:
+            if own in cls.model_fields or name.startswith(PREFIX):
                 options[own] = value
-            elif name.startswith(PREFIX):
-                known = ", ".join(n for n in cls.model_fields if n != "model")
-                raise ValueError(f"the agent has no option {own!r}; it has {known}.")
         if settings.model and "model" not in options:
             options["model"] = settings.model
-        try:
-            return cls.model_validate(options)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(p) for p in first["loc"])
-            empty = first["type"] == "string_pattern_mismatch"
-            what = "It must not be empty" if empty else first["msg"]
-            raise ValueError(f"option {PREFIX}{name}: {what}.") from None
-
-
-def _text(default: object) -> str:
-    """A default as a person would write it."""
-    if default is None:
-        return ""
-    if isinstance(default, bool):
-        return str(default).lower()
-    return f"{default:g}" if isinstance(default, float) else str(default)
+        return cls.checked(options)

@@ -2,7 +2,7 @@
 
 from avo_tui.operators.ports import StepOutcome
 from avo_tui.operators.toolbox.base import RESULT_LIMIT, ToolResult, cut_middle
-from avo_tui.operators.toolbox.box import ALL_TOOLS, Toolbox, ToolSpec, bounded
+from avo_tui.operators.toolbox.box import ALL_TOOLS, Toolbox, ToolSpec, bounded, check_arguments
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.workspace import Workspace
 
@@ -17,5 +17,6 @@ __all__ = [
     "Toolbox",
     "Workspace",
     "bounded",
+    "check_arguments",
     "cut_middle",
 ]

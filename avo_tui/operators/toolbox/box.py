@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from avo_tui.operators.toolbox.base import (
     first_lines,
 )
 from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.signature import signature
 from avo_tui.operators.toolbox.workspace import Workspace
 
 ALL_TOOLS: tuple[Tool[Any], ...] = (
@@ -136,16 +137,27 @@ class Toolbox:
     def _tool(self, name: str) -> Tool[Any]:
         if name in self._tools:
             return self._tools[name]
-        near = difflib.get_close_matches(name, self._tools, n=1)
-        guess = f" Did you mean {near[0]}?" if near else ""
-        tools = ", ".join(self._tools)
-        raise ToolError(f"There is no tool {name!r}.{guess} The tools are: {tools}.")
+        raise ToolError(_no_tool(name, list(self._tools)))
 
 
 def bounded(whole: str, limit: int, call: str) -> str:
     """What a caller is shown of a result: cut in the middle, with the way to the rest."""
     pointer = f'read_result(call="{call}", offset=…) reads the rest' if call else ""
     return cut_middle(whole, limit, pointer)
+
+
+def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
+    """Raises ToolError, one sentence, where there is no such tool or it cannot take these."""
+    tool = next((tool for tool in ALL_TOOLS if tool.name == name), None)
+    if tool is None:
+        raise ToolError(_no_tool(name, [tool.name for tool in ALL_TOOLS]))
+    _parse(tool, arguments)
+
+
+def _no_tool(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    guess = f" Did you mean {near[0]}?" if near else ""
+    return f"There is no tool {name!r}.{guess} The tools are: {', '.join(known)}."
 
 
 def _parse(tool: Tool[Any], arguments: Mapping[str, Any]) -> Arguments:
@@ -157,12 +169,9 @@ def _parse(tool: Tool[Any], arguments: Mapping[str, Any]) -> Arguments:
             f"{'.'.join(str(p) for p in e['loc']) or 'arguments'}: {e['msg']}"
             for e in error.errors()[:5]
         )
-        known = ", ".join(
-            f"{n}{'' if f.is_required() else '?'}" for n, f in tool.arguments.model_fields.items()
-        )
+        known = signature(tool.schema()) or "nothing"
         raise ToolError(
-            f"The arguments of {tool.name} are not valid: {problems}."
-            f" It takes: {known or 'nothing'}."
+            f"The arguments of {tool.name} are not valid: {problems}. It takes: {known}."
         ) from None
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field
 
 from avo_tui.domain.candidate import check_file_name
+from avo_tui.domain.records import Version
 from avo_tui.domain.verdict import ScratchReport
 from avo_tui.operators.ports import AttemptResult
 from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
@@ -103,17 +106,29 @@ async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
             " Repeating a candidate brings nothing new; change something."
         )
     else:
-        text += "\n" + _next(result, best.aggregate)
+        text += "\n" + _next(result, best)
     return ToolAnswer(text)
 
 
-def _next(result: AttemptResult, best: float) -> str:
+def _next(result: AttemptResult, best: Version) -> str:
+    """What the score says beside the best version's, and what to do with it."""
     score = result.report.score
     if score is None:
         return "Find the cause before the next edit; remember(failed, …) what others should know."
-    if score.aggregate > best:
-        return "Faster than the best on this line in its own run. submit asks the gate."
-    return "Not faster than the best on this line. Say why, then change one thing."
+    if best.aggregate <= 0:
+        return "The first that computes something. submit asks the gate."
+    change = score.aggregate / best.aggregate - 1
+    noise = math.hypot(score.noise, best.score.noise)
+    beside = f"{change:+.1%} against v{best.number}, each measured in a run of its own"
+    if abs(change) <= noise:
+        return (
+            f"{beside}: within their noise of ±{noise:.1%}, so this does not tell which is faster."
+            " bench does: it times both in turn. Evaluating small variations until one comes out"
+            " higher gains nothing, since the gate measures both again, in turn."
+        )
+    if change > 0:
+        return f"{beside}: faster. submit asks the gate, which times both again, in turn."
+    return f"{beside}: slower. Say why, then change one thing."
 
 
 async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:

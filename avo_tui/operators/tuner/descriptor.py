@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from avo_tui.domain.records import OperatorTraits, RunSettings
-from avo_tui.operators.descriptor import OperatorDescriptor
+from avo_tui.operators.descriptor import OperatorDescriptor, OptionInfo
 from avo_tui.operators.ports import Operator
 
 
@@ -11,6 +13,18 @@ def _make(settings: RunSettings) -> Operator:
     from avo_tui.operators.tuner import make
 
     return make(settings)
+
+
+def _options() -> Sequence[OptionInfo]:
+    from avo_tui.operators.tuner.settings import TunerSettings
+
+    return TunerSettings.listed()
+
+
+def _check(settings: RunSettings) -> None:
+    from avo_tui.operators.tuner.settings import TunerSettings
+
+    TunerSettings.of(settings)
 
 
 DESCRIPTOR = OperatorDescriptor(
@@ -26,4 +40,6 @@ DESCRIPTOR = OperatorDescriptor(
         stall_attempts=16,  # its attempts are cheap, and one of its steps has eight of them
     ),
     preference=10,
+    options=_options,
+    check=_check,
 )

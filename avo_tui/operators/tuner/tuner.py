@@ -14,13 +14,7 @@ from avo_tui.operators.ports import AttemptResult, Interrupted, StepOutcome, Wor
 from avo_tui.operators.tuner.archive import Archive, Tried
 from avo_tui.operators.tuner.pins import read_hint
 from avo_tui.operators.tuner.propose import Child, Space, propose
-
-ATTEMPTS = 8
-"""Proposals in one step; the run option `tuner.attempts` changes it."""
-SUBMIT_ABOVE = 0.995
-"""Share of the best aggregate from which the gate is asked: it measures more exactly."""
-MEMORY = 1500
-"""Newest attempts that the archive looks at."""
+from avo_tui.operators.tuner.settings import TunerSettings
 
 
 class Tuner:
@@ -33,8 +27,8 @@ class Tuner:
     author: Author = "tuner"
 
     def __init__(self, settings: RunSettings) -> None:
-        self._limit = max(1, int(settings.options.get("tuner.attempts", ATTEMPTS)))
-        self._known = Archive(limit=MEMORY)
+        self._memory = TunerSettings.of(settings).remembers
+        self._known = Archive(limit=self._memory)
         self._taken: dict[tuple[int, int], None] = {}
         """(step, number) of the attempts that the archive has, oldest first."""
 
@@ -49,7 +43,7 @@ class Tuner:
                     return outcome
                 continue
             judged = [a for a in attempts if a.verdict and a.verdict.judges_candidate]
-            if len(judged) >= self._limit:
+            if len(judged) >= _settings(bench).attempts:
                 best = bench.reading.best()
                 reason = f"{len(judged)} attempts, none better than v{best.number}"
                 return StepOutcome(outcome="nothing", reason=reason)
@@ -114,7 +108,8 @@ class Tuner:
         """More tunables change at once while the supervisor finds the search stalled."""
         active = bench.reading.interventions()
         nudges = sum(i.level == "nudge" for i in active)
-        return min(3, nudges + sum(i.level in {"redirect", "restart"} for i in active))
+        stalled = min(3, nudges + sum(i.level in {"redirect", "restart"} for i in active))
+        return stalled + _settings(bench).boldness
 
     # -- hints
 
@@ -141,7 +136,7 @@ class Tuner:
         """What was tried, brought up to now: only what was judged since the last call is read."""
         fresh: list[Attempt] = []
         for attempt in reversed(bench.reading.attempts()):
-            if (attempt.step, attempt.number) in self._taken or len(fresh) == MEMORY:
+            if (attempt.step, attempt.number) in self._taken or len(fresh) == self._memory:
                 break
             if attempt.verdict is not None and attempt.verdict.judges_candidate:
                 fresh.append(attempt)
@@ -155,7 +150,7 @@ class Tuner:
                 else f"attempt {attempt.step}.{attempt.number}"
             )
             self._known.add(Tried(point, attempt.aggregate, label, attempt.candidate, key))
-        while len(self._taken) > MEMORY:
+        while len(self._taken) > self._memory:
             del self._taken[next(iter(self._taken))]
         return self._known
 
@@ -165,7 +160,7 @@ class Tuner:
         """Asks the gate about a correct attempt that may be better; None where the step goes on."""
         best = bench.reading.best()
         change = attempt.aggregate / best.aggregate - 1 if best.aggregate > 0 else 0.0
-        if attempt.aggregate <= best.aggregate * SUBMIT_ABOVE:
+        if attempt.aggregate <= best.aggregate * _settings(bench).ask_gate_from:
             reason = f"{change:+.1%} against v{best.number}: too slow for the gate to compare"
             bench.recording.record(ev.AttemptRejected(attempt=attempt.number, reason=reason))
             return None
@@ -193,7 +188,7 @@ class Tuner:
     def _say(self, bench: Workbench, judged: Sequence[Attempt], title: str, why: str) -> None:
         items = [PlanItem(text=_told(a), status="done") for a in judged]
         items.append(PlanItem(text=title, status="doing"))
-        left = self._limit - len(items)
+        left = _settings(bench).attempts - len(items)
         if left > 0:
             items.append(PlanItem(text=f"up to {left} more, by what these teach", status="todo"))
         best = bench.reading.best()
@@ -206,6 +201,11 @@ class Tuner:
         origin = bench.reading.candidate(bench.reading.head.candidate)
         bench.recording.keep(candidate.canonical())
         bench.recording.record(edited(candidate, bench.reading.head.number, origin, title))
+
+
+def _settings(bench: Workbench) -> TunerSettings:
+    """As they are now: the person may change them between two attempts."""
+    return TunerSettings.of(bench.reading.settings)
 
 
 def _delivered_since_attempt(bench: Workbench) -> list[Hint]:

@@ -1,0 +1,94 @@
+"""`avo seat` and `avo brief`: the tools of the seat from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from avo_tui.store import SessionReader
+from tests.cli.command_line import Result, make_session, running, wait_for
+
+Avo = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A session with a seat whose engine runs, for all tests of this module."""
+    folder = make_session(tmp_path_factory.mktemp("seat"), "seated", "seat")
+    with running(folder):
+        reader = SessionReader.open(folder)
+        wait_for(lambda: reader.poll() is not None and len(reader.state.versions) == 1)
+        yield folder
+
+
+@pytest.fixture
+def seated(engine: Path, own_places: Path, avo: Avo) -> Path:
+    """That session among this test's, its step begun and its candidate the parent's source."""
+    (own_places / "seated").symlink_to(engine)
+    assert avo("seat", "seated", "begin_step").code == 0
+    assert avo("seat", "seated", "reset_candidate").code == 0
+    return engine
+
+
+def test_the_tools_are_listed_with_their_types(avo: Avo) -> None:
+    listed = avo("seat", "nothing-is-asked-of-it")
+    assert listed.code == 0
+    assert "sweep?: {NAME: [text, …], …}. Macros to vary" in listed.out
+    assert "pairs?: whole number, 1 to 4 (default 1)" in listed.out
+    tools = {tool["name"]: tool for tool in avo("seat", "x", "--json").json["tools"]}
+    assert tools["bench"]["input_schema"]["properties"]["pairs"]["maximum"] == 4
+
+
+def test_a_scratch_program_is_not_part_of_the_candidate(
+    seated: Path, avo: Avo, tmp_path: Path
+) -> None:
+    program = tmp_path / "experiment.cpp"
+    program.write_text("int main() { return 0; }\n")
+    ran = avo("seat", "seated", "scratch", "--file", str(program))
+    assert ran.code == 0, ran.out + ran.err
+    candidate = avo("seat", "seated", "read_candidate")
+    assert "experiment" not in candidate.out and "kernel.cpp" in candidate.out
+
+
+def test_files_are_put_into_the_candidate_under_the_name_that_is_given(
+    seated: Path, avo: Avo, tmp_path: Path
+) -> None:
+    mine = tmp_path / "third try.txt"
+    mine.write_text("constexpr int UNROLL = 2;  // mine\n")
+    put = avo("seat", "seated", "show_diff", "--file", f"kernel.cpp={mine}")
+    assert put.code == 0 and "+constexpr int UNROLL = 2;  // mine" in put.out
+    assert "Rewrote kernel.cpp" in put.err
+    assert "third try" not in avo("seat", "seated", "read_candidate").out
+
+
+def test_a_call_that_cannot_work_changes_nothing(seated: Path, avo: Avo, tmp_path: Path) -> None:
+    mine = tmp_path / "kernel.cpp"
+    mine.write_text("int broken\n")
+    for arguments, words in (
+        (("evaluate", "title=x"), "3 characters"),
+        (("evalute", "title=rows as lanes"), "Did you mean evaluate"),
+        (("recall",), "does not use the working candidate"),
+        (("bench", "pairs=many"), "pairs is not JSON"),
+    ):
+        refused = avo("seat", "seated", *arguments, "--file", str(mine))
+        assert refused.code != 0 and words in refused.err, (arguments, refused.err)
+    gone = avo("seat", "seated", "check", "--file", str(tmp_path / "gone.cpp"))
+    assert gone.code != 0 and "there is no file" in gone.err
+    assert "broken" not in avo("seat", "seated", "read_candidate").out
+
+
+def test_the_task_is_searched(seated: Path, avo: Avo) -> None:
+    hits = avo("seat", "seated", "search_knowledge", "query=pretend kernel")
+    assert hits.code == 0 and "[task:" in hits.out
+    name = hits.out.partition("[")[2].partition("]")[0]
+    read = avo("seat", "seated", "read_knowledge", f"id={name}")
+    assert read.code == 0 and "Pretend" in read.out
+
+
+def test_the_brief_says_what_may_be_used(seated: Path, avo: Avo) -> None:
+    page = avo("brief", "seated")
+    assert page.code == 0
+    for words in ("What you may use", "--file", "scratch", "Not while a tool of the seat runs"):
+        assert words in page.out
