@@ -19,7 +19,7 @@ from avo_tui.domain import tunables as tn
 from avo_tui.domain.candidate import Candidate
 from avo_tui.operators.tuner.archive import Archive, Tried
 from avo_tui.operators.tuner.propose import Space, propose
-from avo_tui.operators.tuner.tuner import MEMORY
+from avo_tui.operators.tuner.settings import TunerSettings
 
 SEED = Path(__file__).resolve().parents[1] / "kernels" / "attention_cpu" / "seed"
 LAST = 25
@@ -35,7 +35,7 @@ def main() -> None:
     base = Candidate(files=files)
     tunables = tn.parse(base)
     space, chance = Space(tunables, {}), random.Random(1)
-    archive, seen = Archive(limit=MEMORY), set[str]()
+    archive, seen = Archive(limit=TunerSettings().remembers), set[str]()
     spent: list[float] = []
     print("| tries before | proposal, ms | building the archive anew, ms |\n|---|---|---|")
     for number in range(given.attempts + 1):

@@ -351,11 +351,11 @@ def test_an_index_that_breaks_later_is_one_clear_sentence(base: KnowledgeBase, t
 
 def test_what_another_process_adds_later_is_found(tmp_path: Path, tree: Path) -> None:
     (tmp_path / "builtin").mkdir()
-    places = {"documents": tmp_path / "builtin", "user": tmp_path / "user.sqlite"}
-    running = KnowledgeBase.open(**places)
+    documents, user = tmp_path / "builtin", tmp_path / "user.sqlite"
+    running = KnowledgeBase.open(documents=documents, user=user)
     assert running.search("potoroo") == []
     (tree / "a.md").write_text("# A\n\npotoroo\n")
-    with KnowledgeBase.open(**places) as other:
+    with KnowledgeBase.open(documents=documents, user=user) as other:
         other.add(tree)
     assert running.search("potoroo", 1)[0].document == "user:tree/a.md"
     assert [item.id for item in running.documents()] == ["user:tree/a.md"]
