@@ -87,20 +87,21 @@ def make_session(
     """Create a session. Raises Failure, StoreError."""
     from avo_tui.evolution.create import create_session
 
-    check(run_settings)
-    return create_session(name, find_task(task), run_settings, origin)
+    info = find_task(task)
+    check(run_settings, info)
+    return create_session(name, info, run_settings, origin)
 
 
-def check(run_settings: RunSettings) -> None:
+def check(run_settings: RunSettings, task: TaskInfo) -> None:
     """Raises Failure or ValueError for settings that cannot be run here."""
-    from avo_tui.evaluation.evaluators import check_url
+    from avo_tui.evaluation.evaluators import check_evaluator
     from avo_tui.operators import registry
 
     operator = registry.descriptor(run_settings.operator)
     why = operator.accepts(run_settings) if operator.accepts else operator.unavailable()
     if why:
         raise Failure(why)
-    check_url(run_settings.evaluator)
+    check_evaluator(run_settings, task.device)
 
 
 def with_defaults(run_settings: RunSettings) -> RunSettings:

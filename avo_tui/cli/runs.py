@@ -117,7 +117,20 @@ def run(
         str | None, typer.Option("--from", help="What to start from: SESSION:VERSION, or a path.")
     ] = None,
     evaluator: Annotated[
-        str | None, typer.Option("--evaluator", help="URL of a remote evaluator.")
+        list[str] | None,
+        typer.Option(
+            "--evaluator",
+            metavar="URL",
+            help="Where to measure: local, ssh://HOST; may be given several times.",
+        ),
+    ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            "--devices",
+            metavar="LIST",
+            help="Devices to use at once: 0,1 or 0-1,2-3 or all.",
+        ),
     ] = None,
     recording: Annotated[
         Path | None,
@@ -178,7 +191,7 @@ def run(
         task = _task_of_reference(reference, task, language)
     if task is None:
         raise typer.BadParameter("name a task, or --resume a session", param_hint="TASK")
-    opening.find_task(task)
+    info = opening.find_task(task)
     if not headless and not opening.in_terminal():
         raise Failure("there is no terminal for the app; use --headless")
     chosen = opening.with_defaults(
@@ -189,7 +202,8 @@ def run(
             approve_commits=approve is Approvals.commits,
             budget=Budget(run=caps),
             random_seed=seed,
-            evaluator=evaluator,
+            evaluator=" ".join(evaluator) if evaluator else None,
+            devices=devices,
             recording=str(recording.absolute()) if recording is not None else None,
             options={"allow_weak_sandbox": True} if weak else {},
         )
@@ -199,7 +213,7 @@ def run(
         from avo_tui.evolution.options import changed_settings
 
         chosen = changed_settings(chosen, parse_pairs(options))
-    opening.check(chosen)
+    opening.check(chosen, info)
     for line in opening.estimate(chosen):
         typer.echo(line, err=True)
     folder = opening.make_session(name or free_name(task), task, chosen, origin)

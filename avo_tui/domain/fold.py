@@ -143,6 +143,7 @@ def _attempt_finished(state: Tables, event: ev.AttemptFinished) -> None:
         report=event.ref,
         seconds=report.seconds.total,
         cached=report.cached,
+        worker=report.worker,
     )
 
 

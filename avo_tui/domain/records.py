@@ -99,7 +99,10 @@ class RunSettings(Value):
     recording: str | None = None
     """Operator `recorded`: the session or file whose conversation is played."""
     evaluator: str | None = None
-    """URL of a remote evaluator; None is this machine."""
+    """URLs of where candidates are measured, with spaces between; None is this machine."""
+    devices: str | None = None
+    """Devices to measure on, one candidate on each at a time, such as `0,1`; None is one device,
+    the first."""
     options: dict[str, OptionValue] = Field(default_factory=dict)
     """Operator's own settings, such as thresholds of the supervisor or the agent's effort."""
 
@@ -267,6 +270,8 @@ class Attempt(Value):
     report: ObjectId | None = None
     seconds: float = 0.0
     cached: bool = False
+    worker: str = ""
+    """The device that it was measured on, such as `local:1`; "" where the run has only one."""
     at: Moment
 
     @property

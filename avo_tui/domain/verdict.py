@@ -142,6 +142,8 @@ class EvaluationReport(Value):
     seconds: Seconds = Field(default_factory=Seconds)
     device: str = ""
     """Such as `cpu AMD EPYC 9654 · 1 thread` or `NVIDIA H200`."""
+    worker: str = ""
+    """Which of the run's devices it was measured on, such as `local:1`; "" where there is one."""
     architecture: str = ""
     sandbox: str = ""
     """What isolated the candidate, such as `namespaces + landlock + seccomp`."""

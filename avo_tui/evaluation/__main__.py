@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -25,6 +27,7 @@ from avo_tui.evaluation.sandbox import linux
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import sweep
 from avo_tui.evaluation.serve import serve
+from avo_tui.evaluation.workers import devices
 
 
 def _sanitizers(text: str) -> tuple[str, ...]:
@@ -61,6 +64,18 @@ def _arguments() -> argparse.Namespace:
         help="run the candidate also where this machine cannot confine it",
     )  # fmt: skip
     parser.add_argument("--serve", action="store_true", help="serve requests on standard input")
+    parser.add_argument("--gpu", metavar="N", help="with --serve: use only this GPU, from 0")
+    parser.add_argument(
+        "--cores", type=devices.parse_cores, metavar="SET",
+        help="with --serve: use only these processor cores, such as 0-3 or 0+2",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lease", type=float, metavar="SECONDS",
+        help="with --serve: end when nothing is heard for so long",
+    )  # fmt: skip
+    parser.add_argument(
+        "--list-devices", action="store_true", help="print the devices of this machine as JSON"
+    )
     return parser.parse_args()
 
 
@@ -99,10 +114,22 @@ async def _once(options: argparse.Namespace) -> EvaluationReport:
 def main() -> int:
     """0: correct; 1: not, or it could not be found out; 2: wrong use."""
     options = _arguments()
+    if options.list_devices:
+        print(json.dumps(devices.of_this_machine()))
+        return 0
     if options.serve:
+        if options.cores is not None:
+            try:
+                os.sched_setaffinity(0, options.cores)
+            except OSError:
+                usable = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+                print(f"these cores are not there; there are {usable}", file=sys.stderr)
+                return 2
+        if options.gpu is not None:
+            os.environ.update(devices.one_gpu(options.gpu))
         # The end of standard input says the same, but is not heard while torch is imported.
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        asyncio.run(serve(options.kernels, options.allow_weak_sandbox, options.arch))
+        asyncio.run(serve(options.kernels, options.allow_weak_sandbox, options.arch, options.lease))
         return 0
     if not options.task:
         print("name a task; `avo tasks` lists them", file=sys.stderr)

@@ -1,46 +1,88 @@
-"""Which evaluator a session asks for: a scheme of its URL, or this machine.
+"""Which evaluator a session asks for: this machine, or devices here and elsewhere by URL.
 
-A scheme is one line in `SCHEMES`: a module with `make_evaluator(url, options, task)`, which
-returns an object that follows `avo_tui.evaluation.ports.Evaluator` or raises ValueError with one
-sentence. It is imported when a session asks for it.
+A scheme is one line in `SCHEMES`: a module with `make_site(url, wanted)`, which returns an object
+that follows `avo_tui.evaluation.workers.ports.Site` or raises ValueError with one sentence. It is
+imported when a session asks for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from avo_tui.domain.records import RunSettings
+from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.ports import Evaluator
+from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.evaluation.workers.devices import split_devices
+from avo_tui.evaluation.workers.fleet import Fleet
+from avo_tui.evaluation.workers.ports import Site
+from avo_tui.evaluation.workers.sites import SiteRequest
 
 LOCAL = "local"
-SCHEMES: Mapping[str, str] = {LOCAL: "avo_tui.evaluation.client"}
-"""Scheme of an evaluator's URL → module that makes it."""
+SCHEMES: Mapping[str, str] = {
+    LOCAL: "avo_tui.evaluation.workers.local",
+    "ssh": "avo_tui.evaluation.workers.ssh",
+}
+"""Scheme of an evaluator's URL → module that makes its site."""
 
 
-def check_url(url: str | None) -> None:
-    """Raises ValueError for an evaluator whose scheme nothing here serves."""
-    _scheme(url)
+def check_evaluator(settings: RunSettings, kind: str) -> None:
+    """Raises ValueError for an evaluator or devices that nothing here serves.
 
-
-def _scheme(url: str | None) -> str:
-    if url is None:
-        return LOCAL
-    scheme = urlsplit(url).scheme or url
-    if scheme not in SCHEMES:
-        raise ValueError(
-            f"--evaluator {url}: {scheme!r} is no scheme of an evaluator; there is "
-            f"{', '.join(SCHEMES)}; leave the option out to measure on this machine"
-        )
-    return scheme
+    `kind` is the device of the task, `cuda` or `cpu`.
+    """
+    _sites(settings, "", kind)
 
 
 def make_evaluator(settings: RunSettings, task: str) -> Evaluator:
-    """The evaluator of a session: this machine's, or the one its settings name by URL.
+    """The evaluator of a session: one worker on this machine, or the devices its settings name.
 
-    Raises ValueError for a URL that nothing serves.
+    Raises ValueError for a URL that nothing serves, and for devices that cannot be.
     """
-    module = import_module(SCHEMES[_scheme(settings.evaluator)])
-    evaluator: Evaluator = module.make_evaluator(settings.evaluator, settings.options, task)
-    return evaluator
+    if settings.evaluator in (None, LOCAL) and settings.devices is None:
+        allow_weak = settings.options.get("allow_weak_sandbox") is True
+        return LocalEvaluator(task=task, allow_weak_sandbox=allow_weak)
+    tasks = find_tasks()
+    kind = tasks.info(task).device if task in tasks.names else "cpu"
+    return Fleet(_sites(settings, task, kind))
+
+
+def _sites(settings: RunSettings, task: str, kind: str) -> list[Site]:
+    urls = (settings.evaluator or LOCAL).split()
+    if settings.devices is not None and len(urls) > 1:
+        raise ValueError(
+            "--devices belongs to one evaluator; with several, write the devices of each into its "
+            "URL, such as ssh://node7?devices=0,1"
+        )
+    return [_site(text, settings, task, kind) for text in urls]
+
+
+def _site(text: str, settings: RunSettings, task: str, kind: str) -> Site:
+    url = urlsplit(text if ":" in text else f"{text}:")
+    if url.scheme not in SCHEMES:
+        raise ValueError(
+            f"--evaluator {text}: {url.scheme!r} is no scheme of an evaluator; there is "
+            f"{', '.join(SCHEMES)}; leave the option out to measure on this machine"
+        )
+    _check_port(url)
+    query = dict(parse_qsl(url.query, keep_blank_values=True))
+    named = settings.devices or query.get("devices")
+    weak = settings.options.get("allow_weak_sandbox") is True
+    wanted = SiteRequest(
+        task=task,
+        kind=kind,
+        devices=tuple(split_devices(named, kind)) if named is not None else ("",),
+        query=query,
+        worker_options=("--allow-weak-sandbox",) if weak else (),
+    )
+    site: Site = import_module(SCHEMES[url.scheme]).make_site(url, wanted)
+    return site
+
+
+def _check_port(url: SplitResult) -> None:
+    try:
+        _ = url.port
+    except ValueError as error:
+        raise ValueError(f"--evaluator {url.geturl()}: {error}") from None

@@ -88,34 +88,76 @@ async def device_lock(
 ) -> AsyncIterator[Waited]:
     """Holds the device's lock; says who is waited for, at once and every two seconds.
 
-    Both the lock and the places in its queue are the kernel's, on open files: one who crashes,
-    holding or waiting, releases them.
+    `WHOLE:PART+PART`, such as `cpu:0+1`, are parts of a device: they exclude each other and the
+    whole, but not other parts. Locks and the places in their queues are the kernel's, on open
+    files: one who crashes, holding or waiting, releases them.
     """
-    path = lock_file(device)
-    about = path.with_suffix(".holder")
-    lock = FileLock(path)
     waited = Waited()
-    with _queued(path) as ticket:
-        await _wait(device, lock, ticket, about, waited, progress)
-    try:
+    async with contextlib.AsyncExitStack() as held:
+        for name, shared in _locks_of(device):
+            await held.enter_async_context(_one_lock(name, shared, waited, progress))
         if waited.seconds:
             progress(EvaluationProgress(stage="waiting", state="finished", seconds=waited.seconds))
-        about.write_text(f"process {os.getpid()}")
         yield waited
+
+
+def _locks_of(device: str) -> list[tuple[str, bool]]:
+    """(name, whether it is shared) of the locks to take, in an order that all keep to."""
+    whole, _, parts = device.partition(":")
+    if not parts:
+        return [(whole, False)]
+    return [(whole, True), *((f"{whole}-{part}", False) for part in sorted(parts.split("+")))]
+
+
+@contextlib.asynccontextmanager
+async def _one_lock(
+    name: str, shared: bool, waited: Waited, progress: Callable[[EvaluationProgress], None]
+) -> AsyncIterator[None]:
+    path = lock_file(name)
+    about = path.with_suffix(".holder")
+    lock: FileLock | _SharedLock = _SharedLock(path) if shared else FileLock(path)
+    with _queued(path) as ticket:
+        await _wait(name, lock, ticket, about, waited, progress)
+    try:
+        about.write_text(f"process {os.getpid()}")
+        yield
     finally:
         lock.release()
 
 
+class _SharedLock:
+    """A lock that many may hold at once, while nobody holds the same file by `FileLock`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = -1
+
+    def acquire(self, blocking: bool = False) -> None:
+        """Takes the lock. Raises Timeout where somebody holds it alone."""
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise Timeout(str(self._path)) from None
+        self._file = file
+
+    def release(self) -> None:
+        """Gives it back."""
+        os.close(self._file)
+
+
 async def _wait(
     device: str,
-    lock: FileLock,
+    lock: FileLock | _SharedLock,
     ticket: _Ticket,
     about: Path,
     waited: Waited,
     progress: Callable[[EvaluationProgress], None],
 ) -> None:
-    """Takes the lock once everybody who came earlier has had it."""
+    """Takes the lock once everybody who came earlier has had it; adds to the time waited."""
     began = time.monotonic()
+    earlier = waited.seconds
     told = -_SAY_SECONDS
     while True:
         before = ticket.before()
@@ -123,7 +165,7 @@ async def _wait(
             with contextlib.suppress(Timeout):
                 lock.acquire(blocking=False)
                 return
-        waited.seconds = time.monotonic() - began
+        waited.seconds = earlier + time.monotonic() - began
         if waited.seconds - told >= _SAY_SECONDS:
             told = waited.seconds
             queue = f"; {before} more before this one" if before else ""

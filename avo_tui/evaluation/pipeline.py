@@ -162,6 +162,11 @@ class Pipeline:
             self.sandbox.hidden = tuple(dict.fromkeys((*self.sandbox.hidden, *folders)))
         return self._tasks
 
+    def look_first(self, kernels: Path) -> None:
+        """Looks for tasks in this folder before all others from now on."""
+        self._kernels = kernels
+        self._tasks = None
+
     def backend(self, task: Task) -> Backend:
         """The backend of a task's language."""
         if task.language not in self._backends:

@@ -4,20 +4,27 @@ A request is `{"id", "op", …}`; answers carry its id: any number of `{"id", "p
 `{"id", "result"}` or `{"id", "error"}`. `{"id": null, "log"}` is for the person's own log, and for
 nobody who writes candidates. Requests are served one at a time, in order; `cancel`
 (with the id as `target`) and `shutdown` take effect at once. The end of the input is a shutdown.
+The first line, `{"id": null, "ready": true, …}`, says which program the worker is. Under a lease
+both sides send signs of life, `{"op": "ping"}` and `{"id": null, "beat": true}`: whoever hears none
+for a while takes the other for lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import platform
 import sys
+import threading
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from avo_tui import __version__
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import EvaluationProgress, Stage
@@ -25,9 +32,11 @@ from avo_tui.evaluation.pipeline import Pipeline, person
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import sweep
+from avo_tui.evaluation.workers import parcels
+from avo_tui.evaluation.workers.lease import Lease
+from avo_tui.evaluation.workers.process import LINE_LIMIT
 
 Request = dict[str, Any]
-LINE_LIMIT = 64 << 20
 
 
 class _ToEngine(logging.Handler):
@@ -62,6 +71,8 @@ class Worker:
         """Queues a request, or acts on it at once; False when it asks for the end."""
         if request.get("op") == "shutdown":
             return False
+        if request.get("op") == "ping":
+            return True
         if request.get("op") != "cancel":
             self._queue.put_nowait(request)
         elif self._current is not None and self._current[0] == request.get("target"):
@@ -105,6 +116,8 @@ class Worker:
             "describe": self._describe,
             "machine": lambda r: self._pipeline.machine(r["task"]),
             "warm": self._warm,
+            "task_key": self._task_key,
+            "take_task": self._take_task,
             "compile": self._evaluate,
             "check": self._evaluate,
             "evaluate": self._evaluate,
@@ -124,6 +137,18 @@ class Worker:
             "info": task.info().model_dump(mode="json"),
             "seed": task.seed().model_dump(mode="json"),
         }
+
+    async def _task_key(self, request: Request) -> str | None:
+        """The hash of a task's files; None where there is no task of that name."""
+        tasks = self._pipeline.tasks
+        if request["task"] not in tasks.names:
+            return None
+        return parcels.task_key(parcels.read_task(tasks.folder(request["task"])))
+
+    async def _take_task(self, request: Request) -> bool:
+        """Uses the files of a task that were sent, before any other task of that name."""
+        self._pipeline.look_first(parcels.keep_task(request["task"], request["files"]))
+        return True
 
     async def _warm(self, request: Request) -> bool:
         await self._pipeline.warm(request["task"])
@@ -166,38 +191,97 @@ class Worker:
         )
 
 
+class _Output:
+    """The worker's lines, written whole: also the lease writes, from a thread of its own."""
+
+    def __init__(self) -> None:
+        # The protocol gets a descriptor of its own: what a task prints goes to the log.
+        self._file = os.fdopen(os.dup(1), "wb", buffering=0)
+        os.dup2(2, 1)
+        self._lock = threading.Lock()
+
+    def write(self, line: bytes) -> None:
+        """Writes a line; nothing where whoever asked is gone: the end of the input follows."""
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+    def say(self, **body: object) -> None:
+        """Writes a line that answers no request."""
+        self.write(json.dumps({"id": None, **body}).encode() + b"\n")
+
+
+def _soon(loop: asyncio.AbstractEventLoop, work: Callable[[bytes], None], argument: bytes) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended already
+        loop.call_soon_threadsafe(work, argument)
+
+
+def _read_lines(hear: Callable[[bytes], None]) -> None:
+    """Hands over each line of standard input, and b"" at its end.
+
+    In a thread of its own, since the loop stands still while a task imports torch, and who stands
+    still must not take the other side for silent.
+    """
+    held = bytearray()
+    while part := os.read(0, 1 << 20):
+        held += part
+        *whole, rest = held.split(b"\n") if b"\n" in part else (held,)
+        held = bytearray(rest)
+        if len(held) > LINE_LIMIT:
+            break
+        for line in whole:
+            hear(bytes(line) + b"\n")
+    hear(b"")
+
+
 async def serve(
-    kernels: Path | None, allow_weak_sandbox: bool = False, architecture: str | None = None
+    kernels: Path | None,
+    allow_weak_sandbox: bool = False,
+    architecture: str | None = None,
+    lease: float | None = None,
 ) -> None:
-    """Serves standard input until it ends."""
-    # The protocol gets a descriptor of its own: what a task prints goes to the log, not into it.
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
+    """Serves standard input until it ends.
 
-    def write(line: bytes) -> None:
-        try:
-            out.write(line)
-        except BrokenPipeError:  # whoever asked is gone; the end of the input follows
-            return
-
-    person.addHandler(_ToEngine(write))
+    `lease`: seconds of silence on standard input after which the worker ends by itself.
+    """
+    output = _Output()
+    person.addHandler(_ToEngine(output.write))
     person.setLevel(logging.INFO)
     person.propagate = False
     sweep()
-    reader = asyncio.StreamReader(limit=LINE_LIMIT)
     loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     pipeline = Pipeline(kernels, allow_weak_sandbox, architecture)
-    worker = Worker(pipeline, write)
+    worker = Worker(pipeline, output.write)
     serving = asyncio.create_task(worker.serve())
-    write(b'{"id": null, "ready": true}\n')
-    while line := await reader.readline():
+    who: dict[str, object] = {}
+    lines: asyncio.Queue[bytes] = asyncio.Queue()
+    held: Lease | None = None
+    if lease is not None:
+        who = {
+            "version": __version__, "program": parcels.program_key(),
+            "host": platform.node(), "pid": os.getpid(),
+        }  # fmt: skip
+        held = Lease(
+            lease,
+            lambda: output.say(beat=True),
+            lambda: _soon(loop, lines.put_nowait, b""),
+        )
+
+    def hear(line: bytes) -> None:
+        if held is not None:
+            held.renew()
+        _soon(loop, lines.put_nowait, line)
+
+    threading.Thread(target=_read_lines, args=(hear,), daemon=True, name="input").start()
+    output.say(ready=True, **who)
+    while line := await lines.get():
         try:
             request = json.loads(line)
             if not isinstance(request, dict):
                 raise ValueError("a request is an object")
         except ValueError as error:
-            write(json.dumps({"id": None, "error": f"not a request: {error}"}).encode() + b"\n")
+            output.say(error=f"not a request: {error}")
             continue
         if not worker.take(request):
             break

@@ -89,6 +89,10 @@ class Tasks:
         """Where a task comes from. Raises KeyError for a name that is not there."""
         return self._folders[name][0]
 
+    def folder(self, name: str) -> Path:
+        """The folder of a task. Raises KeyError for a name that is not there."""
+        return self._folders[name][1]
+
     @property
     def untrusted(self) -> dict[Path, list[str]]:
         """Folder that was not trusted yet → the names of its tasks, which cannot be loaded."""

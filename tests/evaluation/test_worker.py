@@ -72,7 +72,7 @@ async def until_check(evaluator: LocalEvaluator, candidate: Candidate) -> asynci
 async def test_what_is_only_for_the_person_comes_into_the_log_of_the_engine(
     evaluator: LocalEvaluator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level("INFO", "avo_tui.evaluation.client"):
+    with caplog.at_level("INFO", "avo_tui.evaluation.workers.process"):
         report = await evaluator.check(TASK, wrapped("adaptive_exits_with_hidden"))
     assert report.verdict is Verdict.CRASH and "exit 77" not in report.model_dump_json()
     assert any(
@@ -242,7 +242,7 @@ async def test_an_idle_worker_rests_and_one_at_work_does_not(evaluator: LocalEva
     assert first is not None
     asking = asyncio.ensure_future(evaluator.machine(TASK))
     await asyncio.sleep(0)
-    while not evaluator._worker.pending:  # type: ignore[union-attr]
+    while not evaluator.pending:
         await asyncio.sleep(0)
     await evaluator.rest()
     assert evaluator.worker_pid == first

@@ -169,7 +169,8 @@ class Backend(Protocol):
         """Device, compiler and conditions."""
 
     def device_lock(self, task: Task) -> str:
-        """Name of the device for the benchmark's lock, such as `cpu` or `gpu-0`."""
+        """Name of the device for the benchmark's lock, such as `cpu`, `gpu-0`, or `cpu:0+1` for
+        parts of one (see `locks.device_lock`)."""
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Does once what the first evaluation would otherwise wait for: imports, calibration.

@@ -91,8 +91,8 @@ class CppBackend:
         )
 
     def device_lock(self, task: Task) -> str:
-        """All C++ tasks share the processor."""
-        return "cpu"
+        """All C++ tasks share the processor; a worker that is kept to some cores locks those."""
+        return machine.lock_name()
 
     async def close(self) -> None:
         """Nothing is kept running."""
@@ -153,6 +153,7 @@ class CppBackend:
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Everything that is needed once: the runner, torch, the calibration."""
+        machine.require_cores(task.threads)
         await self._stage(task, sandbox)
 
     async def _stage(self, task: Task, sandbox: Sandbox) -> Stage:

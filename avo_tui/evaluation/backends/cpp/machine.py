@@ -17,6 +17,7 @@ from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_features
 from avo_tui.evaluation.measurement.ceilings import Ceilings
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
 
 
@@ -71,6 +72,25 @@ def _idle_ticks() -> dict[int, int]:
         if name.startswith("cpu") and name != "cpu" and int(name[3:]) in ours:
             ticks[int(name[3:])] = int(fields[3]) + int(fields[4])
     return ticks
+
+
+def lock_name() -> str:
+    """`cpu`, or the cores of it that this process is kept to, such as `cpu:0+1`."""
+    ours = os.sched_getaffinity(0)
+    if len(ours) >= (os.cpu_count() or 1):
+        return "cpu"
+    return "cpu:" + "+".join(str(core) for core in sorted(ours))
+
+
+def require_cores(threads: int) -> None:
+    """Raises EvaluatorError where this worker is kept to fewer cores than a task has threads."""
+    ours = os.sched_getaffinity(0)
+    if ":" in lock_name() and len(ours) < threads:
+        cores = ", ".join(map(str, sorted(ours)))
+        raise EvaluatorError(
+            f"the task uses {threads} threads, but this device has only the cores {cores}; name "
+            "larger sets of cores, such as --devices 0-3,4-7"
+        )
 
 
 _before: dict[int, int] = {}

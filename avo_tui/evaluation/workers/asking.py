@@ -1,0 +1,163 @@
+"""The questions of an evaluator, each as one request to a worker."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from avo_tui.domain.base import now
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.task import TaskInfo
+from avo_tui.domain.verdict import (
+    EvaluationReport,
+    Feedback,
+    MachineInfo,
+    ScratchReport,
+    Verdict,
+)
+from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.workers.process import WorkerGoneError
+
+
+class AskingEvaluator(ABC):
+    """An `Evaluator` whose every question is a request; who answers it is left to subclasses."""
+
+    @abstractmethod
+    async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
+        """The answer to a request. Raises EvaluatorError and WorkerGoneError."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """See `Evaluator.start`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """See `Evaluator.close`."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def task(self, name: str) -> TaskInfo:
+        """See `Evaluator.task`."""
+        return TaskInfo.model_validate((await self._sure({"op": "describe", "task": name}))["info"])
+
+    async def seed(self, name: str) -> Candidate:
+        """See `Evaluator.seed`."""
+        answer = await self._sure({"op": "describe", "task": name})
+        return Candidate.model_validate(answer["seed"])
+
+    async def machine(self, task: str) -> MachineInfo:
+        """See `Evaluator.machine`."""
+        return MachineInfo.model_validate(await self._sure({"op": "machine", "task": task}))
+
+    async def _sure(self, body: dict[str, object]) -> Any:
+        """The answer to a question that has no report to put the loss of a worker in."""
+        try:
+            return await self.request(body)
+        except WorkerGoneError as error:
+            raise EvaluatorError(_why(error)) from error
+
+    async def compile(
+        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+    ) -> EvaluationReport:
+        """See `Evaluator.compile`."""
+        return await self._evaluate({"op": "compile"}, task, candidate, progress)
+
+    async def check(
+        self,
+        task: str,
+        candidate: Candidate,
+        *,
+        progress: ProgressSink | None = None,
+        quick: bool = False,
+    ) -> EvaluationReport:
+        """See `Evaluator.check`; `quick` checks the small configurations only."""
+        return await self._evaluate({"op": "check", "quick": quick}, task, candidate, progress)
+
+    async def evaluate(
+        self,
+        task: str,
+        candidate: Candidate,
+        *,
+        target: Mapping[str, float] | None = None,
+        progress: ProgressSink | None = None,
+    ) -> EvaluationReport:
+        """See `Evaluator.evaluate`."""
+        body: dict[str, object] = {"op": "evaluate", "target": dict(target or {})}
+        return await self._evaluate(body, task, candidate, progress)
+
+    async def remeasure(
+        self,
+        task: str,
+        candidate: Candidate,
+        other: Candidate,
+        *,
+        replicate: int = 0,
+        progress: ProgressSink | None = None,
+    ) -> EvaluationReport:
+        """See `Evaluator.remeasure`."""
+        body: dict[str, object] = {
+            "op": "remeasure", "other": other.files, "replicate": replicate,
+        }  # fmt: skip
+        return await self._evaluate(body, task, candidate, progress)
+
+    async def profile(
+        self, task: str, candidate: Candidate, configuration: str | None = None
+    ) -> str:
+        """See `Evaluator.profile`."""
+        return await self._inspect("profile", task, candidate, configuration)
+
+    async def disassemble(
+        self, task: str, candidate: Candidate, function: str | None = None
+    ) -> str:
+        """See `Evaluator.disassemble`."""
+        return await self._inspect("disassemble", task, candidate, function)
+
+    async def _inspect(self, what: str, task: str, candidate: Candidate, of: str | None) -> str:
+        body: dict[str, object] = {"op": what, "task": task, "files": candidate.files, "of": of}
+        return str((await self._sure(body))["text"])
+
+    async def scratch(
+        self, task: str, files: dict[str, str], *, seconds: float = 10.0
+    ) -> ScratchReport:
+        """See `Evaluator.scratch`."""
+        body: dict[str, object] = {"op": "scratch", "task": task, "files": files}
+        body["seconds"] = seconds
+        try:
+            return ScratchReport.model_validate(await self.request(body))
+        except WorkerGoneError as error:
+            return ScratchReport(compiled=False, outcome=_why(error))
+
+    async def _evaluate(
+        self,
+        body: dict[str, object],
+        task: str,
+        candidate: Candidate,
+        progress: ProgressSink | None,
+    ) -> EvaluationReport:
+        body |= {"task": task, "files": candidate.files}
+        try:
+            return EvaluationReport.model_validate(await self.request(body, progress))
+        except WorkerGoneError as error:
+            return EvaluationReport(
+                task=task,
+                candidate=candidate.id,
+                verdict=Verdict.HARNESS_ERROR,
+                feedback=Feedback(summary=_why(error)),
+                at=now(),
+            )
+
+
+def _why(error: WorkerGoneError) -> str:
+    return f"{error}; it is started again when needed"

@@ -1,0 +1,362 @@
+"""A fleet: many devices behind one evaluator, each request on one that is free.
+
+What is lost in mid-evaluation is done again on another device, and only one answer is given. A
+device that was lost is tried again, later and later; one that cannot be used is set aside. A device
+that takes unusually long while another is idle gets company: the first answer counts, and the other
+evaluation is ended (backup tasks, Dean and Ghemawat, MapReduce, OSDI 2004).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import statistics
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from avo_tui.domain.base import now
+from avo_tui.domain.verdict import EvaluationProgress, MachineInfo
+from avo_tui.domain.workers import WorkerStateName, WorkerStatus
+from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.workers.asking import AskingEvaluator
+from avo_tui.evaluation.workers.ports import Device, DeviceRefusedError, Site
+from avo_tui.evaluation.workers.process import WorkerGoneError
+
+log = logging.getLogger(__name__)
+
+LOSSES = 6
+"""Workers that may be lost under one request; a candidate that ends them all ends no more."""
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0
+"""Seconds until a lost device is tried again, at first and at most: they double."""
+SAY_SECONDS = 15.0
+"""Seconds between two signs that a request waits for a device."""
+STRAGGLES = 4.0
+"""Times the median duration after which a request gets company on an idle device."""
+STRAGGLE_SECONDS = 60.0
+"""Least such time, in seconds."""
+KNOWN = 5
+"""Durations of a kind of request that must be known before any counts as long."""
+_REPEATABLE = {"compile", "check", "evaluate"}
+
+
+@dataclass
+class _Member:
+    """A device in the fleet."""
+
+    device: Device
+    state: WorkerStateName = "starting"
+    reason: str = ""
+    since: datetime = field(default_factory=now)
+    answered: int = 0
+    losses: int = 0
+    machine: MachineInfo | None = None
+
+    def become(self, state: WorkerStateName, reason: str = "") -> None:
+        """Changes the state."""
+        self.state, self.reason, self.since = state, reason, now()
+
+
+class Fleet(AskingEvaluator):
+    """`Evaluator` on many devices; serves as many requests at once as there are."""
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        """The sites are opened by `start`, or by the first request."""
+        self._sites = tuple(sites)
+        self._members: dict[str, _Member] = {}
+        self._idle: deque[_Member] = deque()
+        self._waiters: deque[asyncio.Future[_Member]] = deque()
+        self._tending: set[asyncio.Task[None]] = set()
+        self._opening = asyncio.Lock()
+        self._open = False
+        self._conditions: str | None = None
+        """What all devices must have in common; the first device that was ready decides it."""
+        self._durations: dict[object, deque[float]] = {}
+
+    # -- what there is
+
+    @property
+    def width(self) -> int:
+        """How many requests are served at once, at least 1."""
+        return max(1, sum(m.state in {"idle", "busy"} for m in self._members.values()))
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        """Every device with its state, in the order in which they joined."""
+        return tuple(
+            WorkerStatus(
+                name=m.device.name, state=m.state, reason=m.reason, since=m.since,
+                evaluations=m.answered, losses=m.losses,
+                device=m.machine.device if m.machine is not None else "",
+            )
+            for m in self._members.values()
+        )  # fmt: skip
+
+    # -- beginning and end
+
+    async def start(self) -> None:
+        """Opens all sites. Raises EvaluatorError where no device can be used."""
+        async with self._opening:
+            if not self._open:
+                await self._open_sites()
+                self._open = True
+            if self._tending and not self._usable():
+                await asyncio.wait([*self._tending], timeout=0)
+            if not self._usable():
+                raise EvaluatorError(self._nobody())
+
+    async def _open_sites(self) -> None:
+        first = [asyncio.create_task(s.open(self._join, self._leave)) for s in self._sites]
+        results = await asyncio.gather(*first, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                if len(results) == 1 or not isinstance(result, EvaluatorError):
+                    raise result
+                log.warning("%s", result)
+        await asyncio.gather(*(self._begin(m) for m in list(self._members.values())))
+
+    def _usable(self) -> bool:
+        return any(m.state in {"idle", "busy"} for m in self._members.values())
+
+    def _nobody(self) -> str:
+        reasons = [f"{m.device.name}: {m.reason or m.state}" for m in self._members.values()]
+        return "no device can be used: " + ("; ".join(reasons) or "there is none")
+
+    def _join(self, device: Device) -> None:
+        """A device is there; it is started at once where the fleet is open already."""
+        if device.name in self._members and self._members[device.name].state != "lost":
+            raise EvaluatorError(f"the device {device.name} is named twice")
+        member = self._members[device.name] = _Member(device)
+        if self._open:
+            self._tend(member, 0.0)
+
+    def _leave(self, name: str, reason: str) -> None:
+        member = self._members.get(name)
+        if member is not None and member.state == "idle":
+            self._idle.remove(member)
+            member.become("lost", reason)
+
+    async def close(self) -> None:
+        """Ends all workers and waits for them."""
+        for task in self._tending:
+            task.cancel()
+        await asyncio.gather(*self._tending, return_exceptions=True)
+        members = list(self._members.values())
+        await asyncio.gather(*(m.device.close() for m in members), return_exceptions=True)
+        await asyncio.gather(*(site.close() for site in self._sites), return_exceptions=True)
+        self._members.clear()
+        self._idle.clear()
+        self._open = False
+
+    async def rest(self) -> None:
+        """Ends workers that have nothing to do; the next request starts them."""
+        await asyncio.gather(*(m.device.rest() for m in self._idle))
+
+    # -- devices come, are lost, and come back
+
+    async def _begin(self, member: _Member) -> bool:
+        """Tries to make a device ready; False where it makes sense to try again."""
+        try:
+            member.machine = await member.device.start()
+        except DeviceRefusedError as error:
+            self._set_aside(member, str(error))
+            return True
+        except EvaluatorError as error:
+            if member.state != "lost":
+                self._tend(member, FIRST_RETRY)
+            member.become("lost", str(error))
+            return False
+        if self._conditions is None:
+            self._conditions = member.machine.conditions
+        if member.machine.conditions != self._conditions:
+            self._set_aside(member, self._differs(member.machine))
+            return True
+        if member.state == "lost":
+            log.warning("%s is back", member.device.name)
+        self._free(member)
+        return True
+
+    def _differs(self, machine: MachineInfo) -> str:
+        """Why scores of a machine are not comparable with those of the rest."""
+        rest = next(
+            m.machine for m in self._members.values()
+            if m.machine is not None and m.machine.conditions == self._conditions
+        )  # fmt: skip
+        for what in ("device", "compiler", "architecture"):
+            mine, theirs = str(getattr(machine, what)), str(getattr(rest, what))
+            if mine != theirs:
+                return f"its {what} is {mine}, that of the others is {theirs}"
+        return "its driver, compiler options or harness differ from those of the others"
+
+    def _set_aside(self, member: _Member, reason: str) -> None:
+        member.become("set_aside", reason)
+        log.warning("%s is set aside: %s", member.device.name, reason)
+        if all(m.state == "set_aside" for m in self._members.values()):
+            while self._waiters:
+                waiter = self._waiters.popleft()
+                if not waiter.done():
+                    waiter.set_exception(EvaluatorError(self._nobody()))
+
+    def _tend(self, member: _Member, delay: float) -> None:
+        async def tend() -> None:
+            wait = delay
+            while True:
+                await asyncio.sleep(wait)
+                if self._members.get(member.device.name) is not member:
+                    return
+                if await self._begin(member):
+                    return
+                wait = min(LAST_RETRY, max(FIRST_RETRY, 2 * wait))
+
+        task = asyncio.create_task(tend())
+        self._tending.add(task)
+        task.add_done_callback(self._tending.discard)
+
+    def _lose(self, member: _Member, error: WorkerGoneError) -> None:
+        member.losses += 1
+        member.become("lost", str(error))
+        log.warning("%s is lost: %s", member.device.name, error)
+        self._tend(member, FIRST_RETRY)
+
+    def _free(self, member: _Member) -> None:
+        """Gives a device to the one who waits longest, or to nobody."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                member.become("busy")
+                waiter.set_result(member)
+                return
+        member.become("idle")
+        self._idle.append(member)
+
+    # -- requests
+
+    async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
+        """The answer of a device that is free; a lost evaluation is done again on another.
+
+        Raises EvaluatorError, and WorkerGoneError once `LOSSES` workers were lost under it.
+        """
+        if not self._open:
+            await self.start()
+        lost = 0
+        while True:
+            member = await self._acquire(progress)
+            try:
+                return await self._accompanied(member, body, progress)
+            except WorkerGoneError as error:
+                lost += 1
+                if lost == LOSSES:
+                    raise WorkerGoneError(
+                        f"{LOSSES} workers were lost under it, the last one: {error}"
+                    ) from error
+                _say(progress, f"{member.device.name} was lost ({error}); it is done again")
+
+    async def _acquire(self, progress: ProgressSink | None) -> _Member:
+        if self._idle:
+            member = self._idle.popleft()
+            member.become("busy")
+            return member
+        members = self._members.values()
+        if members and all(m.state == "set_aside" for m in members):
+            raise EvaluatorError(self._nobody())
+        waiter: asyncio.Future[_Member] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            while not waiter.done():
+                _say(progress, self._busy())
+                await asyncio.wait([waiter], timeout=SAY_SECONDS)
+            return waiter.result()
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._free(waiter.result())
+            waiter.cancel()
+            raise
+
+    def _busy(self) -> str:
+        states = [m.state for m in self._members.values()]
+        lost = [m for m in self._members.values() if m.state == "lost"]
+        if lost and "busy" not in states:
+            return f"waits for {lost[0].device.name}, which is lost: {lost[0].reason}"
+        return f"waits for one of {len(states)} devices; {states.count('busy')} are busy"
+
+    async def _accompanied(
+        self, member: _Member, body: dict[str, object], progress: ProgressSink | None
+    ) -> Any:
+        """The first answer, where a request that takes unusually long is given to two devices."""
+        clock = _Clock(progress)
+        runs = {asyncio.create_task(self._run(member, body, clock))}
+        try:
+            while True:
+                done, runs = await asyncio.wait(
+                    runs, timeout=self._patience(body, clock), return_when=asyncio.FIRST_COMPLETED
+                )
+                for run in sorted(done, key=lambda ended: ended.exception() is not None):
+                    if not (runs and isinstance(run.exception(), WorkerGoneError)):
+                        return run.result()
+                if not done and len(runs) == 1 and self._idle:
+                    other = self._idle.popleft()
+                    other.become("busy")
+                    log.warning(
+                        "%s takes unusually long; it is done on %s as well",
+                        member.device.name, other.device.name,
+                    )  # fmt: skip
+                    runs.add(asyncio.create_task(self._run(other, body, clock)))
+        finally:
+            for run in runs:
+                run.cancel()
+            await asyncio.gather(*runs, return_exceptions=True)
+
+    def _patience(self, body: dict[str, object], clock: _Clock) -> float | None:
+        """Seconds until a request counts as unusually long; None for those that never do."""
+        known = self._durations.get(body["op"], ())
+        if body["op"] not in _REPEATABLE or len(known) < KNOWN or len(self._members) < 2:
+            return None
+        limit = max(STRAGGLE_SECONDS, STRAGGLES * statistics.median(known))
+        return max(1.0, limit - clock.seconds)
+
+    async def _run(self, member: _Member, body: dict[str, object], clock: _Clock) -> Any:
+        """One request on one device, which is free afterwards, or lost."""
+        try:
+            answer = await member.device.request(dict(body), clock.see)
+        except WorkerGoneError as error:
+            self._lose(member, error)
+            raise
+        except DeviceRefusedError as error:
+            self._set_aside(member, str(error))
+            raise WorkerGoneError(str(error)) from error
+        except BaseException:
+            self._free(member)
+            raise
+        member.answered += 1
+        self._durations.setdefault(body["op"], deque(maxlen=50)).append(clock.seconds)
+        self._free(member)
+        if isinstance(answer, dict) and "verdict" in answer:
+            answer["worker"] = member.device.name
+        return answer
+
+
+class _Clock:
+    """How long a request has run, without its waits for a device that others measure on."""
+
+    def __init__(self, progress: ProgressSink | None) -> None:
+        self._progress = progress
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+
+    @property
+    def seconds(self) -> float:
+        """Since it began, or since it last waited."""
+        return self._loop.time() - self._began
+
+    def see(self, progress: EvaluationProgress) -> None:
+        """A sign of life of the request."""
+        if progress.stage == "waiting":
+            self._began = self._loop.time()
+        if self._progress is not None:
+            self._progress(progress)
+
+
+def _say(progress: ProgressSink | None, detail: str) -> None:
+    if progress is not None:
+        progress(EvaluationProgress(stage="waiting", state="started", detail=detail))

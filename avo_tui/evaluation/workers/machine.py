@@ -1,0 +1,165 @@
+"""Devices of one machine, here or over a line such as ssh: a worker process for each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from avo_tui import __version__
+from avo_tui.domain.verdict import MachineInfo
+from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.evaluation.workers import devices, parcels
+from avo_tui.evaluation.workers.link import WorkerLink
+from avo_tui.evaluation.workers.ports import DeviceRefusedError, Joined, Left
+from avo_tui.evaluation.workers.process import WorkerGoneError, WorkerProcess
+
+LEASE_SECONDS = 60.0
+LIST_SECONDS = 120.0
+
+
+class WorkerDevice:
+    """A device behind a worker that a command starts."""
+
+    def __init__(self, name: str, link: WorkerLink, task: str) -> None:
+        """`task`: what it is warmed for, and whose files must be the same there as here."""
+        self.name = name
+        self._link = link
+        self._task = task
+        self._prepared: WorkerProcess | None = None
+        self._machine: MachineInfo | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The process that was started here, while there is one."""
+        return self._link.pid
+
+    async def start(self) -> MachineInfo:
+        """Starts the worker, compares program and task with its own, and warms it."""
+        async with self._starting:
+            worker = await self._link.ready()
+            if worker is not self._prepared or self._machine is None:
+                try:
+                    self._machine = await self._prepare(await worker.ready)
+                except WorkerGoneError as error:
+                    raise EvaluatorError(str(error)) from error
+                self._prepared = worker
+            return self._machine
+
+    async def _prepare(self, who: dict[str, Any]) -> MachineInfo:
+        if (who.get("version"), who.get("program")) != (__version__, parcels.program_key()):
+            there, here = who.get("version") or "an older version", __version__
+            raise DeviceRefusedError(
+                f"{self.name} has another avo-tui ({there}, sources "
+                f"{str(who.get('program'))[:8]}) than this machine ({here}, sources "
+                f"{parcels.program_key()[:8]}): their scores are not comparable; install the same"
+            )
+        try:
+            await self._compare_task()
+            await self._link.request({"op": "warm", "task": self._task})
+            answer = await self._link.request({"op": "machine", "task": self._task})
+        except EvaluatorError as error:
+            raise DeviceRefusedError(str(error)) from error
+        return MachineInfo.model_validate(answer)
+
+    async def _compare_task(self) -> None:
+        """Sends the files of the task where the worker has others, or none."""
+        tasks = find_tasks()
+        if self._task not in tasks.names:
+            return  # the worker says what it has
+        files = await asyncio.to_thread(parcels.read_task, tasks.folder(self._task))
+        there = await self._link.request({"op": "task_key", "task": self._task})
+        if there != parcels.task_key(files):
+            await self._link.request(
+                {"op": "take_task", "task": self._task, "files": parcels.packed(files)}
+            )
+
+    async def request(self, body: dict[str, object], progress: ProgressSink | None) -> Any:
+        """See `Device.request`."""
+        try:
+            await self.start()
+        except DeviceRefusedError:
+            raise
+        except EvaluatorError as error:
+            raise WorkerGoneError(str(error)) from error
+        return await self._link.request(body, progress)
+
+    async def rest(self) -> None:
+        """See `Device.rest`."""
+        await self._link.rest()
+
+    async def close(self) -> None:
+        """See `Device.close`."""
+        await self._link.close()
+
+
+class MachineSite:
+    """The devices of one machine, by the command that starts avo-tui's evaluation there."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        task: str,
+        kind: str,
+        chosen: Sequence[str],
+        options: Sequence[str] = (),
+    ) -> None:
+        """`command` runs `python -m avo_tui.evaluation` there; arguments are put after it.
+
+        `kind` is the task's device, `cuda` or `cpu`; `chosen` names devices as a person does, ""
+        for the machine as it is.
+        """
+        self.name = name
+        self._command = tuple(command)
+        self._task = task
+        self._kind = kind
+        self._chosen = tuple(chosen)
+        self._options = tuple(options)
+
+    async def open(self, joined: Joined, left: Left) -> None:
+        """See `Site.open`."""
+        chosen = self._chosen
+        if chosen == (devices.ALL,):
+            try:
+                chosen = tuple(devices.every_device(await self._listing(), self._kind))
+            except ValueError as error:
+                raise EvaluatorError(f"{self.name}: {error}") from error
+        for device in chosen:
+            restricted = devices.restriction(device, self._kind)
+            lease = ("--lease", f"{LEASE_SECONDS:g}")
+            command = (*self._command, "--serve", *lease, *self._options, *restricted)
+            name = f"{self.name}:{device}" if device else self.name
+            joined(WorkerDevice(name, WorkerLink(command, lease=LEASE_SECONDS), self._task))
+
+    async def _listing(self) -> devices.Listing:
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            "--list-devices",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, told = await asyncio.wait_for(process.communicate(), LIST_SECONDS)
+        except TimeoutError:
+            raise EvaluatorError(
+                f"{self.name} did not list its devices in {LIST_SECONDS:.0f} s"
+            ) from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        try:
+            listing: devices.Listing = json.loads(out)
+        except ValueError:
+            words = told.decode(errors="replace").strip().splitlines() or ["no answer"]
+            raise EvaluatorError(f"{self.name} does not list its devices: {words[-1]}") from None
+        return listing
+
+    async def close(self) -> None:
+        """See `Site.close`."""

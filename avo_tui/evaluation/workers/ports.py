@@ -1,0 +1,65 @@
+"""What a fleet is made of: devices, and the sites that they are at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from avo_tui.domain.verdict import MachineInfo
+from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+
+
+class DeviceRefusedError(EvaluatorError):
+    """A device cannot be used in this run, however often it is tried. The text says why."""
+
+
+class Device(Protocol):
+    """One device, with the worker process that measures on it."""
+
+    @property
+    def name(self) -> str:
+        """Such as `local:1`; unique in a fleet."""
+        ...
+
+    async def start(self) -> MachineInfo:
+        """Makes it ready for requests; at once where it is.
+
+        Raises DeviceRefusedError where trying again is of no use, else EvaluatorError.
+        """
+        ...
+
+    async def request(self, body: dict[str, object], progress: ProgressSink | None) -> Any:
+        """The answer to one request; a cancellation first ends the candidate over there.
+
+        Raises WorkerGoneError where the worker is lost before it answers, and EvaluatorError.
+        """
+        ...
+
+    async def rest(self) -> None:
+        """Gives memory back until the next request; nothing while there is one."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the worker, and waits until it is gone."""
+        ...
+
+
+Joined = Callable[[Device], None]
+Left = Callable[[str, str], None]
+"""Called with the name of a device and the reason why it is no longer there."""
+
+
+class Site(Protocol):
+    """Where devices are: one machine, or a cluster where they come and go."""
+
+    async def open(self, joined: Joined, left: Left) -> None:
+        """Calls `joined` for each device that there is, and for each that comes later.
+
+        Raises EvaluatorError where the site cannot be reached, ValueError for a device that it does
+        not have.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends what `open` started; the devices are closed by the fleet."""
+        ...

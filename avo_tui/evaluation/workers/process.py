@@ -1,0 +1,167 @@
+"""One worker process: the lines that go to it and come from it, and how its loss is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import deque
+from typing import Any
+
+from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+
+log = logging.getLogger(__name__)
+
+LINE_LIMIT = 64 << 20
+"""Bytes of the longest line that either side reads."""
+CANCEL_SECONDS = 20.0
+"""Seconds that a worker has to end a candidate, or itself, before it is killed."""
+SIGNS = 6
+"""Signs of life in a row that may be missing before the other side counts as lost. They are
+counted rather than timed, so that a laptop which slept does not take its workers for lost."""
+
+
+class WorkerGoneError(Exception):
+    """The worker ended, or fell silent, while it owed an answer. The text says how."""
+
+
+class WorkerProcess:
+    """A running worker and the requests that it has not answered."""
+
+    def __init__(self, process: asyncio.subprocess.Process, lease: float | None = None) -> None:
+        """`lease`: seconds of silence after which either side takes the other for lost; None where
+        the kernel tells of an end."""
+        self.process = process
+        self.pending: dict[int, tuple[asyncio.Future[Any], ProgressSink | None]] = {}
+        self.last_words: deque[str] = deque(maxlen=40)
+        self.ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        """What the worker says about itself when it is ready."""
+        self._silent = 0
+        self._silenced = False
+        self._readers = [
+            asyncio.create_task(self._read_answers()),
+            asyncio.create_task(self._read_log()),
+        ]
+        self._watch = asyncio.create_task(self._listen(lease)) if lease is not None else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self.process.returncode is None and not self._readers[0].done()
+
+    def send(self, body: dict[str, object]) -> None:
+        """Writes one request."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(body).encode() + b"\n")
+
+    def why(self) -> str:
+        """How it was lost, with the last it wrote to its standard error."""
+        last = next((w for w in reversed(self.last_words) if w.strip()), "")
+        what = "fell silent" if self._silenced else "ended unexpectedly"
+        return f"the evaluation worker {what}{f' ({last[:300]})' if last else ''}"
+
+    async def _read_answers(self) -> None:
+        assert self.process.stdout is not None
+        try:
+            while line := await self.process.stdout.readline():
+                self._silent = 0
+                self._take(json.loads(line))
+        finally:
+            for future, _ in self.pending.values():
+                if not future.done():
+                    future.set_exception(WorkerGoneError(self.why()))
+            if not self.ready.done():
+                self.ready.set_exception(WorkerGoneError(self.why()))
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        if answer.get("ready"):
+            if not self.ready.done():
+                self.ready.set_result(answer)
+            return
+        if "log" in answer:
+            log.info("%s", answer["log"])
+            return
+        future, sink = self.pending.get(answer.get("id") or -1, (None, None))
+        if future is None or future.done():
+            return
+        if "progress" in answer:
+            if sink is not None:
+                sink(EvaluationProgress.model_validate(answer["progress"]))
+        elif "error" in answer:
+            kind = answer.get("kind")
+            error = asyncio.CancelledError() if kind == "cancelled" else None
+            future.set_exception(error or EvaluatorError(str(answer["error"])))
+        else:
+            future.set_result(answer.get("result"))
+
+    async def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        while line := await self.process.stderr.readline():
+            self.last_words.append(line.decode(errors="replace").rstrip())
+
+    async def _listen(self, lease: float) -> None:
+        """Sends a sign of life now and then; kills a worker that gives none itself."""
+        while self.alive:
+            await asyncio.sleep(lease / SIGNS)
+            if not self.ready.done():
+                continue
+            self._silent += 1
+            if self._silent > SIGNS:
+                self._silenced = True
+                self.process.kill()
+                return
+            with contextlib.suppress(OSError, RuntimeError):
+                self.send({"op": "ping"})
+
+    async def request(
+        self, number: int, body: dict[str, object], progress: ProgressSink | None = None
+    ) -> Any:
+        """The answer to one request. A cancellation first ends the candidate over there.
+
+        Raises EvaluatorError, and WorkerGoneError where the worker is lost.
+        """
+        if not self.alive:
+            raise WorkerGoneError(self.why())
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.pending[number] = (future, progress)
+        try:
+            self.send({"id": number, **body})
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await self._cancel(number, future)
+            raise
+        finally:
+            self.pending.pop(number, None)
+            if future.done() and not future.cancelled():
+                future.exception()
+
+    async def _cancel(self, number: int, future: asyncio.Future[Any]) -> None:
+        """Waits until the worker has killed the candidate; ends a worker that does not."""
+        if future.done() or not self.alive:
+            return
+        self.send({"op": "cancel", "target": number})
+        done, _ = await asyncio.wait([future], timeout=CANCEL_SECONDS)
+        if not done:
+            self.process.kill()
+
+    async def end(self) -> None:
+        """Asks for the end, insists after a while, and waits for it."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self.process.returncode is None:
+            with contextlib.suppress(OSError, RuntimeError):
+                self.send({"op": "shutdown"})
+                assert self.process.stdin is not None
+                self.process.stdin.close()
+            try:
+                await asyncio.wait_for(self.process.wait(), CANCEL_SECONDS)
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+        await asyncio.wait(self._readers)
+        for reader in self._readers:
+            reader.exception()
+        if self.ready.done():
+            self.ready.exception()

@@ -1,0 +1,65 @@
+"""How the two ends of a line notice that the other one is gone without a word."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.workers.link import WorkerLink
+from avo_tui.evaluation.workers.process import WorkerGoneError
+
+SILENT = """
+import sys, time
+print('{"id": null, "ready": true}', flush=True)
+sys.stdin.readline()
+while True: time.sleep(1000)
+"""
+DEAF = """
+import sys
+print("no such module", file=sys.stderr)
+"""
+
+
+def script(text: str) -> Sequence[str]:
+    return (sys.executable, "-S", "-c", text)
+
+
+async def test_a_worker_that_falls_silent_is_killed_and_its_request_is_lost() -> None:
+    link = WorkerLink(script(SILENT), lease=0.3)
+    with pytest.raises(WorkerGoneError, match="fell silent"):
+        await asyncio.wait_for(link.request({"op": "machine"}), 240)
+    pid = link.pid
+    await link.close()
+    assert pid is not None and link.pid is None
+
+
+async def test_a_worker_that_does_not_start_says_its_last_words() -> None:
+    link = WorkerLink(script(DEAF))
+    with pytest.raises(EvaluatorError, match="no such module"):
+        await link.request({"op": "machine"})
+    await link.close()
+
+
+async def test_a_command_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(EvaluatorError, match="cannot be run"):
+        await WorkerLink(("/nowhere/ssh",)).request({"op": "machine"})
+
+
+async def test_a_worker_that_hears_nothing_ends_by_itself() -> None:
+    """As on a machine whose network is gone: nobody else would end it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "avo_tui.evaluation", "--serve", "--lease", "0.3",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    lines = []
+    async with asyncio.timeout(240):
+        while line := await process.stdout.readline():
+            lines.append(json.loads(line))
+        assert await process.wait() == 0
+    assert lines[0]["ready"] and len(lines[0]["program"]) == 64
+    assert all(line.get("beat") for line in lines[1:])
