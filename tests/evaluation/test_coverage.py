@@ -1,6 +1,9 @@
 """What `avo task check` says of a task that lacks something."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from typer.testing import CliRunner
@@ -9,6 +12,9 @@ from avo_tui.cli.main import app
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation import coverage
 from avo_tui.evaluation.task import CheckCase, Task, Tolerance
+
+if TYPE_CHECKING:
+    from avo_tui.evaluation.task import Baseline, Tensors
 
 
 class Copy(Task):
@@ -21,32 +27,32 @@ class Copy(Task):
     folder = Path()
 
     @property
-    def configurations(self):
+    def configurations(self) -> tuple[Configuration, ...]:
         return (Configuration(name="big", parameters={"n": 128}),)
 
-    def check_cases(self):
+    def check_cases(self) -> tuple[CheckCase, ...]:
         return tuple(
             CheckCase(Configuration(name=f"n{n}", parameters={"n": n}), "normal") for n in (64, 128)
         )
 
-    def make_inputs(self, configuration, seed, distribution):
+    def make_inputs(self, configuration: Configuration, seed: int, distribution: str) -> Tensors:
         generator = torch.Generator().manual_seed(seed)
         return {"x": torch.randn(8, int(configuration.parameters["n"]), generator=generator)}
 
-    def outputs(self, configuration):
+    def outputs(self, configuration: Configuration) -> dict[str, tuple[tuple[int, ...], str]]:
         return {"y": ((8, int(configuration.parameters["n"])), "float32")}
 
-    def reference(self, configuration, inputs):
+    def reference(self, configuration: Configuration, inputs: Tensors) -> Tensors:
         return {"y": inputs["x"].double()}
 
-    def baselines(self):
+    def baselines(self) -> dict[str, Baseline]:
         return {"torch": lambda configuration, inputs: {"y": inputs["x"].clone()}}
 
-    def flops(self, configuration):
+    def flops(self, configuration: Configuration) -> float:
         return 0.0
 
 
-def test_everything_that_is_missing_is_said():
+def test_everything_that_is_missing_is_said() -> None:
     told = "\n".join(coverage.gaps(Copy()))
     for part in (
         "No case is hidden",
@@ -65,6 +71,6 @@ def test_everything_that_is_missing_is_said():
     assert "is zero." not in told.replace("both zero", "")
 
 
-def test_an_unknown_task_is_answered_with_those_there_are():
+def test_an_unknown_task_is_answered_with_those_there_are() -> None:
     result = CliRunner().invoke(app, ["task", "check", "nothing"])
     assert result.exit_code != 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.evaluation.backends.cpp import keeper, sampling, subject
+from avo_tui.evaluation.backends.cpp import keeper, process, sampling, subject
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -178,7 +178,7 @@ async def test_every_stage_starts_a_candidate_in_the_same_way(
 ) -> None:
     """Whatever it is started for: program, entry, threads, limits, sizes of the shared memory."""
     started: list[object] = []
-    real = subject.session
+    real = process.session
 
     def watched(sandbox, runner, library, entry, arenas, *, threads, cpu, limits):  # type: ignore[no-untyped-def]
         sizes = [a.size for a in arenas]

@@ -1,6 +1,7 @@
 """The lock of a device: one at a time, in the order of coming, and nobody waits for the dead."""
 
 import asyncio
+import functools
 import os
 import subprocess
 import sys
@@ -34,6 +35,9 @@ async def test_those_who_wait_are_served_in_the_order_of_coming() -> None:
     served: list[int] = []
     said: dict[int, list[EvaluationProgress]] = {n: [] for n in range(4)}
 
+    def queued(number: int) -> bool:
+        return len(tickets()) == number + 1 and bool(said[number])
+
     async def wait(number: int) -> None:
         async with device_lock("test", said[number].append):
             served.append(number)
@@ -42,7 +46,7 @@ async def test_those_who_wait_are_served_in_the_order_of_coming() -> None:
         waiting = []
         for number in range(4):
             waiting.append(asyncio.create_task(wait(number)))
-            await until(lambda n=number: len(tickets()) == n + 1 and said[n])
+            await until(functools.partial(queued, number))
         assert served == []
     async with asyncio.timeout(240):
         await asyncio.gather(*waiting)

@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.evaluation.sandbox.policy import Isolation, Job, Limits, SandboxError, bubblewrap
+from avo_tui.evaluation.sandbox.policy import (
+    Isolation,
+    Job,
+    Limits,
+    Outcome,
+    SandboxError,
+    bubblewrap,
+)
 from avo_tui.evaluation.sandbox.run import Level, Sandbox, sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +45,7 @@ async def sandbox(request: pytest.FixtureRequest, scratch_base: Path) -> Sandbox
     return sandbox
 
 
-async def shell(sandbox: Sandbox, script: str, **limits: float) -> object:
+async def shell(sandbox: Sandbox, script: str, **limits: float) -> Outcome:
     with sandbox.scratch() as folder:
         bounds = Limits(**{"seconds": 60.0, **limits})  # type: ignore[arg-type]
         return await sandbox.run(
@@ -46,7 +53,7 @@ async def shell(sandbox: Sandbox, script: str, **limits: float) -> object:
         )
 
 
-async def python(sandbox: Sandbox, script: str, **limits: float):  # type: ignore[no-untyped-def]
+async def python(sandbox: Sandbox, script: str, **limits: float) -> Outcome:
     """Runs a script with the system's Python, which the sandbox can see."""
     system = shutil.which("python3", path="/usr/bin:/bin")
     if system is None:
@@ -306,7 +313,7 @@ async def test_refuses_by_default_what_does_not_confine(scratch_base: Path) -> N
     level = await allowed.level()
     assert not level.confined and level.describe().endswith("(weak)")
     assert level.warning.startswith("weak sandbox") and "files" in level.warning
-    assert (await shell(allowed, "echo ran")).stdout == "ran\n"  # type: ignore[attr-defined]
+    assert (await shell(allowed, "echo ran")).stdout == "ran\n"
 
 
 async def test_goes_on_without_landlock_where_namespaces_confine(scratch_base: Path) -> None:
@@ -318,7 +325,7 @@ async def test_goes_on_without_landlock_where_namespaces_confine(scratch_base: P
         pytest.skip(str(error))
     assert level.landlock == 0 and level.confined and not level.warning
     outcome = await shell(sandbox, "cat /etc/passwd; ls /home; echo done")
-    assert outcome.stdout == "done\n"  # type: ignore[attr-defined]
+    assert outcome.stdout == "done\n"
 
 
 def test_a_level_is_confined_by_namespaces_or_landlock() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avo_tui.evaluation.measurement.judge import expect, judge
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.measurement.judge import Judgement, expect, judge
 from avo_tui.evaluation.tasks import load_task
+
+Tensors = dict[str, torch.Tensor]
+Mask = Callable[[torch.Tensor, int, int, int, int], torch.Tensor]
+Pair = tuple[int, int]
+Words = tuple[int, int, int, int]
 
 TASK = load_task(Path(__file__).parents[2] / "kernels" / "dropout_attention")
 MODULE = sys.modules[type(TASK).__module__]
@@ -29,7 +37,7 @@ VECTORS = (  # published with Random123: counter, key, words
 )
 
 
-def philox_of_integers(counter, key, rounds=10):
+def philox_of_integers(counter: Words, key: Pair, rounds: int = 10) -> Words:
     """Philox4x32 as it is written down in the task's description, with Python's integers."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
@@ -40,19 +48,19 @@ def philox_of_integers(counter, key, rounds=10):
     return c0, c1, c2, c3
 
 
-def kept(seed, head, row, key, rounds=10):
+def kept(seed: Pair, head: int, row: int, key: int, rounds: int = 10) -> bool:
     counter = (key // 2, 8 * (row // 16) + row % 8, head, 0)
     words = philox_of_integers(counter, seed, rounds)
     return words[2 * (row // 8 % 2) + key % 2] >= DROP
 
 
-def seed_tensor(*words):
+def seed_tensor(*words: int) -> torch.Tensor:
     return torch.tensor([w - (1 << 32) if w > 1 << 31 else w for w in words], dtype=torch.int32)
 
 
 @pytest.mark.parametrize(("counter", "key", "words"), VECTORS)
-def test_philox_gives_the_published_words(counter, key, words):
-    def tensors(values):
+def test_philox_gives_the_published_words(counter: Words, key: Pair, words: Words) -> None:
+    def tensors(values: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
         return tuple(torch.tensor(v) for v in values)
 
     assert tuple(map(int, MODULE.philox(tensors(counter), tensors(key)))) == words
@@ -66,7 +74,9 @@ def test_philox_gives_the_published_words(counter, key, words):
     st.integers(0, 500),
     st.data(),
 )
-def test_every_element_has_the_word_that_the_description_says(seed, head, block, data):
+def test_every_element_has_the_word_that_the_description_says(
+    seed: Pair, head: int, block: int, data: st.DataObject
+) -> None:
     start = 16 * block
     mask = MODULE.keep_mask(seed_tensor(*seed), head, start, start + 32, 256)
     assert mask.shape == (32, 256)
@@ -75,13 +85,13 @@ def test_every_element_has_the_word_that_the_description_says(seed, head, block,
         assert bool(mask[row, key]) == kept(seed, head, start + row, key)
 
 
-def test_a_block_of_rows_is_that_part_of_the_whole():
+def test_a_block_of_rows_is_that_part_of_the_whole() -> None:
     seed = seed_tensor(7, 0x9000_0000)
     whole = MODULE.keep_mask(seed, 3, 0, 256, 512)
     assert torch.equal(whole[64:192], MODULE.keep_mask(seed, 3, 64, 192, 512))
 
 
-def test_the_keep_rate_is_nine_tenths_everywhere():
+def test_the_keep_rate_is_nine_tenths_everywhere() -> None:
     """Within five standard deviations over all, over the rows and over the keys."""
     mask = torch.stack(
         [MODULE.keep_mask(seed_tensor(5, 6), h, 0, 512, 512) for h in range(8)]
@@ -94,8 +104,8 @@ def test_the_keep_rate_is_nine_tenths_everywhere():
         assert (means - 0.9).abs().max() < 5 * deviation / count**0.5
 
 
-def test_masks_of_heads_rows_keys_and_seeds_are_uncorrelated():
-    def centred(seed, head):
+def test_masks_of_heads_rows_keys_and_seeds_are_uncorrelated() -> None:
+    def centred(seed: Pair, head: int) -> torch.Tensor:
         return MODULE.keep_mask(seed_tensor(*seed), head, 0, 512, 512).double() - 0.9
 
     first = centred((1, 2), 0)
@@ -117,7 +127,9 @@ def test_masks_of_heads_rows_keys_and_seeds_are_uncorrelated():
 SMALL = MODULE.shape("small", 2, 256, 192, 4, 2)
 
 
-def run(configuration, inputs, mask=None, **changes):
+def run(
+    configuration: Configuration, inputs: Tensors, mask: Mask | None = None, **changes: object
+) -> torch.Tensor:
     """The task's own bf16 attention with another mask or constants: what a candidate might do."""
     with pytest.MonkeyPatch.context() as patch:
         if mask is not None:
@@ -127,7 +139,9 @@ def run(configuration, inputs, mask=None, **changes):
         return TASK.own(configuration, inputs)["o"]
 
 
-def judged(configuration, distribution, mask=None, **changes):
+def judged(
+    configuration: Configuration, distribution: str, mask: Mask | None = None, **changes: object
+) -> Judgement:
     inputs = TASK.make_inputs(configuration, 11, distribution)
     out = run(configuration, inputs, mask, **changes)
     reference, own = TASK.reference(configuration, inputs), TASK.own(configuration, inputs)
@@ -138,14 +152,16 @@ REAL = MODULE.keep_mask
 HEADS = int(SMALL.parameters["heads"])
 
 
-def one_wrong_bit(seed, head, start, stop, keys):
+def one_wrong_bit(seed: torch.Tensor, head: int, start: int, stop: int, keys: int) -> torch.Tensor:
     mask = REAL(seed, head, start, stop, keys)
     if head == 5:
         mask[130 - start, 77] ^= True
     return mask
 
 
-def eight_bits_for_an_element(seed, head, start, stop, keys):
+def eight_bits_for_an_element(
+    seed: torch.Tensor, head: int, start: int, stop: int, keys: int
+) -> torch.Tensor:
     """A byte of each word, as FlashAttention draws: 26 of 256 dropped instead of a tenth."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MODULE, "DROP_BELOW", 26 << 24)
@@ -175,25 +191,25 @@ MUTANTS = {
 }
 
 
-def test_an_honest_output_passes():
+def test_an_honest_output_passes() -> None:
     for distribution in MODULE.CATEGORIES:
         assert judged(SMALL, distribution).ok, distribution
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_wrong_mask_does_not_pass_the_probe(name):
+def test_a_wrong_mask_does_not_pass_the_probe(name: str) -> None:
     assert not judged(SMALL, "probe", MUTANTS[name]).ok
 
 
 @pytest.mark.parametrize("name", [n for n in MUTANTS if "of 524,288" not in n])
-def test_a_mask_that_is_right_in_probes_alone_does_not_pass_plain_inputs(name):
+def test_a_mask_that_is_right_in_probes_alone_does_not_pass_plain_inputs(name: str) -> None:
     """So it helps nobody to look whether the inputs are a probe's."""
     assert not judged(SMALL, "normal", MUTANTS[name]).ok
 
 
 @pytest.mark.parametrize("rounds", [7, 9, 11])
-def test_another_number_of_rounds_does_not_pass(rounds):
-    def mask(seed, head, start, stop, keys):
+def test_another_number_of_rounds_does_not_pass(rounds: int) -> None:
+    def mask(seed: torch.Tensor, head: int, start: int, stop: int, keys: int) -> torch.Tensor:
         with pytest.MonkeyPatch.context() as patch:
             philox = MODULE.philox
             patch.setattr(MODULE, "philox", lambda c, k: philox(c, k, rounds))
@@ -204,11 +220,11 @@ def test_another_number_of_rounds_does_not_pass(rounds):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.05, 0.11])
-def test_a_wrong_scale_of_what_is_kept_does_not_pass(dropout):
+def test_a_wrong_scale_of_what_is_kept_does_not_pass(dropout: float) -> None:
     assert not judged(SMALL, "normal", DROPOUT=dropout).ok
 
 
-def test_a_denominator_without_the_dropped_keys_does_not_pass():
+def test_a_denominator_without_the_dropped_keys_does_not_pass() -> None:
     inputs = TASK.make_inputs(SMALL, 12, "normal")
     reference, own = TASK.reference(SMALL, inputs)["o"], TASK.own(SMALL, inputs)["o"]
     total = torch.empty(*own.shape[:3], 1)
@@ -223,7 +239,7 @@ def test_a_denominator_without_the_dropped_keys_does_not_pass():
 
 
 @pytest.mark.parametrize("keys", [128, 384, 640])
-def test_a_probe_tells_every_key_of_a_short_sequence_and_512_of_a_long_one(keys):
+def test_a_probe_tells_every_key_of_a_short_sequence_and_512_of_a_long_one(keys: int) -> None:
     """Every key that is told of feeds one column, as one of four binary digits of it."""
     configuration = MODULE.shape("probe", 1, keys, 192, 2, 1)
     inputs = TASK.make_inputs(configuration, 3, "probe")
@@ -237,7 +253,7 @@ def test_a_probe_tells_every_key_of_a_short_sequence_and_512_of_a_long_one(keys)
         assert digits.tolist() == [2.0**i for i in range(len(digits))]
 
 
-def test_any_one_flipped_key_that_is_told_of_shows_in_every_row():
+def test_any_one_flipped_key_that_is_told_of_shows_in_every_row() -> None:
     configuration = MODULE.shape("probe", 1, 256, 192, 2, 1)
     inputs = TASK.make_inputs(configuration, 3, "probe")
     reference = TASK.reference(configuration, inputs)["o"]
@@ -245,7 +261,9 @@ def test_any_one_flipped_key_that_is_told_of_shows_in_every_row():
     limit = 2 * (own.float() - reference).abs().amax(-1) + reference.abs().amax(-1) / 128
     for key in range(0, 256, 17):
 
-        def flipped(seed, head, start, stop, keys, key=key):
+        def flipped(
+            seed: torch.Tensor, head: int, start: int, stop: int, keys: int, key: int = key
+        ) -> torch.Tensor:
             mask = REAL(seed, head, start, stop, keys)
             mask[:, key] ^= True
             return mask
@@ -254,7 +272,7 @@ def test_any_one_flipped_key_that_is_told_of_shows_in_every_row():
         assert (error > limit).all(), key
 
 
-def test_inputs_are_a_function_of_the_seed_and_the_key_is_drawn_anew():
+def test_inputs_are_a_function_of_the_seed_and_the_key_is_drawn_anew() -> None:
     first, again = (TASK.make_inputs(SMALL, 4, "normal") for _ in range(2))
     other = TASK.make_inputs(SMALL, 5, "normal")
     for name in ("x", "w", "seed"):
@@ -262,7 +280,8 @@ def test_inputs_are_a_function_of_the_seed_and_the_key_is_drawn_anew():
         assert not torch.equal(first[name], other[name])
 
 
-def test_every_scored_shape_fits_the_workspace_that_a_manifest_may_have():
+def test_every_scored_shape_fits_the_workspace_that_a_manifest_may_have() -> None:
+    assert isinstance(TASK, CudaTask)
     for configuration in TASK.configurations:
         names = TASK.names(configuration)
         y = names["TOKENS"] * names["COLUMNS"] * 2
@@ -270,7 +289,7 @@ def test_every_scored_shape_fits_the_workspace_that_a_manifest_may_have():
         assert y + bits + 4096 < 1 << 30
 
 
-def test_the_seed_compiles():
+def test_the_seed_compiles() -> None:
     from avo_tui.evaluation.backends.cuda.backend import CudaBackend
     from tests.evaluation.cuda.cuda_helpers import context
 

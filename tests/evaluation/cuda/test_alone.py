@@ -19,12 +19,12 @@ print(sorted(heavy & set(sys.modules)))
 """
 
 
-def test_importing_the_backend_is_light():
+def test_importing_the_backend_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_a_copied_folder_compiles(tmp_path):
+def test_a_copied_folder_compiles(tmp_path: Path) -> None:
     package = tmp_path / "avo_tui"
     package.mkdir()
     shutil.copy(ROOT / "avo_tui" / "__init__.py", package)

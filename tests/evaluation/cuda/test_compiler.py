@@ -7,6 +7,7 @@ from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda import cubin, ptxas
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compile_child import count_instructions
+from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.device import NoGpu, probe
 from tests.evaluation.cuda.cuda_helpers import VERDICTS, candidate, context, mutants, small_task
 
@@ -60,13 +61,13 @@ shared_memory = "128 * 64 * 2 + 1024"
 """
 
 
-async def compiled(files, architecture="sm_90a"):
+async def compiled(files: dict[str, str], architecture: str = "sm_90a") -> CudaCompiled:
     backend = CudaBackend(architecture=architecture)
     return await backend.compile(small_task(), Candidate(files=files), context()[0])
 
 
 @pytest.mark.parametrize("name", WITHOUT_GPU)
-async def test_what_needs_no_gpu_is_refused_without_one(name):
+async def test_what_needs_no_gpu_is_refused_without_one(name: str) -> None:
     with pytest.raises(Rejected) as caught:
         await CudaBackend(architecture="sm_90a").compile(
             small_task(), candidate(name), context()[0]
@@ -80,7 +81,7 @@ async def test_what_needs_no_gpu_is_refused_without_one(name):
 
 
 @pytest.mark.parametrize("architecture", ["sm_90a", "sm_100a"])
-async def test_feedback_of_a_pipelined_kernel(architecture):
+async def test_feedback_of_a_pipelined_kernel(architecture: str) -> None:
     found = await compiled(
         {"a.cu": "#include <cuda_bf16.h>\n" + PIPELINED, "launch.toml": PIPELINED_MANIFEST},
         architecture,
@@ -99,7 +100,7 @@ async def test_feedback_of_a_pipelined_kernel(architecture):
     assert found.plans["full"].stages[0].cluster == (2, 1, 1)
 
 
-async def test_the_candidate_with_all_of_hopper_in_it():
+async def test_the_candidate_with_all_of_hopper_in_it() -> None:
     """Every unit of the chip is used, nothing is spilled, and the compiler keeps wgmma parallel."""
     found = await CudaBackend(architecture="sm_90a").compile(
         small_task(), candidate("pipelined"), context()[0]
@@ -116,7 +117,7 @@ async def test_the_candidate_with_all_of_hopper_in_it():
         assert set(plan.workspaces) == {"staged"}
 
 
-async def test_instructions_of_another_architecture_are_named():
+async def test_instructions_of_another_architecture_are_named() -> None:
     with pytest.raises(Rejected) as caught:
         await CudaBackend(architecture="sm_100a").compile(
             small_task(), candidate("pipelined"), context()[0]
@@ -128,7 +129,7 @@ async def test_instructions_of_another_architecture_are_named():
     assert "tcgen05" in found.feedback.hint
 
 
-async def test_an_ignored_setmaxnreg_is_said():
+async def test_an_ignored_setmaxnreg_is_said() -> None:
     body = PIPELINED.replace("__launch_bounds__(384, 1)", "")
     found = await compiled(
         {"a.cu": "#include <cuda_bf16.h>\n" + body, "launch.toml": PIPELINED_MANIFEST}
@@ -136,7 +137,7 @@ async def test_an_ignored_setmaxnreg_is_said():
     assert any("setmaxnreg was ignored" in text for text in found.resources.warnings)
 
 
-async def test_templates_headers_and_variants():
+async def test_templates_headers_and_variants() -> None:
     found = await compiled(
         {
             "src/a.cu": '#include "part.cuh"\n#include <cstdint>\n#include <cuda/std/cstdint>\n'
@@ -155,7 +156,7 @@ async def test_templates_headers_and_variants():
     assert found.launch(small_task().configurations[0])["unit"] == 0
 
 
-async def test_tunables_of_the_source_are_names_in_the_manifest():
+async def test_tunables_of_the_source_are_names_in_the_manifest() -> None:
     files = {
         "a.cu": "#define ROWS 64  // tune: 32 64 128\n"
         'extern "C" __global__ void k(short *o) { if (threadIdx.x < ROWS) o[threadIdx.x] = 1; }\n',
@@ -170,7 +171,7 @@ async def test_tunables_of_the_source_are_names_in_the_manifest():
     assert after.plans["full"].stages[0].block == (128, 1, 1)
 
 
-async def test_the_same_candidate_is_compiled_once():
+async def test_the_same_candidate_is_compiled_once() -> None:
     backend, (ctx, _) = CudaBackend(architecture="sm_90a"), context()
     files = {"a.cu": 'extern "C" __global__ void k(short *o) { *o = 1; }\n'}
     files["launch.toml"] = (
@@ -186,7 +187,7 @@ async def test_the_same_candidate_is_compiled_once():
     assert image.kernels["k"].params == (8,)
 
 
-async def test_without_a_gpu_check_and_benchmark_say_so(monkeypatch):
+async def test_without_a_gpu_check_and_benchmark_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     backend, task, (ctx, seen) = CudaBackend(), small_task(), context()
     assert isinstance(await probe(), NoGpu)
@@ -205,18 +206,18 @@ async def test_without_a_gpu_check_and_benchmark_say_so(monkeypatch):
     assert seen == []
 
 
-def test_a_wrong_architecture_is_refused():
+def test_a_wrong_architecture_is_refused() -> None:
     with pytest.raises(ValueError, match="sm_90a"):
         CudaBackend(architecture="hopper")
 
 
-def test_bytes_that_are_no_cubin():
+def test_bytes_that_are_no_cubin() -> None:
     for data in (b"", b"\x7fELF", b"\x7fELF\x02\x01" + bytes(58), b"x" * 100):
         with pytest.raises(cubin.CubinError):
             cubin.read(data)
 
 
-def test_the_compilers_log():
+def test_the_compilers_log() -> None:
     log = """
 ptxas info    : Compiling entry function 'k' for 'sm_90a'
 ptxas info    : Function properties for k
@@ -232,7 +233,7 @@ ptxas info    : Compile time = 7.165 ms
     assert "Compile time" not in ptxas.tidy(log)
 
 
-def test_instructions_are_counted_with_and_without_predicates():
+def test_instructions_are_counted_with_and_without_predicates() -> None:
     listing = """
         /*0000*/                   HGMMA.64x128x16.F32.BF16 R24, gdesc[UR8], R24 ;
         /*0010*/              @!P0 LDL.64 R2, [R1] ;
@@ -243,7 +244,7 @@ def test_instructions_are_counted_with_and_without_predicates():
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-async def test_every_mutant_compiles(name):
+async def test_every_mutant_compiles(name: str) -> None:
     """So that none is found to be wrong only because it does not compile."""
     backend = CudaBackend(architecture="sm_90a")
     mutant, _ = MUTANTS[name]

@@ -24,7 +24,7 @@ NAMES = {"SEQ": 4096, "SMS": 132, "CAUSAL": 1, "SCALE": 0.5}
         (17, 17),
     ],
 )
-def test_integers(text, value):
+def test_integers(text: str, value: int) -> None:
     assert evaluate_integer(text, NAMES) == value
 
 
@@ -49,12 +49,12 @@ def test_integers(text, value):
         ("[x for x in (1, 2)]", "not allowed"),
     ],
 )
-def test_refused(text, reason):
+def test_refused(text: str, reason: str) -> None:
     with pytest.raises(ExpressionError, match=reason.replace("^", r"\^")):
         evaluate_integer(text, NAMES)
 
 
-def test_reals_and_conditions():
+def test_reals_and_conditions() -> None:
     assert evaluate_real("SCALE / 4", NAMES) == 0.125
     assert evaluate_real(1.5, NAMES) == 1.5
     assert evaluate_condition("CAUSAL and SEQ >= 4096", NAMES) is True
@@ -64,13 +64,13 @@ def test_reals_and_conditions():
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(1, 10**6))
-def test_ceil_div_is_the_smallest_that_covers(a, b):
+def test_ceil_div_is_the_smallest_that_covers(a: int, b: int) -> None:
     found = ceil_div(a, b)
     assert found * b >= a > (found - 1) * b
 
 
 @given(st.text(alphabet="SEQ0123456789+-*/%().,<>= mincelvdax_'[]{}:", max_size=60))
-def test_any_text_gives_an_integer_or_a_reason(text):
+def test_any_text_gives_an_integer_or_a_reason(text: str) -> None:
     try:
         value = evaluate_integer(text, NAMES)
     except ExpressionError as error:

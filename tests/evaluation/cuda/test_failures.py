@@ -5,7 +5,7 @@ from avo_tui.evaluation.backends.cuda import failures
 from avo_tui.evaluation.backends.cuda.process import ProcessDiedError, ProcessTimeoutError
 
 
-def driver(name, stage=""):
+def driver(name: str, stage: str = "") -> dict[str, object]:
     return {"ok": False, "kind": "driver", "name": name, "doing": "running", "stage": stage}
 
 
@@ -26,25 +26,25 @@ def driver(name, stage=""):
         ({"ok": False, "kind": "harness", "doing": "x", "trace": "y"}, Verdict.HARNESS_ERROR),
     ],
 )
-def test_every_answer_has_its_verdict(reply, verdict):
+def test_every_answer_has_its_verdict(reply: dict[str, object], verdict: str) -> None:
     found = failures.of_reply(reply, "full-4k", "printed")
     assert found.verdict is verdict
     assert "full-4k" in found.feedback.summary
     assert found.feedback.configuration == "full-4k"
 
 
-def test_a_launch_error_names_the_stage():
+def test_a_launch_error_names_the_stage() -> None:
     found = failures.of_reply(driver("CUDA_ERROR_INVALID_CLUSTER_SIZE", "stages[2]"), "c", "")
     assert found.feedback.summary.startswith("stages[2]: ")
 
 
-def test_what_is_hidden_stays_hidden():
+def test_what_is_hidden_stays_hidden() -> None:
     found = failures.of_reply(driver("CUDA_ERROR_ILLEGAL_ADDRESS"), None, "")
     assert "hidden" in found.feedback.summary
     assert found.feedback.configuration is None
 
 
-def test_time_outs_and_deaths():
+def test_time_outs_and_deaths() -> None:
     assert failures.of_timeout(ProcessTimeoutError(3), "c").verdict is Verdict.TIMEOUT
     assert failures.of_death(ProcessDiedError(-11), "c", "").verdict is Verdict.CRASH
     assert failures.of_death(ProcessDiedError(1), "c", "").verdict is Verdict.HARNESS_ERROR

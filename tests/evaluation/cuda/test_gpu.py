@@ -1,5 +1,7 @@
 """What only a GPU can show. Every candidate of the folder gets the verdict that it must get."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from avo_tui.domain.candidate import Candidate
@@ -18,14 +20,14 @@ PRINTS_MANIFEST = (
 
 
 @pytest.fixture
-async def backend():
+async def backend() -> AsyncIterator[CudaBackend]:
     found = CudaBackend()
     yield found
     await found.close()
 
 
 @pytest.mark.parametrize("name", ON_GPU)
-async def test_every_candidate_gets_its_verdict(backend, name):
+async def test_every_candidate_gets_its_verdict(backend: CudaBackend, name: str) -> None:
     task, (ctx, seen) = small_task(), context()
     verdict, stage = Verdict.CORRECT, "compile"
     try:
@@ -43,7 +45,7 @@ async def test_every_candidate_gets_its_verdict(backend, name):
         assert sum(p.stage == "benchmark" for p in seen) == len(task.configurations)
 
 
-async def test_a_candidate_measured_against_itself_is_as_fast(backend):
+async def test_a_candidate_measured_against_itself_is_as_fast(backend: CudaBackend) -> None:
     task, (ctx, _) = small_task(), context()
     compiled = await backend.compile(task, candidate("honest"), ctx)
     found = await backend.paired(task, compiled, compiled, ctx)
@@ -52,7 +54,7 @@ async def test_a_candidate_measured_against_itself_is_as_fast(backend):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-async def test_a_liar_is_found_in_a_paired_measurement(backend, turned):
+async def test_a_liar_is_found_in_a_paired_measurement(backend: CudaBackend, turned: bool) -> None:
     task, (ctx, _) = small_task(), context()
     honest = await backend.compile(task, candidate("honest"), ctx)
     liar = await backend.compile(task, candidate("plays_the_lottery"), ctx)
@@ -62,7 +64,7 @@ async def test_a_liar_is_found_in_a_paired_measurement(backend, turned):
     assert caught.value.verdict is Verdict.SUSPICIOUS
 
 
-async def test_nothing_of_a_hidden_shape_is_told(backend):
+async def test_nothing_of_a_hidden_shape_is_told(backend: CudaBackend) -> None:
     task, (ctx, seen) = small_task(), context()
     compiled = await backend.compile(task, candidate("tells_hidden_shapes"), ctx)
     with pytest.raises(Rejected) as caught:
@@ -72,14 +74,14 @@ async def test_nothing_of_a_hidden_shape_is_told(backend):
     assert "384" not in told
 
 
-async def test_a_scratch_program_shows_what_it_prints(backend):
+async def test_a_scratch_program_shows_what_it_prints(backend: CudaBackend) -> None:
     files = {"a.cu": "#include <cuda_bf16.h>\n" + PRINTS, "launch.toml": PRINTS_MANIFEST}
     report = await backend.scratch(small_task(), files, 10, context()[0])
     assert report.compiled
     assert "row 1" in report.stdout
 
 
-async def test_a_process_that_was_killed_leaves_the_next_one_alone(backend):
+async def test_a_process_that_was_killed_leaves_the_next_one_alone(backend: CudaBackend) -> None:
     task, (ctx, _) = small_task(), context(quick=True)
     for name in ("wild_pointer", "endless_loop"):
         compiled = await backend.compile(task, candidate(name), ctx)
@@ -89,7 +91,7 @@ async def test_a_process_that_was_killed_leaves_the_next_one_alone(backend):
     assert all(c.ok for c in await backend.check(task, compiled, ctx))
 
 
-async def test_an_empty_kernel_is_wrong_everywhere(backend):
+async def test_an_empty_kernel_is_wrong_everywhere(backend: CudaBackend) -> None:
     files = {"a.cu": 'extern "C" __global__ void k(short *o) {}\n', "launch.toml": PRINTS_MANIFEST}
     task, (ctx, _) = small_task(), context(quick=True)
     compiled = await backend.compile(task, Candidate(files=files), ctx)

@@ -4,7 +4,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.cuda.includes import scan
 
 
-def reasons(text, **others):
+def reasons(text: str, **others: str) -> list[str]:
     return [i.reason for i in scan(Candidate(files={"a.cu": text, **others}))]
 
 
@@ -21,7 +21,7 @@ def reasons(text, **others):
         "#include <mma.h>",
     ],
 )
-def test_allowed(text):
+def test_allowed(text: str) -> None:
     assert reasons(text, **{"tile.cuh": ""}) == []
 
 
@@ -51,10 +51,10 @@ def test_allowed(text):
         '#   in??/\nclude "/etc/passwd"',
     ],
 )
-def test_refused(text):
+def test_refused(text: str) -> None:
     assert reasons(text, **{"tile.cuh": ""})
 
 
-def test_the_line_is_told():
+def test_the_line_is_told() -> None:
     (issue,) = scan(Candidate(files={"a.cu": '\n\n#include "x.h"\n'}))
     assert (issue.file, issue.line) == ("a.cu", 3)

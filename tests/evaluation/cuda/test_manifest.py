@@ -7,7 +7,13 @@ from avo_tui.evaluation.backends.cuda.manifest_text import (
     parse,
     undotted,
 )
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, Origin, TensorSpec, resolve
+from avo_tui.evaluation.backends.cuda.plan import (
+    DeviceFacts,
+    LaunchPlan,
+    Origin,
+    TensorSpec,
+    resolve,
+)
 from tests.evaluation.cuda.cuda_helpers import CANDIDATES
 
 HOPPER = DeviceFacts.of_architecture("sm_90a")
@@ -61,19 +67,19 @@ macros = { BM = 192 }
 """
 
 
-def plan(text, **names):
+def plan(text: str, **names: int) -> LaunchPlan:
     manifest = parse(text)
     origin = Origin(text, configuration="c")
     return resolve(manifest, {**NAMES, **names}, TENSORS, HOPPER, origin=origin)
 
 
-def refusal(text, **names):
+def refusal(text: str, **names: int) -> str:
     with pytest.raises(ManifestError) as caught:
         plan(text, **names)
     return caught.value.lines()[0]
 
 
-def test_a_whole_manifest_resolves():
+def test_a_whole_manifest_resolves() -> None:
     found = plan(WHOLE)
     first, second = found.stages
     assert found.variant is None
@@ -98,7 +104,9 @@ def test_a_whole_manifest_resolves():
     ("names", "variant", "blocks"),
     [({"CAUSAL": 0}, None, 4), ({"CAUSAL": 1}, 1, 4), ({"CAUSAL": 1, "SEQ": 1024}, 0, 16)],
 )
-def test_the_first_variant_that_holds_is_used(names, variant, blocks):
+def test_the_first_variant_that_holds_is_used(
+    names: dict[str, int], variant: int | None, blocks: int
+) -> None:
     text = WHOLE.replace("cluster = [2]\n", "")
     tensors = [t.model_copy(update={"shape": (2, 1024, 4, 128)}) for t in TENSORS]
     found = resolve(parse(text), {**NAMES, **names}, tensors, HOPPER)
@@ -136,20 +144,20 @@ def test_the_first_variant_that_holds_is_used(names, variant, blocks):
         ('{ tensor = "o", offset = "HEAD_DIM" },', "", "no stage is given the output 'o'"),
     ],
 )
-def test_what_is_wrong_is_named(old, new, said):
+def test_what_is_wrong_is_named(old: str, new: str, said: str) -> None:
     assert old in WHOLE
     line = refusal(WHOLE.replace(old, new))
     assert said in line
     assert line.startswith("launch.toml")
 
 
-def test_lines_are_those_of_the_field():
+def test_lines_are_those_of_the_field() -> None:
     text = WHOLE.replace("block = [384]", "block = [2048]")
     expected = text.splitlines().index("block = [2048]") + 1
     assert refusal(text).startswith(f"launch.toml:{expected}: stages[0].block[0]")
 
 
-def test_every_misspelling_is_named_at_once():
+def test_every_misspelling_is_named_at_once() -> None:
     text = WHOLE.replace("swizzle", "swizle").replace("zero = true", "zero = 3")
     with pytest.raises(ManifestError) as caught:
         parse(text)
@@ -167,12 +175,12 @@ def test_every_misspelling_is_named_at_once():
         ("[" * 5000, "launch.json", "launch.json"),
     ],
 )
-def test_text_that_is_no_manifest(text, file, said):
+def test_text_that_is_no_manifest(text: str, file: str, said: str) -> None:
     with pytest.raises(ManifestError, match=said):
         parse(text, file)
 
 
-def test_json_says_the_same_as_toml():
+def test_json_says_the_same_as_toml() -> None:
     body = (
         '{"kernels": {"k": {"params": [{"tensor": "o"}]}},'
         ' "stages": [{"entry": "k", "grid": [1], "block": [32]}]}'
@@ -181,21 +189,23 @@ def test_json_says_the_same_as_toml():
     assert found.stages[0].entry == "k"
 
 
-def test_sixty_five_stages_are_too_many():
+def test_sixty_five_stages_are_too_many() -> None:
     stage = '[[stages]]\nentry = "k"\ngrid = [1]\nblock = [1]\n'
     with pytest.raises(ManifestError, match="at most 64"):
         parse("[kernels.k]\nparams = []\n" + stage * 65)
 
 
-def test_paths_and_lines():
+def test_paths_and_lines() -> None:
     assert undotted(dotted(("stages", 0, "grid", 1))) == ("stages", 0, "grid", 1)
     text = (CANDIDATES / "default.toml").read_text()
-    assert text.splitlines()[line_of(text, ("stages", 0, "grid", 0)) - 1].startswith("grid")
-    assert text.splitlines()[line_of(text, ("variants", 0, "when")) - 1].startswith("when")
+    for path, word in ((("stages", 0, "grid", 0), "grid"), (("variants", 0, "when"), "when")):
+        line = line_of(text, path)
+        assert line is not None
+        assert text.splitlines()[line - 1].startswith(word)
     assert line_of(text, ("nothing",)) is None
 
 
-def test_clusters_need_hopper():
+def test_clusters_need_hopper() -> None:
     with pytest.raises(ManifestError, match="sm_90 or later"):
         resolve(parse(WHOLE), NAMES, TENSORS, DeviceFacts.of_architecture("sm_80"))
 
@@ -235,18 +245,18 @@ block = [32]
 """
 
 
-def prepared(text):
+def prepared(text: str) -> LaunchPlan:
     return resolve(parse(text), {}, WEIGHTS, HOPPER, origin=Origin(text))
 
 
-def unprepared(old, new):
+def unprepared(old: str, new: str) -> str:
     assert old in PREPARED
     with pytest.raises(ManifestError) as caught:
         prepared(PREPARED.replace(old, new))
     return caught.value.lines()[0]
 
 
-def test_prepare_stages_are_planned_apart_from_the_timed_ones():
+def test_prepare_stages_are_planned_apart_from_the_timed_ones() -> None:
     found = prepared(PREPARED)
     assert [s.entry for s in found.prepare] == ["pack"]
     assert [s.entry for s in found.stages] == ["run"]
@@ -260,24 +270,26 @@ def test_prepare_stages_are_planned_apart_from_the_timed_ones():
     [('tensor = "x"', "'x'"), ('tensor = "o"', "'o'"), ('map = "x"', "'x'"),
      ('workspace = "sums"', "'sums'")],
 )  # fmt: skip
-def test_a_prepare_stage_sees_weights_and_persistent_workspaces_only(given, named):
+def test_a_prepare_stage_sees_weights_and_persistent_workspaces_only(
+    given: str, named: str
+) -> None:
     reason = unprepared('{ tensor = "w" }', f"{{ {given} }}")
     assert "prepare[0]" in reason
     assert named in reason
     assert "packed, w" in reason
 
 
-def test_a_persistent_workspace_must_be_filled_by_a_prepare_stage():
+def test_a_persistent_workspace_must_be_filled_by_a_prepare_stage() -> None:
     assert "no prepare stage" in unprepared(
         '[{ tensor = "w" }, { workspace = "packed" }]', '[{ tensor = "w" }]'
     )
 
 
-def test_a_persistent_workspace_cannot_be_zeroed_when_timed():
+def test_a_persistent_workspace_cannot_be_zeroed_when_timed() -> None:
     assert "exclude each other" in unprepared("persistent = true", "persistent = true\nzero = true")
 
 
-def test_a_variant_may_prepare_otherwise():
+def test_a_variant_may_prepare_otherwise() -> None:
     other = (
         '[[variants]]\nwhen = true\n[[variants.prepare]]\nentry = "pack"\ngrid = [7]\nblock = [1]'
     )

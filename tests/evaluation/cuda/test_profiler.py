@@ -10,13 +10,13 @@ HEAD = (
 )
 
 
-def row(number, section, metric, unit, value, advice=""):
+def row(number: int, section: str, metric: str, unit: str, value: str, advice: str = "") -> str:
     rest = f'"{section}","{metric}","{unit}","{value}","","","{advice}"\n'
     launch = '"attention(int)","1","7","(384, 1, 1)","(9, 1, 1)","0","9.0"'
     return f'"{number}","7","python","h",{launch},{rest}'
 
 
-def test_figures_and_advice_are_told_per_launch():
+def test_figures_and_advice_are_told_per_launch() -> None:
     text = (
         "==PROF== Connected to process 7\n"
         + HEAD
@@ -44,6 +44,6 @@ def test_figures_and_advice_are_told_per_launch():
         ("failed: running: CUDA_ERROR_LAUNCH_FAILED\n", "CUDA_ERROR_LAUNCH_FAILED"),
     ],
 )
-def test_no_figures_have_a_reason(text, said):
+def test_no_figures_have_a_reason(text: str, said: str) -> None:
     with pytest.raises(WatchError, match=said):
         summarise(text, "full-4k")

@@ -2,18 +2,29 @@
 
 import asyncio
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.score import PairedMeasurement
-from avo_tui.domain.verdict import MachineInfo, Resources, Verdict
+from avo_tui.domain.verdict import (
+    EvaluationProgress,
+    EvaluationReport,
+    MachineInfo,
+    Resources,
+    Verdict,
+)
 from avo_tui.evaluation.backends.base import Compiled, Rejected
 from avo_tui.evaluation.backends.cuda import sanitizer, toolkit
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
+from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.watched import WatchError, run_tool, watched
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.cuda.cuda_helpers import HERE, candidate, context, small_task
+
+Program = Callable[[str], None]
 
 CLEAN = "========= COMPUTE-SANITIZER\n========= ERROR SUMMARY: 0 errors\n"
 NO_RACE = "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n"
@@ -37,11 +48,11 @@ SYMBOLS = ("attention_forward", "copy_out")
 
 
 @pytest.mark.parametrize("text", [CLEAN, NO_RACE, "kernel's own\n" + CLEAN + "more\n"])
-def test_nothing_found(text):
+def test_nothing_found(text: str) -> None:
     assert sanitizer.findings(text, SYMBOLS) == []
 
 
-def test_only_the_candidates_kernels_count():
+def test_only_the_candidates_kernels_count() -> None:
     (found,) = sanitizer.findings(OUTSIDE, SYMBOLS)
     assert found.startswith("Invalid __global__ read of size 16 bytes\n")
     assert "thread (31,0,0)" in found
@@ -59,12 +70,12 @@ def test_only_the_candidates_kernels_count():
         (f"failed: running: CUDA_ERROR_LAUNCH_FAILED\n{CLEAN}", "CUDA_ERROR_LAUNCH_FAILED"),
     ],
 )
-def test_a_tool_that_did_not_work_has_a_reason(text, said):
+def test_a_tool_that_did_not_work_has_a_reason(text: str, said: str) -> None:
     with pytest.raises(WatchError, match=said):
         sanitizer.findings(text, SYMBOLS)
 
 
-def test_tools_are_named_or_refused(monkeypatch):
+def test_tools_are_named_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sanitizer.parse_tools("all") == sanitizer.TOOLS
     assert sanitizer.parse_tools("off") == sanitizer.parse_tools("") == ()
     assert sanitizer.parse_tools("racecheck, memcheck") == ("racecheck", "memcheck")
@@ -74,17 +85,17 @@ def test_tools_are_named_or_refused(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def pipelined():
+def pipelined() -> CudaCompiled:
     backend = CudaBackend(architecture="sm_90a")
     return asyncio.run(backend.compile(small_task(), candidate("pipelined"), context()[0]))
 
 
 @pytest.fixture
-def program(tmp_path, monkeypatch):
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     """Puts a program in the sanitizer's place: its body sees the tool's name in $2."""
     path = tmp_path / "compute-sanitizer"
 
-    def put(body):
+    def put(body: str) -> None:
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
         monkeypatch.setattr(toolkit, "tool", lambda name: str(path))
@@ -92,13 +103,13 @@ def program(tmp_path, monkeypatch):
     return put
 
 
-async def run(pipelined, tools):
+async def run(pipelined: CudaCompiled, tools: Sequence[str]) -> str:
     return await sanitizer.sanitize(small_task(), pipelined, 0, tools)
 
 
 async def test_every_tool_is_told_and_the_smallest_of_each_variant_is_run(
-    pipelined, program, tmp_path
-):
+    pipelined: CudaCompiled, program: Program, tmp_path: Path
+) -> None:
     log = tmp_path / "log"
     program(
         f'echo "$@" >>{log}; cat >>{log}\n'
@@ -115,7 +126,7 @@ async def test_every_tool_is_told_and_the_smallest_of_each_variant_is_run(
     assert told.count("hidden") == 0
 
 
-async def test_an_access_outside_memory_rejects(pipelined, program):
+async def test_an_access_outside_memory_rejects(pipelined: CudaCompiled, program: Program) -> None:
     program(f"cat <<'END'\n{OUTSIDE}\nEND")
     with pytest.raises(Rejected) as caught:
         await run(pipelined, ["memcheck"])
@@ -124,7 +135,9 @@ async def test_an_access_outside_memory_rejects(pipelined, program):
     assert "block (3,1,0)" in caught.value.feedback.detail
 
 
-async def test_what_is_not_there_or_does_not_end_is_said(pipelined, program, monkeypatch):
+async def test_what_is_not_there_or_does_not_end_is_said(
+    pipelined: CudaCompiled, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program("exec sleep 1000")
     monkeypatch.setattr(sanitizer, "SECONDS", 0.5)
     said = await run(pipelined, ["memcheck"])
@@ -134,7 +147,9 @@ async def test_what_is_not_there_or_does_not_end_is_said(pipelined, program, mon
     assert "not installed" in await run(pipelined, ["memcheck"])
 
 
-async def test_what_a_tool_started_ends_with_it(pipelined, program, tmp_path, monkeypatch):
+async def test_what_a_tool_started_ends_with_it(
+    pipelined: CudaCompiled, program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pid = tmp_path / "pid"
     program(f"setsid sleep 1000 & echo $! >{pid}.new; mv {pid}.new {pid}; wait")
     monkeypatch.setattr(sanitizer, "SECONDS", 3600.0)
@@ -150,7 +165,7 @@ async def test_what_a_tool_started_ends_with_it(pipelined, program, tmp_path, mo
             await asyncio.sleep(0.01)
 
 
-def alive(pid):
+def alive(pid: int) -> bool:
     """False once a process has ended; one that nobody has waited for yet has, too."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
@@ -158,7 +173,9 @@ def alive(pid):
         return False
 
 
-async def test_a_finalist_is_looked_at_where_the_setting_says_so(pipelined, program, monkeypatch):
+async def test_a_finalist_is_looked_at_where_the_setting_says_so(
+    pipelined: CudaCompiled, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backend = CudaBackend()
     monkeypatch.delenv(sanitizer.SETTING, raising=False)
     assert await backend.finalist(small_task(), pipelined) == ""
@@ -168,7 +185,9 @@ async def test_a_finalist_is_looked_at_where_the_setting_says_so(pipelined, prog
     assert caught.value.verdict is Verdict.HARNESS_ERROR
 
 
-async def test_a_watched_process_that_fails_says_why(pipelined, monkeypatch):
+async def test_a_watched_process_that_fails_says_why(
+    pipelined: CudaCompiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The real process, and no GPU that it could use."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     task = small_task()
@@ -182,40 +201,46 @@ async def test_a_watched_process_that_fails_says_why(pipelined, monkeypatch):
 class _Backend:
     """Measures nothing: what is found of a finalist must reach the report and the record."""
 
-    def __init__(self, found):
+    def __init__(self, found: str | Rejected) -> None:
         self._found = found
 
-    async def machine(self, task, sandbox):
+    async def machine(self, task: object, sandbox: object) -> MachineInfo:
         return MachineInfo(device="d", architecture="a", compiler="c", sandbox="s", conditions="x")
 
-    async def warm(self, task, sandbox):
+    async def warm(self, task: object, sandbox: object) -> None:
         return None
 
-    def device_lock(self, task):
+    def device_lock(self, task: object) -> str:
         return "none"
 
-    async def compile(self, task, candidate, context):
+    async def compile(self, task: object, candidate: Candidate, context: object) -> Compiled:
         return Compiled(candidate, Resources(), "")
 
-    async def paired(self, task, compiled, other, context):
+    async def paired(
+        self, task: object, compiled: Compiled, other: object, context: object
+    ) -> PairedMeasurement:
         return PairedMeasurement(configurations={"c": (1.0, 1.1, 1.2)})
 
-    async def finalist(self, task, compiled):
+    async def finalist(self, task: object, compiled: Compiled) -> str:
         if isinstance(self._found, Rejected):
             raise self._found
         return self._found
 
 
-async def remeasured(monkeypatch, tmp_path, found):
+async def remeasured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: str | Rejected
+) -> tuple[EvaluationReport, list[EvaluationProgress]]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(Pipeline, "backend", lambda self, task: _Backend(found))
-    seen = []
+    seen: list[EvaluationProgress] = []
     one, other = candidate("honest"), candidate("pipelined")
     report = await Pipeline(HERE / "tasks").remeasure("attention_small", one, other, seen.append)
     return report, seen
 
 
-async def test_what_is_found_of_a_finalist_is_told(monkeypatch, tmp_path):
+async def test_what_is_found_of_a_finalist_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     found = "memcheck: nothing found\nracecheck: 1 findings"
     report, seen = await remeasured(monkeypatch, tmp_path, found)
     assert report.verdict is Verdict.CORRECT
@@ -224,7 +249,9 @@ async def test_what_is_found_of_a_finalist_is_told(monkeypatch, tmp_path):
     assert ended.detail == "memcheck: nothing found; racecheck: 1 findings"
 
 
-async def test_a_finalist_that_reads_outside_its_memory_is_none(monkeypatch, tmp_path):
+async def test_a_finalist_that_reads_outside_its_memory_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     refusal = sanitizer._outside(["Invalid __global__ read of size 16 bytes\n  at k"])
     report, _ = await remeasured(monkeypatch, tmp_path, refusal)
     assert report.verdict is Verdict.ILLEGAL_ACCESS

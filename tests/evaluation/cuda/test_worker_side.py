@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,14 @@ from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda import process
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.checking import Check
+from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from avo_tui.evaluation.backends.cuda.conversation import Timing
 from avo_tui.evaluation.backends.cuda.device import Gpu
 from avo_tui.evaluation.backends.cuda.measuring import measure
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
+from avo_tui.evaluation.backends.cuda.process import GpuProcess
+from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.tasks import load_task
 from tests.evaluation.cuda.cuda_helpers import HERE, SANDBOX, context
 
@@ -28,10 +32,18 @@ H200 = Gpu(
     major=9, minor=0, l2=62_914_560, shared_memory=232_448,
 )  # fmt: skip
 CEILINGS = H200.ceilings(eight_bits=False, measured_flops=7.5e14)
-TASK = load_task(HERE / "tasks" / "attention_tiny")
 
 
-def behaving(compiled, mode):
+def tiny_task() -> CudaTask:
+    task = load_task(HERE / "tasks" / "attention_tiny")
+    assert isinstance(task, CudaTask)
+    return task
+
+
+TASK = tiny_task()
+
+
+def behaving(compiled: CudaCompiled, mode: str) -> CudaCompiled:
     """The same candidate, its first stage renamed: that is what the stub goes by."""
     plans = {
         name: plan.model_copy(
@@ -43,13 +55,13 @@ def behaving(compiled, mode):
 
 
 @pytest.fixture(scope="module")
-def honest():
+def honest() -> CudaCompiled:
     backend = CudaBackend(architecture="sm_90a")
     return asyncio.run(backend.compile(TASK, TASK.seed(), context()[0]))
 
 
 @pytest.fixture(scope="module")
-def stubbed():
+def stubbed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "MODULE", "tests.evaluation.cuda.stub.stub_gpu")
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
@@ -57,7 +69,7 @@ def stubbed():
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def backend(stubbed):
+async def backend(stubbed: None) -> AsyncIterator[CudaBackend]:
     found = CudaBackend()
     found._gpu = H200
     found._compiler = Compiler(SANDBOX)
@@ -66,7 +78,7 @@ async def backend(stubbed):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(stubbed, honest):
+async def running(stubbed: None, honest: CudaCompiled) -> AsyncIterator[GpuProcess]:
     """One process for what needs no fresh one: it takes seconds to import torch."""
     backend = CudaBackend()
     backend._compiler = Compiler(SANDBOX)
@@ -74,17 +86,19 @@ async def running(stubbed, honest):
         yield found
 
 
-async def refused(work):
+async def refused(work: Awaitable[object]) -> Rejected:
     with pytest.raises(Rejected) as caught:
         await work
     return caught.value
 
 
-async def test_an_honest_candidate_goes_all_the_way(backend, honest):
+async def test_an_honest_candidate_goes_all_the_way(
+    backend: CudaBackend, honest: CudaCompiled
+) -> None:
     ctx, seen = context()
     checks = await backend.check(TASK, honest, ctx)
     assert len(checks) == len(TASK.check_cases())
-    assert all(c.ok and c.error < 1 for c in checks)
+    assert all(c.ok and c.error is not None and c.error < 1 for c in checks)
     assert {c.name for c in checks} == {"small", "hidden", "full", "causal"}
     score = await backend.benchmark(TASK, honest, ctx)
     assert score.aggregate == pytest.approx(0.5)
@@ -107,7 +121,7 @@ FOUND_BY_THE_CHECK = [
 ]
 
 
-async def test_what_the_check_finds(running, honest):
+async def test_what_the_check_finds(running: GpuProcess, honest: CudaCompiled) -> None:
     for mode, verdict, said in FOUND_BY_THE_CHECK:
         ctx, seen = context()
         # One case at a time: the process serves several checks here, which it never does else.
@@ -123,7 +137,9 @@ async def test_what_the_check_finds(running, honest):
             assert "o[" not in told
 
 
-async def test_a_hidden_failure_says_of_what_kind_it_is(running, honest):
+async def test_a_hidden_failure_says_of_what_kind_it_is(
+    running: GpuProcess, honest: CudaCompiled
+) -> None:
     public = next(c for c in TASK.quick_cases() if not c.hidden)
     case = dataclasses.replace(public, hidden=True)
     for mode, _, said in FOUND_BY_THE_CHECK[:4]:
@@ -135,7 +151,9 @@ async def test_a_hidden_failure_says_of_what_kind_it_is(running, honest):
         assert ("not finite" if mode == "unwritten" else said) in told, mode
 
 
-async def test_a_hidden_case_tells_nothing_by_printing_or_trapping(honest, stubbed):
+async def test_a_hidden_case_tells_nothing_by_printing_or_trapping(
+    honest: CudaCompiled, stubbed: None
+) -> None:
     hidden = next(c for c in TASK.quick_cases() if c.hidden)
     told = {}
     for case in (hidden, dataclasses.replace(hidden, hidden=False)):
@@ -161,11 +179,11 @@ FOUND_BY_THE_BENCHMARK = [
 ]
 
 
-async def test_what_the_benchmark_finds(running, honest):
+async def test_what_the_benchmark_finds(running: GpuProcess, honest: CudaCompiled) -> None:
     configuration = TASK.configurations[0]
     for mode, verdict, said in FOUND_BY_THE_BENCHMARK:
 
-        async def work(mode=mode):
+        async def work(mode: str = mode) -> None:
             async with Timing(TASK, running) as timing:
                 candidate = behaving(honest, mode)
                 await measure(TASK, candidate, configuration, timing, CEILINGS, {})
@@ -175,14 +193,16 @@ async def test_what_the_benchmark_finds(running, honest):
         assert said in found.feedback.summary, mode
 
 
-async def test_a_drifting_baseline_is_measured_again(running, honest):
+async def test_a_drifting_baseline_is_measured_again(
+    running: GpuProcess, honest: CudaCompiled
+) -> None:
     async with Timing(TASK, running) as timing:
         candidate, configuration = behaving(honest, "drifts"), TASK.configurations[0]
         found = await measure(TASK, candidate, configuration, timing, CEILINGS, {})
     assert "noisy" not in found.flags
 
 
-async def test_two_candidates_side_by_side(backend, honest):
+async def test_two_candidates_side_by_side(backend: CudaBackend, honest: CudaCompiled) -> None:
     ctx, seen = context()
     found = await backend.paired(TASK, honest, honest, ctx)
     assert found.gain == pytest.approx(1.5)
@@ -198,7 +218,9 @@ async def test_two_candidates_side_by_side(backend, honest):
         assert ("other candidate" in told.feedback.summary) == (pair[1] is idle)
 
 
-async def test_a_cancelled_check_leaves_no_process(backend, honest):
+async def test_a_cancelled_check_leaves_no_process(
+    backend: CudaBackend, honest: CudaCompiled
+) -> None:
     before = stubs()
     check = asyncio.create_task(backend.check(TASK, honest, context()[0]))
     while stubs() <= before:
@@ -211,7 +233,7 @@ async def test_a_cancelled_check_leaves_no_process(backend, honest):
     assert stubs() <= before
 
 
-def stubs():
+def stubs() -> set[str]:
     """The stub processes that this process started and that are alive."""
     found = set()
     for status in Path("/proc").glob("[0-9]*/status"):
@@ -223,7 +245,9 @@ def stubs():
     return found
 
 
-async def test_a_candidate_for_another_device_is_not_run(backend, honest):
+async def test_a_candidate_for_another_device_is_not_run(
+    backend: CudaBackend, honest: CudaCompiled
+) -> None:
     facts = DeviceFacts.of_architecture("sm_100a")
     other = dataclasses.replace(honest, facts=facts)
     found = await refused(backend.check(TASK, other, context()[0]))

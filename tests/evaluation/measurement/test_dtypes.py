@@ -7,7 +7,7 @@ NAMES = sorted({d.name for d in dtypes.DTYPES.values()})
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_table_agrees_with_torch(name):
+def test_the_table_agrees_with_torch(name: str) -> None:
     kind = dtypes.dtype(name)
     sample = torch.empty(3, dtype=dtypes.torch_dtype(name))
     assert sample.element_size() == kind.bytes
@@ -17,7 +17,7 @@ def test_the_table_agrees_with_torch(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_was_poisoned_is_seen_until_it_is_written(name):
+def test_what_was_poisoned_is_seen_until_it_is_written(name: str) -> None:
     tensor = torch.zeros(5, 3, dtype=dtypes.torch_dtype(name))
     dtypes.poison(tensor)
     assert bool(dtypes.unwritten(tensor).all())
@@ -29,7 +29,7 @@ def test_what_was_poisoned_is_seen_until_it_is_written(name):
 
 
 @pytest.mark.parametrize("name", ["int8", "uint8", "int64", "bool"])
-def test_integers_are_poisoned_with_something_else_each_time(name):
+def test_integers_are_poisoned_with_something_else_each_time(name: str) -> None:
     """No integer is impossible: what was never written shows in that two runs differ."""
     tensor = torch.zeros(4, dtype=dtypes.torch_dtype(name))
     dtypes.poison(tensor, 1)
@@ -38,12 +38,12 @@ def test_integers_are_poisoned_with_something_else_each_time(name):
     assert not torch.equal(dtypes.bits(tensor), first)
 
 
-def test_nan_equals_itself_in_bits():
+def test_nan_equals_itself_in_bits() -> None:
     tensor = torch.tensor([float("nan"), 1.0])
     assert torch.equal(dtypes.bits(tensor), dtypes.bits(tensor.clone()))
 
 
-def test_an_unknown_type_is_answered_with_those_there_are():
+def test_an_unknown_type_is_answered_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="no dtype 'float3'; there are: float64, float32"):
         dtypes.dtype("float3")
 

@@ -14,7 +14,7 @@ from avo_tui.evaluation.measurement.schedule import (
 
 
 @given(st.integers(1, 60), st.integers(1, 4), st.integers())
-def test_every_set_of_inputs_is_judged_once(rounds, kinds, seed):
+def test_every_set_of_inputs_is_judged_once(rounds: int, kinds: int, seed: int) -> None:
     pick = random.Random(seed)
     each = per_kind(kinds)
     wanted = kinds_of_rounds(rounds, kinds, pick)
@@ -30,7 +30,7 @@ def test_every_set_of_inputs_is_judged_once(rounds, kinds, seed):
     assert max(spread.values()) - min(spread.values()) <= 1
 
 
-def test_every_position_is_judged_as_often_as_any_other():
+def test_every_position_is_judged_as_often_as_any_other() -> None:
     hits = Counter(
         number
         for seed in range(4000)
@@ -42,7 +42,7 @@ def test_every_position_is_judged_as_often_as_any_other():
 
 
 @given(st.integers(0, 40), st.integers())
-def test_in_every_round_both_are_timed_first_and_last_once(rounds, seed):
+def test_in_every_round_both_are_timed_first_and_last_once(rounds: int, seed: int) -> None:
     orders = list(paired_orders(rounds, random.Random(seed)))
     assert len(orders) == rounds
     for order in orders:
@@ -51,7 +51,7 @@ def test_in_every_round_both_are_timed_first_and_last_once(rounds, seed):
     assert abs(first[0] - first[1]) <= 1
 
 
-def test_a_slow_candidate_gets_fewer_rounds():
+def test_a_slow_candidate_gets_fewer_rounds() -> None:
     plan = Plan()
     assert plan.affordable(0.001, 1.0) == 24
     assert plan.affordable(0.1, 1.0) == 10

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avo_tui.domain.score import ConfigurationScore
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement import statistics
 from avo_tui.evaluation.measurement.metric import Work, metric_of
@@ -10,23 +11,25 @@ CONFIGURATION = Configuration(name="c")
 TFLOPS = metric_of("TFLOP/s")
 
 
-def score(samples, *, unit="TFLOP/s", work=None):
+def score(
+    samples: dict[str, list[float]], *, unit: str = "TFLOP/s", work: Work | None = None
+) -> ConfigurationScore:
     return statistics.score(
         CONFIGURATION, metric_of(unit), work or Work(flops=2e9), samples, "cudnn"
     )
 
 
 @given(st.lists(st.floats(0.1, 1e3), min_size=1, max_size=40), st.floats(0, 1))
-def test_quantiles_lie_among_the_samples(values, q):
+def test_quantiles_lie_among_the_samples(values: list[float], q: float) -> None:
     assert min(values) <= statistics.quantile(values, q) <= max(values) * (1 + 1e-12)
 
 
-def test_no_samples_have_no_quantile():
+def test_no_samples_have_no_quantile() -> None:
     with pytest.raises(ValueError, match="no samples"):
         statistics.quantile([], 0.5)
 
 
-def test_a_score_counts_throughput_and_pairs_rounds():
+def test_a_score_counts_throughput_and_pairs_rounds() -> None:
     ours = [1e-3, 2e-3, 4e-3] * 8
     theirs = [2e-3, 4e-3, 8e-3] * 8
     found = score({"candidate": ours, "cudnn": theirs})
@@ -40,7 +43,7 @@ def test_a_score_counts_throughput_and_pairs_rounds():
     assert found.p20 <= found.throughput <= found.p80
 
 
-def test_seconds_are_shown_as_they_are_and_faster_is_still_a_ratio_above_one():
+def test_seconds_are_shown_as_they_are_and_faster_is_still_a_ratio_above_one() -> None:
     found = score({"candidate": [2e-6, 3e-6, 4e-6] * 8, "cudnn": [6e-6] * 24}, unit="us")
     assert found.throughput == pytest.approx(3.0)
     assert found.p20 < found.throughput < found.p80
@@ -48,24 +51,24 @@ def test_seconds_are_shown_as_they_are_and_faster_is_still_a_ratio_above_one():
     assert found.ratio == pytest.approx(2.0)
 
 
-def test_bytes_and_items_have_their_units():
+def test_bytes_and_items_have_their_units() -> None:
     work = Work(flops=1.0, bytes=4e9, items=1e6)
     samples = {"candidate": [1e-3] * 20, "cudnn": [1e-3] * 20}
     assert score(samples, unit="GB/s", work=work).throughput == pytest.approx(4000)
     assert score(samples, unit="Mtoken/s", work=work).throughput == pytest.approx(1000)
 
 
-def test_few_samples_are_said():
+def test_few_samples_are_said() -> None:
     found = score({"candidate": [5.0, 5.0], "cudnn": [1.0] * 8})
     assert found.flags == ("few samples (2)",)
     assert found.ratio == pytest.approx(0.2)
 
 
-def test_a_baseline_that_is_not_there_gives_no_ratio():
+def test_a_baseline_that_is_not_there_gives_no_ratio() -> None:
     assert score({"candidate": [1.0] * 20}).ratio == 0
 
 
-def test_a_slowed_baseline_is_noticed_where_times_are_long():
+def test_a_slowed_baseline_is_noticed_where_times_are_long() -> None:
     assert statistics.slowed({"a": [2e-3]}, {"a": 1e-3}) == [
         "a is 2.00 times slower beside the candidate than alone"
     ]
@@ -74,7 +77,7 @@ def test_a_slowed_baseline_is_noticed_where_times_are_long():
     assert statistics.slowed({}, {"a": 1e-3}) == []
 
 
-def test_drift_compares_halves():
+def test_drift_compares_halves() -> None:
     assert statistics.drift([1.0] * 10 + [1.2] * 10) == pytest.approx(0.2)
     assert statistics.drift([1.0, 2.0] * 10) == 0
     assert statistics.drift([1.0, 2.0]) == 0

@@ -1,16 +1,21 @@
 """The attention problem: what its inputs are like, and what passes for attention in bf16."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement.cases import noticed
-from avo_tui.evaluation.measurement.judge import expect, judge
+from avo_tui.evaluation.measurement.judge import Judgement, expect, judge
 from avo_tui.evaluation.problems.attention import DISTRIBUTIONS, Attention
 from avo_tui.evaluation.problems.attention_cuda import PROBLEM, shape
 from avo_tui.evaluation.tasks import load_task
+
+Tensors = dict[str, torch.Tensor]
+Cut = Callable[[torch.Tensor], torch.Tensor]
 
 TASK = load_task(Path(__file__).parents[1] / "cuda" / "tasks" / "attention_small")
 CPU = Attention(head_dim=64, heads_first=True, output="out")
@@ -19,7 +24,7 @@ FULL = shape("f", 2, 128, 2, 2, False)
 LONG = shape("l", 1, 1024, 2, 2, False)
 
 
-def logits(configuration, inputs):
+def logits(configuration: Configuration, inputs: Tensors) -> torch.Tensor:
     group = inputs["q"].shape[2] // inputs["k"].shape[2]
     q, k = (inputs[n].float().transpose(1, 2) for n in ("q", "k"))
     s = (q @ k.repeat_interleave(group, 1).transpose(-1, -2)) * PROBLEM.scale
@@ -28,7 +33,7 @@ def logits(configuration, inputs):
     return s
 
 
-def weights(configuration, inputs):
+def weights(configuration: Configuration, inputs: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
     """Unnormalised probabilities in fp32, with the values they weigh."""
     group = inputs["q"].shape[2] // inputs["k"].shape[2]
     s = logits(configuration, inputs)
@@ -36,37 +41,37 @@ def weights(configuration, inputs):
     return (s - s.amax(-1, keepdim=True)).exp(), values
 
 
-def rounded(x):
+def rounded(x: torch.Tensor) -> torch.Tensor:
     return x.to(torch.bfloat16)
 
 
-def truncated(x):
+def truncated(x: torch.Tensor) -> torch.Tensor:
     return rounded((x.float().contiguous().view(torch.int32) & ~0xFFFF).view(torch.float32))
 
 
-def answer(p, v, cut, last=rounded):
+def answer(p: torch.Tensor, v: torch.Tensor, cut: Cut, last: Cut = rounded) -> torch.Tensor:
     return last((cut(p) @ v) / p.sum(-1, keepdim=True)).transpose(1, 2).contiguous()
 
 
-def bf16(x):
+def bf16(x: torch.Tensor) -> torch.Tensor:
     return x.to(torch.bfloat16).float()
 
 
-def fp8(x):
+def fp8(x: torch.Tensor) -> torch.Tensor:
     return x.to(torch.float8_e4m3fn).float()
 
 
-def bits(count):
+def bits(count: int) -> Cut:
     """Rounds to so many bits behind the first."""
 
-    def cut(x):
+    def cut(x: torch.Tensor) -> torch.Tensor:
         mantissa, exponent = torch.frexp(x)
         return torch.ldexp((mantissa * 2 ** (count + 1)).round() / 2 ** (count + 1), exponent)
 
     return cut
 
 
-def exp_of_degree_two(p):
+def exp_of_degree_two(p: torch.Tensor) -> torch.Tensor:
     """e^x with the fraction of its power of two by the best parabola."""
     power = p.clamp_min(1e-30).log2()
     whole = power.floor()
@@ -77,7 +82,7 @@ def exp_of_degree_two(p):
 class Setting:
     """One set of inputs with all that an answer is judged by."""
 
-    def __init__(self, configuration, distribution, seed=11):
+    def __init__(self, configuration: Configuration, distribution: str, seed: int = 11) -> None:
         self.configuration = configuration
         self.inputs = TASK.make_inputs(configuration, seed, distribution)
         self.reference = TASK.reference(configuration, self.inputs)["o"]
@@ -86,13 +91,13 @@ class Setting:
         self.own = answer(self.p, self.v, bf16)
         self.expected = expect(self.reference, self.own, TASK.tolerance, PROBLEM.axes)
 
-    def judge(self, p, cut=bf16, last=rounded):
+    def judge(self, p: torch.Tensor, cut: Cut = bf16, last: Cut = rounded) -> Judgement:
         return judge("o", answer(p, self.v, cut, last), self.expected)
 
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @pytest.mark.parametrize("configuration", [CAUSAL, FULL], ids=["causal", "full"])
-def test_the_reference_is_attention(configuration, distribution):
+def test_the_reference_is_attention(configuration: Configuration, distribution: str) -> None:
     inputs = TASK.make_inputs(configuration, 5, distribution)
     q, k, v = (inputs[n].double().transpose(1, 2) for n in ("q", "k", "v"))
     exact = torch.nn.functional.scaled_dot_product_attention(
@@ -106,7 +111,7 @@ def test_the_reference_is_attention(configuration, distribution):
     )
 
 
-def test_both_layouts_draw_and_compute_the_same():
+def test_both_layouts_draw_and_compute_the_same() -> None:
     sizes = {"batch": 2, "heads": 2, "sequence": 40, "causal": True}
     configuration = shape("x", 2, 40, 2, 2, True).model_copy(update={"parameters": sizes})
     inputs = {n: torch.empty(CPU.sizes(configuration, n)) for n in "qkv"}
@@ -118,7 +123,7 @@ def test_both_layouts_draw_and_compute_the_same():
     torch.testing.assert_close(ours, theirs.transpose(1, 2))
 
 
-def test_inputs_are_a_function_of_the_seed():
+def test_inputs_are_a_function_of_the_seed() -> None:
     for distribution in DISTRIBUTIONS:
         first, again = (TASK.make_inputs(FULL, 3, distribution) for _ in range(2))
         other = TASK.make_inputs(FULL, 4, distribution)
@@ -131,7 +136,7 @@ def test_inputs_are_a_function_of_the_seed():
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @pytest.mark.parametrize("configuration", [CAUSAL, LONG], ids=["causal", "long"])
-def test_honest_roundings_pass(configuration, distribution):
+def test_honest_roundings_pass(configuration: Configuration, distribution: str) -> None:
     this = Setting(configuration, distribution)
     assert this.judge(this.p).ok
     if distribution in {"normal", "small"}:  # where no row rests on one weight, rounded alike
@@ -152,18 +157,18 @@ def test_honest_roundings_pass(configuration, distribution):
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
-def test_lost_precision_fails_on_some_inputs(name, loses):
+def test_lost_precision_fails_on_some_inputs(name: str, loses: Cut) -> None:
     errors = {d: loses(Setting(LONG, d)).error for d in DISTRIBUTIONS}
     assert max(errors.values()) > 1, f"{name}: {errors}"
 
 
-def test_truncation_fails_on_all_inputs():
+def test_truncation_fails_on_all_inputs() -> None:
     for distribution in DISTRIBUTIONS:
         this = Setting(CAUSAL, distribution)
         assert not this.judge(this.p, bf16, truncated).ok, distribution
 
 
-def test_a_needle_cannot_be_skipped():
+def test_a_needle_cannot_be_skipped() -> None:
     this = Setting(FULL, "needle", seed=21)
     place = int(this.p[0, 0].sum(0).argmax())
     assert float(this.p[0, 0, :, place].sum() / this.p[0, 0].sum()) > 0.7
@@ -175,7 +180,7 @@ def test_a_needle_cannot_be_skipped():
 @pytest.mark.parametrize(
     ("distribution", "sign"), [("offset", 1), ("sunk", -1), ("late_needle", 1), ("rising", 1)]
 )
-def test_logits_beyond_the_range_of_exp_are_among_the_inputs(distribution, sign):
+def test_logits_beyond_the_range_of_exp_are_among_the_inputs(distribution: str, sign: int) -> None:
     s = logits(LONG, TASK.make_inputs(LONG, 2, distribution))
     if distribution == "sunk":
         assert (s.amax(-1).exp() == 0).float().mean() > 0.9
@@ -183,7 +188,7 @@ def test_logits_beyond_the_range_of_exp_are_among_the_inputs(distribution, sign)
         assert s.exp().isinf().any(dim=-1).float().mean() > 0.9
 
 
-def test_rising_logits_beat_every_tile_before():
+def test_rising_logits_beat_every_tile_before() -> None:
     s = logits(LONG, TASK.make_inputs(LONG, 2, "rising"))
     tiles = s.unflatten(-1, (-1, 64)).amax(-1)
     assert bool((tiles[..., 1:] > tiles[..., :-1]).float().mean() > 0.95)
@@ -191,7 +196,7 @@ def test_rising_logits_beat_every_tile_before():
     assert float((s.amax(-1) - first).min()) > 88
 
 
-def test_a_late_needle_stands_in_the_last_quarter():
+def test_a_late_needle_stands_in_the_last_quarter() -> None:
     s = logits(LONG, TASK.make_inputs(LONG, 2, "late_needle"))
     places = s.argmax(-1)
     assert int(places.min()) >= 768
@@ -199,7 +204,7 @@ def test_a_late_needle_stands_in_the_last_quarter():
 
 
 @pytest.mark.parametrize("configuration", [CAUSAL, FULL], ids=["causal", "full"])
-def test_a_trace_of_what_must_not_be_seen_is_found(configuration):
+def test_a_trace_of_what_must_not_be_seen_is_found(configuration: Configuration) -> None:
     inputs = TASK.make_inputs(configuration, 14, "normal")
     change = TASK.perturb(configuration, inputs, 14)
     assert change is not None
@@ -217,6 +222,6 @@ def test_a_trace_of_what_must_not_be_seen_is_found(configuration):
     assert "o[" not in found.reason
 
 
-def test_full_attention_on_one_head_has_nothing_to_perturb():
+def test_full_attention_on_one_head_has_nothing_to_perturb() -> None:
     one = shape("one", 2, 128, 4, 1, False)
     assert TASK.perturb(one, TASK.make_inputs(one, 1, "normal"), 1) is None

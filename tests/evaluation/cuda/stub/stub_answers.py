@@ -8,6 +8,7 @@ import json
 import mmap
 import sys
 from pathlib import Path
+from typing import Any, TextIO
 
 import torch
 
@@ -15,11 +16,14 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.tasks import load_task
 
+Asked = dict[str, Any]
+Tensors = dict[str, torch.Tensor]
+
 ROUNDS = 24
 
 
 class Stub:
-    def __init__(self, reply):
+    def __init__(self, reply: TextIO) -> None:
         torch.set_num_threads(1)  # several of these run at once
         self.reply = reply
         self.shared = torch.frombuffer(
@@ -27,44 +31,44 @@ class Stub:
         )
         self.drifted = False
 
-    def say(self, **body):
+    def say(self, **body: object) -> None:
         self.reply.write(json.dumps(body) + "\n")
         self.reply.flush()
 
-    def wait(self):
+    def wait(self) -> None:
         assert json.loads(sys.stdin.readline()) == {"op": "go"}
 
-    def compute(self, configuration, inputs):
+    def compute(self, configuration: Configuration, inputs: Tensors) -> torch.Tensor:
         q, k, v = (inputs[n].transpose(1, 2) for n in ("q", "k", "v"))
         out = torch.nn.functional.scaled_dot_product_attention(
             q, k, v, is_causal=bool(configuration.parameters["causal"]), enable_gqa=True
         )
         return out.transpose(1, 2).contiguous()
 
-    def put(self, out, offset=0):
+    def put(self, out: torch.Tensor, offset: int = 0) -> dict[str, int]:
         flat = out.view(torch.uint8).flatten()
         self.shared[offset : offset + flat.numel()].copy_(flat)
         return {"o": offset}
 
-    def do_open(self, request):
+    def do_open(self, request: Asked) -> dict[str, Any]:
         self.task = load_task(Path(request["task"]))
         return {}
 
-    def do_load(self, request):
+    def do_load(self, request: Asked) -> dict[str, Any]:
         assert Path(request["units"][0]["path"]).stat().st_size > 100
         return {}
 
-    def do_scrub(self, request):
+    def do_scrub(self, request: Asked) -> dict[str, Any]:
         assert request["plan"]["stages"][0]["shared_memory"] > 200_000
         return {}
 
-    def do_warm(self, request):
+    def do_warm(self, request: Asked) -> dict[str, Any]:
         return {}
 
-    def do_ceiling(self, request):
+    def do_ceiling(self, request: Asked) -> dict[str, Any]:
         return {"ceiling": 7.5e14}
 
-    def do_run(self, request):
+    def do_run(self, request: Asked) -> dict[str, Any] | None:
         mode = request["plan"]["stages"][0]["entry"]
         configuration = Configuration.model_validate(request["configuration"])
         inputs = self.task.make_inputs(configuration, request["seed"], request["distribution"])
@@ -77,14 +81,15 @@ class Stub:
         if mode == "prints":
             print(f"seq {configuration.parameters['seq']}", flush=True)
         if mode in {"crash", "prints"}:
-            return self.say(
+            self.say(
                 ok=False,
                 kind="driver",
                 name="CUDA_ERROR_ILLEGAL_ADDRESS",
                 doing=f"running on {configuration.parameters['seq']} rows",
                 stage="",
             )
-        answer = {
+            return None
+        answer: dict[str, Any] = {
             "milliseconds": 0.01,
             "damage": "tensor 'o': 2 bytes after it, the nearest 0 bytes away"
             if mode == "damage"
@@ -96,13 +101,16 @@ class Stub:
             answer["unsteady"] = "3 of 9 elements of o" if mode == "unsteady" else ""
         if request["perturb"]:
             change = self.task.perturb(configuration, inputs, request["seed"])
+            assert change is not None
             after = self.compute(configuration, change.inputs)
             if mode == "leak":
                 after.view(torch.int16)[0, 0, 0, 0] ^= 1
             answer["perturbed"] = self.put(after, out.numel() * 2)
         return answer
 
-    def timed(self, mode, who, configuration, seed, distribution):
+    def timed(
+        self, mode: str, who: str, configuration: Configuration, seed: int, distribution: str
+    ) -> None:
         inputs = self.task.make_inputs(configuration, seed, distribution)
         out = self.compute(configuration, inputs)
         if mode == "liar" or (mode == "liar_sometimes" and distribution != "normal"):
@@ -111,7 +119,7 @@ class Stub:
         self.say(event="verify", who=who, seed=seed, distribution=distribution, outputs=outputs)
         self.wait()
 
-    def do_bench(self, request):
+    def do_bench(self, request: Asked) -> dict[str, Any]:
         assert request["target"] >= 0
         mode = request["plan"]["stages"][0]["entry"]
         configuration = Configuration.model_validate(request["configuration"])
@@ -129,7 +137,8 @@ class Stub:
         samples = {"candidate": ours, "cudnn": reference, "flash": [1.0] * 8}
         absent = {"fa3": "no such kernel"}
         if mode == "no_reference":
-            absent["cudnn"] = samples.pop("cudnn") and "no plan for this shape"
+            del samples["cudnn"]
+            absent["cudnn"] = "no plan for this shape"
         return {
             "samples": samples,
             "lost": False,
@@ -140,11 +149,11 @@ class Stub:
             "prepare_milliseconds": 0.25,
         }
 
-    def trouble(self, mode):
+    def trouble(self, mode: str) -> dict[str, str]:
         known = {"idles": {"differs": "o, timed call 7"}, "meddles": {"changed": "v"}}
         return known.get(mode, {})
 
-    def do_paired(self, request):
+    def do_paired(self, request: Asked) -> dict[str, Any]:
         configuration = Configuration.model_validate(request["configuration"])
         self.say(event="ready")
         self.wait()

@@ -9,11 +9,11 @@ import sys
 import time
 
 
-def main():
+def main() -> None:
     reply = os.fdopen(int(sys.argv[1]), "w")
     shared = mmap.mmap(int(sys.argv[2]), int(sys.argv[3]))
 
-    def say(**body):
+    def say(**body: object) -> None:
         reply.write(json.dumps(body) + "\n")
         reply.flush()
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 
-def main():
+def main() -> None:
     reply = os.fdopen(int(sys.argv[1]), "w")
     print(json.dumps({"ready": True}), file=reply, flush=True)
     line = sys.stdin.readline()
