@@ -27,6 +27,7 @@ if str(ROOT) not in sys.path:  # the checkout need not be installed
 
 import torch  # noqa: E402
 
+from avo_tui.domain.candidate import Candidate  # noqa: E402
 from avo_tui.domain.task import Configuration  # noqa: E402
 from avo_tui.evaluation.backends.base import Context  # noqa: E402
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend  # noqa: E402
@@ -49,11 +50,17 @@ Events = list[tuple[str, torch.cuda.Event, torch.cuda.Event]]
 
 def compile_folder(task: CudaTask, folder: Path) -> CudaCompiled:
     """The candidate of a folder, compiled for this machine's GPU. Raises Rejected."""
+    return compile_candidate(task, read_candidate(folder))
+
+
+def compile_candidate(
+    task: CudaTask, candidate: Candidate, architecture: str | None = None
+) -> CudaCompiled:
+    """Compiles for this machine's GPU, or for an architecture. Raises Rejected."""
 
     async def work() -> CudaCompiled:
-        backend = CudaBackend()
+        backend = CudaBackend(architecture=architecture)
         try:
-            candidate = read_candidate(folder)
             context = Context(Sandbox(), lambda progress: None, False)
             return await backend.compile(task, candidate, context)
         finally:
