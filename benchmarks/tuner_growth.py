@@ -36,13 +36,19 @@ def main() -> None:
     tunables = tn.parse(base)
     space, chance = Space(tunables, {}), random.Random(1)
     archive, seen = Archive(limit=TunerSettings().remembers), set[str]()
+    tried = set[frozenset[tuple[str, str]]]()
+
+    def known(point: tn.Point) -> bool:
+        key = frozenset(point.items())
+        if key not in tried and tn.apply(base, point).id in seen:
+            tried.add(key)
+        return key in tried
+
     spent: list[float] = []
     print("| tries before | proposal, ms | building the archive anew, ms |\n|---|---|---|")
     for number in range(given.attempts + 1):
         begin = time.process_time()
-        child = propose(
-            tn.point(tunables), space, archive, lambda p: tn.apply(base, p).id in seen, chance
-        )
+        child = propose(tn.point(tunables), space, archive, known, chance)
         if child is None:
             break
         identity = tn.apply(base, child.point).id

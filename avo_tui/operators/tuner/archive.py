@@ -4,23 +4,27 @@ The fit is additive: the logarithm of the score as a mean plus one effect for ea
 tunable, by backfitting with shrinkage. It knows nothing of interactions; it ranks proposals, and
 the measurement decides.
 
-Adding a try costs the same however many there are: the fit needs no more than how often each value,
-and each pair of values, was measured and with which scores in all. Sums are of whole numbers, so
-they do not depend on the order in which tries were added and taken away.
+Adding a try, and fitting, cost the same however many there are: the fit needs no more than how
+often each value, and each pair of values, was measured and with which scores in all. Sums over
+tries are of whole numbers, and the fit goes through the values in alphabetical order, so that the
+result does not depend on the order in which tries were added and taken away.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from operator import itemgetter, mul
 
 Item = tuple[str, str]
 """A tunable and one of its values."""
-Pair = tuple[Item, Item]
+Rank = tuple[float, tuple[int, int], int]
+"""Order of a try among the best: less its score, its place, a number that no other has."""
 
 SHRINK = 1.0
 """Pseudo-observations without effect that each value is credited with."""
@@ -73,8 +77,15 @@ class Archive:
         self._limit = limit
         self._good: Counter[Item] = Counter()
         self._sums: Counter[Item] = Counter()
-        self._fine: Counter[Pair] = Counter()
-        self._failed: Counter[Pair] = Counter()
+        self._numbers: dict[Item, int] = {}
+        """Each value that was ever tried → its row and column in `_fine` and `_failed`."""
+        self._fine: list[list[int]] = []
+        """How often two values were measured right together."""
+        self._failed: list[list[int]] = []
+        """How often two values failed together."""
+        self._ranked: list[tuple[Rank, Tried]] = []
+        """The tries that were right, best first."""
+        self._added = 0
         self._total = 0
         self._number = 0
         self._fit: Fit | None = None
@@ -85,8 +96,16 @@ class Archive:
         """Add a try; the oldest goes where there are too many."""
         self._count(tried, 1)
         self.tried.append(tried)
+        self._added += 1
+        if tried.aggregate > 0:
+            insort(self._ranked, (_rank(tried, self._added), tried), key=itemgetter(0))
         if self._limit is not None and len(self.tried) > self._limit:
-            self._count(self.tried.popleft(), -1)
+            number = self._added - len(self.tried) + 1
+            oldest = self.tried.popleft()
+            self._count(oldest, -1)
+            if oldest.aggregate > 0:
+                rank = _rank(oldest, number)
+                del self._ranked[bisect_left(self._ranked, rank, key=itemgetter(0))]
 
     def _count(self, tried: Tried, by: int) -> None:
         self._fit = None
@@ -96,11 +115,23 @@ class Archive:
             if good:
                 _add(self._good, item, by)
                 _add(self._sums, item, by * tried.units)
-        for pair in combinations(tried.items, 2):
-            _add(self._fine if good else self._failed, pair, by)
+        table = self._fine if good else self._failed
+        for one, other in combinations([self._number_of(item) for item in tried.items], 2):
+            table[one][other] += by
+            table[other][one] += by
         if good:
             self._number += by
             self._total += by * tried.units
+
+    def _number_of(self, item: Item) -> int:
+        number = self._numbers.get(item)
+        if number is None:
+            number = self._numbers[item] = len(self._numbers)
+            for table in (self._fine, self._failed):
+                for row in table:
+                    row.append(0)
+                table.append([0] * (number + 1))
+        return number
 
     @property
     def fit(self) -> Fit:
@@ -117,20 +148,17 @@ class Archive:
     def _fitted(self) -> Fit:
         mean = self._total / UNITS / self._number
         items = sorted(self._good)
-        together: dict[Item, list[tuple[Item, int]]] = {item: [] for item in items}
-        for (one, other), count in self._fine.items():
-            together[one].append((other, count))
-            together[other].append((one, count))
-        effects = dict.fromkeys(items, 0.0)
-        alone = {i: self._sums[i] / UNITS - mean * self._good[i] for i in items}
+        numbers = [self._numbers[item] for item in items]
+        together = [[row[n] for n in numbers] for row in (self._fine[n] for n in numbers)]
+        alone = [self._sums[item] / UNITS - mean * self._good[item] for item in items]
+        weights = [self._good[item] + SHRINK for item in items]
+        effects = [0.0] * len(items)
         for _ in range(SWEEPS):
-            for item in items:
-                others = math.fsum(count * effects[other] for other, count in together[item])
-                effects[item] = (alone[item] - others) / (self._good[item] + SHRINK)
-        sizes = sorted(abs(effect) for effect in effects.values())
-        if not sizes:
-            return Fit(effects)
-        return Fit(effects, max(0.02, sizes[len(sizes) * 3 // 4]))
+            for i, row in enumerate(together):
+                effects[i] = (alone[i] - sum(map(mul, row, effects))) / weights[i]
+        sizes = sorted(abs(effect) for effect in effects)
+        by_item = dict(zip(items, effects, strict=True))
+        return Fit(by_item, max(0.02, sizes[len(sizes) * 3 // 4])) if sizes else Fit(by_item)
 
     def varied(self, name: str) -> bool:
         """Whether a tunable was measured with more than one value, so that its effect shows."""
@@ -150,18 +178,19 @@ class Archive:
 
     def risk(self, point: Mapping[str, str]) -> float:
         """0 to 1: how much of the point looks like points that failed."""
-        if not self._failed or len(point) < 2:
+        if len(point) < 2:
             return 0.0
-        pairs = combinations(sorted(point.items()), 2)
-        bad = sum(pair in self._failed and pair not in self._fine for pair in pairs)
+        numbers = [n for n in map(self._numbers.get, point.items()) if n is not None]
+        pairs = combinations(numbers, 2)
+        bad = sum(1 for a, b in pairs if self._failed[a][b] and not self._fine[a][b])
         return min(1.0, bad / (len(point) - 1))
 
     def elite(self, names: Iterable[str], size: int = 8) -> list[Tried]:
         """The best distinct points over these tunables, best first."""
         wanted, seen = set(names), set[tuple[Item, ...]]()
         best: list[Tried] = []
-        for tried in sorted(self.tried, key=lambda t: (-t.aggregate, t.place)):
-            if tried.aggregate <= 0 or len(best) == size:
+        for _, tried in self._ranked:
+            if len(best) == size:
                 break
             key = tuple(tried.items)
             if key not in seen and wanted & set(tried.point):
@@ -170,9 +199,12 @@ class Archive:
         return best
 
 
-def _add(counter: Counter[Item] | Counter[Pair], key: Item | Pair, by: int) -> None:
+def _rank(tried: Tried, number: int) -> Rank:
+    return -tried.aggregate, tried.place, number
+
+
+def _add(counter: Counter[Item], key: Item, by: int) -> None:
     """Add to a count; one that is 0 is not there, so that `in` and iteration mean what they say."""
-    counts: Counter[Item | Pair] = counter  # type: ignore[assignment]
-    counts[key] += by
-    if not counts[key]:
-        del counts[key]
+    counter[key] += by
+    if not counter[key]:
+        del counter[key]

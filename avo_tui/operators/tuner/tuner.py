@@ -31,6 +31,10 @@ class Tuner:
         self._known = Archive(limit=self._memory)
         self._taken: dict[tuple[int, int], None] = {}
         """(step, number) of the attempts that the archive has, oldest first."""
+        self._tried_of = ""
+        """Id of the candidate that is varied."""
+        self._tried: set[frozenset[tuple[str, str]]] = set()
+        """Points of it that were found to be tried; others are looked up."""
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """One step: propose, measure, ask the gate; up to so many times."""
@@ -69,7 +73,7 @@ class Tuner:
             tn.point(tunables),
             space,
             archive,
-            lambda point: bench.reading.find_attempt(tn.apply(base, point).id) is not None,
+            lambda point: self._was_tried(bench, base, point),
             rng,
             boldness=self._boldness(bench),
         )
@@ -87,6 +91,18 @@ class Tuner:
             await bench.evaluating.evaluate(candidate, title)
         except Interrupted:
             return  # the next boundary waits; then the same proposal comes again
+
+    def _was_tried(self, bench: Workbench, base: Candidate, point: tn.Point) -> bool:
+        """Whether this point of `base` was judged before; one that was stays so."""
+        if self._tried_of != base.id:
+            self._tried_of, self._tried = base.id, set()
+        key = frozenset(point.items())
+        if key in self._tried:
+            return True
+        if bench.reading.find_attempt(tn.apply(base, point).id) is None:
+            return False
+        self._tried.add(key)
+        return True
 
     def _base(self, bench: Workbench) -> tuple[str, str]:
         """(candidate, name) of what is varied.
