@@ -27,7 +27,6 @@ import random
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -124,21 +123,24 @@ def saw(state: SessionState) -> dict[str, dict[str, str]]:
     }
 
 
-def lost(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:
-    """What was seen before and is gone, or is another one. Hints and attempts may go on."""
-    gone = [
+def gone(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:
+    """What was seen before and is not there any more."""
+    return [
         f"{name} {key} is gone"
         for name, table in before.items()
         for key in table
         if key not in after[name]
     ]
-    changed = [
+
+
+def changed(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:
+    """What two readers of the same events tell differently."""
+    return [
         f"{name} {key} changed"
-        for name in ("version", "command", "step")
+        for name in before
         for key, text in before[name].items()
         if after[name].get(key, text) != text
     ]
-    return gone + changed
 
 
 class Run:
@@ -154,6 +156,8 @@ class Run:
         """Command → kind of the event that is what it did, and a text in it."""
         self.starts: list[float] = []
         self.failures: list[str] = []
+        self.look_every = 1
+        """Kills after which `diagnose` looks through the whole session."""
         self.kinds: Counter[str] = Counter()
 
     def start(self) -> int:
@@ -169,14 +173,18 @@ class Run:
         return pid
 
     def _start_pretending(self, seconds: float) -> int:
-        """The engine over evaluations that are made up and take so many seconds."""
-        from tests.evolution.engine_process import __file__ as engine
+        """The engine over evaluations that are made up and take so many seconds.
 
-        arguments = [sys.executable, engine, str(self.folder), str(seconds), "--resume"]
-        with (self.folder / "engine.log").open("ab") as log:
-            process = subprocess.Popen(arguments, stdout=log, stderr=log)
+        It is forked from this process, which has imported it: a thousand starts would spend most of
+        their time importing.
+        """
+        from benchmarks.pretending import run_pretending
+
+        pid = os.fork()
+        if pid == 0:
+            os._exit(run_pretending(self.folder, seconds))
         wait_for("the engine", lambda: engine_status(self.folder / "engine.lock").alive, 60)
-        return process.pid
+        return pid
 
     def watch(self, seconds: float, turn: str | None) -> str:
         """Follow until the time is up or the turn is seen; the kind of the last event."""
@@ -249,9 +257,12 @@ class Run:
         for event in iter(self.reader.poll, []):
             last = event[-1].kind
         viewed = SessionReader.open(self.folder)
-        found += lost(before, saw(viewed.state))
-        found += lost(saw(self.reader.state), saw(viewed.state))
-        found += [f.sentence for f in diagnose(self.folder) if f.level == "fail"]
+        # what it wrote in its last moments may have changed a version, such as its bookmark
+        followed, opened = saw(self.reader.state), saw(viewed.state)
+        found += gone(before, opened) + gone(followed, opened) + gone(opened, followed)
+        found += changed(followed, opened)
+        if number % self.look_every == 0:
+            found += [f.sentence for f in diagnose(self.folder) if f.level == "fail"]
         self.kinds[last or "nothing new"] += 1
         self.failures += [f"kill {number}: {sentence}" for sentence in found]
         state = viewed.state
@@ -310,54 +321,78 @@ class Run:
         ]
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description="Kill the engine at random instants.")
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--each", type=int, default=100, help="kills of one session")
     parser.add_argument("--task", default="attention_cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--longest", type=float, default=20.0, help="seconds until a kill")
     parser.add_argument("--patience", type=float, default=40.0, help="seconds to wait for a turn")
     parser.add_argument("--minutes", type=float, help="ends after so long, with fewer kills")
     parser.add_argument("--pretend", type=float, help="seconds of made-up evaluations")
-    given = parser.parse_args()
-    from avo_tui.evolution.create import create_session
+    parser.add_argument(
+        "--look-every", type=int, default=1, help="kills between two checks of the whole folder"
+    )
+    return parser.parse_args()
 
+
+def one_session(
+    name: str, kills: int, until: float, chance: random.Random, given: argparse.Namespace
+) -> tuple[Run, int]:
+    """Kill the engine of a new session so many times, or until the time is up; (run, kills)."""
+    from avo_tui.evolution.create import create_session
+    from tests.evolution.fake_evaluator import TASK
+
+    # so many kills in a row would be taken for a crash loop, which pauses a run
+    options = {"crash_loop": 0, "supervisor.attempts": 0}
+    settings = RunSettings(operator="tuner", options=options)
+    task = task_info(given.task) if given.pretend is None else TASK
+    run = Run(create_session(name, task, settings), chance, given.pretend)
+    run.look_every = given.look_every
+    pid = run.start()
+    run.warm_up(versions=2)
+    killed = 0
+    while killed < kills and time.monotonic() < until:
+        killed += 1
+        if killed % 2 or given.pretend is not None:
+            run.kill(killed, pid, chance.uniform(0.0, given.longest), None)
+        else:
+            run.kill(killed, pid, given.patience, chance.choice(TURNS))
+        pid = run.start()
+    run.finish(pid)
+    run.failures += [f.sentence for f in diagnose(run.folder) if f.level == "fail"]
+    return run, killed
+
+
+def main() -> int:
+    """Kill, look, print; 1 if anything was lost or doubled."""
+    given = arguments()
     base = Path(tempfile.mkdtemp(prefix="kill-recovery-"))
     os.environ["AVO_SESSIONS"] = str(base)
     chance = random.Random(given.seed)
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    until = time.monotonic() + 60 * (given.minutes or 10**6)
+    killed, runs = 0, list[Run]()
     try:
-        # so many kills in a row would be taken for a crash loop, which pauses a run
-        options = {"crash_loop": 0, "supervisor.attempts": 0}
-        settings = RunSettings(operator="tuner", options=options)
-        folder = create_session("killed", task_info(given.task), settings)
-        run = Run(folder, chance, given.pretend)
-        pid = run.start()
-        run.warm_up(versions=2)
-        killed, until = 0, time.monotonic() + 60 * (given.minutes or 10**6)
-        for number in range(1, given.kills + 1):
-            if time.monotonic() > until:
-                break
-            killed = number
-            if number % 2 or given.pretend is not None:
-                run.kill(number, pid, chance.uniform(0.0, given.longest), None)
-            else:
-                run.kill(number, pid, given.patience, chance.choice(TURNS))
-            pid = run.start()
-        run.finish(pid)
-        fails = [f.sentence for f in diagnose(folder) if f.level == "fail"]
-        run.failures += fails
-        print(f"killed {killed} times; last event before: {dict(run.kinds.most_common())}")
-        print(
-            f"engine start: median {statistics.median(run.starts):.2f} s, "
-            f"longest {max(run.starts):.2f} s"
-        )
-        for failure in run.failures:
-            print("FAILED", failure)
-        print("nothing was lost" if not run.failures else f"{len(run.failures)} failures")
-        return 1 if run.failures else 0
+        while killed < given.kills and time.monotonic() < until:
+            share = min(given.each, given.kills - killed)
+            run, kills = one_session(f"killed{len(runs)}", share, until, chance, given)
+            killed += kills
+            runs.append(run)
+            print(f"{killed} kills in {len(runs)} sessions so far", flush=True)
     finally:
         shutil.rmtree(base, ignore_errors=True)
+    kinds = sum((run.kinds for run in runs), Counter[str]())
+    starts = [start for run in runs for start in run.starts]
+    failures = [failure for run in runs for failure in run.failures]
+    print(f"killed {killed} times; last event before: {dict(kinds.most_common())}")
+    print(f"engine start: median {statistics.median(starts):.2f} s, longest {max(starts):.2f} s")
+    for failure in failures:
+        print("FAILED", failure)
+    print("nothing was lost" if not failures else f"{len(failures)} failures")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
