@@ -7,6 +7,7 @@ valid one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from pydantic import TypeAdapter, ValidationError
 from avo_tui.domain.records import Attempt
 from avo_tui.store.appending import AppendFile
 from avo_tui.store.errors import DamagedSession, clear_errors
-from avo_tui.store.files import read_regular, replace_file
+from avo_tui.store.files import open_regular, replace_file
 
 Attempts = dict[tuple[int, int], Attempt]
+
+PIECE = 1 << 20
+"""Bytes that are read and parsed at a time."""
 
 _ADAPTER: TypeAdapter[list[Attempt]] = TypeAdapter(list[Attempt])
 
@@ -27,18 +31,22 @@ def read_attempts(path: Path) -> tuple[Attempts, int]:
 
     A half-written last line is ignored. Raises DamagedSession where another line is not an attempt.
     """
+    attempts: Attempts = {}
+    count = 0
     try:
-        data = read_regular(path)
-    except FileNotFoundError:
-        data = b""
-    except OSError as error:
-        raise DamagedSession(f"{path.name} cannot be read: {error.strerror}") from error
-    lines = data.split(b"\n")[:-1]
-    try:
-        attempts = _ADAPTER.validate_json(b"[" + b",".join(lines) + b"]")
+        with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
+            # in pieces, so that a long file takes no more memory than its attempts
+            while lines := file.readlines(PIECE):
+                if not lines[-1].endswith(b"\n"):
+                    lines.pop()
+                count += len(lines)
+                for attempt in _ADAPTER.validate_json(b"[" + b",".join(lines) + b"]"):
+                    attempts[attempt.step, attempt.number] = attempt.slim()
     except ValidationError as error:
         raise DamagedSession(f"{path.name} holds a line that is no attempt") from error
-    return {(a.step, a.number): a for a in attempts}, len(lines)
+    except OSError as error:
+        raise DamagedSession(f"{path.name} cannot be read: {error.strerror}") from error
+    return attempts, count
 
 
 def rewrite_attempts(path: Path, attempts: Iterable[Attempt]) -> None:

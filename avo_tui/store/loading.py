@@ -28,7 +28,7 @@ class Loaded:
     follower: JournalFollower
     """Gives the events that come after `state`."""
     stored: Snapshot | None
-    """The content of session.json; None where the state was read from elsewhere."""
+    """The content of session.json; None where the state was read from elsewhere, or for reading."""
     database: Database | None
     kept: Attempts | None
     """The content of attempts.jsonl; None where that file must be written again."""
@@ -36,9 +36,10 @@ class Loaded:
     """One sentence for each problem that was met, with what was done about it."""
 
 
-def load(layout: Layout) -> Loaded:
+def load(layout: Layout, for_writing: bool = False) -> Loaded:
     """Read a session. Changes nothing.
 
+    What only a writer needs, the rows of session.json, is kept in memory only `for_writing`.
     Raises SessionNotFound, NewerFormat, OlderFormat, or DamagedSession where not even the journal
     says what the session is.
     """
@@ -46,7 +47,7 @@ def load(layout: Layout) -> Loaded:
         raise SessionNotFound(f"{layout.folder} is not a session")
     notes: list[str] = []
     with _uncollected():
-        loaded = _from_tables(layout, notes) or _from_journal(layout, notes)
+        loaded = _from_tables(layout, notes, for_writing) or _from_journal(layout, notes)
         follow(loaded)
     name_after_folder(loaded.state, layout)
     return loaded
@@ -108,14 +109,15 @@ def fold(state: SessionState, events: Iterable[Event]) -> list[str]:
     return problems
 
 
-def _from_tables(layout: Layout, notes: list[str]) -> Loaded | None:
+def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded | None:
     for path in (layout.database, layout.previous):
         if not os.path.lexists(path):
             if path == layout.database:
                 notes.append(f"{path.name} is missing")
             continue
         try:
-            database = Database.open(path, layout.database, layout.previous)
+            database: Database | None = Database.open(path, layout.database, layout.previous)
+            assert database is not None
             state, promised = load_tables(database)
         except DamagedSession as error:
             notes.append(str(error))
@@ -126,7 +128,9 @@ def _from_tables(layout: Layout, notes: list[str]) -> Loaded | None:
         current = path == layout.database
         if not current:
             notes.append(f"took {path.name} and the journal instead")
-        stored = Snapshot.of(state) if current else None
+        stored = Snapshot.of(state) if current and for_writing else None
+        if not for_writing:
+            database = None  # before the attempts are read: they take its place in memory
         kept = _attempts(layout, promised, notes)
         if kept is None:
             state.attempts = fold_journal(layout).attempts

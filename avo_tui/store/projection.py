@@ -97,7 +97,7 @@ def load_tables(database: Database) -> tuple[SessionState, int]:
         state = SessionState(session=SessionRecord.model_validate(row))
         for table in TABLES:
             records = table.rows.validate_python(database.rows(table.name))
-            table_of(state, table.name).update({getattr(r, table.key): r for r in records})
+            table_of(state, table.name).update({getattr(r, table.key): r.slim() for r in records})
         state.pending_approval = _PENDING.validate_python(row.get("pending_approval"))
         open_ones = _ATTEMPTS.validate_python(database.rows("attempts"))
     except ValidationError as error:
