@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from avo_tui.domain import events as ev
@@ -89,6 +89,24 @@ def score(chance: random.Random, ratio: float) -> Score:
     return Score(unit="TFLOP/s", reference_baseline="torch", configurations=tuple(rows))
 
 
+def evaluation(result: Score) -> Iterator[EvaluationProgress]:
+    """What an evaluation says while it runs: each stage begins and ends, each configuration is
+    done."""
+    rows = result.configurations
+    for stage in ("compile", "check", "benchmark"):
+        values: dict[str, object] = {"stage": stage, "state": "started", "count": len(rows)}
+        yield EvaluationProgress.model_validate(values)
+        for index, row in enumerate(rows if stage != "compile" else (), 1):
+            done = values | {"state": "configuration", "index": index, "configuration": row.name}
+            if stage == "check":
+                done["error"] = 0.4321
+            else:
+                done |= {"throughput": row.throughput, "p20": row.p20, "p80": row.p80}
+                done |= {"ratio": row.ratio, "unit": result.unit, "baselines": row.baselines}
+            yield EvaluationProgress.model_validate(done)
+        yield EvaluationProgress.model_validate(values | {"state": "finished", "seconds": 3.2})
+
+
 class Engine:
     """Records what an engine records, and times it."""
 
@@ -106,6 +124,11 @@ class Engine:
     def record(self, event: ev.Event) -> None:
         began = time.perf_counter()
         self.session.record(event)
+        self.records.append(time.perf_counter() - began)
+
+    def show(self, progress: ev.EvaluationProgressed) -> None:
+        began = time.perf_counter()
+        self.session.show(progress)
         self.records.append(time.perf_counter() - began)
 
     def step(self, step: int) -> None:
@@ -134,10 +157,9 @@ class Engine:
             step=step, number=number, parent=parent, candidate=identity, title=title, at=now()
         )
         self.record(ev.AttemptStarted(attempt=started))
-        for stage in ("compile", "check", "benchmark"):
-            progress = EvaluationProgress.model_validate({"stage": stage, "state": "started"})
-            self.record(ev.EvaluationProgressed(attempt=number, progress=progress))
         result = score(self.chance, 0.1 + step / self.steps)
+        for progress in evaluation(result):
+            self.show(ev.EvaluationProgressed(attempt=number, progress=progress))
         report = EvaluationReport(
             task="growth",
             candidate=identity,
@@ -150,8 +172,7 @@ class Engine:
             resources=Resources(registers=168, spill_bytes=0, code_bytes=9000),
         )
         began = time.perf_counter()
-        ref = self.session.put(report.model_dump_json())
-        self.record(ev.AttemptFinished(attempt=number, report=report, ref=ref))
+        self.record(ev.AttemptFinished(attempt=number, report=report))
         self.record(ev.Spent(spend=Spend(evaluations=1, seconds=60, usd=0.02)))
         if not good:
             self.record(ev.AttemptRejected(attempt=number, reason=report.feedback.summary))

@@ -165,7 +165,7 @@ def engine(writer: SessionWriter) -> Callable[[int], None]:
         if n % 10 == 0:
             log = "".join(LINE % (n + i) for i in range(40))
             made = EvaluationProgress(stage="compile", state="finished", log=log)
-            writer.record(ev.EvaluationProgressed(attempt=3, progress=made))
+            writer.show(ev.EvaluationProgressed(attempt=3, progress=made))
             writer.record(ev.ToolCalled(call=f"c{n}", tool="read_version", arguments={"n": n}))
         elif n % 5 == 0:
             text = f"Sentence {n} of the prose that streams while the harness measures. "
@@ -173,7 +173,7 @@ def engine(writer: SessionWriter) -> Callable[[int], None]:
         else:
             value = {"throughput": 40 + n % 7, "ratio": 0.8 + n % 7 / 90, "unit": "GFLOP/s"}
             made = row.model_copy(update={"index": 1 + n % 4, **value})
-            writer.record(ev.EvaluationProgressed(attempt=3, progress=made))
+            writer.show(ev.EvaluationProgressed(attempt=3, progress=made))
 
     return act
 

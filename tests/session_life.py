@@ -135,8 +135,13 @@ def life(
     seed: int = 0,
     configurations: int = 2,
     chatter: int = 2,
+    refs: int = 1,
 ) -> Iterator[ev.Event]:
-    """What an engine records, SessionCreated apart: the seed, then steps with attempts."""
+    """What an engine records, SessionCreated apart: the seed, then steps with attempts.
+
+    With `refs`, attempts name an object with their report, as in sessions of older versions; their
+    progress is in the journal too.
+    """
     chance = random.Random(seed)
     yield engine_started()
     yield ev.StateChanged(state="running")
@@ -156,7 +161,9 @@ def life(
             good = last and step % commit_every == 0
             ratio = 0.05 + committed * 0.01 + chance.random() * 0.001
             yield ev.AttemptFinished(
-                attempt=number, report=report(good, ratio, configurations), ref=identity(7)
+                attempt=number,
+                report=report(good, ratio, configurations),
+                ref=identity(7) if refs else None,
             )
             yield ev.Spent(spend=Spend(evaluations=1, seconds=1.5))
             if good:

@@ -141,6 +141,7 @@ def _attempt_finished(state: Tables, event: ev.AttemptFinished) -> None:
         aggregate=report.score.aggregate if report.score else 0.0,
         reason="" if report.correct else report.feedback.summary,
         report=event.ref,
+        report_event=0 if event.ref is not None else event.seq,
         seconds=report.seconds.total,
         cached=report.cached,
         worker=report.worker,

@@ -268,11 +268,19 @@ class Attempt(Value):
     """True where the gate had accepted it and the person did not: asked for the same source again,
     the gate gives the same answer."""
     report: ObjectId | None = None
+    """Id of the object with the report, in sessions that keep it as an object too."""
+    report_event: int = 0
+    """Number of the event that holds the report; 0 where there is none, or where `report` says."""
     seconds: float = 0.0
     cached: bool = False
     worker: str = ""
     """The device that it was measured on, such as `local:1`; "" where the run has only one."""
     at: Moment
+
+    @property
+    def has_report(self) -> bool:
+        """True once it was finished."""
+        return self.report is not None or self.report_event > 0
 
     @property
     def undecided(self) -> bool:

@@ -94,13 +94,19 @@ class Run:
         Raises DiskTrouble, and StoreError for an event that speaks of what is not there.
         """
         for event in self.writer.record_all(events):
-            for listener in self._listeners:
-                try:
-                    listener(event)
-                except OSError as error:
-                    self._listeners = tuple(x for x in self._listeners if x is not listener)
-                    why = error.strerror or error
-                    self.stop(f"nobody reads the output any more: {why}")
+            self._tell(event)
+
+    def show(self, progress: ev.EvaluationProgressed) -> None:
+        """Shows progress to whoever looks on, without a record. Raises FolderLost."""
+        self._tell(self.writer.show(progress))
+
+    def _tell(self, event: ev.Event) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except OSError as error:
+                self._listeners = tuple(x for x in self._listeners if x is not listener)
+                self.stop(f"nobody reads the output any more: {error.strerror or error}")
 
     def set_state(self, state: RunState, reason: str = "") -> None:
         """Records a change of the run's state; nothing where it is the same already."""
@@ -173,9 +179,7 @@ class Run:
 
     def report(self, attempt: Attempt) -> EvaluationReport | None:
         """The whole report of a finished attempt."""
-        if attempt.report is None:
-            return None
-        return EvaluationReport.model_validate_json(self.writer.get(attempt.report))
+        return self.writer.report(attempt)
 
     def next_attempt(self, step: int) -> int:
         """The number of the next attempt of a step, from 1."""

@@ -64,14 +64,13 @@ def close_attempts(run: Run, step: int, why: str) -> list[ev.Event]:
     events: list[ev.Event] = []
     for attempt in running:
         report = run.cancelled(attempt.candidate, why)
-        events += attempt_finished(run, attempt.step, attempt.number, report)
+        events += attempt_finished(attempt.step, attempt.number, report)
     return events
 
 
-def attempt_finished(run: Run, step: int, number: int, report: EvaluationReport) -> list[ev.Event]:
-    """Events that put the outcome of an attempt on record; its report is stored at once."""
-    ref = run.writer.put(report.model_dump_json())
-    events: list[ev.Event] = [ev.AttemptFinished(step=step, attempt=number, report=report, ref=ref)]
+def attempt_finished(step: int, number: int, report: EvaluationReport) -> list[ev.Event]:
+    """Events that put the outcome of an attempt, with its report, on record."""
+    events: list[ev.Event] = [ev.AttemptFinished(step=step, attempt=number, report=report)]
     if report.verdict.judges_candidate and not report.cached:
         events.append(ev.Spent(spend=Spend(evaluations=1)))
     return events
@@ -97,7 +96,7 @@ def _keep_working_candidate(run: Run, step: int, why: str) -> list[ev.Event]:
     report = run.cancelled(last.candidate, why)
     return [
         ev.AttemptStarted(step=step, attempt=attempt),
-        *attempt_finished(run, step, number, report),
+        *attempt_finished(step, number, report),
     ]
 
 

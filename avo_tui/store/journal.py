@@ -400,6 +400,32 @@ def drop_useless_lines(path: Path, expected: int) -> tuple[int, int]:
     return len(bad), expected
 
 
+def read_event(layout: Layout, seq: int, step: int) -> Event | None:
+    """Event number `seq`, which is of `step`; None where it is missing or damaged.
+
+    Costs the reading of one part, and not the parsing of its lines.
+    """
+    home = layout.part_of(step)
+    event = None if home is None else _event_in(layout.part(home), seq)
+    if event is None:
+        parts = _from(layout, layout.parts(), seq)
+        event = _event_in(layout.part(parts[0]), seq) if parts else None
+    return event
+
+
+def _event_in(path: Path, seq: int) -> Event | None:
+    begin = b'{"seq":%d,' % seq
+    try:
+        data = read_regular(path)
+    except OSError:
+        return None
+    start = 0 if data.startswith(begin) else data.find(b"\n" + begin) + 1
+    if not start and not data.startswith(begin):
+        return None
+    end = data.find(b"\n", start)
+    return None if end < 0 else _parse(data[start:end], 0, 0).event
+
+
 def first_seq(path: Path) -> int | None:
     """The number of the first event of a part, None where it holds none or cannot be read."""
     try:

@@ -18,6 +18,7 @@ class Layout:
         self.previous = folder / "session.json.previous"
         self.attempts = folder / "attempts.jsonl"
         self.journal = folder / "journal"
+        self.live = folder / "progress.jsonl"
         self.objects = folder / "objects"
         self.inbox = folder / "inbox"
         self.lock = folder / "engine.lock"

@@ -161,7 +161,7 @@ def _with_engine(kept: SessionSummary, layout: Layout) -> SessionSummary:
 def _mark(layout: Layout) -> tuple[object, ...]:
     """A text that changes whenever a file of the session changes."""
     parts = layout.parts()
-    paths = [layout.database, *([layout.part(parts[-1])] if parts else [])]
+    paths = [layout.database, layout.live, *([layout.part(parts[-1])] if parts else [])]
     marks: list[object] = [len(parts)]
     for path in paths:
         try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from avo_tui.domain.base import ObjectId
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Command
-from avo_tui.domain.events import Event
+from avo_tui.domain.events import EvaluationProgressed, Event
 from avo_tui.domain.records import LIVE_STATES, Attempt, RunState
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport
@@ -17,9 +17,11 @@ from avo_tui.store.errors import DamagedSession
 from avo_tui.store.inbox import send_command
 from avo_tui.store.journal import JournalCut, read_events
 from avo_tui.store.layout import Layout
+from avo_tui.store.live import LiveFollower, merged, read_live
 from avo_tui.store.loading import fold, load
 from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.objects import ObjectStore
+from avo_tui.store.reports import read_report
 
 MAX_PROBLEMS = 100
 
@@ -65,23 +67,49 @@ class SessionReader:
         loaded = load(self._layout)
         self.state, self._follower = loaded.state, loaded.follower
         self.problems = loaded.notes[:MAX_PROBLEMS]
+        self._live = LiveFollower(self._layout.live, self.state.session.applied)
+        fold(self.state, self._counted(line.event for line in self._live.peek()))
+
+    def _counted(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events that change the state: of unnumbered progress, that of a running attempt.
+
+        One by one, each when those before it were applied.
+        """
+        for event in events:
+            if isinstance(event, EvaluationProgressed) and not event.seq:
+                attempt = self.state.attempts.get((event.step, event.attempt))
+                if attempt is None or attempt.verdict is not None:
+                    continue
+            yield event
 
     def poll(self, limit: int = 5000) -> list[Event]:
-        """Up to `limit` new events, folded into `state`. Cheap and [] when there are none."""
+        """Up to `limit` new events, folded into `state`. Cheap and [] when there are none.
+
+        The progress of the newest evaluation is among them, without numbers.
+        """
         try:
             events = self._follower.poll(limit)
+            if live := self._live.take(self._follower.seq):
+                events = list(merged(events, live))
         except JournalCut:
             self._load()
             self.reloads += 1
             return []
-        problems = fold(self.state, events) if events else []
+        problems = fold(self.state, self._counted(events)) if events else []
         problems += self._follower.take_problems()
         self.problems = (self.problems + problems)[-MAX_PROBLEMS:] if problems else self.problems
         return events
 
     def events(self, step: int | None = None, after: int = 0) -> Iterator[Event]:
-        """Events above number `after`, of one step or of all, from the journal, in order."""
-        return read_events(self._layout, step, after)
+        """Events above number `after`, of one step or of all, from the journal, in order.
+
+        Those of one step with the progress of the newest evaluation among them, if it is of that
+        step.
+        """
+        events = read_events(self._layout, step, after)
+        live = read_live(self._layout.live) if step is not None else []
+        mine = [line for line in live if line.event.step == step and line.after >= after]
+        return merged(events, mine) if mine else events
 
     def get(self, identity: ObjectId) -> bytes:
         """An object. Raises KeyError where it is missing, DamagedSession where it was altered."""
@@ -107,12 +135,7 @@ class SessionReader:
 
     def report(self, attempt: Attempt) -> EvaluationReport | None:
         """The whole report of an attempt; None where it has none yet. Raises as `get`."""
-        if attempt.report is None:
-            return None
-        try:
-            return EvaluationReport.model_validate_json(self.get(attempt.report))
-        except ValueError as error:
-            raise DamagedSession(f"object {attempt.report[:10]} is no report") from error
+        return read_report(self._layout, self.objects, attempt)
 
     def engine(self) -> EngineStatus:
         """Whether an engine holds the session, and which."""

@@ -36,8 +36,9 @@ from avo_tui.domain.events import (
     TroubleNoted,
     VersionCommitted,
 )
-from avo_tui.domain.records import SessionRecord
+from avo_tui.domain.records import Attempt, SessionRecord
 from avo_tui.domain.state import SessionState
+from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.store.attempts import AttemptsFile, rewrite_attempts
 from avo_tui.store.database import Database
 from avo_tui.store.errors import (
@@ -56,11 +57,13 @@ from avo_tui.store.flusher import Flusher
 from avo_tui.store.inbox import BadCommand, Inbox
 from avo_tui.store.journal import JournalWriter, cut_torn_tail
 from avo_tui.store.layout import Layout
+from avo_tui.store.live import LiveFile
 from avo_tui.store.loading import Loaded, load
 from avo_tui.store.lock import EngineLock
 from avo_tui.store.migration import migrate
 from avo_tui.store.objects import ObjectStore
 from avo_tui.store.projection import Projection, Snapshot
+from avo_tui.store.reports import read_report
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +117,7 @@ class SessionWriter:
         self._writing = threading.Lock()
         self._journal = JournalWriter(layout, part)
         self._projection, self._attempts = _projection(layout, loaded)
+        self._live = LiveFile(layout.live)
         self._hold_reserve()
         self._flusher = Flusher(self.flush, self._sync)
         self._closed = False
@@ -167,7 +171,7 @@ class SessionWriter:
             journal.append(_line(created), 0, durable=True)
         finally:
             journal.close()
-        writer = cls(layout, lock, load(layout), 0)
+        writer = cls(layout, lock, load(layout, for_writing=True), 0)
         writer.recovered = ()
         try:
             writer.flush()
@@ -198,10 +202,10 @@ class SessionWriter:
             if (gone := lock.left_behind) is not None:
                 notes.append(f"the engine {gone.pid} on {gone.host} ended without closing")
             try:
-                loaded = load(layout)
+                loaded = load(layout, for_writing=True)
             except OlderFormat:
                 notes += migrate(layout)
-                loaded = load(layout)
+                loaded = load(layout, for_writing=True)
             loaded.notes[:0] = notes + _tidy(layout)
             part = max(layout.parts(), default=loaded.state.session.step)
             writer = cls(layout, lock, loaded, part)
@@ -246,6 +250,18 @@ class SessionWriter:
             unsynced = self._journal.unsynced
         self._flusher.ask(any(isinstance(event, SOON) for event in numbered), unsynced)
         return numbered
+
+    def show(self, progress: EvaluationProgressed) -> EvaluationProgressed:
+        """Let viewers see progress that is not kept; returns it as they see it.
+
+        A disk that fails costs only that. Raises FolderLost.
+        """
+        with self._lock.bulletin.writing(), self._mutex:
+            self._must_be_ours()
+            session = self.state.session
+            event = progress.model_copy(update={"seq": 0, "at": now(), "step": session.step})
+            self._live.add(event, session.applied)
+            return event
 
     def _must_be_ours(self) -> None:
         if self._lost is not None:
@@ -298,6 +314,10 @@ class SessionWriter:
     def get(self, identity: ObjectId) -> bytes:
         """An object. Raises KeyError where it is missing, DamagedSession where it was altered."""
         return self.objects.get(identity)
+
+    def report(self, attempt: Attempt) -> EvaluationReport | None:
+        """The whole report of an attempt; None where it has none yet. Raises as `get`."""
+        return read_report(self._layout, self.objects, attempt)
 
     # -- commands
 
@@ -389,8 +409,10 @@ class SessionWriter:
             log.error("closed without writing anything: %s", self._lost)
             self._journal.abandon()
             self._attempts.abandon()
+            self._live.abandon()
             self._lock.abandon()
             return
+        self._live.close()
         try:
             try:
                 self._drop_reserve()
@@ -449,7 +471,7 @@ def _tidy(layout: Layout) -> list[str]:
     with clear_errors(layout.folder, "mend"):
         for folder in (layout.journal, layout.objects, layout.inbox):
             make_private_folder(folder)
-        for junk in (*leftovers(layout.folder), *leftovers(layout.journal)):
+        for junk in (*leftovers(layout.folder), *leftovers(layout.journal), layout.live):
             remove(junk)
         parts = layout.parts()
         if parts and (cut := cut_torn_tail(layout.part(parts[-1]))):

@@ -26,7 +26,10 @@ class AttemptStarted(EventBase):
 
 
 class EvaluationProgressed(EventBase):
-    """A stage of an evaluation began or ended, or one of its configurations is done."""
+    """A stage of an evaluation began or ended, or one of its configurations is done.
+
+    News for who looks on; it is not in the journal, except of sessions of older versions.
+    """
 
     kind: Literal["evaluation_progressed"] = "evaluation_progressed"
     attempt: int
@@ -40,6 +43,7 @@ class AttemptFinished(EventBase):
     attempt: int
     report: EvaluationReport
     ref: ObjectId | None = None
+    """Id of an object with the same report, in sessions of older versions."""
 
 
 class PairMeasured(EventBase):

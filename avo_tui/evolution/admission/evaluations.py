@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
@@ -16,12 +15,9 @@ from avo_tui.evolution import steps
 from avo_tui.evolution.ports import Cut
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted
-from avo_tui.store import DiskTrouble
-
-log = logging.getLogger(__name__)
 
 WAITING_SECONDS = 15.0
-"""Seconds between two records of one wait for the device: a screen needs no more."""
+"""Seconds between two signs of one wait for the device: a screen needs no more."""
 TITLE_CHARACTERS = 200
 HARNESS_ERRORS = 3
 """Failures of the harness in a row after which the run pauses."""
@@ -135,7 +131,7 @@ class EvaluationRecorder:
     def _finish(self, step: int, number: int, report: EvaluationReport) -> None:
         """Puts the outcome of an attempt on record."""
         run = self._run
-        run.record(*steps.attempt_finished(run, step, number, report))
+        run.record(*steps.attempt_finished(step, number, report))
         self._remember(run.state.attempts[step, number])
 
     def _watch_harness(self, report: EvaluationReport) -> None:
@@ -162,7 +158,7 @@ class EvaluationRecorder:
         return lambda progress: self._note_progress(attempt, progress)
 
     def _note_progress(self, attempt: int, progress: EvaluationProgress) -> None:
-        """Journals a sign of life. Waiting for the device stops the clock."""
+        """Shows a sign of life to whoever looks on. Waiting for the device stops the clock."""
         clock = self._run.clock
         if progress.stage == "waiting" and progress.state != "finished":
             clock.hold("device")
@@ -172,7 +168,4 @@ class EvaluationRecorder:
         else:
             clock.release("device")
             self._waiting_noted_until = 0.0
-        try:
-            self._run.record(ev.EvaluationProgressed(attempt=attempt, progress=progress))
-        except DiskTrouble as error:
-            log.error("progress not written: %s", error)
+        self._run.show(ev.EvaluationProgressed(attempt=attempt, progress=progress))

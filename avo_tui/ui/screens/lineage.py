@@ -233,8 +233,9 @@ class LineageScreen(DetailScreen):
         parent = snapshot.versions.get(subject.parent) if subject.parent is not None else None
         if version is not None:
             outcome = outcome_of_version(version, parent)
-        elif attempt is not None and attempt.report is not None:
-            report = self.loader.get(("report", attempt.report), lambda: source.report(attempt))
+        elif attempt is not None and attempt.has_report:
+            key = ("report", attempt.candidate, attempt.step, attempt.number)
+            report = self.loader.get(key, lambda: source.report(attempt))
             if report is not None and not isinstance(report, Failed):
                 outcome = against(outcome_of_report(report), parent)
 

@@ -98,9 +98,10 @@ class OutputPainter(PanePainter):
         parent = snapshot.versions.get(version.parent) if version.parent is not None else None
         base = outcome_of_version(version, parent)
         attempt = snapshot.attempts.get((version.step, version.attempt))
-        if attempt is None or attempt.report is None:
+        if attempt is None or not attempt.has_report:
             return base
-        report = self.loader.get(("report", attempt.report), lambda: source.report(attempt))
+        key = ("report", attempt.candidate, attempt.step, attempt.number)
+        report = self.loader.get(key, lambda: source.report(attempt))
         if report is None or isinstance(report, Failed):
             return base
         made = against(outcome_of_report(report), parent)
@@ -109,9 +110,10 @@ class OutputPainter(PanePainter):
     def _of_attempt(
         self, snapshot: Snapshot, source: Source, attempt: Attempt
     ) -> Outcome | Failed | None:
-        if attempt.report is None:
+        if not attempt.has_report:
             return Failed(attempt.reason or "the attempt was interrupted before it had a report")
-        report = self.loader.get(("report", attempt.report), lambda: source.report(attempt))
+        key = ("report", attempt.candidate, attempt.step, attempt.number)
+        report = self.loader.get(key, lambda: source.report(attempt))
         if report is None or isinstance(report, Failed):
             return report
         outcome = against(outcome_of_report(report), snapshot.versions.get(attempt.parent))

@@ -1,0 +1,155 @@
+"""Signs of life of an evaluation, kept beside the journal only while they are news.
+
+`progress.jsonl` holds the progress of the newest evaluation. It is emptied when another attempt
+begins and removed when the engine ends, it is never synced, and nothing is rebuilt from it: the
+report of an attempt, which is in the journal, says all that stays true. Sessions of older versions
+have their progress in the journal; readers take both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.events import EvaluationProgressed, Event
+from avo_tui.store.files import read_regular, write_all
+
+log = logging.getLogger(__name__)
+
+LIMIT_BYTES = 256 << 10
+"""Size of the file from which on it is emptied, whatever it holds."""
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class LiveLine(Value):
+    """One line of the file."""
+
+    after: int
+    """Number of the last event of the journal when the line was written."""
+    number: int
+    """Counts the lines of one engine from 1."""
+    event: EvaluationProgressed
+    """The progress; its `seq` is 0."""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it belongs among the events of the journal, and among its like; it only grows."""
+        return self.after, self.number
+
+
+class LiveFile:
+    """The engine's side. A failing disk costs the progress and nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._size = 0
+        self._number = 0
+        self._attempt: tuple[int, int] | None = None
+
+    def add(self, event: EvaluationProgressed, after: int) -> None:
+        """Add the progress that was made after event number `after` of the journal."""
+        self._number += 1
+        line = LiveLine(after=after, number=self._number, event=event)
+        data = line.model_dump_json(exclude_defaults=True).encode("utf-8", "replace") + b"\n"
+        attempt = (event.step, event.attempt)
+        try:
+            if self._descriptor < 0:
+                self._descriptor = os.open(self._path, _FLAGS | os.O_TRUNC, 0o600)
+                self._size = 0
+            if attempt != self._attempt or self._size > LIMIT_BYTES:
+                os.ftruncate(self._descriptor, 0)
+                self._size, self._attempt = 0, attempt
+            write_all(self._descriptor, data)
+            self._size += len(data)
+        except OSError as error:
+            log.warning("progress is not shown: %s: %s", self._path.name, error.strerror or error)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """Remove the file: nothing is evaluated any more. May be called twice."""
+        self._let_go()
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def abandon(self) -> None:
+        """Close without changing anything: the folder may belong to another process by now."""
+        self._let_go()
+
+
+class LiveFollower:
+    """The reader's side: what is new in the file."""
+
+    def __init__(self, path: Path, after: int) -> None:
+        """Start with what was made after event number `after` of the journal."""
+        self._path = path
+        self._last = (after, 0)
+        self._mark: tuple[int, int, int] | None = None
+        self._waiting: list[LiveLine] = []
+
+    def peek(self) -> list[LiveLine]:
+        """What is new, which stays new."""
+        self._look()
+        return list(self._waiting)
+
+    def take(self, until: int) -> list[LiveLine]:
+        """What is new and was made after an event up to number `until`."""
+        self._look()
+        due = [line for line in self._waiting if line.after <= until]
+        self._waiting = self._waiting[len(due) :]
+        return due
+
+    def _look(self) -> None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            self._mark = None
+            return
+        mark = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if mark == self._mark:
+            return
+        self._mark = mark
+        for line in read_live(self._path):
+            if line.place > self._last:
+                self._waiting.append(line)
+                self._last = line.place
+
+
+def read_live(path: Path) -> list[LiveLine]:
+    """All lines of the file; [] where there is none. A line that is none is passed over."""
+    try:
+        lines = read_regular(path).split(b"\n")[:-1]
+    except OSError:
+        return []
+    parsed: list[LiveLine] = []
+    for line in lines:
+        with contextlib.suppress(ValidationError):
+            parsed.append(LiveLine.model_validate_json(line))
+    return parsed
+
+
+def merged(events: Iterable[Event], live: Iterable[LiveLine]) -> Iterator[Event]:
+    """Events of the journal, and each progress behind the event after which it was made."""
+    waiting = iter(live)
+    line = next(waiting, None)
+    for event in events:
+        while line is not None and line.after < event.seq:
+            yield line.event
+            line = next(waiting, None)
+        yield event
+    while line is not None:
+        yield line.event
+        line = next(waiting, None)
