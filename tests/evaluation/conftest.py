@@ -19,7 +19,9 @@ def quick() -> Iterator[None]:
         patch.setattr(sampling, "SHORTEST", 0.0)
         patch.setattr(sampling, "SAMPLES", 12)
         patch.setattr(subject, "_BASE_SECONDS", 1.0)
-        patch.setattr(process, "LIMITS", replace(process.LIMITS, memory_bytes=200 << 20))
+        # little output, so that what prints too much need not wait for a busy harness to read it
+        limits = replace(process.LIMITS, memory_bytes=200 << 20, output_bytes=96 << 10)
+        patch.setattr(process, "LIMITS", limits)
         yield
 
 

@@ -1,10 +1,12 @@
 """What a machine does to an honest candidate, and must not be held against it."""
 
+import contextlib
 import fcntl
 import logging
 import os
 import signal
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +60,59 @@ async def test_a_process_that_is_stopped_while_it_loads_may_ask_again(
     monkeypatch.setattr(fcntl, "ioctl", interrupted(fcntl.ioctl, times))
     assert (await check(pipeline, "honest")).startswith("correct")
     assert len(times) == 4
+
+
+async def test_a_process_that_somebody_else_stops_is_woken(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a debugger or a person's kill -STOP do; nobody continues it but the harness."""
+    stopped: list[int] = []
+    real = Runner._resume
+
+    def resume(self: Runner) -> None:
+        real(self)
+        if len(stopped) < 3:
+            stopped.append(self._pid)
+            os.kill(self._pid, signal.SIGSTOP)
+
+    monkeypatch.setattr(Runner, "_resume", resume)
+    assert (await check(pipeline, "honest")).startswith("correct")
+    assert len(stopped) == 3
+
+
+async def test_a_storm_of_stops_accuses_nobody(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    storms: list[threading.Thread] = []
+    signals: list[int] = []
+    real = Runner.greet
+
+    def blow(process: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            while not over.is_set():
+                for number in (signal.SIGSTOP, signal.SIGCONT):
+                    signal.pidfd_send_signal(process, number)
+                    signals.append(number)
+                    over.wait(0.001)
+        os.close(process)
+
+    def greet(self: Runner, seconds: float) -> None:
+        real(self, seconds)
+        storms.append(threading.Thread(target=blow, args=(os.pidfd_open(self._pid),)))
+        storms[-1].start()
+
+    monkeypatch.setattr(Runner, "greet", greet)
+    try:
+        report = await pipeline.evaluate(
+            "tiny_attention", candidate("honest"), "benchmark", lambda _: None
+        )
+    finally:
+        over.set()
+        for storm in storms:
+            storm.join()
+    assert report.correct, report.feedback
+    assert len(signals) > 20
 
 
 async def test_loading_that_took_long_is_tried_again(

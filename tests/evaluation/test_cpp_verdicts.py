@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.evaluation.backends.cpp import keeper, process, sampling, subject
+from avo_tui.evaluation.backends.cpp import keeper, patience, process, sampling, subject
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -21,6 +21,8 @@ from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compile
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
 _ONLY_X86 = {"quick_when_timed", "hidden_work_in_constructor"}
+_PAIRS = 4
+"""Pairs of processes in all of which a candidate must gain to be said to gain."""
 
 
 def candidate(path: Path) -> Candidate:
@@ -35,9 +37,12 @@ def expectation(path: Path, word: str) -> str:
 
 
 @pytest.mark.parametrize("path", sorted(CANDIDATES.glob("*.cpp")), ids=lambda p: p.stem)
-async def test_verdict(path: Path, pipeline: Pipeline) -> None:
+async def test_verdict(path: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     if path.stem in _ONLY_X86 and platform.machine() != "x86_64":
         pytest.skip("written for x86-64")
+    if "timeout" not in expectation(path, "verdict"):
+        # However slow the machine is: no limit of time decides what has another verdict.
+        monkeypatch.setattr(subject, "_BASE_SECONDS", 60.0)
     report = await pipeline.evaluate(
         "tiny_attention", candidate(path), "benchmark", lambda progress: None
     )
@@ -58,22 +63,46 @@ def _gaining() -> list[Path]:
 
 @pytest.mark.parametrize("path", _gaining(), ids=lambda p: p.stem)
 async def test_what_is_not_refused_gains_nothing(path: Path, pipeline: Pipeline) -> None:
-    """Beside the honest kernel that it wraps, measured as the gate does."""
+    """Beside the honest kernel that it wraps, measured as the gate does.
+
+    A trick gains in every pair of processes; what a busy machine gives it is gone in the next one.
+    """
     honest = candidate(CANDIDATES / "honest.cpp")
-    report = await pipeline.remeasure(
-        "tiny_attention", candidate(path), honest, lambda progress: None
-    )
-    if report.correct:
+    gains: list[float] = []
+    for replicate in range(_PAIRS):
+        report = await pipeline.remeasure(
+            "tiny_attention", candidate(path), honest, lambda progress: None, replicate=replicate
+        )
+        if not report.correct:
+            assert report.verdict.judges_candidate, report.feedback
+            return
         assert report.paired is not None
-        assert report.paired.gain < 1.15, report.paired
+        gains.append(report.paired.gain)
+        if gains[-1] < 1.1:
+            return
+    raise AssertionError(f"it gains in each of {_PAIRS} pairs of processes: {gains}")
 
 
-async def test_a_hang_is_told_near_its_limit(pipeline: Pipeline) -> None:
+async def test_a_hang_is_told_near_its_limit(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sleeps: that is what is counted against it, not a multiple of its limit."""
+    accounts: list[patience.Patience] = []
+    real = patience.Patience.look
+
+    def look(self: patience.Patience, now: object, seconds: float, state: str) -> None:
+        real(self, now, seconds, state)  # type: ignore[arg-type]
+        if self.over:
+            accounts.append(self)
+
+    monkeypatch.setattr(patience.Patience, "look", look)
     report = await pipeline.evaluate(
         "tiny_attention", candidate(CANDIDATES / "deadlocks.cpp"), "check", lambda progress: None
     )
     assert report.verdict == "timeout" and report.feedback.configuration == "full-64"
-    assert report.seconds.phases["check"]["calls"] < 4  # the limit is 1 s; asleep, it waits no 8
+    (account,) = accounts
+    assert account.computed + account.asleep > account.limit
+    assert account.asleep > account.computed
 
 
 async def test_time_asleep_counts_as_if_it_computed(

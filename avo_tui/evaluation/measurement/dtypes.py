@@ -52,11 +52,14 @@ DTYPES = {d.name: d for d in _ALL} | {d.short: d for d in _ALL}
 """By torch's name and by the short one."""
 SHORT_NAMES = tuple(d.short for d in _ALL)
 
-_NAN_PATTERN = 0x7FFD
-"""As 16 bits: NaN in bf16 and f16, and, repeated, in f32 and f64; arithmetic gives other NaNs."""
+_FRACTION_BITS = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}
+"""Bits of the fraction, behind the sign and the exponent. A complex number is two such numbers."""
+_PARTS = {"complex128": "float64", "complex64": "float32"}
 _NAN_BYTE = 0x7F
-"""NaN in both 8-bit formats."""
+"""NaN in both 8-bit formats, with either sign; one of them has no other."""
 _JUNK_BYTE = 0xA5
+_SPREAD = 0x9E3779B97F4A7C15
+"""Odd, so that a multiple of it differs in every byte from the next one."""
 
 
 def dtype(name: str) -> Dtype:
@@ -108,8 +111,9 @@ def copy(tensor: torch.Tensor) -> torch.Tensor:
 def poison(tensor: torch.Tensor, salt: int = 0) -> None:
     """Fills a contiguous tensor with what no correct kernel leaves in it.
 
-    Floating-point numbers become NaN. Every integer is a possible result: `salt` (0 to 255) changes
-    the pattern, so that elements that were never written differ between two runs.
+    Floating-point numbers become NaN. `salt` (0 to 255) changes the pattern of every type, so that
+    elements that were never written differ between two runs, and a candidate cannot learn how
+    memory looks that is going to be looked at.
     """
     import torch
 
@@ -118,9 +122,11 @@ def poison(tensor: torch.Tensor, salt: int = 0) -> None:
     if kind.exact:
         flat.view(torch.uint8).fill_(_junk(kind, salt))
     elif kind.bytes == 1:
-        flat.view(torch.uint8).fill_(_NAN_BYTE)
+        flat.view(torch.uint8).fill_(_NAN_BYTE | (salt & 1) << 7)
     else:
-        flat.view(torch.int16).fill_(_NAN_PATTERN)
+        part = dtype(_PARTS.get(kind.name, kind.name))
+        kinds = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+        flat.view(kinds[part.bytes]).fill_(_nan(part, salt))
 
 
 def unwritten(tensor: torch.Tensor, salt: int = 0) -> torch.Tensor:
@@ -136,3 +142,16 @@ def unwritten(tensor: torch.Tensor, salt: int = 0) -> torch.Tensor:
 def _junk(kind: Dtype, salt: int) -> int:
     byte = (_JUNK_BYTE ^ salt) & 0xFF
     return byte | 0x80 if kind.kind == "bool" else byte
+
+
+def _nan(kind: Dtype, salt: int) -> int:
+    """The bits of a quiet NaN, as a signed integer.
+
+    Its payload is neither 0 nor all ones: those are the NaNs that arithmetic gives on x86, ARM and
+    NVIDIA's GPUs.
+    """
+    size, fraction = 8 * kind.bytes, _FRACTION_BITS[kind.name]
+    payload = 1 + (salt // 2 * _SPREAD) % (2 ** (fraction - 1) - 2)
+    exponent = 2 ** (size - 1) - 2**fraction
+    bits_of = exponent | 1 << (fraction - 1) | payload
+    return bits_of - 2 ** (size - 1) * (salt & 1)

@@ -47,5 +47,5 @@ def test_a_copied_folder_compiles(tmp_path: Path) -> None:
     assert report["verdict"] == "no_device", done.stderr
     assert report["resources"]["registers"] > 0
     assert report["resources"]["instructions"]["FFMA"] > 0
-    assert report["seconds"]["check"] < 5
+    assert report["checks"] == []
     assert done.returncode == 1

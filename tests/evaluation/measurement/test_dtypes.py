@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -28,14 +30,38 @@ def test_what_was_poisoned_is_seen_until_it_is_written(name: str) -> None:
     assert dtypes.unwritten(tensor).shape == tensor.shape
 
 
-@pytest.mark.parametrize("name", ["int8", "uint8", "int64", "bool"])
-def test_integers_are_poisoned_with_something_else_each_time(name: str) -> None:
-    """No integer is impossible: what was never written shows in that two runs differ."""
+@pytest.mark.parametrize("name", NAMES)
+def test_each_salt_poisons_with_something_else(name: str) -> None:
+    """No integer is impossible: what was never written shows in that two runs differ.
+
+    And nobody can learn how memory looks whose contents will be compared.
+    """
     tensor = torch.zeros(4, dtype=dtypes.torch_dtype(name))
     dtypes.poison(tensor, 1)
     first = dtypes.bits(tensor).clone()
     dtypes.poison(tensor, 2)
     assert not torch.equal(dtypes.bits(tensor), first)
+
+
+FLOATS = ["float64", "float32", "float16", "bfloat16"]
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_poison_is_no_nan_that_arithmetic_gives(name: str) -> None:
+    kind = dtypes.torch_dtype(name)
+    zero = torch.zeros(1, dtype=kind)
+    given = [zero / zero, -(zero / zero), (zero + 1) / zero * zero, torch.full((1,), math.nan)]
+    known = {int(dtypes.bits(t.to(kind))[0]) for t in given}
+    patterns = set()
+    for salt in range(256):
+        tensor = torch.zeros(1, dtype=kind)
+        dtypes.poison(tensor, salt)
+        assert bool(tensor.isnan().all())
+        assert bool(dtypes.unwritten(tensor, salt).all())
+        patterns.add(int(dtypes.bits(tensor)[0]))
+    assert len(patterns) >= 120  # bf16 has room for no more
+    assert not patterns & known
+    assert -1 not in patterns  # all ones: what a candidate's stack and heap are filled with
 
 
 def test_nan_equals_itself_in_bits() -> None:

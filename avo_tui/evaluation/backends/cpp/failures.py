@@ -12,6 +12,8 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Outcome
 from avo_tui.evaluation.task import Task
 
+_BUSY = 2.0
+"""Times the limit from which on a time-out says that the machine was busy."""
 _PRIVATE = 1000
 """Characters of one line in the person's own log."""
 _ADDRESS_FAULTS = {signal.SIGSEGV, signal.SIGBUS}
@@ -153,8 +155,12 @@ def _ruling(task: Task, stop: Stopped) -> tuple[Verdict, str, str]:
     outcome, log = stop.outcome, _log(stop.outcome)
     killed = outcome is not None and outcome.reason in ("memory", "output", "processes", "scratch")
     if stop.kind == "hung" and not killed:
-        text = f"the candidate did not return within {stop.words[0]} s"
-        return Verdict.TIMEOUT, text, "an endless loop, or far too slow for this size"
+        limit, passed = (float(word) for word in stop.words)
+        text = f"the candidate did not return within {limit:.1f} s"
+        hint = "an endless loop, or far too slow for this size"
+        if passed > _BUSY * limit:
+            hint += f"; {passed:.1f} s passed, in most of which others had the processor"
+        return Verdict.TIMEOUT, text, hint
     if stop.kind == "fault" and not killed:
         return _fault(task, stop.words, log)
     if stop.kind == "trap":

@@ -14,21 +14,24 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from avo_tui.evaluation.backends.cpp.elf import SharedObject
+from avo_tui.evaluation.backends.cpp.patience import Books, Patience
 from avo_tui.evaluation.backends.cpp.reports import Reports
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox import tree
 from avo_tui.evaluation.sandbox.policy import Outcome
 from avo_tui.evaluation.sandbox.run import Running
 
-_PATIENCE = 8
-"""Seconds that may pass for each second that a call may compute, while others keep it waiting."""
 _LOOK_MILLISECONDS = 50
 """How often it is looked whether a process that has not answered yet computes or sleeps."""
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 60.0
+"""How long a process may take to stop. It cannot prevent it, so beyond that the machine is ill."""
+_STOP_AGAIN_SECONDS = 0.05
+"""When a process that is not stopped by then is told again: somebody else may have woken it."""
 _ADVICE_SECONDS = 10.0
 """Limit of a request that calls no candidate. Nobody is accused of having been slow there: the time
 is charged to the call that follows. Linux accounts more to a process than its own instructions,
@@ -42,7 +45,8 @@ class Stopped(Exception):  # noqa: N818  what a candidate did, not an error of o
     def __init__(self, kind: str, words: list[str]) -> None:
         """`kind`: fault, trap, clock, unloadable, ended, hung, nonsense, loading; `words`: facts.
 
-        `loading`: it used too much processor time while it was loaded.
+        `loading`: it used too much processor time while it was loaded. Facts of `hung` are the
+        limit and the time that passed, in seconds.
         """
         super().__init__(f"{kind} {' '.join(words)}")
         self.kind = kind
@@ -75,22 +79,6 @@ class Call:
     passed: int
     used: int
     asleep: int = 0
-
-
-@dataclass
-class _Waiting:
-    """One request that is waited for: the limit is of the whole answer, however it comes in."""
-
-    seconds: float
-    """The processor time per thread that it may take."""
-    began: float
-    """Monotonic clock."""
-    used: int
-    """Nanoseconds of processor time that the process had used by then."""
-    last: float = 0.0
-    """When it was looked last."""
-    asleep: float = 0.0
-    """Seconds that all threads slept."""
 
 
 class Runner:
@@ -154,7 +142,7 @@ class Runner:
 
     def _loading(self, seconds: float) -> list[str]:
         """The words of the first line, which the descriptor of the reports comes with."""
-        self._wait(self._waiting(seconds))
+        self._wait(Patience(seconds))
         data, descriptors, _, _ = socket.recv_fds(self._channel, 4096, 1)
         if descriptors:
             executable = self._image.executable_segments if self._image is not None else 0
@@ -173,7 +161,7 @@ class Runner:
         return self._counted - before
 
     def call(self, slot: int, seconds: float) -> Call:
-        """Calls the candidate once. `seconds`: the processor time it may take."""
+        """Calls the candidate once. `seconds`: what it may take, see `patience`."""
         return self._timed(f"call {slot}", seconds)
 
     def idle(self) -> Call:
@@ -230,47 +218,67 @@ class Runner:
     def _stop(self) -> None:
         """Stops all threads and waits until they are."""
         self._signal(signal.SIGSTOP)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while not self._all(lambda state: state in "Tt"):
-            if time.monotonic() > deadline:
-                raise Stopped("hung", [f"{_STOP_SECONDS:.0f}"])
+        began = told = time.monotonic()
+        while not self._all("Tt"):
+            now = time.monotonic()
+            if now - began > _STOP_SECONDS:
+                raise EvaluatorError(
+                    f"the machine did not stop a candidate's process within {_STOP_SECONDS:.0f} s"
+                )
+            if now - told > _STOP_AGAIN_SECONDS:
+                self._signal(signal.SIGSTOP)
+                told = now
             os.sched_yield()
 
-    def _all(self, wanted: Callable[[str], bool]) -> bool:
-        """Whether the state of every thread, such as R, S or T, is one that is wanted."""
+    def _all(self, wanted: str) -> bool:
+        """Whether the state of every thread, such as R, S or T, is one of those wanted."""
         states = [_state(self._state)]
-        if self.threads > 1 and wanted(states[0]):
-            for path in _tasks(self._pid):
-                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                    states.append(path.read_bytes().rpartition(b")")[2][1:2].decode())
-        return all(wanted(state) for state in states)
+        if self.threads > 1 and states[0] in wanted:
+            states += self._other_states()
+        return all(state in wanted for state in states)
 
-    def _waiting(self, seconds: float) -> _Waiting:
-        now = time.monotonic()
-        return _Waiting(seconds, now, self._used_so_far(), now)
+    def _other_states(self) -> list[str]:
+        states = []
+        for path in _tasks(self._pid):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                states.append(path.read_bytes().rpartition(b")")[2][1:2].decode())
+        return states
 
-    def _wait(self, waiting: _Waiting) -> None:
+    def _doing(self) -> str:
+        """S if all threads sleep, T if one was stopped by somebody else, else R."""
+        if not self._pid:
+            return "R"
+        with contextlib.suppress(Stopped):
+            states = [_state(self._state), *self._other_states()]
+            if "T" in states:
+                return "T"
+            if all(state == "S" for state in states):
+                return "S"
+        return "R"
+
+    def _wait(self, patience: Patience) -> None:
         """Until something can be read from the process.
 
-        Raises Stopped `hung` once the processor time per thread and the time that all its threads
-        slept add up to the limit, or when it was kept waiting for far longer.
+        Raises Stopped `hung` once the account of the request is overdrawn. A process that somebody
+        else stopped is woken.
         """
+        last = time.monotonic()
         while True:
             ready = dict(self._poll.poll(_LOOK_MILLISECONDS))
             if self._reports is not None and self._reports.descriptor in ready:
                 self._take_report(self._reports, ready[self._reports.descriptor])
             if self._channel.fileno() in ready:
                 return
-            # One that answers just now sleeps too: it waits for the next request.
-            sleeps = self._sleeps() and not self._poll.poll(0)
+            doing = self._doing()
+            if doing == "T":
+                self._resume()
+            elif doing == "S" and self._poll.poll(0):
+                doing = "R"  # one that answers just now sleeps too: it waits for the next request
             now = time.monotonic()
-            if sleeps:
-                waiting.asleep += now - waiting.last
-            waiting.last = now
-            computed = (self._used_so_far() - waiting.used) / 1e9 / self.threads
-            passed, limit = now - waiting.began, waiting.seconds
-            if computed + waiting.asleep > limit or passed > limit * _PATIENCE:
-                raise Stopped("hung", [f"{limit:.1f}"])
+            patience.look(Books.read(self._pid), now - last, doing)
+            last = now
+            if patience.over:
+                raise Stopped("hung", [f"{patience.limit:.1f}", f"{patience.passed:.1f}"])
 
     def _take_report(self, reports: Reports, event: int) -> None:
         if event & select.POLLIN:
@@ -283,22 +291,10 @@ class Runner:
             reports.close()
             self._reports = None
 
-    def _used_so_far(self) -> int:
-        with contextlib.suppress(Stopped):
-            return self.used() if self._pid else 0
-        return 0
-
-    def _sleeps(self) -> bool:
-        if not self._pid:
-            return False
-        with contextlib.suppress(Stopped):
-            return self._all(lambda state: state in "STt")
-        return False
-
     def _read_line(self, seconds: float) -> str:
-        waiting = self._waiting(seconds)
+        patience = Patience(seconds)
         while b"\n" not in self._buffer:
-            self._wait(waiting)
+            self._wait(patience)
             try:
                 data = self._channel.recv(4096)
             except OSError as error:
@@ -308,7 +304,7 @@ class Runner:
             self._buffer += data
             if len(self._buffer) > 65536:
                 raise Stopped("nonsense", ["it flooded the harness with answers"])
-        self._asleep = waiting.asleep
+        self._asleep = patience.asleep
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode(errors="replace")
 

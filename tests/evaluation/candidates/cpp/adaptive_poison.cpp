@@ -1,6 +1,5 @@
-// verdict: correct|wrong_result|suspicious
-// says: .
-// gains: nothing
+// verdict: wrong_result
+// says: never written|different bits
 #include "honest.h"
 #include <cstring>
 

@@ -1,5 +1,5 @@
-// verdict: timeout|suspicious
-// says: .
+// verdict: suspicious
+// says: system call tgkill
 #include "honest.h"
 #include "raw.h"
 

@@ -12,6 +12,7 @@
 
 #pragma once
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -83,6 +84,20 @@ class Filter {
         add(BPF_RET | BPF_K, 0, 0, forbidden_);
     }
 
+    // Forbids the call if `argument` equals one of the values; other rules decide otherwise.
+    void forbid_if(int number, int argument, std::initializer_list<uint32_t> values) {
+        auto count = static_cast<uint8_t>(values.size());
+        add(BPF_JMP | BPF_JEQ | BPF_K, 0, static_cast<uint8_t>(2 + 2 * count),
+            static_cast<uint32_t>(number));
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0,
+            static_cast<uint32_t>(offsetof(seccomp_data, args) + 8 * argument));
+        for (uint32_t value : values) {
+            add(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, value);
+            add(BPF_RET | BPF_K, 0, 0, forbidden_);
+        }
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr));
+    }
+
     // Allows futex(2) without a time limit. With one it tells the time: a wait until a moment that
     // has passed ends at once.
     void allow_futex() {
@@ -126,7 +141,9 @@ inline int install(uint32_t forbidden, unsigned long flags, int threads, int cha
     auto answers = static_cast<uint32_t>(channel);
     filter.allow_if(SYS_write, 0, 0xFFFFFFFF, {1, 2, answers});
     filter.allow_if(SYS_sendmsg, 0, 0xFFFFFFFF, {answers});  // hands the reports' descriptor over
-    // Signals to itself, as abort() sends one.
+    // Signals to itself, as abort() sends one, but none that stops it: stopping and waking is the
+    // harness's, and time in which somebody else stopped a process is not charged to it.
+    filter.forbid_if(SYS_tgkill, 2, {SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT});
     filter.allow_if(SYS_tgkill, 0, 0xFFFFFFFF, {static_cast<uint32_t>(getpid())});
     if (threads > 1) {
         filter.on(CLONE3, ENOSYS_ACTION);  // its flags cannot be seen; glibc then takes clone
