@@ -151,7 +151,7 @@ def _nan(kind: Dtype, salt: int) -> int:
     NVIDIA's GPUs.
     """
     size, fraction = 8 * kind.bytes, _FRACTION_BITS[kind.name]
-    payload = 1 + (salt // 2 * _SPREAD) % (2 ** (fraction - 1) - 2)
-    exponent = 2 ** (size - 1) - 2**fraction
-    bits_of = exponent | 1 << (fraction - 1) | payload
-    return bits_of - 2 ** (size - 1) * (salt & 1)
+    payload = 1 + (salt // 2 * _SPREAD) % ((1 << (fraction - 1)) - 2)
+    exponent = (1 << (size - 1)) - (1 << fraction)
+    pattern = exponent | 1 << (fraction - 1) | payload
+    return pattern - ((salt & 1) << (size - 1))
