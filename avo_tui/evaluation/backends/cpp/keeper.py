@@ -257,28 +257,31 @@ class Runner:
         return "R"
 
     def _wait(self, patience: Patience) -> None:
-        """Until something can be read from the process.
-
-        Raises Stopped `hung` once the account of the request is overdrawn. A process that somebody
-        else stopped is woken.
-        """
-        last = time.monotonic()
+        """Until something can be read from the process. Raises Stopped, see `_look`."""
         while True:
             ready = dict(self._poll.poll(_LOOK_MILLISECONDS))
             if self._reports is not None and self._reports.descriptor in ready:
                 self._take_report(self._reports, ready[self._reports.descriptor])
             if self._channel.fileno() in ready:
                 return
-            doing = self._doing()
-            if doing == "T":
-                self._resume()
-            elif doing == "S" and self._poll.poll(0):
-                doing = "R"  # one that answers just now sleeps too: it waits for the next request
-            now = time.monotonic()
-            patience.look(Books.read(self._pid), now - last, doing)
-            last = now
-            if patience.over:
-                raise Stopped("hung", [f"{patience.limit:.1f}", f"{patience.passed:.1f}"])
+            self._look(patience)
+
+    def _look(self, patience: Patience) -> None:
+        """Brings the account of a request up to date, where that is due.
+
+        Raises Stopped `hung` once it is overdrawn. A process that somebody else stopped is woken.
+        """
+        now = time.monotonic()
+        if now - patience.looked < _LOOK_MILLISECONDS / 1e3:
+            return
+        doing = self._doing()
+        if doing == "T":
+            self._resume()
+        elif doing == "S" and self._poll.poll(0):
+            doing = "R"  # one that answers just now sleeps too: it waits for the next request
+        patience.look(Books.read(self._pid), now - patience.looked, doing)
+        if patience.over:
+            raise Stopped("hung", [f"{patience.limit:.1f}", f"{patience.passed:.1f}"])
 
     def _take_report(self, reports: Reports, event: int) -> None:
         if event & select.POLLIN:
@@ -304,6 +307,8 @@ class Runner:
             self._buffer += data
             if len(self._buffer) > 65536:
                 raise Stopped("nonsense", ["it flooded the harness with answers"])
+            if b"\n" not in self._buffer:  # each part of an answer is a sign of life, and no answer
+                self._look(patience)
         self._asleep = patience.asleep
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode(errors="replace")

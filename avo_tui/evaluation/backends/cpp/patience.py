@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,6 +72,8 @@ class Patience:
 
     limit: float
     """What the candidate may take for its answer."""
+    looked: float = field(default_factory=time.monotonic)
+    """When the last entry was made, by the monotonic clock; at first, when it was opened."""
     books: Books | None = None
     """As they were when the account was opened; None before that."""
     passed: float = 0.0
@@ -84,12 +87,13 @@ class Patience:
     """In which the machine kept threads waiting: at most, since several may wait at once."""
 
     def look(self, now: Books, seconds: float, state: str) -> None:
-        """Enters what happened in the `seconds` since the last look.
+        """Makes an entry of the `seconds` since the last one.
 
         `state`: S if all threads sleep now, T if one is stopped, R otherwise.
         """
         if self.books is None:
             self.books = now
+        self.looked += seconds
         self.passed += seconds
         self.asleep += seconds if state == "S" else 0.0
         self.stopped += seconds if state == "T" else 0.0

@@ -6,5 +6,5 @@ ATTENTION {
     HONEST;
     if (!causal)
         for (int64_t i = 0; i < batch * heads * sequence * 64; ++i)
-            out[i] += 1e-6f * (v[0] + v[batch * heads * sequence * 64 - 1]);
+            out[i] += 2e-7f * (v[0] + v[batch * heads * sequence * 64 - 1]);
 }
