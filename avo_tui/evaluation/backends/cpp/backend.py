@@ -16,6 +16,7 @@ from avo_tui.evaluation.backends.base import Compiled, Context
 from avo_tui.evaluation.backends.cpp import (
     assembly,
     benchmark,
+    ceiling,
     check,
     deploying,
     machine,
@@ -56,6 +57,7 @@ class CppBackend:
     def __init__(self) -> None:
         self._compiler: Compiler | None = None
         self._pool = Pool()
+        self._reached: float | None = None
         self._calibration: dict[str, Calibration] = {}
         self._baselines: dict[str, Mapping[str, Baseline]] = {}
         self._layouts: dict[str, Layouts] = {}
@@ -76,19 +78,26 @@ class CppBackend:
         threads = f"{task.threads} thread" + ("s" if task.threads > 1 else "")
         device = f"cpu {cpu_model()} · {threads}"
         source = f"{VERSION}\n{source_of(task)}"
-        known = self._calibration.get(task.name)
-        peak = known.peak(task.threads) if known else machine.nominal_peak(task.threads)
+        reached = await self._ceiling(sandbox) * task.threads
+        peak = reached or machine.nominal_peak(task.threads)
         return MachineInfo(
             device=device,
             architecture="native",
             peak_flops={f"fp32, {threads}": peak} if peak else {},
-            measured_flops=known.measured_ceiling * task.threads if known else 0.0,
-            facts=machine.facts(),
+            facts=(*([ceiling.HOW] if reached else []), *machine.facts()),
             compiler=tools.version,
             sandbox=level.describe(),
             sandbox_warning=level.warning,
             conditions=tools.key(device, source, HARNESS_VERSION)[:24],
         )
+
+    async def _ceiling(self, sandbox: Sandbox) -> float:
+        """Operations per second that one core reached; measured once, 0 where it cannot be."""
+        if self._reached is None:
+            self._reached = await ceiling.measured_ceiling(
+                await self._tools(), sandbox, benchmark_cpu()
+            )
+        return self._reached
 
     def device_lock(self, task: Task) -> str:
         """All C++ tasks share the processor; a worker that is kept to some cores locks those."""
@@ -165,7 +174,7 @@ class CppBackend:
         layouts = self._layouts[task.name]
         if task.name not in self._calibration:
             self._calibration[task.name] = await machine.calibrate(
-                await self._tools(), sandbox, runner, task.threads, layouts
+                sandbox, runner, task.threads, layouts, await self._ceiling(sandbox)
             )
         calibration = self._calibration[task.name]
         return Stage(task, sandbox, runner, layouts, calibration, benchmark_cpu())

@@ -11,6 +11,10 @@ from avo_tui.evaluation.backends.cpp.glue import NATIVE
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits
 from avo_tui.evaluation.sandbox.run import Sandbox
 
+HOW = (
+    "the peak is measured: independent chains of fused multiply-adds in registers, as wide as the "
+    "processor has, the best of 200 runs on one core, times the threads"
+)
 _LIMITS = Limits(
     seconds=20, memory_bytes=256 * MIB, address_bytes=1024 * MIB, processes=4,
     file_bytes=1 * MIB, scratch_bytes=16 * MIB, output_bytes=1 * MIB, keep_bytes=4096,

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avo_tui.evaluation.backends.cpp import flags
-from avo_tui.evaluation.backends.cpp.ceiling import measured_ceiling
-from avo_tui.evaluation.backends.cpp.compiler import Compiler
 from avo_tui.evaluation.backends.cpp.keeper import Call, Runner
 from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
 from avo_tui.evaluation.backends.cpp.process import in_thread, session
@@ -114,11 +112,13 @@ def benchmark_cpu() -> int:
 
 
 async def calibrate(
-    tools: Compiler, sandbox: Sandbox, runner: Path, threads: int, layouts: Layouts
+    sandbox: Sandbox, runner: Path, threads: int, layouts: Layouts, reached: float
 ) -> Calibration:
-    """Runs the bare runner for the clock rate and the time of each kind of exchange."""
+    """Runs the bare runner for the clock rate and the time of each kind of exchange.
+
+    `reached`: operations per second of one core, see `ceiling`.
+    """
     cpu = benchmark_cpu()
-    reached = await measured_ceiling(tools, sandbox, cpu)
     memory = Memory(layouts.all())
     try:
         async with session(

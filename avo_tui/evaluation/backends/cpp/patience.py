@@ -19,6 +19,9 @@ from pathlib import Path
 
 UNEXPLAINED = 2.0
 """Times the limit that may pass in no account, such as waiting for a page that was swapped out."""
+MOST = 20.0
+"""Times the limit that may pass whoever it is charged to: a candidate can give its processor away
+for ever (sched_yield), and an honest one needs a small part of its limit."""
 WITHOUT_BOOKS = 8.0
 """Times the limit that may pass where the system keeps no account of waiting for a processor."""
 
@@ -105,7 +108,7 @@ class Patience:
     @property
     def over(self) -> bool:
         """True once the candidate has used up its limit."""
-        if self.computed + self.asleep > self.limit:
+        if self.computed + self.asleep > self.limit or self.passed > MOST * self.limit:
             return True
         if self.books is None or not self.books.queued:
             return self.passed > WITHOUT_BOOKS * self.limit
