@@ -123,6 +123,7 @@ PLACES: tuple[Place, ...] = (
     places.Memory(),
     places.Knowledge(),
     places.Supervisor(),
+    places.Devices(),
 )
 
 

@@ -16,7 +16,7 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A version on the chart."""
+    """A version on the chart, or a candidate that became none."""
 
     x: float
     y: float
@@ -25,6 +25,8 @@ class Point:
     """On the head's line; the others are dimmed."""
     leads: bool = False
     """The best of all versions up to it: the area rises, or falls, to it."""
+    tried: bool = False
+    """A rejected attempt; `number` then names no version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,18 @@ class ChartData:
     """x → label below the axis."""
     end: float | None = None
     """The right end of the axis, where that is not the last point: a plateau reaches to now."""
+    begin: float | None = None
+    """The left end of the axis, where that is not the first point."""
+
+    def nearest(self, share: float) -> int | None:
+        """Number of the version nearest to a place on the axis: 0 is its left end, 1 its right."""
+        versions = [p for p in self.points if not p.tried]
+        if not versions:
+            return None
+        first = self.begin if self.begin is not None else min(p.x for p in self.points)
+        last = max(max(p.x for p in self.points), self.end if self.end is not None else first)
+        x = first + share * (last - first)
+        return min(versions, key=lambda p: abs(p.x - x)).number
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
@@ -74,9 +88,11 @@ class _Scale:
         """The scale that shows all points, and the baselines that are not far above them."""
         ys = [p.y for p in data.points if p.y > 0]
         near = [b for _, b in data.baselines if b <= 2.6 * max(ys, default=1)]
-        highest, lowest = max([*ys, *near], default=1), min(ys, default=0.0)
+        # what failed by far lies at the lower edge, and does not flatten all others
+        firm = [p.y for p in data.points if p.y > 0 and not p.tried]
+        highest, lowest = max([*ys, *near], default=1), min(firm, default=0.0)
         from_zero = lowest < 0.6 * highest or highest < 0.5 or len(ys) < 3
-        xs = [p.x for p in data.points]
+        xs = [p.x for p in data.points] + ([] if data.begin is None else [data.begin])
         end = max(max(xs), data.end if data.end is not None else max(xs))
         return cls(
             columns=width - LEFT - 1,

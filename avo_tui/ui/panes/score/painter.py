@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import geometric_mean
+
+from rich.cells import cell_len
 
 from avo_tui.domain.roofline import shares
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.panes.painter import PanePainter
-from avo_tui.ui.panes.score.data import chart_data
+from avo_tui.ui.panes.score.chart import ChartData
+from avo_tui.ui.panes.score.data import ChartView, chart_data
+from avo_tui.ui.panes.score.spans import Span, chart_spans
 from avo_tui.ui.panes.score.view import Chart
 from avo_tui.ui.panes.subject import Subject
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.text import Span as Words
+from avo_tui.ui.text import one_line
 
 AXIS_CELLS = 7
 """Left of the curve: the numbers of the vertical axis."""
@@ -25,55 +32,79 @@ class ScorePainter(PanePainter):
     def __init__(self, screen: AvoScreen, loader: Loader) -> None:
         super().__init__(screen, loader)
         self.chart = screen.query_one("#score-view", Chart)
-        self._by_time = False
-        self._configuration: str | None = None
-        """None: the aggregate."""
+        self._view = ChartView()
+        self._span: Span | None = None
+        self._data = ChartData()
 
     def toggle_axis(self) -> None:
-        """Versions or time."""
-        self._by_time = not self._by_time
+        """Versions or time, of the whole run."""
+        by_time = not self._view.by_time or self._span is not None
+        self._span = None
+        self._view = replace(self._view, by_time=by_time, since=None)
 
     def next_curve(self, snapshot: Snapshot) -> None:
         """The aggregate, or the next configuration."""
         names: list[str | None] = [None, *(c.name for c in snapshot.session.task.configurations)]
-        at = names.index(self._configuration) if self._configuration in names else 0
-        self._configuration = names[(at + 1) % len(names)]
+        current = self._view.configuration
+        position = names.index(current) if current in names else 0
+        self._view = replace(self._view, configuration=names[(position + 1) % len(names)])
+
+    def next_span(self, snapshot: Snapshot, selected: int | None) -> None:
+        """The last hour, since yesterday, since a version, then the whole run again."""
+        choices = chart_spans(snapshot, selected, self.host.clock())
+        names = [span.name for span in choices]
+        later = names.index(self._span.name) + 1 if self._span and self._span.name in names else 0
+        self._span = choices[later] if later < len(choices) else None
+
+    def version_at(self, share: float) -> int | None:
+        """The version nearest to a place on the chart: 0 is its left end, 1 its right end."""
+        return self._data.nearest(share)
 
     def paint(self, snapshot: Snapshot, subject: Subject, changed: bool) -> None:
         """The chart, with the subject marked where it is a version."""
-        what = self._configuration or "geomean"
-        over = "time" if self._by_time else "versions"
-        reference = snapshot.session.task.reference_baseline
-        share = self._share_of_peak(snapshot)
-        # Where the share of the peak is known it says more than the axis, which has its labels.
-        after = f"over {over}" if share is None else f"· best {share:.0%} of peak"
-        self.pane.set_info([(f"{what} × {reference} {after}", "dim")])
+        view, span = self._view, self._span
+        if span is not None:
+            now = self.host.clock()
+            since = now - span.length if span.length is not None else span.since
+            view = replace(view, since=since)
+        self.pane.set_info(self._title(snapshot))
         selected = subject.version.number if subject.version is not None else None
         size = self.chart.content_size
+        by_time = view.by_time or span is not None
         basis = (
             len(snapshot.versions),
             snapshot.session.head,
             selected,
-            self._by_time,
-            self._configuration,
+            self._view,
+            span,
             len(snapshot.supervision),
             len(snapshot.commands),
-            int(snapshot.session.last_event_at.timestamp() / 60)
-            if self._by_time and snapshot.session.last_event_at is not None
-            else 0,  # over time the chart reaches to now, and is drawn anew every minute
+            # over time the chart reaches to now, and is drawn anew every minute
+            int(self.host.clock().timestamp() / 60) if by_time else 0,
             size,
         )
         if not size.width or not self.differs(basis):
             return
-        self.chart.show(
-            chart_data(
-                snapshot,
-                selected=selected,
-                by_time=self._by_time,
-                configuration=self._configuration,
-                room=size.width - AXIS_CELLS,
-            )
-        )
+        room = size.width - AXIS_CELLS
+        self._data = chart_data(snapshot, view, selected=selected, room=room, now=self.host.clock())
+        self.chart.show(self._data)
+
+    def _title(self, snapshot: Snapshot) -> list[Words]:
+        """What the chart shows, as much of it as there is room for."""
+        what = self._view.configuration or "geomean"
+        over = "over time" if self._view.by_time else "over versions"
+        axis = self._span.name if self._span is not None else over
+        reference = one_line(snapshot.session.task.reference_baseline, 16)
+        share = self._share_of_peak(snapshot)
+        peak = "" if share is None else f" · best {share:.0%} of peak"
+        # Where the share of the peak is known it says more than the axis, which has its labels.
+        axis = "" if peak and self._span is None else f" {axis}"
+        room = self.pane.size.width - len("5 Score") - 8
+        forms = (
+            f"{what} × {reference}{axis}{peak}", f"× {reference}{axis}{peak}",
+            f"× {reference}{axis}", peak.removeprefix(" · ") or axis.strip(), axis.strip(),
+        )  # fmt: skip
+        return [(next((form for form in forms if cell_len(form) <= room), forms[-1]), "dim")]
 
     def _share_of_peak(self, snapshot: Snapshot) -> float | None:
         """How near the best version comes to the machine's peak; None where it is not known."""
@@ -83,7 +114,7 @@ class ScorePainter(PanePainter):
         if best.device not in {"", engine.machine.device}:
             return None
         found = shares(best.score, engine.machine)
-        if self._configuration is not None:
-            return found.get(self._configuration)
+        if self._view.configuration is not None:
+            return found.get(self._view.configuration)
         above = [value for value in found.values() if value > 0]
         return geometric_mean(above) if above else None

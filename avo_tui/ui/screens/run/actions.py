@@ -52,6 +52,7 @@ RUN_ACTIONS: tuple[Action[RunParts], ...] = (
     looking.SIDES,
     looking.CHART_AXIS,
     looking.CHART_WHAT,
+    looking.CHART_SPAN,
     looking.COPY,
     *looking.PANE_ACTIONS,
     travel.LEAVE,

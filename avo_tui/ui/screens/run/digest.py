@@ -12,6 +12,7 @@ from avo_tui.domain.budget import Spend
 from avo_tui.domain.progress import Progress, progress_text, waiting_text
 from avo_tui.domain.records import Version
 from avo_tui.ui import formats
+from avo_tui.ui.panes.score.spans import yesterday
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import BLANK, Line, cut, line, one_line, prose
 
@@ -100,26 +101,24 @@ class Span:
         return event.seq > self.after and (self.since is None or event.at >= self.since)
 
 
-def spans(snapshot: Snapshot, seen: int, now: datetime) -> dict[str, Span]:
-    """The spans that can be asked for, by the key that asks for them."""
+def spans(
+    snapshot: Snapshot, seen: int, now: datetime, version: Version | None = None
+) -> dict[str, Span]:
+    """The spans that can be asked for, by the key that asks for them; `version` is in hand."""
     best = snapshot.best
-    return {
+    out = {
         "1": Span("since you last looked", after=seen),
         "2": Span("in the last hour", since=now - timedelta(hours=1)),
-        "3": Span("since yesterday", since=_yesterday(now)),
+        "3": Span("since yesterday", since=yesterday(now)),
         "4": Span(
             f"since v{best.number}, the best" if best is not None else "since the start",
             since=None if best is None else best.created,
         ),
         "5": Span("since the start"),
     }
-
-
-def _yesterday(now: datetime) -> datetime:
-    """The beginning of yesterday where the person is."""
-    local = now.astimezone()
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight - timedelta(days=1)
+    if version is not None and (best is None or version.number != best.number):
+        out["6"] = Span(f"since v{version.number}", since=version.created)
+    return out
 
 
 def happenings(events: Iterable[ev.Event], span: Span) -> Happenings:

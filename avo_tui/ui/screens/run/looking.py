@@ -94,6 +94,23 @@ CHART_AXIS = Action(
 )
 
 
+def _chart_span(run: RunParts) -> None:
+    if run.score is not None and run.snapshot is not None:
+        version = run.scene.subject.version
+        run.score.next_span(run.snapshot, None if version is None else version.number)
+        run.scene.repaint()
+
+
+CHART_SPAN = Action(
+    "chart_span",
+    "W",
+    "chart since",
+    "The chart of the last hour, since yesterday, since the version in hand, or of all.",
+    "look",
+    run=_chart_span,
+)
+
+
 def _chart_what(run: RunParts) -> None:
     if run.score is not None and run.snapshot is not None:
         run.score.next_curve(run.snapshot)

@@ -28,7 +28,7 @@ from avo_tui.ui.screens.run.control import ask_approval
 from avo_tui.ui.screens.run.finder import Finder
 from avo_tui.ui.screens.run.parts import RunParts
 from avo_tui.ui.screens.run.scene import Scene
-from avo_tui.ui.screens.run.travel import greet
+from avo_tui.ui.screens.run.travel import ABSENCE, greet
 from avo_tui.ui.screens.run.walk import Walk
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Span, one_line
@@ -205,7 +205,10 @@ class RunScreen(AvoScreen):
         state, reason = snapshot.run_state, snapshot.session.state_reason
         if (state, reason) == self._told:
             return
-        self._told = (state, reason)
+        first, self._told = self._told == ("", ""), (state, reason)
+        since = snapshot.session.state_since or snapshot.session.last_event_at
+        if first and since is not None and self.host.clock() - since > ABSENCE:
+            return  # it has been so for long: no news, and the status line says it
         title = {"parked": "Parked", "stopped": "Stopped", "finished": "Finished"}.get(state)
         if title and reason and snapshot.replay is None:
             self.call_after_refresh(  # a first picture has no place for notices yet
@@ -256,7 +259,8 @@ class RunScreen(AvoScreen):
 
     @on(Chart.Clicked)
     def _chart_clicked(self, event: Chart.Clicked) -> None:
-        self.parts.walk.chart_clicked(event.share)
+        if self.parts.score is not None:
+            self.parts.walk.inspect(self.parts.score.version_at(event.share))
 
     @on(FindBar.Changed)
     def _find_changed(self, event: FindBar.Changed) -> None:

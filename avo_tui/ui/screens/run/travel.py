@@ -290,7 +290,7 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
     if source is None:
         return
     now = host.clock()
-    asked = spans(known, seen, now)
+    asked = spans(known, seen, now, run.scene.version_in_hand)
     span = asked[choice]
 
     def show(rows: list[Line]) -> None:

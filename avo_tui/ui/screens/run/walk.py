@@ -94,10 +94,3 @@ class Walk:
         hand = scene.version_in_hand
         start = hand.number if hand is not None and scene.cursor is not None else 10**9
         self.inspect(next((n for n in marked if n < start), marked[0]))
-
-    def chart_clicked(self, share: float) -> None:
-        """Inspect the version at a place on the chart: 0 is its left end, 1 its right end."""
-        snapshot = self._scene.snapshot
-        if snapshot is not None and snapshot.versions:
-            numbers = sorted(snapshot.versions)
-            self.inspect(numbers[round(share * (len(numbers) - 1))])
