@@ -19,6 +19,7 @@ from avo_tui.cli import (
     exporting,
     machine,
     mcp,
+    metrics,
     notes,
     options,
     reading,
@@ -28,6 +29,7 @@ from avo_tui.cli import (
     submitting,
     suite,
     task,
+    web,
 )
 from avo_tui.cli.errors import Group, set_debug
 
@@ -84,6 +86,8 @@ benching.register(app)
 mcp.register(app)
 service.register(app)
 away.register(app)
+metrics.register(app)
+web.register(app)
 
 
 def run(arguments: Sequence[str]) -> int:

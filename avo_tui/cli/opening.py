@@ -231,15 +231,35 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     )
 
 
+def looking_on(all_services: Services) -> Services:
+    """Those services that change nothing."""
+    from dataclasses import replace
+
+    return replace(
+        all_services,
+        start_engine=None,
+        take_inbox=None,
+        create_session=None,
+        exports=(),
+        export=None,
+    )
+
+
 def open_app(
-    session: Path | None = None, *, replay_speed: float | None = None, notice: str = ""
+    session: Path | None = None,
+    *,
+    replay_speed: float | None = None,
+    notice: str = "",
+    read_only: bool = False,
+    in_browser: bool = False,
 ) -> None:
     """Show the app until the person leaves it; the run goes on.
 
     With `replay_speed` the session is played from its start, so many times as fast as it went.
-    `notice` is shown over the first screen.
+    `notice` is shown over the first screen. `read_only`: who looks on can change nothing.
+    `in_browser`: keys and pictures go through Textual's driver for browsers, not a terminal.
     """
-    if not in_terminal():
+    if not in_browser and not in_terminal():
         raise Failure(
             "the app needs a terminal; use --headless, `avo status NAME` or `avo sessions --json`"
         )
@@ -256,13 +276,14 @@ def open_app(
         return None if app.session.feed is None else app.session.feed.source.folder
 
     app = AvoApp(
-        services(shown),
+        looking_on(services(shown)) if read_only else services(shown),
+        read_only=read_only,
         folder=session if source is None else None,
         source=source,
         theme=preferred.theme,
         low_bandwidth=preferred.low_bandwidth,
         keys=preferred.keys,
-        marks=SeenMarks(),
+        marks=None if read_only else SeenMarks(),
         notice=notice,
     )
     code = run_app(app)

@@ -55,6 +55,7 @@ class AvoApp(Host):
         roots: Iterable[Path] | None = None,
         marks: SeenMarks | None = None,
         drafts: Drafts | None = None,
+        read_only: bool = False,
     ) -> None:
         options = HostOptions(
             services=services or Services(),
@@ -65,6 +66,7 @@ class AvoApp(Host):
             roots=roots,
             marks=marks,
             drafts=drafts or Drafts(),
+            read_only=read_only,
         )
         self.ticker = Ticker(self)
         super().__init__(options, self.ticker.tick)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.ui.actions import Reason
-from avo_tui.ui.host import Host
+from avo_tui.ui.host import ONLY_LOOKS, Host
 from avo_tui.ui.session.feed import Snapshot
 
 
@@ -23,6 +23,8 @@ def changeable(on: OnSession) -> Reason:
     """A session that is no replay."""
     if on.snapshot is None:
         return "the session is still being read"
+    if on.host.read_only:
+        return ONLY_LOOKS
     if on.snapshot.replay is not None:
         return "this is a replay: nothing can be changed in it"
     return None

@@ -32,6 +32,8 @@ from avo_tui.ui.textual_internals import driver_class
 from avo_tui.ui.theme.cycle import ThemeCycle, with_fallbacks
 from avo_tui.ui.widgets.paint import Palette
 
+ONLY_LOOKS = "this view only looks on: nothing can be changed in it"
+
 
 @dataclass(frozen=True)
 class HostOptions:
@@ -49,6 +51,8 @@ class HostOptions:
     marks: SeenMarks | None = None
     drafts: Drafts = field(default_factory=Drafts)
     """Where edits by hand are kept until they are submitted."""
+    read_only: bool = False
+    """Whoever looks on can change nothing: no command is sent."""
 
 
 class Host(Palette):
@@ -62,6 +66,7 @@ class Host(Palette):
         """Keys that were moved: the action's id → its key."""
         self.highlighter = Highlighter()
         self.drafts = options.drafts
+        self.read_only = options.read_only
         self.themes = ThemeCycle(self, options.theme)
         self.session = SessionFollower(self, options.marks, options.services.take_inbox)
         self.window = WindowTitle(self)
@@ -79,6 +84,9 @@ class Host(Palette):
 
     def send(self, command: Command, notice: str) -> bool:
         """Send a command to the session in hand, and say `notice`; or say why it cannot be sent."""
+        if self.read_only:
+            self.notify(ONLY_LOOKS, severity="warning", timeout=4)
+            return False
         return self.session.send(command, notice)
 
     def status_keys(self) -> Keys:

@@ -1,0 +1,56 @@
+"""`avo metrics`: sessions and devices for Prometheus."""
+
+from __future__ import annotations
+
+import threading
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from avo_tui.cli.errors import Failure
+
+PORT = 9464
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(epilog="Example: avo metrics --port 9464")(metrics)
+
+
+def metrics(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = PORT,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Metrics name sessions and tasks.")
+    ] = "127.0.0.1",
+    once: Annotated[
+        bool, typer.Option("--once", help="Write the metrics to standard output, and end.")
+    ] = False,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Write a dashboard for Grafana as JSON, and end.")
+    ] = False,
+) -> None:
+    """Serve all sessions and their devices to Prometheus, at /metrics, until ctrl+c."""
+    if find_spec("prometheus_client") is None:
+        raise Failure("avo metrics needs prometheus-client: pip install 'avo-tui[metrics]'")
+    from avo_tui.domain.base import now
+    from avo_tui.metrics import collector, serving
+    from avo_tui.store import summaries
+
+    if dashboard:
+        typer.echo(serving.dashboard(), nl=False)
+        return
+    sessions = collector.Sessions(summaries, now)
+    if once:
+        typer.echo(serving.text(sessions), nl=False)
+        return
+    try:
+        with serving.served(sessions, host, port) as chosen:
+            typer.echo(f"metrics at http://{host}:{chosen}/metrics; ctrl+c ends")
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+    except (OSError, OverflowError) as error:
+        raise Failure(
+            f"{host}:{port} cannot be listened on: {error}; --port takes another"
+        ) from error
