@@ -306,9 +306,10 @@ def _sane(own: dict[str, torch.Tensor], exact: dict[str, torch.Tensor]) -> bool:
 def in_double(
     reference: Reference, sizes: Sizes, seed: int, tensors: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """The outputs in f64; where the reference insists on its own dtype, in that one."""
+    """The outputs in f64, on the tensors' device; in its own dtype where a reference insists."""
+    device = str(next(iter(tensors.values())).device)
     wide = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
     try:
-        return reference.draw(sizes, seed, "cpu").outputs(wide)
+        return reference.draw(sizes, seed, device).outputs(wide)
     except Exception:  # such as a constant of its own in f32
-        return reference.draw(sizes, seed, "cpu").outputs(dict(tensors))
+        return reference.draw(sizes, seed, device).outputs(dict(tensors))

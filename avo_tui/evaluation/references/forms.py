@@ -13,7 +13,8 @@ import ast
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from avo_tui.evaluation.measurement import dtypes
@@ -32,9 +33,35 @@ class ReferenceError(ValueError):
 class Drawn:
     """One draw of a reference: inputs and weights, and what computes the outputs from them."""
 
-    def __init__(self, inputs: Tensors, weights: Tensors, run: Callable[[Tensors], Any]) -> None:
-        """`run` takes inputs and weights by name, in any one precision."""
-        self.inputs, self.weights, self._run = inputs, weights, run
+    def __init__(
+        self,
+        inputs: Tensors,
+        weights: Tensors,
+        run: Callable[[Tensors], Any],
+        place: Callable[[Tensors], None] | None = None,
+    ) -> None:
+        """`run` takes inputs and weights by name, in any one precision.
+
+        `place` makes weights, by name, those of the module; without it there are no weights.
+        """
+        self.inputs, self.weights, self._run, self._place = inputs, weights, run, place
+        self._placed: Tensors = {}
+
+    def placed(self, tensors: Tensors) -> Tensors:
+        """Puts the weights among `tensors` into the module; the inputs are returned.
+
+        Weights that are there already stay, so that this is cheap where it is repeated: `outputs`
+        of the inputs alone is as quick as the reference itself. With `outputs` of all tensors the
+        weights are swapped for the call, which takes tens of microseconds. They have the module's
+        own dtypes here.
+        """
+        if self._place is None:
+            return tensors
+        weights = {name: tensors[name] for name in self.weights if name in tensors}
+        if any(tensor is not self._placed.get(name) for name, tensor in weights.items()):
+            self._place(weights)
+            self._placed = weights
+        return {name: tensors[name] for name in self.inputs if name in tensors}
 
     def outputs(self, tensors: Tensors) -> Tensors:
         """The outputs by name: `out`, or `out0`, `out1`, … Raises ReferenceError for others."""
@@ -67,7 +94,10 @@ class Reference(ABC):
 
     @abstractmethod
     def draw(self, sizes: Sizes, seed: int, device: str) -> Drawn:
-        """Inputs and weights for these sizes, the same for the same seed. On the CPU or `meta`."""
+        """Inputs and weights for these sizes, the same for the same seed and kind of device.
+
+        On `cpu`, `meta` or `cuda`: a GPU draws other numbers than the CPU of the same seed.
+        """
 
 
 def read(text: str, file: str, *, evaluation_mode: bool = False) -> Reference:
@@ -146,6 +176,17 @@ class Source:
         }
 
 
+@contextmanager
+def _seeded(seed: int, device: str) -> Iterator[None]:
+    """New tensors come on this device, drawn from this seed; torch's own state stays as it was."""
+    import torch
+
+    ours = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=ours), torch.device(device):
+        torch.manual_seed(seed % 2**63)
+        yield
+
+
 def _raised(error: BaseException, file: str) -> str:
     line, trace = None, error.__traceback__
     while trace is not None:
@@ -184,11 +225,8 @@ class Module(Reference):
         self.constants = source.constants()
 
     def draw(self, sizes: Sizes, seed: int, device: str) -> Drawn:
-        import torch
-
         names = self._source.run(sizes)
-        with torch.random.fork_rng(devices=[]), torch.device(device):
-            torch.manual_seed(seed % 2**63)
+        with _seeded(seed, device):
             try:
                 given = names["get_init_inputs"]() if "get_init_inputs" in names else []
                 if isinstance(given, list) and len(given) == 2 and given == [[], given[1]]:
@@ -245,10 +283,19 @@ def _of_module(model: torch.nn.Module, values: list[Any], file: str) -> Drawn:
         swapped = {key: tensors[name] for name, key in keys.items() if name in tensors}
         arguments = [tensors[s] if isinstance(s, str) else s[0] for s in slots]
         if not swapped:
-            return model(*arguments)  # without the time that swapping takes: this is timed too
+            return model(*arguments)
         return torch.func.functional_call(model, swapped, tuple(arguments))
 
-    return Drawn(inputs, weights, run)
+    def place(tensors: Tensors) -> None:
+        for name, tensor in tensors.items():
+            owner, _, leaf = keys[name].rpartition(".")
+            part = model.get_submodule(owner)
+            if leaf in part._parameters:
+                state[keys[name]].data = tensor
+            else:
+                part._buffers[leaf] = tensor
+
+    return Drawn(inputs, weights, run, place if weights else None)
 
 
 class Pair(Reference):
@@ -288,8 +335,7 @@ class Pair(Reference):
             )
         if self._takes_seed:
             chosen["seed"] = seed % 2**31
-        with torch.random.fork_rng(devices=[]), torch.device(device):
-            torch.manual_seed(seed % 2**63)
+        with _seeded(seed, device):
             try:
                 data = names["generate_input"](**chosen)
             except Exception as error:
@@ -350,7 +396,8 @@ class FlashInfer(Reference):
 
         names = self._source.run({})
         values = {**self.constants, **self.fixed, **sizes}
-        generator = torch.Generator().manual_seed(seed % 2**63)
+        where = "cpu" if device == "meta" else device
+        generator = torch.Generator(where).manual_seed(seed % 2**63)
         inputs: Tensors = {}
         slots: list[Any] = []
         for name, entry in self._inputs.items():
@@ -362,7 +409,7 @@ class FlashInfer(Reference):
             if device == "meta":
                 inputs[name] = torch.empty(shape, dtype=kind, device="meta")
             else:
-                inputs[name] = torch.randn(shape, generator=generator).to(kind)
+                inputs[name] = torch.randn(shape, generator=generator, device=where).to(kind)
             slots.append(name)
 
         def run(tensors: Tensors) -> Any:

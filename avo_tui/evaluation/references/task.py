@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,10 +18,14 @@ from avo_tui.evaluation.references.spec import FILE, SOURCE, Case, ReferenceSpec
 from avo_tui.evaluation.task import Argument, CheckCase, PreparedBaseline, Task, Tolerance
 
 if TYPE_CHECKING:
-    from avo_tui.evaluation.references.forms import Reference
+    from avo_tui.evaluation.references.forms import Drawn, Reference
     from avo_tui.evaluation.task import Baseline, Tensors
 
 EAGER, COMPILED = "torch", "compiled"
+ON_THE_DEVICE = 1 << 30
+"""Bytes of a configuration from which a GPU task draws its inputs on the GPU.
+
+Drawing them on the processor takes that much host memory in each of an evaluation's processes."""
 _ODD = "other sizes than those that are scored"
 
 
@@ -113,7 +117,13 @@ class ReferenceTask(Task):
 
     def make_inputs(self, configuration: Configuration, seed: int, distribution: str) -> Tensors:
         """Inputs and weights as the reference draws them, then of that distribution."""
-        drawn = self.loaded.draw(self._sizes(configuration), seed, "cpu")
+        return self.drawn(configuration, seed, distribution, "cpu")
+
+    def drawn(
+        self, configuration: Configuration, seed: int, distribution: str, device: str
+    ) -> Tensors:
+        """Inputs and weights by name, drawn on that device."""
+        drawn = self.loaded.draw(self._sizes(configuration), seed, device)
         inputs = distribute(drawn.inputs, distribution)
         every = {**inputs, **drawn.weights}
         return {t.name: every[t.name].detach() for t in self.spec.of_role("input", "weight")}
@@ -208,10 +218,16 @@ class CudaReference(ReferenceTask, CudaTask):
     def fill(
         self, configuration: Configuration, seed: int, distribution: str, inputs: Tensors
     ) -> None:
-        """As `make_inputs` on the processor; what is too large for that is drawn on the device."""
-        drawn = ReferenceTask.make_inputs(self, configuration, seed, distribution)
+        """As the reference draws them: on the processor, or on the device where they are large.
+
+        Where is settled by the configuration's bytes alone, so that every process of an evaluation
+        fills the same numbers. `inputs` are written in place, on the device they are on.
+        """
+        large = self.spec.case(configuration.name).bytes > ON_THE_DEVICE
+        device = str(next(iter(inputs.values())).device) if large else "cpu"
+        drawn = self.drawn(configuration, seed, distribution, device)
         for name, tensor in inputs.items():
-            tensor.copy_(drawn[name])
+            tensor.copy_(drawn.pop(name))
 
     def make_inputs(self, configuration: Configuration, seed: int, distribution: str) -> Tensors:
         """On the GPU, or on the processor where there is none."""
@@ -231,28 +247,34 @@ class CudaReference(ReferenceTask, CudaTask):
 
 
 class _Eager(PreparedBaseline):
-    """The reference, its weights set to those given."""
+    """The reference as torch runs it; its weights lie in the module before it is timed."""
 
     def __init__(self, task: ReferenceTask, compiled: bool) -> None:
         self._task, self._compiled = task, compiled
-        self._runs: dict[str, Any] = {}
+        self._made: dict[tuple[str, str], tuple[Drawn, Callable[[Tensors], Tensors]]] = {}
 
     def prepare(self, configuration: Configuration, inputs: Tensors) -> None:
-        """Makes the module, and compiles it where that is asked for."""
-        if configuration.name in self._runs:
-            return
-        import torch
+        """Makes the module, compiles it where that is asked for, and puts the weights into it."""
+        self._prepared(configuration, inputs)
 
-        sizes = self._task._sizes(configuration)
-        device = str(next(iter(inputs.values())).device)
-        drawn = self._task.loaded.draw(sizes, 0, "meta" if device == "meta" else device)
-        run = drawn.outputs
-        self._runs[configuration.name] = torch.compile(run) if self._compiled else run
+    def _prepared(
+        self, configuration: Configuration, inputs: Tensors
+    ) -> tuple[Tensors, Callable[[Tensors], Tensors]]:
+        """The inputs without the weights, and what computes the outputs from them."""
+        key = (configuration.name, str(next(iter(inputs.values())).device))
+        if key not in self._made:
+            import torch
+
+            drawn = self._task.loaded.draw(self._task._sizes(configuration), 0, key[1])
+            run = torch.compile(drawn.outputs) if self._compiled else drawn.outputs
+            self._made[key] = (drawn, run)
+        drawn, run = self._made[key]
+        return drawn.placed(inputs), run
 
     def __call__(self, configuration: Configuration, inputs: Tensors) -> Tensors:
         import torch
 
-        self.prepare(configuration, inputs)
         with torch.no_grad():
-            outputs: Tensors = self._runs[configuration.name](inputs)
+            given, run = self._prepared(configuration, inputs)
+            outputs = run(given)
         return {name: tensor.contiguous() for name, tensor in outputs.items()}

@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from avo_tui.evaluation import inspecting
 from avo_tui.evaluation.backends.cuda.planned import TensorSpec
 from avo_tui.evaluation.loading import load_task
+from avo_tui.evaluation.references import task as references_task
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import Wishes, derive
-from avo_tui.evaluation.references.forms import ReferenceError, read
-from avo_tui.evaluation.references.spec import ReferenceSpec
+from avo_tui.evaluation.references.forms import Drawn, Reference, ReferenceError, read
+from avo_tui.evaluation.references.spec import ReferenceSpec, Sizes
+from avo_tui.evaluation.references.task import CudaReference, ReferenceTask
 from avo_tui.evaluation.sandbox.run import Sandbox
 
 LINEAR = """\
@@ -200,3 +203,74 @@ def test_for_the_gpu_weights_are_weights_and_the_manual_is_there(tmp_path: Path)
     assert "launch.toml" in task.description and task.unit in {"TFLOP/s", "GB/s"}
     assert set(task.seed().files) == {"kernel.cu", "launch.toml"}
     inspecting.first_look(task)
+
+
+def adopted(tmp_path: Path, text: str, language: str = "cpp", name: str = "mine") -> ReferenceTask:
+    file = tmp_path / f"{name}.py"
+    file.write_text(text)
+    adopt(file, tmp_path / name, wishes_for(name, language, str(file)), Sandbox())
+    task = load_task(tmp_path / name)
+    assert isinstance(task, ReferenceTask)
+    return task
+
+
+def test_the_baseline_follows_the_weights_without_swapping_them_in_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = adopted(tmp_path, LINEAR)
+    run, configuration = task.baselines()["torch"], task.configurations[0]
+    monkeypatch.setattr(torch.func, "functional_call", None)  # would raise
+    first, second = (task.make_inputs(configuration, seed, "normal") for seed in (1, 2))
+    outputs = [run(configuration, inputs)["out"] for inputs in (first, second, first)]
+    assert torch.equal(outputs[0], outputs[2]) and not torch.equal(outputs[0], outputs[1])
+    monkeypatch.undo()
+    for inputs, output in zip((first, second), outputs, strict=False):
+        torch.testing.assert_close(output, task.reference(configuration, inputs)["out"].float())
+    first["linear_weight"].zero_()  # the same tensor with other numbers counts too
+    first["linear_bias"].fill_(1.0)
+    own = run(configuration, first)["out"]
+    torch.testing.assert_close(own, task.reference(configuration, first)["out"].float())
+
+
+def test_large_inputs_are_drawn_on_the_device_that_they_are_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = adopted(tmp_path, LINEAR, "cuda")
+    assert isinstance(task, CudaReference)
+    devices: list[str] = []
+    draw = type(task.loaded).draw
+
+    def watched(self: Reference, sizes: Sizes, seed: int, device: str) -> Drawn:
+        devices.append(device)
+        return draw(self, sizes, seed, device)
+
+    monkeypatch.setattr(type(task.loaded), "draw", watched)
+    configuration = task.configurations[0]
+    inputs = {
+        spec.name: torch.empty(spec.shape, device="meta")
+        for spec in task.tensors(configuration)
+        if not spec.output
+    }
+    task.fill(configuration, 3, "outliers", inputs)
+    monkeypatch.setattr(references_task, "ON_THE_DEVICE", 0)
+    task.fill(configuration, 3, "outliers", inputs)
+    assert devices == ["cpu", "meta"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("text", [LINEAR, PAIR.replace("rows: int", "rows: int = 64")])
+def test_the_gpu_draws_large_inputs_the_same_for_the_same_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU that torch sees")
+    monkeypatch.setattr(references_task, "ON_THE_DEVICE", 0)
+    task = adopted(tmp_path, text, "cuda")
+    configuration = task.configurations[0]
+    one, again, other = (task.make_inputs(configuration, seed, "normal") for seed in (1, 1, 2))
+    assert all(tensor.is_cuda for tensor in one.values())
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    own = task.own(configuration, one)["out"]
+    exact = task.reference(configuration, one)["out"]
+    torch.testing.assert_close(own.double(), exact.double(), rtol=1e-3, atol=1e-3)
