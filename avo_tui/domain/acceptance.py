@@ -29,6 +29,10 @@ MARGIN_FLOOR = 0.005
 LOST = 0.01
 """Accepted chance that a candidate which truly gains `MARGIN_FLOOR` or more is given up."""
 
+CLEARLY_SLOWER = 0.1
+"""Relative loss from which on a single pair of processes may refuse a candidate. A refusal is for
+good, and one pair cannot show how much processes differ from each other."""
+
 HOPE = 0.1
 """Measuring goes on while the chance is at least this that the true gain is large enough to be
 shown at a later look of the same submission."""
@@ -232,8 +236,9 @@ def _strict(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | Non
     asked = _shown(whole, comparison.error)
     if whole.mean >= asked:
         return "accepted", f"more than the {math.expm1(asked):.2%} asked for", math.expm1(asked)
-    if whole.upper(LOST) < math.log1p(MARGIN_FLOOR):
-        words = f"not {MARGIN_FLOOR:.1%} faster, whatever the noise"
+    enough = whole.replicates >= LOOKS[0] or whole.mean < -CLEARLY_SLOWER
+    if enough and whole.upper(LOST) < math.log1p(MARGIN_FLOOR):
+        words = f"not {MARGIN_FLOOR:.1%} faster (may err in {LOST:.0%} of cases)"
         return "refused", words, MARGIN_FLOOR
     ahead = _could_show(whole, comparison.error, limit)
     if whole.replicates < limit and whole.upper(HOPE) >= ahead:
@@ -256,8 +261,9 @@ def _what_would_settle(whole: Estimate, error: float) -> str:
         if whole.needed(error * look_share(look), count) <= whole.mean:
             more = count - whole.replicates
             return (
-                f"unclear: a gain like this would be settled by about {more} more pairs, "
-                f"or by a quieter machine (spread from process to process {spread:.1%})"
+                f"unclear: a gain like this would be settled by about {more} more pairs (submit "
+                "the same source again: pairs are added to these), or by a quieter machine "
+                f"(spread from process to process {spread:.1%})"
             )
         count = next_look(count)
     return (

@@ -40,7 +40,7 @@ def judge_audit(comparison: Comparison, ledger: Ledger, rival: int) -> AuditFind
     if whole.lower(HELD) > 0:
         outcome, words = "holds", "it holds"
     elif whole.upper(LOST) < math.log1p(MARGIN_FLOOR):
-        outcome, words = "fails", f"not {MARGIN_FLOOR:.1%} faster, whatever the noise"
+        outcome, words = "fails", f"not {MARGIN_FLOOR:.1%} faster (may err in {LOST:.0%} of cases)"
     elif count >= MOST_REPLICATES:
         outcome, words = "unclear", "within the noise"
     else:

@@ -165,6 +165,13 @@ def test_a_clear_case_takes_two_pairs_and_a_clear_loser_one() -> None:
     assert asked("strict", [paired(0.80)]).outcome == "refused"
 
 
+def test_one_pair_refuses_only_what_is_far_slower() -> None:
+    """A refusal is for good, and one pair does not show how much processes differ."""
+    slower = asked("strict", [paired(0.954), paired(0.954)])
+    assert slower.outcome == "refused" and slower.replicates == 2
+    assert "1% of cases" in slower.reason
+
+
 def test_a_gain_within_its_uncertainty_is_measured_further_then_unclear() -> None:
     """Alternating far apart: the mean is +1%, and nobody can say so."""
     wild = [paired(1.06 if i % 2 else 0.96) for i in range(32)]

@@ -9,6 +9,7 @@ import pytest
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.events import SessionCreated
+from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.records import (
     BEFORE_TRAITS,
     Attempt,
@@ -19,7 +20,7 @@ from avo_tui.domain.records import (
     Step,
     Version,
 )
-from avo_tui.domain.score import Score
+from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.supervision import (
     Stall,
@@ -30,6 +31,7 @@ from avo_tui.domain.supervision import (
     stall,
     tried_in_vain,
     trigger,
+    unsettled,
 )
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import Verdict
@@ -181,6 +183,23 @@ def test_ladder_goes_round_without_the_nudge() -> None:
 
 def test_tried_in_vain_is_newest_first() -> None:
     assert [a.title for a in tried_in_vain(state([C, E, C]), limit=2)] == ["try 3", "try 2"]
+
+
+def test_what_is_ahead_and_not_shown_to_be_is_told_apart() -> None:
+    made = state([C, C, C])
+    gains = {1: 1.026, 2: 0.97, 3: 1.04}
+    for number, gain in gains.items():
+        pair = PairedMeasurement(configurations={"c": (gain, gain, gain)})
+        made.comparisons[number] = Comparison(
+            number=number,
+            candidate=f"{number:064x}",
+            against="0" * 64,
+            error=0.001,
+            replicates=(pair, pair),
+            held="refused" if number == 3 else "unclear",
+            held_at=2,
+        )
+    assert unsettled(made) == {f"{1:064x}": pytest.approx(0.026)}
 
 
 def test_every_number_stands_beside_its_limit() -> None:

@@ -97,14 +97,34 @@ class Supervisor:
         if level == "nudge":
             return (Direction(text="Say what limits the head now, and measure it before editing."),)
         if level == "redirect":
-            titles = [a.title for a in supervision.tried_in_vain(self._run.state, limit=5)]
-            failed = "; ".join(dict.fromkeys(titles))
             return (
-                Direction(text=f"Leave these directions, they came to nothing: {failed or '–'}."),
+                *self._left_and_kept(),
                 Direction(text="Compare the head with two earlier versions and explain the gaps."),
                 Direction(text="Name three changes of a different kind; try the cheapest first."),
             )
         return ()
+
+    def _left_and_kept(self) -> tuple[Direction, ...]:
+        """What to leave, and what was ahead without being shown to be: that is no failure."""
+        state = self._run.state
+        gains = supervision.unsettled(state)
+        tried = supervision.tried_in_vain(state, limit=200)
+        failed = dict.fromkeys(a.title for a in tried[:5] if a.candidate not in gains)
+        ahead = {a.title: gains[a.candidate] for a in tried if a.candidate in gains}
+        directions = [
+            Direction(
+                text=f"Leave these directions, they came to nothing: {'; '.join(failed) or '–'}."
+            )
+        ]
+        if ahead:
+            named = "; ".join(f"{title} ({gain:+.1%})" for title, gain in ahead.items())
+            directions.append(
+                Direction(
+                    text=f"These are ahead, but not by enough to be shown: {named}. Combine them, "
+                    "or submit the best of them again, which adds pairs to its measurement."
+                )
+            )
+        return tuple(directions)
 
     def _ancestor(self) -> Version:
         """A version to start from again: good ones more likely, those used before less."""
