@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 
 from avo_tui.domain import events as ev
+from avo_tui.domain.budget import Spend
 from avo_tui.domain.commands import EditMemory
 from avo_tui.domain.records import Note
+from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.store import SessionReader, SessionWriter, diagnose, send_command, summaries
 from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout
-from tests.session_life import AT, build, session_record
+from tests.session_life import AT, attempt, build, report, session_record, version
 
 CALLS = (
     "write", "fsync", "fdatasync", "replace", "rename", "link", "unlink", "mkdir", "rmdir",
@@ -138,6 +140,51 @@ def test_a_command_s_answer(root: Path) -> None:
         assert flaws(folder) == []
         seen.add(taken)
     assert seen == {True, False}
+
+
+def test_a_step_with_an_attempt(root: Path) -> None:
+    """Every attempt with a verdict has its report; what was committed and paid for stays."""
+    origin = build(root / "origin", steps=1)
+    step = SessionReader.open(origin).state.session.step + 1
+    durable = root / "durable"
+
+    def work(folder: Path) -> None:
+        with SessionWriter.open(folder) as writer:
+            writer.record(ev.StepStarted(step=step, parent=0))
+            source = writer.put("int main() {}")
+            started = attempt(step, 1).model_copy(update={"candidate": source})
+            writer.record(ev.AttemptStarted(attempt=started))
+            for stage in ("compile", "check"):
+                values = {"stage": stage, "state": "started"}
+                progress = EvaluationProgress.model_validate(values)
+                writer.show(ev.EvaluationProgressed(attempt=1, progress=progress))
+            spent = ev.Spent(spend=Spend(evaluations=1))
+            writer.record_all((ev.AttemptFinished(attempt=1, report=report(True, 2.0)), spent))
+            number = len(writer.state.versions)
+            writer.record(ev.VersionCommitted(version=version(number, step, 1, 2.0)))
+            durable.write_bytes(b"committed")
+            writer.record(ev.StepFinished(outcome="committed", version=number))
+
+    before = len(SessionReader.open(origin).state.versions)
+    judged = set()
+    for folder in kills(work, origin, root):
+        reader = SessionReader.open(folder)
+        for event in reader.poll():
+            assert isinstance(event, ev.EvaluationProgressed)
+        last = reader.state.attempts.get((step, 1))
+        done = last is not None and last.verdict is not None
+        if last is not None and done:
+            told = reader.report(last)
+            assert told is not None and told.score is not None
+        judged.add((last is not None, done))
+        if durable.exists():
+            assert len(reader.state.versions) == before + 1
+            durable.unlink()
+        with SessionWriter.open(folder) as writer:
+            assert writer.state.attempts == reader.state.attempts or not done
+            assert not (folder / "progress.jsonl").exists()
+        assert flaws(folder) == []
+    assert judged == {(False, False), (True, False), (True, True)}
 
 
 def test_sending_a_command(root: Path) -> None:
