@@ -209,6 +209,7 @@ def write_sources(folder: Path, candidate: Candidate) -> None:
 
 def _compile_job(scratch: Path, request: Mapping[str, object]) -> Job:
     """The job that compiles `request["source"]` of `scratch`/src into `scratch`/unit.cubin."""
+    toolkit.require_compiler()
     folders = toolkit.include_folders()
     tool = toolkit.nvdisasm()
     beside = str(PurePosixPath("src", str(request["source"])).parent)
@@ -278,6 +279,8 @@ def source_of(manifest: Manifest, candidate: Candidate, file: str, text: str) ->
 
 def _refuse_includes(candidate: Candidate) -> None:
     issues = includes.scan(candidate)
+    if not issues and toolkit.cutlass_folder() is None:
+        issues = includes.needing_cutlass(candidate)
     if issues:
         lines = [f"{i.file}:{i.line}: {i.reason}" for i in issues]
         raise _RefusedError(

@@ -47,7 +47,7 @@ def _make(options: BackendOptions) -> Backend:
 
 
 def _examine() -> Sequence[Finding]:
-    return [_gpu(), _nvrtc()]
+    return [_gpu(), _nvrtc(), _cutlass()]
 
 
 def _gpu() -> Finding:
@@ -64,7 +64,8 @@ def _gpu() -> Finding:
         return Finding(name="gpu", state="fail", text=text)
     facts = json.loads(done.stdout)
     if facts["driver"] is None:
-        text = "no NVIDIA driver; CUDA candidates are compiled here, but not run"
+        compiled = "compiled here, but not run" if not _missing() else "neither compiled nor run"
+        text = f"no NVIDIA driver; CUDA candidates are {compiled}"
         return Finding(name="gpu", state="warn", text=text)
     version = f"{facts['driver'] // 1000}.{facts['driver'] % 1000 // 10}"
     if not facts["devices"]:
@@ -75,11 +76,27 @@ def _gpu() -> Finding:
 
 
 def _nvrtc() -> Finding:
-    missing = [p for p in ("cuda-core", "nvidia-cuda-nvrtc") if _version(p) is None]
+    missing = _missing()
     if missing:
         text = f"{' and '.join(missing)} missing; for CUDA tasks: pip install 'avo-tui[cuda]'"
         return Finding(name="cuda compiler", state="warn", text=text)
     return Finding(name="cuda compiler", state="ok", text=f"NVRTC {_version('nvidia-cuda-nvrtc')}")
+
+
+def _cutlass() -> Finding:
+    from avo_tui.evaluation.backends.cuda.toolkit import cutlass_folder
+
+    folder = cutlass_folder()
+    if folder is None:
+        text = "not here; for candidates that include cute/ or cutlass/: "
+        return Finding(name="cutlass", state="ok", text=f"{text}pip install 'avo-tui[cutlass]'")
+    return Finding(name="cutlass", state="ok", text=folder)
+
+
+def _missing() -> tuple[str, ...]:
+    from avo_tui.evaluation.backends.cuda.toolkit import missing_packages
+
+    return missing_packages()
 
 
 def _version(package: str) -> str | None:

@@ -31,6 +31,9 @@ _DIRECTIVE = re.compile(
 )
 _PROBE = re.compile(r"__has_include(_next)?|__has_embed|\.incbin")
 _TARGET = re.compile(r'^(?:<([^<>"\n]{1,120})>|"([^<>"\n]{1,120})")')
+_CUTLASS = re.compile(
+    r'^[ \t]*#[ \t]*include[ \t]*[<"]((?:cute|cutlass)/[^<>"\n]{1,120})[>"]', re.M
+)
 
 
 class IncludeIssue(Value):
@@ -56,6 +59,21 @@ def scan(candidate: Candidate) -> list[IncludeIssue]:
                 i for i in _scan_text(name, joined, set(candidate.files)) if i.reason not in seen
             ]
     return issues
+
+
+def needing_cutlass(candidate: Candidate) -> list[IncludeIssue]:
+    """The candidate's own includes of CUTLASS and CuTe: what to say where neither is installed."""
+    return [
+        IncludeIssue(
+            file=name,
+            line=text.count("\n", 0, match.start()) + 1,
+            reason=f"{match[1]!r} is not on this machine; the person who runs it can install "
+            "CUTLASS: pip install 'avo-tui[cutlass]', or set CUTLASS_PATH to a checkout",
+        )
+        for name, text in candidate.files.items()
+        for match in _CUTLASS.finditer(text)
+        if match[1] not in candidate.files
+    ]
 
 
 def _scan_text(name: str, text: str, own: set[str]) -> list[IncludeIssue]:
@@ -92,5 +110,6 @@ def refuse(target: str, quoted: bool, file: str, own: set[str]) -> str | None:
             return None
     return (
         f"header {target!r} is not allowed: include the candidate's own files, CUDA's device "
-        "headers (cuda_bf16.h, mma.h, cooperative_groups.h, …), cuda/…, cub/… or nv/…"
+        "headers (cuda_bf16.h, mma.h, cooperative_groups.h, …), cuda/…, cub/…, nv/…, cute/… or "
+        "cutlass/…"
     )

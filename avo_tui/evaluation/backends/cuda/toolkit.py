@@ -14,6 +14,9 @@ from pathlib import Path
 PRELUDE = Path(__file__).with_name("prelude")
 
 
+EXTRA = "install the extra: pip install 'avo-tui[cuda]'"
+
+
 class ToolkitError(RuntimeError):
     """CUDA's compiler or headers are missing; the text says what to install."""
 
@@ -29,6 +32,25 @@ def _roots() -> Iterator[Path]:
 
 
 @functools.cache
+def missing_packages() -> tuple[str, ...]:
+    """The packages of the extra that compiling needs and that are not installed."""
+    missing = []
+    for package in ("cuda-core", "nvidia-cuda-nvrtc"):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(package)
+    return tuple(missing)
+
+
+def require_compiler() -> None:
+    """Raises ToolkitError, with what to install, where nothing can be compiled."""
+    missing = missing_packages()
+    if missing:
+        raise ToolkitError(f"CUDA's compiler is not installed ({', '.join(missing)}); {EXTRA}")
+
+
+@functools.cache
 def include_folders() -> tuple[str, ...]:
     """Folders of CUDA's headers, in the order to search. Raises ToolkitError without any."""
     folders: list[str] = []
@@ -41,10 +63,21 @@ def include_folders() -> tuple[str, ...]:
         if len(have) == 3:
             break
     if not _has(folders, "cuda_bf16.h"):
-        raise ToolkitError(
-            "CUDA's headers are not installed; install the extra: pip install 'avo-tui[cuda]'"
-        )
-    return tuple(folders)
+        raise ToolkitError(f"CUDA's headers are not installed; {EXTRA}")
+    cutlass = cutlass_folder()
+    return (*folders, cutlass) if cutlass is not None else tuple(folders)
+
+
+@functools.cache
+def cutlass_folder() -> str | None:
+    """The folder with `cute/` and `cutlass/`: of the package nvidia-cutlass, or a checkout.
+
+    A checkout is named by CUTLASS_PATH or CUTLASS_DIR, its own folder or its `include`.
+    """
+    named = [os.environ[n] for n in ("CUTLASS_PATH", "CUTLASS_DIR") if os.environ.get(n)]
+    folders = [Path(name, below) for name in named for below in ("include", "")]
+    folders += [Path(entry, "cutlass_library", "source", "include") for entry in sys.path if entry]
+    return next((str(f) for f in folders if (f / "cute" / "tensor.hpp").is_file()), None)
 
 
 def _has(folders: list[str], header: str) -> bool:
