@@ -15,7 +15,7 @@ from avo_tui.ui.loader import Failed
 from avo_tui.ui.panes.diff import differences
 from avo_tui.ui.panes.diff.lines import SIDE_BY_SIDE, diff_lines
 from avo_tui.ui.panes.diff.painter import warm
-from avo_tui.ui.panes.output.benchmark import benchmark_lines
+from avo_tui.ui.panes.output.paired import paired_lines
 from avo_tui.ui.panes.subject import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import BLANK, Line, Span, fit, line, one_line, prose, width_of
@@ -98,7 +98,8 @@ class CompareScreen(DetailScreen):
                 rows += teach("The sources are the same.")
             else:
                 rows += diff_lines(doc, width, highlight, sides)
-            rows += [BLANK, *benchmark_lines(b.score, width, a.score, f"vs v{a.number}")]
+            names = f"v{a.number}", f"v{b.number}"
+            rows += [BLANK, *paired_lines(a.score, b.score, *names, width)]
             return [*rows, BLANK, *_resources(a, b, width)]
 
         self.main.show(build)

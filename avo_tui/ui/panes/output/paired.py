@@ -1,0 +1,63 @@
+"""Two versions' scores beside each other: two bars for each configuration, on one scale."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+
+from avo_tui.domain.score import ConfigurationScore, Score
+from avo_tui.ui import formats
+from avo_tui.ui.panes.output.benchmark import bar_spans
+from avo_tui.ui.text import Line, Span, fit, fit_right, line, one_line
+
+
+def paired_lines(
+    left: Score, right: Score, left_name: str, right_name: str, width: int
+) -> list[Line]:
+    """A bar of each version for each configuration, and how much faster the right one is.
+
+    Bars are ratios to the reference baseline, which is a tick in each of them. Ratios of two runs
+    differ by noise as well: the spread of each stands behind its bar.
+    """
+    names = list(dict.fromkeys(c.name for c in (*right.configurations, *left.configurations)))
+    pairs = [(name, left.by_name(name), right.by_name(name)) for name in names]
+    label = min(22, max([8, *(cell_len(one_line(name)) for name in names)]))
+    version = max(len(left_name), len(right_name)) + 1
+    cells = max(0, min(50, width - label - version - 28))
+    top = max(1.0, *(c.ratio for _, a, b in pairs for c in (a, b) if c), left.aggregate)
+    head = line(
+        (fit("", label + version), ""), (f"│ {one_line(right.reference_baseline)}", "faint")
+    )
+    out = [head]
+    for name, old, new in pairs:
+        moved = new.ratio / old.ratio - 1 if old and new and old.ratio > 0 else None
+        for which, score, first in ((left_name, old, True), (right_name, new, False)):
+            spans: list[Span] = [(fit(one_line(name) if first else "", label), "")]
+            spans.append((fit(which, version), "dim"))
+            spans += _bar(score, top, cells, right.reference_baseline, "bar" if first else "")
+            if not first:
+                spans.append((fit_right(formats.change(moved), 9), formats.change_role(moved)))
+            out.append(line(*spans))
+    moved = right.aggregate / left.aggregate - 1 if left.aggregate > 0 else None
+    summary = f"{formats.ratio(left.aggregate)} → {formats.ratio(right.aggregate)}"
+    out.append(
+        line(
+            (fit("geomean", label), "strong"),
+            (summary, "strong"),
+            (f"  {formats.change(moved)}", formats.change_role(moved)),
+        )
+    )
+    return out
+
+
+def _bar(
+    score: ConfigurationScore | None, top: float, cells: int, reference: str, role: str
+) -> list[Span]:
+    if score is None:
+        return [(fit("not measured", cells + 17), "faint")]
+    role = role or ("bar-good" if score.ratio >= 1 else "bar")
+    half = (score.p80 - score.p20) / (2 * score.throughput) if score.throughput > 0 else 0.0
+    return [
+        *bar_spans(score.ratio, top, cells, {reference: 1.0}, reference, role),
+        (fit_right(formats.ratio(score.ratio), 9), "good" if score.ratio >= 1 else ""),
+        (fit_right(f"±{half * 100:.1f}%", 8), "warn" if score.flags else "dim"),
+    ]
