@@ -140,7 +140,7 @@ FOCUS = "document.querySelector('textarea').focus()"
 KEYS = (
     ("p", "nothing", "pause is refused"),
     ("e", "nothing", "no editor is started"),
-    ("?", "Replay", "the help opens"),
+    ("M", "Memory", "the notes open"),
 )
 
 
