@@ -17,6 +17,7 @@ from avo_tui.domain.verdict import (
     MachineInfo,
     ScratchReport,
 )
+from avo_tui.domain.workers import WorkerStatus
 
 ProgressSink = Callable[[EvaluationProgress], None]
 """Called in the event loop for each sign of life; must return at once."""
@@ -38,7 +39,8 @@ class Evaluator(Protocol):
     """The scoring function f.
 
     Every method may be cancelled (`task.cancel()`); the candidate's whole process tree is then
-    killed before the cancellation is passed on. Requests are served one at a time, in order.
+    killed before the cancellation is passed on. Requests are served in order, one at a time or
+    (`Parallel`) several at once.
     A report is returned for everything a candidate can do, crashes and time-outs included;
     `EvaluatorError` is raised only where there is no report to give: an unknown or broken task, or
     a worker that cannot be started. A worker that dies under an evaluation gives the verdict
@@ -139,6 +141,18 @@ class Sensing(Protocol):
         May be called while a request is served, and starts nothing that costs more than a few
         milliseconds. Raises OSError where the devices cannot be asked.
         """
+
+
+@runtime_checkable
+class Parallel(Protocol):
+    """What an evaluator has besides that serves several requests at once."""
+
+    @property
+    def width(self) -> int:
+        """How many requests are served at once now, at least 1."""
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        """Each device with what it is doing."""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ effect. A call that must not be cut off by the person is not awaited through the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -243,6 +243,23 @@ class Evaluating(Protocol):
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
         """The whole of f; an attempt. Answered from the record where the candidate is known.
 
+        Raises Interrupted, and StepEnded when the budget is used up.
+        """
+        ...
+
+    @property
+    def width(self) -> int:
+        """How many candidates are evaluated at once now: the devices of the run, at least 1."""
+        ...
+
+    async def evaluate_many(
+        self, candidates: Iterable[tuple[Candidate, str]]
+    ) -> Sequence[AttemptResult]:
+        """The whole of f for each (candidate, title), as many at once as there are devices.
+
+        The next one is taken when a device is free; what is on record by then may decide which it
+        is. No more are taken once the person wants something or a cap is near. Returns the results
+        of those that were evaluated, in the order in which they were given.
         Raises Interrupted, and StepEnded when the budget is used up.
         """
         ...

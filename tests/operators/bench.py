@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -425,6 +425,15 @@ class FakeBench:
             self.record(ev.Spent(spend=Spend(evaluations=1)))
         self.record(ev.AttemptFinished(attempt=number, report=report))
         return AttemptResult(step=self._step, number=number, candidate=candidate.id, report=report)
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    async def evaluate_many(
+        self, candidates: Iterable[tuple[Candidate, str]]
+    ) -> Sequence[AttemptResult]:
+        return [await self.evaluate(candidate, title) for candidate, title in candidates]
 
     async def submit(
         self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()

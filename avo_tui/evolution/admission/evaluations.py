@@ -31,7 +31,10 @@ class EvaluationRecorder:
         self._known: dict[str, tuple[int, int]] = {}
         self._indexed = False
         self._harness_errors = 0
-        self._waiting_noted_until = 0.0
+        self._asked = 0
+        """Requests to the evaluator that are not answered."""
+        self._waiting: dict[int, float] = {}
+        """Attempt that waits for a device → moment before which that is not recorded again."""
 
     def known(self, identity: str) -> Attempt | None:
         """The first attempt at this candidate that was judged."""
@@ -107,7 +110,7 @@ class EvaluationRecorder:
             progress=self.progress(attempt.number),
         )
         try:
-            return await self.unrecorded(work, cut)
+            return await self.unrecorded(work, cut, attempt.number)
         except Interrupted as error:
             report = run.cancelled(candidate.id, error.reason or "interrupted")
             self._finish(attempt.step, attempt.number, report)
@@ -117,16 +120,26 @@ class EvaluationRecorder:
             self._finish(attempt.step, attempt.number, report)
             raise
 
-    async def unrecorded(self, work: Awaitable[EvaluationReport], cut: Cut) -> EvaluationReport:
+    async def unrecorded(
+        self, work: Awaitable[EvaluationReport], cut: Cut, attempt: int = 0
+    ) -> EvaluationReport:
         """A compilation, check or re-measurement that is no attempt. Raises Interrupted."""
+        self._asked += 1
         try:
             report = await self._run.control.race(work, cut)
         finally:
-            self._run.clock.release("device")
+            self._asked -= 1
+            self._waiting.pop(attempt, None)
+            self._hold_clock()
         machine = self._run.machine
         if not report.conditions and machine is not None:
             report = report.model_copy(update={"conditions": machine.conditions})
         return report
+
+    def _hold_clock(self) -> None:
+        """Has running time count while anything is measured."""
+        waits = self._asked > 0 and len(self._waiting) >= self._asked
+        (self._run.clock.hold if waits else self._run.clock.release)("device")
 
     def _finish(self, step: int, number: int, report: EvaluationReport) -> None:
         """Puts the outcome of an attempt on record."""
@@ -158,14 +171,15 @@ class EvaluationRecorder:
         return lambda progress: self._note_progress(attempt, progress)
 
     def _note_progress(self, attempt: int, progress: EvaluationProgress) -> None:
-        """Shows a sign of life to whoever looks on. Waiting for the device stops the clock."""
-        clock = self._run.clock
+        """Shows a sign of life to whoever looks on; the clock stands while all only waits."""
         if progress.stage == "waiting" and progress.state != "finished":
-            clock.hold("device")
-            if monotonic() < self._waiting_noted_until:
+            noted_until = self._waiting.get(attempt, 0.0)
+            known = monotonic() < noted_until
+            self._waiting[attempt] = noted_until if known else monotonic() + WAITING_SECONDS
+            self._hold_clock()
+            if known:
                 return
-            self._waiting_noted_until = monotonic() + WAITING_SECONDS
         else:
-            clock.release("device")
-            self._waiting_noted_until = 0.0
+            self._waiting.pop(attempt, None)
+            self._hold_clock()
         self._run.show(ev.EvaluationProgressed(attempt=attempt, progress=progress))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from avo_tui.domain import events as ev
@@ -13,6 +13,7 @@ from avo_tui.domain.verdict import EvaluationReport, ScratchReport
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.ports import Parts, Proposal
 from avo_tui.evolution.run import Run
+from avo_tui.evolution.workbench.together import Batch, width
 from avo_tui.operators.ports import AttemptResult, StepEnded, SubmitResult
 
 PROFILE_LINES = 24
@@ -57,11 +58,7 @@ class StepEvaluating:
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
         """The whole of f; an attempt. Answered from the record where the candidate is known."""
         run = self._run
-        self._waits.raise_if_ended()
-        used_up = self._budget.used_up()
-        if used_up is not None:
-            self._budget.warn()
-            raise StepEnded("nothing", used_up)
+        self._raise_if_over()
         while True:
             try:
                 return await self._evaluations.attempt(
@@ -74,6 +71,35 @@ class StepEvaluating:
                 run.trouble("evaluator", str(error))
                 await self._waits.pause_for(str(error))
                 self._waits.raise_if_ended()
+
+    @property
+    def width(self) -> int:
+        """How many candidates are evaluated at once."""
+        return width(self._run)
+
+    async def evaluate_many(
+        self, candidates: Iterable[tuple[Candidate, str]]
+    ) -> Sequence[AttemptResult]:
+        """The whole of f for (candidate, title) after (candidate, title), several at once."""
+        run = self._run
+        self._raise_if_over()
+        batch = Batch(run, self._evaluations, self._budget, candidates, self._head.number)
+        while True:
+            try:
+                await batch.run()
+                return [batch.results[place] for place in sorted(batch.results)]
+            except EvaluatorError as error:
+                run.trouble("evaluator", str(error))
+                await self._waits.pause_for(str(error))
+                self._raise_if_over()
+
+    def _raise_if_over(self) -> None:
+        """Raises StepEnded where the step is to end, or a cap is reached."""
+        self._waits.raise_if_ended()
+        used_up = self._budget.used_up()
+        if used_up is not None:
+            self._budget.warn()
+            raise StepEnded("nothing", used_up)
 
     async def submit(
         self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()

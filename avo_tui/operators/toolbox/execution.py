@@ -33,6 +33,19 @@ class Evaluate(Arguments):
     )
 
 
+class EvaluateMany(Arguments):
+    """Variants of the working candidate, evaluated at once."""
+
+    title: str = Field(
+        min_length=3, max_length=120, description="What is varied, in one line, for the record."
+    )
+    sweep: dict[str, list[str]] = Field(
+        min_length=1,
+        description="Macros to vary, each with its values: all combinations are evaluated (24 at"
+        " most), each with `#define NAME value` before the source.",
+    )
+
+
 class Bench(Arguments):
     """What is timed beside what."""
 
@@ -108,6 +121,33 @@ async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
     else:
         text += "\n" + _next(result, best)
     return ToolAnswer(text)
+
+
+async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswer:
+    try:
+        variants = sweep("", space.working, arguments.sweep)
+    except ValueError as error:
+        raise ToolError(str(error)) from error
+    titled = [(v.candidate, f"{arguments.title}: {v.name}") for v in variants]
+    results = await space.bench.evaluating.evaluate_many(titled)
+    names = {v.candidate.id: v.name for v in variants}
+    best = space.bench.reading.best()
+    lines = [
+        f"{len(results)} of {len(variants)} variants were evaluated, each as an attempt; ratio is"
+        f" to v{best.number}. read_attempt tells more of one; set its macros in the source to go on"
+        " with it."
+    ]
+    for result in sorted(results, key=_aggregate, reverse=True):
+        space.evaluated[result.candidate] = result
+        change = _aggregate(result) / best.aggregate if best.aggregate > 0 else 0.0
+        word = f"{change:.3f}" if result.report.correct else result.report.feedback.summary
+        lines.append(f"- attempt {result.step}.{result.number} {names[result.candidate]}: {word}")
+    return ToolAnswer("\n".join(lines))
+
+
+def _aggregate(result: AttemptResult) -> float:
+    score = result.report.score
+    return score.aggregate if score is not None else 0.0
 
 
 def _next(result: AttemptResult, best: Version) -> str:
@@ -213,6 +253,14 @@ TOOLS = (
         "on every configuration with the change against the best version.",
         Evaluate,
         _evaluate,
+    ),
+    Tool(
+        "evaluate_many",
+        "execution",
+        "Evaluate variants of the working candidate by macros, as many at once as the run has "
+        "devices. Each is an attempt and counted in the budget, as by evaluate.",
+        EvaluateMany,
+        _evaluate_many,
     ),
     Tool(
         "bench",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import tunables as tn
@@ -40,10 +40,11 @@ class Tuner:
         """One step: propose, measure, ask the gate; up to so many times."""
         while True:
             attempts = bench.reading.attempts(bench.reading.step)
-            undecided = next((a for a in attempts if a.undecided), None)
-            if undecided is not None:
-                outcome = await self._decide(bench, undecided)
+            undecided = sorted((a for a in attempts if a.undecided), key=lambda a: -a.aggregate)
+            if undecided:
+                outcome = await self._decide(bench, undecided[0])
                 if outcome is not None:
+                    _pass_over(bench, undecided[1:])
                     return outcome
                 continue
             judged = [a for a in attempts if a.verdict and a.verdict.judges_candidate]
@@ -65,34 +66,18 @@ class Tuner:
             await bench.control.pause_for(_no_tunables(bench, base))
             return
         space = Space(tunables, self._pins(bench, tunables))
-        archive = self._archive(bench)
-        settings = bench.reading.settings
-        seed = f"{settings.random_seed}:{bench.reading.step}:{len(judged)}"
-        rng = random.Random(seed)  # noqa: S311 - a search, no secret
-        child = propose(
-            tn.point(tunables),
-            space,
-            archive,
-            lambda point: self._was_tried(bench, base, point),
-            rng,
-            boldness=self._boldness(bench),
-        )
-        if child is None:
+        proposals = Proposals(self, bench, base, base_label, space)
+        try:
+            await bench.evaluating.evaluate_many(proposals)
+        except Interrupted:
+            return  # the next boundary waits; then the same proposals come again
+        if proposals.exhausted:
             what = f"every one of the {space.size} points of the tunables was tried"
             if space.pins:
                 what += f" with {', '.join(space.pins)} pinned; clear the hint"
             await bench.control.pause_for(f"{what}; edit the kernel, rewind, or stop the run")
-            return
-        candidate = tn.apply(base, child.point)
-        title = _title(tunables, child.point)
-        self._say(bench, judged, title, _why(child, base_label, tunables, archive))
-        self._show(bench, candidate, title)
-        try:
-            await bench.evaluating.evaluate(candidate, title)
-        except Interrupted:
-            return  # the next boundary waits; then the same proposal comes again
 
-    def _was_tried(self, bench: Workbench, base: Candidate, point: tn.Point) -> bool:
+    def was_tried(self, bench: Workbench, base: Candidate, point: tn.Point) -> bool:
         """Whether this point of `base` was judged before; one that was stays so."""
         if self._tried_of != base.id:
             self._tried_of, self._tried = base.id, set()
@@ -120,7 +105,7 @@ class Tuner:
                 return top.candidate, f"attempt {top.step}.{top.number}"
         return head.candidate, f"v{head.number}"
 
-    def _boldness(self, bench: Workbench) -> int:
+    def boldness(self, bench: Workbench) -> int:
         """More tunables change at once while the supervisor finds the search stalled."""
         active = bench.reading.interventions()
         nudges = sum(i.level == "nudge" for i in active)
@@ -148,11 +133,17 @@ class Tuner:
 
     # -- the archive
 
-    def _archive(self, bench: Workbench) -> Archive:
+    def archive(self, bench: Workbench) -> Archive:
         """What was tried, brought up to now: only what was judged since the last call is read."""
         fresh: list[Attempt] = []
+        known = 0
         for attempt in reversed(bench.reading.attempts()):
-            if (attempt.step, attempt.number) in self._taken or len(fresh) == self._memory:
+            if (attempt.step, attempt.number) in self._taken:
+                known += 1
+                if known > bench.evaluating.width:
+                    break
+                continue  # one that began before it may have ended after it
+            if len(fresh) == self._memory:
                 break
             if attempt.verdict is not None and attempt.verdict.judges_candidate:
                 fresh.append(attempt)
@@ -199,10 +190,86 @@ class Tuner:
             return None
         return StepOutcome(outcome="committed", reason=word.version.gate.reason)
 
-    # -- what the person sees
 
-    def _say(self, bench: Workbench, judged: Sequence[Attempt], title: str, why: str) -> None:
-        items = [PlanItem(text=_told(a), status="done") for a in judged]
+class Proposals:
+    """The proposals of one step, each made when a device is free for it.
+
+    It follows from the records as they are then, so that it learns from what ended meanwhile.
+    """
+
+    def __init__(
+        self, tuner: Tuner, bench: Workbench, base: Candidate, label: str, space: Space
+    ) -> None:
+        """`base` is what is varied, and `label` how a person calls it."""
+        self._tuner = tuner
+        self._bench = bench
+        self._base = base
+        self._label = label
+        self._space = space
+        self._given: set[frozenset[tuple[str, str]]] = set()
+        self.exhausted = False
+        """True where there was none to begin with: every point was tried."""
+
+    def __iter__(self) -> Iterator[tuple[Candidate, str]]:
+        """(candidate, title) after (candidate, title)."""
+        first = True
+        while first or self._goes_on():
+            proposed = self._next()
+            if proposed is None:
+                self.exhausted = first
+                return
+            first = False
+            yield proposed
+
+    def _goes_on(self) -> bool:
+        """Whether more are wanted before the step is looked at again."""
+        bench = self._bench
+        attempts = bench.reading.attempts(bench.reading.step)
+        least = bench.reading.best().aggregate * _settings(bench).ask_gate_from
+        if bench.evaluating.width == 1 or any(
+            a.undecided and a.aggregate > least for a in attempts
+        ):
+            return False
+        cancelled = sum(a.verdict is not None and not a.verdict.judges_candidate for a in attempts)
+        return len(attempts) - cancelled < _settings(bench).attempts
+
+    def _next(self) -> tuple[Candidate, str] | None:
+        bench, reading = self._bench, self._bench.reading
+        attempts = reading.attempts(reading.step)
+        alive = [a for a in attempts if a.verdict is None or a.verdict.judges_candidate]
+        archive = self._tuner.archive(bench)
+        seed = f"{reading.settings.random_seed}:{reading.step}:{len(alive)}"
+        child = propose(
+            tn.point(self._space.tunables),
+            self._space,
+            archive,
+            self._is_known,
+            random.Random(seed),  # noqa: S311 - a search, no secret
+            boldness=self._tuner.boldness(bench),
+        )
+        if child is None:
+            return None
+        candidate = tn.apply(self._base, child.point)
+        self._given.add(frozenset(child.point.items()))
+        title = _title(self._space.tunables, child.point)
+        self._say(alive, title, _why(child, self._label, self._space.tunables, archive))
+        self._show(candidate, title)
+        return candidate, title
+
+    def _is_known(self, point: Mapping[str, str]) -> bool:
+        if frozenset(point.items()) in self._given:
+            return True
+        return self._tuner.was_tried(self._bench, self._base, point)
+
+    def _say(self, alive: Sequence[Attempt], title: str, why: str) -> None:
+        """Shows the person what is done, what runs, and what comes next."""
+        bench = self._bench
+        items = [
+            PlanItem(text=_told(a), status="done")
+            if a.verdict is not None
+            else PlanItem(text=a.title, status="doing")
+            for a in alive
+        ]
         items.append(PlanItem(text=title, status="doing"))
         left = _settings(bench).attempts - len(items)
         if left > 0:
@@ -210,10 +277,11 @@ class Tuner:
         best = bench.reading.best()
         name = f"Vary v{bench.reading.head.number} to beat v{best.number} ({best.aggregate:.3f})"
         bench.recording.record(ev.PlanSet(title=name, items=tuple(items)))
-        block = f"{bench.reading.step}.{len(judged) + 1}"
+        block = f"{bench.reading.step}.{len(alive) + 1}"
         bench.recording.record(ev.AgentText(block=block, text=f"{title}: {why}\n"))
 
-    def _show(self, bench: Workbench, candidate: Candidate, title: str) -> None:
+    def _show(self, candidate: Candidate, title: str) -> None:
+        bench = self._bench
         origin = bench.reading.candidate(bench.reading.head.candidate)
         bench.recording.keep(candidate.canonical())
         bench.recording.record(edited(candidate, bench.reading.head.number, origin, title))
@@ -222,6 +290,14 @@ class Tuner:
 def _settings(bench: Workbench) -> TunerSettings:
     """As they are now: the person may change them between two attempts."""
     return TunerSettings.of(bench.reading.settings)
+
+
+def _pass_over(bench: Workbench, attempts: Sequence[Attempt]) -> None:
+    """Puts on record why attempts that ran beside one that was committed are not asked about."""
+    best = bench.reading.best()
+    for attempt in attempts:
+        reason = f"slower at first measurement than v{best.number}, which ran beside it"
+        bench.recording.record(ev.AttemptRejected(attempt=attempt.number, reason=reason))
 
 
 def _delivered_since_attempt(bench: Workbench) -> list[Hint]:
