@@ -24,6 +24,7 @@ LOCAL = "local"
 SCHEMES: Mapping[str, str] = {
     LOCAL: "avo_tui.evaluation.workers.local",
     "ssh": "avo_tui.evaluation.workers.ssh",
+    "dask": "avo_tui.evaluation.workers.dask",
 }
 """Scheme of an evaluator's URL → module that makes its site."""
 

@@ -254,14 +254,13 @@ async def serve(
     pipeline = Pipeline(kernels, allow_weak_sandbox, architecture)
     worker = Worker(pipeline, output.write)
     serving = asyncio.create_task(worker.serve())
-    who: dict[str, object] = {}
+    who: dict[str, object] = {
+        "version": __version__, "program": parcels.program_key(),
+        "host": platform.node(), "pid": os.getpid(),
+    }  # fmt: skip
     lines: asyncio.Queue[bytes] = asyncio.Queue()
     held: Lease | None = None
     if lease is not None:
-        who = {
-            "version": __version__, "program": parcels.program_key(),
-            "host": platform.node(), "pid": os.getpid(),
-        }  # fmt: skip
         held = Lease(
             lease,
             lambda: output.say(beat=True),

@@ -27,7 +27,7 @@ from avo_tui.evolution.life.waiting import Standstill
 from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
-from avo_tui.evolution.watch.devices import watch_devices
+from avo_tui.evolution.watch.devices import DeviceWatch, watch_devices
 from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.evolution.workbench import StepWorkbench
 from avo_tui.operators.ports import Closing, Interrupted, Knowledge, Operator, StepEnded
@@ -68,6 +68,7 @@ class Engine:
         self._parts = Parts(
             self._evaluations, self._gate, self._waits, self._budget, self._supervisor
         )
+        self._devices = DeviceWatch(run)
         self._troubles = 0
 
     def stop(self, reason: str) -> None:
@@ -295,6 +296,10 @@ class Engine:
                         self._budget.warn()
                 except DiskTrouble as error:
                     log.error("running time not written yet: %s", error)
+            try:
+                self._devices.look()
+            except DiskTrouble as error:
+                log.error("what became of the devices is not written yet: %s", error)
 
     def _say_frozen(self, seconds: float) -> None:
         what = f"this process stood still for {seconds:.0f} s (stopped, or short of processor time)"

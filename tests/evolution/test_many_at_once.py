@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
@@ -82,9 +83,14 @@ async def test_a_kill_in_the_middle_of_a_batch_loses_and_doubles_nothing(
 ) -> None:
     lab = make_lab(capped(evaluations=25), evaluator=ManyDevices())
     lab.start()
+    assert isinstance(lab.evaluator, ManyDevices)
+    devices = lab.evaluator
+
+    def in_a_batch(versions: int) -> bool:
+        return len(lab.state.versions) >= versions and devices.at_once > 1
+
     for versions in (2, 3):
-        await lab.until(lambda wanted=versions: len(lab.state.versions) >= wanted)
-        await lab.until(lambda: lab.evaluator.at_once > 1)  # type: ignore[attr-defined]
+        await lab.until(partial(in_a_batch, versions))
         await lab.killed()
         lab.start()
     assert await lab.ended() == "finished"
@@ -123,7 +129,7 @@ async def test_a_pause_takes_no_more_candidates_and_lets_those_at_work_end(
     results: list[AttemptResult] = []
 
     async def step(bench: Workbench) -> StepOutcome:
-        def candidates():  # type: ignore[no-untyped-def]
+        def candidates() -> Iterator[tuple[Candidate, str]]:
             for number, candidate in enumerate(sources(9)):
                 taken.append(candidate.id)
                 if number == 2:

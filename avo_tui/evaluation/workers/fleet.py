@@ -64,7 +64,7 @@ class Fleet(AskingEvaluator):
 
     def __init__(self, sites: Sequence[Site]) -> None:
         """The sites are opened by `start`, or by the first request."""
-        self._sites = tuple(sites)
+        self.sites = tuple(sites)
         self._members: dict[str, _Member] = {}
         self._idle: deque[_Member] = deque()
         self._waiters: deque[asyncio.Future[_Member]] = deque()
@@ -107,7 +107,7 @@ class Fleet(AskingEvaluator):
                 raise EvaluatorError(self._nobody())
 
     async def _open_sites(self) -> None:
-        first = [asyncio.create_task(s.open(self._join, self._leave)) for s in self._sites]
+        first = [asyncio.create_task(s.open(self._join, self._leave)) for s in self.sites]
         results = await asyncio.gather(*first, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -144,7 +144,7 @@ class Fleet(AskingEvaluator):
         await asyncio.gather(*self._tending, return_exceptions=True)
         members = list(self._members.values())
         await asyncio.gather(*(m.device.close() for m in members), return_exceptions=True)
-        await asyncio.gather(*(site.close() for site in self._sites), return_exceptions=True)
+        await asyncio.gather(*(site.close() for site in self.sites), return_exceptions=True)
         self._members.clear()
         self._idle.clear()
         self._open = False

@@ -81,6 +81,10 @@ class WorkerLink:
             worker.process.kill()
         await worker.end()
 
+    async def hello(self) -> dict[str, Any]:
+        """See `Link.hello`."""
+        return await (await self.ready()).ready
+
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
         """The answer of the worker, which is started first where there is none.
 

@@ -13,8 +13,8 @@ from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import devices, parcels
 from avo_tui.evaluation.workers.link import WorkerLink
-from avo_tui.evaluation.workers.ports import DeviceRefusedError, Joined, Left
-from avo_tui.evaluation.workers.process import WorkerGoneError, WorkerProcess
+from avo_tui.evaluation.workers.ports import DeviceRefusedError, Joined, Left, Link
+from avo_tui.evaluation.workers.process import WorkerGoneError
 
 LEASE_SECONDS = 60.0
 LIST_SECONDS = 120.0
@@ -23,12 +23,12 @@ LIST_SECONDS = 120.0
 class WorkerDevice:
     """A device behind a worker that a command starts."""
 
-    def __init__(self, name: str, link: WorkerLink, task: str) -> None:
+    def __init__(self, name: str, link: Link, task: str) -> None:
         """`task`: what it is warmed for, and whose files must be the same there as here."""
         self.name = name
         self._link = link
         self._task = task
-        self._prepared: WorkerProcess | None = None
+        self._prepared: dict[str, Any] | None = None
         self._machine: MachineInfo | None = None
         self._starting = asyncio.Lock()
 
@@ -40,13 +40,13 @@ class WorkerDevice:
     async def start(self) -> MachineInfo:
         """Starts the worker, compares program and task with its own, and warms it."""
         async with self._starting:
-            worker = await self._link.ready()
-            if worker is not self._prepared or self._machine is None:
-                try:
-                    self._machine = await self._prepare(await worker.ready)
-                except WorkerGoneError as error:
-                    raise EvaluatorError(str(error)) from error
-                self._prepared = worker
+            try:
+                who = await self._link.hello()
+                if who is not self._prepared or self._machine is None:
+                    self._machine = await self._prepare(who)
+                    self._prepared = who
+            except WorkerGoneError as error:
+                raise EvaluatorError(str(error)) from error
             return self._machine
 
     async def _prepare(self, who: dict[str, Any]) -> MachineInfo:

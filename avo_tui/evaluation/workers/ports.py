@@ -13,6 +13,34 @@ class DeviceRefusedError(EvaluatorError):
     """A device cannot be used in this run, however often it is tried. The text says why."""
 
 
+class Link(Protocol):
+    """A line to a worker process, which is started when it is needed."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process that was started on this machine, while there is one."""
+        ...
+
+    async def hello(self) -> dict[str, Any]:
+        """What the worker says about itself; the same object while it is the same worker.
+
+        Raises EvaluatorError where it does not start, WorkerGoneError where it ends meanwhile.
+        """
+        ...
+
+    async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
+        """The answer to one request. Raises EvaluatorError and WorkerGoneError."""
+        ...
+
+    async def rest(self) -> None:
+        """Ends an idle worker."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the worker and what runs under it."""
+        ...
+
+
 class Device(Protocol):
     """One device, with the worker process that measures on it."""
 

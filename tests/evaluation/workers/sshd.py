@@ -38,7 +38,8 @@ class Sshd:
         self.process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -59,7 +60,7 @@ def running(folder: Path, environment: dict[str, str]) -> Iterator[Sshd]:
     if os.geteuid() == 0:  # root's sshd separates privileges in a folder that must be there
         Path("/run/sshd").mkdir(exist_ok=True)
     while True:
-        port = _free_port()
+        port = free_port()
         (folder / "server").write_text(
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
             f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"

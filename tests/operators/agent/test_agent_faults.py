@@ -284,7 +284,7 @@ async def test_a_full_context_is_cleared_and_summarised(full: Behaviour) -> None
 
 
 async def test_an_unknown_tool_is_answered_with_those_there_are() -> None:
-    wrong = tool("evaluate_kernel", title="x")
+    wrong = tool("evaluates", title="x")
     bench, _ = await recovers([Answer([wrong])])
     assert not results(bench)[wrong["id"]].ok
     assert "Did you mean evaluate?" in whole(bench, wrong["id"])
