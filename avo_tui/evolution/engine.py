@@ -27,8 +27,9 @@ from avo_tui.evolution.life.waiting import Standstill
 from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
-from avo_tui.evolution.watch.devices import DeviceWatch, watch_devices
+from avo_tui.evolution.watch.devices import watch_devices
 from avo_tui.evolution.watch.supervisor import Supervisor
+from avo_tui.evolution.watch.workers import WorkerWatch
 from avo_tui.evolution.workbench import StepWorkbench
 from avo_tui.operators.ports import Closing, Interrupted, Knowledge, Operator, StepEnded
 from avo_tui.store import DiskTrouble, FolderLost, SessionWriter
@@ -68,7 +69,7 @@ class Engine:
         self._parts = Parts(
             self._evaluations, self._gate, self._waits, self._budget, self._supervisor
         )
-        self._devices = DeviceWatch(run)
+        self._workers = WorkerWatch(run)
         self._troubles = 0
 
     def stop(self, reason: str) -> None:
@@ -297,7 +298,7 @@ class Engine:
                 except DiskTrouble as error:
                     log.error("running time not written yet: %s", error)
             try:
-                self._devices.look()
+                self._workers.look()
             except DiskTrouble as error:
                 log.error("what became of the devices is not written yet: %s", error)
 

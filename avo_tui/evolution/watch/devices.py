@@ -1,47 +1,39 @@
-"""Tells the person which devices of a run are lost, set aside, or back."""
+"""Keeps the last minutes of the evaluator's devices where screens find them."""
 
 from __future__ import annotations
 
-from avo_tui.domain.workers import WorkerStatus
-from avo_tui.evaluation.ports import Parallel
+import asyncio
+import logging
+
+from avo_tui.evaluation.ports import Sensing
 from avo_tui.evolution.run import Run
+from avo_tui.store import DeviceLog
 
-_OUT = {"lost", "set_aside"}
+log = logging.getLogger(__name__)
 
-
-class DeviceWatch:
-    """Compares the devices with how they were when it looked last."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._before: dict[str, WorkerStatus] = {}
-
-    def look(self) -> None:
-        """Records what changed as trouble. Raises DiskTrouble."""
-        evaluator = self._run.evaluator
-        if not isinstance(evaluator, Parallel):
-            return
-        workers = evaluator.workers()
-        usable = sum(worker.state in {"idle", "busy"} for worker in workers)
-        for worker in workers:
-            before = self._before.get(worker.name)
-            self._before[worker.name] = worker
-            words = _change(before, worker)
-            if words:
-                left = f"{usable} of {len(workers)} devices can be used"
-                self._run.trouble("devices", f"{worker.name} {words}; {left}")
+SAMPLE_SECONDS = 2.0
+PATIENCE_SECONDS = 30.0
+"""Seconds until a device or a disk that failed is asked again."""
 
 
-def _change(before: WorkerStatus | None, worker: WorkerStatus) -> str:
-    """What happened to a device since it was looked at, in words; "" where nothing did."""
-    was_out = before is not None and before.state in _OUT
-    if worker.state in _OUT:
-        if before is not None and before.state == worker.state:
-            return ""
-        what = "is set aside" if worker.state == "set_aside" else "is lost"
-        return f"{what}: {worker.reason}"
-    if before is None or worker.state == "starting":
-        return ""
-    if was_out:
-        return "is back"
-    return "was lost for a moment, and is back" if worker.losses > before.losses else ""
+async def watch_devices(run: Run) -> None:
+    """Samples for ever, where the evaluator can tell of its devices. Nothing here ends a run."""
+    if not isinstance(run.evaluator, Sensing):
+        return
+    devices: DeviceLog | None = None
+    try:
+        while True:
+            wait = SAMPLE_SECONDS
+            try:
+                states = await run.evaluator.devices()
+                if devices is None:
+                    devices = DeviceLog(run.writer.folder)
+                if states:
+                    await asyncio.to_thread(devices.add, states)
+            except Exception as error:  # a run is worth more than its sparklines
+                log.info("the devices are not watched for %.0f s: %s", PATIENCE_SECONDS, error)
+                wait = PATIENCE_SECONDS
+            await asyncio.sleep(wait)
+    finally:
+        if devices is not None:
+            devices.close()

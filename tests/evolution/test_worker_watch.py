@@ -5,7 +5,7 @@ from __future__ import annotations
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.workers import WorkerStateName, WorkerStatus
-from avo_tui.evolution.watch.devices import DeviceWatch
+from avo_tui.evolution.watch.workers import WorkerWatch
 from tests.evolution.fake_evaluator import FakeEvaluator
 from tests.evolution.laboratory import MakeLab
 from tests.evolution.test_engine import capped
@@ -34,7 +34,7 @@ async def test_each_change_is_told_once_with_what_is_left(make_lab: MakeLab) -> 
     lab = make_lab(capped(steps=1), evaluator=evaluator)
     lab.start()
     await lab.until(lambda: lab.state.versions)
-    watch = DeviceWatch(lab.run)
+    watch = WorkerWatch(lab.run)
     changes: list[tuple[WorkerStateName, str, int]] = [
         ("busy", "", 0), ("lost", "no route to host", 1), ("lost", "no route to host", 1),
         ("idle", "", 1), ("busy", "", 2), ("set_aside", "another driver", 2),
