@@ -49,7 +49,7 @@ from avo_tui.domain.commands import (
     SendHint,
     SetBookmark,
 )
-from avo_tui.domain.events import CommandTaken
+from avo_tui.domain.events import CommandTaken, VersionAnnotated
 from avo_tui.domain.records import RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import TaskInfo
@@ -308,13 +308,22 @@ class Run:
         """Commands whose effect is on record more or less often than it should be."""
         counts: Counter[tuple[str, str]] = Counter()
         wanted = {text: (kind, text) for kind, text in self.wanted.values()}
+        annotated: dict[int, tuple[str | None, str]] = {}
+        idle = list[str]()
         for event in self.reader.events():
             if event.kind in EFFECTS.values():
                 body = event.model_dump_json()
+                if isinstance(event, VersionAnnotated):
+                    # it repeats what the version had already: only what is new is an effect
+                    old = annotated.get(event.number, (None, ""))
+                    new = annotated[event.number] = (event.bookmark, event.note)
+                    body = " ".join(n for n, o in zip(new, old, strict=True) if n and n != o)
+                    if old == new:
+                        idle.append(f"event {event.seq} annotates v{event.number} once more")
                 counts.update(
                     w for text, w in wanted.items() if text in body and w[0] == event.kind
                 )
-        return [
+        return idle + [
             f"command {identity} ({kind}) had its effect {counts[kind, text]} times"
             for identity, (kind, text) in self.wanted.items()
             if counts[kind, text] != (self.reader.state.commands[identity].refused is None)
