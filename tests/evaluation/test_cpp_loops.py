@@ -33,6 +33,30 @@ def test_an_innermost_loop_is_counted_and_the_outer_one_is_not() -> None:
     assert "no loop" in loops_text("")
 
 
+NESTED = """\
+0000000000002000 <kernel>:
+    2000:\tvmulps %ymm0,%ymm1,%ymm2
+    2004:\tvmulps %ymm0,%ymm1,%ymm3
+    2008:\tjne    2000 <kernel>
+    2010:\txor    %eax,%eax
+    2014:\txor    %ebx,%ebx
+    2018:\tvfmadd231ps %ymm0,%ymm1,%ymm2
+    201c:\tadd    %rax,%rbx
+    2020:\tjne    2018 <kernel+0x18>
+    2024:\tjl     2018 <kernel+0x18>
+    2028:\tjb     2014 <kernel+0x14>
+    202c:\tja     2010 <kernel+0x10>
+"""
+
+
+def test_what_is_nested_deeply_comes_before_a_tail_with_more_multiplications() -> None:
+    """Two jumps back to the same place are one loop."""
+    inner, tail = innermost_loops(NESTED)
+    assert (inner.first, inner.depth, inner.multiplies) == (0x2018, 3, 1)
+    assert (tail.first, tail.depth, tail.multiplies) == (0x2000, 1, 2)
+    assert loops_text(NESTED).splitlines()[1].startswith("- kernel at 2018: 3 deep")
+
+
 @pytest.mark.skipif(shutil.which("objdump") is None, reason="needs binutils")
 def test_the_loop_of_a_real_compilation_is_found(tmp_path: Path) -> None:
     source = tmp_path / "k.cpp"

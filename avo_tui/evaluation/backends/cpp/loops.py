@@ -31,6 +31,8 @@ class Loop:
     first: int
     """Address of its first instruction."""
     lines: tuple[str, ...] = field(repr=False)
+    depth: int = 1
+    """Loops that it is inside of, itself included: a loop in a loop in a loop has 3."""
 
     @property
     def parts(self) -> dict[str, int]:
@@ -59,11 +61,18 @@ class Loop:
         size = parts.pop("instructions", 0)
         kinds = [f"{n} {name}" for name, n in parts.items() if name != "vector stack moves"]
         kinds += [f"{self.stack} stack accesses", f"{self.moves} register moves"]
-        return f"{self.function} at {self.first:x}: {size} instructions: {', '.join(kinds)}"
+        return (
+            f"{self.function} at {self.first:x}: {self.depth} deep, {size} instructions:"
+            f" {', '.join(kinds)}"
+        )
 
 
 def innermost_loops(listing: str) -> list[Loop]:
-    """The innermost loops of a listing, those with the most multiplications first."""
+    """The innermost loops of a listing, those that are likely to run most often first.
+
+    By how many loops they are nested in, then by multiplications: what is nested deeply runs once
+    for each pass of all loops around it, whereas tails and special cases are nested less.
+    """
     loops: list[Loop] = []
     function, body = "", list[tuple[int, str]]()
     for line in [*listing.splitlines(), "0 <end>:"]:
@@ -72,7 +81,7 @@ def innermost_loops(listing: str) -> list[Loop]:
             function, body = match[1], []
         elif match := _INSTRUCTION.match(line):
             body.append((int(match[1], 16), line))
-    return sorted(loops, key=lambda loop: -loop.multiplies)
+    return sorted(loops, key=lambda loop: (-loop.depth, -loop.multiplies))
 
 
 def _loops(function: str, body: list[tuple[int, str]]) -> list[Loop]:
@@ -91,7 +100,12 @@ def _loops(function: str, body: list[tuple[int, str]]) -> list[Loop]:
         if not any(begin <= b and e <= end and (b, e) != (begin, end) for b, e in jumps)
     ]
     return [
-        Loop(function, body[begin][0], tuple(line for _, line in body[begin : end + 1]))
+        Loop(
+            function,
+            body[begin][0],
+            tuple(line for _, line in body[begin : end + 1]),
+            depth=len({b for b, e in jumps if b <= begin and end <= e}),
+        )
         for begin, end in inner
         if end - begin + 1 >= SHORTEST
     ]
@@ -103,8 +117,9 @@ def loops_text(listing: str) -> str:
     if not loops:
         return "There is no loop in the machine code: it is unrolled or calls a library."
     lines = [
-        f"{len(loops)} innermost loops, counted in the machine code, not sampled; those with the"
-        " most multiplications first. Stack accesses inside are accumulators or indices that did"
-        " not fit the registers."
+        f"{len(loops)} innermost loops, counted in the machine code, not sampled: how often each"
+        " runs is not known. Those nested in the most loops first, among them those with the most"
+        " multiplications. Stack accesses inside are accumulators or indices that did not fit the"
+        " registers."
     ]
     return "\n".join([*lines, *(f"- {loop.line()}" for loop in loops[:MOST])])
