@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import os
 import secrets
 import sys
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "AVO_MCP_TOKEN"  # noqa: S105 - the name of a variable
 
 
+class Way(enum.StrEnum):
+    """How an agent came to sit in the seat."""
+
+    mcp = "mcp"
+    acp = "acp"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
     app.command(epilog="Example: claude mcp add avo -- avo mcp demo")(mcp)
@@ -37,6 +45,9 @@ def mcp(
         typer.Option("--patience", min=1, help="Seconds until a tool says that it still runs."),
     ] = 45.0,
     take_over: TakeOver = False,
+    way: Annotated[Way, typer.Option("--way", hidden=True, help="How the agent came here.")] = (
+        Way.mcp
+    ),
 ) -> None:
     """Give an agent the seat of a session over MCP: stdio, or streamable HTTP with --http.
 
@@ -62,6 +73,7 @@ def mcp(
             Library(reader, knowledge),
             sit,
             waiting=lambda: waiting_text(watcher),
+            way=way.value,
             take_over=take_over,
             patience=patience,
         )

@@ -104,6 +104,15 @@ def run(
         str | None,
         typer.Option("--operator", help="What makes the steps; `avo operators` lists them."),
     ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent",
+            metavar="COMMAND",
+            help="Start this agent and let it make the steps; it speaks the Agent Client Protocol,"
+            " such as 'opencode acp'.",
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", help="Model of the agent.")] = None,
     budget_usd: Annotated[float | None, typer.Option("--budget-usd", min=0)] = None,
     budget_hours: Annotated[float | None, typer.Option("--budget-hours", min=0)] = None,
@@ -181,6 +190,8 @@ def run(
             raise typer.BadParameter("for a session that exists: avo set", param_hint="--set")
         _resume(resume, caps, headless=headless, keep=keep, weak=weak)
         return
+    if agent is not None and (recording is not None or operator not in {None, "acp"}):
+        raise typer.BadParameter("an agent is its own operator: acp", param_hint="--agent")
     if recording is not None:
         if operator is not None or model is not None:
             raise typer.BadParameter(
@@ -196,7 +207,7 @@ def run(
         raise Failure("there is no terminal for the app; use --headless")
     chosen = opening.with_defaults(
         RunSettings(
-            operator=_operator(operator, recording),
+            operator=_operator("acp" if agent is not None else operator, recording),
             model=model,
             gate=gate.value if gate is not None else settings().gate,
             approve_commits=approve is Approvals.commits,
@@ -205,7 +216,10 @@ def run(
             evaluator=" ".join(evaluator) if evaluator else None,
             devices=devices,
             recording=str(recording.absolute()) if recording is not None else None,
-            options={"allow_weak_sandbox": True} if weak else {},
+            options={
+                **({"allow_weak_sandbox": True} if weak else {}),
+                **({"acp.agent": agent} if agent is not None else {}),
+            },
         )
     )
     if options:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import ObjectId, Value
@@ -346,6 +346,11 @@ class Control(Protocol):
         `absent` says why nobody can be expected to act, "" where somebody can: such time does not
         count as running, and the session's state gives the reason. Raises StepEnded.
         """
+        ...
+
+    def pause_wanted(self) -> Literal["", "now", "later"]:
+        """Whether the person has paused the run, or asked to: `now` cuts off what runs, `later`
+        waits for the next boundary; "" while it goes on."""
         ...
 
     def take_hints(self, place: str) -> Sequence[Hint]:

@@ -361,6 +361,9 @@ class FakeBench:
     async def standby(self, arrival: asyncio.Event, absent: Callable[[], str]) -> None:
         raise NotImplementedError
 
+    def pause_wanted(self) -> Literal["", "now", "later"]:
+        return ""
+
     def take_hints(self, place: str) -> Sequence[Hint]:
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Hint
@@ -35,6 +35,11 @@ class StepControl:
             self._supervisor.look()
         await self._waits.boundary()
         return self._deliver(place, end_of_turn)
+
+    def pause_wanted(self) -> Literal["", "now", "later"]:
+        """Whether the person has paused the run, or asked to."""
+        pause = self._run.control.pause
+        return "" if pause is None else "now" if pause == "now" else "later"
 
     def take_hints(self, place: str) -> Sequence[Hint]:
         """The hints that are queued, whatever their delivery, without waiting; now delivered."""

@@ -78,8 +78,11 @@ class Request:
 class Door:
     """Listens on a socket in a private folder, which a file in the session's folder points at."""
 
-    def __init__(self, tools: tuple[ToolSpec, ...]) -> None:
-        """`tools` are announced to each client."""
+    def __init__(self, tools: tuple[ToolSpec, ...], empty: str = EMPTY) -> None:
+        """`tools` are announced to each client; `empty` says that the seat has been empty long."""
+        self._empty = empty
+        self.calls = 0
+        """Calls that came in so far."""
         self.arrival = asyncio.Event()
         """Set while a request waits."""
         self.visitor: Visitor | None = None
@@ -150,7 +153,7 @@ class Door:
         if self.occupant is not None or time.monotonic() - self._left < EMPTY_SECONDS:
             return ""
         name = self._folder.name if self._folder is not None else "NAME"
-        return EMPTY.format(name=name)
+        return self._empty.format(name=name)
 
     def leave_letter(self, letter: Letter) -> None:
         """Words for whoever asks next."""
@@ -195,6 +198,7 @@ class Door:
             await visitor.send(Welcome(session=name, tools=self._tools))
             while line := await reader.readline():
                 self._requests.append(Request(Call.model_validate_json(line), visitor))
+                self.calls += 1
                 self.arrival.set()
         finally:
             if self.visitor is visitor:

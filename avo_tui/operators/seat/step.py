@@ -7,7 +7,7 @@ They count as delivered when an answer carries them to a client that is still th
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from avo_tui.domain.budget import exhausted
 from avo_tui.domain.events import (
@@ -73,12 +73,19 @@ def tool_specs() -> tuple[ToolSpec, ...]:
     return (*OWN_TOOLS, *box)
 
 
+Attend = Callable[[], Awaitable[None]]
+"""May raise StepEnded."""
+
+
 class SeatStep:
     """Serves the door's requests with one step's toolbox."""
 
-    def __init__(self, bench: Workbench, door: Door) -> None:
+    def __init__(self, bench: Workbench, door: Door, attend: Attend | None = None) -> None:
+        """`attend` is awaited as the step begins, and where the door's `arrival` was set without a
+        request: for an operator that has to keep its own agent at work."""
         self.bench = bench
         self.door = door
+        self._attend = attend
         self.box = Toolbox(bench)
         events = bench.reading.step_events()
         self._calls = sum(isinstance(e, ToolReturned) for e in events)
@@ -94,10 +101,14 @@ class SeatStep:
             if isinstance(event, VersionCommitted):  # killed before the step's end was on record
                 return StepOutcome(outcome="committed", reason=event.version.gate.reason)
         try:
+            if self._attend is not None:
+                await self._attend()
             while True:
                 await self.bench.control.standby(self.door.arrival, self._absent)
                 request = self.door.next()
                 if request is None:
+                    if self._attend is not None:
+                        await self._attend()
                     continue
                 outcome = await self._serve(request)
                 if outcome is not None:

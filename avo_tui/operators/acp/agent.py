@@ -1,0 +1,198 @@
+"""The agent's process, and the conversation with it over the Agent Client Protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import TypeVar, cast
+
+from acp import PROTOCOL_VERSION, Client, RequestError, connect_to_agent, schema, text_block
+
+from avo_tui import __version__
+from avo_tui.domain.plain import plain
+from avo_tui.domain.secrets import redact
+from avo_tui.operators.acp.client import AcpClient
+from avo_tui.operators.acp.panes import SERVER
+from avo_tui.operators.acp.settings import AcpSettings
+
+T = TypeVar("T")
+
+STOP_SECONDS = 5.0
+"""Seconds that the agent may take to end after its input was closed, and again after SIGTERM."""
+
+LINE_BYTES = 64 << 20
+"""Longest message of the agent."""
+
+AUTH_REQUIRED = -32000
+"""The protocol's code for an agent that wants its user to log in first."""
+
+
+class AgentProblemError(Exception):
+    """The agent cannot go on; the text is one sentence for the person."""
+
+
+class AgentProcess:
+    """One run of the agent's program with one session in it."""
+
+    def __init__(self, settings: AcpSettings, session: Path, client: AcpClient) -> None:
+        """`session` is the folder of the session whose seat the agent is given."""
+        self._settings = settings
+        self._session = session
+        self._client = client
+        self._process: asyncio.subprocess.Process | None = None
+        self._folder: Path | None = None
+        self._errors: deque[str] = deque(maxlen=20)
+        self._reader: asyncio.Task[None] | None = None
+        self._id = ""
+        self.name = Path(settings.command()[0]).name
+        """What the agent calls itself, once it is started; its program's name before."""
+
+    # -- its life
+
+    async def start(self) -> None:
+        """Start the program and open a session with the seat's tools. Raises AgentProblemError."""
+        words = self._settings.command()
+        cwd = self._settings.place()
+        if cwd is None:
+            cwd = self._folder = Path(tempfile.mkdtemp(prefix="avo-agent-"))
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *words,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=cwd,
+                limit=LINE_BYTES,
+                start_new_session=True,
+            )
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise AgentProblemError(f"the agent {words[0]!r} cannot be started: {why}") from error
+        self._reader = asyncio.create_task(self._read_errors())
+        self._connection = connect_to_agent(
+            cast("Client", self._client), self._process.stdin, self._process.stdout
+        )
+        try:
+            async with asyncio.timeout(self._settings.start_seconds):
+                await self._unless_it_ends(self._open(str(cwd)))
+        except TimeoutError as error:
+            raise AgentProblemError(
+                f"{self.name} did not open a session within {self._settings.start_seconds:g} s"
+                " (acp.start_seconds)" + self._last_error()
+            ) from error
+
+    async def _open(self, cwd: str) -> None:
+        try:
+            hello = await self._connection.initialize(
+                protocol_version=PROTOCOL_VERSION,
+                client_capabilities=schema.ClientCapabilities(),
+                client_info=schema.Implementation(name="avo", version=__version__),
+            )
+            if hello.agent_info is not None:
+                info = hello.agent_info
+                self.name = plain(f"{info.title or info.name} {info.version}".strip(), 60)
+            opened = await self._connection.new_session(cwd=cwd, mcp_servers=[self._seat()])
+        except RequestError as error:
+            if error.code == AUTH_REQUIRED:
+                raise AgentProblemError(
+                    f"{self.name} wants you to log in: start it once by itself, log in, then resume"
+                ) from error
+            raise AgentProblemError(
+                f"{self.name} refused to open a session: {_words(error)}"
+            ) from error
+        self._id = opened.session_id
+
+    def _seat(self) -> schema.McpServerStdio:
+        """How the agent starts the server of the seat's tools."""
+        return schema.McpServerStdio(
+            name=SERVER,
+            command=sys.executable,
+            args=["-m", "avo_tui.cli", "mcp", str(self._session), "--way", "acp"],
+            env=[
+                schema.EnvVariable(name=name, value=os.environ[name])
+                for name in ("AVO_SESSIONS", "PATH", "PYTHONPATH", "HOME")
+                if name in os.environ
+            ],
+        )
+
+    async def close(self) -> None:
+        """End the program and what it started."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(Exception):  # whatever the connection makes of its own end
+                await self._connection.close()
+            assert process.stdin is not None
+            process.stdin.close()
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_SECONDS):
+                        await process.wait()
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, number)
+            await process.wait()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # -- turns
+
+    async def turn(self, text: str) -> schema.PromptResponse:
+        """Ask the agent; its answer's end. Raises AgentProblemError."""
+        try:
+            return await self._unless_it_ends(
+                self._connection.prompt(session_id=self._id, prompt=[text_block(text)])
+            )
+        except RequestError as error:
+            raise AgentProblemError(f"{self.name} could not answer: {_words(error)}") from error
+
+    async def cancel(self) -> None:
+        """Ask it to stop its turn, which then ends as cancelled."""
+        with contextlib.suppress(ConnectionError, OSError, RequestError):
+            await self._connection.cancel(session_id=self._id)
+
+    async def _unless_it_ends(self, work: Awaitable[T]) -> T:
+        """The result of `work`. Raises AgentProblemError where the program ends before."""
+        assert self._process is not None
+        task = asyncio.ensure_future(work)
+        ended = asyncio.ensure_future(self._process.wait())
+        try:
+            await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done() and not (ended.done() and task.exception() is not None):
+                return task.result()
+            code = await ended
+            raise AgentProblemError(f"{self.name} has ended with status {code}{self._last_error()}")
+        finally:
+            for each in (task, ended):
+                each.cancel()
+            await asyncio.gather(task, ended, return_exceptions=True)
+
+    # -- what it says on its standard error
+
+    async def _read_errors(self) -> None:
+        assert self._process is not None and self._process.stderr is not None
+        stream = self._process.stderr
+        with contextlib.suppress(ValueError, ConnectionError):
+            while piece := await stream.read(4096):
+                for line in piece.decode(errors="replace").splitlines():
+                    if line.strip():
+                        self._errors.append(line.strip())
+
+    def _last_error(self) -> str:
+        """What it wrote last on its standard error, as the end of a sentence."""
+        return f": {redact(plain(self._errors[-1], 300))}" if self._errors else ""
+
+
+def _words(error: RequestError) -> str:
+    """What the agent said about a request that it could not answer."""
+    data = f" ({error.data})" if error.data else ""
+    return redact(plain(f"{error}{data}", 400))
