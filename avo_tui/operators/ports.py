@@ -338,7 +338,6 @@ class Control(Protocol):
 
         `place` names it for the person, such as `before tool 7`. Raises StepEnded.
         """
-        ...
 
     async def standby(self, arrival: asyncio.Event, absent: Callable[[], str]) -> None:
         """Wait until `arrival` is set from outside; honours pauses, and does the person's jobs.
@@ -346,32 +345,25 @@ class Control(Protocol):
         `absent` says why nobody can be expected to act, "" where somebody can: such time does not
         count as running, and the session's state gives the reason. Raises StepEnded.
         """
-        ...
 
     def pause_wanted(self) -> Literal["", "now", "later"]:
         """Whether the person has paused the run, or asked to: `now` cuts off what runs, `later`
         waits for the next boundary; "" while it goes on."""
-        ...
 
     def take_hints(self, place: str) -> Sequence[Hint]:
         """The hints that are queued, whatever their delivery, without waiting; now delivered."""
-        ...
 
     async def interruptible(self, work: Awaitable[T]) -> T:
         """Await `work`; cancels it and raises Interrupted on `pause now`, a hint `now`, an end."""
-        ...
 
     async def park(self, seconds: float, reason: str) -> None:
         """Wait, visibly and persistently; the person may cut it short. Raises StepEnded."""
-        ...
 
     async def pause_for(self, reason: str) -> None:
         """Pause the run because the person must mend something; returns when it is resumed."""
-        ...
 
     def budget_left(self) -> str | None:
         """None while there is budget; else the sentence that says which cap is reached."""
-        ...
 
 
 class Workbench(Protocol):

@@ -86,6 +86,7 @@ class Scripted:
         if self.mode == "endless" and self.turns == 1:
             await self.say(session_id, "I think for a long time.")
             await self.cancelled.wait()
+            await self.say(session_id, "I stop.")
             return schema.PromptResponse(stop_reason="cancelled")
         await self.step(session_id)
         usage = schema.Usage(

@@ -100,8 +100,9 @@ async def test_an_agent_that_wants_a_login_is_said(make_lab: MakeLab) -> None:
 
 async def test_pause_now_cancels_the_turn_and_resume_asks_again(make_lab: MakeLab) -> None:
     lab = begun(make_lab, "endless")
-    await lab.until(lambda: any("long time" in e.text for e in lab.of(ev.AgentText)))
+    await lab.until(lambda: any("I think" in e.text for e in lab.of(ev.AgentText)))
     await lab.send(Pause(mode="now"))
+    await lab.until(lambda: any("stop." in e.text for e in lab.of(ev.AgentText)))
     await lab.until(lambda: lab.state.session.state == "paused")
     assert len(lab.state.versions) == 1
     await lab.send(Resume())

@@ -167,10 +167,18 @@ class AgentProcess:
         ended = asyncio.ensure_future(self._process.wait())
         try:
             await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done() and not (ended.done() and task.exception() is not None):
+            if task.done() and isinstance(task.exception(), (ConnectionError, EOFError)):
+                # its output is closed: as a rule because it is about to end
+                await asyncio.wait({ended}, timeout=STOP_SECONDS)
+                if not ended.done():
+                    raise AgentProblemError(f"{self.name} has closed its output, but runs on")
+            elif task.done():
                 return task.result()
-            code = await ended
-            raise AgentProblemError(f"{self.name} has ended with status {code}{self._last_error()}")
+            assert self._reader is not None
+            await asyncio.wait({self._reader}, timeout=STOP_SECONDS)
+            raise AgentProblemError(
+                f"{self.name} has ended with status {ended.result()}{self._last_error()}"
+            )
         finally:
             for each in (task, ended):
                 each.cancel()
