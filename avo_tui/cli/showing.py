@@ -93,8 +93,4 @@ def _print(reader: SessionReader, attempt: Attempt) -> None:
     if decision is not None and decision.reference is not None:
         rival = reader.state.versions.get(decision.reference)
     typer.echo(safe(report_text(report, rival or reader.state.versions.get(attempt.parent))))
-    s = report.seconds
-    typer.echo(
-        f"{s.total:.2f} s: compile {s.compile:.2f}, check {s.check:.2f}, benchmark"
-        f" {s.benchmark:.2f}, other {s.other:.2f}; {report.device}"
-    )
+    typer.echo("\n".join([report.device, *report.seconds.lines()]))

@@ -102,11 +102,38 @@ class Seconds(Value):
     waiting: float = 0.0
     phases: dict[str, dict[str, float]] = Field(default_factory=dict)
     """Stage → phase → seconds, where the backend measures it; the rest of a stage is `idle`."""
+    start_up: float = 0.0
+    """What the worker did once, before its first evaluation of a task: measuring the machine,
+    loading the baselines, a first look at the task. Not part of `total`; 0 in old reports."""
 
     @property
     def total(self) -> float:
-        """Seconds of the evaluation, the wait for the lock apart."""
+        """Seconds of the evaluation; the wait for the lock and the worker's start-up apart."""
         return self.compile + self.check + self.benchmark + self.other
+
+    def parts(self) -> dict[str, float]:
+        """Where every second of `total` went, such as `benchmark samples`; the longest first."""
+        parts = {
+            f"{stage} {phase}": seconds
+            for stage, phases in self.phases.items()
+            for phase, seconds in phases.items()
+        }
+        known = {stage: sum(phases.values()) for stage, phases in self.phases.items()}
+        measured = {
+            "compile": self.compile - known.get("compile", 0.0),
+            "check": self.check - known.get("check", 0.0),
+            "benchmark": self.benchmark - known.get("benchmark", 0.0) - known.get("remeasure", 0.0),
+            "other": self.other,
+        }
+        parts |= {name: seconds for name, seconds in measured.items() if seconds > 1e-9}
+        return dict(sorted(parts.items(), key=lambda part: -part[1]))
+
+    def lines(self) -> list[str]:
+        """The same for a reader: the total, what is not part of it, and every part."""
+        apart = {"waiting for the device": self.waiting, "start-up of the worker": self.start_up}
+        beside = "".join(f"; {n} {s:.2f} s more" for n, s in apart.items() if s >= 0.005)
+        parts = [f"{name} {seconds:.2f}" for name, seconds in self.parts().items()]
+        return [f"{self.total:.2f} s{beside}", *(["  " + ", ".join(parts)] if parts else [])]
 
 
 class ConfigurationCheck(Value):

@@ -85,6 +85,8 @@ class _Course:
     """What else was found and decides nothing."""
     watch: Stopwatch = field(default_factory=Stopwatch)
     phases: dict[str, dict[str, float]] = field(default_factory=dict)
+    start_up: float = 0.0
+    """Seconds that the worker spent on what it does once."""
     silent: bool = False
     """Whether a candidate that has seen hidden inputs could tell of them by the time it took."""
     health: DeviceHealth | None = None
@@ -131,8 +133,13 @@ class _Course:
         other = max(0.0, total - waiting - compile_ - check - benchmark)
         return Seconds(
             compile=compile_, check=check, benchmark=benchmark, other=other, waiting=waiting,
-            phases=self.phases,
+            phases=self.phases, start_up=self.start_up,
         )  # fmt: skip
+
+    def started_up(self, seconds: float) -> None:
+        """Takes time off the evaluation that the worker spent on what it does once."""
+        self.start_up += seconds
+        self.began += seconds
 
 
 class Pipeline:
@@ -356,7 +363,7 @@ class Pipeline:
             # what is wrong with the task must not be blamed on a candidate
             await asyncio.to_thread(inspecting.first_look, course.task)
             self._looked_at.add(course.task.name)
-        course.began += time.monotonic() - began
+        course.started_up(time.monotonic() - began)
 
     async def _compile(self, course: _Course, candidate: Candidate, context: Context) -> Compiled:
         async with course.stage("compile"):
@@ -378,7 +385,7 @@ class Pipeline:
         info: MachineInfo | None = None
         try:
             info = await self.backend(task).machine(task, self.sandbox)
-            course.began = time.monotonic()
+            course.started_up(time.monotonic() - course.began)
             context = Context(self.sandbox, progress, quick, target or {}, course.watch)
             await work(course, context)  # type: ignore[misc]
             feedback = Feedback(

@@ -72,12 +72,6 @@ def as_text(report: EvaluationReport) -> str:
             lines.append(f"  preparing the weights, once and not counted: {times}")
     if report.sandbox_warning:
         lines.append(f"  {report.sandbox_warning}")
-    s = report.seconds
-    lines.append(
-        f"  {s.total:.2f} s: compile {s.compile:.2f}, check {s.check:.2f}, "
-        f"benchmark {s.benchmark:.2f}, other {s.other:.2f}; {report.device}; {report.sandbox}"
-    )
-    for stage, phases in s.phases.items():
-        parts = sorted(phases.items(), key=lambda part: -part[1])
-        lines.append(f"  {stage}: " + ", ".join(f"{name} {t:.2f} s" for name, t in parts))
+    lines.append(f"  {report.device}; {report.sandbox}")
+    lines += [f"  {line}" for line in report.seconds.lines()]
     return "\n".join(lines)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from avo_tui.domain.score import ConfigurationScore, Score
-from avo_tui.domain.verdict import EvaluationReport, Feedback, Verdict
+from avo_tui.domain.verdict import EvaluationReport, Feedback, Seconds, Verdict
 from avo_tui.evaluation.report import as_text
 
 
@@ -32,3 +36,36 @@ def test_the_time_of_prepare_stages_is_told_for_each_configuration_that_has_them
 
 def test_without_prepare_stages_nothing_is_said_of_them() -> None:
     assert "prepar" not in as_text(report(0.0))
+
+
+@given(
+    stages=st.fixed_dictionaries(
+        {name: st.floats(0, 100) for name in ("compile", "check", "benchmark", "other")}
+    ),
+    cuts=st.dictionaries(
+        st.sampled_from(("compile", "check", "benchmark")),
+        st.lists(st.floats(0, 1), min_size=1, max_size=4),
+    ),
+)
+def test_the_parts_of_an_evaluation_add_up_to_its_time(
+    stages: dict[str, float], cuts: dict[str, list[float]]
+) -> None:
+    phases = {
+        stage: {f"p{n}": stages[stage] * part / len(parts) for n, part in enumerate(parts)}
+        for stage, parts in cuts.items()
+    }
+    seconds = Seconds(**stages, phases=phases, waiting=7.0, start_up=3.0)
+    parts = seconds.parts()
+    assert sum(parts.values()) == pytest.approx(seconds.total, abs=1e-6)
+    assert list(parts.values()) == sorted(parts.values(), reverse=True)
+    assert "waiting for the device 7.00 s more" in seconds.lines()[0]
+
+
+def test_where_the_time_went_is_told() -> None:
+    seconds = Seconds(
+        compile=1.5, check=0.5, benchmark=3.0, phases={"benchmark": {"samples": 2.0, "idle": 1.0}}
+    )
+    text = as_text(report(0.0).replaced(seconds=seconds))
+    assert (
+        "5.00 s\n    benchmark samples 2.00, compile 1.50, benchmark idle 1.00, check 0.50" in text
+    )
