@@ -1,6 +1,12 @@
-"""Whether a task's language is one that a backend compiles, and its seed in that language."""
+"""Languages of a task: whether a backend compiles it, and the same task in a further language.
+
+A folder `seed-LANGUAGE` beside `seed/` offers the task in that language too, under the name
+`TASK@LANGUAGE`: the same inputs, reference, configurations and baselines.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from avo_tui.evaluation.backends import registry
 from avo_tui.evaluation.ports import EvaluatorError
@@ -17,7 +23,41 @@ def require_language(task: Task) -> None:
     if suffixes and not any(name.endswith(suffixes) for name in task.seed().files):
         fault = Fault(
             "seed",
-            f"{task.folder / 'seed'} has no file that ends in {' or '.join(suffixes)}, as "
-            f"{task.language} candidates do",
+            f"{task.folder / task.seed_folder} has no file that ends in "
+            f"{' or '.join(suffixes)}, as {task.language} candidates do",
         )
         raise EvaluatorError(fault.text(task))
+
+
+SEPARATOR = "@"
+_PREFIX = "seed-"
+
+
+def further_languages(folder: Path) -> list[str]:
+    """Languages that a task's folder has a seed in, beside its own. Runs nothing of it."""
+    return sorted(
+        path.name.removeprefix(_PREFIX) for path in folder.glob(f"{_PREFIX}*") if path.is_dir()
+    )
+
+
+def in_language(task: Task, language: str) -> Task:
+    """The task for candidates of another language; its seed is in `seed-LANGUAGE`.
+
+    Raises EvaluatorError where no backend compiles that language.
+    """
+    kind = type(task)
+    variant: type[Task] = type(
+        kind.__name__,
+        (kind,),
+        {
+            "__module__": kind.__module__,
+            "name": f"{task.name}{SEPARATOR}{language}",
+            "title": f"{task.title}, {language}",
+            "language": language,
+            "description": registry.descriptor(language).describe(task.description),
+            "seed_folder": f"{_PREFIX}{language}",
+        },
+    )
+    other = object.__new__(variant)
+    other.__dict__.update(task.__dict__)
+    return other

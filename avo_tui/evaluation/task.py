@@ -112,6 +112,9 @@ class Task(ABC):
     has_seed: ClassVar[bool] = True
     """False where the first correct candidate starts the lineage; then there is no `seed/`."""
 
+    seed_folder: ClassVar[str] = "seed"
+    """The first candidate's, beside `task.py`; `seed-LANGUAGE` in a further language."""
+
     folder: Path
     """Where the task was loaded from; set by the loader."""
 
@@ -188,8 +191,8 @@ class Task(ABC):
         return ()
 
     def seed(self) -> Candidate:
-        """The files of `seed/`; of a task without one, a skeleton that computes nothing."""
-        folder = self.folder / "seed"
+        """The files of `seed_folder`; of a task without one, a skeleton that computes nothing."""
+        folder = self.folder / self.seed_folder
         files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc")
         return Candidate(
             files={p.relative_to(folder).as_posix(): p.read_text(encoding="utf-8") for p in files}

@@ -16,7 +16,12 @@ from pydantic import ValidationError
 import avo_tui
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation import trust
-from avo_tui.evaluation.languages import require_language
+from avo_tui.evaluation.languages import (
+    SEPARATOR,
+    further_languages,
+    in_language,
+    require_language,
+)
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.paths import cache_folder
 from avo_tui.evaluation.ports import BrokenTask, EvaluatorError
@@ -113,6 +118,9 @@ class Tasks:
             )
         if name not in self._loaded:
             task = load_task(folder)
+            language = name.partition(SEPARATOR)[2]
+            if language:
+                task = in_language(task, language)
             require_language(task)
             self._loaded[name] = task
         return self._loaded[name]
@@ -137,7 +145,7 @@ class Tasks:
         root, folder = self._folders[name]
         if not root.trusted:
             return self.load(name).info()  # says that it is not
-        note = _note(folder)
+        note = _note(folder, name)
         known = _read_note(note)
         if known is not None:
             return known
@@ -179,12 +187,14 @@ def find_tasks(kernels: Path | None = None) -> Tasks:
         for folder in inside:
             if folder.name not in folders and (folder / "task.py").is_file():
                 folders[folder.name] = (root, folder)
+                for language in further_languages(folder):
+                    folders[f"{folder.name}{SEPARATOR}{language}"] = (root, folder)
     return Tasks(folders)
 
 
-def _note(folder: Path) -> Path | None:
+def _note(folder: Path, name: str) -> Path | None:
     """The file that remembers the public face of a task while none of its files changes."""
-    state = [avo_tui.__version__, str(folder)]
+    state = [avo_tui.__version__, name, str(folder)]
     package = Path(avo_tui.__file__).resolve().parent / "evaluation"
     sources = (*folder.rglob("*"), *(package / "problems").glob("*.py"), *package.glob("*.py"))
     for path in sorted(p for p in sources if "__pycache__" not in p.parts):

@@ -28,6 +28,10 @@ def _no_findings() -> Sequence[Finding]:
     return ()
 
 
+def _unchanged(description: str) -> str:
+    return description
+
+
 @dataclass(frozen=True)
 class BackendDescriptor:
     """One backend: compiles, checks and times the candidates of one language."""
@@ -49,3 +53,5 @@ class BackendDescriptor:
     examine: Callable[[], Sequence[Finding]] = _no_findings
     """What `avo doctor` says about it: is there a compiler, is there a device. May take seconds;
     whatever it raises is shown as a failure of the check."""
+    describe: Callable[[str], str] = _unchanged
+    """The description of a task that was written for another language, for this one."""

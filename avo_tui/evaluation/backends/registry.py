@@ -13,6 +13,7 @@ from avo_tui.evaluation.ports import EvaluatorError
 BUILT_IN: Mapping[str, str] = {
     "cpp": "avo_tui.evaluation.backends.cpp.descriptor",
     "cuda": "avo_tui.evaluation.backends.cuda.descriptor",
+    "triton": "avo_tui.evaluation.backends.triton.descriptor",
 }
 """Language → module whose `DESCRIPTOR` it is."""
 

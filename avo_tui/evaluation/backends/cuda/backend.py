@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -31,19 +31,19 @@ from avo_tui.evaluation.backends.cuda import (
     sanitizer,
     sass,
     scrubbing,
-    single_source,
     toolkit,
 )
 from avo_tui.evaluation.backends.cuda.checking import Check, run_request
 from avo_tui.evaluation.backends.cuda.compiled import (
     CudaCompiled,
-    plans_for,
+    every_configuration,
     public_names,
     with_dynamic,
 )
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from avo_tui.evaluation.backends.cuda.conversation import Timing, ask
 from avo_tui.evaluation.backends.cuda.device import DEFAULT_ARCHITECTURE, Gpu, NoGpu, probe
+from avo_tui.evaluation.backends.cuda.front import CudaFrontEnd, FrontEnd
 from avo_tui.evaluation.backends.cuda.measuring import compare, measure
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.process import GpuProcess
@@ -64,14 +64,26 @@ class CudaBackend:
 
     check_needs_device = True
 
-    def __init__(self, device: int = 0, architecture: str | None = None) -> None:
-        """`architecture` compiles for another than the device's, such as `sm_100a`."""
+    def __init__(
+        self,
+        device: int = 0,
+        architecture: str | None = None,
+        front_end: Callable[[Compiler, Sandbox], FrontEnd] = lambda compiler, _: CudaFrontEnd(
+            compiler
+        ),
+    ) -> None:
+        """`architecture` compiles for another than the device's, such as `sm_100a`.
+
+        `front_end` makes what compiles candidates, where they are not in CUDA C++.
+        """
         if architecture is not None:
             toolkit.architecture_number(architecture)
         self._index = device
         self._architecture = architecture
         self._gpu: Gpu | NoGpu | None = None
         self._compiler: Compiler | None = None
+        self._make_front_end = front_end
+        self._front_end: FrontEnd | None = None
         self._spare: GpuProcess | None = None
         self._scrub: Scrub | None = None
         self._ceiling = 0.0
@@ -95,7 +107,7 @@ class CudaBackend:
         gpu = await self.gpu()
         facts = await self.facts()
         device = gpu.name if isinstance(gpu, Gpu) else "no GPU"
-        compiler = toolkit.compiler_version()
+        compiler = self._front(sandbox).version()
         driver = gpu.driver if isinstance(gpu, Gpu) else 0
         parts = (HARNESS, VERSION, device, driver, facts.architecture, compiler, task.name)
         key = " ".join(map(str, (*parts, source_of(task))))
@@ -127,23 +139,25 @@ class CudaBackend:
             await asyncio.to_thread(judging.warm_up)
 
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> CudaCompiled:
-        """Compiles, and resolves the manifest for every configuration the task has."""
+        """Cubins, and a launch plan for every configuration the task has."""
         cuda = _cuda(task)
         facts = await self.facts()
         gpu = await self.gpu()
         if isinstance(gpu, Gpu):
             await self._prepare_spare(cuda)
-        if self._compiler is None:
-            self._compiler = Compiler(context.sandbox)
-        plans = plans_for(cuda, candidate, facts)
-        try:
-            unit = await self._compiler.compile(candidate, facts.architecture)
-        except toolkit.ToolkitError as error:
-            raise Rejected(Verdict.HARNESS_ERROR, Feedback(summary=str(error))) from error
-        if not unit.ok:
-            raise Rejected(unit.verdict, unit.feedback)
+        unit, plans = await self._front(context.sandbox).compile(
+            cuda, candidate, facts, *every_configuration(cuda)
+        )
         resources = with_dynamic(unit, plans, facts, public_names(cuda))
         return CudaCompiled(candidate, resources, unit.feedback.log, unit, facts, plans)
+
+    def _front(self, sandbox: Sandbox) -> FrontEnd:
+        """What compiles candidates."""
+        if self._compiler is None:
+            self._compiler = Compiler(sandbox)
+        if self._front_end is None:
+            self._front_end = self._make_front_end(self._compiler, sandbox)
+        return self._front_end
 
     async def deploy(
         self,
@@ -155,8 +169,8 @@ class CudaBackend:
     ) -> Deployment:
         """Cubins and launches for the architectures; for the device's own where none is named."""
         devices = deploying.devices(architectures, await self.facts())
-        compiler = self._compiler or Compiler(context.sandbox)
-        return await deploying.deploy(_cuda(task), candidate, configurations, devices, compiler)
+        front = self._front(context.sandbox)
+        return await deploying.deploy(_cuda(task), candidate, configurations, devices, front)
 
     async def single_source(
         self,
@@ -167,13 +181,12 @@ class CudaBackend:
         function: str,
         context: Context,
     ) -> SingleSource:
-        """A `.cu` file for nvcc; nothing is compiled here."""
+        """One file with the launches of one architecture."""
         devices = deploying.devices(architectures, await self.facts())
         if len(devices) > 1:
             raise EvaluatorError("one file holds the launches of one architecture; name one")
-        return single_source.single_source(
-            _cuda(task), candidate, configurations, devices[0], function
-        )
+        front = self._front(context.sandbox)
+        return front.single_source(_cuda(task), candidate, configurations, devices[0], function)
 
     async def check(
         self, task: Task, compiled: Compiled, context: Context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class CudaCompiled(Compiled):
 
     unit: CompiledCandidate
     facts: DeviceFacts
-    plans: dict[str, LaunchPlan]
+    plans: Mapping[str, LaunchPlan]
 
     def launch(self, configuration: Configuration) -> dict[str, Any]:
         """What the GPU process needs to launch it on a configuration."""
@@ -41,14 +41,20 @@ class CudaCompiled(Compiled):
 
 def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[str, LaunchPlan]:
     """A plan for every configuration, scored and checked, by name. Raises Rejected."""
+    return resolve_plans(task, candidate, facts, *every_configuration(task))
+
+
+def every_configuration(task: CudaTask) -> tuple[list[Configuration], frozenset[str]]:
+    """(all that are scored or checked, names of the hidden ones among them).
+
+    Public ones come first: what fails there is told in full.
+    """
     public = public_names(task)
     wanted = {c.name: c for c in task.configurations}
     for case in task.check_cases():
         wanted.setdefault(case.configuration.name, case.configuration)
-    # Public ones first: what fails there is told in full.
     ordered = sorted(wanted.values(), key=lambda c: c.name not in public)
-    hidden = wanted.keys() - public
-    return resolve_plans(task, candidate, facts, ordered, hidden)
+    return ordered, frozenset(wanted.keys() - public)
 
 
 def _few_enough(task: CudaTask, manifest: Manifest, file: str) -> None:
@@ -88,7 +94,7 @@ def resolve_plans(
             )
         except ManifestError as error:
             if name in hidden:
-                raise _hidden(f"{file}: {error.issues[0].path}") from None
+                raise hidden_refusal(f"{file}: {error.issues[0].path}") from None
             feedback = manifest_feedback(error)
             raise Rejected(
                 Verdict.MANIFEST_ERROR, feedback.model_copy(update={"configuration": name})
@@ -102,7 +108,7 @@ def public_names(task: CudaTask) -> frozenset[str]:
     return frozenset({*(c.name for c in task.configurations), *checked})
 
 
-def _hidden(where: str) -> Rejected:
+def hidden_refusal(where: str) -> Rejected:
     """The rejection for a launch that a hidden configuration does not allow; tells no number."""
     return Rejected(
         Verdict.MANIFEST_ERROR,
@@ -124,7 +130,7 @@ def _constants(candidate: Candidate) -> dict[str, int]:
 
 def with_dynamic(
     unit: CompiledCandidate,
-    plans: dict[str, LaunchPlan],
+    plans: Mapping[str, LaunchPlan],
     facts: DeviceFacts,
     public: frozenset[str],
 ) -> Resources:
@@ -136,7 +142,7 @@ def with_dynamic(
             static = compiled.image.kernels[compiled.symbols[stage.entry]].static_shared
             total = static + stage.shared_memory
             if total > facts.shared_memory and name not in public:
-                raise _hidden(f"{unit.manifest_file}: {stage.path}.shared_memory")
+                raise hidden_refusal(f"{unit.manifest_file}: {stage.path}.shared_memory")
             if total > facts.shared_memory:
                 raise Rejected(
                     Verdict.MANIFEST_ERROR,

@@ -139,7 +139,7 @@ class Compiler:
             architecture=architecture,
             verdict=Verdict.CORRECT,
             feedback=Feedback(
-                summary=summary, hint="\n".join(resources.warnings), log=_bounded(log)
+                summary=summary, hint="\n".join(resources.warnings), log=bounded(log)
             ),
             resources=resources,
             manifest=manifest,
@@ -188,7 +188,9 @@ class Compiler:
             )
         symbols = {e: reply["symbols"].get(e, e) for e in entries}
         image = cubin.read(code)
-        _check_globals(image)
+        refusal = objection(image)
+        if refusal is not None:
+            raise _RefusedError(Verdict.COMPILE_ERROR, refusal)
         unit = Unit(
             variants=tuple(variants),
             macros=dict(macros),
@@ -295,7 +297,7 @@ def _compiler_failed(reason: str, error: str, stderr: str) -> Exception:
             Feedback(
                 summary=f"the compiler was ended: {reason}",
                 hint="The source asks too much of the compiler; make it smaller.",
-                log=_bounded(stderr),
+                log=bounded(stderr),
             ),
         )
     last = (error or stderr).strip().splitlines()
@@ -332,7 +334,7 @@ def _refused_by_compiler(reply: dict[str, object], macros: Sequence[tuple[str, s
             hint="wgmma is Hopper's (sm_90a); Blackwell (sm_100a) multiplies by tcgen05."
             if missing
             else "",
-            log=_bounded(log),
+            log=bounded(log),
         ),
     )
 
@@ -348,33 +350,30 @@ _PROVIDED = frozenset({"vprintf", "__assertfail"})
 """What a kernel may call of the driver's: printing, and failing an assertion."""
 
 
-def _check_globals(image: cubin.Image) -> None:
+def objection(image: cubin.Image) -> Feedback | None:
+    """What a cubin must not have: memory that outlives a run, or functions of nobody."""
     called = sorted(n for n in image.undefined - _PROVIDED if not n.startswith("."))
     if called:
         # The heap of device code would outlive a run, and with it whatever was left there.
-        raise _RefusedError(
-            Verdict.COMPILE_ERROR,
-            Feedback(
-                summary=f"the kernels call {', '.join(called)}, which the harness does not provide",
-                hint="Take memory from a workspace of the launch manifest; there is no heap.",
-            ),
+        return Feedback(
+            summary=f"the kernels call {', '.join(called)}, which the harness does not provide",
+            hint="Take memory from a workspace; there is no heap.",
         )
     if image.global_bytes > MAX_GLOBAL_BYTES:
-        raise _RefusedError(
-            Verdict.COMPILE_ERROR,
-            Feedback(
-                summary=f"__device__ variables take {image.global_bytes} bytes; the limit is "
-                f"{MAX_GLOBAL_BYTES}",
-                hint="Use a workspace of the launch manifest for memory between stages.",
-            ),
+        return Feedback(
+            summary=f"__device__ variables take {image.global_bytes} bytes; the limit is "
+            f"{MAX_GLOBAL_BYTES}",
+            hint="Use a workspace for memory between launches.",
         )
+    return None
 
 
 def _text(value: bool | int | float | str) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def _bounded(log: str) -> str:
+def bounded(log: str) -> str:
+    """The log without its middle, where it is long."""
     if len(log) <= MAX_LOG:
         return log
     half = MAX_LOG // 2

@@ -9,9 +9,8 @@ from typing import Any
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cuda.compiled import resolve_plans
-from avo_tui.evaluation.backends.cuda.compiler import CompiledCandidate, Compiler
+from avo_tui.evaluation.backends.cuda.compiler import CompiledCandidate
+from avo_tui.evaluation.backends.cuda.front import FrontEnd
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
@@ -41,16 +40,13 @@ async def deploy(
     candidate: Candidate,
     configurations: Sequence[Configuration],
     devices: Sequence[DeviceFacts],
-    compiler: Compiler,
+    front: FrontEnd,
 ) -> Deployment:
     """Cubins for all `devices` with the launches of every configuration. Raises Rejected."""
     files: dict[str, bytes] = {}
     launches: dict[str, dict[str, object]] = {c.name: {} for c in configurations}
     for facts in devices:
-        plans = resolve_plans(task, candidate, facts, configurations)
-        compiled = await compiler.compile(candidate, facts.architecture)
-        if not compiled.ok:
-            raise Rejected(compiled.verdict, compiled.feedback)
+        compiled, plans = await front.compile(task, candidate, facts, configurations, frozenset())
         names = _cubins(compiled, files)
         for name, plan in plans.items():
             unit = compiled.units.index(compiled.unit_of(plan.variant))

@@ -26,7 +26,7 @@ async def disassemble(compiled: CudaCompiled, sandbox: Sandbox, function: str | 
     if tool is None:
         return "nvdisasm is not installed on this machine: pip install 'avo-tui[cuda]'."
     listings: list[Listing] = []
-    for unit in compiled.unit.units:
+    for unit in (u for u in compiled.unit.units if not u.hidden):
         with sandbox.scratch() as scratch:
             (scratch / "unit.cubin").write_bytes(unit.code)
             command = f"{shlex.quote(tool)} -c -g unit.cubin > listing.txt"

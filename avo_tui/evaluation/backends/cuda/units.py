@@ -24,6 +24,8 @@ class Unit(Value):
     symbols: dict[str, str]
     """Entry as the manifest names it → symbol in the cubin."""
     image: cubin.Image
+    hidden: bool = False
+    """Made for hidden configurations alone: nothing of it is shown."""
 
     def request(self, path: str) -> dict[str, object]:
         """What the GPU process is told of it; `path` holds the code."""

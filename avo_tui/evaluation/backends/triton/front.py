@@ -1,0 +1,374 @@
+"""Triton candidates → cubins and launch plans.
+
+Two kinds of sandboxed processes. The first runs the candidate's Python, which says by PTX texts and
+numbers what is to be launched; hidden configurations have such a process of their own, of which
+nothing is told, so that no kernel can carry what it learnt there to where it is shown. The second
+assembles PTX; what it says of registers and spills is the assembler's word, not the candidate's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.deployment import SingleSource
+from avo_tui.domain.task import Configuration
+from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
+from avo_tui.evaluation.backends.cuda import cubin, ptxas
+from avo_tui.evaluation.backends.cuda.compile_child import count_instructions
+from avo_tui.evaluation.backends.cuda.compiled import hidden_refusal
+from avo_tui.evaluation.backends.cuda.compiler import (
+    CompiledCandidate,
+    bounded,
+    objection,
+    write_sources,
+)
+from avo_tui.evaluation.backends.cuda.front import Plans
+from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan
+from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.backends.cuda.toolkit import ToolkitError, architecture_number, nvdisasm
+from avo_tui.evaluation.backends.cuda.units import SIZES, Unit, resources_of
+from avo_tui.evaluation.backends.triton import ptx, toolkit
+from avo_tui.evaluation.backends.triton.reply import (
+    Launch,
+    LaunchError,
+    Reply,
+    Run,
+    Trouble,
+    keys,
+    plan_of,
+    read,
+)
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
+from avo_tui.evaluation.sandbox.run import Sandbox
+
+CHILD = Path(__file__).with_name("compile_child.py")
+LIMITS = Limits(seconds=180.0, memory_bytes=6144 * MIB, address_bytes=None, processes=64)
+MOST_PTX = 16 << 20
+"""Bytes of one kernel's PTX."""
+MOST_KERNELS = 128
+_KEPT = 24
+
+
+@dataclass(frozen=True)
+class _Traced:
+    """What the candidate's Python said: what is launched, and the PTX of each kernel."""
+
+    reply: Reply
+    texts: Mapping[int, str]
+
+
+class TritonFrontEnd:
+    """Compiles Triton candidates; remembers the last ones by content, task and architecture."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._known: OrderedDict[tuple[str, ...], tuple[CompiledCandidate, Plans]] = OrderedDict()
+
+    def version(self) -> str:
+        """Such as `Triton 3.9.0`."""
+        return toolkit.version()
+
+    async def compile(
+        self,
+        task: CudaTask,
+        candidate: Candidate,
+        facts: DeviceFacts,
+        configurations: Sequence[Configuration],
+        hidden: Set[str],
+    ) -> tuple[CompiledCandidate, Plans]:
+        """Runs the candidate's `launch` for every configuration, then assembles its kernels."""
+        names = " ".join(c.name for c in configurations)
+        key = (candidate.id, task.name, facts.architecture, str(facts.sms), names)
+        if key not in self._known:
+            try:
+                made_now = await _Compilation(self._sandbox, task, candidate, facts).run(
+                    configurations, hidden
+                )
+            except ToolkitError as error:
+                raise Rejected(Verdict.HARNESS_ERROR, Feedback(summary=str(error))) from error
+            self._known[key] = made_now
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+    def single_source(
+        self,
+        task: CudaTask,
+        candidate: Candidate,
+        configurations: Sequence[Configuration],
+        facts: DeviceFacts,
+        function: str,
+    ) -> SingleSource:
+        """There is none: the source is Python."""
+        raise EvaluatorError(
+            "a Triton kernel has no source for nvcc; --as torch makes a package of its cubins"
+        )
+
+
+class _Compilation:
+    """One candidate for one device."""
+
+    def __init__(
+        self, sandbox: Sandbox, task: CudaTask, candidate: Candidate, facts: DeviceFacts
+    ) -> None:
+        self._sandbox, self._task, self._candidate, self._facts = sandbox, task, candidate, facts
+        self._file = _main_file(candidate)
+        self._printed = ""
+        self._units: list[Unit] = []
+        self._numbers: dict[tuple[str, ...], int] = {}
+        self._logs: list[str] = []
+        self._counts: list[dict[str, int]] = []
+
+    async def run(
+        self, configurations: Sequence[Configuration], hidden: Set[str]
+    ) -> tuple[CompiledCandidate, Plans]:
+        """Raises Rejected and ToolkitError."""
+        public = [c for c in configurations if c.name not in hidden]
+        plans = await self._plans(public, told=True)
+        shown = len(self._units)
+        rest = [c for c in configurations if c.name in hidden]
+        if rest:
+            try:
+                plans |= await self._plans(rest, told=False)
+            except Rejected:
+                raise hidden_refusal(self._file) from None
+        units = [
+            unit.model_copy(update={"hidden": number >= shown})
+            for number, unit in enumerate(self._units)
+        ]
+        logs = self._logs[:shown]
+        resources = resources_of(units[:shown], logs, self._counts[:shown])
+        log = "\n".join(
+            [*filter(None, [self._printed]), ptxas.tidy("\n".join(dict.fromkeys(logs)))]
+        )
+        many = f", {shown} specialisations of it" if shown > 1 else ""
+        summary = f"compiled for {self._facts.architecture}{many} · {resources.summary()}"
+        compiled = CompiledCandidate(
+            candidate=self._candidate.id,
+            architecture=self._facts.architecture,
+            verdict=Verdict.CORRECT,
+            feedback=Feedback(
+                summary=summary, hint="\n".join(resources.warnings), log=bounded(log)
+            ),
+            resources=resources,
+            manifest_file=self._file,
+            units=tuple(units),
+        )
+        return compiled, plans
+
+    async def _plans(
+        self, configurations: Sequence[Configuration], *, told: bool
+    ) -> dict[str, LaunchPlan]:
+        """A plan for each, and their units added; without `told` nothing printed is kept."""
+        traced = await self._traced(configurations)
+        if told:
+            self._printed = traced.reply.printed.strip()
+        plans: dict[str, LaunchPlan] = {}
+        for configuration in configurations:
+            run = traced.reply.configurations.get(configuration.name)
+            if not isinstance(run, Run):
+                raise _refusal(run or traced.reply.trouble, configuration.name, self._printed)
+            try:
+                plan = plan_of(run, self._file, self._task.tensors(configuration), self._facts)
+                unit = await self._unit(run.launches, traced.texts)
+                self._fits(plan, self._units[unit])
+            except LaunchError as error:
+                raise Rejected(
+                    Verdict.COMPILE_ERROR,
+                    Feedback(summary=str(error), configuration=configuration.name),
+                ) from error
+            plans[configuration.name] = plan.model_copy(update={"variant": unit})
+        return plans
+
+    async def _traced(self, configurations: Sequence[Configuration]) -> _Traced:
+        """Runs the candidate's Python in the sandbox. Raises Rejected and ToolkitError."""
+        sms: dict[str, int | float] = {"SMS": self._facts.sms}
+        request = {
+            "file": self._file,
+            "capability": architecture_number(self._facts.architecture),
+            "configurations": [
+                {
+                    "name": configuration.name,
+                    "tensors": [
+                        t.model_dump(include={"name", "dtype", "shape"})
+                        for t in self._task.tensors(configuration)
+                    ],
+                    "names": self._task.names(configuration) | sms,
+                }
+                for configuration in configurations
+            ],
+        }
+        with self._sandbox.scratch() as scratch:
+            write_sources(scratch / "src", self._candidate)
+            (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
+            outcome = await self._sandbox.run(_python(scratch))
+            if not outcome.ok or not (scratch / "reply.json").is_file():
+                raise _ended(outcome)
+            try:
+                reply = read(read_untrusted(scratch / "reply.json").decode(errors="replace"))
+                numbers = {
+                    launch.kernel
+                    for run in reply.configurations.values()
+                    if isinstance(run, Run)
+                    for launch in run.launches
+                }
+                if len(numbers) > MOST_KERNELS:
+                    raise LaunchError(f"more than {MOST_KERNELS} kernels are compiled")
+                texts = {
+                    n: read_untrusted(scratch / f"kernel-{n}.ptx", MOST_PTX).decode("utf-8")
+                    for n in sorted(numbers)
+                }
+            except (LaunchError, EvaluatorError, UnicodeDecodeError) as error:
+                raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=str(error))) from error
+        return _Traced(reply, texts)
+
+    async def _unit(self, launches: Sequence[Launch], texts: Mapping[int, str]) -> int:
+        """Number of the unit that holds the kernels of these launches; assembled where new."""
+        kernels = {launch.kernel: launch for launch in launches}
+        identity = tuple(texts[number] for number in kernels)
+        if identity in self._numbers:
+            return self._numbers[identity]
+        text, symbols = ptx.merged([(texts[n], k.symbol) for n, k in kernels.items()])
+        code, log, listing = await self._assembled(text)
+        image = cubin.read(code)
+        refusal = objection(image)
+        if refusal is not None:
+            raise Rejected(Verdict.COMPILE_ERROR, refusal)
+        named = dict(zip(kernels, symbols, strict=True))
+        number = len(self._units)
+        self._units.append(
+            Unit(
+                variants=(number,),
+                macros={"specialisation": str(number)},
+                code=code,
+                symbols={
+                    key: named[launch.kernel]
+                    for key, launch in zip(keys(launches), launches, strict=True)
+                },
+                image=image,
+            )
+        )
+        self._logs.append(log)
+        self._counts.append(count_instructions(listing))
+        self._numbers[identity] = number
+        return number
+
+    async def _assembled(self, text: str) -> tuple[bytes, str, str]:
+        """(cubin, the assembler's log, disassembly). Raises Rejected and ToolkitError."""
+        number = architecture_number(self._facts.architecture)
+        tool, lister = toolkit.assembler(number), nvdisasm()
+        command = [
+            tool, "-v", "--regAllocOptLevel=2", f"--gpu-name={self._facts.architecture}",
+            "-lineinfo", "unit.ptx", "-o", "unit.cubin",
+        ]  # fmt: skip
+        script = f"set -e; {shlex.join(command)} 2>&1"
+        if lister is not None:
+            script += f"; {shlex.quote(lister)} -c unit.cubin >listing.txt 2>/dev/null || :"
+        read_folders = [str(Path(t).parent) for t in (tool, lister) if t is not None]
+        with self._sandbox.scratch() as scratch:
+            (scratch / "unit.ptx").write_text(text, encoding="utf-8")
+            job = Job(
+                command=("/bin/sh", "-c", script), scratch=scratch, limits=LIMITS,
+                read=tuple(map(os.path.realpath, read_folders)),
+            )  # fmt: skip
+            outcome = await self._sandbox.run(job)
+            if not outcome.ok:
+                if outcome.reason == "error":
+                    raise ToolkitError(f"the assembler could not run: {outcome.error}")
+                log = bounded(outcome.stdout + outcome.stderr)
+                raise Rejected(
+                    Verdict.COMPILE_ERROR,
+                    Feedback(summary=f"the assembler refuses the kernel: {_last(log)}", log=log),
+                )
+            code = read_untrusted(scratch / "unit.cubin")
+            listing = scratch / "listing.txt"
+            words = read_untrusted(listing).decode(errors="replace") if listing.exists() else ""
+        return code, re.sub(r"^ptxas\S*", "ptxas", outcome.stdout, flags=re.M), words
+
+    def _fits(self, plan: LaunchPlan, unit: Unit) -> None:
+        """Raises LaunchError where a launch gives other parameters than its kernel takes."""
+        for stage in plan.stages:
+            kernel = unit.image.kernels.get(unit.symbols[stage.entry])
+            if kernel is None:
+                raise LaunchError(f"{stage.path}: there is no kernel {stage.entry}")
+            given = tuple(SIZES.get(p.kind, 8) for p in stage.params)
+            if given != kernel.params:
+                raise LaunchError(
+                    f"{stage.path}: {stage.entry} takes parameters of {kernel.params} bytes and "
+                    f"is given {given}"
+                )
+
+
+def _main_file(candidate: Candidate) -> str:
+    """The file with the function `launch`. Raises Rejected."""
+    files = [
+        name
+        for name, text in candidate.files.items()
+        if name.endswith(".py") and re.search(r"^def launch\b", text, re.MULTILINE)
+    ]
+    if len(files) != 1:
+        have = ", ".join(files) or "none"
+        text = f"one file ending in .py must define the function launch; it is in: {have}"
+        raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
+    return files[0]
+
+
+def _python(scratch: Path) -> Job:
+    read = [str(CHILD), *(e for e in sys.path if e.endswith(("-packages", "/lib-dynload")))]
+    return Job(
+        command=(sys.executable, "-I", "-B", str(CHILD), "request.json", "reply.json"),
+        scratch=scratch,
+        limits=LIMITS,
+        read=tuple(dict.fromkeys(os.path.realpath(p) for p in read if not p.startswith("/usr/"))),
+        environment={
+            "TRITON_CACHE_DIR": "cache",
+            "TRITON_DEFAULT_FP_FUSION": "1",
+            "TRITON_HOME": ".",
+        },
+    )
+
+
+def _ended(outcome: Outcome) -> Exception:
+    """Why the candidate's Python gave no reply."""
+    if outcome.reason == "error":
+        return ToolkitError(f"the compiler could not run: {outcome.error}")
+    if outcome.reason == "time":
+        text = f"compiling took longer than {LIMITS.seconds:.0f} s"
+        return Rejected(Verdict.TIMEOUT, Feedback(summary=text))
+    why = f"code {outcome.exit_code}" if outcome.reason == "exited" else outcome.reason
+    log = bounded(outcome.stderr)
+    text = f"the compiler ended with {why}: {_last(log)}" if log else f"the compiler ended: {why}"
+    return Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text[:300], log=log))
+
+
+def _refusal(trouble: Trouble | None, configuration: str, printed: str) -> Exception:
+    if trouble is None:
+        text = "launch was not run: it ended for an earlier configuration"
+        return Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
+    if "No module named 'triton'" in trouble.error:
+        return ToolkitError(f"Triton is not installed: {toolkit.EXTRA}")
+    first = next((line for line in trouble.error.splitlines() if line.strip()), "no reason")
+    log = bounded("\n".join(filter(None, [trouble.log, printed])))
+    return Rejected(
+        Verdict.COMPILE_ERROR,
+        Feedback(summary=first.strip()[:300], log=log, configuration=configuration),
+    )
+
+
+def _last(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return (next((line for line in lines if "error" in line.lower()), "") or (lines or [""])[-1])[
+        :200
+    ]

@@ -1,0 +1,203 @@
+"""What the compiler's process says that a candidate launches: checked, and made launch plans.
+
+That process runs the candidate's Python, so nothing of it is believed: every number has a range,
+every buffer must be one of the task's or a workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from avo_tui.evaluation.backends.cuda.manifest import MAX_WORKSPACE_BYTES
+from avo_tui.evaluation.backends.cuda.planned import (
+    DeviceFacts,
+    LaunchPlan,
+    PlannedParam,
+    PlannedStage,
+    PlannedWorkspace,
+    TensorSpec,
+)
+
+THREADS_PER_WARP = 32
+
+
+class LaunchError(ValueError):
+    """A launch that cannot be; the text says why."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Argument(_Part):
+    """One parameter of a kernel."""
+
+    kind: Literal["pointer", "i32", "i64", "u64", "f32"]
+    value: int | float = 0
+    buffer: Annotated[str, Field(max_length=64)] = ""
+
+
+Extent = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class Launch(_Part):
+    """One launch of a compiled kernel."""
+
+    kernel: Annotated[int, Field(ge=0, lt=4096)]
+    symbol: Annotated[str, Field(pattern=r"^[A-Za-z_$][A-Za-z0-9_$]*$", max_length=512)]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+    """Of the function in the candidate's source."""
+    line: Annotated[int, Field(ge=0)]
+    grid: Annotated[list[Extent], Field(min_length=3, max_length=3)]
+    """Clusters of `blocks` in each dimension."""
+    warps: Annotated[int, Field(ge=1, le=32)]
+    blocks: Annotated[int, Field(ge=1, le=16)]
+    """Of one cluster."""
+    shared: Annotated[int, Field(ge=0)]
+    cooperative: bool
+    programmatic: bool
+    arguments: Annotated[list[Argument], Field(max_length=128)]
+
+
+WorkspaceName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
+
+
+class Workspace(_Part):
+    """Memory between launches."""
+
+    bytes: Annotated[int, Field(ge=1, le=MAX_WORKSPACE_BYTES)]
+    zero: bool = False
+
+
+class Trouble(_Part):
+    """What went wrong in the candidate's Python."""
+
+    error: str
+    log: str = ""
+
+
+class Run(_Part):
+    """What one run on a configuration launches."""
+
+    launches: list[Launch]
+    workspaces: dict[WorkspaceName, Workspace] = Field(default_factory=dict)
+
+
+class Reply(_Part):
+    """All that the compiler's process says."""
+
+    configurations: dict[str, Run | Trouble]
+    trouble: Trouble | None = None
+    printed: str = ""
+
+
+def read(text: str) -> Reply:
+    """The reply. Raises LaunchError where it is not one."""
+    try:
+        return Reply.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise LaunchError(f"what is launched cannot be: {where}: {first['msg']}") from error
+
+
+def keys(launches: Sequence[Launch]) -> list[str]:
+    """What each launch's kernel is called in plans and feedback: its name, numbered if not alone.
+
+    Two kernels of one name are two specialisations of one function.
+    """
+    numbers: dict[str, list[int]] = {}
+    for launch in launches:
+        known = numbers.setdefault(launch.name, [])
+        if launch.kernel not in known:
+            known.append(launch.kernel)
+    return [
+        launch.name
+        if len(numbers[launch.name]) == 1
+        else f"{launch.name}#{numbers[launch.name].index(launch.kernel) + 1}"
+        for launch in launches
+    ]
+
+
+def plan_of(run: Run, file: str, tensors: Sequence[TensorSpec], facts: DeviceFacts) -> LaunchPlan:
+    """The launches of one configuration in numbers, its unit left open.
+
+    Raises LaunchError for what this device, or any, cannot do.
+    """
+    if not run.launches:
+        raise LaunchError("launch launches nothing")
+    sizes = {t.name: t.bytes for t in tensors} | {n: w.bytes for n, w in run.workspaces.items()}
+    if len(sizes) < len(tensors) + len(run.workspaces):
+        raise LaunchError("a workspace has the name of a tensor")
+    if sum(w.bytes for w in run.workspaces.values()) > MAX_WORKSPACE_BYTES:
+        raise LaunchError(f"all workspaces together exceed {MAX_WORKSPACE_BYTES >> 20} MiB")
+    names = keys(run.launches)
+    stages = tuple(
+        _stage(launch, name, index, f"{file}:{launch.line}", sizes, facts)
+        for index, (launch, name) in enumerate(zip(run.launches, names, strict=True))
+    )
+    reached = {a.buffer for launch in run.launches for a in launch.arguments}
+    for tensor in tensors:
+        if tensor.output and tensor.name not in reached:
+            raise LaunchError(f"no kernel is given the output {tensor.name!r}")
+    return LaunchPlan(
+        variant=None,
+        stages=stages,
+        maps={},
+        workspaces={
+            name: PlannedWorkspace(bytes=w.bytes, zero=w.zero) for name, w in run.workspaces.items()
+        },
+    )
+
+
+def _stage(
+    launch: Launch,
+    name: str,
+    index: int,
+    path: str,
+    sizes: Mapping[str, int],
+    facts: DeviceFacts,
+) -> PlannedStage:
+    x, y, z = launch.grid
+    if y > 65_535 or z > 65_535:
+        raise LaunchError(
+            f"{path}: the grid of {name} is {launch.grid}; only its first may exceed 65535"
+        )
+    if launch.shared > facts.shared_memory:
+        raise LaunchError(
+            f"{path}: {name} needs {launch.shared} bytes of shared memory; a block can have "
+            f"{facts.shared_memory}: smaller blocks or fewer stages need less"
+        )
+    return PlannedStage(
+        entry=name,
+        grid=(x * launch.blocks, y, z),
+        block=(launch.warps * THREADS_PER_WARP, 1, 1),
+        cluster=(launch.blocks, 1, 1) if launch.blocks > 1 else None,
+        shared_memory=launch.shared,
+        cooperative=launch.cooperative,
+        programmatic=launch.programmatic and index > 0,
+        params=tuple(_param(a, f"{path}: {name}", sizes) for a in launch.arguments),
+        path=path,
+    )
+
+
+def _param(argument: Argument, where: str, sizes: Mapping[str, int]) -> PlannedParam:
+    value = argument.value
+    if argument.kind == "f32":
+        return PlannedParam(kind="f32", value=float(value))
+    if not isinstance(value, int):
+        raise LaunchError(f"{where}: {value} is no whole number")
+    if argument.kind == "pointer":
+        if argument.buffer not in sizes:
+            raise LaunchError(f"{where}: there is no tensor {argument.buffer!r}")
+        if not 0 <= value < sizes[argument.buffer]:
+            raise LaunchError(f"{where}: a pointer begins outside {argument.buffer}")
+        return PlannedParam(kind="pointer", buffer=argument.buffer, value=value)
+    bits = 32 if argument.kind == "i32" else 64
+    low, high = (0, 1 << 64) if argument.kind == "u64" else (-(1 << (bits - 1)), 1 << (bits - 1))
+    if not low <= value < high:
+        raise LaunchError(f"{where}: {value} does not fit {argument.kind}")
+    return PlannedParam.model_validate({"kind": argument.kind, "value": value})
