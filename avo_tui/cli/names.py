@@ -31,9 +31,10 @@ def free_name(task: str) -> str:
     """A name for a new session of a task: the task's, with a number where that is taken."""
     from avo_tui.store import sessions_roots
 
+    plain = task.replace("@", "-")  # of a task in a further language
     root, number = sessions_roots()[0], 1
     while True:
-        name = task if number == 1 else f"{task}-{number}"
+        name = plain if number == 1 else f"{plain}-{number}"
         if not (root / name).exists():
             return name
         number += 1

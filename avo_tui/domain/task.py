@@ -8,6 +8,10 @@ from pydantic import Field
 
 from avo_tui.domain.base import Name, Value
 
+TaskName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[a-z][a-z0-9_-]{0,39})?$")
+]
+"""Name of a task; with `@LANGUAGE` where it is offered in a further language."""
 Language = Annotated[str, Field(max_length=40, pattern=r"^[a-z][a-z0-9_-]*$")]
 """Language of a candidate's sources, such as `cpp`; a backend of that name compiles them."""
 
@@ -22,7 +26,7 @@ class Configuration(Value):
 class TaskInfo(Value):
     """The public face of a task: what lists, prompts and screens show of it."""
 
-    name: Name
+    name: TaskName
     title: str
     language: Language
     description: str

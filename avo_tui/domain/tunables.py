@@ -1,12 +1,13 @@
 """Tunable constants that a kernel declares in its own source.
 
-Three forms, each on one line, with the values that may be tried in a trailing comment:
+These forms, each on one line, with the values that may be tried in a trailing comment:
 
     constexpr int TILE_K = 32;  // tune: 16 32 64 128
+    const TILE: usize = 32;     // tune: 16 32 64
     #define UNROLL 4            /* tune: 1 2 4 8 */
     BLOCK = 256                 # tune: 128 256 512
 
-The third is for Python and for a table of the launch manifest, such as `[macros]`. In the other two
+The last is for Python and for a table of the launch manifest, such as `[macros]`. In the others
 either comment of C may be used.
 
 Values may carry names, each behind its value or all together in a remark at the end:
@@ -38,7 +39,8 @@ _TOKEN = rf"(?:{_NUMBER}|{_SYMBOL})"
 _NAME = r"[A-Za-z_]\w*"
 _COMMENT = r"(?://[ \t]*tune:(?P<values>[^\n\r]*)|/\*[ \t]*tune:(?P<enclosed>[^\n\r]*?)\*/[^\n\r]*)"
 _CONSTANT = re.compile(
-    rf"[^/\"']*?\b(?:constexpr|const)\b[^/\"'=]*?\b(?P<name>{_NAME})[ \t]*=[ \t]*"
+    rf"[^/\"']*?\b(?:constexpr|const)\b[^/\"'=:]*?(?:::[^/\"'=:]*?)*\b(?P<name>{_NAME})"
+    rf"(?:[ \t]*:[ \t]*\w+)?[ \t]*=[ \t]*"  # Rust has the type behind the name
     rf"(?P<token>{_TOKEN})[ \t]*;[ \t]*{_COMMENT}"
 )
 _DEFINE = re.compile(

@@ -12,6 +12,8 @@ from avo_tui.evaluation.ports import EvaluatorError
 
 BUILT_IN: Mapping[str, str] = {
     "cpp": "avo_tui.evaluation.backends.cpp.descriptor",
+    "c": "avo_tui.evaluation.backends.c.descriptor",
+    "rust": "avo_tui.evaluation.backends.rust.descriptor",
     "cuda": "avo_tui.evaluation.backends.cuda.descriptor",
     "triton": "avo_tui.evaluation.backends.triton.descriptor",
 }

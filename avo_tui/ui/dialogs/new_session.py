@@ -217,8 +217,9 @@ def form_row(name: str, *fields: Widget) -> Horizontal:
 
 def free_name(task: str) -> str:
     """A name for a session of a task that is not taken: the task's, with a number if need be."""
+    plain = task.replace("@", "-")  # of a task in a further language
     for number in range(1, 1000):
-        name = task if number == 1 else f"{task}-{number}"
+        name = plain if number == 1 else f"{plain}-{number}"
         try:
             new_session_folder(name)
         except (StoreError, OSError):

@@ -24,6 +24,7 @@ from avo_tui.evaluation.backends.cpp import (
 )
 from avo_tui.evaluation.backends.cpp.benchmark import Beside
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, sources
+from avo_tui.evaluation.backends.cpp.driver import Driver
 from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
 from avo_tui.evaluation.backends.cpp.process import in_thread
@@ -54,8 +55,11 @@ class CppBackend:
 
     check_needs_device = False
 
-    def __init__(self) -> None:
+    def __init__(self, driver: Driver | None = None) -> None:
+        """`driver` is how candidates are compiled, where they are not in C++."""
+        self._driver = driver
         self._compiler: Compiler | None = None
+        self._own: Compiler | None = None
         self._pool = Pool()
         self._reached: float | None = None
         self._calibration: dict[str, Calibration] = {}
@@ -67,13 +71,21 @@ class CppBackend:
             self._compiler = Compiler(await find_toolchain())
         return self._compiler
 
+    async def _candidates(self) -> Compiler:
+        """What compiles candidates; the runner is compiled by `_tools` for all languages."""
+        if self._driver is None:
+            return await self._tools()
+        if self._own is None:
+            self._own = Compiler(await self._driver.toolchain(), self._driver)
+        return self._own
+
     async def toolchain(self) -> Toolchain:
-        """The compiler in use; raises EvaluatorError where there is none."""
-        return (await self._tools()).toolchain
+        """The candidates' compiler; raises EvaluatorError where there is none."""
+        return (await self._candidates()).toolchain
 
     async def machine(self, task: Task, sandbox: Sandbox) -> MachineInfo:
         """The processor, the compiler and what makes scores comparable."""
-        tools = (await self._tools()).toolchain
+        tools = await self.toolchain()
         level = await sandbox.level()
         threads = f"{task.threads} thread" + ("s" if task.threads > 1 else "")
         device = f"cpu {cpu_model()} · {threads}"
@@ -108,7 +120,7 @@ class CppBackend:
 
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> CompiledCpp:
         """A shared object, from the cache where it was compiled before."""
-        return await (await self._tools()).candidate(task, candidate, context.sandbox)
+        return await (await self._candidates()).candidate(task, candidate, context.sandbox)
 
     async def deploy(
         self,
@@ -123,6 +135,7 @@ class CppBackend:
             raise EvaluatorError(
                 "C++ is compiled where the package is installed; leave out the architecture"
             )
+        self._only_cpp(task)
         await self.compile(task, candidate, context)
         return deploying.deployment(task, candidate, configurations)
 
@@ -142,11 +155,19 @@ class CppBackend:
         """
         if architectures:
             raise EvaluatorError("C++ is compiled for the processor; leave out the architecture")
-        roots = [name.removeprefix("./") for name in sources(candidate.files)]
+        self._only_cpp(task)
+        suffixes = (await self._candidates()).driver.suffixes
+        roots = [name.removeprefix("./") for name in sources(candidate.files, suffixes)]
         one = single_source.merged(task, candidate, roots)
         await self.compile(task, one, context)
         compiler = Path((await self.toolchain()).compiler).name
         return single_source.single_source(task, one, configurations, compiler)
+
+    def _only_cpp(self, task: Task) -> None:
+        if self._driver is not None:
+            raise EvaluatorError(
+                f"kernels in {task.language} are not exported in this form; --as git has the files"
+            )
 
     async def disassemble(self, compiled: Compiled, context: Context, function: str | None) -> str:
         """The assembly of a function of the candidate's shared object."""
@@ -223,7 +244,7 @@ class CppBackend:
         self, task: Task, files: dict[str, str], seconds: float, context: Context
     ) -> ScratchReport:
         """Compiles and runs a program with a `main`."""
-        tools = await self._tools()
+        tools = await self._candidates()
         level = (await context.sandbox.level()).describe()
         with context.sandbox.scratch() as folder:
             built = await tools.experiment(files, folder, context.sandbox)

@@ -13,6 +13,7 @@ from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.domain.verdict import Feedback, Resources, Verdict
 from avo_tui.evaluation.backends.base import Compiled, Rejected
 from avo_tui.evaluation.backends.cpp import disassembly, flags, glue, imports
+from avo_tui.evaluation.backends.cpp.driver import CppDriver, Driver
 from avo_tui.evaluation.backends.cpp.elf import ElfError, read_shared_object
 from avo_tui.evaluation.backends.cpp.toolchain import CompileCache, Toolchain, read_untrusted
 from avo_tui.evaluation.ports import EvaluatorError
@@ -29,7 +30,6 @@ LIMITS = Limits(
     output_bytes=64 * MIB,
     keep_bytes=64 * 1024,
 )
-_SOURCES = (".cpp", ".cc", ".cxx")
 # One sandbox serves both: the compiler, then the listing of what it made.
 _COMPILE_AND_LIST = (
     'set -e; "$@"; if command -v objdump >/dev/null; then '
@@ -59,9 +59,9 @@ def _log(outcome: Outcome, folder: Path) -> str:
     return (outcome.stderr + outcome.stdout).replace(f"{folder}/", "").replace("/scratch/", "")
 
 
-def sources(files: Mapping[str, str]) -> list[str]:
+def sources(files: Mapping[str, str], suffixes: tuple[str, ...]) -> list[str]:
     """The files to compile, each so that it can be taken for nothing but a path."""
-    return [f"./{name}" for name in files if name.endswith(_SOURCES)]
+    return [f"./{name}" for name in files if name.endswith(suffixes)]
 
 
 def _failure(outcome: Outcome, log: str) -> Rejected:
@@ -88,41 +88,36 @@ def _failure(outcome: Outcome, log: str) -> Rejected:
 class Compiler:
     """Compiles with one toolchain; answers from the cache what it compiled before."""
 
-    def __init__(self, toolchain: Toolchain) -> None:
+    def __init__(self, toolchain: Toolchain, driver: Driver | None = None) -> None:
+        """`driver` is how candidates are compiled; without it they are in C++."""
         self.toolchain = toolchain
+        self.driver: Driver = driver or CppDriver()
         self._candidates = CompileCache("candidates")
         self._runners = CompileCache("runners")
 
     async def candidate(self, task: Task, candidate: Candidate, sandbox: Sandbox) -> CompiledCpp:
         """The candidate's shared object; raises Rejected."""
         try:
-            further = flags.declared_flags(candidate)
+            options = self.driver.options(candidate)
         except flags.FlagError as error:
             raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=str(error))) from error
-        roots = sources(candidate.files)
+        roots = sources(candidate.files, self.driver.suffixes)
         if not roots:
-            text = f"the candidate has no source file ({', '.join(_SOURCES)})"
+            text = f"the candidate has no source file ({', '.join(self.driver.suffixes)})"
             raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
-        header = glue.header(task)
-        options = [*flags.FIXED, *further]
-        key = self.toolchain.key(candidate.id, header, *options)
+        beside = self.driver.files(task, roots)
+        key = self.toolchain.key(candidate.id, *beside.values(), *options)
         folder = self._candidates.get(key)
         if folder is None:
-            folder = await self._compile(key, candidate, header, options, roots, sandbox)
+            command = self.driver.library(self.toolchain.compiler, options, roots)
+            folder = await self._compile(key, {**beside, **candidate.files}, command, sandbox)
         return self._finished(task, candidate, folder)
 
     async def _compile(
-        self,
-        key: str,
-        candidate: Candidate,
-        header: str,
-        options: list[str],
-        roots: list[str],
-        sandbox: Sandbox,
+        self, key: str, files: dict[str, str], command: tuple[str, ...], sandbox: Sandbox
     ) -> Path:
         with sandbox.scratch() as scratch:
-            _write(scratch, {glue.HEADER: header, **candidate.files})
-            command = [self.toolchain.compiler, *options, "-I.", *roots, "-o", "candidate.so"]
+            _write(scratch, files)
             outcome = await sandbox.run(
                 Job(
                     command=("/bin/sh", "-c", _COMPILE_AND_LIST, "compile", *command),
@@ -160,9 +155,7 @@ class Compiler:
         return CompiledCpp(candidate, facts, about["log"], library)
 
     def _reads(self) -> tuple[str, ...]:
-        from avo_tui.evaluation.sandbox.policy import toolchain
-
-        return tuple(toolchain(self.toolchain.compiler))
+        return self.driver.reads(self.toolchain.compiler)
 
     async def runner(self, task: Task, sandbox: Sandbox) -> Path:
         """The runner for a task's entry point."""
@@ -198,17 +191,10 @@ class Compiler:
     async def experiment(self, files: dict[str, str], scratch: Path, sandbox: Sandbox) -> Outcome:
         """Compiles a small program of the agent's to `program` in a scratch folder."""
         _write(scratch, files)
-        options = ("-O3", "-march=native", "-fopenmp", "-std=gnu++17", "-Wall", "-Wextra")
+        roots = sources(files, self.driver.suffixes)
         return await sandbox.run(
             Job(
-                command=(
-                    self.toolchain.compiler,
-                    *options,
-                    "-I.",
-                    *sources(files),
-                    "-o",
-                    "program",
-                ),
+                command=(self.toolchain.compiler, *self.driver.program(roots)),
                 scratch=scratch,
                 limits=LIMITS,
                 read=self._reads(),

@@ -60,15 +60,26 @@ def cpu_features() -> frozenset[str]:
     return frozenset()
 
 
-async def find_toolchain() -> Toolchain:
-    """$CXX, else g++, else clang++; raises EvaluatorError that says what to install."""
-    wanted = os.environ.get("CXX")
-    names = [wanted] if wanted else ["g++", "clang++"]
+async def find_toolchain(
+    variable: str = "CXX", usual: tuple[str, str] = ("g++", "clang++"), language: str = "C++"
+) -> Toolchain:
+    """The compiler that `variable` names, else the first of the `usual` ones.
+
+    Raises EvaluatorError that says what to install.
+    """
+    wanted = os.environ.get(variable)
+    names = [wanted] if wanted else [*usual]
     path = next((p for p in map(shutil.which, names) if p), None)
     if path is None:
         if wanted:
-            raise EvaluatorError(f"the compiler $CXX={wanted} is not there; set CXX to a C++ one")
-        raise EvaluatorError("there is no C++ compiler; install g++ (or clang++), or set CXX")
+            raise EvaluatorError(
+                f"the compiler ${variable}={wanted} is not there; set {variable} to a {language} "
+                "one"
+            )
+        raise EvaluatorError(
+            f"there is no {language} compiler; install {usual[0]} (or {usual[1]}), or set "
+            f"{variable}"
+        )
     process = await asyncio.create_subprocess_exec(
         path,
         "--version",
@@ -78,7 +89,9 @@ async def find_toolchain() -> Toolchain:
     )
     text, _ = await process.communicate()
     if process.returncode != 0:
-        raise EvaluatorError(f"{path} --version fails; set CXX to a working C++ compiler")
+        raise EvaluatorError(
+            f"{path} --version fails; set {variable} to a working {language} compiler"
+        )
     version = text.decode(errors="replace").splitlines()[0].strip()
     cpu = f"{cpu_model()} {' '.join(sorted(cpu_features()))}"
     return Toolchain(path, version, cpu)

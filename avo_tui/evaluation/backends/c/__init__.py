@@ -1,0 +1,1 @@
+"""C, through the runner of C++."""

@@ -1,0 +1,54 @@
+"""C candidates: the same compiler family, flags and header as C++ in another dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.evaluation.backends.cpp import flags, glue
+from avo_tui.evaluation.backends.cpp.driver import CppDriver
+from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, find_toolchain
+from avo_tui.evaluation.task import Task
+
+DIALECT = "-std=gnu17"
+
+
+def header(task: Task) -> str:
+    """`task.h`: the entry point's declaration in C."""
+    return (
+        glue.header(task)
+        .replace("#include <cstdint>", "#include <stdbool.h>\n#include <stdint.h>")
+        .replace('extern "C" ', "")
+    )
+
+
+def _in_c(options: Sequence[str]) -> tuple[str, ...]:
+    return tuple(DIALECT if o.startswith("-std=") else o for o in options)
+
+
+class CDriver(CppDriver):
+    """gcc or clang."""
+
+    suffixes = (".c",)
+
+    async def toolchain(self) -> Toolchain:
+        """$CC, else gcc, else clang."""
+        return await find_toolchain("CC", ("gcc", "clang"), "C")
+
+    def files(self, task: Task, roots: Sequence[str]) -> Mapping[str, str]:
+        """`task.h` in C."""
+        return {glue.HEADER: header(task)}
+
+    def options(self, candidate: Candidate) -> tuple[str, ...]:
+        """Those of C++, in C's dialect."""
+        return _in_c((*flags.FIXED, *flags.declared_flags(candidate)))
+
+    def library(
+        self, compiler: str, options: Sequence[str], roots: Sequence[str]
+    ) -> tuple[str, ...]:
+        """All files into one shared object, with the library of mathematics."""
+        return (*super().library(compiler, options, roots), "-lm")
+
+    def program(self, roots: Sequence[str]) -> tuple[str, ...]:
+        """As for C++."""
+        return (*_in_c(super().program(roots)), "-lm")

@@ -1,0 +1,1 @@
+"""Rust, through the runner of C++."""

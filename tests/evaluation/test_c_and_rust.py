@@ -1,0 +1,132 @@
+"""Candidates in C and Rust get the verdicts that those in C++ get."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from avo_tui.domain import tunables
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import EvaluationReport, Verdict
+from avo_tui.evaluation.backends.rust.driver import RustDriver
+from avo_tui.evaluation.pipeline import Pipeline
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.tasks import find_tasks
+
+FILES = {"c": "attention.c", "rust": "attention.rs"}
+
+
+def _no_rust() -> str:
+    try:
+        asyncio.run(RustDriver().toolchain())
+    except EvaluatorError as error:
+        return str(error)
+    return ""
+
+
+NO_RUST = _no_rust()
+both = pytest.mark.parametrize(
+    "language",
+    [
+        pytest.param("c", marks=pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")),
+        pytest.param("rust", marks=pytest.mark.skipif(bool(NO_RUST), reason=NO_RUST or "there")),
+    ],
+)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def pipeline() -> AsyncIterator[Pipeline]:
+    pipeline = Pipeline(None)
+    yield pipeline
+    await pipeline.close()
+
+
+async def judged(pipeline: Pipeline, language: str, *changes: tuple[str, str]) -> EvaluationReport:
+    """The report on the seed with some text replaced."""
+    task = find_tasks().get(f"attention_cpu@{language}")
+    text = task.seed().files[FILES[language]]
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    candidate = Candidate(files={FILES[language]: text})
+    return await pipeline.evaluate(task.name, candidate, "check", lambda _: None)
+
+
+@both
+async def test_the_seed_is_right_with_every_kind_of_tunable(
+    pipeline: Pipeline, language: str
+) -> None:
+    task = find_tasks().get(f"attention_cpu@{language}")
+    assert [t.name for t in tunables.parse(task.seed())] == ["LANES", "BLOCK_KEYS"]
+    changed = tunables.apply(task.seed(), {"LANES": "4", "BLOCK_KEYS": "64"})
+    assert "4" in changed.files[FILES[language]]
+    report = await pipeline.evaluate(task.name, changed, "check", lambda _: None)
+    assert report.verdict is Verdict.CORRECT, report.feedback
+
+
+WRONG = {
+    "c": ("causal ? i + 1 : sequence", "sequence"),
+    "rust": ("if causal { i + 1 } else { rows }", "rows"),
+}
+END = "    free(p);"
+BEHIND = {
+    "c": (END, f"    out[batch * heads * sequence * D] = 1;\n{END}"),
+    "rust": (END, f"    *out.add((batch * heads) as usize * rows * D) = 1.0;\n{END}"),
+}
+NO_END = {
+    "c": ("    free(p);", "    for (volatile int turn = 0; turn < 1;) {\n    }\n    free(p);"),
+    "rust": ("    free(p);", "    loop {\n        core::hint::black_box(p);\n    }"),
+}
+BROKEN = {"c": ("free(p);", "free(p"), "rust": ("free(p);", "free(p")}
+FORBIDDEN = {
+    "c": (
+        "    free(p);",
+        "    extern int getpid(void);\n    out[0] += getpid() * 0;\n    free(p);",
+    ),
+    "rust": ("    fn expf", "    fn getpid() -> i32;\n    fn expf"),
+}
+
+
+@both
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        (WRONG, Verdict.WRONG_RESULT),
+        (BEHIND, Verdict.ILLEGAL_ACCESS),
+        (NO_END, Verdict.TIMEOUT),
+        (BROKEN, Verdict.COMPILE_ERROR),
+    ],
+    ids=["ignores_a_flag", "writes_behind", "no_end", "does_not_compile"],
+)
+async def test_what_is_wrong_gets_its_verdict(
+    pipeline: Pipeline, language: str, changes: dict[str, tuple[str, str]], verdict: Verdict
+) -> None:
+    report = await judged(pipeline, language, changes[language])
+    assert report.verdict is verdict, report.feedback
+    if verdict is Verdict.COMPILE_ERROR:
+        assert FILES[language] in report.feedback.log
+
+
+@both
+async def test_a_forbidden_function_is_named(pipeline: Pipeline, language: str) -> None:
+    changes = [FORBIDDEN[language]]
+    if language == "rust":
+        changes.append(("    free(p);", "    *out += (getpid() * 0) as f32;\n    free(p);"))
+    report = await judged(pipeline, language, *changes)
+    assert report.verdict is Verdict.SUSPICIOUS
+    assert "getpid" in report.feedback.summary
+
+
+@both
+async def test_a_flag_is_from_the_list(pipeline: Pipeline, language: str) -> None:
+    wanted = {"c": "-fplugin=evil.so", "rust": "-Clinker=evil"}[language]
+    report = await judged(
+        pipeline, language, ("// Row by row", f"// flags: {wanted}\n// Row by row")
+    )
+    assert report.verdict is Verdict.COMPILE_ERROR
+    assert f"{wanted}, which is not allowed" in report.feedback.summary
