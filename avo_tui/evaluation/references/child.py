@@ -13,7 +13,8 @@ from pathlib import Path
 def main() -> None:
     """Derives one reference. The reply has `spec` or `error`."""
     from avo_tui.evaluation.references.deriving import Wishes, derive
-    from avo_tui.evaluation.references.forms import ReferenceError, read
+    from avo_tui.evaluation.references.drawn import ReferenceError
+    from avo_tui.evaluation.references.forms import read
 
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     wishes = Wishes(**request["wishes"])

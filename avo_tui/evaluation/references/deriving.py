@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
-from avo_tui.evaluation.references.forms import Drawn, Reference, ReferenceError
+from avo_tui.evaluation.references.drawn import Drawn, ReferenceError
+from avo_tui.evaluation.references.forms import Reference
 from avo_tui.evaluation.references.spec import Case, ReferenceSpec, Sizes, Tensor
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from avo_tui.evaluation.references.spec import FILE, SOURCE, Case, ReferenceSpec
 from avo_tui.evaluation.task import Argument, CheckCase, PreparedBaseline, Task, Tolerance
 
 if TYPE_CHECKING:
-    from avo_tui.evaluation.references.forms import Drawn, Reference
+    from avo_tui.evaluation.references.drawn import Drawn
+    from avo_tui.evaluation.references.forms import Reference
     from avo_tui.evaluation.task import Baseline, Tensors
 
 EAGER, COMPILED = "torch", "compiled"

@@ -14,7 +14,8 @@ from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.references import task as references_task
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import Wishes, derive
-from avo_tui.evaluation.references.forms import Drawn, Reference, ReferenceError, read
+from avo_tui.evaluation.references.drawn import Drawn, ReferenceError
+from avo_tui.evaluation.references.forms import Reference, read
 from avo_tui.evaluation.references.spec import ReferenceSpec, Sizes
 from avo_tui.evaluation.references.task import CudaReference, ReferenceTask
 from avo_tui.evaluation.sandbox.run import Sandbox
