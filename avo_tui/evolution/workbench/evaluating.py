@@ -87,7 +87,7 @@ class StepEvaluating:
         while True:
             try:
                 await batch.run()
-                return [batch.results[place] for place in sorted(batch.results)]
+                return [batch.results[position] for position in sorted(batch.results)]
             except EvaluatorError as error:
                 run.trouble("evaluator", str(error))
                 await self._waits.pause_for(str(error))

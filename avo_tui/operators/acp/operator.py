@@ -191,7 +191,7 @@ class AcpOperator:
 
 def _idle(name: str, turns: int, reason: str, words: str) -> str:
     """Why the run pauses for an agent that does nothing in the seat."""
-    said = f", saying: {' '.join(words.split())[-200:]!r}" if words.strip() else ""
+    last = f", saying: {' '.join(words.split())[-200:]!r}" if words.strip() else ""
     return (
-        f"{name} ended {turns} turns in a row ({reason}) without calling a tool of the seat{said}"
+        f"{name} ended {turns} turns in a row ({reason}) without calling a tool of the seat{last}"
     )
