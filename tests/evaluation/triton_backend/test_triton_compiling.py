@@ -20,7 +20,7 @@ from avo_tui.evaluation.languages import in_language
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.run import Sandbox
-from tests.evaluation.triton import kinds
+from tests.evaluation.triton_backend import kinds
 
 pytest.importorskip("triton")
 TINY = load_task(Path(__file__).parents[1] / "cuda" / "tasks" / "attention_tiny")
