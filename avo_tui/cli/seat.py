@@ -256,7 +256,11 @@ def _say(text: str) -> None:
 
 
 async def sit_down(reader: SessionReader, hello: Hello, say: Any = None) -> SeatClient:
-    """The seat of a session; starts its engine where none runs. Raises Failure, SeatError."""
+    """The seat of a session; starts its engine where one was lost.
+
+    Raises Failure where the run was stopped or is finished: only the person takes that back.
+    Raises SeatError where somebody else sits there.
+    """
     from avo_tui.evolution.process import start_engine
     from avo_tui.seat.client import SeatClient, SeatNotThereError
 
@@ -267,8 +271,13 @@ async def sit_down(reader: SessionReader, hello: Hello, say: Any = None) -> Seat
             f" avo run {reader.state.session.task.name} --operator seat"
         )
     if not reader.engine().alive:
-        if reader.state.session.state == "finished":
-            raise Failure(f"{reader.name} is finished: {reader.state.session.state_reason}")
+        session = reader.state.session
+        if session.state in {"finished", "stopped"}:
+            raise Failure(
+                f"{reader.name} is {session.state} ({session.state_reason}). Whether it goes on is"
+                f" decided by the person, with avo run --resume {reader.name}; an agent ends its"
+                " work here"
+            )
         start_engine(reader.folder, resume=True)
     deadline, told = time.monotonic() + START_SECONDS, 0.0
     while True:

@@ -92,3 +92,17 @@ def test_the_brief_says_what_may_be_used(seated: Path, avo: Avo) -> None:
     assert page.code == 0
     for words in ("What you may use", "--file", "scratch", "Not while a tool of the seat runs"):
         assert words in page.out
+
+
+def test_an_agent_does_not_take_back_that_the_run_was_stopped(own_places: Path, avo: Avo) -> None:
+    folder = make_session(own_places, "ended", "seat")
+    with running(folder) as engine:
+        reader = SessionReader.open(folder)
+        wait_for(lambda: reader.poll() is not None and len(reader.state.versions) == 1)
+        assert avo("stop", "ended", "--wait", "120").code == 0
+        engine.wait(120)
+    called = avo("seat", "ended", "begin_step")
+    assert called.code != 0
+    assert "ended is stopped (stopped by the person)" in called.err
+    assert "decided by the person" in called.err
+    assert not SessionReader.open(folder).engine().alive

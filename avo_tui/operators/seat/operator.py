@@ -23,4 +23,7 @@ class SeatOperator:
 
     async def close(self) -> None:
         """Send the client away: the engine ends."""
-        await self.door.close("The run has ended: there is no other step. avo status says why.")
+        await self.door.close(
+            "The run has ended: there is no other step. Whether it goes on is decided by the"
+            " person; end your work here. avo status says why."
+        )
