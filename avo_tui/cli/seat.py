@@ -238,8 +238,11 @@ def waiting_text(reader: SessionReader) -> str:
     reader.poll()
     attempt, stage = current_attempt(reader.state)
     why = f": {reader.state.session.state_reason}" if reader.state.session.state_reason else ""
-    evaluating = f"; attempt {attempt}, {stage}" if attempt else ""
-    return f"{reader.run_state()}{why}{evaluating}"
+    if attempt:
+        doing = f"; attempt {attempt}, {stage}"
+    else:
+        doing = "; the tool is at work" if reader.run_state() == "running" else ""
+    return f"{reader.run_state()}{why}{doing}"
 
 
 def _tell(text: str) -> None:
@@ -279,7 +282,8 @@ async def sit_down(reader: SessionReader, hello: Hello, say: Any = None) -> Seat
                 " work here"
             )
         start_engine(reader.folder, resume=True)
-    deadline, told = time.monotonic() + START_SECONDS, 0.0
+    told = time.monotonic()
+    deadline = told + START_SECONDS
     while True:
         try:
             return await SeatClient.sit_down(reader.folder, hello)

@@ -109,6 +109,10 @@ class Task(ABC):
     timed: ClassVar[tuple[str, ...]] = ("normal",)
     """Distributions of the inputs of timed calls; each is used in as many rounds as the others."""
 
+    nominal_work: ClassVar[bool] = False
+    """True where `flops` and `bytes_moved` are what a reference does and a correct kernel may do
+    less: then they count throughput, but no time is refused because of them."""
+
     has_seed: ClassVar[bool] = True
     """False where the first correct candidate starts the lineage; then there is no `seed/`."""
 
@@ -162,7 +166,10 @@ class Task(ABC):
     def work(self, configuration: Configuration) -> Work:
         """All that one run does."""
         return Work(
-            self.flops(configuration), self.bytes_moved(configuration), self.items(configuration)
+            self.flops(configuration),
+            self.bytes_moved(configuration),
+            self.items(configuration),
+            self.nominal_work,
         )
 
     @property

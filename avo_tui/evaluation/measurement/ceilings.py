@@ -26,7 +26,9 @@ class Ceilings:
     """Operations per second that were measured on this machine without any candidate."""
 
     def least_seconds(self, work: Work) -> tuple[float, str]:
-        """The shortest time that one run can take, and what limits it."""
+        """The shortest time that one run can take, and what limits it; zero for nominal work."""
+        if work.nominal:
+            return 0.0, "nothing that is known"
         arithmetic = work.flops / self.peak_flops if self.peak_flops else 0.0
         moved = max(0.0, work.bytes - self.cache_bytes)
         traffic = moved / self.peak_bytes if self.peak_bytes else 0.0

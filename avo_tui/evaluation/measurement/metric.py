@@ -24,6 +24,9 @@ class Work:
     """Bytes that must cross the memory at least once."""
     items: float = 0.0
     """Whatever the task counts: tokens, edges, matrices."""
+    nominal: bool = False
+    """True where this is what a reference does and a correct kernel may do less, as when the sum of
+    a product is a product with sums. Such work bounds no time."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class ReferenceTask(Task):
     """The folder with `reference.json` and `reference.py`."""
     spec: ClassVar[ReferenceSpec]
     has_seed: ClassVar[bool] = False
+    nominal_work: ClassVar[bool] = True
     reference_baseline: ClassVar[str] = EAGER
 
     def __init_subclass__(cls, **more: Any) -> None:

@@ -40,6 +40,7 @@ def test_a_run_cannot_be_faster_than_arithmetic_or_memory_allow() -> None:
     assert "GB/s" in limits.impossible(Work(flops=1.0, bytes=4.05e9), 0.0009)
     assert not limits.impossible(Work(flops=1.0, bytes=4.05e9), 0.0011)
     assert not limits.impossible(Work(bytes=4e7), 1e-9), "it may all be in the cache"
+    assert not limits.impossible(Work(flops=1e15, bytes=1e15, nominal=True), 1e-9)
 
 
 def test_what_beats_the_machines_own_best_is_remarked_on() -> None:
