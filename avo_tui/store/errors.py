@@ -100,6 +100,11 @@ class DiskTrouble(StoreError):  # noqa: N818
     Whoever writes a session waits and tries again: a run does not end because a file server blinks.
     """
 
+    def __init__(self, sentence: str, path: Path | None = None) -> None:
+        """`path`: what could not be read or written, where that is one file."""
+        super().__init__(sentence)
+        self.path = path
+
 
 class NoSpace(DiskTrouble):
     """No room on the disk."""
@@ -130,9 +135,9 @@ def clear_errors(path: Path, doing: str) -> Iterator[None]:
 def as_store_error(error: OSError, path: Path, doing: str) -> StoreError:
     """The sentence for an OSError that happened while `doing` something with `path`."""
     if error.errno in _NO_ROOM:
-        return NoSpace(f"no room to {doing} {path}: free some disk space")
+        return NoSpace(f"no room to {doing} {path}: free some disk space", path)
     if error.errno in _PASSING:
-        return DiskTrouble(f"cannot {doing} {path} for now: {error.strerror or error}")
+        return DiskTrouble(f"cannot {doing} {path} for now: {error.strerror or error}", path)
     if isinstance(error, PermissionError):
         return StoreError(f"not allowed to {doing} {path}: check who owns the folder")
     return StoreError(f"cannot {doing} {path}: {error.strerror or error}")

@@ -52,7 +52,13 @@ from avo_tui.store.errors import (
     StoreError,
     clear_errors,
 )
-from avo_tui.store.files import leftovers, make_private_folder, remove, sync_folder
+from avo_tui.store.files import (
+    leftovers,
+    make_private_folder,
+    remove,
+    sync_folder,
+    write_temporary,
+)
 from avo_tui.store.flusher import Flusher
 from avo_tui.store.inbox import BadCommand, Inbox
 from avo_tui.store.journal import JournalWriter, cut_torn_tail
@@ -357,6 +363,23 @@ class SessionWriter:
     def say_waiting(self, why: str) -> None:
         """Let viewers on this machine know what the run waits for, without the disk; "" ends it."""
         self._lock.bulletin.say(why)
+
+    def probe(self, trouble: DiskTrouble) -> None:
+        """Write and remove a file where the disk refused. Raises DiskTrouble or StoreError.
+
+        The disk may take the journal while it refuses another folder of the session.
+        """
+        if trouble.path is None:
+            return
+        folder = trouble.path.parent
+        with self._lock.bulletin.writing():
+            self._check_ours()
+            with clear_errors(trouble.path, "write"):
+                if folder.parent == self.objects.folder:
+                    make_private_folder(folder)
+                elif not folder.is_dir():
+                    return
+                write_temporary(folder, b"probe").unlink()
 
     def _check_ours(self) -> None:
         """Check that the folder is still ours before a file is opened by its path."""

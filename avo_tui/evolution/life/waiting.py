@@ -155,6 +155,7 @@ class Standstill:
                     run.writer.flush()
                     run.record(ev.Spent(spend=Spend()))
                     mend()
+                    run.writer.probe(error)
                     run.set_state("running", "the disk is well again")
                     break
                 except DiskTrouble as again:

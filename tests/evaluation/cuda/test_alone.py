@@ -28,7 +28,7 @@ def test_a_copied_folder_compiles(tmp_path: Path) -> None:
     package = tmp_path / "avo_tui"
     package.mkdir()
     shutil.copy(ROOT / "avo_tui" / "__init__.py", package)
-    for part in ("domain", "evaluation"):
+    for part in ("devices", "domain", "evaluation"):
         shutil.copytree(
             ROOT / "avo_tui" / part, package / part, ignore=shutil.ignore_patterns("__pycache__")
         )
