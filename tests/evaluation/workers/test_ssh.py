@@ -65,12 +65,13 @@ def url(server: sshd.Sshd, more: str = "") -> str:
     )
 
 
-def remote_workers() -> set[int]:
-    """Workers on the other side of a line: under a lease, and not of this process."""
+def remote_workers(server: sshd.Sshd) -> set[int]:
+    """Workers that came over a line to this server."""
     pids = set()
     for process in psutil.process_iter(["pid", "cmdline", "environ"]):
         line = process.info["cmdline"] or []
-        if "--serve" in line and "SSH_CONNECTION" in (process.info["environ"] or {}):
+        connection = (process.info["environ"] or {}).get("SSH_CONNECTION", "")
+        if "--serve" in line and connection.endswith(f" {server.port}"):
             pids.add(int(process.info["pid"]))
     return pids
 
@@ -100,7 +101,7 @@ async def test_a_task_that_is_not_there_goes_over_the_line_and_keys_do_not(
     report = await fleet.check(TASK, await fleet.seed(TASK), quick=True)
     assert report.verdict is Verdict.CORRECT, report.feedback
     assert report.worker == f"ssh://127.0.0.1:{server.port}:0"
-    (worker,) = remote_workers()
+    (worker,) = remote_workers(server)
     environment = Path(f"/proc/{worker}/environ").read_bytes()
     assert b"sk-secret" not in environment and b"SSH_CONNECTION" in environment
     assert list(psutil.Process(worker).cpu_affinity() or []) == [0]
@@ -108,17 +109,17 @@ async def test_a_task_that_is_not_there_goes_over_the_line_and_keys_do_not(
 
 @needs_compiler
 async def test_a_worker_lost_over_there_is_replaced_and_the_work_is_done_again(
-    fleet: Fleet,
+    fleet: Fleet, server: sshd.Sshd
 ) -> None:
     seed = await fleet.seed(TASK)
-    (worker,) = remote_workers()
+    (worker,) = remote_workers(server)
     reached = asyncio.Event()
     task = asyncio.ensure_future(fleet.check(TASK, seed, progress=lambda _: reached.set()))
     await asyncio.wait_for(reached.wait(), 240)
     os.kill(worker, signal.SIGKILL)
     report = await task
     assert report.verdict is Verdict.CORRECT, report.feedback
-    assert remote_workers() and worker not in remote_workers()
+    assert remote_workers(server) and worker not in remote_workers(server)
     assert fleet.workers()[0].losses >= 1
 
 
