@@ -15,7 +15,8 @@ from avo_tui.domain.device import DeviceHealth, DeviceState, summary
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 1.0
-"""Seconds between two samples. One of the processor takes about 1 ms of processor time."""
+"""Seconds between two samples. One of the processor took 0.7 ms of processor time on a busy
+machine of two cores."""
 
 LAST_SECONDS = 2.0
 """Seconds that the last sample may take; a driver that does not answer must not hold up a run."""
