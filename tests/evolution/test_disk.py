@@ -18,7 +18,7 @@ from avo_tui.evolution import process
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.create import create_session
 from avo_tui.evolution.options import PATIENCE_OPTION
-from avo_tui.store import FolderLost, SessionReader, diagnose, summaries
+from avo_tui.store import FolderLost, SessionReader, SessionWriter, diagnose, summaries
 from avo_tui.ui.session.feed import Feed
 from tests.evolution.fake_evaluator import TASK
 from tests.evolution.laboratory import MakeLab
@@ -59,6 +59,19 @@ async def test_the_disk_may_refuse_from_the_first_event_on(make_lab: MakeLab) ->
     with failing("write", errno.EIO, lab.folder) as count:
         await lab.until(lambda: count[0] >= 3 or lab.has_ended)
     assert await lab.ended() == "finished"
+
+
+async def test_a_disk_that_seems_well_and_refuses_again_is_not_asked_without_a_pause(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may be too large for the room that a smaller one found."""
+    monkeypatch.setattr(SessionWriter, "probe", lambda writer, trouble: None)
+    lab = make_lab(RunSettings(budget=Budget(run=Caps(evaluations=4))))
+    lab.start()
+    await lab.until(lambda: len(lab.state.versions) >= 1)
+    with failing("mkdir", errno.EIO, lab.folder) as count:
+        await lab.until(lambda: count[0] >= 3 or lab.has_ended)
+    assert await lab.ended(60.0) == "finished", lab._last()
 
 
 async def test_patience_ends(make_lab: MakeLab) -> None:

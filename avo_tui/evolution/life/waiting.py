@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from math import inf
 from time import monotonic
 
 from avo_tui.domain import events as ev
@@ -33,6 +34,8 @@ class Standstill:
         self._inbox = inbox
         self._budget = budget
         self._supervisor = supervisor
+        self._disk_well = -inf
+        """When the disk was last found well again, in seconds of the monotonic clock."""
 
     async def rest(self) -> None:
         """Between two steps. Returns when the next may begin; raises Finish when none will."""
@@ -148,6 +151,10 @@ class Standstill:
         run.clock.hold("disk")
         give_up = monotonic() + disk_patience(run.state.session.settings)
         try:
+            if monotonic() - self._disk_well < DISK_SECONDS:
+                # what was tried is not what is refused, such as a small file and a large one
+                run.writer.say_waiting(str(error))
+                await control.changed(DISK_SECONDS)
             while control.stop is None:
                 run.writer.say_waiting(str(error))
                 try:
@@ -157,6 +164,7 @@ class Standstill:
                     mend()
                     run.writer.probe(error)
                     run.set_state("running", "the disk is well again")
+                    self._disk_well = monotonic()
                     break
                 except DiskTrouble as again:
                     if monotonic() > give_up:
