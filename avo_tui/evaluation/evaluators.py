@@ -69,7 +69,7 @@ def _site(text: str, settings: RunSettings, task: str, kind: str) -> Site:
         )
     _check_port(url)
     query = dict(parse_qsl(url.query, keep_blank_values=True))
-    named = settings.devices or query.get("devices")
+    named = settings.devices if settings.devices is not None else query.get("devices")
     weak = settings.options.get("allow_weak_sandbox") is True
     wanted = SiteRequest(
         task=task,

@@ -77,6 +77,8 @@ def split_devices(text: str, kind: str) -> list[str]:
             "--devices names no device; write 0,1 for two GPUs or two cores, 0-3,4-7 for two sets "
             "of cores, or all"
         )
+    if len(names) < len(text.split(",")):
+        raise ValueError(f"--devices {text}: nothing stands beside one of the commas")
     if names == [ALL]:
         return names
     if len(set(names)) < len(names):

@@ -13,6 +13,11 @@ from avo_tui.evaluation.workers.sites import SiteRequest, only
 def make_site(url: SplitResult, wanted: SiteRequest) -> Site:
     """The site of a URL. Raises ValueError, one sentence."""
     only(url, wanted.query, {"devices"})
+    if url.netloc or url.path:
+        raise ValueError(
+            f"--evaluator {url.geturl()}: local is this machine and takes no name; write local, or"
+            " local:?devices=0,1"
+        )
     command = (sys.executable, "-m", "avo_tui.evaluation")
     return MachineSite(
         "local", command, task=wanted.task, kind=wanted.kind, chosen=wanted.devices,

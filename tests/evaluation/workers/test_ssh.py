@@ -156,6 +156,9 @@ async def test_another_program_over_there_is_refused_before_the_first_request(
         ("carrier://host", "no scheme"),
         ("local:?devices=0,0", "named twice"),
         ("local:?devices=0-2,1", "core 1 is in two devices"),
+        ("local:?devices=0,,1", "nothing stands beside one of the commas"),
+        ("local:?devices=", "names no device"),
+        ("local://zz", "takes no name"),
     ],
 )
 async def test_odd_urls_are_refused_in_one_sentence(text: str, words: str) -> None:
