@@ -246,7 +246,8 @@ def export(
     function: Annotated[
         str,
         typer.Option(
-            "--function", help="With source, torch and hf-kernel: what to call the kernel."
+            "--function",
+            help="What to call the kernel: with torch, hf-kernel, and the source of a CUDA kernel.",
         ),
     ] = "",
     as_json: Json = False,

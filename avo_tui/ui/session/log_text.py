@@ -21,6 +21,8 @@ def of_file(path: Path, *, follow: bool = False) -> Iterator[bytes]:
                     file.seek(0)  # it was begun anew
                 yield chunk
     except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise ValueError(f"this session has no {path.name} here") from error
         raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
