@@ -130,8 +130,10 @@ class Attention:
             q[..., 0].add_(32.0)
             v.add_(2.0)
         elif distribution == "sunk":
-            k[..., 0].add_(48.0)
-            q[..., 0].sub_(48.0)
+            # No further than needed: a product in single precision is off by a part of this logit.
+            depth = math.sqrt(BEYOND_EXP / self.scale)
+            k[..., 0].add_(depth)
+            q[..., 0].sub_(depth)
         elif distribution == "needle":
             self._needles(q, k, v, generator)
         elif distribution == "late_needle":
