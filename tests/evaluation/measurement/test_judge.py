@@ -43,7 +43,7 @@ def test_half_precision_fails(
 def _in_order(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lanes: int) -> torch.Tensor:
     """Attention in single precision whose products are `lanes` partial sums, added in turn."""
     parts = (q[:, :, :, None] * k[:, :, None]).unflatten(-1, (-1, lanes))
-    sums = torch.zeros(parts.shape[:-2] + (lanes,))
+    sums = torch.zeros((*parts.shape[:-2], lanes))
     for step in range(parts.shape[-2]):
         sums = sums + parts[..., step, :]
     scores = torch.zeros(sums.shape[:-1])
