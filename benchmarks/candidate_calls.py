@@ -19,7 +19,7 @@ from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.evaluation.backends.cpp.compiler import Compiler
 from avo_tui.evaluation.backends.cpp.keeper import Call, Runner
 from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
-from avo_tui.evaluation.backends.cpp.process import in_thread, session
+from avo_tui.evaluation.backends.cpp.process import Start, in_thread, session
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_model, find_toolchain
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.pipeline import Pipeline
@@ -32,7 +32,7 @@ async def exchange(pipeline: Pipeline, count: int) -> list[Call]:
     task = pipeline.tasks.get(TASK)
     runner = await Compiler(await find_toolchain()).runner(task, pipeline.sandbox)
     cpu = benchmark_cpu()
-    async with session(pipeline.sandbox, runner, None, "", None, cpu=cpu) as talk:
+    async with session(pipeline.sandbox, Start(runner, None, "", None, cpu=cpu)) as talk:
 
         def calls(talk: Runner = talk) -> list[Call]:
             return [talk.idle() for _ in range(count)]

@@ -7,6 +7,7 @@ detail or the log) are its first lines.
 import json
 import platform
 import re
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,12 +210,14 @@ async def test_every_stage_starts_a_candidate_in_the_same_way(
     started: list[object] = []
     real = process.session
 
-    def watched(sandbox, runner, library, entry, arenas, *, threads, cpu, limits):  # type: ignore[no-untyped-def]
-        sizes = [a.size for a in arenas]
-        started.append((runner, library.name, entry, sizes, threads, cpu is None, limits))
-        return real(
-            sandbox, runner, library, entry, arenas, threads=threads, cpu=cpu, limits=limits
-        )
+    def watched(
+        sandbox: Sandbox, start: process.Start
+    ) -> AbstractAsyncContextManager[keeper.Runner]:
+        assert start.library is not None and start.arenas is not None
+        sizes = [arena.size for arena in start.arenas]
+        same = (start.runner, start.library.name, start.entry, sizes, start.threads, start.limits)
+        started.append((*same, start.cpu is None))
+        return real(sandbox, start)
 
     monkeypatch.setattr(subject, "session", watched)
     honest = candidate(CANDIDATES / "honest.cpp")

@@ -751,6 +751,7 @@ class MemorySource:
         self.folder = Path("/nonexistent") / name
         self.name = name
         self._run_state = state
+        self.reloads = 0
         self._state: SessionState | None = None
         for event in events(self.put, name=name, **options):
             self.add(event)

@@ -32,7 +32,7 @@ def test_seeking_back_forgets_what_comes_later(recorded: MemorySource) -> None:
     replay.seek(200)
     assert 0 < len(replay.state.versions) < many
     assert replay.state.session.applied == 200
-    assert replay.generation == 2
+    assert replay.reloads == 2
 
 
 def folded(recorded: MemorySource, place: int) -> SessionState:
@@ -180,7 +180,7 @@ def test_nothing_can_be_sent(recorded: MemorySource) -> None:
 def test_the_feed_starts_again_after_a_jump(recorded: MemorySource) -> None:
     replay = ReplaySource(recorded)
     replay.toggle()
-    feed = Feed(replay)
+    feed = Feed(replay, replay)
     feed.prime()
     assert feed.latest is not None and not feed.latest.versions
     replay.seek(len(recorded.journal))

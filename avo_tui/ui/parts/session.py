@@ -13,6 +13,7 @@ from avo_tui.domain.commands import Command
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.store import SeenMarks, StoreError
 from avo_tui.ui.session.feed import BATCH, Feed, Snapshot, Source
+from avo_tui.ui.session.replay import ReplaySource
 
 
 class SessionFollower:
@@ -43,7 +44,7 @@ class SessionFollower:
     def follow(self, source: Source) -> None:
         """Close what is in hand and follow `source`; its first snapshot is there on return."""
         self.close()
-        self.feed = Feed(source)
+        self.feed = Feed(source, source if isinstance(source, ReplaySource) else None)
         self.feed.prime(BATCH)
         Thread(target=self.feed.run, name="feed", daemon=True).start()
 

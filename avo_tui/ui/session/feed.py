@@ -61,6 +61,11 @@ class Source(Protocol):
     def folder(self) -> Path: ...
     @property
     def name(self) -> str: ...
+    @property
+    def reloads(self) -> int:
+        """Times that what was read before ceased to hold: a jump of a replay, a mended journal."""
+        ...
+
     def poll(self, limit: int = BATCH) -> list[Event]: ...
     def events(self, step: int | None = None, after: int = 0) -> Iterator[Event]: ...
     def get(self, identity: str) -> bytes: ...
@@ -148,11 +153,19 @@ def _table(now: Mapping[K, V], before: Mapping[K, V] | None) -> Mapping[K, V]:
     return dict(now)
 
 
+class Replay(Protocol):
+    """A source that plays a session which was recorded."""
+
+    def status(self) -> ReplayStatus: ...
+
+
 @dataclass
 class Feed:
     """Follows one source. `run` is the body of a thread; everything else is for the app."""
 
     source: Source
+    replay: Replay | None = None
+    """The source once more where it is a replay."""
     latest: Snapshot | None = None
     devices: Mapping[str, tuple[DeviceState, ...]] = field(default_factory=dict)
     """Device → its last samples; replaced as a whole. Not in the snapshot: a new sample changes
@@ -204,13 +217,13 @@ class Feed:
         dirty, published, probed, sensed = False, 0.0, 0.0, 0.0
         standing: tuple[RunState, str] | None = None
         status: ReplayStatus | None = None
-        era = self._era()
+        reloads = self.source.reloads
         self._catch_up()
         while not self._stop.is_set():
             try:
                 events = self.source.poll(BATCH)
-                if self._era() != era:
-                    era = self._era()
+                if self.source.reloads != reloads:
+                    reloads = self.source.reloads
                     self._aggregates, self._leaders = {}, frozenset()
                     self.prime()
                     events = []
@@ -240,13 +253,8 @@ class Feed:
                 self._wake.wait(POLL_SECONDS)
                 self._wake.clear()
 
-    def _era(self) -> tuple[int, int]:
-        """Changes when the source has begun anew: a replay jumped, a journal was mended."""
-        return getattr(self.source, "generation", 0), getattr(self.source, "reloads", 0)
-
     def _status(self) -> ReplayStatus | None:
-        status = getattr(self.source, "status", None)
-        return status() if callable(status) else None
+        return None if self.replay is None else self.replay.status()
 
     def publish(self, trouble: str = "") -> None:
         """Replace `latest` by what is known now."""

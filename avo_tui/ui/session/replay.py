@@ -44,8 +44,8 @@ class ReplaySource:
         self._speed = max(0.1, speed)
         self._playing = True
         self._lock = threading.RLock()
-        self.generation = 0
-        """Counts the jumps: whoever folds the events has to start again."""
+        self.reloads = 0
+        """Jumps so far: whoever folds the events has to start again after each."""
         begin = Keyframe(SessionState.begin(first), 0.0)
         self._keyframes = Keyframes(begin)
         self._starts: list[tuple[int, float]] = []
@@ -199,7 +199,7 @@ class ReplaySource:
         """A jump has ended: play from here on."""
         self._clock = self._at
         self._moment = time.monotonic()
-        self.generation += 1
+        self.reloads += 1
 
     def next_step(self) -> None:
         """To the start of the next step."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from avo_tui.evaluation.backends.cpp import flags
 from avo_tui.evaluation.backends.cpp.keeper import Call, Runner
 from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
-from avo_tui.evaluation.backends.cpp.process import in_thread, session
+from avo_tui.evaluation.backends.cpp.process import Start, in_thread, session
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_features
 from avo_tui.evaluation.measurement.ceilings import Ceilings
 from avo_tui.evaluation.ports import EvaluatorError
@@ -121,9 +121,8 @@ async def calibrate(
     cpu = benchmark_cpu()
     memory = Memory(layouts.all())
     try:
-        async with session(
-            sandbox, runner, None, "", memory.arenas, threads=threads, cpu=cpu
-        ) as talk:
+        start = Start(runner, None, "", memory.arenas, threads=threads, cpu=cpu)
+        async with session(sandbox, start) as talk:
             return await in_thread(lambda: _measure(talk, layouts, reached), talk.running, cpu=cpu)
     finally:
         memory.close()

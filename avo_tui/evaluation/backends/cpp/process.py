@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,69 +52,52 @@ _LAST_WORDS_SECONDS = 2.0
 """How long a process that said its last word may take to end by itself."""
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a candidate's process is started with."""
+
+    runner: Path
+    library: Path | None
+    """The candidate, compiled; None starts the runner without one."""
+    entry: str
+    """The function that is called."""
+    arenas: tuple[Arena, Arena] | None
+    """Memory that the process shares with us: inputs, and outputs."""
+    threads: int = 1
+    cpu: int | None = None
+    """The processor to stay on; None for any."""
+    limits: Limits = LIMITS
+    """Of one thread; each thread more counts as a process more."""
+
+
 @contextlib.asynccontextmanager
-async def session(
-    sandbox: Sandbox,
-    runner: Path,
-    library: Path | None,
-    entry: str,
-    arenas: tuple[Arena, Arena] | None,
-    *,
-    threads: int = 1,
-    cpu: int | None = None,
-    limits: Limits | None = None,
-) -> AsyncIterator[Runner]:
+async def session(sandbox: Sandbox, start: Start) -> AsyncIterator[Runner]:
     """A fresh process with its own scratch folder; gone, tree and all, when the context is left.
 
-    `library` None starts the runner without a candidate. Every candidate's process looks the same
-    from inside, whatever it is started for: argv, environment, descriptors, memory, processor.
+    Every candidate's process looks the same from inside, whatever it is started for: argv,
+    environment, descriptors, memory, processor. Raises EvaluatorError where this machine cannot
+    confine it.
     """
-    limits = limits or LIMITS
-    limits = replace(limits, processes=limits.processes + threads)
+    limits = replace(start.limits, processes=start.limits.processes + start.threads)
+    library = start.library
+    image = None if library is None else read_shared_object(library.read_bytes())
     ours, theirs = socket.socketpair()
-    handed = [theirs.fileno(), *(a.descriptor for a in arenas or ())]
-    numbers = [*handed, -1, -1][:3]
-    words = ["./runner", *(str(fd) for fd in numbers), str(threads)]
-    image = _image(library)
+    handed = (theirs.fileno(), *(a.descriptor for a in start.arenas or ()))
     with sandbox.scratch() as scratch:
-        copy_into(scratch, runner)
-        if library is not None and image is not None:
-            copy_into(scratch, library)
-            words += [f"./{library.name}", entry, *image.needed]
         try:
-            running = await sandbox.start(
-                Job(
-                    command=tuple(words),
-                    scratch=scratch,
-                    limits=limits,
-                    environment={"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"},
-                    pass_fds=tuple(handed),
-                    cpu=cpu,
-                    # Its own, stricter filter refuses them all, and reports them to us.
-                    allowed_calls=REFUSED,
-                )
-            )
+            running = await sandbox.start(_job(start, scratch, limits, handed, image))
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        talk = Runner(running, ours, threads, image)
+        talk = Runner(running, ours, start.threads, image)
         waiter = asyncio.create_task(running.wait(limits))
         try:
             with owned(running):
                 await in_thread(lambda: talk.greet(20), running)
-            if not (talk.confined or sandbox.allow_weak):
-                raise EvaluatorError(
-                    "this kernel refuses the filter that candidates run under; a container may "
-                    "need --security-opt seccomp=unconfined"
-                )
-            if library is not None and not (talk.reported or sandbox.allow_weak):
-                raise EvaluatorError(
-                    "this kernel does not report forbidden system calls (Linux 5.5 or later does, "
-                    "unless another filter takes the reports), so a candidate's constructors "
-                    "could map code of their own; go on all the same with --allow-weak-sandbox"
-                )
+            if not sandbox.allow_weak:
+                _refuse_weak(talk, library is not None)
             yield talk
         except Stopped as stop:
             if stop.owner is running:
@@ -131,8 +114,44 @@ async def session(
                 talk.close()
 
 
-def _image(library: Path | None) -> SharedObject | None:
-    return read_shared_object(library.read_bytes()) if library is not None else None
+def _job(
+    start: Start,
+    scratch: Path,
+    limits: Limits,
+    handed: tuple[int, ...],
+    image: SharedObject | None,
+) -> Job:
+    """The runner's command, with what it needs copied into its scratch folder."""
+    numbers = [*handed, -1, -1][:3]
+    words = ["./runner", *(str(fd) for fd in numbers), str(start.threads)]
+    copy_into(scratch, start.runner)
+    if start.library is not None and image is not None:
+        copy_into(scratch, start.library)
+        words += [f"./{start.library.name}", start.entry, *image.needed]
+    return Job(
+        command=tuple(words),
+        scratch=scratch,
+        limits=limits,
+        environment={"OMP_NUM_THREADS": str(start.threads), "OMP_WAIT_POLICY": "passive"},
+        pass_fds=handed,
+        cpu=start.cpu,
+        # Its own, stricter filter refuses them all, and reports them to us.
+        allowed_calls=REFUSED,
+    )
+
+
+def _refuse_weak(talk: Runner, candidate: bool) -> None:
+    if not talk.confined:
+        raise EvaluatorError(
+            "this kernel refuses the filter that candidates run under; a container may "
+            "need --security-opt seccomp=unconfined"
+        )
+    if candidate and not talk.reported:
+        raise EvaluatorError(
+            "this kernel does not report forbidden system calls (Linux 5.5 or later does, "
+            "unless another filter takes the reports), so a candidate's constructors "
+            "could map code of their own; go on all the same with --allow-weak-sandbox"
+        )
 
 
 async def _ended(stop: Stopped, running: Running, waiter: asyncio.Task[Outcome]) -> Outcome:

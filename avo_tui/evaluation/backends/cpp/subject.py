@@ -21,7 +21,7 @@ from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped, owned
 from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
 from avo_tui.evaluation.backends.cpp.machine import Calibration
-from avo_tui.evaluation.backends.cpp.process import limits_of, session
+from avo_tui.evaluation.backends.cpp.process import Start, limits_of, session
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -169,14 +169,13 @@ class Stage:
         Raises Stopped where it takes too long again.
         """
         pinned = self.cpu if self.task.threads == 1 else None
+        start = Start(
+            self.runner, compiled.library, self.task.entry, memory.arenas,
+            threads=self.task.threads, cpu=pinned, limits=limits_of(self.task),
+        )  # fmt: skip
         again = False
         while True:
-            runner = await process.enter_async_context(
-                session(
-                    self.sandbox, self.runner, compiled.library, self.task.entry, memory.arenas,
-                    threads=self.task.threads, cpu=pinned, limits=limits_of(self.task),
-                )
-            )  # fmt: skip
+            runner = await process.enter_async_context(session(self.sandbox, start))
             if runner.load_seconds <= _LONGEST_LOAD:
                 return runner
             if again:

@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,16 @@ class Harness:
     def __init__(self, reply_fd: int, output_fd: int, output_bytes: int) -> None:
         self._listened = output_fd >= 0
         self._reply = os.fdopen(reply_fd, "w", encoding="utf-8")
+        self._requests: dict[str, Callable[[Reply], Reply]] = {
+            "open": self._answer_open,
+            "load": self._answer_load,
+            "scrub": self._answer_scrub,
+            "run": self._answer_run,
+            "ceiling": self._answer_ceiling,
+            "bench": self._answer_bench,
+            "paired": self._answer_paired,
+            "warm": self._answer_warm,
+        }
         self.failed = False
         shared = mmap.mmap(output_fd, output_bytes)
         self._shared = torch.frombuffer(shared, dtype=torch.uint8)
@@ -103,7 +114,7 @@ class Harness:
             request = json.loads(line)
             began = time.monotonic()
             try:
-                reply = getattr(self, f"do_{request['op']}")(request)
+                reply = self._requests[request["op"]](request)
                 self.say({"ok": True, "seconds": time.monotonic() - began, **reply})
             except DriverError as error:
                 self.say(
@@ -124,7 +135,7 @@ class Harness:
                 self.say({"ok": False, "doing": str(error)[:500], "trace": text, **_blame()})
                 return
 
-    def do_open(self, request: Reply) -> Reply:
+    def _answer_open(self, request: Reply) -> Reply:
         """Loads the task and makes the context."""
         task = load_task(Path(request["task"]))
         assert isinstance(task, CudaTask)
@@ -134,7 +145,7 @@ class Harness:
         torch.zeros(1, device="cuda")
         return {"device": torch.cuda.get_device_name()}
 
-    def do_load(self, request: Reply) -> Reply:
+    def _answer_load(self, request: Reply) -> Reply:
         """Takes the cubins of a candidate; they are loaded afresh for every case."""
         self._units[request["who"]] = [
             Unit(Path(unit["path"]).read_bytes(), unit["symbols"], unit["fresh"])
@@ -142,7 +153,7 @@ class Harness:
         ]
         return {}
 
-    def do_scrub(self, request: Reply) -> Reply:
+    def _answer_scrub(self, request: Reply) -> Reply:
         """Takes the kernel that overwrites the shared memory of all multiprocessors."""
         plan = LaunchPlan.model_validate(request["plan"])
         module = Module(Path(request["path"]).read_bytes(), request["symbols"])
@@ -164,7 +175,7 @@ class Harness:
             bare=bare,
         )
 
-    def do_run(self, request: Reply) -> Reply:
+    def _answer_run(self, request: Reply) -> Reply:
         """One case of the check: run, look for damage, run again if asked, hand the output over."""
         seed, distribution = request["seed"], request["distribution"]
         candidate = self._candidate(
@@ -241,11 +252,11 @@ class Harness:
                 return f"{count} of {tensor.numel()} elements of {name}, the first {where}"
         return ""
 
-    def do_ceiling(self, request: Reply) -> Reply:
+    def _answer_ceiling(self, request: Reply) -> Reply:
         """What a large matrix product reaches."""
         return {"ceiling": timing.gemm_ceiling()}
 
-    def do_bench(self, request: Reply) -> Reply:
+    def _answer_bench(self, request: Reply) -> Reply:
         """Times a candidate beside the baselines on one configuration."""
         pick = random.Random(request["seed"])  # noqa: S311 - not a secret
         us = self._watched("candidate", request, request, pick)
@@ -329,7 +340,7 @@ class Harness:
             self._alive()
         return participants, absent
 
-    def do_paired(self, request: Reply) -> Reply:
+    def _answer_paired(self, request: Reply) -> Reply:
         """Times two candidates A B B A on one configuration."""
         pick = random.Random(request["seed"])  # noqa: S311 - not a secret
         a, b = (self._watched(who, request, request[who], pick) for who in ("a", "b"))
@@ -358,7 +369,7 @@ class Harness:
         torch.cuda.empty_cache()
         return reply
 
-    def do_warm(self, request: Reply) -> Reply:
+    def _answer_warm(self, request: Reply) -> Reply:
         """Loads the baselines' libraries by calling each once, on inputs of its own."""
         configuration = Configuration.model_validate(request["configuration"])
         inputs = self.task.make_inputs(configuration, 1, "normal")
