@@ -21,8 +21,8 @@ demo: install  ## Open the app on an evolution of a CPU attention kernel
 
 test: develop lint check  ## Run every check and every test
 
-check: develop
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+check: develop  ## Run every test; one that fails by chance is told as flaky
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --confirm-failures $(ARGS)
 
 lint: develop  ## ruff, mypy and the walls between the packages
 	$(BIN)/ruff check .

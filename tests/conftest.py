@@ -2,7 +2,10 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import confirm_failures
 
 # torch's threads wait actively for each other: with a test on every processor that is lost time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,3 +19,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("avo")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    confirm_failures.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    confirm_failures.register(config)
