@@ -56,11 +56,12 @@ def expected(error: BaseException) -> bool:
     from avo_tui.evolution.process import EngineFailed
     from avo_tui.export import ExportError
     from avo_tui.operators.registry import UnknownOperator
+    from avo_tui.seat.client import SeatError
     from avo_tui.store import StoreError
 
     known = (
         Failure, StoreError, ExportError, EngineFailed, EvaluatorError, UnknownOperator,
-        ValidationError, OSError,
+        SeatError, ValidationError, OSError,
     )  # fmt: skip
     return isinstance(error, known) or type(error) is ValueError
 

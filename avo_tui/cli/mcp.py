@@ -13,7 +13,8 @@ import typer
 
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.reading import Name
-from avo_tui.cli.seat import TakeOver, sit_down, waiting_text
+from avo_tui.cli.seat import TakeOver
+from avo_tui.cli.seating import require_seat, sit_down, waiting_text
 
 if TYPE_CHECKING:
     from avo_tui.operators.seat.wire import Hello
@@ -64,9 +65,16 @@ def mcp(
     folder = find_session(name)
     reader, watcher = SessionReader.open(folder), SessionReader.open(folder)
 
+    require_seat(reader)
+
     async def sit(hello: Hello) -> SeatClient:
+        from avo_tui.seat.client import SeatError
+
         reader.poll()
-        return await sit_down(reader, hello)
+        try:
+            return await sit_down(reader, hello)
+        except Failure as failure:
+            raise SeatError(str(failure)) from failure
 
     async def serve() -> None:
         seat = SeatServer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,20 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avo_tui.cli.errors import Failure
+from avo_tui.cli.errors import Failure, expected, sentence
 from avo_tui.cli.reading import Json, Name
+from avo_tui.cli.seating import QUIET_SECONDS, require_seat, sit_down, waiting_text
 
 if TYPE_CHECKING:
-    from avo_tui.operators.seat.wire import Answer, Hello, Letter
+    from avo_tui.operators.seat.wire import Answer, Call, Hello, Letter
     from avo_tui.operators.toolbox.box import ToolSpec
     from avo_tui.seat.client import SeatClient
     from avo_tui.store import SessionReader
-
-START_SECONDS = 300.0
-"""Seconds to wait for the seat while the engine starts and evaluates the seed."""
-
-QUIET_SECONDS = 10.0
-"""Seconds between two lines about what is being waited for."""
 
 TAKES_FILES = frozenset({"scratch"})
 """Tools that run files of their own: `--file` is handed to them and not put into the candidate."""
@@ -36,6 +32,14 @@ Files = Annotated[
         metavar="[NAME=]PATH",
         help="Put this file into the working candidate first, as NAME or under its own name; for"
         " `scratch`, hand it to the program instead. May be repeated.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Write the whole answer to this file, however long it is, and say only how long.",
     ),
 ]
 TakeOver = Annotated[bool, typer.Option("--take-over", help="Send away whoever sits in the seat.")]
@@ -77,37 +81,106 @@ def seat(
         str, typer.Option("--as", help="What you call yourself on the person's screen.")
     ] = "command line",
     take_over: TakeOver = False,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Sit in the seat of a session whose operator is `seat`, and call one of its tools.
 
+    A long answer is cut in the middle, and says so, unless it goes to a file (--out) or is JSON.
     Exit status 1 where the tool answers that it could not do it.
     """
     from avo_tui.operators.seat.step import tool_specs
-    from avo_tui.operators.seat.wire import Hello
+    from avo_tui.store import SessionReader, find_session
 
     specs = tool_specs()
-    if tool is None:
-        _list(specs, as_json)
-        return
-    given = _arguments(tool, arguments or [], specs)
-    texts = _texts(files or [])
+    try:
+        reader = SessionReader.open(find_session(name))
+        require_seat(reader)
+        if tool is None:
+            _list(specs, as_json)
+            return
+        answer = _answer(reader, tool, arguments or [], files or [], (who, take_over), out, as_json)
+    except Exception as error:
+        if not as_json or not (expected(error) or isinstance(error, typer.BadParameter)):
+            raise
+        typer.echo(f"avo: {sentence(error)}", err=True)
+        _emit_failure(sentence(error))
+        raise typer.Exit(1) from None
+    _show(answer, out, as_json)
+    if not answer.ok:
+        raise typer.Exit(1)
+
+
+def _answer(
+    reader: SessionReader,
+    tool: str,
+    arguments: list[str],
+    files: list[str],
+    who: tuple[str, bool],
+    out: Path | None,
+    as_json: bool,
+) -> Answer:
+    """Check the call before anything is changed, then make it. `who`: name, whether to take over.
+
+    Raises Failure, SeatError, typer.BadParameter.
+    """
+    from avo_tui.operators.seat.step import tool_specs
+    from avo_tui.operators.seat.wire import Call, Hello
+
+    specs = tool_specs()
+    given = _arguments(tool, arguments, specs)
+    texts = _texts(files)
     if tool in TAKES_FILES:
         given["files"] = {**given.get("files", {}), **texts}
         texts = {}
     _check(tool, given, texts, specs)
-    hello = Hello(client=who, way="command_line", take_over=take_over)
-    answer = asyncio.run(_call(name, hello, tool, given, texts))
+    if out is not None:
+        _check_writable(out)
+    hello = Hello(client=who[0], way="command_line", take_over=who[1])
+    call = Call(id=0, tool=tool, arguments=given, whole=as_json or out is not None)
+    return asyncio.run(_call(reader, hello, call, texts))
+
+
+def _check_writable(out: Path) -> None:
+    """Raises Failure where an answer cannot be written: before a tool runs for minutes."""
+    folder = out.absolute().parent
+    if out.is_dir():
+        raise Failure(f"--out {out} is a folder; name a file in it")
+    if not folder.is_dir():
+        raise Failure(f"--out {out}: there is no folder {folder}")
+    if not os.access(out if out.exists() else folder, os.W_OK):
+        raise Failure(f"--out {out} may not be written")
+
+
+def _show(answer: Answer, out: Path | None, as_json: bool) -> None:
+    """Print an answer; with `out` its text goes there, and what others said is printed."""
+    from avo_tui.domain.plain import safe
+
+    if out is not None:
+        try:
+            out.write_text(answer.text + "\n", encoding="utf-8")
+        except OSError as error:
+            typer.echo(f"avo: --out {out} cannot be written: {error.strerror}", err=True)
+            out = None
     if as_json:
         from avo_tui.cli.json_output import emit
 
         emit(answer.model_dump(mode="json", exclude={"id"}))
-    else:
-        from avo_tui.domain.plain import safe
+        return
+    if out is not None:
+        answer = answer.replaced(text=f"{len(answer.text)} characters were written to {out}.")
+    typer.echo(safe(answer.whole()))
+    if out is None and answer.characters > len(answer.text):
+        _tell(f"the answer is cut: it has {answer.characters} characters; --out FILE keeps all")
 
-        typer.echo(safe(answer.whole()))
-    if not answer.ok:
-        raise typer.Exit(1)
+
+def _emit_failure(text: str) -> None:
+    """What cannot be done at all: in the form of an answer, and with `error` as every command."""
+    from avo_tui.cli.json_output import emit
+    from avo_tui.operators.seat.wire import Answer
+
+    answer = Answer(id=0, ok=False, text=text, characters=len(text))
+    emit({**answer.model_dump(mode="json", exclude={"id"}), "error": text})
 
 
 def _list(specs: tuple[ToolSpec, ...], as_json: bool) -> None:
@@ -194,31 +267,27 @@ def _text_of(path: Path) -> str:
         raise Failure(f"{path} is not UTF-8 text") from error
 
 
-async def _call(
-    name: str, hello: Hello, tool: str, arguments: dict[str, Any], texts: dict[str, str]
-) -> Answer:
+async def _call(reader: SessionReader, hello: Hello, call: Call, texts: dict[str, str]) -> Answer:
     """Call a tool after `texts` (file name → text) were put into the working candidate."""
-    from avo_tui.store import SessionReader, find_session
+    from avo_tui.operators.seat.wire import Call
 
-    reader = SessionReader.open(find_session(name))
     client = await sit_down(reader, hello, say=_say)
     letters: tuple[Letter, ...] = ()
     async with client:
         for file, text in texts.items():
-            put = await _patient(reader, client, "write_file", {"file": file, "text": text})
+            arguments = {"file": file, "text": text}
+            put = await _patient(reader, client, Call(id=0, tool="write_file", arguments=arguments))
             letters += put.letters
             if not put.ok:
                 return put.replaced(letters=letters)
             _tell(put.text)
-        answer = await _patient(reader, client, tool, arguments)
+        answer = await _patient(reader, client, call)
     return answer.replaced(letters=(*letters, *answer.letters))
 
 
-async def _patient(
-    reader: SessionReader, client: SeatClient, tool: str, arguments: dict[str, Any]
-) -> Answer:
+async def _patient(reader: SessionReader, client: SeatClient, wanted: Call) -> Answer:
     """A call, with a line on standard error now and then about what is waited for."""
-    call = asyncio.ensure_future(client.call(tool, arguments))
+    call = asyncio.ensure_future(client.call(wanted.tool, wanted.arguments, whole=wanted.whole))
     told, since = "", time.monotonic()
     while not call.done():
         await asyncio.wait({call}, timeout=0.5)
@@ -229,20 +298,6 @@ async def _patient(
             told = text
             _say(text)
     return call.result()
-
-
-def waiting_text(reader: SessionReader) -> str:
-    """What a caller waits for: the run's state with its reason, the stage of an evaluation."""
-    from avo_tui.cli.json_output import current_attempt
-
-    reader.poll()
-    attempt, stage = current_attempt(reader.state)
-    why = f": {reader.state.session.state_reason}" if reader.state.session.state_reason else ""
-    if attempt:
-        doing = f"; attempt {attempt}, {stage}"
-    else:
-        doing = "; the tool is at work" if reader.run_state() == "running" else ""
-    return f"{reader.run_state()}{why}{doing}"
 
 
 def _tell(text: str) -> None:
@@ -256,45 +311,3 @@ def _say(text: str) -> None:
     from avo_tui.domain.plain import plain
 
     sys.stderr.write(f"avo: waiting: {plain(text, 300)}\n")
-
-
-async def sit_down(reader: SessionReader, hello: Hello, say: Any = None) -> SeatClient:
-    """The seat of a session; starts its engine where one was lost.
-
-    Raises Failure where the run was stopped or is finished: only the person takes that back.
-    Raises SeatError where somebody else sits there.
-    """
-    from avo_tui.evolution.process import start_engine
-    from avo_tui.seat.client import SeatClient, SeatNotThereError
-
-    settings = reader.state.session.settings
-    if settings.operator not in {"seat", "acp"}:
-        raise Failure(
-            f"{reader.name} has no seat: its operator is {settings.operator}; start one with"
-            f" avo run {reader.state.session.task.name} --operator seat"
-        )
-    if not reader.engine().alive:
-        session = reader.state.session
-        if session.state in {"finished", "stopped"}:
-            raise Failure(
-                f"{reader.name} is {session.state} ({session.state_reason}). Whether it goes on is"
-                f" decided by the person, with avo run --resume {reader.name}; an agent ends its"
-                " work here"
-            )
-        start_engine(reader.folder, resume=True)
-    told = time.monotonic()
-    deadline = told + START_SECONDS
-    while True:
-        try:
-            return await SeatClient.sit_down(reader.folder, hello)
-        except SeatNotThereError as error:
-            if not reader.engine().alive:
-                reader.poll()
-                why = reader.state.session.state_reason or "its engine.log may say why"
-                raise Failure(f"the run of {reader.name} has ended: {why}") from error
-            if time.monotonic() > deadline:
-                raise
-        if say is not None and time.monotonic() - told > QUIET_SECONDS:
-            told = time.monotonic()
-            say(waiting_text(reader))
-        await asyncio.sleep(0.2)

@@ -218,6 +218,15 @@ class EvaluationProgress(Value):
     resources: Resources | None = None
 
 
+class Window(Value):
+    """Which lines of a listing are wanted."""
+
+    first_line: int | None = None
+    """First line, from 1; None: where the hottest loop begins."""
+    lines: int | None = None
+    """How many lines; None: as many as fit into one answer of a tool."""
+
+
 class ScratchReport(Value):
     """The outcome of a scratch experiment: a small program of the agent's, run in the sandbox."""
 

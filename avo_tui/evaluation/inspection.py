@@ -6,8 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-LINES = 350
-"""Lines of one listing that are given; what limits a kernel is in its loops, not in its length."""
+from avo_tui.domain.verdict import Window
+
+CHARACTERS = 13_000
+"""Characters of one listing that are given unless a number of lines is asked for: what fits into
+one answer of a tool."""
 
 _SASS_SECTION = re.compile(r"^\s*\.section\s+\.text\.([^,\s]+)|^//-+ \.text\.(\S+)", re.MULTILINE)
 _OBJDUMP_SYMBOL = re.compile(r"^[0-9a-f]+ <(.+)>:$", re.MULTILINE)
@@ -48,10 +51,16 @@ def _split(text: str, heading: re.Pattern[str]) -> list[Listing]:
     return [Listing(name, body) for name, body in bodies.items() if body.strip()]
 
 
-def shown(listings: list[Listing], wanted: str | None, facts: Mapping[str, object]) -> str:
+def shown(
+    listings: list[Listing],
+    wanted: str | None,
+    facts: Mapping[str, object],
+    window: Window | None = None,
+) -> str:
     """One function's listing, after the list of all with their lengths.
 
-    `wanted` is a part of a name; the longest function without one. `facts` go first.
+    `wanted` is a part of a name; the longest function without one. `facts` go first. Where the
+    lines of `window` are not all there are, the text says which they are and how to read on.
     """
     if not listings:
         return "The listing is empty."
@@ -65,17 +74,41 @@ def shown(listings: list[Listing], wanted: str | None, facts: Mapping[str, objec
         chosen = matching[0]
     parts = [f"{name}: {value}" for name, value in facts.items()]
     parts += [f"functions: {', '.join(f'{i.name} ({i.lines} lines)' for i in by_length[:30])}"]
-    lines = chosen.text.splitlines()
-    if len(lines) > LINES:
-        hot = hottest_loop(lines)
-        parts.append(
-            f"{chosen.name}, {LINES} of {len(lines)} lines, from line {hot + 1} on: around the"
-            " longest backward branch, which is the hottest loop more often than not"
-        )
-        lines = lines[hot : hot + LINES]
+    return "\n".join([*parts, *_window(chosen, window or Window())])
+
+
+def _window(listing: Listing, window: Window) -> list[str]:
+    """A heading that says which lines these are, the lines, and how to read on."""
+    lines = [_COLUMNS.sub("  ", line.strip()) for line in listing.text.splitlines()]
+    if window.first_line is not None:
+        first = window.first_line - 1
+        if first >= len(lines):
+            return [f"{listing.name} has {len(lines)} lines; there is no line {first + 1}."]
     else:
-        parts.append(f"{chosen.name}, {len(lines)} lines")
-    return "\n".join([*parts, *(_COLUMNS.sub("  ", line.strip()) for line in lines)])
+        fits = window.lines is not None or _fitting(lines) == len(lines)
+        first = 0 if fits else hottest_loop(listing.text.splitlines())
+    count = _fitting(lines[first:]) if window.lines is None else window.lines
+    part = lines[first : first + count]
+    if len(part) == len(lines):
+        return [f"{listing.name}, {len(lines)} lines", *part]
+    heading = f"{listing.name}, lines {first + 1} to {first + len(part)} of {len(lines)}"
+    if window.first_line is None and first:
+        heading += (
+            ", around the longest backward branch, which is the hottest loop more often than not"
+        )
+    end = first + len(part)
+    rest = [f"(go on with first_line={end + 1})"] if end < len(lines) else []
+    return [heading, *part, *rest]
+
+
+def _fitting(lines: list[str]) -> int:
+    """How many of the first lines fit into one answer, at least one."""
+    size = 0
+    for number, line in enumerate(lines):
+        size += len(line) + 1
+        if size > CHARACTERS:
+            return max(1, number)
+    return len(lines)
 
 
 _SASS_LINE = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(.*)")

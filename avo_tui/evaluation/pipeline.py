@@ -30,6 +30,7 @@ from avo_tui.domain.verdict import (
     Seconds,
     Stage,
     Verdict,
+    Window,
 )
 from avo_tui.evaluation import inspecting
 from avo_tui.evaluation.backends.base import (
@@ -296,7 +297,11 @@ class Pipeline:
             return f"{rejection.verdict}: {rejection.feedback.summary}"
 
     async def disassemble(
-        self, name: str, candidate: Candidate, function: str | None = None
+        self,
+        name: str,
+        candidate: Candidate,
+        function: str | None = None,
+        window: Window | None = None,
     ) -> str:
         """The machine code of a candidate's function; a sentence where it cannot be shown.
 
@@ -309,7 +314,7 @@ class Pipeline:
         context = Context(self.sandbox, lambda _: None)
         try:
             compiled = await backend.compile(task, candidate, context)
-            return await backend.disassemble(compiled, context, function)
+            return await backend.disassemble(compiled, context, function, window or Window())
         except Rejected as rejection:
             return f"{rejection.verdict}: {rejection.feedback.summary}"
 

@@ -16,6 +16,7 @@ from avo_tui.domain.verdict import (
     EvaluationReport,
     MachineInfo,
     ScratchReport,
+    Window,
 )
 from avo_tui.domain.workers import WorkerStatus
 
@@ -104,9 +105,16 @@ class Evaluator(Protocol):
         """
 
     async def disassemble(
-        self, task: str, candidate: Candidate, function: str | None = None
+        self,
+        task: str,
+        candidate: Candidate,
+        function: str | None = None,
+        window: Window | None = None,
     ) -> str:
-        """The machine code of a function, by a part of its name; the longest one without."""
+        """The machine code of a function, by a part of its name; the longest one without.
+
+        `window` says which lines of it; those of its hottest loop without.
+        """
 
     async def remeasure(
         self,

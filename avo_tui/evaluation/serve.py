@@ -27,7 +27,7 @@ from typing import Any
 from avo_tui import __version__
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import EvaluationProgress, Stage
+from avo_tui.domain.verdict import EvaluationProgress, Stage, Window
 from avo_tui.evaluation.pipeline import Pipeline, person
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError
@@ -177,7 +177,10 @@ class Worker:
 
     async def _disassemble(self, request: Request) -> object:
         candidate = Candidate(files=request["files"])
-        text = await self._pipeline.disassemble(request["task"], candidate, request.get("of"))
+        window = Window.model_validate(request.get("window") or {})
+        text = await self._pipeline.disassemble(
+            request["task"], candidate, request.get("of"), window
+        )
         return {"text": text}
 
     async def _remeasure(self, request: Request) -> object:

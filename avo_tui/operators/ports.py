@@ -30,7 +30,7 @@ from avo_tui.domain.records import (
     Version,
 )
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import EvaluationReport, MachineInfo, ScratchReport
+from avo_tui.domain.verdict import EvaluationReport, MachineInfo, ScratchReport, Window
 
 T = TypeVar("T")
 
@@ -293,8 +293,13 @@ class Evaluating(Protocol):
         """
         ...
 
-    async def disassemble(self, candidate: Candidate, function: str | None = None) -> str:
-        """The machine code of a function, by a part of its name; the longest one without."""
+    async def disassemble(
+        self, candidate: Candidate, function: str | None = None, window: Window | None = None
+    ) -> str:
+        """The machine code of a function, by a part of its name; the longest one without.
+
+        `window` says which lines of it; those of its hottest loop without.
+        """
         ...
 
 

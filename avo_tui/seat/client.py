@@ -65,15 +65,21 @@ class SeatClient:
             raise SeatError(welcome.refused)
         return cls(reader, writer, welcome)
 
-    async def call(self, tool: str, arguments: Mapping[str, Any] | None = None) -> Answer:
-        """Run a tool; as long as it takes, pauses included. Raises SeatLeftError."""
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any] | None = None, *, whole: bool = False
+    ) -> Answer:
+        """Run a tool; as long as it takes, pauses included. Raises SeatLeftError.
+
+        With `whole` the answer is not cut, however long it is.
+        """
         number = next(self._ids)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         if self._listener.done():
             raise SeatLeftError(_LEFT)
         try:
-            await _write(self._writer, Call(id=number, tool=tool, arguments=dict(arguments or {})))
+            call = Call(id=number, tool=tool, arguments=dict(arguments or {}), whole=whole)
+            await _write(self._writer, call)
         except OSError as error:
             raise SeatLeftError(_LEFT) from error
         return await future

@@ -37,7 +37,11 @@ OUTPUT: dict[str, Any] = {
     "type": "object",
     "properties": {
         "ok": {"type": "boolean", "description": "False where the tool could not do it."},
-        "text": {"type": "string", "description": "The answer; long ones are cut, see `call`."},
+        "text": {
+            "type": "string",
+            "description": "The answer; a long one is cut and says how to read on.",
+        },
+        "characters": {"type": "integer", "description": "Length of the whole answer."},
         "call": {"type": "string", "description": "Name of the call, for read_result."},
         "step": {"type": "integer"},
         "step_ended": {"type": "boolean", "description": "begin_step opens the next one."},

@@ -32,12 +32,12 @@ def seated(engine: Path, own_places: Path, avo: Avo) -> Path:
     return engine
 
 
-def test_the_tools_are_listed_with_their_types(avo: Avo) -> None:
-    listed = avo("seat", "nothing-is-asked-of-it")
+def test_the_tools_are_listed_with_their_types(seated: Path, avo: Avo) -> None:
+    listed = avo("seat", "seated")
     assert listed.code == 0
     assert "sweep?: {NAME: [text, …], …}. Macros to vary" in listed.out
     assert "pairs?: whole number, 1 to 4 (default 1)" in listed.out
-    tools = {tool["name"]: tool for tool in avo("seat", "x", "--json").json["tools"]}
+    tools = {tool["name"]: tool for tool in avo("seat", "seated", "--json").json["tools"]}
     assert tools["bench"]["input_schema"]["properties"]["pairs"]["maximum"] == 4
 
 
@@ -77,6 +77,44 @@ def test_a_call_that_cannot_work_changes_nothing(seated: Path, avo: Avo, tmp_pat
     gone = avo("seat", "seated", "check", "--file", str(tmp_path / "gone.cpp"))
     assert gone.code != 0 and "there is no file" in gone.err
     assert "broken" not in avo("seat", "seated", "read_candidate").out
+
+
+def test_a_long_answer_goes_to_a_file_or_is_whole_as_json(
+    seated: Path, avo: Avo, tmp_path: Path
+) -> None:
+    mine, out = tmp_path / "kernel.cpp", tmp_path / "answer.txt"
+    mine.write_text("".join(f"// line {number} of many\n" for number in range(3000)))
+    cut = avo("seat", "seated", "read_candidate", "--file", str(mine))
+    assert "characters left out" in cut.out and "--out FILE" in cut.err
+    whole = avo("seat", "seated", "read_candidate", "--json").json
+    assert whole["ok"] and "line 1500 of many" in whole["text"]
+    assert len(whole["text"]) == whole["characters"]
+    written = avo("seat", "seated", "read_candidate", "--out", str(out))
+    assert written.out.startswith(f"{whole['characters']} characters were written to {out}")
+    assert out.read_text() == whole["text"] + "\n"
+    for place, words in ((tmp_path, "is a folder"), (tmp_path / "no" / "x", "there is no folder")):
+        refused = avo("seat", "seated", "read_candidate", "--out", str(place))
+        assert refused.code == 1 and words in refused.err
+
+
+def test_what_cannot_be_done_has_the_form_of_an_answer(
+    seated: Path, avo: Avo, own_places: Path
+) -> None:
+    make_session(own_places, "other", "tuner")
+    fields = set(avo("seat", "seated", "recall", "--json").json)
+    for arguments, words in (
+        (("seated", "evaluate", "title=x"), "3 characters"),
+        (("seated", "evaluate", "x"), "is not key=value"),
+        (("seated", "check", "--file", "/nowhere"), "there is no file /nowhere"),
+        (("other", "recall"), "has no seat: its operator is tuner"),
+        (("other",), "has no seat"),
+        (("nowhere", "recall"), "nowhere"),
+    ):
+        refused = avo("seat", *arguments, "--json")
+        assert refused.code == 1 and set(refused.json) == {*fields, "error"}, arguments
+        assert not refused.json["ok"] and words in refused.json["text"]
+        assert refused.json["error"] == refused.json["text"] and words in refused.err
+    assert "has no seat" in avo("mcp", "other").err
 
 
 def test_the_task_is_searched(seated: Path, avo: Avo) -> None:

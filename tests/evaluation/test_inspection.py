@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import Window
 from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.inspection import hottest_loop, shown, split_objdump, split_sass
 
@@ -45,11 +47,11 @@ def test_functions_are_told_apart_and_the_longest_is_shown() -> None:
 
 
 def test_a_long_listing_begins_at_its_hottest_loop() -> None:
-    body = [f"    {0x2000 + i:x}:\tnop" for i in range(1000)]
+    body = [f"    {0x2000 + i:x}:\tnopw   0x0(%rax,%rax,1)" for i in range(1000)]
     body[900] = f"    {0x2000 + 900:x}:\tjne    {0x2000 + 600:x} <f+0x1>"
     assert hottest_loop(body) == 595
     text = shown(split_objdump("0000 <f>:\n" + "\n".join(body)), None, {})
-    assert "from line 596 on" in text and text.count("\n") < 360
+    assert "of 1000, around the longest backward" in text and "f, lines 596 to " in text
     assert hottest_loop(split_sass(SASS)[0].text.splitlines()) == 0
 
 
@@ -67,3 +69,25 @@ async def test_the_assembly_of_a_real_candidate() -> None:
         machine = await evaluator.machine("attention_cpu")
         assert next(iter(machine.peak_flops.values())) > 1e9
         assert any(line.startswith("options: -O3") for line in machine.facts)
+
+
+def test_every_line_of_a_long_listing_can_be_read_page_by_page() -> None:
+    body = [f"    {0x2000 + i:x}:\tvmovaps %ymm{i % 16},0x{i:x}(%rsp)" for i in range(3000)]
+    listings = split_objdump("0000 <f>:\n" + "\n".join(body))
+    seen: list[str] = []
+    first, pages = 1, 0
+    while first:
+        text = shown(listings, None, {}, Window(first_line=first))
+        assert len(text) < 14_000
+        _, heading, *lines = text.splitlines()
+        assert heading.startswith(f"f, lines {first} to ")
+        more = re.fullmatch(r"\(go on with first_line=(\d+)\)", lines[-1])
+        seen += lines[:-1] if more else lines
+        first, pages = int(more[1]) if more else 0, pages + 1
+    assert pages > 3 and len(seen) == 3000
+    assert seen[1234].startswith("24d2:"), "in their order"
+    whole = shown(listings, None, {}, Window(lines=100_000))
+    assert whole.splitlines()[2:] == seen
+    assert "f has 3000 lines; there is no line 3001" in shown(
+        listings, None, {}, Window(first_line=3001)
+    )

@@ -24,6 +24,7 @@ from avo_tui.domain.verdict import (
     ScratchReport,
     Seconds,
     Verdict,
+    Window,
 )
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 
@@ -213,7 +214,11 @@ class FakeEvaluator:
         return self._report(candidate, scored=False).model_copy(update={"paired": paired})
 
     async def disassemble(
-        self, task: str, candidate: Candidate, function: str | None = None
+        self,
+        task: str,
+        candidate: Candidate,
+        function: str | None = None,
+        window: Window | None = None,
     ) -> str:
         return "one line of machine code"
 

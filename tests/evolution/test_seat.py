@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -219,6 +220,52 @@ async def test_a_client_that_dies_in_an_evaluation_loses_nothing(make_lab: MakeL
     assert (await second.call("read_result", {"call": "c3"})).ok
     assert (await second.call("submit", {"summary": "two at a time is faster"})).step_ended
     await second.close()
+
+
+async def test_whoever_takes_up_a_step_is_told_what_it_brought(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    first = await seated(lab)
+    assert "This step so far" not in (await first.call("begin_step")).text
+    plan = {"title": "unroll: 2%, since loads wait", "items": [{"text": "four at a time"}]}
+    assert (await first.call("set_plan", plan)).ok
+    edit = {"old": "UNROLL = 1", "new": "UNROLL = 2"}
+    assert (await first.call("replace_text", edit)).ok
+    assert (await first.call("evaluate", {"title": "two at a time"})).ok
+    edit = {"old": "UNROLL = 2", "new": "UNROLL = 4"}
+    assert (await first.call("replace_text", edit)).ok
+    await first.close()
+    second = await seated(lab, Hello(client="another agent", way="mcp"))
+    text = (await second.call("begin_step")).text
+    assert "The step goes on" in text and "parent's source, unchanged" not in text
+    for words in ("unroll: 2%, since loads wait", "- [ ] four at a time", "1.1 (from v0)",
+                  "two at a time", "c4 evaluate: attempt 1.1", "a draft, not evaluated yet",
+                  "UNROLL = 4"):  # fmt: skip
+        assert words in text, words
+    assert (await second.call("reset_candidate", {})).ok
+    text = (await second.call("begin_step")).text
+    assert "This step so far" in text and "parent's source, unchanged" in text
+    await second.close()
+
+
+async def test_a_long_answer_is_whole_for_whoever_asks_for_it(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    client = await seated(lab)
+    await client.call("begin_step")
+    lines = "".join(f"// line {number} of many\n" for number in range(3000))
+    assert (await client.call("write_file", {"text": lines})).ok
+    cut = await client.call("read_candidate")
+    whole = await client.call("read_candidate", whole=True)
+    assert len(whole.text) == whole.characters == cut.characters > 3 * len(cut.text)
+    # The gap names where it begins: reading on from there leaves nothing out.
+    offset = re.search(r'read_result\(call="(c\d+)", offset=(\d+)\)', cut.text)
+    assert offset is not None
+    head = cut.text[: cut.text.index("\n[…")]
+    assert whole.text.startswith(head) and int(offset[2]) - len(head) <= 1
+    rest = await client.call(
+        "read_result", {"call": offset[1], "offset": int(offset[2]), "limit": 400}
+    )
+    assert rest.text.startswith(whole.text[int(offset[2]) :][:400])
+    await client.close()
 
 
 async def test_a_used_up_budget_lets_what_was_evaluated_be_submitted(make_lab: MakeLab) -> None:

@@ -42,6 +42,7 @@ from avo_tui.domain.verdict import (
     MachineInfo,
     ScratchReport,
     Verdict,
+    Window,
 )
 from avo_tui.evolution.workbench.drafts import last_draft
 from avo_tui.operators.ports import (
@@ -500,7 +501,9 @@ class FakeBench:
         self.record(ev.CandidateProfiled(profile=profile))
         return text
 
-    async def disassemble(self, candidate: Candidate, function: str | None = None) -> str:
+    async def disassemble(
+        self, candidate: Candidate, function: str | None = None, window: Window | None = None
+    ) -> str:
         await self._work("disassemble")
         return f"{function or 'attention'}, 2 lines\n  mulps\n  addps"
 

@@ -18,6 +18,7 @@ from avo_tui.domain.verdict import (
     Resources,
     ScratchReport,
     Verdict,
+    Window,
 )
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -133,7 +134,9 @@ class WritingSource(Protocol):
 class Disassembling(Protocol):
     """A backend that can show the machine code of a candidate."""
 
-    async def disassemble(self, compiled: Compiled, context: Context, function: str | None) -> str:
+    async def disassemble(
+        self, compiled: Compiled, context: Context, function: str | None, window: Window
+    ) -> str:
         """The code of a function, by a part of its name; the longest one without."""
 
 

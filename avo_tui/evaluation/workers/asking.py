@@ -16,6 +16,7 @@ from avo_tui.domain.verdict import (
     MachineInfo,
     ScratchReport,
     Verdict,
+    Window,
 )
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.process import WorkerGoneError
@@ -119,13 +120,21 @@ class AskingEvaluator(ABC):
         return await self._inspect("profile", task, candidate, configuration)
 
     async def disassemble(
-        self, task: str, candidate: Candidate, function: str | None = None
+        self,
+        task: str,
+        candidate: Candidate,
+        function: str | None = None,
+        window: Window | None = None,
     ) -> str:
         """See `Evaluator.disassemble`."""
-        return await self._inspect("disassemble", task, candidate, function)
+        lines = window.model_dump() if window is not None else None
+        return await self._inspect("disassemble", task, candidate, function, window=lines)
 
-    async def _inspect(self, what: str, task: str, candidate: Candidate, of: str | None) -> str:
+    async def _inspect(
+        self, what: str, task: str, candidate: Candidate, of: str | None, **more: object
+    ) -> str:
         body: dict[str, object] = {"op": what, "task": task, "files": candidate.files, "of": of}
+        body |= more
         return str((await self._sure(body))["text"])
 
     async def scratch(

@@ -9,7 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Note, Profile, Version
-from avo_tui.domain.verdict import EvaluationReport, ScratchReport
+from avo_tui.domain.verdict import EvaluationReport, ScratchReport, Window
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.ports import Parts, Proposal
 from avo_tui.evolution.run import Run
@@ -171,11 +171,13 @@ class StepEvaluating:
             )
         )
 
-    async def disassemble(self, candidate: Candidate, function: str | None = None) -> str:
+    async def disassemble(
+        self, candidate: Candidate, function: str | None = None, window: Window | None = None
+    ) -> str:
         """The machine code of a function; else a sentence that says why not."""
         run = self._run
         self._waits.raise_if_ended()
-        work = run.evaluator.disassemble(self._task, candidate, function)
+        work = run.evaluator.disassemble(self._task, candidate, function, window)
         try:
             return await run.control.race(work, run.control.interrupts_step)
         except EvaluatorError as error:

@@ -27,6 +27,7 @@ from avo_tui.operators.agent.prompts.opening import (
     opening,
     task_text,
 )
+from avo_tui.operators.agent.prompts.progress import progress_text
 from avo_tui.operators.ports import Interrupted, StepEnded, StepOutcome, Workbench
 from avo_tui.operators.seat.door import Door, Request
 from avo_tui.operators.seat.wire import Answer, Letter
@@ -201,7 +202,8 @@ class SeatStep:
             raise
 
     def _opening(self, hints: Sequence[Hint]) -> str:
-        """The step's opening, with the hints of this step that an earlier client was told."""
+        """The step's opening: with what it brought so far, where it is taken up, and the hints of
+        this step that an earlier client was told."""
         bench = self.bench
         seen = {h.id for h in hints}
         earlier = [
@@ -212,7 +214,8 @@ class SeatStep:
         unique = {h.id: h for h in (*earlier, *hints)}
         self._told |= {intervention_key(i) for i in bench.reading.interventions()}
         self._told |= {note_key(n) for n in bench.reading.notes()}
-        text = opening(bench, tuple(unique.values()))
+        progress = progress_text(self.box.workspace)
+        text = opening(bench, tuple(unique.values()), progress=progress)
         return f"{task_text(bench.reading.task, bench.reading.machine)}\n{text}"
 
     def _over(self) -> StepOutcome | None:
@@ -238,7 +241,8 @@ class SeatStep:
         answer = Answer(
             id=request.call.id,
             ok=result.ok,
-            text=result.text,
+            text=result.whole if request.call.whole else result.text,
+            characters=len(result.whole),
             call=call,
             step=self.bench.reading.step,
             letters=letters,

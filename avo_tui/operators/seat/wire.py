@@ -53,6 +53,8 @@ class Call(Value):
     id: int
     tool: str
     arguments: dict[str, Any] = Field(default_factory=dict)
+    whole: bool = False
+    """True for a client that wants the answer uncut, however long it is."""
 
 
 class Letter(Value):
@@ -69,7 +71,10 @@ class Answer(Value):
     id: int
     ok: bool
     text: str
-    """The tool's answer, cut in the middle where it is long; it says how to read the rest."""
+    """The tool's answer. A long one is cut in the middle, and says how to read the rest, unless the
+    call asked for the whole."""
+    characters: int = 0
+    """Length of the whole answer."""
     call: str = ""
     """The call's name in the step's record: what `read_result` asks for. "" where none was run."""
     step: int = 0

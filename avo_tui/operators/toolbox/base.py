@@ -32,7 +32,7 @@ class ToolResult(Value):
 
     ok: bool
     text: str
-    """What the caller is shown: at most the limit, cut in the middle."""
+    """What the caller is shown: about the limit at most; where it is cut, it says so."""
     whole: str
     """The uncut answer."""
     ends_step: StepOutcome | None = None
@@ -86,7 +86,8 @@ def _plain(schema: Any) -> Any:
 def cut_middle(text: str, limit: int, pointer: str = "") -> str:
     """At most about `limit` characters: head and tail are kept, the gap says how much is missing.
 
-    `pointer` tells where the whole can be read. Cuts fall on line ends where there are any.
+    `pointer` tells where the whole can be read; `{offset}` in it becomes the character at which the
+    missing part begins. Cuts fall on line ends where there are any.
     """
     if len(text) <= limit:
         return text
@@ -99,7 +100,8 @@ def cut_middle(text: str, limit: int, pointer: str = "") -> str:
     if 0 <= newline < len(tail) // 2:
         tail = tail[newline + 1 :]
     missing = len(text) - len(head) - len(tail)
-    gap = f"[… {missing} characters left out{'; ' + pointer if pointer else ''} …]"
+    where = "; " + pointer.replace("{offset}", str(len(head))) if pointer else ""
+    gap = f"[… {missing} of {len(text)} characters left out{where} …]"
     return f"{head.rstrip()}\n{gap}\n{tail.lstrip()}"
 
 

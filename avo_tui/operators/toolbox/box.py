@@ -142,7 +142,7 @@ class Toolbox:
 
 def bounded(whole: str, limit: int, call: str) -> str:
     """What a caller is shown of a result: cut in the middle, with the way to the rest."""
-    pointer = f'read_result(call="{call}", offset=…) reads the rest' if call else ""
+    pointer = f'read_result(call="{call}", offset={{offset}}) reads on from there' if call else ""
     return cut_middle(whole, limit, pointer)
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from avo_tui.domain.candidate import check_file_name
 from avo_tui.domain.records import Version
-from avo_tui.domain.verdict import ScratchReport
+from avo_tui.domain.verdict import ScratchReport, Window
 from avo_tui.operators.ports import AttemptResult
 from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.errors import ToolError
@@ -85,6 +85,17 @@ class Disassemble(Arguments):
         default=None,
         max_length=300,
         description="A part of the kernel's or function's name; the longest one without.",
+    )
+    first_line: int | None = Field(
+        default=None,
+        ge=1,
+        description="First line of its listing, from 1; where the hottest loop begins without.",
+    )
+    lines: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="How many lines; without, as many as fit into one answer.",
     )
 
 
@@ -201,7 +212,9 @@ async def _profile(space: Workspace, arguments: Profile) -> ToolAnswer:
 
 
 async def _disassemble(space: Workspace, arguments: Disassemble) -> ToolAnswer:
-    return ToolAnswer(await space.bench.evaluating.disassemble(space.working, arguments.function))
+    window = Window(first_line=arguments.first_line, lines=arguments.lines)
+    evaluating = space.bench.evaluating
+    return ToolAnswer(await evaluating.disassemble(space.working, arguments.function, window))
 
 
 async def _scratch(space: Workspace, arguments: Scratch) -> ToolAnswer:
@@ -284,8 +297,9 @@ TOOLS = (
         "disassemble",
         "execution",
         "The machine code that the working candidate compiles to: SASS of a CUDA kernel, assembly "
-        "of a C++ function, around its hottest loop where it is long. Shows what the compiler made "
-        "of an idea: vectorised or not, spilled, unrolled, waits between loads and use.",
+        "of a C++ function, around its hottest loop where it is long (first_line reads any other "
+        "part). Shows what the compiler made of an idea: vectorised or not, spilled, unrolled, "
+        "waits between loads and use.",
         Disassemble,
         _disassemble,
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import Verdict
+from avo_tui.domain.verdict import Verdict, Window
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
@@ -108,7 +108,7 @@ def test_nothing_of_a_hidden_configuration_is_told(two_kernels: CudaCompiled) ->
     backend = make_backend("triton", BackendOptions("sm_90a"))
     assert isinstance(backend, CudaBackend)
     context = Context(Sandbox(), lambda _: None)
-    listing = asyncio.run(backend.disassemble(two_kernels, context, None))
+    listing = asyncio.run(backend.disassemble(two_kernels, context, None, Window()))
     hidden = [str(unit.variants[0]) for unit in two_kernels.unit.units if unit.hidden]
     assert not any(f"specialisation={number}]" in listing for number in hidden)
 

@@ -311,4 +311,4 @@ def test_cutting_keeps_head_and_tail_and_says_how_much(text: str, limit: int) ->
     if len(text) <= limit:
         assert cut == text
     else:
-        assert "characters left out; see there" in cut and len(cut) < limit + 100
+        assert f"of {len(text)} characters left out; see there" in cut and len(cut) < limit + 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from avo_tui.domain.verdict import Window
 from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp
 from avo_tui.evaluation.backends.cpp.loops import loops_text
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
@@ -14,7 +15,9 @@ from avo_tui.evaluation.sandbox.run import Sandbox
 _MISSING = "objdump is not installed on this machine: install binutils."
 
 
-async def disassemble(compiled: CompiledCpp, sandbox: Sandbox, function: str | None) -> str:
+async def disassemble(
+    compiled: CompiledCpp, sandbox: Sandbox, function: str | None, window: Window
+) -> str:
     """The assembly of a function; counts of instructions by kind go first."""
     text = await _listing(compiled, sandbox)
     if text is None:
@@ -22,7 +25,7 @@ async def disassemble(compiled: CompiledCpp, sandbox: Sandbox, function: str | N
     facts = {}
     if summary := compiled.resources.summary():
         facts["resources"] = summary
-    return shown(split_objdump(text), function, facts)
+    return shown(split_objdump(text), function, facts, window)
 
 
 async def profile(compiled: CompiledCpp, sandbox: Sandbox) -> str:

@@ -11,7 +11,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport
+from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport, Window
 from avo_tui.evaluation.backends.base import Compiled, Context
 from avo_tui.evaluation.backends.cpp import (
     assembly,
@@ -169,10 +169,12 @@ class CppBackend:
                 f"kernels in {task.language} are not exported in this form; --as git has the files"
             )
 
-    async def disassemble(self, compiled: Compiled, context: Context, function: str | None) -> str:
+    async def disassemble(
+        self, compiled: Compiled, context: Context, function: str | None, window: Window
+    ) -> str:
         """The assembly of a function of the candidate's shared object."""
         assert isinstance(compiled, CompiledCpp)
-        return await assembly.disassemble(compiled, context.sandbox, function)
+        return await assembly.disassemble(compiled, context.sandbox, function, window)
 
     async def profile(
         self, task: Task, compiled: Compiled, context: Context, configuration: Configuration

@@ -22,6 +22,7 @@ from avo_tui.domain.verdict import (
     MachineInfo,
     ScratchReport,
     Verdict,
+    Window,
 )
 from avo_tui.evaluation.backends.base import Compiled, Context, Rejected
 from avo_tui.evaluation.backends.cuda import (
@@ -327,9 +328,11 @@ class CudaBackend:
         except WatchError as error:
             return f"{str(error)[:1].upper()}{str(error)[1:]}."
 
-    async def disassemble(self, compiled: Compiled, context: Context, function: str | None) -> str:
+    async def disassemble(
+        self, compiled: Compiled, context: Context, function: str | None, window: Window
+    ) -> str:
         """The SASS of a kernel, with lines of the source where it was compiled with `line_info`."""
-        return await sass.disassemble(_ours(compiled), context.sandbox, function)
+        return await sass.disassemble(_ours(compiled), context.sandbox, function, window)
 
     async def sanitize(self, task: Task, compiled: Compiled, tools: Sequence[str]) -> str:
         """What compute-sanitizer finds, a line for each tool."""

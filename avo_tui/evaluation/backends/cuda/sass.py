@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from avo_tui.domain.verdict import Window
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
 from avo_tui.evaluation.backends.cuda import toolkit
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
@@ -20,7 +21,9 @@ LIMITS = Limits(
 )
 
 
-async def disassemble(compiled: CudaCompiled, sandbox: Sandbox, function: str | None) -> str:
+async def disassemble(
+    compiled: CudaCompiled, sandbox: Sandbox, function: str | None, window: Window
+) -> str:
     """The SASS of a kernel; what the compiler says of registers and spills goes first."""
     tool = toolkit.nvdisasm()
     if tool is None:
@@ -47,4 +50,4 @@ async def disassemble(compiled: CudaCompiled, sandbox: Sandbox, function: str | 
     facts = {"compiled for": compiled.facts.architecture}
     if summary := compiled.resources.summary():
         facts["resources"] = summary
-    return shown(listings, function, facts)
+    return shown(listings, function, facts, window)

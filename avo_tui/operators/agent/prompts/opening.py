@@ -87,10 +87,12 @@ def opening(
     hints: Sequence[Hint],
     limits: OpeningLimits | None = None,
     draft: Draft | None = None,
+    progress: str = "",
 ) -> str:
     """The first message of a step. `hints` are those delivered with it.
 
     `draft` is the one that the working candidate is now, where the step goes on from one.
+    `progress` is what the step has brought so far, where it is taken up in the middle.
     """
     limits = limits or OpeningLimits()
     head = bench.reading.head
@@ -99,11 +101,12 @@ def opening(
         {
             "step": str(bench.reading.step),
             "head": str(head.number),
-            "situation": _situation(bench, draft),
+            "situation": _situation(bench, draft, bool(progress)),
             "lineage": _lineage(bench, limits),
             "head_score": _head_score(bench),
             "head_source": _source(bench, limits),
             "draft": _draft(bench, draft, limits),
+            "progress": progress,
             "rejected": _rejected(bench, limits),
             "memory": memory_text(bench, max(limits.memory, bench.reading.memory_limit)),
             "gate": GATES[bench.reading.settings.gate]
@@ -118,7 +121,7 @@ def opening(
     )
 
 
-def _situation(bench: Workbench, draft: Draft | None) -> str:
+def _situation(bench: Workbench, draft: Draft | None, begun: bool) -> str:
     head, best = bench.reading.head, bench.reading.best()
     lines = [
         f"The parent of this step is v{head.number}, aggregate {head.aggregate:.4f}."
@@ -132,7 +135,12 @@ def _situation(bench: Workbench, draft: Draft | None) -> str:
             f" ({', '.join(f'v{v.number}' for v in abandoned[-8:]) or 'none'}) are a branch that"
             " was left; read them for what they teach, but do not simply repeat them."
         )
-    if draft is None:
+    if begun:
+        lines.append(
+            "The step goes on: it was begun before. Its plan, its attempts and its working"
+            ' candidate stand below, under "This step so far".'
+        )
+    elif draft is None:
         lines.append("The working candidate is the parent's source, unchanged.")
         left = bench.reading.draft()
         if left is not None and (last := _last_attempt(bench, left.candidate)) is not None:
