@@ -213,11 +213,7 @@ class Reading(Protocol):
         ...
 
     def hint(self, hint: str) -> Hint:
-        """A hint by its id, whatever became of it. Raises KeyError.
-
-        An operator that goes on after an interruption asks for the hints that this step's events
-        name as delivered.
-        """
+        """A hint by its id, whatever became of it. Raises KeyError."""
         ...
 
     def remaining(self) -> tuple[Budget, Spend, Spend]:
@@ -296,10 +292,7 @@ class Evaluating(Protocol):
     async def disassemble(
         self, candidate: Candidate, function: str | None = None, window: Window | None = None
     ) -> str:
-        """The machine code of a function, by a part of its name; the longest one without.
-
-        `window` says which lines of it; those of its hottest loop without.
-        """
+        """Lines of a function's machine code: the longest one's hottest loop, if not told else."""
         ...
 
 
