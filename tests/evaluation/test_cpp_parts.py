@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.score import ConfigurationScore
-from avo_tui.domain.verdict import Verdict
+from avo_tui.domain.verdict import Resources, Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cpp import (
     benchmark,
@@ -26,10 +26,12 @@ from avo_tui.evaluation.backends.cpp import (
     sampling,
 )
 from avo_tui.evaluation.backends.cpp.arenas import PAGE, Arena, place
+from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.elf import ElfError, Import, SharedObject, read_shared_object
 from avo_tui.evaluation.backends.cpp.keeper import Call
 from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration
+from avo_tui.evaluation.backends.cpp.overhead import Overhead, empty_kernel
 from avo_tui.evaluation.backends.cpp.subject import Stage
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks
@@ -174,10 +176,26 @@ def test_a_write_outside_an_output_is_seen() -> None:
     arena.close()
 
 
+def test_the_overhead_is_the_median_of_the_latest_empty_calls() -> None:
+    words = ("o:0:64:0",)
+    overhead = Overhead(Calibration(3e9, Call(20_000, 15_000), {words: 9_000}, 32.0, 80e9))
+    assert overhead.exchange == Call(20_000, 15_000)
+    assert overhead.mapping(words) == 9_000
+    for used in (10_000, 90_000, 30_000):
+        overhead.note(words, used, Call(2 * used, used))
+    assert overhead.exchange == Call(60_000, 30_000)
+    assert overhead.mapping(words) == 30_000
+    for _ in range(15):  # the machine is busier now
+        overhead.note(words, 7_000, Call(200_000, 80_000))
+    assert overhead.exchange == Call(200_000, 80_000)
+    assert overhead.mapping(words) == 9_000, "never less than without any candidate"
+
+
 def test_a_rate_above_the_peak_is_refused() -> None:
     task = find_tasks().get("attention_cpu")
     calibration = Calibration(3e9, Call(20_000, 15_000), {}, 32.0, 80e9)
-    stage = Stage(task, Sandbox(), Path("runner"), Layouts(task), calibration, 0)
+    empty = CompiledCpp(empty_kernel(task), Resources(), "", Path("empty.so"))
+    stage = Stage(task, Sandbox(), Path("runner"), empty, Layouts(task), calibration, 0)
     configuration = task.configurations[0]
     flops = task.flops(configuration)
 

@@ -122,6 +122,46 @@ async def test_time_asleep_counts_as_if_it_computed(
     assert all(c.milliseconds > 300 for c in report.score.configurations), report.score
 
 
+async def test_what_every_call_costs_is_taken_off(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine on which waking and stopping a process costs seconds."""
+    real = keeper.Runner.call
+
+    def call(self: keeper.Runner, slot: int, seconds: float) -> keeper.Call:
+        answer = real(self, slot, seconds)
+        return replace(answer, used=answer.used + 10**10, passed=answer.passed + 10**10)
+
+    monkeypatch.setattr(keeper.Runner, "call", call)
+    honest = candidate(CANDIDATES / "honest.cpp")
+    report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
+    assert report.score is not None, report.feedback
+    assert all(c.milliseconds < 5_000 for c in report.score.configurations), report.score
+
+
+async def test_outputs_cost_a_kernel_no_page_faults(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: list[int] = []
+    real = keeper.Runner.call
+
+    def count(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+    def call(self: keeper.Runner, slot: int, seconds: float) -> keeper.Call:
+        before = count(self.pid)
+        answer = real(self, slot, seconds)
+        faults.append(count(self.pid) - before)
+        return answer
+
+    monkeypatch.setattr(keeper.Runner, "call", call)
+    honest = candidate(CANDIDATES / "honest.cpp")
+    report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
+    assert report.score is not None, report.feedback
+    # The first calls touch code, stack and heap; a second time nothing of these is new.
+    assert faults.count(0) > len(faults) / 2, faults
+
+
 async def test_a_process_that_is_timed_sees_no_hidden_case(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, sour
 from avo_tui.evaluation.backends.cpp.driver import Driver
 from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
+from avo_tui.evaluation.backends.cpp.overhead import empty_kernel
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.subject import Stage
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
@@ -42,7 +43,7 @@ from avo_tui.evaluation.task import Task
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline
 
-HARNESS_VERSION = "2"
+HARNESS_VERSION = "3"
 """Part of the conditions: to be raised when measuring changes so that scores are not comparable."""
 _EXPERIMENT = Limits(
     seconds=10, memory_bytes=1024 * MIB, address_bytes=4096 * MIB, processes=16,
@@ -66,15 +67,16 @@ class CppBackend:
         self._baselines: dict[str, Mapping[str, Baseline]] = {}
         self._layouts: dict[str, Layouts] = {}
 
-    async def _tools(self) -> Compiler:
+    async def compiler(self) -> Compiler:
+        """Compiles C++, the runner among it; raises EvaluatorError where there is no compiler."""
         if self._compiler is None:
             self._compiler = Compiler(await find_toolchain())
         return self._compiler
 
     async def _candidates(self) -> Compiler:
-        """What compiles candidates; the runner is compiled by `_tools` for all languages."""
+        """What compiles candidates; the runner is compiled by `compiler` for all languages."""
         if self._driver is None:
-            return await self._tools()
+            return await self.compiler()
         if self._own is None:
             self._own = Compiler(await self._driver.toolchain(), self._driver)
         return self._own
@@ -107,7 +109,7 @@ class CppBackend:
         """Operations per second that one core reached; measured once, 0 where it cannot be."""
         if self._reached is None:
             self._reached = await ceiling.measured_ceiling(
-                await self._tools(), sandbox, benchmark_cpu()
+                await self.compiler(), sandbox, benchmark_cpu()
             )
         return self._reached
 
@@ -186,10 +188,11 @@ class CppBackend:
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Everything that is needed once: the runner, torch, the calibration."""
         machine.require_cores(task.threads)
-        await self._stage(task, sandbox)
+        await self.stage(task, sandbox)
 
-    async def _stage(self, task: Task, sandbox: Sandbox) -> Stage:
-        runner = await (await self._tools()).runner(task, sandbox)
+    async def stage(self, task: Task, sandbox: Sandbox) -> Stage:
+        """What every process of a task's candidates is started with; slow the first time."""
+        runner = await (await self.compiler()).runner(task, sandbox)
         if task.name not in self._baselines:
             self._baselines[task.name] = self._limited(task)
         if task.name not in self._layouts:
@@ -200,7 +203,8 @@ class CppBackend:
                 sandbox, runner, task.threads, layouts, await self._ceiling(sandbox)
             )
         calibration = self._calibration[task.name]
-        return Stage(task, sandbox, runner, layouts, calibration, benchmark_cpu())
+        empty = await (await self.compiler()).candidate(task, empty_kernel(task), sandbox)
+        return Stage(task, sandbox, runner, empty, layouts, calibration, benchmark_cpu())
 
     def _beside(self, task: Task, watch: Stopwatch) -> Beside:
         """The baselines, and the cases that disguise timed calls: public ones only.
@@ -223,13 +227,13 @@ class CppBackend:
     ) -> tuple[ConfigurationCheck, ...]:
         """Every case in one fresh process."""
         assert isinstance(compiled, CompiledCpp)
-        stage = await self._stage(task, context.sandbox)
+        stage = await self.stage(task, context.sandbox)
         return await check.check(stage, compiled, context, self._pool)
 
     async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
         """Every configuration in another fresh process."""
         assert isinstance(compiled, CompiledCpp)
-        stage = await self._stage(task, context.sandbox)
+        stage = await self.stage(task, context.sandbox)
         beside = await in_thread(lambda: self._beside(task, context.watch))
         return await benchmark.benchmark(stage, compiled, context, beside)
 
@@ -238,7 +242,7 @@ class CppBackend:
     ) -> PairedMeasurement:
         """Two candidates in two fresh processes, A B B A."""
         assert isinstance(compiled, CompiledCpp) and isinstance(other, CompiledCpp)
-        stage = await self._stage(task, context.sandbox)
+        stage = await self.stage(task, context.sandbox)
         beside = await in_thread(lambda: self._beside(task, context.watch))
         return await benchmark.paired(stage, compiled, other, context, beside)
 

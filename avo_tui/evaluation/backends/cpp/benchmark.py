@@ -13,6 +13,7 @@ from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.keeper import Stopped
+from avo_tui.evaluation.backends.cpp.overhead import Overhead
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.sampling import Bench, Samples, even
 from avo_tui.evaluation.backends.cpp.subject import Stage, Subject
@@ -89,9 +90,13 @@ async def benchmark(stage: Stage, compiled: CompiledCpp, context: Context, besid
     """Times a candidate in a fresh process on every configuration; raises Rejected."""
     task, scores = stage.task, list[ConfigurationScore]()
     try:
-        async with stage.subject(compiled, context.watch) as subject:
+        overhead = Overhead(stage.calibration)
+        async with (
+            stage.subject(stage.empty, context.watch, overhead) as empty,
+            stage.subject(compiled, context.watch, overhead) as subject,
+        ):
             for configuration in task.configurations:
-                bench = _bench(stage, configuration, beside, context)
+                bench = _bench(stage, configuration, beside, empty, context)
 
                 def work(bench: Bench = bench) -> ConfigurationScore:
                     return _measure(bench, subject, context, 0.0 if scores else WARM_UP)
@@ -109,8 +114,10 @@ async def benchmark(stage: Stage, compiled: CompiledCpp, context: Context, besid
     )
 
 
-def _bench(stage: Stage, configuration: Configuration, beside: Beside, context: Context) -> Bench:
-    return Bench(stage.task, configuration, beside.baselines, beside.disguise, context.watch)
+def _bench(
+    stage: Stage, configuration: Configuration, beside: Beside, empty: Subject, context: Context
+) -> Bench:
+    return Bench(stage.task, configuration, beside.baselines, beside.disguise, empty, context.watch)
 
 
 def _progress(unit: str, scores: list[ConfigurationScore], count: int) -> EvaluationProgress:
@@ -131,13 +138,15 @@ async def paired(
     counts: dict[str, int] = {}
     owners: dict[Running | None, str] = {}
     try:
+        overhead = Overhead(stage.calibration)
         async with (
-            stage.subject(compiled, context.watch) as mine,
-            stage.subject(other, context.watch) as theirs,
+            stage.subject(stage.empty, context.watch, overhead) as empty,
+            stage.subject(compiled, context.watch, overhead) as mine,
+            stage.subject(other, context.watch, overhead) as theirs,
         ):
             owners = {s.runner.running: s.identity for s in (mine, theirs)}
             for configuration in task.configurations:
-                bench = _bench(stage, configuration, beside, context)
+                bench = _bench(stage, configuration, beside, empty, context)
 
                 def work(bench: Bench = bench) -> list[float]:
                     bench.warm([mine, theirs], 0.0 if ratios else WARM_UP)

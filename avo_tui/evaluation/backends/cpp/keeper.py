@@ -106,6 +106,11 @@ class Runner:
         self._poll.register(channel, select.POLLIN)
         self._buffer = b""
 
+    @property
+    def pid(self) -> int:
+        """Of the process that calls the candidate; 0 before `greet`."""
+        return self._pid
+
     def used(self) -> int:
         """Nanoseconds of processor time that the kernel accounts to all threads of the process."""
         try:

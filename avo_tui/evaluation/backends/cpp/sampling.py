@@ -94,12 +94,15 @@ class Bench:
         configuration: Configuration,
         baselines: Mapping[str, Baseline],
         disguise: Sequence[tuple[Configuration, Sample]],
+        empty: Subject,
         watch: Stopwatch,
     ) -> None:
-        """`disguise`: public cases of the check, to be run among the timed calls."""
+        """`disguise`: public cases of the check, to be run among the timed calls; `empty`: the
+        kernel that does nothing, which shares its overhead with the candidates."""
         self.task, self.configuration = task, configuration
         self._baselines = baselines
         self._disguise = disguise
+        self._empty = empty
         self._watch = watch
         self._glances: dict[str, dict[str, Glance]] = {}
         self._chance = random.SystemRandom()
@@ -109,6 +112,11 @@ class Bench:
         with self._watch.phase("inputs"):
             kind = self._chance.choice(self.task.timed)
             return kind, self.task.make_inputs(self.configuration, fresh_seed(), kind)
+
+    def _idle(self, inputs: Tensors) -> None:
+        """One call of the empty kernel."""
+        with self._watch.phase("overhead"):
+            self._empty.measure_overhead(self.configuration, inputs)
 
     def _call(self, subject: Subject, inputs: Tensors) -> CallResult:
         with self._watch.phase("samples"):
@@ -187,6 +195,7 @@ class Bench:
             while True:
                 kind, inputs = self._fresh()
                 _, own = self._library(inputs)
+                self._idle(inputs)
                 for subject in subjects:
                     answer = self._call(subject, inputs)
                     self._compare(subject, answer, kind, inputs, own, in_full=False)
@@ -209,8 +218,12 @@ class Bench:
         for turn in range(MOST):
             kind, inputs = self._fresh()
             first = self._call(subject, inputs) if secrets.randbelow(2) else None
+            if first is None:
+                self._idle(inputs)
             seconds, own = self._library(inputs)
             answer = first or self._call(subject, inputs)
+            if first is not None:
+                self._idle(inputs)
             self._compare(subject, answer, kind, inputs, own, in_full=turn in judged)
             if turn in pretended:
                 self._pretend(subject)
@@ -244,6 +257,7 @@ class Bench:
             for half in (order[:2], order[2:]):
                 kind, inputs = self._fresh()
                 answers = {which: self._call(subjects[which], inputs) for which in half}
+                self._idle(inputs)
                 spent, own = self._library(inputs)
                 library.append(spent[self.task.reference_baseline])
                 for which, answer in answers.items():

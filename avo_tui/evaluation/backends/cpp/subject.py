@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped, owned
-from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
+from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory, Slot
 from avo_tui.evaluation.backends.cpp.machine import Calibration
+from avo_tui.evaluation.backends.cpp.overhead import Overhead
 from avo_tui.evaluation.backends.cpp.process import Start, limits_of, session
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 
@@ -36,7 +38,7 @@ _SLOWEST_FLOPS = 1e8
 _LONGEST_LOAD = 0.5
 """Seconds of processor time that loading a candidate may take, constructors included."""
 _ROOM, _ROOM_NS = 1.5, 30_000
-"""Mapping the arguments may take so many times what it takes where no candidate is, and so many
+"""Mapping the arguments may take so many times what it takes an empty kernel, and so many
 nanoseconds; all beyond counts as part of the call that follows."""
 
 
@@ -74,7 +76,7 @@ class Subject:
         runner: Runner,
         memory: Memory,
         layouts: Layouts,
-        calibration: Calibration,
+        overhead: Overhead,
     ) -> None:
         self.task = task
         self.identity = identity
@@ -82,7 +84,7 @@ class Subject:
         self.runner = runner
         self._memory = memory
         self._layouts = layouts
-        self._calibration = calibration
+        self._overhead = overhead
 
     def run(self, configuration: Configuration, inputs: Tensors) -> CallResult:
         """Runs the candidate once.
@@ -90,6 +92,32 @@ class Subject:
         It learns where its arguments will be while there is nothing in them; then it is stopped,
         the inputs are written, and the call begins as it wakes. Raises Stopped or Trespass.
         """
+        slot, salt, mapped, call = self._exchange(configuration, inputs)
+        outside = self._memory.trespass(slot)
+        if outside is not None:
+            output, offset = outside
+            size = slot.outputs[output].bytes
+            near = f"{-offset} bytes before it" if offset < 0 else f"{offset - size} behind its end"
+            raise Trespass(f"{output}: {near}")
+        outputs = {name: dtypes.copy(self._memory.output(slot, name)) for name in slot.outputs}
+        more = max(0.0, mapped - _ROOM * self._overhead.mapping(slot.arguments) - _ROOM_NS)
+        return CallResult(self._seconds(call, more), outputs, salt)
+
+    def measure_overhead(self, configuration: Configuration, inputs: Tensors) -> None:
+        """Runs the kernel, which must be the empty one, and counts all of it as overhead.
+
+        Raises EvaluatorError where its process ended: it is the harness's own.
+        """
+        try:
+            slot, _, mapped, call = self._exchange(configuration, inputs)
+        except Stopped as stop:
+            raise EvaluatorError(f"the process of the empty kernel ended: {stop}") from stop
+        self._overhead.note(slot.arguments, mapped, call)
+
+    def _exchange(
+        self, configuration: Configuration, inputs: Tensors
+    ) -> tuple[Slot, int, int, Call]:
+        """Binds, poisons, writes and calls: slot, salt, nanoseconds of binding, the call."""
         slot = self._layouts.draw(configuration)
         salt = secrets.randbelow(256)
         with owned(self.runner.running):
@@ -98,22 +126,14 @@ class Subject:
         self._memory.write(slot, inputs)
         with owned(self.runner.running):
             call = self.runner.call(slot.number, call_seconds(self.task, configuration))
-        outside = self._memory.trespass(slot)
-        if outside is not None:
-            output, offset = outside
-            size = slot.outputs[output].bytes
-            near = f"{-offset} bytes before it" if offset < 0 else f"{offset - size} behind its end"
-            raise Trespass(f"{output}: {near}")
-        outputs = {name: dtypes.copy(self._memory.output(slot, name)) for name in slot.outputs}
-        more = max(0.0, mapped - _ROOM * self._calibration.mapping[slot.arguments] - _ROOM_NS)
-        return CallResult(self._seconds(call, more), outputs, salt)
+        return slot, salt, mapped, call
 
     def _seconds(self, call: Call, more: float) -> float:
-        """Without what an exchange costs when no candidate runs. Sleeping counts as computing.
+        """Without what an exchange costs with an empty kernel. Sleeping counts as computing.
 
         `more`: nanoseconds that were used before the call and that mapping memory does not explain.
         """
-        exchange, threads = self._calibration.exchange, self.task.threads
+        exchange, threads = self._overhead.exchange, self.task.threads
         used = (call.used - exchange.used + more) / threads + call.asleep
         nanoseconds = used if threads == 1 else max(used, call.passed - exchange.passed + more)
         return max(nanoseconds, 1.0) / 1e9
@@ -137,16 +157,22 @@ class Stage:
     sandbox: Sandbox
     runner: Path
     """The program that loads a candidate."""
+    empty: CompiledCpp
+    """The kernel that does nothing, see `overhead`."""
     layouts: Layouts
     calibration: Calibration
     cpu: int
     """The processor that candidates and baselines of one thread are pinned to."""
 
     @contextlib.asynccontextmanager
-    async def subject(self, compiled: CompiledCpp, watch: Stopwatch) -> AsyncIterator[Subject]:
+    async def subject(
+        self, compiled: CompiledCpp, watch: Stopwatch, overhead: Overhead | None = None
+    ) -> AsyncIterator[Subject]:
         """A candidate in a fresh process with fresh memory; gone when the context is left.
 
-        Raises Stopped for a candidate that cannot be loaded or works while it is loaded.
+        `overhead` is shared by the subjects of one measurement; without it that of the calibration
+        is taken off. Raises Stopped for a candidate that cannot be loaded or works while it is
+        loaded.
         """
         began = time.perf_counter()
         memory = Memory(self.layouts.all())
@@ -155,8 +181,9 @@ class Stage:
                 runner = await self._loaded(compiled, memory, process)
                 watch.add("start", time.perf_counter() - began)
                 yield Subject(
-                    self.task, compiled.candidate.id, runner, memory, self.layouts, self.calibration
-                )
+                    self.task, compiled.candidate.id, runner, memory, self.layouts,
+                    overhead or Overhead(self.calibration),
+                )  # fmt: skip
         finally:
             memory.close()
 

@@ -164,7 +164,15 @@ bool bind_memory(Region& region, int fd, size_t offset, size_t bytes, size_t shi
                        static_cast<off_t>(offset));
     region.data = region.reserved + page + shift;
     region.bytes = bytes;
-    return inner != MAP_FAILED;
+    if (inner == MAP_FAILED) return false;
+    // Some Linux kernels map the pages of a shared file for reading only until the first write:
+    // that fault belongs to no kernel's time.
+    if ((access & PROT_WRITE) != 0)
+        for (size_t i = 0; i < body; i += page) {
+            volatile char* byte = static_cast<char*>(inner) + i;
+            *byte = *byte;
+        }
+    return true;
 }
 
 bool bind(Slot& slot, char* text) {
