@@ -171,7 +171,7 @@ FORMS = (
     ExportForm("html", "a report page", _page, lambda done: f"open {done.folder / done.files[0]}"),
     ExportForm(
         "source",
-        "the best kernel as one file for g++ or nvcc, with functions that C can call",
+        "the best kernel as one file for its compiler, with functions that C can call",
         _source,
         lambda done: f"v{done.versions[0]}: {', '.join(done.files)}",
         of_version=True,
@@ -247,7 +247,7 @@ def export(
         str,
         typer.Option(
             "--function",
-            help="What to call the kernel: with torch, hf-kernel, and the source of a CUDA kernel.",
+            help="What to call the kernel: with torch, hf-kernel, and the source for a GPU.",
         ),
     ] = "",
     as_json: Json = False,

@@ -33,10 +33,23 @@ class DeployedShape(Value):
 class Build(Value):
     """How the installation of a package compiles the kernel."""
 
-    flags: tuple[str, ...]
+    flags: tuple[str, ...] = ()
     """Of the compiler, as in the measurement."""
     entry: str
     """The function that the launcher calls."""
+    language: str = "c++"
+    """What setuptools calls it; without meaning where there is a `command`."""
+    sources: tuple[str, ...] = ()
+    """The files to compile, in the folder of sources."""
+    files: dict[str, str] = Field(default_factory=dict, repr=False)
+    """What they need beside the kernel's own files: name → text."""
+    link: tuple[str, ...] = ()
+    """Further arguments of the linker."""
+    command: tuple[str, ...] = ()
+    """Run in the folder of sources instead of the compilers that setuptools knows; the word
+    `OUTPUT` stands for the shared object to make."""
+    compiler_variable: str = ""
+    """Environment variable that may name another program than the command's first word."""
 
 
 class Deployment(Value):
@@ -50,7 +63,7 @@ class Deployment(Value):
     """What a caller calls it."""
     shapes: tuple[DeployedShape, ...]
     files: dict[str, bytes] = Field(default_factory=dict, repr=False)
-    """What the launcher loads or the installation compiles, such as cubins, by name."""
+    """What the launcher loads, such as cubins, by name."""
     build: Build | None = None
     """None where nothing is to be compiled."""
     device: str = "cpu"
@@ -72,10 +85,11 @@ class SingleSource(Value):
     name: str
     """The file's name, such as `attention.cu`."""
     text: str = Field(repr=False)
-    header: str = Field(repr=False)
-    """Text of the C header that declares the functions; its name is the file's, ending in `.h`."""
+    header: str = Field(default="", repr=False)
+    """Text of the C header that declares the functions; its name is the file's, ending in `.h`.
+    Empty where C cannot call them."""
     command: tuple[str, ...]
-    """Compiles the file to a shared object, run in the file's folder."""
+    """Compiles the file, run in the file's folder."""
     usage: str
     """Markdown: the functions, and where they hold."""
 

@@ -32,7 +32,8 @@ def as_source(
     header = f"{PurePosixPath(source.name).stem}.h"
     with new_folder(target) as folder:
         write(folder, source.name, source.text)
-        write(folder, header, source.header)
+        if source.header:
+            write(folder, header, source.header)
         for name, text in files.items():
             write(folder, f"{KERNEL}/{name}", text)
         form = {
@@ -43,7 +44,8 @@ def as_source(
         write(folder, SCORE, json.dumps(form, ensure_ascii=False, indent=2) + "\n")
         write(folder, "README.md", _readme(state, version, sorted(files), source))
     kernel = (f"{KERNEL}/{name}" for name in sorted(files))
-    named = (source.name, header, *kernel, SCORE, "README.md")
+    headers = (header,) if source.header else ()
+    named = (source.name, *headers, *kernel, SCORE, "README.md")
     return Exported(folder=target, files=named, versions=(version.number,))
 
 
@@ -85,7 +87,9 @@ def _readme(state: SessionState, version: Version, files: list[str], source: Sin
     command = " ".join(shlex.quote(word) for word in source.command)
     parts = [
         f"# {safe(session.task.title)}: v{version.number} of {session.name}",
-        f"`{source.name}` is the kernel as one file with functions that C can call:\n\n"
+        f"`{source.name}` is the kernel as one file"
+        + (" with functions that C can call" if source.header else "")
+        + ". It is compiled by\n\n"
         f"    {command}",
         source.usage,
         f"`{KERNEL}/` ({', '.join(f'`{f}`' for f in files)}) is the kernel as it was measured;"

@@ -32,7 +32,7 @@ def compiled(source: SingleSource, folder: Path) -> Path:
     done = subprocess.run(source.command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "user.c").write_text(f'#include "{stem}.h"\n#include "{stem}.h"\nint x;\n')
-    if source.name.endswith(".cpp"):
+    if not source.name.endswith(".cu"):
         command = ["gcc", "-std=c99", "-Wall", "-Werror", "-c", "user.c"]
         subprocess.run(command, cwd=folder, check=True)
     return folder / f"lib{stem}.so"

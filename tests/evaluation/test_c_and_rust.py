@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 
@@ -12,23 +11,14 @@ import pytest_asyncio
 from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import EvaluationReport, Verdict
-from avo_tui.evaluation.backends.rust.driver import RustDriver
 from avo_tui.evaluation.pipeline import Pipeline
-from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks
+from tests.evaluation.toolchains import no_rust
 
 FILES = {"c": "attention.c", "rust": "attention.rs"}
 
 
-def _no_rust() -> str:
-    try:
-        asyncio.run(RustDriver().toolchain())
-    except EvaluatorError as error:
-        return str(error)
-    return ""
-
-
-NO_RUST = _no_rust()
+NO_RUST = no_rust()
 both = pytest.mark.parametrize(
     "language",
     [

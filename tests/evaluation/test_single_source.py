@@ -1,4 +1,4 @@
-"""The exported source of a C++ kernel, compiled by its own command and called as C calls it."""
+"""Exported sources for the processor, compiled by their own command and called as C calls them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks
 from tests.evaluation.single_source_support import compiled, written
+from tests.evaluation.toolchains import no_rust
 
 
 def test_a_cpp_kernel_of_several_files_called_from_c(tmp_path: Path) -> None:
-    import torch
-
     plain = read_candidate(find_tasks().get("attention_cpu").folder / "plain")
     text = plain.files["attention.cpp"]
     files = {
@@ -27,7 +26,39 @@ def test_a_cpp_kernel_of_several_files_called_from_c(tmp_path: Path) -> None:
     assert "SCALE" in files["attention.cpp"]
     source = written("attention_cpu", Candidate(files=files))
     assert "-fno-math-errno" in source.command
-    library = ctypes.CDLL(str(compiled(source, tmp_path)))
+    agrees_with_torch(compiled(source, tmp_path))
+
+
+def test_a_kernel_in_c_called_from_c(tmp_path: Path) -> None:
+    text = find_tasks().get("attention_cpu@c").seed().files["attention.c"]
+    files = {"attention.c": f'#include "task.h"\n#include "parts/more.h"\n{text}'}
+    files["parts/more.h"] = "#pragma once\n// flags: -fno-math-errno\n"
+    source = written("attention_cpu@c", Candidate(files=files))
+    assert source.name == "attention.c"
+    assert {"-std=gnu17", "-fno-math-errno", "-lm"} <= set(source.command)
+    agrees_with_torch(compiled(source, tmp_path))
+
+
+@pytest.mark.skipif(bool(no_rust()), reason=no_rust() or "rustc is there")
+def test_a_crate_of_several_modules_called_from_c(tmp_path: Path) -> None:
+    text = find_tasks().get("attention_cpu@rust").seed().files["attention.rs"]
+    assert "* 0.125" in text
+    files = {
+        "lib.rs": "//! The crate.\n#![allow(dead_code)]\npub mod scaling;\n"
+        + text.replace("* 0.125", "* scaling::factors::SCALE"),
+        "scaling/mod.rs": "// flags: -Ccodegen-units=2\npub(crate) mod factors;\n",
+        "scaling/factors.rs": "// mod missing;\npub const SCALE: f32 = 0.125;\n",
+    }
+    source = written("attention_cpu@rust", Candidate(files=files))
+    assert source.name == "attention.rs"
+    assert "-Ccodegen-units=2" in source.command
+    agrees_with_torch(compiled(source, tmp_path))
+
+
+def agrees_with_torch(path: Path) -> None:
+    import torch
+
+    library = ctypes.CDLL(str(path))
     q, k, v = (torch.randn(2, 1, 33, 64) for _ in range(3))
     out = torch.full_like(q, float("nan"))
     pointers = [ctypes.c_void_p(t.data_ptr()) for t in (q, k, v, out)]

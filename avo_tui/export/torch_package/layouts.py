@@ -29,7 +29,10 @@ def as_torch(
         files = _package(folder, inner, reader, version, package, deployment)
         write(folder, "pyproject.toml", _pyproject(reader, version, package, deployment))
         if deployment.build is not None:
-            write(folder, "setup.py", _setup(package, deployment.build, reader, version))
+            write(folder, "setup.py", _setup(package, deployment.build))
+            if deployment.build.command:
+                form = deployment.build.model_dump(include={"command", "compiler_variable"})
+                write(folder, "build.json", json.dumps(form, indent=1) + "\n")
         write(folder, "README.md", _readme(reader, version, package, deployment))
     return Exported(
         folder=target, files=("README.md", "pyproject.toml", *files), versions=(version.number,)
@@ -89,9 +92,10 @@ def _package(
     write(folder, f"{inner}/score.json", score)
     for name, text in reader.candidate(version.candidate).files.items():
         write(folder, f"{inner}/source/{name}", text)
+    for name, text in (deployment.build.files if deployment.build else {}).items():
+        write(folder, f"{inner}/source/{name}", text)
     for name, data in deployment.files.items():
-        place = "source" if deployment.build else "files"
-        write_bytes(folder, f"{inner}/{place}/{name}", data)
+        write_bytes(folder, f"{inner}/files/{name}", data)
     if deployment.sample:
         write_bytes(folder, f"{inner}/sample.pt", deployment.sample)
     return [f"{inner}/__init__.py", f"{inner}/launches.json"]
@@ -172,13 +176,13 @@ where = ["src"]
 """
 
 
-def _setup(package: str, build: Build, reader: SessionReader, version: Version) -> str:
-    names = sorted(reader.candidate(version.candidate).files)
-    sources = [
-        f"src/{package}/source/{name}" for name in names if name.endswith((".cpp", ".cc", ".cxx"))
-    ]
+def _setup(package: str, build: Build) -> str:
+    if build.command:
+        text = (TEMPLATES / "setup_command.py").read_text(encoding="utf-8")
+        return text.replace("PACKAGE", package)
+    sources = [f"src/{package}/source/{name}" for name in build.sources]
     flags = list(build.flags)
-    link = [flag for flag in flags if flag == "-fopenmp"]
+    link = [flag for flag in flags if flag == "-fopenmp"] + list(build.link)
     return f'''"""Compiles the kernel for this processor, with the flags it was measured with."""
 
 from setuptools import Extension, setup
@@ -191,7 +195,7 @@ setup(
             include_dirs=["src/{package}/source"],
             extra_compile_args={flags!r},
             extra_link_args={link!r},
-            language="c++",
+            language={build.language!r},
         )
     ]
 )

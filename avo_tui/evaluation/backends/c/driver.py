@@ -29,7 +29,9 @@ def _in_c(options: Sequence[str]) -> tuple[str, ...]:
 class CDriver(CppDriver):
     """gcc or clang."""
 
+    label = "C"
     suffixes = (".c",)
+    link = ("-lm",)
 
     async def toolchain(self) -> Toolchain:
         """$CC, else gcc, else clang."""
@@ -43,12 +45,6 @@ class CDriver(CppDriver):
         """Those of C++, in C's dialect."""
         return _in_c((*flags.FIXED, *flags.declared_flags(candidate)))
 
-    def library(
-        self, compiler: str, options: Sequence[str], roots: Sequence[str]
-    ) -> tuple[str, ...]:
-        """All files into one shared object, with the library of mathematics."""
-        return (*super().library(compiler, options, roots), "-lm")
-
     def program(self, roots: Sequence[str]) -> tuple[str, ...]:
         """As for C++."""
-        return (*_in_c(super().program(roots)), "-lm")
+        return (*_in_c(super().program(roots)), *self.link)

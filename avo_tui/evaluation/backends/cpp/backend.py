@@ -133,13 +133,11 @@ class CppBackend:
         context: Context,
     ) -> Deployment:
         """What a package of the candidate needs; it is compiled here once to see that it does."""
-        if architectures:
-            raise EvaluatorError(
-                "C++ is compiled where the package is installed; leave out the architecture"
-            )
-        self._only_cpp(task)
+        driver, roots = await self._exported(candidate, architectures)
         await self.compile(task, candidate, context)
-        return deploying.deployment(task, candidate, configurations)
+        build = driver.build(task, candidate, roots)
+        needs = f"a compiler of {driver.label}"
+        return deploying.deployment(task, configurations, build, needs)
 
     async def single_source(
         self,
@@ -155,21 +153,23 @@ class CppBackend:
         The function's name is the task's entry point: `function` is for kernels that need a
         launcher of their own.
         """
-        if architectures:
-            raise EvaluatorError("C++ is compiled for the processor; leave out the architecture")
-        self._only_cpp(task)
-        suffixes = (await self._candidates()).driver.suffixes
-        roots = [name.removeprefix("./") for name in sources(candidate.files, suffixes)]
-        one = single_source.merged(task, candidate, roots)
+        driver, roots = await self._exported(candidate, architectures)
+        one = driver.merged(task, candidate, [name.removeprefix("./") for name in roots])
         await self.compile(task, one, context)
         compiler = Path((await self.toolchain()).compiler).name
-        return single_source.single_source(task, one, configurations, compiler)
+        standalone = driver.standalone(task, one, compiler)
+        return single_source.single_source(task, next(iter(one.files)), standalone, configurations)
 
-    def _only_cpp(self, task: Task) -> None:
-        if self._driver is not None:
+    async def _exported(
+        self, candidate: Candidate, architectures: Sequence[str]
+    ) -> tuple[Driver, list[str]]:
+        """(the driver, the candidate's files that are compiled). Raises EvaluatorError."""
+        driver = (await self._candidates()).driver
+        if architectures:
             raise EvaluatorError(
-                f"kernels in {task.language} are not exported in this form; --as git has the files"
+                f"{driver.label} is compiled for the processor; leave out the architecture"
             )
+        return driver, sources(candidate.files, driver.suffixes)
 
     async def disassemble(
         self, compiled: Compiled, context: Context, function: str | None, window: Window

@@ -1,26 +1,23 @@
-"""C++ candidates as packages: what compiling them on installation takes."""
+"""Candidates for the processor as packages: what compiling them on installation takes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Build, Deployment
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cpp import flags, glue
 from avo_tui.evaluation.shapes import SEED, shape_of
 from avo_tui.evaluation.task import Task
 
 LAUNCHER = Path(__file__).with_name("package_launch.py")
 """The launcher of packages; a part of them, not of avo-tui."""
-_MADE_BY_SETUPTOOLS = frozenset({"-fPIC", "-shared"})
 
 
 def deployment(
-    task: Task, candidate: Candidate, configurations: Sequence[Configuration]
+    task: Task, configurations: Sequence[Configuration], build: Build, needs: str
 ) -> Deployment:
-    """The sources' header, flags and arguments, for a candidate that is known to compile."""
+    """For a candidate that is known to compile; `needs` says what the installation has to have."""
     shapes = []
     for configuration in configurations:
         example = task.make_inputs(configuration, SEED, task.timed[0])
@@ -33,13 +30,11 @@ def deployment(
             for a in task.arguments
         ]
         shapes.append(shape_of(task, configuration, inputs, {"arguments": arguments}))
-    options = [f for f in flags.FIXED if f not in _MADE_BY_SETUPTOOLS]
     return Deployment(
         language=task.language,
         launcher=LAUNCHER.read_text(encoding="utf-8"),
         function=task.name,
         shapes=tuple(shapes),
-        files={glue.HEADER: glue.header(task).encode()},
-        build=Build(flags=(*options, *flags.declared_flags(candidate)), entry=task.entry),
-        needs="a C++ compiler on installation; the kernel is compiled for the processor there",
+        build=build,
+        needs=f"{needs} on installation; the kernel is compiled for the processor there",
     )

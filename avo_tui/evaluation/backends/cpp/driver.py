@@ -1,6 +1,6 @@
 """How sources of one language become the shared object that the runner loads.
 
-C++, C and Rust differ in no more: check, benchmark, sandbox and runner are the same for all.
+Languages differ in this alone: check, benchmark, sandbox and runner are the same for all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.deployment import Build
 from avo_tui.evaluation.backends.cpp import flags, glue
+from avo_tui.evaluation.backends.cpp.single_source import (
+    Standalone,
+    file_name,
+    library_name,
+    with_includes_in_place,
+)
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, find_toolchain
 from avo_tui.evaluation.sandbox.policy import toolchain as prefixes_of
 from avo_tui.evaluation.task import Task
@@ -17,6 +24,10 @@ from avo_tui.evaluation.task import Task
 
 class Driver(Protocol):
     """The compiler of one language."""
+
+    @property
+    def label(self) -> str:
+        """The language's name in sentences, such as `C++`."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -42,11 +53,29 @@ class Driver(Protocol):
     def program(self, roots: Sequence[str]) -> tuple[str, ...]:
         """Arguments that make `program` of files with a `main`."""
 
+    def merged(self, task: Task, candidate: Candidate, roots: Sequence[str]) -> Candidate:
+        """The candidate as one file, which compiles as the candidate did.
+
+        `roots` are the files that are compiled. Raises EvaluatorError.
+        """
+
+    def standalone(self, task: Task, one: Candidate, compiler: str) -> Standalone:
+        """The merged candidate without any file of the harness; `compiler` is its name."""
+
+    def build(self, task: Task, candidate: Candidate, roots: Sequence[str]) -> Build:
+        """How the installation of a package compiles the candidate's files."""
+
+
+_MADE_BY_SETUPTOOLS = frozenset({"-fPIC", "-shared"})
+
 
 class CppDriver:
     """g++ or clang++."""
 
+    label = "C++"
     suffixes: tuple[str, ...] = (".cpp", ".cc", ".cxx")
+    link: tuple[str, ...] = ()
+    """Further libraries, behind the files."""
 
     async def toolchain(self) -> Toolchain:
         """$CXX, else g++, else clang++."""
@@ -68,9 +97,32 @@ class CppDriver:
         self, compiler: str, options: Sequence[str], roots: Sequence[str]
     ) -> tuple[str, ...]:
         """All files into one shared object."""
-        return (compiler, *options, "-I.", *roots, "-o", "candidate.so")
+        return (compiler, *options, "-I.", *roots, "-o", "candidate.so", *self.link)
 
     def program(self, roots: Sequence[str]) -> tuple[str, ...]:
         """With the warnings on."""
         options = ("-O3", "-march=native", "-fopenmp", "-std=gnu++17", "-Wall", "-Wextra")
         return (*options, "-I.", *roots, "-o", "program")
+
+    def merged(self, task: Task, candidate: Candidate, roots: Sequence[str]) -> Candidate:
+        """Its own includes put in place, and `task.h`."""
+        files = {**candidate.files, **self.files(task, roots)}
+        return with_includes_in_place(files, roots, file_name(task, self.suffixes[0]))
+
+    def standalone(self, task: Task, one: Candidate, compiler: str) -> Standalone:
+        """The merged file as it is, with the options of the measurement."""
+        (name, text), *_ = one.files.items()
+        command = (compiler, *self.options(one), name, "-o", library_name(task))
+        return Standalone(text, (*command, *self.link))
+
+    def build(self, task: Task, candidate: Candidate, roots: Sequence[str]) -> Build:
+        """By setuptools, which knows the compilers of C and C++."""
+        options = [f for f in self.options(candidate) if f not in _MADE_BY_SETUPTOOLS]
+        return Build(
+            flags=tuple(options),
+            link=self.link,
+            files=dict(self.files(task, roots)),
+            sources=tuple(name.removeprefix("./") for name in roots),
+            language=self.label.lower(),
+            entry=task.entry,
+        )

@@ -1,44 +1,60 @@
-"""A C++ candidate as one file that g++ compiles: its entry point is what C can call already."""
+"""A candidate as one file for its own compiler: its entry point is what C can call already."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import SingleSource
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cpp import flags, glue
+from avo_tui.evaluation.backends.cpp import glue
 from avo_tui.evaluation.c_names import c_name
 from avo_tui.evaluation.flatten import FlattenError, flatten
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.task import Task
 
 
-def merged(task: Task, candidate: Candidate, roots: Sequence[str]) -> Candidate:
-    """The candidate as one file; `roots` are the files that are compiled. Raises EvaluatorError."""
-    files = {**candidate.files, glue.HEADER: glue.header(task)}
+@dataclass(frozen=True)
+class Standalone:
+    """One file that needs nothing of the harness, and what compiles it."""
+
+    text: str
+    command: tuple[str, ...]
+    """Makes a shared object of the file, run in its folder."""
+
+
+def file_name(task: Task, suffix: str) -> str:
+    """What the one file is called: after the entry point, such as `attention.cpp`."""
+    return f"{c_name(task.entry)}{suffix}"
+
+
+def library_name(task: Task) -> str:
+    """The shared object that its command makes, such as `libattention.so`."""
+    return f"lib{c_name(task.entry)}.so"
+
+
+def with_includes_in_place(files: Mapping[str, str], roots: Sequence[str], name: str) -> Candidate:
+    """Files of C or C++ as the one file `name`; `roots` are compiled. Raises EvaluatorError."""
     try:
         flat = flatten(files, roots)
     except FlattenError as error:
         raise EvaluatorError(str(error)) from error
     headers = "\n".join(f"#include <{header}>" for header in flat.headers)
-    return Candidate(files={f"{c_name(task.entry)}.cpp": f"{headers}\n\n{flat.text}\n"})
+    return Candidate(files={name: f"{headers}\n\n{flat.text}\n"})
 
 
 def single_source(
-    task: Task, one: Candidate, configurations: Sequence[Configuration], compiler: str
+    task: Task, name: str, standalone: Standalone, configurations: Sequence[Configuration]
 ) -> SingleSource:
-    """`one` is the merged candidate, known to compile; `compiler` is named in the command."""
-    (name, text), *_ = one.files.items()
+    """The file as it is exported, with its C header and where it holds."""
     stem = name.rpartition(".")[0]
-    options = [*flags.FIXED, *flags.declared_flags(one)]
-    command = (compiler, *options, name, "-o", f"lib{stem}.so")
-    about = f"// {stem}: compile it with\n//     {' '.join(command)}\n\n"
+    about = f"// {stem}: compile it with\n//     {' '.join(standalone.command)}\n\n"
     return SingleSource(
         name=name,
-        text=about + text,
+        text=about + standalone.text,
         header=_header(task, stem),
-        command=command,
+        command=standalone.command,
         usage=_usage(task, configurations),
     )
 

@@ -14,8 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.deployment import Build
 from avo_tui.evaluation.backends.cpp.flags import FlagError
+from avo_tui.evaluation.backends.cpp.single_source import Standalone, file_name, library_name
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_features, cpu_model
+from avo_tui.evaluation.backends.rust.modules import inlined
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.task import Task
 
@@ -33,9 +36,22 @@ _ALLOWED = re.compile(
     r"|-Ctarget-feature=[+-][a-z0-9.]+(,[+-][a-z0-9.]+)*|-Cinline-threshold=\d{1,5}"
 )
 FIXED = (
-    "--edition=2021", "--crate-type=staticlib", "--crate-name=candidate", "-Copt-level=3",
-    "-Ctarget-cpu=native", "-Cpanic=abort", "-Ccodegen-units=1",
+    "--edition=2021", "-Copt-level=3", "-Ctarget-cpu=native", "-Cpanic=abort", "-Ccodegen-units=1",
 )  # fmt: skip
+_ARCHIVE = ("--crate-type=staticlib", "--crate-name=candidate")
+_SHARED = ("--crate-type=cdylib", "-Clink-arg=-lm", "-Clink-arg=-lc")
+"""How rustc itself makes a shared object, outside the sandbox."""
+_START = """#![no_std]
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    extern "C" {
+        fn abort() -> !;
+    }
+    unsafe { abort() }
+}
+
+"""
 
 
 async def _output(*command: str) -> str:
@@ -54,6 +70,7 @@ async def _output(*command: str) -> str:
 class RustDriver:
     """rustc; the one that rustup stands for, where it is rustup's."""
 
+    label = "Rust"
     suffixes = (".rs",)
 
     async def toolchain(self) -> Toolchain:
@@ -81,10 +98,7 @@ class RustDriver:
         module = roots[0] if len(roots) == 1 else "./lib.rs"
         return {
             EXPORTS: f"{{ global: {task.entry}; local: *; }};\n",
-            ROOT: "#![no_std]\n\n"
-            "#[panic_handler]\nfn panic(_: &core::panic::PanicInfo) -> ! {\n"
-            '    extern "C" {\n        fn abort() -> !;\n    }\n    unsafe { abort() }\n}\n\n'
-            f'#[path = "{module.removeprefix("./")}"]\npub mod candidate;\n',
+            ROOT: f'{_START}#[path = "{module.removeprefix("./")}"]\npub mod candidate;\n',
         }
 
     def options(self, candidate: Candidate) -> tuple[str, ...]:
@@ -106,8 +120,29 @@ class RustDriver:
 
         Linked by us: the sandbox refuses the way in which rustc starts a linker.
         """
-        return ("/bin/sh", "-c", _LINK, "rust", compiler, *options, ROOT, "-o", ARCHIVE)
+        return ("/bin/sh", "-c", _LINK, "rust", compiler, *_ARCHIVE, *options, ROOT, "-o", ARCHIVE)
 
     def program(self, roots: Sequence[str]) -> tuple[str, ...]:
         """The first file, with the standard library."""
         return ("--edition=2021", "-Copt-level=3", "-Ctarget-cpu=native", roots[0], "-o", "program")
+
+    def merged(self, task: Task, candidate: Candidate, roots: Sequence[str]) -> Candidate:
+        """The modules of the candidate's crate put in place."""
+        root = roots[0] if len(roots) == 1 else "lib.rs"
+        return Candidate(files={file_name(task, ".rs"): inlined(candidate.files, root)})
+
+    def standalone(self, task: Task, one: Candidate, compiler: str) -> Standalone:
+        """A crate of one file, with its panic handler."""
+        (name, text), *_ = one.files.items()
+        command = (compiler, *self.options(one), *_SHARED, name, "-o", library_name(task))
+        return Standalone(f"{_START}pub mod candidate {{\n{text}\n}}\n", command)
+
+    def build(self, task: Task, candidate: Candidate, roots: Sequence[str]) -> Build:
+        """By rustc, which setuptools does not know."""
+        command = ("rustc", *self.options(candidate), *_SHARED, ROOT, "-o", "OUTPUT")
+        return Build(
+            entry=task.entry,
+            files={ROOT: self.files(task, roots)[ROOT]},
+            command=command,
+            compiler_variable="RUSTC",
+        )

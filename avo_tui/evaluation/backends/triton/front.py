@@ -38,7 +38,7 @@ from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.toolkit import ToolkitError, architecture_number, nvdisasm
 from avo_tui.evaluation.backends.cuda.units import SIZES, Unit, resources_of
-from avo_tui.evaluation.backends.triton import ptx, toolkit
+from avo_tui.evaluation.backends.triton import ptx, single_source, toolkit
 from avo_tui.evaluation.backends.triton.reply import (
     Launch,
     LaunchError,
@@ -111,9 +111,14 @@ class TritonFrontEnd:
         facts: DeviceFacts,
         function: str,
     ) -> SingleSource:
-        """There is none: the source is Python."""
-        raise EvaluatorError(
-            "a Triton kernel has no source for nvcc; --as torch makes a package of its cubins"
+        """A Python file with a function for torch's tensors; nothing is compiled here."""
+        main = _main_file(candidate)
+        if len([name for name in candidate.files if name.endswith(".py")]) > 1:
+            raise EvaluatorError(
+                "the kernel is in several Python files; --as torch makes a package of its cubins"
+            )
+        return single_source.single_source(
+            task, candidate.files[main], configurations, facts, function
         )
 
 

@@ -1,0 +1,19 @@
+"""Whether a compiler that tests need is on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+
+from avo_tui.evaluation.backends.rust.driver import RustDriver
+from avo_tui.evaluation.ports import EvaluatorError
+
+
+@cache
+def no_rust() -> str:
+    """Why there is no compiler of Rust; empty where there is one."""
+    try:
+        asyncio.run(RustDriver().toolchain())
+    except EvaluatorError as error:
+        return str(error)
+    return ""
