@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,3 +37,17 @@ def compiled(source: SingleSource, folder: Path) -> Path:
         command = ["gcc", "-std=c99", "-Wall", "-Werror", "-c", "user.c"]
         subprocess.run(command, cwd=folder, check=True)
     return folder / f"lib{stem}.so"
+
+
+def agrees_with_torch(path: Path) -> None:
+    """Calls the shared object's `attention` on a small shape."""
+    import torch
+
+    library = ctypes.CDLL(str(path))
+    q, k, v = (torch.randn(2, 1, 33, 64) for _ in range(3))
+    out = torch.full_like(q, float("nan"))
+    pointers = [ctypes.c_void_p(t.data_ptr()) for t in (q, k, v, out)]
+    sizes = [ctypes.c_int64(n) for n in (2, 1, 33)]
+    library.attention(*pointers, *sizes, ctypes.c_bool(True))
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    assert torch.allclose(out, expected, atol=1e-5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks
-from tests.evaluation.single_source_support import compiled, written
+from tests.evaluation.single_source_support import agrees_with_torch, compiled, written
 from tests.evaluation.toolchains import no_rust
 
 
@@ -53,19 +52,6 @@ def test_a_crate_of_several_modules_called_from_c(tmp_path: Path) -> None:
     assert source.name == "attention.rs"
     assert "-Ccodegen-units=2" in source.command
     agrees_with_torch(compiled(source, tmp_path))
-
-
-def agrees_with_torch(path: Path) -> None:
-    import torch
-
-    library = ctypes.CDLL(str(path))
-    q, k, v = (torch.randn(2, 1, 33, 64) for _ in range(3))
-    out = torch.full_like(q, float("nan"))
-    pointers = [ctypes.c_void_p(t.data_ptr()) for t in (q, k, v, out)]
-    sizes = [ctypes.c_int64(n) for n in (2, 1, 33)]
-    library.attention(*pointers, *sizes, ctypes.c_bool(True))
-    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-    assert torch.allclose(out, expected, atol=1e-5)
 
 
 def test_what_cannot_be_written_is_refused_in_a_sentence() -> None:

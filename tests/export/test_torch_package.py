@@ -23,6 +23,7 @@ from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.export import ExportError
 from avo_tui.export.torch_package import as_hf_kernel, as_torch, package_name
 from avo_tui.store import SessionReader, SessionWriter
+from tests.evaluation.single_source_support import agrees_with_torch
 from tests.evaluation.toolchains import no_rust
 from tests.session_life import AT, gate, score, session_record
 
@@ -143,16 +144,6 @@ def test_an_installed_package_of_a_cpp_kernel(make: Make, plain: Candidate, tmp_
     assert " ms\nall of it\n" in said
 
 
-AGREES = """
-import torch
-from mine import attention
-
-q, k, v = (torch.randn(1, 4, 256, 64) for _ in range(3))
-expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-assert torch.allclose(attention(q, k, v, causal=True), expected, atol=1e-5)
-"""
-
-
 @pytest.mark.parametrize("language", ["c", "rust"])
 def test_a_package_of_a_kernel_in_a_further_language(
     make: Make, language: str, tmp_path: Path
@@ -164,7 +155,7 @@ def test_a_package_of_a_kernel_in_a_further_language(
     done = as_torch(make("mine", seed), tmp_path / "out", None, deployed(task, seed))
     assert f"a compiler of {language.title()}" in (done.folder / "README.md").read_text()
     python(done.folder, "setup.py", "-q", "build_ext", "--inplace")
-    python(done.folder / "src", "-c", AGREES)
+    agrees_with_torch(next((done.folder / "src/mine").glob("_kernel*.so")))
 
 
 def test_its_own_test_sees_a_kernel_that_is_wrong(
