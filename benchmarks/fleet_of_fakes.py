@@ -14,6 +14,7 @@ import resource
 import time
 from typing import Any
 
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.verdict import EvaluationProgress, MachineInfo
 from avo_tui.evaluation.ports import ProgressSink
 from avo_tui.evaluation.workers.fleet import Fleet
@@ -25,6 +26,7 @@ class SimulatedDevice:
 
     def __init__(self, name: str, seconds: float) -> None:
         self.name = name
+        self.host = "simulated"
         self._seconds = seconds
 
     async def start(self) -> MachineInfo:
@@ -38,6 +40,10 @@ class SimulatedDevice:
             if progress is not None:
                 progress(EvaluationProgress(stage="benchmark", state="configuration"))
         return {"verdict": "correct"}
+
+    async def sense(self) -> tuple[DeviceState, ...]:
+        """Nothing."""
+        return ()
 
     async def rest(self) -> None:
         """Nothing."""

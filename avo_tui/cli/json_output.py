@@ -7,12 +7,13 @@ import sys
 
 from avo_tui.domain import memory, supervision
 from avo_tui.domain.attempts import attempt_name, attempt_status
+from avo_tui.domain.base import now
 from avo_tui.domain.evidence import ERROR, Ledger
 from avo_tui.domain.progress import progress
 from avo_tui.domain.records import Attempt, Hint, Intervention, RunState, Step
 from avo_tui.domain.state import SessionState
 from avo_tui.export.forms import Form, moment, version_form
-from avo_tui.store import EngineStatus, SessionReader, SessionSummary
+from avo_tui.store import EngineStatus, SessionReader, SessionSummary, read_workers
 
 
 def emit(form: Form | list[Form]) -> None:
@@ -146,7 +147,25 @@ def status_form(reader: SessionReader) -> Form:
         "progress": progress(state, run_state).model_dump(mode="json"),
         "last_event_at": moment(session.last_event_at),
         "parked_until": moment(session.parked_until),
+        "workers": workers_form(reader)["workers"],
         "folder": str(reader.folder),
+    }
+
+
+def workers_form(reader: SessionReader) -> Form:
+    """`avo workers NAME --json`: the devices as the run's engine told of them last."""
+    seen, at = read_workers(reader.folder), now()
+    alive = reader.engine().alive
+    rows = []
+    for worker in seen.workers if seen is not None else ():
+        then = at if alive else seen.at if seen is not None else at
+        figures = {"per_hour": worker.per_hour(then), "busy_share": worker.busy_share(then)}
+        rows.append({**worker.model_dump(mode="json"), "usable": worker.usable, **figures})
+    return {
+        "session": reader.name,
+        "engine_alive": alive,
+        "at": moment(seen.at if seen is not None else None),
+        "workers": rows,
     }
 
 

@@ -30,6 +30,7 @@ from avo_tui.cli import (
     suite,
     task,
     web,
+    workers,
 )
 from avo_tui.cli.errors import Group, set_debug
 
@@ -88,6 +89,7 @@ service.register(app)
 away.register(app)
 metrics.register(app)
 web.register(app)
+workers.register(app)
 
 
 def run(arguments: Sequence[str]) -> int:

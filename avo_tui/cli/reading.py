@@ -87,6 +87,7 @@ def sessions(as_json: Json = False) -> None:
 def status(name: Name, as_json: Json = False) -> None:
     """Say how a run stands."""
     from avo_tui.cli.json_output import emit, state_word, status_form
+    from avo_tui.cli.workers import status_lines
     from avo_tui.domain.base import now
     from avo_tui.domain.budget import cap_states
     from avo_tui.domain.evidence import ERROR, Ledger
@@ -112,6 +113,9 @@ def status(name: Name, as_json: Json = False) -> None:
             typer.echo(text)
     if session.engine is not None and session.engine.sandbox_warning:
         typer.echo(plain(session.engine.sandbox_warning, 400))
+    if form["engine"]["alive"]:
+        for text in status_lines(reader.folder):
+            typer.echo(plain(text, 400))
     attempt = f", attempt {form['attempt']}, {form['stage']}" if form["attempt"] else ""
     typer.echo(f"step {session.step}{attempt}")
     best = state.best

@@ -1,13 +1,24 @@
-"""The devices that a run measures on, as their fleet sees them."""
+"""The devices that a run measures on, as the run's engine sees them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.progress import span_text
 
-WorkerStateName = Literal["starting", "idle", "busy", "lost", "set_aside"]
-"""`lost` is tried again by itself; `set_aside` is not used any more in this run."""
+WorkerStateName = Literal["starting", "idle", "busy", "lost", "disagrees", "set_aside"]
+"""`lost`: tried again by itself. `disagrees`: it measured the fleet's control candidate otherwise
+than the other devices; it gets no work until it agrees again. `set_aside`: not used any more in
+this run."""
+
+USABLE: frozenset[WorkerStateName] = frozenset({"idle", "busy"})
+"""States in which a device takes part in the run."""
+
+CHARACTERS = 8
+"""Characters of a candidate's identity in a text."""
 
 
 class WorkerStatus(Value):
@@ -17,12 +28,102 @@ class WorkerStatus(Value):
     """Such as `local:1` or `ssh://node7:0`; reports and attempts name it so."""
     state: WorkerStateName
     reason: str = ""
-    """Why it is lost or set aside."""
+    """Why it is lost, disagrees or is set aside."""
     since: Moment
-    """When it came into this state."""
+    """When it came into this state; of one that is busy, when its present request began."""
     evaluations: int = 0
     """Requests that it has answered in this run of the engine."""
     losses: int = 0
     """How often its worker was lost."""
     device: str = ""
     """Its model, such as `NVIDIA H200`; "" before it was asked."""
+    host: str = ""
+    """Name of the machine that it is in; "" before it was asked."""
+    joined: Moment | None = None
+    """When this run of the engine first had it."""
+    operation: str = ""
+    """What it does while it is busy, such as `evaluate`; `control` is the fleet's own check that
+    its devices agree."""
+    candidate: str = ""
+    """Identity of the candidate that it is busy with."""
+    busy_seconds: float = 0.0
+    """Time that it spent on requests that have ended."""
+    failures: int = 0
+    """Requests that ended without an answer about the candidate: errors of the harness."""
+    loss: str = ""
+    """Why its worker was lost the last time."""
+    lost_at: Moment | None = None
+    """When that was."""
+    controls: int = 0
+    """How often it measured the control candidate."""
+    control_ratio: float | None = None
+    """The control candidate's aggregate as it measured it the last time; None without a score."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes part in the run."""
+        return self.state in USABLE
+
+    def busy_share(self, at: datetime) -> float | None:
+        """Share of the time since it joined in which it was busy, 0 to 1; None where unknown."""
+        if self.joined is None or at <= self.joined:
+            return None
+        present = max(0.0, (at - self.since).total_seconds()) if self.state == "busy" else 0.0
+        return min(1.0, (self.busy_seconds + present) / (at - self.joined).total_seconds())
+
+    def per_hour(self, at: datetime) -> float | None:
+        """Requests answered an hour, since it joined; None where that is not known."""
+        if self.joined is None or at <= self.joined or not self.evaluations:
+            return None
+        return self.evaluations / ((at - self.joined).total_seconds() / 3600)
+
+
+class WorkersSeen(Value):
+    """All devices of a run at one moment."""
+
+    at: Moment
+    workers: tuple[WorkerStatus, ...] = ()
+
+
+def doing_text(worker: WorkerStatus, at: datetime) -> str:
+    """What a device does, in words: `evaluate 1a2b3c4d for 12 s`, `idle for 3 min`."""
+    span = span_text(max(0.0, (at - worker.since).total_seconds()))
+    if worker.state == "busy":
+        what = " ".join(filter(None, (worker.operation, worker.candidate[:CHARACTERS])))
+        return f"{what or 'busy'} for {span}"
+    if worker.state in {"idle", "starting"}:
+        return f"{worker.state} for {span}"
+    word = "set aside" if worker.state == "set_aside" else worker.state
+    return f"{word} for {span}: {worker.reason}"
+
+
+def figures_text(worker: WorkerStatus, at: datetime) -> str:
+    """What a device has done, in words: answers, rate, how busy, failures, losses."""
+    parts = [f"{worker.evaluations} answered"]
+    rate, share = worker.per_hour(at), worker.busy_share(at)
+    if rate is not None:
+        parts.append(f"{rate:.0f} an hour")
+    if share is not None:
+        parts.append(f"busy {share:.0%} of the time")
+    if worker.failures:
+        parts.append(f"{worker.failures} failed")
+    if worker.losses:
+        parts.append(f"lost {worker.losses} time{'s' if worker.losses > 1 else ''}")
+    if worker.control_ratio is not None:
+        parts.append(f"control at {worker.control_ratio:.3f}")
+    return ", ".join(parts)
+
+
+def loss_text(worker: WorkerStatus, at: datetime) -> str:
+    """The last loss of a device that is back, in words; "" where there is nothing to add."""
+    if worker.lost_at is None or worker.state == "lost":
+        return ""
+    ago = span_text(max(0.0, (at - worker.lost_at).total_seconds()))
+    return f"last lost {ago} ago: {worker.loss}"
+
+
+def usable_text(workers: Sequence[WorkerStatus]) -> str:
+    """How many can be used, in words: `3 of 4 devices can be used`."""
+    usable = sum(worker.usable for worker in workers)
+    noun = "device" if len(workers) == 1 else "devices"
+    return f"{usable} of {len(workers)} {noun} can be used"

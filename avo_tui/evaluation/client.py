@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from avo_tui.devices import Sensor, machine_sensors
 from avo_tui.domain.device import DeviceState
-from avo_tui.evaluation.ports import ProgressSink
+from avo_tui.domain.verdict import Verdict
+from avo_tui.domain.workers import WorkerStatus
+from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.asking import AskingEvaluator
 from avo_tui.evaluation.workers.link import WorkerLink
+from avo_tui.evaluation.workers.members import Standing
+from avo_tui.evaluation.workers.process import WorkerGoneError
+from avo_tui.evaluation.workers.sensing import OwnSensors
 
 
 class LocalEvaluator(AskingEvaluator):
@@ -40,7 +44,8 @@ class LocalEvaluator(AskingEvaluator):
             command += ["--arch", architecture]
         self._link = WorkerLink(command)
         self._task = task
-        self._sensors: list[Sensor] | None = None
+        self._sensors = OwnSensors()
+        self._standing = Standing("local")
 
     @property
     def worker_pid(self) -> int | None:
@@ -54,7 +59,8 @@ class LocalEvaluator(AskingEvaluator):
 
     async def start(self) -> None:
         """Starts the worker, and warms it for the task if one was named."""
-        await self._link.ready()
+        who = await self._link.hello()
+        self._standing.host = str(who.get("host", ""))
         if self._task is not None:
             await self._link.request({"op": "warm", "task": self._task})
 
@@ -68,13 +74,29 @@ class LocalEvaluator(AskingEvaluator):
 
     async def devices(self) -> tuple[DeviceState, ...]:
         """See `Sensing.devices`; asked in this process, also while the worker rests."""
-        return await asyncio.to_thread(self._sense)
-
-    def _sense(self) -> tuple[DeviceState, ...]:
-        if self._sensors is None:
-            self._sensors = machine_sensors()
-        return tuple(sensor.sample() for sensor in self._sensors)
+        return await asyncio.to_thread(self._sensors.sample)
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
         """See `AskingEvaluator.request`."""
-        return await self._link.request(body, progress)
+        standing = self._standing
+        standing.work_on(body)
+        try:
+            answer = await self._link.request(body, progress)
+        except WorkerGoneError as error:
+            standing.lose(str(error))
+            raise
+        except EvaluatorError:
+            standing.failures += 1
+            raise
+        finally:
+            if standing.state == "busy":
+                standing.become("idle")
+        standing.answered += 1
+        if isinstance(answer, dict):
+            standing.failures += answer.get("verdict") == Verdict.HARNESS_ERROR
+            standing.model = str(answer.get("device") or standing.model)
+        return answer
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        """See `Staffed.workers`: this machine as one device."""
+        return (self._standing.status(),)

@@ -152,15 +152,20 @@ class Sensing(Protocol):
 
 
 @runtime_checkable
-class Parallel(Protocol):
+class Staffed(Protocol):
+    """What an evaluator has besides that can tell what its devices do."""
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        """Each device with what it is doing."""
+
+
+@runtime_checkable
+class Parallel(Staffed, Protocol):
     """What an evaluator has besides that serves several requests at once."""
 
     @property
     def width(self) -> int:
         """How many requests are served at once now, at least 1."""
-
-    def workers(self) -> tuple[WorkerStatus, ...]:
-        """Each device with what it is doing."""
 
 
 @runtime_checkable

@@ -2,11 +2,11 @@
 
 A request is `{"id", "op", …}`; answers carry its id: any number of `{"id", "progress"}`, then one
 `{"id", "result"}` or `{"id", "error"}`. `{"id": null, "log"}` is for the person's own log, and for
-nobody who writes candidates. Requests are served one at a time, in order; `cancel`
-(with the id as `target`) and `shutdown` take effect at once. The end of the input is a shutdown.
-The first line, `{"id": null, "ready": true, …}`, says which program the worker is. Under a lease
-both sides send signs of life, `{"op": "ping"}` and `{"id": null, "beat": true}`: whoever hears none
-for a while takes the other for lost.
+nobody who writes candidates. Requests are served one at a time, in order; `cancel` (with the id as
+`target`), `sense` (how the devices are) and `shutdown` take effect at once. The end of the input is
+a shutdown. The first line, `{"id": null, "ready": true, …}`, says which program the worker is.
+Under a lease both sides send signs of life, `{"op": "ping"}` and `{"id": null, "beat": true}`:
+whoever hears none for a while takes the other for lost.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from avo_tui import __version__
+from avo_tui.devices import Sensor, machine_sensors
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.verdict import EvaluationProgress, Stage, Window
 from avo_tui.evaluation.pipeline import Pipeline, person
 from avo_tui.evaluation.ports import EvaluatorError
@@ -60,6 +62,9 @@ class Worker:
         self._queue: asyncio.Queue[Request] = asyncio.Queue()
         self._current: tuple[object, asyncio.Task[None]] | None = None
         self._cancelled: set[object] = set()
+        self._sensors: list[Sensor] | None = None
+        self._asking = threading.Lock()
+        self._sensing: set[asyncio.Future[None]] = set()
 
     def _say(self, request: Request, **body: object) -> None:
         plain = {
@@ -73,13 +78,32 @@ class Worker:
             return False
         if request.get("op") == "ping":
             return True
-        if request.get("op") != "cancel":
+        if request.get("op") == "sense":
+            task = asyncio.ensure_future(self._sense(request))
+            self._sensing.add(task)
+            task.add_done_callback(self._sensing.discard)
+        elif request.get("op") != "cancel":
             self._queue.put_nowait(request)
         elif self._current is not None and self._current[0] == request.get("target"):
             self._current[1].cancel()
         else:
             self._cancelled.add(request.get("target"))
         return True
+
+    async def _sense(self, request: Request) -> None:
+        """Answers beside the request that is being served."""
+        try:
+            states = await asyncio.to_thread(self._sample)
+        except OSError as error:
+            self._say(request, error=f"the devices cannot be asked: {error}", kind="refused")
+        else:
+            self._say(request, result=[state.model_dump(mode="json") for state in states])
+
+    def _sample(self) -> list[DeviceState]:
+        with self._asking:
+            if self._sensors is None:
+                self._sensors = machine_sensors()
+            return [sensor.sample() for sensor in self._sensors]
 
     async def serve(self) -> None:
         """Serves queued requests for ever."""

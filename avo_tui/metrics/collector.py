@@ -11,7 +11,8 @@ from prometheus_client.registry import Collector
 
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.records import RunState
-from avo_tui.store import SessionSummary, device_history
+from avo_tui.domain.workers import WorkerStateName, WorkerStatus
+from avo_tui.store import SessionSummary, device_history, read_workers
 
 STATES: tuple[str, ...] = get_args(RunState)
 FRESH_SECONDS = 15.0
@@ -68,6 +69,27 @@ COUNTERS: tuple[Figure, ...] = (
 )
 
 
+WORKER_STATES: tuple[str, ...] = get_args(WorkerStateName)
+WORKER_FIGURES: tuple[tuple[str, str, Callable[[WorkerStatus], float]], ...] = (
+    (
+        "avo_worker_evaluations",
+        "Requests that the device has answered in this run of the engine.",
+        lambda w: w.evaluations,
+    ),
+    (
+        "avo_worker_failures",
+        "Requests that ended with an error of the harness.",
+        lambda w: w.failures,
+    ),
+    ("avo_worker_losses", "Times that the device's worker was lost.", lambda w: w.losses),
+    (
+        "avo_worker_busy_seconds",
+        "Time that the device spent on requests that have ended.",
+        lambda w: w.busy_seconds,
+    ),
+)
+
+
 class Sessions(Collector):
     """Reads the sessions at each scrape; what has not changed since the last one is not read."""
 
@@ -95,6 +117,7 @@ class Sessions(Collector):
                         family.add_metric([session.name, session.task], number)
                 yield family
         yield from self._devices(whole)
+        yield from self._workers(whole)
 
     def _states(self, sessions: Iterable[SessionSummary]) -> Metric:
         family = GaugeMetricFamily(
@@ -135,6 +158,31 @@ class Sessions(Collector):
             for reason in state.throttle:
                 throttled.add_metric([*key, reason], 1)
         yield throttled
+
+    def _workers(self, sessions: Iterable[SessionSummary]) -> Iterator[Metric]:
+        """What the devices of running sessions do, each session's own."""
+        labels = ("session", "worker", "host")
+        told = [
+            (session.name, worker)
+            for session in sessions
+            if session.engine.alive and (seen := read_workers(session.folder)) is not None
+            for worker in seen.workers
+        ]
+        states = GaugeMetricFamily(
+            "avo_worker_state",
+            "1 for the state that the device is in for this session, 0 for each other one.",
+            labels=(*labels, "state"),
+        )
+        for name, worker in told:
+            for state in WORKER_STATES:
+                row = [name, worker.name, worker.host, state]
+                states.add_metric(row, float(worker.state == state))
+        yield states
+        for metric, meaning, value in WORKER_FIGURES:
+            family = CounterMetricFamily(metric, meaning, labels=labels)
+            for name, worker in told:
+                family.add_metric([name, worker.name, worker.host], value(worker))
+            yield family
 
 
 def _mega(value: float | None) -> float | None:

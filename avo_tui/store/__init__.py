@@ -28,6 +28,7 @@ from avo_tui.store.places import (
 )
 from avo_tui.store.reader import SessionReader
 from avo_tui.store.seen import SeenMarks
+from avo_tui.store.workers import WorkersFile, read_workers
 from avo_tui.store.writer import SessionWriter
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "SessionSummary",
     "SessionWriter",
     "StoreError",
+    "WorkersFile",
     "by_attention",
     "check_name",
     "device_history",
@@ -58,6 +60,7 @@ __all__ = [
     "engine_status",
     "find_session",
     "new_session_folder",
+    "read_workers",
     "send_command",
     "session_folders",
     "sessions_roots",

@@ -25,6 +25,7 @@ class Layout:
         self.log = folder / "engine.log"
         self.reserve = folder / "reserve"
         self.devices = folder / "devices.jsonl"
+        self.workers = folder / "workers.json"
 
     def part(self, step: int) -> Path:
         """The part of the journal that begins with `step`."""

@@ -17,7 +17,8 @@ from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Direction, Intervention, Note, Version
 from avo_tui.domain.score import Score
-from avo_tui.store import SessionReader, SessionWriter
+from avo_tui.domain.workers import WorkersSeen, WorkerStatus
+from avo_tui.store import SessionReader, SessionWriter, WorkersFile
 from tests.cli.command_line import Result, make_session
 
 Avo = Callable[..., Result]
@@ -349,3 +350,31 @@ def test_a_version_whose_parent_is_lost_is_shown_and_exported(
     assert "is lost" in avo("show", "done", "v1", "--json").json["damaged"]
     for form in ("html", "git"):
         assert avo("export", "done", "--to", str(tmp_path / form), "--as", form).code == 0
+
+
+def test_workers_are_listed_with_what_they_do(avo: Avo, done: Path) -> None:
+    missing = avo("workers", "done")
+    assert missing.status == 1 and "nothing is known of the devices of done" in missing.err
+    assert avo("workers", "done", "--json").json["workers"] == []
+    workers = (
+        WorkerStatus(
+            name="local:0", state="busy", since=now(), joined=now(), operation="evaluate",
+            candidate="0123456789", host="here", evaluations=3,
+        ),
+        WorkerStatus(name="ssh://far", state="lost", since=now(), reason="no \x1b[31mroute"),
+    )  # fmt: skip
+    file = WorkersFile(done)
+    file.write(WorkersSeen(at=now(), workers=workers))
+    file.close()
+    shown = avo("workers", "done").out
+    for words in ("no engine runs", "1 of 2 devices can be used", "evaluate 01234567", "route"):
+        assert words in shown, shown
+    assert "\x1b" not in shown
+    form = avo("workers", "done", "--json").json
+    assert form["session"] == "done" and not form["engine_alive"] and is_utc(form["at"])
+    assert [(w["name"], w["state"], w["usable"]) for w in form["workers"]] == [
+        ("local:0", "busy", True), ("ssh://far", "lost", False),
+    ]  # fmt: skip
+    assert [w["name"] for w in avo("status", "done", "--json").json["workers"]] == [
+        "local:0", "ssh://far",
+    ]  # fmt: skip

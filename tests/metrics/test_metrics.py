@@ -18,9 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.progress import Progress
+from avo_tui.domain.workers import WorkersSeen, WorkerStatus
 from avo_tui.metrics.collector import STATES, Sessions
 from avo_tui.metrics.serving import dashboard, served, text
-from avo_tui.store import DeviceLog, EngineStatus, SessionSummary
+from avo_tui.store import DeviceLog, EngineStatus, SessionSummary, WorkersFile
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -121,3 +122,22 @@ def test_the_dashboard_asks_for_metrics_that_there_are(tmp_path: Path) -> None:
         for name in re.findall(r"avo_\w+", target["expr"])
     }
     assert asked and asked <= known, asked - known
+
+
+def test_what_each_device_of_a_running_session_does_is_told(tmp_path: Path) -> None:
+    worker = WorkerStatus(
+        name="ssh://node7:1", state="disagrees", since=NOW, host="node7", evaluations=9, losses=2,
+        failures=1, busy_seconds=60.5,
+    )  # fmt: skip
+    file = WorkersFile(tmp_path)
+    file.write(WorkersSeen(at=NOW, workers=(worker,)))
+    file.close()
+    told = samples(session(tmp_path))
+    row = "one node7 {}ssh://node7:1".format
+    assert told["avo_worker_state", row("disagrees ")] == 1
+    assert told["avo_worker_state", row("idle ")] == 0
+    assert told["avo_worker_evaluations_total", row("")] == 9
+    assert told["avo_worker_losses_total", row("")] == 2
+    assert told["avo_worker_busy_seconds_total", row("")] == 60.5
+    gone = samples(session(tmp_path, engine=EngineStatus(alive=False)))
+    assert not [key for key in gone if key[0].startswith("avo_worker")]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from avo_tui.domain.device import DeviceHealth, DeviceState, Range
+from avo_tui.domain.workers import WorkersSeen, WorkerStatus
 from avo_tui.store import DeviceLog
-from avo_tui.ui.panes.device import device_lines, device_row, health_lines
+from avo_tui.ui.panes.device import device_lines, device_row, health_lines, worker_lines
 from avo_tui.ui.screens.devices import DevicesScreen
 from avo_tui.ui.widgets.bars import DeviceLine
 from tests.ui.make_session import START, MemorySource
@@ -106,3 +107,28 @@ async def test_without_samples_there_is_no_row() -> None:
         assert not hands.app.screen.query_one("#device", DeviceLine).display
         await hands.press("U")
         assert "No device was sampled" in hands.text("#main")
+
+
+def test_each_device_says_what_it_does_since_when_and_why_not() -> None:
+    workers = (
+        WorkerStatus(
+            name="local:0", state="busy", since=START, joined=START, operation="evaluate",
+            candidate="0123456789ab", evaluations=4, device="NVIDIA H200", host="here",
+            losses=1, loss="killed \x1b[31m", lost_at=START,
+        ),
+        WorkerStatus(name="ssh://far:1", state="lost", reason="no route to host", since=START),
+    )  # fmt: skip
+    seen = WorkersSeen(at=START, workers=workers)
+    text = plain(worker_lines(seen, START + timedelta(seconds=9), 100))
+    for words in (
+        "1 of 2 devices can be used", "local:0", "NVIDIA H200, here", "evaluate 01234567 for 9 s",
+        "4 answered", "last lost 9 s ago: killed", "lost for 9 s: no route to host",
+    ):  # fmt: skip
+        assert words in text, (words, text)
+    assert "\x1b" not in text
+    late = plain(worker_lines(seen, START + timedelta(minutes=5), 100))
+    assert "as the engine told 5m" in late and "evaluate 01234567 for 0 s" in late
+    assert worker_lines(None, START, 100) == []
+    for width in (20, 40, 80):
+        for row in worker_lines(seen, START, width):
+            assert len(row.plain) <= width, row.plain

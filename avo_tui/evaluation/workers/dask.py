@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
 
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers import dask_side
@@ -223,6 +224,15 @@ class DaskLink:
             await self._site.client.run(
                 dask_side.cancel, self._site.options, number, workers=[self._address]
             )
+
+    async def sense(self) -> tuple[DeviceState, ...]:
+        """See `Device.sense`; past the queue of the Dask worker."""
+        if self.gone.is_set() or self._who is None:
+            return ()
+        answers = await self._site.client.run(
+            dask_side.sense, self._site.options, workers=[self._address]
+        )
+        return tuple(DeviceState.model_validate(state) for state in answers[self._address])
 
     async def rest(self) -> None:
         """See `Link.rest`: the worker ends by itself when it has nothing to do for long."""

@@ -73,3 +73,10 @@ async def cancel(options: tuple[str, ...], number: str) -> None:
     if task is not None:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def sense(options: tuple[str, ...]) -> list[dict[str, Any]]:
+    """How the devices here are; [] where no evaluation worker runs."""
+    held = _held.get(options)
+    states = await held.link.sense() if held is not None else ()
+    return [state.model_dump(mode="json") for state in states]

@@ -3,7 +3,9 @@
 What is lost in mid-evaluation is done again on another device, and only one answer is given. A
 device that was lost is tried again, later and later; one that cannot be used is set aside. A device
 that takes unusually long while another is idle gets company: the first answer counts, and the other
-evaluation is ended (backup tasks, Dean and Ghemawat, MapReduce, OSDI 2004).
+evaluation is ended (backup tasks, Dean and Ghemawat, MapReduce, OSDI 2004). Now and then each
+device measures the same candidate, and one that disagrees with the others gets no work until it
+agrees again (`control.py`).
 """
 
 from __future__ import annotations
@@ -13,17 +15,19 @@ import logging
 import statistics
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from avo_tui.domain.base import now
-from avo_tui.domain.verdict import EvaluationProgress, MachineInfo
-from avo_tui.domain.workers import WorkerStateName, WorkerStatus
+from avo_tui.domain.device import DeviceState
+from avo_tui.domain.verdict import MachineInfo, Verdict
+from avo_tui.domain.workers import WorkerStatus
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.asking import AskingEvaluator
+from avo_tui.evaluation.workers.control import Controls
+from avo_tui.evaluation.workers.members import Member
+from avo_tui.evaluation.workers.patience import RequestClock, say
 from avo_tui.evaluation.workers.ports import Device, DeviceRefusedError, Site
 from avo_tui.evaluation.workers.process import WorkerGoneError
+from avo_tui.evaluation.workers.sensing import FleetSensing
 
 log = logging.getLogger(__name__)
 
@@ -39,24 +43,10 @@ STRAGGLE_SECONDS = 60.0
 """Least such time, in seconds."""
 KNOWN = 5
 """Durations of a kind of request that must be known before any counts as long."""
+FIRST_RECHECK, LAST_RECHECK = 60.0, 600.0
+"""Seconds until a device that disagrees measures the control candidate again: they double."""
 _REPEATABLE = {"compile", "check", "evaluate"}
-
-
-@dataclass
-class _Member:
-    """A device in the fleet."""
-
-    device: Device
-    state: WorkerStateName = "starting"
-    reason: str = ""
-    since: datetime = field(default_factory=now)
-    answered: int = 0
-    losses: int = 0
-    machine: MachineInfo | None = None
-
-    def become(self, state: WorkerStateName, reason: str = "") -> None:
-        """Changes the state."""
-        self.state, self.reason, self.since = state, reason, now()
+_MEASURED = {*_REPEATABLE, "remeasure"}
 
 
 class Fleet(AskingEvaluator):
@@ -65,33 +55,35 @@ class Fleet(AskingEvaluator):
     def __init__(self, sites: Sequence[Site]) -> None:
         """The sites are opened by `start`, or by the first request."""
         self.sites = tuple(sites)
-        self._members: dict[str, _Member] = {}
-        self._idle: deque[_Member] = deque()
-        self._waiters: deque[asyncio.Future[_Member]] = deque()
+        self._members: dict[str, Member] = {}
+        self._idle: deque[Member] = deque()
+        self._waiters: deque[asyncio.Future[Member]] = deque()
         self._tending: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
         self._open = False
         self._conditions: str | None = None
         """What all devices must have in common; the first device that was ready decides it."""
         self._durations: dict[object, deque[float]] = {}
+        self._controls = Controls()
+        self._sensing = FleetSensing()
 
     # -- what there is
 
     @property
     def width(self) -> int:
         """How many requests are served at once, at least 1."""
-        return max(1, sum(m.state in {"idle", "busy"} for m in self._members.values()))
+        return max(1, len(self._in_use()))
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Every device with its state, in the order in which they joined."""
-        return tuple(
-            WorkerStatus(
-                name=m.device.name, state=m.state, reason=m.reason, since=m.since,
-                evaluations=m.answered, losses=m.losses,
-                device=m.machine.device if m.machine is not None else "",
-            )
-            for m in self._members.values()
-        )  # fmt: skip
+        return tuple(member.status() for member in self._members.values())
+
+    async def devices(self) -> tuple[DeviceState, ...]:
+        """See `Sensing.devices`: this machine's, and those of each other machine of the fleet."""
+        return await self._sensing.sample([m.device for m in self._members.values()])
+
+    def _in_use(self) -> list[Member]:
+        return [m for m in self._members.values() if m.usable]
 
     # -- beginning and end
 
@@ -101,9 +93,9 @@ class Fleet(AskingEvaluator):
             if not self._open:
                 await self._open_sites()
                 self._open = True
-            if self._tending and not self._usable():
+            if self._tending and not self._in_use():
                 await asyncio.wait([*self._tending], timeout=0)
-            if not self._usable():
+            if not self._in_use():
                 raise EvaluatorError(self._nobody())
 
     async def _open_sites(self) -> None:
@@ -116,18 +108,15 @@ class Fleet(AskingEvaluator):
                 log.warning("%s", result)
         await asyncio.gather(*(self._begin(m) for m in list(self._members.values())))
 
-    def _usable(self) -> bool:
-        return any(m.state in {"idle", "busy"} for m in self._members.values())
-
     def _nobody(self) -> str:
-        reasons = [f"{m.device.name}: {m.reason or m.state}" for m in self._members.values()]
+        reasons = [f"{m.name}: {m.reason or m.state}" for m in self._members.values()]
         return "no device can be used: " + ("; ".join(reasons) or "there is none")
 
     def _join(self, device: Device) -> None:
         """A device is there; it is started at once where the fleet is open already."""
         if device.name in self._members and self._members[device.name].state != "lost":
             raise EvaluatorError(f"the device {device.name} is named twice")
-        member = self._members[device.name] = _Member(device)
+        member = self._members[device.name] = Member(device)
         if self._open:
             self._tend(member, 0.0)
 
@@ -142,6 +131,7 @@ class Fleet(AskingEvaluator):
         for task in self._tending:
             task.cancel()
         await asyncio.gather(*self._tending, return_exceptions=True)
+        await self._sensing.close()
         members = list(self._members.values())
         await asyncio.gather(*(m.device.close() for m in members), return_exceptions=True)
         await asyncio.gather(*(site.close() for site in self.sites), return_exceptions=True)
@@ -155,10 +145,10 @@ class Fleet(AskingEvaluator):
 
     # -- devices come, are lost, and come back
 
-    async def _begin(self, member: _Member) -> bool:
+    async def _begin(self, member: Member) -> bool:
         """Tries to make a device ready; False where it makes sense to try again."""
         try:
-            member.machine = await member.device.start()
+            machine = await member.device.start()
         except DeviceRefusedError as error:
             self._set_aside(member, str(error))
             return True
@@ -167,13 +157,15 @@ class Fleet(AskingEvaluator):
                 self._tend(member, FIRST_RETRY)
             member.become("lost", str(error))
             return False
+        member.is_ready(machine)
+        self._controls.forget(member.name)
         if self._conditions is None:
-            self._conditions = member.machine.conditions
-        if member.machine.conditions != self._conditions:
-            self._set_aside(member, self._differs(member.machine))
+            self._conditions = machine.conditions
+        if machine.conditions != self._conditions:
+            self._set_aside(member, self._differs(machine))
             return True
         if member.state == "lost":
-            log.warning("%s is back", member.device.name)
+            log.warning("%s is back", member.name)
         self._free(member)
         return True
 
@@ -189,21 +181,21 @@ class Fleet(AskingEvaluator):
                 return f"its {what} is {mine}, that of the others is {theirs}"
         return "its driver, compiler options or harness differ from those of the others"
 
-    def _set_aside(self, member: _Member, reason: str) -> None:
+    def _set_aside(self, member: Member, reason: str) -> None:
         member.become("set_aside", reason)
-        log.warning("%s is set aside: %s", member.device.name, reason)
+        log.warning("%s is set aside: %s", member.name, reason)
         if all(m.state == "set_aside" for m in self._members.values()):
             while self._waiters:
                 waiter = self._waiters.popleft()
                 if not waiter.done():
                     waiter.set_exception(EvaluatorError(self._nobody()))
 
-    def _tend(self, member: _Member, delay: float) -> None:
+    def _tend(self, member: Member, delay: float) -> None:
         async def tend() -> None:
             wait = delay
             while True:
                 await asyncio.sleep(wait)
-                if self._members.get(member.device.name) is not member:
+                if self._members.get(member.name) is not member:
                     return
                 if await self._begin(member):
                     return
@@ -213,14 +205,16 @@ class Fleet(AskingEvaluator):
         self._tending.add(task)
         task.add_done_callback(self._tending.discard)
 
-    def _lose(self, member: _Member, error: WorkerGoneError) -> None:
-        member.losses += 1
-        member.become("lost", str(error))
-        log.warning("%s is lost: %s", member.device.name, error)
+    def _lose(self, member: Member, error: WorkerGoneError) -> None:
+        member.lose(str(error))
+        log.warning("%s is lost: %s", member.name, error)
         self._tend(member, FIRST_RETRY)
 
-    def _free(self, member: _Member) -> None:
-        """Gives a device to the one who waits longest, or to nobody."""
+    def _free(self, member: Member) -> None:
+        """Gives a device to the one who waits longest, or to nobody; a control comes first."""
+        if self._control_is_due(member):
+            self._control(member)
+            return
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -229,6 +223,91 @@ class Fleet(AskingEvaluator):
                 return
         member.become("idle")
         self._idle.append(member)
+
+    def _release(self, member: Member) -> None:
+        """Its request has ended; nothing where it was taken out of use meanwhile."""
+        if member.state == "busy":
+            self._free(member)
+
+    # -- whether the devices agree
+
+    def _control_is_due(self, member: Member) -> bool:
+        company = any(m.usable for m in self._members.values() if m is not member)
+        return company and self._controls.due(member.name, member.answered)
+
+    def _control_idle(self) -> None:
+        """Has idle devices measure the control candidate where it is due."""
+        for member in [m for m in self._idle if self._control_is_due(m)]:
+            self._idle.remove(member)
+            self._control(member)
+
+    def _control(self, member: Member) -> None:
+        """Measures the control candidate on a device that nobody else has now."""
+        member.work_on(self._controls.body or {}, "control")
+        task = asyncio.create_task(self._measure_control(member))
+        self._tending.add(task)
+        task.add_done_callback(self._tending.discard)
+
+    async def _measure_control(self, member: Member) -> None:
+        if not await self._take_control(member):
+            return
+        names = [m.name for m in self._in_use()]
+        odd = self._controls.review(names)
+        for name, reason in odd.items():
+            self._exclude(self._members[name], reason)
+        if member.name not in odd:
+            self._free(member)
+        self._control_idle()
+
+    async def _take_control(self, member: Member) -> bool:
+        """Keeps what a device measures of the control candidate; False where it is lost."""
+        body, name = dict(self._controls.body or {}), member.name
+        try:
+            outcome = self._controls.take(
+                name, await member.device.request(body, None), member.answered
+            )
+        except WorkerGoneError as error:
+            self._lose(member, error)
+            return False
+        except DeviceRefusedError as error:
+            self._set_aside(member, str(error))
+            return False
+        except EvaluatorError as error:
+            log.warning("%s did not measure the control candidate: %s", name, error)
+            outcome = None
+        if outcome is None:
+            self._controls.skip(name, member.answered)
+            member.failures += 1
+        else:
+            member.controls += 1
+            member.control_ratio = outcome.ratio or None
+        return True
+
+    def _exclude(self, member: Member, reason: str) -> None:
+        """A device disagrees: it gets no work until it agrees again."""
+        since = self._controls.answered_since_agreement(member.name, member.answered)
+        doubt = f"; what it measured since it last agreed is in doubt ({since} answers)"
+        if member in self._idle:
+            self._idle.remove(member)
+        member.become("disagrees", reason + (doubt if since else ""))
+        log.warning("%s disagrees with the others: %s", member.name, member.reason)
+        task = asyncio.create_task(self._recheck(member))
+        self._tending.add(task)
+        task.add_done_callback(self._tending.discard)
+
+    async def _recheck(self, member: Member) -> None:
+        wait = FIRST_RECHECK
+        while True:
+            await asyncio.sleep(wait)
+            if self._members.get(member.name) is not member or member.state != "disagrees":
+                return
+            if not await self._take_control(member):
+                return
+            if self._controls.agrees_again(member.name, [m.name for m in self._in_use()]):
+                log.warning("%s agrees with the others again", member.name)
+                self._free(member)
+                return
+            wait = min(LAST_RECHECK, 2 * wait)
 
     # -- requests
 
@@ -250,9 +329,10 @@ class Fleet(AskingEvaluator):
                     raise WorkerGoneError(
                         f"{LOSSES} workers were lost under it, the last one: {error}"
                     ) from error
-                _say(progress, f"{member.device.name} was lost ({error}); it is done again")
+                what = "disagrees" if member.state == "disagrees" else "was lost"
+                say(progress, f"{member.name} {what} ({error}); it is done again")
 
-    async def _acquire(self, progress: ProgressSink | None) -> _Member:
+    async def _acquire(self, progress: ProgressSink | None) -> Member:
         if self._idle:
             member = self._idle.popleft()
             member.become("busy")
@@ -260,16 +340,16 @@ class Fleet(AskingEvaluator):
         members = self._members.values()
         if members and all(m.state == "set_aside" for m in members):
             raise EvaluatorError(self._nobody())
-        waiter: asyncio.Future[_Member] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Member] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
             while not waiter.done():
-                _say(progress, self._busy())
+                say(progress, self._busy())
                 await asyncio.wait([waiter], timeout=SAY_SECONDS)
             return waiter.result()
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._free(waiter.result())
+                self._release(waiter.result())
             waiter.cancel()
             raise
 
@@ -278,13 +358,15 @@ class Fleet(AskingEvaluator):
         lost = [m for m in self._members.values() if m.state == "lost"]
         if lost and "busy" not in states:
             return f"waits for {lost[0].device.name}, which is lost: {lost[0].reason}"
+        if "busy" not in states and "disagrees" in states:
+            return "waits for a device: those that are left disagree with the ones that are gone"
         return f"waits for one of {len(states)} devices; {states.count('busy')} are busy"
 
     async def _accompanied(
-        self, member: _Member, body: dict[str, object], progress: ProgressSink | None
+        self, member: Member, body: dict[str, object], progress: ProgressSink | None
     ) -> Any:
         """The first answer, where a request that takes unusually long is given to two devices."""
-        clock = _Clock(progress)
+        clock = RequestClock(progress)
         runs = {asyncio.create_task(self._run(member, body, clock))}
         try:
             while True:
@@ -299,7 +381,7 @@ class Fleet(AskingEvaluator):
                     other.become("busy")
                     log.warning(
                         "%s takes unusually long; it is done on %s as well",
-                        member.device.name, other.device.name,
+                        member.name, other.device.name,
                     )  # fmt: skip
                     runs.add(asyncio.create_task(self._run(other, body, clock)))
         finally:
@@ -307,7 +389,7 @@ class Fleet(AskingEvaluator):
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
 
-    def _patience(self, body: dict[str, object], clock: _Clock) -> float | None:
+    def _patience(self, body: dict[str, object], clock: RequestClock) -> float | None:
         """Seconds until a request counts as unusually long; None for those that never do."""
         known = self._durations.get(body["op"], ())
         if body["op"] not in _REPEATABLE or len(known) < KNOWN or len(self._members) < 2:
@@ -315,8 +397,9 @@ class Fleet(AskingEvaluator):
         limit = max(STRAGGLE_SECONDS, STRAGGLES * statistics.median(known))
         return max(1.0, limit - clock.seconds)
 
-    async def _run(self, member: _Member, body: dict[str, object], clock: _Clock) -> Any:
+    async def _run(self, member: Member, body: dict[str, object], clock: RequestClock) -> Any:
         """One request on one device, which is free afterwards, or lost."""
+        member.work_on(body)
         try:
             answer = await member.device.request(dict(body), clock.see)
         except WorkerGoneError as error:
@@ -325,38 +408,19 @@ class Fleet(AskingEvaluator):
         except DeviceRefusedError as error:
             self._set_aside(member, str(error))
             raise WorkerGoneError(str(error)) from error
-        except BaseException:
-            self._free(member)
+        except BaseException as error:
+            member.failures += isinstance(error, EvaluatorError)
+            self._release(member)
             raise
+        if member.state == "disagrees" and body["op"] in _MEASURED:
+            raise WorkerGoneError(member.reason)
         member.answered += 1
         self._durations.setdefault(body["op"], deque(maxlen=50)).append(clock.seconds)
-        self._free(member)
         if isinstance(answer, dict) and "verdict" in answer:
-            answer["worker"] = member.device.name
+            answer["worker"] = member.name
+            member.failures += answer["verdict"] == Verdict.HARNESS_ERROR
+        fresh = len(self._members) > 1 and self._controls.offer(body, answer)
+        self._release(member)
+        if fresh:
+            self._control_idle()
         return answer
-
-
-class _Clock:
-    """How long a request has run, without its waits for a device that others measure on."""
-
-    def __init__(self, progress: ProgressSink | None) -> None:
-        self._progress = progress
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
-
-    @property
-    def seconds(self) -> float:
-        """Since it began, or since it last waited."""
-        return self._loop.time() - self._began
-
-    def see(self, progress: EvaluationProgress) -> None:
-        """A sign of life of the request."""
-        if progress.stage == "waiting":
-            self._began = self._loop.time()
-        if self._progress is not None:
-            self._progress(progress)
-
-
-def _say(progress: ProgressSink | None, detail: str) -> None:
-    if progress is not None:
-        progress(EvaluationProgress(stage="waiting", state="started", detail=detail))

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.secrets import may_hold_a_secret
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.process import LINE_LIMIT, WorkerGoneError, WorkerProcess
@@ -92,6 +93,14 @@ class WorkerLink:
         """
         worker = await self.ready()
         return await worker.request(next(self._numbers), body, progress)
+
+    async def sense(self) -> tuple[DeviceState, ...]:
+        """See `Device.sense`; starts no worker."""
+        worker = self._worker
+        if worker is None or not worker.alive or not worker.ready.done():
+            return ()
+        states = await worker.request(next(self._numbers), {"op": "sense"})
+        return tuple(DeviceState.model_validate(state) for state in states)
 
     async def close(self) -> None:
         """Ends the worker and whatever candidate runs under it."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from avo_tui import __version__
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.verdict import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
@@ -30,6 +31,7 @@ class WorkerDevice:
         self._task = task
         self._prepared: dict[str, Any] | None = None
         self._machine: MachineInfo | None = None
+        self.host = ""
         self._starting = asyncio.Lock()
 
     @property
@@ -42,6 +44,7 @@ class WorkerDevice:
         async with self._starting:
             try:
                 who = await self._link.hello()
+                self.host = str(who.get("host", ""))
                 if who is not self._prepared or self._machine is None:
                     self._machine = await self._prepare(who)
                     self._prepared = who
@@ -86,6 +89,11 @@ class WorkerDevice:
         except EvaluatorError as error:
             raise WorkerGoneError(str(error)) from error
         return await self._link.request(body, progress)
+
+    async def sense(self) -> tuple[DeviceState, ...]:
+        """See `Device.sense`."""
+        states = await self._link.sense()
+        return tuple(state.replaced(host=self.host) for state in states)
 
     async def rest(self) -> None:
         """See `Device.rest`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.verdict import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 
@@ -32,6 +33,10 @@ class Link(Protocol):
         """The answer to one request. Raises EvaluatorError and WorkerGoneError."""
         ...
 
+    async def sense(self) -> tuple[DeviceState, ...]:
+        """See `Device.sense`."""
+        ...
+
     async def rest(self) -> None:
         """Ends an idle worker."""
         ...
@@ -49,6 +54,11 @@ class Device(Protocol):
         """Such as `local:1`; unique in a fleet."""
         ...
 
+    @property
+    def host(self) -> str:
+        """Name of the machine that it is in; "" before it was asked."""
+        ...
+
     async def start(self) -> MachineInfo:
         """Makes it ready for requests; at once where it is.
 
@@ -60,6 +70,13 @@ class Device(Protocol):
         """The answer to one request; a cancellation first ends the candidate over there.
 
         Raises WorkerGoneError where the worker is lost before it answers, and EvaluatorError.
+        """
+        ...
+
+    async def sense(self) -> tuple[DeviceState, ...]:
+        """How the device and its machine's processor are; () where its worker does not run.
+
+        May be called while a request is served. Raises WorkerGoneError and EvaluatorError.
         """
         ...
 

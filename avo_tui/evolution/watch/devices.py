@@ -1,39 +1,78 @@
-"""Keeps the last minutes of the evaluator's devices where screens find them."""
+"""Keeps how the evaluator's devices are, and what they do, where other processes see it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime, timedelta
 
-from avo_tui.evaluation.ports import Sensing
+from avo_tui.domain.base import now
+from avo_tui.domain.workers import WorkersSeen, WorkerStatus
+from avo_tui.evaluation.ports import Sensing, Staffed
 from avo_tui.evolution.run import Run
-from avo_tui.store import DeviceLog
+from avo_tui.store import DeviceLog, WorkersFile
 
 log = logging.getLogger(__name__)
 
 SAMPLE_SECONDS = 2.0
 PATIENCE_SECONDS = 30.0
 """Seconds until a device or a disk that failed is asked again."""
+AGAIN = timedelta(seconds=10)
+"""Age from which what the devices do is written again though nothing changed."""
 
 
 async def watch_devices(run: Run) -> None:
     """Samples for ever, where the evaluator can tell of its devices. Nothing here ends a run."""
-    if not isinstance(run.evaluator, Sensing):
-        return
-    devices: DeviceLog | None = None
+    watch = DeviceWatch(run)
     try:
         while True:
             wait = SAMPLE_SECONDS
             try:
-                states = await run.evaluator.devices()
-                if devices is None:
-                    devices = DeviceLog(run.writer.folder)
-                if states:
-                    await asyncio.to_thread(devices.add, states)
+                await watch.look()
             except Exception as error:  # a run is worth more than its sparklines
                 log.info("the devices are not watched for %.0f s: %s", PATIENCE_SECONDS, error)
                 wait = PATIENCE_SECONDS
             await asyncio.sleep(wait)
     finally:
-        if devices is not None:
-            devices.close()
+        watch.close()
+
+
+class DeviceWatch:
+    """Writes samples of the devices, and what each of them does."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._log: DeviceLog | None = None
+        self._file: WorkersFile | None = None
+        self._told: tuple[WorkerStatus, ...] = ()
+        self._told_at: datetime | None = None
+
+    async def look(self) -> None:
+        """Looks once. Raises OSError for a device or a disk."""
+        await self._tell_workers()
+        evaluator = self._run.evaluator
+        if not isinstance(evaluator, Sensing):
+            return
+        states = await evaluator.devices()
+        if self._log is None:
+            self._log = DeviceLog(self._run.writer.folder)
+        if states:
+            await asyncio.to_thread(self._log.add, states)
+
+    async def _tell_workers(self) -> None:
+        evaluator = self._run.evaluator
+        if not isinstance(evaluator, Staffed):
+            return
+        workers, moment = evaluator.workers(), now()
+        if workers == self._told and self._told_at and moment - self._told_at < AGAIN:
+            return
+        if self._file is None:
+            self._file = WorkersFile(self._run.writer.folder)
+        await asyncio.to_thread(self._file.write, WorkersSeen(at=moment, workers=workers))
+        self._told, self._told_at = workers, moment
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        for file in (self._log, self._file):
+            if file is not None:
+                file.close()

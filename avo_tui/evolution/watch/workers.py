@@ -1,12 +1,12 @@
-"""Tells the person which devices of a run are lost, set aside, or back."""
+"""Tells the person which devices of a run are lost, disagree, are set aside, or back."""
 
 from __future__ import annotations
 
-from avo_tui.domain.workers import WorkerStatus
-from avo_tui.evaluation.ports import Parallel
+from avo_tui.domain.workers import WorkerStatus, usable_text
+from avo_tui.evaluation.ports import Staffed
 from avo_tui.evolution.run import Run
 
-_OUT = {"lost", "set_aside"}
+_OUT = {"lost": "is lost", "disagrees": "disagrees", "set_aside": "is set aside"}
 
 
 class WorkerWatch:
@@ -19,17 +19,16 @@ class WorkerWatch:
     def look(self) -> None:
         """Records what changed as trouble. Raises DiskTrouble."""
         evaluator = self._run.evaluator
-        if not isinstance(evaluator, Parallel):
+        if not isinstance(evaluator, Staffed):
             return
         workers = evaluator.workers()
-        usable = sum(worker.state in {"idle", "busy"} for worker in workers)
         for worker in workers:
             before = self._before.get(worker.name)
             self._before[worker.name] = worker
             words = _change(before, worker)
             if words:
-                left = f"{usable} of {len(workers)} devices can be used"
-                self._run.trouble("devices", f"{worker.name} {words}; {left}")
+                message = f"{worker.name} {words}; {usable_text(workers)}"
+                self._run.trouble("devices", message)
 
 
 def _change(before: WorkerStatus | None, worker: WorkerStatus) -> str:
@@ -38,10 +37,9 @@ def _change(before: WorkerStatus | None, worker: WorkerStatus) -> str:
     if worker.state in _OUT:
         if before is not None and before.state == worker.state:
             return ""
-        what = "is set aside" if worker.state == "set_aside" else "is lost"
-        return f"{what}: {worker.reason}"
+        return f"{_OUT[worker.state]}: {worker.reason}"
     if before is None or worker.state == "starting":
         return ""
     if was_out:
-        return "is back"
+        return "agrees again" if before is not None and before.state == "disagrees" else "is back"
     return "was lost for a moment, and is back" if worker.losses > before.losses else ""

@@ -7,6 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from avo_tui.domain.device import DeviceHealth, DeviceState, Range
+from avo_tui.domain.workers import (
+    WorkersSeen,
+    doing_text,
+    figures_text,
+    loss_text,
+    usable_text,
+)
 from avo_tui.ui import formats
 from avo_tui.ui.text import BLANK, Line, Span, crop, line, one_line, prose, width_of
 
@@ -104,6 +111,32 @@ def device_lines(history: History, now: datetime, width: int) -> list[Line]:
         out += _quantities(states, width)
         out.append(BLANK)
     return out
+
+
+def worker_lines(seen: WorkersSeen | None, now: datetime, width: int) -> list[Line]:
+    """Each device that candidates are measured on: what it does and what it has done."""
+    if seen is None or not seen.workers:
+        return []
+    age = (now - seen.at).total_seconds()
+    fresh = age < FRESH_SECONDS
+    moment = now if fresh else seen.at
+    head: list[Span] = [(usable_text(seen.workers), "strong")]
+    if not fresh:
+        head.append((f"  as the engine told {formats.coarse(age)} ago", "warn"))
+    out: list[Line] = [line(*crop(head, width))]
+    for worker in seen.workers:
+        what = ", ".join(filter(None, (one_line(worker.device, 40), one_line(worker.host, 40))))
+        role = {"busy": "info", "idle": "dim", "starting": "dim"}.get(worker.state, "warn")
+        spans: list[Span] = [(f"  {one_line(worker.name, 40)}", "strong"), (f"  {what}", "dim")]
+        out.append(line(*crop(spans, width)))
+        for text, colour in (
+            (doing_text(worker, moment), role),
+            (figures_text(worker, moment), "dim"),
+            (loss_text(worker, moment), "warn"),
+        ):
+            if text:
+                out += prose(one_line(text, 400), width, colour, ("    ", ""))
+    return [*out, BLANK]
 
 
 def _quantities(states: Sequence[DeviceState], width: int) -> list[Line]:

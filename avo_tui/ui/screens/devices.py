@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 
 from avo_tui.ui.actions import bind, bindings
-from avo_tui.ui.panes.device import device_lines
+from avo_tui.ui.panes.device import device_lines, worker_lines
 from avo_tui.ui.panes.subject import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import Line
@@ -23,7 +23,8 @@ class DevicesScreen(DetailScreen):
         "The processors and GPUs that kernels are measured on, sampled by the engine every two "
         "seconds. A clock that is held back by the power limit or the temperature makes every "
         "kernel slower; time that a hypervisor took, or that programs waited for a core, makes "
-        "figures noisy. What was so during a measurement is kept with it, and shown in Output."
+        "figures noisy. What was so during a measurement is kept with it, and shown in Output. "
+        "Above them: what each device evaluates, since when, and how often it failed or was lost."
     )
     PANES = {"devices": ("Devices", "Clock, power, temperature, load; the newest at the right.")}  # noqa: RUF012
 
@@ -40,16 +41,18 @@ class DevicesScreen(DetailScreen):
         """The samples of the last minutes."""
         feed, moment = self.host.session.feed, self.host.clock()
         history = {} if feed is None else feed.devices
+        workers = None if feed is None else feed.workers
 
         def build(width: int) -> list[Line]:
-            if not history:
+            staff = worker_lines(workers, moment, width)
+            if not history and not staff:
                 return list(
                     teach(
                         "No device was sampled in this session.",
                         "The engine does it while it runs, every two seconds.",
                     )
                 )
-            return device_lines(history, moment, width)
+            return [*staff, *device_lines(history, moment, width)]
 
         self.main.show(build)
 

@@ -37,7 +37,8 @@ from avo_tui.domain.records import (
 )
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport
-from avo_tui.store import StoreError, device_history
+from avo_tui.domain.workers import WorkersSeen
+from avo_tui.store import StoreError, device_history, read_workers
 from avo_tui.ui.session.step_view import StepFold, StepView
 
 K = TypeVar("K")
@@ -170,6 +171,8 @@ class Feed:
     devices: Mapping[str, tuple[DeviceState, ...]] = field(default_factory=dict)
     """Device → its last samples; replaced as a whole. Not in the snapshot: a new sample changes
     nothing in the run. Empty in a replay."""
+    workers: WorkersSeen | None = None
+    """What each device does, as the engine told last; None where it did not, and in a replay."""
     _fold: StepFold = field(default_factory=StepFold)
     _serial: int = 0
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -235,10 +238,9 @@ class Feed:
                     dirty = dirty or stands != standing
                     standing = stands
                 if moment - sensed >= DEVICE_SECONDS and self._status() is None:
-                    sensed, self.devices = (
-                        moment,
-                        device_history(self.source.folder, DEVICE_SAMPLES),
-                    )
+                    sensed = moment
+                    self.devices = device_history(self.source.folder, DEVICE_SAMPLES)
+                    self.workers = read_workers(self.source.folder)
                 if self._status() != status:
                     status, dirty = self._status(), True
                 trouble = ""

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from avo_tui.domain.base import now
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.verdict import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.ports import DeviceRefusedError, Joined, Left
@@ -23,6 +25,7 @@ class FakeDevice:
         self.running: set[object] = set()
         self.starts = 0
         self.closed = False
+        self.host = ""
         self.refuses = ""
         """Why it can never be used; "" where it can."""
         self.unreachable = ""
@@ -42,6 +45,7 @@ class FakeDevice:
             raise DeviceRefusedError(self.refuses)
         if self.unreachable:
             raise EvaluatorError(self.unreachable)
+        self.host = "fakehost"
         return MachineInfo(device="fake", conditions=self.conditions)
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None) -> Any:
@@ -60,6 +64,9 @@ class FakeDevice:
             self.running.discard(name)
         self.served.append(name)
         return {"verdict": "correct", "name": name}
+
+    async def sense(self) -> tuple[DeviceState, ...]:
+        return (DeviceState(name="fake", at=now(), host=self.host),)
 
     async def rest(self) -> None: ...
 

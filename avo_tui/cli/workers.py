@@ -1,0 +1,61 @@
+"""`avo workers`: the devices of a run, and what each of them does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from avo_tui.cli.errors import Failure
+from avo_tui.cli.reading import Json, Name, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(epilog="Example: avo workers demo --json")(workers)
+
+
+def workers(name: Name, as_json: Json = False) -> None:
+    """List the devices of a run: state, host, what each evaluates, rate, failures, last loss."""
+    from avo_tui.cli.json_output import emit, workers_form
+    from avo_tui.domain.base import now
+    from avo_tui.domain.workers import doing_text, figures_text, loss_text, usable_text
+    from avo_tui.store import SessionReader, find_session, read_workers
+
+    reader = SessionReader.open(find_session(name))
+    if as_json:
+        emit(workers_form(reader))
+        return
+    seen, alive = read_workers(reader.folder), reader.engine().alive
+    if seen is None:
+        raise Failure(
+            f"nothing is known of the devices of {reader.name}: its engine tells of them while it "
+            "runs"
+        )
+    # times are told as of the engine's last word where it no longer lives
+    moment = now() if alive else seen.at
+    if not alive:
+        typer.echo(f"no engine runs; as its last one told at {seen.at:%Y-%m-%d %H:%M:%S} UTC:")
+    typer.echo(usable_text(seen.workers))
+    rows = []
+    for worker in seen.workers:
+        words = [doing_text(worker, moment), loss_text(worker, moment)]
+        said = "; ".join(filter(None, words))
+        rows.append([worker.name, worker.host, worker.device, figures_text(worker, moment), said])
+    table(rows, ["worker", "host", "device", "figures", "state"])
+
+
+def status_lines(folder: Path) -> list[str]:
+    """For `avo status` of a run that goes on: how many devices can be used, and what of others."""
+    from avo_tui.domain.base import now
+    from avo_tui.domain.workers import doing_text, usable_text
+    from avo_tui.store import read_workers
+
+    seen = read_workers(folder)
+    if seen is None or len(seen.workers) < 2:
+        return []
+    out = [w for w in seen.workers if not w.usable and w.state != "starting"]
+    return [usable_text(seen.workers), *(f"{w.name} is {doing_text(w, now())}" for w in out)]

@@ -1,0 +1,85 @@
+"""What a device does, and what it has done; and a device as a member of a fleet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from avo_tui.domain.base import now
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import MachineInfo
+from avo_tui.domain.workers import USABLE, WorkerStateName, WorkerStatus
+from avo_tui.evaluation.workers.ports import Device
+
+
+@dataclass
+class Standing:
+    """How one device stands. The fields are those of `WorkerStatus`."""
+
+    name: str
+    host: str = ""
+    state: WorkerStateName = "starting"
+    reason: str = ""
+    since: datetime = field(default_factory=now)
+    joined: datetime = field(default_factory=now)
+    model: str = ""
+    answered: int = 0
+    failures: int = 0
+    busy_seconds: float = 0.0
+    operation: str = ""
+    candidate: str = ""
+    losses: int = 0
+    loss: str = ""
+    lost_at: datetime | None = None
+    controls: int = 0
+    control_ratio: float | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes part in the run."""
+        return self.state in USABLE
+
+    def become(self, state: WorkerStateName, reason: str = "") -> None:
+        """Changes the state."""
+        if self.state == "busy":
+            self.busy_seconds += max(0.0, (now() - self.since).total_seconds())
+        self.state, self.reason, self.since = state, reason, now()
+        self.operation = self.candidate = ""
+
+    def work_on(self, body: dict[str, object], operation: str = "") -> None:
+        """It is busy with a request; `operation` where it is another than the request's own."""
+        self.become("busy")
+        self.operation = operation or str(body.get("op", ""))
+        files = body.get("files")
+        if isinstance(files, dict):
+            self.candidate = Candidate(files=files).id
+
+    def lose(self, reason: str) -> None:
+        """Its worker is lost."""
+        self.losses += 1
+        self.loss, self.lost_at = reason, now()
+        self.become("lost", reason)
+
+    def status(self) -> WorkerStatus:
+        """As everybody else sees it."""
+        return WorkerStatus(
+            name=self.name, state=self.state, reason=self.reason, since=self.since,
+            joined=self.joined, host=self.host, evaluations=self.answered,
+            failures=self.failures, losses=self.losses, loss=self.loss, lost_at=self.lost_at,
+            operation=self.operation, candidate=self.candidate, busy_seconds=self.busy_seconds,
+            controls=self.controls, control_ratio=self.control_ratio,
+            device=self.model,
+        )  # fmt: skip
+
+
+class Member(Standing):
+    """A device in a fleet."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device.name)
+        self.device = device
+        self.machine: MachineInfo | None = None
+
+    def is_ready(self, machine: MachineInfo) -> None:
+        """It was started, and says what it is."""
+        self.machine, self.model, self.host = machine, machine.device, self.device.host

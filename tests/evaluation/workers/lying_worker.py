@@ -1,0 +1,60 @@
+"""A real worker process, with the real protocol, whose evaluations are made up and may be lies.
+
+python -m tests.evaluation.workers.lying_worker LIE --serve --lease 60 …
+
+LIE: `honest`; `slow` (its ratio is 0.6 of the others'); `wrong` (it finds every second candidate
+wrong).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.score import ConfigurationScore, Score
+from avo_tui.domain.verdict import EvaluationReport, Feedback, MachineInfo, Verdict
+from avo_tui.evaluation import __main__ as program
+from avo_tui.evaluation.pipeline import Pipeline
+
+LIE = sys.argv[1]
+_asked = 0
+
+
+async def evaluate(
+    pipeline: Pipeline, task: str, candidate: Candidate, *rest: Any, **options: Any
+) -> EvaluationReport:
+    global _asked
+    _asked += 1
+    wrong = LIE == "wrong" and _asked % 2 == 0
+    ratio = 0.6 if LIE == "slow" else 1.0
+    one = ConfigurationScore(
+        name="small", throughput=100 * ratio, p20=99 * ratio, p80=101 * ratio, ratio=ratio,
+        ratio_p20=0.99 * ratio, ratio_p80=1.01 * ratio, baselines={"library": 100.0},
+    )  # fmt: skip
+    return EvaluationReport(
+        task=task, candidate=candidate.id, feedback=Feedback(summary=""),
+        verdict=Verdict.WRONG_RESULT if wrong else Verdict.CORRECT,
+        score=None if wrong else Score(
+            unit="GFLOP/s", reference_baseline="library", configurations=(one,)
+        ),
+    )  # fmt: skip
+
+
+async def machine(pipeline: Pipeline, task: str) -> MachineInfo:
+    return MachineInfo(device="made up", conditions="made up")
+
+
+async def warm(pipeline: Pipeline, task: str) -> None: ...
+
+
+def lie() -> int:
+    Pipeline.evaluate = evaluate  # type: ignore[assignment,method-assign]
+    Pipeline.machine = machine  # type: ignore[assignment,method-assign]
+    Pipeline.warm = warm  # type: ignore[assignment,method-assign]
+    del sys.argv[1]
+    return program.main()
+
+
+if __name__ == "__main__":
+    sys.exit(lie())
