@@ -154,11 +154,10 @@ def status_form(reader: SessionReader) -> Form:
 
 def workers_form(reader: SessionReader) -> Form:
     """`avo workers NAME --json`: the devices as the run's engine told of them last."""
-    seen, at = read_workers(reader.folder), now()
-    alive = reader.engine().alive
+    seen, alive = read_workers(reader.folder), reader.engine().alive
     rows = []
     for worker in seen.workers if seen is not None else ():
-        then = at if alive else seen.at if seen is not None else at
+        then = seen.at if seen is not None and not alive else now()
         figures = {"per_hour": worker.per_hour(then), "busy_share": worker.busy_share(then)}
         rows.append({**worker.model_dump(mode="json"), "usable": worker.usable, **figures})
     return {

@@ -87,7 +87,6 @@ def sessions(as_json: Json = False) -> None:
 def status(name: Name, as_json: Json = False) -> None:
     """Say how a run stands."""
     from avo_tui.cli.json_output import emit, state_word, status_form
-    from avo_tui.cli.workers import status_lines
     from avo_tui.domain.base import now
     from avo_tui.domain.budget import cap_states
     from avo_tui.domain.evidence import ERROR, Ledger
@@ -113,9 +112,6 @@ def status(name: Name, as_json: Json = False) -> None:
             typer.echo(text)
     if session.engine is not None and session.engine.sandbox_warning:
         typer.echo(plain(session.engine.sandbox_warning, 400))
-    if form["engine"]["alive"]:
-        for text in status_lines(reader.folder):
-            typer.echo(plain(text, 400))
     attempt = f", attempt {form['attempt']}, {form['stage']}" if form["attempt"] else ""
     typer.echo(f"step {session.step}{attempt}")
     best = state.best
@@ -141,7 +137,7 @@ def status(name: Name, as_json: Json = False) -> None:
     )
     for cap in cap_states(session.budget.run, spend):
         typer.echo(f"cap {cap.unit}: {cap.used:g} of {cap.cap:g} ({cap.fraction:.0%})")
-    for text in (*_supervisor_lines(state), *_seat_lines(state)):
+    for text in (*_supervisor_lines(state), *_seat_lines(state), *_device_lines(reader)):
         typer.echo(text)
     engine = reader.engine()
     where = f"engine {engine.pid} on {engine.host}" if engine.alive else "no engine"
@@ -163,6 +159,21 @@ def _seat_lines(state: SessionState) -> list[str]:
         if hint.state == "queued":
             lines.append(f"hint not delivered yet: {plain(hint.text, 200)}")
     return lines
+
+
+def _device_lines(reader: SessionReader) -> list[str]:
+    """Of a run that goes on: how many devices can be used, and what became of the others."""
+    from avo_tui.domain.base import now
+    from avo_tui.domain.plain import plain
+    from avo_tui.domain.workers import doing_text, usable_text
+    from avo_tui.store import read_workers
+
+    seen = read_workers(reader.folder)
+    if seen is None or len(seen.workers) < 2 or not reader.engine().alive:
+        return []
+    out = [w for w in seen.workers if not w.usable and w.state != "starting"]
+    lines = [usable_text(seen.workers), *(f"{w.name} is {doing_text(w, now())}" for w in out)]
+    return [plain(text, 400) for text in lines]
 
 
 def _supervisor_lines(state: SessionState) -> list[str]:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.reading import Json, Name, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def register(app: typer.Typer) -> None:
@@ -43,19 +38,6 @@ def workers(name: Name, as_json: Json = False) -> None:
     rows = []
     for worker in seen.workers:
         words = [doing_text(worker, moment), loss_text(worker, moment)]
-        said = "; ".join(filter(None, words))
-        rows.append([worker.name, worker.host, worker.device, figures_text(worker, moment), said])
+        row = [worker.name, worker.host, worker.device, figures_text(worker, moment)]
+        rows.append([*row, "; ".join(filter(None, words))])
     table(rows, ["worker", "host", "device", "figures", "state"])
-
-
-def status_lines(folder: Path) -> list[str]:
-    """For `avo status` of a run that goes on: how many devices can be used, and what of others."""
-    from avo_tui.domain.base import now
-    from avo_tui.domain.workers import doing_text, usable_text
-    from avo_tui.store import read_workers
-
-    seen = read_workers(folder)
-    if seen is None or len(seen.workers) < 2:
-        return []
-    out = [w for w in seen.workers if not w.usable and w.state != "starting"]
-    return [usable_text(seen.workers), *(f"{w.name} is {doing_text(w, now())}" for w in out)]

@@ -354,7 +354,7 @@ def test_a_version_whose_parent_is_lost_is_shown_and_exported(
 
 def test_workers_are_listed_with_what_they_do(avo: Avo, done: Path) -> None:
     missing = avo("workers", "done")
-    assert missing.status == 1 and "nothing is known of the devices of done" in missing.err
+    assert missing.code == 1 and "nothing is known of the devices of done" in missing.err
     assert avo("workers", "done", "--json").json["workers"] == []
     workers = (
         WorkerStatus(

@@ -82,6 +82,8 @@ class Controls:
     body: dict[str, object] | None = None
     """The request that measures it; None until there is one."""
     _records: dict[str, _Record] = field(default_factory=dict)
+    _skipped: dict[str, int] = field(default_factory=dict)
+    """Device → requests that it had answered when it failed to measure, until it does."""
     _number: int = 0
 
     def offer(self, body: Mapping[str, object], answer: object) -> bool:
@@ -101,6 +103,8 @@ class Controls:
         """Whether a device that has answered so many requests is to measure it now."""
         if self.body is None:
             return False
+        if answered - self._skipped.get(name, -EVERY) < EVERY:
+            return False
         record = self._records.get(name)
         if record is None or answered - record.answered >= EVERY:
             return True
@@ -111,9 +115,12 @@ class Controls:
         try:
             report = EvaluationReport.model_validate(answer)
         except ValidationError:
+            self._skip(name, answered)
             return None
         if not report.verdict.judges_candidate:
+            self._skip(name, answered)
             return None
+        self._skipped.pop(name, None)
         self._number += 1
         score = report.score
         outcome = Outcome(
@@ -129,18 +136,21 @@ class Controls:
             record.latest, record.at, record.answered = outcome, answered, answered
         return outcome
 
-    def skip(self, name: str, answered: int) -> None:
-        """The harness failed: the measurement is made when the next one is due."""
+    def _skip(self, name: str, answered: int) -> None:
+        """The measurement failed: it is made when the next one is due."""
         record = self._records.get(name)
         if record is not None:
-            record.answered = answered
+            record.doubted = None
+        self._skipped[name] = answered
 
     def answered_since_agreement(self, name: str, answered: int) -> int:
         """Requests that a device answered since it last agreed with the others."""
-        return answered - self._records[name].trusted
+        record = self._records.get(name)
+        return answered - record.trusted if record is not None else answered
 
     def forget(self, name: str) -> None:
         """The worker of a device is another one: it is measured anew."""
+        self._skipped.pop(name, None)
         record = self._records.get(name)
         if record is not None:
             record.answered = -EVERY
@@ -181,7 +191,9 @@ class Controls:
 
         `names`: the devices in use.
         """
-        mine = self._records[name]
+        mine = self._records.get(name)
+        if mine is None:
+            return False
         known = [other for other in names if other in self._records and other != name]
         if known and mine.latest.agrees(self._records[self._anchor(known)].latest):
             mine.agreed += 1

@@ -5,7 +5,7 @@ device that was lost is tried again, later and later; one that cannot be used is
 that takes unusually long while another is idle gets company: the first answer counts, and the other
 evaluation is ended (backup tasks, Dean and Ghemawat, MapReduce, OSDI 2004). Now and then each
 device measures the same candidate, and one that disagrees with the others gets no work until it
-agrees again (`control.py`).
+agrees again (`agreement.py`).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import asyncio
 import logging
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from avo_tui.domain.device import DeviceState
-from avo_tui.domain.verdict import MachineInfo, Verdict
+from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import WorkerStatus
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.workers.agreement import Agreement
 from avo_tui.evaluation.workers.asking import AskingEvaluator
-from avo_tui.evaluation.workers.control import Controls
-from avo_tui.evaluation.workers.members import Member
+from avo_tui.evaluation.workers.members import Member, difference
 from avo_tui.evaluation.workers.patience import RequestClock, say
 from avo_tui.evaluation.workers.ports import Device, DeviceRefusedError, Site
 from avo_tui.evaluation.workers.process import WorkerGoneError
@@ -43,8 +43,6 @@ STRAGGLE_SECONDS = 60.0
 """Least such time, in seconds."""
 KNOWN = 5
 """Durations of a kind of request that must be known before any counts as long."""
-FIRST_RECHECK, LAST_RECHECK = 60.0, 600.0
-"""Seconds until a device that disagrees measures the control candidate again: they double."""
 _REPEATABLE = {"compile", "check", "evaluate"}
 _MEASURED = {*_REPEATABLE, "remeasure"}
 
@@ -64,7 +62,9 @@ class Fleet(AskingEvaluator):
         self._conditions: str | None = None
         """What all devices must have in common; the first device that was ready decides it."""
         self._durations: dict[object, deque[float]] = {}
-        self._controls = Controls()
+        self._agreement = Agreement(
+            self._members, self._idle, self._beside, self._free, self._lose, self._set_aside
+        )
         self._sensing = FleetSensing()
 
     # -- what there is
@@ -158,28 +158,18 @@ class Fleet(AskingEvaluator):
             member.become("lost", str(error))
             return False
         member.is_ready(machine)
-        self._controls.forget(member.name)
+        self._agreement.forget(member)
         if self._conditions is None:
             self._conditions = machine.conditions
         if machine.conditions != self._conditions:
-            self._set_aside(member, self._differs(machine))
+            others = (m.machine for m in self._members.values() if m.machine is not None)
+            rest = next(m for m in others if m.conditions == self._conditions)
+            self._set_aside(member, difference(machine, rest))
             return True
         if member.state == "lost":
             log.warning("%s is back", member.name)
         self._free(member)
         return True
-
-    def _differs(self, machine: MachineInfo) -> str:
-        """Why scores of a machine are not comparable with those of the rest."""
-        rest = next(
-            m.machine for m in self._members.values()
-            if m.machine is not None and m.machine.conditions == self._conditions
-        )  # fmt: skip
-        for what in ("device", "compiler", "architecture"):
-            mine, theirs = str(getattr(machine, what)), str(getattr(rest, what))
-            if mine != theirs:
-                return f"its {what} is {mine}, that of the others is {theirs}"
-        return "its driver, compiler options or harness differ from those of the others"
 
     def _set_aside(self, member: Member, reason: str) -> None:
         member.become("set_aside", reason)
@@ -201,7 +191,11 @@ class Fleet(AskingEvaluator):
                     return
                 wait = min(LAST_RETRY, max(FIRST_RETRY, 2 * wait))
 
-        task = asyncio.create_task(tend())
+        self._beside(tend())
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does something beside the requests, until it is done or the fleet is closed."""
+        task = asyncio.create_task(work)
         self._tending.add(task)
         task.add_done_callback(self._tending.discard)
 
@@ -212,8 +206,8 @@ class Fleet(AskingEvaluator):
 
     def _free(self, member: Member) -> None:
         """Gives a device to the one who waits longest, or to nobody; a control comes first."""
-        if self._control_is_due(member):
-            self._control(member)
+        if self._agreement.is_due(member):
+            self._agreement.control(member)
             return
         while self._waiters:
             waiter = self._waiters.popleft()
@@ -228,86 +222,6 @@ class Fleet(AskingEvaluator):
         """Its request has ended; nothing where it was taken out of use meanwhile."""
         if member.state == "busy":
             self._free(member)
-
-    # -- whether the devices agree
-
-    def _control_is_due(self, member: Member) -> bool:
-        company = any(m.usable for m in self._members.values() if m is not member)
-        return company and self._controls.due(member.name, member.answered)
-
-    def _control_idle(self) -> None:
-        """Has idle devices measure the control candidate where it is due."""
-        for member in [m for m in self._idle if self._control_is_due(m)]:
-            self._idle.remove(member)
-            self._control(member)
-
-    def _control(self, member: Member) -> None:
-        """Measures the control candidate on a device that nobody else has now."""
-        member.work_on(self._controls.body or {}, "control")
-        task = asyncio.create_task(self._measure_control(member))
-        self._tending.add(task)
-        task.add_done_callback(self._tending.discard)
-
-    async def _measure_control(self, member: Member) -> None:
-        if not await self._take_control(member):
-            return
-        names = [m.name for m in self._in_use()]
-        odd = self._controls.review(names)
-        for name, reason in odd.items():
-            self._exclude(self._members[name], reason)
-        if member.name not in odd:
-            self._free(member)
-        self._control_idle()
-
-    async def _take_control(self, member: Member) -> bool:
-        """Keeps what a device measures of the control candidate; False where it is lost."""
-        body, name = dict(self._controls.body or {}), member.name
-        try:
-            outcome = self._controls.take(
-                name, await member.device.request(body, None), member.answered
-            )
-        except WorkerGoneError as error:
-            self._lose(member, error)
-            return False
-        except DeviceRefusedError as error:
-            self._set_aside(member, str(error))
-            return False
-        except EvaluatorError as error:
-            log.warning("%s did not measure the control candidate: %s", name, error)
-            outcome = None
-        if outcome is None:
-            self._controls.skip(name, member.answered)
-            member.failures += 1
-        else:
-            member.controls += 1
-            member.control_ratio = outcome.ratio or None
-        return True
-
-    def _exclude(self, member: Member, reason: str) -> None:
-        """A device disagrees: it gets no work until it agrees again."""
-        since = self._controls.answered_since_agreement(member.name, member.answered)
-        doubt = f"; what it measured since it last agreed is in doubt ({since} answers)"
-        if member in self._idle:
-            self._idle.remove(member)
-        member.become("disagrees", reason + (doubt if since else ""))
-        log.warning("%s disagrees with the others: %s", member.name, member.reason)
-        task = asyncio.create_task(self._recheck(member))
-        self._tending.add(task)
-        task.add_done_callback(self._tending.discard)
-
-    async def _recheck(self, member: Member) -> None:
-        wait = FIRST_RECHECK
-        while True:
-            await asyncio.sleep(wait)
-            if self._members.get(member.name) is not member or member.state != "disagrees":
-                return
-            if not await self._take_control(member):
-                return
-            if self._controls.agrees_again(member.name, [m.name for m in self._in_use()]):
-                log.warning("%s agrees with the others again", member.name)
-                self._free(member)
-                return
-            wait = min(LAST_RECHECK, 2 * wait)
 
     # -- requests
 
@@ -419,8 +333,8 @@ class Fleet(AskingEvaluator):
         if isinstance(answer, dict) and "verdict" in answer:
             answer["worker"] = member.name
             member.failures += answer["verdict"] == Verdict.HARNESS_ERROR
-        fresh = len(self._members) > 1 and self._controls.offer(body, answer)
+        fresh = len(self._members) > 1 and self._agreement.offer(body, answer)
         self._release(member)
         if fresh:
-            self._control_idle()
+            self._agreement.control_idle()
         return answer

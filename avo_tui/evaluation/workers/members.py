@@ -83,3 +83,16 @@ class Member(Standing):
     def is_ready(self, machine: MachineInfo) -> None:
         """It was started, and says what it is."""
         self.machine, self.model, self.host = machine, machine.device, self.device.host
+
+
+def difference(mine: MachineInfo, theirs: MachineInfo) -> str:
+    """Why scores of a machine are not comparable with those of the rest."""
+    pairs = (
+        ("device", mine.device, theirs.device),
+        ("compiler", mine.compiler, theirs.compiler),
+        ("architecture", mine.architecture, theirs.architecture),
+    )
+    for what, one, other in pairs:
+        if one != other:
+            return f"its {what} is {one}, that of the others is {other}"
+    return "its driver, compiler options or harness differ from those of the others"
