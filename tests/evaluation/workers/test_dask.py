@@ -5,18 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
-import psutil
 import pytest
 import pytest_asyncio
 
 pytest.importorskip("distributed", reason="dask is not installed (extra dask)")
 
-import avo_tui
 from avo_tui.domain.records import RunSettings
 from avo_tui.domain.verdict import EvaluationProgress, Verdict
 from avo_tui.evaluation.evaluators import make_evaluator
@@ -24,46 +19,21 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.fleet import Fleet
 from tests.evaluation.evaluation_support import TASKS, needs_compiler
-from tests.evaluation.workers.sshd import free_port
+from tests.evaluation.workers import dask_processes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TASK = "tiny_attention"
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    environment = {
-        **os.environ, "PYTHONPATH": str(Path(avo_tui.__file__).resolve().parents[1]),
-        "AVO_SCRATCH": str(folder), "XDG_RUNTIME_DIR": str(folder), "AVO_CACHE": str(folder),
-        "AVO_KERNELS": str(TASKS),
-        "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
-    }  # fmt: skip
-    log = (folder / "log").open("ab")
-    return subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
-        stdout=log, stderr=log, env=environment, cwd=folder,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a scheduler with one worker, which its nanny starts again when it dies."""
     folder = tmp_path_factory.mktemp("dask")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o711)
-    port = free_port()
-    scheduler = start(
-        folder, "dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
-    )
-    worker = start(
-        folder, "dask_worker", f"127.0.0.1:{port}", "--host", "127.0.0.1", "--name", "one",
-        "--nthreads", "1", "--resources", "device=1", "--no-dashboard", "--death-timeout", "240",
-    )  # fmt: skip
-    yield f"127.0.0.1:{port}"
+    scheduler, address = dask_processes.start_scheduler(folder)
+    worker = dask_processes.run(folder, dask_processes.worker_command(folder, "one"))
+    yield address
     for process in (worker, scheduler):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()
-        process.kill()
-        process.wait()
+        dask_processes.end(process)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
