@@ -40,6 +40,29 @@ EMPTY_SECONDS = 20.0
 EMPTY = "nobody sits in the seat; let an agent sit down with: avo mcp {name}, or avo seat {name}"
 
 
+SOCKET = "socket"
+SOCKET_BYTES = 100
+"""A local socket's path is at most so long: 107 bytes on Linux, 103 on macOS and the BSDs."""
+
+
+def private_folder() -> Path:
+    """A new folder that only its owner may enter, with a path short enough for a local socket.
+
+    In the folder for temporary files, or, where that lies too deep, as on some clusters, in
+    $XDG_RUNTIME_DIR or /tmp. Raises OSError that says what to do where none of them will do.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    for parent in (tempfile.gettempdir(), runtime, "/tmp"):  # noqa: S108  mkdtemp's is private
+        name = os.path.join(parent, "avo-seat-12345678", SOCKET)  # noqa: PTH118  bytes count
+        if parent and len(os.fsencode(name)) <= SOCKET_BYTES:
+            with contextlib.suppress(OSError):
+                return Path(tempfile.mkdtemp(prefix="avo-seat-", dir=parent))
+    raise OSError(
+        "no folder for the seat's local socket: set TMPDIR to a folder that can be written and "
+        f"whose path is shorter than {SOCKET_BYTES - len('/avo-seat-12345678/socket')} bytes"
+    )
+
+
 class Visitor:
     """A client that sits in the seat, by its connection."""
 
@@ -104,8 +127,8 @@ class Door:
         """Listen, unless it does already. Raises OSError."""
         if self._server is not None:
             return
-        self._private = Path(tempfile.mkdtemp(prefix="avo-seat-"))  # only its owner may enter
-        path = self._private / "socket"
+        self._private = private_folder()
+        path = self._private / SOCKET
         self._server = await asyncio.start_unix_server(self._enter, str(path), limit=LINE_BYTES)
         self._folder = folder
         pointer = Pointer(socket=str(path), pid=os.getpid())

@@ -1,0 +1,56 @@
+"""The seat's socket lies where its path is short enough, however deep temporary files lie."""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from avo_tui.operators.seat.door import SOCKET, SOCKET_BYTES, Door, private_folder
+from avo_tui.operators.seat.wire import Hello
+from avo_tui.seat.client import SeatClient
+
+
+@pytest.fixture
+def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for temporary files whose path is too long for a socket."""
+    folder = tmp_path / ("d" * 60) / ("e" * 60)
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+async def test_an_agent_sits_down_where_temporary_files_lie_deep(deep: Path) -> None:
+    door = Door(tools=())
+    await door.open(deep)
+    try:
+        client = await SeatClient.sit_down(deep, Hello(client="agent", way="mcp"))
+        assert door.visitor is not None
+        await client.close()
+    finally:
+        await door.close("the test ends")
+    assert [path.name for path in deep.iterdir()] == []
+
+
+def test_the_folder_is_private_and_short(
+    deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    folder = private_folder()
+    try:
+        assert len(os.fsencode(folder / SOCKET)) <= SOCKET_BYTES
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    finally:
+        folder.rmdir()
+
+
+def test_without_any_short_folder_it_says_what_to_do(
+    deep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(prefix: str, dir: str) -> str:
+        raise PermissionError(13, "Permission denied", dir)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with pytest.raises(OSError, match="set TMPDIR to a folder that can be written"):
+        private_folder()
