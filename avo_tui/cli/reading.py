@@ -89,7 +89,6 @@ def status(name: Name, as_json: Json = False) -> None:
     from avo_tui.cli.json_output import emit, state_word, status_form
     from avo_tui.domain.base import now
     from avo_tui.domain.budget import cap_states
-    from avo_tui.domain.evidence import ERROR, Ledger
     from avo_tui.domain.plain import plain
     from avo_tui.domain.progress import cost_text, progress, progress_text, waiting_text
     from avo_tui.store import SessionReader, find_session
@@ -121,12 +120,8 @@ def status(name: Name, as_json: Json = False) -> None:
             f"{best.score.geomean:.1f} {best.score.unit}; head v{session.head}; "
             f"{len(state.versions)} versions"
         )
-    ledger = Ledger(state.comparisons.values())
-    if ledger.tests:
-        typer.echo(
-            f"gate: {len(ledger.tests)} comparisons, {ledger.budget_left:.2%} of the error budget "
-            f"of {ERROR:.0%} left for those to come"
-        )
+    for text in _gate_lines(state):
+        typer.echo(text)
     fallen = [f"v{v.number}" for v in state.versions.values() if not v.holds]
     if fallen:
         typer.echo(f"does not hold, by an audit: {', '.join(fallen)}")
@@ -174,6 +169,24 @@ def _device_lines(reader: SessionReader) -> list[str]:
     out = [w for w in seen.workers if not w.usable and w.state != "starting"]
     lines = [usable_text(seen.workers), *(f"{w.name} is {doing_text(w, now())}" for w in out)]
     return [plain(text, 400) for text in lines]
+
+
+def _gate_lines(state: SessionState) -> list[str]:
+    """What is left of the error budget, and what a commit needs now."""
+    from avo_tui.domain.evidence import ERROR, Ledger
+    from avo_tui.domain.outlook import outlook
+
+    lines = []
+    ledger = Ledger(state.comparisons.values())
+    if ledger.tests:
+        lines.append(
+            f"gate: {len(ledger.tests)} comparisons, {ledger.budget_left:.2%} of the error budget "
+            f"of {ERROR:.0%} left for those to come"
+        )
+    engine = state.session.engine
+    machine = engine.machine if engine is not None else None
+    asked = outlook(state, machine.conditions if machine is not None else "")
+    return [*lines, f"gate: {asked.text}"] if asked is not None else lines
 
 
 def _supervisor_lines(state: SessionState) -> list[str]:

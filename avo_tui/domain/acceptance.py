@@ -238,7 +238,8 @@ def _strict(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | Non
         return "accepted", f"more than the {math.expm1(asked):.2%} asked for", math.expm1(asked)
     enough = whole.replicates >= LOOKS[0] or whole.mean < -CLEARLY_SLOWER
     if enough and whole.upper(LOST) < math.log1p(MARGIN_FLOOR):
-        words = f"not {MARGIN_FLOOR:.1%} faster (may err in {LOST:.0%} of cases)"
+        slower = "slower" if whole.upper(LOST) < 0 else f"not {MARGIN_FLOOR:.1%} faster"
+        words = f"{slower} (may err in {LOST:.0%} of cases)"
         return "refused", words, MARGIN_FLOOR
     ahead = _could_show(whole, comparison.error, limit)
     if whole.replicates < limit and whole.upper(HOPE) >= ahead:

@@ -18,9 +18,13 @@ FILTERS: dict[str, str] = {
     "failed": "did not compile, crashed, hung, or computed a wrong result",
     "noise": "turned down because the gain was within the noise of the measurement",
     "suspicious": "measured faster than can be believed",
-    "running": "still evaluated, or waiting to be decided upon",
+    "running": "still evaluated, or undecided: the gate has not decided on it",
 }
 """Filter words with a special meaning; any other word is searched for in the attempt's text."""
+
+
+UNDECIDED = "undecided"
+"""Status of an attempt that is correct and that the gate has neither accepted nor refused."""
 
 
 def attempt_name(attempt: Attempt) -> str:
@@ -36,7 +40,18 @@ def attempt_status(attempt: Attempt) -> str:
         return "interrupted" if attempt.reason else "running"
     if attempt.verdict is not Verdict.CORRECT:
         return attempt.verdict.value.replace("_", " ")
-    return "undecided" if attempt.undecided else "rejected"
+    return UNDECIDED if attempt.undecided else "rejected"
+
+
+def attempt_reason(attempt: Attempt) -> str:
+    """Why an attempt is no version, or that it became one, in a sentence."""
+    if attempt.reason:
+        return attempt.reason
+    if attempt.version is not None:
+        return "it became a version"
+    if attempt.undecided:
+        return f"{UNDECIDED}: it is correct, and the gate has not decided on it"
+    return "it is being evaluated"
 
 
 def was_rejected(attempt: Attempt) -> bool:

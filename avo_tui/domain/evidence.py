@@ -249,6 +249,13 @@ class Ledger:
         """The part of `ERROR` that remains for later comparisons."""
         return ERROR * HORIZON / (HORIZON + len(self.tests))
 
+    @property
+    def next_share(self) -> float:
+        """The part of `ERROR` that the next comparison may spend."""
+        tests = self.tests
+        share = budget_share(len(tests) + 1)
+        return share + tests[-1].error if tests and tests[-1].accepted else share
+
     def find(
         self, candidate: ObjectId, against: ObjectId, conditions: str, purpose: Purpose = "gate"
     ) -> Comparison | None:
@@ -272,12 +279,7 @@ class Ledger:
 
         Where it `claims` that the candidate is faster, it gets a share of the error budget.
         """
-        error = 0.0
-        if claims:
-            tests = self.tests
-            error = budget_share(len(tests) + 1)
-            if tests and tests[-1].accepted:
-                error += tests[-1].error
+        error = self.next_share if claims else 0.0
         return Comparison(
             number=self._all[-1].number + 1 if self._all else 1,
             purpose=purpose,
@@ -289,14 +291,13 @@ class Ledger:
 
     def prior(self, comparison: Comparison, configuration: str = "") -> Prior:
         """The spread between replicates in the other comparisons under the same conditions."""
-        latest = islice(
-            (
-                c
-                for c in reversed(self._all)
-                if c.conditions == comparison.conditions
-                and c.number != comparison.number
-                and len(c.replicates) > 1
-            ),
-            REMEMBERED,
+        return prior_of(self.telling(comparison.conditions, comparison.number), configuration)
+
+    def telling(self, conditions: str, without: int = 0) -> list[Comparison]:
+        """The latest comparisons that show how processes differ; `without` is a number."""
+        telling = (
+            c
+            for c in reversed(self._all)
+            if c.conditions == conditions and c.number != without and len(c.replicates) > 1
         )
-        return prior_of(latest, configuration)
+        return list(islice(telling, REMEMBERED))

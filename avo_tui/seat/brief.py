@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from avo_tui.domain.budget import cap_states
+from avo_tui.domain.outlook import outlook
 from avo_tui.domain.records import SessionRecord
 from avo_tui.domain.state import SessionState
 from avo_tui.operators.agent.prompts.opening import task_text
@@ -77,6 +78,10 @@ def _standing(state: SessionState) -> str:
         )
     else:
         lines.append("- the seed is not evaluated yet")
+    machine = session.engine.machine if session.engine is not None else None
+    asked = outlook(state, machine.conditions if machine is not None else "")
+    if asked is not None:
+        lines.append(f"- {asked.text}")
     caps = cap_states(session.budget.run, session.spend)
     lines += [f"- {cap.unit}: {cap.used:.4g} of {cap.cap:.4g} used" for cap in caps]
     if not caps:

@@ -20,6 +20,7 @@ from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.budget import Budget, Spend, exhausted
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Ledger
+from avo_tui.domain.outlook import outlook
 from avo_tui.domain.records import (
     Attempt,
     Direction,
@@ -287,6 +288,10 @@ class FakeBench:
 
     def best(self) -> Version:
         return lineage.line_best(self.state.versions, self._head_number)
+
+    def gate_outlook(self) -> str:
+        known = outlook(self.state)
+        return known.text if known is not None else ""
 
     def candidate(self, identity: ObjectId) -> Candidate:
         return Candidate.model_validate_json(self.objects[identity])

@@ -20,11 +20,11 @@ from avo_tui.ui.panes.diff import differences
 from avo_tui.ui.panes.diff.lines import diff_lines
 from avo_tui.ui.panes.output.benchmark import bar, benchmark_lines
 from avo_tui.ui.panes.output.lines import output_lines
-from avo_tui.ui.panes.output.outcome import outcome_of_attempt
+from avo_tui.ui.panes.output.outcome import Outcome, outcome_of_attempt
 from avo_tui.ui.panes.plan.lines import plan_lines, stream_lines
 from avo_tui.ui.panes.score.chart import ChartData, Point, render, ticks
 from avo_tui.ui.session.feed import Feed, Snapshot
-from avo_tui.ui.session.step_view import fold
+from avo_tui.ui.session.step_view import StageView, fold
 from avo_tui.ui.status import Keys, status_line
 from avo_tui.ui.syntax import Highlighter, overlay
 from avo_tui.ui.text import Line, line
@@ -360,3 +360,11 @@ def test_a_choice_says_how_many_are_out_of_sight(
         len(f"{len(names) - last} more ›") if last < len(names) else -3
     )
     assert shown + more <= width or last == first + 1
+
+
+def test_a_measurement_cut_off_at_the_gate_says_that_nothing_is_decided() -> None:
+    stages = (StageView("benchmark", "done"), StageView("remeasure", "failed"))
+    rows = output_lines(Outcome(stages=stages), 70)
+    assert "undecided: timing it beside the best version ended" in plain(rows)
+    rows = output_lines(Outcome(stages=stages, rejected="slower"), 70)
+    assert "undecided" not in plain(rows)

@@ -9,6 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.outlook import outlook
 from avo_tui.domain.records import (
     Attempt,
     Direction,
@@ -82,6 +83,11 @@ class StepReading:
     def best(self) -> Version:
         """The best version of the head's line."""
         return self._run.reference()
+
+    def gate_outlook(self) -> str:
+        """What the gate asks of the next candidate, in sentences with figures; "" if not known."""
+        known = outlook(self._run.state, self._run.conditions)
+        return known.text if known is not None else ""
 
     def candidate(self, identity: ObjectId) -> Candidate:
         """Source of any candidate that was ever evaluated. Raises KeyError."""

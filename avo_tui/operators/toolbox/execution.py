@@ -112,7 +112,8 @@ async def _compile_candidate(space: Workspace, arguments: Compile) -> ToolAnswer
 
 async def _check_candidate(space: Workspace, arguments: Check) -> ToolAnswer:
     report = await space.bench.evaluating.check(space.working)
-    return ToolAnswer(report_text(report))
+    text = report_text(report)
+    return ToolAnswer(f"{text}\n{_asked(space)}" if report.correct else text)
 
 
 async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
@@ -130,8 +131,14 @@ async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
             " Repeating a candidate brings nothing new; change something."
         )
     else:
-        text += "\n" + _next(result, best)
+        text += "\n" + _next(result, best, _asked(space))
     return ToolAnswer(text)
+
+
+def _asked(space: Workspace) -> str:
+    """What the gate asks of the next candidate; "" before something can be compared."""
+    text = space.bench.reading.gate_outlook()
+    return f"The gate: {text}" if text else ""
 
 
 async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswer:
@@ -161,7 +168,7 @@ def _aggregate(result: AttemptResult) -> float:
     return score.aggregate if score is not None else 0.0
 
 
-def _next(result: AttemptResult, best: Version) -> str:
+def _next(result: AttemptResult, best: Version, asked: str) -> str:
     """What the score says beside the best version's, and what to do with it."""
     score = result.report.score
     if score is None:
@@ -178,7 +185,7 @@ def _next(result: AttemptResult, best: Version) -> str:
             " higher gains nothing, since the gate measures both again, in turn."
         )
     if change > 0:
-        return f"{beside}: faster. submit asks the gate, which times both again, in turn."
+        return f"{beside}: faster. submit asks the gate, which times both again, in turn. {asked}"
     return f"{beside}: slower. Say why, then change one thing."
 
 
@@ -198,7 +205,7 @@ async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
         for row in timed:
             if not row.trouble:
                 row.add(await bench.evaluating.compare(row.variant.candidate, other, replicate))
-    return ToolAnswer(table_text(timed, f"v{number}"))
+    return ToolAnswer("\n".join(filter(None, [table_text(timed, f"v{number}"), _asked(space)])))
 
 
 async def _profile(space: Workspace, arguments: Profile) -> ToolAnswer:

@@ -16,6 +16,7 @@ from avo_tui.domain.attempts import (
     AttemptOrder,
     attempt_matches,
     attempt_name,
+    attempt_reason,
     attempt_status,
     ordered,
 )
@@ -229,11 +230,11 @@ class AttemptsScreen(DetailScreen):
             view.show(lambda width: [])
             return
         pane.set_heading(f"{attempt_name(attempt)} {attempt_status(attempt)}")
-        text = attempt.reason or ("it became a version" if attempt.version is not None else "")
+        text = attempt_reason(attempt)
         view.show(
             lambda width: [
                 *prose(attempt.title, width, "strong"),
-                *prose(text or "not decided yet", width),
+                *prose(text, width),
             ],
             reset=True,
         )

@@ -109,16 +109,18 @@ def opening(
             "progress": progress,
             "rejected": _rejected(bench, limits),
             "memory": memory_text(bench, max(limits.memory, bench.reading.memory_limit)),
-            "gate": GATES[bench.reading.settings.gate]
-            + (
-                " The person approves each commit."
-                if bench.reading.settings.approve_commits
-                else ""
-            ),
+            "gate": _gate(bench),
             "budget": budget_text(bench),
             "words": _words(bench, hints, limits),
         },
     )
+
+
+def _gate(bench: Workbench) -> str:
+    """The rule, what it asks for now, and whether the person has the last word."""
+    settings = bench.reading.settings
+    approval = "The person approves each commit." if settings.approve_commits else ""
+    return " ".join(filter(None, [GATES[settings.gate], bench.reading.gate_outlook(), approval]))
 
 
 def _situation(bench: Workbench, draft: Draft | None, begun: bool) -> str:

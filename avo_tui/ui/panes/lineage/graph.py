@@ -1,7 +1,7 @@
 """The lineage as a git-style graph: rows, newest first, and the lanes that join them. Pure.
 
 Versions are nodes. What did not become a version hangs off its parent as a leaf: the rejected
-attempts of a step folded into one row, an attempt that runs or waits to be decided upon as a row of
+attempts of a step folded into one row, an attempt that runs or is undecided as a row of
 its own. The first lane is kept for the head's line; everything else branches off to its right.
 """
 

@@ -9,6 +9,7 @@ from textual import events
 from textual.binding import Binding
 from textual.message import Message
 
+from avo_tui.domain.attempts import UNDECIDED
 from avo_tui.ui.panes.lineage.filter import Matches
 from avo_tui.ui.panes.lineage.graph import Drawn, Key, Row
 from avo_tui.ui.panes.lineage.layout import GraphLayout
@@ -177,7 +178,7 @@ class LineageView(LinesView):
         if stage is None and snapshot.pending_approval is not None:
             return "waits for approval"
         if stage is None:
-            return "evaluating" if view is None or view.report is None else "to be decided"
+            return "evaluating" if view is None or view.report is None else UNDECIDED
         if snapshot.run_state == "lost":
             return "interrupted"
         count = f" {stage.index}/{stage.count}" if stage.count else ""

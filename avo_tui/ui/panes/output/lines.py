@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from avo_tui.domain.attempts import UNDECIDED
 from avo_tui.domain.verdict import ConfigurationCheck, Resources
 from avo_tui.ui.panes.device import health_lines
 from avo_tui.ui.panes.output.benchmark import benchmark_lines
@@ -76,6 +77,12 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
         out += [*prose(said, width, "dim", ("◷ waits for the device: ", "warn")), BLANK]
     if outcome.rejected and outcome.feedback is None:
         out += [*prose(outcome.rejected, width, "", ("✕ not committed: ", "bad")), BLANK]
+    if _stopped_at_the_gate(outcome):
+        words = (
+            "timing it beside the best version ended before the gate decided; submitting the same"
+            " source again goes on from the pairs that were measured"
+        )
+        out += [*prose(words, width, "", (f"◌ {UNDECIDED}: ", "warn")), BLANK]
     if outcome.feedback is not None:
         out += feedback_lines(outcome, width)
     if outcome.score is not None:
@@ -102,6 +109,12 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
     if outcome.device:
         out += _spaced(out, [line((cut(one_line(outcome.device), width), "faint"))])
     return out
+
+
+def _stopped_at_the_gate(outcome: Outcome) -> bool:
+    """True where a pair of processes was cut off, and nothing was decided since."""
+    cut_off = any(s.stage == "remeasure" and s.state == "failed" for s in outcome.stages)
+    return cut_off and outcome.decision is None and not outcome.rejected
 
 
 def long_output(outcome: Outcome, width: int, text: LongText) -> LongRows:

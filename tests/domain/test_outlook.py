@@ -1,0 +1,91 @@
+"""What is said of the next candidate before it is submitted is what the gate then asks for."""
+
+import math
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avo_tui.domain.acceptance import GateName, Rival, decide
+from avo_tui.domain.evidence import LOOKS, Comparison, Ledger
+from avo_tui.domain.outlook import outlook
+from avo_tui.domain.records import RunSettings
+from avo_tui.domain.score import MEDIAN_ERROR, SIGMAS_TO_P80, PairedMeasurement
+from avo_tui.domain.state import SessionState
+from tests.operators.bench import FakeBench
+
+ROUNDS = 20
+
+
+def replicates(mean: float, spread: float, count: int) -> tuple[PairedMeasurement, ...]:
+    """An even number of pairs with this mean and standard deviation of their log gains.
+
+    Their rounds predict a hair more than that.
+    """
+    step = spread * math.sqrt((count - 1) / count)
+    half = 1.0001 * spread * math.sqrt(ROUNDS) * SIGMAS_TO_P80 / MEDIAN_ERROR
+    gains = [math.exp(mean + step * (-1) ** i) for i in range(count)]
+    rows = [{"c0": (gain * (1 - half), gain, gain * (1 + half))} for gain in gains]
+    return tuple(PairedMeasurement(configurations=row, rounds={"c0": ROUNDS}) for row in rows)
+
+
+def session(gate: GateName, spread: float = 0.0, earlier: int = 0) -> SessionState:
+    state = FakeBench(RunSettings(operator="agent", gate=gate)).state
+    for number in range(1, earlier + 1):
+        comparison = Ledger(state.comparisons.values()).begin(
+            f"{number:064x}", "b" * 64, "here", claims=gate != "paper"
+        )
+        rows = replicates(-0.001, spread, 4)
+        state.comparisons[number] = comparison.replaced(replicates=rows)
+    return state
+
+
+def accepted(state: SessionState, gain: float, spread: float, pairs: int) -> bool:
+    """Whether the gate `strict` accepts a next candidate after so many pairs."""
+    ledger = Ledger(state.comparisons.values())
+    rows = replicates(math.log1p(gain), spread, pairs)
+    comparison: Comparison = ledger.begin("a" * 64, "b" * 64, "here").replaced(replicates=rows)
+    assert state.head is not None
+    decision = decide("strict", Rival(0, state.head.score), comparison, ledger)
+    return decision is not None and decision.accepted
+
+
+@given(spread=st.floats(0.001, 0.04), earlier=st.integers(1, 20), pairs=st.sampled_from(LOOKS))
+def test_the_gate_accepts_from_the_gain_that_was_told(
+    spread: float, earlier: int, pairs: int
+) -> None:
+    state = session("strict", spread, earlier)
+    known = outlook(state, "here")
+    assert known is not None
+    assert known.spread == pytest.approx(spread, rel=1e-3)
+    assert known.measured == min(earlier, 12)
+    gain = known.needed[pairs]
+    assert accepted(state, gain * 1.01, spread, pairs)
+    assert not accepted(state, gain * 0.97, spread, pairs)
+
+
+def test_says_what_is_assumed_as_long_as_nothing_was_measured() -> None:
+    known = outlook(session("strict"))
+    assert known is not None and known.measured == 0
+    assert "by 1% as long as nothing was measured" in known.text
+    assert "at least +0.5% over v0" in known.text and "by 8." in known.text
+
+
+def test_measurements_under_other_conditions_do_not_count() -> None:
+    state = session("strict", 0.02, 3)
+    there, here = outlook(state, "there"), outlook(state)
+    assert there is not None and there.measured == 0
+    assert here is not None and here.measured == 3
+
+
+@pytest.mark.parametrize("gate, words", [("paper", "no slower"), ("vector", "one configuration")])
+def test_each_gate_says_its_own_rule(gate: str, words: str) -> None:
+    known = outlook(session(cast("GateName", gate)))
+    assert known is not None and words in known.text
+
+
+def test_says_nothing_before_there_is_a_version_to_beat() -> None:
+    state = session("strict")
+    state.session = state.session.replaced(head=None)
+    assert outlook(state) is None
