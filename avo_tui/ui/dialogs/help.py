@@ -59,18 +59,19 @@ def help_lines(place: places.Help, width: int) -> list[Line]:
             continue
         out.append(line((name, "accent")))
         for action in actions:
-            out += _action_lines(action, place.keymap)
+            out += _action_lines(action, place.keymap, width)
         out.append(BLANK)
     out.append(line(("moving", "accent")))
-    out += [line((f"  {fit(keys, 15)}", "key"), text) for keys, text in MOVING]
+    for keys, text in MOVING:
+        out += prose(text, width, "", (f"  {fit(keys, 15)}", "key"))
     return out
 
 
-def _action_lines(action: BoundAction, keymap: Mapping[str, str]) -> list[Line]:
+def _action_lines(action: BoundAction, keymap: Mapping[str, str], width: int) -> list[Line]:
+    """What an action does, wrapped beside its key; and why it cannot be done now."""
     reason = action.why_not()
-    key = fit(shown_key(action, keymap), 7)
-    role = "" if reason is None else "dim"
-    out = [line((f"  {key}", "key"), *prose(action.help, 10_000, role)[0].spans)]
+    key = f"  {fit(shown_key(action, keymap), 7)}"
+    out = prose(action.help, width, "" if reason is None else "dim", (key, "key"))
     if reason is not None:
-        out.append(line((f"         not now: {reason}", "faint")))
+        out += prose(f"not now: {reason}", width, "faint", (" " * len(key), ""))
     return out
