@@ -53,6 +53,23 @@ async def test_the_kernel_is_shown_found_copied_and_exported(
         assert asked == [("kernel", best.number, tmp_path / "out")]
 
 
+async def test_the_numbers_of_the_lines_stay_where_they_are() -> None:
+    app = make_app(MemorySource(), services=SERVICES)
+    async with running(app, (60, 20)) as hands:
+        await hands.press("V")
+        screen = app.screen
+        assert isinstance(screen, KernelScreen)
+        before = [screen.main.render_line(y).text for y in range(6)]
+        await hands.press(*["right"] * 4)
+        assert screen.main.scroll_offset.x > 0
+        after = [screen.main.render_line(y).text for y in range(6)]
+        for y, (old, new) in enumerate(zip(before, after, strict=True)):
+            row = screen.main.lines[y]
+            shift = row.gutter + screen.main.scroll_offset.x
+            assert new[: row.gutter] == old[: row.gutter]
+            assert new[row.gutter :].rstrip().startswith(row.plain[shift : shift + 20].rstrip())
+
+
 async def test_of_the_run_it_is_the_attempt_in_hand() -> None:
     app = make_app(MemorySource(), services=SERVICES)
     async with running(app) as hands:

@@ -255,7 +255,9 @@ class LinesView(ScrollView, Painter, can_focus=True):
         if selection is not None:
             span = selection.get_span(index)
             if span is not None:
-                strip = self._selected(strip, span, max(row.gutter - scroll_x, 0), width)
+                start, end = span
+                span = max(0, start - scroll_x), end if end == -1 else max(0, end - scroll_x)
+                strip = self._selected(strip, span, row.gutter, width)
         return strip.apply_offsets(scroll_x, index)
 
     def _selected(self, strip: Strip, span: tuple[int, int], gutter: int, width: int) -> Strip:

@@ -161,7 +161,11 @@ class Painter(Widget):
         ]
 
     def paint(self, row: Line, width: int, over: str = "", scroll_x: int = 0) -> Strip:
-        """A line as a strip of exactly `width` cells; `over` is a role laid over the whole row."""
+        """A line as a strip of exactly `width` cells; `over` is a role laid over the whole row.
+
+        `scroll_x` cells behind the gutter are scrolled out; the gutter, such as the number of a
+        line, stays where it is.
+        """
         base = self._base or self.rich_style
         if row.fill:
             base = base + self.role_style(row.fill)
@@ -170,7 +174,8 @@ class Painter(Widget):
             spans = tuple((t, "on-cursor" if role in QUIET else role) for t, role in spans)
         strip = Strip(self.segments(spans, base))
         if scroll_x:
-            strip = strip.crop(scroll_x)
+            gutter = min(row.gutter, strip.cell_length, width)
+            strip = Strip.join([strip.crop(0, gutter), strip.crop(gutter + scroll_x)])
         strip = strip.crop_extend(0, width, base)
         if over:
             # On top: `Strip.apply_style` would leave the background of every span as it is.
