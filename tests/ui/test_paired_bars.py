@@ -30,6 +30,15 @@ def test_each_configuration_has_two_bars_on_one_scale() -> None:
     assert "1.000× → 1.414×" in rows[-1] and "+41.4%" in rows[-1]
 
 
+def test_long_labels_stand_apart_and_bars_take_the_room() -> None:
+    both = score(**{"causal-16k": 1.0, "full-4k": 2.0})
+    for width in (80, 120, 196):
+        rows = [row.plain for row in paired_lines(both, both, "v11", "v12", width)]
+        assert rows[1].startswith("causal-16k v11 ") and rows[2].startswith("           v12 ")
+        assert width - 2 <= len(rows[2]) <= width
+        assert rows[4].count("█") + rows[4].count("│") >= width - 45
+
+
 def test_what_one_of_them_lacks_is_said() -> None:
     text = "\n".join(
         row.plain for row in paired_lines(score(a=1.0), score(a=1.0, new=1.5), "v1", "v2", 90)

@@ -20,9 +20,9 @@ def paired_lines(
     """
     names = list(dict.fromkeys(c.name for c in (*right.configurations, *left.configurations)))
     pairs = [(name, left.by_name(name), right.by_name(name)) for name in names]
-    label = min(22, max([8, *(cell_len(one_line(name)) for name in names)]))
+    label = min(22, max([8, *(cell_len(one_line(name)) for name in names)])) + 1
     version = max(len(left_name), len(right_name)) + 1
-    cells = max(0, min(50, width - label - version - 28))
+    cells = max(0, width - label - version - 27)
     top = max(1.0, *(c.ratio for _, a, b in pairs for c in (a, b) if c), left.aggregate)
     head = line(
         (fit("", label + version), ""), (f"│ {one_line(right.reference_baseline)}", "faint")
@@ -31,7 +31,7 @@ def paired_lines(
     for name, old, new in pairs:
         moved = new.ratio / old.ratio - 1 if old and new and old.ratio > 0 else None
         for which, score, first in ((left_name, old, True), (right_name, new, False)):
-            spans: list[Span] = [(fit(one_line(name) if first else "", label), "")]
+            spans: list[Span] = [(fit(one_line(name) if first else "", label - 1) + " ", "")]
             spans.append((fit(which, version), "dim"))
             spans += _bar(score, top, cells, right.reference_baseline, "bar" if first else "")
             if not first:
