@@ -22,10 +22,13 @@ NUMBER = 15
 
 
 def stall_lines(snapshot: Snapshot) -> list[Line]:
-    """How near the supervisor is to its next intervention; nothing where there is none."""
+    """How near the supervisor is to its next intervention; nothing before the first version.
+
+    Of a run in which it does not intervene, the same numbers without limits.
+    """
     settings = snapshot.session.settings
     ladder = settings.operator_traits.ladder
-    if not ladder or not snapshot.versions:
+    if not snapshot.versions:
         return []
     found = stall(
         SessionState(
@@ -38,6 +41,13 @@ def stall_lines(snapshot: Snapshot) -> list[Line]:
     )
     rows = rules(found, limits(settings))
     out = [line(("since the last commit or intervention", "dim"))]
+    if not ladder:
+        for rule in rows:
+            if rule.used or rule.name in {"attempts", "seconds"}:
+                number = _number(rule).split(" of ")[0]
+                words = rule.words.removeprefix("seconds of ")
+                out.append(line((number.rjust(NUMBER), "strong"), (f"  {words}", "dim")))
+        return [*out, BLANK]
     out += [_row(rule) for rule in rows if rule.limit]
     if off := [rule.name for rule in rows if not rule.limit]:
         out.append(line((f"switched off: {', '.join(off)}", "faint")))

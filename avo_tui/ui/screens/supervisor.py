@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -15,6 +16,7 @@ from avo_tui.ui.dialogs import TextDialog
 from avo_tui.ui.panes.subject import teach
 from avo_tui.ui.panes.supervision import stall_lines
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
+from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import BLANK, Line, line, one_line, prose
 from avo_tui.ui.widgets.pane import Pane
 from avo_tui.ui.widgets.pick_list import PickList
@@ -59,10 +61,7 @@ class SupervisorScreen(DetailScreen):
             out = stall_lines(self.snapshot)
             if not made:
                 return out + list(
-                    teach(
-                        "The supervisor has not intervened.",
-                        "It does when attempts go on without a commit; i triggers one by hand.",
-                    )
+                    teach("The supervisor has not intervened.", *_when(self.snapshot))
                 )
             for one in made:
                 role = {"active": "warn", "dismissed": "faint", "done": "dim"}[one.state]
@@ -175,3 +174,13 @@ class SupervisorScreen(DetailScreen):
         *DETAIL,
     )
     BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+
+
+def _when(snapshot: Snapshot) -> Sequence[str]:
+    """When the supervisor would intervene."""
+    if snapshot.session.settings.operator_traits.ladder:
+        return ("It does when attempts go on without a commit; i triggers one by hand.",)
+    return (
+        "It only counts in this run: candidates come from outside, and nobody here",
+        "could be redirected.",
+    )
