@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -68,6 +69,48 @@ def test_an_empty_hour_shows_a_plateau(snapshot: Snapshot) -> None:
     assert [p.number for p in data.points] == [snapshot.best.number]
     rows = [row.plain for row in render(data, 60, 10)]
     assert "★" in "".join(rows) and all(len(row) <= 60 for row in rows)
+
+
+@pytest.mark.parametrize("ago", [timedelta(minutes=30), timedelta(hours=2)])
+def test_a_span_of_a_run_that_has_stopped_reaches_to_now(
+    snapshot: Snapshot, ago: timedelta
+) -> None:
+    stopped = replace(snapshot, run_state="stopped")
+    last = snapshot.session.last_event_at
+    assert last is not None
+    now, since = last + ago, last - timedelta(hours=3)
+    data = chart_data(stopped, ChartView(since=since), selected=None, room=80, now=now)
+    assert data.end == pytest.approx(hours(snapshot, now))
+
+
+def test_a_run_that_is_long_over_is_drawn_to_its_last_event(snapshot: Snapshot) -> None:
+    stopped = replace(snapshot, run_state="stopped")
+    last = snapshot.session.last_event_at
+    assert last is not None
+    now = last + timedelta(days=60)
+    view = ChartView(since=snapshot.versions[2].created)
+    data = chart_data(stopped, view, selected=None, room=80, now=now)
+    assert data.end == pytest.approx(hours(snapshot, last))
+    quiet = ChartView(since=now - timedelta(hours=1))  # nothing happened in it: a plateau
+    data = chart_data(stopped, quiet, selected=None, room=80, now=now)
+    assert data.end == pytest.approx(hours(snapshot, now))
+
+
+def test_no_span_begins_before_the_session(snapshot: Snapshot) -> None:
+    early = snapshot.session.created - timedelta(hours=20)
+    assert chart(snapshot, ChartView(since=early)).begin == 0.0
+
+
+def test_the_star_stands_at_its_own_value() -> None:
+    points = tuple(Point(float(i), value, i, leads=True) for i, value in enumerate((0.1, 0.5, 0.8)))
+    data = ChartData(points, baselines=(("torch", 1.0),), end=3.0)
+    for height in range(6, 30):
+        rows = render(data, 60, height)
+        cells = [[(c, role) for text, role in row.spans for c in text] for row in rows]
+        y = next(y for y, row in enumerate(rows) if "★" in row.plain)
+        x = rows[y].plain.index("★")
+        above, below = cells[y - 1][x + 1], cells[y + 1][x + 1]
+        assert "area" in below[1] and "area" not in above[1]
 
 
 def test_failures_do_not_flatten_the_versions() -> None:

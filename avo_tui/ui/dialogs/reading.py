@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -12,7 +13,8 @@ from avo_tui.ui.dialogs.frame import Dialog, note
 from avo_tui.ui.text import Line
 from avo_tui.ui.widgets.lines import LinesView
 
-NO_BREAK = "\N{NO-BREAK SPACE}"
+ROOM = 68
+"""Cells of a row of choices."""
 
 
 class Digest(Dialog[str]):
@@ -35,8 +37,7 @@ class Digest(Dialog[str]):
     def content(self) -> ComposeResult:
         """The lines, the other spans, a button."""
         yield LinesView(id="rows")
-        names = (f"{key} {name}".replace(" ", NO_BREAK) for key, name in self._spans.items())
-        yield note("   ".join(names))
+        yield note("\n".join(choices(self._spans)))
         yield self.buttons("enter  close", "esc  close")
 
     def on_mount(self) -> None:
@@ -56,3 +57,16 @@ class Digest(Dialog[str]):
     def action_accept(self) -> None:
         """Close."""
         self.dismiss(None)
+
+
+def choices(spans: Mapping[str, str]) -> list[str]:
+    """Keys with the spans they ask for, in rows; none is cut at the end of a row."""
+    rows = [""]
+    for key, name in spans.items():
+        item = f"{key} {name}"
+        joined = f"{rows[-1]}   {item}" if rows[-1] else item
+        if cell_len(joined) <= ROOM:
+            rows[-1] = joined
+        else:
+            rows.append(item)
+    return rows

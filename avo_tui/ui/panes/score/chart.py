@@ -125,7 +125,7 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
     scale = _Scale.of(data, width, height)
     ordered = sorted(data.points, key=lambda p: p.x)
     cells = _area(ordered, scale)
-    points = _points(data, ordered, scale, cells)
+    points = _points(data, ordered, scale)
     names_at: dict[int, list[str]] = {}
     for name, value in data.baselines:
         if scale.low <= value <= scale.top:
@@ -166,7 +166,7 @@ def _area(ordered: Sequence[Point], scale: _Scale) -> list[list[Span]]:
 
 
 def _points(
-    data: ChartData, ordered: Sequence[Point], scale: _Scale, cells: list[list[Span]]
+    data: ChartData, ordered: Sequence[Point], scale: _Scale
 ) -> dict[tuple[int, int], Span]:
     """(row, column) → what is drawn there; of several points the one that matters most."""
     best = max((point.number for point in ordered if point.leads), default=None)
@@ -178,8 +178,6 @@ def _points(
             rank, drawn = 3, ("◆", "warn")
         elif point.number == best:
             rank, drawn = 2, ("★", "best")
-            if row > 0 and cells[row][column][1]:
-                row -= 1
         elif point.leads:
             continue
         if (row, column) not in points or points[row, column][0] <= rank:

@@ -11,6 +11,7 @@ from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.score import Score
 from avo_tui.ui import formats
 from avo_tui.ui.panes.score.chart import ChartData, Point, version_labels
+from avo_tui.ui.panes.score.spans import end_of_span
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import one_line
 
@@ -32,12 +33,15 @@ def chart_data(
 ) -> ChartData:
     """The chart of a snapshot: the aggregate, or the ratio of one configuration.
 
-    Over time it holds rejected attempts as well, and reaches to `now` while the run goes on. `room`
-    is the number of columns; x are hours since the session was made, or numbers of versions.
+    Over time it holds rejected attempts as well, and reaches to `now` while the run goes on; a span
+    reaches to `now` also where the run has stopped meanwhile (`end_of_span`). `room` is the number
+    of columns; x are hours since the session was made, or numbers of versions.
     """
     versions = snapshot.versions
     if not versions:
         return ChartData()
+    if view.since is not None:  # a chart does not begin before the session does
+        view = replace(view, since=max(view.since, snapshot.session.created))
     axis = _Axis.of(snapshot, view)
     points = thin(_versions(snapshot, view, axis), room * 4, selected)
     if axis.by_time and view.configuration is None:
@@ -48,7 +52,10 @@ def chart_data(
     marks += [(axis.place(i.at), "!") for i in snapshot.supervision.values() if axis.holds(i.at)]
     if axis.by_time:
         last = snapshot.session.last_event_at or newest.created
-        end = axis.place(max(now, last) if snapshot.run_state in LIVE_STATES else last)
+        if view.since is not None:
+            end = axis.place(end_of_span(snapshot, view.since, now))
+        else:
+            end = axis.place(max(now, last) if snapshot.run_state in LIVE_STATES else last)
     else:
         end = max(axis.numbers)
     first = axis.first if axis.by_time else min(axis.numbers)

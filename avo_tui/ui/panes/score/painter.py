@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from statistics import geometric_mean
 
 from rich.cells import cell_len
@@ -12,7 +13,7 @@ from avo_tui.ui.loader import Loader
 from avo_tui.ui.panes.painter import PanePainter
 from avo_tui.ui.panes.score.chart import ChartData
 from avo_tui.ui.panes.score.data import ChartView, chart_data
-from avo_tui.ui.panes.score.spans import Span, chart_spans
+from avo_tui.ui.panes.score.spans import Span, chart_spans, end_of_span
 from avo_tui.ui.panes.score.view import Chart
 from avo_tui.ui.panes.subject import Subject
 from avo_tui.ui.screen import AvoScreen
@@ -64,9 +65,7 @@ class ScorePainter(PanePainter):
         """The chart, with the subject marked where it is a version."""
         view, span = self._view, self._span
         if span is not None:
-            now = self.host.clock()
-            since = now - span.length if span.length is not None else span.since
-            view = replace(view, since=since)
+            view = replace(view, since=self._since())
         self.pane.set_info(self._title(snapshot))
         selected = subject.version.number if subject.version is not None else None
         size = self.chart.content_size
@@ -93,7 +92,9 @@ class ScorePainter(PanePainter):
         """What the chart shows, as much of it as there is room for."""
         what = self._view.configuration or "geomean"
         over = "over time" if self._view.by_time else "over versions"
-        axis = self._span.name if self._span is not None else over
+        axis = over
+        if self._span is not None:
+            axis = self._span.name + self._until(snapshot)
         reference = one_line(snapshot.session.task.reference_baseline, 16)
         share = self._share_of_peak(snapshot)
         peak = "" if share is None else f" · best {share:.0%} of peak"
@@ -105,6 +106,19 @@ class ScorePainter(PanePainter):
             f"× {reference}{axis}", peak.removeprefix(" · ") or axis.strip(), axis.strip(),
         )  # fmt: skip
         return [(next((form for form in forms if cell_len(form) <= room), forms[-1]), "dim")]
+
+    def _until(self, snapshot: Snapshot) -> str:
+        """Where the span does not reach to now: ` to the end of the run`."""
+        since, now = self._since(), self.host.clock()
+        if since is None or end_of_span(snapshot, since, now) >= now:
+            return ""
+        return " to its last event"
+
+    def _since(self) -> datetime | None:
+        """When the span in hand begins."""
+        if self._span is None or self._span.length is None:
+            return None if self._span is None else self._span.since
+        return self.host.clock() - self._span.length
 
     def _share_of_peak(self, snapshot: Snapshot) -> float | None:
         """How near the best version comes to the machine's peak; None where it is not known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from avo_tui.domain.records import LIVE_STATES
 from avo_tui.ui.session.feed import Snapshot
 
 
@@ -22,6 +23,20 @@ def yesterday(now: datetime) -> datetime:
     """The beginning of yesterday where the person is."""
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight - timedelta(days=1)
+
+
+def end_of_span(snapshot: Snapshot, since: datetime, now: datetime) -> datetime:
+    """Where a span that begins at `since` ends: now, also where the run has stopped meanwhile.
+
+    Of a replay, and of a run that has been over for more than a day and for longer than the span
+    had lasted until then, it is the last event: most of the chart would show that nothing happens.
+    """
+    last = snapshot.session.last_event_at or now
+    if snapshot.replay is not None:
+        return last
+    idle, stretch = now - last, last - since
+    over = snapshot.run_state not in LIVE_STATES and idle > max(stretch, timedelta(days=1))
+    return last if over and last > since else max(now, last)
 
 
 def chart_spans(snapshot: Snapshot, selected: int | None, now: datetime) -> list[Span]:

@@ -39,10 +39,12 @@ class Happenings:
     spend: Spend = field(default_factory=Spend)
     first: datetime | None = None
     """When the first of the events happened."""
+    last: datetime | None = None
+    """When the last of them happened."""
 
     def apply(self, event: ev.Event) -> None:
         """Take one event in."""
-        self.first = self.first or event.at
+        self.first, self.last = self.first or event.at, event.at
         if isinstance(event, ev.VersionCommitted):
             self.versions[event.version.number] = event.version
         elif isinstance(event, ev.VersionAudited):
@@ -133,9 +135,8 @@ def happenings(events: Iterable[ev.Event], span: Span) -> Happenings:
 def digest_lines(told: Happenings, known: Progress, now: datetime) -> list[Line]:
     """Versions, attempts, what the person and the supervisor did, trouble, spend; how it is now."""
     out: list[Line] = [BLANK]
-    if told.first is not None and told.anything:
-        span = formats.clock((now - told.first).total_seconds())
-        out += [line((f"{span} of run", "dim")), BLANK]
+    if told.first is not None and told.last is not None and told.anything:
+        out += [line((_stretch(told.first, told.last, now), "dim")), BLANK]
     if not told.anything:
         out.append(line(("nothing happened", "dim")))
     out += _work(told)
@@ -154,6 +155,14 @@ def digest_lines(told: Happenings, known: Progress, now: datetime) -> list[Line]
     if better:
         out += prose(better, WIDTH, "warn" if known.stuck else "", ("  ", ""))
     return out
+
+
+def _stretch(first: datetime, last: datetime, now: datetime) -> str:
+    """From when to when something was recorded, and how long ago the last of it was."""
+    begin, end = first.astimezone(), last.astimezone()
+    form = "%H:%M" if begin.date() == end.date() else "%d %b %H:%M"
+    ended = f"{formats.coarse((now - last).total_seconds())} ago"
+    return f"{begin:%d %b %H:%M} to {end:{form}}, the last event {ended}"
 
 
 def _work(told: Happenings) -> list[Line]:
