@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime, timedelta
 
 from avo_tui.domain.budget import Caps, Spend, nearest
@@ -28,6 +29,17 @@ def change(value: float | None) -> str:
     digits = 0 if abs(value) >= 0.9995 else 1
     text = f"{value * 100:+.{digits}f}%"
     return "±0.0%" if text in {"+0.0%", "-0.0%"} else text.replace("-", "−")
+
+
+_MINUS = re.compile(r"(?<![\w.\-−–)\]])-(?=\.?\d)")
+
+
+def minus(text: str) -> str:
+    """A sentence of the harness with a true minus before numbers below zero: −0.4% for -0.4%.
+
+    Hyphens in words, ranges and names such as `full-256` stay as they are.
+    """
+    return _MINUS.sub("−", text)
 
 
 def change_role(value: float | None) -> str:

@@ -27,6 +27,7 @@ from avo_tui.domain.commands import (
     Submit,
 )
 from avo_tui.store import Drafts
+from avo_tui.ui import formats
 from avo_tui.ui.dialogs import Confirm, HintDialog
 from avo_tui.ui.screens.run.arrangement import PANES, WIDE, arrangement
 from avo_tui.ui.screens.run.screen import RunScreen
@@ -361,6 +362,7 @@ async def test_the_reason_of_a_rejection_can_be_read(
     rejected = next(
         a for a in recorded.state.attempts.values() if was_rejected(a) and a.aggregate > 0
     )
+    reason = formats.minus(rejected.reason)
     app = make_app(recorded)
     async with running(app, size) as hands:
         run_screen(app).parts.walk.inspect_row(("a", rejected.step, rejected.number))
@@ -368,9 +370,9 @@ async def test_the_reason_of_a_rejection_can_be_read(
         for key, view in (("2", "#plan-head"), ("4", "#output-view")):
             await hands.press(key)
             text = " ".join(hands.text(view).split())
-            assert " ".join(rejected.reason.split()) in text
+            assert " ".join(reason.split()) in text
             first = app.screen.query_one(view, LinesView).lines[:4]
-            assert any(rejected.reason[:12] in row.plain for row in first), "not at its top"
+            assert any(reason[:12] in row.plain for row in first), "not at its top"
 
 
 async def test_prose_to_a_tuner_is_questioned_once_and_sent_when_asked_again() -> None:

@@ -151,7 +151,7 @@ def attempt_row(attempt: Attempt, width: int) -> Line:
         spans.append((f"from v{attempt.parent}".ljust(10), "dim"))
         spans.append((f"{attempt.at:%d %b %H:%M}  ", "faint"))
     room = width - sum(len(text) for text, _ in spans)
-    title, reason = one_line(attempt.title), one_line(attempt.reason)
+    title, reason = one_line(attempt.title), one_line(formats.minus(attempt.reason))
     if reason and title:
         title = fit(title, min(max(12, room // 3), 40)) + "  "
     spans.append((cut(title, max(4, room)), "dim"))
@@ -230,7 +230,7 @@ class AttemptsScreen(DetailScreen):
             view.show(lambda width: [])
             return
         pane.set_heading(f"{attempt_name(attempt)} {attempt_status(attempt)}")
-        text = attempt_reason(attempt)
+        text = formats.minus(attempt_reason(attempt))
         view.show(
             lambda width: [
                 *prose(attempt.title, width, "strong"),

@@ -12,6 +12,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.records import Attempt, PlanItem, StepOutcomeName
 from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Resources, Stage
+from avo_tui.ui import formats
 
 STREAM_LIMIT = 600
 """Entries of the stream that are kept."""
@@ -217,7 +218,7 @@ class StepFold:
             Entry(
                 "gate",
                 f"g{event.seq}",
-                event.decision.reason,
+                formats.minus(event.decision.reason),
                 event.decision.gate,
                 event.decision.accepted,
                 at=event.at,
@@ -232,7 +233,7 @@ class StepFold:
                 return  # the row of the attempt says why
             if view.decision is not None and view.decision.reason == event.reason:
                 return  # the gate has said it
-        why = ("not committed", event.reason)
+        why = ("not committed", formats.minus(event.reason))
         self._put(Entry("control", f"r{event.attempt}", *why, False, at=event.at))
 
     def _committed(self, event: ev.VersionCommitted) -> None:
@@ -245,7 +246,7 @@ class StepFold:
                 "control",
                 f"v{version.number}",
                 f"v{version.number} committed",
-                version.gate.reason,
+                formats.minus(version.gate.reason),
                 True,
                 at=event.at,
             )

@@ -112,8 +112,8 @@ def _why(attempt: Attempt) -> str:
         return "interrupted"
     if attempt.verdict is not Verdict.CORRECT:
         said = attempt.verdict.value.replace("_", " ")
-        return f"{said}  {one_line(attempt.reason or attempt.title)}"
-    return one_line(attempt.title or attempt.reason)
+        return f"{said}  {one_line(formats.minus(attempt.reason) or attempt.title)}"
+    return one_line(attempt.title or formats.minus(attempt.reason))
 
 
 def _lanes(drawn: Drawn, glyph: str, role: str, lanes: tuple[int, int]) -> list[Span]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from avo_tui.domain.attempts import UNDECIDED
 from avo_tui.domain.verdict import ConfigurationCheck, Resources
+from avo_tui.ui import formats
 from avo_tui.ui.panes.device import health_lines
 from avo_tui.ui.panes.output.benchmark import benchmark_lines
 from avo_tui.ui.panes.output.machine import profile_lines, roofline_lines
@@ -36,6 +37,9 @@ STAGE_WORDS = {
 }
 
 
+STAGE_GLYPHS = {"running": ("▶", "running"), "done": ("✔", "good"), "failed": ("✕", "bad")}
+
+
 def stage_spans(outcome: Outcome, room: int) -> list[Span]:
     """The stages in the pane's heading: `compile ✔ · check 5/8 ▶ · benchmark`."""
     spans: list[Span] = []
@@ -54,9 +58,9 @@ def stage_spans(outcome: Outcome, room: int) -> list[Span]:
     for stage in stages:
         if spans:
             spans.append((" · ", "faint"))
-        glyph, role = {"running": ("▶", "running"), "done": ("✔", "good"), "failed": ("✕", "bad")}[
-            stage.state
-        ]
+        glyph, role = STAGE_GLYPHS[stage.state]
+        if stage.stage == "remeasure" and _stopped_at_the_gate(outcome):
+            glyph, role = "■", "warn"
         count = f" {stage.index}/{stage.count}" if stage.state == "running" and stage.count else ""
         spans.append(
             (f"{STAGE_WORDS[stage.stage]}{count} ", "" if stage.state != "done" else "dim")
@@ -64,7 +68,7 @@ def stage_spans(outcome: Outcome, room: int) -> list[Span]:
         spans.append((glyph, role))
     if width_of(spans) > room and len(stages) > 1:
         last = stages[-1]
-        return stage_spans(replace(outcome, stages=(last,), report=None), room)
+        return stage_spans(replace(outcome, stages=(last,)), room)
     return spans
 
 
@@ -76,7 +80,8 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
         said = waiting.detail or "another measurement is using it"
         out += [*prose(said, width, "dim", ("◷ waits for the device: ", "warn")), BLANK]
     if outcome.rejected and outcome.feedback is None:
-        out += [*prose(outcome.rejected, width, "", ("✕ not committed: ", "bad")), BLANK]
+        lead = ("✕ not committed: ", "bad")
+        out += [*prose(formats.minus(outcome.rejected), width, "", lead), BLANK]
     if _stopped_at_the_gate(outcome):
         words = (
             "timing it beside the best version ended before the gate decided; submitting the same"
@@ -94,7 +99,7 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
         role = "good" if outcome.decision.accepted else "bad"
         glyph = "✔" if outcome.decision.accepted else "✕"
         lead = (f"{glyph} gate {outcome.decision.gate}: ", role)
-        out += [BLANK, *prose(outcome.decision.reason, width, "", lead)]
+        out += [BLANK, *prose(formats.minus(outcome.decision.reason), width, "", lead)]
         if outcome.decision.basis:
             out += prose(outcome.decision.basis, width, "dim")
     if outcome.checks:

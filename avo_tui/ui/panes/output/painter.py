@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from avo_tui.domain.records import Attempt, Version
+from avo_tui.ui import formats
 from avo_tui.ui.loader import Failed, Loader
 from avo_tui.ui.panes.output.lines import long_output, output_lines, stage_spans
 from avo_tui.ui.panes.output.outcome import (
@@ -111,7 +112,10 @@ class OutputPainter(PanePainter):
         self, snapshot: Snapshot, source: Source, attempt: Attempt
     ) -> Outcome | Failed | None:
         if not attempt.has_report:
-            return Failed(attempt.reason or "the attempt was interrupted before it had a report")
+            return Failed(
+                formats.minus(attempt.reason)
+                or "the attempt was interrupted before it had a report"
+            )
         key = ("report", attempt.candidate, attempt.step, attempt.number)
         report = self.loader.get(key, lambda: source.report(attempt))
         if report is None or isinstance(report, Failed):

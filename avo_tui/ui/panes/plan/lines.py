@@ -170,7 +170,7 @@ def version_story(version: Version, width: int) -> list[Line]:
     if gate.reason:
         out.append(BLANK)
         lead = (f"gate {gate.gate}  ", "dim")
-        out += prose(gate.reason, width, "", lead)
+        out += prose(formats.minus(gate.reason), width, "", lead)
     if gate.basis:
         out += prose(gate.basis, width, "dim")
     for audit in version.audits[-3:]:
@@ -219,7 +219,7 @@ def attempt_story(attempt: Attempt, width: int) -> list[Line]:
         ),
     ]
     if attempt.reason:  # first: of a narrow pane the rest may be out of sight
-        out += [*prose(attempt.reason, width, "", ("✕ ", "bad")), BLANK]
+        out += [*prose(formats.minus(attempt.reason), width, "", ("✕ ", "bad")), BLANK]
     out += prose(attempt.title or "no title was given", width, "strong")
     if attempt.aggregate > 0:
         out.append(line(("aggregate  ", "dim"), formats.ratio(attempt.aggregate)))
