@@ -150,7 +150,8 @@ def test_a_huge_line_takes_no_time() -> None:
     (flaw,) = tn.flaws(candidate(hostile + "\n"))
     assert "1000 characters" in flaw.reason
     tn.parse(candidate("constexpr const a = " * 45 + "// tune: " + "1 " * 20 + "\n"))
-    assert time.process_time() - began < 2.0
+    # A search that begins anew at each of the 20,000 parts takes minutes.
+    assert time.process_time() - began < 60.0
 
 
 @pytest.mark.parametrize(

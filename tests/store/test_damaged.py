@@ -76,7 +76,7 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("what", DAMAGES)
 def test_a_damaged_session_is_one_of_many(what: str, tmp_path: Path) -> None:
     build(tmp_path / "whole")
@@ -95,7 +95,7 @@ def test_a_damaged_session_is_one_of_many(what: str, tmp_path: Path) -> None:
     assert any(f.level != "ok" for f in diagnose(hurt.folder)) or "lock" in what
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 def test_a_session_that_cannot_be_read_at_all_is_listed_with_the_reason(tmp_path: Path) -> None:
     build(tmp_path / "whole")
     hurt = Layout(build(tmp_path / "hurt"))
