@@ -66,7 +66,12 @@ def _variants(paths: list[Path], defines: list[str], origin: Candidate) -> list[
 
     values: dict[str, list[str]] = {}
     for text in defines:
-        macro, _, choices = text.partition("=")
+        macro, equals, choices = text.partition("=")
+        if equals and not all(choice.strip() for choice in choices.split(",")):
+            raise typer.BadParameter(
+                f"{text!r} names no value, or none beside a comma; write {macro or 'NAME'}=32,64",
+                param_hint="-D",
+            )
         values[macro] = choices.split(",") if choices else ["1"]
     variants: list[Variant] = []
     for path in paths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import keyword
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,13 @@ def _source(reader: SessionReader, to: Path, options: ExportOptions) -> Exported
         source = asyncio.run(write_source(task, candidate, _request(options), options.function))
     except EvaluatorError as error:
         raise ExportError(str(error)) from error
+    name = options.function
+    if name and not re.search(rf"\b{re.escape(name)}", source.text):
+        language = reader.state.session.task.language
+        raise ExportError(
+            f"--function {name}: the source of a kernel in {language} keeps the names of its"
+            " functions; leave --function out, or rename them in the file"
+        )
     return as_source(reader, to, options.version, source)
 
 
@@ -253,6 +261,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Carry a session away: a repository, a report page, its kernel as a source or a package."""
+    from avo_tui.export import require_new
     from avo_tui.store import SessionReader, find_session
 
     chosen = next((known for known in FORMS if known.name == form), None)
@@ -269,6 +278,7 @@ def export(
     options = ExportOptions(
         _number(reader, version), tuple(arch or ()), tuple(shape or ()), function
     )
+    require_new(to)
     done = chosen.write(reader, to, options)
     _say(reader, done, chosen, as_json)
 

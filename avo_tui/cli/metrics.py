@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import threading
 from importlib.util import find_spec
 from typing import Annotated
@@ -19,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def metrics(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = PORT,
     host: Annotated[
         str, typer.Option(help="Address to listen on. Metrics name sessions and tasks.")
     ] = "127.0.0.1",
@@ -50,7 +54,19 @@ def metrics(
             threading.Event().wait()
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
-    except (OSError, OverflowError) as error:
-        raise Failure(
-            f"{host}:{port} cannot be listened on: {error}; --port takes another"
-        ) from error
+    except OSError as error:
+        raise Failure(_why(host, port, error)) from error
+
+
+def _why(host: str, port: int, error: OSError) -> str:
+    """Why an address cannot be listened on, and what to do."""
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return (
+            f"{host!r} is no address of this machine; --host takes one, such as 127.0.0.1 for"
+            " programs of this machine or 0.0.0.0 for all who can reach it"
+        )
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken by another program; --port takes another, 0 a free one"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return f"port {port} is not open to you; --port takes another, from 1024 on"
+    return f"{host}:{port} cannot be listened on: {error.strerror or error}; --port takes another"

@@ -101,8 +101,11 @@ def new(
     The folder is trusted, since what lies in it now comes from here.
     """
     from avo_tui.evaluation import trust as trusted
+    from avo_tui.evaluation.tasks import find_tasks
     from avo_tui.evaluation.templates import write_template
 
+    if not (to / name).exists() and name in find_tasks().names:
+        raise Failure(f"there is a task {name} already, as avo tasks shows; choose another name")
     was_there = to.is_dir() and any(to.glob("*/task.py"))
     folder = write_template(name, language, to)
     if not was_there:
@@ -110,3 +113,5 @@ def new(
     files = ", ".join(str(p) for p in sorted(folder.rglob("*")) if p.is_file())
     typer.echo(f"made {files}")
     typer.echo(f"try: avo task check {name}; avo evaluate {name}; avo run {name} --operator tuner")
+    if name not in find_tasks().names:
+        typer.echo(f"before that, so that avo looks there: export AVO_KERNELS={to.resolve()}")

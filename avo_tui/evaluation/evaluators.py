@@ -85,5 +85,8 @@ def _site(text: str, settings: RunSettings, task: str, kind: str) -> Site:
 def _check_port(url: SplitResult) -> None:
     try:
         _ = url.port
-    except ValueError as error:
-        raise ValueError(f"--evaluator {url.geturl()}: {error}") from None
+    except ValueError:
+        raise ValueError(
+            f"--evaluator {url.geturl()}: what follows the last colon is no port; write a number"
+            " from 1 to 65535"
+        ) from None

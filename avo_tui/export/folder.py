@@ -26,17 +26,34 @@ class Exported(Value):
     """Numbers of the exported versions, ascending."""
 
 
+def require_new(target: Path) -> None:
+    """Raises ExportError where no folder `target` can be made, before any work is done for it."""
+    target = target.expanduser().absolute()
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise ExportError(f"{target} is there already and is no folder; choose another place")
+    if target.is_dir() and any(target.iterdir()):
+        raise ExportError(f"{target} is not empty; choose another folder, or clear it first")
+    there = next(parent for parent in target.parents if parent.exists())
+    if not there.is_dir():
+        raise ExportError(f"{target} cannot be made: {there} is no folder; choose another place")
+    try:
+        with tempfile.TemporaryDirectory(dir=there):
+            pass
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ExportError(
+            f"{target} cannot be made: {why} in {there}; choose another place"
+        ) from error
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A folder to write to, which becomes `target` when the block ends without an error.
 
     Raises ExportError where `target` is a file, or a folder that holds something.
     """
+    require_new(target)
     target = target.expanduser().absolute()
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise ExportError(f"{target} is there already and is no folder; choose another place")
-    if target.is_dir() and any(target.iterdir()):
-        raise ExportError(f"{target} is not empty; choose another folder, or clear it first")
     target.parent.mkdir(parents=True, exist_ok=True)
     # beside the target, so that the last step is a rename
     place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

@@ -1,0 +1,78 @@
+"""Options that cannot be: one sentence that says what to do, before anything is made or changed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command_line import Result, make_session
+
+Avo = Callable[..., Result]
+
+
+def test_a_core_that_is_not_there_is_said_before_a_session_is_made(
+    avo: Avo, own_places: Path
+) -> None:
+    refused = avo("run", "attention_cpu", "--operator", "tuner", "--headless", "--name", "dv",
+                  "--devices", "4099")  # fmt: skip
+    assert refused.code == 1 and "core 4099 is not there; there are 0" in refused.err
+    assert not (own_places / "dv").exists()
+
+
+@pytest.mark.parametrize("port", ["abc", "70000", "-1"])
+def test_a_scheduler_without_a_port_is_said_in_our_words(avo: Avo, port: str) -> None:
+    refused = avo("run", "attention_cpu", "--headless", "--evaluator", f"dask://h:{port}")
+    assert refused.code == 1 and "write a number from 1 to 65535" in refused.err
+
+
+@pytest.mark.parametrize("define", ["TILE=", "TILE=32,", "TILE=,32", "TILE= "])
+def test_a_macro_without_a_value_is_refused(
+    avo: Avo, own_places: Path, tmp_path: Path, done: Path, define: str
+) -> None:
+    mine = tmp_path / "kernel.cpp"
+    mine.write_text("int x;\n")
+    refused = avo("bench", "done", str(mine), "-D", define)
+    assert refused.code == 2 and "names no value" in " ".join(refused.err.split())
+
+
+def test_an_address_that_cannot_be_listened_on(avo: Avo) -> None:
+    pytest.importorskip("prometheus_client")
+    odd = avo("metrics", "--host", "host.invalid", "--port", "0")
+    assert odd.code == 1 and "is no address of this machine; --host takes one" in odd.err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = avo("metrics", "--port", port)
+    assert refused.code == 1 and f"port {port} is taken by another program" in refused.err
+
+
+def test_an_export_names_the_place_that_was_typed(avo: Avo, done: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in ("/proc/x", str(tmp_path / "file" / "x")):
+        refused = avo("export", "done", "--as", "html", "--to", place)
+        assert refused.code == 1 and f"{place} cannot be made" in refused.err
+        assert "/tmp" not in refused.err.replace(str(tmp_path), "")
+
+
+def test_a_new_task_says_how_it_is_found(
+    avo: Avo, own_places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine"
+    refused = avo("task", "new", "attention_cpu", "--to", str(folder))
+    assert refused.code == 1 and "there is a task attention_cpu already" in refused.err
+    assert not folder.exists()
+    written = avo("task", "new", "found_by_its_folder", "--to", str(folder))
+    assert written.code == 0
+    line = written.out.splitlines()[-1]
+    assert line.endswith(f"export AVO_KERNELS={folder.resolve()}")
+    monkeypatch.setenv("AVO_KERNELS", line.rpartition("=")[2])
+    assert "found_by_its_folder" in avo("tasks").out
+
+
+def test_a_session_without_a_seat_says_so(avo: Avo, own_places: Path) -> None:
+    make_session(own_places, "tuned", "tuner")
+    for command in (("seat", "tuned"), ("seat", "tuned", "recall"), ("mcp", "tuned")):
+        refused = avo(*command)
+        assert refused.code == 1 and "has no seat: its operator is tuner" in refused.err
