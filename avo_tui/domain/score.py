@@ -129,6 +129,9 @@ class PairedMeasurement(Value):
     """Configuration → (p20, median, p80) of throughput(candidate) / throughput(other)."""
     rounds: dict[str, int] = Field(default_factory=dict)
     """Configuration → number of ratios behind its quantiles."""
+    milliseconds: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Configuration → median milliseconds of a call of the candidate and of the other; empty where
+    the backend does not tell them. Only ratios of one measurement compare."""
 
     @property
     def gain(self) -> float:
@@ -171,6 +174,7 @@ class PairedMeasurement(Value):
                 for name, (low, middle, high) in self.configurations.items()
             },
             rounds=self.rounds,
+            milliseconds={name: (b, a) for name, (a, b) in self.milliseconds.items()},
         )
 
 

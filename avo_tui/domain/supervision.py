@@ -232,6 +232,21 @@ def unsettled(state: SessionState) -> dict[ObjectId, float]:
     return gains
 
 
+def never_compared(state: SessionState, best: float) -> list[Attempt]:
+    """Attempts since the last commit that scored above `best` and that no gate measured.
+
+    The best first; one of each candidate. A score is of a run of its own, so it shows no gain, and
+    no failure either.
+    """
+    compared = {c.candidate for c in state.comparisons.values() if c.replicates}
+    ahead = {
+        a.candidate: a
+        for a in tried_in_vain(state, limit=200)
+        if a.aggregate > best and a.undecided and a.candidate not in compared
+    }
+    return sorted(ahead.values(), key=lambda a: -a.aggregate)
+
+
 def before_version(state: SessionState, number: int) -> list[Intervention]:
     """Interventions between the commit before a version and the version's own, oldest first."""
     versions = state.versions

@@ -26,6 +26,7 @@ from avo_tui.domain.supervision import (
     Stall,
     Thresholds,
     limits,
+    never_compared,
     next_level,
     rules,
     stall,
@@ -239,3 +240,16 @@ def test_a_damaged_step_number_costs_no_time() -> None:
     damaged = state([Verdict.CORRECT])
     damaged.session = damaged.session.model_copy(update={"step": 10**300})
     assert stall(damaged).attempts == stall(state([Verdict.CORRECT])).attempts
+
+
+def test_what_scored_above_the_best_and_was_never_compared_is_no_failure() -> None:
+    """As in a sweep of parameters: many attempts of one direction, of which none was submitted."""
+    made = state([C, C, C, W, C])
+    for number, aggregate in {1: 1.56, 2: 1.41, 3: 1.63, 5: 1.55}.items():
+        attempt = made.attempts[2, number]
+        made.attempts[2, number] = attempt.model_copy(update={"aggregate": aggregate})
+    pair = PairedMeasurement(configurations={"c": (0.9, 0.9, 0.9)})
+    made.comparisons[1] = Comparison(
+        number=1, candidate=f"{5:064x}", against="0" * 64, error=0.001, replicates=(pair,)
+    )
+    assert [a.number for a in never_compared(made, 1.476)] == [3, 1]

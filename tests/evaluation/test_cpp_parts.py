@@ -5,6 +5,7 @@ import fcntl
 import importlib.machinery
 import mmap
 import os
+import re
 import struct
 import sysconfig
 from pathlib import Path
@@ -118,6 +119,12 @@ class TestImports:
     def test_the_rest_is_not(self, name: str) -> None:
         objection = imports.objection(self.shared(name), "attention")
         assert objection is not None and name in objection
+
+    def test_what_is_said_to_be_allowed_is(self) -> None:
+        text = imports.allowed()
+        assert "madvise" in text and "malloc" in text
+        for group in re.findall(r"\(([^)]*)\)", text):
+            assert imports.objection(self.shared(*group.split(", ")), "attention") is None
 
     def test_mathematics_is_allowed_as_a_whole(self) -> None:
         assert imports.objection(self.shared("any", library="libm.so.6"), "attention") is None

@@ -10,7 +10,7 @@ from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.judge import Judgement, place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import torch
 
@@ -36,10 +36,10 @@ class CheckCase:
 
     @property
     def told(self) -> str:
-        """What the case is about, in words that tell no shape; empty for plain inputs."""
+        """What the case is about, in words that tell no shape."""
         if self.hidden or self.category:
             return self.category
-        return "" if self.distribution == "normal" else f"inputs of the kind '{self.distribution}'"
+        return f"inputs of the kind '{self.distribution}'"
 
 
 @dataclass(frozen=True)
@@ -86,3 +86,11 @@ def noticed(
                 f"Bits of {name} differ where nothing may: {change.meaning}.",
             )
     return None
+
+
+def timed_inputs(kinds: Sequence[str]) -> str:
+    """How the inputs of timed calls are drawn, in a sentence for a kernel's author."""
+    return (
+        f"timed inputs: drawn anew for every call, by chance from the kinds {', '.join(kinds)}; no"
+        " two calls have the same values, but the two sides of a pair get the same"
+    )

@@ -14,6 +14,9 @@ from avo_tui.domain.records import Direction, Intervention, Level, Version
 from avo_tui.evolution.ports import Budgeting
 from avo_tui.evolution.run import Run
 
+_NAMED = 3
+"""Candidates that were never submitted which an intervention names."""
+
 
 class Supervisor:
     """Looks at the numbers at every boundary. All it knows is in the session's records."""
@@ -109,19 +112,30 @@ class Supervisor:
         state = self._run.state
         gains = supervision.unsettled(state)
         tried = supervision.tried_in_vain(state, limit=200)
-        failed = dict.fromkeys(a.title for a in tried[:5] if a.candidate not in gains)
+        rival = self._run.reference()
+        untested = supervision.never_compared(state, rival.aggregate)
+        open_ = {*gains, *(a.candidate for a in untested)}
+        failed = dict.fromkeys(a.title for a in tried[:5] if a.candidate not in open_)
         ahead = {a.title: gains[a.candidate] for a in tried if a.candidate in gains}
-        directions = [
-            Direction(
-                text=f"Leave these directions, they came to nothing: {'; '.join(failed) or '–'}."
-            )
-        ]
+        directions = []
+        if failed:
+            text = f"Leave these directions, they came to nothing: {'; '.join(failed)}."
+            directions.append(Direction(text=text))
         if ahead:
             named = "; ".join(f"{title} ({gain:+.1%})" for title, gain in ahead.items())
             directions.append(
                 Direction(
                     text=f"These are ahead, but not by enough to be shown: {named}. Combine them, "
                     "or submit the best of them again, which adds pairs to its measurement."
+                )
+            )
+        if untested:
+            named = "; ".join(f"{a.title} ({a.aggregate:.3f})" for a in untested[:_NAMED])
+            directions.append(
+                Direction(
+                    text=f"These scored above v{rival.number} ({rival.aggregate:.3f}) and were"
+                    f" never submitted: {named}. A score alone tells little of so small a gain:"
+                    " time them in turn with bench, and submit the fastest."
                 )
             )
         return tuple(directions)

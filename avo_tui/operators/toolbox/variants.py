@@ -96,15 +96,24 @@ def table_text(timed: Sequence[Timed], against: str) -> str:
         f"Speed over {against}, each timed in turn with it in fresh processes, inputs cold; 1.02 is"
         " 2% faster. Not checked in full, not an attempt. ± is the spread within a pair (p20 to"
         " p80); what varies between processes comes on top, so look again at what is close."
+        " Milliseconds are of one call, the variant's and the version's; they change with the"
+        " machine's load, so compare ratios only."
     ]
     for row in sorted(timed, key=lambda row: -row.gain):
         if row.trouble:
             lines.append(f"- {row.variant.name}: {row.trouble}")
             continue
         noise = row.pairs[-1].noise
-        each = ", ".join(
-            f"{name} {middle:.3f}" for name, (_, middle, _) in row.pairs[-1].configurations.items()
-        )
+        each = "; ".join(_one(row.pairs[-1], name) for name in row.pairs[-1].configurations)
         several = f" over {len(row.pairs)} pairs" if len(row.pairs) > 1 else ""
         lines.append(f"- {row.variant.name}: {row.gain:.4f} ±{noise:.2%}{several} ({each})")
     return "\n".join(lines)
+
+
+def _one(pair: PairedMeasurement, name: str) -> str:
+    """The speed on a configuration, with both times where they are known."""
+    text = f"{name} {pair.configurations[name][1]:.3f}"
+    if name not in pair.milliseconds:
+        return text
+    mine, other = pair.milliseconds[name]
+    return f"{text}, {mine:.4g} ms beside {other:.4g}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.score import PairedMeasurement
 from avo_tui.operators.toolbox import Toolbox
-from avo_tui.operators.toolbox.variants import MOST, defined, sweep
+from avo_tui.operators.toolbox.variants import MOST, Timed, Variant, defined, sweep, table_text
 from tests.operators.bench import FakeBench, source
 
 
@@ -50,3 +51,12 @@ async def test_bench_tells_the_fastest_first_and_why_one_cannot_be_timed() -> No
     assert not bench.state.session.spend.evaluations > 1  # timing is no attempt
     wrong = await box.call("bench", {"sweep": {"A B": ["1"]}})
     assert not wrong.ok and "not a macro" in wrong.text
+
+
+def test_times_stand_beside_the_ratios_where_they_are_known() -> None:
+    pair = PairedMeasurement(
+        configurations={"c": (1.0, 1.25, 1.5), "d": (1.0, 1.0, 1.0)}, milliseconds={"c": (0.8, 1.0)}
+    )
+    text = table_text([Timed(Variant("x", Candidate(files={"k.cpp": "y"})), [pair])], "v3")
+    assert "c 1.250, 0.8 ms beside 1; d 1.000" in text
+    assert pair.reversed().milliseconds == {"c": (1.0, 0.8)}

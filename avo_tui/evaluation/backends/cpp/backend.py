@@ -19,6 +19,7 @@ from avo_tui.evaluation.backends.cpp import (
     ceiling,
     check,
     deploying,
+    imports,
     machine,
     single_source,
 )
@@ -33,6 +34,7 @@ from avo_tui.evaluation.backends.cpp.subject import Stage
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
 from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION
+from avo_tui.evaluation.measurement.cases import timed_inputs
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Pool
 from avo_tui.evaluation.ports import EvaluatorError
@@ -98,7 +100,12 @@ class CppBackend:
             device=device,
             architecture="native",
             peak_flops={f"fp32, {threads}": peak} if peak else {},
-            facts=(*([ceiling.HOW] if reached else []), *machine.facts()),
+            facts=(
+                *([ceiling.HOW] if reached else []),
+                *machine.facts(),
+                timed_inputs(task.timed),
+                f"library calls that a candidate may make: {imports.allowed()}",
+            ),
             compiler=tools.version,
             sandbox=level.describe(),
             sandbox_warning=level.warning,

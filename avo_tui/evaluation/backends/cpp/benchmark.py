@@ -136,6 +136,7 @@ async def paired(
     task = stage.task
     ratios: dict[str, tuple[float, float, float]] = {}
     counts: dict[str, int] = {}
+    times: dict[str, tuple[float, float]] = {}
     owners: dict[Running | None, str] = {}
     try:
         overhead = Overhead(stage.calibration)
@@ -148,12 +149,13 @@ async def paired(
             for configuration in task.configurations:
                 bench = _bench(stage, configuration, beside, empty, context)
 
-                def work(bench: Bench = bench) -> list[float]:
+                def work(bench: Bench = bench) -> tuple[list[float], tuple[float, float]]:
                     bench.warm([mine, theirs], 0.0 if ratios else WARM_UP)
                     return bench.paired(mine, theirs)
 
                 running = (mine.runner.running, theirs.runner.running)
-                rounds = await in_thread(work, *running, cpu=stage.cpu)
+                rounds, seconds = await in_thread(work, *running, cpu=stage.cpu)
+                times[configuration.name] = (seconds[0] * 1e3, seconds[1] * 1e3)
                 low, middle, high = (quantile(rounds, q) for q in (0.2, 0.5, 0.8))
                 ratios[configuration.name] = (low, middle, high)
                 counts[configuration.name] = len(rounds)
@@ -171,4 +173,4 @@ async def paired(
         )  # fmt: skip
         rejected.whose = owners.get(stop.owner)
         raise rejected from stop
-    return PairedMeasurement(configurations=ratios, rounds=counts)
+    return PairedMeasurement(configurations=ratios, rounds=counts, milliseconds=times)

@@ -46,7 +46,24 @@ _FREE = re.compile(
     r"|is(alnum|alpha|digit|space|upper|lower)|to(upper|lower)|strto(l|ul|ll|ull|f|d)|ato[ifl]"
     r"|mem(rchr|ccpy)|stpcpy|strto(k|k_r)|strcasecmp|strncasecmp|strdup|strerror"
 )
+_EXAMPLES = {
+    "memory": ("malloc", "aligned_alloc", "free", "mmap", "madvise", "memcpy", "memset"),
+    "text": ("printf", "snprintf"),
+    "order": ("qsort", "bsearch"),
+    "run once, locks": ("pthread_once", "pthread_mutex_lock"),
+    "OpenMP": ("omp_get_num_threads",),
+}
+"""What the allow-list is for → functions by which an author recognises it."""
 _CLOCKS = re.compile(r"omp_get_wti(me|ck)|_ZNSt6chrono\w*")
+
+
+def allowed() -> str:
+    """What a candidate may call, by examples of which each is on the allow-list."""
+    groups = {
+        what: [name for name in names if _FREE.fullmatch(name)] for what, names in _EXAMPLES.items()
+    }
+    told = [f"{what} ({', '.join(names)})" for what, names in groups.items() if names]
+    return f"all of the C library's mathematics, C++ containers, {', '.join(told)}"
 
 
 def objection(shared: SharedObject, entry: str) -> str | None:
@@ -65,8 +82,5 @@ def objection(shared: SharedObject, entry: str) -> str | None:
             refused.append(symbol.name)
     if refused:
         some = ", ".join(sorted(refused)[:6])
-        return (
-            f"the candidate uses functions that are not allowed: {some}; mathematics, memory, "
-            "containers, printf and OpenMP are"
-        )
+        return f"the candidate uses functions that are not allowed: {some}; these are: {allowed()}"
     return None

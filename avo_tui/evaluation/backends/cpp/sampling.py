@@ -242,8 +242,10 @@ class Bench:
         early = {secrets.randbelow(FEWEST) for _ in range((count + 1) // 2)}
         return early | {secrets.randbelow(SAMPLES) for _ in range(count // 2)}
 
-    def paired(self, mine: Subject, other: Subject) -> list[float]:
-        """Ratios of throughput mine/other, one a round of A B B A or B A A B.
+    def paired(self, mine: Subject, other: Subject) -> tuple[list[float], tuple[float, float]]:
+        """Ratios of throughput mine/other, one a round of A B B A or B A A B, and both's seconds.
+
+        The seconds are medians of one call.
 
         Both candidates of a pair get the same inputs; neither can tell which it is.
         """
@@ -272,4 +274,5 @@ class Bench:
                 break
         ours = even([t[0] for t in times], library)
         theirs = even([t[1] for t in times], library)
-        return [b / a for a, b in zip(ours, theirs, strict=True)]
+        typical = (median(ours) / 2, median(theirs) / 2)  # a round has two calls of each
+        return [b / a for a, b in zip(ours, theirs, strict=True)], typical
