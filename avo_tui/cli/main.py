@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -94,6 +95,8 @@ workers.register(app)
 
 def run(arguments: Sequence[str]) -> int:
     """Run `avo` with these arguments; returns the exit status."""
+    # torch works without NumPy, which is not needed here, and warns of it with a path of its own.
+    warnings.filterwarnings("ignore", message="Failed to initialize NumPy")
     rest = [a for a in arguments if a != "--debug"]
     if len(rest) != len(arguments):
         set_debug(True)

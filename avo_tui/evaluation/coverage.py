@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from avo_tui.evaluation.inspecting import small_enough
+from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.pool import make_expected
 from avo_tui.evaluation.task import CheckCase, Task
@@ -90,8 +91,8 @@ def _physics(task: Task) -> Iterator[str]:
 
 def _mistakes(task: Task, cases: tuple[CheckCase, ...]) -> Iterator[str]:
     """Wrong outputs that no case finds."""
-    for name in task.outputs(cases[0].configuration):
-        if task.tolerance_of(name).floor > WIDE:
+    for name, (_, kind) in task.outputs(cases[0].configuration).items():
+        if task.tolerance_of(name).floor > WIDE and not dtypes.dtype(kind).exact:
             yield f"The tolerance of {name} allows errors beyond {WIDE:.0%} of a row's scale."
     small = [c for c in cases if small_enough(task, c.configuration, SMALL_FLOPS, SMALL_ELEMENTS)]
     small.sort(key=lambda c: task.flops(c.configuration))

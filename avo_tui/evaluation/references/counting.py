@@ -55,5 +55,6 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             self.flops += float(formula(*args, **kwargs, out_val=out))
         elif not func.is_view:
             tensors = [t for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
-            self.flops += float(sum(t.numel() for t in tensors if t.is_floating_point()))
+            counted = [t for t in tensors if t.is_floating_point() or t.is_complex()]
+            self.flops += float(sum(t.numel() for t in counted))
         return out

@@ -83,9 +83,10 @@ def look(reference: Reference, sizes: Sizes) -> Look:
         except ReferenceError:
             raise
         except Exception as error:
-            why = " ".join(str(error).split())[:200]
+            why = " ".join(str(error).split()).partition(". ")[0][:200]
             raise ReferenceError(
-                f"the reference does not run without data ({type(error).__name__}: {why})"
+                f"the reference does not run without data ({type(error).__name__}: {why}); write "
+                "that part so that shapes follow from shapes, such as scatter_add for bincount"
             ) from error
     if counting.random:
         raise ReferenceError(

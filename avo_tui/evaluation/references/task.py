@@ -30,6 +30,14 @@ Drawing them on the processor takes that much host memory in each of an evaluati
 _ODD = "other sizes than those that are scored"
 
 
+PRECISION = {
+    "float64": 1e-12, "float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3,
+    "complex128": 1e-12, "complex64": 1e-5,
+}  # fmt: skip
+"""Element type of an output → error that a good kernel stays below, relative to the largest value.
+An 8-bit float, which is not named, has 0.05; whole numbers are compared exactly."""
+
+
 class ReferenceTask(Task):
     """What tasks of both languages have in common. A subclass sets `here`."""
 
@@ -53,13 +61,12 @@ class ReferenceTask(Task):
         products = sum(c.flops for c in spec.scored) > 8 * sum(c.bytes for c in spec.scored) / 4
         scale = "T" if spec.language == "cuda" else "G"
         cls.unit = f"{scale}FLOP/s" if products else "GB/s"
-        wide = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3}
         cls.tolerances = {
             t.name: Tolerance(
                 factor=4.0,
-                floor=4 * wide.get(t.dtype, 0.05),
+                floor=4 * PRECISION.get(t.dtype, 0.05),
                 rms_factor=3.0,
-                rms_floor=wide.get(t.dtype, 0.05),
+                rms_floor=PRECISION.get(t.dtype, 0.05),
                 per_row=False,
             )
             for t in spec.of_role("output")

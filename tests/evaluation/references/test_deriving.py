@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avo_tui.evaluation import inspecting
+from avo_tui.evaluation import coverage, inspecting
 from avo_tui.evaluation.backends.cuda.planned import TensorSpec
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.references import task as references_task
@@ -105,6 +105,56 @@ def test_sizes_are_reduced_until_they_fit_and_chosen_ones_stay() -> None:
     spec = derived(LINEAR, sizes={"batch": 16}, most_flops=3000.0)
     assert spec.scored[0].flops <= 3000 and spec.scored[0].sizes == {"batch": 16}
     assert spec.remarks and "sizes were reduced" in spec.remarks[0]
+
+
+SOLVE = """\
+import torch
+
+n = 12
+
+
+class Model(torch.nn.Module):
+    def forward(self, a, b):
+        low = torch.tril(a) + 8 * torch.eye(n)
+        return torch.linalg.solve_triangular(low, b, upper=False)
+
+
+def get_inputs():
+    return [torch.randn(4, n, n), torch.randn(4, n, 3)]
+"""
+
+
+def test_tensors_that_a_module_makes_come_where_its_inputs_are() -> None:
+    assert [t.name for t in derived(SOLVE).tensors] == ["a", "b", "out"]
+
+
+SPECTRUM = """\
+import torch
+
+n = 48
+
+
+class Model(torch.nn.Module):
+    def forward(self, x, keys):
+        counts = torch.zeros(8, dtype=torch.int64)
+        return torch.fft.fft(x), counts.scatter_add(0, keys, torch.ones_like(keys))
+
+
+def get_inputs():
+    return [torch.randn(5, n, dtype=torch.complex64), torch.randint(0, 8, (100,))]
+"""
+
+
+async def test_complex_and_whole_outputs_are_judged_closely(tmp_path: Path) -> None:
+    file, folder = tmp_path / "model.py", tmp_path / "kernels" / "mine"
+    file.write_text(SPECTRUM)
+    await asyncio_adopt(file, folder, {})
+    task = load_task(folder)
+    assert [f.text(task) for f in inspecting.all_cases(task, 1e9)] == []
+    weak = list(coverage.gaps(task))
+    assert not [text for text in weak if "tolerance" in text or "finds" in text], weak
+    assert task.tolerance_of("out0").floor < 1e-4
+    assert task.flops(task.configurations[0]) >= 5 * 48
 
 
 def test_a_pair_needs_its_sizes() -> None:
