@@ -150,7 +150,6 @@ async def test_complex_and_whole_outputs_are_judged_closely(tmp_path: Path) -> N
     file.write_text(SPECTRUM)
     await asyncio_adopt(file, folder, {})
     task = load_task(folder)
-    assert [f.text(task) for f in inspecting.all_cases(task, 1e9)] == []
     weak = list(coverage.gaps(task))
     assert not [text for text in weak if "tolerance" in text or "finds" in text], weak
     assert task.tolerance_of("out0").floor < 1e-4
