@@ -198,6 +198,15 @@ def test_the_overhead_is_the_median_of_the_latest_empty_calls() -> None:
     assert overhead.mapping(words) == 9_000, "never less than without any candidate"
 
 
+def test_no_time_is_told_below_the_scatter_of_the_overhead() -> None:
+    overhead = Overhead(Calibration(3e9, Call(20_000, 15_000), {}, 32.0, 80e9))
+    assert overhead.resolution == 1.0
+    for used in (10_000, 20_000, 30_000, 40_000, 50_000) * 3:
+        overhead.note((), 1, Call(used, used))
+    assert overhead.exchange.used == 30_000
+    assert overhead.resolution == pytest.approx(18_000)
+
+
 def test_a_rate_above_the_peak_is_refused() -> None:
     task = find_tasks().get("attention_cpu")
     calibration = Calibration(3e9, Call(20_000, 15_000), {}, 32.0, 80e9)

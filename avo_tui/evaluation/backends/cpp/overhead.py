@@ -49,6 +49,18 @@ class Overhead:
         passed = statistics.median(call.passed for call in self._calls)
         return Call(int(passed), int(statistics.median(call.used for call in self._calls)))
 
+    @property
+    def resolution(self) -> float:
+        """Nanoseconds below which a call's own time cannot be told from the overhead's scatter.
+
+        A kernel that takes less counts as taking so long: what is left of it after the overhead
+        is chance, and could be nothing at all.
+        """
+        if len(self._calls) < 2:
+            return 1.0
+        used = [call.used for call in self._calls]
+        return max(1.0, statistics.median(used) - statistics.quantiles(used, n=5)[0])
+
     def mapping(self, arguments: tuple[str, ...]) -> float:
         """Nanoseconds of processor time that binding these words takes."""
         seen = self._mapped.get(arguments)

@@ -136,7 +136,7 @@ class Subject:
         exchange, threads = self._overhead.exchange, self.task.threads
         used = (call.used - exchange.used + more) / threads + call.asleep
         nanoseconds = used if threads == 1 else max(used, call.passed - exchange.passed + more)
-        return max(nanoseconds, 1.0) / 1e9
+        return max(nanoseconds, self._overhead.resolution / threads) / 1e9
 
     def refuse_leftovers(self) -> None:
         """Raises Stopped for processes or threads that a candidate started and left running."""
