@@ -80,25 +80,32 @@ async def test_the_score_of_a_version_is_that_of_its_evaluation(make_lab: MakeLa
     assert version.gate.gain == pytest.approx(3.0, rel=0.01)
 
 
-def submitter(times: int, words: list[SubmitResult], **values: str) -> Scripted:
-    """An operator that evaluates and submits the same source again and again, in one step."""
+def submitter(
+    times: int, words: list[SubmitResult], *, evaluate_again: bool = True, **values: str
+) -> Scripted:
+    """An operator that submits the same source again and again, in one step."""
 
     async def submit(bench: Workbench) -> StepOutcome:
-        for _ in range(times):
-            attempt = await bench.evaluating.evaluate(with_values(**values), "a try")
+        attempt = await bench.evaluating.evaluate(with_values(**values), "a try")
+        for turn in range(times):
+            if turn and evaluate_again:
+                attempt = await bench.evaluating.evaluate(with_values(**values), "a try")
             words.append(await bench.evaluating.submit(attempt, "", ""))
         return StepOutcome(outcome="nothing")
 
     return Scripted(submit)
 
 
-async def test_the_same_source_is_pooled_and_not_rolled_again(make_lab: MakeLab) -> None:
+@pytest.mark.parametrize("evaluate_again", [True, False])
+async def test_the_same_source_is_pooled_and_not_rolled_again(
+    make_lab: MakeLab, evaluate_again: bool
+) -> None:
     """A lucky second look must not commit what the first one did not: all of it counts."""
     words: list[SubmitResult] = []
     lab = make_lab()
     lab.evaluator.paired_bias = 1 / 1.04
     lab.evaluator.replicate_bias = lambda n: (1.02, 0.98)[n % 2] if n < 8 else 1.02
-    lab.start(submitter(3, words, WIDTH="4"))
+    lab.start(submitter(3, words, evaluate_again=evaluate_again, WIDTH="4"))
     await lab.until(lambda: 1 in lab.state.steps and lab.state.steps[1].ended)
     assert len(lab.state.comparisons) == 1, "one comparison, one share of the error budget"
     (comparison,) = lab.state.comparisons.values()

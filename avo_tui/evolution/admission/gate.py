@@ -165,9 +165,12 @@ class AcceptanceGate:
     def _decided_before(self, attempt: AttemptResult) -> tuple[GateDecision | None, Score | None]:
         """A decision that a crash or an interruption kept from its commit, if it still holds.
 
-        With the score that was measured afresh for it, where one was.
+        With the score that was measured afresh for it, where one was. A decision that was carried
+        out is none: the same attempt submitted again is measured on, and its pairs are pooled.
         """
         for event in reversed(self._run.writer.step_events(attempt.step)):
+            if isinstance(event, ev.AttemptRejected) and event.attempt == attempt.number:
+                break
             if isinstance(event, ev.GateDecided) and event.attempt == attempt.number:
                 if event.decision.reference == self._run.reference().number:
                     return event.decision, event.score
