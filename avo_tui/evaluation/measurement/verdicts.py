@@ -22,6 +22,13 @@ class Ruling(NamedTuple):
 
 ANY_SHAPE = "The configuration is not told; any shape that the description allows counts."
 HINT_ENDS = "Check the indices at the ends of every dimension, and the sizes of workspaces."
+HINT_ROUNDING = (
+    "Timed inputs are drawn anew in each evaluation, so they can be harder than those of the "
+    "check. An error so near the tolerance is rounding: keep more precision where large numbers "
+    "are added or multiplied."
+)
+ROUNDING = 4.0
+"""Times the tolerance up to which a wrong timed output is taken for lost precision."""
 HINT_KEPT = (
     "Every run must compute its output from its inputs: nothing may be kept from one run to the "
     "next."
@@ -87,8 +94,26 @@ def wrote_outside(damage: str, configuration: str | None) -> Ruling:
     )
 
 
-def wrong_when_timed(configuration: str, detail: str, whose: str = "a") -> Ruling:
-    """A timed output that is wrong, although the check passed."""
+def wrong_when_timed(
+    configuration: str, judgement: Judgement, whose: str = "a", *, tell: bool = True
+) -> Ruling:
+    """A timed output that is wrong, although the check passed.
+
+    An error just beyond the tolerance is rounding that some inputs show, and accuses nobody.
+    `tell` False keeps the detail back.
+    """
+    detail = (judgement.detail or judgement.reason) if tell else ""
+    if judgement.error <= ROUNDING:
+        return Ruling(
+            Verdict.WRONG_RESULT,
+            Feedback(
+                summary=f"{whose} timed output is off by more than the tolerance on "
+                f"{configuration}, although the check passed",
+                configuration=configuration,
+                detail=detail,
+                hint=HINT_ROUNDING,
+            ),
+        )
     return Ruling(
         Verdict.SUSPICIOUS,
         Feedback(

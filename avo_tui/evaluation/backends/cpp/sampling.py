@@ -171,8 +171,7 @@ class Bench:
         for name, output in answer.outputs.items():
             verdict = judge(name, output, expected[name], answer.salt)
             if not verdict.ok:
-                text = verdict.detail or verdict.reason
-                raise _of(subject, verdicts.wrong_when_timed(self.configuration.name, text))
+                raise _of(subject, verdicts.wrong_when_timed(self.configuration.name, verdict))
 
     def _pretend(self, subject: Subject) -> None:
         """One call of the check's kind, judged as there."""
@@ -185,8 +184,10 @@ class Bench:
             except Trespass as damage:
                 raise _of(subject, verdicts.wrote_outside(str(damage), None)) from damage
             for name, output in answer.outputs.items():
-                if not judge(name, output, sample.expected[name], answer.salt).ok:
-                    raise _of(subject, verdicts.wrong_when_timed(self.configuration.name, ""))
+                verdict = judge(name, output, sample.expected[name], answer.salt)
+                if not verdict.ok:
+                    name = self.configuration.name
+                    raise _of(subject, verdicts.wrong_when_timed(name, verdict, tell=False))
 
     def warm(self, subjects: Sequence[Subject], seconds: float) -> None:
         """Runs everything in turn for a while, at least once; outputs count as everywhere."""

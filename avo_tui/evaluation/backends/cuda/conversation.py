@@ -125,7 +125,7 @@ class Timing:
             judged = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
             if not judged.ok:
                 whose = "the other candidate's" if who == "b" else "a"
-                ruling = verdicts.wrong_when_timed(configuration.name, judged.detail, whose)
+                ruling = verdicts.wrong_when_timed(configuration.name, judged, whose)
                 raise Rejected(*ruling)
 
 
