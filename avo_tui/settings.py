@@ -1,8 +1,8 @@
-"""Settings of a person: a TOML file, overruled by the environment, overruled by options.
+"""Settings of a person, from options, the environment, and a TOML file, in this order of priority.
 
 The file is `avo-tui/config.toml` in the platform's place for configuration; `AVO_CONFIG` names
-another. Every field may also come from the environment as `AVO_` and its name, such as
-`AVO_MODEL`. Secrets do not belong here: the API key is read from `ANTHROPIC_API_KEY` alone.
+another. Every field may also come from the environment as `AVO_` and its name, such as `AVO_MODEL`.
+Secrets do not belong here: the API key is read from `ANTHROPIC_API_KEY` alone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NotifySettings(BaseModel):
     urls: tuple[str, ...] = ()
     """Where messages go, as URLs of apprise, such as `ntfy://ntfy.example/topic`."""
     kinds: tuple[str, ...] = ()
-    """Kinds of happenings that are told; () is all."""
+    """Kinds of current_alerts that are told; () is all."""
     most_an_hour: int = Field(default=12, ge=1)
     """Messages an hour; what is above that is told together later."""
     quiet: str = ""
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, file
 
     def run_options(self) -> dict[str, str | int | float | bool]:
-        """Those that travel with a session: `supervisor.attempts` and so on."""
+        """The settings that are stored in a session as options: `supervisor.attempts` and so on."""
         options: dict[str, str | int | float | bool] = {}
         for name, value in self.model_dump().items():
             group, _, rest = name.partition("_")

@@ -398,7 +398,7 @@ def tuner(report: Report) -> None:
     from avo_tui.domain.records import RunSettings
     from avo_tui.evaluation.tasks import find_tasks
     from avo_tui.evolution.create import create_session
-    from avo_tui.evolution.life.headless import Printer
+    from avo_tui.evolution.lifecycle.headless import Printer
     from avo_tui.evolution.process import run_engine
     from avo_tui.store import SessionReader
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.backend import CppBackend
+from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess
 from avo_tui.evaluation.backends.cpp.overhead import Overhead
 from avo_tui.evaluation.backends.cpp.process import in_thread
-from avo_tui.evaluation.backends.cpp.subject import Subject
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_model
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pipeline import Pipeline
@@ -51,7 +51,11 @@ def faults(pid: int) -> int:
 
 
 def calls(
-    task: Task, configuration: Configuration, subject: Subject, empty: Subject, count: int
+    task: Task,
+    configuration: Configuration,
+    subject: CandidateProcess,
+    empty: CandidateProcess,
+    count: int,
 ) -> tuple[list[float], list[int]]:
     """Microseconds and page faults of calls of a kernel, in turn with the empty one."""
     library = task.baselines()[task.reference_baseline]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from avo_tui.evaluation.references.adopting import wishes_for
 from avo_tui.evaluation.references.deriving import derive
-from avo_tui.evaluation.references.drawn import ReferenceError
-from avo_tui.evaluation.references.forms import read
+from avo_tui.evaluation.references.formats import read
+from avo_tui.evaluation.references.sample import ReferenceError
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The command line: `avo`. Thin; it wires the packages together."""
+"""The command line `avo`; connects the packages, with little code of its own."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from avo_tui.cli.reading import Json, Name, table
+from avo_tui.cli.queries import Json, Name, table
 
 MOST = 200
 """Rows that are printed unless another number is asked for."""

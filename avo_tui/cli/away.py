@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from avo_tui.notify import Channel, Kind, Rules
 
 NOWHERE = (
-    "nobody is told of anything yet: put urls into the table [notify] of {file}, such as "
+    "no notifications are set up yet: put urls into the table [notify] of {file}, such as "
     'urls = ["ntfy://ntfy.sh/a-secret-topic"], or a command into [hooks]'
 )
 
@@ -35,7 +35,7 @@ def test(
 ) -> None:
     """Send a test message by every way that is set up, and say which came through."""
     from avo_tui.domain.base import now
-    from avo_tui.notify import Happening, Hook
+    from avo_tui.notify import Alert, Hook
 
     channels, _ = _set_up()
     if kind:
@@ -43,7 +43,7 @@ def test(
         channels = [one for one in channels if isinstance(one, Hook) and one.kind == kind]
         if not channels:
             raise Failure(f"there is no hook of {kind} in {config_file()}")
-    one = Happening(
+    one = Alert(
         kind="test",
         session="test",
         folder="",
@@ -91,7 +91,7 @@ def watch(
 
 
 def start_watcher() -> None:
-    """Start the watcher beside a run, detached, where there is somebody to tell. Never raises."""
+    """Start the watcher beside a run, detached, if notifications are set up. Never raises."""
     chosen = settings()
     if not (chosen.notify.urls or chosen.hooks):
         return
@@ -106,7 +106,7 @@ def start_watcher() -> None:
                 start_new_session=True,
             )
     except OSError as error:
-        typer.echo(f"nobody will be told what happens: {error}", err=True)
+        typer.echo(f"notifications will not be sent: {error}", err=True)
 
 
 def _state() -> Path:
@@ -116,7 +116,7 @@ def _state() -> Path:
 
 
 def _set_up() -> tuple[list[Channel], Rules]:
-    """Channels and rules from the settings. Raises Failure where there is nobody to tell."""
+    """Channels and rules from the settings. Raises Failure if no notifications are set up."""
     from avo_tui.notify import KINDS, Hook, Messages, QuietHours, Rules
 
     chosen = settings()
@@ -141,7 +141,7 @@ def _set_up() -> tuple[list[Channel], Rules]:
 
 
 def _kinds(names: object, where: str) -> list[Kind]:
-    """Names of kinds. Raises Failure for one that there is not."""
+    """Notification kinds by name. Raises Failure for an unknown one."""
     from avo_tui.notify import KINDS
 
     given = [str(name) for name in cast(list[str], names)]

@@ -1,4 +1,5 @@
-"""`avo bench`: times files beside a version of a session, as its gate does, without a commit."""
+"""`avo bench`: times files together with a version of a session, as its gate does, without a
+commit."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.reading import Json, Name, pick
+from avo_tui.cli.queries import Json, Name, pick
 
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate

@@ -1,4 +1,4 @@
-"""What `avo doctor` looks at on the machine."""
+"""The checks of the machine that `avo doctor` makes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_machine() -> list[Row]:
     ):
         try:
             rows.extend(check())
-        except Exception as error:  # one broken check must not hide the others
+        except Exception as error:  # a check that fails must not hide the others
             name = check.__name__.strip("_")
             rows.append(_row("fail", name, f"the check failed: {type(error).__name__}: {error}"))
     return rows

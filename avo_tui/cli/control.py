@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.reading import Json, Name, VersionName, pick
+from avo_tui.cli.queries import Json, Name, VersionName, pick
 
 if TYPE_CHECKING:
     from avo_tui.domain.commands import Command, CommandRecord
@@ -292,7 +292,7 @@ def send(
     live: bool = False,
     seconds: float = ANSWER_SECONDS,
 ) -> None:
-    """Send a command and say what came of it. Without a running engine a short one takes it."""
+    """Send a command and print its effect. If no engine runs, a short-lived one carries it out."""
     from avo_tui.store import SessionReader, find_session
 
     reader = SessionReader.open(find_session(name))
@@ -301,9 +301,9 @@ def send(
 
 
 def deliver(reader: SessionReader, command: Command, *, live: bool = False) -> str:
-    """Puts a command into the inbox; without a running engine a short one takes it.
+    """Put a command into the inbox; if no engine runs, a short-lived one carries it out.
 
-    Returns the command's id. Raises Failure where `live` asks for an engine that is not there.
+    Returns the command's id. Raises Failure if `live` requires an engine that is not running.
     """
     from avo_tui.evolution.process import EngineFailed, take_inbox
 
@@ -323,7 +323,7 @@ def deliver(reader: SessionReader, command: Command, *, live: bool = False) -> s
 
 
 def answer(reader: SessionReader, identity: str, seconds: float) -> CommandRecord | None:
-    """What became of a command; None where the engine has not taken it in so many seconds."""
+    """The record of a command; None if the engine has not taken it within `seconds`."""
     deadline = time.monotonic() + seconds
     record = None
     while record is None and time.monotonic() < deadline:
@@ -364,6 +364,6 @@ def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds
 
 
 def _taken(reader: SessionReader, identity: str) -> bool:
-    """One more look after the engine has gone: it may have answered just before."""
+    """Check once more after the engine has ended, as it may have answered just before."""
     reader.poll()
     return identity in reader.state.commands

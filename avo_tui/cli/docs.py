@@ -36,7 +36,7 @@ def docs(
     if not pages:
         raise Failure(f"the documentation is not there: {folder()} has no pages")
     if page is None:
-        from avo_tui.cli.reading import table
+        from avo_tui.cli.queries import table
 
         table([[name, _title(path)] for name, path in pages.items()], ["page", "about"])
         return

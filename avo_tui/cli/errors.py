@@ -67,7 +67,7 @@ def expected(error: BaseException) -> bool:
 
 
 class Group(TyperGroup):
-    """A group whose commands fail with one line on standard error and status 1."""
+    """A group of commands whose errors become one line on standard error and exit status 1."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Note whether JSON is asked for, before the command sees its options."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avo_tui.cli.reading import Json, Name, pick
+from avo_tui.cli.queries import Json, Name, pick
 
 if TYPE_CHECKING:
     from avo_tui.domain.deployment import Deployment
@@ -28,32 +28,32 @@ class ExportOptions:
     """What a person may ask of an export."""
 
     version: int | None = None
-    """Of a form that is made from one version; None is the best."""
+    """Version to export, for a form made from one version; None for the best."""
     architectures: tuple[str, ...] = ()
-    """GPU architectures to compile for; none: the device's own, or the usual one."""
+    """GPU architectures to compile for; empty for the device's own, or the default one."""
     shapes: tuple[str, ...] = ()
     """Further shapes, each as `name=value,…`."""
     function: str = ""
-    """What the package calls the kernel; empty: what the task says."""
+    """Name of the kernel in the package; empty for the name that the task gives."""
 
 
 @dataclass(frozen=True)
 class ExportForm:
-    """One thing that a session can become."""
+    """One form in which a session can be exported."""
 
     name: str
-    """What `--as` takes."""
+    """Value of the option `--as`."""
     label: str
-    """What it is, in a few words for the help."""
+    """Description in a few words, for the help."""
     write: Callable[[SessionReader, Path, ExportOptions], Exported]
-    """Writes it to a folder that is not there yet. Imports what it needs itself. Raises ExportError
-    with one sentence."""
+    """Writes the export to a new folder; imports what it needs itself. Raises ExportError with one
+    sentence."""
     hint: Callable[[Exported], str]
-    """What the person may do next with what was written."""
+    """Tells the person what to do next with the result."""
     of_version: bool = False
-    """Whether it is made from one version, so that `--version` makes sense."""
+    """Whether it is made from one version, so that `--version` applies."""
     of_package: bool = False
-    """Whether it is compiled, so that `--arch`, `--shape` and `--function` make sense."""
+    """Whether it is compiled, so that `--arch`, `--shape` and `--function` apply."""
 
 
 def _git(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:

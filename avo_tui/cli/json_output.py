@@ -12,7 +12,7 @@ from avo_tui.domain.evidence import ERROR, Ledger
 from avo_tui.domain.progress import progress
 from avo_tui.domain.records import Attempt, Hint, Intervention, RunState, Step
 from avo_tui.domain.state import SessionState
-from avo_tui.export.forms import Form, moment, version_form
+from avo_tui.export.json_documents import Form, moment, version_form
 from avo_tui.store import EngineStatus, SessionReader, SessionSummary, read_workers
 
 
@@ -44,7 +44,7 @@ def current_attempt(state: SessionState) -> tuple[int | None, str | None]:
 
 
 def supervisor_form(state: SessionState) -> Form | None:
-    """The supervisor's numbers beside their limits; None where nothing is supervised."""
+    """The supervisor's numbers with their limits; None if the run has no supervisor."""
     ladder = state.session.settings.operator_traits.ladder
     if not ladder:
         return None

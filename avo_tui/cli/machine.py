@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avo_tui.cli.reading import Json
+from avo_tui.cli.queries import Json
 
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def tasks(as_json: Json = False) -> None:
     """List the tasks; a broken one is named with its error."""
     from avo_tui.cli.json_output import emit
-    from avo_tui.cli.reading import table
+    from avo_tui.cli.queries import table
     from avo_tui.domain.task import TaskInfo
     from avo_tui.evaluation.ports import BrokenTask
     from avo_tui.evaluation.tasks import find_tasks
@@ -72,7 +72,7 @@ def tasks(as_json: Json = False) -> None:
 def operators(as_json: Json = False) -> None:
     """List what can make the steps; one that cannot be used here says why."""
     from avo_tui.cli.json_output import emit
-    from avo_tui.cli.reading import table
+    from avo_tui.cli.queries import table
     from avo_tui.operators import registry
 
     offered = [(d, d.unavailable()) for d in registry.offer()]

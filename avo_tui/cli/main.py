@@ -18,13 +18,13 @@ from avo_tui.cli import (
     control,
     docs,
     exporting,
+    launching,
     machine,
     mcp,
     metrics,
     notes,
     options,
-    reading,
-    runs,
+    queries,
     seat,
     service,
     submitting,
@@ -67,11 +67,11 @@ def _root(
     if debug or os.environ.get("AVO_DEBUG"):
         set_debug(True)
     if context.invoked_subcommand is None:
-        runs.open_sessions_screen()
+        launching.open_sessions_screen()
 
 
-runs.register(app)
-reading.register(app)
+launching.register(app)
+queries.register(app)
 attempts.register(app)
 comparing.register(app)
 exporting.register(app)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.reading import Name
+from avo_tui.cli.queries import Name
 from avo_tui.cli.seat import TakeOver
 from avo_tui.cli.seating import require_seat, sit_down, waiting_text
 

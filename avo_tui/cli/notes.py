@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avo_tui.cli.reading import Json, Name
+from avo_tui.cli.queries import Json, Name
 
 if TYPE_CHECKING:
     from avo_tui.domain.records import NoteCategory

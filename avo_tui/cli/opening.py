@@ -15,7 +15,7 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.settings import settings
 
 if TYPE_CHECKING:
-    from avo_tui.operators.ports import Knowledge
+    from avo_tui.operators.knowledge_port import Knowledge
     from avo_tui.ui.services import Hit, NewSession, OperatorChoice, Services
 
 
@@ -64,7 +64,7 @@ def find_task(name: str) -> TaskInfo:
 
 
 def _agreed(folder: Path) -> bool:
-    """Asks the person whether code of the folder may be run; False where nobody can be asked."""
+    """Ask the person whether code of the folder may be run; False if nobody can be asked."""
     import typer
 
     from avo_tui.evaluation import trust
@@ -105,7 +105,7 @@ def check(run_settings: RunSettings, task: TaskInfo) -> None:
 
 
 def with_defaults(run_settings: RunSettings) -> RunSettings:
-    """Run settings, with the person's preferences where the command names none."""
+    """Run settings, with the person's defaults for everything the command does not name."""
     preferred = settings()
     caps = run_settings.budget.run
     update = {
@@ -129,7 +129,7 @@ def with_defaults(run_settings: RunSettings) -> RunSettings:
 
 
 def estimate(run_settings: RunSettings) -> list[str]:
-    """What a run may cost and its caps, before the first request; [] where it costs nothing."""
+    """The possible cost of a run and its caps, before the first request; empty if it is free."""
     from avo_tui.operators import registry
 
     return list(registry.descriptor(run_settings.operator).estimate(run_settings))
@@ -232,7 +232,7 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
 
 
 def looking_on(all_services: Services) -> Services:
-    """Those services that change nothing."""
+    """The services without those that change anything."""
     from dataclasses import replace
 
     return replace(

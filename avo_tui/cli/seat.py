@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avo_tui.cli.errors import Failure, expected, sentence
-from avo_tui.cli.reading import Json, Name
+from avo_tui.cli.queries import Json, Name
 from avo_tui.cli.seating import QUIET_SECONDS, require_seat, sit_down, waiting_text
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from avo_tui.store import SessionReader
 
 TAKES_FILES = frozenset({"scratch"})
-"""Tools that run files of their own: `--file` is handed to them and not put into the candidate."""
+"""Tools that run their own files: `--file` is passed to them instead of to the candidate."""
 
 Files = Annotated[
     list[str] | None,
@@ -286,7 +286,7 @@ async def _call(reader: SessionReader, hello: Hello, call: Call, texts: dict[str
 
 
 async def _patient(reader: SessionReader, client: SeatClient, wanted: Call) -> Answer:
-    """A call, with a line on standard error now and then about what is waited for."""
+    """Make a call; regularly print on standard error what it waits for."""
     call = asyncio.ensure_future(client.call(wanted.tool, wanted.arguments, whole=wanted.whole))
     told, since = "", time.monotonic()
     while not call.done():
@@ -301,7 +301,7 @@ async def _patient(reader: SessionReader, client: SeatClient, wanted: Call) -> A
 
 
 def _tell(text: str) -> None:
-    """What was done on the way to the answer, on standard error."""
+    """Print intermediate messages on standard error."""
     from avo_tui.domain.plain import plain
 
     sys.stderr.write(f"avo: {plain(text, 400)}\n")

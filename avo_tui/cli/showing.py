@@ -1,4 +1,4 @@
-"""`avo show NAME 12.3`: all that is known of an attempt, whatever became of it."""
+"""`avo show NAME 12.3`: prints everything known about an attempt."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _attempt(reader: SessionReader, name: str) -> Attempt:
 
 
 def decision_on(reader: SessionReader, attempt: Attempt) -> GateDecision | None:
-    """What the gate said of an attempt; None where it was never asked."""
+    """The gate's decision on an attempt; None if the gate was never asked."""
     from avo_tui.domain.events import GateDecided
 
     decision = None

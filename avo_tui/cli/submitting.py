@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.reading import Json, Name
+from avo_tui.cli.queries import Json, Name
 
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from avo_tui.store import SessionReader
 
 NOT_COMMITTED = 3
-"""Exit status of a submission that is correct and did not pass the gate."""
+"""Exit status of a submission that is correct but was not accepted by the gate."""
 
 
 def register(app: typer.Typer) -> None:
@@ -86,7 +86,7 @@ def submit(
 def _conclude(
     reader: SessionReader, record: CommandRecord | None, attempt: Attempt | None, as_json: bool
 ) -> None:
-    """Says what became of it, and ends with the status that says the same."""
+    """Print the result, and exit with the corresponding status."""
     from avo_tui.domain.plain import safe
 
     if record is None:

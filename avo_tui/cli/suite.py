@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.reading import Json, table
+from avo_tui.cli.queries import Json, table
 
 if TYPE_CHECKING:
     from avo_tui.domain.suites import Problem, Suite
@@ -24,7 +24,7 @@ _OVER = frozenset({"stopped", "finished"})
 
 @dataclass(frozen=True)
 class _Wishes:
-    """What holds for every problem of a suite."""
+    """Options that apply to every problem of a suite."""
 
     operator: str
     language: str
@@ -107,7 +107,7 @@ def _plain(name: str) -> str:
 
 
 def _file(name: str) -> Path:
-    """Where the list of a suite's problems is kept: beside the sessions."""
+    """The file with the list of a suite's problems, stored beside the sessions."""
     from avo_tui.store import sessions_roots
 
     return sessions_roots()[0] / f".suite-{name}.json"
@@ -134,7 +134,7 @@ def _keep(suite: Suite) -> None:
 
 
 def _take_up(name: str, source: Path) -> Suite:
-    """The suite as its source says, with what was done of it before."""
+    """The suite according to its source, combined with its earlier progress."""
     from avo_tui.domain.suites import Problem, Suite
 
     if source.is_dir():
@@ -166,7 +166,7 @@ def _take_up(name: str, source: Path) -> Suite:
 
 
 def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
-    """One problem to the end of its budget; what cannot be run is said in the problem."""
+    """Run one problem until its budget is spent; an error is recorded in the problem."""
     from avo_tui.cli.errors import expected, sentence
     from avo_tui.cli.referring import adopt
     from avo_tui.store import SessionReader, find_session

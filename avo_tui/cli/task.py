@@ -9,7 +9,7 @@ import typer
 
 from avo_tui.cli import referring
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.reading import Json
+from avo_tui.cli.queries import Json
 
 _HELP = "Make a task of your own, look whether it is sound, trust a folder of tasks."
 
@@ -43,19 +43,22 @@ def check(
     """
     from avo_tui.cli.json_output import emit
     from avo_tui.cli.opening import find_task
-    from avo_tui.evaluation import inspecting
-    from avo_tui.evaluation.coverage import SMALL_ELEMENTS, SMALL_FLOPS, gaps
+    from avo_tui.evaluation import task_dynamic_checks
+    from avo_tui.evaluation.case_coverage import SMALL_ELEMENTS, SMALL_FLOPS, gaps
     from avo_tui.evaluation.shapes import public_configurations
     from avo_tui.evaluation.tasks import find_tasks
 
-    find_task(name)  # asks for trust, and names near names
+    find_task(name)  # asks for trust, and suggests similar names
     task = find_tasks().get(name)
-    faults = [fault.text(task) for fault in inspecting.all_cases(task, SMALL_FLOPS, SMALL_ELEMENTS)]
+    faults = [
+        fault.text(task)
+        for fault in task_dynamic_checks.all_cases(task, SMALL_FLOPS, SMALL_ELEMENTS)
+    ]
     weak = list(gaps(task)) if not faults else []
     large = [
         c.name
         for c in public_configurations(task)
-        if not inspecting.small_enough(task, c, SMALL_FLOPS, SMALL_ELEMENTS)
+        if not task_dynamic_checks.small_enough(task, c, SMALL_FLOPS, SMALL_ELEMENTS)
     ]
     if as_json:
         cases = len(task.check_cases())

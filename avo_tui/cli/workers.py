@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.reading import Json, Name, table
+from avo_tui.cli.queries import Json, Name, table
 
 
 def register(app: typer.Typer) -> None:

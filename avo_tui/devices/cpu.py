@@ -11,11 +11,12 @@ from avo_tui.domain.base import now
 from avo_tui.domain.device import DeviceState
 
 MOST_CORES = 8
-"""Cores whose frequency is read: reading one interrupts it, and a few tell enough of the rest."""
+"""Number of cores whose frequency is read: reading interrupts a core, and a few are
+representative."""
 
 
 class CpuSensor:
-    """All cores of this machine together. Shares cover the time since the sample before."""
+    """All cores of this machine together. Fractions refer to the time since the previous sample."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         """`root` is where `proc` and `sys` are."""
@@ -94,7 +95,7 @@ class CpuSensor:
             highest += [most] if most else []
         if current:
             return sum(current) / len(current) / 1e3, max(highest) / 1e3 if highest else None
-        try:  # a virtual machine without cpufreq: what its processor says of itself
+        try:  # a virtual machine without cpufreq: use the processor's own information
             lines = (self._proc / "cpuinfo").read_text().splitlines()
             told = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
         except (OSError, ValueError):

@@ -90,7 +90,7 @@ class NvmlSensor:
         return tuple(words for bit, words in known if bits & bit)
 
     def _ask(self, question: Callable[..., Any], *more: Any) -> Any:
-        """An answer of NVML; None where this GPU or driver has none."""
+        """The answer to an NVML query; None if this GPU or driver does not support it."""
         nvml = self._nvml
         try:
             return question(self._handle, *more)

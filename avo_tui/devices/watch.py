@@ -19,12 +19,12 @@ WATCH_SECONDS = 1.0
 machine of two cores."""
 
 LAST_SECONDS = 2.0
-"""Seconds that the last sample may take; a driver that does not answer must not hold up a run."""
+"""Time limit of the last sample, in seconds, because a driver that hangs must not delay a run."""
 
 
 @dataclass
 class Watch:
-    """What was sampled so far."""
+    """The samples taken so far."""
 
     states: list[DeviceState] = field(default_factory=list)
 

@@ -27,67 +27,71 @@ MARGIN_FLOOR = 0.005
 """Smallest relative gain that counts as an improvement, however quiet the machine is."""
 
 LOST = 0.01
-"""Accepted chance that a candidate which truly gains `MARGIN_FLOOR` or more is given up."""
+"""Accepted probability of refusing a candidate whose true gain is `MARGIN_FLOOR` or more."""
 
 CLEARLY_SLOWER = 0.1
-"""Relative loss from which on a single pair of processes may refuse a candidate. A refusal is for
-good, and one pair cannot show how much processes differ from each other."""
+"""Relative loss above which one replicate may be enough to refuse a candidate. Smaller losses need
+more replicates: a refusal is final, and one replicate does not show how much processes vary."""
 
 HOPE = 0.1
-"""Measuring goes on while the chance is at least this that the true gain is large enough to be
-shown at a later look of the same submission."""
+"""The gate goes on measuring while the probability is at least this high that the true gain is
+large enough to be accepted after more replicates of the same submission."""
 
 PAPER_REPLICATES = 2
 """Number of replicates on which the gate `paper` decides."""
 
 FELL = 0.05
-"""Accepted chance that the gate `vector` takes an unchanged configuration for a slower one."""
+"""Accepted probability that the gate `vector` mistakes an unchanged configuration for a slower
+one."""
 
 SCORE_SLACK = 0.05
-"""Relative difference between the gain at the gate and that of the two scores that is expected even
-on a quiet machine."""
+"""Relative difference to expect, even on a quiet machine, between the gain measured at the gate and
+the gain computed from the two separately measured scores."""
 
 Outcome = Literal["accepted", "refused", "unclear", "suspicious"]
 
 
 class GateDecision(Value):
-    """The decision of a gate with the numbers that led to it.
+    """The decision of a gate, with the numbers behind it.
 
-    Kept with the version or the attempt.
+    Stored with the version if the candidate was accepted, otherwise with the attempt.
     """
 
     gate: GateName | Literal["seed"]
     accepted: bool
     reason: str
-    """One sentence with the numbers."""
+    """One sentence that gives the reason, including the numbers."""
     reference: int | None = None
-    """Number of the version compared with: the best one on the head's own line."""
+    """Number of the version that the candidate was compared with: the best one on the head's
+    line."""
     gain: float | None = None
     """Relative change of the aggregate: 0.02 means 2% faster."""
     margin: float | None = None
     """Smallest relative gain that would have been accepted."""
     remeasured: bool = False
-    """True if the gain was measured in turn with the rival, not computed from two separate
-    scores."""
+    """True if the gain was measured by timing both candidates alternately, not computed from two
+    separate scores."""
     outcome: Outcome | None = None
-    """`unclear`: the measurements neither show a gain nor exclude one. `suspicious`: the gain at
-    the gate and the two scores disagree, also when all is measured again. None in old records."""
+    """`unclear`: the measurements neither show a gain nor rule one out. `suspicious`: the gain at
+    the gate and the gain between the scores disagree, even after measuring both again. None in old
+    records."""
     interval: tuple[float, float] | None = None
-    """95% interval of `gain`, the spread from process to process included."""
+    """95% confidence interval of `gain`; it includes the variation between processes."""
     replicates: int = 0
-    """Pairs of fresh processes that the gain rests on."""
+    """Number of replicates (pairs of fresh processes) that the gain was estimated from."""
     rounds: int = 0
-    """Rounds of A/B timing in all these pairs, over all configurations."""
+    """Number of A/B timing rounds, summed over all replicates and all configurations."""
     comparison: int | None = None
     """Number of the comparison in the session's record."""
     error: float | None = None
-    """Chance of a wrong acceptance that this comparison was allowed."""
+    """Probability of a wrong acceptance that this comparison was allowed."""
     budget_left: float | None = None
     """What remains of the run's error budget for later comparisons."""
 
     @property
     def basis(self) -> str:
-        """What the decision rests on, in a line; empty where nothing was measured in turn."""
+        """The measurements behind the decision, in one line; empty if the two were not timed
+        alternately."""
         if not self.replicates:
             return ""
         parts = [
@@ -113,9 +117,10 @@ class Rival:
 
 
 def worth_remeasuring(gate: GateName, score: Score, reference: Score) -> bool:
-    """Cheap first look: may this score pass at all? Spares the second measurement of clear losers.
+    """Whether a score is good enough to be worth measuring again at the gate.
 
-    Generous by twice the noise of both measurements, since they are from different runs.
+    A cheap check that saves the second measurement of candidates that are clearly slower. It allows
+    for twice the noise of both scores, because they come from separate measurements.
     """
     slack = 2 * (score.noise + reference.noise) + 0.01
     if gate == "vector":
@@ -124,7 +129,7 @@ def worth_remeasuring(gate: GateName, score: Score, reference: Score) -> bool:
 
 
 def decide_by_scores(gate: GateName, score: Score, rival: Rival) -> GateDecision:
-    """Reject a candidate whose score is so far behind that a second measurement would be wasted."""
+    """The decision to refuse a candidate by its score alone, without a second measurement."""
     base = rival.score.aggregate
     gain = score.aggregate / base - 1 if base > 0 else 0.0
     return GateDecision(
@@ -142,11 +147,11 @@ def decide_by_scores(gate: GateName, score: Score, rival: Rival) -> GateDecision
 def decide(
     gate: GateName, rival: Rival, comparison: Comparison, ledger: Ledger, begun: int = 0
 ) -> GateDecision | None:
-    """Decide on a comparison; None asks for one more replicate.
+    """The decision on a comparison, or None if one more replicate has to be measured.
 
-    `begun` is the number of replicates that there were when the candidate was submitted. A first
-    submission may use all of `LOOKS`. A later one adds to what was measured: what was refused stays
-    refused, what was unclear is measured up to the next look.
+    `begun` is the number of replicates that existed when the candidate was submitted. The first
+    submission of a candidate may use all of `LOOKS`. A later submission continues the same
+    comparison: a refusal stands, and an unclear result gets more replicates, up to the next look.
     """
     count = len(comparison.replicates)
     if not count:
@@ -188,20 +193,23 @@ def decide(
 
 
 _Judged = tuple[Outcome, str, float]
-"""(outcome, reason, gain that was asked for)."""
+"""(outcome, reason, smallest relative gain that would have been accepted)."""
 
 
 def _on_record(comparison: Comparison) -> _Judged | None:
-    """What was said before on these very replicates; None where more of them may be added."""
+    """The earlier judgement of exactly these replicates; None if more replicates may be added."""
     if comparison.held == "refused":
         return "refused", "refused before on the same measurements", MARGIN_FLOOR
     if len(comparison.replicates) < MOST_REPLICATES:
         return None
-    return "unclear", "unclear: as many pairs as may be were measured", MARGIN_FLOOR
+    return "unclear", "unclear: no more pairs may be measured", MARGIN_FLOOR
 
 
 def _paper(comparison: Comparison, ledger: Ledger) -> _Judged | None:
-    """At least as fast in the mean: equal ones pass, so there is no error budget to keep."""
+    """Judge by the rule of the gate `paper`: accept if the mean gain is zero or more.
+
+    Equally fast candidates pass, so no error budget is involved.
+    """
     if len(comparison.replicates) < PAPER_REPLICATES:
         return None
     whole = estimate(comparison.replicates, ledger.prior(comparison))
@@ -211,7 +219,8 @@ def _paper(comparison: Comparison, ledger: Ledger) -> _Judged | None:
 
 
 def _shown(estimated: Estimate, error: float) -> float:
-    """Log gain that the look after so many replicates requires; infinite where there is no look."""
+    """Log gain required after this number of replicates; infinite if no look is due at this
+    number."""
     look = look_of(estimated.replicates)
     if look is None or error <= 0:
         return math.inf
@@ -220,7 +229,8 @@ def _shown(estimated: Estimate, error: float) -> float:
 
 
 def _could_show(estimated: Estimate, error: float, limit: int) -> float:
-    """The least log gain that a later look of this submission would accept; infinite for none."""
+    """Smallest log gain that a later look of this submission would accept; infinite if none is
+    left."""
     least, count = math.inf, next_look(estimated.replicates)
     while count <= limit:
         look = look_of(count)
@@ -231,7 +241,10 @@ def _could_show(estimated: Estimate, error: float, limit: int) -> float:
 
 
 def _strict(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | None:
-    """Accept a gain beyond the noise, at the comparison's share of the error budget."""
+    """Judge by the rule of the gate `strict`: accept a gain that exceeds the noise.
+
+    How far it must exceed the noise follows from the comparison's share of the error budget.
+    """
     whole = estimate(comparison.replicates, ledger.prior(comparison))
     asked = _shown(whole, comparison.error)
     if whole.mean >= asked:
@@ -251,10 +264,10 @@ def _strict(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | Non
 
 
 def _what_would_settle(whole: Estimate, error: float) -> str:
-    """Why a comparison is unclear, and how many more replicates would settle it."""
+    """Explain why a comparison is unclear and how many more replicates would decide it."""
     spread = whole.error * math.sqrt(whole.replicates)
     if whole.mean <= math.log1p(MARGIN_FLOOR):
-        return f"unclear: no gain shown, none of {MARGIN_FLOOR:.1%} excluded"
+        return f"unclear: no gain shown, but one of {MARGIN_FLOOR:.1%} not ruled out"
     count = next_look(whole.replicates)
     while count <= MOST_REPLICATES:
         look = look_of(count)
@@ -273,7 +286,10 @@ def _what_would_settle(whole: Estimate, error: float) -> str:
 
 
 def _vector(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | None:
-    """Accept if no configuration got slower beyond its noise, and one got faster beyond it."""
+    """Judge by the rule of the gate `vector`: one configuration improved, and none got slower.
+
+    Both mean a change beyond the noise of that configuration.
+    """
     names = list(comparison.replicates[0].configurations)
     error = comparison.error / len(names)
     floor = math.log1p(MARGIN_FLOOR)
@@ -301,10 +317,10 @@ def _vector(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | Non
 
 
 def scores_bear_out(decision: GateDecision, score: Score, rival: Score) -> bool:
-    """True if the two scores agree with the gain at the gate.
+    """Whether the gain between the two scores agrees with the gain measured at the gate.
 
-    The scores are of different runs, each relative to its baseline, so they may differ from the
-    gain by `SCORE_SLACK` and by three times what the scores and the gain are uncertain.
+    The scores come from separate runs and are ratios to their own baselines, so the two gains may
+    differ by `SCORE_SLACK` plus three times the uncertainty of scores and gain.
     """
     if decision.gain is None or rival.aggregate <= 0 or score.aggregate <= 0:
         return True

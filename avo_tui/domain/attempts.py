@@ -55,7 +55,7 @@ def attempt_reason(attempt: Attempt) -> str:
 
 
 def was_rejected(attempt: Attempt) -> bool:
-    """True where it was evaluated and did not become a version."""
+    """Whether an attempt was evaluated and did not become a version."""
     done = attempt.verdict is not None and not attempt.undecided
     return done and attempt.version is None
 

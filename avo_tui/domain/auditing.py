@@ -1,4 +1,4 @@
-"""Whether a committed version still beats the one it was committed against."""
+"""Decides whether a committed version is still faster than the version it was compared with."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from avo_tui.domain.evidence import LOOKS, Comparison, Ledger, estimate
 from avo_tui.domain.records import AuditOutcome
 
 MOST_REPLICATES = 4
-"""Most replicates of one audit; after them the result may still be unclear."""
+"""Largest number of replicates in one audit; after these the result may still be unclear."""
 
 HELD = 0.025
-"""Accepted chance that one audit confirms a version which in truth gains nothing."""
+"""Accepted probability that one audit confirms a version whose true gain is zero."""
 
 
 class AuditFinding(Value):
@@ -28,10 +28,10 @@ class AuditFinding(Value):
 
 
 def judge_audit(comparison: Comparison, ledger: Ledger, rival: int) -> AuditFinding | None:
-    """Decide on the replicates of an audit; None asks for one more.
+    """The result of an audit, or None if one more replicate has to be measured.
 
-    A version fails where even the upper end of its gain's interval (99%, one-sided) is below the
-    smallest gain that counts, and holds where the lower end (97.5%) is above zero.
+    A version fails if the upper end of its gain's interval (99%, one-sided) is below the smallest
+    gain that counts, and holds if the lower end (97.5%, one-sided) is above zero.
     """
     count = len(comparison.replicates)
     if count < LOOKS[0]:

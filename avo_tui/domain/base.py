@@ -29,10 +29,10 @@ class Value(BaseModel):
         return copy
 
     def slim(self) -> Self:
-        """Share the set of field names, here and in the values in here; returns itself.
+        """Replace the set of field names, in this value and all nested ones, by a shared set.
 
-        For records that are kept by the ten thousands: a set of its own is more than half of what
-        a small record takes.
+        Returns the value itself. Saves memory for records that are kept by the tens of thousands: a
+        separate set takes more than half of the memory of a small record.
         """
         kind = type(self)
         object.__setattr__(self, "__pydantic_fields_set__", _names(kind))
@@ -51,7 +51,7 @@ def _names(kind: type[BaseModel]) -> set[str]:
 
 @cache
 def _nested(kind: type[BaseModel]) -> tuple[str, ...]:
-    """Names of the fields that may hold values of this sort, alone or in a tuple."""
+    """Names of the fields whose type may hold a `Value`, alone or in a tuple."""
     return tuple(n for n, field in kind.model_fields.items() if _mentions_value(field.annotation))
 
 
@@ -65,7 +65,7 @@ Moment = AwareDatetime
 """A date and time with a time zone; sessions store UTC."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-"""A name that can also be a folder's: of a task, session, configuration or baseline."""
+"""A name that is also valid as a folder name: of a task, session, configuration or baseline."""
 
 ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 of an object's content, in hexadecimal."""

@@ -11,7 +11,7 @@ from avo_tui.domain.base import Value
 BudgetUnit = Literal["usd", "tokens", "hours", "evaluations", "steps"]
 
 SOFT_WARNING = 0.8
-"""Used fraction of a cap at which the person is warned."""
+"""Fraction of a cap at which the person is warned that it is nearly used up."""
 
 
 class Caps(Value):
@@ -33,7 +33,7 @@ class Budget(Value):
 
 
 class Spend(Value):
-    """What was used so far. Two can be added."""
+    """What has been used so far. Two values can be added with `+`."""
 
     usd: float = 0.0
     input_tokens: int = 0
@@ -100,7 +100,7 @@ class CapState(Value):
 
 
 def cap_states(caps: Caps, spend: Spend) -> list[CapState]:
-    """The caps that are set, each with what was used."""
+    """The state of each cap that is set."""
     states = []
     for unit in UNITS:
         cap = getattr(caps, unit)
@@ -115,12 +115,12 @@ def exhausted(caps: Caps, spend: Spend) -> CapState | None:
 
 
 def nearest(caps: Caps, spend: Spend) -> CapState | None:
-    """The cap that is used furthest, if any is set."""
+    """The cap of which the largest fraction is used; None if no cap is set."""
     return max(cap_states(caps, spend), key=lambda s: s.fraction, default=None)
 
 
 def hours_left(state: CapState, spend: Spend) -> float | None:
-    """Forecast of the running hours until the cap is reached; None where nothing was used yet."""
+    """Forecast of the running hours until a cap is reached; None if nothing has been used yet."""
     hours = spend.seconds / 3600
     if state.unit == "hours":
         return max(0.0, state.cap - state.used)

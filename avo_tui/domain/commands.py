@@ -19,7 +19,7 @@ PAUSE_WORDS: dict[PauseMode, str] = {
     "after_step": "after this step",
     "now": "now",
 }
-"""When a pause takes effect, in words for the screen."""
+"""Descriptions, for the screen, of when a pause takes effect."""
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 SomeText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
@@ -39,7 +39,7 @@ class Pause(CommandBase):
 
 
 class Resume(CommandBase):
-    """Ends a pause, or ends a wait of a parked run early."""
+    """Ends a pause, or ends the waiting time of a parked run early."""
 
     kind: Literal["resume"] = "resume"
 
@@ -92,7 +92,7 @@ GivenOption = Annotated[str, Field(max_length=1000)] | int | float | bool
 
 
 class SetOptions(CommandBase):
-    """Changes options of the run by name, such as `agent.effort`; None is the default again."""
+    """Changes options of the run by name, such as `agent.effort`; None restores the default."""
 
     kind: Literal["set"] = "set"
     options: Annotated[dict[OptionName, GivenOption | None], Field(min_length=1, max_length=100)]
@@ -115,7 +115,7 @@ class Annotate(CommandBase):
 
 
 class Submit(CommandBase):
-    """A candidate made outside the run; it is evaluated and put to the gate like any other."""
+    """Submits a candidate made outside the run; it is evaluated and judged by the gate as usual."""
 
     kind: Literal["submit"] = "submit"
     candidate: Candidate
@@ -132,7 +132,7 @@ class Remeasure(CommandBase):
 
 
 class EditMemory(CommandBase):
-    """Replaces a note's text, adds one (`note` None), or removes it (`text` None)."""
+    """Replaces a note's text, adds a note (`note` is None), or removes one (`text` is None)."""
 
     kind: Literal["memory"] = "memory"
     note: str | None = None
@@ -188,7 +188,7 @@ def parse_command(text: str | bytes) -> Command:
 
 
 class CommandRecord(Value):
-    """A command of the person that was taken from the inbox, with what came of it."""
+    """A command of the person that was taken from the inbox, with its result."""
 
     id: str
     at: Moment
@@ -197,6 +197,6 @@ class CommandRecord(Value):
     summary: str
     effect: str = ""
     refused: str | None = None
-    """Why it was not carried out; None where it was."""
+    """Why the command was not carried out; None if it was."""
     undo: Command | None = None
-    """What would undo the command; None where it cannot be undone."""
+    """The command that would undo this one; None if it cannot be undone."""

@@ -1,4 +1,4 @@
-"""A compiled kernel on its way out: what an installable package of it needs, as plain data."""
+"""A compiled kernel for use outside avo-tui: the data that an installable package of it needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class DeployedTensor(Value):
 
     name: str
     dtype: str
-    """As torch names it, such as `bfloat16`."""
+    """Data type as torch names it, such as `bfloat16`."""
     shape: tuple[int, ...]
 
 
@@ -25,16 +25,16 @@ class DeployedShape(Value):
     outputs: tuple[DeployedTensor, ...]
     parameters: dict[str, int | bool | float | str]
     checked: bool = True
-    """False for a shape that the harness never ran: the package's own test has to try it."""
+    """False for a shape that the harness never ran; the package's own test has to run it."""
     launch: dict[str, object] = Field(default_factory=dict)
-    """What the launcher needs to know of it."""
+    """Further data that the launcher needs for this shape."""
 
 
 class Build(Value):
     """How the installation of a package compiles the kernel."""
 
     flags: tuple[str, ...] = ()
-    """Of the compiler, as in the measurement."""
+    """Compiler flags, the same as in the measurement."""
     entry: str
     """The function that the launcher calls."""
     language: str = "c++"
@@ -53,34 +53,35 @@ class Build(Value):
 
 
 class Deployment(Value):
-    """A kernel with everything that running it outside avo-tui takes."""
+    """A kernel with everything that is needed to run it outside avo-tui."""
 
     language: str
     launcher: str = Field(repr=False)
     """Python source of the package's module `launch`: a class `Launcher(folder, shapes, entry)`
     whose instances are called with a shape's number and the inputs, and return the outputs."""
     function: str
-    """What a caller calls it."""
+    """Name of the function that callers use."""
     shapes: tuple[DeployedShape, ...]
     files: dict[str, bytes] = Field(default_factory=dict, repr=False)
     """What the launcher loads, such as cubins, by name."""
     build: Build | None = None
-    """None where nothing is to be compiled."""
+    """How the installation compiles the kernel; None if it has nothing to compile."""
     device: str = "cpu"
-    """The kind of torch device that it runs on."""
+    """Kind of torch device that the kernel runs on."""
     needs: str = ""
-    """What it needs of a machine, in a few words for a person."""
+    """What the kernel requires of a machine, in a few words for a person."""
     requires: tuple[str, ...] = ()
-    """Further Python packages, as pyproject.toml takes them."""
+    """Further Python packages that it requires, in the syntax of pyproject.toml."""
     sample: bytes = Field(default=b"", repr=False)
-    """Inputs, expected outputs and allowed errors of the smallest shape, as torch.save writes a
-    dictionary of tensors: what the package's own test compares with."""
+    """Inputs, expected outputs and error tolerances of one shape, the smallest: a dictionary of
+    tensors as torch.save writes it. The package's own test compares with these."""
     sample_shape: str = ""
-    """Name of the shape that `sample` is of."""
+    """Name of the shape that `sample` belongs to."""
 
 
 class SingleSource(Value):
-    """A kernel as one file that a compiler takes as it is, with functions that C can call."""
+    """A kernel as one source file that a compiler accepts unchanged, with functions callable from
+    C."""
 
     name: str
     """The file's name, such as `attention.cu`."""
@@ -91,11 +92,12 @@ class SingleSource(Value):
     command: tuple[str, ...]
     """Compiles the file, run in the file's folder."""
     usage: str
-    """Markdown: the functions, and where they hold."""
+    """Markdown that describes the functions and the shapes they are valid for."""
 
 
 class Setting(Value):
-    """An argument of the kernel that the shapes of its inputs do not tell, such as `causal`."""
+    """An argument of the kernel that cannot be derived from the shapes of its inputs, such as
+    `causal`."""
 
     name: str
     kind: str
@@ -103,9 +105,10 @@ class Setting(Value):
 
 
 def settings(shapes: tuple[DeployedShape, ...]) -> tuple[Setting, ...]:
-    """The parameters that tell apart what the inputs' shapes do not, in the order they are named.
+    """The parameters that a caller must pass because the inputs' shapes do not determine them.
 
-    Each is taken only where it splits shapes that would look alike without it.
+    A parameter is included only if it distinguishes shapes that would otherwise look alike. The
+    order is that in which the shapes name the parameters.
     """
     chosen: list[str] = []
     names = list(dict.fromkeys(name for shape in shapes for name in shape.parameters))

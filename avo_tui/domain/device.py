@@ -9,12 +9,12 @@ from pydantic import Field
 from avo_tui.domain.base import Moment, Value
 
 NOTICEABLE_SHARE = 0.02
-"""Share of a measurement's time from which throttling or steal is worth a remark: less than that
-moves a median of samples by nothing that can be seen."""
+"""Fraction of a measurement's time above which throttling or steal time is reported. Less than that
+does not visibly change a median of samples."""
 
 NOTICEABLE_PRESSURE = 0.5
-"""Share of the time in which some program waited for a processor, from which it is worth a remark.
-A machine with one busy program more than it has cores is above it."""
+"""Fraction of the time that some program waited for a processor above which it is reported. A
+machine that runs one busy program more than it has cores exceeds it."""
 
 
 class DeviceState(Value):
@@ -28,9 +28,9 @@ class DeviceState(Value):
     """Name of the machine it is in; empty for the engine's own."""
     at: Moment
     utilisation: float | None = None
-    """Share of the time since the sample before in which the device was busy, 0 to 1."""
+    """Fraction of the time since the previous sample in which the device was busy, 0 to 1."""
     clock_mhz: float | None = None
-    """Clock of the multiprocessors; of a processor, the mean over the cores."""
+    """Clock of the multiprocessors; for a processor, the mean over its cores."""
     clock_max_mhz: float | None = None
     power_watts: float | None = None
     power_limit_watts: float | None = None
@@ -40,19 +40,20 @@ class DeviceState(Value):
     memory_total: int | None = None
     """Bytes."""
     throttle: tuple[str, ...] = ()
-    """Why the clock is lower than it could be, in words, such as `power limit`; () where nothing
-    holds it back or the device does not tell."""
+    """Reasons why the clock is lower than it could be, such as `power limit`; empty if nothing
+    lowers it or the device does not report reasons."""
     load: float | None = None
-    """Processor: programs that run or wait to run, averaged over a minute, per core."""
+    """Processor only: load average over one minute (programs running or ready to run), per core."""
     steal: float | None = None
-    """Processor: share of the time since the sample before that a hypervisor took, 0 to 1."""
+    """Processor only: fraction of the time since the previous sample taken by a hypervisor (steal
+    time), 0 to 1."""
     pressure: float | None = None
-    """Processor: share of the time since the sample before in which some program waited for a
-    core, 0 to 1 (`/proc/pressure/cpu`, "some")."""
+    """Processor only: fraction of the time since the previous sample in which some program waited
+    for a core, 0 to 1 (`/proc/pressure/cpu`, "some")."""
 
 
 class Range(Value):
-    """Least, mean and most of a quantity."""
+    """Minimum, mean and maximum of a quantity."""
 
     low: float
     mean: float
@@ -60,7 +61,7 @@ class Range(Value):
 
     @classmethod
     def of(cls, values: Sequence[float | None]) -> Range | None:
-        """The range of the values that are known; None where none is."""
+        """The range of the values that are not None; None if there are none."""
         known = [value for value in values if value is not None]
         if not known:
             return None
@@ -68,12 +69,12 @@ class Range(Value):
 
 
 class DeviceHealth(Value):
-    """How a device was while something was measured on it."""
+    """The condition of a device during a measurement."""
 
     name: str
     samples: int = 0
     seconds: float = 0.0
-    """Length of the time that was watched."""
+    """Duration that the samples cover."""
     clock_mhz: Range | None = None
     clock_max_mhz: float | None = None
     power_watts: Range | None = None
@@ -81,13 +82,13 @@ class DeviceHealth(Value):
     utilisation: float | None = None
     """Mean share, 0 to 1."""
     throttled: dict[str, float] = Field(default_factory=dict)
-    """Reason → share of the samples in which it lowered the clock, 0 to 1."""
+    """Reason → fraction of the samples in which it lowered the clock, 0 to 1."""
     steal: float | None = None
     pressure: float | None = None
 
     @property
     def remark(self) -> str:
-        """One phrase that says what may have changed the measurement; empty where nothing did."""
+        """One phrase that says what may have distorted the measurement; empty if nothing did."""
         parts = [
             f"clock held back by {reason} for {share:.0%} of the time"
             for reason, share in sorted(self.throttled.items(), key=lambda item: -item[1])
@@ -101,12 +102,12 @@ class DeviceHealth(Value):
 
     @property
     def throttled_share(self) -> float:
-        """Largest share of the time in which one reason lowered the clock, 0 to 1."""
+        """Largest fraction of the time in which a single reason lowered the clock, 0 to 1."""
         return max(self.throttled.values(), default=0.0)
 
 
 def summary(states: Sequence[DeviceState]) -> DeviceHealth | None:
-    """The samples of one device, in the order of time, as its health; None without a sample."""
+    """The health of one device from its samples in order of time; None without a sample."""
     if not states:
         return None
     reasons = dict.fromkeys(reason for state in states for reason in state.throttle)

@@ -35,34 +35,35 @@ from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.score import PairedMeasurement
 
 ERROR = 0.05
-"""Chance that a run ever commits a candidate that is not faster, over all its comparisons."""
+"""Upper limit on the probability that a run ever commits a candidate that is not faster, over all
+its comparisons."""
 
 HORIZON = 200
-"""After so many comparisons half of the error budget is spent."""
+"""Number of comparisons after which half of the error budget is spent."""
 
 LOOKS = (2, 4, 8)
-"""Numbers of replicates at which a comparison may be decided in favour of the candidate."""
+"""Numbers of replicates after which a candidate may be accepted (the looks at a comparison)."""
 
 LOOK_STEP = 8
-"""Replicates between two looks after the last entry of `LOOKS`."""
+"""Number of replicates between two looks after the last entry of `LOOKS`."""
 
 MOST_REPLICATES = 32
-"""A comparison is given up after so many replicates."""
+"""Largest number of replicates of one comparison."""
 
 PRIOR_DEGREES = 2.0
-"""Weight of earlier comparisons in a spread, in degrees of freedom. Low, because the noise of a
-machine changes by the minute: with more, a burst would pass for a gain (see the simulations in
-tests/domain/test_error_budget.py)."""
+"""Weight of earlier comparisons in the estimate of the spread, in degrees of freedom. It is low
+because a machine's noise changes by the minute: with a higher weight, a burst of noise would be
+accepted as a gain (see the simulations in tests/domain/test_error_budget.py)."""
 
 PRIOR_SPREAD = 0.01
 """Assumed relative standard deviation between processes before anything was measured."""
 
 ROUNDS_DEGREES = 4.0
-"""Weight of the rounds within the replicates in a spread, in degrees of freedom, where they scatter
-at least as much as the processes of earlier comparisons did."""
+"""Weight of the rounds within the replicates in the estimate of the spread, in degrees of freedom.
+Used only if the rounds scatter at least as much as processes did in earlier comparisons."""
 
 REMEMBERED = 12
-"""Number of earlier comparisons, the latest ones, that a variance is pooled with."""
+"""Number of most recent comparisons that a variance is pooled with."""
 
 Purpose = Literal["gate", "audit"]
 
@@ -81,7 +82,8 @@ def look_share(look: int) -> float:
 
 
 def look_of(replicates: int) -> int | None:
-    """The number of the look after so many replicates; None where there is no look then."""
+    """The number of the look that is due after this many replicates; None if no look is due
+    then."""
     if replicates in LOOKS:
         return LOOKS.index(replicates) + 1
     beyond, rest = divmod(replicates - LOOKS[-1], LOOK_STEP)
@@ -97,41 +99,43 @@ def next_look(replicates: int) -> int:
 
 
 class Comparison(Value):
-    """All measurements of one candidate against one version under the same conditions."""
+    """All replicates of one candidate against one version under the same conditions."""
 
     number: int
     """1-based, in the order in which comparisons were begun."""
     purpose: Purpose = "gate"
     candidate: ObjectId
     against: ObjectId
-    """Id of the source of the version that is to be beaten."""
+    """Id of the source of the version that the candidate has to beat."""
     conditions: str = ""
-    """`MachineInfo.conditions` of all replicates."""
+    """`MachineInfo.conditions`, the same for all replicates."""
     error: float
-    """Chance of a wrong acceptance that this comparison may take. 0.0 where nothing is claimed: an
-    audit, or a gate that lets equal ones through."""
+    """Allowed probability of a wrong acceptance. 0.0 if the comparison does not claim a gain: for
+    an audit, or a gate that accepts equally fast candidates."""
     replicates: tuple[PairedMeasurement, ...] = ()
     accepted: bool = False
     held: Literal["refused", "unclear"] | None = None
-    """What the gate said last, where it did not accept; None in old records too."""
+    """The gate's last outcome, if it did not accept; None also in old records."""
     held_at: int = 0
-    """How many replicates that rested on. The spread of other comparisons changes with time, so
-    the same replicates could be judged otherwise later: they are not judged twice."""
+    """Number of replicates that `held` was decided on. The same replicates are not judged twice,
+    because the pooled spread changes as other comparisons are made."""
 
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of the spread between replicates before a comparison, as variances of logs."""
+    """The spread between replicates that is known before a comparison, as variances of log
+    gains."""
 
     variance: float
-    """Between replicates of earlier comparisons."""
+    """Variance between the replicates of earlier comparisons."""
     inflation: float = 1.0
-    """How many times that was the variance which the rounds within the replicates predicted."""
+    """Ratio of the observed variance between replicates to the variance predicted from the rounds
+    within them."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A gain with its uncertainty. Logarithms of ratios, so 0.02 is about 2% faster."""
+    """An estimated gain with its uncertainty, as logarithms of ratios: 0.02 is about 2% faster."""
 
     mean: float
     error: float
@@ -140,11 +144,13 @@ class Estimate:
     replicates: int
 
     def upper(self, probability: float) -> float:
-        """The true log gain is above this with at most `probability`."""
+        """Upper bound: the probability that the true log gain is above it is at most
+        `probability`."""
         return self.mean + student_t.quantile(probability, self.degrees) * self.error
 
     def lower(self, probability: float) -> float:
-        """The true log gain is below this with at most `probability`."""
+        """Lower bound: the probability that the true log gain is below it is at most
+        `probability`."""
         return self.mean - student_t.quantile(probability, self.degrees) * self.error
 
     def interval(self) -> tuple[float, float]:
@@ -152,7 +158,7 @@ class Estimate:
         return math.expm1(self.lower(0.025)), math.expm1(self.upper(0.025))
 
     def needed(self, probability: float, replicates: int) -> float:
-        """The log gain that a look at `replicates` would require, with the variance seen so far."""
+        """The log gain required at a look after `replicates`, assuming the variance seen so far."""
         degrees = self.degrees + replicates - self.replicates
         error = self.error * math.sqrt(self.replicates / replicates)
         return student_t.quantile(probability, degrees) * error
@@ -203,12 +209,12 @@ def estimate(
 
 
 def prior_of(comparisons: Iterable[Comparison], configuration: str = "") -> Prior:
-    """The spread between the replicates of a comparison, pooled over several comparisons.
+    """The spread between replicates, pooled over several comparisons.
 
-    `PRIOR_SPREAD`, and an inflation of 1, stand in for missing measurements.
+    Without enough measurements, `PRIOR_SPREAD` and an inflation of 1 are used.
     """
     squares = degrees = 0.0
-    times, known = PRIOR_DEGREES, PRIOR_DEGREES  # an inflation of 1
+    times, known = PRIOR_DEGREES, PRIOR_DEGREES  # start with an inflation of 1
     for comparison in comparisons:
         replicates = comparison.replicates
         if configuration:
@@ -221,7 +227,7 @@ def prior_of(comparisons: Iterable[Comparison], configuration: str = "") -> Prio
         squares += own
         degrees += len(gains) - 1
         within = math.fsum(r.standard_error(configuration) ** 2 for r in replicates)
-        if within > 0:  # comparison by comparison, so that no loud one decides alone
+        if within > 0:  # averaged per comparison, so that one noisy comparison does not dominate
             times += own / (within / len(replicates))
             known += len(gains) - 1
     if degrees < PRIOR_DEGREES:
@@ -230,13 +236,10 @@ def prior_of(comparisons: Iterable[Comparison], configuration: str = "") -> Prio
 
 
 class Ledger:
-    """All comparisons of a session.
-
-    It is a view of the state's table and holds no copy.
-    """
+    """All comparisons of a session, and how much of the error budget they have spent."""
 
     def __init__(self, comparisons: Iterable[Comparison]) -> None:
-        """`comparisons` as in the state's table, in the order of their numbers."""
+        """`comparisons` are those of the session's state, ordered by number."""
         self._all = list(comparisons)
 
     @property
@@ -275,9 +278,9 @@ class Ledger:
         *,
         claims: bool = True,
     ) -> Comparison:
-        """A new comparison; not in the ledger yet.
+        """Create a comparison, with its share of the error budget; it is not added to the ledger.
 
-        Where it `claims` that the candidate is faster, it gets a share of the error budget.
+        Only a comparison that `claims` the candidate to be faster gets a share.
         """
         error = self.next_share if claims else 0.0
         return Comparison(

@@ -1,7 +1,7 @@
-"""What each kind of event changes in the tables of a session.
+"""How each kind of event changes the tables of a session.
 
-One function for each kind, and `HANDLERS`, which says which function belongs to which kind.
-A kind without a function changes nothing but the number and the time of the last event.
+`HANDLERS` maps each kind of event to the function that applies it. A kind without a function only
+updates the number and the time of the last event.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from avo_tui.domain.verdict import Verdict
 
 
 def _state_since(state: Tables, now: RunState, at: datetime) -> datetime | None:
-    """When the run came into the state `now`: `at`, unless it was in that state before."""
+    """When the run entered the state `now`: `at`, unless it was in that state already."""
     return state.session.state_since if now == state.session.state else at
 
 
@@ -29,7 +29,7 @@ def _end_approval(state: Tables) -> None:
         _session(state, approval_since=None)
 
 
-# -- the change that each kind of event makes
+# -- one function for each kind of event
 
 
 def _engine_started(state: Tables, event: ev.EngineStarted) -> None:

@@ -9,10 +9,10 @@ from avo_tui.domain.records import Version
 
 
 def best(versions: Iterable[Version]) -> Version | None:
-    """The best version; None without any. Every part of the program uses this rule.
+    """The best version; None if there are no versions. All parts of the program use this rule.
 
-    Versions that failed an audit are left out, unless all did; the others are compared by `better`
-    from the first to the last.
+    Versions that failed an audit are left out, unless all of them failed. The others are compared
+    by `better`, in order of their numbers.
     """
     ordered = sorted(versions, key=lambda v: v.number)
     holding = [version for version in ordered if version.holds]
@@ -20,10 +20,10 @@ def best(versions: Iterable[Version]) -> Version | None:
 
 
 def better(one: Version, later: Version) -> Version:
-    """The better of two versions; of equal ones the earlier.
+    """The better of two versions; the earlier one if they are equal.
 
-    If the gate measured the later one in turn with the other, that measurement decides. Otherwise
-    the aggregates are compared; they are of separate runs and so less reliable.
+    If the gate timed the later version alternately with the other, that measurement decides.
+    Otherwise the aggregates are compared; these come from separate runs and are less reliable.
     """
     gate = later.gate
     if gate.remeasured and gate.reference == one.number and gate.gain is not None:
@@ -32,10 +32,10 @@ def better(one: Version, later: Version) -> Version:
 
 
 def best_so_far(versions: Iterable[Version]) -> list[Version]:
-    """For each version in the order of numbers, the best of those up to it, by `best`.
+    """For each version, in order of number, the best version up to and including it.
 
-    A version that failed an audit is left out from the beginning. The aggregate of the best may go
-    down where a measurement in turn contradicts two aggregates.
+    Versions that failed an audit later are left out from the start. The aggregate can decrease from
+    one entry to the next where alternating timing contradicts the order of the aggregates.
     """
     ordered = sorted(versions, key=lambda v: v.number)
     holding = any(version.holds for version in ordered)
@@ -62,9 +62,9 @@ def line(versions: Mapping[int, Version], number: int) -> list[Version]:
 
 
 def line_best(versions: Mapping[int, Version], number: int) -> Version:
-    """The best version on the line of `number`: what a gate compares with.
+    """The best version on the line of `number`: the one that a gate compares with.
 
-    After a rewind, versions on the branch that was left are no longer compared with.
+    Versions on a branch that a rewind left are not on the line.
     """
     leader = best(line(versions, number))
     assert leader is not None
@@ -80,7 +80,7 @@ def children(versions: Iterable[Version]) -> dict[int | None, list[int]]:
 
 
 def abandoned_by(versions: Mapping[int, Version], head: int, target: int) -> list[int]:
-    """Numbers on the head's line that a rewind to `target` leaves on a branch, newest first."""
+    """Numbers of the versions that a rewind to `target` takes off the head's line, newest first."""
     kept = {v.number for v in line(versions, target)}
     return [v.number for v in line(versions, head) if v.number not in kept]
 

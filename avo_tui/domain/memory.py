@@ -1,4 +1,4 @@
-"""The agent's memory: how full it is, when to condense it, and which versions used which note."""
+"""The agent's memory: its size, when to condense it, and which versions used which note."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from itertools import count
 from avo_tui.domain.records import Note, Version
 
 CROWDED = 0.75
-"""Fraction of the limit from which the agent is asked to condense its notes."""
+"""Fraction of the size limit above which the agent is asked to condense its notes."""
 
 BUILT_ON_LIMIT = 8
-"""Most notes that one version may name as used."""
+"""Largest number of notes that one version may name as used."""
 
 
 def new_id(category: str, text: str, taken: Collection[str]) -> str:
-    """An id for a note, made from its text, so that a replay gives the same id."""
+    """An id for a note, derived from its text so that a replay produces the same id."""
     for number in count():
         digest = hashlib.sha256(f"{category}:{text}:{number}".encode()).hexdigest()[:8]
         if digest not in taken:
@@ -30,12 +30,12 @@ def size(notes: Iterable[Note]) -> int:
 
 
 def crowded(held: int, limit: int) -> bool:
-    """True where the notes should be condensed."""
+    """Whether the memory is so full that the notes should be condensed."""
     return held >= CROWDED * limit
 
 
 def owing(versions: Iterable[Version]) -> dict[str, tuple[int, ...]]:
-    """Note id → numbers of the versions that name the note as used, ascending."""
+    """Note id → numbers of the versions that name the note as used, in ascending order."""
     users: dict[str, list[int]] = {}
     for version in versions:
         for note in version.built_on:
@@ -44,7 +44,8 @@ def owing(versions: Iterable[Version]) -> dict[str, tuple[int, ...]]:
 
 
 def owed_text(numbers: Iterable[int], limit: int = 6) -> str:
-    """`v3, v7 built on it`; empty for none."""
+    """The versions that used a note, as text such as `v3, v7 built on it`; empty if there are
+    none."""
     named = [f"v{number}" for number in numbers]
     if not named:
         return ""

@@ -1,8 +1,8 @@
-"""How a run is doing: whether it waits and for whom, whether it still improves, what it costs.
+"""How a run is doing: what it waits for, whether it still improves, and what it costs.
 
-Status line, list of sessions, window title, digest, `avo status` and JSON all use this. The values
-are times and counts; texts that depend on the present are computed by functions that are given
-`now`.
+Used by the status line, the list of sessions, the window title, the digest, `avo status` and the
+JSON output. The values are times and counts; texts that depend on the current time are made by
+functions with the argument `now`.
 """
 
 from __future__ import annotations
@@ -19,39 +19,40 @@ from avo_tui.domain.state import SessionState
 from avo_tui.domain.supervision import Thresholds, limits
 
 WaitsFor = Literal["", "approval", "resume", "engine", "submission", "time", "disk"]
-"""`approval`, `resume`, `engine`: a person must approve, resume, or start the engine again.
-`submission`: a candidate from outside. `time`: parked until a moment. `disk`: the session's disk
-takes nothing, being full or away. "": it runs, or is over."""
+"""What a run waits for. `approval`, `resume`, `engine`: a person must approve an attempt, resume
+the run, or start the engine again. `submission`: a candidate from outside. `time`: the end of a
+parked wait. `disk`: the session's disk is full or missing. Empty: the run is going on or has
+ended."""
 
 PERSON: frozenset[WaitsFor] = frozenset({"approval", "resume", "engine", "disk"})
-"""What a run may wait for that only a person can end."""
+"""The kinds of waiting that only a person can end."""
 
 STUCK_TRIES = 4
 """A run counts as stuck after this many times the supervisor's limit of attempts without a better
-version; by then all levels of intervention have been tried."""
+version; by then all kinds of intervention have been tried."""
 
 
 class Progress(Value):
-    """How a run is doing, as of its last event."""
+    """How a run is doing, as of its last recorded event."""
 
     state: RunState
     waits_for: WaitsFor = ""
     since: Moment | None = None
-    """When it began to wait."""
+    """When the run began to wait; None if it does not wait."""
     until: Moment | None = None
-    """When a parked run goes on."""
+    """When a parked run continues."""
     attempt: str = ""
     """The attempt that waits for approval, such as `25.3` (step, number)."""
     reason: str = ""
-    """Why it waits or ended, as the engine recorded it."""
+    """Why the run waits or ended, as the engine recorded it."""
     best: int | None = None
     best_at: Moment | None = None
     """When the best version was committed."""
     previous: int | None = None
     """Number of the best version before it."""
     gain: float | None = None
-    """Relative gain of the best over the previous best: as the gate measured the two in turn, else
-    by their aggregates. None for the first version."""
+    """Relative gain of the best version over the previous best one: measured alternately at the
+    gate if possible, otherwise from their aggregates. None for the first version."""
     tries: int = 0
     """Attempts with a verdict since the best version."""
     steps: int = 0
@@ -60,9 +61,9 @@ class Progress(Value):
     """Interventions of the supervisor since the best version; `restarts` are among them."""
     restarts: int = 0
     stuck: bool = False
-    """True where the run has tried for long without a better version."""
+    """True if the run has tried for a long time without finding a better version."""
     usd_per_hour: float | None = None
-    """Dollars for an hour of running, on average so far; None where nothing was spent."""
+    """Average dollars per hour of running so far; None if nothing was spent."""
     hours_left: float | None = None
     """Forecast: hours of running until the first cap is reached."""
     ends_by: BudgetUnit | None = None
@@ -70,12 +71,13 @@ class Progress(Value):
 
     @property
     def needs_person(self) -> bool:
-        """True where nothing goes on until a person does something."""
+        """Whether the run cannot continue until a person does something."""
         return self.waits_for in PERSON
 
     @property
     def rank(self) -> int:
-        """How much attention it needs: 0 none, then stuck, then what waits for a person."""
+        """How urgently the run needs attention: 0 not at all, 1 if stuck, 2 or more if a person
+        must act."""
         order: tuple[WaitsFor, ...] = ("resume", "disk", "engine", "approval")
         if self.waits_for in order:
             return 2 + order.index(self.waits_for)
@@ -83,7 +85,7 @@ class Progress(Value):
 
 
 def bests(versions: Iterable[Version]) -> list[Version]:
-    """The versions that were the best at some time, first to last."""
+    """The versions that were the best at some time, in order."""
     out: list[Version] = []
     for leader in best_so_far(versions):
         if not out or leader.number != out[-1].number:
@@ -94,7 +96,7 @@ def bests(versions: Iterable[Version]) -> list[Version]:
 def progress(
     state: SessionState, run_state: RunState, in_turn: Sequence[Version] | None = None
 ) -> Progress:
-    """How a run is doing. Pass `in_turn`, its `bests`, if they are computed already."""
+    """How a run is doing. `in_turn` is the result of `bests`, if the caller already has it."""
     in_turn = bests(state.versions.values()) if in_turn is None else in_turn
     session = state.session
     best = in_turn[-1] if in_turn else None
@@ -137,7 +139,7 @@ def progress(
 
 
 def with_state(known: Progress, run_state: RunState) -> Progress:
-    """The same progress for another state, such as that of a session whose engine is lost."""
+    """The same progress with another run state, such as `lost` for a session without an engine."""
     if run_state == known.state:
         return known
     named: dict[RunState, WaitsFor] = {"lost": "engine", "parked": "disk"}
@@ -146,10 +148,10 @@ def with_state(known: Progress, run_state: RunState) -> Progress:
 
 
 def gain_over(version: Version, other: Version) -> float | None:
-    """Relative gain of a version over another one; None where the other has no score.
+    """Relative gain of one version over another; None if the other has no score.
 
-    The gate's measurement of the two in turn says it where there is one: aggregates of two runs
-    also differ by what the machine did meanwhile.
+    Uses the gate's alternating measurement if there is one. Aggregates of two separate runs also
+    differ by what the machine did at the time.
     """
     gate = version.gate
     if gate.remeasured and gate.reference == other.number and gate.gain is not None:
@@ -167,7 +169,7 @@ def _waits_for(state: SessionState, run_state: RunState) -> WaitsFor:
     if run_state == "paused":
         return "resume"
     if run_state == "parked":
-        # not parked on record: the engine waits for a disk that cannot even take this much
+        # the record may not say `parked`: the disk may be too full even to record it
         until = state.session.parked_until if state.session.state == "parked" else None
         return "time" if until is not None else "disk"
     idle = state.current_step is None and bool(state.versions)
@@ -219,15 +221,16 @@ def _stuck(state: SessionState, tries: int, interventions: int) -> bool:
 
 
 def attention(known: Progress, last_activity: datetime | None, now: datetime) -> int:
-    """The rank by which a list is sorted so that what needs a person comes first.
+    """The rank to sort a list of runs by, so that those that need a person come first.
 
-    What has waited for more than a week gets a lower rank, because nobody seems to look after it.
+    A run that has waited for more than a week gets a lower rank, because probably nobody uses it
+    any more.
     """
     fresh = last_activity is not None and (now - last_activity).days < 7
     return known.rank if fresh else 0
 
 
-# -- in words
+# -- as text
 
 
 def state_text(known: Progress) -> str:
@@ -244,7 +247,7 @@ def state_text(known: Progress) -> str:
 
 
 def span_text(seconds: float) -> str:
-    """A span of time in one coarse unit: `40 s`, `26 min`, `5 h`, `3 d`."""
+    """A duration in one coarse unit: `40 s`, `26 min`, `5 h`, `3 d`."""
     seconds = max(0.0, seconds)
     for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
         if seconds >= 2 * size or (unit == "min" and seconds >= size):
@@ -258,12 +261,12 @@ _WAITS: Mapping[WaitsFor, str] = {
     "engine": "the engine is lost: waits for you to start it again",
     "submission": "waits for a candidate from outside",
     "time": "parked: goes on by itself",
-    "disk": "waits for the session's disk, which takes nothing",
+    "disk": "waits for the session's disk, which accepts no writes",
 }
 
 
 def waiting_text(known: Progress, now: datetime) -> str:
-    """What it waits for, and how long it has: one phrase; empty where it does not wait."""
+    """What the run waits for and for how long, as one phrase; empty if it does not wait."""
     if not known.waits_for:
         return ""
     text = _WAITS[known.waits_for].format(attempt=known.attempt)
@@ -275,7 +278,7 @@ def waiting_text(known: Progress, now: datetime) -> str:
 
 
 def progress_text(known: Progress, now: datetime) -> str:
-    """Whether it gets better: the last gain, and all that was tried since; empty without a best."""
+    """The last gain and what was tried since then, in one line; empty without a best version."""
     if known.best is None:
         return ""
     text = f"v{known.best} is the best"
@@ -294,7 +297,7 @@ def progress_text(known: Progress, now: datetime) -> str:
 
 
 def cost_text(known: Progress) -> str:
-    """What an hour costs, and when a cap ends the run; empty where neither is known."""
+    """The cost per hour, and when a cap will end the run; empty if neither is known."""
     parts = []
     if known.usd_per_hour is not None:
         parts.append(f"${known.usd_per_hour:.2f} an hour")

@@ -15,7 +15,7 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import MachineInfo, Resources, Stage, Verdict
 
 MEMORY_LIMIT = 16_000
-"""Default of the option `memory.limit`: most characters of notes that a step starts with."""
+"""Default of the option `memory.limit`: largest size of all notes together, in characters."""
 
 FORMAT = 1
 """Version number of the session folder's format."""
@@ -23,13 +23,14 @@ FORMAT = 1
 PLUGIN_NAME = r"^[a-z][a-z0-9_-]*$"
 
 OperatorName = Annotated[str, Field(max_length=40, pattern=PLUGIN_NAME)]
-"""Name of a variation operator; which there are is known by `avo_tui.operators.registry`."""
+"""Name of a variation operator; `avo_tui.operators.registry` knows which ones exist."""
 Author = Annotated[str, Field(max_length=40, pattern=PLUGIN_NAME)]
 """Who made a version or a note: `seed`, `person`, `supervisor`, or the name of an operator."""
 RunState = Literal[
     "starting", "running", "pausing", "paused", "parked", "stopped", "finished", "lost"
 ]
-"""`lost` is never stored: readers conclude it when a running session has no living engine."""
+"""State of a run. `lost` is never stored: readers derive it when a session is recorded as running
+and its engine process no longer exists."""
 
 LIVE_STATES: frozenset[RunState] = frozenset({"starting", "running", "pausing", "paused", "parked"})
 """States in which an engine is expected to be alive."""
@@ -41,29 +42,30 @@ HintState = Literal["queued", "delivered", "expired", "cleared"]
 PauseMode = Literal["after_tool", "after_step", "now"]
 NoteCategory = Literal["worked", "failed", "idea", "fact"]
 Level = Literal["nudge", "redirect", "stop_step", "restart"]
-"""What an intervention of the supervisor does, from mild to strong."""
+"""Kinds of intervention by the supervisor, from mild to strong."""
 HintForm = Literal["text", "tunables", "none"]
-"""Which hints an operator understands: any text, `NAME=value` for a tunable, or none."""
+"""Which hints an operator understands: any text, `NAME=value` for a tunable, or none at all."""
 
 
 class OperatorTraits(Value):
-    """What the engine and the screens need to know of an operator of variation.
+    """What the engine and the screens need to know about a variation operator.
 
-    A copy is in the settings of each session, so that the session can be read where the operator is
-    not installed.
+    Each session stores a copy in its settings, so that the session can be read on a machine where
+    the operator is not installed.
     """
 
     title: str = "operator of variation"
-    """Who receives a hint, as the person reads it, such as `tuner`."""
+    """Name of the operator on the screen, such as `tuner`."""
     steps_by_itself: bool = True
     """False where candidates come from outside and each becomes a step."""
     hints: HintForm = "text"
     ladder: tuple[Level, ...] = ("nudge", "redirect", "stop_step")
-    """The kinds of intervention that the supervisor goes through, in order; () for none."""
+    """The kinds of intervention in the order in which the supervisor uses them; empty if it never
+    intervenes."""
     stall_attempts: int = Field(default=8, ge=0)
-    """Attempts without a commit after which the supervisor intervenes, unless options say."""
+    """Default for the number of attempts without a commit after which the supervisor intervenes."""
     recording: bool = False
-    """True where a recorded conversation is played; the screen says so."""
+    """True if the operator replays a recorded conversation; the screen says so."""
 
 
 BEFORE_TRAITS: dict[OperatorName, OperatorTraits] = {
@@ -76,15 +78,16 @@ BEFORE_TRAITS: dict[OperatorName, OperatorTraits] = {
     "recorded": OperatorTraits(title="agent", recording=True),
     "agent": OperatorTraits(title="agent"),
 }
-"""Traits for sessions that are older than the field `traits`. No entry is added any more."""
+"""Traits for sessions recorded before the field `traits` existed. Do not add entries."""
 
 
 OptionValue = str | int | float | bool
-"""The value of an option of a run; one that was typed is kept as text, and read by its owner."""
+"""The value of an option. A value that was typed is kept as text; the part that owns the option
+parses it."""
 
 
 class RunSettings(Value):
-    """How a session is run; chosen when it is created, its options also changed later."""
+    """How a session is run. Chosen when it is created; its options can be changed later."""
 
     operator: OperatorName = "tuner"
     traits: OperatorTraits | None = None
@@ -97,14 +100,15 @@ class RunSettings(Value):
     """`SESSION:VERSION` that the first version was carried over from (transfer)."""
     random_seed: int = 0
     recording: str | None = None
-    """Operator `recorded`: the session or file whose conversation is played."""
+    """For the operator `recorded`: the session or file whose conversation is replayed."""
     evaluator: str | None = None
-    """URLs of where candidates are measured, with spaces between; None is this machine."""
+    """URLs of the evaluators to measure on, separated by spaces; None means this machine."""
     devices: str | None = None
-    """Devices to measure on, one candidate on each at a time, such as `0,1`; None is one device,
-    the first."""
+    """Devices to measure on, such as `0,1`; each measures one candidate at a time. None means only
+    the first device."""
     options: dict[str, OptionValue] = Field(default_factory=dict)
-    """Operator's own settings, such as thresholds of the supervisor or the agent's effort."""
+    """Values of the options that were changed, such as limits of the supervisor or the agent's
+    effort."""
 
     @property
     def operator_traits(self) -> OperatorTraits:
@@ -113,17 +117,17 @@ class RunSettings(Value):
 
     @property
     def model_option(self) -> str:
-        """The name that `model` has among the options, such as `agent.model`."""
+        """Name of the option that `model` stands for, such as `agent.model`."""
         return f"{self.operator}.model"
 
     def option(self, name: str) -> OptionValue | None:
-        """The value of an option; None where it has its default."""
+        """The value of an option; None if it has its default."""
         if name == self.model_option and self.options.get(name) is None:
             return self.model
         return self.options.get(name)
 
     def with_options(self, changes: Mapping[str, OptionValue | None]) -> RunSettings:
-        """These settings with some options changed; None puts one back to its default."""
+        """A copy of these settings with some options changed; None restores an option's default."""
         options, model = dict(self.options), self.model
         for name, value in changes.items():
             options.pop(name, None)
@@ -142,28 +146,28 @@ class PlanItem(Value):
 
 
 class Remeasurement(Value):
-    """A later measurement of a version; the score at the gate stays as it is."""
+    """A later measurement of a version; the score from the gate is kept unchanged."""
 
     at: Moment
     score: Score
     device: str = ""
     conditions: str = ""
-    """`MachineInfo.conditions` it was measured under; empty in old records."""
+    """`MachineInfo.conditions` of the measurement; empty in old records."""
 
 
 AuditOutcome = Literal["holds", "fails", "unclear"]
 
 
 class Audit(Value):
-    """A second test of a version, with new measurements.
+    """A second test of a version, based on new measurements only.
 
-    The measurements it was committed on are left out: they were chosen for being the best of
-    several candidates and so are too favourable.
+    The measurements that led to the commit are not used: they were selected for being the best of
+    several candidates, which makes them too favourable.
     """
 
     at: Moment
     outcome: AuditOutcome
-    """`fails`: it is wrong, or no faster than the version it was committed against."""
+    """`fails`: the version is wrong, or not faster than the version it was committed against."""
     reason: str
     """One sentence with the numbers."""
     reference: int | None = None
@@ -174,11 +178,11 @@ class Audit(Value):
     replicates: int = 0
     conditions: str = ""
     evaluations: int = 0
-    """Number of evaluations that the run had made by then."""
+    """Number of evaluations that the run had made by the time of the audit."""
 
     @property
     def line(self) -> str:
-        """The audit in a line of text."""
+        """The audit as one line of text."""
         words = {"holds": "holds", "fails": "does not hold", "unclear": "unclear"}[self.outcome]
         return f"{words}: {self.reason}"
 
@@ -227,7 +231,7 @@ class Version(Value):
 
     @property
     def computes_nothing(self) -> bool:
-        """True for the skeleton that a task without a seed starts from."""
+        """True for the empty skeleton that the lineage starts from if the task has no seed."""
         return self.parent is None and self.score.aggregate == 0
 
     @property
@@ -247,7 +251,10 @@ class Version(Value):
 
 
 class Attempt(Value):
-    """One candidate evaluated inside a step, committed or not. Small: the report is an object."""
+    """One candidate evaluated inside a step, committed or not.
+
+    The record is kept small; the full report is stored separately.
+    """
 
     step: int
     number: int
@@ -256,21 +263,21 @@ class Attempt(Value):
     title: str = ""
     """What was tried, in one line."""
     stage: Stage = "compile"
-    """The last stage that was begun."""
+    """The last stage that was started."""
     verdict: Verdict | None = None
-    """None while the attempt runs."""
+    """The verdict; None while the attempt runs."""
     aggregate: float = 0.0
     version: int | None = None
-    """Number of the version that it became."""
+    """Number of the version that the attempt became; None if it did not become one."""
     reason: str = ""
-    """Why it was not committed."""
+    """Why the attempt was not committed."""
     refused_by_person: bool = False
     """True where the gate had accepted it and the person did not: asked for the same source again,
     the gate gives the same answer."""
     report: ObjectId | None = None
     """Id of the object with the report, in sessions that keep it as an object too."""
     report_event: int = 0
-    """Number of the event that holds the report; 0 where there is none, or where `report` says."""
+    """Number of the event that contains the report; 0 if there is none, or if `report` names it."""
     seconds: float = 0.0
     cached: bool = False
     worker: str = ""
@@ -279,23 +286,23 @@ class Attempt(Value):
 
     @property
     def has_report(self) -> bool:
-        """True once it was finished."""
+        """Whether the attempt was finished, so that a report exists."""
         return self.report is not None or self.report_event > 0
 
     @property
     def undecided(self) -> bool:
-        """True if it is correct and neither committed nor rejected yet."""
+        """Whether the attempt is correct and was neither committed nor rejected yet."""
         return self.aggregate > 0 and self.version is None and not self.reason
 
 
 class Step(Value):
-    """One step: the search for a better kernel than the head. It ends with a version or without."""
+    """One step: the search for a kernel better than the head. It may end without a new version."""
 
     number: int
     parent: int
     started: Moment
     command: str = ""
-    """Id of the command that the step carries out; "" where the operator makes the step."""
+    """Id of the command that the step carries out; empty if the operator makes the step."""
     ended: Moment | None = None
     outcome: StepOutcomeName | None = None
     reason: str = ""
@@ -316,13 +323,13 @@ class Hint(Value):
     queued_at: Moment
     delivered_at: Moment | None = None
     where: str = ""
-    """Where it was delivered, such as `step 4, before tool 7`, or why it expired."""
+    """Where the hint was delivered, such as `step 4, before tool 7`, or why it expired."""
     effect: str = ""
-    """What it did, such as `TILE_K is pinned to 64` or `not understood by the tuner`."""
+    """What the hint changed, such as `TILE_K is pinned to 64` or `not understood by the tuner`."""
 
 
 class Direction(Value):
-    """A fresh line of exploration that the supervisor proposes."""
+    """A new line of exploration that the supervisor proposes."""
 
     text: str
     parent: int | None = None
@@ -343,22 +350,23 @@ class Intervention(Value):
     step: int
     level: Level
     trigger: str
-    """The rule with its numbers, such as `8 attempts since the last commit (limit 8)`."""
+    """The rule that triggered it, with its numbers, such as `8 attempts since the last commit
+    (limit 8)`."""
     diagnosis: str = ""
-    """What the records say about the lack of progress."""
+    """Diagnosis from the session's records: why there is no progress."""
     review: str = ""
-    """Diagnosis by a model that reviewed the whole run; empty where none was asked."""
+    """Diagnosis by a model that reviewed the whole run; empty if there was no review."""
     review_wanted: bool = False
-    """True while a review by the model may still replace the directions."""
+    """True while a review by the model is running that may replace the directions."""
     directions: tuple[Direction, ...] = ()
     avoid: tuple[str, ...] = ()
-    """What to stop doing, according to the review."""
+    """What should no longer be tried, according to the review."""
     state: Literal["active", "dismissed", "done"] = "active"
     by: Literal["supervisor", "person"] = "supervisor"
     seconds_at: float = 0.0
-    """Running seconds of the run when it was made; the stall is counted from here."""
+    """Running seconds of the run at this intervention; stall time is counted from here."""
     usd_at: float = 0.0
-    """Dollars that the run had spent when it was made."""
+    """Dollars that the run had spent at this intervention."""
 
 
 class Profile(Value):
@@ -379,10 +387,10 @@ class Profile(Value):
 
 
 class Occupant(Value):
-    """Who sits in the seat: the agent outside that makes the moves of the operator `seat`."""
+    """The outside agent that has the seat, that is, acts as the operator `seat`."""
 
     name: str = Field(max_length=80)
-    """What the client calls itself, such as `claude-code 2.1`."""
+    """Name and version that the client reports, such as `claude-code 2.1`."""
     way: Literal["mcp", "command_line", "acp"]
     since: Moment
 
@@ -396,13 +404,13 @@ class EngineRecord(Value):
     version: str = ""
     sandbox: str = ""
     sandbox_warning: str = ""
-    """`MachineInfo.sandbox_warning`; every screen shows it where it is not empty."""
+    """`MachineInfo.sandbox_warning`; every screen shows it if it is not empty."""
     device: str = ""
     restarts: int = 0
-    """How often a lost engine was started again by `avo run --keep` or a service, this time
-    included."""
+    """How often a lost engine was restarted by `avo run --keep` or a service, including this
+    time."""
     machine: MachineInfo | None = None
-    """What candidates are measured on, where it was known when the engine started."""
+    """The device that candidates are measured on, if it was known when the engine started."""
 
 
 class SessionRecord(Value):
@@ -416,9 +424,9 @@ class SessionRecord(Value):
     state: RunState = "starting"
     state_reason: str = ""
     state_since: Moment | None = None
-    """When the run came into this state."""
+    """When the run entered this state."""
     approval_since: Moment | None = None
-    """When the person was asked to approve an attempt; None where none waits."""
+    """When the person was asked to approve an attempt; None if no attempt waits for approval."""
     parked_until: Moment | None = None
     head: int | None = None
     budget: Budget = Budget()
@@ -432,9 +440,9 @@ class SessionRecord(Value):
     memory_limit: int = MEMORY_LIMIT
     """Most characters of notes that a step starts with."""
     waiting_since: Moment | None = None
-    """When the model was asked, or when the last piece of its answer came; None where no answer is
+    """When the model was asked, or when the last piece of its answer arrived; None if no answer is
     awaited."""
     degraded: tuple[str, ...] = ()
     """Optional features of the model that are switched off for now, such as `cache`."""
     occupant: Occupant | None = None
-    """Who sits in the seat; None where nobody does, or where the operator has no seat."""
+    """The outside agent that has the seat; None if the seat is empty or the operator has none."""

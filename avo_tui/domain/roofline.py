@@ -10,14 +10,16 @@ RATES = {"FLOP/s": 1.0, "GFLOP/s": 1e9, "TFLOP/s": 1e12}
 
 
 def peak(machine: MachineInfo) -> tuple[str, float] | None:
-    """(unit that does the operations, its peak in operations per second), to compare rates with."""
+    """(name of the unit, its peak rate in operations per second) to compare scores with, or
+    None."""
     return next(iter(machine.peak_flops.items()), None)
 
 
 def shares(score: Score, machine: MachineInfo) -> dict[str, float]:
-    """Configuration → fraction of the machine's peak; empty where the unit cannot be compared.
+    """Configuration → fraction of the machine's peak rate; empty if the score's unit is no such
+    rate.
 
-    Only the arithmetic peak is used, so a configuration bound by memory cannot reach 1.
+    Only the arithmetic peak is used, so a configuration limited by memory cannot reach 1.
     """
     top, scale = peak(machine), RATES.get(score.unit)
     if top is None or scale is None or top[1] <= 0:
@@ -51,5 +53,5 @@ def machine_lines(machine: MachineInfo) -> list[str]:
 
 
 def rate(value: float) -> str:
-    """Operations per second with a unit that fits."""
+    """A rate in operations per second as text, with a suitable unit prefix."""
     return f"{value / 1e12:.4g} TFLOP/s" if value >= 1e12 else f"{value / 1e9:.4g} GFLOP/s"

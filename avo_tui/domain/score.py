@@ -21,7 +21,7 @@ def geomean(values: Iterable[float]) -> float:
 
 
 SECONDS_IN: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-"""Units that are times, of which less is better → seconds in one."""
+"""Units of time, for which less is better → length of the unit in seconds."""
 
 
 class ConfigurationScore(Value):
@@ -30,11 +30,11 @@ class ConfigurationScore(Value):
     name: str
     parameters: dict[str, int | bool | float | str] = Field(default_factory=dict)
     throughput: float
-    """Median over the samples."""
+    """Median throughput over the samples."""
     p20: float
     p80: float
     ratio: float
-    """Median throughput over that of the reference baseline in the same run."""
+    """Median throughput divided by that of the reference baseline in the same run."""
     ratio_p20: float = 0.0
     ratio_p80: float = 0.0
     """Spread of the ratio over interleaved pairs of samples; 0 where it was not measured."""
@@ -43,7 +43,8 @@ class ConfigurationScore(Value):
     milliseconds: float = 0.0
     """Median time of one run of the candidate."""
     prepare_milliseconds: float = 0.0
-    """Time of the candidate's prepare stages, done once for each set of weights and not counted."""
+    """Time of the candidate's prepare stages, which run once per set of weights and do not count in
+    the throughput."""
     flags: tuple[str, ...] = ()
     """Remarks of the harness, such as `noisy` or `above the measured ceiling`."""
 
@@ -62,12 +63,13 @@ class Score(Value):
 
     @property
     def aggregate(self) -> float:
-        """Geomean of the ratios to the reference baseline of the same run: what gates compare."""
+        """Geometric mean of the ratios to the reference baseline of the same run; gates compare
+        this."""
         return geomean(c.ratio for c in self.configurations)
 
     @property
     def geomean(self) -> float:
-        """Geomean of the throughputs, in `unit`."""
+        """Geometric mean of the throughputs, in `unit`."""
         return geomean(c.throughput for c in self.configurations)
 
     @property
@@ -89,22 +91,22 @@ class Score(Value):
         return [name for name in names if name != self.reference_baseline]
 
     def baseline_geomean(self, name: str) -> float:
-        """Geomean of one baseline's throughput over the configurations that have it."""
+        """Geometric mean of one baseline's throughput over the configurations that measured it."""
         return geomean(c.baselines[name] for c in self.configurations if name in c.baselines)
 
     @property
     def lower_is_better(self) -> bool:
-        """True where `unit` is a time. Ratios are speeds all the same: above 1 is faster."""
+        """Whether `unit` is a time. Ratios are relative speeds in any case: above 1 is faster."""
         return self.unit in SECONDS_IN
 
     def ratio_to(self, name: str) -> float:
-        """Geomean of the speed relative to baseline `name`; 0.0 where it was not measured."""
+        """Geometric mean of the speed relative to baseline `name`; 0.0 if it was not measured."""
         return geomean(
             self.speed_over(c, name) for c in self.configurations if c.baselines.get(name, 0) > 0
         )
 
     def speed_over(self, configuration: ConfigurationScore, name: str) -> float:
-        """Speed on a configuration relative to baseline `name`; 0.0 where it was not measured."""
+        """Speed on one configuration relative to baseline `name`; 0.0 if it was not measured."""
         ours, theirs = configuration.throughput, configuration.baselines.get(name, 0.0)
         if ours <= 0 or theirs <= 0:
             return 0.0
@@ -119,23 +121,24 @@ SIGMAS_TO_P80 = 0.8416
 """The 80th percentile of the normal distribution, in standard deviations."""
 
 MEDIAN_ERROR = 1.2533
-"""Standard error of a median over that of a mean, for the normal distribution: sqrt(pi/2)."""
+"""Standard error of a median divided by that of a mean, for normally distributed values:
+sqrt(pi/2)."""
 
 
 class PairedMeasurement(Value):
-    """A candidate timed in turn with another (A B B A), each in one fresh process."""
+    """A candidate timed alternately with another (order A B B A), each in one fresh process."""
 
     configurations: dict[str, tuple[float, float, float]]
     """Configuration → (p20, median, p80) of throughput(candidate) / throughput(other)."""
     rounds: dict[str, int] = Field(default_factory=dict)
-    """Configuration → number of ratios behind its quantiles."""
+    """Configuration → number of timing rounds that the quantiles were computed from."""
     milliseconds: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Configuration → median milliseconds of a call of the candidate and of the other; empty where
     the backend does not tell them. Only ratios of one measurement compare."""
 
     @property
     def gain(self) -> float:
-        """Geomean of the median ratios: 1.02 means 2% faster than the other."""
+        """Geometric mean of the median ratios: 1.02 means 2% faster than the other."""
         return geomean(m for _, m, _ in self.configurations.values())
 
     @property
@@ -150,10 +153,10 @@ class PairedMeasurement(Value):
         return math.sqrt(math.fsum(w * w for w in widths)) / len(widths)
 
     def standard_error(self, configuration: str = "") -> float:
-        """Standard error of the log gain, from the rounds within this measurement.
+        """Standard error of the log gain, estimated from the rounds within this measurement.
 
-        Over all configurations, or on one of them; 0.0 where the number of rounds is not known. The
-        variation between processes is not included.
+        For one configuration, or over all of them by default; 0.0 if the number of rounds is not
+        known. The variation between processes is not included.
         """
         names = [configuration] if configuration else list(self.configurations)
         squares = []

@@ -48,7 +48,8 @@ def may_hold_a_secret(name: str) -> bool:
 def secret_values(
     environment: Mapping[str, str] | None = None, more: Iterable[str] = ()
 ) -> list[str]:
-    """The secrets of an environment (this process's without one) and those given, longest first."""
+    """The secrets in an environment (by default this process's) and those in `more`, longest
+    first."""
     env = os.environ if environment is None else environment
     values = {value.strip() for name, value in env.items() if names_a_secret(name)}
     values = {value for value in values if not value.startswith(("/", "~"))}  # a path of a file
@@ -61,10 +62,10 @@ def secret_values(
 
 
 def redactor(values: Iterable[str]) -> Redact:
-    """A function that replaces each of these values, and what looks like an API key, in a text.
+    """A function that replaces each of these values, and whatever looks like an API key, in a text.
 
-    A value made of letters and underscores alone is replaced only where it stands as a word of its
-    own, so that a key such as `placeholder` does not edit the identifiers around it.
+    A value that consists only of letters and underscores is replaced only as a separate word, so
+    that a key such as `placeholder` does not change identifiers that contain it.
     """
     parts = [_SHAPES, *(_pattern(value) for value in values)]
     pattern = re.compile("|".join(parts))
@@ -72,10 +73,11 @@ def redactor(values: Iterable[str]) -> Redact:
 
 
 def following_redactor(credentials: Callable[[], Iterable[str]]) -> Redact:
-    """A redactor for credentials that change while it is in use, such as a key that is read again.
+    """A redactor for credentials that may change while it is in use, such as a key that is
+    reloaded.
 
-    `credentials` is asked each time. What it has named once stays a secret: the old key may still
-    stand in answers and files.
+    `credentials` is called for every text. Values it returned earlier are still replaced, because
+    old keys may remain in answers and files.
     """
     seen: set[str] = set()
     replace = redactor(secret_values())
@@ -88,7 +90,7 @@ def following_redactor(credentials: Callable[[], Iterable[str]]) -> Redact:
             replace = redactor(secret_values(more=seen))
         return replace(text)
 
-    redact_all("")  # learn those of the start, so that they stay known
+    redact_all("")  # call it once now, so that the initial values are remembered
     return redact_all
 
 
@@ -98,7 +100,7 @@ def redact(text: str) -> str:
 
 
 def redact_json(value: Any, replace: Redact) -> Any:
-    """A JSON value with every string in it redacted, names of members included."""
+    """A JSON value in which every string is redacted, including the names of members."""
     if isinstance(value, str):
         return replace(value)
     if isinstance(value, dict):

@@ -17,7 +17,7 @@ V = TypeVar("V")
 
 
 def _over(table: dict[K, V]) -> dict[K, V]:
-    """A copy of a table whose changes do not reach the original."""
+    """A copy of a table; changes to the copy do not affect the original."""
     return cast("dict[K, V]", ChainMap({}, table))
 
 
@@ -51,7 +51,7 @@ class SessionState(Tables):
 
     @property
     def live_hints(self) -> list[Hint]:
-        """Hints that are queued, or delivered and still in force."""
+        """Hints that are queued, or that were delivered and still apply."""
         return [
             h
             for h in self.hints.values()
@@ -71,7 +71,7 @@ class SessionState(Tables):
         self._touch(event)
 
     def trial(self) -> SessionState:
-        """A copy to try events on; changes to it do not reach this state."""
+        """A copy for trying out events; changes to it do not affect this state."""
         return replace(
             self,
             versions=_over(self.versions),

@@ -1,4 +1,4 @@
-"""A suite: many problems with one budget each, and how many became fast."""
+"""A suite: many problems with one budget each, and the share of them that became fast."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from avo_tui.domain.base import Name, Value
 
 SPEEDUPS = (1.0, 1.5, 2.0)
-"""Ratios to the reference baseline for which fast_p is told."""
+"""Speedups over the reference baseline for which fast_p is reported."""
 
 
 class Problem(Value):
@@ -15,23 +15,23 @@ class Problem(Value):
 
     name: Name
     origin: str
-    """Its file, or the name of a task that is there already."""
+    """The problem's file, or the name of an existing task."""
     task: str = ""
-    """The task that was made of it; empty until then, and where it cannot be one."""
+    """Name of the task made from the file; empty before that, or if no task can be made."""
     session: str = ""
     error: str = ""
-    """Why it has no task or no session; empty where nothing is wrong."""
+    """Why there is no task or no session for it; empty if there is no error."""
 
 
 class Suite(Value):
-    """The problems in order, as `avo suite run` was given them."""
+    """The problems, in the order in which `avo suite run` was given them."""
 
     name: Name
     source: str
     problems: tuple[Problem, ...]
 
     def replaced_problem(self, problem: Problem) -> Suite:
-        """A copy in which the problem of that name is this one."""
+        """A copy in which `problem` replaces the problem of the same name."""
         problems = tuple(problem if p.name == problem.name else p for p in self.problems)
         return self.replaced(problems=problems)
 

@@ -1,7 +1,7 @@
-"""When a run is stalled, and what the supervisor does about it: numbers and rules, no action.
+"""Detects that a run is stalled and chooses the intervention: values and rules only, no actions.
 
-The counts are taken since the last commit or the last intervention, whichever is later, and come
-from the session's records, so that a screen shows the very numbers the supervisor goes by.
+The counts start at the last commit or the last intervention, whichever is later. They come from the
+session's records, so a screen shows the same numbers that the supervisor uses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from avo_tui.domain.verdict import Verdict
 
 
 class Thresholds(Value):
-    """Limits beyond which the supervisor intervenes; zero switches one off.
+    """Limits above which the supervisor intervenes; zero switches a limit off.
 
     The defaults are those that GEAK uses for its agents (8 evaluations without improvement, 45
     minutes, 5 wrong candidates, 3 identical ones).
@@ -35,9 +35,9 @@ class Thresholds(Value):
     failures: int = Field(default=5, ge=0)
     """Attempts in a row that ended with the same kind of failure."""
     repeats: int = Field(default=3, ge=0)
-    """Proposals of candidates that were tried before."""
+    """Proposals of candidates that had been tried before."""
     usd: float = Field(default=0.0, ge=0)
-    """Dollars without a commit."""
+    """Dollars spent without a commit."""
 
 
 OPTION = "supervisor."
@@ -58,7 +58,7 @@ def limits(settings: RunSettings) -> Thresholds:
 
 
 class Stall(Value):
-    """How long a run has gone on without a commit, in several measures. Shown on the screen."""
+    """How long a run has gone without a commit, in several measures. The screen shows these."""
 
     attempts: int = 0
     seconds: float = 0.0
@@ -100,7 +100,7 @@ def last_commit(state: SessionState) -> tuple[int, int]:
 
 
 def trigger(found: Stall, at: Thresholds) -> str | None:
-    """The limit that was reached, in words with its numbers; None where none was."""
+    """The limit that was reached, as a phrase with its numbers; None if none was reached."""
     if at.failures and found.failures >= at.failures:
         what = found.failure.value.replace("_", " ") if found.failure else "failure"
         return f"{found.failures} times {what} in a row (limit {at.failures})"
@@ -117,7 +117,10 @@ def trigger(found: Stall, at: Thresholds) -> str | None:
 
 
 def next_level(rung: int, ladder: tuple[Level, ...]) -> Level:
-    """The intervention after `rung` others; after the last, from the top without the nudge."""
+    """The intervention that follows `rung` others.
+
+    After the last one on the ladder it begins again with the second, leaving out the nudge.
+    """
     if rung < len(ladder):
         return ladder[rung]
     rest = ladder[1:] or ladder
@@ -125,7 +128,7 @@ def next_level(rung: int, ladder: tuple[Level, ...]) -> Level:
 
 
 class Rule(Value):
-    """One measure that the supervisor checks, beside its limit."""
+    """One measure that the supervisor checks, with its limit."""
 
     name: Literal["attempts", "seconds", "failures", "repeats", "usd"]
     words: str
@@ -140,7 +143,8 @@ class Rule(Value):
 
 
 def rules(found: Stall, at: Thresholds) -> tuple[Rule, ...]:
-    """The numbers of a stall beside their limits, in the order in which they are looked at."""
+    """All measures of a stall with their limits, in the order in which the supervisor checks
+    them."""
     kind = found.failure.value.replace("_", " ") if found.failure else "equal failures"
     return (
         Rule(
@@ -169,7 +173,7 @@ def rules(found: Stall, at: Thresholds) -> tuple[Rule, ...]:
 
 
 def step_end(order: Intervention) -> str:
-    """Why an intervention ends the running step; "" where the step goes on."""
+    """Why an intervention ends the running step; empty if the step continues."""
     if order.level not in {"stop_step", "restart"}:
         return ""
     return f"{order.level.replace('_', ' ')}: {order.trigger}"
@@ -192,9 +196,10 @@ def closing(
 
 
 def next_parent(state: SessionState) -> int:
-    """The version that the next step starts from: the head, or another by a direction in force.
+    """The version that the next step starts from: the head, or another one that an active direction
+    names.
 
-    Raises ValueError where the lineage is empty.
+    Raises ValueError if the lineage is empty.
     """
     for order in reversed(state.supervision.values()):
         if order.state != "active":
@@ -209,16 +214,17 @@ def next_parent(state: SessionState) -> int:
 
 
 def tried_in_vain(state: SessionState, limit: int = 8) -> list[Attempt]:
-    """The newest attempts since the last commit that did not become versions, newest first."""
+    """The attempts since the last commit that did not become versions, newest first."""
     step, attempt = last_commit(state)
     attempts = [a for a in _attempts_after(state, step, attempt) if a.version is None and a.title]
     return attempts[::-1][:limit]
 
 
 def unsettled(state: SessionState) -> dict[ObjectId, float]:
-    """Candidates since the last commit of which the gate said `unclear`, with the gain measured.
+    """Candidates since the last commit that the gate called `unclear`, with their measured gains.
 
-    Only those that are ahead: 0.026 is 2.6% faster than the version they were measured beside.
+    Only candidates with a positive gain: 0.026 means 2.6% faster than the version they were
+    compared with.
     """
     tried = {a.candidate for a in tried_in_vain(state, limit=200)}
     gains: dict[ObjectId, float] = {}
@@ -248,7 +254,7 @@ def never_compared(state: SessionState, best: float) -> list[Attempt]:
 
 
 def before_version(state: SessionState, number: int) -> list[Intervention]:
-    """Interventions between the commit before a version and the version's own, oldest first."""
+    """Interventions between the previous commit and the commit of a version, oldest first."""
     versions = state.versions
     until = versions[number].created
     earlier = max((v.created for v in versions.values() if v.number < number), default=None)
@@ -263,9 +269,10 @@ def before_version(state: SessionState, number: int) -> list[Intervention]:
 def _attempts_after(
     state: SessionState, step: int, number: int, last: Intervention | None = None
 ) -> list[Attempt]:
-    """Attempts after one, and after an intervention, oldest first. Costs what it returns.
+    """Attempts after the given one, and after the intervention `last`, oldest first.
 
-    It is asked at every boundary of a run, so it must not grow with the record.
+    Reads only the newest attempts, because it is called at every boundary of a run and must not
+    become slower as the session grows.
     """
     after: list[Attempt] = []
     for attempt in reversed(state.attempts.values()):
@@ -290,7 +297,7 @@ def _equal_failures(attempts: list[Attempt]) -> tuple[int, Verdict | None]:
 def _spend_since(
     state: SessionState, commit_step: int, last: Intervention | None
 ) -> tuple[float, float]:
-    """Running seconds and dollars since the commit or the intervention, by whole steps."""
+    """Running seconds and dollars since the last commit or intervention, counted in whole steps."""
     seconds = usd = 0.0
     if last is not None:
         seconds, usd = -last.seconds_at, -last.usd_at

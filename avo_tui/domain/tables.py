@@ -33,7 +33,7 @@ class Tables:
     memory: dict[str, Note] = field(default_factory=dict)
     supervision: dict[str, Intervention] = field(default_factory=dict)
     comparisons: dict[int, Comparison] = field(default_factory=dict)
-    """Number → what was measured of two candidates side by side, for gates and audits."""
+    """Number → comparison of two candidates, made for a gate or an audit."""
     profiles: dict[str, Profile] = field(default_factory=dict)
     pending_approval: tuple[int, GateDecision] | None = None
-    """The attempt that waits for the person's approval."""
+    """The attempt that waits for the person's approval; None if none waits."""

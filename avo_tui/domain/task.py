@@ -1,4 +1,4 @@
-"""The public part of a task: no inputs, no reference, nothing hidden."""
+"""The public part of a task; inputs, reference and everything hidden are not in it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from avo_tui.domain.base import Name, Value
 TaskName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[a-z][a-z0-9_-]{0,39})?$")
 ]
-"""Name of a task; with `@LANGUAGE` where it is offered in a further language."""
+"""Name of a task; `NAME@LANGUAGE` for a task that is offered in a further language."""
 Language = Annotated[str, Field(max_length=40, pattern=r"^[a-z][a-z0-9_-]*$")]
-"""Language of a candidate's sources, such as `cpp`; a backend of that name compiles them."""
+"""Language of a candidate's source files, such as `cpp`; the backend of that name compiles them."""
 
 
 class Configuration(Value):
@@ -24,7 +24,7 @@ class Configuration(Value):
 
 
 class TaskInfo(Value):
-    """The public face of a task: what lists, prompts and screens show of it."""
+    """The public part of a task: what lists, prompts and screens show."""
 
     name: TaskName
     title: str

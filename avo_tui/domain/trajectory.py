@@ -22,7 +22,7 @@ class Point(Value):
     """A moment at which another version became the best, or the end of the record."""
 
     spend: Spend
-    """What the run had used by then."""
+    """What the run had spent by then."""
     best: float
     """Aggregate of the best version: geomean of the ratio to the reference baseline."""
     version: int | None = None
@@ -38,7 +38,7 @@ def position(point: Point, axis: Axis) -> float:
 
 @dataclass
 class Trajectory:
-    """A fold over a session's events."""
+    """The course of one run, built by applying its events in order."""
 
     spend: Spend = field(default_factory=Spend)
     _versions: dict[int, Version] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Trajectory:
 
     @classmethod
     def of(cls, events: Iterable[ev.Event]) -> Trajectory:
-        """The trajectory of a whole journal."""
+        """The trajectory of a complete journal."""
         trajectory = cls()
         for event in events:
             trajectory.apply(event)
@@ -69,7 +69,7 @@ class Trajectory:
         return points[-1].best if points else 0.0
 
     def apply(self, event: ev.Event) -> None:
-        """Fold one event in."""
+        """Update the trajectory with one event."""
         if isinstance(event, ev.Spent):
             self.spend = self.spend + event.spend
         elif isinstance(event, ev.VersionCommitted):
@@ -81,7 +81,7 @@ class Trajectory:
             self._versions[event.number] = version.replaced(audits=audits)
 
     def closed(self) -> list[Point]:
-        """The points, and one more for the present, so that a line is drawn up to now."""
+        """The points, with a further one for the present so that a chart reaches up to now."""
         points = self.points
         return [*points, Point(spend=self.spend, best=points[-1].best)] if points else []
 
@@ -91,11 +91,12 @@ class Trajectory:
         return within[-1] if within else 0.0
 
     def needed(self, axis: Axis, target: float) -> float | None:
-        """Budget used, in the axis's unit, when the best first reached `target`; None if never."""
+        """Budget spent, in the axis's unit, when the best first reached `target`; None if it never
+        did."""
         return next((position(p, axis) for p in self.points if p.best >= target), None)
 
 
 def common_budget(trajectories: Iterable[Trajectory], axis: Axis) -> float:
-    """The largest budget that every run has used; comparisons are made at this budget."""
+    """The largest budget that every run has spent; runs are compared at this budget."""
     used = [position(Point(spend=t.spend, best=0.0), axis) for t in trajectories]
     return min(used, default=0.0)

@@ -29,9 +29,9 @@ from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 
 MAX_VALUES = 64
-"""Most values of one tunable; a declaration with more is rejected."""
+"""Largest number of values of one tunable; a declaration with more is rejected."""
 MAX_LINE = 1000
-"""Longer lines are not searched, because sources are untrusted and matching takes time."""
+"""Longer lines are not searched: sources are untrusted, and matching long lines takes too long."""
 
 _NUMBER = r"[+-]?(?:0[xX][0-9a-fA-F']+|(?:\d[\d']*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[a-zA-Z]{0,3}"
 _SYMBOL = r"[A-Za-z_](?:\w|::)*"
@@ -40,7 +40,7 @@ _NAME = r"[A-Za-z_]\w*"
 _COMMENT = r"(?://[ \t]*tune:(?P<values>[^\n\r]*)|/\*[ \t]*tune:(?P<enclosed>[^\n\r]*?)\*/[^\n\r]*)"
 _CONSTANT = re.compile(
     rf"[^/\"']*?\b(?:constexpr|const)\b[^/\"'=:]*?(?:::[^/\"'=:]*?)*\b(?P<name>{_NAME})"
-    rf"(?:[ \t]*:[ \t]*\w+)?[ \t]*=[ \t]*"  # Rust has the type behind the name
+    rf"(?:[ \t]*:[ \t]*\w+)?[ \t]*=[ \t]*"  # in Rust the type follows the name
     rf"(?P<token>{_TOKEN})[ \t]*;[ \t]*{_COMMENT}"
 )
 _DEFINE = re.compile(
@@ -89,7 +89,8 @@ class Tunable(Value):
 
     @property
     def ordered(self) -> bool:
-        """True where neighbouring values are similar: plain numbers without names."""
+        """Whether neighbouring values are similar to each other: true for plain numbers without
+        names."""
         return len(self.choices) > 2 and all(
             c.number is not None and not c.label for c in self.choices
         )
@@ -101,11 +102,12 @@ class Tunable(Value):
 
     @property
     def current(self) -> Choice:
-        """The choice that the source has now."""
+        """The value that the source has now."""
         return self.choices[self.index]
 
     def find(self, text: str) -> Choice | None:
-        """The choice meant by a person's `text`: its token, its number or its name."""
+        """The value that a person's `text` refers to, by token, number or name; None if there is
+        none."""
         wanted = text.strip()
         for choice in self.choices:
             if wanted == choice.token or wanted.lower() == choice.label.lower() != "":
@@ -121,7 +123,7 @@ class Tunable(Value):
 
 
 class Flaw(Value):
-    """A `tune:` comment that cannot be used, and why."""
+    """A `tune:` comment that cannot be used, with the reason."""
 
     file: str
     line: int
@@ -129,7 +131,7 @@ class Flaw(Value):
 
 
 Point = Mapping[str, str]
-"""Name → value: one setting of all tunables."""
+"""Name → value: one combination of values of all tunables."""
 
 
 @lru_cache(maxsize=512)
@@ -149,7 +151,7 @@ def _parse_text(file: str, text: str) -> tuple[tuple[Tunable, ...], tuple[Flaw, 
 
 
 def _parse_line(file: str, number: int, begin: int, line: str) -> Tunable | str:
-    """The tunable of a line with a `tune:` comment, or why there is none."""
+    """The tunable on a line with a `tune:` comment, or the reason why the comment is invalid."""
     if len(line) > MAX_LINE:
         return f"a line with a tune: comment may have {MAX_LINE} characters"
     match = _CONSTANT.match(line) or _DEFINE.match(line) or _ASSIGNMENT.match(line)
@@ -179,7 +181,7 @@ def _parse_line(file: str, number: int, begin: int, line: str) -> Tunable | str:
 
 
 def _choices(text: str) -> tuple[tuple[Choice, ...], str, str]:
-    """The values in a comment, its description, and what is wrong with them ("" for nothing)."""
+    """The values in a comment, the description, and the error in it (empty if there is none)."""
     rest, meaning = text.strip(), ""
     remark = _REMARK.search(rest)
     if remark is not None:
@@ -208,7 +210,7 @@ def _choices(text: str) -> tuple[tuple[Choice, ...], str, str]:
     return tuple(choices), meaning, ""
 
 
-@lru_cache(maxsize=4096)  # the tuner asks for the same few tokens again and again
+@lru_cache(maxsize=4096)  # cached because the tuner parses the same few tokens again and again
 def _number(token: str) -> float | None:
     text = token.replace("'", "")
     try:
@@ -220,9 +222,9 @@ def _number(token: str) -> float | None:
 
 
 def parse(candidate: Candidate) -> tuple[Tunable, ...]:
-    """Every tunable of a candidate, in the order of files and lines.
+    """All tunables of a candidate, in the order of files and lines.
 
-    Of a name that is declared twice, the first declaration counts.
+    If a name is declared twice, the first declaration counts.
     """
     tunables: dict[str, Tunable] = {}
     for file, text in candidate.files.items():
@@ -237,7 +239,7 @@ def flaws(candidate: Candidate) -> tuple[Flaw, ...]:
 
 
 def point(tunables: Iterable[Tunable]) -> dict[str, str]:
-    """The current setting of a candidate: name → value."""
+    """The current value of each tunable: name → value."""
     return {t.name: t.current.token for t in tunables}
 
 
@@ -267,7 +269,7 @@ def apply(candidate: Candidate, values: Point) -> Candidate:
 
 
 def size(tunables: Iterable[Tunable]) -> int:
-    """Number of different settings of all tunables."""
+    """Number of different combinations of the tunables' values."""
     total = 1
     for tunable in tunables:
         total *= len(tunable.choices)

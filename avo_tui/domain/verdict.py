@@ -1,4 +1,4 @@
-"""The result of an evaluation: a verdict, feedback that says what to mend, and the score."""
+"""The result of an evaluation: a verdict, feedback that says what to fix, and the score."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ class Verdict(StrEnum):
     NO_DEVICE = "no_device"
     CANCELLED = "cancelled"
     HARNESS_ERROR = "harness_error"
-    """The harness itself failed; says nothing about the candidate."""
+    """The harness itself failed; this says nothing about the candidate."""
 
     @property
     def judges_candidate(self) -> bool:
-        """False where the verdict is about the machine, not the candidate."""
+        """Whether the verdict is about the candidate; False if it is about the machine."""
         return self not in {Verdict.NO_DEVICE, Verdict.CANCELLED, Verdict.HARNESS_ERROR}
 
 
 Stage = Literal["waiting", "compile", "check", "benchmark", "remeasure"]
-"""`waiting` is waiting for the device's lock; it counts neither as evaluation time nor as a
-stall."""
+"""`waiting`: waiting for the lock of the device. This time counts neither as evaluation time nor as
+a stall."""
 
 
 class Feedback(Value):
-    """What the agent and the person are told beside the verdict.
+    """Explanation of the verdict for the agent and the person.
 
-    Log and detail are untrusted text: they are shown and never interpreted, without control
-    characters.
+    `log` and `detail` are untrusted text: control characters are removed, and the text is only
+    displayed, never interpreted.
     """
 
     summary: Safe
@@ -55,9 +55,9 @@ class Feedback(Value):
     detail: Safe = ""
     """Position and size of the error: index, expected error, tolerance, or the signal."""
     hint: Safe = ""
-    """What usually helps."""
+    """What usually fixes this."""
     log: Safe = ""
-    """Compiler output or the candidate's own, cut to a limit."""
+    """Output of the compiler or of the candidate, shortened to a limit."""
 
 
 class Resources(Value):
@@ -66,13 +66,13 @@ class Resources(Value):
     registers: int | None = None
     """Registers per thread, the largest over the kernels."""
     spill_bytes: int | None = None
-    """Spill stores plus loads, bytes."""
+    """Spill stores plus spill loads, in bytes."""
     stack_bytes: int | None = None
     shared_memory: int | None = None
     """Static plus dynamic shared memory, bytes per block, the largest over the stages."""
     code_bytes: int | None = None
     instructions: dict[str, int] = Field(default_factory=dict)
-    """Counts by mnemonic class, such as HGMMA or `fma 256-bit`."""
+    """Number of instructions by class, such as HGMMA or `fma 256-bit`."""
     kernels: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Per kernel: registers, spills, shared memory."""
     warnings: tuple[Safe, ...] = ()
@@ -93,7 +93,7 @@ class Resources(Value):
 
 
 class Seconds(Value):
-    """Where the time of one evaluation went; `waiting` for the lock is not part of `total`."""
+    """How the time of one evaluation was spent; `waiting` for the lock is not part of `total`."""
 
     compile: float = 0.0
     check: float = 0.0
@@ -103,16 +103,19 @@ class Seconds(Value):
     phases: dict[str, dict[str, float]] = Field(default_factory=dict)
     """Stage → phase → seconds, where the backend measures it; the rest of a stage is `idle`."""
     start_up: float = 0.0
-    """What the worker did once, before its first evaluation of a task: measuring the machine,
-    loading the baselines, a first look at the task. Not part of `total`; 0 in old reports."""
+    """Time of the worker's preparation before its first evaluation of a task: measuring the
+    machine, loading the baselines, a trial run of the task's methods. Not part of `total`; 0 in old
+    reports."""
 
     @property
     def total(self) -> float:
-        """Seconds of the evaluation; the wait for the lock and the worker's start-up apart."""
+        """Seconds of the evaluation, without the wait for the lock and the start-up of the
+        worker."""
         return self.compile + self.check + self.benchmark + self.other
 
     def parts(self) -> dict[str, float]:
-        """Where every second of `total` went, such as `benchmark samples`; the longest first."""
+        """The parts that add up to `total`, such as `benchmark samples` → seconds; the longest
+        first."""
         parts = {
             f"{stage} {phase}": seconds
             for stage, phases in self.phases.items()
@@ -129,7 +132,7 @@ class Seconds(Value):
         return dict(sorted(parts.items(), key=lambda part: -part[1]))
 
     def lines(self) -> list[str]:
-        """The same for a reader: the total, what is not part of it, and every part."""
+        """The times as text lines: the total, the times outside it, and every part."""
         apart = {"waiting for the device": self.waiting, "start-up of the worker": self.start_up}
         beside = "".join(f"; {n} {s:.2f} s more" for n, s in apart.items() if s >= 0.005)
         parts = [f"{name} {seconds:.2f}" for name, seconds in self.parts().items()]
@@ -140,23 +143,23 @@ class ConfigurationCheck(Value):
     """The outcome of the check on one configuration."""
 
     name: str
-    """`hidden` for every hidden one."""
+    """Name of the configuration; `hidden` for every hidden one."""
     ok: bool
     error: float | None = None
-    """Largest error, in units of the tolerance: at most 1 passes."""
+    """Largest error as a multiple of the tolerance: up to 1 passes."""
     detail: Safe = ""
 
 
 class EvaluationReport(Value):
-    """The whole answer of f for one candidate."""
+    """The complete result of evaluating one candidate."""
 
     task: str
     candidate: str
-    """The candidate's identity."""
+    """Id of the candidate."""
     verdict: Verdict
     feedback: Feedback
     reached: Stage = "compile"
-    """The last stage that was begun."""
+    """The last stage that was started."""
     checks: tuple[ConfigurationCheck, ...] = ()
     resources: Resources = Field(default_factory=Resources)
     score: Score | None = None
@@ -164,31 +167,33 @@ class EvaluationReport(Value):
     paired: PairedMeasurement | None = None
     """Set by a re-measurement against another candidate."""
     beside: Verdict | None = None
-    """Set by a re-measurement that the other candidate failed: its verdict. `verdict` is then
-    `harness_error`, and the feedback is about the other one."""
+    """Verdict on the other candidate, if that one failed during a comparison. `verdict` is then
+    `harness_error`, and the feedback is about the other candidate."""
     seconds: Seconds = Field(default_factory=Seconds)
     device: str = ""
-    """Such as `cpu AMD EPYC 9654 · 1 thread` or `NVIDIA H200`."""
+    """Name of the device, such as `cpu AMD EPYC 9654 · 1 thread` or `NVIDIA H200`."""
     worker: str = ""
-    """Which of the run's devices it was measured on, such as `local:1`; "" where there is one."""
+    """Which of the run's devices it was measured on, such as `local:1`; empty if there is only
+    one."""
     architecture: str = ""
     sandbox: str = ""
     """What isolated the candidate, such as `namespaces + landlock + seccomp`."""
     sandbox_warning: str = ""
-    """One sentence where it was not isolated and that was allowed; empty otherwise."""
+    """One sentence if the candidate ran without isolation (which was allowed); empty otherwise."""
     cached: bool = False
     """True if the result was taken from an earlier evaluation of the same source."""
     conditions: str = ""
-    """`MachineInfo.conditions` it was measured under; reports of equal ones are comparable."""
+    """`MachineInfo.conditions` of the measurement; only reports with equal conditions are
+    comparable."""
     at: Moment | None = None
     stages_done: tuple[Stage, ...] = ()
     health: DeviceHealth | None = None
-    """How the device was while this was measured; None where nothing was measured, where the device
-    cannot be asked, and in old records."""
+    """Condition of the device during the measurement; None if nothing was measured, if the device
+    cannot be queried, and in old records."""
 
     @property
     def correct(self) -> bool:
-        """True if the candidate was right wherever it was checked."""
+        """Whether the candidate was correct on every configuration that was checked."""
         return self.verdict is Verdict.CORRECT
 
 
@@ -209,12 +214,12 @@ class EvaluationProgress(Value):
     unit: str | None = None
     baselines: dict[str, float] = Field(default_factory=dict)
     error: float | None = None
-    """Check: largest error in units of the tolerance."""
+    """In the check stage: largest error as a multiple of the tolerance."""
     seconds: float | None = None
     detail: Safe = ""
-    """One line, such as which process holds the lock that is waited for."""
+    """One line of detail, such as which process holds the lock that is waited for."""
     log: Safe = ""
-    """Compiler output, cut to a limit."""
+    """Compiler output, shortened to a limit."""
     resources: Resources | None = None
 
 
@@ -232,9 +237,9 @@ class ScratchReport(Value):
 
     compiled: bool
     exit_code: int | None = None
-    """None where it did not compile, or was ended by a signal or by the harness."""
+    """Exit code; None if it did not compile, or was ended by a signal or by the harness."""
     outcome: Safe = ""
-    """One sentence: `ended with exit code 0`, `killed: time limit of 10 s`, …"""
+    """How it ended, in one sentence: `ended with exit code 0`, `killed: time limit of 10 s`, …"""
     compiler_log: Safe = ""
     stdout: Safe = ""
     stderr: Safe = ""
@@ -244,7 +249,8 @@ class ScratchReport(Value):
 
 
 class MachineInfo(Value):
-    """What an evaluator measures on. Equal `conditions` mean comparable measurements."""
+    """The machine that an evaluator measures on. Measurements with equal `conditions` are
+    comparable."""
 
     device: str
     """Such as `cpu AMD EPYC 7B13 · 1 thread`."""
@@ -252,16 +258,17 @@ class MachineInfo(Value):
     compiler: str = ""
     sandbox: str = ""
     sandbox_warning: str = ""
-    """One sentence where candidates are not isolated and that was allowed; empty otherwise."""
+    """One sentence if candidates run without isolation (which was allowed); empty otherwise."""
     conditions: str
-    """A key of everything that affects a score: device, compiler, task text, harness version."""
+    """A key derived from everything that affects a score: device, compiler, task text, harness
+    version."""
     peak_flops: dict[str, float] = Field(default_factory=dict)
-    """Peak operations per second, by the unit that does them, such as `bf16 tensor cores`. The
-    task's rates are compared with the first."""
+    """Peak operations per second of each unit, such as `bf16 tensor cores`. The task's rates are
+    compared with the first unit."""
     peak_bytes: float = 0.0
-    """Peak memory bandwidth, bytes per second; 0 where it is not known."""
+    """Peak memory bandwidth in bytes per second; 0 if not known."""
     measured_flops: float = 0.0
-    """Operations per second of a library's matrix product on this machine; 0 where it was not
-    measured."""
+    """Operations per second that a library's matrix product reached on this machine; 0 if it was
+    not measured."""
     facts: tuple[str, ...] = ()
     """Further facts about the machine, one a line: units and clocks, caches, flags."""

@@ -25,18 +25,18 @@ class WorkerStatus(Value):
     """One device with the worker process that serves it."""
 
     name: str
-    """Such as `local:1` or `ssh://node7:0`; reports and attempts name it so."""
+    """Name of the device, such as `local:1` or `ssh://node7:0`; reports and attempts use it."""
     state: WorkerStateName
     reason: str = ""
     """Why it is lost, disagrees or is set aside."""
     since: Moment
     """When it came into this state; of one that is busy, when its present request began."""
     evaluations: int = 0
-    """Requests that it has answered in this run of the engine."""
+    """Number of requests answered since the engine was started."""
     losses: int = 0
     """How often its worker was lost."""
     device: str = ""
-    """Its model, such as `NVIDIA H200`; "" before it was asked."""
+    """Model of the device, such as `NVIDIA H200`; empty before it was asked."""
     host: str = ""
     """Name of the machine that it is in; "" before it was asked."""
     joined: Moment | None = None

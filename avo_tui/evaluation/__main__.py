@@ -80,7 +80,7 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _look(options: argparse.Namespace) -> str:
-    """What profiler or sanitizer say instead of an evaluation."""
+    """The output of the profiler or the sanitizer, which replaces an evaluation."""
     sweep()
     pipeline = Pipeline(options.kernels, options.allow_weak_sandbox, options.arch)
     task = pipeline.tasks.get(options.task)
@@ -112,7 +112,7 @@ async def _once(options: argparse.Namespace) -> EvaluationReport:
 
 
 def main() -> int:
-    """0: correct; 1: not, or it could not be found out; 2: wrong use."""
+    """Returns the exit status: 0 for correct; 1 for not correct or undecided; 2 for wrong usage."""
     options = _arguments()
     if options.list_devices:
         print(json.dumps(devices.of_this_machine()))
@@ -127,7 +127,7 @@ def main() -> int:
                 return 2
         if options.gpu is not None:
             os.environ.update(devices.one_gpu(options.gpu))
-        # The end of standard input says the same, but is not heard while torch is imported.
+        # The end of standard input means the same, but is not noticed while torch is imported.
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         asyncio.run(serve(options.kernels, options.allow_weak_sandbox, options.arch, options.lease))
         return 0

@@ -62,11 +62,11 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one kind."""
+    """The result for one kind of candidate."""
 
     kind: str
     verdict: Verdict | None
-    """None where there is no candidate of this kind."""
+    """The verdict; None if there is no candidate of this kind."""
     words: str
     """What the report said, or why there is no candidate."""
     ok: bool

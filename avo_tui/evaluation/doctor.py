@@ -1,4 +1,4 @@
-"""What `avo doctor` says of the machine: can candidates be confined here?"""
+"""The check of `avo doctor` whether candidates can be isolated on this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from avo_tui.evaluation.sandbox.run import HOW_TO_CONFINE, Level, Sandbox
 
 
 async def examine_sandbox(allow_weak: bool) -> Finding:
-    """What confines candidates here; where something is missing, how it is to be had."""
+    """Reports what isolates candidates on this machine, and how to install what is missing."""
     offered: list[Level] = []
     refused: list[str] = []
     for kind in Isolation:

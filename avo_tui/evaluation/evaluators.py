@@ -1,8 +1,8 @@
-"""Which evaluator a session asks for: this machine, or devices here and elsewhere by URL.
+"""Selects the evaluator of a session: this machine, or devices named by URLs.
 
 A scheme is one line in `SCHEMES`: a module with `make_site(url, wanted)`, which returns an object
-that follows `avo_tui.evaluation.workers.ports.Site` or raises ValueError with one sentence. It is
-imported when a session asks for it.
+that implements `avo_tui.evaluation.workers.ports.Site`, or raises ValueError with one sentence. The
+module is imported when a session uses the scheme.
 """
 
 from __future__ import annotations

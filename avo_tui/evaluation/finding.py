@@ -1,4 +1,4 @@
-"""One answer of `avo doctor`."""
+"""One result of `avo doctor`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ State = Literal["ok", "warn", "fail"]
 
 
 class Finding(Value):
-    """What one look at the machine found."""
+    """The result of one check of the machine."""
 
     name: str
-    """What was looked at, such as `compiler`."""
+    """What was checked, such as `compiler`."""
     state: State
     text: str
     """One sentence; where something is wrong, it says what to do."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from avo_tui.evaluation.backends import registry
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.soundness import Fault
 from avo_tui.evaluation.task import Task
+from avo_tui.evaluation.task_static_checks import Fault
 
 
 def require_language(task: Task) -> None:

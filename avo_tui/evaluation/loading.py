@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from avo_tui.evaluation import soundness
+from avo_tui.evaluation import task_static_checks
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.task import Task
 
@@ -33,7 +33,7 @@ def load_task(folder: Path) -> Task:
     kind = classes[0]
     missing = sorted(getattr(kind, "__abstractmethods__", ()))
     if missing:
-        line = soundness.line_of(path, kind.__name__, "")
+        line = task_static_checks.line_of(path, kind.__name__, "")
         raise EvaluatorError(
             f"{path} (line {line}): class {kind.__name__} lacks {', '.join(missing)}"
         )
@@ -42,7 +42,7 @@ def load_task(folder: Path) -> Task:
         task.folder = folder
     except Exception as error:  # a task is the user's code: anything may come
         raise EvaluatorError(_sentence(error, path)) from error
-    soundness.require(task)
+    task_static_checks.require(task)
     return task
 
 
@@ -62,9 +62,9 @@ def _import(path: Path, name: str) -> ModuleType:
 
 
 def _sentence(error: BaseException, path: Path) -> str:
-    line = getattr(error, "lineno", None) or soundness.line_in(error, path)
+    line = getattr(error, "lineno", None) or task_static_checks.line_in(error, path)
     where = f" (line {line})" if line else ""
-    return f"{path}{where}: {type(error).__name__}: {soundness.one_line(error)}"
+    return f"{path}{where}: {type(error).__name__}: {task_static_checks.one_line(error)}"
 
 
 def source_of(task: Task) -> str:

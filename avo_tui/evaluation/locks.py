@@ -1,4 +1,4 @@
-"""One benchmark at a time per device, over all sessions on the machine, first come first served."""
+"""Ensures that only one benchmark runs per device, over all sessions, first come first served."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SAY_SECONDS = 2.0
 
 @dataclass
 class Waited:
-    """How long the lock was waited for."""
+    """How long a request waited for the lock, in seconds."""
 
     seconds: float = 0.0
 
@@ -35,13 +35,14 @@ class _Ticket:
         self._queue = queue
         self.name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
         hidden = queue / f".{self.name}"
-        # Locked before it gets its name: a ticket that is seen unlocked is a dead one's.
+        # Locked before it gets its name, so that a visible ticket without a lock belongs to a dead
+        # process.
         self._file = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         hidden.rename(queue / self.name)
 
     def before(self) -> int:
-        """How many wait that came earlier; tickets of the dead are removed."""
+        """Number of tickets that came earlier; tickets of dead processes are removed."""
         earlier = [
             entry.path
             for entry in os.scandir(self._queue)

@@ -1,4 +1,4 @@
-"""Where the evaluator keeps what outlives one evaluation: caches and locks."""
+"""Folders for files that the evaluator keeps between evaluations: caches and locks."""
 
 from __future__ import annotations
 

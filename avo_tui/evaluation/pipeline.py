@@ -1,4 +1,4 @@
-"""f: compile, check, benchmark, in this order, with one report for whatever happens."""
+"""The scoring function f: compile, check and benchmark, in this order, resulting in one report."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from avo_tui.domain.verdict import (
     Verdict,
     Window,
 )
-from avo_tui.evaluation import inspecting
+from avo_tui.evaluation import task_dynamic_checks
 from avo_tui.evaluation.backends.base import (
     Backend,
     Compiled,
@@ -51,23 +51,24 @@ from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
-from avo_tui.evaluation.soundness import line_in
 from avo_tui.evaluation.task import Task
+from avo_tui.evaluation.task_static_checks import line_in
 from avo_tui.evaluation.tasks import Tasks, find_tasks, roots
 
 person = logging.getLogger("avo_tui.evaluation.person")
-"""What the person is told and a candidate's author is not: a worker hands it to the log of the
-engine, and no report holds it."""
+"""Log for the person only, not for a candidate's author: a worker sends it to the engine's log, and
+no report contains it."""
 
 _LOG = 16_000
 _NOTES = 600
 _COARSE = 5.0
-"""Seconds to whole multiples of which a check is rounded up that failed on hidden inputs."""
+"""The time of a check that failed on hidden inputs is rounded up to a multiple of this many
+seconds."""
 
 
 @dataclass
 class _Course:
-    """What is known of an evaluation so far."""
+    """The intermediate state of an evaluation."""
 
     task: Task
     candidate: Candidate
@@ -83,19 +84,19 @@ class _Course:
     paired: PairedMeasurement | None = None
     beside: Verdict | None = None
     notes: str = ""
-    """What else was found and decides nothing."""
+    """Further remarks that do not affect the verdict."""
     watch: Stopwatch = field(default_factory=Stopwatch)
     phases: dict[str, dict[str, float]] = field(default_factory=dict)
     start_up: float = 0.0
-    """Seconds that the worker spent on what it does once."""
+    """Seconds that the worker spent on its own start-up."""
     silent: bool = False
-    """Whether a candidate that has seen hidden inputs could tell of them by the time it took."""
+    """True if a candidate that has seen hidden inputs could reveal them by its run time."""
     health: DeviceHealth | None = None
-    """How the device was while it was held."""
+    """State of the device while its lock was held."""
 
     @asynccontextmanager
     async def stage(self, name: Stage) -> AsyncIterator[None]:
-        """Clocks a stage and says its beginning; `finish` says its good end."""
+        """Times a stage and reports its beginning; `finish` reports its successful end."""
         self.reached = name
         self.watch.seconds = {}
         self.progress(EvaluationProgress(stage=name, state="started"))
@@ -138,7 +139,7 @@ class _Course:
         )  # fmt: skip
 
     def started_up(self, seconds: float) -> None:
-        """Takes time off the evaluation that the worker spent on what it does once."""
+        """Exclude from the evaluation the seconds that the worker spent on its own start-up."""
         self.start_up += seconds
         self.began += seconds
 
@@ -159,7 +160,7 @@ class Pipeline:
         self._tasks: Tasks | None = None
         self._backends: dict[str, Backend] = {}
         self._looked_at: set[str] = set()
-        """Names of tasks whose methods have been run once and returned what they should."""
+        """Names of tasks whose methods were run once, with correct results."""
 
     @property
     def tasks(self) -> Tasks:
@@ -171,7 +172,7 @@ class Pipeline:
         return self._tasks
 
     def look_first(self, kernels: Path) -> None:
-        """Looks for tasks in this folder before all others from now on."""
+        """From now on, look for tasks in this folder first."""
         self._kernels = kernels
         self._tasks = None
 
@@ -189,12 +190,12 @@ class Pipeline:
         return await self.backend(task).machine(task, self.sandbox)
 
     async def close(self) -> None:
-        """Ends what the backends keep ready."""
+        """End the processes that the backends keep ready."""
         for backend in self._backends.values():
             await backend.close()
 
     async def warm(self, name: str) -> None:
-        """Does what the first evaluation of a task would wait for."""
+        """Prepare what the first evaluation of a task would otherwise wait for."""
         task = self.tasks.get(name)
         await self.backend(task).warm(task, self.sandbox)
 
@@ -354,19 +355,20 @@ class Pipeline:
             course.health = watch.health
 
     def _sensor(self, task: Task) -> Sensor | None:
-        """What tells the state of the device that a task is measured on."""
+        """A sensor for the state of the device that a task is measured on; None if there is
+        none."""
         if task.device == "cpu":
             return processor_sensor()
         backend = self.backend(task)
         return gpu_sensor(backend.gpu_uuid(task)) if isinstance(backend, OnGpu) else None
 
     async def _warm(self, course: _Course) -> None:
-        """What a worker does once is start-up: it belongs to no evaluation's time."""
+        """Prepare the worker; the time counts as start-up, not as part of an evaluation."""
         began = time.monotonic()
         await self.backend(course.task).warm(course.task, self.sandbox)
         if course.task.device == "cpu" and course.task.name not in self._looked_at:
-            # what is wrong with the task must not be blamed on a candidate
-            await asyncio.to_thread(inspecting.first_look, course.task)
+            # an error in the task must not be blamed on a candidate
+            await asyncio.to_thread(task_dynamic_checks.first_look, course.task)
             self._looked_at.add(course.task.name)
         course.started_up(time.monotonic() - began)
 
@@ -411,7 +413,7 @@ class Pipeline:
             raise
         except (EvaluatorError, SandboxError) as error:
             verdict, feedback = Verdict.HARNESS_ERROR, Feedback(summary=str(error))
-        except Exception as error:  # the worker survives its own mistakes, and shows them
+        except Exception as error:  # an internal error is reported and does not end the worker
             traceback.print_exc(file=sys.stderr)
             line = line_in(error, task.folder / "task.py")
             whose = f"{task.folder / 'task.py'} (line {line})" if line else "the harness failed"

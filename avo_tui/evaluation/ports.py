@@ -1,4 +1,4 @@
-"""What the rest of the program may ask of an evaluator, wherever it runs."""
+"""The interface of an evaluator, independent of where it runs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from avo_tui.domain.verdict import (
 from avo_tui.domain.workers import WorkerStatus
 
 ProgressSink = Callable[[EvaluationProgress], None]
-"""Called in the event loop for each sign of life; must return at once."""
+"""Called in the event loop with each progress report; must return at once."""
 
 
 class EvaluatorError(RuntimeError):
-    """The evaluator cannot serve the request. The text is one sentence that says what to do."""
+    """The evaluator cannot serve the request; the message is one sentence that says what to do."""
 
 
 class BrokenTask(Value):
-    """A task folder that does not load, with the reason."""
+    """A task folder that cannot be loaded, with the reason."""
 
     name: str
     path: Path
@@ -75,12 +75,13 @@ class Evaluator(Protocol):
     async def compile(
         self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
     ) -> EvaluationReport:
-        """Compiles only: log, resources, instruction counts. `correct` means that it compiled."""
+        """Compile only; returns log, resources, instruction counts. `correct` means that it
+        compiled."""
 
     async def check(
         self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
     ) -> EvaluationReport:
-        """Compiles and checks. `correct` means right wherever it was checked; no score."""
+        """Compile and check. `correct` means correct on all cases that were checked; no score."""
 
     async def evaluate(
         self,
@@ -90,18 +91,18 @@ class Evaluator(Protocol):
         target: Mapping[str, float] | None = None,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
-        """All of f: compile, check, benchmark. A score if and only if the verdict is `correct`.
+        """Compile, check and benchmark. The report has a score if and only if it is `correct`.
 
-        `target` is configuration → ratio to the reference baseline that the candidate must beat: a
-        configuration that is clearly below it is stopped early, and its score says so.
+        `target` maps configurations to the ratio to the reference baseline that the candidate must
+        beat. A configuration that is clearly below is stopped early, and its score says so.
         """
 
     async def profile(
         self, task: str, candidate: Candidate, configuration: str | None = None
     ) -> str:
-        """The profiler's figures of one run on a configuration, the first scored one without.
+        """The profiler's report on one run, by default on the first scored configuration.
 
-        Several lines; one sentence where the machine has no profiler.
+        Several lines; one sentence if the machine has no profiler.
         """
 
     async def disassemble(
@@ -141,7 +142,7 @@ class Evaluator(Protocol):
 
 @runtime_checkable
 class Sensing(Protocol):
-    """What an evaluator has besides that can tell how its devices are."""
+    """An evaluator that can also report the state of its devices."""
 
     async def devices(self) -> tuple[DeviceState, ...]:
         """The state of each device now, as far as it is known.
@@ -156,12 +157,12 @@ class Staffed(Protocol):
     """What an evaluator has besides that can tell what its devices do."""
 
     def workers(self) -> tuple[WorkerStatus, ...]:
-        """Each device with what it is doing."""
+        """The state of each device's worker."""
 
 
 @runtime_checkable
 class Parallel(Staffed, Protocol):
-    """What an evaluator has besides that serves several requests at once."""
+    """An evaluator that can also serve several requests at the same time."""
 
     @property
     def width(self) -> int:
@@ -170,10 +171,10 @@ class Parallel(Staffed, Protocol):
 
 @runtime_checkable
 class Resting(Protocol):
-    """What an evaluator has besides that can give memory back while nothing is asked of it."""
+    """An evaluator that can also free memory while it has no requests."""
 
     async def rest(self) -> None:
-        """Gives back what can be had again, unless a request is being served.
+        """Free what can be recreated later, unless a request is being served.
 
-        The next request takes longer, by the time it takes to have it again.
+        The next request takes longer, because it has to recreate it.
         """

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     Tensors = dict[str, torch.Tensor]
     """Name of an input or output → tensor."""
     Baseline = Callable[[Configuration, Tensors], Tensors]
-    """Computes the outputs from the inputs; what is timed is one call of it."""
+    """Computes the outputs from the inputs; one call of it is timed."""
 
 
 class PreparedBaseline(ABC):
-    """A baseline with work of its own that is done once for each set of weights, untimed.
+    """A baseline with preparation work that is done once per set of weights and not timed.
 
-    Such as a conversion to a sparse format, or the capture of a CUDA graph: what a candidate may
-    do in its prepare stages, a library may do too.
+    Examples are conversion to a sparse format or capture of a CUDA graph: a library may prepare
+    just as a candidate may in its prepare stages.
     """
 
     @abstractmethod
@@ -114,7 +114,7 @@ class Task(ABC):
     less: then they count throughput, but no time is refused because of them."""
 
     has_seed: ClassVar[bool] = True
-    """False where the first correct candidate starts the lineage; then there is no `seed/`."""
+    """False if there is no `seed/`, so that the first correct candidate starts the lineage."""
 
     seed_folder: ClassVar[str] = "seed"
     """The first candidate's, beside `task.py`; `seed-LANGUAGE` in a further language."""
@@ -152,7 +152,8 @@ class Task(ABC):
         """Floating-point operations of one run: what throughput is computed from."""
 
     def own(self, configuration: Configuration, inputs: Tensors) -> Tensors:
-        """The outputs as a good library computes them in their dtypes: the measure of error."""
+        """The outputs of a good library in their dtypes; its error is the measure for
+        candidates."""
         return self.baselines()[self.reference_baseline](configuration, inputs)
 
     def bytes_moved(self, configuration: Configuration) -> float:

@@ -39,7 +39,7 @@ class Root:
 
     folder: Path
     origin: str
-    """Why it is looked at, in words for a list."""
+    """Why the folder is searched, as text for a list."""
     trusted: bool
     """Whether its code may be run without asking the person."""
 

@@ -1,8 +1,9 @@
-"""Whose code may be run to list tasks: folders that ship, that were named, or that were trusted.
+"""Decides whose task code may be run: shipped folders, and those that were named or trusted.
 
-A task is Python code that runs as the user. A folder `kernels/` that happens to lie in the current
-directory, such as one of a repository that was just cloned, is therefore not run before the person
-has agreed once. The agreement is kept for the folder, in `trusted.json` of the user's data.
+A task is Python code that runs with the user's rights. A folder `kernels/` that happens to be in
+the current directory, for example in a freshly cloned repository, is therefore not run before the
+person has agreed once. The agreement is recorded per folder, in `trusted.json` in the user's data
+folder.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The engine: the loop of steps, the person's control, the gates, the supervisor, the process."""
+"""The engine: the process that runs a session, step by step, under the person's control."""

@@ -1,4 +1,4 @@
-"""Running time: what counts against the budget of hours and towards a stall."""
+"""Running time: the time that counts towards the cap on hours and towards a stall."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from time import monotonic
 
 FROZEN_SECONDS = 20.0
-"""A gap between two beats from which on the process counts as having stood still."""
+"""Delay between two calls of `Clock.beat` above which the process is taken to have been stopped."""
 
 
 class Clock:
-    """Counts seconds while nothing holds it. Paused, parked and waiting time is not counted."""
+    """Counts the seconds in which no hold is set. Paused, parked and waiting time sets a hold."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
@@ -21,10 +21,10 @@ class Clock:
         self._beat = monotonic()
 
     def beat(self, every: float) -> float:
-        """To be called every so many seconds; returns the seconds that nobody called it.
+        """Call this every `every` seconds; returns how many seconds the call came too late.
 
-        A process that was stopped (SIGSTOP) or starved for long did not run: that time is not
-        counted. 0.0 for the small delays of a busy machine.
+        Small delays of a busy machine return 0.0. A longer delay means that the process was stopped
+        (SIGSTOP) or had no processor time; that time is not counted as running time.
         """
         real = monotonic()
         lost, self._beat = real - self._beat - every, real
@@ -35,17 +35,17 @@ class Clock:
         return lost
 
     def start(self) -> None:
-        """Begins to count."""
+        """Start counting."""
         self.release("not started")
 
     def hold(self, reason: str) -> None:
-        """Stops counting until `release(reason)`."""
+        """Stop counting until `release(reason)` is called."""
         if not self._holds:
             self._pending += self._now() - self._since
         self._holds.add(reason)
 
     def release(self, reason: str) -> None:
-        """Takes one hold away; counts again when it was the last."""
+        """Remove one hold; counting continues when none is left."""
         if reason in self._holds:
             self._holds.discard(reason)
             if not self._holds:
@@ -53,12 +53,12 @@ class Clock:
 
     @property
     def pending(self) -> float:
-        """Seconds counted and not taken yet."""
+        """Seconds counted since the last call of `take`."""
         running = 0.0 if self._holds else self._now() - self._since
         return self._pending + running
 
     def take(self) -> float:
-        """The seconds counted since the last call."""
+        """Return the seconds counted since the last call, and start from zero."""
         seconds = self.pending
         self._pending = 0.0
         self._since = self._now()

@@ -1,4 +1,4 @@
-"""What the person wants of the run at this moment, and a way to wait for a change of it."""
+"""What the person currently wants of the run, and a way to wait for changes to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Finish(Exception):  # noqa: N818 - control flow, not an error
-    """The run ends in good order."""
+    """Raised to end the run in an orderly way."""
 
     def __init__(self, state: RunState, reason: str) -> None:
         super().__init__(reason)
@@ -26,7 +26,7 @@ class Finish(Exception):  # noqa: N818 - control flow, not an error
 
 @dataclass
 class End:
-    """The running step is to end."""
+    """A request to end the running step."""
 
     outcome: StepOutcomeName
     reason: str
@@ -34,36 +34,39 @@ class End:
 
 @dataclass
 class Control:
-    """Wishes that stand until they are met. Handlers of commands set them, the loop meets them."""
+    """Requests of the person that are not yet carried out.
+
+    Command handlers set them; the engine's loop carries them out.
+    """
 
     pause: PauseMode | None = None
     pause_reason: str = ""
     end: End | None = None
     stop: str | None = None
     skip_wait: bool = False
-    """A parked wait is to be cut short."""
+    """True to end the waiting time of a parked run early."""
     hint_now: bool = False
-    """A hint is to be delivered at once."""
+    """True if a hint must be delivered immediately."""
     jobs: deque[Command] = field(default_factory=deque)
-    """Commands that need the evaluator; done at the next boundary."""
+    """Commands that need the evaluator; carried out at the next boundary."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def ask_pause(self, reason: str) -> None:
-        """Has the run pause at its next boundary because the person must mend something."""
+        """Pause the run at its next boundary, because of a problem that the person must fix."""
         self.pause, self.pause_reason = "after_tool", reason
 
     def end_step(self, outcome: StepOutcomeName, reason: str) -> None:
-        """Has the open step end at its next boundary, cutting off what runs."""
+        """End the open step at its next boundary, and cancel the work in progress."""
         self.end = End(outcome, reason)
         self.pulse()
 
     def pulse(self) -> None:
-        """Wakes everything that waits for a change."""
+        """Wake all tasks that wait for a change."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def changed(self, seconds: float | None = None) -> bool:
-        """Waits for the next change, at most `seconds`; False where none came."""
+        """Wait for the next change, for at most `seconds`; returns False on timeout."""
         event = self._changed
         try:
             return await asyncio.wait_for(event.wait(), seconds)
@@ -71,7 +74,7 @@ class Control:
             return False
 
     def interrupts_step(self) -> str | None:
-        """Why work of the step must be cut off now; None while it may go on."""
+        """Why the step's current work must be cancelled now; None if it may continue."""
         if self.stop is not None:
             return self.stop
         if self.end is not None:
@@ -83,13 +86,13 @@ class Control:
         return None
 
     def interrupts_job(self) -> str | None:
-        """Why work for a command of the person must be cut off now."""
+        """Why the current work for a command must be cancelled now; None if it may continue."""
         return self.stop
 
     async def race(self, work: Awaitable[T], cut: Callable[[], str | None]) -> T:
-        """Awaits `work`; cancels it and raises Interrupted as soon as `cut` gives a reason.
+        """Await `work`, but cancel it and raise Interrupted as soon as `cut` returns a reason.
 
-        Work that is complete when the reason comes is not thrown away.
+        If the work is already complete at that time, its result is returned.
         """
         task = asyncio.ensure_future(work)
         try:

@@ -1,4 +1,4 @@
-"""Making a new session."""
+"""Creates new sessions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import MEMORY_LIMIT, RunSettings, SessionRecord
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.candidates import read_candidate
-from avo_tui.evolution.life.seeding import ORIGIN_OPTION
+from avo_tui.evolution.lifecycle.seeding import ORIGIN_OPTION
 from avo_tui.evolution.options import disk_patience
 from avo_tui.operators import registry
 from avo_tui.store import SessionReader, SessionWriter, StoreError, find_session, new_session_folder
@@ -20,14 +20,13 @@ MEMORY_OPTION = "memory.limit"
 def create_session(
     name: str, task: TaskInfo, settings: RunSettings, origin: str | None = None
 ) -> Path:
-    """Make the folder of a new session; no engine is started.
+    """Create the folder of a new session, without starting an engine; returns its path.
 
-    `origin` is what the first version is made of in the place of the task's seed:
-    `SESSION:VERSION`, or the path of a file or folder. Raises StoreError, ValueError for an
-    operator that is not there, an option that cannot be used or a source that is not one, and
-    OSError.
+    `origin` replaces the task's seed as the source of the first version: `SESSION:VERSION`, or the
+    path of a file or folder. Raises StoreError and OSError, and ValueError for an unknown operator,
+    an unusable option or an invalid origin.
     """
-    disk_patience(settings)  # a bad one would be met only when the disk fails
+    disk_patience(settings)  # else noticed only when the disk fails
     traits = registry.descriptor(settings.operator).traits
     settings = settings.model_copy(update={"traits": traits})
     first: Candidate | None = None
@@ -54,7 +53,8 @@ def create_session(
 
 
 def carried_over(origin: str, task: TaskInfo) -> Candidate:
-    """The source of `SESSION:VERSION` or of a path. Raises StoreError, ValueError and OSError."""
+    """The candidate named by `SESSION:VERSION` or a path. Raises StoreError, ValueError and
+    OSError."""
     path = Path(origin)
     if path.exists():
         return read_candidate(path)

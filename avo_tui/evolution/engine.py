@@ -1,4 +1,4 @@
-"""The engine: one lineage, one head, step after step, under the person's control."""
+"""The engine: makes step after step from the head of one lineage, under the person's control."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from avo_tui.evolution.admission.evaluations import EvaluationRecorder
 from avo_tui.evolution.admission.gate import AcceptanceGate
 from avo_tui.evolution.commands import CommandInbox, Desk
 from avo_tui.evolution.control import Finish
-from avo_tui.evolution.life import recovery, seeding
-from avo_tui.evolution.life.waiting import Standstill
+from avo_tui.evolution.lifecycle import recovery, seeding
+from avo_tui.evolution.lifecycle.waiting import Standstill
 from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
@@ -31,7 +31,8 @@ from avo_tui.evolution.watch.devices import watch_devices
 from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.evolution.watch.workers import WorkerWatch
 from avo_tui.evolution.workbench import StepWorkbench
-from avo_tui.operators.ports import Closing, Interrupted, Knowledge, Operator, StepEnded
+from avo_tui.operators.knowledge_port import Knowledge
+from avo_tui.operators.ports import Closing, Interrupted, Operator, StepEnded
 from avo_tui.store import DiskTrouble, FolderLost, SessionWriter
 
 log = logging.getLogger(__name__)
@@ -39,13 +40,14 @@ log = logging.getLogger(__name__)
 INBOX_SECONDS = 0.12
 HEARTBEAT_SECONDS = 3.0
 SPENT_SECONDS = 10.0
-"""Seconds between two records of running time."""
+"""Seconds between two recordings of the running time."""
 TROUBLES = 3
-"""Steps in a row that may fail before the run pauses, unless the option `troubles` says."""
+"""Default of the option `troubles`: number of consecutive failed steps after which the run
+pauses."""
 
 
 class Engine:
-    """Runs one session. Everything it does is an event in the session's journal."""
+    """Runs one session. Everything it does is recorded as events in the session's journal."""
 
     def __init__(
         self,
@@ -73,15 +75,17 @@ class Engine:
         self._troubles = 0
 
     def stop(self, reason: str) -> None:
-        """Asks the run to end in good order; safe to call from a signal handler of the loop."""
+        """Ask the run to end in an orderly way; may be called from a signal handler of the event
+        loop."""
         self.run_context.stop(reason)
 
     # -- the run
 
     async def run(self) -> RunState:
-        """Runs until the budget, the person or a stop condition ends it; returns the last state.
+        """Run until the budget, the person or a stop condition ends the run; returns the last
+        state.
 
-        Raises FolderLost where the session folder is no longer the one that was opened.
+        Raises FolderLost if the session folder was replaced or removed while it was open.
         """
         helpers = [
             asyncio.create_task(self._watch_inbox(), name="inbox"),
@@ -159,7 +163,8 @@ class Engine:
             await self._patiently(self._next)
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Does `work`, as often as the disk refuses in the middle of it."""
+        """Do `work`; if the disk refuses a write in the middle, wait for the disk and start
+        again."""
         run = self.run_context
         while True:
             try:
@@ -183,7 +188,7 @@ class Engine:
         self._identify()
 
     async def _next(self) -> None:
-        """Plants the seed where there is none yet, else makes one step or waits for one."""
+        """Plant the seed if the lineage is empty; otherwise make one step, or wait for one."""
         run = self.run_context
         if not run.state.versions:
             await seeding.plant(run, self._evaluations, self._waits)
@@ -198,7 +203,7 @@ class Engine:
             await self._wait_for_submission()
 
     async def _only_inbox(self) -> None:
-        """Takes the inbox, does the jobs and ends in the state that was found."""
+        """Handle the inbox and the queued commands, then end in the state the run was in before."""
         run = self.run_context
         self.inbox.take_all()
         while run.control.jobs and run.control.stop is None:
@@ -214,8 +219,8 @@ class Engine:
         run = self.run_context
         step = run.open_step
         if step is not None and step.command:
-            # the engine ended while it did a command, and the command is gone from the inbox
-            steps.finish(run, "nothing", "the command it was for is gone")
+            # the engine ended while it carried out a command that is no longer in the inbox
+            steps.finish(run, "nothing", "its command no longer exists")
             return
         if step is None:
             parent = supervision.next_parent(run.state)
@@ -243,7 +248,7 @@ class Engine:
         except StepEnded as ended:
             outcome, reason = ended.outcome, ended.reason
         except Interrupted:
-            return  # the operator let it pass: the loop rests, then the step goes on
+            return  # not handled by the operator: wait, then continue the step
         except (DiskTrouble, FolderLost, Finish):
             raise
         except Exception as error:
@@ -278,7 +283,7 @@ class Engine:
         finally:
             run.clock.release("submission")
 
-    # -- helpers that run beside the flow
+    # -- background tasks
 
     async def _beat(self) -> None:
         run = self.run_context
@@ -296,11 +301,11 @@ class Engine:
                     if run.state.versions:
                         self._budget.warn()
                 except DiskTrouble as error:
-                    log.error("running time not written yet: %s", error)
+                    log.error("running time is not recorded yet: %s", error)
             try:
                 self._workers.look()
             except DiskTrouble as error:
-                log.error("what became of the devices is not written yet: %s", error)
+                log.error("changes of the devices are not recorded yet: %s", error)
 
     def _say_frozen(self, seconds: float) -> None:
         what = f"this process stood still for {seconds:.0f} s (stopped, or short of processor time)"

@@ -1,7 +1,7 @@
-"""Keeps a run going: an engine that was lost is started again, with growing waits and a limit.
+"""The keeper: restarts an engine that was lost, with growing delays and a limit.
 
-`python -m avo_tui.evolution.keep FOLDER` is what `avo run --keep` starts beside the engine, and
-what the systemd unit of `avo service` runs. A run that ended in good order stays ended.
+`python -m avo_tui.evolution.keep FOLDER` is started beside the engine by `avo run --keep`, and by
+the systemd unit of `avo service`. A run that ended in an orderly way is not restarted.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class Start(Protocol):
 
 
 @dataclass
-class Patience:
-    """How long to wait before the next start, and when to give up."""
+class RestartBackoff:
+    """The delay before each restart, and the number of restarts after which to give up."""
 
     first_seconds: float = 5.0
     most_seconds: float = 600.0
     good_seconds: float = 600.0
-    """An engine that ran so long was well: the count begins anew."""
+    """An engine that ran for at least this long was healthy: the count of restarts begins again."""
     limit: int = 20
-    """Starts in a row that came to nothing, after which nothing more is tried."""
+    """Largest number of consecutive restarts after which an engine did not run that long."""
     in_a_row: int = field(default=0, init=False)
 
     def after(self, ran_seconds: float) -> float | None:
-        """Seconds to wait after an engine that ran so long; None to give up."""
+        """Seconds to wait after an engine that ran for `ran_seconds`; None to give up."""
         if ran_seconds >= self.good_seconds:
             self.in_a_row = 0
         self.in_a_row += 1
@@ -55,18 +55,18 @@ class Patience:
 
 def keep(
     folder: Path,
-    patience: Patience | None = None,
+    patience: RestartBackoff | None = None,
     *,
     start: Start = start_engine,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Watch a session until its run ends in good order; start a lost engine again.
+    """Watch a session until its run ends in an orderly way, and restart a lost engine.
 
-    Returns the exit status: 0 for a run that ended, 1 where it was given up. Raises StoreError
-    where there is no such session any more.
+    Returns the exit status: 0 if the run ended, 1 if the keeper gave up. Raises StoreError if the
+    session no longer exists.
     """
-    patience = patience or Patience()
+    patience = patience or RestartBackoff()
     began = clock()
     restarts = 0
     while True:
@@ -77,7 +77,7 @@ def keep(
             return 0
         wait = patience.after(clock() - began)
         if wait is None:
-            log.error("given up: %d engines in a row came to nothing", patience.limit)
+            log.error("given up after %d restarts in a row without success", patience.limit)
             return 1
         log.warning("the engine was lost; it is started again in %.0f s", wait)
         sleep(wait)
@@ -90,10 +90,10 @@ def keep(
 
 
 def _state(folder: Path) -> RunState | None:
-    """The state on record; None where the session cannot be read just now.
+    """The recorded state; None if the session cannot be read at the moment.
 
-    An engine waits for a disk that is away, and so does what keeps it: the next start will tell.
-    Raises SessionNotFound where the folder is gone.
+    If the disk is unavailable, the keeper waits as an engine does, and tries again at the next
+    start. Raises SessionNotFound if the folder is gone.
     """
     try:
         return SessionReader.open(folder).state.session.state

@@ -1,4 +1,4 @@
-"""K behind the port that operators see."""
+"""The knowledge base (K), as the variation operators access it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import TaskInfo
-from avo_tui.operators.ports import KnowledgeHit
+from avo_tui.operators.knowledge_port import KnowledgeHit
 
 if TYPE_CHECKING:
     from avo_tui.knowledge import KnowledgeBase
 
 
 class SessionKnowledge:
-    """The built-in documents, the person's, the session's and its task; read when first asked."""
+    """The built-in documents and those of the person, the session and its task; loaded on first
+    use."""
 
     def __init__(self, session: Path | None, task: TaskInfo | None = None) -> None:
-        """`session` is a session's folder; without one its library is left out.
+        """`session` is a session's folder; if None, the session's own documents are left out.
 
-        The text of `task` is searched as well, as the library `task`.
+        The text of `task` can be searched as well, as the library `task`.
         """
         self._session = session
         self._task = task

@@ -1,4 +1,4 @@
-"""Options of a run that the person may change: which there are, and which values they take."""
+"""The options of a run that the person may change, and the values they accept."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from avo_tui.operators.descriptor import OptionInfo
 
 PATIENCE_OPTION = "disk.patience_hours"
 PATIENCE_HOURS = 168.0
-"""A week: whoever is away for a holiday finds the run where it was."""
+"""Default hours to wait for the disk: one week, so that a run survives a holiday."""
 
 
 def known_options(settings: RunSettings) -> Sequence[OptionInfo]:
-    """The options of a run, its operator's first. Raises ValueError for an absent operator."""
+    """The options of a run, its operator's first. Raises ValueError if the operator is missing."""
     return (
         *registry.descriptor(settings.operator).options(),
         *_supervisor_options(settings),
@@ -35,9 +35,9 @@ def known_options(settings: RunSettings) -> Sequence[OptionInfo]:
 def changed_settings(
     settings: RunSettings, changes: Mapping[str, OptionValue | None]
 ) -> RunSettings:
-    """The settings with these options changed; None is the default again.
+    """The settings with these options changed; None restores the default.
 
-    Raises ValueError, one sentence, for an option that there is not or a value that it cannot have.
+    Raises ValueError, with one sentence, for an unknown option or an invalid value.
     """
     known = [option.name for option in known_options(settings)]
     for name, value in changes.items():
@@ -84,7 +84,8 @@ def _supervisor_options(settings: RunSettings) -> Sequence[OptionInfo]:
 
 
 def disk_patience(settings: RunSettings) -> float:
-    """Seconds that a run waits for a disk that refuses. Raises ValueError for an odd option."""
+    """Seconds to wait for a disk that refuses writes. Raises ValueError for an invalid option
+    value."""
     value = settings.options.get(PATIENCE_OPTION, PATIENCE_HOURS)
     try:
         hours = float(value)

@@ -1,4 +1,4 @@
-"""What one part of the engine may ask of another. `engine.py` hands the parts to each other."""
+"""Interfaces between the parts of the engine. `engine.py` connects the parts to each other."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
 from avo_tui.operators.ports import AttemptResult, SubmitResult
 
 Cut = Callable[[], str | None]
-"""Says why work must be cut off now; None while it may go on."""
+"""Returns why the current work must be cancelled now; None while it may continue."""
 
 Along = Callable[[SubmitResult], Sequence[Event]]
-"""Events that belong into the same transaction as the gate's last word."""
+"""Events to record in the same transaction as the gate's decision."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a version says about itself, should the attempt become one."""
+    """Data to store with the version, if the attempt becomes one."""
 
     parent: int
-    """Number of the version that it was made from."""
+    """Number of the version that the candidate was derived from."""
     plan: str
     summary: str
     author: Author
@@ -34,27 +34,29 @@ class Proposal:
 
 
 class Evaluations(Protocol):
-    """Runs the evaluator and keeps the attempts on record."""
+    """Calls the evaluator and records the attempts."""
 
     def known(self, identity: str) -> Attempt | None:
-        """The first attempt at this candidate that was judged."""
+        """The first attempt with this candidate that received a verdict; None if there is none."""
         ...
 
     async def attempt(
         self, candidate: Candidate, *, title: str, parent: int, cut: Cut, fresh: bool = False
     ) -> AttemptResult:
-        """The whole of f for one candidate, as the next attempt of the open step.
+        """Evaluate a candidate completely, as the next attempt of the open step.
 
-        Raises Interrupted (the attempt is then on record as cancelled) and EvaluatorError.
+        Raises Interrupted (the attempt is then recorded as cancelled) and EvaluatorError.
         """
         ...
 
     async def unrecorded(self, work: Awaitable[EvaluationReport], cut: Cut) -> EvaluationReport:
-        """Work of the evaluator that is no attempt. Raises Interrupted and EvaluatorError."""
+        """Run evaluator work that is not recorded as an attempt. Raises Interrupted and
+        EvaluatorError."""
         ...
 
     def progress(self, attempt: int) -> Callable[[EvaluationProgress], None]:
-        """Where signs of life of an attempt go; 0 where it is no attempt."""
+        """A callback for the progress of an attempt; `attempt` is 0 for work that is not an
+        attempt."""
         ...
 
 
@@ -69,38 +71,40 @@ class Gate(Protocol):
         cut: Cut,
         along: Along | None = None,
     ) -> SubmitResult:
-        """Asks about an attempt, and commits what passes; `along` joins the last record.
+        """Judge an attempt, and commit it if the gate accepts it.
 
-        Raises Interrupted; the attempt can then be submitted again.
+        `along` gives further events for the same transaction as the decision. Raises Interrupted;
+        the attempt can then be submitted again.
         """
         ...
 
 
 class Budgeting(Protocol):
-    """The caps against the spend, running time included."""
+    """Compares the caps with the spend, including running time."""
 
     def spend(self) -> tuple[Spend, Spend]:
-        """Spend of the run and of the open step, to this moment."""
+        """(spend of the run, spend of the open step) up to now."""
         ...
 
     def used_up(self) -> str | None:
-        """The sentence about a cap of the run or the step that is reached."""
+        """A sentence about the cap of the run or the step that is reached; None if none is."""
         ...
 
     def run_used_up(self) -> str | None:
-        """The sentence about a cap of the whole run that is reached."""
+        """A sentence about the cap of the whole run that is reached; None if none is."""
         ...
 
     def warn(self) -> None:
-        """Warns once at `SOFT_WARNING` of each cap of the run, and once when any cap is reached."""
+        """Warn once per cap of the run at `SOFT_WARNING`, and once more when it is used up."""
         ...
 
 
 class Supervising(Protocol):
-    """Notices a stall and redirects what makes the steps."""
+    """Detects a stall and redirects the variation operator."""
 
     def look(self) -> None:
-        """Intervenes where a limit is crossed. Ends the step where the rung says so."""
+        """Intervene if a limit is exceeded. Ends the step if the kind of intervention requires
+        it."""
         ...
 
     def intervention(
@@ -116,32 +120,34 @@ class Supervising(Protocol):
 
 
 class Waiting(Protocol):
-    """Stands still where the person, a limit of rate or a full disk asks for it."""
+    """Waits when the person, a rate limit or a full disk requires it."""
 
     async def rest(self) -> None:
-        """Between two steps. Returns when the next may begin; raises Finish when none will."""
+        """Wait between two steps. Returns when the next may begin; raises Finish if the run is to
+        end."""
         ...
 
     async def boundary(self) -> None:
-        """Inside a step: stands still while paused. Raises StepEnded."""
+        """A boundary inside a step: waits while the run is paused. Raises StepEnded."""
         ...
 
     def raise_if_ended(self) -> None:
-        """Raises StepEnded where the step is to end."""
+        """Raises StepEnded if a request to end the step is pending."""
         ...
 
     async def pause_for(self, reason: str) -> None:
-        """Pauses because the person must mend something; returns when resumed or ended."""
+        """Pause because of a problem that the person must fix; returns when resumed or ended."""
         ...
 
     async def park(self, seconds: float, reason: str) -> None:
-        """Waits visibly; `resume` cuts it short, a pause or an end takes its place."""
+        """Park the run for `seconds`; `resume` ends the wait early, and so does a pause or an
+        end."""
         ...
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one engine, as the workbench uses them."""
+    """The parts of one engine that the workbench uses."""
 
     evaluations: Evaluations
     gate: Gate
@@ -154,9 +160,9 @@ class Inbox(Protocol):
     """Takes the person's commands."""
 
     def take_all(self) -> None:
-        """Carries out what lies in the inbox; what needs the evaluator is queued."""
+        """Carry out the commands in the inbox; those that need the evaluator are queued."""
         ...
 
     async def do_jobs(self) -> None:
-        """Does what is queued, one after the other, until the engine is asked to stop."""
+        """Carry out the queued commands one after the other, until the engine is asked to stop."""
         ...

@@ -1,4 +1,4 @@
-"""The engine as a process: detached from any terminal, or in the foreground."""
+"""Starts the engine as a process: detached from any terminal, or in the foreground."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ READY = "avo-engine-ready"
 
 
 class EngineFailed(Exception):  # noqa: N818 - a contract's name
-    """The engine could not start; the text is its own sentence."""
+    """The engine could not start; the message is the one that the engine reported."""
 
 
 def start_engine(
     folder: Path, *, resume: bool = False, inbox_only: bool = False, restarts: int = 0
 ) -> int:
-    """Start the engine of a session in a process session of its own; returns its pid.
+    """Start the engine of a session in its own process session; returns its pid.
 
-    `restarts` is how often it was lost and started again; the record and the screen say it.
-    Waits until it holds the session's lock. Raises EngineFailed with the engine's own sentence.
+    Waits until the engine holds the session's lock. `restarts` is the number of times the engine
+    was lost and restarted; it is recorded and shown. Raises EngineFailed with the engine's message.
     """
     folder = folder.absolute()
     arguments = [sys.executable, "-m", "avo_tui.evolution", str(folder)]
@@ -75,21 +75,22 @@ def start_engine(
     with os.fdopen(read_end, "rb") as pipe:
         os.set_blocking(pipe.fileno(), False)
         word = _await_word(pipe.fileno(), process)
-    # takes note of its end, so that a caller that lives long keeps no zombie
+    # waits for its exit, so that a long-lived caller keeps no zombie process
     threading.Thread(target=process.wait, daemon=True, name="engine").start()
     if word.startswith(READY):
         return process.pid
     process.terminate()
-    raise EngineFailed(word or f"the engine ended at once; its last words are in {log}")
+    raise EngineFailed(word or f"the engine ended at once; its last messages are in {log}")
 
 
 KEEPER_LOCK = "keeper.lock"
 
 
 def keeper_lock(folder: Path) -> int | None:
-    """The lock that lets one process at a time keep a session: a descriptor, or None if held.
+    """Take the lock that only one keeper of a session can hold.
 
-    Where the file system has no locks, each who asks gets it. Raises OSError.
+    Returns a file descriptor, or None if another process holds the lock. On a file system without
+    locks every caller gets it. Raises OSError.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(folder / KEEPER_LOCK, flags, 0o600)
@@ -104,7 +105,7 @@ def keeper_lock(folder: Path) -> int | None:
 
 
 def is_kept(folder: Path) -> bool:
-    """True where a process will start the engine of this session again when it is lost."""
+    """Whether a keeper process will restart the engine of this session when it is lost."""
     try:
         descriptor = keeper_lock(folder)
     except OSError:
@@ -115,9 +116,9 @@ def is_kept(folder: Path) -> bool:
 
 
 def start_keeper(folder: Path) -> int | None:
-    """Start the process that starts a lost engine again; returns its pid.
+    """Start the keeper process, which restarts a lost engine; returns its pid.
 
-    None where one is at it already. Raises EngineFailed.
+    Returns None if a keeper is running already. Raises EngineFailed.
     """
     if is_kept(folder):
         return None
@@ -131,15 +132,15 @@ def start_keeper(folder: Path) -> int | None:
                 start_new_session=True,
             )
     except OSError as error:
-        raise EngineFailed(f"nothing keeps the engine alive: {error.strerror}") from error
+        raise EngineFailed(f"the keeper process cannot be started: {error.strerror}") from error
     threading.Thread(target=keeper.wait, daemon=True, name="keeper").start()
     return keeper.pid
 
 
 def take_inbox(folder: Path) -> None:
-    """Have a short engine carry out the commands to a session whose engine is gone.
+    """Start a short-lived engine that carries out the commands in the inbox of a stopped session.
 
-    Returns once one is at it, or another took them. Raises EngineFailed.
+    Returns when it runs, or when another engine has taken the commands. Raises EngineFailed.
     """
     deadline = time.monotonic() + START_SECONDS
     while any((folder / "inbox").glob("*.json")):
@@ -147,17 +148,17 @@ def take_inbox(folder: Path) -> None:
             start_engine(folder, inbox_only=True)
             return
         except EngineFailed:
-            # another one may be ending just now, past its last look into the inbox
+            # another engine may be about to end and may have read the inbox for the last time
             if not engine_status(folder / "engine.lock").alive or time.monotonic() > deadline:
                 raise
         time.sleep(POLL_SECONDS)
 
 
 def start_after_inbox(folder: Path) -> int:
-    """Start the engine of a session that has ended, resuming it; returns its pid.
+    """Resume a session that has ended; returns the pid of its engine.
 
-    A short engine that is just carrying out what is in the inbox (`take_inbox`) is waited for.
-    Raises EngineFailed.
+    If a short-lived engine is handling the inbox (`take_inbox`), waits for it to end. Raises
+    EngineFailed.
     """
     deadline = time.monotonic() + START_SECONDS
     again = True
@@ -176,7 +177,7 @@ def start_after_inbox(folder: Path) -> int:
 
 
 def _await_word(descriptor: int, process: subprocess.Popen[bytes]) -> str:
-    """What the engine says through the pipe: that it is ready, or why it is not."""
+    """The message that the engine writes to the pipe: that it is ready, or why it failed."""
     deadline = time.monotonic() + START_SECONDS
     text = b""
     while time.monotonic() < deadline:
@@ -207,8 +208,8 @@ def run_engine(
 ) -> RunState:
     """Run the engine of a session in this process until it ends; returns the last state.
 
-    Raises StoreError (held by another engine, damaged, …) or ValueError (the operator cannot be
-    made); each is one sentence.
+    Raises StoreError (session held by another engine, damaged, …) or ValueError (the operator
+    cannot be created), each with one sentence.
     """
     from avo_tui.domain.commands import Resume
     from avo_tui.evaluation.evaluators import make_evaluator
@@ -225,7 +226,8 @@ def run_engine(
     try:
         session = writer.state.session
         disk_patience(session.settings)
-        # no step is made for the inbox alone: commands can be given without the operator's key
+        # an engine that only handles the inbox makes no steps, so it needs no API key for an
+        # operator
         absent = AbsentOperator(session.settings.operator)
         operator = absent if mode.only_inbox else make_operator(session.settings)
         evaluator = make_evaluator(session.settings, session.task.name)
@@ -242,12 +244,12 @@ def run_engine(
         knowledge.close()
         if handler is not None:
             logging.getLogger().removeHandler(handler)
-            with contextlib.suppress(OSError):  # its last lines may find no room either
+            with contextlib.suppress(OSError):  # there may be no room for its log either
                 handler.close()
 
 
 class AbsentOperator:
-    """Stands for an operator in an engine that makes no steps."""
+    """Takes the operator's place in an engine that makes no steps."""
 
     def __init__(self, author: Author) -> None:
         self.author = author
@@ -258,7 +260,7 @@ class AbsentOperator:
 
 
 def _open_patiently(folder: Path) -> SessionWriter:
-    """Open a session; a disk that blinks is given a while. Raises StoreError."""
+    """Open a session, retrying for a while if the disk fails. Raises StoreError."""
     deadline = time.monotonic() + BLINK_SECONDS
     while True:
         try:
@@ -273,7 +275,7 @@ async def _with_signals(
     run: Callable[[], asyncio.Future[RunState]] | Callable[[], object],
     stop: Callable[[str], None],
 ) -> RunState:
-    """Runs with SIGTERM, SIGINT and SIGHUP turned into an end in good order."""
+    """Run the engine; SIGTERM, SIGINT and SIGHUP end it in an orderly way."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         name = signal.Signals(number).name
@@ -285,7 +287,7 @@ async def _with_signals(
 
 
 def open_private(path: Path) -> BinaryIO:
-    """Open a file to append to, which only its owner may read. Raises OSError."""
+    """Open a file for appending that only its owner may read. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with contextlib.suppress(OSError):
         os.fchmod(descriptor, 0o600)
@@ -304,9 +306,9 @@ def _log_to(path: Path) -> logging.Handler:
         handler: logging.Handler = PrivateLog(
             path, maxBytes=LOG_BYTES, backupCount=2, encoding="utf-8"
         )
-    except OSError as error:  # a run does not fail for want of a log
+    except OSError as error:  # a missing log must not end the run
         handler = logging.StreamHandler()
-        logging.getLogger(__name__).warning("no engine.log: %s", error)
+        logging.getLogger(__name__).warning("engine.log cannot be written: %s", error)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -355,7 +357,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def wait_for_end(folder: Path, seconds: float) -> bool:
-    """Waits until no engine holds the session; False when `seconds` pass before."""
+    """Wait until no engine holds the session; returns False if that takes longer than `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not engine_status(folder / "engine.lock").alive:

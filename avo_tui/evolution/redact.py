@@ -1,4 +1,4 @@
-"""Log records without secrets; what a secret is, `avo_tui.domain.secrets` says."""
+"""A log formatter that removes secrets; `avo_tui.domain.secrets` defines what a secret is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The context of a run: its record, state, control, clock and evaluator.
 
-Every part of the engine (workbench, commands, admission, watch, life) works on a `Run` and knows
-nothing of the other parts; `engine.py` puts them together.
+The other parts of the engine (workbench, commands, admission, watch, life) work on a `Run` and do
+not depend on each other; `engine.py` connects them.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from avo_tui.store import SessionWriter
 log = logging.getLogger(__name__)
 
 TROUBLE_CHARACTERS = 2000
-"""Characters of a message that are kept in the event itself; the rest is in an object."""
+"""Number of characters of a message that the event itself keeps; the full text is an object."""
 
 REST_SECONDS = 60.0
-"""Seconds of standing still after which the evaluator gives back its memory."""
+"""Seconds of waiting after which the evaluator is asked to free its memory."""
 
 Listener = Callable[[ev.Event], None]
 
@@ -50,15 +50,15 @@ class EngineMode:
     """How an engine was started."""
 
     only_inbox: bool = False
-    """Takes what is in the inbox, then ends."""
+    """Only carries out the commands in the inbox, then ends."""
     unattended: bool = False
-    """Nobody looks on who could mend a run that cannot begin: it ends instead."""
+    """True if nobody is present who could fix a run that cannot begin; the run then ends."""
     restarts: int = 0
-    """Times that the engine of this run was lost and started again."""
+    """Number of times that the engine of this run was lost and restarted."""
 
 
 class Run:
-    """One session that is being run, as the parts of the engine share it."""
+    """One running session, as shared by the parts of the engine."""
 
     def __init__(
         self,
@@ -75,10 +75,10 @@ class Run:
         self.control = Control()
         self.clock = Clock()
         self.machine: MachineInfo | None = None
-        """What the evaluator measures on; None until it was asked."""
+        """The machine that the evaluator measures on; None until the evaluator was asked."""
         self.mode = mode or EngineMode()
         self.before: SessionRecord = writer.state.session
-        """The session's record as the engine before this one left it."""
+        """The session's record as the previous engine left it."""
         self._listeners = tuple(listeners)
 
     # -- the record
@@ -89,15 +89,16 @@ class Run:
         return self.writer.state
 
     def record(self, *events: ev.Event) -> None:
-        """Journals events as one transaction, all or none, and tells the listeners.
+        """Write events to the journal as one transaction and notify the listeners.
 
-        Raises DiskTrouble, and StoreError for an event that speaks of what is not there.
+        Raises DiskTrouble, and StoreError for an event that refers to something that does not
+        exist.
         """
         for event in self.writer.record_all(events):
             self._tell(event)
 
     def show(self, progress: ev.EvaluationProgressed) -> None:
-        """Shows progress to whoever looks on, without a record. Raises FolderLost."""
+        """Show progress on open screens without recording it. Raises FolderLost."""
         self._tell(self.writer.show(progress))
 
     def _tell(self, event: ev.Event) -> None:
@@ -109,34 +110,35 @@ class Run:
                 self.stop(f"nobody reads the output any more: {error.strerror or error}")
 
     def set_state(self, state: RunState, reason: str = "") -> None:
-        """Records a change of the run's state; nothing where it is the same already."""
+        """Record a change of the run's state; does nothing if the state is unchanged."""
         session = self.state.session
         if session.state != state or session.state_reason != reason:
             self.record(ev.StateChanged(state=state, reason=reason))
 
     def trouble(self, where: str, message: str, detail: str = "") -> None:
-        """Records something that went wrong and that the person should know of."""
+        """Record a problem that the person should know about."""
         message = redact(message)
         log.warning("%s: %s", where, message)
         ref = self.writer.put(redact(detail)) if detail else None
         self.record(ev.TroubleNoted(where=where, message=message[:TROUBLE_CHARACTERS], ref=ref))
 
     def settle(self) -> None:
-        """Writes the running time that was counted so far into the record."""
+        """Record the running time counted so far."""
         seconds = self.clock.pending
         if seconds > 0:
             self.record(ev.Spent(spend=Spend(seconds=seconds)))
             self.clock.take()
 
     def stop(self, reason: str) -> None:
-        """Asks the run to end in good order; safe to call from a signal handler of the loop."""
+        """Ask the run to end in an orderly way; may be called from a signal handler of the event
+        loop."""
         self.control.stop = reason
         self.control.pulse()
 
     async def idle(self, seconds: float = math.inf) -> None:
-        """Waits for a change of the person's wishes, at most `seconds`.
+        """Wait until the person requests something, for at most `seconds`.
 
-        After a while the evaluator, which nobody needs now, gives back its memory.
+        After a while the evaluator, which is not needed meanwhile, is asked to free its memory.
         """
         if seconds > REST_SECONDS and isinstance(self.evaluator, Resting):
             if await self.control.changed(REST_SECONDS):
@@ -145,16 +147,16 @@ class Run:
             seconds -= REST_SECONDS
         await self.control.changed(None if math.isinf(seconds) else seconds)
 
-    # -- questions
+    # -- queries
 
     @property
     def author(self) -> Author:
-        """Who the versions of this run's operator are by."""
+        """The author to record for versions that this run's operator makes."""
         return self.operator.author
 
     @property
     def traits(self) -> OperatorTraits:
-        """What is so about this run's operator."""
+        """The traits of this run's operator."""
         return self.state.session.settings.operator_traits
 
     @property
@@ -164,11 +166,11 @@ class Run:
 
     @property
     def conditions(self) -> str:
-        """What measurements made now are comparable with; empty until the machine is known."""
+        """Key of the conditions of measurements made now; empty until the machine is known."""
         return self.machine.conditions if self.machine is not None else ""
 
     def reference(self) -> Version:
-        """The best version on the head's line: what a gate compares with."""
+        """The best version on the head's line: the one that a gate compares with."""
         head = self.state.session.head
         assert head is not None
         return lineage.line_best(self.state.versions, head)
@@ -191,7 +193,8 @@ class Run:
     def cancelled(
         self, candidate: str, why: str, *, harness_failed: bool = False
     ) -> EvaluationReport:
-        """The report of an evaluation that was cut off, or that the evaluator could not serve."""
+        """The report of an evaluation that was interrupted, or that the evaluator could not
+        make."""
         return EvaluationReport(
             task=self.state.session.task.name,
             candidate=candidate,
@@ -203,7 +206,8 @@ class Run:
     # -- the evaluator
 
     async def know_machine(self) -> None:
-        """Asks the evaluator once what it measures on. Raises EvaluatorError, Interrupted."""
+        """Ask the evaluator once which machine it measures on. Raises EvaluatorError,
+        Interrupted."""
         if self.machine is None:
             work = self.evaluator.machine(self.state.session.task.name)
             self.machine = await self.control.race(work, self.control.interrupts_job)

@@ -1,4 +1,4 @@
-"""How a step ends, and how an edit is recorded: the events, put together in one place."""
+"""Builds the events for the end of a step and for edits."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from avo_tui.evolution.run import Run
 
 
 def finish(run: Run, outcome: StepOutcomeName, reason: str, along: Sequence[ev.Event] = ()) -> None:
-    """Ends the open step, if one is, in one transaction with the events `along`.
+    """End the open step, if there is one, in one transaction with the events `along`.
 
-    What was being worked on is kept as an attempt. Where somebody asked for the step's end, that
-    outcome and reason win.
+    The working candidate is kept as an attempt. If the person or the supervisor asked for the
+    step's end, their outcome and reason replace the given ones.
     """
     if run.open_step is None:
         if along:
@@ -30,7 +30,8 @@ def finish(run: Run, outcome: StepOutcomeName, reason: str, along: Sequence[ev.E
 
 
 def wished(run: Run, outcome: StepOutcomeName, reason: str) -> tuple[StepOutcomeName, str]:
-    """(outcome, reason) that somebody asked the step to end with; else those given."""
+    """The requested (outcome, reason) of the step, if somebody asked for its end; else those
+    given."""
     end = run.control.end
     return (outcome, reason) if end is None else (end.outcome, end.reason)
 
@@ -38,7 +39,8 @@ def wished(run: Run, outcome: StepOutcomeName, reason: str) -> tuple[StepOutcome
 def ending(
     run: Run, outcome: StepOutcomeName, reason: str, version: int | None = None
 ) -> list[ev.Event]:
-    """The events that end the open step; `version` is one that the same transaction commits."""
+    """The events that end the open step; `version` is committed by the same transaction, if
+    given."""
     step = run.open_step
     assert step is not None
     version = step.version if version is None else version
@@ -54,7 +56,7 @@ def ending(
 
 
 def close_attempts(run: Run, step: int, why: str) -> list[ev.Event]:
-    """Events that finish the attempts of a step that still run, as cancelled."""
+    """Events that finish the running attempts of a step as cancelled."""
     running: list[Attempt] = []
     for attempt in reversed(run.state.attempts.values()):
         if attempt.step < step:
@@ -69,7 +71,7 @@ def close_attempts(run: Run, step: int, why: str) -> list[ev.Event]:
 
 
 def attempt_finished(step: int, number: int, report: EvaluationReport) -> list[ev.Event]:
-    """Events that put the outcome of an attempt, with its report, on record."""
+    """Events that record the result of an attempt, with its report."""
     events: list[ev.Event] = [ev.AttemptFinished(step=step, attempt=number, report=report)]
     if report.verdict.judges_candidate and not report.cached:
         events.append(ev.Spent(spend=Spend(evaluations=1)))
@@ -77,7 +79,7 @@ def attempt_finished(step: int, number: int, report: EvaluationReport) -> list[e
 
 
 def _keep_working_candidate(run: Run, step: int, why: str) -> list[ev.Event]:
-    """Events that keep the working candidate as an attempt, unless it is one already."""
+    """Events that keep the working candidate as an attempt, unless it already is one."""
     edits = [e for e in run.writer.step_events(step) if isinstance(e, ev.CandidateEdited)]
     if not edits:
         return []
@@ -101,7 +103,7 @@ def _keep_working_candidate(run: Run, step: int, why: str) -> list[ev.Event]:
 
 
 def edited(run: Run, candidate: Candidate, parent: int, title: str) -> ev.CandidateEdited:
-    """The event of an edit, with its diff to the version it was made from; stores the source."""
+    """The event of an edit, with the diff to the parent version; stores the source as an object."""
     origin = run.candidate(run.state.versions[parent].candidate)
     run.writer.put(candidate.canonical())
     return difference.edited(candidate, parent, origin, title)

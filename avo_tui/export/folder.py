@@ -21,7 +21,7 @@ class Exported(Value):
 
     folder: Path
     files: tuple[str, ...]
-    """The files that matter, relative to the folder."""
+    """The important files, relative to the folder."""
     versions: tuple[int, ...]
     """Numbers of the exported versions, ascending."""
 

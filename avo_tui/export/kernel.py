@@ -11,7 +11,7 @@ from avo_tui.domain.plain import safe
 from avo_tui.domain.records import Version
 from avo_tui.domain.state import SessionState
 from avo_tui.export.folder import Exported, ExportError, new_folder, write
-from avo_tui.export.forms import version_form
+from avo_tui.export.json_documents import version_form
 from avo_tui.store import SessionReader
 
 KERNEL = "kernel"

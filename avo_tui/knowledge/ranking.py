@@ -106,7 +106,7 @@ def _count(fields: _Fields, phrase: str) -> float:
 
 
 def _about(fields: _Fields, phrase: str) -> float:
-    """What is added for a term in heading or title; less where its words are spread over both."""
+    """Additional weight for a term in heading or title; less if its words are spread over both."""
     added = HEADING * (phrase in fields.heading) + TITLE * (phrase in fields.title)
     if not added and "><" in phrase:
         parts = [f"<{part}>" for part in phrase[1:-1].split("><")]

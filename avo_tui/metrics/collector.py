@@ -1,4 +1,4 @@
-"""What a scrape answers: one sample of each session and each device, in Prometheus' base units."""
+"""Answers a scrape of Prometheus with samples of each session and each device, in base units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from avo_tui.store import SessionSummary, device_history, read_workers
 
 STATES: tuple[str, ...] = get_args(RunState)
 FRESH_SECONDS = 15.0
-"""Age from which a sample of a device no longer tells the present."""
+"""Age in seconds above which a sample of a device is no longer reported."""
 
 Figure = tuple[str, str, Callable[[SessionSummary], float | None]]
 

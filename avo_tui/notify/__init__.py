@@ -1,25 +1,25 @@
-"""Reaches a person who is away: what happened in the sessions, told by commands and by messages.
+"""Notifies a person who is away about events in the sessions, by commands or messages.
 
-A watcher of its own looks at the session folders and not at the engine, so that an engine that was
-lost is told, too.
+A separate watcher process reads the session folders instead of asking the engine, so that it also
+reports an engine that was lost.
 """
 
+from avo_tui.notify.alerts import KINDS, Alert, Kind, current_alerts
 from avo_tui.notify.channels import Channel, Delivery, Hook, Messages
-from avo_tui.notify.happenings import KINDS, Happening, Kind, happenings
-from avo_tui.notify.rules import QuietHours, Rules
+from avo_tui.notify.throttle import QuietHours, Rules
 from avo_tui.notify.watch import Watcher, watch
 
 __all__ = [
     "KINDS",
+    "Alert",
     "Channel",
     "Delivery",
-    "Happening",
     "Hook",
     "Kind",
     "Messages",
     "QuietHours",
     "Rules",
     "Watcher",
-    "happenings",
+    "current_alerts",
     "watch",
 ]

@@ -1,4 +1,5 @@
-"""Ways to a person: a command of theirs, or a message by apprise (ntfy, Slack, mail, …)."""
+"""Notification channels: a command of the person, or a message by apprise (ntfy, Slack, mail,
+…)."""
 
 from __future__ import annotations
 
@@ -13,58 +14,59 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from avo_tui.domain.secrets import redact
-from avo_tui.notify.happenings import Happening, Kind
+from avo_tui.notify.alerts import Alert, Kind
 
 HOOK_SECONDS = 30.0
-"""A hook that runs longer is ended."""
+"""Seconds after which a running hook is ended."""
 WORDS = 300
-"""Characters of a hook's last words that are kept."""
+"""Largest number of characters kept of a hook's last output."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """Whether a message came through."""
+    """Whether a message was delivered."""
 
     channel: str
-    """Which one, without its secrets."""
+    """Name of the channel, without its secrets."""
     ok: bool
     why: str = ""
-    """Why it did not, in one sentence."""
+    """Why the delivery failed, in one sentence; empty if it succeeded."""
 
 
 class Channel(Protocol):
-    """A way to a person."""
+    """One channel for notifications."""
 
     @property
     def name(self) -> str:
-        """Which one, without its secrets."""
+        """Name of the channel, without its secrets."""
         ...
 
-    def send(self, message: Sequence[Happening]) -> Delivery | None:
-        """Tell one thing, or several together. None where it is not told of these. Never raises."""
+    def send(self, message: Sequence[Alert]) -> Delivery | None:
+        """Send one alert, or several together; None if the channel does not handle them. Never
+        raises."""
         ...
 
 
 @dataclass(frozen=True)
 class Hook:
-    """A command of the person, run by the shell, with each happening as JSON on its input."""
+    """A command of the person, run by the shell, with each alert as JSON on its standard input."""
 
     kind: Kind
     command: str
 
     @property
     def name(self) -> str:
-        """Its kind."""
+        """The kind of alert that the hook handles."""
         return f"the hook of {self.kind}"
 
-    def send(self, message: Sequence[Happening]) -> Delivery | None:
-        """Run it once for each happening of its kind, and once for a test."""
+    def send(self, message: Sequence[Alert]) -> Delivery | None:
+        """Run the command once for each alert of its kind, and once for a test."""
         mine = [one for one in message if one.kind in {self.kind, "test"}]
         failed = [why for one in mine if (why := self._run(one))]
         return Delivery(self.name, not failed, "; ".join(failed)) if mine else None
 
-    def _run(self, one: Happening) -> str:
-        """Why it failed; "" where it did not."""
+    def _run(self, one: Alert) -> str:
+        """Why it failed; empty if it succeeded."""
         environment = {**os.environ, "AVO_EVENT": one.kind, "AVO_SESSION": one.session}
         try:
             process = subprocess.Popen(
@@ -103,11 +105,11 @@ class Messages:
 
     @property
     def name(self) -> str:
-        """Its service, without host, user and password."""
+        """Name of the service, without host, user and password."""
         return f"the {self.url.split('://', 1)[0]} message"
 
     def check(self) -> str:
-        """Why the URL cannot be used; "" where it can."""
+        """Why the URL cannot be used; empty if it can."""
         try:
             apprise = _apprise()
         except ImportError:
@@ -115,7 +117,7 @@ class Messages:
         well = apprise.Apprise.instantiate(self.url, suppress_exceptions=True) is not None
         return "" if well else "apprise does not know such a URL"
 
-    def send(self, message: Sequence[Happening]) -> Delivery | None:
+    def send(self, message: Sequence[Alert]) -> Delivery | None:
         """Send one message."""
         why = self.check()
         if why:
@@ -131,7 +133,7 @@ class Messages:
         return Delivery(self.name, ok, redact(why))
 
 
-def worded(message: Sequence[Happening]) -> tuple[str, str]:
+def worded(message: Sequence[Alert]) -> tuple[str, str]:
     """Title and text of a message."""
     if len(message) == 1:
         one = message[0]

@@ -1,4 +1,4 @@
-"""The watcher: looks at all sessions every few seconds, and tells what is new."""
+"""The watcher process: checks all sessions every few seconds and sends new alerts."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ from pathlib import Path
 
 from avo_tui.domain.base import now as utc_now
 from avo_tui.domain.records import LIVE_STATES
+from avo_tui.notify.alerts import Alert, Kind, current_alerts
 from avo_tui.notify.channels import Channel, Delivery
-from avo_tui.notify.happenings import Happening, Kind, happenings
-from avo_tui.notify.rules import Rules
+from avo_tui.notify.throttle import Rules
 from avo_tui.store import SessionSummary
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 3.0
 OLD = timedelta(hours=1)
-"""What began longer ago, before the watcher first saw the session, is no news."""
+"""Conditions that began longer than this before the watcher first saw the session are not
+reported."""
 LASTING: frozenset[Kind] = frozenset({"approval", "engine_lost", "disk", "parked"})
-"""Kinds that are still worth telling when the watcher comes late."""
+"""Kinds of alert that are reported even then."""
 KEPT = 400
-"""Happenings of one session that are remembered as told."""
+"""Number of alerts per session that are remembered as sent."""
 RETRY_SECONDS = (10.0, 60.0, 300.0, 900.0, 3600.0)
-"""Waits before the next tries of a message that did not come through; then it is given up."""
+"""Seconds to wait before each further try to deliver a message; after the last it is given up."""
 IDLE_SECONDS = 120.0
-"""A watcher that was started by a run ends when no run has lived for so long."""
+"""Seconds without a living run after which a watcher that a run started ends."""
 
 
 @dataclass
 class Told:
-    """What was told already, in a file, so that a watcher that starts again tells nothing twice."""
+    """The alerts already sent, in a file, so that a restarted watcher sends nothing twice."""
 
     path: Path
     keys: dict[str, list[str]] = field(default_factory=dict)
-    """Session's folder → keys of its happenings."""
+    """Session's folder → keys of its alerts."""
 
     def read(self) -> None:
         """Read the file; one that is not there or damaged is empty."""
@@ -57,7 +58,7 @@ class Told:
             }
 
     def write(self, without: Collection[tuple[str, str]] = ()) -> None:
-        """Write the file, without some that are still to be told. Raises OSError."""
+        """Write the file, without alerts that still have to be sent. Raises OSError."""
         kept = {
             folder: [key for key in keys if (folder, key) not in without]
             for folder, keys in self.keys.items()
@@ -70,17 +71,17 @@ class Told:
 
 @dataclass
 class Pending:
-    """A message that goes out by one channel, until it came through."""
+    """A message waiting to be delivered by one channel."""
 
     channel: Channel
-    message: list[Happening]
+    message: list[Alert]
     after: datetime
     tries: int = 0
 
 
 @dataclass
 class Watcher:
-    """Finds what is new, and sends it by all channels, each until it came through."""
+    """Finds new alerts and sends them by all channels, repeating failed deliveries."""
 
     told: Told
     rules: Rules
@@ -93,7 +94,7 @@ class Watcher:
         return bool(self._pending or self.rules.held)
 
     def look(self, sessions: Sequence[SessionSummary], now: datetime) -> list[Delivery]:
-        """Tell what is new of these sessions; how each message fared."""
+        """Send the new alerts of these sessions; returns the result of each delivery."""
         new = [one for seen in sessions for one in self._new(seen, now)]
         held = len(self.rules.held)
         for message in self.rules.admit(new, now):
@@ -119,11 +120,11 @@ class Watcher:
             self._pending.append(one)
         return delivery
 
-    def _new(self, seen: SessionSummary, now: datetime) -> Iterator[Happening]:
+    def _new(self, seen: SessionSummary, now: datetime) -> Iterator[Alert]:
         folder = str(seen.folder)
         first = folder not in self.told.keys
         known = self.told.keys.setdefault(folder, [])
-        for one in happenings(seen, now):
+        for one in current_alerts(seen, now):
             if one.key in known:
                 continue
             known.append(one.key)
@@ -142,7 +143,8 @@ class Watcher:
 
 @contextmanager
 def only_one(path: Path) -> Iterator[bool]:
-    """Holds the lock of the one watcher of this person; False where another one holds it."""
+    """Take the lock that only one watcher of this person can hold; False if another one holds
+    it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -164,7 +166,7 @@ def watch(
     clock: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Look for ever; with `while_runs` until no run has lived for two minutes."""
+    """Watch for ever, or with `while_runs` until no run has been alive for two minutes."""
     watcher.told.read()
     idle = 0.0
     while not while_runs or idle < IDLE_SECONDS:

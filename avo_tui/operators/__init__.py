@@ -1,1 +1,1 @@
-"""Variation operators: Vary(P_t). They see the domain and the ports of this package only."""
+"""Variation operators: Vary(P_t). They import only the domain and the ports of this package."""

@@ -1,8 +1,8 @@
-"""What a variation operator says about itself before it is made: the face of a plug-in.
+"""The descriptor of a variation operator: the interface of a plug-in.
 
-A package offers an operator by an entry point of the group `avo_tui.operators` that names an
-`OperatorDescriptor`. The module of the descriptor is imported to list what there is, so it must
-be light: what is heavy (a client, a model) is imported by `make`.
+A package offers an operator by an entry point in the group `avo_tui.operators` that names an
+`OperatorDescriptor`. The module of the descriptor is imported whenever operators are listed, so it
+must be quick to import; `make` imports what is slow to load, such as an API client.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ GROUP = "avo_tui.operators"
 
 @dataclass(frozen=True)
 class OptionInfo:
-    """An option of a run that a person may set, when it is created and while it goes on."""
+    """An option of a run that a person may set, at its creation or later."""
 
     name: str
-    """As it is written, such as `agent.effort`."""
+    """Name of the option, such as `agent.effort`."""
     default: str
-    """The value it has where none is set; "" for none."""
+    """The default value; empty if there is none."""
     meaning: str
-    """What it is, with its unit, in a sentence or two."""
+    """Description of the option with its unit, in a sentence or two."""
 
 
 def _no_options() -> Sequence[OptionInfo]:
@@ -46,30 +46,33 @@ def _free(settings: RunSettings) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class OperatorDescriptor:
-    """One variation operator."""
+    """Describes one variation operator."""
 
     name: str
-    """What `--operator` and the records say: lower-case letters, digits, `_` and `-`."""
+    """Name used with `--operator` and in the records: lower-case letters, digits, `_` and `-`."""
     label: str
-    """One line for a person who chooses: what it is, what it needs, what it costs."""
+    """One line that helps a person choose: what it is, what it needs, what it costs."""
     make: Callable[[RunSettings], Operator]
-    """The operator of a session. Raises ValueError with one sentence where it cannot be made,
-    such as for a missing key; any other exception is reported as a fault of the operator."""
+    """Creates the operator for a session. Raises ValueError, with one sentence, if that is
+    impossible, for example because a key is missing; any other exception is reported as a bug of
+    the operator."""
     unavailable: Callable[[], str | None] = _available
-    """One sentence that says why it cannot be used here; None where it can. Must be quick."""
+    """Returns one sentence on why the operator cannot be used on this machine; None if it can. Must
+    be quick."""
     accepts: Callable[[RunSettings], str | None] | None = None
-    """One sentence that says why it cannot run with these settings; None where it can. Asked in
-    the place of `unavailable` where a run is about to be made. Must be quick."""
+    """Returns one sentence on why the operator cannot run with these settings; None if it can.
+    Called instead of `unavailable` before a run is created. Must be quick."""
     traits: OperatorTraits = field(default_factory=OperatorTraits)
-    """What engine and screens must know of it; written into each new session."""
+    """What the engine and the screens must know about it; stored in each new session."""
     offered: bool = True
-    """Whether lists show it; one that is chosen by an option of its own is not."""
+    """Whether lists show it; False for an operator that is selected by its own option."""
     preference: int = 0
-    """Among those that are available, `auto` takes the one with the highest."""
+    """Priority: `auto` selects the available operator with the highest one."""
     models: tuple[str, ...] = ()
-    """Models that it may be run with, the default first; () where it has none."""
+    """Models that it may be run with, the default first; empty if it uses none."""
     estimate: Callable[[RunSettings], Sequence[str]] = _free
-    """Sentences about what a run may cost, before the first request; () where it costs nothing."""
+    """Returns sentences about the possible cost of a run, before the first request; empty if it is
+    free."""
     options: Callable[[], Sequence[OptionInfo]] = _no_options
     """Options of its own, for `avo set`; an operator that lists them follows
     `bench.reading.settings` from one request or step to the next."""

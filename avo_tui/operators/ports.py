@@ -1,7 +1,7 @@
-"""What a variation operator may see and do. The engine implements these ports.
+"""The interface between variation operators and the engine, which implements it.
 
-Every awaited call is a boundary: there the person's pause, hint, abort, rewind and budget take
-effect. A call that must not be cut off by the person is not awaited through the workbench.
+Every awaited call is a boundary at which the person's pause, hint, abort, rewind and budget take
+effect. Work that the person must not interrupt is not awaited through the workbench.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from avo_tui.domain.records import (
 )
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import EvaluationReport, MachineInfo, ScratchReport, Window
+from avo_tui.operators.knowledge_port import Knowledge
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class StepOutcome(Value):
 
 
 class StepEnded(Exception):  # noqa: N818 - control flow, not an error
-    """The person, the budget or the supervisor ends the step; the operator lets it pass through.
+    """The person, the budget or the supervisor ends the step; operators must not catch this.
 
     Raised by the workbench at a boundary. `outcome` is aborted, rewound, stopped or nothing.
     """
@@ -55,10 +56,10 @@ class StepEnded(Exception):  # noqa: N818 - control flow, not an error
 
 
 class Interrupted(Exception):  # noqa: N818 - control flow, not an error
-    """What was awaited was cancelled, by `pause now` or a hint `now`.
+    """The awaited work was cancelled by `pause now` or an urgent hint.
 
-    The operator records the state it leaves behind, then calls `boundary()`, which waits for the
-    resumption and hands over the hints.
+    The operator records the state it leaves behind, then calls `boundary()`, which waits until the
+    run is resumed and returns the hints.
     """
 
     def __init__(self, reason: str) -> None:
@@ -67,7 +68,7 @@ class Interrupted(Exception):  # noqa: N818 - control flow, not an error
 
 
 class AttemptResult(Value):
-    """An evaluated candidate, with the place of its record."""
+    """An evaluated candidate, with the number of its attempt."""
 
     step: int
     number: int
@@ -76,16 +77,16 @@ class AttemptResult(Value):
 
 
 class SubmitResult(Value):
-    """The gate's word on an attempt."""
+    """The gate's answer to an attempt."""
 
     decision: GateDecision | None
-    """None where the candidate did not get as far as the gate."""
+    """None if the candidate did not get as far as the gate."""
     version: Version | None = None
     reason: str = ""
 
 
 CARRIED = "Went on from the draft"
-"""How the title of the edit begins with which a step takes over the draft of the step before."""
+"""Beginning of the title of the edit by which a step takes over the previous step's draft."""
 
 
 class Draft(Value):
@@ -93,35 +94,10 @@ class Draft(Value):
 
     candidate: ObjectId
     step: int
-    """The step that left it."""
+    """Number of the step that left the draft."""
     carried: int = 0
-    """Steps in a row, up to that one, that went on from the draft of the step before."""
-
-
-class KnowledgeHit(Value):
-    """A section of K that answers a query."""
-
-    id: str
-    document: str
-    section: str
-    snippet: str
-    score: float
-
-
-class Knowledge(Protocol):
-    """K, as an operator sees it."""
-
-    def search(self, query: str, limit: int = 8) -> Sequence[KnowledgeHit]:
-        """Sections that answer the query, best first. Never raises for odd queries."""
-        ...
-
-    def read(self, identifier: str, offset: int = 0, limit: int = 12_000) -> str:
-        """Text of a document or section. Raises KeyError for one that is not there."""
-        ...
-
-    def documents(self) -> Sequence[tuple[str, str]]:
-        """(identifier, title) of every document."""
-        ...
+    """Number of consecutive steps, up to that one, that continued from the previous step's
+    draft."""
 
 
 class Reading(Protocol):
@@ -148,11 +124,12 @@ class Reading(Protocol):
 
     @property
     def machine(self) -> MachineInfo | None:
-        """What candidates are measured on; None before the evaluator was asked."""
+        """The machine that candidates are measured on; None before the evaluator was asked."""
         ...
 
     def draft(self) -> Draft | None:
-        """The candidate that the step before left uncommitted, if it started at this head."""
+        """The candidate that the previous step left uncommitted, if that step started at this
+        head."""
         ...
 
     def profiles(self, candidate: ObjectId) -> Sequence[Profile]:
@@ -182,19 +159,20 @@ class Reading(Protocol):
         ...
 
     def find_attempt(self, candidate: ObjectId) -> Attempt | None:
-        """The first finished attempt at this very candidate, if there was one."""
+        """The first finished attempt with exactly this candidate; None if there is none."""
         ...
 
     def step_events(self) -> Sequence[Event]:
-        """What was recorded in this step so far; not empty when it was interrupted and goes on."""
+        """The events of this step so far; not empty if the step continues after an interruption."""
         ...
 
     def rewind_reason(self) -> str | None:
-        """Why the person rewound to the head, if that is how this step came to start."""
+        """The person's reason for the rewind that made this version the head; None without a
+        rewind."""
         ...
 
     def directions(self) -> Sequence[Direction]:
-        """Directions of the supervisor or the person that are in force."""
+        """Directions of the supervisor or the person that currently apply."""
         ...
 
     def interventions(self) -> Sequence[Intervention]:
@@ -202,16 +180,16 @@ class Reading(Protocol):
         ...
 
     def notes(self) -> Sequence[Note]:
-        """The memory."""
+        """The notes of the memory."""
         ...
 
     @property
     def memory_limit(self) -> int:
-        """Characters that the memory may hold."""
+        """Largest number of characters that the memory may hold."""
         ...
 
     def hints_in_force(self) -> Sequence[Hint]:
-        """Hints delivered earlier whose scope still holds."""
+        """Hints delivered earlier that still apply."""
         ...
 
     def hint(self, hint: str) -> Hint:
@@ -223,12 +201,15 @@ class Reading(Protocol):
         ...
 
     def fetch(self, identity: ObjectId) -> bytes:
-        """An object by its hash. Raises KeyError."""
+        """The object with this hash. Raises KeyError."""
         ...
 
 
 class Evaluating(Protocol):
-    """f and the gate. Every call is a boundary; all may raise Interrupted and StepEnded."""
+    """Evaluation of candidates and submission to the gate.
+
+    Every call is a boundary; all may raise Interrupted and StepEnded.
+    """
 
     async def compile(self, candidate: Candidate) -> EvaluationReport:
         """Compile only. Not an attempt. Raises Interrupted."""
@@ -239,7 +220,8 @@ class Evaluating(Protocol):
         ...
 
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
-        """The whole of f; an attempt. Answered from the record where the candidate is known.
+        """Evaluate a candidate completely, as an attempt; a known candidate gets its recorded
+        result.
 
         Raises Interrupted, and StepEnded when the budget is used up.
         """
@@ -247,17 +229,19 @@ class Evaluating(Protocol):
 
     @property
     def width(self) -> int:
-        """How many candidates are evaluated at once now: the devices of the run, at least 1."""
+        """How many candidates can be evaluated at the same time: the number of devices, at least
+        1."""
         ...
 
     async def evaluate_many(
         self, candidates: Iterable[tuple[Candidate, str]]
     ) -> Sequence[AttemptResult]:
-        """The whole of f for each (candidate, title), as many at once as there are devices.
+        """Evaluate (candidate, title) pairs completely, as many at the same time as there are
+        devices.
 
-        The next one is taken when a device is free; what is on record by then may decide which it
-        is. No more are taken once the person wants something or a cap is near. Returns the results
-        of those that were evaluated, in the order in which they were given.
+        The next pair is taken when a device is free, so the source may choose it by the results
+        recorded until then. No more are taken once the person requests something or a cap is near.
+        Returns the results of those that were evaluated, in the order in which they were taken.
         Raises Interrupted, and StepEnded when the budget is used up.
         """
         ...
@@ -265,29 +249,31 @@ class Evaluating(Protocol):
     async def submit(
         self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
     ) -> SubmitResult:
-        """Ask the gate: measures again, interleaved with the reference; commits if it passes.
+        """Submit an attempt to the gate, which times it alternately with the version to beat.
 
-        `built_on` are the notes that the version owes something to.
+        It is committed if the gate accepts it. `built_on` are the notes that led to this version.
         """
         ...
 
     async def compare(
         self, candidate: Candidate, other: Candidate, replicate: int = 0
     ) -> EvaluationReport:
-        """Time two candidates in turn, each in one fresh process, as the gate does. Not an attempt.
+        """Time two candidates alternately in fresh processes, as the gate does. Not an attempt.
 
-        The report is of `candidate`; `paired` is its speed over the other's. Raises Interrupted.
+        The report is about `candidate`; `paired` is its speed relative to the other. Raises
+        Interrupted.
         """
         ...
 
     async def scratch(self, files: dict[str, str]) -> ScratchReport:
-        """Compile and run a small program of the operator's in the sandbox."""
+        """Compile and run a small program of the operator in the sandbox."""
         ...
 
     async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:
-        """The profiler's figures on a configuration (the first scored one without), recorded.
+        """The profiler's report on a configuration (by default the first scored one); also
+        recorded.
 
-        One sentence that says why not, where the machine has no profiler.
+        One sentence that says why if the machine has no profiler.
         """
         ...
 
@@ -299,7 +285,7 @@ class Evaluating(Protocol):
 
 
 class Recording(Protocol):
-    """What a step may write: its events, long texts, spend, and the notes of the memory."""
+    """What a step may write: events, long texts, spend, and notes of the memory."""
 
     def record(self, event: Event) -> None:
         """Append an event of this step to the journal."""
@@ -310,18 +296,19 @@ class Recording(Protocol):
         ...
 
     def spent(self, spend: Spend) -> None:
-        """Add to the spend of run and step."""
+        """Add to the spend of the run and the step."""
         ...
 
     def hint_effect(self, hint: str, effect: str) -> None:
-        """Say what a delivered hint did, such as `TILE_K is pinned to 64`."""
+        """Record what a delivered hint changed, such as `TILE_K is pinned to 64`."""
         ...
 
     def write_note(self, category: NoteCategory, text: str, replaces: Sequence[str] = ()) -> Note:
-        """Add a note to the memory, in the place of those with the ids of `replaces`.
+        """Add a note to the memory; it replaces the notes whose ids are in `replaces`.
 
-        It is written before they are removed, so that nothing is lost in between. Raises KeyError
-        for one that is not there, ValueError when the memory would hold more than its limit.
+        The note is written before the others are removed, so that nothing is lost if the engine is
+        killed in between. Raises KeyError for an unknown id, ValueError if the memory would exceed
+        its limit.
         """
         ...
 
@@ -331,43 +318,47 @@ class Recording(Protocol):
 
 
 class Control(Protocol):
-    """Where the pauses, hints, waits and caps of the person reach a step."""
+    """How the person's pauses, hints, waits and caps reach a step."""
 
     async def boundary(self, place: str, *, end_of_turn: bool = False) -> Sequence[Hint]:
-        """A point between two tools: waits while paused, and returns the hints to deliver now.
+        """A point between two tools: waits while paused, then returns the hints to deliver now.
 
-        `place` names it for the person, such as `before tool 7`. Raises StepEnded.
+        `place` describes the point for the person, such as `before tool 7`. Raises StepEnded.
         """
 
     async def standby(self, arrival: asyncio.Event, absent: Callable[[], str]) -> None:
-        """Wait until `arrival` is set from outside; honours pauses, and does the person's jobs.
+        """Wait until `arrival` is set; obeys pauses and carries out commands meanwhile.
 
-        `absent` says why nobody can be expected to act, "" where somebody can: such time does not
-        count as running, and the session's state gives the reason. Raises StepEnded.
+        `absent` returns why nobody is present, or "". While it gives a reason, running time does
+        not count, and the session's state shows the reason. Raises StepEnded.
         """
 
     def pause_wanted(self) -> Literal["", "now", "later"]:
-        """Whether the person has paused the run, or asked to: `now` cuts off what runs, `later`
-        waits for the next boundary; "" while it goes on."""
+        """Whether the person requested a pause: `now` cancels the current work, `later` waits for
+        the next boundary, "" means no pause."""
 
     def take_hints(self, place: str) -> Sequence[Hint]:
-        """The hints that are queued, whatever their delivery, without waiting; now delivered."""
+        """Deliver all queued hints at once, whatever delivery they ask for; returns them."""
 
     async def interruptible(self, work: Awaitable[T]) -> T:
-        """Await `work`; cancels it and raises Interrupted on `pause now`, a hint `now`, an end."""
+        """Await `work`, but cancel it and raise Interrupted on `pause now`, an urgent hint or an
+        end."""
 
     async def park(self, seconds: float, reason: str) -> None:
-        """Wait, visibly and persistently; the person may cut it short. Raises StepEnded."""
+        """Park the run visibly for `seconds`; the person may end the wait early. Raises
+        StepEnded."""
 
     async def pause_for(self, reason: str) -> None:
-        """Pause the run because the person must mend something; returns when it is resumed."""
+        """Pause the run because of a problem that the person must fix; returns when it is
+        resumed."""
 
     def budget_left(self) -> str | None:
-        """None while there is budget; else the sentence that says which cap is reached."""
+        """None while there is budget; otherwise a sentence about the cap that is reached."""
 
 
 class Workbench(Protocol):
-    """One step's place of work, by what a caller does there. Ask for the narrowest part."""
+    """Everything a step can do, in four parts. A function should ask for the narrowest part it
+    needs."""
 
     @property
     def reading(self) -> Reading: ...
@@ -387,14 +378,15 @@ class Operator(Protocol):
     author: Author
 
     async def vary(self, bench: Workbench) -> StepOutcome:
-        """One variation step. May raise StepEnded; anything else it raises is trouble, recorded."""
+        """Make one variation step. May raise StepEnded; any other exception is recorded as a
+        problem."""
         ...
 
 
 @runtime_checkable
 class Closing(Protocol):
-    """An operator that holds something open between steps."""
+    """An operator that holds resources between steps."""
 
     async def close(self) -> None:
-        """Let it go: the engine ends. Must not raise."""
+        """Release the resources, because the engine ends. Must not raise."""
         ...

@@ -1,4 +1,4 @@
-"""Which variation operators there are: those of this package, and those that others install."""
+"""The registry of variation operators: those of this package and installed plug-ins."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ BUILT_IN: Mapping[OperatorName, str] = {
     "external": "avo_tui.operators.external.descriptor",
     "recorded": "avo_tui.operators.recorded.descriptor",
 }
-"""Name → module whose `DESCRIPTOR` it is."""
+"""Operator name → module that contains its `DESCRIPTOR`."""
 
 
 class UnknownOperator(ValueError):  # noqa: N818 - its text is the sentence
-    """There is no such operator, or it does not load; the text is one sentence."""
+    """The operator does not exist or cannot be loaded; the message is one sentence."""
 
 
 @lru_cache(maxsize=1)
@@ -32,12 +32,12 @@ def _installed() -> dict[str, metadata.EntryPoint]:
 
 
 def names() -> list[OperatorName]:
-    """Every operator, those of this package first."""
+    """Names of all operators, those of this package first."""
     return [*BUILT_IN, *sorted(_installed())]
 
 
 def descriptor(name: OperatorName) -> OperatorDescriptor:
-    """What an operator says about itself. Raises UnknownOperator."""
+    """The descriptor of an operator. Raises UnknownOperator."""
     if name in BUILT_IN:
         built_in: OperatorDescriptor = import_module(BUILT_IN[name]).DESCRIPTOR
         return built_in
@@ -47,7 +47,7 @@ def descriptor(name: OperatorName) -> OperatorDescriptor:
         raise UnknownOperator(f"there is no operator {name!r}; there are {offered}")
     try:
         loaded = entry.load()
-    except Exception as error:  # whatever a package of somebody else does at its import
+    except Exception as error:  # importing a plug-in may raise anything
         why = f"{type(error).__name__}: {error}"
         raise UnknownOperator(f"operator {name} ({entry.value}) does not load: {why}") from error
     if not isinstance(loaded, OperatorDescriptor) or loaded.name != name:
@@ -58,19 +58,19 @@ def descriptor(name: OperatorName) -> OperatorDescriptor:
 
 
 def offer() -> list[OperatorDescriptor]:
-    """Operators that a person may choose, those preferred first; broken ones are left out."""
+    """Operators that a person may choose, by descending priority; broken ones are left out."""
     descriptors = []
     for name in names():
         try:
             descriptors.append(descriptor(name))
         except UnknownOperator:
-            continue  # `avo doctor` names it
+            continue  # `avo doctor` reports it
     offered = [d for d in descriptors if d.offered]
     return sorted(offered, key=lambda d: -d.preference)
 
 
 def broken() -> list[str]:
-    """Why installed operators do not load, one sentence each."""
+    """Why installed operators cannot be loaded, one sentence each."""
     sentences = []
     for name in _installed():
         try:
@@ -81,14 +81,14 @@ def broken() -> list[str]:
 
 
 def default() -> OperatorDescriptor:
-    """The operator of a session that names none: the preferred one that is available here."""
+    """The operator for a session that names none: the available one with the highest priority."""
     offered = offer()
     return next((d for d in offered if d.unavailable() is None), offered[0])
 
 
 def make_operator(settings: RunSettings) -> Operator:
-    """The operator of a session; only its own module is imported.
+    """Create the operator of a session; only its own module is imported.
 
-    Raises ValueError with one sentence where there is none or it cannot be made.
+    Raises ValueError, with one sentence, if it does not exist or cannot be created.
     """
     return descriptor(settings.operator).make(settings)

@@ -1,4 +1,4 @@
-"""An operator's own settings, read from the options of a run, such as `tuner.attempts`."""
+"""Base class for an operator's settings, read from options of a run such as `tuner.attempts`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from avo_tui.operators.descriptor import OptionInfo
 
 
 class OperatorSettings(Value):
-    """Everything that can be set about one operator: a field with a docstring for each option."""
+    """The settings of one operator: one field with a docstring for each option."""
 
     model_config = ConfigDict(allow_inf_nan=False, use_attribute_docstrings=True)
 
     prefix: ClassVar[str]
-    """Stands before the names of options, with the dot: `tuner.`."""
+    """Prefix of the option names, including the dot: `tuner.`."""
     who: ClassVar[str]
-    """The operator in a sentence, such as `the tuner`."""
+    """Name of the operator within a sentence, such as `the tuner`."""
     unlisted: ClassVar[frozenset[str]] = frozenset()
     """Fields that `avo set` does not offer."""
 
@@ -39,9 +39,9 @@ class OperatorSettings(Value):
 
     @classmethod
     def of(cls, settings: RunSettings) -> Self:
-        """The operator's part of the run's settings; other options are somebody else's.
+        """The operator's part of the run's settings; other options are ignored.
 
-        Raises ValueError with one sentence that names the option.
+        Raises ValueError, with one sentence that names the option.
         """
         return cls.checked(
             {
@@ -53,7 +53,7 @@ class OperatorSettings(Value):
 
     @classmethod
     def checked(cls, options: Mapping[str, Any]) -> Self:
-        """The settings with these values, by the fields' names. Raises ValueError, one sentence."""
+        """The settings with these values, by field name. Raises ValueError with one sentence."""
         for name in options:
             if name not in cls.model_fields:
                 known = ", ".join(option.name for option in cls.listed())

@@ -1,1 +1,1 @@
-"""The outside of the seat: a client of its socket, the brief for an agent, the MCP server."""
+"""The outside of the seat: socket client, brief for the agent, MCP server."""

@@ -1,7 +1,7 @@
-"""Calls of one client that may take longer than the client waits for an answer.
+"""Runs one client's calls that may take longer than the client waits for an answer.
 
-Programs that host an agent give up on a tool after a while, many of them after a minute. A tool
-that is not done by then goes on; the caller is told so, and gets the answer from the tool `wait`.
+Programs that host an agent often give up on a tool after a minute. A tool that takes longer keeps
+running; the caller is told so, and gets the answer from the tool `wait`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from avo_tui.operators.seat.wire import Answer, Hello
 from avo_tui.seat.client import SeatClient, SeatLeftError
 
 PATIENCE = 45.0
-"""Seconds after which a caller is told that its tool still runs."""
+"""Seconds after which a caller is told that its tool is still running."""
 
 TICK = 2.0
-"""Seconds between two signs of life."""
+"""Seconds between two progress messages."""
 
 SitDown = Callable[[Hello], Awaitable[SeatClient]]
 Progress = Callable[[float], Awaitable[None]]
@@ -26,7 +26,7 @@ Progress = Callable[[float], Awaitable[None]]
 
 
 class PatientCalls:
-    """One client's calls, one at a time. It takes the seat with its first call."""
+    """The calls of one client, one at a time. The first call takes the seat."""
 
     def __init__(self, sit_down: SitDown, patience: float = PATIENCE) -> None:
         self._sit_down = sit_down
@@ -35,7 +35,7 @@ class PatientCalls:
         self._running: asyncio.Task[Answer] | None = None
         self._tool = ""
         self.used = asyncio.get_running_loop().time()
-        """When it was last asked, by the loop's clock."""
+        """Time of the last call, by the event loop's clock."""
 
     async def call(
         self, hello: Hello, tool: str, arguments: Mapping[str, Any], progress: Progress
@@ -76,7 +76,7 @@ class PatientCalls:
 
     @property
     def fresh(self) -> bool:
-        """True until it has sat down."""
+        """Whether it has not taken the seat yet."""
         return self._client is None
 
     @property

@@ -1,4 +1,4 @@
-"""A client of the seat: sits down by its socket and calls tools."""
+"""A client of the seat: connects to its socket and calls tools."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from avo_tui.operators.seat.wire import LINE_BYTES, POINTER, Answer, Call, Hello
 
 
 class SeatError(ValueError):
-    """The seat cannot be used; the text is one sentence that says what to do."""
+    """The seat cannot be used; the message is one sentence that says what to do."""
 
 
 class SeatNotThereError(SeatError):
-    """No seat of that session listens: its engine is not running, or not so far yet."""
+    """The session has no open seat: its engine is not running, or not ready yet."""
 
 
 class SeatLeftError(SeatError):
-    """The connection has ended: the engine is gone, or another client took the place."""
+    """The connection has ended: the engine is gone, or another client took the seat."""
 
 
 class SeatClient:
@@ -44,7 +44,7 @@ class SeatClient:
     async def sit_down(cls, folder: Path, hello: Hello) -> SeatClient:
         """Take the seat of the session in `folder`.
 
-        Raises SeatNotThereError where nothing listens, SeatError where somebody sits there.
+        Raises SeatNotThereError if no engine listens, SeatError if another client has the seat.
         """
         try:
             pointer = Pointer.model_validate_json((folder / POINTER).read_bytes())
@@ -90,7 +90,7 @@ class SeatClient:
         return self._listener.done()
 
     async def close(self) -> None:
-        """Leave the seat. A tool that runs goes on to its end; its answer is kept."""
+        """Leave the seat. A running tool continues to its end; its answer is kept."""
         self._listener.cancel()
         await asyncio.gather(self._listener, return_exceptions=True)
         self._writer.close()

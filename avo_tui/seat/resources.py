@@ -1,4 +1,4 @@
-"""What a client may read beside the tools: brief, task, lineage, versions, attempts, memory, K."""
+"""What a client can read besides the tools: brief, task, lineage, versions, attempts, memory, K."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from avo_tui.domain.attempts import attempt_name, attempt_status
 from avo_tui.domain.state import SessionState
 from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.prompts.opening import task_text
-from avo_tui.operators.ports import Knowledge
+from avo_tui.operators.knowledge_port import Knowledge
 from avo_tui.operators.toolbox.render import report_text, score_table, version_line
 from avo_tui.seat.brief import brief
 from avo_tui.store import SessionReader
@@ -20,7 +20,7 @@ SCHEME = "avo:///"
 
 @dataclass(frozen=True)
 class Page:
-    """One thing that can be read."""
+    """One resource that can be read."""
 
     path: str
     title: str
@@ -43,7 +43,7 @@ TEMPLATES = (
 )
 
 MOST = 200_000
-"""Characters of a document that are given at once."""
+"""Largest number of characters of a document returned at once."""
 
 
 class Library:

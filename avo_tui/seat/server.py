@@ -64,7 +64,7 @@ OUTPUT: dict[str, Any] = {
 }
 
 IDLE_SECONDS = 1800.0
-"""A client over HTTP that has not called for so long leaves the seat."""
+"""Seconds without a call after which an HTTP client leaves the seat."""
 
 
 class SeatServer:
@@ -80,7 +80,7 @@ class SeatServer:
         take_over: bool = False,
         patience: float = PATIENCE,
     ) -> None:
-        """`waiting` says in a line what a tool that runs waits for."""
+        """`waiting` returns a line that says what a running tool waits for."""
         self._library = library
         self._sit_down = sit_down
         self._waiting = waiting
@@ -234,7 +234,7 @@ class SeatServer:
 
 
 def _name_of(context: ServerRequestContext[Any]) -> str:
-    """What the client calls itself."""
+    """Name that the client reports."""
     params = context.session.client_params
     if params is None:
         return "MCP client"
@@ -243,7 +243,7 @@ def _name_of(context: ServerRequestContext[Any]) -> str:
 
 
 def _client_key(context: ServerRequestContext[Any]) -> str:
-    """Tells clients over HTTP apart; over stdio there is one."""
+    """A key that identifies an HTTP client; over stdio there is only one client."""
     headers = getattr(context.request, "headers", None)
     return str(headers.get("mcp-session-id", "http")) if headers is not None else "stdio"
 

@@ -26,8 +26,8 @@ from avo_tui.store.places import (
     session_folders,
     sessions_roots,
 )
+from avo_tui.store.read_marks import SeenMarks
 from avo_tui.store.reader import SessionReader
-from avo_tui.store.seen import SeenMarks
 from avo_tui.store.workers import WorkersFile, read_workers
 from avo_tui.store.writer import SessionWriter
 

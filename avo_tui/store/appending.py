@@ -39,13 +39,13 @@ class AppendFile:
         """Bytes of the file that are known to survive a power cut, or were there when it was
         opened."""
         self._unsynced = bytearray()
-        """What follows them."""
+        """Bytes appended after the durable part."""
         self._doubtful = False
         """True after a failure, until the file was mended."""
 
     @property
     def unsynced(self) -> bool:
-        """True while something was appended that a power cut would take."""
+        """Whether something was appended that would be lost in a power cut."""
         return bool(self._unsynced) or self._doubtful
 
     def append(self, data: bytes, durable: bool) -> None:

@@ -1,9 +1,9 @@
-"""What an engine says of itself without a disk: that it waits for one, and why.
+"""Lets an engine report, without using a disk, that it waits for its disk, and why.
 
-A session folder on a disk that takes no write cannot hold the reason for which its run stands
-still. The engine keeps it in a file in memory (`memfd_create`), whose number is in engine.lock;
-processes of the same user on the same machine read it through /proc. Elsewhere, and where there is
-no /proc, there is nothing to read and nothing is said.
+A session folder on a disk that accepts no writes cannot hold the reason why its run stands still.
+The engine keeps the reason in a file in memory (`memfd_create`), whose number is in engine.lock;
+processes of the same user on the same machine read it through /proc. On other machines, and without
+/proc, the reason is not available.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from pathlib import Path
 
 NAME = "avo-bulletin"
 SLOW_SECONDS = 10.0
-"""A write that takes longer than this is one that the disk does not answer."""
+"""Seconds after which a write that has not returned is reported as a disk that does not answer."""
 
 _SINCE = struct.Struct("d")
 _MAX_BYTES = 4096
 
 
 class Bulletin:
-    """The engine's side. Nothing here ever raises or blocks."""
+    """The engine's side of the bulletin. Its methods never raise or block."""
 
     def __init__(self) -> None:
-        """Make the file; where that is not possible nothing can be said."""
+        """Create the file in memory; without it, `say` has no effect."""
         self._guard = threading.Lock()
         self._writes = 0
         self.descriptor: int | None = None
-        """Number of the file in this process; None where there is none."""
+        """Number of the file's descriptor in this process; None if it could not be created."""
         with contextlib.suppress(OSError, AttributeError):
             self.descriptor = os.memfd_create(NAME, os.MFD_CLOEXEC)
             os.ftruncate(self.descriptor, _SINCE.size)
 
     def say(self, words: str) -> None:
-        """Say why the engine waits; "" where it does not."""
+        """Publish why the engine waits; an empty text means that it does not wait."""
         if self.descriptor is None:
             return
         text = words.encode("utf-8", "replace")[:_MAX_BYTES]
@@ -49,7 +49,7 @@ class Bulletin:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """While a write is under way: one that never returns is seen by when it began."""
+        """Mark that a write is in progress, so that readers can detect one that never returns."""
         self._count(1)
         try:
             yield
@@ -74,7 +74,7 @@ class Bulletin:
 
 
 def read_bulletin(pid: int, descriptor: int) -> str:
-    """Why the engine `pid` of this machine waits for its disk; "" where it says nothing."""
+    """Why the engine `pid` of this machine waits for its disk; empty if it says nothing."""
     path = Path(f"/proc/{pid}/fd/{descriptor}")
     try:
         if not str(path.readlink()).startswith(f"/memfd:{NAME} "):

@@ -1,8 +1,8 @@
-"""The last minutes of the devices of a run, for screens: samples, one line each, in two files.
+"""Samples of a run's devices over the last minutes, for screens: one line each, in two files.
 
-They are beside the journal because they are no part of what happened in the run: losing them loses
-nothing, they are never synced, and the older of the two files is replaced when the newer is full.
-What matters to a measurement is in its report.
+They are stored outside the journal because they may be lost: they are never synced, and the older
+of the two files is replaced when the newer one is full. What matters to a measurement is stored in
+its report.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from avo_tui.domain.device import DeviceState
 from avo_tui.store.layout import Layout
 
 FULL_BYTES = 512 << 10
-"""Size of a file from which the next one is begun: some fifty minutes of one device, every 2 s."""
+"""Size in bytes at which the next file is begun: about fifty minutes of one device, every 2 s."""
 
 TAIL_BYTES = 128 << 10
 """Bytes that are read of each file: a screen draws a few minutes."""

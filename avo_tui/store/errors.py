@@ -37,8 +37,8 @@ _PASSING = frozenset(
         errno.ENETUNREACH,
     }
 )
-"""`errno` values that may go away without help: a file server that does not answer, a file system
-that turned read-only, too many open files."""
+"""`errno` values of errors that may pass without intervention: a file server that does not answer,
+a file system that became read-only, too many open files."""
 
 
 class StoreError(Exception):
@@ -95,9 +95,10 @@ class MissingObject(DamagedSession, KeyError):  # noqa: N818
 
 
 class DiskTrouble(StoreError):  # noqa: N818
-    """The disk refuses for now. Nothing was changed; the same call may be repeated later.
+    """The disk refuses for now. Nothing was changed, and the same call may be repeated later.
 
-    Whoever writes a session waits and tries again: a run does not end because a file server blinks.
+    The writer of a session waits and tries again, because a short failure of a file server must not
+    end a run.
     """
 
     def __init__(self, sentence: str, path: Path | None = None) -> None:
@@ -119,7 +120,7 @@ class FolderLost(StoreError):  # noqa: N818
 
 
 def passes(error: OSError) -> bool:
-    """True for an OSError that may go away without help, such as a file server that is away."""
+    """Whether an OSError may pass without intervention, such as an unreachable file server."""
     return error.errno in _PASSING or error.errno in _NO_ROOM
 
 

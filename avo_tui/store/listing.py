@@ -19,7 +19,7 @@ from avo_tui.store.layout import Layout
 from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.places import session_folders
 from avo_tui.store.reader import SessionReader, standing
-from avo_tui.store.remembered import Remembered
+from avo_tui.store.summary_cache import Remembered
 
 log = logging.getLogger(__name__)
 

@@ -1,9 +1,9 @@
-"""Signs of life of an evaluation, kept beside the journal only while they are news.
+"""Progress of the running evaluation, stored beside the journal and only while it is current.
 
 `progress.jsonl` holds the progress of the newest evaluation. It is emptied when another attempt
-begins and removed when the engine ends, it is never synced, and nothing is rebuilt from it: the
-report of an attempt, which is in the journal, says all that stays true. Sessions of older versions
-have their progress in the journal; readers take both.
+begins and removed when the engine ends. It is never synced, and nothing is rebuilt from it: the
+report of an attempt in the journal contains everything of lasting value. Sessions of older versions
+have their progress in the journal; readers accept both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from avo_tui.store.files import read_regular, write_all
 log = logging.getLogger(__name__)
 
 LIMIT_BYTES = 256 << 10
-"""Size of the file from which on it is emptied, whatever it holds."""
+"""Size in bytes above which the file is emptied, whatever it contains."""
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -40,12 +40,13 @@ class LiveLine(Value):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where it belongs among the events of the journal, and among its like; it only grows."""
+        """Sort key of the line among the journal's events and among other lines; it only
+        increases."""
         return self.after, self.number
 
 
 class LiveFile:
-    """The engine's side. A failing disk costs the progress and nothing else."""
+    """The engine's side. A failing disk loses only the progress."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -91,7 +92,7 @@ class LiveFile:
 
 
 class LiveFollower:
-    """The reader's side: what is new in the file."""
+    """The reader's side: returns new lines of the file."""
 
     def __init__(self, path: Path, after: int) -> None:
         """Start with what was made after event number `after` of the journal."""
@@ -101,12 +102,12 @@ class LiveFollower:
         self._waiting: list[LiveLine] = []
 
     def peek(self) -> list[LiveLine]:
-        """What is new, which stays new."""
+        """The new lines, without marking them as read."""
         self._look()
         return list(self._waiting)
 
     def take(self, until: int) -> list[LiveLine]:
-        """What is new and was made after an event up to number `until`."""
+        """Take the new lines that were written after an event up to number `until`."""
         self._look()
         due = [line for line in self._waiting if line.after <= until]
         self._waiting = self._waiting[len(due) :]
@@ -129,7 +130,7 @@ class LiveFollower:
 
 
 def read_live(path: Path) -> list[LiveLine]:
-    """All lines of the file; [] where there is none. A line that is none is passed over."""
+    """All lines of the file; empty if there is no file. Invalid lines are skipped."""
     try:
         lines = read_regular(path).split(b"\n")[:-1]
     except OSError:
@@ -142,7 +143,7 @@ def read_live(path: Path) -> list[LiveLine]:
 
 
 def merged(events: Iterable[Event], live: Iterable[LiveLine]) -> Iterator[Event]:
-    """Events of the journal, and each progress behind the event after which it was made."""
+    """The journal's events, with each progress event after the event that preceded it."""
     waiting = iter(live)
     line = next(waiting, None)
     for event in events:

@@ -22,7 +22,7 @@ BATCH = 5000
 
 @dataclass
 class Loaded:
-    """A state that was read from a session folder, and where it was read from."""
+    """A state that was read from a session folder, with its source."""
 
     state: SessionState
     follower: JournalFollower

@@ -27,7 +27,7 @@ MAX_PROBLEMS = 100
 
 
 def standing(state: RunState, reason: str, engine: EngineStatus) -> tuple[RunState, str]:
-    """(state of a run, reason) as they are now, from those on record and the engine."""
+    """(state, reason) of a run now, derived from those on record and the state of its engine."""
     if state in LIVE_STATES and not engine.alive:
         return "lost", reason
     if engine.alive and engine.waiting:
@@ -71,9 +71,9 @@ class SessionReader:
         fold(self.state, self._counted(line.event for line in self._live.peek()))
 
     def _counted(self, events: Iterable[Event]) -> Iterator[Event]:
-        """The events that change the state: of unnumbered progress, that of a running attempt.
+        """The events that change the state, including live progress of a running attempt.
 
-        One by one, each when those before it were applied.
+        Yields each event only after those before it were applied.
         """
         for event in events:
             if isinstance(event, EvaluationProgressed) and not event.seq:

@@ -1,6 +1,6 @@
-"""Where the report of an attempt is: in the event that ended it, or in an object.
+"""Finds the report of an attempt: in the event that ended the attempt, or in an object.
 
-Sessions of older versions hold each report twice, in the event and as an object; those attempts
+Sessions of older versions store each report twice, in the event and as an object; their attempts
 name the object.
 """
 

@@ -40,6 +40,7 @@ from avo_tui.domain.records import Attempt, SessionRecord
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.store.attempts import AttemptsFile, rewrite_attempts
+from avo_tui.store.background_writer import BackgroundWriter
 from avo_tui.store.database import Database
 from avo_tui.store.errors import (
     DiskTrouble,
@@ -59,7 +60,6 @@ from avo_tui.store.files import (
     sync_folder,
     write_temporary,
 )
-from avo_tui.store.flusher import Flusher
 from avo_tui.store.inbox import BadCommand, Inbox
 from avo_tui.store.journal import JournalWriter, cut_torn_tail
 from avo_tui.store.layout import Layout
@@ -86,10 +86,10 @@ DEFERRED = (
     GateDecided,
     AttemptRejected,
 )
-"""Kinds of event on the way to a result. They are not synced on their own: the sync of the next
-event that is covers them, or one that comes within `flusher.SYNC` seconds. A power cut before it
-takes the last of them, in order, and the step does that work again. What a person said or was
-answered, what was committed, judged or paid for is durable before anybody is told."""
+"""Kinds of events that need not be synced individually. They become durable with the
+next event that is synced, or within `background_writer.SYNC` seconds. A power cut before that
+loses the latest of them, and the step repeats that work. Commands of the person and
+their answers, commits, verdicts and spend are durable before anybody is told."""
 
 URGENT = (StateChanged, EngineStopped, TroubleNoted, CommandTaken, Recovered)
 """Kinds of event that may use the reserved disk space: they report that the disk is full."""
@@ -125,7 +125,7 @@ class SessionWriter:
         self._projection, self._attempts = _projection(layout, loaded)
         self._live = LiveFile(layout.live)
         self._hold_reserve()
-        self._flusher = Flusher(self.flush, self._sync)
+        self._background_writer = BackgroundWriter(self.flush, self._sync)
         self._closed = False
         self._lost: FolderLost | None = None
         """Why nothing may be written any more."""
@@ -182,7 +182,7 @@ class SessionWriter:
         try:
             writer.flush()
         except BaseException:
-            writer._flusher.stop()
+            writer._background_writer.stop()
             raise
         return writer
 
@@ -220,7 +220,7 @@ class SessionWriter:
                 lock.release()
             raise
         if writer._projection.applied != writer.state.session.applied:
-            writer._flusher.ask(soon=True)
+            writer._background_writer.ask(soon=True)
         return writer
 
     def __enter__(self) -> SessionWriter:
@@ -254,7 +254,7 @@ class SessionWriter:
             for event in numbered:
                 self.state.apply(event)
             unsynced = self._journal.unsynced
-        self._flusher.ask(any(isinstance(event, SOON) for event in numbered), unsynced)
+        self._background_writer.ask(any(isinstance(event, SOON) for event in numbered), unsynced)
         return numbered
 
     def show(self, progress: EvaluationProgressed) -> EvaluationProgressed:
@@ -361,7 +361,8 @@ class SessionWriter:
             self._hold_reserve()
 
     def say_waiting(self, why: str) -> None:
-        """Let viewers on this machine know what the run waits for, without the disk; "" ends it."""
+        """Tell viewers on this machine, without using the disk, what the run waits for; "" for
+        nothing."""
         self._lock.bulletin.say(why)
 
     def probe(self, trouble: DiskTrouble) -> None:
@@ -413,7 +414,7 @@ class SessionWriter:
     @property
     def trouble(self) -> str | None:
         """Why the tables could not be written lately, or None. The journal has every event."""
-        return self._flusher.trouble
+        return self._background_writer.trouble
 
     def close(self) -> None:
         """Write the tables and release the lock. May be called twice.
@@ -424,7 +425,7 @@ class SessionWriter:
         if self._closed:
             return
         self._closed = True
-        self._flusher.stop()
+        self._background_writer.stop()
         if self._lost is None:
             with contextlib.suppress(FolderLost):
                 self._check_ours()

@@ -1,4 +1,4 @@
-"""The Textual app. It reads the store, sends commands, and holds nothing that a run needs."""
+"""The Textual app. It reads the store and sends commands; a run does not depend on it."""
 
 import os
 

@@ -1,8 +1,8 @@
-"""Actions: each is one object that says what it is called, its keys, when it can run, what it does.
+"""Actions: each object holds an action's name, keys, condition and function.
 
-A screen lists its actions once. Key bindings, footer, help, command palette and mouse all read that
-list, so that none of them can be out of date. The functions of an action take the object it works
-on (its *context*: a screen, or the parts that a screen owns).
+A screen lists its actions once. Key bindings, footer, help, command palette and mouse all use that
+list, so that they always agree. The functions of an action receive the object it works on (its
+*context*: a screen, or parts of one).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from textual.binding import Binding
 
 Reason = str | None
-"""None: the action can run. Otherwise one sentence that says why it cannot."""
+"""None if the action can run; otherwise one sentence that says why not."""
 Context = TypeVar("Context", contravariant=True)
 _C = TypeVar("_C")
 
@@ -29,25 +29,25 @@ class Action(Generic[Context]):
     """Something a person can do on a screen."""
 
     id: str
-    """Its name in the settings, where its key can be changed."""
+    """Name of the action; settings use it to assign another key."""
     key: str
     """Default key or keys, separated by commas, in Textual's spelling."""
     label: str
-    """One to three words, for footer and palette."""
+    """Label of one to three words, for footer and palette."""
     help: str
-    """One sentence, for help and palette."""
+    """Description in one sentence, for help and palette."""
     group: str
     """The heading under which the help lists it."""
     run: Callable[[Context], object]
-    """Carries it out."""
+    """Function that carries out the action."""
     why_not: Callable[[Context], Reason] = always
-    """Whether it can run now."""
+    """Condition: whether the action can run now."""
     footer: int = 0
     """Rank in the footer, 1 first; 0 keeps it out of the footer."""
     quiet: bool = False
-    """Nothing is said where it cannot run: pressed once too often it does no harm."""
+    """True to show no message if the action cannot run, because pressing the key is harmless."""
     label_now: Callable[[Context], str] | None = None
-    """The label in the footer where it depends on the moment, such as `pause` or `resume`."""
+    """Label in the footer if it depends on the state, such as `pause` or `resume`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ _NAMES = {
 
 
 def key_name(key: str) -> str:
-    """A key as people write it: `^p`, `esc`, `?`. Of several keys the first."""
+    """A key as it is shown to people: `^p`, `esc`, `?`. Of several keys, the first."""
     first = key.split(",")[0].strip()
     if first.startswith("ctrl+"):
         return "^" + first[5:]
@@ -149,5 +149,5 @@ def key_name(key: str) -> str:
 
 
 def shown_key(action: BoundAction, keymap: Mapping[str, str]) -> str:
-    """The key of an action as it is bound now; `keymap` holds the keys that were moved."""
+    """The key currently bound to an action; `keymap` holds the keys that were reassigned."""
     return key_name(keymap.get(action.id, action.key))

@@ -26,10 +26,10 @@ from avo_tui.ui.ticker import Ticker
 
 
 class AvoApp(Host):
-    """avo-tui's screens on one session, or on the list of them.
+    """The app, showing one session or the list of sessions.
 
-    `folder` opens a session at once; `source` gives one that is not a folder (a replay). `notice`
-    is a sentence to be shown over the first screen. The others: see `HostOptions`.
+    `folder` opens a session at once; `source` provides one that is not a folder (a replay).
+    `notice` is a sentence shown over the first screen. For the other arguments see `HostOptions`.
     """
 
     TITLE = "avo"
@@ -90,7 +90,7 @@ class AvoApp(Host):
             self.call_after_refresh(self.notify, notice, severity="error", timeout=20, markup=False)
 
     def on_unmount(self) -> None:
-        """Whatever ends the app, the thread that reads the session ends with it."""
+        """End the thread that reads the session, however the app ends."""
         self.session.close()
 
     def screen_for(self, place: Place) -> Screen[Any]:
@@ -98,11 +98,11 @@ class AvoApp(Host):
         return screen_for(place)
 
     def action_leave(self) -> None:
-        """ctrl+q leaves from anywhere."""
+        """Leave the app; ctrl+q works on every screen."""
         self.departure.leave()
 
     def action_copy_or_hint(self) -> None:
-        """ctrl+c copies what is selected; with nothing selected it says how to leave."""
+        """Copy the selection (ctrl+c); without a selection, say how to leave."""
         selected = self.screen.get_selected_text()
         if selected:
             self.copy_to_clipboard(selected)
@@ -134,12 +134,12 @@ class AvoApp(Host):
 
 
 def run_app(app: AvoApp) -> int:
-    """Run until the person leaves; prints the farewell; returns the exit code."""
+    """Run until the person leaves; print a farewell; return the exit code."""
     app.run()
     code = app.return_code or 0
     terminal = app.terminal
     if terminal is not None and terminal.writer is not None and terminal.writer.stuck:
-        return code  # nobody reads: a farewell would wait for ever
+        return code  # nobody reads the output, so printing a farewell would block for ever
     if app.departure.farewell:
         print(app.departure.farewell, file=sys.stderr if code else sys.stdout)
     return code

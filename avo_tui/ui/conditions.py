@@ -1,4 +1,4 @@
-"""When an action on a session can run: each returns None, or the sentence that says why not."""
+"""Conditions of actions: each returns None if the action can run, or a sentence why not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avo_tui.ui.session.feed import Snapshot
 
 
 class OnSession(Protocol):
-    """What a condition looks at: a screen, or the parts of one."""
+    """The object a condition checks: a screen, or the parts of one."""
 
     @property
     def snapshot(self) -> Snapshot | None: ...
@@ -20,7 +20,7 @@ class OnSession(Protocol):
 
 
 def changeable(on: OnSession) -> Reason:
-    """A session that is no replay."""
+    """Requires a session that is not a replay."""
     if on.snapshot is None:
         return "the session is still being read"
     if on.host.read_only:
@@ -31,7 +31,7 @@ def changeable(on: OnSession) -> Reason:
 
 
 def engine_alive(on: OnSession) -> Reason:
-    """An engine that takes commands."""
+    """Requires a running engine, which accepts commands."""
     snapshot, reason = on.snapshot, changeable(on)
     if snapshot is None or reason is not None:
         return reason
@@ -46,7 +46,7 @@ def engine_alive(on: OnSession) -> Reason:
 
 
 def takes_commands(on: OnSession) -> Reason:
-    """An engine, or a short one that takes what is in the inbox of a run that has ended."""
+    """Requires an engine; for a run that has ended, a short-lived one can be started."""
     snapshot, reason = on.snapshot, changeable(on)
     if snapshot is None or reason is not None:
         return reason
@@ -57,7 +57,7 @@ def takes_commands(on: OnSession) -> Reason:
 
 
 def engine_gone(on: OnSession) -> Reason:
-    """A session without an engine, and a way to start one."""
+    """Requires a session without an engine, and a way to start one."""
     snapshot, reason = on.snapshot, changeable(on)
     if snapshot is None or reason is not None:
         return reason
@@ -69,7 +69,7 @@ def engine_gone(on: OnSession) -> Reason:
 
 
 def in_step(on: OnSession) -> Reason:
-    """A running step."""
+    """Requires a running step."""
     snapshot, reason = on.snapshot, engine_alive(on)
     if snapshot is None or reason is not None:
         return reason
@@ -77,7 +77,7 @@ def in_step(on: OnSession) -> Reason:
 
 
 def wants_approval(on: OnSession) -> Reason:
-    """An attempt that waits for approval."""
+    """Requires an attempt that waits for approval."""
     snapshot, reason = on.snapshot, engine_alive(on)
     if snapshot is None or reason is not None:
         return reason
@@ -85,14 +85,14 @@ def wants_approval(on: OnSession) -> Reason:
 
 
 def two_versions(on: OnSession) -> Reason:
-    """Two versions to compare."""
+    """Requires two versions to compare."""
     if on.snapshot is None or len(on.snapshot.versions) < 2:
         return "there are not two versions yet"
     return None
 
 
 def replaying(on: OnSession) -> Reason:
-    """A replay."""
+    """Requires a replay."""
     if on.snapshot is not None and on.snapshot.replay is not None:
         return None
     return "this is not a replay"

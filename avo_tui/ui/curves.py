@@ -1,4 +1,4 @@
-"""Several runs on one chart: best score against what was spent, as steps. Pure."""
+"""Draws several runs on one chart, as steps: best score against what was spent. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from avo_tui.ui.panes.score.chart import ticks
 
 MARKS = "●▲■◆✚○△□"
-"""One sign per run: colour is never the only carrier."""
+"""A different sign for each run, so that runs can be told apart without colour."""
 
 
 @dataclass(frozen=True, slots=True)

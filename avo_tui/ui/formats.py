@@ -1,4 +1,4 @@
-"""Numbers and times in the few forms that every screen uses."""
+"""Formats numbers and times in the same way for all screens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ratio(value: float) -> str:
 
 
 def change(value: float | None) -> str:
-    """A relative change with its sign, such as `+0.6%`; from 10× on as a factor."""
+    """A relative change with its sign, such as `+0.6%`; from a factor of 10 on as a factor."""
     if value is None or not math.isfinite(value):
         return ""
     if value >= 9.995:
@@ -43,7 +43,7 @@ def minus(text: str) -> str:
 
 
 def change_role(value: float | None) -> str:
-    """Role of a change: `good`, `bad`, or `dim` for next to nothing."""
+    """Colour role of a change: `good`, `bad`, or `dim` for almost none."""
     if value is None or abs(value) < 0.0005:
         return "dim"
     return "good" if value > 0 else "bad"
@@ -98,7 +98,8 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Elapsed time in minutes, so that a screen at rest is still: `12m`, `5h 07m`, `2d 04:11`."""
+    """Elapsed time in whole minutes, so that an idle screen does not change: `12m`, `5h 07m`, `2d
+    04:11`."""
     minutes = max(0, int(seconds)) // 60
     if minutes < 60:
         return f"{minutes}m"
@@ -109,7 +110,7 @@ def clock(seconds: float) -> str:
 
 
 def coarse(seconds: float) -> str:
-    """A time that passes or runs out, as coarse as it can be read: `8s`, `40s`, `12m`, `5h 07m`.
+    """A coarse duration that changes rarely: `8s`, `40s`, `12m`, `5h 07m`.
 
     From ten seconds on it changes every ten seconds, from a minute on once a minute.
     """
@@ -152,7 +153,7 @@ _UNIT_WORD = {"tokens": "tok", "evaluations": "evals", "steps": "steps", "hours"
 
 
 def spend(caps: Caps, spent: Spend) -> tuple[str, float]:
-    """The spend against the cap that is nearest, and its fraction (0 without a cap)."""
+    """(spend and the cap that is nearest as text, fraction of the cap used; 0 without a cap)."""
     cap = nearest(caps, spent)
     if cap is None:
         if spent.usd > 0:

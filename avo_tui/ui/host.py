@@ -1,6 +1,6 @@
-"""The app as its screens know it: named parts, and the ways from one screen to another.
+"""The app as its screens see it: its parts, and the navigation between screens.
 
-Screens import this and not `app`, which knows all screens.
+Screens import this module and not `app`, which imports all screens.
 """
 
 from __future__ import annotations
@@ -37,33 +37,33 @@ ONLY_LOOKS = "this view only looks on: nothing can be changed in it"
 
 @dataclass(frozen=True)
 class HostOptions:
-    """How an app is started."""
+    """Options for starting an app."""
 
     services: Services = field(default_factory=Services)
     theme: str = "avo-dark"
     low_bandwidth: bool | None = None
-    """None: chosen by itself where the terminal is at the end of a slow connection."""
+    """Whether to save bandwidth; None selects it automatically for a slow connection."""
     keys: Mapping[str, str] = field(default_factory=dict)
-    """Actions that are moved to other keys: the action's id → its key."""
+    """Reassigned keys: action id → key."""
     clock: Callable[[], datetime] = utc_now
     roots: Iterable[Path] | None = None
-    """Folders that hold sessions; None for the usual ones."""
+    """Folders that contain sessions; None for the default ones."""
     marks: SeenMarks | None = None
     drafts: Drafts = field(default_factory=Drafts)
-    """Where edits by hand are kept until they are submitted."""
+    """Store of kernels that were edited but not yet submitted."""
     read_only: bool = False
-    """Whoever looks on can change nothing: no command is sent."""
+    """True if the viewer may change nothing: no command is sent."""
 
 
 class Host(Palette):
-    """An app made of parts. What it shows is decided by `screen_for`."""
+    """Base class of the app. `screen_for` decides which screen shows a place."""
 
     def __init__(self, options: HostOptions, tick: Callable[[], None]) -> None:
         super().__init__(driver_class=driver_class())
         self.services, self.clock = options.services, options.clock
         self.roots = None if options.roots is None else list(options.roots)
         self.keys = dict(options.keys)
-        """Keys that were moved: the action's id → its key."""
+        """Reassigned keys: action id → key."""
         self.highlighter = Highlighter()
         self.drafts = options.drafts
         self.read_only = options.read_only
@@ -75,22 +75,22 @@ class Host(Palette):
             self, options.low_bandwidth, self.themes, tick, lambda: self.status_keys().slow_link
         )
 
-    # -- what the screens ask for
+    # -- services for screens
 
     @property
     def latest(self) -> Snapshot | None:
-        """What is known of the session in hand."""
+        """The latest snapshot of the open session; None without a session."""
         return self.session.latest
 
     def send(self, command: Command, notice: str) -> bool:
-        """Send a command to the session in hand, and say `notice`; or say why it cannot be sent."""
+        """Send a command to the open session and show `notice`, or show why it cannot be sent."""
         if self.read_only:
             self.notify(ONLY_LOOKS, severity="warning", timeout=4)
             return False
         return self.session.send(command, notice)
 
     def status_keys(self) -> Keys:
-        """The keys that the status line names, as they are bound now."""
+        """The keys mentioned in the status line, as currently bound."""
 
         def bound(action: str, default: str) -> str:
             return key_name(self.keys.get(action, default))
@@ -106,25 +106,25 @@ class Host(Palette):
         )
 
     def from_thread(self, callback: Callable[..., object], *arguments: object) -> None:
-        """Call something from a worker's thread that mounts widgets or opens screens.
+        """Call, from a worker's thread, something that mounts widgets or opens screens.
 
-        `call_from_thread` alone would run it outside the app's own message, where a screen that is
-        pushed is not composed in time.
+        `call_from_thread` alone would run it outside a message of the app, in which case a new
+        screen is not composed in time.
         """
         self.call_from_thread(self.call_later, callback, *arguments)
 
-    # -- from screen to screen
+    # -- navigation
 
     def screen_for(self, place: Place) -> Screen[Any]:
         """The screen or dialog that shows a place."""
         raise NotImplementedError
 
     def go(self, place: Place, then: Callable[[Any], None] | None = None) -> None:
-        """Open a place on top of what is shown; `then` is given its result when it closes."""
+        """Open a place on top of the current screen; `then` receives its result when it closes."""
         self.push_screen(self.screen_for(place), then)
 
     def open_folder(self, folder: Path) -> None:
-        """Follow a session. Why a folder cannot be read is said in one sentence."""
+        """Open a session; if the folder cannot be read, one sentence says why."""
         try:
             source = SessionReader.open(folder)
         except (StoreError, OSError) as error:
@@ -149,10 +149,10 @@ class Host(Palette):
         self.session.follow(source)
         self.go(places.Run())
 
-    # -- what the app itself asks of its parts
+    # -- required by the app itself
 
     def may_paint(self) -> bool:
-        """Whether the terminal takes a picture now."""
+        """Whether the terminal can accept a new picture now."""
         return self.connection.takes_pictures()
 
     def crashed(self) -> None:

@@ -1,4 +1,4 @@
-"""Slow things read in threads and kept: differences, reports, past steps."""
+"""Loads slow things in threads and caches them: differences, reports, past steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Failed:
 
 
 class Loader:
-    """`get` answers at once: the value, `Failed`, or None while a thread reads it."""
+    """A cache whose `get` returns at once: the value, `Failed`, or None while a thread loads it."""
 
     def __init__(self, app: App[Any], ready: Callable[[], None]) -> None:
         self._app, self._ready = app, ready
@@ -45,7 +45,7 @@ class Loader:
         worker = get_current_worker()
         try:
             value = compute()
-        except Exception as error:  # shown in the pane that asked, whatever it was
+        except Exception as error:  # any error is shown in the pane that asked for the value
             value = Failed(str(error).strip("'\"") or type(error).__name__)
         if not worker.is_cancelled:
             self._app.call_from_thread(self._done, key, value)

@@ -1,6 +1,7 @@
-"""Markdown as lines: headings, lists, tables and code keep their shape; nothing is interpreted.
+"""Formats Markdown as lines: headings, lists, tables and code keep their structure.
 
-Links show their words, pictures their description, HTML its source. Pure.
+Links show their text, pictures their description, HTML its source; nothing is interpreted. Pure
+functions.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Highlight = Callable[[str, str], Highlighted]
 _FILES = {"cpp": "x.cpp", "c++": "x.cpp", "cuda": "x.cu", "cu": "x.cu", "c": "x.c", "ptx": "x.ptx"}
 _FILES |= {"python": "x.py", "toml": "x.toml", "json": "x.json", "sh": "x.sh", "bash": "x.sh"}
 _NARROWEST = 8
-"""Cells to which a column of a table shrinks before others do."""
+"""Width in cells down to which wide table columns shrink before others do."""
 _GAP = 2
 _PARTS = re.compile(r"[^ \n]* *\n|[^ \n]+ *| +")
 
@@ -36,17 +37,17 @@ def markdown_lines(text: str, width: int, highlight: Highlight) -> list[Line]:
 
 
 class _Writer:
-    """Goes through the tokens once."""
+    """Converts the tokens of a document in one pass."""
 
     def __init__(self, width: int, highlight: Highlight) -> None:
         self._width, self._highlight = width, highlight
         self._out: list[Line] = []
         self._lead: list[Span] = []
-        """Indentation and bars left of each line: one span per list or quotation around it."""
+        """Prefix of each line: one span of indentation or bars per enclosing list or quotation."""
         self._mark: Span | None = None
-        """The bullet or number of a list item: replaces the innermost lead of its first line."""
+        """Bullet or number of a list item; used once, in place of the innermost prefix."""
         self._lists: list[int | None] = []
-        """The number of the next item of each list; None in those with dots."""
+        """For each open list the number of its next item; None for a bulleted list."""
         self._rows: list[list[tuple[Span, ...]]] | None = None
 
     def write(self, tokens: Sequence[Token]) -> list[Line]:
@@ -181,9 +182,10 @@ def _spans(children: Sequence[Token], role: str) -> list[Span]:
 
 
 def shrink(wanted: Sequence[int], room: int) -> list[int]:
-    """Widths of columns that together take at most `room` cells: the widest give way first.
+    """Column widths that add up to at most `room` cells; the widest columns shrink first.
 
-    None is made narrower than `_NARROWEST`, nor than it wants, whatever the room.
+    No column becomes narrower than `_NARROWEST` or its wanted width, even if there is not enough
+    room.
     """
     widths = list(wanted)
     while sum(widths) > room:
@@ -195,7 +197,7 @@ def shrink(wanted: Sequence[int], room: int) -> list[int]:
 
 
 def wrap_spans(spans: Sequence[Span], width: int) -> list[tuple[Span, ...]]:
-    """Spans in rows of at most `width` cells, cut at blanks where there are any."""
+    """Spans in rows of at most `width` cells, broken at blanks if possible."""
     rows: list[list[Span]] = [[]]
     have = 0
     for word in _words(spans):
@@ -217,7 +219,7 @@ def wrap_spans(spans: Sequence[Span], width: int) -> list[tuple[Span, ...]]:
 
 
 def _pieces(text: str, width: int, have: int) -> list[str]:
-    """A part of a word, cut where it is longer than a row."""
+    """The parts of a word that is longer than a row."""
     return [text] if cell_len(text.rstrip(" ")) + have <= width else chop_cells(text, width)
 
 

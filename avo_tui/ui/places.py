@@ -1,7 +1,7 @@
-"""Where a person can go: one small value for each screen or dialog, with what it is about.
+"""Places: one small value for each screen or dialog, with what it shows.
 
 A screen is opened by its place (`host.go(places.Compare(3, 8))`), so that screens need not import
-each other. `screens/registry.py` says which screen shows which place.
+each other. `screens/registry.py` maps places to screens.
 """
 
 from __future__ import annotations

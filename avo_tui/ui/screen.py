@@ -83,14 +83,15 @@ class AvoScreen(Screen[object]):
         """Show a newer snapshot; screens that show a session override this."""
 
     def show_second(self) -> None:
-        """Called once a second: show what changes by the clock alone."""
+        """Called once a second: update what changes with the time alone."""
 
     def fit(self) -> None:
-        """Arrange and paint for the present size; a screen below another is not told of it."""
+        """Arrange and paint for the present size; Textual does not notify screens below the top
+        one."""
         self.refresh_footer()
 
     def on_screen_resume(self) -> None:
-        """Catch up with what happened while another screen was on top."""
+        """Update with what happened while another screen was on top."""
         latest = self.host.latest
         if latest is not None:
             self.show_snapshot(latest)

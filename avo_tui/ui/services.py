@@ -1,4 +1,7 @@
-"""What the app may ask of the rest of the program. The command line gives these callables."""
+"""The services that the app needs from the rest of the program, as callables.
+
+The command line provides them.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +33,21 @@ class OperatorChoice:
 
     name: str
     label: str = ""
-    """One line: what it is, what it needs, what it costs."""
+    """One line: what the operator is, what it needs, what it costs."""
     unavailable: str = ""
-    """Why it cannot be chosen here; "" where it can."""
+    """Why the operator cannot be used on this machine; empty if it can."""
     models: tuple[str, ...] = ()
-    """Models that it may be run with, the default first; () where it has none."""
+    """Models that it may be run with, the default first; empty if it uses none."""
 
 
 @dataclass(frozen=True)
 class ExportChoice:
-    """One thing that a session can be written as."""
+    """One format that a session can be exported to."""
 
     name: str
     label: str = ""
     of_version: bool = False
-    """Whether it is made of one version."""
+    """Whether the export is made from a single version."""
 
 
 class Hit(Protocol):
@@ -73,9 +76,10 @@ class Option(Protocol):
 
 @dataclass(frozen=True)
 class Services:
-    """Callables; None where something is not to be had. They may block: the app uses threads.
+    """The services, as callables; None if one is not available. They may block, so the app calls
+    them in threads.
 
-    A callable that fails raises an exception whose text is one sentence for the person.
+    A callable that fails raises an exception whose message is one sentence for the person.
     """
 
     start_engine: Callable[[Path], object] | None = None
@@ -91,7 +95,7 @@ class Services:
     tasks: Callable[[], Sequence[TaskInfo]] | None = None
     """Tasks that load."""
     estimate: Callable[[NewSession], str] | None = None
-    """What the budget will buy, in one sentence."""
+    """Describes in one sentence what the budget will buy."""
     operators: tuple[OperatorChoice, ...] = ()
     """Operators that can be chosen, the default one first."""
     search_knowledge: Callable[[str], Sequence[Hit]] | None = None
@@ -101,4 +105,4 @@ class Services:
     options: Callable[[RunSettings], Sequence[Option]] | None = None
     """Options that the person may change in a run with these settings."""
     check_options: Callable[[RunSettings, Mapping[str, OptionValue | None]], object] | None = None
-    """Fails for changes of options that the run cannot have."""
+    """Raises an exception for changes of options that the run cannot accept."""

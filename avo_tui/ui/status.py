@@ -1,4 +1,4 @@
-"""The status line: always the same order, states that cannot be missed with the key to leave."""
+"""The status line: parts in a fixed order, and conspicuous states with the key that ends them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ STATES: dict[RunState, tuple[str, str, str]] = {
     "lost": ("!", "ENGINE LOST", "state-lost"),
 }
 MODEL_SECONDS = 10
-"""From here on the status line says how long the model's answer is waited for."""
+"""Seconds after which the status line shows how long the model's answer has been awaited."""
 ACTIVE_SECONDS = 10
-"""A run that has recorded something in the last so many seconds is active now."""
+"""A run that recorded something within this many seconds counts as active."""
 SILENT_SECONDS = 120
-"""A running engine that records nothing for so long is worth a look."""
+"""Seconds without a record after which a running engine is highlighted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys the states name, as they are bound now."""
+    """The keys that the states mention, as currently bound."""
 
     resume: str = "p"
     start: str = "R"
@@ -44,9 +44,9 @@ class Keys:
 
 
 def state_spans(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) -> list[Span]:
-    """The state, loud where the run does not go on by itself. What waits for a person comes first.
+    """The run's state, highlighted if the run does not go on by itself.
 
-    A stuck run and a weak sandbox are said beside it.
+    What waits for a person comes first. A stuck run and a weak sandbox are mentioned as well.
     """
     spans = _state(snapshot, now, keys, can_start)
     known = snapshot.progress
@@ -126,7 +126,7 @@ def step_spans(snapshot: Snapshot, now: datetime) -> list[Span]:
 
 
 def model_spans(snapshot: Snapshot, now: datetime) -> list[Span]:
-    """How long the model's answer is waited for, and which of its features are gone without."""
+    """How long the model's answer has been awaited, and which features are switched off."""
     session = snapshot.session
     spans: list[Span] = []
     since = session.waiting_since
@@ -158,9 +158,9 @@ def best_spans(snapshot: Snapshot) -> list[Span]:
 
 
 def _alive(snapshot: Snapshot, now: datetime) -> list[Span]:
-    """Whether the run records anything, and for how long it has not, where it should be.
+    """Whether the run records anything, or for how long it has not.
 
-    Always as wide: what stands before it stays where it is.
+    The text always has the same width, so that the text before it does not move.
     """
     if snapshot.replay is not None or snapshot.run_state in {"stopped", "finished"}:
         return []
@@ -183,7 +183,7 @@ def _silence(seconds: float) -> str:
 def status_line(
     snapshot: Snapshot, width: int, now: datetime, keys: Keys, can_start: bool = False
 ) -> Line:
-    """The whole line for a width in cells; the least important parts yield first."""
+    """The status line for a width in cells; the least important parts are left out first."""
     session = snapshot.session
     # The age goes on while a run is stopped: one that stood still would jump when it goes on.
     end = now if snapshot.replay is None else session.last_event_at or session.created
@@ -235,7 +235,7 @@ Choice = tuple[list[Part], list[Part]]
 
 
 def _fitting(choices: Sequence[Choice], width: int) -> Choice:
-    """The first choice that fits; the last one where none does. Empty parts are left out."""
+    """The first choice that fits, or the last one if none does. Empty parts are left out."""
     shown: Choice = ([], [])
     for choice in choices:
         left, right = ([part for part in parts if part] for parts in choice)

@@ -72,9 +72,9 @@ class Line(NamedTuple):
     gutter: int = 0
     """Cells at the left that are not copied."""
     fill: str = ""
-    """Role that is painted under the whole row, padding included."""
+    """Role painted under the whole row, including its padding."""
     meta: object = None
-    """What the row stands for, for clicks and the cursor."""
+    """Value that identifies what the row represents, for clicks and the cursor."""
 
     @property
     def plain(self) -> str:

@@ -1,6 +1,6 @@
-"""All use of Textual's private interface: each thing once, with the reason why it is needed.
+"""All uses of Textual's private interface in one place, each with its reason.
 
-Textual promises nothing about names that begin with an underscore. `tests/ui/test_textual.py`
+Textual may change names that begin with an underscore at any time. `tests/ui/test_textual.py`
 fails, and says which one, when a release of Textual has changed one of them.
 """
 
@@ -46,7 +46,7 @@ class Terminal(LinuxDriver):
         super().__init__(*arguments, **options)
         self._asked: float | None = None
         self.on_answer: Callable[[float], object] | None = None
-        """Called in the app's loop with the seconds that the terminal took to answer."""
+        """Called in the app's loop with the time in seconds that the terminal took to answer."""
 
     @property
     def _writer_thread(self) -> Any:
@@ -54,18 +54,18 @@ class Terminal(LinuxDriver):
 
     @_writer_thread.setter
     def _writer_thread(self, theirs: Any) -> None:
-        """Textual sets its own writer here; ours takes its place."""
+        """Replaces the writer that Textual sets with the non-blocking one."""
         assert self._file is not None
         self.writer = None if theirs is None else Writer(self._file.fileno())
 
     def ask(self) -> None:
-        """Ask where the cursor is: every terminal answers that."""
+        """Ask the terminal for its cursor position, to measure the time of the answer."""
         if self._asked is None:
             self._asked = monotonic()
             self.write("\x1b[6n")
 
     def process_message(self, message: Message) -> None:
-        """Take the answer out of the input."""
+        """Remove the answer to `ask` from the input."""
         if isinstance(message, events.CursorPosition):
             asked, self._asked = self._asked, None
             if asked is not None and self.on_answer is not None:
@@ -80,41 +80,41 @@ def driver_class() -> type[Driver] | None:
 
 
 OPENING_SECONDS = 0.5
-"""How long what is typed waits for a dialog that opens to have a field for it."""
+"""Seconds for which typed keys wait until a dialog that is opening has a focused field."""
 ANSWER_SECONDS = 1.0
-"""After so long a key counts as handled, though the widget it went to never said so."""
+"""Seconds after which a key counts as handled even if its widget did not report that."""
 
 
 class TypeAhead:
-    """Hands keys and pasted text to an app one after another, each when the one before is done.
+    """Passes keys and pasted text to an app one at a time, each when the previous one is handled.
 
-    Textual gives a key to the widget that has the focus when the key arrives. Over a slow line
-    several arrive at once: of `h` and a hint, all letters would go to the run screen before `h`
-    has opened the dialog, and be lost or act as commands.
+    Textual sends a key to the widget that has the focus when the key arrives. On a slow connection
+    several keys arrive at once: if a person types `h` and a hint, all letters would go to the run
+    screen before `h` has opened the dialog, and be lost or act as commands.
     """
 
     def __init__(self, app: App[Any], send: Callable[[events.Event], Awaitable[None]]) -> None:
         self._app, self._send = app, send
         self._waiting: deque[events.Event] = deque()
         self._sent_at: float | None = None
-        """When the key that is being handled was sent; None where there is none."""
+        """When the key being handled was sent; None if no key is being handled."""
         self._number = 0
         self._timer: Timer | None = None
         self._opening: tuple[Screen[Any] | None, float] = (None, 0.0)
-        """The screen that was last on top without a focus, and since when."""
+        """(top screen that had no focus when last checked, time since when)."""
 
     @property
     def waiting(self) -> bool:
-        """True while something that was typed has not been handed on."""
+        """Whether typed text has not been passed on yet."""
         return bool(self._waiting)
 
     async def take(self, event: events.Event) -> None:
-        """A key or pasted text that has arrived."""
+        """Accept a key or pasted text that has arrived."""
         self._waiting.append(event)
         await self._go_on()
 
     async def _go_on(self) -> None:
-        """Send what waits, if it may go now; else look again soon."""
+        """Send the next waiting key if possible; otherwise check again soon."""
         if not self._waiting:
             return
         busy = self._sent_at is not None and monotonic() - self._sent_at < ANSWER_SECONDS
@@ -129,7 +129,7 @@ class TypeAhead:
         self._follow(target, self._number)
 
     def _look_again(self) -> None:
-        """Once, in a moment."""
+        """Schedule one further check."""
         if self._timer is None:
             self._timer = self._app.set_timer(0.02, self._timed)
 
@@ -138,7 +138,7 @@ class TypeAhead:
         await self._go_on()
 
     def _is_opening(self) -> bool:
-        """True while the dialog on top has no field with the focus, at most for a moment."""
+        """Whether the top dialog has no focused field yet; only for a short time."""
         screen = self._app.screen
         if not isinstance(screen, ModalScreen) or screen.focused is not None:
             self._opening = (None, 0.0)
@@ -148,28 +148,28 @@ class TypeAhead:
         return monotonic() - self._opening[1] < OPENING_SECONDS
 
     def _follow(self, node: DOMNode | None, number: int) -> None:
-        """Go behind the key through the queues from the focused widget up to the app."""
+        """Follow the key through the queues from the focused widget up to the app."""
         while isinstance(node, Widget) and not node.call_later(self._follow, node.parent, number):
             node = node.parent
         if not isinstance(node, Widget):
             self._app.call_later(self._through, number)
 
     def _through(self, number: int) -> None:
-        """A key has been through all widgets: the focus that it asked for comes next."""
+        """The key has passed all widgets; next, a change of the focus that it caused is awaited."""
         self._app.call_later(self._handled, number)
 
     async def _handled(self, number: int) -> None:
-        """All that a key asked for is done: the next one may go."""
+        """Everything that the key caused is done, so the next one may be sent."""
         if number == self._number:
             self._sent_at = None
             await self._go_on()
 
 
 class CellsUpdate(ChopsUpdate):
-    """A partial picture that sends only the cells in its spans.
+    """A partial screen update that sends only the cells in its spans.
 
-    Textual sends each row of a widget from its left edge, whatever part of it was to be repainted:
-    a clock at the end of a row then costs the whole row. Private: `ChopsUpdate` and what it keeps.
+    Textual sends each row of a widget from its left edge, whichever part has changed, so a clock at
+    the end of a row would cost the whole row. Private: `ChopsUpdate` and its attributes.
     """
 
     def __init__(self, theirs: ChopsUpdate) -> None:
@@ -188,7 +188,7 @@ class CellsUpdate(ChopsUpdate):
 
 
 class OpenedApp(App[None]):
-    """An app whose private methods are turned into public ones that a subclass may override."""
+    """An app in which some private methods of Textual become public ones to override."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -219,21 +219,21 @@ class OpenedApp(App[None]):
             self._driver.write(text)
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        """Textual paints here. Private because there is no other place to hold a picture back."""
+        """Paints; overridden because it is the only place where a picture can be held back."""
         if self.may_paint():
             if type(renderable) is ChopsUpdate:
                 renderable = CellsUpdate(renderable)
             super()._display(screen, renderable)
 
     def _handle_exception(self, error: Exception) -> None:
-        """A screen that is opened while the app leaves finds its widgets gone; that is no crash."""
+        """Ignore the error of a screen that is opened while the app ends; that is not a crash."""
         if self._exit and isinstance(error, NoMatches):
             self.log(f"a screen was still opening: {error}")
             return
         super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
-        """Textual prints the local variables of a crash here; they may hold a secret."""
+        """Prevent Textual from printing the local variables of a crash, which may hold a secret."""
         self.crashed()
         self.bell()
         traceback = Traceback(show_locals=False, width=100, max_frames=12)
@@ -244,7 +244,7 @@ class OpenedApp(App[None]):
 
 
 def begin_with_theme(app: App[Any], name: str) -> None:
-    """Set a theme before the style sheet is read, so that it is read and applied only once."""
+    """Set a theme before the style sheet is read, so that the style sheet is applied only once."""
     app.set_reactive(App.theme, name)
     if app.no_color:  # `NO_COLOR`: the terminal's own two colours, bold and reverse
         app.set_reactive(App.theme, "ansi-dark" if app.current_theme.dark else "ansi-light")
@@ -258,15 +258,16 @@ def begin_with_theme(app: App[Any], name: str) -> None:
 
 
 def resize_below(screen: Screen[Any], size: Size) -> None:
-    """Lay out a screen that is seen behind a dialog: Textual tells only the top one of a resize."""
+    """Lay out a screen that is visible behind a dialog; Textual tells only the top one of a
+    resize."""
     screen._screen_resized(size)
 
 
 def set_virtual_size(view: ScrollView, size: Size) -> None:
-    """Give a scrolled text another size without laying out the whole screen.
+    """Change the size of a scrolled text without laying out the whole screen.
 
-    Setting `virtual_size` lays out; a line more in a pane would cost ten times what painting it
-    costs.
+    Setting `virtual_size` causes a new layout, which would make an additional line in a pane ten
+    times as expensive as painting it.
     """
     view.set_reactive(Widget.virtual_size, size)
     view._scroll_update(size)

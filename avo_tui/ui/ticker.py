@@ -1,4 +1,5 @@
-"""The pace of the screens: a tick that shows a newer snapshot, a second that moves the clocks."""
+"""The timing of screen updates: a tick that shows new snapshots, and a second that updates
+clocks."""
 
 from __future__ import annotations
 
@@ -8,14 +9,14 @@ from avo_tui.ui.session.feed import Snapshot
 
 
 class Ticker:
-    """Gives the top screen what is new. However many events arrive, it repaints once a tick."""
+    """Updates the top screen once per tick, however many events arrive."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.shown: Snapshot | None = None
-        """What the screens show."""
+        """The snapshot that the screens show."""
         self._need = ""
-        """What a person is needed for, as the title of the window says it."""
+        """The reason why a person is needed, as shown in the window's title."""
 
     def tick(self) -> None:
         """Show the newest snapshot, where there is a newer one."""
@@ -38,7 +39,7 @@ class Ticker:
             ours[-1].show_second()
 
     def _call_person(self, latest: Snapshot) -> None:
-        """Title and bell where a person is needed, once for each need."""
+        """Set the title and ring the bell when a person is needed, once for each reason."""
         need = ""
         if latest.replay is None:
             known = latest.progress
@@ -53,5 +54,5 @@ class Ticker:
             return
         self._need = need
         self._host.window.show(f"avo {latest.session.name}: {need}" if need else "")
-        if need and need != "paused":  # a person paused it, and knows
+        if need and need != "paused":  # a person paused it, so nobody needs to be called
             self._host.bell()

@@ -17,7 +17,7 @@ from avo_tui.domain.commands import Stop, Submit, parse_command
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evolution.life.headless import Printer
+from avo_tui.evolution.lifecycle.headless import Printer
 from avo_tui.evolution.process import run_engine
 from avo_tui.store import SessionReader, send_command
 

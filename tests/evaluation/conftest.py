@@ -12,13 +12,13 @@ from tests.evaluation.evaluation_support import TASKS
 @pytest.fixture(scope="module")
 def quick() -> Iterator[None]:
     """A benchmark and time limits short enough for tests."""
-    from avo_tui.evaluation.backends.cpp import benchmark, process, sampling, subject
+    from avo_tui.evaluation.backends.cpp import benchmark, candidate_process, process, sampling
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark, "WARM_UP", 0.0)
         patch.setattr(sampling, "SHORTEST", 0.0)
         patch.setattr(sampling, "SAMPLES", 12)
-        patch.setattr(subject, "_BASE_SECONDS", 1.0)
+        patch.setattr(candidate_process, "_BASE_SECONDS", 1.0)
         # little output, so that what prints too much need not wait for a busy harness to read it
         limits = replace(process.LIMITS, memory_bytes=200 << 20, output_bytes=96 << 10)
         patch.setattr(process, "LIMITS", limits)

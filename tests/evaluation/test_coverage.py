@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from avo_tui.cli.main import app
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation import coverage
+from avo_tui.evaluation import case_coverage
 from avo_tui.evaluation.task import CheckCase, Task, Tolerance
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Copy(Task):
 
 
 def test_everything_that_is_missing_is_said() -> None:
-    told = "\n".join(coverage.gaps(Copy()))
+    told = "\n".join(case_coverage.gaps(Copy()))
     for part in (
         "No case is hidden",
         "No case is run twice",

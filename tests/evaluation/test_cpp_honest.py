@@ -16,8 +16,8 @@ import pytest
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp import glue, reports
+from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess
 from avo_tui.evaluation.backends.cpp.keeper import Runner
-from avo_tui.evaluation.backends.cpp.subject import Subject
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
 
@@ -138,7 +138,7 @@ async def test_mapping_that_took_long_is_charged_and_no_accusation(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the machine had to find memory for the candidate's process, and for no other."""
-    real, measured = Runner.bind, Subject.measure_overhead
+    real, measured = Runner.bind, CandidateProcess.measure_overhead
     empty: list[Runner] = []
 
     def bind(self: Runner, slot: int, arguments: list[str]) -> int:
@@ -146,13 +146,13 @@ async def test_mapping_that_took_long_is_charged_and_no_accusation(
             self._counted -= 2_000_000_000
         return real(self, slot, arguments)
 
-    def measure(self: Subject, configuration: Configuration, inputs: Any) -> None:
+    def measure(self: CandidateProcess, configuration: Configuration, inputs: Any) -> None:
         empty.append(self.runner)
         measured(self, configuration, inputs)
 
     await pipeline.warm("tiny_attention")  # what mapping costs is measured there first
     monkeypatch.setattr(Runner, "bind", bind)
-    monkeypatch.setattr(Subject, "measure_overhead", measure)
+    monkeypatch.setattr(CandidateProcess, "measure_overhead", measure)
     honest = candidate("honest")
     report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda _: None)
     assert report.score is not None, report.feedback

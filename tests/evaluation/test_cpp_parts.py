@@ -19,21 +19,21 @@ from avo_tui.domain.score import ConfigurationScore
 from avo_tui.domain.verdict import Resources, Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cpp import (
+    allowed_symbols,
     benchmark,
     disassembly,
     flags,
     glue,
-    imports,
     sampling,
 )
 from avo_tui.evaluation.backends.cpp.arenas import PAGE, Arena, place
+from avo_tui.evaluation.backends.cpp.candidate_process import Stage
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.elf import ElfError, Import, SharedObject, read_shared_object
 from avo_tui.evaluation.backends.cpp.keeper import Call
 from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.overhead import Overhead, empty_kernel
-from avo_tui.evaluation.backends.cpp.subject import Stage
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks
 
@@ -105,7 +105,7 @@ class TestImports:
          "omp_get_num_threads", "__gxx_personality_v0", "_ZNSt8ios_base4InitC1Ev"],
     )  # fmt: skip
     def test_computing_is_allowed(self, name: str) -> None:
-        assert imports.objection(self.shared(name), "attention") is None
+        assert allowed_symbols.objection(self.shared(name), "attention") is None
 
     @pytest.mark.parametrize(
         "name",
@@ -117,24 +117,26 @@ class TestImports:
          "_ZNSt14basic_ifstreamIcSt11char_traitsIcEEC1EPKcSt13_Ios_Openmode", "cblas_sgemm"],
     )  # fmt: skip
     def test_the_rest_is_not(self, name: str) -> None:
-        objection = imports.objection(self.shared(name), "attention")
+        objection = allowed_symbols.objection(self.shared(name), "attention")
         assert objection is not None and name in objection
 
     def test_what_is_said_to_be_allowed_is(self) -> None:
-        text = imports.allowed()
+        text = allowed_symbols.allowed()
         assert "madvise" in text and "malloc" in text
         for group in re.findall(r"\(([^)]*)\)", text):
-            assert imports.objection(self.shared(*group.split(", ")), "attention") is None
+            assert allowed_symbols.objection(self.shared(*group.split(", ")), "attention") is None
 
     def test_mathematics_is_allowed_as_a_whole(self) -> None:
-        assert imports.objection(self.shared("any", library="libm.so.6"), "attention") is None
+        assert (
+            allowed_symbols.objection(self.shared("any", library="libm.so.6"), "attention") is None
+        )
 
     def test_another_library_is_not(self) -> None:
-        objection = imports.objection(self.shared(needed="libopenblas.so.0"), "attention")
+        objection = allowed_symbols.objection(self.shared(needed="libopenblas.so.0"), "attention")
         assert objection is not None and "libopenblas" in objection
 
     def test_the_entry_must_be_there(self) -> None:
-        objection = imports.objection(self.shared("memcpy"), "another")
+        objection = allowed_symbols.objection(self.shared("memcpy"), "another")
         assert objection is not None and "another" in objection
 
 

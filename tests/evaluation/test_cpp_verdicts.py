@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.evaluation.backends.cpp import keeper, patience, process, sampling, subject
+from avo_tui.evaluation.backends.cpp import (
+    candidate_process,
+    keeper,
+    process,
+    sampling,
+    time_account,
+)
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -43,7 +49,7 @@ async def test_verdict(path: Path, pipeline: Pipeline, monkeypatch: pytest.Monke
         pytest.skip("written for x86-64")
     if "timeout" not in expectation(path, "verdict"):
         # However slow the machine is: no limit of time decides what has another verdict.
-        monkeypatch.setattr(subject, "_BASE_SECONDS", 60.0)
+        monkeypatch.setattr(candidate_process, "_BASE_SECONDS", 60.0)
     report = await pipeline.evaluate(
         "tiny_attention", candidate(path), "benchmark", lambda progress: None
     )
@@ -88,15 +94,15 @@ async def test_a_hang_is_told_near_its_limit(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It sleeps: that is what is counted against it, not a multiple of its limit."""
-    accounts: list[patience.Patience] = []
-    real = patience.Patience.look
+    accounts: list[time_account.TimeAccount] = []
+    real = time_account.TimeAccount.look
 
-    def look(self: patience.Patience, now: object, seconds: float, state: str) -> None:
+    def look(self: time_account.TimeAccount, now: object, seconds: float, state: str) -> None:
         real(self, now, seconds, state)  # type: ignore[arg-type]
         if self.over:
             accounts.append(self)
 
-    monkeypatch.setattr(patience.Patience, "look", look)
+    monkeypatch.setattr(time_account.TimeAccount, "look", look)
     report = await pipeline.evaluate(
         "tiny_attention", candidate(CANDIDATES / "deadlocks.cpp"), "check", lambda progress: None
     )
@@ -167,13 +173,13 @@ async def test_a_process_that_is_timed_sees_no_hidden_case(
 ) -> None:
     """It could tell what it saw, by wrong outputs or by the time that it takes."""
     shapes: list[object] = []
-    real = subject.Subject.run
+    real = candidate_process.CandidateProcess.run
 
     def watched(self, configuration, inputs):  # type: ignore[no-untyped-def]
         shapes.append(configuration.parameters["sequence"])
         return real(self, configuration, inputs)
 
-    monkeypatch.setattr(subject.Subject, "run", watched)
+    monkeypatch.setattr(candidate_process.CandidateProcess, "run", watched)
     monkeypatch.setattr(sampling, "DISGUISED", 60)
     honest = candidate(CANDIDATES / "honest.cpp")
     report = await pipeline.evaluate("tiny_attention", honest, "check", lambda progress: None)
@@ -259,7 +265,7 @@ async def test_every_stage_starts_a_candidate_in_the_same_way(
         started.append((*same, start.cpu is None))
         return real(sandbox, start)
 
-    monkeypatch.setattr(subject, "session", watched)
+    monkeypatch.setattr(candidate_process, "session", watched)
     honest = candidate(CANDIDATES / "honest.cpp")
     await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
     other = candidate(CANDIDATES / "honest_aligned.cpp")

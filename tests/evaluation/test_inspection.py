@@ -10,7 +10,7 @@ import pytest
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Window
 from avo_tui.evaluation.client import LocalEvaluator
-from avo_tui.evaluation.inspection import hottest_loop, shown, split_objdump, split_sass
+from avo_tui.evaluation.disassembly_view import hottest_loop, shown, split_objdump, split_sass
 
 OBJDUMP = """
 0000000000001150 <attention>:

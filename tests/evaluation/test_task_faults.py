@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.evaluation import inspecting
+from avo_tui.evaluation import task_dynamic_checks
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks, load_task
 
@@ -228,8 +228,8 @@ def _check(sentence: str, folder: Path, text: str, marked: str, says: str) -> No
 
 def test_without_a_fault_nothing_is_said(tmp_path: Path) -> None:
     task = load_task(_folder(tmp_path, TASK))
-    assert [f.text(task) for f in inspecting.all_cases(task, 1e9)] == []
-    inspecting.first_look(task)
+    assert [f.text(task) for f in task_dynamic_checks.all_cases(task, 1e9)] == []
+    task_dynamic_checks.first_look(task)
 
 
 @pytest.mark.parametrize(("old", "new", "marked", "says"), LOADING)
@@ -250,7 +250,7 @@ def test_a_fault_that_is_seen_when_its_methods_are_run(
     text = _changed(old, new)
     folder = _folder(tmp_path, text)
     task = load_task(folder)
-    sentences = [fault.text(task) for fault in inspecting.all_cases(task, 1e9)]
+    sentences = [fault.text(task) for fault in task_dynamic_checks.all_cases(task, 1e9)]
     fitting = [s for s in sentences if re.search(says, s)]
     assert fitting, sentences
     _check(fitting[0], folder, text, marked, says)

@@ -14,7 +14,7 @@ from tests.evolution.laboratory import Laboratory, MakeLab
 def prompt_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Engines of this process look at the inbox, and for room on the disk, without delay."""
     monkeypatch.setattr("avo_tui.evolution.engine.INBOX_SECONDS", 0.02)
-    monkeypatch.setattr("avo_tui.evolution.life.waiting.DISK_SECONDS", 0.02)
+    monkeypatch.setattr("avo_tui.evolution.lifecycle.waiting.DISK_SECONDS", 0.02)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from avo_tui.evaluation import evaluators
 from avo_tui.evolution import process
-from avo_tui.evolution.life.headless import Printer
+from avo_tui.evolution.lifecycle.headless import Printer
 from tests.evolution.fake_evaluator import FakeEvaluator
 
 

@@ -17,7 +17,8 @@ from avo_tui.domain.state import SessionState
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.engine import Engine
 from avo_tui.evolution.run import EngineMode, Run
-from avo_tui.operators.ports import KnowledgeHit, Operator
+from avo_tui.operators.knowledge_port import KnowledgeHit
+from avo_tui.operators.ports import Operator
 from avo_tui.operators.tuner import make as make_tuner
 from avo_tui.store import SessionReader, SessionWriter, send_command
 from tests.evolution.fake_evaluator import TASK, FakeEvaluator

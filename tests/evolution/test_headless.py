@@ -15,7 +15,7 @@ from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.records import Direction
 from avo_tui.domain.secrets import redact
 from avo_tui.domain.verdict import EvaluationProgress
-from avo_tui.evolution.life.headless import Printer
+from avo_tui.evolution.lifecycle.headless import Printer
 from tests.evolution.fake_evaluator import FakeEvaluator
 from tests.evolution.laboratory import MakeLab
 from tests.evolution.test_engine import capped

@@ -15,7 +15,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import RunSettings, SessionRecord
-from avo_tui.evolution.keep import Patience, keep
+from avo_tui.evolution.keep import RestartBackoff, keep
 from avo_tui.evolution.keep import main as keep_main
 from avo_tui.evolution.process import EngineFailed, is_kept, keeper_lock, start_keeper
 from avo_tui.store import DiskTrouble, SessionReader, SessionWriter, engine_status
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_waits_grow_and_end() -> None:
-    patience = Patience(first_seconds=5, most_seconds=30, good_seconds=100, limit=4)
+    patience = RestartBackoff(first_seconds=5, most_seconds=30, good_seconds=100, limit=4)
     assert [patience.after(1) for _ in range(5)] == [5, 10, 20, 30, None]
     assert patience.after(200) == 5
 
@@ -60,8 +60,8 @@ class Starter:
         return process.pid
 
 
-def quick(limit: int = 20) -> Patience:
-    return Patience(first_seconds=0.01, most_seconds=0.01, limit=limit)
+def quick(limit: int = 20) -> RestartBackoff:
+    return RestartBackoff(first_seconds=0.01, most_seconds=0.01, limit=limit)
 
 
 def test_a_run_goes_on_over_kills_to_its_end(folder: Path) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from avo_tui.cli.main import run
-from avo_tui.notify import Happening, Hook, Messages, channels
+from avo_tui.notify import Alert, Hook, Messages, channels
 from avo_tui.settings import settings
 
-ONE = Happening(
+ONE = Alert(
     kind="approval", session="mha", folder="/x", key="approval 2.1", title="mha: waits", text="A é"
 )
 TWO = ONE.model_copy(update={"kind": "new_best", "title": "mha: v3 is the best"})

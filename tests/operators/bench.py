@@ -46,14 +46,8 @@ from avo_tui.domain.verdict import (
     Window,
 )
 from avo_tui.evolution.workbench.drafts import last_draft
-from avo_tui.operators.ports import (
-    AttemptResult,
-    Draft,
-    Interrupted,
-    KnowledgeHit,
-    StepEnded,
-    SubmitResult,
-)
+from avo_tui.operators.knowledge_port import KnowledgeHit
+from avo_tui.operators.ports import AttemptResult, Draft, Interrupted, StepEnded, SubmitResult
 
 T = TypeVar("T")
 

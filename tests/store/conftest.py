@@ -34,7 +34,7 @@ def abandon() -> Iterator[Callable[[SessionWriter], None]]:
 
     def leave(session: SessionWriter) -> None:
 
-        session._flusher.stop()
+        session._background_writer.stop()
         session._lock.abandon()
         session._closed = True
 

@@ -22,7 +22,7 @@ def test_a_call_that_fails_for_a_while_loses_nothing(call: str, code: int, tmp_p
     folder = tmp_path / "one"
     events = list(life(1))
     with SessionWriter.create(folder, session_record()) as writer:
-        writer._flusher.stop()
+        writer._background_writer.stop()
         for number, event in enumerate(events):
             before = writer.state.session.applied
             with failing(call, code, folder, after=number % 3):

@@ -67,7 +67,7 @@ def test_whatever_room_is_left_nothing_is_damaged(
     folder = tmp_path_factory.mktemp("full") / "one"
     events = list(life(2))
     with SessionWriter.create(folder, session_record()) as writer:
-        writer._flusher.stop()
+        writer._background_writer.stop()
         done = 0
         with room(folder, size):
             for event in events:
@@ -98,7 +98,7 @@ def test_whatever_room_is_left_nothing_is_damaged(
 def test_objects_commands_and_tables_say_that_there_is_no_room(
     writer: SessionWriter, code: int
 ) -> None:
-    writer._flusher.stop()  # it would write the tables in our place
+    writer._background_writer.stop()  # it would write the tables in our place
     for event in life(1):
         writer.record(event)
     with room(writer.folder, 10, code):
@@ -125,7 +125,7 @@ def test_a_session_cannot_be_made_without_room(tmp_path: Path) -> None:
 
 def test_closing_without_room_leaves_the_rest_to_the_journal(folder: Path) -> None:
     writer = SessionWriter.create(folder, session_record())
-    writer._flusher.stop()
+    writer._background_writer.stop()
     for event in life(2):
         writer.record(event)
     with room(folder, 0):
@@ -158,7 +158,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_real_disk_fills_up_and_is_freed(small_disk: Path) -> None:
     folder = small_disk / "one"
     writer = SessionWriter.create(folder, session_record())
-    writer._flusher.stop()  # its temporary files would come and go
+    writer._background_writer.stop()  # its temporary files would come and go
     ballast = small_disk / "ballast"
 
     def fill() -> None:

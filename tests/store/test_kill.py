@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from avo_tui.domain import events as ev
-from avo_tui.store import SessionReader, SessionWriter, flusher
+from avo_tui.store import SessionReader, SessionWriter, background_writer
 from avo_tui.store.doctor import diagnose, differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
@@ -21,8 +21,8 @@ KILLS = 16
 
 def work(folder: Path, said: Connection) -> None:
     """An engine in a hurry: commits, objects and tables all the time; says what is safe."""
-    flusher.SOON = flusher.LATER = 0.0
-    flusher.SHARE = 1.0
+    background_writer.SOON = background_writer.LATER = 0.0
+    background_writer.SHARE = 1.0
     session = SessionWriter.open(folder)
 
     def record(event: ev.Event) -> None:

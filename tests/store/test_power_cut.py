@@ -41,7 +41,7 @@ class Engine:
         """(syncs so far, number of the last event that is durable then)."""
         self.sent: list[tuple[int, str]] = []
         self.writer = SessionWriter.create(folder, session_record())
-        self.writer._flusher.stop()  # no syncs but those that a promise needs
+        self.writer._background_writer.stop()  # no syncs but those that a promise needs
         recording.tail_of = self.part
         self.promise(1)
 
@@ -134,7 +134,7 @@ def test_what_is_on_the_way_is_durable_soon(root: Path) -> None:
         before = len(recording.syncs)
         last = writer.record(ev.AgentText(block="b", text="prose")).seq
         while writer._journal.unsynced:
-            assert writer._flusher._thread.is_alive()
+            assert writer._background_writer._thread.is_alive()
         recording.image(len(recording.syncs), root / "cut")
         assert len(recording.syncs) > before
     assert SessionReader.open(root / "cut" / "s").state.session.applied == last

@@ -8,7 +8,7 @@ import pytest
 
 from avo_tui.store import SessionWriter, listing
 from avo_tui.store.reader import SessionReader
-from avo_tui.store.remembered import Remembered
+from avo_tui.store.summary_cache import Remembered
 from tests.session_life import build, engine_started
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain import events as ev
-from avo_tui.store import SessionReader, SessionWriter, flusher, summary
+from avo_tui.store import SessionReader, SessionWriter, background_writer, summary
 from avo_tui.store.doctor import differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
@@ -72,9 +72,9 @@ def test_a_follower_misses_nothing_and_sees_nothing_twice(folder: Path) -> None:
 def test_whoever_opens_at_any_time_sees_a_state_of_that_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flusher, "SOON", 0.0)
-    monkeypatch.setattr(flusher, "LATER", 0.0)
-    monkeypatch.setattr(flusher, "SHARE", 1.0)
+    monkeypatch.setattr(background_writer, "SOON", 0.0)
+    monkeypatch.setattr(background_writer, "LATER", 0.0)
+    monkeypatch.setattr(background_writer, "SHARE", 1.0)
     opened = 0
     # the writer is never further ahead than two steps, so that it is at work all the time
     allowed = threading.Semaphore(2)
@@ -96,7 +96,7 @@ def test_a_slow_disk_does_not_keep_the_record_waiting(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tables are written beside the record, never before it."""
-    monkeypatch.setattr(flusher, "SOON", 0.0)
+    monkeypatch.setattr(background_writer, "SOON", 0.0)
     with SessionWriter.create(folder, session_record()) as writer:
         begun, go_on = threading.Event(), threading.Event()
         real = writer._projection.write

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
-from avo_tui.ui.panes.lineage.graph import draw, prefix, rows
+from avo_tui.ui.panes.lineage.graph_layout import draw, prefix, rows
 from tests.ui.make_session import START, score_of
 
 SCORE = score_of(0.5, 1)

@@ -10,9 +10,9 @@ from pytest import MonkeyPatch
 
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
-from avo_tui.ui.panes.lineage import graph
-from avo_tui.ui.panes.lineage.graph import draw, rows
-from avo_tui.ui.panes.lineage.layout import GraphLayout
+from avo_tui.ui.panes.lineage import graph_layout
+from avo_tui.ui.panes.lineage.graph_layout import draw, rows
+from avo_tui.ui.panes.lineage.layout_cache import GraphLayout
 from tests.ui.test_graph import attempt, version
 
 
@@ -99,13 +99,13 @@ def test_a_new_version_lays_out_a_few_rows_of_a_thousand(monkeypatch: MonkeyPatc
     kept = GraphLayout()
     kept.update(versions, attempts, 999)
     placed: list[object] = []
-    place = graph._place
+    place = graph_layout._place
 
     def counting(*arguments: Any) -> Any:
         placed.append(arguments[0])
         return place(*arguments)
 
-    monkeypatch.setattr(graph, "_place", counting)
+    monkeypatch.setattr(graph_layout, "_place", counting)
     grown = versions | {1_000: version(1_000, 999)}
     assert kept.update(grown, attempts, 1_000)
     assert 0 < len(placed) < 10

@@ -11,7 +11,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.store import SeenMarks, SessionReader, SessionWriter
 from avo_tui.ui.app import AvoApp
-from avo_tui.ui.dialogs import Digest
+from avo_tui.ui.dialogs import TextViewer
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.screens.sessions.list import SessionList
 from avo_tui.ui.screens.sessions.screen import SessionsScreen
@@ -77,7 +77,7 @@ async def test_what_happened_while_away_is_told(tmp_path: Path) -> None:
     later = now() + timedelta(hours=2)  # what is only minutes ago is not told without being asked
     app = AvoApp(folder=folder, marks=marks, clock=lambda: later)
     async with running(app, (100, 30)) as hands:
-        await hands.until(lambda: isinstance(app.screen, Digest))
+        await hands.until(lambda: isinstance(app.screen, TextViewer))
         await hands.rest()
         text = hands.text("#rows")
         assert "new versions" in text and "spent" in text

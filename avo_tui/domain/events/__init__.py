@@ -1,7 +1,7 @@
-"""The events of a session: everything that happens, in order, numbered without gaps.
+"""The events of a session, numbered without gaps in the order in which they happened.
 
-An event is the only way anything changes. `avo_tui.domain.state.SessionState.apply` folds them
-into the tables; screens, replays and recovery all use that same fold.
+The tables of a session change only by events: `avo_tui.domain.state.SessionState.apply` applies
+each one. Screens, replays and recovery all use that same function.
 """
 
 from __future__ import annotations

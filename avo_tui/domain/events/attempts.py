@@ -1,4 +1,4 @@
-"""Attempts, the gate, and the versions that come of them."""
+"""Events about attempts, the acceptance gate, versions and audits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AttemptStarted(EventBase):
 class EvaluationProgressed(EventBase):
     """A stage of an evaluation began or ended, or one of its configurations is done.
 
-    News for who looks on; it is not in the journal, except of sessions of older versions.
+    Only for live display: it is not written to the journal. Journals of older versions contain it.
     """
 
     kind: Literal["evaluation_progressed"] = "evaluation_progressed"
@@ -37,7 +37,7 @@ class EvaluationProgressed(EventBase):
 
 
 class AttemptFinished(EventBase):
-    """An attempt was evaluated; whether it becomes a version is told by a later event."""
+    """An attempt was evaluated. A later event says whether it becomes a version."""
 
     kind: Literal["attempt_finished"] = "attempt_finished"
     attempt: int
@@ -51,7 +51,7 @@ class PairMeasured(EventBase):
 
     kind: Literal["pair_measured"] = "pair_measured"
     attempt: int = 0
-    """Number of the attempt at the gate; 0 for an audit."""
+    """The comparison; its `replicates` contains only the new replicate."""
     comparison: Comparison
     """The comparison; its `replicates` holds only the new one."""
 
@@ -61,7 +61,8 @@ class GateDecided(EventBase):
     attempt: int
     decision: GateDecision
     score: Score | None = None
-    """The candidate's score, measured again because gain and first score disagreed."""
+    """The candidate's score, measured again because the gain at the gate and the first score
+    disagreed."""
 
 
 class AttemptRejected(EventBase):
@@ -71,7 +72,7 @@ class AttemptRejected(EventBase):
     attempt: int
     reason: str
     by_person: bool = False
-    """True where the gate had accepted it and the person did not."""
+    """True if the gate had accepted the attempt and the person rejected it."""
 
 
 class ApprovalRequested(EventBase):
@@ -102,13 +103,14 @@ class VersionRemeasured(EventBase):
 
 
 class VersionAudited(EventBase):
-    """A version was measured again in fresh processes, in turn with the one that it had beaten."""
+    """A version was measured again, alternately with the version it had beaten, in fresh
+    processes."""
 
     kind: Literal["version_audited"] = "version_audited"
     number: int
     audit: Audit
     head: int | None = None
-    """Number of the new head, where the version was the head and failed the audit."""
+    """Number of the new head if the version was the head and failed the audit; None otherwise."""
 
 
 class VersionAnnotated(EventBase):

@@ -1,4 +1,4 @@
-"""What all events have in common."""
+"""The base class of all events."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class EventBase(Value):
     """Number of the event in its session, from 1, without gaps."""
     at: Moment = Field(default_factory=now)
     step: int = 0
-    """Number of the step that was open, or the last one before."""
+    """Number of the step that was running, or of the last one before if none was."""
     group_end: int | None = None
-    """`seq` of the last event that was appended together with this one; None for an event on its
-    own. A group whose last event is missing never happened: readers skip it, the next writer cuts
-    it off."""
+    """`seq` of the last event of the transaction that this one belongs to; None for an event on its
+    own. If that last event is missing, the transaction was not completed: readers skip its events,
+    and the next writer cuts them off."""

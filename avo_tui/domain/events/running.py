@@ -21,7 +21,7 @@ class EngineStarted(EventBase):
 
 
 class EngineStopped(EventBase):
-    """The engine stopped in good order."""
+    """The engine stopped in an orderly way."""
 
     kind: Literal["engine_stopped"] = "engine_stopped"
     state: RunState
@@ -29,7 +29,7 @@ class EngineStopped(EventBase):
 
 
 class Recovered(EventBase):
-    """An engine was started after one that crashed or was killed: what it repaired."""
+    """An engine was started after one that crashed or was killed; lists what it repaired."""
 
     kind: Literal["recovered"] = "recovered"
     actions: tuple[str, ...]
@@ -40,7 +40,7 @@ class StateChanged(EventBase):
     state: RunState
     reason: str = ""
     until: Moment | None = None
-    """For `parked`: when the run goes on by itself."""
+    """For `parked`: the time at which the run continues by itself."""
     pause_mode: PauseMode | None = None
 
 
@@ -50,11 +50,11 @@ class BudgetChanged(EventBase):
 
 
 class OptionsChanged(EventBase):
-    """The person changed options of the run; they hold from the next use on."""
+    """The person changed options of the run; each applies from its next use."""
 
     kind: Literal["options_changed"] = "options_changed"
     options: dict[str, OptionValue | None]
-    """Name → new value; None is the default again."""
+    """Option name → new value; None restores the default."""
 
 
 class BudgetWarned(EventBase):
@@ -67,7 +67,7 @@ class BudgetWarned(EventBase):
 
 
 class Spent(EventBase):
-    """An amount that was used, added to the spend of the run and of the step."""
+    """An amount that was used; it is added to the spend of the run and of the step."""
 
     kind: Literal["spent"] = "spent"
     spend: Spend

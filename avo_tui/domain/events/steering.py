@@ -18,9 +18,9 @@ class CommandTaken(EventBase):
     summary: str = ""
     effect: str = ""
     refused: str | None = None
-    """Why it was not carried out; None where it was."""
+    """Why the command was not carried out; None if it was."""
     undo: Command | None = None
-    """What would undo the command; None where it cannot be undone."""
+    """The command that would undo this one; None if it cannot be undone."""
 
 
 class HintQueued(EventBase):
@@ -62,7 +62,7 @@ class NoteRemoved(EventBase):
     kind: Literal["note_removed"] = "note_removed"
     note: str
     author: Author = "agent"
-    """Who removed it."""
+    """Who removed the note."""
 
 
 class SupervisorIntervened(EventBase):
@@ -77,6 +77,6 @@ class InterventionChanged(EventBase):
     directions: tuple[Direction, ...] | None = None
     """The new directions; None leaves them unchanged."""
     review: str | None = None
-    """Diagnosis from a review of the run; None where there was no review."""
+    """Diagnosis from a review of the run by the model; None if there was no review."""
     avoid: tuple[str, ...] | None = None
-    """What the review says to stop doing; None leaves it unchanged."""
+    """What the review says should no longer be tried; None leaves the earlier value unchanged."""

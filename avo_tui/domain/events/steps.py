@@ -15,7 +15,7 @@ class StepStarted(EventBase):
     kind: Literal["step_started"] = "step_started"
     parent: int
     command: str = ""
-    """Id of the command that the step carries out; "" where the operator makes the step."""
+    """Id of the command that the step carries out; empty if the operator makes the step."""
 
 
 class StepFinished(EventBase):
@@ -32,7 +32,7 @@ class PlanSet(EventBase):
 
 
 class AgentText(EventBase):
-    """Text that the operator wrote, in pieces of about half a second."""
+    """Text that the operator wrote, sent in pieces about every half second."""
 
     kind: Literal["agent_text"] = "agent_text"
     block: str
@@ -42,24 +42,24 @@ class AgentText(EventBase):
 
 
 class MessageRecorded(EventBase):
-    """One message of the agent's conversation, whole, as an object (JSON)."""
+    """One complete message of the agent's conversation, stored as an object (JSON)."""
 
     kind: Literal["message_recorded"] = "message_recorded"
     role: Literal["system", "user", "assistant", "request"]
     ref: ObjectId
     summary: str = ""
     awaits_answer: bool = False
-    """True while the model's answer to this request is awaited."""
+    """True while the model's answer to this message is awaited."""
 
 
 class ModelStatusChanged(EventBase):
-    """The set of optional features that the model is asked with has changed."""
+    """Optional features of requests to the model were switched off or on again."""
 
     kind: Literal["model_status_changed"] = "model_status_changed"
     degraded: tuple[str, ...] = ()
     """Features that are switched off for now, such as `cache`; empty when all are in use."""
     cause: str = ""
-    """The endpoint's message."""
+    """The error message of the model's endpoint."""
 
 
 class ToolCalled(EventBase):
@@ -67,7 +67,7 @@ class ToolCalled(EventBase):
     call: str
     tool: str
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Long values are cut; the recorded message has them whole."""
+    """Arguments of the tool; long values are cut, the recorded message contains them in full."""
 
 
 class ToolReturned(EventBase):
@@ -90,21 +90,21 @@ class CandidateEdited(EventBase):
     parent: int
     """Number of the version that the diff is against."""
     diff: str = ""
-    """Unified diff to the parent; long diffs are cut."""
+    """Unified diff against the parent; long diffs are cut."""
     added: int = 0
     removed: int = 0
     title: str = ""
 
 
 class SeatTaken(EventBase):
-    """An agent outside has sat down in the seat, in the place of whoever sat there."""
+    """An outside agent took the seat; it replaces any agent that had it."""
 
     kind: Literal["seat_taken"] = "seat_taken"
     occupant: Occupant
 
 
 class SeatLeft(EventBase):
-    """Nobody sits in the seat any more; the step waits for somebody."""
+    """The outside agent left the seat; the step waits for another one."""
 
     kind: Literal["seat_left"] = "seat_left"
     why: str = ""

@@ -1,4 +1,4 @@
-"""What a backend does, and how it says that a candidate failed."""
+"""The interface of a backend, and the exception by which it rejects a candidate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from avo_tui.evaluation.task import Task
 
 
 class Rejected(Exception):  # noqa: N818  a verdict, not an error of ours
-    """The candidate failed: the verdict and what to tell about it."""
+    """The candidate failed; holds the verdict and the feedback."""
 
     def __init__(
         self,
@@ -42,31 +42,31 @@ class Rejected(Exception):  # noqa: N818  a verdict, not an error of ours
         self.resources = resources
         self.checks = checks
         self.whose: str | None = None
-        """Identity of the candidate that failed, where two are run beside each other."""
+        """Id of the candidate that failed, if two were run together."""
         self.private = ""
-        """What only the person's own log is told, also where hidden inputs were at work."""
+        """Details for the person's log only; they may concern hidden inputs."""
         self.silent = False
-        """True where hidden inputs were at work: then not even exact times are told."""
+        """True if hidden inputs were in use; then not even exact times are reported."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What one evaluation is given: the sandbox, and where signs of life go."""
+    """The environment of one evaluation: the sandbox, and the receiver of progress."""
 
     sandbox: Sandbox
     progress: Callable[[EvaluationProgress], None]
     quick: bool = False
-    """Check only what is cheap: the small configurations."""
+    """Check only the cheap cases, that is, the small configurations."""
     target: Mapping[str, float] = field(default_factory=dict)
     """Configuration → ratio to the reference baseline that the candidate must beat. A benchmark may
-    stop a configuration early that is clearly below; empty where every sample is wanted."""
+    stop early on a configuration that is clearly below it. Empty if every sample is wanted."""
     watch: Stopwatch = field(default_factory=Stopwatch)
-    """Where the time of the stage that runs goes."""
+    """Stopwatch that records the phases of the running stage."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A candidate that compiled. Backends subclass it with what their later stages need."""
+    """A compiled candidate. Backends subclass it to add what their later stages need."""
 
     candidate: Candidate
     resources: Resources
@@ -75,10 +75,10 @@ class Compiled:
 
 @runtime_checkable
 class OnGpu(Protocol):
-    """A backend that measures on a GPU whose clocks and temperature are to be watched."""
+    """A backend that measures on a GPU, whose clocks and temperature can then be sampled."""
 
     def gpu_uuid(self, task: Task) -> str:
-        """The GPU's UUID, with or without `GPU-` before it; empty where there is no GPU."""
+        """The GPU's UUID, with or without the prefix `GPU-`; empty if there is no GPU."""
 
 
 @runtime_checkable
@@ -88,12 +88,12 @@ class Profiling(Protocol):
     async def profile(
         self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
     ) -> str:
-        """Figures of one run on a configuration; the caller holds the device's lock."""
+        """A report on one run on a configuration; the caller holds the device's lock."""
 
 
 @runtime_checkable
 class Deploying(Protocol):
-    """A backend whose kernels can be made a package that runs without avo-tui."""
+    """A backend that can package its kernels to run without avo-tui."""
 
     async def deploy(
         self,
@@ -103,11 +103,11 @@ class Deploying(Protocol):
         architectures: Sequence[str],
         context: Context,
     ) -> Deployment:
-        """What the package needs, for these configurations; function and sample are left out.
+        """The data of a package for these configurations, without function name and sample.
 
-        `architectures` may be empty, and means nothing where code is compiled on installation.
-        Raises Rejected where the candidate does not compile, EvaluatorError for an architecture
-        or a configuration that is not possible.
+        `architectures` may be empty, and is ignored if the code is compiled at installation. Raises
+        Rejected if the candidate does not compile, EvaluatorError for an impossible architecture or
+        configuration.
         """
 
 
@@ -137,7 +137,8 @@ class Disassembling(Protocol):
     async def disassemble(
         self, compiled: Compiled, context: Context, function: str | None, window: Window
     ) -> str:
-        """The code of a function, by a part of its name; the longest one without."""
+        """Machine code of the function whose name contains `function`; by default the longest
+        one."""
 
 
 @runtime_checkable
@@ -145,28 +146,28 @@ class Sanitizing(Protocol):
     """A backend with sanitizers, such as for races and reads out of bounds."""
 
     async def sanitize(self, task: Task, compiled: Compiled, tools: Sequence[str]) -> str:
-        """What the named sanitizers find; the caller holds the device's lock."""
+        """The findings of the named sanitizers; the caller holds the device's lock."""
 
 
 @runtime_checkable
 class ExaminingFinalists(Protocol):
-    """A backend that looks once more at a candidate which is about to become a version."""
+    """A backend that inspects a candidate once more before it becomes a version."""
 
     async def finalist(self, task: Task, compiled: Compiled) -> str:
         """Remarks for the report; the caller holds the device's lock."""
 
 
 class Backend(Protocol):
-    """One language. Methods raise `Rejected` for whatever a candidate can do wrong.
+    """The backend of one language. Methods raise `Rejected` for every failure of a candidate.
 
-    All are coroutines that may be cancelled; nothing of the candidate is left running then.
-    `check`, `benchmark` and `paired` report progress per configuration; the pipeline reports the
-    beginning and the end of stages.
+    All methods are coroutines that may be cancelled; no process of the candidate is left running
+    then. `check`, `benchmark` and `paired` report progress per configuration; the pipeline reports
+    the beginning and end of stages.
     """
 
     check_needs_device: bool
-    """True if the check uses the device that the lock is for, so that it would disturb a benchmark
-    of another session."""
+    """True if the check uses the locked device, so that it would disturb a benchmark of another
+    session."""
 
     async def machine(self, task: Task, sandbox: Sandbox) -> MachineInfo:
         """Device, compiler and conditions."""
@@ -176,10 +177,10 @@ class Backend(Protocol):
         parts of one (see `locks.device_lock`)."""
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
-        """Does once what the first evaluation would otherwise wait for: imports, calibration.
+        """Do once what the first evaluation would otherwise wait for: imports and calibration.
 
-        Called before the clock of an evaluation starts; returns at once where it was done, and
-        where there is no device.
+        Called before the clock of an evaluation starts. Returns at once if it was done before, or
+        if there is no device.
         """
 
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> Compiled:
@@ -196,7 +197,7 @@ class Backend(Protocol):
     async def paired(
         self, task: Task, compiled: Compiled, other: Compiled, context: Context
     ) -> PairedMeasurement:
-        """Times two candidates A B B A; the caller holds the device's lock."""
+        """Times two candidates alternately (A B B A); the caller holds the device's lock."""
 
     async def scratch(
         self, task: Task, files: dict[str, str], seconds: float, context: Context
@@ -204,4 +205,4 @@ class Backend(Protocol):
         """Compiles and runs a small program of the language."""
 
     async def close(self) -> None:
-        """Ends whatever is kept ready; the backend is not used afterwards."""
+        """End all processes that are kept running; the backend is not used afterwards."""

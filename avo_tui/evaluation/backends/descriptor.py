@@ -1,8 +1,8 @@
-"""What a backend says about itself before it is made: the face of a plug-in.
+"""The descriptor of a backend: the interface of a plug-in.
 
-A package offers a backend by an entry point of the group `avo_tui.backends` whose name is the
-language and that names a `BackendDescriptor`. The module of the descriptor is imported to list
-what there is, so it must be light: a compiler, torch or a driver is imported by `make`.
+A package offers a backend by an entry point in the group `avo_tui.backends` whose name is the
+language and that names a `BackendDescriptor`. The module of the descriptor is imported whenever
+backends are listed, so it must be quick to import; `make` imports the compiler, torch or a driver.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BackendDescriptor:
     """One backend: compiles, checks and times the candidates of one language."""
 
     language: str
-    """What tasks say in `language`: lower-case letters, digits, `_` and `-`."""
+    """Value of `language` in tasks: lower-case letters, digits, `_` and `-`."""
     label: str
     """One line: what it compiles with and where it runs."""
     make: Callable[[BackendOptions], Backend]

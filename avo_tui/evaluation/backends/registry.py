@@ -1,4 +1,4 @@
-"""Which backends there are: those of this package, and those that others install."""
+"""The registry of backends: those of this package and installed plug-ins."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def descriptor(language: str) -> BackendDescriptor:
         raise EvaluatorError(f"there is no backend for the language {language!r}; there is {known}")
     try:
         loaded = entry.load()
-    except Exception as error:  # whatever a package of somebody else does at its import
+    except Exception as error:  # importing a plug-in may raise anything
         why = f"{type(error).__name__}: {error}"
         raise EvaluatorError(f"backend {language} ({entry.value}) does not load: {why}") from error
     if not isinstance(loaded, BackendDescriptor) or loaded.language != language:

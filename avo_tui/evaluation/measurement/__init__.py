@@ -1,7 +1,7 @@
-"""How candidates are judged and timed: one definition of each rule, for every backend.
+"""Rules for judging and timing candidates, defined once for all backends.
 
-Nothing here knows a backend, a language or a problem. A backend compiles, launches and takes
-samples; what the samples and outputs mean is decided here.
+This package knows no backend, language or problem. A backend compiles, launches and takes samples;
+this package decides what samples and outputs mean.
 """
 
 VERSION = "2"

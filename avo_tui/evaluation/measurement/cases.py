@@ -1,4 +1,5 @@
-"""The cases of a check: what is run, what must not notice a change, and what may be told of it."""
+"""The cases of a check: what to run, what must stay unaffected by a change, what may be
+reported."""
 
 from __future__ import annotations
 
@@ -23,11 +24,11 @@ class CheckCase:
     distribution: str
     hidden: bool = False
     category: str = ""
-    """What the case is about, safe to tell where its configuration is hidden."""
+    """Description of the case that is safe to report even if its configuration is hidden."""
     repeat: bool = False
     """Run twice on the same inputs; the outputs must be bit-identical."""
     perturb: bool = False
-    """Run again on inputs that `Task.perturb` changed where some outputs must not notice."""
+    """Run again with inputs changed by `Task.perturb`; part of the outputs must stay the same."""
 
     @property
     def public_name(self) -> str | None:
@@ -50,13 +51,13 @@ class Perturbation:
     unaffected: dict[str, torch.Tensor]
     """Output → boolean mask, broadcastable to it: true where it must stay bit-identical."""
     meaning: str
-    """Said when it fails, such as `rows before the change see keys of the future`."""
+    """Message if it fails, such as `rows before the change see keys of the future`."""
 
 
 def differing(
     before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]
 ) -> Judgement | None:
-    """How two runs on the same inputs differ in bits; None where they do not."""
+    """The bitwise difference between two runs on the same inputs; None if there is none."""
     for name, tensor in before.items():
         differs = dtypes.bits(tensor) != dtypes.bits(after[name])
         if count := int(differs.sum()):
@@ -74,7 +75,7 @@ def noticed(
     before: Mapping[str, torch.Tensor],
     after: Mapping[str, torch.Tensor],
 ) -> Judgement | None:
-    """What changed in bits although it must not depend on the change; None where nothing did."""
+    """The bitwise difference where outputs must not depend on the change; None if there is none."""
     for name, mask in change.unaffected.items():
         differs = dtypes.bits(before[name]) != dtypes.bits(after[name])
         differs &= mask.to(differs.device)

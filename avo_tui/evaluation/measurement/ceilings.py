@@ -1,4 +1,4 @@
-"""What hardware can do at most: a rate above it means that the work was not done."""
+"""Upper limits of the hardware: a higher rate means that the work was not done."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Ceilings:
     peak_bytes: float = 0.0
     """Bytes per second to and from the memory that no program can exceed."""
     cache_bytes: float = 0.0
-    """What may be in caches already and need not cross the memory."""
+    """Bytes that may already be in caches and need not be read from memory."""
     measured_flops: float = 0.0
     """Operations per second that were measured on this machine without any candidate."""
 

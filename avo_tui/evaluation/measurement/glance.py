@@ -1,9 +1,9 @@
-"""A quick look at every timed output, beside the full judgement of some of them.
+"""A quick comparison of every timed output, in addition to the full judgement of some of them.
 
-A reference in high precision costs many times what a call does, so most timed outputs are compared
-with the library's output on the same inputs, which is computed anyway to be timed. The limits come
-from a full judgement: what passes it comfortably passes here, and what is rougher than it allows by
-half does not.
+A reference in high precision costs many times as much as a call, so most timed outputs are compared
+with the library's output for the same inputs, which is computed for timing anyway. The limits are
+derived from a full judgement: what passes that comfortably passes here, and what exceeds its limits
+by half does not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ROOM, _MEAN_ROOM = 1.5, 1.3
 
 @dataclass(frozen=True)
 class Glance:
-    """How far an output may be from the library's, in units of a row's scale."""
+    """How far an output may be from the library's, relative to a row's scale."""
 
     largest: float
     """Any element, by the row's largest value. Zero: the bits must be equal."""

@@ -1,4 +1,4 @@
-"""Which rounds are timed, in which order, and which timed outputs are judged in full."""
+"""Plans the timing rounds: their number and order, and which outputs are judged in full."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to measure on one configuration."""
+    """The amount of measuring on one configuration."""
 
     rounds: int = 24
-    """Rounds with the candidate in them, if time allows."""
+    """Number of rounds that include the candidate, if time allows."""
     fewest: int = 3
-    """Rounds even of a candidate that is slow."""
+    """Smallest number of rounds, for a slow candidate."""
     baseline_rounds: int = 8
-    """Rounds that the reference baseline gets in any case."""
+    """Smallest number of rounds for the reference baseline."""
     thin: int = 3
-    """Baselines that no ratio is taken against join one round in so many."""
+    """Other baselines take part in one of this many rounds."""
 
     def affordable(self, seconds: float, budget: float) -> int:
         """Rounds for a candidate that takes `seconds`, within `budget` seconds of its time."""

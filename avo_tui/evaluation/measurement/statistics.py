@@ -9,13 +9,13 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement.metric import Metric, Work
 
 FEW = 20
-"""Fewer samples than this are flagged."""
+"""Smallest number of samples that is not flagged."""
 NOISY = 0.10
-"""A reference baseline that drifts or spreads further than this makes a noisy measurement."""
+"""Relative drift or spread of the reference baseline above which a measurement counts as noisy."""
 SLOWED = 1.4
-"""A baseline this much slower beside the candidate than alone is suspicious."""
+"""Factor by which a baseline must be slower beside the candidate than alone to be suspicious."""
 SLOWED_SECONDS = 0.2e-3
-"""Shorter calls are not judged by that: they vary more."""
+"""Shorter calls vary too much to be tested for such a slowdown."""
 CANDIDATE = "candidate"
 """The candidate's name among the samples."""
 
@@ -55,7 +55,7 @@ def drift(values: Sequence[float]) -> float:
 
 
 def noisy(baseline: Sequence[float]) -> bool:
-    """True where the reference baseline says that the machine was not quiet."""
+    """Whether the reference baseline's times show that the machine was not quiet."""
     return drift(baseline) > NOISY or spread(baseline) > NOISY
 
 

@@ -1,4 +1,4 @@
-"""Where the time of a stage goes: seconds by phase, such as `inputs`, `samples` or `judging`."""
+"""Measures the phases of a stage in seconds, such as `inputs`, `samples` or `judging`."""
 
 from __future__ import annotations
 

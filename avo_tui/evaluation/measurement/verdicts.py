@@ -1,6 +1,6 @@
-"""The verdicts that judging and timing come to, and their words: the same for every backend.
+"""The verdicts of judging and timing, with their messages, shared by all backends.
 
-`configuration` is None where it is hidden: then neither its name nor any value or index is told.
+`configuration` is None if it is hidden; then neither its name nor any value or index is reported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from avo_tui.evaluation.measurement.judge import Judgement
 
 
 class Ruling(NamedTuple):
-    """A verdict and what is told of it; a backend raises `Rejected(*ruling)`."""
+    """A verdict with its feedback; a backend raises `Rejected(*ruling)`."""
 
     verdict: Verdict
     feedback: Feedback

@@ -1,6 +1,7 @@
-"""The process that runs a reference for the first time, in the sandbox: request in, spec out.
+"""The process that first runs a reference, in the sandbox: reads a request, writes a spec.
 
-`python -m avo_tui.evaluation.references.child request.json reply.json`, both in the current folder.
+`python -m avo_tui.evaluation.references.child request.json reply.json`, with both files in the
+current folder.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 def main() -> None:
     """Derives one reference. The reply has `spec` or `error`."""
     from avo_tui.evaluation.references.deriving import Wishes, derive
-    from avo_tui.evaluation.references.drawn import ReferenceError
-    from avo_tui.evaluation.references.forms import read
+    from avo_tui.evaluation.references.formats import read
+    from avo_tui.evaluation.references.sample import ReferenceError
 
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     wishes = Wishes(**request["wishes"])

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
-from avo_tui.evaluation.references.drawn import Drawn, ReferenceError
-from avo_tui.evaluation.references.forms import Reference
+from avo_tui.evaluation.references.formats import Reference
+from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
 from avo_tui.evaluation.references.spec import Case, ReferenceSpec, Sizes, Tensor
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 MOST_TENSORS = 64
 ODD = (3, 17, 45, 1, 130)
-"""Sizes that hidden cases give to an axis, where it is not smaller itself."""
+"""Sizes to use for an axis in hidden cases, unless the axis itself is smaller."""
 SMALLEST = 1
 MOST_HIDDEN = 5
 TOLERATED = 10.0
-"""Times the limits that a problem may take which cannot be made smaller."""
+"""Multiple of the limits that is accepted for a problem that cannot be made smaller."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Look:
-    """One run on the meta device."""
+    """What was learned from one run on the meta device."""
 
-    drawn: Drawn
+    drawn: ReferenceSample
     outputs: dict[str, torch.Tensor]
     used: frozenset[str]
     """Inputs and weights that some operation read."""
@@ -160,7 +160,7 @@ def _fit(reference: Reference, base: Sizes, first: Look, wishes: Wishes) -> tupl
 
 
 def _tolerable(shown: Look, wishes: Wishes) -> bool:
-    """Somewhat too large is better than not at all."""
+    """Whether a problem above the limits is still acceptable, since it cannot be made smaller."""
     return (
         shown.flops <= TOLERATED * wishes.most_flops
         and shown.bytes <= TOLERATED * wishes.most_bytes

@@ -18,8 +18,8 @@ from avo_tui.evaluation.references.spec import FILE, SOURCE, Case, ReferenceSpec
 from avo_tui.evaluation.task import Argument, CheckCase, PreparedBaseline, Task, Tolerance
 
 if TYPE_CHECKING:
-    from avo_tui.evaluation.references.drawn import Drawn
-    from avo_tui.evaluation.references.forms import Reference
+    from avo_tui.evaluation.references.formats import Reference
+    from avo_tui.evaluation.references.sample import ReferenceSample
     from avo_tui.evaluation.task import Baseline, Tensors
 
 EAGER, COMPILED = "torch", "compiled"
@@ -75,7 +75,7 @@ class ReferenceTask(Task):
     @cached_property
     def loaded(self) -> Reference:
         """The reference itself; imports torch and runs its file."""
-        from avo_tui.evaluation.references.forms import read
+        from avo_tui.evaluation.references.formats import read
 
         path = self.folder / SOURCE
         text = path.read_text(encoding="utf-8")
@@ -260,7 +260,7 @@ class _Eager(PreparedBaseline):
 
     def __init__(self, task: ReferenceTask, compiled: bool) -> None:
         self._task, self._compiled = task, compiled
-        self._made: dict[tuple[str, str], tuple[Drawn, Callable[[Tensors], Tensors]]] = {}
+        self._made: dict[tuple[str, str], tuple[ReferenceSample, Callable[[Tensors], Tensors]]] = {}
 
     def prepare(self, configuration: Configuration, inputs: Tensors) -> None:
         """Makes the module, compiles it where that is asked for, and puts the weights into it."""

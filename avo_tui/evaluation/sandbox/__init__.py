@@ -1,1 +1,2 @@
-"""Runs untrusted commands: no network, no foreign files, bounded, and ended as a whole tree."""
+"""Runs untrusted commands without network or foreign files, with limits, and ends all their
+processes."""

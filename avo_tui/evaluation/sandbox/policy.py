@@ -1,4 +1,4 @@
-"""What a sandboxed command may do, and what came of it."""
+"""The limits of a sandboxed command, and its result."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store",
     "/etc/alternatives", "/etc/ld.so.cache",
 )  # fmt: skip
-"""What compilers and shared libraries need; the rest of the machine is not there."""
+"""Folders that compilers and shared libraries need; nothing else of the machine is visible."""
 
 
 class SandboxError(RuntimeError):
-    """The sandbox cannot be had. The text is one sentence that says what to do."""
+    """No sandbox can be set up; the message is one sentence that says what to do."""
 
 
 class Isolation(StrEnum):
@@ -43,11 +43,11 @@ class Limits:
 
     seconds: float = 60.0
     memory_bytes: int = 2048 * MIB
-    """Resident, over the whole tree."""
+    """Resident memory in bytes, summed over all processes."""
     address_bytes: int | None = 8192 * MIB
     """Address space of each process; None where a driver maps more than it uses."""
     processes: int = 32
-    """Processes and threads."""
+    """Number of processes and threads."""
     file_bytes: int = 256 * MIB
     scratch_bytes: int = 512 * MIB
     output_bytes: int = 4 * MIB
@@ -65,12 +65,12 @@ class Job:
     scratch: Path
     limits: Limits = Limits()
     read: tuple[str, ...] = ()
-    """Further files and folders to read, beside those of the system."""
+    """Further files and folders that may be read, in addition to those of the system."""
     devices: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     pass_fds: tuple[int, ...] = ()
     allowed_calls: tuple[str, ...] = ()
-    """System calls that the general filter refuses and this command needs."""
+    """System calls that the general filter refuses but this command needs."""
     cpu: int | None = None
 
 

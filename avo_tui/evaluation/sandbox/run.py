@@ -1,4 +1,4 @@
-"""Starts sandboxed commands from asyncio, bounds what they print, and ends them for sure."""
+"""Starts sandboxed commands from asyncio, limits their output, and ends them reliably."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HOW_TO_CONFINE = (
 _PACKAGES = str(Path(__file__).resolve().parents[3])
 _PROGRAM = os.path.realpath(Path(__file__).parents[2])
 _GRACE = 15.0
-"""Seconds that the launcher has to end the tree before it is killed itself."""
+"""Seconds for the launcher to end all processes before it is killed itself."""
 
 
 _UNCHANGED = 3
@@ -78,18 +78,19 @@ class _Drain:
 
 @dataclass(frozen=True)
 class Level:
-    """What confines a command on this machine."""
+    """The isolation available on this machine."""
 
     isolation: Isolation
     landlock: int
     seccomp: bool
     user: str
     start_ms: float
-    """Milliseconds from asking to the end of a command that does nothing."""
+    """Milliseconds that an empty command takes from start to end."""
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """What nothing on this machine keeps a candidate from; empty where it is confined."""
+        """The kinds of isolation missing on this machine; empty if candidates are fully
+        confined."""
         if self.isolation is not Isolation.PROCESSES:
             return ()
         missing = []
@@ -101,7 +102,8 @@ class Level:
 
     @property
     def confined(self) -> bool:
-        """True if files, network, other processes and the end of the tree are all assured."""
+        """True if files, network and other processes are protected and all processes can be
+        ended."""
         return not self.gaps
 
     @property
@@ -241,9 +243,10 @@ class Sandbox:
         self.seccomp = True
 
     async def level(self) -> Level:
-        """What is in force; found by running a command that does nothing, once.
+        """The isolation in force; determined once by running an empty command.
 
-        Raises SandboxError where nothing works, or too little and that was not allowed.
+        Raises SandboxError if nothing works, or if the isolation is too weak and that was not
+        allowed.
         """
         if self._level is None:
             self._level = await self._probe()

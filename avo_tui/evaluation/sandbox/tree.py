@@ -1,4 +1,4 @@
-"""The tree of processes below the launcher: what it uses, and its end."""
+"""The process tree below the launcher: measures its resource use, and ends it."""
 
 # pathlib would take longer to import than the rest of the launcher
 # ruff: noqa: PTH116, PTH123, PTH208

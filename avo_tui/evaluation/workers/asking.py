@@ -1,4 +1,4 @@
-"""The questions of an evaluator, each as one request to a worker."""
+"""Turns each method of an evaluator into one request to a worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from avo_tui.evaluation.workers.process import WorkerGoneError
 
 
 class AskingEvaluator(ABC):
-    """An `Evaluator` whose every question is a request; who answers it is left to subclasses."""
+    """An `Evaluator` that sends each question as a request; subclasses decide which worker answers
+    it."""
 
     @abstractmethod
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:

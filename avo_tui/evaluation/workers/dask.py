@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 LOOK_SECONDS = 1.0
-"""Seconds between two looks at which workers the cluster has."""
+"""Seconds between two queries of the cluster's list of workers."""
 CONNECT_SECONDS = 30.0
 
 
@@ -67,10 +67,10 @@ class DaskSite:
         self.options = options
         self.resource = resource
         self.addresses: dict[str, str] = {}
-        """Name of a device → address of the Dask worker that it is now."""
+        """Name of a device → address of the Dask worker that currently serves it."""
         self.topic = f"avo-{secrets.token_hex(8)}"
         self.sinks: dict[str, ProgressSink] = {}
-        """Number of a request → where its signs of life go."""
+        """Number of a request → receiver of its progress."""
         self.links: dict[str, DaskLink] = {}
         self._task = task
         self._client: Client | None = None
@@ -103,7 +103,7 @@ class DaskSite:
     async def _look_on(self, joined: Joined, left: Left) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            with contextlib.suppress(OSError):  # the scheduler is away; the client reconnects
+            with contextlib.suppress(OSError):  # the client reconnects by itself
                 await self._look(joined, left)
 
     async def _look(self, joined: Joined, left: Left) -> None:

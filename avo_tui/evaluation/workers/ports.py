@@ -51,7 +51,7 @@ class Device(Protocol):
 
     @property
     def name(self) -> str:
-        """Such as `local:1`; unique in a fleet."""
+        """Name of the device, such as `local:1`; unique in a fleet."""
         ...
 
     @property
@@ -60,16 +60,16 @@ class Device(Protocol):
         ...
 
     async def start(self) -> MachineInfo:
-        """Makes it ready for requests; at once where it is.
+        """Prepare the device for requests; returns at once if it is ready.
 
-        Raises DeviceRefusedError where trying again is of no use, else EvaluatorError.
+        Raises DeviceRefusedError if trying again is useless, otherwise EvaluatorError.
         """
         ...
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None) -> Any:
-        """The answer to one request; a cancellation first ends the candidate over there.
+        """The answer to one request; cancelling it first ends the candidate on the device.
 
-        Raises WorkerGoneError where the worker is lost before it answers, and EvaluatorError.
+        Raises WorkerGoneError if the worker is lost before it answers, and EvaluatorError.
         """
         ...
 
@@ -81,7 +81,7 @@ class Device(Protocol):
         ...
 
     async def rest(self) -> None:
-        """Gives memory back until the next request; nothing while there is one."""
+        """Free memory until the next request; does nothing during a request."""
         ...
 
     async def close(self) -> None:
@@ -95,7 +95,7 @@ Left = Callable[[str, str], None]
 
 
 class Site(Protocol):
-    """Where devices are: one machine, or a cluster where they come and go."""
+    """A place with devices: one machine, or a cluster whose devices come and go."""
 
     async def open(self, joined: Joined, left: Left) -> None:
         """Calls `joined` for each device that there is, and for each that comes later.
@@ -106,5 +106,5 @@ class Site(Protocol):
         ...
 
     async def close(self) -> None:
-        """Ends what `open` started; the devices are closed by the fleet."""
+        """End what `open` started; the fleet closes the devices."""
         ...

@@ -1,4 +1,4 @@
-"""One worker process: the lines that go to it and come from it, and how its loss is noticed."""
+"""One worker process: exchanges lines with it, and detects its loss."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 log = logging.getLogger(__name__)
 
 LINE_LIMIT = 64 << 20
-"""Bytes of the longest line that either side reads."""
+"""Largest length of a line in bytes."""
 CANCEL_SECONDS = 20.0
-"""Seconds that a worker has to end a candidate, or itself, before it is killed."""
+"""Seconds for a worker to end a candidate, or itself, before it is killed."""
 SIGNS = 6
-"""Signs of life in a row that may be missing before the other side counts as lost. They are
-counted rather than timed, so that a laptop which slept does not take its workers for lost."""
+"""Number of consecutive missing signs of life after which the other side counts as lost. They are
+counted rather than timed, so that a laptop does not consider its workers lost after it slept."""
 
 
 class WorkerGoneError(Exception):
-    """The worker ended, or fell silent, while it owed an answer. The text says how."""
+    """The worker ended or fell silent before it answered; the message says how."""
 
 
 class WorkerProcess:
@@ -57,7 +57,7 @@ class WorkerProcess:
         self.process.stdin.write(json.dumps(body).encode() + b"\n")
 
     def why(self) -> str:
-        """How it was lost, with the last it wrote to its standard error."""
+        """How the worker was lost, with its last output on standard error."""
         last = next((w for w in reversed(self.last_words) if w.strip()), "")
         what = "fell silent" if self._silenced else "ended unexpectedly"
         return f"the evaluation worker {what}{f' ({last[:300]})' if last else ''}"
@@ -102,7 +102,7 @@ class WorkerProcess:
             self.last_words.append(line.decode(errors="replace").rstrip())
 
     async def _listen(self, lease: float) -> None:
-        """Sends a sign of life now and then; kills a worker that gives none itself."""
+        """Send regular signs of life, and kill a worker that sends none itself."""
         while self.alive:
             await asyncio.sleep(lease / SIGNS)
             if not self.ready.done():
@@ -147,7 +147,7 @@ class WorkerProcess:
             self.process.kill()
 
     async def end(self) -> None:
-        """Asks for the end, insists after a while, and waits for it."""
+        """Ask the worker to end, kill it after a while, and wait until it is gone."""
         if self._watch is not None:
             self._watch.cancel()
         if self.process.returncode is None:

@@ -1,4 +1,4 @@
-"""What the URL of an evaluator asks for, taken apart once for all schemes."""
+"""Parses the URL of an evaluator; shared by all schemes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from urllib.parse import SplitResult
 
 @dataclass(frozen=True)
 class SiteRequest:
-    """What a session wants of a site."""
+    """What a session asks of a site."""
 
     task: str
     kind: str
     """The task's device: `cuda` or `cpu`."""
     devices: tuple[str, ...] = ("",)
-    """As a person names them; "" is the machine as it is, `all` every device that it has."""
+    """Devices as a person names them; "" means the machine's default, `all` all its devices."""
     query: Mapping[str, str] = field(default_factory=dict)
     """The query of the URL, such as `python=/opt/venv/bin/python`."""
     worker_options: tuple[str, ...] = ()

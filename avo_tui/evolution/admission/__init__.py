@@ -1,1 +1,2 @@
-"""From a candidate to a version: evaluations with their records, and the acceptance gate."""
+"""How a candidate becomes a version: it is evaluated, recorded and judged by the acceptance
+gate."""

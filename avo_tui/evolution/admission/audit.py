@@ -1,8 +1,8 @@
-"""Audits: head and best are measured again, and lose their place where they do not hold.
+"""Audits: head and best version are measured again and replaced if they fail.
 
-A version was committed on the measurements that made it look best. An audit takes new ones, from
-fresh processes, at intervals and after every change of the harness, between two steps. What it
-measures does not count as evaluations of the run.
+A version is committed because of the measurements in which it looked best, so these are too
+favourable. An audit takes new measurements in fresh processes. It happens between two steps, at
+intervals and after every change of the harness, and does not count as evaluations of the run.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ from avo_tui.operators.ports import Interrupted
 
 EVERY_OPTION = "audit.every"
 EVERY = 40
-"""Evaluations between two audits, unless the option says; 0 is never."""
+"""Default number of evaluations between two audits; 0 switches audits off."""
 
 _UNDECIDED = {Verdict.TIMEOUT, Verdict.OUT_OF_MEMORY}
-"""Verdicts that may be the machine's: they do not speak against a version."""
+"""Verdicts that the machine may have caused; they do not count against a version."""
 
 
 class Auditor:
-    """Measures head and best again where that is due."""
+    """Measures head and best version again when an audit is due."""
 
     def __init__(self, run: Run, evaluations: Evaluations) -> None:
         self._run = run
         self._evaluations = evaluations
         self._comparisons = Comparisons(run, evaluations)
         self._blamed: set[int] = set()
-        """Versions that failed beside a candidate, and passed when they were measured alone."""
+        """Versions that failed when measured beside a candidate, but passed when measured alone."""
         self._put_off_until = 0
-        """Evaluations of the run before which no other audit is tried, after one that failed."""
+        """After an audit that could not be made: number of evaluations of the run before the next
+        try."""
 
     async def between_steps(self) -> None:
-        """Audits what is due. Returns at once where the person or the machine is in the way."""
+        """Make the audits that are due. Returns early if the person interrupts or a measurement
+        fails."""
         for number, why in self._due():
             self._run.set_state("running", f"measuring v{number} again: {why}")
             try:
@@ -56,11 +58,12 @@ class Auditor:
                 return
 
     async def rival_failed(self, number: int, failure: RivalFailedError, cut: Cut) -> bool:
-        """Audits a version that failed beside a candidate; True if the gate should ask again.
+        """Audit a version that failed when measured beside a candidate.
 
-        It loses its place where it fails alone too, or beside a candidate for the second time.
-        False where the failure may be the machine's, or where the version is the seed.
-        Raises NotComparableError and Interrupted.
+        Returns True if the gate should decide again. The version loses its place if it fails alone
+        too, or fails beside a candidate for the second time. Returns False if the machine may have
+        caused the failure, or if the version is the seed. Raises NotComparableError and
+        Interrupted.
         """
         version = self._run.state.versions[number]
         if version.parent is None or failure.verdict in _UNDECIDED:
@@ -87,7 +90,10 @@ class Auditor:
         return int(self._run.state.session.settings.options.get(EVERY_OPTION, EVERY))
 
     def _due(self) -> list[tuple[int, str]]:
-        """Versions to audit now, with the reason; the older first, since the newer builds on it."""
+        """(version number, reason) for each audit that is due, in order of number.
+
+        The older version comes first because the newer one is built on it.
+        """
         state, every = self._run.state, self._every
         head, best = state.head, state.best
         used = state.session.spend.evaluations
@@ -100,13 +106,13 @@ class Auditor:
                 continue
             under = version.audits[-1].conditions if version.audits else self._conditions(version)
             if under and self._run.conditions and under != self._run.conditions:
-                due.append((version.number, "the harness or the machine is another"))
+                due.append((version.number, "the harness or the machine has changed"))
             elif used - last >= every:
                 due.append((version.number, f"{used - last} evaluations since the last audit"))
         return due
 
     def _conditions(self, version: Version) -> str:
-        """What a version was measured under; of old records, as its report says."""
+        """The conditions a version was measured under; for old records, taken from its report."""
         if version.conditions:
             return version.conditions
         attempt = self._run.state.attempts.get((version.step, version.attempt))
@@ -139,7 +145,8 @@ class Auditor:
         return await self._comparisons.ask(work, cut)
 
     async def _beside_its_rival(self, version: Version) -> AuditFinding:
-        """Measures a version beside the one it was committed against, until that is decided."""
+        """Measure a version alternately with the one it was committed against, until the audit
+        decides."""
         run = self._run
         assert version.parent is not None
         rival = run.state.versions.get(version.gate.reference or 0)

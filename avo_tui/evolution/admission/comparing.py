@@ -1,7 +1,7 @@
-"""Measuring two candidates side by side until a gate can decide, replicate by replicate.
+"""Measures two candidates alternately, one replicate after the other, until a gate can decide.
 
-Every replicate is an event: a kill loses none, and a second submission of the same source goes on
-where the first one stopped.
+Every replicate is recorded as an event, so none is lost if the engine is killed, and a second
+submission of the same source continues where the first one stopped.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from avo_tui.operators.ports import AttemptResult
 
 
 class NotComparableError(Exception):
-    """A measurement that a decision needs could not be made; the text says why."""
+    """A measurement that the decision needs could not be made; the message says why."""
 
 
 class RivalFailedError(Exception):
-    """The version that a candidate was measured beside failed; it says nothing of the candidate."""
+    """The version that a candidate was measured beside failed; the candidate is not to blame."""
 
     def __init__(self, rival: ObjectId, verdict: Verdict, words: str) -> None:
-        """`rival`: the version's source; `verdict` and `words`: what it failed with."""
+        """`rival` is the version's source; `verdict` and `words` describe its failure."""
         super().__init__(words)
         self.rival = rival
         self.verdict = verdict
@@ -45,15 +45,15 @@ class RivalFailedError(Exception):
 
 @dataclass(frozen=True)
 class Entrant:
-    """Who is compared: a candidate, and the attempt that its progress is shown with."""
+    """A candidate in a comparison, and the attempt under which its progress is displayed."""
 
     candidate: ObjectId
     attempt: int
-    """0 where it is no attempt."""
+    """Number of the attempt; 0 if the candidate is not an attempt."""
 
 
 class Comparisons:
-    """Makes the measurements that gates and audits decide on, and records each."""
+    """Makes and records the measurements that gates and audits decide on."""
 
     def __init__(self, run: Run, evaluations: Evaluations) -> None:
         self._run = run
@@ -65,10 +65,10 @@ class Comparisons:
         return Ledger(self._run.state.comparisons.values())
 
     async def compare(self, attempt: AttemptResult, cut: Cut) -> tuple[GateDecision, Score | None]:
-        """The gate's decision on an attempt, and its score where that was measured afresh.
+        """The gate's decision on an attempt, and the attempt's score if that was measured again.
 
-        Raises NotComparableError, RivalFailedError and Interrupted; what was measured by then is on
-        record.
+        Raises NotComparableError, RivalFailedError and Interrupted; the replicates measured until
+        then stay on record.
         """
         score = attempt.report.score
         assert score is not None
@@ -98,7 +98,7 @@ class Comparisons:
     async def _decide(
         self, entrant: Entrant, rival: Rival, comparison: Comparison, begun: int, cut: Cut
     ) -> tuple[GateDecision, Comparison]:
-        """Adds replicates until the gate decides."""
+        """Add replicates until the gate decides."""
         gate = self._run.state.session.settings.gate
         while True:
             decision = decide(gate, rival, comparison, self.ledger, begun)
@@ -107,7 +107,7 @@ class Comparisons:
             comparison = await self.replicate(entrant, comparison, cut)
 
     async def replicate(self, entrant: Entrant, comparison: Comparison, cut: Cut) -> Comparison:
-        """Measures the two once more, in fresh processes; the comparison with that added.
+        """Measure one more replicate, in fresh processes; returns the comparison with it added.
 
         Raises NotComparableError, RivalFailedError and Interrupted.
         """
@@ -129,7 +129,7 @@ class Comparisons:
         return run.state.comparisons[row.number]
 
     async def ask(self, work: Awaitable[EvaluationReport], cut: Cut) -> EvaluationReport:
-        """Work of the evaluator. Raises NotComparableError where it cannot serve."""
+        """Run a request to the evaluator. Raises NotComparableError if the evaluator fails."""
         try:
             return await self._evaluations.unrecorded(work, cut)
         except EvaluatorError as error:
@@ -139,10 +139,10 @@ class Comparisons:
     async def _look_again(
         self, entrant: Entrant, reference: Version, comparison: Comparison, cut: Cut
     ) -> tuple[GateDecision, Score | None]:
-        """Measures everything afresh where the gain and the two scores disagree.
+        """Measure everything again because the gain and the two scores disagree.
 
-        Returns the decision on all replicates and the new score. Where they still disagree, the
-        candidate is `suspicious`: what is timed at the gate is not what is timed in the benchmark.
+        Returns the decision on all replicates, and the new score. If they still disagree, the
+        candidate is `suspicious`: it behaves differently at the gate than in the benchmark.
         """
         run = self._run
         score = await self._score(entrant.candidate, entrant.attempt, cut)

@@ -1,4 +1,4 @@
-"""Evaluations with their records: attempts, progress, answers from the record, interruptions."""
+"""Runs evaluations and records them: attempts, progress, repeated candidates and interruptions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted
 
 WAITING_SECONDS = 15.0
-"""Seconds between two signs of one wait for the device: a screen needs no more."""
+"""Least seconds between two progress events of an attempt that waits for the device."""
 TITLE_CHARACTERS = 200
 HARNESS_ERRORS = 3
-"""Failures of the harness in a row after which the run pauses."""
+"""Number of consecutive failures of the harness after which the run pauses."""
 
 
 class EvaluationRecorder:
-    """Runs the evaluator for the engine, and writes down what came of it."""
+    """Calls the evaluator for the engine and records the results."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -32,12 +32,13 @@ class EvaluationRecorder:
         self._indexed = False
         self._harness_errors = 0
         self._asked = 0
-        """Requests to the evaluator that are not answered."""
+        """Number of requests to the evaluator that are not answered yet."""
         self._waiting: dict[int, float] = {}
-        """Attempt that waits for a device → moment before which that is not recorded again."""
+        """Attempt that waits for a device → monotonic time before which no further progress is
+        recorded."""
 
     def known(self, identity: str) -> Attempt | None:
-        """The first attempt at this candidate that was judged."""
+        """The first attempt with this candidate that received a verdict; None if there is none."""
         attempts = self._run.state.attempts
         if not self._indexed:
             for attempt in attempts.values():
@@ -57,17 +58,17 @@ class EvaluationRecorder:
         if report is None or machine is None or report.conditions != machine.conditions:
             return None
         if report.verdict is Verdict.TIMEOUT:
-            return None  # may have been the machine; worth another look
+            return None  # the machine may have caused this verdict, so it is worth evaluating again
         return report.model_copy(update={"cached": True})
 
     async def attempt(
         self, candidate: Candidate, *, title: str, parent: int, cut: Cut, fresh: bool = False
     ) -> AttemptResult:
-        """The whole of f for one candidate, as the next attempt of the open step.
+        """Evaluate a candidate completely, as the next attempt of the open step.
 
-        A candidate that was judged before under the same conditions is answered from the record,
-        unless it is to be measured `fresh`.
-        Raises Interrupted (the attempt is then on record as cancelled) and EvaluatorError.
+        If the candidate was judged before under the same conditions, the recorded result is
+        returned unless `fresh` is set. Raises Interrupted (the attempt is then recorded as
+        cancelled) and EvaluatorError.
         """
         run = self._run
         step = run.state.session.step
@@ -90,7 +91,8 @@ class EvaluationRecorder:
         return AttemptResult(step=step, number=number, candidate=candidate.id, report=report)
 
     def _target(self) -> dict[str, float]:
-        """The ratios that the version to beat reached, where they are comparable with today's."""
+        """Configuration → ratio reached by the version to beat; empty if not comparable with new
+        scores."""
         run = self._run
         if run.state.session.head is None:
             return {}
@@ -123,7 +125,10 @@ class EvaluationRecorder:
     async def unrecorded(
         self, work: Awaitable[EvaluationReport], cut: Cut, attempt: int = 0
     ) -> EvaluationReport:
-        """A compilation, check or re-measurement that is no attempt. Raises Interrupted."""
+        """Run a compilation, check or re-measurement that is not recorded as an attempt.
+
+        Raises Interrupted.
+        """
         self._asked += 1
         try:
             report = await self._run.control.race(work, cut)
@@ -137,18 +142,18 @@ class EvaluationRecorder:
         return report
 
     def _hold_clock(self) -> None:
-        """Has running time count while anything is measured."""
+        """Stop the clock of running time while all open requests wait for a device."""
         waits = self._asked > 0 and len(self._waiting) >= self._asked
         (self._run.clock.hold if waits else self._run.clock.release)("device")
 
     def _finish(self, step: int, number: int, report: EvaluationReport) -> None:
-        """Puts the outcome of an attempt on record."""
+        """Record the result of an attempt."""
         run = self._run
         run.record(*steps.attempt_finished(step, number, report))
         self._remember(run.state.attempts[step, number])
 
     def _watch_harness(self, report: EvaluationReport) -> None:
-        """Has the run pause when the machine, not a candidate, fails: no device, a broken harness.
+        """Pause the run after repeated failures of the harness, such as a missing device.
 
         The pause takes effect at the next boundary.
         """
@@ -167,11 +172,12 @@ class EvaluationRecorder:
             run.control.ask_pause(f"the harness failed {HARNESS_ERRORS} times in a row: {summary}")
 
     def progress(self, attempt: int) -> Callable[[EvaluationProgress], None]:
-        """Where signs of life of an attempt go; 0 where it is no attempt."""
+        """A callback for the progress of an attempt; `attempt` is 0 for work that is not an
+        attempt."""
         return lambda progress: self._note_progress(attempt, progress)
 
     def _note_progress(self, attempt: int, progress: EvaluationProgress) -> None:
-        """Shows a sign of life to whoever looks on; the clock stands while all only waits."""
+        """Show progress on the screen, and update the clock of running time."""
         if progress.stage == "waiting" and progress.state != "finished":
             noted_until = self._waiting.get(attempt, 0.0)
             known = monotonic() < noted_until

@@ -1,4 +1,4 @@
-"""The acceptance gate: from an attempt to a version, or to the reason why not."""
+"""The acceptance gate: turns an attempt into a version, or records why it was rejected."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from avo_tui.operators.ports import AttemptResult, Interrupted, SubmitResult
 
 
 class AcceptanceGate:
-    """Asks the gate of the session about an attempt; one candidate at a time."""
+    """Applies the session's acceptance gate to attempts, one at a time."""
 
     def __init__(self, run: Run, evaluations: Evaluations) -> None:
         self._run = run
@@ -40,10 +40,11 @@ class AcceptanceGate:
         cut: Cut,
         along: Along | None = None,
     ) -> SubmitResult:
-        """Asks about an attempt, and commits what passes; `along` joins the last record.
+        """Judge an attempt, and commit it if the gate accepts it.
 
-        Asking twice about one attempt gives one version: what was decided is read from the record.
-        Raises Interrupted; the attempt can then be submitted again.
+        `along` gives further events for the same transaction as the decision. Submitting an attempt
+        twice yields one version, because a recorded decision is not made again. Raises Interrupted;
+        the attempt can then be submitted again.
         """
         async with self._lock:
             run = self._run
@@ -80,9 +81,10 @@ class AcceptanceGate:
             return result
 
     async def _compare(self, attempt: AttemptResult, cut: Cut) -> tuple[GateDecision, Score | None]:
-        """The gate's decision. A rival that fails is audited, and the next one takes its place.
+        """The gate's decision on an attempt, and its new score if it was measured again.
 
-        Raises NotComparableError and Interrupted.
+        If the version to beat fails, it is audited and the next best one takes its place. Raises
+        NotComparableError and Interrupted.
         """
         while True:
             rival = self._run.reference()
@@ -109,7 +111,7 @@ class AcceptanceGate:
     def _conclude(
         self, events: Sequence[ev.Event], result: SubmitResult, along: Along | None
     ) -> None:
-        """Records the last word, in one transaction with what the caller adds to it."""
+        """Record the final decision together with the caller's events, in one transaction."""
         events = [*events, *(along(result) if along is not None else ())]
         if events:
             self._run.record(*events)
@@ -151,9 +153,9 @@ class AcceptanceGate:
         return ""
 
     def _person_before(self, attempt: AttemptResult) -> str:
-        """Why the person refused the same source before; "" if they did not.
+        """Why the person rejected the same source before; empty if they did not.
 
-        They are not asked about it again, and can still submit it themselves.
+        The person is not asked about it again, but can still submit it themselves.
         """
         for other in self._run.state.attempts.values():
             itself = (other.step, other.number) == (attempt.step, attempt.number)
@@ -178,7 +180,8 @@ class AcceptanceGate:
         return None, None
 
     async def _ask_person(self, attempt: AttemptResult, decision: GateDecision, cut: Cut) -> str:
-        """Waits for the person's word on a commit; "" is yes, anything else the reason for no."""
+        """Wait until the person approves or rejects a commit; returns the reason if rejected, else
+        ""."""
         given = self._word(attempt)
         if given is None and not self._pending(attempt):
             self._run.record(ev.ApprovalRequested(attempt=attempt.number, decision=decision))

@@ -1,4 +1,4 @@
-"""The person's commands: one module for each sort, a registry, and the inbox they come from."""
+"""The person's commands: one module for each kind, a registry, and the reader of the inbox."""
 
 from avo_tui.evolution.commands.base import Desk
 from avo_tui.evolution.commands.inbox import CommandInbox

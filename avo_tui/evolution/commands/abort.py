@@ -1,4 +1,4 @@
-"""`abort`: the open step ends; the run goes on with the next one."""
+"""`abort`: ends the open step; the run continues with the next one."""
 
 from __future__ import annotations
 

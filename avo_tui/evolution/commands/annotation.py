@@ -1,4 +1,4 @@
-"""`bookmark` and `note`: a word and a text that the person puts on a version."""
+"""`bookmark` and `note`: the person attaches a mark or a text to a version."""
 
 from __future__ import annotations
 

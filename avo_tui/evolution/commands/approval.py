@@ -1,4 +1,4 @@
-"""`approve` and `reject`: the person's word on a commit that waits for it."""
+"""`approve` and `reject`: the person's decision on a commit that waits for approval."""
 
 from __future__ import annotations
 

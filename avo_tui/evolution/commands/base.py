@@ -1,4 +1,4 @@
-"""What a command of the person is made of: a handler, a summary, and what takes it back."""
+"""The parts of a command's implementation: handler, summary and undo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ C = TypeVar("C", bound=cmd.CommandBase)
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error
-    """A command cannot be carried out; the text says why."""
+    """A command cannot be carried out; the message says why."""
 
 
 def _nothing() -> None:
@@ -29,15 +29,15 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class CommandAnswer:
-    """What comes of a command."""
+    """The result of handling a command."""
 
     effect: str
     """What was done, in one sentence for the person."""
     events: Sequence[Event] = ()
-    """The change; recorded in one transaction with the answer, so that neither is without the
-    other after a kill."""
+    """The events that make the change; recorded in one transaction with the answer, so that an
+    engine that is killed never leaves one without the other."""
     then: Callable[[], None] = _nothing
-    """Called once that is on record: tells the running parts, by the run's control."""
+    """Called after the answer is recorded, to notify the running parts of the engine."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Desk:
     gate: Gate
 
     def version(self, number: int) -> Version:
-        """A version of the lineage. Raises Refused for one that is not there."""
+        """The version with this number. Raises Refused if there is none."""
         versions = self.run.state.versions
         if number not in versions:
             last = max(versions, default=None)
@@ -59,30 +59,31 @@ class Desk:
         return versions[number]
 
     def require_running(self) -> None:
-        """Raises Refused where this engine makes no steps."""
+        """Raises Refused if this engine does not make steps."""
         if self.run.mode.only_inbox:
             name = self.run.before.name
             raise Refused(f"no run is going on; start it with: avo run --resume {name}")
 
 
 Job = Callable[[Desk, C, Callable[[str], CommandTaken]], Awaitable[None]]
-"""Work that needs the evaluator. The third argument makes the answer from its effect; the job
-records it in one transaction with its own last event. Raises Interrupted when the engine stops,
-Refused and EvaluatorError where it cannot be done; the command is then answered as refused."""
+"""Work for a command that needs the evaluator. The third argument makes the answer event from a
+sentence about the effect; the job records that event in the transaction of its own last event.
+Raises Interrupted when the engine stops, and Refused or EvaluatorError if the work fails; the
+command is then answered as refused."""
 
 
 @dataclass(frozen=True)
 class CommandSpec(Generic[C]):
-    """One command of the person."""
+    """How one kind of command is carried out."""
 
     kind: type[C]
     handle: Callable[[Desk, C], CommandAnswer | None]
-    """Decides what comes of the command and changes nothing itself; None queues its `job`.
-    Raises Refused."""
+    """Returns the answer without changing anything itself; None means that `job` is queued. Raises
+    Refused."""
     summary: Callable[[C], str] = lambda command: command.kind.replace("_", " ")  # type: ignore[attr-defined]
-    """The command in a few words, for lists."""
+    """Describes the command in a few words, for lists."""
     undo: Callable[[SessionState, C], Command | None] = lambda state, command: None
-    """The command that would take this one back, from the state before it; None for none."""
+    """The command that undoes this one, given the state before it; None if it cannot be undone."""
     job: Job[C] | None = None
 
 
@@ -90,6 +91,6 @@ AnySpec = CommandSpec[Any]
 
 
 def short(text: str) -> str:
-    """The text in one line, cut where it is long."""
+    """The text on one line, shortened if it is long."""
     line = " ".join(text.split())
     return line if len(line) <= SUMMARY_CHARACTERS else line[: SUMMARY_CHARACTERS - 1] + "…"

@@ -1,4 +1,4 @@
-"""`hint` and `clear_hint`: a message to the operator of variation, and taking it back."""
+"""`hint` and `clear_hint`: sends a message to the variation operator, or withdraws it."""
 
 from __future__ import annotations
 

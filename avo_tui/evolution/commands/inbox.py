@@ -1,4 +1,4 @@
-"""Taking the person's commands out of the inbox: each is answered once, with its effect."""
+"""Takes the person's commands out of the inbox; each is answered once, with its effect."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from avo_tui.store import BadCommand, DiskTrouble, FolderLost, StoreError
 log = logging.getLogger(__name__)
 
 MAX_JOBS = 50
-"""Commands that may wait for the evaluator."""
+"""Largest number of commands that may wait for the evaluator."""
 
 
 class CommandInbox:
-    """Carries out commands. One that needs the evaluator stays in the inbox until it is done."""
+    """Carries out commands. One that needs the evaluator stays in the inbox until its job is
+    done."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._queued: set[str] = set()
 
     def take_all(self) -> None:
-        """Carries out what lies in the inbox; what needs the evaluator is queued."""
+        """Carry out the commands in the inbox; those that need the evaluator are queued."""
         run = self._desk.run
         try:
             for command in run.writer.pending_commands():
@@ -53,7 +54,8 @@ class CommandInbox:
             self._failed(command, error)
 
     def _failed(self, command: Command, error: Exception) -> None:
-        """A command of the person must never end the run: the record says what went wrong."""
+        """Record a command that raised an unexpected error; such an error must never end the
+        run."""
         what = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
         reason = f"could not be carried out: {what}"
         self._desk.run.trouble(f"command {command.kind}", reason)
@@ -89,7 +91,7 @@ class CommandInbox:
         self._desk.run.writer.command_done(command.id)
 
     async def do_jobs(self) -> None:
-        """Does what is queued, one after the other, until the engine is asked to stop."""
+        """Carry out the queued commands one after the other, until the engine is asked to stop."""
         control = self._desk.run.control
         while control.jobs and control.stop is None:
             command = control.jobs[0]

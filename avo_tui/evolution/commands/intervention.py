@@ -1,4 +1,4 @@
-"""`supervise` and `intervention`: the person orders, edits or dismisses an intervention."""
+"""`supervise` and `intervention`: the person starts, edits or dismisses an intervention."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def _handle(desk: Desk, command: EditMemory) -> CommandAnswer:
         raise Refused(f"there is no note {command.note}")
     if command.text is None:
         if command.note is None:
-            raise Refused("nothing to write and nothing to remove")
+            raise Refused("name a note to remove, or give a text to write")
         return CommandAnswer(
             "the note is removed", (NoteRemoved(note=command.note, author="person"),)
         )
@@ -46,7 +46,7 @@ def _note_id(command: EditMemory) -> str:
 
 
 def _undo(state: SessionState, command: EditMemory) -> Command | None:
-    """Editing is undone by the old text, adding by removing, removing by writing it anew."""
+    """The command that undoes an edit: restores the old text, or removes or adds the note again."""
     if command.note is None:
         return EditMemory(note=_note_id(command), text=None)
     old = state.memory.get(command.note)

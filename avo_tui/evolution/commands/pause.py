@@ -1,4 +1,4 @@
-"""`pause`: the run stands still after this tool, after this step, or at once."""
+"""`pause`: the run stops after this tool, after this step, or immediately."""
 
 from __future__ import annotations
 

@@ -46,5 +46,5 @@ _BY_KIND = {spec.kind: spec for spec in SPECS}
 
 
 def spec_of(command: Command) -> AnySpec:
-    """How a command is carried out."""
+    """The specification of how a command is carried out."""
     return _BY_KIND[type(command)]

@@ -1,4 +1,4 @@
-"""`remeasure`: a version is measured again; the score at the gate stays beside it."""
+"""`remeasure`: measures a version again; the result is kept beside the score from the gate."""
 
 from __future__ import annotations
 

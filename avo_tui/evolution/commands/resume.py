@@ -1,4 +1,4 @@
-"""`resume`: ends a pause, or cuts a parked wait short."""
+"""`resume`: ends a pause, or ends the waiting time of a parked run early."""
 
 from __future__ import annotations
 

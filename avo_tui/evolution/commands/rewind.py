@@ -1,4 +1,4 @@
-"""`rewind`: an earlier version becomes the head; what came after it stays as a branch."""
+"""`rewind`: makes an earlier version the head; the versions after it stay as a branch."""
 
 from __future__ import annotations
 

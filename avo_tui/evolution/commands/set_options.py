@@ -1,4 +1,4 @@
-"""`set`: other values for options of the run, such as the agent's model or effort."""
+"""`set`: changes options of the run, such as the agent's model or effort."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _handle(desk: Desk, command: SetOptions) -> CommandAnswer:
         new = f"{default} again, its default" if value is None else _word(value)
         parts.append(f"{name} is {new} (it was {_word(old) or default})")
     change = OptionsChanged(options=dict(command.options))
-    return CommandAnswer(f"{', '.join(parts)}, from its next use on", (change,))
+    return CommandAnswer(f"{', '.join(parts)}; takes effect at the next use", (change,))
 
 
 def _undo(state: SessionState, command: SetOptions) -> Command:

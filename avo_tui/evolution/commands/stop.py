@@ -1,4 +1,4 @@
-"""`stop`: the run ends in good order."""
+"""`stop`: ends the run in an orderly way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _handle(desk: Desk, command: Stop) -> CommandAnswer:
     def then() -> None:
         run.control.stop = REASON
 
-    # on record at once: an engine that is killed before its end must not count as lost
+    # recorded at once, so that an engine killed before its end does not count as lost
     change = StateChanged(state="stopped", reason=REASON)
     effect = f"the run ends; go on with: avo run --resume {run.state.session.name}"
     return CommandAnswer(effect, (change,), then)

@@ -1,4 +1,5 @@
-"""`submit`: a candidate made outside goes through f and the gate like any other."""
+"""`submit`: evaluates a candidate made outside the run and asks the gate about it, as for any
+other."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from avo_tui.operators.ports import AttemptResult, SubmitResult
 
 
 async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken]) -> None:
-    """Evaluates a candidate made outside and asks the gate; in a step of its own between steps."""
+    """Evaluate the submitted candidate and ask the gate; opens a step if none is open."""
     run = desk.run
     await run.know_machine()
     parent = run.state.session.head if command.parent is None else command.parent
@@ -52,9 +53,10 @@ async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken
 
 
 def _hints(run: Run, title: str) -> tuple[list[Event], str]:
-    """(events that deliver the queued hints, their words): they go with the answer.
+    """Deliver the queued hints with the answer: (events of the delivery, text of the hints).
 
-    Only where candidates come from outside: who submits is then the one the hints are for.
+    Only for operators without steps of their own: the one who submits is then the recipient of the
+    hints.
     """
     if run.traits.steps_by_itself:
         return [], ""
@@ -79,7 +81,7 @@ def _owns_step(run: Run, command: Submit) -> bool:
 
 
 def _open(run: Run, command: Submit, parent: int, title: str) -> None:
-    """Opens a step where none is open, and records the edit; a second time does nothing."""
+    """Open a step if none is open and record the edit; has no effect when called again."""
     step = run.open_step
     if step is not None and any(
         isinstance(e, CandidateEdited) and e.candidate == command.candidate.id
@@ -94,7 +96,7 @@ def _open(run: Run, command: Submit, parent: int, title: str) -> None:
 
 
 def _evaluated_before(run: Run, command: Submit) -> AttemptResult | None:
-    """The attempt that an engine before this one made for the command, if it came to its end."""
+    """The finished attempt that an earlier engine made for this command, if there is one."""
     step = run.open_step
     if step is None:
         return None
@@ -111,7 +113,8 @@ def _evaluated_before(run: Run, command: Submit) -> AttemptResult | None:
 
 
 def _end_own_step(run: Run, command: Submit, word: SubmitResult | None, reason: str) -> list[Event]:
-    """The events that end the step of the command; none where the step is not its own."""
+    """The events that end the step opened for this command; none if the step has another
+    purpose."""
     if not _owns_step(run, command):
         return []
     run.settle()

@@ -1,1 +1,1 @@
-"""What watches a run: the caps of its budget, and the supervisor that notices a stall."""
+"""Parts that watch a run: budget caps, devices, and the supervisor that detects a stall."""

@@ -1,4 +1,4 @@
-"""Watching the caps: what is left, and warnings before it is gone."""
+"""Watches the budget caps and warns before one is used up."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from avo_tui.evolution.run import Run
 
 
 class BudgetWatch:
-    """The caps of the run and of its steps against the spend, running time included."""
+    """Compares the caps of the run and its steps with the spend, including running time."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._warned: set[tuple[str, str, float, bool]] = set()
 
     def spend(self) -> tuple[Spend, Spend]:
-        """Spend of the run and of the open step, to this moment."""
+        """(spend of the run, spend of the open step) up to now."""
         pending = Spend(seconds=self._run.clock.pending)
         step = self._run.open_step
         mine = step.spend + pending if step is not None else Spend()
         return self._run.state.session.spend + pending, mine
 
     def run_used_up(self) -> str | None:
-        """The sentence about a cap of the whole run that is reached; None while there is budget."""
+        """A sentence about the cap of the whole run that is reached; None if none is."""
         cap = exhausted(self._run.state.session.budget.run, self.spend()[0])
         if cap is None:
             return None
         return f"budget of the run: {cap.used:g} of {cap.cap:g} {cap.unit}"
 
     def used_up(self) -> str | None:
-        """The sentence about a cap of the run or the step that is reached."""
+        """A sentence about the cap of the run or the step that is reached; None if none is."""
         cap = exhausted(self._run.state.session.budget.step, self.spend()[1])
         if cap is None:
             return self.run_used_up()
         return f"budget of the step: {cap.used:g} of {cap.cap:g} {cap.unit}"
 
     def warn(self) -> None:
-        """Warns once at `SOFT_WARNING` of each cap of the run, and once when any cap is reached."""
+        """Warn once per cap of the run at `SOFT_WARNING`, and once more when it is used up."""
         budget, (run, step) = self._run.state.session.budget, self.spend()
         for scope, caps, spend in (("run", budget.run, run), ("step", budget.step, step)):
             for cap in cap_states(caps, spend):

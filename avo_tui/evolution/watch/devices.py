@@ -16,20 +16,23 @@ log = logging.getLogger(__name__)
 
 SAMPLE_SECONDS = 2.0
 PATIENCE_SECONDS = 30.0
-"""Seconds until a device or a disk that failed is asked again."""
+"""Seconds to wait after an error of a device or the disk before sampling again."""
 AGAIN = timedelta(seconds=10)
 """Age from which what the devices do is written again though nothing changed."""
 
 
 async def watch_devices(run: Run) -> None:
-    """Samples for ever, where the evaluator can tell of its devices. Nothing here ends a run."""
+    """Sample the devices for as long as the run lasts, if the evaluator supports it.
+
+    No error in here ends the run.
+    """
     watch = DeviceWatch(run)
     try:
         while True:
             wait = SAMPLE_SECONDS
             try:
                 await watch.look()
-            except Exception as error:  # a run is worth more than its sparklines
+            except Exception as error:  # a failure of this display must not end the run
                 log.info("the devices are not watched for %.0f s: %s", PATIENCE_SECONDS, error)
                 wait = PATIENCE_SECONDS
             await asyncio.sleep(wait)

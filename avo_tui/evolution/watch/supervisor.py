@@ -1,4 +1,4 @@
-"""The supervisor: notices a stall by numbers and redirects what makes the steps."""
+"""The supervisor: detects a stall by its numbers and redirects the variation operator."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _NAMED = 3
 
 
 class Supervisor:
-    """Looks at the numbers at every boundary. All it knows is in the session's records."""
+    """Checks for a stall at every boundary, using only the session's records."""
 
     def __init__(self, run: Run, budget: Budgeting) -> None:
         self._run = run
         self._budget = budget
-        supervision.limits(run.state.session.settings)  # a bad option must not wait for its use
+        supervision.limits(run.state.session.settings)  # reports an invalid option early
 
     @property
     def ladder(self) -> tuple[Level, ...]:
-        """What follows what, for the operator of this run."""
+        """The kinds of intervention for this run's operator, in order."""
         return self._run.traits.ladder
 
     @property
@@ -37,7 +37,8 @@ class Supervisor:
         return supervision.limits(self._run.state.session.settings)
 
     def look(self) -> None:
-        """Intervenes where a limit is crossed. Ends the step where the rung says so."""
+        """Intervene if a limit is exceeded. Ends the step if the kind of intervention requires
+        it."""
         if not self.ladder:
             return
         stall = supervision.stall(self._run.state)
@@ -75,7 +76,7 @@ class Supervisor:
         )
 
     def _diagnosis(self) -> str:
-        """What the records say about the stall; no judgement beyond them."""
+        """A summary of what the records say about the stall."""
         tried = supervision.tried_in_vain(self._run.state, limit=200)
         if not tried:
             return "Nothing was tried since the last commit."
@@ -95,7 +96,7 @@ class Supervisor:
             return (
                 Direction(text=f"Start again from v{ancestor.number}.", parent=ancestor.number),
             )
-        if self._run.traits.hints != "text":  # it reads levels, not directions
+        if self._run.traits.hints != "text":  # it reads levels only
             return (Direction(text="Change more tunables at once."),) if level == "nudge" else ()
         if level == "nudge":
             return (Direction(text="Say what limits the head now, and measure it before editing."),)
@@ -108,7 +109,10 @@ class Supervisor:
         return ()
 
     def _left_and_kept(self) -> tuple[Direction, ...]:
-        """What to leave, and what was ahead without being shown to be: that is no failure."""
+        """Directions: which attempts to abandon, and which unclear ones to continue.
+
+        Candidates that are ahead by too little to be shown are not failures.
+        """
         state = self._run.state
         gains = supervision.unsettled(state)
         tried = supervision.tried_in_vain(state, limit=200)
@@ -141,7 +145,10 @@ class Supervisor:
         return tuple(directions)
 
     def _ancestor(self) -> Version:
-        """A version to start from again: good ones more likely, those used before less."""
+        """An earlier version to start from again, drawn at random.
+
+        Better versions are more likely, those used before less likely.
+        """
         state = self._run.state
         used = Counter(
             d.parent

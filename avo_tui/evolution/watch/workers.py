@@ -10,14 +10,14 @@ _OUT = {"lost": "is lost", "disagrees": "disagrees", "set_aside": "is set aside"
 
 
 class WorkerWatch:
-    """Compares the devices with how they were when it looked last."""
+    """Compares the current state of the devices with their state at the previous call."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._before: dict[str, WorkerStatus] = {}
 
     def look(self) -> None:
-        """Records what changed as trouble. Raises DiskTrouble."""
+        """Record each change as a problem for the person. Raises DiskTrouble."""
         evaluator = self._run.evaluator
         if not isinstance(evaluator, Staffed):
             return
@@ -32,7 +32,7 @@ class WorkerWatch:
 
 
 def _change(before: WorkerStatus | None, worker: WorkerStatus) -> str:
-    """What happened to a device since it was looked at, in words; "" where nothing did."""
+    """What happened to a device since the previous call, as text; empty if nothing did."""
     was_out = before is not None and before.state in _OUT
     if worker.state in _OUT:
         if before is not None and before.state == worker.state:

@@ -1,4 +1,4 @@
-"""What an operator of variation is handed for a step; implements `avo_tui.operators.ports`."""
+"""The interface of a step for variation operators; implements `avo_tui.operators.ports`."""
 
 from avo_tui.evolution.workbench.step import StepWorkbench
 

@@ -1,4 +1,4 @@
-"""Boundaries of a step: pauses, hints, waits and caps as the operator meets them."""
+"""Boundaries of a step: where pauses, hints, waits and caps reach the operator."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from avo_tui.evolution.run import Run
 T = TypeVar("T")
 
 STANDBY_SECONDS = 1.0
-"""Seconds between two looks at whether somebody is there, while a step waits for its operator."""
+"""Seconds between two checks whether an operator is present, while a step waits for one."""
 
 
 class StepControl:
-    """Where the person's wishes reach a step; the port is `avo_tui.operators.ports.Control`."""
+    """Passes the person's requests to the operator; implements
+    `avo_tui.operators.ports.Control`."""
 
     def __init__(self, run: Run, parts: Parts, step: int) -> None:
         self._run = run
@@ -28,7 +29,7 @@ class StepControl:
         self._supervisor = parts.supervisor
 
     async def boundary(self, place: str, *, end_of_turn: bool = False) -> Sequence[Hint]:
-        """A point between two tools: waits while paused, and returns the hints to deliver now."""
+        """A point between two tools: waits while paused, then returns the hints to deliver now."""
         control = self._run.control
         self._budget.warn()
         if control.pause != "now" and not control.hint_now:
@@ -37,12 +38,12 @@ class StepControl:
         return self._deliver(place, end_of_turn)
 
     def pause_wanted(self) -> Literal["", "now", "later"]:
-        """Whether the person has paused the run, or asked to."""
+        """Whether a pause was requested: `now`, `later` (at a boundary), or "" for none."""
         pause = self._run.control.pause
         return "" if pause is None else "now" if pause == "now" else "later"
 
     def take_hints(self, place: str) -> Sequence[Hint]:
-        """The hints that are queued, whatever their delivery, without waiting; now delivered."""
+        """Deliver all queued hints at once, whatever delivery they ask for; returns them."""
         return self._deliver(place, end_of_turn=True)
 
     def _deliver(self, place: str, end_of_turn: bool) -> Sequence[Hint]:
@@ -59,7 +60,11 @@ class StepControl:
         return [run.state.hints[h.id] for h in hints]
 
     async def standby(self, arrival: asyncio.Event, absent: Callable[[], str]) -> None:
-        """Wait until `arrival` is set from outside; honours pauses, and does the person's jobs."""
+        """Wait until `arrival` is set; obeys pauses and carries out commands meanwhile.
+
+        `absent` returns why nobody is present, or ""; while it gives a reason, running time does
+        not count.
+        """
         run, control = self._run, self._run.control
         try:
             while True:
@@ -75,26 +80,29 @@ class StepControl:
             run.clock.release("seat")
 
     async def interruptible(self, work: Awaitable[T]) -> T:
-        """Await `work`; cancels it and raises Interrupted on `pause now`, a hint now, or an end."""
+        """Await `work`, but cancel it and raise Interrupted on `pause now`, an urgent hint or an
+        end."""
         return await self._run.control.race(work, self._run.control.interrupts_step)
 
     async def park(self, seconds: float, reason: str) -> None:
-        """Wait, visibly and persistently; the person may cut it short. Raises StepEnded."""
+        """Park the run visibly for `seconds`; the person may end the wait early. Raises
+        StepEnded."""
         await self._waits.park(seconds, reason)
         await self._waits.boundary()
 
     async def pause_for(self, reason: str) -> None:
-        """Pause the run because the person must mend something; returns when it is resumed."""
+        """Pause the run because of a problem that the person must fix; returns when it is
+        resumed."""
         await self._waits.pause_for(reason)
         self._waits.raise_if_ended()
 
     def budget_left(self) -> str | None:
-        """None while there is budget; else the sentence that says which cap is reached."""
+        """None while there is budget; otherwise a sentence about the cap that is reached."""
         return self._budget.used_up()
 
 
 async def _first(*works: Coroutine[None, None, object]) -> None:
-    """Returns when the first of them is done; cancels the others."""
+    """Return when the first of the given coroutines is done, and cancel the others."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

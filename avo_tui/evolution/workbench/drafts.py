@@ -1,4 +1,4 @@
-"""The draft that a step leaves: the working candidate that did not become a version."""
+"""Drafts: the working candidate of a step that did not become a version."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from avo_tui.operators.ports import CARRIED, Draft
 StepEvents = Callable[[int], Iterable[ev.Event]]
 
 FARTHEST = 20
-"""Steps that are looked back over to count how often a draft was carried."""
+"""Number of steps to look back to count how often a draft was carried over."""
 
 
 def last_draft(step_events: StepEvents, step: int, head: Version) -> Draft | None:
-    """What the step before left; None where it committed, began elsewhere, or edited nothing.
+    """The draft that the previous step left.
 
-    A rewind ends a draft as well: the person went back to get rid of what came after.
+    None if that step committed a version, started from another version, or edited nothing. A rewind
+    also discards the draft, because the person wanted to undo what came after.
     """
     candidate, _ = _left(step_events(step - 1), head) if step > 1 else (None, False)
     if candidate is None or candidate == head.candidate:

@@ -1,4 +1,4 @@
-"""Evaluating from the workbench: the harness, the gate, scratch programs, the profiler."""
+"""What a step can evaluate: candidates, submissions to the gate, scratch programs, profiles."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from avo_tui.evolution.workbench.together import Batch, width
 from avo_tui.operators.ports import AttemptResult, StepEnded, SubmitResult
 
 PROFILE_LINES = 24
-"""Lines of a profile that its record shows; the whole is an object."""
+"""Number of lines of a profile that its record keeps; the full text is an object."""
 
 
 class StepEvaluating:
-    """f and the gate for a step; the port is `avo_tui.operators.ports.Evaluating`."""
+    """Evaluates and submits candidates; implements `avo_tui.operators.ports.Evaluating`."""
 
     def __init__(self, run: Run, parts: Parts, head: Version) -> None:
         self._run = run
@@ -56,7 +56,8 @@ class StepEvaluating:
             return run.cancelled(candidate.id, str(error), harness_failed=True)
 
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
-        """The whole of f; an attempt. Answered from the record where the candidate is known."""
+        """Evaluate a candidate completely, as an attempt; a known candidate gets its recorded
+        result."""
         run = self._run
         self._raise_if_over()
         while True:
@@ -74,13 +75,13 @@ class StepEvaluating:
 
     @property
     def width(self) -> int:
-        """How many candidates are evaluated at once."""
+        """How many candidates can be evaluated at the same time."""
         return width(self._run)
 
     async def evaluate_many(
         self, candidates: Iterable[tuple[Candidate, str]]
     ) -> Sequence[AttemptResult]:
-        """The whole of f for (candidate, title) after (candidate, title), several at once."""
+        """Evaluate (candidate, title) pairs completely, several at the same time."""
         run = self._run
         self._raise_if_over()
         batch = Batch(run, self._evaluations, self._budget, candidates, self._head.number)
@@ -94,7 +95,7 @@ class StepEvaluating:
                 self._raise_if_over()
 
     def _raise_if_over(self) -> None:
-        """Raises StepEnded where the step is to end, or a cap is reached."""
+        """Raises StepEnded if the step is to end or a cap is reached."""
         self._waits.raise_if_ended()
         used_up = self._budget.used_up()
         if used_up is not None:
@@ -104,7 +105,7 @@ class StepEvaluating:
     async def submit(
         self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
     ) -> SubmitResult:
-        """Ask the gate, which measures again, interleaved with the reference."""
+        """Submit an attempt to the gate, which times it alternately with the version to beat."""
         run = self._run
         self._waits.raise_if_ended()
         return await self._gate.submit(
@@ -116,7 +117,7 @@ class StepEvaluating:
     async def compare(
         self, candidate: Candidate, other: Candidate, replicate: int = 0
     ) -> EvaluationReport:
-        """Time two candidates in turn, as the gate does. Not an attempt. Raises Interrupted."""
+        """Time two candidates alternately, as the gate does. Not an attempt. Raises Interrupted."""
         run = self._run
         self._waits.raise_if_ended()
         work = run.evaluator.remeasure(
@@ -132,7 +133,7 @@ class StepEvaluating:
             return run.cancelled(candidate.id, str(error), harness_failed=True)
 
     async def scratch(self, files: dict[str, str]) -> ScratchReport:
-        """Compile and run a small program of the operator's in the sandbox."""
+        """Compile and run a small program of the operator in the sandbox."""
         run = self._run
         self._waits.raise_if_ended()
         work = run.evaluator.scratch(self._task, files)
@@ -142,7 +143,8 @@ class StepEvaluating:
             return ScratchReport(compiled=False, outcome=str(error))
 
     async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:
-        """The profiler's figures on a configuration, recorded; else a sentence on why not."""
+        """The profiler's report on one configuration, which is also recorded; or a sentence on why
+        it failed."""
         run = self._run
         self._waits.raise_if_ended()
         work = run.evaluator.profile(self._task, candidate, configuration)
@@ -174,7 +176,7 @@ class StepEvaluating:
     async def disassemble(
         self, candidate: Candidate, function: str | None = None, window: Window | None = None
     ) -> str:
-        """The machine code of a function; else a sentence that says why not."""
+        """The machine code of a function, or a sentence on why it is not available."""
         run = self._run
         self._waits.raise_if_ended()
         work = run.evaluator.disassemble(self._task, candidate, function, window)

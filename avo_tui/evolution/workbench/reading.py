@@ -1,4 +1,4 @@
-"""Reading from the workbench: the lineage, the attempts, the person's hints, the memory."""
+"""What a step can read: the lineage, the attempts, the person's hints, the memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from avo_tui.operators.ports import Draft
 
 
 class StepReading:
-    """What a step's operator may read; the port is `avo_tui.operators.ports.Reading`."""
+    """Gives an operator read access to the session; implements
+    `avo_tui.operators.ports.Reading`."""
 
     def __init__(self, run: Run, parts: Parts, step: int, head: Version) -> None:
         self._run = run
@@ -55,7 +56,7 @@ class StepReading:
 
     @property
     def settings(self) -> RunSettings:
-        """How the session is run."""
+        """The settings of the session."""
         return self._run.state.session.settings
 
     @property
@@ -65,11 +66,12 @@ class StepReading:
 
     @property
     def machine(self) -> MachineInfo | None:
-        """What candidates are measured on; None before the evaluator was asked."""
+        """The machine that candidates are measured on; None before the evaluator was asked."""
         return self._run.machine
 
     def draft(self) -> Draft | None:
-        """The candidate that the step before left uncommitted, if it started at this head."""
+        """The candidate that the previous step left uncommitted, if that step started at this
+        head."""
         return last_draft(self._run.writer.step_events, self._step, self._head)
 
     def profiles(self, candidate: ObjectId) -> Sequence[Profile]:
@@ -112,7 +114,7 @@ class StepReading:
         return self._run.report(attempt) if attempt is not None else None
 
     def find_attempt(self, candidate: ObjectId) -> Attempt | None:
-        """The first finished attempt at this very candidate, if there was one."""
+        """The first finished attempt with exactly this candidate; None if there is none."""
         return self._evaluations.known(candidate)
 
     def step_events(self) -> Sequence[ev.Event]:
@@ -120,7 +122,8 @@ class StepReading:
         return self._run.writer.step_events(self._step)
 
     def rewind_reason(self) -> str | None:
-        """Why the person rewound to the head, if that is how this step came to start."""
+        """The person's reason for the rewind that made this version the head; None without a
+        rewind."""
         if self._step == 0:
             return None
         for event in reversed(self._run.writer.step_events(self._step - 1)):
@@ -130,7 +133,7 @@ class StepReading:
         return None
 
     def directions(self) -> Sequence[Direction]:
-        """Directions of the supervisor or the person that are in force."""
+        """Directions of the supervisor or the person that currently apply."""
         return [d for i in self.interventions() for d in i.directions]
 
     def interventions(self) -> Sequence[Intervention]:
@@ -138,20 +141,20 @@ class StepReading:
         return [i for i in self._run.state.supervision.values() if i.state == "active"]
 
     def notes(self) -> Sequence[Note]:
-        """The memory."""
+        """The notes of the memory."""
         return list(self._run.state.memory.values())
 
     @property
     def memory_limit(self) -> int:
-        """Characters that the memory may hold."""
+        """Largest number of characters that the memory may hold."""
         return self._run.state.session.memory_limit
 
     def hints_in_force(self) -> Sequence[Hint]:
-        """Hints delivered earlier whose scope still holds."""
+        """Hints delivered earlier that still apply."""
         return [h for h in self._run.state.live_hints if h.state == "delivered"]
 
     def hint(self, hint: str) -> Hint:
-        """A hint by its id, whatever became of it. Raises KeyError."""
+        """The hint with this id, in whatever state. Raises KeyError."""
         return self._run.state.hints[hint]
 
     def remaining(self) -> tuple[Budget, Spend, Spend]:
@@ -160,5 +163,5 @@ class StepReading:
         return self._run.state.session.budget, run, step
 
     def fetch(self, identity: ObjectId) -> bytes:
-        """An object by its hash. Raises KeyError."""
+        """The object with this hash. Raises KeyError."""
         return self._run.writer.get(identity)

@@ -13,7 +13,7 @@ from avo_tui.evolution.run import Run
 
 
 class StepRecording:
-    """What a step may write; the port is `avo_tui.operators.ports.Recording`."""
+    """Records what happens in a step; implements `avo_tui.operators.ports.Recording`."""
 
     def __init__(self, run: Run, step: int) -> None:
         self._run = run
@@ -28,16 +28,17 @@ class StepRecording:
         return self._run.writer.put(text)
 
     def spent(self, spend: Spend) -> None:
-        """Add to the spend of run and step."""
+        """Add to the spend of the run and the step."""
         self._run.record(ev.Spent(spend=spend))
 
     def hint_effect(self, hint: str, effect: str) -> None:
-        """Say what a delivered hint did, such as `TILE_K is pinned to 64`. Raises KeyError."""
+        """Record what a delivered hint changed, such as `TILE_K is pinned to 64`. Raises
+        KeyError."""
         where = self._run.state.hints[hint].where
         self._run.record(ev.HintDelivered(hint=hint, where=where, effect=effect))
 
     def write_note(self, category: NoteCategory, text: str, replaces: Sequence[str] = ()) -> Note:
-        """Add a note to the memory, in the place of others. Raises KeyError, ValueError."""
+        """Add a note to the memory; it replaces the notes named. Raises KeyError, ValueError."""
         session, notes = self._run.state.session, self._run.state.memory
         replaced = {notes[identity].id for identity in replaces}
         held = memory.size(n for n in notes.values() if n.id not in replaced)

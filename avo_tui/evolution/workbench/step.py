@@ -1,4 +1,4 @@
-"""The workbench of one step, put together from its four faces."""
+"""The workbench of one step, composed of reading, evaluating, recording and control."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avo_tui.evolution.workbench.control import StepControl
 from avo_tui.evolution.workbench.evaluating import StepEvaluating
 from avo_tui.evolution.workbench.reading import StepReading
 from avo_tui.evolution.workbench.recording import StepRecording
-from avo_tui.operators.ports import Knowledge
+from avo_tui.operators.knowledge_port import Knowledge
 
 
 class StepWorkbench:

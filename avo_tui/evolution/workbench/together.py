@@ -1,4 +1,4 @@
-"""Evaluating many candidates at once: as many as the evaluator has devices."""
+"""Evaluates many candidates in parallel, as many as the evaluator has devices."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted
 
 Draft = tuple[int, Candidate, str]
-"""Place among the results, source, title."""
+"""(index among the results, candidate, title)."""
 
 
 def width(run: Run) -> int:
-    """How many candidates the run's evaluator measures at once."""
+    """How many candidates the run's evaluator measures at the same time."""
     return run.evaluator.width if isinstance(run.evaluator, Parallel) else 1
 
 
 class Batch:
-    """Candidates that are evaluated at once; each is taken from the source when a device is free.
+    """Candidates evaluated in parallel; each is taken from the source when a device is free.
 
-    Results are on record in the order in which they came, and what is proposed next may follow from
-    them: whoever reads the journal sees the same order.
+    Results are recorded in the order in which they arrive. The source may use them to propose the
+    next candidate, so that a reader of the journal sees the order in which they were used.
     """
 
     def __init__(
@@ -43,15 +43,16 @@ class Batch:
         self._source: Iterator[tuple[Candidate, str]] = iter(candidates)
         self._next = 0
         self._again: deque[Draft] = deque()
-        """Candidates that the evaluator could not serve."""
+        """Candidates to repeat, because the evaluator failed on them."""
         self._running: dict[asyncio.Task[AttemptResult], Draft] = {}
         self.results: dict[int, AttemptResult] = {}
-        """Place → result, of those that are evaluated."""
+        """Index → result, for the candidates evaluated so far."""
 
     async def run(self) -> None:
-        """Evaluates until the source ends, or the person, the budget or the evaluator stops it.
+        """Evaluate until the source ends, or the person, the budget or an evaluator error stops it.
 
-        Raises Interrupted, and EvaluatorError: call it again then, and it goes on.
+        Raises Interrupted and EvaluatorError; calling it again continues with the remaining
+        candidates.
         """
         trouble: EvaluatorError | Interrupted | None = None
         try:
@@ -86,12 +87,12 @@ class Batch:
         return None
 
     def _may_begin(self) -> bool:
-        """Whether there is a device, and nothing that the operator should hear of first."""
+        """Whether a device is free and nothing requires the operator's attention first."""
         run, control = self._run, self._run.control
         if len(self._running) >= width(run):
             return False
         if not self._running and not self.results:
-            return True  # whoever asked looked just now
+            return True  # the caller has just checked these conditions
         if control.pause is not None or control.interrupts_step() is not None:
             return False
         if any(hint.state == "queued" for hint in run.state.hints.values()):
@@ -99,7 +100,7 @@ class Batch:
         return self._budget.used_up() is None and not self._will_use_up()
 
     def _will_use_up(self) -> bool:
-        """Whether what runs reaches a cap on evaluations."""
+        """Whether the running evaluations will reach a cap on evaluations."""
         budget, spend = self._run.state.session.budget, self._budget.spend()
         return any(
             caps.evaluations is not None and used.evaluations + len(self._running)
@@ -120,7 +121,7 @@ class Batch:
         _, candidate, title = draft
         twins = [t for t, (_, c, _) in self._running.items() if c.id == candidate.id]
         if twins := [twin for twin in twins if twin is not asyncio.current_task()]:
-            await asyncio.wait(twins)  # then it is answered from the record
+            await asyncio.wait(twins)  # then the attempt is answered from the recorded result
         return await self._evaluations.attempt(
             candidate,
             title=title,

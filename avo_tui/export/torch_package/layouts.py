@@ -10,7 +10,7 @@ from avo_tui.domain.deployment import Build, DeployedShape, Deployment, Setting,
 from avo_tui.domain.plain import safe
 from avo_tui.domain.records import Version
 from avo_tui.export.folder import Exported, ExportError, new_folder, write, write_bytes
-from avo_tui.export.forms import version_form
+from avo_tui.export.json_documents import version_form
 from avo_tui.export.kernel import score_table, version_of
 from avo_tui.export.torch_package.names import package_name
 from avo_tui.store import SessionReader

@@ -1,4 +1,5 @@
-"""The operator `acp`: an agent that speaks the Agent Client Protocol, started in the seat."""
+"""The operator `acp`: starts an agent that speaks the Agent Client Protocol and gives it the
+seat."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def make(settings: RunSettings) -> AcpOperator:
-    """The operator of a session. Raises ValueError, one sentence, where it cannot be made."""
+    """The operator for a session. Raises ValueError, with one sentence, if it cannot be created."""
     try:
         from avo_tui.operators.acp.operator import AcpOperator
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The agent's process, and the conversation with it over the Agent Client Protocol."""
+"""The agent's process and the connection to it over the Agent Client Protocol."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from avo_tui.operators.acp.settings import AcpSettings
 T = TypeVar("T")
 
 STOP_SECONDS = 5.0
-"""Seconds that the agent may take to end after its input was closed, and again after SIGTERM."""
+"""Seconds to wait for the agent to exit after its input was closed, and again after SIGTERM."""
 
 LINE_BYTES = 64 << 20
-"""Longest message of the agent."""
+"""Largest size of one message from the agent, in bytes."""
 
 AUTH_REQUIRED = -32000
-"""The protocol's code for an agent that wants its user to log in first."""
+"""The protocol's error code for an agent whose user has to log in first."""
 
 
 class AgentProblemError(Exception):
-    """The agent cannot go on; the text is one sentence for the person."""
+    """The agent cannot continue; the message is one sentence for the person."""
 
 
 class AgentProcess:
-    """One run of the agent's program with one session in it."""
+    """One running process of the agent's program, with one protocol session."""
 
     def __init__(self, settings: AcpSettings, session: Path, client: AcpClient) -> None:
-        """`session` is the folder of the session whose seat the agent is given."""
+        """`session` is the folder of the session in whose seat the agent works."""
         self._settings = settings
         self._session = session
         self._client = client
@@ -53,9 +53,9 @@ class AgentProcess:
         self._reader: asyncio.Task[None] | None = None
         self._id = ""
         self.name = Path(settings.command()[0]).name
-        """What the agent calls itself, once it is started; its program's name before."""
+        """Name that the agent reports; before it is started, the name of its program."""
 
-    # -- its life
+    # -- starting and stopping
 
     async def start(self) -> None:
         """Start the program and open a session with the seat's tools. Raises AgentProblemError."""
@@ -111,7 +111,7 @@ class AgentProcess:
         self._id = opened.session_id
 
     def _seat(self) -> schema.McpServerStdio:
-        """How the agent starts the server of the seat's tools."""
+        """How the agent has to start the MCP server that offers the seat's tools."""
         return schema.McpServerStdio(
             name=SERVER,
             command=sys.executable,
@@ -124,10 +124,10 @@ class AgentProcess:
         )
 
     async def close(self) -> None:
-        """End the program and what it started."""
+        """End the program and all processes it started."""
         process = self._process
         if process is not None:
-            with contextlib.suppress(Exception):  # whatever the connection makes of its own end
+            with contextlib.suppress(Exception):  # errors while closing do not matter
                 await self._connection.close()
             assert process.stdin is not None
             process.stdin.close()
@@ -147,7 +147,7 @@ class AgentProcess:
     # -- turns
 
     async def turn(self, text: str) -> schema.PromptResponse:
-        """Ask the agent; its answer's end. Raises AgentProblemError."""
+        """Send a prompt and wait for the end of the answer. Raises AgentProblemError."""
         try:
             return await self._unless_it_ends(
                 self._connection.prompt(session_id=self._id, prompt=[text_block(text)])
@@ -156,19 +156,20 @@ class AgentProcess:
             raise AgentProblemError(f"{self.name} could not answer: {_words(error)}") from error
 
     async def cancel(self) -> None:
-        """Ask it to stop its turn, which then ends as cancelled."""
+        """Ask the agent to stop its turn; the turn then ends as cancelled."""
         with contextlib.suppress(ConnectionError, OSError, RequestError):
             await self._connection.cancel(session_id=self._id)
 
     async def _unless_it_ends(self, work: Awaitable[T]) -> T:
-        """The result of `work`. Raises AgentProblemError where the program ends before."""
+        """The result of `work`. Raises AgentProblemError if the program ends before it is
+        complete."""
         assert self._process is not None
         task = asyncio.ensure_future(work)
         ended = asyncio.ensure_future(self._process.wait())
         try:
             await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
             if task.done() and isinstance(task.exception(), (ConnectionError, EOFError)):
-                # its output is closed: as a rule because it is about to end
+                # a closed output usually means that the program is about to exit
                 await asyncio.wait({ended}, timeout=STOP_SECONDS)
                 if not ended.done():
                     raise AgentProblemError(f"{self.name} has closed its output, but runs on")
@@ -184,7 +185,7 @@ class AgentProcess:
                 each.cancel()
             await asyncio.gather(task, ended, return_exceptions=True)
 
-    # -- what it says on its standard error
+    # -- standard error
 
     async def _read_errors(self) -> None:
         assert self._process is not None and self._process.stderr is not None
@@ -196,11 +197,11 @@ class AgentProcess:
                         self._errors.append(line.strip())
 
     def _last_error(self) -> str:
-        """What it wrote last on its standard error, as the end of a sentence."""
+        """The agent's last line on standard error, formatted as the end of a sentence."""
         return f": {redact(plain(self._errors[-1], 300))}" if self._errors else ""
 
 
 def _words(error: RequestError) -> str:
-    """What the agent said about a request that it could not answer."""
+    """The agent's error message for a request that it could not answer."""
     data = f" ({error.data})" if error.data else ""
     return redact(plain(f"{error}{data}", 400))

@@ -1,4 +1,4 @@
-"""Our side of the Agent Client Protocol: takes the agent's reports and answers its questions."""
+"""The client side of the Agent Client Protocol: handles the agent's reports and questions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from avo_tui.operators.acp.settings import Permissions
 from avo_tui.operators.agent.words import clean_text
 
 Asked = Callable[[str], Awaitable[bool]]
-"""Asks the person a question; True where it is allowed."""
+"""Asks the person a question; returns True if the person allows it."""
 
 RISKY = frozenset({"execute", "edit", "delete", "move", "fetch"})
-"""Kinds of tool calls that are none of the seat's, whatever their title says."""
+"""Kinds of tool calls that are never calls of the seat's tools, whatever their title says."""
 
 
 class AcpClient:
-    """Reports go to the panes. Files and terminals are not offered: the agent uses its own.
+    """Passes the agent's reports to the panes.
 
-    What it has no method for, the library answers with "method not found".
+    File access and terminals are not offered, because the agent uses its own. For any other request
+    the library answers "method not found".
     """
 
     def __init__(self, panes: Panes, rule: Callable[[], Permissions], ask: Asked) -> None:
@@ -33,7 +34,7 @@ class AcpClient:
         self._questions = 0
 
     async def session_update(self, session_id: str, update: Any, **kwargs: Any) -> None:
-        """A report of the agent."""
+        """Handles one report of the agent."""
         self._panes.update(update)
 
     async def request_permission(
@@ -43,7 +44,7 @@ class AcpClient:
         options: list[schema.PermissionOption],
         **kwargs: Any,
     ) -> schema.RequestPermissionResponse:
-        """Whether a tool may run, by the option `acp.permissions`; the question is shown."""
+        """Decides by the option `acp.permissions` whether a tool may run; shows the question."""
         title = " ".join(clean_text(tool_call.title or tool_call.tool_call_id).split())[:200]
         own = tool_call.kind not in RISKY and of_the_seat(title)
         if own:
@@ -66,17 +67,17 @@ class AcpClient:
         return _answer(options, allowed=allowed)
 
     async def ext_method(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Extensions of an agent that we do not know."""
+        """Rejects an agent's extension of the protocol, since none is supported."""
         raise RequestError.method_not_found(method)
 
     async def ext_notification(self, method: str, params: dict[str, Any]) -> None:
-        """Extensions of an agent that we do not know are passed over."""
+        """Ignores notifications of protocol extensions."""
 
 
 def _answer(
     options: list[schema.PermissionOption], *, allowed: bool
 ) -> schema.RequestPermissionResponse:
-    """The offered option that says so for this one time, else for ever; else cancelled."""
+    """The offered option that answers for this one time, else for always; else `cancelled`."""
     for kind in ("allow_once", "allow_always") if allowed else ("reject_once", "reject_always"):
         for option in options:
             if option.kind == kind:

@@ -1,4 +1,4 @@
-"""What the operator that starts an agent by itself says about itself."""
+"""The descriptor of the operator `acp`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _make(settings: RunSettings) -> Operator:
 
 
 def _missing() -> str | None:
-    """Why no agent can be started here; None where one can."""
+    """Why no agent can be started on this machine; None if one can."""
     if find_spec("acp") is None:
         return "the operator acp needs: pip install 'avo-tui[acp]'"
     if find_spec("mcp") is None:

@@ -1,7 +1,8 @@
-"""The operator `acp`: keeps an agent at work in the seat, turn after turn, step after step.
+"""The operator `acp`: keeps an agent working in the seat, turn after turn, step after step.
 
-The agent's tools come from the seat (`avo mcp`), so a step here is a step of the seat. What is
-added: the agent is started, asked to go on, held when the run is paused, and its reports are shown.
+The agent uses the tools of the seat (`avo mcp`), so a step is a step of the seat. This operator
+also starts the agent, prompts it to continue, stops it while the run is paused, and displays its
+reports.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from avo_tui.operators.seat.door import Door
 from avo_tui.operators.seat.step import SeatStep, tool_specs
 
 LOOK_SECONDS = 0.5
-"""Seconds between two looks at whether the run is paused, while the agent works."""
+"""Seconds between two checks whether the run is paused, while the agent works."""
 
 CANCEL_SECONDS = 60.0
-"""Seconds that the agent may take to end a turn that was cancelled; then it is ended itself."""
+"""Seconds to wait for a cancelled turn to end before the agent's process is ended."""
 
 FIRST = (
     "You sit in the seat of a supervised evolution of a compute kernel. The MCP server `avo` gives"
@@ -37,12 +38,12 @@ RESUMED = "The run was paused and has been resumed. Call begin_step to see how t
 
 
 class AcpOperator:
-    """Keeps one agent; its process lives from the first step to the engine's end."""
+    """Keeps one agent process, from the first step until the engine ends."""
 
     author: Author = "seat"
 
     def __init__(self, settings: RunSettings) -> None:
-        """Raises ValueError, one sentence, where the settings name no agent."""
+        """Raises ValueError, with one sentence, if the settings name no agent."""
         own = AcpSettings.of(settings)
         name = own.command()[0].rpartition("/")[2]
         self.door = Door(tool_specs(), empty=f"{name} has not called a tool of the seat yet")
@@ -52,13 +53,13 @@ class AcpOperator:
         self._agent: AgentProcess | None = None
         self._driver: asyncio.Task[None] | None = None
         self._trouble = ""
-        """Why the run must be paused: said at the next look."""
+        """Why the run must be paused; the next call of `_attend` pauses it."""
         self._asking = False
-        """True while the run is paused for a question of the agent's."""
+        """True while the run is paused because the agent asked a question."""
         self._questions: list[tuple[str, asyncio.Future[bool]]] = []
 
     async def vary(self, bench: Workbench) -> StepOutcome:
-        """One step, made of the agent's calls."""
+        """Make one step from the agent's calls of the seat's tools."""
         self._bench = bench
         self._settings = AcpSettings.of(bench.reading.settings)
         self._panes.open(bench)
@@ -70,7 +71,7 @@ class AcpOperator:
             self._bench = None
 
     async def close(self) -> None:
-        """End the agent: the engine ends."""
+        """End the agent, because the engine ends."""
         await self.door.close("The run has ended: there is no other step. avo status says why.")
         await self._end_agent()
 
@@ -83,10 +84,11 @@ class AcpOperator:
             agent, self._agent = self._agent, None
             await agent.close()
 
-    # -- what the person must be asked or told, from within the step
+    # -- questions and problems for the person, handled within the step
 
     async def _attend(self) -> None:
-        """Have the person mend what is wrong, answer what is asked; keep the agent at work."""
+        """Let the person answer questions and fix problems, and restart the agent if it has
+        ended."""
         assert self._bench is not None
         while self._questions:
             question, answer = self._questions.pop(0)
@@ -117,7 +119,7 @@ class AcpOperator:
         return await answer
 
     def _rule(self) -> Permissions:
-        """What the agent is allowed, as set now."""
+        """The permissions of the agent, as currently set."""
         if self._bench is not None:
             self._settings = AcpSettings.of(self._bench.reading.settings)
         return self._settings.permissions
@@ -125,7 +127,7 @@ class AcpOperator:
     # -- the agent's turns
 
     async def _drive(self) -> None:
-        """Start the agent and ask it, again and again; a problem is left for `_attend`."""
+        """Start the agent and prompt it repeatedly; a problem is stored for `_attend`."""
         assert self._bench is not None
         try:
             client = AcpClient(self._panes, self._rule, self._ask)
@@ -136,7 +138,7 @@ class AcpOperator:
             await self._turns(self._agent)
         except AgentProblemError as problem:
             self._trouble = str(problem)
-        except Exception as error:  # the agent, its protocol or our reading of it: never the run
+        except Exception as error:  # no such error may end the run
             self._trouble = (
                 f"{self._panes.name} cannot be talked to: {type(error).__name__}: {error}"
             )
@@ -159,7 +161,8 @@ class AcpOperator:
             text = GO_ON
 
     async def _turn(self, agent: AgentProcess, text: str) -> str:
-        """One turn; why it ended. It is cancelled where the run is paused for long, or now."""
+        """Run one turn and return why it ended. It is cancelled on `pause now`, or by a long
+        pause."""
         turn = asyncio.ensure_future(agent.turn(text))
         loop = asyncio.get_running_loop()
         paused_since = cancelled_at = 0.0
@@ -182,7 +185,8 @@ class AcpOperator:
         return "cancelled" if cancelled_at else response.stop_reason
 
     async def _until_resumed(self) -> None:
-        """Wait until a step is open and not paused; the control port has no event for it."""
+        """Wait until a step is open and not paused; polls, because the control port has no
+        event."""
         while True:
             if self._bench is not None and not self._bench.control.pause_wanted():
                 return
@@ -190,7 +194,7 @@ class AcpOperator:
 
 
 def _idle(name: str, turns: int, reason: str, words: str) -> str:
-    """Why the run pauses for an agent that does nothing in the seat."""
+    """Why the run is paused after turns in which the agent called no tool of the seat."""
     last = f", saying: {' '.join(words.split())[-200:]!r}" if words.strip() else ""
     return (
         f"{name} ended {turns} turns in a row ({reason}) without calling a tool of the seat{last}"

@@ -1,4 +1,4 @@
-"""What an agent reports while it works, turned into events: words, plan, its own tools, tokens."""
+"""Turns an agent's reports into events: text, plan, its own tool calls, tokens and cost."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from avo_tui.operators.ports import Workbench
 from avo_tui.operators.toolbox import ALL_TOOLS
 
 SERVER = "avo"
-"""Name of the seat's MCP server, as the agent is told it."""
+"""Name of the seat's MCP server, as given to the agent."""
 
 MOST_KEPT = 500
-"""Events that are kept while no step is open."""
+"""Largest number of events that are kept while no step is open."""
 
 _STATUS: dict[str, Literal["todo", "doing", "done"]] = {
     "pending": "todo",
@@ -30,24 +30,25 @@ _STATUS: dict[str, Literal["todo", "doing", "done"]] = {
 }
 _TOOLS = "|".join(["begin_step", "wait", *(tool.name for tool in ALL_TOOLS)])
 _OF_THE_SEAT = re.compile(rf"\W*(?:mcp)?[\W_]*{SERVER}(?:\W|_)+(?:{_TOOLS})\W*", re.IGNORECASE)
-"""How agents name a tool of the seat: `mcp__avo__evaluate`, `avo_evaluate`, `avo - evaluate (MCP)`
-and the like. The whole title must be that, so that a command cannot pass for one."""
+"""Titles by which agents call a tool of the seat: `mcp__avo__evaluate`, `avo_evaluate`, `avo -
+evaluate (MCP)` and similar ones. The whole title must match, so that a shell command cannot be
+mistaken for a tool of the seat."""
 _SUFFIX = re.compile(r"\s*\((?:mcp|avo)[^()]*\)\s*$", re.IGNORECASE)
 
 
 def of_the_seat(title: str) -> bool:
-    """True where a tool call's title names a tool of the seat and nothing else."""
+    """Whether a tool call's title consists of the name of one of the seat's tools."""
     return _OF_THE_SEAT.fullmatch(_SUFFIX.sub("", title.strip())) is not None
 
 
 class Panes:
-    """Writes what the agent reports into the open step; between two steps it is kept."""
+    """Writes the agent's reports into the open step; keeps them while no step is open."""
 
     def __init__(self, name: str) -> None:
-        """`name`: what the agent is called on the screen."""
+        """`name` is the agent's name on the screen."""
         self.name = name
         self.last_words = ""
-        """The end of what the agent wrote last."""
+        """The last part of the agent's text."""
         self._bench: Workbench | None = None
         self._kept: deque[Event] = deque(maxlen=MOST_KEPT)
         self._unspent = Spend()
@@ -56,7 +57,7 @@ class Panes:
         self._kind: tuple[bool, str] | None = None
         self._chunks: Chunker | None = None
         self._own: dict[str, str] = {}
-        """Tool calls of the agent's own that are not finished: id → title."""
+        """Unfinished calls of the agent's own tools: id → title."""
         self._tokens = Spend()
         self._usd = 0.0
         self._odd_currency = False
@@ -64,7 +65,7 @@ class Panes:
     # -- the step
 
     def open(self, bench: Workbench) -> None:
-        """A step begins, or goes on; what was kept is written into it."""
+        """A step begins or continues; the events kept until now are written into it."""
         self._bench = bench
         while self._kept:
             bench.recording.record(self._kept.popleft())
@@ -78,25 +79,25 @@ class Panes:
         self._bench = None
 
     def record(self, event: Event) -> None:
-        """Put an event into the open step, or keep it for the next one."""
+        """Write an event into the open step, or keep it for the next one."""
         if self._bench is None:
             self._kept.append(event)
         else:
             self._bench.recording.record(event)
 
     def trouble(self, text: str) -> None:
-        """A problem that the person should know of."""
+        """Record a problem that the person should know about."""
         self.record(TroubleNoted(where=self.name, message=redact(clean_text(text))[:1000]))
 
     def flush(self) -> None:
-        """Write out the words that were held back for the next piece."""
+        """Write out the text that was held back until more arrives."""
         if self._chunks is not None:
             self._chunks.flush()
 
     # -- what the agent reports
 
     def begin_turn(self) -> None:
-        """The agent was asked something: what comes now is its answer."""
+        """A prompt was sent to the agent; what follows is its answer."""
         self.flush()
         self._turn += 1
         self._chunks = None
@@ -104,7 +105,7 @@ class Panes:
         self.last_words = ""
 
     def update(self, update: Any) -> None:
-        """One notification of the agent; kinds that are not known are passed over."""
+        """Handle one notification of the agent; unknown kinds are ignored."""
         match update:
             case schema.AgentMessageChunk() | schema.AgentThoughtChunk():
                 self._text(update)
@@ -140,7 +141,8 @@ class Panes:
         self.record(PlanSet(title=f"Plan of {self.name}", items=items))
 
     def _tool(self, update: schema.ToolCallStart | schema.ToolCallProgress) -> None:
-        """A tool of the agent's own; those of the seat are on record already."""
+        """Record a call of the agent's own tool; calls of the seat's tools are recorded
+        elsewhere."""
         self._kind = None
         self.flush()
         name = update.tool_call_id
@@ -163,10 +165,10 @@ class Panes:
                 )
             )
 
-    # -- what it costs, as the agent reports it
+    # -- cost, as the agent reports it
 
     def _cost(self, cost: schema.Cost | None) -> None:
-        """The session's cost so far; the part that is new is spent."""
+        """Record the increase of the agent's total cost as spend."""
         if cost is None:
             return
         if cost.currency.upper() != "USD":
@@ -179,9 +181,10 @@ class Panes:
             self._usd = max(self._usd, cost.amount)
 
     def used(self, usage: schema.Usage | None) -> None:
-        """Tokens as told at the end of a turn: by the protocol the sum over the session.
+        """Record the token counts reported at the end of a turn.
 
-        Numbers that are smaller than those before are taken as those of this turn alone.
+        The protocol defines them as totals of the agent's session. Counts that are smaller than the
+        previous ones are taken as those of this turn alone.
         """
         if usage is None:
             return
@@ -215,7 +218,7 @@ class Panes:
         self._tokens = total
 
     def restarted(self) -> None:
-        """A new session of the agent begins: its sums start at nothing."""
+        """A new session of the agent begins, so its totals start at zero."""
         self._tokens, self._usd = Spend(), 0.0
         self._own.clear()
 
@@ -229,7 +232,7 @@ class Panes:
 
 
 def _summary(content: Any) -> str:
-    """The first words of what a tool of the agent's own answered."""
+    """The first words of the result of one of the agent's own tools."""
     for part in content or ():
         if not isinstance(part, schema.ContentToolCallContent):
             continue

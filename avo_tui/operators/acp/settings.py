@@ -1,4 +1,4 @@
-"""What can be set about the operator `acp`."""
+"""The settings of the operator `acp`."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ class AcpSettings(OperatorSettings):
     """Seconds that the agent may take to start."""
 
     def place(self) -> Path | None:
-        """The folder that the agent works in; None for an empty one of its own."""
+        """The folder that the agent works in; None for a temporary empty folder."""
         return Path(self.folder).expanduser().absolute() if self.folder else None
 
     def command(self) -> list[str]:
-        """The agent's command in words. Raises ValueError, one sentence, where there is none."""
+        """The agent's command as a list of words. Raises ValueError, with one sentence, if there is
+        none."""
         try:
             words = shlex.split(self.agent)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""What the coding agent says about itself."""
+"""The descriptor of the operator `agent`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _unavailable() -> str | None:
 def _accepts(settings: RunSettings) -> str | None:
     own = AgentSettings.of(settings)
     if own.provider != "anthropic" or own.api_key_file:
-        return None  # the client finds its credentials, or says what is missing
+        return None  # creating the client finds the credentials, or says what is missing
     if is_local(chosen_address(own.base_url)):
         return None
     return _unavailable()

@@ -1,4 +1,4 @@
-"""Asks the model: one request at a time, kept within its context, with every fault dealt with."""
+"""Sends requests to the model: keeps them within its context and handles every kind of error."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from avo_tui.operators.agent.conversation.policy import ContextLimits, carried, 
 from avo_tui.operators.agent.conversation.valid import problems
 from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, WAITING, Fault
 from avo_tui.operators.agent.model.features import Feature
-from avo_tui.operators.agent.model.ladder import Ladder
 from avo_tui.operators.agent.model.port import Block, Model, Reply, Request
 from avo_tui.operators.agent.model.prices import Price, believable
+from avo_tui.operators.agent.model.remedies import Remedies
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.summary import Summary
@@ -26,16 +26,16 @@ from avo_tui.operators.agent.words import clean_text
 from avo_tui.operators.ports import Interrupted, StepOutcome, Workbench
 
 _LENGTH = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max output tokens")
-"""How endpoints name the length of an answer where they refuse it."""
+"""Names that endpoints use for the maximum length of an answer when they refuse it."""
 LEAST_OUTPUT = 1024
-"""Output tokens below which an answer cannot hold a useful tool call."""
+"""An answer limited to fewer output tokens than this cannot contain a useful tool call."""
 
 SLOW = 240.0
-"""Seconds between two requests from which the prompt cache of five minutes is too short."""
+"""Seconds between two requests above which the five-minute prompt cache is too short."""
 
 
 class Exchange:
-    """The way to the model within one step."""
+    """The requests of one step to the model."""
 
     def __init__(
         self,
@@ -49,26 +49,27 @@ class Exchange:
         self.transcript = transcript
         self.talk = transcript.talk
         self.refused: StepOutcome | None = None
-        """Set when the endpoint refuses the conversation whatever is done to it."""
+        """Outcome of the step, set if the endpoint refuses the conversation after all remedies."""
         self._patience = setup.patience
         self._summary = summary
-        self._ladder = Ladder(setup.model.features)
+        self._ladder = Remedies(setup.model.features)
         self._too_long = False
         self._beside = False
         self._trial: tuple[Feature, ...] = ()
         self._asked_at: float | None = None
         self._slow = False
         self._estimated = False
-        """True once this step has said that answers are counted from their length."""
+        """True once this step has reported that usage is estimated from the length of the
+        answers."""
 
     @property
     def model(self) -> Model:
-        """The model that the next request goes to."""
+        """The model for the next request."""
         return self._setup.model
 
     @property
     def settings(self) -> AgentSettings:
-        """The settings as they are now."""
+        """The current settings."""
         return self._setup.settings
 
     @property
@@ -81,15 +82,16 @@ class Exchange:
         )
 
     def settings_changed(self) -> None:
-        """There is another model, or the same one is asked otherwise: nothing is known of it."""
-        self._ladder = Ladder(self.model.features)
+        """Forget what is known about the endpoint, because the model or its settings changed."""
+        self._ladder = Remedies(self.model.features)
         self._trial = ()
         self.transcript.degraded(self.model.features.suspended, "the settings were changed")
 
     # -- asking
 
     async def next_answer(self) -> Reply | None:
-        """The next answer of the conversation. None where the loop must look around again."""
+        """The next answer of the conversation; None if the caller must check its state and call
+        again."""
         if not await self._fit():
             return None
         self.talk.rent += carried(self.talk, self._limits, self._price())
@@ -104,9 +106,10 @@ class Exchange:
         plain: bool = False,
         schema: dict[str, Any] | None = None,
     ) -> Reply | None:
-        """One request. None where it came to nothing and the loop must look around again.
+        """Send one request. Returns None if it failed and the caller must check its state again.
 
-        `system` without one is the conversation's own. `plain`: beside the conversation.
+        Without `system`, the conversation's own system prompt is used. `plain` marks a request that
+        is not part of the conversation.
         """
         bench = self.bench
         request = Request(
@@ -142,7 +145,8 @@ class Exchange:
         return self._received(reply, sink)
 
     def _received(self, reply: Reply, sink: Chunker) -> Reply:
-        """Count an answer, and try again what was suspended long enough."""
+        """Count an answer, and schedule the next try of features that were suspended long
+        enough."""
         self._patience.succeeded()
         self._ladder.answered()
         self._too_long = False
@@ -155,7 +159,7 @@ class Exchange:
         return Reply(**{**reply.__dict__, "usage": usage})
 
     def _invalid(self, request: Request) -> str | None:
-        """What the API would refuse in a request; None for a valid one."""
+        """What the API would refuse in a request; None if it is valid."""
         open_end = self.talk.paused and not self._beside
         wrong = problems(request.messages, request.system, request.tools, open_end=open_end)
         return "; ".join(f"{path} {what}" for path, what in wrong[:3]) or None
@@ -165,13 +169,14 @@ class Exchange:
         return self.talk.messages(self.settings.cache, stubs=stubs, long=self._slow)
 
     def _kept_by_server(self) -> int | None:
-        """Tool uses that the server is to keep, where it clears and something was cleared."""
+        """Number of tool uses the server is to keep; None if it does not clear or nothing was
+        cleared."""
         if "context editing" not in self.model.features or self.talk.stubbed:
             return None
         return self.talk.kept_uses if self.talk.anchors else None
 
     def _time(self) -> None:
-        """Notice tools that take longer than the short cache lives."""
+        """Detect tools that take longer than the lifetime of the short cache."""
         now = time.monotonic()
         if self._asked_at is not None and now - self._asked_at > SLOW:
             self._slow = True
@@ -182,21 +187,23 @@ class Exchange:
 
     @property
     def mending(self) -> bool:
-        """True while a remedy was applied to a refused request that was not answered since."""
+        """Whether a refused request was changed by a remedy and has not been answered since."""
         return self._ladder.climbing
 
     def overflowed(self) -> None:
-        """The answer filled the model's context: something must go before the next request."""
+        """Note that the answer filled the model's context, so something must be cleared first."""
         self._too_long = True
 
     # -- staying within the context
 
     async def _fit(self) -> bool:
-        """Clear or summarise where that pays or must be. False where a summary did not come."""
+        """Clear or summarise if that is worthwhile or necessary. Returns False if summarising
+        failed."""
         talk = self.talk
         by_server = "context editing" in self.model.features and not talk.stubbed
         if talk.anchors and not by_server and not talk.stubbed:
-            # The server cleared until now and no longer does: from here on we do.
+            # The server did the clearing until now and no longer does: from here on it is done
+            # locally.
             self._clear((), by_server=False)
         decision = decide(talk, self._limits, self._price(), refused=self._too_long)
         if decision.action == "nothing":
@@ -221,7 +228,7 @@ class Exchange:
         self._too_long = False
 
     async def _own_summary(self) -> str | None:
-        """The agent's own summary, empty if it wrote none; None where no answer came."""
+        """The agent's own summary, empty if it wrote none; None if there was no answer."""
         messages = self._messages()
         question = {"type": "text", "text": self._summary.question()}
         if messages[-1]["role"] == "user":
@@ -234,10 +241,10 @@ class Exchange:
         texts = [str(b.get("text", "")) for b in reply.content if b.get("type") == "text"]
         return clean_text("\n".join(texts)).strip()
 
-    # -- faults
+    # -- errors
 
     async def deal_with(self, fault: Fault) -> None:
-        """Deal with a request that came to nothing: wait, do without, or ask the person."""
+        """Handle a failed request: wait, switch off a feature, or ask the person."""
         transcript = self.transcript
         sentence = transcript.redact(fault.sentence)
         if self._shorten(fault):
@@ -265,16 +272,17 @@ class Exchange:
 
     @property
     def most_output(self) -> int:
-        """Output tokens that an answer may have: as set, or as many as the endpoint allows."""
+        """Largest number of output tokens to ask for: the setting, or less if the endpoint allows
+        less."""
         return min(self.settings.max_tokens, self._setup.most_output or self.settings.max_tokens)
 
     def _shorten(self, fault: Fault) -> bool:
-        """Ask for shorter answers where the endpoint says that it cannot give such long ones."""
+        """Ask for shorter answers, if the endpoint says that it cannot produce such long ones."""
         words = fault.sentence.lower()
         if fault.kind not in {"rejected", "context"} or "budget_tokens" in words:
             return False
         if not any(name in words for name in _LENGTH) or "input length" in words:
-            return False  # where input and output together are too long, the input is cleared
+            return False  # if input and output together are too long, the input is cleared instead
         now = self.most_output
         named = re.search(rf"\b{now}\s*>\s*(\d+)", words)
         lower = int(named[1]) if named else now // 2
@@ -284,7 +292,7 @@ class Exchange:
         return True
 
     def _advice(self, fault: Fault) -> str:
-        """What the person can do about a fault."""
+        """What the person can do about an error."""
         if fault.kind == "auth":
             return self.model.renew()
         if fault.kind == "model":
@@ -292,7 +300,7 @@ class Exchange:
         return ""
 
     async def _remedy(self, fault: Fault, sentence: str) -> None:
-        """One rung of the ladder after a 400."""
+        """Apply the next remedy after an error 400."""
         transcript, features = self.transcript, self.model.features
         remedy = self._ladder.next(fault, thinks=self.talk.thinks, trial=self._trial)
         self._trial = ()
@@ -325,10 +333,10 @@ class Exchange:
         await self.bench.control.pause_for(sentence)
         self._patience.succeeded()
 
-    # -- money
+    # -- cost
 
     def _believed(self, usage: Mapping[str, Any], sink: Chunker) -> dict[str, Any]:
-        """The usage of an answer; an estimate in the place of one that cannot be true."""
+        """The usage of an answer, or an estimate if the reported one cannot be true."""
         if believable(usage):
             return dict(usage)
         if not self._estimated:
@@ -341,7 +349,7 @@ class Exchange:
         return {"input_tokens": self.talk.tokens(), "output_tokens": sink.characters // 4}
 
     def _spent_in_part(self, sink: Chunker) -> None:
-        """An answer that was cut off is paid for too: what the server said, else an estimate."""
+        """Record the cost of an interrupted answer: as reported by the server, else estimated."""
         if not sink.last_usage and not sink.characters:
             return
         usage = dict(sink.last_usage) or {"output_tokens": None}

@@ -13,7 +13,7 @@ from avo_tui.operators.agent.step import AgentStep
 from avo_tui.operators.ports import CARRIED, StepOutcome, Workbench
 
 WORK = frozenset({"compile", "check", "evaluate", "profile", "disassemble", "scratch", "submit"})
-"""Tools that run something: a step that used one of them was no idle one."""
+"""Tools that run something; a step that used one of them was not idle."""
 
 
 class AgentOperator:
@@ -26,20 +26,20 @@ class AgentOperator:
         self._redact = redact or redactor(secret_values())
         self._reviewed: set[str] = set()
         self._futile = 0
-        """Steps in a row without any work."""
+        """Number of consecutive steps in which the agent did no work."""
 
     async def vary(self, bench: Workbench) -> StepOutcome:
-        """One step; goes on in the same conversation where its events show one."""
+        """Make one step; continues the same conversation if the step was interrupted."""
         step = AgentStep(bench, self.setup, self._redact, self.author, self._reviewed)
         outcome = await step.run()
         await self._mind_futility(bench, outcome)
         return outcome
 
     async def _mind_futility(self, bench: Workbench, outcome: StepOutcome) -> None:
-        """Wait longer after each step in which nothing was tried, then ask the person.
+        """Wait longer after each consecutive step without work, then pause for the person.
 
-        A model that refuses, that only talks or that ends each step at once would otherwise start
-        steps as fast as it answers, for as long as there is budget.
+        Otherwise a model that refuses, only talks, or ends each step at once would start new steps
+        as fast as it answers, until the budget is used up.
         """
         if outcome.outcome != "nothing" or bench.control.budget_left() is not None or worked(bench):
             self._futile = 0
@@ -60,7 +60,7 @@ class AgentOperator:
 
 
 def worked(bench: Workbench) -> bool:
-    """True if the step changed the candidate or ran anything."""
+    """Whether the step changed the candidate or ran anything."""
     return any(
         (isinstance(e, CandidateEdited) and not e.title.startswith(CARRIED))
         or (isinstance(e, ToolReturned) and e.ok and e.tool in WORK)
@@ -78,7 +78,7 @@ def make(settings: RunSettings) -> AgentOperator:
         in_use = _model(changed)
         return in_use
 
-    # the redactor asks the model that is in use by then
+    # the redactor asks the model that is in use at that time
     redact = following_redactor(lambda: in_use.credentials())
     return AgentOperator(Setup(own, in_use, remake), redact)
 

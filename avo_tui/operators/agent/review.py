@@ -1,4 +1,4 @@
-"""The supervisor's review: a look at the whole trajectory by the model, in a request of its own."""
+"""The supervisor's review: asks the model, in a separate request, to assess the whole run."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ATTEMPTS = 80
 DIRECTIONS = 6
 STOPS = 6
 DIFFS = 5
-"""Newest versions of the head's line whose diffs are shown."""
+"""Number of newest versions of the head's line whose diffs are shown."""
 SOURCE = 60_000
-"""Characters of the head's source."""
+"""Largest number of characters of the head's source."""
 DIFF = 8_000
-"""Characters of one diff."""
+"""Largest number of characters of one diff."""
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -53,11 +53,11 @@ SCHEMA: dict[str, Any] = {
     "required": ["diagnosis", "stop", "directions"],
     "additionalProperties": False,
 }
-"""The form of a review, for endpoints that can hold the model to one."""
+"""JSON schema of a review, for endpoints that can enforce one."""
 
 
 async def review(exchange: Exchange, intervention: Intervention) -> Intervention:
-    """The intervention with directions from a review; as it was where the review failed."""
+    """The intervention with the directions of a review; unchanged if the review failed."""
     bench, transcript = exchange.bench, exchange.transcript
     text = transcript.redact(trajectory(bench, intervention))
     messages: list[dict[str, object]] = [
@@ -79,7 +79,7 @@ async def review(exchange: Exchange, intervention: Intervention) -> Intervention
         return intervention
     now = next((i for i in bench.reading.interventions() if i.id == intervention.id), intervention)
     if not now.review_wanted:
-        return now  # the person gave directions meanwhile, and they stand
+        return now  # the person has given directions meanwhile, which take precedence
     redact = transcript.redact
     directions = [d.replaced(text=redact(d.text)) for d in directions]
     update = {
@@ -125,7 +125,7 @@ def parse(answer: str, versions: set[int]) -> tuple[str, list[Direction], list[s
 
 
 def trajectory(bench: Workbench, intervention: Intervention) -> str:
-    """Everything the review is to look at, from the records."""
+    """The text that the review is based on, built from the records."""
     head, best = bench.reading.head, bench.reading.best()
     attempts = [a for a in bench.reading.attempts() if a.verdict is not None][-ATTEMPTS:]
     resources = resource_lines(head.resources)

@@ -13,14 +13,14 @@ DEFAULT_MODEL = "claude-opus-5-5"
 
 Effort = Literal["low", "medium", "high", "xhigh", "max", "default"]
 PREFIX = "agent."
-"""May stand before the names of options, to set them apart from those of others."""
+"""Optional prefix of the option names, to distinguish them from those of other parts."""
 
 ContextEditing = Literal["auto", "server", "local"]
 Provider = Literal["anthropic", "bedrock", "vertex", "foundry"]
 
 
 class AgentSettings(OperatorSettings):
-    """Everything about the agent that can be set, by the names used in the run's options."""
+    """All settings of the agent, by the names used in the run's options."""
 
     prefix: ClassVar[str] = PREFIX
     who: ClassVar[str] = "the agent"
@@ -106,10 +106,10 @@ class AgentSettings(OperatorSettings):
 
     @classmethod
     def of(cls, settings: RunSettings) -> Self:
-        """The agent's part of the run's settings; other options are somebody else's.
+        """The agent's part of the run's settings; other options are ignored.
 
-        Its options may be written without the prefix too. Raises ValueError with one sentence that
-        names the option.
+        Its options may also be written without the prefix. Raises ValueError, with one sentence
+        that names the option.
         """
         options: dict[str, Any] = {}
         for name, value in sorted(settings.options.items(), key=lambda o: o[0].startswith(PREFIX)):

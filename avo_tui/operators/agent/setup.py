@@ -1,4 +1,4 @@
-"""What the agent works with: its settings and the model made from them."""
+"""The agent's settings and the model created from them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import random
 from collections.abc import Callable
 
 from avo_tui.domain.records import RunSettings
-from avo_tui.operators.agent.model.faults import Patience
+from avo_tui.operators.agent.model.faults import Backoff
 from avo_tui.operators.agent.model.port import Model
 from avo_tui.operators.agent.settings import AgentSettings
 
 Remake = Callable[[AgentSettings], Model]
-"""Makes the model for settings. Raises ValueError with one sentence."""
+"""Creates the model for the settings. Raises ValueError, with one sentence."""
 
 
 class Setup:
-    """Settings and model, which follow the options of the run when the person changes them.
+    """Settings and model, updated when the person changes options of the run.
 
-    Kept from step to step, so that connections and what is known of the endpoint last.
+    Kept between steps, so that connections and knowledge about the endpoint are kept too.
     """
 
     def __init__(
@@ -27,25 +27,26 @@ class Setup:
         remake: Remake | None = None,
         chance: random.Random | None = None,
     ) -> None:
-        """Without `remake` the settings stay as they are, whatever becomes of the run's."""
+        """Without `remake`, later changes of the run's settings are ignored."""
         self.settings = settings
         self.model = model
-        self.patience = Patience(
+        self.patience = Backoff(
             settings.wait_first,
             settings.wait_longest,
             settings.breaker,
             chance or random.Random(),  # noqa: S311 - jitter, no secret
         )
         self.most_output: int | None = None
-        """Output tokens of one answer that the endpoint allows; None until it refused more."""
+        """Largest number of output tokens that the endpoint allows; None until it refused a request
+        for more."""
         self._remake = remake
         self._followed: RunSettings | None = None
 
     async def follow(self, run: RunSettings) -> str:
-        """Take up what has changed in the settings of the run.
+        """Apply changes in the settings of the run.
 
-        Called between two requests. Returns one sentence where they cannot be taken up, such as
-        for a key file that is gone since; then nothing changes. Empty where all is well.
+        Called between two requests. If the new settings cannot be applied, for example because a
+        key file is missing, nothing changes and one sentence says why; otherwise returns "".
         """
         if self._remake is None or run == self._followed:
             return ""

@@ -1,4 +1,5 @@
-"""One variation step of the agent: ask, record, run tools, listen to the person, until it ends."""
+"""One variation step of the agent: ask the model, record, run tools, deliver hints, until it
+ends."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from avo_tui.domain.events import ToolReturned
 from avo_tui.domain.records import Author, Hint, Intervention
 from avo_tui.domain.secrets import Redact
 from avo_tui.operators.agent import review
+from avo_tui.operators.agent.conversation.conversation import Call, Conversation, outcome_on_record
 from avo_tui.operators.agent.conversation.heal import heal
-from avo_tui.operators.agent.conversation.talk import Call, Conversation, outcome_on_record
 from avo_tui.operators.agent.exchange import Exchange, useful
 from avo_tui.operators.agent.model.port import Model, Reply
 from avo_tui.operators.agent.prompts import prompt
@@ -38,7 +39,7 @@ SKIPPED = "Skipped, not run: operator message. Read it below, then decide whethe
 
 
 class AgentStep:
-    """Drives one conversation against one workbench."""
+    """Runs one conversation with one workbench."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class AgentStep:
         author: Author = "agent",
         reviewed: set[str] | None = None,
     ) -> None:
-        """`reviewed`: ids of interventions that had their review, shared between steps."""
+        """`reviewed` contains the ids of interventions that were reviewed; shared between steps."""
         self.bench = bench
         self._setup = setup
         self.redact = redact
@@ -78,7 +79,7 @@ class AgentStep:
     # -- the step
 
     async def run(self) -> StepOutcome:
-        """The whole step, or the rest of one that was interrupted."""
+        """Run the whole step, or the remainder of an interrupted one."""
         ended = outcome_on_record(self.bench.reading.step_events(), self._author)
         if ended is not None:
             return ended
@@ -93,7 +94,8 @@ class AgentStep:
             raise
 
     async def _begin(self) -> None:
-        """System prompt and opening, unless they are there; hints that a crash held back."""
+        """Add the system prompt, the opening and undelivered hints, unless they are there
+        already."""
         bench, talk = self.bench, self.talk
         await self._follow_settings()
         if not talk.system:
@@ -114,7 +116,7 @@ class AgentStep:
         self._deliver([bench.reading.hint(h) for h in dict.fromkeys(lost)])
 
     async def _follow_settings(self) -> None:
-        """Take up what the person changed in the agent's settings since the last request."""
+        """Apply what the person changed in the agent's settings since the last request."""
         before = self.settings
         sentence = await self._setup.follow(self.bench.reading.settings)
         if sentence:
@@ -129,16 +131,17 @@ class AgentStep:
                 self.transcript.trouble("cost", remark)
 
     def _mind_model(self) -> None:
-        """Leave earlier thinking out where it is another model's, which would be refused."""
+        """Remove thinking of another model, because the current model's endpoint would refuse
+        it."""
         talk, name = self.talk, self.model.name
         if talk.model and talk.model != name:
             self.transcript.clear((), strip_thinking=True, by_server=False, model=name)
 
     def _take_up_draft(self) -> Draft | None:
-        """Go on from what the step before left, where it left something worth going on from.
+        """Continue from the draft that the previous step left, if there is one.
 
-        Not where the supervisor has redirected the run: a fresh direction starts at the head. Nor
-        for ever: a draft that so many steps could not finish is only offered.
+        Not if the supervisor has redirected the run, because a new direction starts at the head,
+        and not after the draft was carried over too many times: then it is only offered.
         """
         bench, space = self.bench, self.box.workspace
         draft = bench.reading.draft()
@@ -151,7 +154,8 @@ class AgentStep:
         return draft
 
     def _write_system(self) -> None:
-        """The system prompt and the tools: the same in every step, so kept in the cache longest."""
+        """Record the system prompt and the tools. They are the same in every step, so they stay in
+        the prompt cache longest."""
         stable = {"type": "ephemeral", "ttl": "1h"}
         system: list[dict[str, object]] = [
             {"type": "text", "text": prompt("system")},
@@ -170,7 +174,7 @@ class AgentStep:
     # -- one turn
 
     async def _turn(self) -> StepOutcome | None:
-        """One request with its tools. None to go on."""
+        """One request and the tools it calls. Returns None to continue the step."""
         bench = self.bench
         before = f"before request {self.transcript.requests + 1}"
         self._deliver(await bench.control.boundary(before, end_of_turn=True))
@@ -187,7 +191,7 @@ class AgentStep:
         return self._take(reply)
 
     def _over(self) -> StepOutcome | None:
-        """The step's end by a cap or by its own length."""
+        """The outcome if a cap or the step's maximum length is reached; None otherwise."""
         sentence = self.bench.control.budget_left()
         if sentence is not None:
             budget, run, _ = self.bench.reading.remaining()
@@ -200,7 +204,7 @@ class AgentStep:
         return None
 
     def _take(self, reply: Reply) -> StepOutcome | None:
-        """Record an answer and decide what follows from how it stopped."""
+        """Record an answer and handle its stop reason."""
         if reply.stop_reason == "refusal":
             return self._refusal(reply)
         self._refused = 0
@@ -280,7 +284,8 @@ class AgentStep:
     # -- tools
 
     async def _tools_of_turn(self) -> StepOutcome | None:
-        """Answer every open call of the last message, running those that never began."""
+        """Answer every open tool call of the last message, running those that were never
+        started."""
         calls = self.talk.pending()
         for index, call in enumerate(calls):
             if call.started:
@@ -332,7 +337,7 @@ class AgentStep:
         for call in self.talk.pending():
             self._refuse(call, text)
 
-    # -- words to the agent
+    # -- messages to the agent
 
     def _deliver(self, hints: Sequence[Hint]) -> None:
         for hint in hints:
@@ -347,14 +352,14 @@ class AgentStep:
             self.transcript.say(intervention_text(seen), "supervision", keys)
 
     def _tell_memory(self) -> None:
-        """What the person did to the notes since the step began."""
+        """Tell the agent how the person has changed the notes since the step began."""
         own = self.box.workspace.forgotten
         text, told = persons_changes(self.bench.reading.notes(), self.talk.told, own)
         if text:
             self.transcript.say(text, "memory", told)
 
     async def _review(self, intervention: Intervention) -> Intervention:
-        """Fill in the directions of a redirection that has none, by a review of the run."""
+        """Fill in an intervention without directions by a review of the run."""
         if not intervention.review_wanted or intervention.id in self._reviewed:
             return intervention
         if not self.model.reviews or self._over() is not None:

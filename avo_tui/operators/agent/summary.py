@@ -1,4 +1,4 @@
-"""What takes the place of a conversation that has grown too long."""
+"""Replaces a conversation that has become too long by a summary."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from avo_tui.operators.toolbox.render import attempt_line, plan_text
 from avo_tui.operators.toolbox.workspace import Workspace
 
 NOTES = 32_000
-"""Characters of notes that are repeated after a summary."""
+"""Largest number of characters of notes repeated after a summary."""
 DIFF = 30_000
-"""Characters of the working candidate's diff that are shown after a summary."""
+"""Largest number of characters of the working candidate's diff shown after a summary."""
 
 
 class Summary:
-    """Writes the continuation of a step after its conversation is replaced."""
+    """Writes the text with which a step continues after its conversation was replaced."""
 
     def __init__(self, bench: Workbench, space: Workspace, redact: Redact) -> None:
         self._bench = bench
@@ -27,11 +27,11 @@ class Summary:
         self._redact = redact
 
     def question(self) -> str:
-        """What the agent is asked for its own summary."""
+        """The request for the agent's own summary."""
         return prompt("compaction")
 
     def mechanical(self) -> str:
-        """A summary from the records alone: plan and attempts of this step."""
+        """A summary made from the records alone: plan and attempts of this step."""
         bench, space = self._bench, self._space
         finished = {
             e.attempt for e in bench.reading.step_events() if isinstance(e, AttemptFinished)
@@ -62,7 +62,7 @@ class Summary:
         return self._redact("\n\n".join(parts))
 
     def _persons_notes(self) -> list[str]:
-        """The memory as it stands, where the person changed it after the opening was written."""
+        """The current memory, if the person changed it after the opening was written."""
         bench = self._bench
         notes = bench.reading.notes()
         if not any(n.author == "person" and n.step == bench.reading.step for n in notes):

@@ -1,4 +1,4 @@
-"""Writes a step's conversation down: recorded first, then a part of what is sent."""
+"""Records a step's conversation; each part is recorded before it can be sent."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from avo_tui.domain.events import MessageRecorded, ModelStatusChanged, TroubleNoted
 from avo_tui.domain.secrets import Redact
+from avo_tui.operators.agent.conversation.conversation import Conversation, Turn, message_body
 from avo_tui.operators.agent.conversation.heal import Healed
-from avo_tui.operators.agent.conversation.talk import Conversation, Turn, message_body
 from avo_tui.operators.agent.model.port import Block, Reply, Request
 from avo_tui.operators.agent.model.prices import context_tokens
 from avo_tui.operators.ports import Workbench
@@ -17,7 +17,7 @@ from avo_tui.operators.toolbox.base import first_lines
 
 
 class Transcript:
-    """The conversation of one step and its record in the journal."""
+    """The conversation of one step, together with its record in the journal."""
 
     def __init__(self, bench: Workbench, talk: Conversation, redact: Redact) -> None:
         self.bench = bench
@@ -25,7 +25,7 @@ class Transcript:
         self.redact = redact
         events = bench.reading.step_events()
         self.requests = sum(isinstance(e, MessageRecorded) and e.role == "request" for e in events)
-        """Requests and changes of the context so far in this step; numbers the next one."""
+        """Number of requests and context changes in this step so far; numbers the next one."""
         self._degraded: tuple[str, ...] | None = None
 
     def begin(self, model: str, system: list[Block], tools: list[Block]) -> None:
@@ -35,14 +35,14 @@ class Transcript:
         self._keep("system", body, f"system prompt and {len(tools)} tools")
 
     def say(self, text: str, purpose: str, told: Sequence[str] = ()) -> None:
-        """Add text of ours to the conversation."""
+        """Add a text from this program to the conversation."""
         text = self.redact(text)
         body = {"text": text, "purpose": purpose, "told": list(told)}
         self._keep("user", body, f"{purpose}: {first_lines(text, 1)}")
         self.talk.say(text, purpose, told)
 
     def request(self, request: Request, model: str, parameters: Mapping[str, object]) -> None:
-        """Record that the model is asked: the parameters and a digest of the messages."""
+        """Record that the model is asked, with the parameters and a digest of the messages."""
         self.requests += 1
         text = json.dumps(request.messages, ensure_ascii=False)
         tokens = self.talk.tokens()
@@ -71,9 +71,9 @@ class Transcript:
     def clear(
         self, calls: Sequence[str], *, strip_thinking: bool, by_server: bool, model: str = ""
     ) -> None:
-        """Clear arguments and answers of these calls, and thinking where it goes with them.
+        """Clear arguments and answers of these calls, and thinking that depends on them.
 
-        `model`: the one that the conversation goes on with, where that is another from here on.
+        `model` is the model that continues the conversation, if it changes at this point.
         """
         body = {
             "model": model,
@@ -90,17 +90,17 @@ class Transcript:
         self.talk.model = model or self.talk.model
 
     def compact(self, text: str) -> None:
-        """Put a summary in the place of the conversation."""
+        """Replace the conversation by a summary."""
         body = {"kind": "compacted", "text": self.redact(text)}
         self._keep("request", body, "context: replaced by a summary")
         self.talk.compact(body["text"])
 
     def trouble(self, where: str, message: str) -> None:
-        """Note something for the person."""
+        """Record a problem for the person."""
         self.bench.recording.record(TroubleNoted(where=where, message=self.redact(message)[:2000]))
 
     def degraded(self, features: Sequence[str], cause: str) -> None:
-        """Record which optional features the model is asked without, where that has changed."""
+        """Record which optional features are switched off, if that has changed."""
         now = tuple(features)
         if now == self._degraded or (self._degraded is None and not now):
             return

@@ -1,15 +1,15 @@
-"""Text that came from a model or server, made fit to be written and sent."""
+"""Cleans text received from a model or server so that it can be stored and sent."""
 
 from __future__ import annotations
 
 from typing import Any
 
 DEEPEST = 40
-"""Levels of nesting in the arguments of a tool call; none of our tools takes more than three."""
+"""Largest nesting depth of a tool call's arguments; no tool needs more than three."""
 
 
 def clean_text(text: str) -> str:
-    """The text as valid Unicode: halves of a surrogate pair are joined, lone ones replaced."""
+    """The text as valid Unicode: surrogate pairs are joined, single surrogates replaced."""
     if text.isascii():
         return text
     try:
@@ -20,9 +20,9 @@ def clean_text(text: str) -> str:
 
 
 def clean_strings(value: Any) -> Any:
-    """A JSON value with every string in it clean, names of members included; numbers as they are.
+    """A JSON value in which every string is cleaned, including names of members.
 
-    Raises RecursionError for one that is nested without end.
+    Raises RecursionError for a value that is nested too deeply.
     """
     if isinstance(value, str):
         return clean_text(value)
@@ -34,9 +34,9 @@ def clean_strings(value: Any) -> Any:
 
 
 def clean_json(value: Any, depth: int = 0) -> Any:
-    """A JSON value with every string clean. Raises ValueError for one that JSON cannot hold.
+    """A JSON value with every string cleaned. Raises ValueError for a value that JSON cannot hold.
 
-    That is a number that is not finite or has thousands of digits, and nesting without end.
+    That is a number that is not finite or has too many digits, or excessive nesting.
     """
     if depth > DEEPEST:
         raise ValueError(f"nested more than {DEEPEST} levels deep")

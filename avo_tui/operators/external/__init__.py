@@ -1,4 +1,4 @@
-"""The operator `external`: a person or an agent outside hands candidates in.
+"""The operator `external`: a person or an outside agent submits candidates.
 
 It makes no steps of its own. Each submission becomes a step, with the same gate and records.
 """
@@ -10,12 +10,12 @@ from avo_tui.operators.ports import StepOutcome, Workbench
 
 
 class External:
-    """Waits for submissions; the engine makes a step of each."""
+    """Waits for submissions; the engine turns each one into a step."""
 
     author: Author = "external"
 
     async def vary(self, bench: Workbench) -> StepOutcome:
-        """Nothing to do: a step that was left open by a submission ends here."""
+        """End the step that a submission left open; there is nothing else to do."""
         return StepOutcome(outcome="nothing", reason="candidates come from outside")
 
 

@@ -1,4 +1,4 @@
-"""What the operator for candidates from outside says about itself."""
+"""The descriptor of the operator `external`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator `recorded`: plays a recorded conversation with real evaluation."""
+"""The operator `recorded`: replays a recorded conversation with real evaluations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the player of recorded conversations says about itself."""
+"""The descriptor of the operator `recorded`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plays a recorded conversation through the agent's own loop; everything but the words is real."""
+"""Replays a recorded conversation through the agent's loop; tools and measurements are real."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.operators.recorded.recording import RecordedStep, RecordedTurn, Recording, load
 
 TICK = 0.05
-"""Seconds between two pieces of played text."""
+"""Seconds between two pieces of replayed text."""
 
 NOTICE = (
     "[This is a recording: words and edits are played, no model is asked. Every compilation, check"
@@ -32,11 +32,11 @@ NOTICE = (
 OVER = "the recording is over"
 
 LONGEST_CALL = 2.5
-"""Seconds at most that the arguments of a tool call seem to take."""
+"""Longest time that the arguments of a tool call appear to take, in seconds."""
 
 
 class Player:
-    """Answers with the turns of one recorded step."""
+    """A model that answers with the turns of one recorded step."""
 
     def __init__(self, recording: Recording, step: RecordedStep, head: Candidate, pace: float):
         self.name = f"recording of {recording.task}"
@@ -48,20 +48,20 @@ class Player:
 
     @property
     def checks_signatures(self) -> bool:
-        """Nothing is sent, so nothing is checked."""
+        """Always False: nothing is sent, so no signatures are checked."""
         return False
 
     def relative_price(self) -> Price:
-        """Nothing costs anything, so nothing is ever cleared for its cost."""
+        """All prices are zero, so nothing is ever cleared because of its cost."""
         return FREE
 
     @property
     def reviews(self) -> bool:
-        """A recording cannot be asked anything."""
+        """Always False: a recording cannot answer other questions."""
         return False
 
     async def reply(self, request: Request, sink: Sink) -> Reply:
-        """The next turn, at the pace of reading."""
+        """The next recorded turn, streamed at reading speed."""
         if request.turn < len(self._turns):
             turn = self._turns[request.turn]
         else:
@@ -88,27 +88,27 @@ class Player:
             await asyncio.sleep(len(words[start : start + size]) / self._pace)
 
     def spend(self, usage: Mapping[str, Any], model: str = "") -> Spend:
-        """Nothing: no model is asked."""
+        """No spend: no model is asked."""
         return Spend()
 
     def remarks(self) -> list[str]:
-        """None; the operator's name says what this is."""
+        """No remarks; the operator's name says that this is a recording."""
         return []
 
     def renew(self) -> str:
-        """A recording needs no credentials."""
+        """Nothing to do: a recording needs no credentials."""
         return ""
 
     def parameters(self) -> dict[str, Any]:
-        """None."""
+        """No parameters."""
         return {}
 
     async def close(self) -> None:
-        """There are no connections."""
+        """Nothing to close: there are no connections."""
 
 
 def _bridge(head: Candidate, base: Candidate) -> RecordedTurn:
-    """Brings the working candidate to the recorded source where this run's head is another."""
+    """A turn that sets the working candidate to the recorded source, if this run's head differs."""
     words = (
         "[The recording goes on from another source than this run's head: here the gate decided"
         " otherwise, or the seed has changed. The recorded source is put in its place.]"
@@ -123,7 +123,7 @@ def _bridge(head: Candidate, base: Candidate) -> RecordedTurn:
 
 
 def _over() -> RecordedTurn:
-    """The end of a step whose recorded turns are used up."""
+    """A turn that ends the step after its recorded turns are used up."""
     reason = "The recording of this step ends here; on this machine the gate decided otherwise."
     return RecordedTurn(content=[_call("over", "end_step", {"reason": reason})])
 
@@ -133,7 +133,7 @@ def _call(identity: str, name: str, arguments: dict[str, Any]) -> Block:
 
 
 class RecordedOperator:
-    """Plays the n-th recorded step in the n-th step of the run."""
+    """Replays the n-th recorded step in the n-th step of the run."""
 
     author: Author = "recorded"
 

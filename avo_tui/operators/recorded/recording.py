@@ -1,4 +1,4 @@
-"""A recorded conversation: the assistant's turns of each step, and the source each began from."""
+"""A recorded conversation: the assistant's turns of each step, and the source it started from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from avo_tui.domain.events import (
 from avo_tui.operators.agent.model.prices import Pricing
 
 SHIPPED = "attention_cpu"
-"""Name of the recording that comes with the package."""
+"""Name of the recording that is included in the package."""
 
 
 class RecordedTurn(Value):
@@ -38,18 +38,18 @@ class RecordedStep(Value):
     """One variation step."""
 
     base: Candidate
-    """Source that the step began from."""
+    """Source that the step started from."""
     turns: tuple[RecordedTurn, ...]
 
 
 class Recording(Value):
-    """A conversation that can be played again."""
+    """A conversation that can be replayed."""
 
     format: int = 1
     task: str
     title: str = ""
     about: str = ""
-    """Where the turns and the usage come from."""
+    """Description of the origin of the turns and the usage."""
     model: str = ""
     steps: tuple[RecordedStep, ...]
 
@@ -63,7 +63,7 @@ class Recording(Value):
 
 
 def load(name: str | None) -> Recording:
-    """The recording of that name in the package, or in the file of that path.
+    """The recording of that name in the package, or in the file at that path.
 
     Raises ValueError with one sentence.
     """
@@ -83,7 +83,7 @@ def load(name: str | None) -> Recording:
 
 
 def _without_others(body: Mapping[str, Any], own: set[str]) -> Mapping[str, Any]:
-    """An answer whose submissions name notes of the conversation alone: others are not played."""
+    """The answer without names of notes that are not part of the conversation."""
     content = [
         {**block, "input": {**block["input"], "built_on": _kept(block["input"]["built_on"], own)}}
         if block["type"] == "tool_use" and "built_on" in block["input"]
@@ -105,23 +105,23 @@ def from_events(
     title: str = "",
     about: str = "",
 ) -> Recording:
-    """The recording of a session's steps, from its events.
+    """Make a recording from a session's events.
 
     Steps without an answer are left out, and so are names of notes that the conversation did not
-    write itself. Raises ValueError where there are no answers at all.
+    write itself. Raises ValueError if there are no answers at all.
     """
     own: set[str] = set()
     versions: dict[int, ObjectId] = {}
     steps: list[tuple[Candidate, list[RecordedTurn]]] = []
     model = ""
     known = False
-    """Whether the candidate that the running step begins from is known."""
+    """Whether the source that the running step starts from is known."""
     for event in events:
         match event:
             case VersionCommitted():
                 versions[event.version.number] = event.version.candidate
             case StepStarted():
-                # a step whose beginning a damaged session lost cannot be played
+                # a step whose beginning is missing in a damaged session cannot be replayed
                 known = event.parent in versions
                 if known:
                     base = Candidate.model_validate_json(fetch(versions[event.parent]))

@@ -1,4 +1,4 @@
-"""The operator `seat`: an agent outside makes the steps, with the tools of the built-in agent."""
+"""The operator `seat`: an outside agent makes the steps, with the tools of the built-in agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operator for an agent outside says about itself."""
+"""The descriptor of the operator `seat`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seat's door: a local socket that lets one client in at a time and queues what it asks."""
+"""The socket server of the seat: accepts one client at a time and queues its requests."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ from avo_tui.operators.toolbox.box import ToolSpec
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 600.0
-"""A client of the command line connects for each call; it counts as sitting there for so long."""
+"""Seconds for which the seat counts as taken after a call from the command line, where each call
+makes a new connection."""
 
 EMPTY_SECONDS = 20.0
-"""Seconds after which an empty seat is said."""
+"""Seconds after which an empty seat is reported."""
 
 EMPTY = "nobody sits in the seat; let an agent sit down with: avo mcp {name}, or avo seat {name}"
 
@@ -64,7 +65,7 @@ def private_folder() -> Path:
 
 
 class Visitor:
-    """A client that sits in the seat, by its connection."""
+    """The client that has the seat, with its connection."""
 
     def __init__(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
         self.occupant = Occupant(name=hello.client, way=hello.way, since=now())
@@ -72,11 +73,11 @@ class Visitor:
 
     @property
     def gone(self) -> bool:
-        """True once the connection is closed."""
+        """Whether the connection is closed."""
         return self._writer.is_closing()
 
     async def send(self, message: Value) -> bool:
-        """Send a line; False where the client is gone."""
+        """Send one message; returns False if the client is gone."""
         try:
             self._writer.write(message.model_dump_json().encode() + b"\n")
             await self._writer.drain()
@@ -85,32 +86,34 @@ class Visitor:
         return not self.gone
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         with contextlib.suppress(ConnectionError, RuntimeError, OSError):
             self._writer.close()
 
 
 @dataclass
 class Request:
-    """A call that waits for its answer."""
+    """A tool call that waits for its answer."""
 
     call: Call
     visitor: Visitor
 
 
 class Door:
-    """Listens on a socket in a private folder, which a file in the session's folder points at."""
+    """Listens on a local socket in a private folder; a file in the session's folder points to
+    it."""
 
     def __init__(self, tools: tuple[ToolSpec, ...], empty: str = EMPTY) -> None:
-        """`tools` are announced to each client; `empty` says that the seat has been empty long."""
+        """`tools` are announced to each client; `empty` is the message for a seat that stays
+        empty."""
         self._empty = empty
         self.calls = 0
-        """Calls that came in so far."""
+        """Number of calls received so far."""
         self.arrival = asyncio.Event()
-        """Set while a request waits."""
+        """Set while a request is queued."""
         self.visitor: Visitor | None = None
         self.recorded: Occupant | None = None
-        """Who sits there according to the session's record."""
+        """The agent that has the seat according to the session's record."""
         self._tools = tools
         self._requests: deque[Request] = deque()
         self._server: asyncio.Server | None = None
@@ -124,7 +127,7 @@ class Door:
     # -- the engine's side
 
     async def open(self, folder: Path) -> None:
-        """Listen, unless it does already. Raises OSError."""
+        """Start listening, unless it does so already. Raises OSError."""
         if self._server is not None:
             return
         self._private = private_folder()
@@ -137,7 +140,7 @@ class Door:
         temporary.replace(folder / POINTER)
 
     async def close(self, why: str) -> None:
-        """Answer what waits, send the client away and stop listening."""
+        """Answer the queued requests, disconnect the client and stop listening."""
         while (request := self.next()) is not None:
             await request.visitor.send(
                 Answer(id=request.call.id, ok=False, text=why, run_ended=True)
@@ -155,7 +158,7 @@ class Door:
         shutil.rmtree(self._private, ignore_errors=True)
 
     def next(self) -> Request | None:
-        """The oldest request that waits; None where none does."""
+        """The oldest queued request; None if there is none."""
         request = self._requests.popleft() if self._requests else None
         if not self._requests:
             self.arrival.clear()
@@ -163,7 +166,7 @@ class Door:
 
     @property
     def occupant(self) -> Occupant | None:
-        """Who sits there: the client that is connected, or the command line that just was."""
+        """Who has the seat: the connected client, or a recent caller from the command line."""
         if self.visitor is not None:
             return self.visitor.occupant
         last = self._last
@@ -172,18 +175,18 @@ class Door:
         return last if time.monotonic() - self._left < LEASE_SECONDS else None
 
     def empty(self) -> str:
-        """Why nobody can be expected to act; "" where somebody sits there, or just left."""
+        """Why no agent is present; empty if one has the seat or has just left it."""
         if self.occupant is not None or time.monotonic() - self._left < EMPTY_SECONDS:
             return ""
         name = self._folder.name if self._folder is not None else "NAME"
         return self._empty.format(name=name)
 
     def leave_letter(self, letter: Letter) -> None:
-        """Words for whoever asks next."""
+        """Keep a message for the next answer."""
         self._letters.append(letter)
 
     def letters(self) -> tuple[Letter, ...]:
-        """The words that were left, oldest first; they are taken away."""
+        """Take the kept messages, oldest first."""
         letters = tuple(self._letters)
         self._letters.clear()
         return letters
@@ -198,8 +201,8 @@ class Door:
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
-        except (ValueError, ValidationError) as error:  # a line that is too long, or no message
-            log.warning("a client of the seat spoke nonsense: %s", error)
+        except (ValueError, ValidationError) as error:  # too long, or not a message
+            log.warning("a client of the seat sent an invalid message: %s", error)
         finally:
             self._connections.discard(task)
             writer.close()
@@ -229,7 +232,7 @@ class Door:
                 self._last, self._left = visitor.occupant, time.monotonic()
 
     def _refusal(self, hello: Hello) -> str:
-        """Why a client may not sit down; "" where it may."""
+        """Why a client may not take the seat; empty if it may."""
         if self.visitor is None or self.visitor.gone or hello.take_over:
             return ""
         who = self.visitor.occupant
@@ -240,7 +243,7 @@ class Door:
         )
 
     def _send_away(self, hello: Hello) -> None:
-        """Close the connection of the client that sits there; what it asked is not run."""
+        """Disconnect the client that has the seat; its queued request is not run."""
         assert self.visitor is not None
         self._requests = deque(r for r in self._requests if r.visitor is not self.visitor)
         if not self._requests:

@@ -1,4 +1,4 @@
-"""The operator `seat`: every step is made by whoever sits there."""
+"""The operator `seat`: the agent that has the seat makes every step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avo_tui.operators.seat.step import SeatStep, tool_specs
 
 
 class SeatOperator:
-    """Waits at its door for the calls of an agent outside; keeps the door open between steps."""
+    """Serves the calls of an outside agent; the socket stays open between steps."""
 
     author: Author = "seat"
 
@@ -17,12 +17,12 @@ class SeatOperator:
         self.door = Door(tool_specs())
 
     async def vary(self, bench: Workbench) -> StepOutcome:
-        """One step, made of the calls that come in."""
+        """Make one step from the calls that arrive."""
         await self.door.open(bench.reading.folder)
         return await SeatStep(bench, self.door).run()
 
     async def close(self) -> None:
-        """Send the client away: the engine ends."""
+        """Disconnect the client, because the engine ends."""
         await self.door.close(
             "The run has ended: there is no other step. Whether it goes on is decided by the"
             " person; end your work here. avo status says why."

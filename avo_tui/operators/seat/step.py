@@ -1,7 +1,7 @@
-"""One step in the seat: the calls of the agent outside, one after the other, until the step ends.
+"""One step in the seat: runs the outside agent's calls one after the other until the step ends.
 
-Hints of the person, directions of the supervisor and what else happened go into the next answer.
-They count as delivered when an answer carries them to a client that is still there.
+Hints of the person, directions of the supervisor and other news are added to the next answer. They
+count as delivered when an answer with them reaches a connected client.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ BEGIN = "begin_step"
 WAIT = "wait"
 
 AFTER_BUDGET = frozenset({WAIT, "submit", "end_step", "remember", "condense", "read_result"})
-"""Tools that still run once the budget is used up: what was evaluated may be committed."""
+"""Tools that may still run once the budget is used up, so that an evaluated candidate can be
+committed."""
 
 GRACE_SECONDS = 120.0
-"""Seconds after which a step whose budget is used up ends by itself."""
+"""Seconds after which a step whose budget is used up is ended."""
 
 _NOTHING: dict[str, object] = {"type": "object", "properties": {}, "additionalProperties": False}
 
@@ -66,7 +67,7 @@ OWN_TOOLS = (
 
 
 def tool_specs() -> tuple[ToolSpec, ...]:
-    """The tools of the seat: the toolbox, and those that belong to the seat itself."""
+    """The tools of the seat: the toolbox, and those that only the seat has."""
     box = (
         ToolSpec(name=t.name, group=t.group, description=t.description, input_schema=t.schema())
         for t in ALL_TOOLS
@@ -79,11 +80,13 @@ Attend = Callable[[], Awaitable[None]]
 
 
 class SeatStep:
-    """Serves the door's requests with one step's toolbox."""
+    """Serves the seat's requests with the toolbox of one step."""
 
     def __init__(self, bench: Workbench, door: Door, attend: Attend | None = None) -> None:
-        """`attend` is awaited as the step begins, and where the door's `arrival` was set without a
-        request: for an operator that has to keep its own agent at work."""
+        """`attend` is awaited when the step begins and whenever `arrival` is set without a request.
+
+        An operator uses it to keep its own agent working.
+        """
         self.bench = bench
         self.door = door
         self._attend = attend
@@ -91,15 +94,15 @@ class SeatStep:
         events = bench.reading.step_events()
         self._calls = sum(isinstance(e, ToolReturned) for e in events)
         self._begun_by = ""
-        """Name of the client that has read the opening of this step; "" for none."""
+        """Name of the client that has read this step's opening; empty if none has."""
         self._told: set[str] = set()
         self._over_since: float | None = None
         self._end_told = False
 
     async def run(self) -> StepOutcome:
-        """The step, or the rest of one that was interrupted."""
+        """Run the step, or the remainder of an interrupted one."""
         for event in self.bench.reading.step_events():
-            if isinstance(event, VersionCommitted):  # killed before the step's end was on record
+            if isinstance(event, VersionCommitted):  # the step's end was not recorded
                 return StepOutcome(outcome="committed", reason=event.version.gate.reason)
         try:
             if self._attend is not None:
@@ -122,7 +125,7 @@ class SeatStep:
             raise
 
     def _absent(self) -> str:
-        """Why nobody can be expected to act, or ""; looks at the seat and the budget meanwhile."""
+        """Why no agent is present, or ""; also checks the seat and the budget."""
         self._note_occupant()
         over = self._over()
         if over is None:
@@ -134,7 +137,7 @@ class SeatStep:
         return self.door.empty()
 
     def _note_occupant(self) -> None:
-        """Puts a change of who sits there on record."""
+        """Record a change of the agent that has the seat."""
         door, occupant = self.door, self.door.occupant
         if occupant == door.recorded:
             return
@@ -174,7 +177,7 @@ class SeatStep:
         return result.ends_step
 
     async def _call(self, request: Request, hints: Sequence[Hint]) -> tuple[ToolResult, str]:
-        """Run a tool; (its result, the call's name in the record)."""
+        """Run a tool; returns (its result, the call's name in the record)."""
         tool, call = request.call.tool, f"c{self._calls + 1}"
         if tool == WAIT:
             text = "There is nothing to wait for: the run goes on and no tool is at work."
@@ -219,7 +222,7 @@ class SeatStep:
         return f"{task_text(bench.reading.task, bench.reading.machine)}\n{text}"
 
     def _over(self) -> StepOutcome | None:
-        """The step's end by a cap; None while there is budget."""
+        """The outcome if a cap is reached; None while there is budget."""
         sentence = self.bench.control.budget_left()
         if sentence is None:
             return None
@@ -262,9 +265,9 @@ class SeatStep:
             self.door.leave_letter(Letter(sender="run", text=text))
 
     def _letters(self, hints: Sequence[Hint], place: str, *, take: bool) -> tuple[Letter, ...]:
-        """What happened since the last answer: hints, directions, edits of the memory.
+        """News since the last answer: hints, directions, edits of the memory.
 
-        Queued hints are taken along unless there is nobody to read them.
+        Queued hints are included unless no client is there to read them.
         """
         bench = self.bench
         more = bench.control.take_hints(place) if take else ()

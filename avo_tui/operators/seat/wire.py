@@ -1,7 +1,7 @@
-"""What the seat and its client say to each other: one JSON document a line, over a local socket.
+"""The protocol between the seat and its client: one JSON document per line, over a local socket.
 
 The client begins with a `Hello`; the seat answers with a `Welcome`. Then each `Call` gets one
-`Answer` with the same `id`. Whoever closes the connection leaves the seat.
+`Answer` with the same `id`. Closing the connection leaves the seat.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from avo_tui.domain.base import Value
 from avo_tui.operators.toolbox.box import ToolSpec
 
 POINTER = "seat.json"
-"""File in the session's folder that says where the socket is; there while the engine runs."""
+"""File in the session's folder with the address of the socket; it exists while the engine runs."""
 
 LINE_BYTES = 64 << 20
-"""Longest line; a candidate has at most 8 MiB before escaping."""
+"""Longest line in bytes; a candidate has at most 8 MiB before escaping."""
 
 Way = Literal["mcp", "command_line", "acp"]
 
 
 class Pointer(Value):
-    """What the pointer file holds."""
+    """Content of the pointer file."""
 
     socket: str
     pid: int
 
 
 class Hello(Value):
-    """The client says who it is."""
+    """First message of the client: its name and kind."""
 
     client: str = Field(min_length=1, max_length=80)
     way: Way
     take_over: bool = False
-    """Send away whoever sits there."""
+    """Disconnect the client that has the seat, if any."""
 
 
 class Welcome(Value):
-    """The seat's first word."""
+    """First message of the seat."""
 
     refused: str = ""
-    """Why the client may not sit down; "" where it may."""
+    """Why the client may not take the seat; empty if it may."""
     session: str = ""
     tools: tuple[ToolSpec, ...] = ()
 
@@ -58,15 +58,15 @@ class Call(Value):
 
 
 class Letter(Value):
-    """Words from somebody other than the tool: they come with its answer."""
+    """A message from somebody other than the tool, sent with the tool's answer."""
 
     sender: Literal["person", "supervisor", "run"]
-    """`run` is the program itself: a step that ended, a budget that is used up."""
+    """`run` means the program itself: for example, a step has ended or a budget is used up."""
     text: str
 
 
 class Answer(Value):
-    """What came of a call."""
+    """The result of a call."""
 
     id: int
     ok: bool
@@ -76,16 +76,16 @@ class Answer(Value):
     characters: int = 0
     """Length of the whole answer."""
     call: str = ""
-    """The call's name in the step's record: what `read_result` asks for. "" where none was run."""
+    """The call's name in the step's record, as `read_result` takes it; empty if no tool was run."""
     step: int = 0
     letters: tuple[Letter, ...] = ()
     step_ended: bool = False
-    """True where the step is over: `begin_step` opens the next one."""
+    """True if the step has ended; `begin_step` opens the next one."""
     run_ended: bool = False
-    """True where there will be no other step."""
+    """True if there will be no further step."""
 
     def whole(self) -> str:
-        """Answer and letters in one text, for an agent that reads text."""
+        """The answer and the messages as one text, for an agent that reads text."""
         marks = {"person": "from the person", "supervisor": "from the supervisor", "run": "note"}
         parts = [self.text]
         parts += [f"[{marks[letter.sender]}]\n{letter.text}" for letter in self.letters]

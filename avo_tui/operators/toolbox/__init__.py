@@ -1,4 +1,4 @@
-"""The toolbox: the functions an operator works with, the same for every caller."""
+"""The toolbox: the tools that an operator works with, the same for every caller."""
 
 from avo_tui.operators.ports import StepOutcome
 from avo_tui.operators.toolbox.base import RESULT_LIMIT, ToolResult, cut_middle

@@ -1,4 +1,4 @@
-"""What a tool is: a typed function with a description, a bounded answer and errors to act on."""
+"""The parts of a tool: a typed function with a description, limited output and useful errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Group = Literal["lineage", "knowledge", "candidate", "execution", "self"]
 
 RESULT_LIMIT = 16_000
-"""Characters of a tool's result that are handed to the caller; the whole is kept as an object."""
+"""Number of characters of a tool's result that the caller gets; the full text is an object."""
 
 
 class Arguments(BaseModel):
@@ -34,14 +34,14 @@ class ToolResult(Value):
     text: str
     """What the caller is shown: about the limit at most; where it is cut, it says so."""
     whole: str
-    """The uncut answer."""
+    """The complete answer."""
     ends_step: StepOutcome | None = None
-    """Set by a tool that brings the step to its end."""
+    """Outcome of the step; set by a tool that ends the step."""
 
 
 @dataclass(frozen=True)
 class ToolAnswer:
-    """What a tool's function gives back before it is bounded."""
+    """The result of a tool's function, before it is shortened."""
 
     text: str
     ends_step: StepOutcome | None = None
@@ -106,7 +106,7 @@ def cut_middle(text: str, limit: int, pointer: str = "") -> str:
 
 
 def first_lines(text: str, lines: int = 3, width: int = 300) -> str:
-    """The first lines of a text, for a summary; not a heading whose lines are left out."""
+    """The first lines of a text, for a summary, without a heading whose lines are left out."""
     kept = [line for line in text.splitlines() if line.strip()][:lines]
     if len(kept) > 1 and kept[-1].endswith(":"):
         kept.pop()

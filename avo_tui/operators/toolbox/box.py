@@ -1,4 +1,4 @@
-"""The toolbox: finds a tool, validates its arguments, runs it, bounds and journals the answer."""
+"""The toolbox: finds a tool, validates its arguments, runs it, shortens and records the answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from avo_tui.domain.base import Value
 from avo_tui.domain.events import ToolCalled, ToolReturned, TroubleNoted
 from avo_tui.operators.ports import Interrupted, StepEnded, Workbench
-from avo_tui.operators.toolbox import editing, execution, knowledge, lineage, notes, own
+from avo_tui.operators.toolbox import editing, execution, knowledge, lineage, notes, step_tools
 from avo_tui.operators.toolbox.base import (
     RESULT_LIMIT,
     Arguments,
@@ -33,15 +33,15 @@ ALL_TOOLS: tuple[Tool[Any], ...] = (
     *editing.TOOLS,
     *execution.TOOLS,
     *notes.TOOLS,
-    *own.TOOLS,
+    *step_tools.TOOLS,
 )
 
 ARGUMENT_LIMIT = 2_000
-"""Characters of one argument that are kept in the event; the whole is in the recorded message."""
+"""Number of characters of an argument kept in the event; the recorded message has all of it."""
 
 
 class ToolSpec(Value):
-    """A tool as a face of the toolbox announces it."""
+    """Description of a tool for a caller: name, text and schema of the arguments."""
 
     name: str
     group: Group
@@ -63,7 +63,7 @@ class Toolbox:
         self.bench = bench
         self.workspace = workspace or Workspace.restore(bench)
         self.limit = limit
-        """Most characters of an answer that are shown at once."""
+        """Largest number of characters of an answer shown at once."""
         self._redact = redact
         self._tools: dict[str, Tool[Any]] = {tool.name: tool for tool in ALL_TOOLS}
 
@@ -80,7 +80,7 @@ class Toolbox:
         ]
 
     async def call(self, name: str, arguments: Mapping[str, Any], call: str = "") -> ToolResult:
-        """Run a tool without journalling it. Raises only Interrupted and StepEnded."""
+        """Run a tool without recording it. Raises only Interrupted and StepEnded."""
         try:
             tool = self._tool(name)
             answer: ToolAnswer = await tool.function(self.workspace, _parse(tool, arguments))
@@ -88,7 +88,7 @@ class Toolbox:
             return self._result(False, ToolAnswer(str(error)), call)
         except (Interrupted, StepEnded):
             raise
-        except Exception as error:  # a defect of ours must not end the agent's step
+        except Exception as error:  # a bug in a tool must not end the agent's step
             sentence = f"{name} failed inside the toolbox: {type(error).__name__}: {error}"
             self.bench.recording.record(
                 TroubleNoted(where=f"tool {name}", message=self._redact(sentence))
@@ -98,7 +98,7 @@ class Toolbox:
         return self._result(True, answer, call)
 
     async def run(self, call: str, name: str, arguments: Mapping[str, Any]) -> ToolResult:
-        """Run a tool and journal call and result. Raises Interrupted and StepEnded."""
+        """Run a tool and record call and result. Raises Interrupted and StepEnded."""
         self.bench.recording.record(ToolCalled(call=call, tool=name, arguments=_short(arguments)))
         started = time.monotonic()
         result = await self.call(name, arguments, call)
@@ -106,7 +106,7 @@ class Toolbox:
         return result
 
     def returned(self, call: str, name: str, result: ToolResult, seconds: float = 0.0) -> None:
-        """Journal the result of a call, run or not."""
+        """Record the result of a call, whether the tool was run or not."""
         self.bench.recording.record(
             ToolReturned(
                 call=call,
@@ -119,13 +119,13 @@ class Toolbox:
         )
 
     def refuse(self, call: str, name: str, text: str) -> ToolResult:
-        """Answer a call that was not run, or not to its end, and journal that."""
+        """Answer a call that was not run, or not completed, and record that."""
         result = self._result(False, ToolAnswer(text), call)
         self.returned(call, name, result)
         return result
 
     def shown(self, whole: str, call: str) -> str:
-        """The bounded form of a result; the same each time it is asked for."""
+        """The shortened form of a result; the same for each call."""
         return bounded(whole, self.limit, call)
 
     def _result(self, ok: bool, answer: ToolAnswer, call: str) -> ToolResult:
@@ -141,13 +141,14 @@ class Toolbox:
 
 
 def bounded(whole: str, limit: int, call: str) -> str:
-    """What a caller is shown of a result: cut in the middle, with the way to the rest."""
+    """A result shortened for the caller: cut in the middle, with a note on how to read the rest."""
     pointer = f'read_result(call="{call}", offset={{offset}}) reads on from there' if call else ""
     return cut_middle(whole, limit, pointer)
 
 
 def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
-    """Raises ToolError, one sentence, where there is no such tool or it cannot take these."""
+    """Raises ToolError, with one sentence, if the tool does not exist or the arguments are
+    invalid."""
     tool = next((tool for tool in ALL_TOOLS if tool.name == name), None)
     if tool is None:
         raise ToolError(_no_tool(name, [tool.name for tool in ALL_TOOLS]))

@@ -17,7 +17,7 @@ _FILE = Field(default=None, description="File of the candidate; needed if it has
 
 
 class ReadCandidate(Arguments):
-    """A window into a file."""
+    """A range of lines of a file."""
 
     file: str | None = _FILE
     first_line: int = Field(default=1, ge=1, description="First line to read, from 1.")
@@ -56,7 +56,7 @@ class ApplyDiff(Arguments):
 
 
 class ShowDiff(Arguments):
-    """What to compare with."""
+    """The version to compare with."""
 
     version: int | None = Field(
         default=None, description="Version to compare with; this step's parent without it."
@@ -64,7 +64,7 @@ class ShowDiff(Arguments):
 
 
 class ResetCandidate(Arguments):
-    """Where to go back to."""
+    """The source to go back to."""
 
     version: int | None = Field(
         default=None, description="Version whose source to take; this step's parent without it."
@@ -170,7 +170,7 @@ def _candidate(files: dict[str, str]) -> Candidate:
 
 
 def _nearest(text: str, wanted: str) -> str:
-    """Where the first line of `wanted` is after all, if white space is ignored."""
+    """Where the first line of `wanted` occurs if white space is ignored, as a hint."""
     first = next((line.strip() for line in wanted.splitlines() if line.strip()), "")
     lines = text.splitlines()
     places = [i for i, line in enumerate(lines, start=1) if first and line.strip() == first]

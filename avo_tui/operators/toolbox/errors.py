@@ -1,4 +1,4 @@
-"""How a tool says that a call cannot be carried out."""
+"""The error raised when a tool's call cannot be carried out."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class EvaluateMany(Arguments):
 
 
 class Bench(Arguments):
-    """What is timed beside what."""
+    """The variants to time, and the version to time them with."""
 
     sweep: dict[str, list[str]] = Field(
         default_factory=dict,
@@ -69,7 +69,7 @@ class Bench(Arguments):
 
 
 class Profile(Arguments):
-    """What the profiler looks at."""
+    """The configuration to profile."""
 
     configuration: str | None = Field(
         default=None,
@@ -79,7 +79,7 @@ class Profile(Arguments):
 
 
 class Disassemble(Arguments):
-    """Which machine code."""
+    """The function to disassemble."""
 
     function: str | None = Field(
         default=None,
@@ -100,7 +100,7 @@ class Disassemble(Arguments):
 
 
 class Scratch(Arguments):
-    """A small program of one's own."""
+    """A small program to compile and run."""
 
     files: dict[str, str] = Field(description="File name → text; one of them has main().")
 
@@ -169,7 +169,7 @@ def _aggregate(result: AttemptResult) -> float:
 
 
 def _next(result: AttemptResult, best: Version, asked: str) -> str:
-    """What the score says beside the best version's, and what to do with it."""
+    """Compares the score with the best version's and suggests what to do next."""
     score = result.report.score
     if score is None:
         return "Find the cause before the next edit; remember(failed, …) what others should know."
@@ -237,7 +237,7 @@ async def _scratch(space: Workspace, arguments: Scratch) -> ToolAnswer:
 
 
 def _scratch_text(report: ScratchReport) -> str:
-    """How a scratch program ended, then what the compiler and the program printed."""
+    """How a scratch program ended, followed by the output of the compiler and the program."""
     outcome = report.outcome or "the program was not run"
     parts = [f"{outcome}, {report.seconds:.2f} s"]
     if report.compiler_log.strip():

@@ -14,7 +14,7 @@ from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.workspace import Workspace
 
 LONGEST = 5
-"""Notes that a full memory names as the first to condense."""
+"""Number of notes that the error of a full memory names as candidates for condensing."""
 
 _CATEGORY = (
     "worked/failed: what was tried and why it came out so; idea: worth trying; "
@@ -39,7 +39,7 @@ class Recall(Arguments):
 
 
 class Condense(Arguments):
-    """Several notes, and the one that says what they said."""
+    """Several notes to be replaced by one that summarises them."""
 
     notes: list[str] = Field(
         min_length=1, max_length=40, description="Ids of the notes that go, as recall shows them."
@@ -51,7 +51,7 @@ class Condense(Arguments):
 
 
 class Forget(Arguments):
-    """Which note."""
+    """The note to remove."""
 
     note: str = Field(description="Id of the note, as recall shows it.")
 

@@ -10,7 +10,7 @@ from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.render import numbered
 
 FUZZ = 200
-"""Lines around the stated place in which a hunk is searched for."""
+"""Number of lines before and after the stated position in which a hunk is searched for."""
 
 
 def apply_patch(candidate: Candidate, text: str) -> tuple[Candidate, str]:
@@ -57,7 +57,7 @@ def apply_patch(candidate: Candidate, text: str) -> tuple[Candidate, str]:
 
 
 def check(name: str) -> None:
-    """Raise ToolError for a name that a candidate's file may not have."""
+    """Raise ToolError for a name that is not allowed for a candidate's file."""
     try:
         check_file_name(name)
     except ValueError as error:

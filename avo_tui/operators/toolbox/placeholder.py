@@ -1,17 +1,17 @@
-"""What stands for a tool's arguments and result once they were cleared from a conversation."""
+"""Placeholders for a tool's arguments and result after they were cleared from a conversation."""
 
 from __future__ import annotations
 
 from typing import Any
 
 LONG = 300
-"""Characters of an argument or result that are worth clearing; shorter ones stay."""
+"""Shortest argument or result that is cleared, in characters."""
 
 MARK = "[cleared to save context"
 
 
 def cleared_result(call: str, text: str) -> str:
-    """The pointer to a cleared result; the text itself where it is short."""
+    """The placeholder for a cleared result; a short text is returned unchanged."""
     if len(text) <= LONG:
         return text
     return f'{MARK}; read_result(call="{call}") shows it again]'
@@ -33,5 +33,5 @@ def _short(value: Any) -> Any:
 
 
 def is_placeholder(text: str) -> bool:
-    """True for a text that repeats a pointer: a model imitates what it sees in the conversation."""
+    """Whether a text is a copied placeholder; models imitate what they see in the conversation."""
     return text.lstrip().startswith(MARK) and len(text) < 2 * LONG

@@ -1,4 +1,4 @@
-"""How scores, reports and records read to an agent: plain text, bounded, nothing hidden shown."""
+"""Formats scores, reports and records as plain text for an agent, without hidden details."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HIDDEN = "hidden"
 
 
 def score_table(score: Score, reference: Score | None = None, name: str = "parent") -> str:
-    """One line per configuration; with `reference`, the change of the ratio beside it."""
+    """One line per configuration; with `reference`, also the change of the ratio."""
     lines = [
         f"aggregate {score.aggregate:.4f} (geomean of the ratio to {score.reference_baseline}),"
         f" geomean {score.geomean:.4g} {score.unit}, noise ±{score.noise:.2%}"
@@ -30,7 +30,7 @@ def score_table(score: Score, reference: Score | None = None, name: str = "paren
 
 
 def resource_lines(resources: Resources) -> str:
-    """Static facts of the compiled candidate, or an empty text."""
+    """Static properties of the compiled candidate; empty if there are none."""
     lines = []
     if summary := resources.summary():
         lines.append(f"resources: {summary}")
@@ -41,7 +41,7 @@ def resource_lines(resources: Resources) -> str:
 
 
 def check_lines(report: EvaluationReport) -> str:
-    """The check per public configuration; of the hidden ones only whether they all passed."""
+    """The check result per public configuration; for the hidden ones only whether all passed."""
     lines = []
     hidden = [c for c in report.checks if c.name == HIDDEN]
     for c in report.checks:
@@ -60,7 +60,7 @@ def check_lines(report: EvaluationReport) -> str:
 
 
 def report_text(report: EvaluationReport, reference: Version | None = None) -> str:
-    """A whole report for the agent: verdict, cause, what helps, checks, resources, score."""
+    """A complete report for the agent: verdict, cause, hint, checks, resources, score."""
     feedback = report.feedback
     parts = [f"verdict: {_verdict(report)}"]
     if not report.verdict.judges_candidate:
@@ -89,7 +89,7 @@ def report_text(report: EvaluationReport, reference: Version | None = None) -> s
 
 
 def _verdict(report: EvaluationReport) -> str:
-    """The verdict and its cause, without saying a word twice."""
+    """The verdict and its cause, without repetition."""
     word, cause = report.verdict.value, report.feedback.summary
     return cause if cause.startswith(word) else f"{word}: {cause}"
 
@@ -118,7 +118,7 @@ def version_line(version: Version, head: int, best: int) -> str:
 
 
 def attempt_line(attempt: Attempt) -> str:
-    """One line about an attempt and what became of it."""
+    """One line about an attempt and its result."""
     verdict = attempt.verdict.value if attempt.verdict else "unfinished"
     line = f"{attempt.step}.{attempt.number} (from v{attempt.parent}) {verdict}"
     if attempt.aggregate:

@@ -1,4 +1,4 @@
-"""Arguments of a tool in words: the name, type, bounds and default of each, from its schema."""
+"""Describes a tool's arguments as text: name, type, bounds and default, from the JSON schema."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _SIMPLE = {
     "object": "object",
     "array": "list",
 }
-"""JSON schema's name of a type → ours."""
+"""Type name in a JSON schema → the word shown."""
 
 
 def type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = None) -> str:
-    """The type that a JSON schema asks for, such as `whole number, 1 to 4` or `[text, …]`.
+    """The type in a JSON schema as text, such as `whole number, 1 to 4` or `[text, …]`.
 
-    `definitions` are what `$ref` names, by the last part of its path.
+    `definitions` maps the last part of a `$ref` path to the schema it refers to.
     """
     definitions = definitions or schema.get("$defs", {})
     if "$ref" in schema:
@@ -47,7 +47,7 @@ def type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any] | None =
 
 
 def _value(value: Any) -> str:
-    """A default as it is written on the command line."""
+    """A default value as it is written on the command line."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -63,7 +63,8 @@ def _bounds(schema: Mapping[str, Any]) -> str:
 
 
 def signature(schema: Mapping[str, Any]) -> str:
-    """The arguments in a line, such as `title: text, pairs?: whole number, 1 to 4`; "" for none."""
+    """All arguments on one line, such as `title: text, pairs?: whole number, 1 to 4`; empty for
+    none."""
     return "; ".join(f"{name}: {kind}" for name, kind, _ in _rows(schema))
 
 
@@ -73,7 +74,7 @@ def argument_lines(schema: Mapping[str, Any]) -> list[str]:
 
 
 def _rows(schema: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(name with `?` where it may be left out, type, default and meaning) of each argument."""
+    """(name, with `?` if optional; type; default and meaning) for each argument."""
     required = schema.get("required", ())
     definitions = schema.get("$defs", {})
     rows = []

@@ -12,7 +12,7 @@ from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.verdict import EvaluationReport
 
 MOST = 24
-"""Variants that are timed in one go."""
+"""Largest number of variants that are timed in one call."""
 
 SOURCES = (".c", ".cc", ".cpp", ".cxx", ".cu", ".cuh", ".h", ".hpp")
 
@@ -22,23 +22,23 @@ _VALUE = re.compile(r"[A-Za-z0-9_.+-]*")
 
 @dataclass(frozen=True)
 class Variant:
-    """A candidate under a name that says how it differs."""
+    """A candidate with a name that says how it differs from the original."""
 
     name: str
     candidate: Candidate
 
 
 def sweep(name: str, candidate: Candidate, values: Mapping[str, Sequence[str]]) -> list[Variant]:
-    """Every combination of the values of some macros; the candidate itself where there are none.
+    """A variant for every combination of the macros' values; only the candidate without macros.
 
-    Raises ValueError, a sentence, for a name or value that is none, or too many combinations.
+    Raises ValueError, with a sentence, for an invalid name or value, or for too many combinations.
     """
     for macro, choices in values.items():
         if not _NAME.fullmatch(macro) or not choices:
             raise ValueError(f"{macro!r} is not a macro with values, such as TILE=32,64")
         for choice in choices:
             if not _VALUE.fullmatch(choice):
-                raise ValueError(f"{choice!r} is no value for {macro}: a number or a word is")
+                raise ValueError(f"{choice!r} is no value for {macro}; use a number or a word")
     points = [dict(zip(values, p, strict=True)) for p in itertools.product(*values.values())]
     if len(points) > MOST:
         raise ValueError(f"{len(points)} variants are more than {MOST}; take fewer values")
@@ -51,7 +51,7 @@ def _named(name: str, point: Mapping[str, str]) -> str:
 
 
 def defined(candidate: Candidate, macros: Mapping[str, str]) -> Candidate:
-    """The candidate with `#define`s before the first line of each source; line numbers stay."""
+    """The candidate with `#define`s added at the top of each source; line numbers are preserved."""
     if not macros:
         return candidate
     head = "".join(f"#define {macro} {value}\n" for macro, value in macros.items())
@@ -65,7 +65,7 @@ def defined(candidate: Candidate, macros: Mapping[str, str]) -> Candidate:
 
 @dataclass
 class Timed:
-    """What timing a variant beside the version brought: pairs, or why there are none."""
+    """The result of timing a variant with the version: pairs, or the reason why there are none."""
 
     variant: Variant
     pairs: list[PairedMeasurement]
@@ -73,14 +73,14 @@ class Timed:
 
     @property
     def gain(self) -> float:
-        """Geometric mean over the pairs: 1.02 is 2% faster. 0.0 where nothing was measured."""
+        """Geometric mean over the pairs: 1.02 is 2% faster. 0.0 if nothing was measured."""
         product = 1.0
         for pair in self.pairs:
             product *= pair.gain
         return product ** (1 / len(self.pairs)) if self.pairs else 0.0
 
     def add(self, report: EvaluationReport) -> None:
-        """Take a report of `remeasure` into account."""
+        """Add the result of a `remeasure` report."""
         if report.paired is not None:
             self.pairs.append(report.paired)
             return
@@ -91,7 +91,8 @@ class Timed:
 
 
 def table_text(timed: Sequence[Timed], against: str) -> str:
-    """The variants, fastest first, each with its speed over the version's per configuration."""
+    """The variants, fastest first, each with its speed relative to the version per
+    configuration."""
     lines = [
         f"Speed over {against}, each timed in turn with it in fresh processes, inputs cold; 1.02 is"
         " 2% faster. Not checked in full, not an attempt. ± is the spread within a pair (p20 to"

@@ -1,4 +1,4 @@
-"""The state of one step's work: the working candidate, the plan, what was evaluated."""
+"""The state of one step's work: the working candidate, the plan, the evaluated candidates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from avo_tui.operators.toolbox.errors import ToolError
 
 @dataclass
 class Workspace:
-    """What the tools of one step share. Rebuilt from the step's events after an interruption."""
+    """State that the tools of one step share. It is rebuilt from events after an interruption."""
 
     bench: Workbench
     working: Candidate
@@ -36,7 +36,8 @@ class Workspace:
 
     @classmethod
     def restore(cls, bench: Workbench) -> Workspace:
-        """The workspace as the step's events left it; the head's source for a fresh step."""
+        """The workspace according to the step's events; a new step starts with the head's
+        source."""
         space = cls(bench, bench.reading.candidate(bench.reading.head.candidate))
         started: dict[int, ObjectId] = {}
         for event in bench.reading.step_events():
@@ -104,7 +105,8 @@ class Workspace:
         raise ToolError(f"There is no attempt {name}; list_attempts shows them.")
 
     def file(self, name: str | None) -> tuple[str, str]:
-        """(name, text) of a file of the working candidate; the only one where `name` is None."""
+        """(name, text) of a file of the working candidate; `name` may be None if it has only
+        one."""
         files = self.working.files
         if name is None:
             if len(files) > 1:

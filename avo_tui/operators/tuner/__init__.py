@@ -1,4 +1,4 @@
-"""The operator `tuner`: classical evolutionary search over tunables that a kernel declares."""
+"""The operator `tuner`: a classical evolutionary search over the tunables of a kernel."""
 
 from __future__ import annotations
 

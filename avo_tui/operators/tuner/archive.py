@@ -1,13 +1,13 @@
-"""What earlier tries taught: the archive of points with their scores, and a simple fit to them.
+"""The archive of tried points with their scores, and a simple model fitted to them.
 
-The fit is additive: the logarithm of the score as a mean plus one effect for each value of each
-tunable, by backfitting with shrinkage. It knows nothing of interactions; it ranks proposals, and
-the measurement decides.
+The model is additive: the logarithm of the score is a mean plus one effect for each value of each
+tunable, fitted by backfitting with shrinkage. It ignores interactions; it is only used to rank
+proposals, which are then measured.
 
-Adding a try, and fitting, cost the same however many there are: the fit needs no more than how
-often each value, and each pair of values, was measured and with which scores in all. Sums over
-tries are of whole numbers, and the fit goes through the values in alphabetical order, so that the
-result does not depend on the order in which tries were added and taken away.
+The cost of adding a try and of fitting does not depend on the number of tries: the fit needs only
+how often each value, and each pair of values, was measured, and the sums of the scores. These sums
+are whole numbers and the fit visits the values in alphabetical order, so the result does not depend
+on the order in which tries were added and removed.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from operator import itemgetter, mul
 Item = tuple[str, str]
 """A tunable and one of its values."""
 Rank = tuple[float, tuple[int, int], int]
-"""Order of a try among the best: less its score, its place, a number that no other has."""
+"""Sort key of a try: negative score, order of the attempt, unique number."""
 
 SHRINK = 1.0
-"""Pseudo-observations without effect that each value is credited with."""
+"""Weight of the shrinkage, in pseudo-observations with effect zero per value."""
 SWEEPS = 12
 UNITS = 1 << 40
-"""Units in 1, in which logarithms of scores are summed."""
+"""Units per 1 in which logarithms of scores are summed as whole numbers."""
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One point that was measured, or failed."""
+    """One point that was measured, or that failed."""
 
     point: Mapping[str, str]
     aggregate: float
-    """0 for a failure."""
+    """Aggregate of the score; 0 for a failure."""
     label: str
-    """How a person calls it, such as `v3` or `attempt 4.2`."""
+    """Name for a person, such as `v3` or `attempt 4.2`."""
     candidate: str
     place: tuple[int, int] = (0, 0)
-    """(step, number) of the attempt: the order of those with the same score."""
+    """(step, number) of the attempt; orders tries with the same score."""
 
     @cached_property
     def items(self) -> list[Item]:
@@ -59,7 +59,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Fit:
-    """Effects of values, in logarithms of the score."""
+    """Effect of each value, as a logarithm of the score."""
 
     effects: Mapping[Item, float]
     spread: float = 0.1
@@ -67,10 +67,10 @@ class Fit:
 
 
 class Archive:
-    """The newest points that were tried."""
+    """The most recently tried points."""
 
     def __init__(self, tried: Iterable[Tried] = (), limit: int | None = None) -> None:
-        """`limit`: how many are kept; None keeps all."""
+        """`limit` is the largest number of points kept; None keeps all."""
         self.tried: deque[Tried] = deque()
         self.counts: Counter[Item] = Counter()
         """How often each value was tried."""
@@ -78,13 +78,13 @@ class Archive:
         self._good: Counter[Item] = Counter()
         self._sums: Counter[Item] = Counter()
         self._numbers: dict[Item, int] = {}
-        """Each value that was ever tried → its row and column in `_fine` and `_failed`."""
+        """Each value that was ever tried → its row and column number in `_fine` and `_failed`."""
         self._fine: list[list[int]] = []
-        """How often two values were measured right together."""
+        """For each pair of values: how often both were in a correct candidate."""
         self._failed: list[list[int]] = []
-        """How often two values failed together."""
+        """For each pair of values: how often both were in a failed candidate."""
         self._ranked: list[tuple[Rank, Tried]] = []
-        """The tries that were right, best first."""
+        """The correct tries, best first."""
         self._added = 0
         self._total = 0
         self._number = 0
@@ -93,7 +93,7 @@ class Archive:
             self.add(one)
 
     def add(self, tried: Tried) -> None:
-        """Add a try; the oldest goes where there are too many."""
+        """Add a try; the oldest one is removed if there are too many."""
         self._count(tried, 1)
         self.tried.append(tried)
         self._added += 1
@@ -135,7 +135,7 @@ class Archive:
 
     @property
     def fit(self) -> Fit:
-        """The fit to all tries that were right."""
+        """The fit to all correct tries."""
         if self._fit is None:
             self._fit = self._fitted() if self._number > 1 else Fit({})
         return self._fit
@@ -161,23 +161,24 @@ class Archive:
         return Fit(by_item, max(0.02, sizes[len(sizes) * 3 // 4])) if sizes else Fit(by_item)
 
     def varied(self, name: str) -> bool:
-        """Whether a tunable was measured with more than one value, so that its effect shows."""
+        """Whether a tunable was measured with more than one value, so that its effect is known."""
         return sum(tunable == name for tunable, _ in self._good) > 1
 
     def predicted(self, point: Mapping[str, str]) -> float:
-        """Sum of the known effects: comparable between points only."""
+        """Sum of the known effects; only meaningful in comparison with that of another point."""
         effects = self.fit.effects
         return math.fsum(effects.get(item, 0.0) for item in point.items())
 
     def gain(self, name: str, old: str, new: str) -> float | None:
-        """Fitted relative gain of one change; None where a value was never measured right."""
+        """Fitted relative gain of one change; None if one of the values has no correct
+        measurement."""
         before, after = self.fit.effects.get((name, old)), self.fit.effects.get((name, new))
         if before is None or after is None:
             return None
         return math.exp(after - before) - 1
 
     def risk(self, point: Mapping[str, str]) -> float:
-        """0 to 1: how much of the point looks like points that failed."""
+        """Risk of failure from 0 to 1: how many pairs of values occurred only in failures."""
         if len(point) < 2:
             return 0.0
         numbers = [n for n in map(self._numbers.get, point.items()) if n is not None]
@@ -204,7 +205,7 @@ def _rank(tried: Tried, number: int) -> Rank:
 
 
 def _add(counter: Counter[Item], key: Item, by: int) -> None:
-    """Add to a count; one that is 0 is not there, so that `in` and iteration mean what they say."""
+    """Add to a count and remove it when it becomes 0, so that `in` and iteration skip zeros."""
     counter[key] += by
     if not counter[key]:
         del counter[key]

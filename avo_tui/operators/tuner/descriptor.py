@@ -1,4 +1,4 @@
-"""What the tuner says about itself."""
+"""The descriptor of the operator `tuner`."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ _BETWEEN = re.compile(r"[,;\n]|\s+(?=[A-Za-z_]\w*\s*=)")
 
 
 def read_hint(text: str, tunables: Sequence[Tunable]) -> tuple[dict[str, str], str]:
-    """(pins, effect in words) of a person's hint.
+    """(pins, effect as text) of a person's hint.
 
-    Nothing is pinned unless every part is understood.
+    Nothing is pinned unless every part of the hint is understood.
     """
     known = {t.name.lower(): t for t in tunables}
     names = ", ".join(t.name for t in tunables) or "none"

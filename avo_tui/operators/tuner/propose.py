@@ -1,4 +1,4 @@
-"""Proposals: mutation and crossover of points, ranked by what earlier tries taught."""
+"""Proposes points by mutation and crossover, ranked by the results of earlier tries."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from avo_tui.domain.tunables import Tunable
 from avo_tui.operators.tuner.archive import Archive, Tried
 
 POOL = 48
-"""Children that are made for one proposal; the most promising is measured."""
+"""Number of children generated per proposal; the most promising one is measured."""
 TRIES = 400
 CROSSOVER = 0.25
-"""Share of children made by crossover once there is somebody to cross with."""
+"""Fraction of children made by crossover once there is another point to cross with."""
 SCREEN = 6
-"""Tunables that one mutation changes at most while several have never been varied."""
+"""Largest number of tunables changed by one mutation while several have never been varied."""
 NEIGHBOUR = 0.5
-"""Each further step away among ordered values is this much less likely."""
+"""Factor by which each further step between ordered values is less likely."""
 NOVELTY = 1.0
-"""Worth of a value never tried, in typical effects."""
+"""Value of trying something new, in units of the typical effect."""
 TEMPERATURE = 0.35
-"""Randomness of the ranking, in typical effects."""
+"""Randomness of the ranking, in units of the typical effect."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Child:
 
     point: Mapping[str, str]
     origin: str
-    """`mutation`, `pin` or `crossover with v3`."""
+    """How the point was made: `mutation`, `pin` or `crossover with v3`."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """What may be varied: the tunables, less what the person pinned."""
+    """The search space: the tunables, without those that the person pinned."""
 
     tunables: Sequence[Tunable]
     pins: Mapping[str, str]
@@ -49,12 +49,13 @@ class Space:
 
     @cached_property
     def others(self) -> dict[tuple[str, str], tuple[list[str], list[float]]]:
-        """Of each free tunable and value: the other values, and how likely each comes next."""
+        """For each free tunable and value: the other values, with their probability to come
+        next."""
         return {(t.name, c.token): _others(t, c.token) for t in self.free for c in t.choices}
 
     @property
     def size(self) -> int:
-        """Number of points that respect the pins."""
+        """Number of points that agree with the pins."""
         return math.prod(len(t.choices) for t in self.free)
 
 
@@ -66,7 +67,7 @@ def propose(
     rng: random.Random,
     boldness: int = 0,
 ) -> Child | None:
-    """The next point to measure; None where every point was tried.
+    """The next point to measure; None if every point was tried.
 
     `boldness` is added to the number of tunables that a mutation changes.
     """
@@ -120,7 +121,7 @@ def _mutate(
         return dict(start)
     number = boldness + rng.choices([1, 2, 3], [0.65, 0.25, 0.10])[0]
     if screening:
-        # few tunables matter much; looked at in groups, those are found in a few measurements
+        # few tunables matter much; changing them in groups finds those in a few measurements
         number = max(number, rng.randint(2, SCREEN))
     point = dict(start)
     for tunable in rng.sample(free, min(number, len(free))):
@@ -161,15 +162,16 @@ def _worth(
     screening: bool,
     rng: random.Random,
 ) -> float:
-    """Fitted gain plus the worth of finding something out, less the risk of a failure.
+    """Ranking of a child: fitted gain plus value of new information, minus risk of failure.
 
-    While tunables are screened in groups, each value never tried counts; later only the newest.
+    While tunables are screened in groups, every rarely tried value adds to it; later only the
+    rarest one counts.
     """
     changed = [(n, v) for n, v in child.point.items() if start.get(n) != v]
     gain = archive.predicted(child.point) - archive.predicted(start)
     untold = 0.0
     for name, value in changed:
-        # a value with a name stands for another way of computing, so it is looked at earlier
+        # a named value selects another algorithm, so it is tried earlier
         weight = 2.0 if name in unordered else 1.0
         worth = weight / (1 + archive.counts[name, value])
         untold = untold + worth if screening else max(untold, worth)
@@ -187,7 +189,7 @@ def _any_left(
     known: Callable[[Mapping[str, str]], bool],
     rng: random.Random,
 ) -> Child | None:
-    """Looks for a point that was never tried where chance found none."""
+    """Search systematically for an untried point, after the random search found none."""
     free = space.free
     if not free:
         return None

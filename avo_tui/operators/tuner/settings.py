@@ -1,4 +1,4 @@
-"""What can be set about the tuner."""
+"""The settings of the operator `tuner`."""
 
 from __future__ import annotations
 

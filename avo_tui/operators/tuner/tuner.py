@@ -1,4 +1,4 @@
-"""The tuner: one step is a handful of proposals, ended by the first that the gate lets through."""
+"""The operator `tuner`: a step tries some proposals and ends when the gate accepts one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from avo_tui.operators.tuner.settings import TunerSettings
 
 
 class Tuner:
-    """Mutation and crossover over declared tunables. Needs no key and no network.
+    """Mutation and crossover of declared tunables. Needs no key and no network.
 
-    What it does next follows from the session's records and the random seed alone, so that a step
-    that was cut off goes on as it would have.
+    Its choices depend only on the session's records and the random seed, so that an interrupted
+    step continues as it would have without the interruption.
     """
 
     author: Author = "tuner"
@@ -30,14 +30,15 @@ class Tuner:
         self._memory = TunerSettings.of(settings).remembers
         self._known = Archive(limit=self._memory)
         self._taken: dict[tuple[int, int], None] = {}
-        """(step, number) of the attempts that the archive has, oldest first."""
+        """(step, number) of the attempts in the archive, oldest first."""
         self._tried_of = ""
-        """Id of the candidate that is varied."""
+        """Id of the candidate whose tunables are varied."""
         self._tried: set[frozenset[tuple[str, str]]] = set()
-        """Points of it that were found to be tried; others are looked up."""
+        """Points of that candidate known to be tried; others are looked up in the records."""
 
     async def vary(self, bench: Workbench) -> StepOutcome:
-        """One step: propose, measure, ask the gate; up to so many times."""
+        """Make one step: propose, measure, ask the gate, up to the number of attempts that is
+        set."""
         while True:
             attempts = bench.reading.attempts(bench.reading.step)
             undecided = sorted((a for a in attempts if a.undecided), key=lambda a: -a.aggregate)
@@ -70,7 +71,7 @@ class Tuner:
         try:
             await bench.evaluating.evaluate_many(proposals)
         except Interrupted:
-            return  # the next boundary waits; then the same proposals come again
+            return  # the next boundary waits; after that the same proposals are made again
         if proposals.exhausted:
             what = f"every one of the {space.size} points of the tunables was tried"
             if space.pins:
@@ -78,7 +79,7 @@ class Tuner:
             await bench.control.pause_for(f"{what}; edit the kernel, rewind, or stop the run")
 
     def was_tried(self, bench: Workbench, base: Candidate, point: tn.Point) -> bool:
-        """Whether this point of `base` was judged before; one that was stays so."""
+        """Whether this point of `base` was evaluated before."""
         if self._tried_of != base.id:
             self._tried_of, self._tried = base.id, set()
         key = frozenset(point.items())
@@ -90,10 +91,10 @@ class Tuner:
         return True
 
     def _base(self, bench: Workbench) -> tuple[str, str]:
-        """(candidate, name) of what is varied.
+        """(candidate, name) of the source whose tunables are varied.
 
-        The head; after a restart the best of the tries since, so that the walk can leave the
-        ancestor's neighbourhood before it beats the best of the line.
+        Normally the head. After a restart it is the best attempt since then, so that the search can
+        move away from the ancestor before it beats the best version.
         """
         head = bench.reading.head
         restarts = [i for i in bench.reading.interventions() if i.level == "restart"]
@@ -106,7 +107,7 @@ class Tuner:
         return head.candidate, f"v{head.number}"
 
     def boldness(self, bench: Workbench) -> int:
-        """More tunables change at once while the supervisor finds the search stalled."""
+        """Additional tunables to change at once; grows with the active interventions."""
         active = bench.reading.interventions()
         nudges = sum(i.level == "nudge" for i in active)
         stalled = min(3, nudges + sum(i.level in {"redirect", "restart"} for i in active))
@@ -124,7 +125,7 @@ class Tuner:
             bench.recording.hint_effect(hint.id, effect)
 
     def _pins(self, bench: Workbench, tunables: Sequence[tn.Tunable]) -> dict[str, str]:
-        """Pins of hints that hold, those for one attempt included, the latest last."""
+        """The pins of all active hints; a later hint overrides an earlier one."""
         hints = [*bench.reading.hints_in_force(), *_delivered_since_attempt(bench)]
         pins: dict[str, str] = {}
         for hint in sorted(hints, key=lambda h: h.queued_at):
@@ -134,7 +135,7 @@ class Tuner:
     # -- the archive
 
     def archive(self, bench: Workbench) -> Archive:
-        """What was tried, brought up to now: only what was judged since the last call is read."""
+        """The archive, updated with the attempts that finished since the last call."""
         fresh: list[Attempt] = []
         known = 0
         for attempt in reversed(bench.reading.attempts()):
@@ -142,7 +143,7 @@ class Tuner:
                 known += 1
                 if known > bench.evaluating.width:
                     break
-                continue  # one that began before it may have ended after it
+                continue  # an attempt that began earlier may have ended later
             if len(fresh) == self._memory:
                 break
             if attempt.verdict is not None and attempt.verdict.judges_candidate:
@@ -164,7 +165,7 @@ class Tuner:
     # -- the gate
 
     async def _decide(self, bench: Workbench, attempt: Attempt) -> StepOutcome | None:
-        """Asks the gate about a correct attempt that may be better; None where the step goes on."""
+        """Ask the gate about a correct attempt that may be better; None if the step continues."""
         best = bench.reading.best()
         change = attempt.aggregate / best.aggregate - 1 if best.aggregate > 0 else 0.0
         if attempt.aggregate <= best.aggregate * _settings(bench).ask_gate_from:
@@ -194,13 +195,14 @@ class Tuner:
 class Proposals:
     """The proposals of one step, each made when a device is free for it.
 
-    It follows from the records as they are then, so that it learns from what ended meanwhile.
+    Each one uses the records as they are then, so it benefits from evaluations that have ended
+    meanwhile.
     """
 
     def __init__(
         self, tuner: Tuner, bench: Workbench, base: Candidate, label: str, space: Space
     ) -> None:
-        """`base` is what is varied, and `label` how a person calls it."""
+        """`base` is the source that is varied, and `label` its name for a person."""
         self._tuner = tuner
         self._bench = bench
         self._base = base
@@ -208,10 +210,10 @@ class Proposals:
         self._space = space
         self._given: set[frozenset[tuple[str, str]]] = set()
         self.exhausted = False
-        """True where there was none to begin with: every point was tried."""
+        """True if there was nothing to propose because every point was tried."""
 
     def __iter__(self) -> Iterator[tuple[Candidate, str]]:
-        """(candidate, title) after (candidate, title)."""
+        """Yields (candidate, title) pairs."""
         first = True
         while first or self._goes_on():
             proposed = self._next()
@@ -222,7 +224,7 @@ class Proposals:
             yield proposed
 
     def _goes_on(self) -> bool:
-        """Whether more are wanted before the step is looked at again."""
+        """Whether to propose more before the step checks its results."""
         bench = self._bench
         attempts = bench.reading.attempts(bench.reading.step)
         least = bench.reading.best().aggregate * _settings(bench).ask_gate_from
@@ -262,7 +264,7 @@ class Proposals:
         return self._tuner.was_tried(self._bench, self._base, point)
 
     def _say(self, alive: Sequence[Attempt], title: str, why: str) -> None:
-        """Shows the person what is done, what runs, and what comes next."""
+        """Show the person what is done, what runs, and what comes next."""
         bench = self._bench
         items = [
             PlanItem(text=_told(a), status="done")
@@ -288,12 +290,12 @@ class Proposals:
 
 
 def _settings(bench: Workbench) -> TunerSettings:
-    """As they are now: the person may change them between two attempts."""
+    """The current settings, which the person may change between two attempts."""
     return TunerSettings.of(bench.reading.settings)
 
 
 def _pass_over(bench: Workbench, attempts: Sequence[Attempt]) -> None:
-    """Puts on record why attempts that ran beside one that was committed are not asked about."""
+    """Record why attempts that ran in parallel with a committed one are not submitted."""
     best = bench.reading.best()
     for attempt in attempts:
         reason = f"slower at first measurement than v{best.number}, which ran beside it"
@@ -301,7 +303,7 @@ def _pass_over(bench: Workbench, attempts: Sequence[Attempt]) -> None:
 
 
 def _delivered_since_attempt(bench: Workbench) -> list[Hint]:
-    """Hints for one attempt only, delivered since the last attempt that was judged."""
+    """Hints for a single attempt that were delivered since the last evaluated attempt."""
     delivered: dict[str, Hint] = {}
     for event in reversed(bench.reading.step_events()):
         if isinstance(event, ev.AttemptFinished) and event.report.verdict.judges_candidate:
@@ -335,7 +337,7 @@ def _title(tunables: Sequence[tn.Tunable], point: Mapping[str, str]) -> str:
 
 
 def _why(child: Child, base: str, tunables: Sequence[tn.Tunable], archive: Archive) -> str:
-    """Why this point: only what the records say."""
+    """Why this point was chosen, according to the records."""
     origin = (
         f"pinned by a hint, from {base}" if child.origin == "pin" else f"{child.origin} of {base}"
     )

@@ -1,4 +1,4 @@
-"""The dialog that carries a session or a kernel away."""
+"""The dialog that exports a session or a kernel."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from avo_tui.ui.widgets.form import Choice
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be written, and where."""
+    """What to export, and where to."""
 
     form: str
     to: str
     version: int | None
-    """Of which version, with a form of one version; None for the best."""
+    """Number of the version to export, for a form made from one version; None for the best."""
 
 
 class ExportDialog(Dialog[Wish]):
@@ -59,7 +59,7 @@ class ExportDialog(Dialog[Wish]):
 
     @on(Choice.Changed)
     def _changed(self, event: Choice.Changed) -> None:
-        """Another form, another folder, unless one was typed."""
+        """Suggest the folder that fits the chosen form, unless the person has typed one."""
         field, value = self.query_one("#to", Field), event.choice.value
         if field.value in {self._folder(choice.name) for choice in self._choices}:
             field.value = self._folder(value)

@@ -1,4 +1,4 @@
-"""The frame of every dialog, and what stands in it."""
+"""The frame of all dialogs, and the widgets commonly used in it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from avo_tui.ui.widgets.form import Pill
 
 T = TypeVar("T")
 LOW = 30
-"""Rows below which a dialog leaves blank rows out."""
+"""Height in rows below which a dialog leaves out blank rows."""
 LOWEST = 20
-"""Rows below which it leaves out what is not needed to fill it in."""
+"""Height in rows below which a dialog also leaves out what is not needed for input."""
 
 
 class Dialog(ModalScreen[T | None], Generic[T]):
@@ -57,7 +57,7 @@ class Dialog(ModalScreen[T | None], Generic[T]):
         return Horizontal(Pill(cancel, id="cancel"), Pill(accept, id="accept"), id="buttons")
 
     def on_resize(self) -> None:
-        """Blank rows go first where the screen is low; what is behind fits, too."""
+        """Adapt to the height: blank rows are left out first. Also fits the screens behind."""
         self.set_class(self.size.height < LOW, "-low")
         self.set_class(self.size.height < LOWEST, "-lowest")
         self.call_later(fit_below, self.app)
@@ -78,7 +78,7 @@ class Dialog(ModalScreen[T | None], Generic[T]):
         self.action_accept()
 
     def problem(self, text: str) -> None:
-        """Say why it cannot be done as it is."""
+        """Show why the input cannot be accepted."""
         self.query_one("#problem", Static).update(Content(text))
 
 
@@ -98,5 +98,5 @@ def space() -> Static:
 
 
 def problem() -> Static:
-    """The place where a dialog says what is wrong."""
+    """The row in which a dialog shows an error."""
     return Static("", id="problem", classes="problem")

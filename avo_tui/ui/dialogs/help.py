@@ -23,7 +23,7 @@ MOVING = (
 
 
 class HelpDialog(Dialog[None]):
-    """Made from the screen's own list of actions, so that it is never out of date."""
+    """Help built from the screen's own list of actions, so that it is always up to date."""
 
     HEADING = "Help"
     BINDINGS = [Binding("question_mark,q", "cancel", show=False)]  # noqa: RUF012

@@ -17,11 +17,11 @@ from avo_tui.ui.widgets.form import Choice
 from avo_tui.ui.widgets.lines import LinesView
 
 _PIN = re.compile(r"\b[A-Za-z_]\w*\s*=\s*\S")
-"""NAME=value: what an operator understands that takes tunables only."""
+"""Matches NAME=value, the only form that some operators understand."""
 
 
 def moments(traits: OperatorTraits) -> dict[HintDelivery, str]:
-    """When an operator can be told; the tuner has attempts instead of tools and turns."""
+    """Descriptions of the delivery times; the tuner has attempts instead of tools and turns."""
     if traits.hints == "tunables":
         return {"next_tool": "before the next attempt", "now": "now, ending this attempt"}
     return {"next_tool": "at the next tool", "end_of_turn": "at the end of the turn", "now": "now"}
@@ -40,7 +40,7 @@ class HintDialog(Dialog[SendHint]):
         self._traits, self._clear = traits, clear
         self._pins_only = traits.hints == "tunables"
         self._warned = ""
-        """The text that was warned about: sent again, it is sent."""
+        """The text that a warning was shown for; if submitted again, it is sent anyway."""
 
     @property
     def heading(self) -> str:

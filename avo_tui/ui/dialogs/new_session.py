@@ -23,7 +23,7 @@ from avo_tui.ui.widgets.form import Choice
 
 
 class NewSessionDialog(Dialog[Path]):
-    """Creates the session itself, so that what goes wrong is said in the form."""
+    """Creates the session from within the dialog, so that errors can be shown in the form."""
 
     HEADING = "New session"
 
@@ -73,7 +73,7 @@ class NewSessionDialog(Dialog[Path]):
         def work() -> None:
             try:
                 found: Any = list(tasks())
-            except Exception as error:  # its sentence is for the person
+            except Exception as error:  # the message is meant for the person
                 self.app.call_from_thread(self.problem, str(error))
             else:
                 self.app.call_from_thread(self._with_tasks, found)
@@ -179,7 +179,7 @@ class NewSessionDialog(Dialog[Path]):
         self.action_accept()
 
     def action_accept(self) -> None:
-        """Create it; the engine's first seconds are waited for in a thread."""
+        """Create the session; a thread waits while the engine starts."""
         if self._busy:
             return
         form = self._form()
@@ -216,7 +216,7 @@ def form_row(name: str, *fields: Widget) -> Horizontal:
 
 
 def free_name(task: str) -> str:
-    """A name for a session of a task that is not taken: the task's, with a number if need be."""
+    """An unused session name for a task: the task's name, with a number if necessary."""
     plain = task.replace("@", "-")  # of a task in a further language
     for number in range(1, 1000):
         name = plain if number == 1 else f"{plain}-{number}"

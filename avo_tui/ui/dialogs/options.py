@@ -19,11 +19,11 @@ from avo_tui.ui.widgets.pick_list import PickList
 
 Changes = dict[str, OptionValue | None]
 Check = Callable[[RunSettings, Mapping[str, OptionValue | None]], object]
-"""Raises an exception with one sentence for changes that cannot be made."""
+"""Raises an exception, with one sentence, for changes that are not possible."""
 
 
 class OptionsDialog(Dialog[Changes]):
-    """Every option with its value; what is typed for the one under the cursor is its new value."""
+    """Lists all options with their values; the field holds the new value of the selected one."""
 
     HEADING = "Settings of the run"
     BINDINGS = [Binding("enter", "to_value", show=False)]  # noqa: RUF012
@@ -35,7 +35,7 @@ class OptionsDialog(Dialog[Changes]):
         self._check = check
         self._changes: Changes = {}
         self._shown = ""
-        """The option whose value the field shows."""
+        """Name of the option whose value the field shows."""
 
     def content(self) -> ComposeResult:
         """The list, what the chosen one means, and its value."""
@@ -104,7 +104,7 @@ class OptionsDialog(Dialog[Changes]):
         self.query_one("#options", PickList).show(self._rows)
 
     def action_to_value(self) -> None:
-        """From the list to the value."""
+        """Move the focus from the list to the value."""
         self.query_one("#value", Field).focus()
 
     @on(Input.Submitted)
@@ -112,7 +112,7 @@ class OptionsDialog(Dialog[Changes]):
         self.action_accept()
 
     def action_accept(self) -> None:
-        """Set what was changed, if the run can have it; the check may import the SDK."""
+        """Apply the changes if the run accepts them; the check may have to import the SDK."""
         changes = dict(self._changes)
         if not changes:
             self.problem("nothing is changed yet: type a value for the option under the cursor")

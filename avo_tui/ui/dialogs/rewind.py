@@ -1,4 +1,4 @@
-"""The rewind dialog: what becomes a branch, and why it should."""
+"""The rewind dialog: shows which versions become a branch, and asks for a reason."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The panes of the run screen: what each shows, as lines; its widget; its painter."""
+"""The panes of the run screen: for each the text it shows, its widget and its painter."""

@@ -18,16 +18,16 @@ from avo_tui.ui import formats
 from avo_tui.ui.text import BLANK, Line, Span, crop, line, one_line, prose, width_of
 
 FRESH_SECONDS = 15.0
-"""Age from which a sample no longer tells the present: nobody has sampled since."""
+"""Age in seconds above which a sample no longer counts as current."""
 
 History = Mapping[str, Sequence[DeviceState]]
-"""Device → its samples in the order of time."""
+"""Device → its samples in order of time."""
 
 
 def device_row(history: History, now: datetime, width: int) -> Line | None:
-    """The busiest device in one row, as coarse as it is read; None where nothing is sampled.
+    """The busiest device in one row; None if nothing is sampled.
 
-    GPUs come before processors: where there is one, kernels run on it.
+    GPUs are preferred to processors, because kernels run on a GPU if there is one.
     """
     present = [
         states[-1]
@@ -46,7 +46,7 @@ def device_row(history: History, now: datetime, width: int) -> Line | None:
 
 
 def _present(state: DeviceState) -> list[Span]:
-    """The quantities of a sample, rounded so that a machine at rest shows a still row."""
+    """The values of a sample, rounded so that the row of an idle machine does not change."""
     out: list[Span] = []
     if state.throttle:
         out.append((f"! held back: {', '.join(state.throttle)}", "warn"))
@@ -68,7 +68,7 @@ def _present(state: DeviceState) -> list[Span]:
 
 
 def health_lines(health: DeviceHealth | None, width: int) -> list[Line]:
-    """What the device did while something was measured, and what may have changed the figures."""
+    """The state of the device during a measurement, and what may have affected the result."""
     if health is None:
         return []
     parts = []
@@ -95,7 +95,7 @@ def health_lines(health: DeviceHealth | None, width: int) -> list[Line]:
 
 
 def device_lines(history: History, now: datetime, width: int) -> list[Line]:
-    """Each device with a sparkline for each quantity that it tells."""
+    """Each device with a sparkline for each value that it reports."""
     out: list[Line] = []
     for states in history.values():
         if not states:
@@ -191,6 +191,6 @@ def _range(values: Range) -> str:
 
 
 def _short(name: str) -> str:
-    """A device's name without what everybody knows of it."""
+    """A device's name without its redundant parts."""
     text = one_line(name, 28).removeprefix("NVIDIA ")
     return text.replace("(R)", "").replace("(TM)", "").replace(" Processor", "")

@@ -1,4 +1,4 @@
-"""Which two versions a comparison is of."""
+"""Chooses the two versions to compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor's numbers beside their limits, and what it does next."""
+"""Formats the supervisor's numbers with their limits, and its next intervention."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _number(rule: Rule) -> str:
 
 
 def _ladder(ladder: tuple[Level, ...], rung: int) -> Line:
-    """The rungs, the next one marked."""
+    """The kinds of intervention in order, with the next one marked."""
     coming = next_level(rung, ladder)
     spans: list[Span] = [("ladder  ", "dim")]
     for index, level in enumerate(ladder):

@@ -1,1 +1,1 @@
-"""The named parts of the app: the connection to the terminal, its window, leaving, following."""
+"""Parts of the app: terminal connection, window title, departure, open session."""

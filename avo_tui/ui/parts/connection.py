@@ -1,4 +1,4 @@
-"""The way to the terminal: whether it keeps up, and how often the app paints because of that."""
+"""Monitors the connection to the terminal and adapts the rate of painting to it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SLOW_TICK_SECONDS = 1.0
 
 
 class Connection:
-    """How much the terminal at the other end can take.
+    """The capacity of the connection to the terminal.
 
-    `low_bandwidth` None has it chosen where the terminal is at the end of a slow connection.
-    `tick` is called at the pace of the connection; `key` names the key that changes it.
+    With `low_bandwidth` None, it is chosen automatically for a slow connection. `tick` is called at
+    the pace of the connection; `key` names the key that switches low bandwidth.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Connection:
         self._app, self._themes, self._tick, self._key = app, themes, tick, key
         self.low_bandwidth = bool(low_bandwidth)
         self._speed = LinkSpeed() if low_bandwidth is None and is_remote() else None
-        """What was measured; None where nobody asks, and once a choice is made."""
+        """The measured speed; None if nothing is measured, or once a choice was made."""
         self._timer: Timer | None = None
 
     def start(self) -> None:
@@ -40,9 +40,9 @@ class Connection:
         self._set_pace()
 
     def takes_pictures(self) -> bool:
-        """False while the terminal takes nothing; one picture of the present follows when it does.
+        """Whether the terminal can accept a picture; if not, a current one is painted when it can.
 
-        A picture that cannot be sent is not kept: it would be out of date when it arrives.
+        Pictures that cannot be sent are dropped, because they would be out of date on arrival.
         """
         terminal = self._app.terminal
         if terminal is None or terminal.writer is None or not terminal.writer.behind:
@@ -54,7 +54,7 @@ class Connection:
         self._app.call_later(self._app.refresh, layout=True)
 
     def measure(self) -> None:
-        """Once a second: choose low bandwidth where the link is slow, and say why."""
+        """Called once a second: choose low bandwidth if the connection is slow, and say why."""
         speed, terminal = self._speed, self._app.terminal
         if speed is None or terminal is None or terminal.writer is None or self.low_bandwidth:
             return
@@ -67,7 +67,7 @@ class Connection:
             self.give_way(why)
 
     def give_way(self, why: str) -> None:
-        """Use low bandwidth from here on; `why` begins the sentence that the person is told."""
+        """Switch to low bandwidth; `why` is the beginning of the sentence shown to the person."""
         self._choose(True)
         text = f"{why}: one repaint a second and few colours from here on; {self._key()} ends that"
         self._app.notify(text, title="Low bandwidth", timeout=12)

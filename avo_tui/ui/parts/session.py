@@ -1,4 +1,4 @@
-"""The session in hand: it is read by a thread, and commands are sent to it."""
+"""The open session: a thread reads it, and commands are sent to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SessionFollower:
         self._app = app
         self._take_inbox = take_inbox
         self.marks = marks
-        """Up to which event a person has seen each session; None where that is not kept."""
+        """Store of the last event that the person has seen per session; None to not keep any."""
         self.feed: Feed | None = None
 
     @property
@@ -42,14 +42,15 @@ class SessionFollower:
         return None if self.feed is None else self.feed.source
 
     def follow(self, source: Source) -> None:
-        """Close what is in hand and follow `source`; its first snapshot is there on return."""
+        """Close the open session and follow `source`; returns when its first snapshot is
+        available."""
         self.close()
         self.feed = Feed(source, source if isinstance(source, ReplaySource) else None)
         self.feed.prime(BATCH)
         Thread(target=self.feed.run, name="feed", daemon=True).start()
 
     def close(self) -> None:
-        """Stop following, and remember what was seen."""
+        """Stop following, and remember which events were seen."""
         if self.feed is not None:
             self._mark_seen()
             self.feed.stop()
@@ -80,7 +81,7 @@ class SessionFollower:
         return True
 
     def _have_inbox_taken(self) -> None:
-        """Where no engine is running, have a short one carry the command out."""
+        """If no engine is running, start a short-lived one that carries out the command."""
         take, latest, source = self._take_inbox, self.latest, self.source
         if take is None or latest is None or source is None or latest.run_state in LIVE_STATES:
             return
@@ -89,7 +90,7 @@ class SessionFollower:
         def work() -> None:
             try:
                 take(folder)
-            except Exception as error:  # its sentence is for the person
+            except Exception as error:  # the message is meant for the person
                 text = f"the command is in the inbox, but {error}"
                 app.call_from_thread(app.notify, text, severity="error", timeout=8, markup=False)
 

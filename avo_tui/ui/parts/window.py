@@ -1,4 +1,4 @@
-"""The title of the terminal's window: it says that a person is needed, and is given back."""
+"""The title of the terminal's window, which shows that a person is needed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from avo_tui.ui.textual_internals import OpenedApp
 
 
 class WindowTitle:
-    """The window's title while the app runs."""
+    """Sets the window's title while the app runs, and restores it afterwards."""
 
     def __init__(self, app: OpenedApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""All attempts as rows: what became of each and why, filtered and sorted."""
+"""All attempts as a table: the result of each and the reason, filtered and sorted."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from avo_tui.domain.records import Attempt
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui import formats, places
 from avo_tui.ui.actions import Action, Reason, bind, bindings
-from avo_tui.ui.panes.lineage.graph import Key, key_of_version
-from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.panes.lineage.graph_layout import Key, key_of_version
+from avo_tui.ui.panes.selection import teach
 from avo_tui.ui.screen import COMMON
 from avo_tui.ui.screens.detail import CLOSE, COPY, DetailScreen
 from avo_tui.ui.text import Line, Span, cut, fit, fit_right, line, one_line, prose
@@ -34,7 +34,7 @@ from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 
 STATUS = 15
-"""Cells of the column that says what became of an attempt."""
+"""Width in cells of the column with the result of an attempt."""
 
 
 class AttemptTable(LinesView):
@@ -110,7 +110,7 @@ class AttemptTable(LinesView):
 
 
 class _Rows(Sequence[Line]):
-    """Rows that are drawn when they are looked at: a list of 10,000 opens at once."""
+    """Rows that are formatted only when displayed, so that a list of 10,000 opens at once."""
 
     def __init__(self, attempts: Sequence[Attempt], width: int) -> None:
         self.attempts, self.width = attempts, width
@@ -182,7 +182,7 @@ class AttemptsScreen(DetailScreen):
         self.needle, self.order = needle, ORDERS[0]
         self.searching = bool(needle)
         self._listed: object = None
-        """What the rows were made for."""
+        """The input that the rows were made from."""
 
     def body(self) -> ComposeResult:
         """The table above, the reason below."""

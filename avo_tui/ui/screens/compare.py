@@ -16,7 +16,7 @@ from avo_tui.ui.panes.diff import differences
 from avo_tui.ui.panes.diff.lines import SIDE_BY_SIDE, diff_lines
 from avo_tui.ui.panes.diff.painter import warm
 from avo_tui.ui.panes.output.paired import paired_lines
-from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.panes.selection import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import BLANK, Line, Span, fit, line, one_line, prose, width_of
 from avo_tui.ui.widgets.lines import LinesView
@@ -49,12 +49,12 @@ class CompareScreen(DetailScreen):
         self.paint_again()
 
     def swap(self) -> None:
-        """The other way round."""
+        """Exchange the two versions."""
         self.left_number, self.right_number = self.right_number, self.left_number
         self.paint_again()
 
     def older(self) -> None:
-        """The left one's parent instead of the left one."""
+        """Replace the left version by its parent."""
         assert self.snapshot is not None
         parent = self.snapshot.versions[self.left_number].parent
         if parent is None:

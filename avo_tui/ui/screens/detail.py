@@ -29,7 +29,7 @@ class DetailScreen(AvoScreen):
         self.snapshot: Snapshot | None = None
         self.loader: Loader | None = None
         self.searching = False
-        """A text was typed, and what it found is shown; escape ends that first."""
+        """True while a search is active; escape ends the search first."""
 
     def compose(self) -> ComposeResult:
         """Status, body, actions."""

@@ -1,4 +1,4 @@
-"""The whole source of a version or an attempt: read, search, copy, carry away."""
+"""The whole source of a version or an attempt: read, search, copy, export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, Reason, bind, bindings
 from avo_tui.ui.dialogs.export import ExportDialog, Wish
 from avo_tui.ui.loader import Failed
-from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.panes.selection import teach
 from avo_tui.ui.screens.detail import COPY, DETAIL, DetailScreen
 from avo_tui.ui.syntax import Highlighter
 from avo_tui.ui.text import BLANK, Line, clean, line, one_line
@@ -81,7 +81,7 @@ class KernelScreen(DetailScreen):
         self.app.notify(f"copied {formats.many(text.count(chr(10)) + 1, 'line')}", timeout=2)
 
     def why_no_export(self) -> Reason:
-        """A source that was written, and something that writes it."""
+        """Requires a stored source, and a service that can export it."""
         if self.host.services.export is None:
             return "this app was started without exports: use avo export"
         if self.snapshot is None or self.snapshot.replay is not None:

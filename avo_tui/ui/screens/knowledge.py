@@ -12,7 +12,7 @@ from textual.containers import Horizontal
 from avo_tui.ui.actions import Action, bind, bindings
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.markdown import markdown_lines
-from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.panes.selection import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import BLANK, Line, cut, one_line, prose
 from avo_tui.ui.widgets.find import FindBar

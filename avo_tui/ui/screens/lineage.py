@@ -17,7 +17,7 @@ from avo_tui.ui.actions import Action, Reason, bind, bindings
 from avo_tui.ui.conditions import takes_commands, two_versions
 from avo_tui.ui.dialogs import RewindDialog
 from avo_tui.ui.loader import Failed
-from avo_tui.ui.panes.lineage.graph import Key, key_of_version
+from avo_tui.ui.panes.lineage.graph_layout import Key, key_of_version
 from avo_tui.ui.panes.lineage.view import LineageView
 from avo_tui.ui.panes.output.lines import output_lines
 from avo_tui.ui.panes.output.outcome import (
@@ -28,7 +28,7 @@ from avo_tui.ui.panes.output.outcome import (
 )
 from avo_tui.ui.panes.pair import pair_to_compare
 from avo_tui.ui.panes.plan.lines import attempt_story, version_story
-from avo_tui.ui.panes.subject import subject_of, teach
+from avo_tui.ui.panes.selection import subject_of, teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import BLANK, Line
 from avo_tui.ui.widgets.find import FindBar

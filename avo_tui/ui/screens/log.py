@@ -32,10 +32,10 @@ LOG = (FOLLOW, *DETAIL)
 
 
 class LogScreen(DetailScreen):
-    """Reads `chunks()` in a thread and shows what is there already. Closed, it keeps nothing.
+    """Reads `chunks()` in a thread and shows what has been read so far; keeps nothing when closed.
 
-    With `grows` the end is followed from the start; an empty chunk then says that there is no more
-    for now.
+    With `grows` the end of the text is followed from the start; an empty chunk then means that
+    there is no more for now.
     """
 
     BINDINGS: ClassVar[list[Any]] = bindings(LOG)
@@ -69,7 +69,7 @@ class LogScreen(DetailScreen):
         self.main.show(lambda width: LongRows((), self.text), reset=True)
 
     def on_unmount(self) -> None:
-        """Give the temporary file back."""
+        """Remove the temporary file."""
         self.text.close()
 
     @on(LongView.Grown)

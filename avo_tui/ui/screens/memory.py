@@ -15,7 +15,7 @@ from avo_tui.ui.actions import Action, Reason, bind, bindings
 from avo_tui.ui.conditions import takes_commands
 from avo_tui.ui.dialogs import Confirm, TextDialog
 from avo_tui.ui.panes.plan.lines import NOTES
-from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.panes.selection import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import Line, prose
 from avo_tui.ui.widgets.pane import Pane

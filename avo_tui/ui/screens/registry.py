@@ -1,6 +1,6 @@
-"""Which screen or dialog shows a place. A screen is one module, its place, and one line here.
+"""Maps places to screens and dialogs. A screen is one module, its place, and one line here.
 
-Screens are imported when they are opened: the first picture does not wait for all of them.
+Screens are imported when they are opened, so that the first picture does not wait for all of them.
 """
 
 from __future__ import annotations

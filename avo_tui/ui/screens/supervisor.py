@@ -1,4 +1,4 @@
-"""The supervisor: what it watches, what it did, and the person's own word in it."""
+"""The supervisor: what it watches, what it did, and the person's own interventions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, Reason, bind, bindings
 from avo_tui.ui.conditions import engine_alive
 from avo_tui.ui.dialogs import TextDialog
-from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.panes.selection import teach
 from avo_tui.ui.panes.supervision import stall_lines
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.session.feed import Snapshot
@@ -89,7 +89,7 @@ class SupervisorScreen(DetailScreen):
         self.query_one(PickList).show(build)
 
     def trigger(self) -> None:
-        """By hand."""
+        """Start an intervention by hand."""
 
         def given(text: str | None) -> None:
             if text is not None:

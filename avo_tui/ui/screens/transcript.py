@@ -1,4 +1,4 @@
-"""The whole conversation of a step: prose, tool calls folded, results, hints where they landed."""
+"""The whole conversation of a step: text, folded tool calls, results, and hints at their place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avo_tui.ui import formats, places
 from avo_tui.ui.actions import Action, bind, bindings
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.panes.plan.lines import entry_lines, plan_lines
-from avo_tui.ui.panes.subject import teach
+from avo_tui.ui.panes.selection import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.session.step_view import Entry, StepView, fold
 from avo_tui.ui.text import BLANK, Line, clean_lines, line, prose
@@ -27,14 +27,14 @@ RESULT_BYTES = 200_000
 
 @dataclass(frozen=True)
 class Whole:
-    """Where the whole of a result is."""
+    """Where the complete text of a result is stored."""
 
     ref: str
     name: str
 
 
 def beginning(chunks: Iterable[bytes]) -> str:
-    """A little more of a text than is shown."""
+    """The first part of a text, slightly more than is shown."""
     out = b""
     for chunk in chunks:
         out += chunk

@@ -1,8 +1,8 @@
-"""From the session folder to the screen: a thread follows the journal and leaves a snapshot.
+"""Reads a session for the screens: a thread follows the journal and provides snapshots.
 
-The thread never posts messages. It replaces `Feed.latest`, an immutable snapshot, a few times a
-second at most; the app's tick picks it up when it differs from what is shown. However many events
-arrive, a screen repaints at the pace of its tick.
+The thread never posts messages. It replaces `Feed.latest`, an immutable snapshot, at most a few
+times a second; the app's tick shows it if it differs from the previous one. So a screen repaints at
+the pace of its tick, however many events arrive.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ DEVICE_SAMPLES = 150
 
 
 class Source(Protocol):
-    """Where a session is read from: a `SessionReader`, or a replay of one."""
+    """What a session is read from: a `SessionReader`, or a replay of one."""
 
     @property
     def state(self) -> SessionState: ...
@@ -64,7 +64,8 @@ class Source(Protocol):
     def name(self) -> str: ...
     @property
     def reloads(self) -> int:
-        """Times that what was read before ceased to hold: a jump of a replay, a mended journal."""
+        """Number of times that earlier events became invalid: a jump in a replay, a repaired
+        journal."""
         ...
 
     def poll(self, limit: int = BATCH) -> list[Event]: ...
@@ -81,7 +82,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplayStatus:
-    """Where a replay stands."""
+    """The position and speed of a replay."""
 
     speed: float
     playing: bool
@@ -92,7 +93,7 @@ class ReplayStatus:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything the screens show, as of one moment. Never changed after it is made."""
+    """Everything the screens show, at one moment. Immutable."""
 
     serial: int
     session: SessionRecord
@@ -107,9 +108,9 @@ class Snapshot:
     pending_approval: tuple[int, GateDecision] | None
     best: Version | None
     leaders: frozenset[int]
-    """Versions that were the best when they came, by the rule of `lineage.best_so_far`."""
+    """Versions that were the best at their commit, by the rule of `lineage.best_so_far`."""
     aggregates: Mapping[int, float]
-    """Version → aggregate, computed once each."""
+    """Version → aggregate; each computed once."""
     live: StepView
     progress: Progress
     """Whether it waits and for whom, whether it gets better, what it costs."""
@@ -141,9 +142,9 @@ class Snapshot:
 
 
 def _table(now: Mapping[K, V], before: Mapping[K, V] | None) -> Mapping[K, V]:
-    """A copy of a table; the copy made before where it holds the same records.
+    """A copy of a table, or the previous copy if it contains the same records.
 
-    Whoever is given the same mapping again knows that nothing in it changed.
+    A caller that gets the same mapping again knows that nothing in it changed.
     """
     if (
         before is not None
@@ -162,11 +163,11 @@ class Replay(Protocol):
 
 @dataclass
 class Feed:
-    """Follows one source. `run` is the body of a thread; everything else is for the app."""
+    """Follows one source. `run` is to be called in a thread; all other methods by the app."""
 
     source: Source
     replay: Replay | None = None
-    """The source once more where it is a replay."""
+    """The source, if it is a replay; otherwise None."""
     latest: Snapshot | None = None
     devices: Mapping[str, tuple[DeviceState, ...]] = field(default_factory=dict)
     """Device → its last samples; replaced as a whole. Not in the snapshot: a new sample changes
@@ -180,7 +181,7 @@ class Feed:
     _aggregates: dict[int, float] = field(default_factory=dict)
     _leaders: frozenset[int] = frozenset()
     _backlog: Iterator[Event] = field(default_factory=lambda: iter(()))
-    """Events of the current step that were not folded yet."""
+    """Events of the current step that were not applied yet."""
     _backlog_end: int = 0
     _behind: bool = False
 
@@ -207,7 +208,7 @@ class Feed:
         self._behind = not most
 
     def _catch_up(self) -> None:
-        """What `prime` left, shown a few times while it is read."""
+        """Apply the events that `prime` left, and show intermediate snapshots."""
         while self._behind and not self._stop.is_set():
             try:
                 self._read_backlog(BATCH)
@@ -216,7 +217,8 @@ class Feed:
             self.publish()
 
     def run(self) -> None:
-        """Follow until `stop`; a failure to read is shown, and tried again."""
+        """Follow the source until `stop` is called; read errors are shown, and reading is tried
+        again."""
         dirty, published, probed, sensed = False, 0.0, 0.0, 0.0
         standing: tuple[RunState, str] | None = None
         status: ReplayStatus | None = None
@@ -300,7 +302,7 @@ class Feed:
         )
 
     def wake(self) -> None:
-        """Look at once, not at the next poll."""
+        """Check for news at once instead of at the next poll."""
         self._wake.set()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""States of a recording that are kept, so that a jump back does not begin at the beginning."""
+"""Keeps some states of a recording, so that jumping back need not replay it from the start."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from avo_tui.domain.state import SessionState
 
 MOST = 32
-"""Keyframes that are kept; of a week's session one takes under a megabyte."""
+"""Largest number of keyframes; one of a week's session takes less than a megabyte."""
 APART = 256
-"""Events between two of them, as long as there is room for all."""
+"""Number of events between two keyframes, as long as there is room for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """A place in a recording."""
+    """The state of a recording at one position."""
 
     state: SessionState
-    """As of this place. Never changed: `copied` gives one that can be."""
+    """The state at this position. Never changed; `copied` returns a copy that may be."""
     at: float
     """Seconds of playing from the start, at speed 1."""
 
@@ -30,14 +30,15 @@ class Keyframe:
 
 
 class Keyframes:
-    """At most `MOST` places, in order, spread over what was played. The first one always stays."""
+    """Up to `MOST` keyframes, spread over the part that was played. The first one is always
+    kept."""
 
     def __init__(self, first: Keyframe) -> None:
         self._kept = [first]
         self._apart = APART
 
     def offer(self, state: SessionState, at: float) -> None:
-        """Keep this place where it lies far enough behind the last one that is kept."""
+        """Keep this state if it is far enough after the last one kept."""
         if state.session.applied - self._kept[-1].seq < self._apart:
             return
         self._kept.append(Keyframe(copied(state), at))

@@ -1,4 +1,4 @@
-"""Texts that the log screen reads piece by piece: a file, or a log that still grows."""
+"""Text sources for the log screen, read in pieces: a file, or a log that still grows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def of_file(path: Path, *, follow: bool = False) -> Iterator[bytes]:
         with path.open("rb") as file:
             while (chunk := file.read(CHUNK)) or follow:
                 if not chunk and file.tell() > path.stat().st_size:
-                    file.seek(0)  # it was begun anew
+                    file.seek(0)  # the file was replaced
                 yield chunk
     except OSError as error:
         if isinstance(error, FileNotFoundError):

@@ -1,7 +1,7 @@
-"""A recorded session played through the same screens: pause, speed, seek.
+"""Plays a recorded session on the same screens: pause, speed, seek.
 
-The events are those of the journal, read while they are played; time runs at `speed`, and gaps
-longer than a few seconds are cut short. Jumping back goes on from a state that was kept on the way.
+The events are read from the journal while they are played; time runs at `speed`, and gaps longer
+than a few seconds are shortened. Jumping back continues from a state that was kept on the way.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from avo_tui.ui.session.feed import BATCH, ReplayStatus, Source
 from avo_tui.ui.session.keyframes import Keyframe, Keyframes, copied
 
 LONGEST_GAP = 2.0
-"""Seconds of recorded silence that are played; longer ones are cut to this."""
+"""Longest gap between two events that is played, in seconds; longer ones are shortened to this."""
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 
 
 class ReplaySource:
-    """A `Source` whose events come by the clock. Nothing can be sent to it."""
+    """A `Source` that provides recorded events as time passes. It accepts no commands."""
 
     def __init__(self, recorded: Source, speed: float = 1.0) -> None:
         """Raises ValueError for a session without events."""
@@ -40,12 +40,12 @@ class ReplaySource:
         if not isinstance(first, SessionCreated):
             raise ValueError(f"the journal of {recorded.name} is empty: there is nothing to play")
         self._total = recorded.state.session.applied
-        """The last event that is played: what a running session adds meanwhile is not."""
+        """Number of the last event to play; events that a running session adds are not played."""
         self._speed = max(0.1, speed)
         self._playing = True
         self._lock = threading.RLock()
         self.reloads = 0
-        """Jumps so far: whoever folds the events has to start again after each."""
+        """Number of jumps; after each one, the events have to be applied from the start."""
         begin = Keyframe(SessionState.begin(first), 0.0)
         self._keyframes = Keyframes(begin)
         self._starts: list[tuple[int, float]] = []
@@ -63,7 +63,7 @@ class ReplaySource:
         self._fetch()
 
     def _fetch(self) -> None:
-        """The event that comes next, and when; None at the end, and where reading fails."""
+        """Read the next event and its time; None at the end, or if reading fails."""
         try:
             event = next(self._coming, None)
         except OSError as error:
@@ -100,7 +100,7 @@ class ReplaySource:
             return out
 
     def _keep_time(self) -> None:
-        """Let the clock of the recording go on to the present."""
+        """Advance the recording's clock to the present."""
         now = time.monotonic()
         if self._playing:
             self._clock += (now - self._moment) * self._speed
@@ -158,13 +158,13 @@ class ReplaySource:
     # -- control
 
     def status(self) -> ReplayStatus:
-        """Where it stands."""
+        """The position and speed of the replay."""
         with self._lock:
             place = self.state.session.applied
             return ReplayStatus(self._speed, self._playing, place, self._total, self._next is None)
 
     def toggle(self) -> None:
-        """Play or stand still; at the end, from the start."""
+        """Play or pause; at the end, play from the start."""
         with self._lock:
             if self._next is None:
                 self.seek(1)
@@ -196,7 +196,7 @@ class ReplaySource:
             self._stand_here()
 
     def _stand_here(self) -> None:
-        """A jump has ended: play from here on."""
+        """Continue playing from here, after a jump."""
         self._clock = self._at
         self._moment = time.monotonic()
         self.reloads += 1

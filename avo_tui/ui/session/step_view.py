@@ -1,4 +1,4 @@
-"""One step as the screens show it: a fold over the step's events, bounded in size. Pure."""
+"""One step as the screens show it, built from the step's events and limited in size."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Resourc
 from avo_tui.ui import formats
 
 STREAM_LIMIT = 600
-"""Entries of the stream that are kept."""
+"""Largest number of entries of the stream."""
 TEXT_LIMIT = 16_000
-"""Characters of one block of prose that are kept; the start of a longer one is cut."""
+"""Largest number of characters of one block of text; the beginning of a longer one is cut."""
 
 EntryKind = Literal[
     "text", "thought", "tool", "hint", "attempt", "gate", "supervisor", "trouble", "note", "control"
@@ -26,14 +26,14 @@ EntryKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something the operator, the person or the engine did or said, in order."""
+    """Something that the operator, the person or the engine did or said."""
 
     kind: EntryKind
     key: str
     text: str
     detail: str = ""
     ok: bool | None = None
-    """None while it runs, or where success is not the question."""
+    """Whether it succeeded; None while it runs, or if success does not apply."""
     seconds: float = 0.0
     at: datetime | None = None
     ref: str | None = None
@@ -54,7 +54,7 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """The evaluation of one attempt, as far as it has come."""
+    """The evaluation of one attempt, up to its present stage."""
 
     attempt: Attempt
     stages: tuple[StageView, ...] = ()
@@ -92,20 +92,20 @@ class StepView:
 
 @dataclass
 class StepFold:
-    """Folds events into a `StepView`; a new step begins it afresh."""
+    """Applies events to a `StepView`; a new step starts a new one."""
 
     view: StepView = field(default_factory=StepView)
     _stream: deque[Entry] = field(default_factory=lambda: deque(maxlen=STREAM_LIMIT))
     _dirty: bool = False
 
     def apply(self, event: ev.Event) -> None:
-        """Fold one event in; kinds that no step shows are passed over."""
+        """Apply one event; kinds that are not shown in a step are ignored."""
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
 
     def snapshot(self) -> StepView:
-        """The view as of now; the same object while nothing changed."""
+        """The current view; the same object while nothing has changed."""
         if self._dirty:
             self.view = replace(self.view, stream=tuple(self._stream))
             self._dirty = False
@@ -326,7 +326,7 @@ class StepFold:
 
 
 def progressed(view: AttemptView, progress: EvaluationProgress) -> AttemptView:
-    """An attempt's view after one more sign of life."""
+    """The view of an attempt, updated with a progress report."""
     stages = list(view.stages)
     at = next((i for i, s in enumerate(stages) if s.stage == progress.stage), None)
     if at is None:

@@ -1,1 +1,1 @@
-"""The terminal: written without blocking the app, measured, its window's title."""
+"""Access to the terminal: writing without blocking the app, and measuring the connection."""

@@ -1,4 +1,4 @@
-"""Is the way to the terminal slow? From how long it takes to answer and to take what is written."""
+"""Detects a slow connection by the time the terminal takes to answer and to accept output."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SLOW_ANSWER = 0.25
-"""Seconds: the quickest of a few answers of a slow link takes longer."""
+"""Seconds; a connection counts as slow if even the quickest of a few answers takes longer."""
 ANSWERS = 3
 WINDOW = 10
-"""Seconds that are looked at for writes that do not come through."""
+"""Length in seconds of the window in which blocked writes are counted."""
 BLOCKED = 0.5
-"""Share of a second in which writing waits for the link."""
+"""Fraction of a second that writing must wait for the second to count as blocked."""
 OFTEN = 5
-"""So many blocked seconds of the window mean that the link is full."""
+"""Number of blocked seconds in the window that makes a connection count as slow."""
 
 
 def is_remote(environment: Mapping[str, str] | None = None) -> bool:
@@ -26,7 +26,7 @@ def is_remote(environment: Mapping[str, str] | None = None) -> bool:
 
 @dataclass
 class LinkSpeed:
-    """What was measured of the link, and what follows from it."""
+    """Measurements of the connection, and the conclusion from them."""
 
     answers: list[float] = field(default_factory=list)
     seconds: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -37,18 +37,19 @@ class LinkSpeed:
         return len(self.answers) < ANSWERS
 
     def answered(self, seconds: float) -> None:
-        """The terminal took so long to answer."""
+        """Record how long the terminal took to answer, in seconds."""
         self.answers.append(seconds)
 
     def wrote(self, blocked: float, count: int) -> None:
-        """In the last second writing waited so long, and so many bytes came through.
+        """Record how long writing waited in the last second, and how many bytes were sent.
 
-        A second in which nothing came through is a terminal that stands still, not a slow one.
+        A second without any output accepted means that the terminal has stopped, not that it is
+        slow.
         """
         self.seconds.append(blocked > BLOCKED and count > 0)
 
     def why_slow(self) -> str | None:
-        """Why the link is slow, as a part of a sentence; None while it is not known to be."""
+        """Why the connection is slow, as part of a sentence; None if it is not known to be."""
         if len(self.answers) >= ANSWERS and min(self.answers) > SLOW_ANSWER:
             return f"the terminal takes {min(self.answers):.1f} s to answer"
         if sum(self.seconds) >= OFTEN:

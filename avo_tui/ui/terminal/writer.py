@@ -1,8 +1,8 @@
-"""The terminal: written by a thread that may block, so that the app never does.
+"""Writes to the terminal in a thread that may block, so that the app never does.
 
-A terminal can stop reading (ctrl-S, a laptop that sleeps, a link that stalls) for hours. Then
-nothing is painted and nothing is kept to be painted; when it reads again it gets one picture of the
-present. Leaving does not wait for it either.
+A terminal can stop reading (ctrl-S, a laptop that sleeps, a stalled connection) for hours. During
+that time nothing is painted or stored; when it reads again it gets one current picture. Leaving the
+app does not wait for it either.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from threading import Condition, Thread
 from time import monotonic
 
 QUEUE_BYTES = 64 * 1024
-"""Bytes that may wait for the terminal."""
+"""Largest number of bytes that may wait to be written."""
 BLOCKED_SECONDS = 1.0
-"""Seconds after which a write that does not come through counts as blocked."""
+"""Seconds after which an unfinished write counts as blocked."""
 CHUNK_BYTES = 4096
 LEAVING_SECONDS = 1.0
 RESTORE = b"\x18\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h"
-"""Ends a sequence that was cut, then: no mouse, no paste marks, the screen and cursor of before."""
+"""Control sequences that end an interrupted sequence, then switch off mouse and paste marks and
+restore the previous screen and cursor."""
 
 
 class Writer(Thread):
@@ -35,15 +36,15 @@ class Writer(Thread):
         self._chunks: deque[bytes] = deque()
         self._change = Condition()
         self._waiting = 0
-        """Bytes taken and not written."""
+        """Number of bytes accepted but not written yet."""
         self._since: float | None = None
-        """When the write that is under way began."""
+        """When the current write began."""
         self._stopping = self._abandon = self._gone = False
         self._freed: Callable[[], object] | None = None
         self._seconds, self._bytes = 0.0, 0
 
     def write(self, text: str) -> None:
-        """Take text to be written."""
+        """Accept text to be written."""
         data = text.encode("utf-8", "replace")
         with self._change:
             if not self._gone:
@@ -52,17 +53,17 @@ class Writer(Thread):
                 self._change.notify()
 
     def flush(self) -> None:
-        """Nothing to do: what is taken is written at once."""
+        """Does nothing, because accepted text is written at once."""
 
     @property
     def stuck(self) -> bool:
-        """True while the terminal takes nothing, or is not there any more."""
+        """Whether the terminal accepts no output, or is gone."""
         since = self._since
         return self._gone or (since is not None and monotonic() - since > BLOCKED_SECONDS)
 
     @property
     def behind(self) -> bool:
-        """True where the terminal does not keep up: what is written now would only wait."""
+        """Whether the terminal is not keeping up, so that further text would only be queued."""
         return self.stuck or self._waiting > QUEUE_BYTES
 
     def when_free(self, call: Callable[[], object]) -> None:
@@ -106,7 +107,7 @@ class Writer(Thread):
                 count = os.write(self._fileno, data[written : written + CHUNK_BYTES])
             except BlockingIOError:
                 continue
-            except (OSError, ValueError):  # it is gone: the signal that says so ends the app
+            except (OSError, ValueError):  # the terminal is gone: its signal ends the app
                 self._gone = True
                 break
             written += count
@@ -119,10 +120,10 @@ class Writer(Thread):
             self._waiting = sum(map(len, self._chunks))
 
     def stop(self) -> None:
-        """Write what waits and end; a terminal that takes nothing is left after a moment.
+        """Write what waits and end; if the terminal accepts nothing, give up after a moment.
 
-        What it holds back is thrown away then, for the few bytes that give the person's own screen
-        back when it reads again.
+        The waiting text is then dropped, except for the few bytes that restore the person's own
+        screen when the terminal reads again.
         """
         with self._change:
             self._stopping, self._freed = True, None

@@ -1,4 +1,5 @@
-"""The themes a person can go through: ours, and the terminal's own sixteen colours."""
+"""The themes that a person can switch between: the app's own, and the terminal's sixteen
+colours."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ class ThemeCycle:
         return [name for name in known if name in CYCLE or name.startswith("avo")]
 
     def prefer_few_colours(self, few: bool) -> None:
-        """Change to the terminal's own colours, which take fewer bytes; or back to ours."""
+        """Switch to the terminal's own colours, which need fewer bytes, or back."""
         theme = self._app.current_theme
         if few != theme.ansi:
             self._app.theme = f"{'ansi' if few else 'avo'}-{'dark' if theme.dark else 'light'}"

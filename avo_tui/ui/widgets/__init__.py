@@ -1,1 +1,1 @@
-"""Widgets: each draws one thing from immutable values."""
+"""Widgets: each displays immutable values."""

@@ -17,11 +17,11 @@ class StatusLine(Bar):
 
 
 class DeviceLine(Bar):
-    """How the device that kernels run on is; hidden where nobody samples it."""
+    """Shows the state of the device that kernels run on; hidden without samples."""
 
 
 class ActionBar(Bar):
-    """The last row: the keys that do something now. Every one can be clicked."""
+    """The last row: the keys that currently have an effect. Each can be clicked."""
 
     class Pressed(Message):
         """An action was clicked."""
@@ -35,7 +35,7 @@ class ActionBar(Bar):
         self._spots: list[tuple[int, int, str]] = []
 
     def show_actions(self, actions: Sequence[BoundAction], keymap: Mapping[str, str]) -> None:
-        """Show these, first ones first, as many as fit; the last two of them at the right."""
+        """Show as many actions as fit, by rank; the last two are at the right."""
         width = self.size.width
         if width <= 0:
             return

@@ -1,4 +1,4 @@
-"""Fields to write in. Their cursor does not blink: nothing moves on a screen at rest."""
+"""Input fields. Their cursor does not blink, so that an idle screen does not change."""
 
 from __future__ import annotations
 

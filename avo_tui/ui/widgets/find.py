@@ -1,4 +1,4 @@
-"""The filter row: `/` opens it, typing filters in place with a count, escape closes it."""
+"""The filter row: `/` opens it, typing filters and shows a count, escape closes it."""
 
 from __future__ import annotations
 

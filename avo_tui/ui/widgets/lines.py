@@ -42,7 +42,8 @@ class LinesView(ScrollView, Painter, can_focus=True):
     ]
 
     class FollowChanged(Message):
-        """The end is followed, or no longer; or lines were added while it was not."""
+        """Sent when following the end starts or stops, or when lines are added while not
+        following."""
 
         def __init__(self, view: LinesView) -> None:
             super().__init__()
@@ -61,7 +62,7 @@ class LinesView(ScrollView, Painter, can_focus=True):
         self._follow = follow
         self.following = follow
         self.unseen = 0
-        """Lines added below while the end was not followed."""
+        """Number of lines added below while the end was not followed."""
         self._search = ""
         self._hits: list[int] = []
         self._hit_rows: frozenset[int] = frozenset()
@@ -73,10 +74,9 @@ class LinesView(ScrollView, Painter, can_focus=True):
     def show(
         self, build: Callable[[int], Sequence[Line]], *, reset: bool = False, end: bool = True
     ) -> None:
-        """Show what `build(width)` gives.
+        """Show the result of `build(width)`.
 
-        `reset` starts anew: at the end where this view follows it and `end` is true, else at the
-        top.
+        `reset` starts at the end if the view follows it and `end` is true, otherwise at the top.
         """
         self._build = build
         self._built_for = -1
@@ -143,13 +143,14 @@ class LinesView(ScrollView, Painter, can_focus=True):
             set_virtual_size(self, size)
 
     def _pin(self) -> None:
-        """At the end still, when the layout has caught up."""
+        """Scroll to the end again after the layout was updated."""
         if self.following and not self._leaving and self.scroll_offset.y != self.max_scroll_y:
             self._scroll(self.max_scroll_y)
 
     @property
     def _leaving(self) -> bool:
-        """A key has scrolled up, and the layout has yet to follow: it must not be undone."""
+        """True if a key has scrolled up and the layout is not updated yet: it must not be
+        undone."""
         return self.scroll_target_y < self.scroll_y
 
     def _scroll(self, y: float) -> None:

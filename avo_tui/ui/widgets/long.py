@@ -1,4 +1,4 @@
-"""A view of a text of any length: read where it is looked at, searched in a thread."""
+"""A view of a text of any length: reads what is displayed, searches in a thread."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class LongView(LinesView):
         self._wants_end = False
         self._size_seen = 0
         self._read_once = False
-        """What was there when the text was opened has been read: what comes is new."""
+        """True once the text that existed at opening was read; everything after that is new."""
         self._held: tuple[str, LongText] | None = None
         self._worker: Worker[None] | None = None
 

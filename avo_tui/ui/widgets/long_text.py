@@ -24,12 +24,12 @@ from typing import IO
 
 BLOCK = 1 << 16
 ROW = 1 << 12
-"""Most bytes of one row."""
+"""Largest number of bytes of one row."""
 CACHED_BLOCKS = 24
 MOST_HITS = 200_000
 WAIT_SECONDS = 0.02
 POLL_SECONDS = 0.2
-"""How often a text that grows is asked for more."""
+"""Seconds between two requests for more of a text that grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class TextRow:
 
     text: str
     goes_on: bool = False
-    """The line goes on in the next row."""
+    """True if the line continues in the next row."""
     continued: bool = False
-    """The line began in an earlier row."""
+    """True if the line began in an earlier row."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
-    """The end of a text that grows: what is not a block yet."""
+    """The end of a growing text that does not fill a block yet."""
 
     first: int = 0
     """Number of its first row."""
@@ -54,18 +54,21 @@ class _Tail:
 
 
 class LongText:
-    """Rows of a text that is still being read, or has been. Reading and showing may be in two
-    threads; one writes (`fill`), any number read."""
+    """The rows of a text, also while it is still being read.
+
+    Reading and showing may happen in different threads: one thread writes (`fill`), any number
+    read.
+    """
 
     def __init__(self, memory: bytes | None = None) -> None:
-        """Of what is in memory already; or of chunks that `fill` will bring."""
+        """`memory` is a text that is already in memory; otherwise `fill` provides the text."""
         self._memory = memory
         self._file: IO[bytes] | None = None
         self._starts = array("Q")
         self._ends = array("Q")
         self._firsts = array("Q")
         self._inside = bytearray()
-        """1 where a block begins within a line."""
+        """For each block: 1 if it begins within a line, otherwise 0."""
         self._lock = threading.Lock()
         self._cache: OrderedDict[int, list[TextRow]] = OrderedDict()
         self._end = 0
@@ -76,14 +79,14 @@ class LongText:
         self._tail = _Tail()
         self._stop = threading.Event()
         self.rows = 0
-        """Rows that are known so far."""
+        """Number of rows known so far."""
         self.size = 0
-        """Bytes that were read so far."""
+        """Number of bytes read so far."""
         self.widest = 0
         """Most bytes in one row."""
         self.done = False
         self.caught_up = False
-        """All that is there now was read; more may come."""
+        """True if all available text was read; more may follow."""
         self.problem = ""
         """Why it could not be read to its end."""
 

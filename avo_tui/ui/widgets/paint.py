@@ -1,9 +1,9 @@
-"""From roles to colours: the one place where a line gets its styles.
+"""Maps roles to styles; the only place where lines get their colours.
 
-Roles are component classes of the app, so colours live in `styles/paint.tcss`, follow the theme,
-and work with the terminal's own sixteen colours and with `NO_COLOR`. They are not those of each
-widget: a style sheet that is applied to seventy roles of every widget takes a second of a first
-picture, and a part of every move of the focus.
+Roles are component classes of the app, so colours are defined in `styles/paint.tcss`, follow the
+theme, and work with the terminal's own sixteen colours and with `NO_COLOR`. They are not component
+classes of each widget, because applying a style sheet to seventy roles of every widget takes a
+second at start, and slows down every change of the focus.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ QUIET = frozenset(["faint", "lane-dead", "gutter", "sx-comment"])
 
 
 class Palette(OpenedApp):
-    """An app that knows the style of every role, in the theme of the moment."""
+    """An app that provides the style of every role in the current theme."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"r-{role}" for role in ROLES}
 
@@ -139,7 +139,8 @@ class Painter(Widget):
     """A widget of a `Palette` that can paint lines."""
 
     _base: Style | None = None
-    """The widget's own style while rows are painted: it is asked of all ancestors."""
+    """The widget's own style, cached while rows are painted, because all ancestors contribute to
+    it."""
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """All rows of one picture."""
@@ -185,7 +186,8 @@ class Painter(Widget):
 
 
 MERGE_CELLS = 12
-"""Two changes that are closer than this are sent as one: moving the cursor costs bytes, too."""
+"""Two changes closer than this many cells are sent as one, because moving the cursor costs bytes
+too."""
 
 
 def _cells(row: Line) -> list[tuple[str, str]]:
@@ -235,7 +237,7 @@ def _whole_characters(first: int, last: int, *rows: list[tuple[str, str]]) -> tu
 
 
 class Bar(Painter):
-    """One row, painted from spans; repaints only when they change, and never lays out."""
+    """One row painted from spans; repaints only when they change, and never causes a new layout."""
 
     DEFAULT_CSS = "Bar { height: 1; width: 1fr; }"
 

@@ -1,4 +1,4 @@
-"""A framed pane: number and title at the left of its top line, what counts at the right."""
+"""A framed pane: number and title at the left of its top line, information at the right."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from avo_tui.ui.widgets.lines import LinesView
 
 
 class PickList(LinesView):
-    """Rows with the same `meta` belong together; the cursor moves from one entry to the next."""
+    """Rows with the same `meta` form an entry; the cursor moves by whole entries."""
 
     BINDINGS = [  # noqa: RUF012
         Binding("up,k", "move(-1)", show=False),

@@ -1,7 +1,7 @@
 import pytest
 
 from avo_tui.evaluation.backends.cuda.profiler import summarise
-from avo_tui.evaluation.backends.cuda.watched import WatchError
+from avo_tui.evaluation.backends.cuda.tool_run import WatchError
 
 HEAD = (
     '"ID","Process ID","Process Name","Host Name","Kernel Name","Context","Stream","Block Size",'

@@ -20,7 +20,7 @@ from avo_tui.evaluation.backends.base import Compiled, Rejected
 from avo_tui.evaluation.backends.cuda import sanitizer, toolkit
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
-from avo_tui.evaluation.backends.cuda.watched import WatchError, run_tool, watched
+from avo_tui.evaluation.backends.cuda.tool_run import WatchError, run_tool, watched
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.cuda.cuda_helpers import HERE, candidate, context, small_task
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from avo_tui.evaluation import coverage, inspecting
+from avo_tui.evaluation import case_coverage, task_dynamic_checks
 from avo_tui.evaluation.backends.cuda.planned import TensorSpec
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.references import task as references_task
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import Wishes, derive
-from avo_tui.evaluation.references.drawn import Drawn, ReferenceError
-from avo_tui.evaluation.references.forms import Reference, read
+from avo_tui.evaluation.references.formats import Reference, read
+from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
 from avo_tui.evaluation.references.spec import ReferenceSpec, Sizes
 from avo_tui.evaluation.references.task import CudaReference, ReferenceTask
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -150,7 +150,7 @@ async def test_complex_and_whole_outputs_are_judged_closely(tmp_path: Path) -> N
     file.write_text(SPECTRUM)
     await asyncio_adopt(file, folder, {})
     task = load_task(folder)
-    weak = list(coverage.gaps(task))
+    weak = list(case_coverage.gaps(task))
     assert not [text for text in weak if "tolerance" in text or "finds" in text], weak
     assert task.tolerance_of("out0").floor < 1e-4
     assert task.flops(task.configurations[0]) >= 5 * 48
@@ -219,7 +219,7 @@ async def test_an_adopted_reference_is_a_sound_task(
         assert await confined(text, wishes_for("mine", "cpp", "model.py"), Sandbox()) == spec
     await asyncio_adopt(file, folder, sizes)
     task = load_task(folder)
-    assert [f.text(task) for f in inspecting.all_cases(task, 1e9)] == []
+    assert [f.text(task) for f in task_dynamic_checks.all_cases(task, 1e9)] == []
     assert "computes nothing" in task.seed().files["kernel.cpp"]
     assert "reference.py" in task.description and task.info().seedless
     assert task.work(task.configurations[0]).nominal, "a shortcut may need less"
@@ -253,7 +253,7 @@ def test_for_the_gpu_weights_are_weights_and_the_manual_is_there(tmp_path: Path)
     assert next(s.name for s in specs if s.weight) == "linear_weight"
     assert "launch.toml" in task.description and task.unit in {"TFLOP/s", "GB/s"}
     assert set(task.seed().files) == {"kernel.cu", "launch.toml"}
-    inspecting.first_look(task)
+    task_dynamic_checks.first_look(task)
 
 
 def adopted(tmp_path: Path, text: str, language: str = "cpp", name: str = "mine") -> ReferenceTask:
@@ -291,7 +291,7 @@ def test_large_inputs_are_drawn_on_the_device_that_they_are_on(
     devices: list[str] = []
     draw = type(task.loaded).draw
 
-    def watched(self: Reference, sizes: Sizes, seed: int, device: str) -> Drawn:
+    def watched(self: Reference, sizes: Sizes, seed: int, device: str) -> ReferenceSample:
         devices.append(device)
         return draw(self, sizes, seed, device)
 

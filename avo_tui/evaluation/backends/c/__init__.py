@@ -1,1 +1,1 @@
-"""C, through the runner of C++."""
+"""The C backend; it uses the runner of the C++ backend."""

@@ -1,4 +1,4 @@
-"""What the backend of C says about itself."""
+"""The descriptor of the C backend."""
 
 from __future__ import annotations
 

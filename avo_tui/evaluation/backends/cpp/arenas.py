@@ -1,7 +1,7 @@
-"""Memory that the harness shares with a candidate's process: inputs it can only read, outputs.
+"""Memory shared with a candidate's process: inputs, which it can only read, and outputs.
 
-Each tensor lies at the end of its pages, so that the first byte behind it is on a guard page of the
-candidate's process; the bytes before it and the few behind it carry a pattern that is checked.
+Each tensor is placed at the end of its pages, before a guard page of the candidate's process. The
+bytes before it, and the few between it and the guard page, contain a pattern that is checked.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ def _seal(file: int, seals: int) -> None:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor lies in its arena, in bytes."""
+    """The position of a tensor in its arena, in bytes."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     offset: int
-    """Of its first page."""
+    """Offset of the tensor's first page in the arena."""
     shift: int
-    """From its first page to its first element."""
+    """Offset of the first element within the tensor's pages."""
     bytes: int
 
     @property
@@ -76,15 +76,15 @@ class Arena:
     """
 
     def __init__(self, name: str, size: int, writable: bool) -> None:
-        """`writable` is the candidate's right; we may always write."""
+        """`writable`: whether the candidate may write; the harness always may."""
         self._file = os.memfd_create(f"avo-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self._file, size)
-            # Every page gets its memory now, at our expense: the first touch of a page can take
-            # milliseconds, and should not be counted as a candidate's.
+            # Allocate every page now: the first access to a page can take milliseconds, which must
+            # not be counted as the candidate's time.
             self._map = mmap.mmap(self._file, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
             seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-            # Our mapping is older than the seal and goes on writing.
+            # The harness's mapping was made before the seal, so it stays writable.
             seals |= 0 if writable else _SEAL_FUTURE_WRITE
             _seal(self._file, seals)
             access = os.O_RDWR if writable else os.O_RDONLY
@@ -109,7 +109,7 @@ class Arena:
         return flat.view(at.shape)
 
     def poison(self, at: Place, salt: int) -> None:
-        """Fills a tensor with NaN and what surrounds it with the pattern."""
+        """Fill a tensor with NaN, and the bytes around it with the pattern."""
         import torch
 
         pages = torch.frombuffer(
@@ -120,7 +120,8 @@ class Arena:
         pages[at.shift + at.bytes :].fill_(_PATTERN)
 
     def trespass(self, at: Place) -> int | None:
-        """Offset from the tensor's beginning of the first byte written outside it, if any."""
+        """Offset, from the tensor's beginning, of the first byte written outside it; None if there
+        is none."""
         import torch
 
         pages = torch.frombuffer(

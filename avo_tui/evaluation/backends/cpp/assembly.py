@@ -8,7 +8,7 @@ from avo_tui.domain.verdict import Window
 from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp
 from avo_tui.evaluation.backends.cpp.loops import loops_text
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
-from avo_tui.evaluation.inspection import shown, split_objdump
+from avo_tui.evaluation.disassembly_view import shown, split_objdump
 from avo_tui.evaluation.sandbox.policy import Job
 from avo_tui.evaluation.sandbox.run import Sandbox
 

@@ -14,23 +14,23 @@ from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport, Window
 from avo_tui.evaluation.backends.base import Compiled, Context
 from avo_tui.evaluation.backends.cpp import (
+    allowed_symbols,
     assembly,
     benchmark,
     ceiling,
     check,
     deploying,
-    imports,
     machine,
     single_source,
 )
 from avo_tui.evaluation.backends.cpp.benchmark import Beside
+from avo_tui.evaluation.backends.cpp.candidate_process import Stage
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, sources
 from avo_tui.evaluation.backends.cpp.driver import Driver
 from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
 from avo_tui.evaluation.backends.cpp.overhead import empty_kernel
 from avo_tui.evaluation.backends.cpp.process import in_thread
-from avo_tui.evaluation.backends.cpp.subject import Stage
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
 from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline
 
 HARNESS_VERSION = "3"
-"""Part of the conditions: to be raised when measuring changes so that scores are not comparable."""
+"""Part of the conditions of a measurement: raise it when a change of the measuring makes scores
+incomparable."""
 _EXPERIMENT = Limits(
     seconds=10, memory_bytes=1024 * MIB, address_bytes=4096 * MIB, processes=16,
     file_bytes=16 * MIB, scratch_bytes=64 * MIB, output_bytes=8 * MIB, keep_bytes=16 * 1024,
@@ -104,7 +105,7 @@ class CppBackend:
                 *([ceiling.HOW] if reached else []),
                 *machine.facts(),
                 timed_inputs(task.timed),
-                f"library calls that a candidate may make: {imports.allowed()}",
+                f"library calls that a candidate may make: {allowed_symbols.allowed()}",
             ),
             compiler=tools.version,
             sandbox=level.describe(),
@@ -113,7 +114,8 @@ class CppBackend:
         )
 
     async def _ceiling(self, sandbox: Sandbox) -> float:
-        """Operations per second that one core reached; measured once, 0 where it cannot be."""
+        """Operations per second that one core reached; measured once. 0 if it cannot be
+        measured."""
         if self._reached is None:
             self._reached = await ceiling.measured_ceiling(
                 await self.compiler(), sandbox, benchmark_cpu()
@@ -121,7 +123,8 @@ class CppBackend:
         return self._reached
 
     def device_lock(self, task: Task) -> str:
-        """All C++ tasks share the processor; a worker that is kept to some cores locks those."""
+        """Name of the lock: all C++ tasks share the processor, or the cores this worker is limited
+        to."""
         return machine.lock_name()
 
     async def close(self) -> None:
@@ -188,12 +191,12 @@ class CppBackend:
     async def profile(
         self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
     ) -> str:
-        """The innermost loops by what is in them; the same on every configuration."""
+        """The instructions in the innermost loops, which are the same on every configuration."""
         assert isinstance(compiled, CompiledCpp)
         return await assembly.profile(compiled, context.sandbox)
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
-        """Everything that is needed once: the runner, torch, the calibration."""
+        """Prepare what is needed once: the runner, torch, the calibration."""
         machine.require_cores(task.threads)
         await self.stage(task, sandbox)
 
@@ -214,10 +217,11 @@ class CppBackend:
         return Stage(task, sandbox, runner, empty, layouts, calibration, benchmark_cpu())
 
     def _beside(self, task: Task, watch: Stopwatch) -> Beside:
-        """The baselines, and the cases that disguise timed calls: public ones only.
+        """The baselines, and public check cases that are mixed in among the timed calls.
 
-        A hidden shape that a timed process has seen could be told: by the values of a later output
-        that is wrong, by where it is written, by the time that later calls take.
+        Hidden cases are not used, because a process that knows a hidden shape could reveal it: by
+        the values of a later wrong output, by where it writes, or by the time that later calls
+        take.
         """
         cases = check.prepare(task, self._pool, False, watch)
         disguise = [(c.case.configuration, c.sample) for c in cases if not c.case.hidden]

@@ -1,4 +1,4 @@
-"""The benchmark: how fast is a candidate, beside its baselines in the same minute?"""
+"""The benchmark: times a candidate together with its baselines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
+from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess, Stage
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.keeper import Stopped
 from avo_tui.evaluation.backends.cpp.overhead import Overhead
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.sampling import Bench, Samples, even
-from avo_tui.evaluation.backends.cpp.subject import Stage, Subject
 from avo_tui.evaluation.measurement import statistics, verdicts
 from avo_tui.evaluation.measurement.race import Race, stopped_early
 from avo_tui.evaluation.measurement.statistics import drift, quantile
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline
 
 WARM_UP = 0.5
-"""Seconds under load before the first sample."""
+"""Seconds under load before the first sample (warm-up)."""
 RETRIES = 2
-"""A configuration is timed again so often while the baseline says that the machine is noisy."""
+"""How often a configuration is timed again if the baseline's times are noisy."""
 UNEVEN = "uneven: counted by the mean of its calls"
 """Flag of a configuration on which some calls took far longer than the median."""
 
 
 @dataclass(frozen=True)
 class Beside:
-    """What runs beside the candidates that are timed."""
+    """What is run in addition to the timed candidates."""
 
     baselines: Mapping[str, Baseline]
     disguise: Sequence[tuple[Configuration, Sample]]
-    """Public cases of the check, some of which are run among the timed calls."""
+    """Public cases of the check; some of them are run between the timed calls."""
 
 
 def score_of(bench: Bench, samples: Samples) -> ConfigurationScore:
@@ -54,8 +54,11 @@ def score_of(bench: Bench, samples: Samples) -> ConfigurationScore:
     )
 
 
-def _measure(bench: Bench, subject: Subject, context: Context, warm: float) -> ConfigurationScore:
-    """One configuration, again where the baseline drifted; stopped early where it is too slow."""
+def _measure(
+    bench: Bench, subject: CandidateProcess, context: Context, warm: float
+) -> ConfigurationScore:
+    """Time one configuration; again if the baseline drifted, and stopped early if it is too
+    slow."""
     bench.warm([subject], warm)
     reference = bench.task.reference_baseline
     race = Race(context.target.get(bench.configuration.name, 0.0))
@@ -77,7 +80,7 @@ def _measure(bench: Bench, subject: Subject, context: Context, warm: float) -> C
 def refuse_impossible(
     stage: Stage, configuration: Configuration, score: ConfigurationScore
 ) -> ConfigurationScore:
-    """Raises Rejected above what the processor can do; flags above what was measured of it."""
+    """Reject a rate above the processor's limit; flag one above the measured maximum."""
     ceilings = stage.calibration.ceilings(stage.task.threads)
     seconds, work = score.milliseconds / 1e3, stage.task.work(configuration)
     if why := ceilings.impossible(work, seconds):
@@ -115,7 +118,11 @@ async def benchmark(stage: Stage, compiled: CompiledCpp, context: Context, besid
 
 
 def _bench(
-    stage: Stage, configuration: Configuration, beside: Beside, empty: Subject, context: Context
+    stage: Stage,
+    configuration: Configuration,
+    beside: Beside,
+    empty: CandidateProcess,
+    context: Context,
 ) -> Bench:
     return Bench(stage.task, configuration, beside.baselines, beside.disguise, empty, context.watch)
 
@@ -132,7 +139,7 @@ def _progress(unit: str, scores: list[ConfigurationScore], count: int) -> Evalua
 async def paired(
     stage: Stage, compiled: CompiledCpp, other: CompiledCpp, context: Context, beside: Beside
 ) -> PairedMeasurement:
-    """Times two candidates interleaved, each in its own fresh process; raises Rejected."""
+    """Time two candidates alternately, each in its own fresh process; raises Rejected."""
     task = stage.task
     ratios: dict[str, tuple[float, float, float]] = {}
     counts: dict[str, int] = {}

@@ -1,7 +1,7 @@
-"""The rate of fused multiply-adds that one core reaches: what no honest kernel is faster than.
+"""The rate of fused multiply-adds that one core reaches, as the limit for honest kernels.
 
-A library's matrix product is no ceiling: libraries leave wide vectors unused on processors that
-they do not know, and a kernel written for the processor is faster.
+A library's matrix product cannot serve as the limit: libraries do not use wide vectors on
+processors that they do not know, so a kernel written for the processor can be faster.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The check: is a candidate right, on every case of its task?
+"""The check: whether a candidate is correct on every case of its task.
 
-The public cases come first. Once a process has seen a hidden one, nothing that it says is told: no
-output of it, no address of a fault, no exit code, no size of an error; only what kind of case it
-failed on and how.
+The public cases come first. Once a process has seen a hidden case, nothing that it could choose is
+reported: no output, fault address, exit code or size of an error, only the kind of case and the
+kind of failure.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 from avo_tui.domain.verdict import ConfigurationCheck, EvaluationProgress
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
+from avo_tui.evaluation.backends.cpp.candidate_process import (
+    CallResult,
+    CandidateProcess,
+    Stage,
+    Trespass,
+)
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.keeper import Stopped
 from avo_tui.evaluation.backends.cpp.process import in_thread
-from avo_tui.evaluation.backends.cpp.subject import CallResult, Stage, Subject, Trespass
 from avo_tui.evaluation.measurement import verdicts
 from avo_tui.evaluation.measurement.cases import differing, noticed
 from avo_tui.evaluation.measurement.judge import judge
@@ -41,7 +46,7 @@ class _Case:
     sample: Sample
 
 
-def _run(subject: Subject, this: _Case, inputs: Tensors, watch: Stopwatch) -> CallResult:
+def _run(subject: CandidateProcess, this: _Case, inputs: Tensors, watch: Stopwatch) -> CallResult:
     with watch.phase("calls"):
         try:
             return subject.run(this.case.configuration, inputs)
@@ -51,8 +56,8 @@ def _run(subject: Subject, this: _Case, inputs: Tensors, watch: Stopwatch) -> Ca
             ) from damage
 
 
-def _judge(subject: Subject, this: _Case, watch: Stopwatch) -> float:
-    """Everything a case asks for; returns the error in units of the tolerance."""
+def _judge(subject: CandidateProcess, this: _Case, watch: Stopwatch) -> float:
+    """Run one case with all its tests; returns the error as a multiple of the tolerance."""
     case, sample = this.case, this.sample
     answer = _run(subject, this, sample.inputs, watch)
     error = 0.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.domain.verdict import Feedback, Resources, Verdict
 from avo_tui.evaluation.backends.base import Compiled, Rejected
-from avo_tui.evaluation.backends.cpp import disassembly, flags, glue, imports
+from avo_tui.evaluation.backends.cpp import allowed_symbols, disassembly, flags, glue
 from avo_tui.evaluation.backends.cpp.driver import CppDriver, Driver
 from avo_tui.evaluation.backends.cpp.elf import ElfError, read_shared_object
 from avo_tui.evaluation.backends.cpp.toolchain import CompileCache, Toolchain, read_untrusted
@@ -30,7 +30,7 @@ LIMITS = Limits(
     output_bytes=64 * MIB,
     keep_bytes=64 * 1024,
 )
-# One sandbox serves both: the compiler, then the listing of what it made.
+# The compiler and the disassembler of its output share one sandbox.
 _COMPILE_AND_LIST = (
     'set -e; "$@"; if command -v objdump >/dev/null; then '
     "objdump -d --no-show-raw-insn candidate.so >listing.txt 2>/dev/null || :; fi"
@@ -40,7 +40,7 @@ _WARNING = re.compile(r"^.*\bwarning: (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class CompiledCpp(Compiled):
-    """A shared object in the cache."""
+    """A compiled shared object in the cache."""
 
     library: Path
 
@@ -60,7 +60,7 @@ def _log(outcome: Outcome, folder: Path) -> str:
 
 
 def sources(files: Mapping[str, str], suffixes: tuple[str, ...]) -> list[str]:
-    """The files to compile, each so that it can be taken for nothing but a path."""
+    """The files to compile, written so that the compiler takes each for a path, never an option."""
     return [f"./{name}" for name in files if name.endswith(suffixes)]
 
 
@@ -86,7 +86,7 @@ def _failure(outcome: Outcome, log: str) -> Rejected:
 
 
 class Compiler:
-    """Compiles with one toolchain; answers from the cache what it compiled before."""
+    """Compiles with one toolchain; uses a cache of earlier results."""
 
     def __init__(self, toolchain: Toolchain, driver: Driver | None = None) -> None:
         """`driver` is how candidates are compiled; without it they are in C++."""
@@ -146,7 +146,7 @@ class Compiler:
         about = json.loads((folder / "about.json").read_text())
         facts = Resources.model_validate(about["resources"])
         library = folder / "candidate.so"
-        reason = imports.objection(read_shared_object(library.read_bytes()), task.entry)
+        reason = allowed_symbols.objection(read_shared_object(library.read_bytes()), task.entry)
         if reason is not None:
             missing = f"function {task.entry}" in reason
             verdict = Verdict.COMPILE_ERROR if missing else Verdict.SUSPICIOUS

@@ -1,4 +1,4 @@
-"""Counts from objdump's listing that tell how well the compiler vectorised a candidate."""
+"""Counts instructions in objdump's listing, to show how well a candidate was vectorised."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Driver(Protocol):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """What the names of files that are compiled end in."""
+        """Suffixes of the files to compile."""
 
     async def toolchain(self) -> Toolchain:
         """The compiler on this machine. Raises EvaluatorError that says what to install."""
@@ -40,7 +40,8 @@ class Driver(Protocol):
         """Folders that the compiler reads, beside those of the system."""
 
     def files(self, task: Task, roots: Sequence[str]) -> Mapping[str, str]:
-        """Files put beside the candidate's `roots`: the entry point's declaration, say."""
+        """Files to put beside the candidate's `roots`, such as one that declares the entry
+        point."""
 
     def options(self, candidate: Candidate) -> tuple[str, ...]:
         """The compiler's options, those of the candidate included. Raises FlagError."""
@@ -100,7 +101,7 @@ class CppDriver:
         return (compiler, *options, "-I.", *roots, "-o", "candidate.so", *self.link)
 
     def program(self, roots: Sequence[str]) -> tuple[str, ...]:
-        """With the warnings on."""
+        """The arguments, with warnings switched on."""
         options = ("-O3", "-march=native", "-fopenmp", "-std=gnu++17", "-Wall", "-Wextra")
         return (*options, "-I.", *roots, "-o", "program")
 

@@ -1,4 +1,4 @@
-"""Turns the end of a candidate's process into a verdict and words that help."""
+"""Derives a verdict and a helpful message from the way a candidate's process ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avo_tui.evaluation.sandbox.policy import MIB, Outcome
 from avo_tui.evaluation.task import Task
 
 _BUSY = 2.0
-"""Times the limit from which on a time-out says that the machine was busy."""
+"""If a time-out took this many times the limit, the message says that the machine was busy."""
 _PRIVATE = 1000
 """Characters of one line in the person's own log."""
 _ADDRESS_FAULTS = {signal.SIGSEGV, signal.SIGBUS}
@@ -43,7 +43,7 @@ def _bad_alloc(log: str) -> bool:
 
 
 def _ended(task: Task, outcome: Outcome | None) -> tuple[Verdict, str]:
-    """The verdict on a process that was gone without a last word."""
+    """The verdict on a process that ended without a last message."""
     reason = outcome.reason if outcome is not None else "error"
     if outcome is not None and reason == "error":
         raise EvaluatorError(f"the sandbox failed: {outcome.error}")
@@ -61,7 +61,7 @@ def _ended(task: Task, outcome: Outcome | None) -> tuple[Verdict, str]:
         return Verdict.SUSPICIOUS, "the candidate filled its scratch folder"
     if outcome is not None and outcome.signal is not None:
         name = signal_name(outcome.signal)
-        if outcome.signal == signal.SIGSYS:  # trapped while signals were blocked: thread creation
+        if outcome.signal == signal.SIGSYS:  # trapped during thread creation
             return (
                 Verdict.SUSPICIOUS,
                 "the candidate started a thread or made a refused system call",
@@ -133,7 +133,8 @@ def rejected(
 
 
 def _for_the_person(stop: Stopped, what: str) -> str:
-    """How the process ended, with every fact. The candidate chose some of the words."""
+    """How the process ended, with all details, for the person. Some of the text may be chosen by
+    the candidate."""
     facts = [what, stop.kind, *stop.words]
     if (end := stop.outcome) is not None:
         facts.append(f"({end.reason}, exit {end.exit_code}, signal {end.signal}, {end.error})")
@@ -180,6 +181,6 @@ def _ruling(task: Task, stop: Stopped) -> tuple[Verdict, str, str]:
     if stop.kind == "nonsense":
         text = f"the candidate interfered with the harness: {' '.join(stop.words)}"
         return Verdict.SUSPICIOUS, text, ""
-    if "Thread creation failed" in log:  # libgomp's last words
+    if "Thread creation failed" in log:  # last message of libgomp
         return Verdict.SUSPICIOUS, f"the candidate may use {task.threads} threads only", ""
     return *_ended(task, outcome), ""

@@ -1,9 +1,9 @@
-"""The keeper: owns the clock of a candidate that runs in another process, and stops it.
+"""The keeper: times and stops a candidate that runs in another process.
 
-Between two calls every thread of the candidate is stopped, so nothing of it runs while the harness
-writes inputs, reads outputs or times a baseline. Waking it is the start of a call: everything that
-the process computes from there until it is stopped again belongs to that call, by the account that
-the Linux kernel keeps of its processor time. There is no time in which it could work uncounted.
+Between two calls every thread of the candidate is stopped, so it cannot run while the harness
+writes inputs, reads outputs or times a baseline. A call starts when the process is woken. All
+processor time that the process uses from then until it is stopped again, according to the Linux
+kernel, belongs to that call. The candidate therefore has no time in which it could work uncounted.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avo_tui.evaluation.backends.cpp.elf import SharedObject
-from avo_tui.evaluation.backends.cpp.patience import Books, Patience
 from avo_tui.evaluation.backends.cpp.reports import Reports
+from avo_tui.evaluation.backends.cpp.time_account import Books, TimeAccount
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox import tree
 from avo_tui.evaluation.sandbox.policy import Outcome
 from avo_tui.evaluation.sandbox.run import Running
 
 _LOOK_MILLISECONDS = 50
-"""How often it is looked whether a process that has not answered yet computes or sleeps."""
+"""Milliseconds between two checks whether a process that has not answered computes or sleeps."""
 _STOP_SECONDS = 60.0
-"""How long a process may take to stop. It cannot prevent it, so beyond that the machine is ill."""
+"""Seconds for a process to stop. It cannot prevent that, so a longer time means a faulty
+machine."""
 _STOP_AGAIN_SECONDS = 0.05
-"""When a process that is not stopped by then is told again: somebody else may have woken it."""
+"""Seconds after which a process that did not stop is told again, as something may have woken it."""
 _ADVICE_SECONDS = 10.0
 """Limit of a request that calls no candidate. Nobody is accused of having been slow there: the time
 is charged to the call that follows. Linux accounts more to a process than its own instructions,
@@ -40,7 +41,7 @@ that page (`benchmarks/first_touch.py`)."""
 
 
 class Stopped(Exception):  # noqa: N818  what a candidate did, not an error of ours
-    """The process ended, hung or broke the protocol in the middle of a request."""
+    """The process ended, hung or broke the protocol during a request."""
 
     def __init__(self, kind: str, words: list[str]) -> None:
         """`kind`: fault, trap, clock, unloadable, ended, hung, nonsense, loading; `words`: facts.
@@ -52,14 +53,14 @@ class Stopped(Exception):  # noqa: N818  what a candidate did, not an error of o
         self.kind = kind
         self.words = words
         self.owner: Running | None = None
-        """Whose process it was; None until `owned` says it."""
+        """The process concerned; None until `owned` sets it."""
         self.outcome: Outcome | None = None
-        """How the sandbox saw it end."""
+        """How the process ended, as reported by the sandbox."""
 
 
 @contextlib.contextmanager
 def owned(running: Running) -> Iterator[None]:
-    """Says of a Stopped that passes whose process it was."""
+    """Adds the process concerned to a Stopped exception that passes through."""
     try:
         yield
     except Stopped as stop:
@@ -93,7 +94,8 @@ class Runner:
         self.load_seconds = 0.0
         self.confined = True
         self.reported = False
-        """Whether the kernel reports forbidden calls to us; it kills at once where it does not."""
+        """True if the kernel reports forbidden calls to the harness; otherwise it kills the
+        process."""
         self._channel = channel
         self._image = image
         self._reports: Reports | None = None
@@ -112,7 +114,7 @@ class Runner:
         return self._pid
 
     def used(self) -> int:
-        """Nanoseconds of processor time that the kernel accounts to all threads of the process."""
+        """Processor time of all threads of the process so far, in nanoseconds."""
         try:
             # The clock of another process, as clock_getcpuclockid(3) makes it.
             return time.clock_gettime_ns((~self._pid << 3) | 2)
@@ -120,9 +122,9 @@ class Runner:
             raise Stopped("ended", []) from error
 
     def greet(self, seconds: float) -> None:
-        """Waits until the candidate is loaded, under the filter, and stops it.
+        """Wait until the candidate is loaded and the filter is active, then stop the process.
 
-        Raises Stopped for a candidate that cannot be loaded or does what it must not meanwhile.
+        Raises Stopped for a candidate that cannot be loaded or does something forbidden meanwhile.
         """
         words = self._loading(seconds)
         inside = [p for p in tree.descendants(self.running.launcher_pid) if _program(p) == "runner"]
@@ -147,7 +149,7 @@ class Runner:
 
     def _loading(self, seconds: float) -> list[str]:
         """The words of the first line, which the descriptor of the reports comes with."""
-        self._wait(Patience(seconds))
+        self._wait(TimeAccount(seconds))
         data, descriptors, _, _ = socket.recv_fds(self._channel, 4096, 1)
         if descriptors:
             executable = self._image.executable_segments if self._image is not None else 0
@@ -160,17 +162,18 @@ class Runner:
         return self._expect("loading", seconds)
 
     def bind(self, slot: int, arguments: list[str]) -> int:
-        """Maps a slot's arguments, at new addresses; nanoseconds of processor time that it took."""
+        """Map a slot's arguments at new addresses; returns the processor time it took in
+        nanoseconds."""
         before = self._counted
         self._exchange(f"bind {slot} {' '.join(arguments)}", "bound", _ADVICE_SECONDS)
         return self._counted - before
 
     def call(self, slot: int, seconds: float) -> Call:
-        """Calls the candidate once. `seconds`: what it may take, see `patience`."""
+        """Call the candidate once, with a time limit of `seconds`."""
         return self._timed(f"call {slot}", seconds)
 
     def idle(self) -> Call:
-        """All that a call is but the candidate: what must be taken off every call's time."""
+        """A call without a candidate: its cost is subtracted from the time of every call."""
         return self._timed("idle", _ADVICE_SECONDS)
 
     def _timed(self, line: str, seconds: float) -> Call:
@@ -179,7 +182,7 @@ class Runner:
         return Call(passed, self._counted - before, round(self._asleep * 1e9))
 
     def clock_rate(self, milliseconds: int) -> float:
-        """Cycles per second of the processor it runs on; only where there is no candidate."""
+        """Cycles per second of the processor; only for a process without a candidate."""
         self._send(f"spin {milliseconds}")
         self._resume()
         rate = float(self._expect("hz", _ADVICE_SECONDS)[0])
@@ -188,7 +191,8 @@ class Runner:
         return rate
 
     def _exchange(self, line: str, answer: str, seconds: float) -> int:
-        """Wakes the process for one request; nanoseconds until the answer. Leaves it stopped."""
+        """Wake the process for one request; returns nanoseconds until the answer. It is stopped
+        afterwards."""
         if self._buffer or self._poll.poll(0):
             self._unasked()
         self._send(line)
@@ -261,7 +265,7 @@ class Runner:
                 return "S"
         return "R"
 
-    def _wait(self, patience: Patience) -> None:
+    def _wait(self, patience: TimeAccount) -> None:
         """Until something can be read from the process. Raises Stopped, see `_look`."""
         while True:
             ready = dict(self._poll.poll(_LOOK_MILLISECONDS))
@@ -271,10 +275,11 @@ class Runner:
                 return
             self._look(patience)
 
-    def _look(self, patience: Patience) -> None:
-        """Brings the account of a request up to date, where that is due.
+    def _look(self, patience: TimeAccount) -> None:
+        """Update the time account of a request, if that is due.
 
-        Raises Stopped `hung` once it is overdrawn. A process that somebody else stopped is woken.
+        Raises Stopped `hung` once the limit is exceeded. A process stopped by somebody else is
+        woken.
         """
         now = time.monotonic()
         if now - patience.looked < _LOOK_MILLISECONDS / 1e3:
@@ -300,7 +305,7 @@ class Runner:
             self._reports = None
 
     def _read_line(self, seconds: float) -> str:
-        patience = Patience(seconds)
+        patience = TimeAccount(seconds)
         while b"\n" not in self._buffer:
             self._wait(patience)
             try:
@@ -312,7 +317,7 @@ class Runner:
             self._buffer += data
             if len(self._buffer) > 65536:
                 raise Stopped("nonsense", ["it flooded the harness with answers"])
-            if b"\n" not in self._buffer:  # each part of an answer is a sign of life, and no answer
+            if b"\n" not in self._buffer:  # only a part of an answer
                 self._look(patience)
         self._asleep = patience.asleep
         line, _, self._buffer = self._buffer.partition(b"\n")
@@ -333,7 +338,7 @@ class Runner:
         return len(pids), threads
 
     def close(self) -> None:
-        """Gives back what it holds; the process is ended by its sandbox."""
+        """Release the resources; the sandbox ends the process."""
         self._channel.close()
         if self._reports is not None:
             self._reports.close()

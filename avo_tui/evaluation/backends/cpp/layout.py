@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _SLOTS = 2
-"""Places in the candidate's memory that the tensors of a call may lie in."""
+"""Number of alternative positions for the tensors of a call in the candidate's memory."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Slot:
 
     number: int
     arguments: tuple[str, ...]
-    """Words of the `bind` command."""
+    """Arguments of the `bind` command."""
     inputs: dict[str, Place]
     outputs: dict[str, Place]
 
@@ -73,9 +73,9 @@ def lay_out(
 
 
 class Layouts:
-    """Where the tensors of every configuration of a task lie, hidden ones included.
+    """The positions of the tensors of every configuration of a task, including hidden ones.
 
-    Worked out once for a task, so that the memory has one size whatever it is used for.
+    Computed once per task, so that the memory has the same size for every use.
     """
 
     def __init__(self, task: Task) -> None:
@@ -91,7 +91,7 @@ class Layouts:
         return configuration.model_dump_json()
 
     def draw(self, configuration: Configuration) -> Slot:
-        """One of the places for a call, by chance."""
+        """A randomly chosen position for the arguments of a call."""
         return secrets.choice(self._slots[self._key(configuration)])
 
     def all(self) -> Iterable[Slot]:

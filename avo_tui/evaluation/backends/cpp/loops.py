@@ -1,7 +1,7 @@
-"""The innermost loops of a candidate and what is in them, counted in objdump's listing.
+"""Finds the innermost loops of a candidate in objdump's listing and counts their instructions.
 
-A processor's own counters are rarely open to programs in a container. What a loop consists of says
-most of what an engineer asks: is it vectorised, are accumulators on the stack, what is called.
+Programs in a container can rarely read the processor's counters. The content of the loops answers
+most questions: is the code vectorised, are accumulators on the stack, which functions are called.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from avo_tui.evaluation.backends.cpp.disassembly import count
 
 MOST = 12
-"""Loops that are told."""
+"""Largest number of loops reported."""
 SHORTEST = 3
-"""Instructions of a loop that is worth telling."""
+"""Smallest number of instructions of a reported loop."""
 
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 _INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\t(\S+)\s*(.*)$")
@@ -25,14 +25,14 @@ _MOVE = re.compile(r"^%[xyz]mm\d+,\s*%[xyz]mm\d+$")
 
 @dataclass(frozen=True)
 class Loop:
-    """An innermost loop: a backward jump with no other one inside."""
+    """An innermost loop: a backward jump that contains no other one."""
 
     function: str
     first: int
     """Address of its first instruction."""
     lines: tuple[str, ...] = field(repr=False)
     depth: int = 1
-    """Loops that it is inside of, itself included: a loop in a loop in a loop has 3."""
+    """Nesting depth, including the loop itself: a loop in a loop in a loop has 3."""
 
     @property
     def parts(self) -> dict[str, int]:
@@ -52,7 +52,7 @@ class Loop:
 
     @property
     def multiplies(self) -> int:
-        """Fused multiply-adds and multiplications, the measure of how much a loop matters."""
+        """Number of multiplications and fused multiply-adds; shows how important a loop is."""
         return sum(n for name, n in self.parts.items() if name.startswith(("fma", "multiply")))
 
     def line(self) -> str:
@@ -112,7 +112,7 @@ def _loops(function: str, body: list[tuple[int, str]]) -> list[Loop]:
 
 
 def loops_text(listing: str) -> str:
-    """The loops as an engineer reads them, several lines; one sentence where there are none."""
+    """The loops as text of several lines; one sentence if there are none."""
     loops = innermost_loops(listing)
     if not loops:
         return "There is no loop in the machine code: it is unrolled or calls a library."

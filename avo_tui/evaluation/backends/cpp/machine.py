@@ -1,4 +1,4 @@
-"""What the processor can do at most, and how long talking to a process takes."""
+"""The processor's limits, and the time that communication with a process takes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Calibration:
 
     hertz: float
     exchange: Call
-    """What a call costs in which no candidate runs: waking the process, its answer, stopping it."""
+    """Cost of a call without a candidate: waking the process, its answer, stopping it."""
     mapping: Mapping[tuple[str, ...], int]
     """Words of a `bind` command → nanoseconds of processor time that it takes."""
     flops_per_cycle: float
@@ -38,7 +38,8 @@ class Calibration:
         return 1.25 * self.hertz * self.flops_per_cycle * threads
 
     def ceilings(self, threads: int) -> Ceilings:
-        """The limits of so many threads. The memory's are not known: caches hold the inputs."""
+        """The limits for this number of threads; the memory's are unknown, as caches hold the
+        inputs."""
         return Ceilings(
             peak_flops=self.peak(threads), measured_flops=self.measured_ceiling * threads
         )
@@ -48,7 +49,7 @@ def flops_per_cycle() -> float:
     """Fused multiply-adds count two; the most that cores with these features have."""
     features = cpu_features()
     if platform.machine() == "aarch64":
-        return 4 * 4 * 2.0  # four 128-bit pipes
+        return 4 * 4 * 2.0  # cores with four 128-bit pipes
     lanes = 16 if "avx512f" in features else 8 if "avx" in features else 4
     return lanes * 2 * 2.0
 
@@ -81,7 +82,7 @@ def lock_name() -> str:
 
 
 def require_cores(threads: int) -> None:
-    """Raises EvaluatorError where this worker is kept to fewer cores than a task has threads."""
+    """Raises EvaluatorError if this worker is limited to fewer cores than the task has threads."""
     ours = os.sched_getaffinity(0)
     if ":" in lock_name() and len(ours) < threads:
         cores = ", ".join(map(str, sorted(ours)))
@@ -131,7 +132,7 @@ async def calibrate(
 def _measure(talk: Runner, layouts: Layouts, reached: float) -> Calibration:
     hertz = max(talk.clock_rate(20), _maximum_frequency())
     idle = [talk.idle() for _ in range(60)]
-    # A low quantile: taking off more than an exchange costs would be a present.
+    # A low quantile: subtracting more than an exchange costs would favour the candidate.
     exchange = Call(_low(c.passed for c in idle), _low(c.used for c in idle))
     mapping = {
         slot.arguments: int(

@@ -45,29 +45,29 @@ def limits_of(task: Task) -> Limits:
 
 
 _THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="measure")
-"""The one thread that talks to candidates and times baselines; pinned while it does."""
+"""The single thread that talks to candidates and times baselines; pinned to a core meanwhile."""
 
 
 _LAST_WORDS_SECONDS = 2.0
-"""How long a process that said its last word may take to end by itself."""
+"""Seconds for a process to end by itself after its last message."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a candidate's process is started with."""
+    """The parameters for starting a candidate's process."""
 
     runner: Path
     library: Path | None
-    """The candidate, compiled; None starts the runner without one."""
+    """The compiled candidate; None starts the runner without one."""
     entry: str
-    """The function that is called."""
+    """Name of the candidate's entry point."""
     arenas: tuple[Arena, Arena] | None
-    """Memory that the process shares with us: inputs, and outputs."""
+    """Memory shared with the process: inputs and outputs."""
     threads: int = 1
     cpu: int | None = None
-    """The processor to stay on; None for any."""
+    """Number of the processor to stay on; None for any."""
     limits: Limits = LIMITS
-    """Of one thread; each thread more counts as a process more."""
+    """Limits for one thread; each further thread counts as a further process."""
 
 
 @contextlib.asynccontextmanager
@@ -135,7 +135,7 @@ def _job(
         environment={"OMP_NUM_THREADS": str(start.threads), "OMP_WAIT_POLICY": "passive"},
         pass_fds=handed,
         cpu=start.cpu,
-        # Its own, stricter filter refuses them all, and reports them to us.
+        # The runner's own, stricter filter refuses these calls and reports them to the harness.
         allowed_calls=REFUSED,
     )
 
@@ -155,7 +155,7 @@ def _refuse_weak(talk: Runner, candidate: bool) -> None:
 
 
 async def _ended(stop: Stopped, running: Running, waiter: asyncio.Task[Outcome]) -> Outcome:
-    """How the process ended: by itself where it was about to, else by us."""
+    """How the process ended: by itself if it was about to, otherwise ended by the harness."""
     if stop.kind not in ("hung", "nonsense", "trap", "loading"):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):

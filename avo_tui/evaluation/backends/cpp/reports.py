@@ -24,11 +24,11 @@ _CONTINUE = 1
 
 
 class Reports:
-    """The harness's end of one process's filter.
+    """Receives the reports of one process's seccomp filter.
 
     While the dynamic loader maps the candidate, it may open one file and map `executable` segments
-    of it; it does so before any instruction of the candidate runs. All further such calls, those
-    of constructors included, are forbidden.
+    of it; that happens before any instruction of the candidate runs. All further such calls,
+    including those of constructors, are forbidden.
     """
 
     def __init__(self, descriptor: int, executable: int) -> None:
@@ -64,7 +64,7 @@ class Reports:
         return None
 
     def loaded(self) -> None:
-        """From here on every report is of a forbidden call."""
+        """From now on, treat every report as a forbidden call."""
         self._left.clear()
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
-"""Sampling: how one candidate, or two, are timed on one configuration. All of it blocks.
+"""Takes timing samples of one candidate, or two, on one configuration. All functions block.
 
-Every timed call gets inputs that were never used before and answers into memory that was never its
-own; each output is compared with the library's on the same inputs, and some, drawn by chance from
-every position, with the reference in high precision. Between the timed calls there are a few that
-come from the check's public cases, so that a size or a distribution tells little about the phase.
-A process that is timed sees no hidden shape: what it knows could be read in its times.
+Every timed call gets new inputs and writes to memory that it has not written before. Each output is
+compared with the library's output for the same inputs, and some, chosen at random, with the
+reference in high precision. A few of the public check cases are mixed in, so that a size or a
+distribution reveals little about whether a call is timed. A timed process sees no hidden shapes,
+because it could reveal them by its times.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cpp.subject import CallResult, Subject, Trespass
+from avo_tui.evaluation.backends.cpp.candidate_process import CallResult, CandidateProcess, Trespass
 from avo_tui.evaluation.measurement import verdicts
 from avo_tui.evaluation.measurement.glance import Glance
 from avo_tui.evaluation.measurement.judge import judge
@@ -33,34 +33,36 @@ if TYPE_CHECKING:
 
 SAMPLES = 24
 FEWEST = 5
-"""Samples of a candidate so slow that `LONGEST` runs out first."""
+"""Fewest samples, for a candidate so slow that `LONGEST` runs out first."""
 MOST = 100
 SHORTEST, LONGEST = 0.25, 1.0
-"""Seconds measured per configuration: at least, and at most once there are FEWEST samples."""
+"""Seconds measured per configuration: the minimum, and the maximum once there are FEWEST
+samples."""
 PAIRED_SAMPLES, PAIRED_SHORTEST = 12, 0.12
-"""Of each of two candidates, in one replicate at the gate. Fewer than of a benchmark: what varies
-from process to process does not shrink with more of them, so the gate takes more replicates."""
+"""Samples, and least seconds, of each of two candidates in one replicate. Fewer than in a
+benchmark: more samples do not reduce the variation between processes, so the gate takes more
+replicates instead."""
 JUDGED = 2
-"""Timed outputs per candidate and configuration that are judged in full."""
+"""Number of timed outputs per candidate and configuration that are judged in full."""
 DISGUISED = 2
-"""Calls of the check's kind among the timed ones of a configuration."""
+"""Number of check cases mixed in among the timed calls of a configuration."""
 _UNEVEN = 1.25
-"""A mean may exceed the median by this factor more than the baseline's does."""
+"""Factor by which the mean may exceed the median, relative to the baseline's."""
 
 
 @dataclass
 class Samples:
-    """Seconds per call, in order, of a candidate and of what ran beside it."""
+    """Seconds per call, in order, of a candidate and of the baselines timed with it."""
 
     candidate: list[float] = field(default_factory=list)
     beside: dict[str, list[float]] = field(default_factory=dict)
 
 
 def even(seconds: Sequence[float], baseline: Sequence[float]) -> list[float]:
-    """The samples, all of them longer where some calls took far longer than the median.
+    """The samples, all scaled up if some calls took far longer than the median.
 
-    A median forgives up to half of the calls whatever they took. Where the mean exceeds it by much
-    more than the baseline's did in the same minute, the mean is what the calls cost.
+    A median ignores up to half of the calls, however long they took. If the mean exceeds the median
+    by much more than the baseline's did at the same time, the mean is the true cost of a call.
     """
     if not seconds or not baseline:
         return list(seconds)
@@ -68,7 +70,7 @@ def even(seconds: Sequence[float], baseline: Sequence[float]) -> list[float]:
     return [s * factor for s in seconds] if factor > _UNEVEN else list(seconds)
 
 
-def _of(subject: Subject, ruling: verdicts.Ruling) -> Rejected:
+def _of(subject: CandidateProcess, ruling: verdicts.Ruling) -> Rejected:
     rejected = Rejected(*ruling)
     rejected.whose = subject.identity
     return rejected
@@ -79,7 +81,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def enough(count: int, seconds: float, samples: int = SAMPLES, shortest: float = SHORTEST) -> bool:
-    """True once there are samples enough for the time that was spent on them."""
+    """Whether there are enough samples for the time that was spent on them."""
     if count >= samples and seconds >= shortest:
         return True
     return count >= FEWEST and seconds >= LONGEST
@@ -94,7 +96,7 @@ class Bench:
         configuration: Configuration,
         baselines: Mapping[str, Baseline],
         disguise: Sequence[tuple[Configuration, Sample]],
-        empty: Subject,
+        empty: CandidateProcess,
         watch: Stopwatch,
     ) -> None:
         """`disguise`: public cases of the check, to be run among the timed calls; `empty`: the
@@ -108,7 +110,7 @@ class Bench:
         self._chance = random.SystemRandom()
 
     def _fresh(self) -> tuple[str, Tensors]:
-        """Inputs that were never used, and their distribution."""
+        """New inputs, with the name of their distribution."""
         with self._watch.phase("inputs"):
             kind = self._chance.choice(self.task.timed)
             return kind, self.task.make_inputs(self.configuration, fresh_seed(), kind)
@@ -118,7 +120,7 @@ class Bench:
         with self._watch.phase("overhead"):
             self._empty.measure_overhead(self.configuration, inputs)
 
-    def _call(self, subject: Subject, inputs: Tensors) -> CallResult:
+    def _call(self, subject: CandidateProcess, inputs: Tensors) -> CallResult:
         with self._watch.phase("samples"):
             try:
                 return subject.run(self.configuration, inputs)
@@ -133,7 +135,7 @@ class Bench:
         own: Tensors = {}
         with self._watch.phase("baselines"):
             for tensor in inputs.values():
-                tensor.sum()  # into the caches, as writing them is for the candidate
+                tensor.sum()  # reads the inputs into the caches
             for name, run in self._baselines.items():
                 began = clock()
                 outputs = run(self.configuration, inputs)
@@ -144,7 +146,7 @@ class Bench:
 
     def _compare(
         self,
-        subject: Subject,
+        subject: CandidateProcess,
         answer: CallResult,
         kind: str,
         inputs: Tensors,
@@ -163,7 +165,12 @@ class Bench:
                     return
 
     def _judge(
-        self, subject: Subject, answer: CallResult, kind: str, inputs: Tensors, own: Tensors
+        self,
+        subject: CandidateProcess,
+        answer: CallResult,
+        kind: str,
+        inputs: Tensors,
+        own: Tensors,
     ) -> None:
         expected = make_expected(self.task, self.configuration, inputs)
         if kind not in self._glances:
@@ -173,8 +180,8 @@ class Bench:
             if not verdict.ok:
                 raise _of(subject, verdicts.wrong_when_timed(self.configuration.name, verdict))
 
-    def _pretend(self, subject: Subject) -> None:
-        """One call of the check's kind, judged as there."""
+    def _pretend(self, subject: CandidateProcess) -> None:
+        """Run and judge one call with a check case."""
         if not self._disguise:
             return
         configuration, sample = self._chance.choice(self._disguise)
@@ -189,8 +196,8 @@ class Bench:
                     name = self.configuration.name
                     raise _of(subject, verdicts.wrong_when_timed(name, verdict, tell=False))
 
-    def warm(self, subjects: Sequence[Subject], seconds: float) -> None:
-        """Runs everything in turn for a while, at least once; outputs count as everywhere."""
+    def warm(self, subjects: Sequence[CandidateProcess], seconds: float) -> None:
+        """Run everything in turn for `seconds`, at least once; outputs are judged as always."""
         with self._watch.phase("warm-up"):
             end = time.perf_counter() + seconds
             while True:
@@ -204,12 +211,14 @@ class Bench:
                     return
 
     def sample(
-        self, subject: Subject, lost: Callable[[Sequence[float]], bool] = lambda ratios: False
+        self,
+        subject: CandidateProcess,
+        lost: Callable[[Sequence[float]], bool] = lambda ratios: False,
     ) -> Samples:
-        """Candidate and baselines in turn, in random order, on fresh inputs each time.
+        """Time candidate and baselines in turn, in random order, each time on new inputs.
 
-        `lost` is asked after each turn with the ratios so far, baseline over candidate; True ends
-        the sampling.
+        `lost` is called after each turn with the ratios so far (baseline time over candidate time);
+        if it returns True, sampling ends.
         """
         samples = Samples(beside={name: [] for name in self._baselines})
         judged = self._some_turns(JUDGED)
@@ -239,11 +248,13 @@ class Bench:
 
     @staticmethod
     def _some_turns(count: int) -> set[int]:
-        """Turns drawn by chance, half of them among those that every candidate gets."""
+        """Randomly chosen turns; half of them among those that every candidate has at least."""
         early = {secrets.randbelow(FEWEST) for _ in range((count + 1) // 2)}
         return early | {secrets.randbelow(SAMPLES) for _ in range(count // 2)}
 
-    def paired(self, mine: Subject, other: Subject) -> tuple[list[float], tuple[float, float]]:
+    def paired(
+        self, mine: CandidateProcess, other: CandidateProcess
+    ) -> tuple[list[float], tuple[float, float]]:
         """Ratios of throughput mine/other, one a round of A B B A or B A A B, and both's seconds.
 
         The seconds are medians of one call.

@@ -1,4 +1,4 @@
-"""The user's C++ compiler, and the cache of what was compiled with it."""
+"""The installed compiler, and the cache of its results."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Toolchain:
     """Model and features of the processor."""
 
     def key(self, *parts: str) -> str:
-        """The name under which something compiled from `parts` is cached."""
+        """The cache key of something compiled from `parts`."""
         body = json.dumps([self.compiler, self.version, self.cpu, *parts])
         return hashlib.sha256(body.encode()).hexdigest()
 
 
 def cpu_model() -> str:
-    """Such as `AMD EPYC 7B13`."""
+    """Name of the processor, such as `AMD EPYC 7B13`."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -98,7 +98,7 @@ async def find_toolchain(
 
 
 class CompileCache:
-    """Folders of finished compilations, by key; each appears at once or not at all."""
+    """Cache of compilations: one folder per key, which appears complete or not at all."""
 
     def __init__(self, kind: str) -> None:
         self._root = cache_folder("cpp", kind)
@@ -113,7 +113,7 @@ class CompileCache:
         return folder
 
     def put(self, key: str, files: dict[str, bytes]) -> Path:
-        """Stores files under a key; another process may have been first."""
+        """Store files under a key; another process may have stored them first."""
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
         try:
             for name, data in files.items():

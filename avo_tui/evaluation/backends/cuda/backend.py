@@ -1,4 +1,4 @@
-"""The backend for CUDA: the pipeline's questions, a compiler and a disposable process."""
+"""The CUDA backend: answers the pipeline by a compiler and a disposable GPU process."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.scrubbing import Scrub
 from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.backends.cuda.watched import WatchError
+from avo_tui.evaluation.backends.cuda.tool_run import WatchError
 from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION, dtypes, statistics
 from avo_tui.evaluation.ports import EvaluatorError
@@ -91,7 +91,7 @@ class CudaBackend:
         self._alone: dict[str, dict[str, float]] = {}
 
     async def gpu(self) -> Gpu | NoGpu:
-        """The device, asked for once."""
+        """The GPU, or why there is none; determined once."""
         if self._gpu is None:
             self._gpu = await probe(self._index)
         return self._gpu
@@ -124,7 +124,7 @@ class CudaBackend:
         )
 
     def device_lock(self, task: Task) -> str:
-        """The GPU by its own name, however the process numbers it."""
+        """Name of the lock: the GPU's UUID, independent of how this process numbers devices."""
         if isinstance(self._gpu, Gpu):
             return f"gpu-{self._gpu.uuid[:12]}"
         return f"gpu-{self._index}"
@@ -134,7 +134,7 @@ class CudaBackend:
         return self._gpu.uuid if isinstance(self._gpu, Gpu) else ""
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
-        """Starts a process for the first candidate and makes the worker's own GPU context."""
+        """Start a process for the first candidate and create the worker's own GPU context."""
         if isinstance(await self.gpu(), Gpu):
             await self._prepare_spare(_cuda(task))
             await asyncio.to_thread(judging.warm_up)
@@ -199,8 +199,8 @@ class CudaBackend:
         run = Check(cuda, ours, cases, context)
         async with self._process(cuda, {"candidate": ours}) as process:
             if not context.quick:
-                # For the benchmark, or for the next candidate: the context and the baselines'
-                # libraries take seconds to load.
+                # Kept for the benchmark or the next candidate: creating the context and loading the
+                # baselines' libraries takes seconds.
                 await self._prepare_spare(cuda)
                 self._open_spare(cuda)
             return await run.all(process)
@@ -240,7 +240,7 @@ class CudaBackend:
                     )
                 )
             await timing.settle()
-            await self._prepare_spare(cuda)  # for the next candidate
+            await self._prepare_spare(cuda)  # kept for the next candidate
         return Score(
             unit=cuda.unit,
             reference_baseline=cuda.reference_baseline,
@@ -341,7 +341,7 @@ class CudaBackend:
         return await sanitizer.sanitize(cuda, ours, self._index, tools)
 
     async def finalist(self, task: Task, compiled: Compiled) -> str:
-        """What is looked at only where a candidate is about to be committed; "" for nothing."""
+        """Remarks on a candidate that is about to be committed; empty if there are none."""
         try:
             tools = sanitizer.wanted()
         except ValueError as error:
@@ -349,14 +349,14 @@ class CudaBackend:
         return await self.sanitize(task, compiled, tools) if tools else ""
 
     async def close(self) -> None:
-        """Ends the process that is kept ready."""
+        """End the process that is kept ready."""
         spare, self._spare = self._spare, None
         if spare is not None:
             await self._end(spare)
 
     @staticmethod
     async def _end(process: GpuProcess) -> None:
-        """Kills a process, and its opening where that is still under way."""
+        """Kill a process, even if it is still being started."""
         await process.end()
         if process.opened is not None:
             process.opened.cancel()
@@ -391,12 +391,13 @@ class CudaBackend:
         return self._scrub
 
     async def _prepare_spare(self, task: CudaTask) -> None:
-        """Starts the next process while the compiler runs: importing torch takes seconds."""
+        """Start the next process while the compiler runs, because importing torch takes seconds."""
         if self._spare is None or not self._spare.alive:
             self._spare = await GpuProcess.start(self._index, _output_bytes(task))
 
     async def _open(self, process: GpuProcess, task: CudaTask) -> None:
-        """Makes the context. What fails here is never the candidate's fault: none is there yet."""
+        """Create the GPU context. A failure is never the candidate's fault, as none is loaded
+        yet."""
         try:
             await ask(process, {"op": "open", "task": str(task.folder.resolve())}, 120, None)
         except Rejected as error:
@@ -405,7 +406,7 @@ class CudaBackend:
             raise Rejected(Verdict.HARNESS_ERROR, feedback) from error
 
     def _open_spare(self, task: CudaTask) -> None:
-        """Makes the spare's context and loads the baselines, beside what else goes on."""
+        """Create the spare process's context and load the baselines, in the background."""
         spare = self._spare
         if spare is None or spare.opened is not None:
             return
@@ -445,7 +446,7 @@ class CudaBackend:
 
 
 class _Figures(TypedDict, total=False):
-    """What `MachineInfo` says of a device's limits."""
+    """The fields of `MachineInfo` about a device's limits."""
 
     peak_flops: dict[str, float]
     peak_bytes: float
@@ -471,7 +472,8 @@ def _figures(gpu: Gpu | NoGpu, measured: float) -> _Figures:
 
 
 async def load(process: GpuProcess, who: str, candidate: CudaCompiled, folder: Path) -> None:
-    """Hands the cubins of a candidate over as `who`; `folder` holds them meanwhile."""
+    """Send a candidate's cubins to the process under the name `who`; `folder` holds them
+    meanwhile."""
     units = []
     for number, unit in enumerate(candidate.unit.units):
         path = folder / f"{who}-{number}.cubin"

@@ -1,4 +1,4 @@
-"""One pass over the cases of a check; the judging of one overlaps with the run of the next."""
+"""One pass over the cases of a check; a case is judged while the next one runs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Check:
                 pending = None
         finally:
             if pending is not None:
-                # A thread cannot be cancelled; its result is of no use any more.
+                # A thread cannot be cancelled; its result is simply ignored.
                 await asyncio.wait({pending[1]})
         return tuple(self._done)
 
@@ -123,7 +123,8 @@ class Check:
         return taken
 
     async def _unsteady(self, case: CheckCase, taken: judging.Taken, what: str) -> Rejected:
-        """A result that is also wrong is told as wrong: that says more."""
+        """The rejection for differing results; if the result is also wrong, it is reported as
+        wrong."""
         judged = await asyncio.to_thread(judging.judge_outputs, self._task, taken)
         if not judged.ok:
             also = "and runs on the same inputs differ"

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# What to count, in the order feedback shows it; the first that matches the mnemonic takes it.
+# Instruction classes to count, in the order in which feedback shows them; the first match counts.
 CLASSES = (
     "HGMMA", "QGMMA", "IGMMA", "BGMMA", "UTCHMMA", "UTCQMMA", "UTCBAR", "UTCATOMSWS", "HMMA",
     "IMMA", "DMMA", "UTMALDG", "UTMASTG", "UTMAREDG", "UTMAPF", "UBLKCP", "LDGSTS", "LDSM", "STSM",
@@ -33,7 +33,7 @@ def count_instructions(listing: str) -> dict[str, int]:
 
 
 def _compile(request: dict[str, Any]) -> dict[str, Any]:
-    from cuda.core import Program, ProgramOptions  # seconds, and only here
+    from cuda.core import Program, ProgramOptions  # takes seconds to import
 
     options = request["options"]
     started = time.monotonic()
@@ -62,7 +62,7 @@ def _compile(request: dict[str, Any]) -> dict[str, Any]:
     try:
         program = Program(source, "c++", ProgramOptions(**settings))
         code = program.compile("cubin", tuple(request["expressions"]), logs=log)
-    except Exception as error:  # the library raises a private class; the text is the log
+    except Exception as error:  # the library raises a private class whose text is the log
         # The log is the last part of the error's text; it is the candidate's feedback.
         text = f"{log.getvalue()}\n{error}"
         seconds = time.monotonic() - started

@@ -45,9 +45,9 @@ def plans_for(task: CudaTask, candidate: Candidate, facts: DeviceFacts) -> dict[
 
 
 def every_configuration(task: CudaTask) -> tuple[list[Configuration], frozenset[str]]:
-    """(all that are scored or checked, names of the hidden ones among them).
+    """(configurations that are scored or checked, names of the hidden ones among them).
 
-    Public ones come first: what fails there is told in full.
+    Public ones come first, because their failures are reported in full.
     """
     public = public_names(task)
     wanted = {c.name: c for c in task.configurations}
@@ -73,7 +73,8 @@ def resolve_plans(
     configurations: Sequence[Configuration],
     hidden: Set[str] = frozenset(),
 ) -> dict[str, LaunchPlan]:
-    """Name → plan, in the order given. Raises Rejected; of `hidden` ones it tells no number."""
+    """Configuration → plan, in the given order. Raises Rejected, without numbers for `hidden`
+    ones."""
     try:
         manifest, text, file = read_manifest(candidate)
         _few_enough(task, manifest, file)
@@ -103,7 +104,7 @@ def resolve_plans(
 
 
 def public_names(task: CudaTask) -> frozenset[str]:
-    """Names of the configurations that may be told: scored, or checked and not hidden."""
+    """Names of the public configurations: scored ones, and checked ones that are not hidden."""
     checked = (c.configuration.name for c in task.check_cases() if not c.hidden)
     return frozenset({*(c.name for c in task.configurations), *checked})
 

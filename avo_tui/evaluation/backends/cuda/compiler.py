@@ -1,7 +1,7 @@
-"""Candidate → cubins: manifest read, includes scanned, NVRTC run in the sandbox, log understood.
+"""Compiles a candidate to cubins: reads the manifest, scans includes, runs NVRTC in the sandbox.
 
-Needs no GPU and no driver. Every set of macros that the variants choose is one translation unit
-and one cubin; a candidate without variants has one.
+Needs no GPU and no driver. Every set of macros selected by the variants is one translation unit and
+one cubin; a candidate without variants has one.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from avo_tui.evaluation.sandbox.run import Sandbox
 CHILD = Path(__file__).with_name("compile_child.py")
 SECONDS = 120.0
 MAX_GLOBAL_BYTES = 1 * MIB
-"""Of `__device__` variables: more would hold the results of earlier runs."""
+"""Largest size of `__device__` variables in bytes; more could hold the results of earlier runs."""
 MAX_LOG = 24_000
 MAX_PARALLEL = 2
 
 
 class CompiledCandidate(Value):
-    """What compiling gave: cubins, or the verdict and the feedback that say why not."""
+    """The result of a compilation: cubins, or a verdict with feedback."""
 
     candidate: str
     architecture: str
@@ -116,8 +116,8 @@ class Compiler:
             async with gate:
                 return await self._unit(candidate, manifest, source, architecture, macros, variants)
 
-        # All are waited for, also where one fails: a compiler that is abandoned would be waited for
-        # when the loop ends, and does not end then.
+        # Waits for all of them even if one fails: the event loop would otherwise wait for an
+        # abandoned compiler at its end, and never finish.
         results = await asyncio.gather(
             *(one(m, v) for m, v in groups.items()), return_exceptions=True
         )
@@ -347,14 +347,15 @@ def _plain_paths(log: str) -> str:
 
 
 _PROVIDED = frozenset({"vprintf", "__assertfail"})
-"""What a kernel may call of the driver's: printing, and failing an assertion."""
+"""Driver functions that a kernel may call: printing and failing an assertion."""
 
 
 def objection(image: cubin.Image) -> Feedback | None:
-    """What a cubin must not have: memory that outlives a run, or functions of nobody."""
+    """Feedback on forbidden content of a cubin: memory that outlives a run, or unresolved
+    functions."""
     called = sorted(n for n in image.undefined - _PROVIDED if not n.startswith("."))
     if called:
-        # The heap of device code would outlive a run, and with it whatever was left there.
+        # The heap of device code would keep its content beyond a run.
         return Feedback(
             summary=f"the kernels call {', '.join(called)}, which the harness does not provide",
             hint="Take memory from a workspace; there is no heap.",

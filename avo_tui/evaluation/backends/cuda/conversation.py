@@ -1,4 +1,4 @@
-"""Asking the GPU process, with everything that can become of a candidate as a rejection."""
+"""Sends requests to the GPU process and turns every failure of a candidate into a rejection."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import verdicts
 
 SLOWEST = 0.25e12
-"""Operations per second below which a run counts as hanging."""
+"""Operations per second below which a run is considered hung."""
 SILENCE = 30.0
-"""Seconds without a sign of life, beyond the time of the slowest call, that count as hanging."""
+"""Seconds without any message, beyond the time of the slowest call, after which a run is considered
+hung."""
 
 
 async def ask(
@@ -55,7 +56,7 @@ async def ask(
 
 
 class Timing:
-    """Timings in one process. Timed outputs of one are judged while the next warms the GPU."""
+    """The timings in one process. Outputs of one are judged while the next one warms up the GPU."""
 
     def __init__(self, task: CudaTask, process: GpuProcess) -> None:
         self._task = task
@@ -74,12 +75,12 @@ class Timing:
         if error is None:
             await self.settle()
         elif self._judging is not None:
-            # A thread cannot be cancelled; what it finds is of no use any more.
+            # A thread cannot be cancelled; its result is simply ignored.
             await asyncio.wait({self._judging})
             self._judging.exception()
 
     async def settle(self) -> None:
-        """Waits for what is still judged. Raises Rejected where a timed output was wrong."""
+        """Wait for the outputs still being judged. Raises Rejected if a timed output was wrong."""
         judging_it, self._judging = self._judging, None
         if judging_it is not None:
             await judging_it

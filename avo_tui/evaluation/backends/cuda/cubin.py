@@ -12,24 +12,24 @@ _SYMBOL_BYTES = 24
 
 
 class KernelImage(Value):
-    """What the cubin says of one kernel."""
+    """What the cubin says about one kernel."""
 
     name: str
     code_bytes: int
     static_shared: int
-    """Static shared memory, bytes, the system's own reservation left out."""
+    """Static shared memory in bytes, without the part reserved by the system."""
     params: tuple[int, ...]
     """Bytes of each parameter, in order."""
 
 
 class Image(Value):
-    """What the cubin says of itself."""
+    """What the cubin says about the whole module."""
 
     kernels: dict[str, KernelImage]
     global_bytes: int
-    """Of `__device__` variables, initialised or not."""
+    """Bytes of `__device__` variables, initialised or not."""
     constant_bytes: int
-    """Of user `__constant__` variables."""
+    """Bytes of the user's `__constant__` variables."""
     undefined: frozenset[str] = frozenset()
     """Symbols that the driver is to provide, such as `malloc` and `vprintf`."""
 

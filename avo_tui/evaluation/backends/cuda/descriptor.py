@@ -1,4 +1,4 @@
-"""What the CUDA backend says about itself."""
+"""The descriptor of the CUDA backend."""
 
 from __future__ import annotations
 

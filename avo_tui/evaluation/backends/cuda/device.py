@@ -1,4 +1,4 @@
-"""What GPU is there, asked of the driver in a process of its own: a broken driver can hang."""
+"""Finds the GPU by asking the driver in a separate process, because a broken driver can hang."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avo_tui.evaluation.measurement.ceilings import Ceilings
 
 SECONDS = 20.0
 DEFAULT_ARCHITECTURE = "sm_90a"
-"""What is compiled for where there is no GPU: Hopper."""
+"""Default architecture if there is no GPU: Hopper."""
 
 # ctypes and the driver alone: nothing to install, a few milliseconds where there is no driver.
 _PROBE = """
@@ -82,7 +82,8 @@ class Gpu(Value):
 
     @property
     def architecture(self) -> str:
-        """What to compile for; with the architecture's own instructions where it has any."""
+        """The architecture to compile for; with its architecture-specific instructions if it has
+        any."""
         number = 10 * self.major + self.minor
         return f"sm_{number}{'a' if number >= 90 else ''}"
 
@@ -94,16 +95,16 @@ class Gpu(Value):
         )
 
     def ceilings(self, *, eight_bits: bool, measured_flops: float) -> Ceilings:
-        """What this GPU can do at most.
+        """The limits of this GPU.
 
-        `eight_bits` says that a task has 8-bit inputs, which tensor cores multiply twice as fast.
-        `measured_flops` is the rate of a large matrix product on it.
+        `eight_bits`: the task has 8-bit inputs, which tensor cores multiply twice as fast.
+        `measured_flops`: the measured rate of a large matrix product.
         """
         number = 10 * self.major + self.minor
         per_clock = _BF16_PER_CLOCK.get(number, 8192) * (2 if eight_bits else 1)
         return Ceilings(
             peak_flops=per_clock * self.sms * self.clock_khz * 1e3,
-            # Two transfers in a clock.
+            # Two transfers per clock cycle.
             peak_bytes=2.0 * self.memory_khz * 1e3 * self.bus_bits / 8,
             cache_bytes=self.l2,
             measured_flops=measured_flops * (2 if eight_bits else 1),
@@ -117,7 +118,7 @@ class NoGpu(Value):
 
 
 async def probe(index: int = 0, *, seconds: float = SECONDS) -> Gpu | NoGpu:
-    """The GPU of that index, or why there is none. Never hangs: the asking process is killed."""
+    """The GPU with that index, or why there is none. Never hangs: a stuck process is killed."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in {"", "-1"}:
         return NoGpu(reason="CUDA_VISIBLE_DEVICES hides every GPU")

@@ -1,7 +1,8 @@
-"""Expressions of the launch manifest: integers over the configuration and the device, nothing else.
+"""Expressions of the launch manifest: integer arithmetic on the configuration and the device.
 
-`+ - * // %`, comparisons, `and or not`, `a if c else b`, `ceil_div`, `min`, `max`. Evaluated by
-simpleeval with every other kind of node removed and caps on length and magnitude; never by eval.
+Allowed are `+ - * // %`, comparisons, `and or not`, `a if c else b`, `ceil_div`, `min` and `max`.
+Evaluated by simpleeval with all other node types removed and limits on length and magnitude; never
+by eval.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Names = Mapping[str, Number]
 
 
 class ExpressionError(ValueError):
-    """The expression is not allowed or has no integer value; the text says which and why."""
+    """The expression is not allowed or has no integer value; the message says why."""
 
 
 def ceil_div(a: int, b: int) -> int:

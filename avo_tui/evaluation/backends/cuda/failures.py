@@ -1,4 +1,4 @@
-"""What the GPU process answered, as verdicts with feedback that an agent can act on."""
+"""Turns answers of the GPU process into verdicts with helpful feedback."""
 
 from __future__ import annotations
 

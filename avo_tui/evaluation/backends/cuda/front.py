@@ -1,4 +1,4 @@
-"""From a candidate's sources to cubins and launch plans: what differs between GPU languages."""
+"""The front end of a GPU language: turns a candidate's sources into cubins and launch plans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker's side of checking: references made here, outputs judged here, never in the child."""
+"""Checking in the worker: computes references and judges outputs, never in the child process."""
 
 from __future__ import annotations
 

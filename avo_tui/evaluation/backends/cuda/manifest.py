@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_
 from avo_tui.evaluation.measurement import dtypes
 
 MAX_STAGES = 64
-"""Of any manifest; a task allows fewer: `CudaTask.most_launches`."""
+"""Largest number of launches in any manifest; a task allows fewer: `CudaTask.most_launches`."""
 MAX_VARIANTS = 8
 MAX_MACROS = 64
 MAX_PARAMS = 64
 MAX_WORKSPACE_BYTES = 1 << 30
-"""Of all workspaces of one plan together."""
+"""Largest size of all workspaces of one plan together, in bytes."""
 RESERVED_MACROS = frozenset({"AVO"})
 
 Dtype = Literal["bf16", "f16", "f32", "f64", "i8", "u8", "i32", "u32", "i64", "u64"]
@@ -122,7 +122,7 @@ class Workspace(_Table):
 
 
 class Kernel(_Table):
-    """What belongs to a kernel rather than to a launch of it."""
+    """Properties of a kernel rather than of one of its launches."""
 
     params: list[Param] = Field(default_factory=list, max_length=MAX_PARAMS)
 

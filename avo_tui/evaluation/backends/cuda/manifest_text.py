@@ -1,4 +1,4 @@
-"""Reading the launch manifest's text: the place and the reason of every error."""
+"""Parses the launch manifest's text; reports position and reason of every error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manual of CUDA candidates: part of every CUDA task's description."""
+"""The manual for CUDA candidates, which is part of every CUDA task's description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timing one configuration, alone beside the baselines or beside another candidate."""
+"""Times one configuration, with the baselines or with another candidate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from avo_tui.evaluation.measurement.ceilings import Ceilings
 from avo_tui.evaluation.measurement.race import stopped_early
 
 BUDGET_SECONDS = 1.0
-"""Of a candidate's own time, per configuration."""
+"""Seconds of the candidate's own time to spend per configuration."""
 WARM_SECONDS = 0.5
 
 

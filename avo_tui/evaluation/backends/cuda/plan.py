@@ -1,7 +1,7 @@
-"""A manifest resolved for one configuration and one device: numbers only, checked against both.
+"""Resolves a manifest for one configuration and one device, and checks the result.
 
-Everything that can be wrong with a launch and can be known without a GPU is found here, so that
-the same errors come up where there is none.
+Every error of a launch that can be found without a GPU is found here, so that a machine without a
+GPU reports the same errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A launch in numbers: what a manifest becomes for one configuration and one device."""
+"""A launch as plain numbers: a manifest resolved for one configuration and one device."""
 
 from __future__ import annotations
 

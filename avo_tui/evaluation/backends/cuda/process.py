@@ -1,4 +1,5 @@
-"""The worker's side of the disposable GPU process: start, ask, watch, end for sure."""
+"""The worker's side of the disposable GPU process: starts it, sends requests, and ends it
+reliably."""
 
 from __future__ import annotations
 
@@ -77,7 +78,7 @@ class GpuProcess:
 
     @classmethod
     async def start(cls, device: int, output_bytes: int) -> GpuProcess:
-        """Starts the process; it imports torch and waits. The GPU is not touched yet."""
+        """Start the process; it imports torch and waits, without using the GPU yet."""
         reply_out, reply_in = os.pipe()
         output_fd = os.memfd_create("avo-outputs")
         printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()

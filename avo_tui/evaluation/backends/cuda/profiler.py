@@ -1,4 +1,4 @@
-"""Nsight Compute on one run of a candidate: the handful of figures that say what limits it."""
+"""Runs Nsight Compute on one run of a candidate and extracts the figures that show its limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda import toolkit
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.backends.cuda.watched import WatchError, run_tool, watched
+from avo_tui.evaluation.backends.cuda.tool_run import WatchError, run_tool, watched
 
 SECONDS = 120.0
 SECTIONS = (

@@ -1,7 +1,7 @@
-"""compute-sanitizer over a candidate on its smallest configurations: what no comparison shows.
+"""Runs compute-sanitizer on a candidate's smallest configurations, to find invalid accesses.
 
-The buffers have no guard bands there and nothing is poisoned, so that the tool sees where memory
-ends and what was never written.
+The buffers have no guard bands and no poison in these runs, so that the tool can detect accesses
+beyond the end of memory and reads of memory that was never written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda import toolkit
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.backends.cuda.watched import Watched, WatchError, run_tool, watched
+from avo_tui.evaluation.backends.cuda.tool_run import ToolRun, WatchError, run_tool, watched
 
 TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
 SETTING = "AVO_SANITIZER"
@@ -101,7 +101,7 @@ def smallest(task: CudaTask, compiled: CudaCompiled) -> list[Configuration]:
     return list(chosen.values())
 
 
-def command(program: str, tool: str, prepared: Watched) -> list[str]:
+def command(program: str, tool: str, prepared: ToolRun) -> list[str]:
     """The tool with its options; what it is to start comes behind them."""
     options = [
         program, "--tool", tool, "--target-processes", "application-only",

@@ -9,7 +9,7 @@ from avo_tui.domain.verdict import Window
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
 from avo_tui.evaluation.backends.cuda import toolkit
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
-from avo_tui.evaluation.inspection import Listing, shown, split_sass
+from avo_tui.evaluation.disassembly_view import Listing, shown, split_sass
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits
 from avo_tui.evaluation.sandbox.run import Sandbox
 

@@ -1,1 +1,1 @@
-"""Rust, through the runner of C++."""
+"""The Rust backend; it uses the runner of the C++ backend."""

@@ -1,4 +1,4 @@
-"""What the backend of Rust says about itself."""
+"""The descriptor of the Rust backend."""
 
 from __future__ import annotations
 

@@ -1,1 +1,2 @@
-"""Triton candidates: their Python runs in the compiler's sandbox alone, which yields cubins."""
+"""The Triton backend: the candidate's Python runs only in the compiler's sandbox, which yields
+cubins."""

@@ -1,4 +1,4 @@
-"""What the Triton backend says about itself."""
+"""The descriptor of the Triton backend."""
 
 from __future__ import annotations
 

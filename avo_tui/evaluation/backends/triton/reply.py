@@ -1,6 +1,6 @@
-"""What the compiler's process says that a candidate launches: checked, and made launch plans.
+"""Validates what the compiler's process says about a candidate's launches, and makes launch plans.
 
-That process runs the candidate's Python, so nothing of it is believed: every number has a range,
+That process runs the candidate's Python, so its reply is not trusted: every number has a range, and
 every buffer must be one of the task's or a workspace.
 """
 
@@ -25,7 +25,7 @@ THREADS_PER_WARP = 32
 
 
 class LaunchError(ValueError):
-    """A launch that cannot be; the text says why."""
+    """An impossible launch; the message says why."""
 
 
 class _Part(BaseModel):

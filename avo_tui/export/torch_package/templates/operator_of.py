@@ -115,7 +115,7 @@ operator: Callable[..., Any] = getattr(
 
 
 class _ForwardOnly(torch.autograd.Function):
-    """Says on the way back that there is no way back."""
+    """Raises an error in the backward pass, because the kernel has no gradient."""
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Any:

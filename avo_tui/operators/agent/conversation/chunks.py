@@ -1,4 +1,4 @@
-"""Turns a stream of text pieces into events of about half a second."""
+"""Turns a stream of text pieces into events of about half a second each."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any
 from avo_tui.domain.events import AgentText
 
 INTERVAL = 0.5
-"""Seconds of text in one event."""
+"""Default seconds of text in one event."""
 
 _UNFINISHED = re.compile(r"(?<![!-~])[!-~]{1,2000}\Z")
-"""The word at the end of a text, which may go on in the next piece. Keys are printable ASCII and
-are replaced only where they are whole; a longer run of such characters is no key."""
+"""The last word of a text, which the next piece may continue. It is held back because it may be
+part of a secret: keys are printable ASCII and are replaced only as a whole. A longer run of such
+characters is no key."""
 
 
 class Chunker:
-    """The sink of one answer. Nothing but the last word is held back longer than the interval."""
+    """Receives one streamed answer; holds nothing back longer than the interval but the last
+    word."""
 
     def __init__(
         self,
@@ -27,7 +29,7 @@ class Chunker:
         redact: Callable[[str], str],
         interval: float = INTERVAL,
     ) -> None:
-        """`name` makes the ids of this answer's blocks unique in the step."""
+        """`name` makes the ids of this answer's text blocks unique within the step."""
         self._record = record
         self._name = name
         self._redact = redact
@@ -37,10 +39,11 @@ class Chunker:
         self._timer: asyncio.TimerHandle | None = None
         self.last_usage: dict[str, Any] = {}
         self.characters = 0
-        """Characters streamed so far, arguments included, for an answer whose usage never came."""
+        """Characters streamed so far, including tool arguments; used to estimate a missing
+        usage."""
 
     def text(self, block: int, text: str, thinking: bool) -> None:
-        """Take a piece; a piece of another block flushes first."""
+        """Take a piece of text; if it belongs to another block, the held text is recorded first."""
         if not text:
             return
         if self._open is not None and self._open != (block, thinking):
@@ -64,7 +67,7 @@ class Chunker:
         self.last_usage = dict(usage)
 
     def _tick(self) -> None:
-        """Record what came in the interval, but not half a word: it could be half a secret."""
+        """Record the text of the interval, except for a last word that may be part of a secret."""
         self._timer = None
         text = "".join(self._pieces)
         word = _UNFINISHED.search(text)
@@ -74,7 +77,7 @@ class Chunker:
         self._pieces = [text[cut:]] if cut < len(text) else []
 
     def flush(self) -> None:
-        """Record what was held back."""
+        """Record the text that was held back."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

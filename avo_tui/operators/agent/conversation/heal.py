@@ -1,8 +1,8 @@
-"""Makes an answer of a model fit to be sent back: what is recorded is always valid.
+"""Repairs a model's answer so that it can be sent back to the endpoint.
 
-An answer is echoed in every later request of its step. One invalid name, id or block in it would
-be refused each time, and no retry would help. So each answer passes through here before it is
-recorded, and what cannot be sent is mended or left out.
+An answer is repeated in every later request of its step. One invalid name, id or block in it would
+make the endpoint refuse each of these requests, and retrying would not help. So each answer is
+repaired before it is recorded: invalid parts are corrected or left out.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from avo_tui.operators.agent.model.port import Block, Reply
 from avo_tui.operators.agent.words import clean_json, clean_text
 
 UNNAMED = "unnamed_tool"
-"""Stands for a tool call without a usable name; the toolbox answers that there is no such tool."""
+"""Name for a tool call without a usable name; the toolbox answers that no such tool exists."""
 
 THINKING = {"thinking", "redacted_thinking"}
 
 
 @dataclass
 class Healed:
-    """A valid answer, and what had to be done to it."""
+    """A valid answer, and a description of each repair."""
 
     content: list[Block] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
@@ -41,11 +41,11 @@ def heal(
     *,
     unsigned_thinking: bool,
 ) -> Healed:
-    """The answer as it can be recorded and sent back.
+    """The answer in a form that can be recorded and sent back.
 
-    `used` are the call ids of the step so far, `tools` the names of the toolbox. With
-    `unsigned_thinking` thinking without a signature is kept: servers that do not check it have
-    none, and their models read it.
+    `used` are the call ids used in the step so far, `tools` the names of the toolbox. With
+    `unsigned_thinking`, thinking without a signature is kept: servers that do not check signatures
+    send none, and their models read the thinking.
     """
     result = Healed()
     taken = set(used)
@@ -68,7 +68,7 @@ def heal(
 
 
 def _after_fallback(content: list[Block]) -> list[Block]:
-    """What the model that answered at last has said; a refused part before it is not kept."""
+    """The content written by the model that answered last; a refused part before it is dropped."""
     for index in range(len(content) - 1, -1, -1):
         if content[index].get("type") == "fallback":
             return content[index + 1 :]
@@ -108,7 +108,7 @@ def _thinking(
     if not signature and (not unsigned or not words.strip()):
         return None
     if redact(words) != words:
-        # It is signed: edited it would be refused, and as it is it must not be written.
+        # Thinking is signed: an edited block would be refused, and the original contains a secret.
         result.remarks.append("thinking that repeated a secret was left out")
         return None
     return {"type": "thinking", "thinking": words, "signature": signature}
@@ -149,7 +149,7 @@ def _call(
 
 
 def _end(content: list[Block]) -> None:
-    """An assistant message may not end in thinking, nor its last text in white space."""
+    """Ensure that the message does not end in thinking, nor its last text in white space."""
     while len(content) > 1 and content[-1]["type"] in THINKING:
         content.pop()
     if content and content[-1]["type"] == "text":
@@ -157,7 +157,7 @@ def _end(content: list[Block]) -> None:
 
 
 def clean_id(identity: str) -> str:
-    """The id with every character that the API does not take replaced; never empty."""
+    """The id with every invalid character replaced; never empty."""
     if ID.fullmatch(identity) and len(identity) <= MOST_ID:
         return identity
     digest = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:8]
@@ -166,7 +166,7 @@ def clean_id(identity: str) -> str:
 
 
 def unique_id(identity: str, taken: Collection[str]) -> str:
-    """The id itself, or with the first number behind it that makes it new."""
+    """The id itself if it is not taken, otherwise the id with a number appended."""
     fresh, number = identity, 1
     while fresh in taken:
         number += 1
@@ -175,10 +175,10 @@ def unique_id(identity: str, taken: Collection[str]) -> str:
 
 
 def tool_name(name: str, tools: Collection[str]) -> str:
-    """The tool that a name means, else the name made valid.
+    """The tool that a name refers to, or else the name turned into a valid one.
 
-    Models write `functions.read_candidate` or `avo:compile`: the last part is the tool where the
-    toolbox has it.
+    Models write `functions.read_candidate` or `avo:compile`; the last part is used if the toolbox
+    has a tool of that name.
     """
     if name in tools:
         return name

@@ -1,13 +1,12 @@
-"""When to clear old tool uses from a conversation, and when to summarise it: by what it costs.
+"""Decides by cost when to clear old tool uses from a conversation, and when to summarise it.
 
-Clearing frees tokens that every later request would carry, and changes the conversation from the
-first cleared use on, so that all that follows is written to the prompt cache anew. Old tool uses
-are therefore cleared in blocks: once carrying them has cost as much as the rewriting will. (This is
-the ski-rental rule: whatever the length of the step, it pays at most twice what the best choice of
-moments would have cost.) Between two clearings nothing before the last turn changes.
-
-Where the rest, prose and pointers, has become most of the conversation, clearing no longer helps,
-and a summary takes its place.
+Clearing saves tokens in every later request, but it changes the conversation from the first cleared
+tool use on, so everything after that has to be written to the prompt cache again. Old tool uses are
+therefore cleared in blocks, as soon as carrying them has cost as much as the rewriting will. (This
+is the ski-rental rule: however long the step becomes, it pays at most twice the cost of the best
+choice of moments.) Between two clearings, nothing before the last turn changes. When text that
+cannot be cleared makes up most of the conversation, clearing no longer helps, and the conversation
+is replaced by a summary.
 """
 
 from __future__ import annotations
@@ -15,24 +14,25 @@ from __future__ import annotations
 from typing import Literal
 
 from avo_tui.domain.base import Value
-from avo_tui.operators.agent.conversation.talk import Conversation
+from avo_tui.operators.agent.conversation.conversation import Conversation
 from avo_tui.operators.agent.model.prices import Price
 
 LEAST_FREED = 0.06
-"""Share of `clear_at` that a clearing frees at least, however cheap it is."""
+"""Smallest fraction of `clear_at` that a clearing must free, however cheap it is."""
 LEAST_FREED_WHEN_FULL = 0.2
-"""The same share where the conversation has reached `clear_at`: then it is cleared at any price."""
+"""The same fraction once the conversation has reached `clear_at`; then the cost is ignored."""
 FULL_AFTER = 0.6
-"""Share of `compact_at` above which the conversation is summarised, if clearing leaves as much."""
+"""Fraction of `compact_at`: if more than this would remain after clearing, the conversation is
+summarised."""
 
 
 class ContextLimits(Value):
-    """The settings that the policy goes by, in input tokens."""
+    """The settings that the policy uses, in input tokens."""
 
     clear_at: int
     compact_at: int
     keep_results: int
-    """Newest tool uses that are never cleared."""
+    """Number of newest tool uses that are never cleared."""
 
 
 class Decision(Value):
@@ -40,7 +40,7 @@ class Decision(Value):
 
     action: Literal["nothing", "clear", "summarise"]
     calls: tuple[str, ...] = ()
-    """Calls to clear."""
+    """Ids of the tool calls to clear."""
 
 
 NOTHING = Decision(action="nothing")
@@ -52,8 +52,8 @@ def decide(
 ) -> Decision:
     """What to do with the conversation before the next request.
 
-    `price` is per token in units of an uncached input token. `refused`: the endpoint has said that
-    the conversation does not fit, so something must go.
+    `price` gives prices per token, relative to an uncached input token. `refused` means that the
+    endpoint rejected the conversation as too long, so something must be removed.
     """
     calls, last = clearable(talk, limits.keep_results)
     freed = freed_tokens(talk, set(calls))
@@ -72,22 +72,23 @@ def decide(
 
 
 def carried(talk: Conversation, limits: ContextLimits, price: Price) -> float:
-    """What one request pays for carrying the clearable tokens, in input tokens."""
+    """Cost of including the clearable tokens in one request, in units of uncached input tokens."""
     calls, _ = clearable(talk, limits.keep_results)
     return freed_tokens(talk, set(calls)) * price.cache_read
 
 
 def rewriting(talk: Conversation, last: int, freed: int, price: Price) -> float:
-    """What clearing up to the turn `last` costs: all after the clearing before is written anew."""
+    """Cost of clearing up to the turn `last`, because all later text is written to the cache
+    again."""
     stable = talk.anchors[-1] if talk.anchors else 0
     rewritten = max(0.0, talk.size_after(stable) / talk.ratio - freed)
     return rewritten * max(0.0, price.cache_write - price.cache_read)
 
 
 def clearable(talk: Conversation, keep: int) -> tuple[list[str], int]:
-    """(calls that may be cleared, index of the last turn among them).
+    """(calls that may be cleared, index of the last turn among them, -1 if there is none).
 
-    Whole turns, from the oldest on, as long as `keep` newer tool uses stay; -1 where there is none.
+    Whole turns from the oldest on, as long as at least `keep` newer tool uses remain.
     """
     turns = list(talk.turns())
     total = sum(len(turn.calls) for _, turn in turns)
@@ -105,7 +106,7 @@ def clearable(talk: Conversation, keep: int) -> tuple[list[str], int]:
 
 
 def freed_tokens(talk: Conversation, calls: set[str]) -> int:
-    """Tokens that clearing these calls would take out of the conversation."""
+    """Number of tokens that clearing these calls would remove from the conversation."""
     characters = 0
     for _, turn in talk.turns():
         for call in turn.calls:
@@ -115,7 +116,7 @@ def freed_tokens(talk: Conversation, calls: set[str]) -> int:
 
 
 POINTER = 90
-"""Characters of a pointer that stands for a cleared text."""
+"""Typical number of characters of the pointer that replaces a cleared text."""
 
 
 def _saved(value: object) -> int:

@@ -1,7 +1,7 @@
-"""What the Messages API asks of a request, checked here before it is sent.
+"""Checks a request against the rules of the Messages API before it is sent.
 
-A request that breaks one of these rules is refused with 400 each time it is sent, so it is worth
-knowing before: the rules are those of the API's reference and of the SDK's types.
+A request that breaks one of these rules is refused with status 400 every time, so it is better to
+find that out first. The rules come from the API's reference and the SDK's types.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MOST_ID = 64
 MOST_NAME = 64
 MOST_MARKS = 4
-"""Cache marks in one request."""
+"""Largest number of cache marks in one request."""
 
 _ASSISTANT = {"text", "thinking", "redacted_thinking", "tool_use", "compaction"}
 _USER = {"text", "tool_result"}
@@ -28,10 +28,10 @@ _FIELDS: dict[str, tuple[set[str], set[str]]] = {
     "tool_result": ({"type", "tool_use_id"}, {"content", "is_error", "cache_control"}),
     "compaction": ({"type", "content"}, {"encrypted_content", "signature", "cache_control"}),
 }
-"""(fields that must be there, fields that may) of each kind of block that we send."""
+"""(required fields, optional fields) of each kind of block that may be sent."""
 
 Problem = tuple[str, str]
-"""(path such as `messages.3.content.0.id`, what is wrong)."""
+"""(path such as `messages.3.content.0.id`, description of the error)."""
 
 
 def problems(
@@ -43,7 +43,8 @@ def problems(
 ) -> list[Problem]:
     """Everything that the API would refuse; empty for a valid request.
 
-    With `open_end` the last message may be the assistant's: a paused turn is sent back as it is.
+    `open_end` allows the last message to be the assistant's, because a paused turn is sent back
+    unchanged.
     """
     result = [
         *_system(system),

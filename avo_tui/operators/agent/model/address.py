@@ -1,4 +1,4 @@
-"""Where an endpoint is: on this machine or network, or somewhere that costs money."""
+"""Classifies an endpoint's address: local or private network, or a remote service."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def is_local(endpoint: str) -> bool:
 
 
 def chosen_address(base_url: str | None) -> str:
-    """The address that settings or environment name; empty where it is left to the SDK."""
+    """The address given by settings or environment; empty if the SDK's default applies."""
     return base_url or os.environ.get("ANTHROPIC_BASE_URL", "")

@@ -1,4 +1,4 @@
-"""Limits on what a server may send, so that none can fill the memory of the engine."""
+"""Limits on the size of responses, so that no server can fill the engine's memory."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import httpx2
 from avo_tui.operators.agent.model.faults import Fault
 
 MOST_OF_AN_EVENT = 8_000_000
-"""Bytes without an end of line in a stream of events; the SDK holds them all."""
+"""Largest number of bytes without an end of line in an event stream, which the SDK buffers."""
 MOST_OF_A_STREAM = 512_000_000
-"""Bytes of one streamed answer."""
+"""Largest size of one streamed answer, in bytes."""
 MOST_OF_A_BODY = 4_000_000
-"""Bytes of an answer that is no stream, such as an error."""
+"""Largest size of an answer that is not a stream, such as an error, in bytes."""
 
 
 async def bound(response: httpx2.Response) -> None:
-    """Hook of the client: bounds the body of a response that begins. Raises Fault.
+    """HTTP client hook that limits the size of a response's body. Raises Fault.
 
-    A compressed body is refused: none was asked for, and a few kilobytes of it can become any
-    number of gigabytes.
+    A compressed body is refused: none was asked for, and a few kilobytes of it can expand to
+    gigabytes.
     """
     coding = response.headers.get("content-encoding", "identity").strip().lower()
     if coding not in {"", "identity"}:
@@ -34,7 +34,7 @@ async def bound(response: httpx2.Response) -> None:
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A body that ends with a Fault where it becomes too long."""
+    """A response body that raises a Fault when it becomes too long."""
 
     def __init__(self, stream: httpx2.AsyncByteStream, most: int, *, lines: bool) -> None:
         """`lines`: it is text in lines, none of which may be without end."""

@@ -1,4 +1,4 @@
-"""Tells from an exception of the SDK or its transport which fault it is."""
+"""Determines which kind of fault an exception of the SDK or its transport is."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _WHAT: dict[FaultKind, str] = {
 
 
 def classify(error: Exception) -> Fault:
-    """The fault behind anything that was raised while the model was asked.
+    """The fault that corresponds to an exception raised during a request to the model.
 
-    An exception of no known kind is an answer that cannot be read: what a server sends must never
-    end a step with a Python exception. Its traceback goes to the engine's log.
+    An unknown exception is classified as an unreadable answer, because nothing that a server sends
+    may end a step with a Python exception. Its traceback goes to the engine's log.
     """
     if isinstance(error, Fault):
         return error
@@ -57,7 +57,7 @@ def classify(error: Exception) -> Fault:
         return Fault("malformed", f"the answer cannot be read: {_short(error)}")
     if isinstance(error, anthropic.APIConnectionError):
         cause = error.__cause__
-        if isinstance(cause, Fault):  # our own limits on what a server may send
+        if isinstance(cause, Fault):  # limits set in this program on what a server may send
             return cause
         return Fault("connection", f"no connection to the model's server: {_short(cause or error)}")
     if isinstance(error, httpx2.TransportError):
@@ -79,7 +79,7 @@ def classify(error: Exception) -> Fault:
 
 
 def _cloud_fault(error: Exception) -> Fault | None:
-    """A fault of a cloud's own way to credentials. Its package is not imported to tell."""
+    """A fault in obtaining a cloud's credentials. The cloud's package is not imported for this."""
     package = type(error).__module__.partition(".")[0]
     if package == "google" and type(error).__name__ == "TransportError":
         return Fault("connection", f"Google's token server is not reached: {_short(error)}")
@@ -123,7 +123,7 @@ def _host(address: str) -> str:
 
 
 def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
-    # An error event after a 200 has status 200, so the type comes first.
+    # An error event in a stream comes with status 200, so the error's type is checked first.
     code, kind = error.status_code, str(error.type or "")
     message = f"{error.api_message or ''} {error}".lower()
     if "spend_limit" in str(error.error_code or "") or "credit balance" in message:
@@ -149,7 +149,7 @@ def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
     ):
         return "server"
     if code == 200 and kind not in {"invalid_request_error", "validationException"}:
-        # The request was taken, so an error in the stream of an unknown kind is theirs.
+        # The request was accepted, so an unknown error in the stream is the server's fault.
         return "server"
     return "rejected"
 
@@ -157,7 +157,7 @@ def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds from a retry-after header (milliseconds, seconds or a date).
 
-    None without one, and for one that is no finite time.
+    None without the header, or if it is not a finite time.
     """
     try:
         if (text := headers.get("retry-after-ms")) is not None:

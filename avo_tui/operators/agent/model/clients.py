@@ -1,7 +1,7 @@
-"""The SDK's client for each place where a model is served.
+"""Creates the SDK's client for each kind of service that offers a model.
 
-Each finds its credentials as its cloud's own tools do. None follows a redirect: the SDK would send
-the request, and a header of ours with the key in it, to whatever host the answer names.
+Each client finds its credentials as the service's own tools do. None follows redirects: the SDK
+would send the request, including a header with the key, to whatever host the answer names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from avo_tui.operators.agent.model.port import NO_KEY
 from avo_tui.operators.agent.settings import AgentSettings, Provider
 
 PLACEHOLDER = "none"
-"""Sent as the key to a server of this machine or network where none is set: most want none."""
+"""Key sent to a server on this machine or network if none is set; most of them need none."""
 
 Client = (
     anthropic.AsyncAnthropic
@@ -30,11 +30,12 @@ Client = (
 )
 
 EXTRAS: dict[Provider, str] = {"bedrock": "boto3", "vertex": "google-auth"}
-"""What must be installed beside the SDK: `pip install 'avo-tui[bedrock]'` and `[vertex]`."""
+"""Packages needed in addition to the SDK: `pip install 'avo-tui[bedrock]'` or `[vertex]`."""
 
 
 def make_client(settings: AgentSettings) -> Client:
-    """The client of the provider. Raises ValueError with one sentence that says what to set."""
+    """The client for the configured provider. Raises ValueError, with one sentence that says what
+    to set."""
     _check_address(settings)
     timeout = httpx2.Timeout(settings.read_timeout, connect=settings.connect_timeout)
     common: dict[str, Any] = {
@@ -65,7 +66,7 @@ def make_client(settings: AgentSettings) -> Client:
 
 
 def _check_address(settings: AgentSettings) -> None:
-    """Raises ValueError for an address that no request can be sent to, however long one waits."""
+    """Raises ValueError for an address that no request can ever be sent to."""
     address = settings.base_url
     if address is None and settings.provider == "anthropic":
         address = chosen_address(None) or None
@@ -98,19 +99,19 @@ def file_key(settings: AgentSettings) -> str | None:
 
 
 def endpoint_of(client: Client) -> str:
-    """The address that the client talks to."""
+    """The address that the client sends requests to."""
     return str(client.base_url)
 
 
 def has_credentials(client: Client) -> bool:
-    """True if the client has a key or token; the clouds' clients look for theirs when asked."""
+    """Whether the client has a key or token; cloud clients look for theirs at the first request."""
     if isinstance(client, anthropic.AsyncAnthropic) and type(client) is anthropic.AsyncAnthropic:
         return bool(client.api_key or client.auth_token or client.credentials)
     return True
 
 
 def secrets_of(client: Client) -> list[str]:
-    """The secrets that the client sends, as far as it holds them."""
+    """The secrets that the client object holds."""
     if isinstance(client, anthropic.AsyncAnthropic):
         return [s for s in (client.api_key, client.auth_token) if s]
     if isinstance(client, anthropic.AsyncAnthropicBedrock):
@@ -134,7 +135,7 @@ def _anthropic(settings: AgentSettings, common: dict[str, Any]) -> Client:
         common["api_key"] = PLACEHOLDER
     client = anthropic.AsyncAnthropic(**common)
     if client.api_key and not is_official(str(client.base_url)):
-        # The SDK sends a key as a bearer token elsewhere, which not every endpoint looks at.
+        # For other endpoints the SDK sends the key as a bearer token, which not all of them accept.
         client = client.with_options(default_headers={"X-Api-Key": client.api_key})
     return client
 

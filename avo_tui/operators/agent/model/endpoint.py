@@ -1,4 +1,4 @@
-"""The model behind an endpoint that speaks the Messages API, through the anthropic SDK."""
+"""A model behind an endpoint that speaks the Messages API, accessed through the anthropic SDK."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FALLBACK_BETA = "server-side-fallback-2026-07-01"
 
 
 class AnthropicModel:
-    """A model of Anthropic's API, of a cloud that serves it, or of any server that speaks it."""
+    """A model served by Anthropic's API, by a cloud, or by any server with a compatible API."""
 
     def __init__(self, settings: AgentSettings) -> None:
-        """Raises ValueError with one sentence where the client cannot be made."""
+        """Raises ValueError, with one sentence, if the client cannot be created."""
         self._settings = settings
         self._client = make_client(settings)
         self._pricing = Pricing(settings, self.endpoint)
@@ -64,7 +64,7 @@ class AnthropicModel:
 
     @property
     def reviews(self) -> bool:
-        """A model can be asked anything."""
+        """Always True: the model can also be asked outside the conversation."""
         return True
 
     @property
@@ -74,7 +74,7 @@ class AnthropicModel:
 
     @property
     def pricing(self) -> Pricing:
-        """The prices that answers are counted at."""
+        """The prices used to compute the cost of answers."""
         return self._pricing
 
     def credentials(self) -> list[str]:
@@ -86,10 +86,10 @@ class AnthropicModel:
         return has_credentials(self._client)
 
     def renew(self) -> str:
-        """Make the client anew, with the key that the key file holds now.
+        """Create the client again, with the current content of the key file.
 
-        Without a key file the engine has only the environment it was started in, so the answer is
-        the sentence that says what the person must do; empty where nothing else is to be done.
+        Without a key file, the engine cannot see a changed key in the environment. The returned
+        sentence says what the person must do; empty if nothing is needed.
         """
         if self._settings.api_key_file is not None:
             try:
@@ -116,15 +116,16 @@ class AnthropicModel:
         return self._pricing.spend(usage, model)
 
     def remarks(self) -> list[str]:
-        """A price that is not from the list is worth a word."""
+        """Sentences about prices that do not come from the price list."""
         return (
             [] if self._pricing.known else [f"The cost of {self.name} is {self._pricing.source}."]
         )
 
     def parameters(self, max_tokens: int | None = None) -> dict[str, Any]:
-        """Parameters as they are sent, without messages, tools and system prompt.
+        """The request parameters other than messages, tools and system prompt.
 
-        `max_tokens` of the request, where they are fewer than set: thinking must fit into them.
+        `max_tokens` is used if it is lower than the setting; the budget for thinking must fit into
+        it.
         """
         settings = self._settings
         given: dict[str, Any] = {}
@@ -191,10 +192,10 @@ class AnthropicModel:
 
 
 def _clearing(keep: int) -> Block:
-    """All tool uses but the newest `keep`, inputs included, whatever the size of the context.
+    """Instruct the server to clear all tool uses except the newest `keep`, including their inputs.
 
-    When to clear and how much is decided by our own policy, which knows what the cache costs; so
-    the server is given a trigger that always holds, and the boundary stays where it was put.
+    The local policy decides when and how much to clear, since it knows the cost of the cache. So
+    the server gets a trigger that is always met, and the boundary stays where it was set.
     """
     return {
         "type": "clear_tool_uses_20250919",
@@ -205,7 +206,7 @@ def _clearing(keep: int) -> Block:
 
 
 def _without_key(value: Any, key: str, inside: str | None = None) -> Any:
-    """The value without every member `key`; with `inside`, only those of members of that name."""
+    """`value` without any member named `key`; with `inside`, only within members of that name."""
     if isinstance(value, dict):
         result = {}
         for k, v in value.items():

@@ -1,4 +1,4 @@
-"""What a run may cost, before the first request: a range from stated assumptions, and the caps."""
+"""Estimates the cost of a run before the first request, as a range based on stated assumptions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from avo_tui.operators.agent.settings import AgentSettings
 
 
 class Assumptions(Value):
-    """A step as we imagine it until one was measured."""
+    """Assumed properties of a step, used until one was measured."""
 
     requests: int
     context: int
-    """Tokens of the conversation on average; all but the newest are read from the cache."""
+    """Average number of tokens of the conversation; all but the newest are read from the cache."""
     fresh: int
     """New input tokens of each request: tool results, written to the cache."""
     output: int
@@ -26,7 +26,7 @@ LONG = Assumptions(requests=60, context=90_000, fresh=3_000, output=2_000)
 
 
 class Estimate(Value):
-    """Dollars and tokens of one step, from and to."""
+    """Lower and upper estimate of the dollars and tokens of one step."""
 
     model: str
     usd: tuple[float, float]

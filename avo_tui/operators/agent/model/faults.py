@@ -1,4 +1,4 @@
-"""What can go wrong between us and the model, named, with how long to wait for it to pass."""
+"""The kinds of faults in requests to the model, and how long to wait after each."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Literal
 from avo_tui.operators.agent.words import clean_text
 
 FaultKind = Literal[
-    "rate_limit",  # 429: wait as long as the server says
-    "overloaded",  # 529, or the same in mid-stream
-    "server",  # 5xx, and other trouble on their side
+    "rate_limit",  # 429: wait as long as the server asks
+    "overloaded",  # 529, or the same error within a stream
+    "server",  # 5xx, and other errors of the server
     "connection",  # refused, reset, name not found
-    "timeout",  # no byte, or no progress, for too long
-    "cut_off",  # the stream ended without its stop
-    "malformed",  # the stream or its JSON cannot be read
-    "context",  # the conversation does not fit
-    "rejected",  # 400: the request is not valid to this endpoint
+    "timeout",  # no data or no progress for too long
+    "cut_off",  # the stream ended without a stop event
+    "malformed",  # the stream or its JSON is invalid
+    "context",  # the conversation is too long for the model
+    "rejected",  # 400: the endpoint considers the request invalid
     "auth",  # 401, 403, no credentials
     "billing",  # no credit, a spend limit
     "model",  # 404: no such model
@@ -27,30 +27,31 @@ FaultKind = Literal[
 WAITING: frozenset[FaultKind] = frozenset(
     {"rate_limit", "overloaded", "server", "connection", "timeout", "cut_off"}
 )
-"""Faults that time mends; they never pause the run, however long they last."""
+"""Faults that pass by themselves; they never pause the run, however long they last."""
 
 FOR_THE_PERSON: frozenset[FaultKind] = frozenset({"auth", "billing", "model", "endpoint"})
-"""Faults that only the person can mend."""
+"""Faults that only the person can fix."""
 
 LONGEST_RETRY_AFTER = 24 * 3600.0
-"""Seconds of a server's `retry-after` that are obeyed; then the request is tried again."""
+"""Longest `retry-after` that is obeyed, in seconds; after that the request is tried again
+anyway."""
 
 
 class Fault(Exception):  # noqa: N818 - a fault of the way to the model, not of the program
-    """A request that came to nothing."""
+    """A request that failed."""
 
     def __init__(self, kind: FaultKind, sentence: str, retry_after: float | None = None) -> None:
-        sentence = clean_text(sentence)  # it quotes the server, and is written to the journal
+        sentence = clean_text(sentence)  # it quotes the server and is written to the journal
         super().__init__(sentence)
         self.kind: FaultKind = kind
         self.sentence = sentence
         self.retry_after = retry_after
-        """Seconds that the server asked for."""
+        """Seconds to wait, as asked by the server; None if it did not say."""
 
 
 @dataclass
-class Patience:
-    """How long to wait after each fault in a row, and when waiting is no use."""
+class Backoff:
+    """How long to wait after each consecutive fault, and after how many to stop waiting."""
 
     first: float
     longest: float
@@ -60,7 +61,7 @@ class Patience:
     broken: int = 0
 
     def wait(self, fault: Fault) -> float:
-        """Seconds until the next try. The server's word counts; ours grows and is bounded."""
+        """Seconds until the next try: as the server asks, else growing up to a limit."""
         grown: float = min(self.longest, self.first * 2.0**self.waits)
         own = grown * self.chance.uniform(0.75, 1.25)
         self.waits = min(self.waits + 1, 30)
@@ -69,10 +70,10 @@ class Patience:
         return own
 
     def breaks(self) -> bool:
-        """Count a fault that waiting does not mend; True when there were too many in a row."""
+        """Count a fault that does not pass by itself; True if there were too many in a row."""
         self.broken += 1
         return self.broken >= self.breaker
 
     def succeeded(self) -> None:
-        """An answer came: begin anew."""
+        """Reset after an answer was received."""
         self.waits = self.broken = 0

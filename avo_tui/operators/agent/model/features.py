@@ -1,8 +1,8 @@
-"""Optional parts of the Messages API: which are in use, which are suspended, when to try again.
+"""Optional features of the Messages API: which are in use, which are suspended, when to retry.
 
-An endpoint that does not know a feature says 400, and so does one that is merely out of sorts. So
-a feature is suspended, never given up: after some answers it is tried again, each time after
-longer. Losing the prompt cache for good would multiply the price of every later answer.
+An endpoint answers 400 if it does not know a feature, but also because of passing problems. So a
+feature is only suspended, never given up: it is tried again after some answers, each time after a
+longer interval. Losing the prompt cache for good would multiply the price of every later answer.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SIGNS: dict[Feature, tuple[str, ...]] = {
     "effort": ("effort", "output_config"),
     "thinking": ("thinking", "adaptive", "budget_tokens"),
 }
-"""Words of an error message that name a feature, the most specific feature first."""
+"""Words in an error message that identify a feature, the most specific feature first."""
 
 BETAS: tuple[Feature, ...] = ("context editing", "fallbacks")
-"""Features that are asked for by a beta header."""
+"""Features that are requested by a beta header."""
 
 FIRST_TRIAL = 10
-"""Answers after which a suspended feature is tried again; four times as many each time after."""
+"""Number of answers after which a suspended feature is tried again; quadrupled each time."""
 LONGEST_TRIAL = 640
 
 
@@ -50,23 +50,23 @@ class _Suspended:
 
 @dataclass
 class Features:
-    """The features of one endpoint."""
+    """The state of the optional features of one endpoint."""
 
     in_use: set[Feature] = field(default_factory=set)
     _suspended: dict[Feature, _Suspended] = field(default_factory=dict)
     _intervals: dict[Feature, int] = field(default_factory=dict)
-    """Answers of the next suspension, for those that were suspended before."""
+    """Feature suspended before → number of answers that its next suspension lasts."""
 
     def __contains__(self, feature: Feature) -> bool:
         return feature in self.in_use
 
     @property
     def suspended(self) -> tuple[Feature, ...]:
-        """Features that are gone without for now, in a fixed order."""
+        """Features that are currently suspended, in a fixed order."""
         return tuple(f for f in SIGNS if f in self._suspended)
 
     def named(self, message: str) -> Feature | None:
-        """The feature in use that an error message names, if it names one."""
+        """The feature in use that an error message refers to; None if there is none."""
         words = message.lower()
         for feature, signs in SIGNS.items():
             if feature in self.in_use and any(sign in words for sign in signs):
@@ -91,21 +91,22 @@ class Features:
         return gone
 
     def restore(self, features: Iterable[Feature]) -> None:
-        """Use these again: going without them was no help."""
+        """Use these features again, because suspending them did not help."""
         for feature in features:
             if self._suspended.pop(feature, None) is not None:
                 self.in_use.add(feature)
                 self._intervals.pop(feature, None)
 
     def answered(self) -> tuple[Feature, ...]:
-        """Count an answer; the features that the next request tries again."""
+        """Count an answer; returns the features that the next request tries again."""
         due = []
         for feature, state in list(self._suspended.items()):
             state.answers_left -= 1
             if state.answers_left <= 0:
                 due.append(feature)
         if due:
-            # One at a time: a rejection then names its cause even where the message does not.
+            # One at a time, so that a rejection identifies the feature even if the message does
+            # not.
             feature = next(f for f in reversed(SIGNS) if f in due)
             del self._suspended[feature]
             self.in_use.add(feature)

@@ -1,4 +1,4 @@
-"""What the agent asks of a model: one request, one streamed answer."""
+"""The interface of a model: one request, one streamed answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_KEY = (
 
 @dataclass(frozen=True)
 class Request:
-    """What the model is asked."""
+    """One request to the model."""
 
     system: list[Block]
     tools: list[Block]
@@ -30,13 +30,13 @@ class Request:
     max_tokens: int
     step: int = 0
     turn: int = 0
-    """Answers that this conversation already holds."""
+    """Number of answers that this conversation already contains."""
     plain: bool = False
-    """True for a request beside the conversation: the server does not edit its context."""
+    """True for a request outside the conversation, whose context the server must not edit."""
     keep_results: int | None = None
-    """Newest tool uses that the server leaves alone when it clears; None: it clears nothing."""
+    """Number of newest tool uses that the server keeps when it clears; None: it does not clear."""
     schema: dict[str, Any] | None = None
-    """JSON schema of the answer, where the endpoint can hold the model to one."""
+    """JSON schema that the answer must follow, if the endpoint supports that."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,20 @@ class Reply:
     model: str = ""
     id: str = ""
     stop_detail: str = ""
-    """Why the model refused: category and explanation, where the server gives them."""
+    """Why the model refused: category and explanation, if the server sends them."""
     broken: dict[str, str] = field(default_factory=dict)
-    """Tool calls whose arguments were not valid JSON: id → what was sent."""
+    """Tool calls whose arguments were not valid JSON: call id → arguments as sent."""
 
 
 class Sink(Protocol):
-    """What listens while an answer streams in."""
+    """Receives the pieces of an answer while it is streamed."""
 
     def text(self, block: int, text: str, thinking: bool) -> None:
-        """A piece of prose."""
+        """Receive a piece of text or thinking."""
         ...
 
     def arguments(self, characters: int) -> None:
-        """A piece of a tool call's arguments: not shown, but paid for."""
+        """Receive the length of a piece of a tool call's arguments: not shown, but paid for."""
         ...
 
     def end(self, block: int) -> None:
@@ -70,27 +70,29 @@ class Sink(Protocol):
         ...
 
     def usage(self, usage: Mapping[str, Any]) -> None:
-        """The usage as known so far; the latest counts."""
+        """Receive the usage so far; it replaces the previous one."""
         ...
 
 
 class Model(Protocol):
-    """Something that answers."""
+    """A model that answers requests."""
 
     name: str
     features: Features
-    """Optional parts of the protocol, in use or suspended after the endpoint rejected them."""
+    """The optional features of the protocol, in use or suspended after the endpoint rejected
+    them."""
 
     async def reply(self, request: Request, sink: Sink) -> Reply:
-        """One answer, whole. Raises Fault; may be cancelled."""
+        """Send a request and return the complete answer. Raises Fault; may be cancelled."""
         ...
 
     def spend(self, usage: Mapping[str, Any], model: str = "") -> Spend:
-        """What an answer with this usage costs; `model` is the one that served it, if another."""
+        """Cost of an answer with this usage; `model` names the model that answered, if another
+        did."""
         ...
 
     def relative_price(self) -> Price:
-        """Prices per token in units of one uncached input token."""
+        """Prices per token, relative to an uncached input token."""
         ...
 
     def remarks(self) -> list[str]:
@@ -102,19 +104,19 @@ class Model(Protocol):
         ...
 
     def renew(self) -> str:
-        """Read the credentials again, where they can change; what the person should do else."""
+        """Reload the credentials if possible; otherwise returns what the person should do."""
         ...
 
     async def close(self) -> None:
-        """Give up its connections; it is not asked again."""
+        """Close the connections; the model is not used again."""
         ...
 
     @property
     def reviews(self) -> bool:
-        """True where it can be asked things beside the conversation."""
+        """Whether it can be asked outside the conversation, for a review."""
         ...
 
     @property
     def checks_signatures(self) -> bool:
-        """True where thinking without a signature is rejected when it is sent back."""
+        """Whether thinking without a signature is rejected when it is sent back."""
         ...

@@ -1,4 +1,5 @@
-"""What a request costs: tokens from the API's usage, prices from genai-prices or our own."""
+"""Computes the cost of a request from the API's usage, with prices of genai-prices or the
+options."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from avo_tui.operators.agent.settings import AgentSettings
 
 
 class Tokens(Value):
-    """Billed tokens of one sampling pass. `cache_write_1h` is a part of `cache_write`."""
+    """Billed tokens of one sampling pass. `cache_write_1h` is included in `cache_write`."""
 
     input: int = 0
     output: int = 0
@@ -46,17 +47,18 @@ class Price(Value):
 
 FREE = Price(input=0.0, output=0.0, cache_read=0.0, cache_write=0.0)
 UNKNOWN = Price(input=8.0, output=40.0, cache_read=0.8, cache_write=10.0)
-"""For a model that nobody prices: that of the dearest tier, so that a cap errs on the safe side."""
+"""Price for a model without a known price: the most expensive tier, so that a cap is reached too
+early rather than too late."""
 
 MOST_TOKENS = 50_000_000
-"""Tokens of one count in a usage that are believed; no model takes or gives as many at once."""
+"""Largest believable token count in a usage; no model takes or produces that many at once."""
 
 
 class Pricing:
-    """The prices that hold for one model at one endpoint."""
+    """The prices of one model at one endpoint."""
 
     def __init__(self, settings: AgentSettings, endpoint: str = "") -> None:
-        """`endpoint` is its address: an unpriced model on this machine or network is free."""
+        """`endpoint` is its address: a model without a price is free on this machine or network."""
         self.model = settings.model
         self._own = _own_price(settings)
         self._local = self._own is None and not _listed(self.model) and is_local(endpoint)
@@ -66,7 +68,7 @@ class Pricing:
 
     @property
     def source(self) -> str:
-        """Where the price is from, for the person."""
+        """Where the price comes from, as text for the person."""
         if self._local:
             return "none: the endpoint is on this machine or network, so its tokens cost nothing"
         if self._own is not None:
@@ -80,9 +82,10 @@ class Pricing:
         )
 
     def relative(self) -> Price:
-        """Prices per token in units of one uncached input token, to weigh one against another.
+        """Prices per token, relative to an uncached input token, for comparing costs.
 
-        The usual ratios where no price is known or everything is free: the cache still saves time.
+        Uses typical ratios if no price is known or everything is free, because the cache still
+        saves time then.
         """
         million = 1_000_000
         one = self.cost(Tokens(input=million))
@@ -96,7 +99,8 @@ class Pricing:
         )
 
     def cost(self, tokens: Tokens, model: str = "") -> float:
-        """USD for these tokens; of another priced model where one served the answer."""
+        """USD for these tokens, at the price of `model` if another model answered and has a
+        price."""
         if self._own is not None:
             return self._own.cost(tokens)
         served = model if model and _listed(model) else self.model
@@ -126,9 +130,9 @@ class Pricing:
 
 
 def passes(usage: Mapping[str, Any]) -> Iterator[Tokens]:
-    """The billed passes of one answer: its totals, and the iterations that the totals leave out.
+    """The billed passes of one answer: the totals, and the iterations not included in them.
 
-    Iterations of kind `message` are in the totals; `compaction` ones are not.
+    Iterations of kind `message` are included in the totals, `compaction` ones are not.
     """
     yield _tokens(usage)
     for iteration in _iterations(usage):
@@ -137,7 +141,7 @@ def passes(usage: Mapping[str, Any]) -> Iterator[Tokens]:
 
 
 def context_tokens(usage: Mapping[str, Any]) -> int:
-    """Tokens that the conversation takes after this answer, as far as the usage tells."""
+    """Number of tokens of the conversation after this answer, as far as the usage says."""
     last: Mapping[str, Any] = usage
     for iteration in _iterations(usage):
         if iteration.get("type") in {"message", "fallback_message"}:
@@ -147,10 +151,10 @@ def context_tokens(usage: Mapping[str, Any]) -> int:
 
 
 def believable(usage: Mapping[str, Any]) -> bool:
-    """True where every count that matters is a number of tokens that a model could have used.
+    """Whether every relevant count is a number of tokens that a model could have used.
 
-    No answer is made of nothing: a usage without any tokens is that of a server that does not
-    count. (Where no server was asked, as for a recording, there is no usage at all.)
+    A usage without any tokens comes from a server that does not count, so it is not believed. (A
+    recording has no usage at all.)
     """
     if usage and not any(_count(usage.get(name)) for name in _COUNTS):
         return False
@@ -176,7 +180,7 @@ def _iterations(usage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _count(value: Any) -> int | None:
-    """A count of tokens; None for what cannot be one."""
+    """A count of tokens; None for a value that cannot be one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if not math.isfinite(value) or not 0 <= value <= MOST_TOKENS:
@@ -207,9 +211,9 @@ def _listed(model: str) -> bool:
 
 
 def _own_price(settings: AgentSettings) -> Price | None:
-    """The prices in the options; those that are not set follow the others or the list.
+    """The price set by the options; missing parts are derived from the others or the list.
 
-    None where no price is set. A price that is forgotten must not make its tokens free.
+    None if no price is set. A price that is not set must never make its tokens free.
     """
     into, out = settings.price_input, settings.price_output
     read, write = settings.price_cache_read, settings.price_cache_write
@@ -228,7 +232,7 @@ def _own_price(settings: AgentSettings) -> Price | None:
 
 
 def _listed_price(model: str) -> Price:
-    """Prices of a model by the list; the guess for one that nobody prices."""
+    """The listed price of a model; the guess for a model that is not listed."""
     if not _listed(model):
         return UNKNOWN
 
@@ -236,7 +240,7 @@ def _listed_price(model: str) -> Price:
         usage = Usage(**tokens)
         return float(calc_price(usage, model, provider_id="anthropic").total_price)
 
-    few = 1_000  # below any tier for long contexts
+    few = 1_000  # prices below the surcharge for long contexts
     return Price(
         input=of(input_tokens=few) * 1_000,
         output=of(output_tokens=few) * 1_000,

@@ -1,4 +1,4 @@
-"""One small question to an endpoint: does it answer, what does it support, what does it cost."""
+"""Tests an endpoint with one small request: whether it answers, what it supports, what it costs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.model.faults import Fault
-from avo_tui.operators.agent.model.ladder import Ladder
 from avo_tui.operators.agent.model.port import NO_KEY, Reply, Request
+from avo_tui.operators.agent.model.remedies import Remedies
 from avo_tui.operators.agent.settings import AgentSettings
 
 QUESTION = "Call the tool `ready` with the number 7. Write nothing else."
@@ -24,20 +24,20 @@ TOOL = {
     },
 }
 MOST_TOKENS = 2_000
-"""Output tokens of the answer at most, thinking included."""
+"""Largest number of output tokens of the answer, including thinking."""
 MOST_TRIES = 10
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """One thing that was learned."""
+    """One finding about the endpoint."""
 
     state: Literal["ok", "warn", "fail"]
     sentence: str
 
 
 class _Silent:
-    """Listens to nothing."""
+    """A sink that ignores the streamed answer."""
 
     def text(self, block: int, text: str, thinking: bool) -> None:
         """Not of interest."""
@@ -53,7 +53,7 @@ class _Silent:
 
 
 async def probe(settings: AgentSettings) -> list[ProbeResult]:
-    """Asks the endpoint, as the agent would; never raises for what an endpoint does."""
+    """Ask the endpoint as the agent would; an error of the endpoint is a result, never raised."""
     own = settings.model_copy(
         update={"max_tokens": min(settings.max_tokens, MOST_TOKENS), "answer_timeout": 120.0}
     )
@@ -79,7 +79,7 @@ async def _ask(model: AnthropicModel, settings: AgentSettings) -> list[ProbeResu
         messages=[{"role": "user", "content": [question]}],
         max_tokens=settings.max_tokens,
     )
-    ladder, usd = Ladder(model.features), 0.0
+    ladder, usd = Remedies(model.features), 0.0
     for _ in range(MOST_TRIES):
         began = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""Reads one streamed answer: with a deadline on progress, and every block as plain JSON."""
+"""Reads one streamed answer, with a deadline on progress; converts every block to plain JSON."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from avo_tui.operators.agent.words import clean_json, clean_strings, clean_text
 
 MOST_BLOCKS = 1000
 CHARACTERS_PER_TOKEN = 24
-"""More characters than that for each token allowed is an answer without end."""
+"""An answer with more characters than this per allowed token is taken to be endless."""
 
 
 class _Watch:
-    """The deadline on progress: moved on by each new piece of the answer, not by pings."""
+    """A deadline that each new piece of the answer extends; keep-alive pings do not."""
 
     def __init__(self, clock: asyncio.Timeout, seconds: float, most_characters: int) -> None:
         self._clock = clock
@@ -29,7 +29,7 @@ class _Watch:
         self._left = most_characters
 
     def progress(self, characters: int = 1) -> None:
-        """Raises Fault for an answer that does not end."""
+        """Extend the deadline. Raises Fault if the answer is longer than it may be."""
         if characters <= 0:
             return
         self._left -= characters
@@ -45,7 +45,7 @@ async def read_answer(
     request: Request,
     sink: Sink,
 ) -> Reply:
-    """One answer, whole. Raises Fault, and whatever the SDK raises."""
+    """Read one answer completely. Raises Fault, and whatever the SDK raises."""
     most = request.max_tokens * CHARACTERS_PER_TOKEN + 100_000
     try:
         async with (
@@ -65,7 +65,7 @@ async def read_answer(
 async def _read(client: Client, arguments: dict[str, Any], watch: _Watch, sink: Sink) -> Reply:
     buffers: dict[int, list[str]] = {}
     begun = stopped = False
-    # The clouds' clients share the first party's method, which their types do not say.
+    # The clouds' clients have this method as well, although their type annotations lack it.
     messages = cast("anthropic.AsyncAnthropic", client).beta.messages
     async with messages.stream(**arguments) as stream:
         async for event in stream:
@@ -127,7 +127,7 @@ def _why_refused(details: Any) -> str:
 
 
 def _delta(event: Any, sink: Sink, buffers: dict[int, list[str]]) -> int:
-    """Pass a piece on; its length in characters."""
+    """Forward a piece to the sink; returns its length in characters."""
     delta = event.delta
     if delta.type == "text_delta":
         sink.text(event.index, clean_text(str(delta.text)), False)
@@ -143,9 +143,9 @@ def _delta(event: Any, sink: Sink, buffers: dict[int, list[str]]) -> int:
 
 
 def content_of(blocks: Any, buffers: Mapping[int, list[str]]) -> tuple[list[Block], dict[str, str]]:
-    """(blocks as JSON, broken calls: id → what was sent as arguments).
+    """(blocks as JSON, invalid tool calls: id → arguments as sent).
 
-    The SDK reads partial JSON leniently; an unfinished call must not run.
+    The SDK parses incomplete JSON leniently, but an incomplete call must not be run.
     """
     content: list[Block] = []
     broken: dict[str, str] = {}
@@ -162,7 +162,7 @@ def content_of(blocks: Any, buffers: Mapping[int, list[str]]) -> tuple[list[Bloc
 
 
 def _arguments(sent: str, parsed: Any) -> dict[str, Any] | None:
-    """The arguments of a call; None where what was sent is no object that JSON can hold."""
+    """The arguments of a call; None if what was sent is not a JSON object."""
     try:
         value = clean_json(json.loads(sent) if sent.strip() else parsed)
     except (ValueError, RecursionError):
@@ -171,7 +171,7 @@ def _arguments(sent: str, parsed: Any) -> dict[str, Any] | None:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    """An object of the SDK as JSON; empty for anything else that a server may send."""
+    """An object of the SDK as JSON; empty for anything else."""
     to_dict = getattr(value, "to_dict", None)
     if to_dict is None:
         plain = dict(value) if isinstance(value, Mapping) else {}

@@ -1,4 +1,4 @@
-"""Differences between candidates: computed, parsed, with the words that changed. Pure."""
+"""Differences between candidates, computed or parsed, with the changed words. Pure functions."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MAX_WORDS = 400
 
 @dataclass(frozen=True, slots=True)
 class DiffRow:
-    """One row: a heading of a hunk, or a line of one side or of both."""
+    """One row: the heading of a hunk, or a line of one or both sides."""
 
     kind: RowKind
     text: str
     old: int | None = None
     new: int | None = None
     words: tuple[Range, ...] = ()
-    """Ranges of characters that differ from the paired row."""
+    """Character ranges that differ from the paired row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def parse(text: str) -> DiffDoc:
 
 
 def _cut_off(text: str, problem: str) -> DiffDoc:
-    """A diff that was bounded when it was written: show its lines without pairing."""
+    """A diff that was cut when it was recorded; its lines are shown without pairing."""
     rows, added, removed = [], 0, 0
     name = "…"
     for raw in text.split("\n"):
@@ -155,7 +155,7 @@ def _paired(removed: list[DiffRow], added: list[DiffRow]) -> list[DiffRow]:
 
 
 def changed_words(old: str, new: str) -> tuple[tuple[Range, ...], tuple[Range, ...]]:
-    """Ranges of characters that differ; none where the lines have little in common."""
+    """Character ranges that differ; empty if the lines have little in common."""
     a, b = _TOKEN.findall(old), _TOKEN.findall(new)
     if len(a) > _MAX_WORDS or len(b) > _MAX_WORDS:
         return (), ()

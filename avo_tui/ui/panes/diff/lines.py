@@ -1,4 +1,4 @@
-"""A difference as lines: unified, or side by side where there is room."""
+"""Formats a difference: unified, or side by side if there is room."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avo_tui.ui.syntax import Highlighted, overlay
 from avo_tui.ui.text import BLANK, Line, Span, clean, crop, fit, line, one_line, width_of
 
 SIDE_BY_SIDE = 104
-"""Cells from which a diff is shown side by side."""
+"""Smallest width in cells for showing a diff side by side."""
 Highlight = Callable[[str, str], Highlighted]
 
 

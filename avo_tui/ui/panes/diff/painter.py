@@ -1,4 +1,4 @@
-"""The diff pane: the working candidate, or a version, against what it was made from."""
+"""The diff pane: shows how the working candidate, or a version, differs from its parent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avo_tui.ui.loader import Failed, Loader
 from avo_tui.ui.panes.diff import differences
 from avo_tui.ui.panes.diff.lines import SIDE_BY_SIDE, diff_lines
 from avo_tui.ui.panes.painter import PanePainter
-from avo_tui.ui.panes.subject import Subject, teach
+from avo_tui.ui.panes.selection import Selection, teach
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.session.feed import Snapshot, Source
 from avo_tui.ui.text import Line, Span
@@ -28,14 +28,14 @@ class DiffPainter(PanePainter):
         super().__init__(screen, loader)
         self.view = screen.query_one("#diff-view", LinesView)
         self._sides: bool | None = None
-        """None: by the width."""
+        """Side by side, unified, or None to decide by the width."""
 
     def toggle_sides(self) -> None:
-        """Unified where it is side by side, and the other way round."""
+        """Switch between unified and side by side."""
         beside = self.view.size.width >= SIDE_BY_SIDE if self._sides is None else self._sides
         self._sides = not beside
 
-    def paint(self, snapshot: Snapshot, subject: Subject, changed: bool) -> None:
+    def paint(self, snapshot: Snapshot, subject: Selection, changed: bool) -> None:
         """The difference, or why there is none."""
         doc, name = self._find(snapshot, subject)
         if isinstance(doc, differences.DiffDoc):
@@ -58,7 +58,7 @@ class DiffPainter(PanePainter):
         self.view.show(lambda width: said, reset=changed or doc is not None)
 
     @staticmethod
-    def _nothing(subject: Subject, name: str) -> Sequence[Line]:
+    def _nothing(subject: Selection, name: str) -> Sequence[Line]:
         if subject.live and not name:
             return teach(
                 "The working candidate is the same as its parent.",
@@ -67,7 +67,7 @@ class DiffPainter(PanePainter):
             )
         return teach("reading the sources …")
 
-    def _find(self, snapshot: Snapshot, subject: Subject) -> Found:
+    def _find(self, snapshot: Snapshot, subject: Selection) -> Found:
         source = self.host.session.source
         if source is None:
             return None, ""
@@ -116,7 +116,7 @@ class DiffPainter(PanePainter):
 
 
 def warm(old: Candidate | None, new: Candidate, highlight: Callable[[str, str], object]) -> None:
-    """Highlight the files that differ, here in the thread, so that the screen finds them done."""
+    """Highlight the files that differ; called in a thread, so that painting finds them cached."""
     before = old.files if old is not None else {}
     for name, text in new.files.items():
         if before.get(name) != text:

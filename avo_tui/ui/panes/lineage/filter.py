@@ -1,4 +1,4 @@
-"""The rows of the lineage that hold a text, newest first, without lanes. Pure."""
+"""Filters the rows of the lineage by a text; newest first, without lanes. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from avo_tui.domain.attempts import attempt_name, attempt_status, was_rejected
 from avo_tui.domain.records import Attempt, Version
-from avo_tui.ui.panes.lineage.graph import Drawn, Key, Row, rows
+from avo_tui.ui.panes.lineage.graph_layout import GraphRow, Key, Row, rows
 from avo_tui.ui.session.feed import Snapshot
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What a filter leaves of one lineage; kept until the lineage or the text is another one."""
+    """The result of a filter on one lineage; reused until the lineage or the text changes."""
 
     needle: str
-    rows: list[Drawn]
+    rows: list[GraphRow]
     places: dict[Key, int]
     versions: Mapping[int, Version]
     attempts: Mapping[tuple[int, int], Attempt]
@@ -26,7 +26,7 @@ class Matches:
     def of(
         cls, snapshot: Snapshot, needle: str, live_step: int | None, before: Matches | None
     ) -> Matches:
-        """The rows of a snapshot that hold `needle`; `before` where it still holds."""
+        """The rows of a snapshot that contain `needle`; returns `before` if it is still valid."""
         same = (
             before is not None
             and before.versions is snapshot.versions
@@ -42,7 +42,7 @@ class Matches:
             unfolded = frozenset(step for step, _ in snapshot.attempts)
             candidates = rows(snapshot.versions, snapshot.attempts.values(), unfolded, live_step)
         found = [
-            Drawn(row, 0, (True,), (), False, frozenset())
+            GraphRow(row, 0, (True,), (), False, frozenset())
             for row in candidates
             if low in text_of(row, snapshot).casefold()
         ]
@@ -51,7 +51,7 @@ class Matches:
 
 
 def text_of(row: Row, snapshot: Snapshot) -> str:
-    """What a filter looks at."""
+    """The text of a row that the filter searches."""
     if row.kind == "version":
         return _of_version(snapshot.versions[row.number])
     attempt = snapshot.attempts.get((row.step, row.number))

@@ -11,18 +11,18 @@ from textual.message import Message
 
 from avo_tui.domain.attempts import UNDECIDED
 from avo_tui.ui.panes.lineage.filter import Matches
-from avo_tui.ui.panes.lineage.graph import Drawn, Key, Row
-from avo_tui.ui.panes.lineage.layout import GraphLayout
-from avo_tui.ui.panes.lineage.rows import LineageContext, row_line
+from avo_tui.ui.panes.lineage.graph_layout import GraphRow, Key, Row
+from avo_tui.ui.panes.lineage.layout_cache import GraphLayout
+from avo_tui.ui.panes.lineage.row_painter import LineageContext, row_line
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Line, line
 from avo_tui.ui.widgets.lines import LinesView
 
 
 class _Rows(Sequence[Line]):
-    """Rows that are drawn when they are looked at."""
+    """Rows that are formatted only when they are displayed."""
 
-    def __init__(self, drawn: Sequence[Drawn], context: LineageContext, width: int) -> None:
+    def __init__(self, drawn: Sequence[GraphRow], context: LineageContext, width: int) -> None:
         self.drawn, self.context, self.width = drawn, context, width
         self._made: dict[int, Line] = {}
 
@@ -50,7 +50,7 @@ def steps_of(stall: Row) -> frozenset[int]:
 
 
 class LineageView(LinesView):
-    """The graph. The cursor is kept on what it points at, however many rows arrive above it."""
+    """Widget for the graph. The cursor stays on its entry when rows are added above it."""
 
     BINDINGS = [  # noqa: RUF012
         Binding("up,k", "move(-1)", show=False),
@@ -80,16 +80,16 @@ class LineageView(LinesView):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self.cursor: Key | None = None
-        """None while the run is followed."""
+        """Key of the selected row; None while the view follows the run."""
         self.unfolded: frozenset[int] = frozenset()
         self.apart: frozenset[int] = frozenset()
-        """Steps that are shown each by itself and not as one stall."""
+        """Steps that are shown individually instead of as a stall."""
         self.marked: frozenset[int] = frozenset()
         self.needle = ""
         self._snapshot: Snapshot | None = None
         self._layout = GraphLayout()
         self._matches: Matches | None = None
-        """What the filter leaves; None without one."""
+        """The rows that match the filter; None without a filter."""
         self._given: LineageContext | None = None
 
     # -- content
@@ -151,7 +151,7 @@ class LineageView(LinesView):
         return next((row for row in rows if row.first_step <= step <= row.step), None)
 
     @property
-    def _drawn(self) -> Sequence[Drawn]:
+    def _drawn(self) -> Sequence[GraphRow]:
         return self._layout.drawn if self._matches is None else self._matches.rows
 
     @property
@@ -191,7 +191,7 @@ class LineageView(LinesView):
         self.needle = text
         self._refresh_rows()
         if text and self._drawn and self.cursor is None:
-            # Keys act on the row under the cursor: it must be one of those that are shown.
+            # Keys act on the row under the cursor, so it must be one that is shown.
             self.cursor = self._drawn[0].row.key
             self.post_message(self.Picked(self, self.cursor))
         self.scroll_to(y=0, animate=False, force=True)
@@ -243,7 +243,7 @@ class LineageView(LinesView):
         self._refresh_rows()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """In a replay the space bar plays; enter still unfolds."""
+        """Disable the space bar in a replay, where it plays or pauses; enter still unfolds."""
         replaying = self._snapshot is not None and self._snapshot.replay is not None
         return not (action == "fold" and replaying)
 
@@ -251,15 +251,15 @@ class LineageView(LinesView):
 
     @property
     def place(self) -> int:
-        """Row of the cursor; 0 while the run is followed."""
+        """Index of the cursor's row; 0 while the view follows the run."""
         return 0 if self.cursor is None else self._places.get(self.cursor, 0)
 
-    def _under(self) -> Drawn | None:
+    def _under(self) -> GraphRow | None:
         return self._drawn[self.place] if self._drawn else None
 
     @property
     def key_under(self) -> Key | None:
-        """What the cursor points at."""
+        """Key of the row under the cursor."""
         drawn = self._under()
         return None if drawn is None else drawn.row.key
 
@@ -284,7 +284,7 @@ class LineageView(LinesView):
         self.refresh()
 
     def reveal(self) -> None:
-        """Scroll so that the cursor is seen, with some rows around it."""
+        """Scroll so that the cursor is visible, with some rows around it."""
         place, top, height = self.place, self.scroll_offset.y, self.size.height
         if not top + 1 <= place < top + height - 1:
             self._scroll(

@@ -26,7 +26,7 @@ def bar(value: float, top: float, cells: int) -> str:
 def bar_spans(
     value: float, top: float, cells: int, marks: Mapping[str, float], reference: str, role: str
 ) -> list[Span]:
-    """A bar with a tick where each baseline stands; `marks` are their values."""
+    """A bar with a tick for each baseline; `marks` are the baselines' values."""
     text = list(bar(value, top, cells))
     roles = [role if cell != " " else "" for cell in text]
     for name in sorted(marks, key=lambda n: n == reference):  # the reference on top of the others
@@ -46,7 +46,7 @@ def bar_spans(
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Which columns of the benchmark have room, and how wide they are."""
+    """The columns of the benchmark that fit, with their widths."""
 
     name: int
     bar: int
@@ -55,7 +55,7 @@ class _Table:
     """The ratio at a bar's end."""
     reference: str
     others: tuple[str, ...]
-    """Baselines with a column of their own."""
+    """Baselines that have a column of their own."""
     with_parent: bool
     says_flags: bool
     """What is odd about a measurement stands behind its row."""

@@ -1,4 +1,4 @@
-"""What the harness says: stages, resources, checks, the benchmark."""
+"""Formats an evaluation: stages, resources, checks, benchmark."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _stopped_at_the_gate(outcome: Outcome) -> bool:
 
 
 def long_output(outcome: Outcome, width: int, text: LongText) -> LongRows:
-    """The whole pane where the log is too long to be held as lines: `text` is the log."""
+    """The pane for a log that is too long to hold as lines; `text` is the log."""
     out = output_lines(replace(outcome, log=""), width)
     out += _spaced(out, [line(("compiler", "dim"))])
     return LongRows(out, text)

@@ -1,4 +1,4 @@
-"""What the machine says of a candidate: the share of its peak, and the profiler's report."""
+"""Formats machine-related results: fraction of the peak rate, and the profiler's report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_ROWS = 60
 
 
 def roofline_lines(score: Score, machine: MachineInfo | None, width: int) -> list[Line]:
-    """How near each configuration comes to the peak of the machine; [] where nobody knows."""
+    """Fraction of the machine's peak for each configuration; empty if the peak is not known."""
     if machine is None:
         return []
     top, found = peak(machine), shares(score, machine)

@@ -41,7 +41,7 @@ class Outcome:
 
 
 def outcome_of_attempt(view: AttemptView, reference: str) -> Outcome:
-    """From an attempt in hand: the report once it is there, signs of life until then."""
+    """From the running or finished attempt: its report if there is one, else its progress."""
     made = Outcome(
         stages=view.stages,
         log=view.log,

@@ -1,4 +1,4 @@
-"""The output pane: what the harness says of the running attempt, a version, or an attempt."""
+"""The output pane: shows the evaluation of the running attempt, a version, or an attempt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from avo_tui.ui.panes.output.outcome import (
     outcome_of_version,
 )
 from avo_tui.ui.panes.painter import PanePainter
-from avo_tui.ui.panes.subject import Subject, teach
+from avo_tui.ui.panes.selection import Selection, teach
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.session.feed import Snapshot, Source
 from avo_tui.ui.text import Line, prose
@@ -34,7 +34,7 @@ class OutputPainter(PanePainter):
         super().__init__(screen, loader)
         self.view = screen.query_one("#output-view", LongView)
 
-    def paint(self, snapshot: Snapshot, subject: Subject, changed: bool) -> None:
+    def paint(self, snapshot: Snapshot, subject: Selection, changed: bool) -> None:
         """The outcome, as far as it is known."""
         outcome = self._outcome(snapshot, subject)
         if isinstance(outcome, Outcome):
@@ -63,7 +63,7 @@ class OutputPainter(PanePainter):
             return long_output(outcome, width, self.view.text_of(outcome.log))
         return output_lines(outcome, width) or teach("compiling …")
 
-    def _info(self, outcome: Outcome | Failed | None, subject: Subject) -> None:
+    def _info(self, outcome: Outcome | Failed | None, subject: Selection) -> None:
         if not isinstance(outcome, Outcome):
             self.pane.set_info([])
             return
@@ -72,7 +72,7 @@ class OutputPainter(PanePainter):
             info = [(f"{subject.name}  ", "accent"), *info]
         self.pane.set_info(info)
 
-    def _outcome(self, snapshot: Snapshot, subject: Subject) -> Outcome | Failed | None:
+    def _outcome(self, snapshot: Snapshot, subject: Selection) -> Outcome | Failed | None:
         if subject.live:
             return self._running(snapshot)
         source = self.host.session.source
@@ -124,7 +124,7 @@ class OutputPainter(PanePainter):
         return replace(outcome, rejected=attempt.reason)
 
 
-def _on_machine(outcome: Outcome, snapshot: Snapshot, subject: Subject) -> Outcome:
+def _on_machine(outcome: Outcome, snapshot: Snapshot, subject: Selection) -> Outcome:
     """The outcome with the machine it was measured on, and what a profiler said of the source."""
     engine = snapshot.session.engine
     machine = engine.machine if engine is not None else None

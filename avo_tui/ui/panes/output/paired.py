@@ -1,4 +1,4 @@
-"""Two versions' scores beside each other: two bars for each configuration, on one scale."""
+"""Formats the scores of two versions together: two bars per configuration, on one scale."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The plan of a step, and everything said and done in it."""
+"""The plan of a step, and the stream of what was said and done in it."""

@@ -59,7 +59,7 @@ def plan_lines(title: str, items: Sequence[PlanItem], width: int, most: int = 0)
     room = most - len(out) if most else whole
     if whole <= room:
         return out + [row for block in blocks for row in block]
-    # What is being done is shown, and as much around it as fits.
+    # Show the item in progress, and as many items around it as fit.
     first = last = min(first_open, len(blocks) - 1)
     used = len(blocks[first])
     while True:
@@ -93,7 +93,7 @@ def stream_lines(view: StepView, width: int) -> list[Line]:
 
 @lru_cache(maxsize=4096)
 def kept_lines(entry: Entry, width: int) -> tuple[Line, ...]:
-    """`entry_lines`, remembered: of a stream only its last entries ever change."""
+    """Like `entry_lines`, but cached, because only the last entries of a stream change."""
     return tuple(entry_lines(entry, width))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from avo_tui.ui.loader import Failed, Loader
 from avo_tui.ui.panes.painter import PanePainter
 from avo_tui.ui.panes.plan.lines import attempt_story, plan_lines, stream_lines, version_story
-from avo_tui.ui.panes.subject import Subject, teach
+from avo_tui.ui.panes.selection import Selection, teach
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.session.step_view import StepView, fold
@@ -29,7 +29,7 @@ class PlanPainter(PanePainter):
         self._streamed = ""
         """Whose stream is shown."""
 
-    def paint(self, snapshot: Snapshot, subject: Subject, changed: bool) -> None:
+    def paint(self, snapshot: Snapshot, subject: Selection, changed: bool) -> None:
         """The plan and the stream of the live step, or of the one that made the subject."""
         if subject.live:
             step: StepView | Failed | None = snapshot.live
@@ -50,7 +50,7 @@ class PlanPainter(PanePainter):
             view.title, view.items, width, max(3, self.pane.size.height // 2)
         )
 
-    def _past_head(self, subject: Subject) -> Build:
+    def _past_head(self, subject: Selection) -> Build:
         version, attempt = subject.version, subject.attempt
         self.pane.set_heading("Story" if version is not None else "Attempt")
         self.pane.set_info([(subject.name, "accent"), (f" · step {subject.step}", "dim")])
@@ -60,7 +60,7 @@ class PlanPainter(PanePainter):
         return lambda width: attempt_story(attempt, width)
 
     def _paint_head(
-        self, snapshot: Snapshot, subject: Subject, build: Build, changed: bool
+        self, snapshot: Snapshot, subject: Selection, build: Build, changed: bool
     ) -> None:
         head, size, live = self.head, self.pane.size, snapshot.live
         width = head.room if head.room > 0 else max(10, size.width - 3)
@@ -73,7 +73,7 @@ class PlanPainter(PanePainter):
         head.show(build, reset=changed)
 
     def _paint_stream(
-        self, snapshot: Snapshot, subject: Subject, step: StepView | Failed | None
+        self, snapshot: Snapshot, subject: Selection, step: StepView | Failed | None
     ) -> None:
         if not isinstance(step, StepView):
             reason = step.reason if isinstance(step, Failed) else "reading the step …"

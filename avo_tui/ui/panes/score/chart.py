@@ -1,6 +1,7 @@
-"""The score chart: best so far as an area in eighths of a row, every version a point. Pure.
+"""The score chart: the best so far as an area, every version as a point. Pure functions.
 
-Block elements, not braille: they are in every terminal's font, the Linux console's included.
+It uses block elements instead of braille, because all fonts of terminals have them, even that of
+the Linux console.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A version on the chart, or a candidate that became none."""
+    """A version on the chart, or a rejected candidate."""
 
     x: float
     y: float
     number: int
     on_line: bool = True
-    """On the head's line; the others are dimmed."""
+    """True if on the head's line; other points are dimmed."""
     leads: bool = False
     """The best of all versions up to it: the area rises, or falls, to it."""
     tried: bool = False
-    """A rejected attempt; `number` then names no version."""
+    """True for a rejected attempt; `number` then does not name a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +36,20 @@ class ChartData:
 
     points: tuple[Point, ...] = ()
     baselines: tuple[tuple[str, float], ...] = ()
-    """Name → its ratio to the reference baseline; the reference is 1."""
+    """Baseline → its ratio to the reference baseline, which is 1 itself."""
     marks: tuple[tuple[float, str], ...] = ()
     """x → glyph on the axis: a rewind or an intervention."""
     selected: int | None = None
     labels: tuple[tuple[float, str], ...] = ()
     """x → label below the axis."""
     end: float | None = None
-    """The right end of the axis, where that is not the last point: a plateau reaches to now."""
+    """Right end of the axis if it is beyond the last point, for example now."""
     begin: float | None = None
-    """The left end of the axis, where that is not the first point."""
+    """Left end of the axis if it is not the first point."""
 
     def nearest(self, share: float) -> int | None:
-        """Number of the version nearest to a place on the axis: 0 is its left end, 1 its right."""
+        """Number of the version nearest to a position on the axis: 0 is its left end, 1 its
+        right."""
         versions = [p for p in self.points if not p.tried]
         if not versions:
             return None
@@ -69,7 +71,7 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 
 
 LEFT = 6
-"""Cells of the numbers at the vertical axis."""
+"""Width in cells of the numbers at the vertical axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +87,10 @@ class _Scale:
 
     @classmethod
     def of(cls, data: ChartData, width: int, height: int) -> _Scale:
-        """The scale that shows all points, and the baselines that are not far above them."""
+        """The scale that includes all points, and the baselines that are not far above them."""
         ys = [p.y for p in data.points if p.y > 0]
         near = [b for _, b in data.baselines if b <= 2.6 * max(ys, default=1)]
-        # what failed by far lies at the lower edge, and does not flatten all others
+        # very low values are drawn at the lower edge, so that they do not flatten the others
         firm = [p.y for p in data.points if p.y > 0 and not p.tried]
         highest, lowest = max([*ys, *near], default=1), min(firm, default=0.0)
         from_zero = lowest < 0.6 * highest or highest < 0.5 or len(ys) < 3
@@ -194,7 +196,7 @@ def _name_above(names: Sequence[str], row: list[Span]) -> None:
 
 
 def _rule(cells: list[Span], label: str) -> None:
-    """A baseline across a row, the area included; its name where the line is least in the way."""
+    """Draw a baseline as a line across a row, with its name where it hides the least."""
     for x, (text, role) in enumerate(cells):
         if text == " ":
             cells[x] = ("┈", role or "baseline")

@@ -1,4 +1,4 @@
-"""What the score chart shows of a snapshot: the aggregate, or one configuration."""
+"""Prepares the data of the score chart from a snapshot: the aggregate, or one configuration."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from avo_tui.ui.text import one_line
 
 @dataclass(frozen=True, slots=True)
 class ChartView:
-    """What the person chose to see of the scores."""
+    """The person's choice of what the chart shows."""
 
     by_time: bool = False
-    """Over time; else over versions."""
+    """True for time on the horizontal axis; otherwise versions."""
     configuration: str | None = None
-    """None: the aggregate."""
+    """Name of the configuration; None for the aggregate."""
     since: datetime | None = None
-    """Left end of the axis, which is then one of time; None: the whole run."""
+    """Left end of a time axis; None for the whole run."""
 
 
 def chart_data(
@@ -72,7 +72,7 @@ def chart_data(
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """From moments and versions to x."""
+    """Converts moments and versions to positions on the horizontal axis."""
 
     by_time: bool
     created: datetime
@@ -154,7 +154,7 @@ def _labels(axis: _Axis, first: float, end: float, room: int) -> tuple[tuple[flo
 
 
 def thin(points: list[Point], most: int, selected: int | None) -> list[Point]:
-    """At most about `most` points: of the others, those that matter to the picture are kept."""
+    """At most about `most` points; those most visible in the chart are kept."""
     if len(points) <= most:
         return points
     step = len(points) / most

@@ -15,14 +15,14 @@ from avo_tui.ui.panes.score.chart import ChartData
 from avo_tui.ui.panes.score.data import ChartView, chart_data
 from avo_tui.ui.panes.score.spans import Span, chart_spans, end_of_span
 from avo_tui.ui.panes.score.view import Chart
-from avo_tui.ui.panes.subject import Subject
+from avo_tui.ui.panes.selection import Selection
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Span as Words
 from avo_tui.ui.text import one_line
 
 AXIS_CELLS = 7
-"""Left of the curve: the numbers of the vertical axis."""
+"""Width in cells of the numbers of the vertical axis, left of the curve."""
 
 
 class ScorePainter(PanePainter):
@@ -61,7 +61,7 @@ class ScorePainter(PanePainter):
         """The version nearest to a place on the chart: 0 is its left end, 1 its right end."""
         return self._data.nearest(share)
 
-    def paint(self, snapshot: Snapshot, subject: Subject, changed: bool) -> None:
+    def paint(self, snapshot: Snapshot, subject: Selection, changed: bool) -> None:
         """The chart, with the subject marked where it is a version."""
         view, span = self._view, self._span
         if span is not None:
@@ -78,7 +78,7 @@ class ScorePainter(PanePainter):
             span,
             len(snapshot.supervision),
             len(snapshot.commands),
-            # over time the chart reaches to now, and is drawn anew every minute
+            # a time axis ends at the present, so the chart is redrawn every minute
             int(self.host.clock().timestamp() / 60) if by_time else 0,
             size,
         )

@@ -1,4 +1,4 @@
-"""The stretches of a run that the score chart can show."""
+"""The time spans of a run that the score chart can show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avo_tui.ui.session.feed import Snapshot
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a run up to now, of a fixed length or from a moment on."""
+    """A span of a run that ends now: of fixed length, or from a given moment on."""
 
     name: str
     """In words, such as `the last hour`."""
@@ -20,7 +20,7 @@ class Span:
 
 
 def yesterday(now: datetime) -> datetime:
-    """The beginning of yesterday where the person is."""
+    """The beginning of yesterday in the person's time zone."""
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight - timedelta(days=1)
 
@@ -40,7 +40,7 @@ def end_of_span(snapshot: Snapshot, since: datetime, now: datetime) -> datetime:
 
 
 def chart_spans(snapshot: Snapshot, selected: int | None, now: datetime) -> list[Span]:
-    """The spans in the order in which a key goes through them; the whole run is none of them."""
+    """The spans in the order in which a key selects them; the whole run is not included."""
     out = [
         Span("the last hour", length=timedelta(hours=1)),
         Span("since yesterday", since=yesterday(now)),

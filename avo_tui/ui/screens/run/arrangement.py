@@ -7,10 +7,11 @@ from avo_tui.ui.widgets.bars import TabBar
 
 PANES = ("lineage", "plan", "diff", "output", "score")
 RIGHT = ("plan", "diff", "output")
-"""Panes of the right column; where there is room for one of them, the last that was active."""
+"""Panes of the right column; if there is room for only one, the last active one is shown."""
 NAMES = {"lineage": "Lineage", "plan": "Plan", "diff": "Diff", "output": "Output", "score": "Score"}
 WIDE, MEDIUM, TALL = 120, 100, 30
-"""Columns from which all panes are shown; from which two are; rows below which tabs are used."""
+"""Width in columns from which all panes are shown, and from which two are; height in rows below
+which tabs are used."""
 
 
 def arrangement(width: int, height: int) -> str:
@@ -21,7 +22,7 @@ def arrangement(width: int, height: int) -> str:
 
 
 class Arrangement:
-    """Panes by the size of the screen, tabs, zoom, focus."""
+    """Arranges the panes: by the size of the screen, tabs, zoom and focus."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene, self._screen = scene, scene.screen
@@ -29,7 +30,7 @@ class Arrangement:
         """The pane that has, or had last, the focus."""
         self.zoomed = False
         self._arranged: object = None
-        """What the present arrangement was made for."""
+        """The input of the current arrangement."""
         self._right = "plan"
 
     def arrange(self) -> None:

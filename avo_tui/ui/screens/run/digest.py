@@ -1,4 +1,4 @@
-"""What happened in a span of a run, as a few lines."""
+"""Summarises what happened in a time span of a run, in a few lines."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from avo_tui.ui.text import BLANK, Line, cut, line, one_line, prose
 WIDTH = 68
 """Cells of a row of the dialog."""
 MOST = 3
-"""Of hints, rewinds, interventions and troubles the last so many are shown."""
+"""Number of hints, rewinds, interventions and problems that are shown; the last ones."""
 
 
 @dataclass
 class Happenings:
-    """What events say that a person would want to know. `apply` takes them in order."""
+    """What a person would want to know about a list of events, collected by `apply`."""
 
     versions: dict[int, Version] = field(default_factory=dict)
     rejected: int = 0
@@ -43,7 +43,7 @@ class Happenings:
     """When the last of them happened."""
 
     def apply(self, event: ev.Event) -> None:
-        """Take one event in."""
+        """Add one event."""
         self.first, self.last = self.first or event.at, event.at
         if isinstance(event, ev.VersionCommitted):
             self.versions[event.version.number] = event.version
@@ -76,7 +76,7 @@ class Happenings:
 
     @property
     def anything(self) -> bool:
-        """True where there is something to tell."""
+        """Whether there is anything to report."""
         return bool(
             self.versions
             or self.fallen
@@ -91,7 +91,7 @@ class Happenings:
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a run up to now: the events after one of them, or from a moment on."""
+    """A time span of a run that ends now: after a given event, or from a moment on."""
 
     name: str
     """In words, such as `last hour`."""
@@ -99,7 +99,7 @@ class Span:
     since: datetime | None = None
 
     def holds(self, event: ev.Event) -> bool:
-        """Whether an event lies in it."""
+        """Whether an event is within the span."""
         return event.seq > self.after and (self.since is None or event.at >= self.since)
 
 
@@ -123,7 +123,7 @@ def spans(
     return out
 
 
-def happenings(events: Iterable[ev.Event], span: Span) -> Happenings:
+def current_alerts(events: Iterable[ev.Event], span: Span) -> Happenings:
     """What happened in a span."""
     out = Happenings()
     for event in events:

@@ -1,4 +1,4 @@
-"""A candidate in the person's own editor. What was saved there is a draft until it is submitted."""
+"""Opens a candidate in the person's editor. The saved text is a draft until it is submitted."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class EditorError(ValueError):
 
 
 def edit_candidate(candidate: Candidate, app: App[None], name: str) -> Candidate:
-    """Open the candidate's files in $VISUAL or $EDITOR, with the app out of the way.
+    """Open the candidate's files in $VISUAL or $EDITOR, with the app suspended.
 
-    Raises ValueError with a sentence where there is no editor or the result is no candidate, and
-    EditorError where the editor ended with an error.
+    Raises ValueError, with a sentence, if there is no editor or the result is not a candidate, and
+    EditorError if the editor ended with an error.
     """
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:

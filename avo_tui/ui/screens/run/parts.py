@@ -17,7 +17,7 @@ from avo_tui.ui.session.feed import Snapshot
 
 @dataclass
 class RunParts:
-    """What an action of the run screen is given."""
+    """The object that the actions of the run screen receive."""
 
     scene: Scene
     arrangement: Arrangement
@@ -39,13 +39,13 @@ class RunParts:
 
     @property
     def known(self) -> Snapshot:
-        """What is known of the run, for actions whose condition has made sure that it is known."""
+        """The current snapshot, for actions whose condition guarantees that there is one."""
         assert self.scene.snapshot is not None
         return self.scene.snapshot
 
     @property
     def version(self) -> Version:
-        """The version in hand, for actions whose condition has made sure that there is one."""
+        """The selected version, for actions whose condition guarantees that there is one."""
         version = self.scene.version_in_hand
         assert version is not None
         return version

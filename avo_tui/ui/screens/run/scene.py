@@ -1,4 +1,4 @@
-"""What the run screen shows: the newest snapshot, and what in it is looked at."""
+"""What the run screen shows: the newest snapshot and the selected row."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from avo_tui.domain.records import Version
 from avo_tui.ui.host import Host
-from avo_tui.ui.panes.lineage.graph import Key
+from avo_tui.ui.panes.lineage.graph_layout import Key
 from avo_tui.ui.panes.lineage.view import LineageView
-from avo_tui.ui.panes.subject import Subject, subject_of
+from avo_tui.ui.panes.selection import Selection, subject_of
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.session.feed import Snapshot
 
@@ -19,10 +19,12 @@ class Scene:
     def __init__(self, screen: AvoScreen, repaint: Callable[[], None]) -> None:
         self.screen = screen
         self.repaint = repaint
-        """Shows the present snapshot and cursor; what is painted already is left alone."""
+        """Paints the current snapshot and selection; panes that are up to date are left
+        unchanged."""
         self.snapshot: Snapshot | None = None
         self.settled: Key | None = None
-        """The row that the panes show; it follows the cursor once that rests. None: the run."""
+        """Key of the row that the panes show; it is updated when the cursor has stopped moving.
+        None for the live run."""
 
     @property
     def host(self) -> Host:
@@ -36,17 +38,18 @@ class Scene:
 
     @property
     def cursor(self) -> Key | None:
-        """The row that is inspected; None while the run is followed."""
+        """Key of the selected row; None while the screen follows the run."""
         return self.lineage.cursor if self.screen.ready else None
 
     @property
-    def subject(self) -> Subject:
-        """What is under the cursor; the live step while the run is followed."""
-        return Subject() if self.snapshot is None else subject_of(self.snapshot, self.cursor)
+    def subject(self) -> Selection:
+        """What is under the cursor; the live step while the screen follows the run."""
+        return Selection() if self.snapshot is None else subject_of(self.snapshot, self.cursor)
 
     @property
     def version_in_hand(self) -> Version | None:
-        """The version under the cursor, or that its attempt was made from; else the head."""
+        """The selected version, or the one that the selected attempt was made from; else the
+        head."""
         if self.snapshot is None:
             return None
         if self.lineage.needle and self.cursor is None:

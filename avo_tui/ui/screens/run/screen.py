@@ -20,15 +20,15 @@ from avo_tui.ui.panes.painter import PanePainter
 from avo_tui.ui.panes.plan.painter import PlanPainter
 from avo_tui.ui.panes.score.painter import ScorePainter
 from avo_tui.ui.panes.score.view import Chart
-from avo_tui.ui.panes.subject import Subject, subject_of
+from avo_tui.ui.panes.selection import Selection, subject_of
 from avo_tui.ui.screen import COMMON, AvoScreen, show_status
 from avo_tui.ui.screens.run.actions import RUN_ACTIONS
 from avo_tui.ui.screens.run.arrangement import PANES, Arrangement
-from avo_tui.ui.screens.run.control import ask_approval
+from avo_tui.ui.screens.run.control_actions import ask_approval
 from avo_tui.ui.screens.run.finder import Finder
+from avo_tui.ui.screens.run.navigation_actions import ABSENCE, greet
 from avo_tui.ui.screens.run.parts import RunParts
 from avo_tui.ui.screens.run.scene import Scene
-from avo_tui.ui.screens.run.travel import ABSENCE, greet
 from avo_tui.ui.screens.run.walk import Walk
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Span, one_line
@@ -95,13 +95,13 @@ class RunScreen(AvoScreen):
         self.actions = ActionSet([*bind(RUN_ACTIONS, self.parts), *bind(COMMON, self)])
         self.loader: Loader | None = None
         self._painters: tuple[PanePainter, ...] = ()
-        self._subject = Subject()
+        self._subject = Selection()
         """What the panes were painted for."""
         self._greeted = False
         self._device_wait = 0
-        """Seconds until the device's row is drawn anew."""
+        """Seconds until the row of the device is updated."""
         self._told: tuple[str, str] = ("", "")
-        """The state and the reason that were told last."""
+        """The run state and reason that were last reported to the person."""
 
     def compose(self) -> ComposeResult:
         """Status, tabs, panes, actions."""
@@ -201,17 +201,17 @@ class RunScreen(AvoScreen):
             painter.paint(snapshot, subject, changed)
 
     def _tell_why(self, snapshot: Snapshot) -> None:
-        """Why the run does not go on, once: there is no room for it in the status line."""
+        """Report once why the run does not go on; the status line has no room for it."""
         state, reason = snapshot.run_state, snapshot.session.state_reason
         if (state, reason) == self._told:
             return
         first, self._told = self._told == ("", ""), (state, reason)
         since = snapshot.session.state_since or snapshot.session.last_event_at
         if first and since is not None and self.host.clock() - since > ABSENCE:
-            return  # it has been so for long: no news, and the status line says it
+            return  # not news: it has been so for long, and the status line shows it
         title = {"parked": "Parked", "stopped": "Stopped", "finished": "Finished"}.get(state)
         if title and reason and snapshot.replay is None:
-            self.call_after_refresh(  # a first picture has no place for notices yet
+            self.call_after_refresh(  # the first picture cannot show notices yet
                 self.app.notify,
                 one_line(reason),
                 title=title,

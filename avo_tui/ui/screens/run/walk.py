@@ -6,7 +6,7 @@ from time import monotonic
 
 from textual.timer import Timer
 
-from avo_tui.ui.panes.lineage.graph import Key, key_of_version
+from avo_tui.ui.panes.lineage.graph_layout import Key, key_of_version
 from avo_tui.ui.screens.run.arrangement import Arrangement
 from avo_tui.ui.screens.run.finder import Finder
 from avo_tui.ui.screens.run.scene import Scene
@@ -16,7 +16,7 @@ REST_SECONDS = 0.15
 
 
 class Walk:
-    """Jumps of the cursor, and settling on what it rests on."""
+    """Moves the cursor, and shows the row on which it stops."""
 
     def __init__(self, scene: Scene, arrangement: Arrangement, finder: Finder) -> None:
         self._scene, self._arrangement, self._finder = scene, arrangement, finder
@@ -39,10 +39,11 @@ class Walk:
         lineage.pick(key)
 
     def moved(self) -> None:
-        """The cursor was moved.
+        """Handle a move of the cursor.
 
-        The first move is shown at once. While a key is held down the panes wait until it rests, so
-        that a walk through a hundred versions does not compute a hundred differences.
+        The first move is shown at once. While a key is held down the panes are not updated until
+        the cursor stops, so that moving through a hundred versions does not compute a hundred
+        differences.
         """
         moment = monotonic()
         resting = moment - self._moved_at > REST_SECONDS
@@ -62,7 +63,7 @@ class Walk:
             self._scene.screen.refresh_footer()
 
     def live(self) -> None:
-        """One layer back: the filter, the zoom, the inspection."""
+        """Go back one level: end the filter, the zoom, or the inspection."""
         scene = self._scene
         if scene.lineage.needle:
             self._finder.end()

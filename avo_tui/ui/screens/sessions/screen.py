@@ -79,7 +79,7 @@ def _start(screen: SessionsScreen) -> None:
     def work() -> None:
         try:
             start(folder)
-        except Exception as error:  # its sentence is for the person
+        except Exception as error:  # the message is meant for the person
             host.call_from_thread(
                 host.notify, str(error), severity="error", timeout=10, markup=False
             )
@@ -249,7 +249,7 @@ class SessionsScreen(AvoScreen):
         )
 
     def _tell_about(self) -> None:
-        """Below the table: what the row under the cursor has no room for."""
+        """Show, below the table, the details for which the selected row has no room."""
         current, now = self.current, self.host.clock()
         spans: list[Span] = []
         if current is not None and current.error is None:

@@ -21,7 +21,7 @@ ROLES = {
     "state-lost": "bad",
     "state-over": "dim",
 }
-"""Roles of states in the table; in the status line they are louder."""
+"""Colour roles of states in the table; the status line uses stronger ones."""
 RATIO, ACTIVE, VERSIONS, SPEND, AGE = 8, 8, 10, 12, 7
 """Cells of the columns that are always as wide."""
 TREND, TREND_MOST = 8, 40

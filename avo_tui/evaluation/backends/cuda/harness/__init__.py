@@ -1,4 +1,5 @@
 """The disposable process that holds the GPU context in which a candidate runs.
 
-All of its host code is ours; the candidate is device code. It never holds a reference value.
+All host code in it belongs to the harness; the candidate consists of device code only. The process
+never holds a reference result.
 """

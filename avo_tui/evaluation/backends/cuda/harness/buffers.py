@@ -1,4 +1,4 @@
-"""Device memory that a candidate can see: fresh addresses, guard bands, poison."""
+"""Device memory given to a candidate: new addresses, guard bands and poison values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from avo_tui.evaluation.backends.cuda.planned import PlannedWorkspace, TensorSpe
 from avo_tui.evaluation.measurement import dtypes
 
 GUARD_BYTES = 1 << 20
-"""Before and after every buffer."""
+"""Bytes of the guard bands before and after every buffer."""
 GUARD_PATTERN = 0x7FFF
-"""As 16 bits: NaN in bf16 and f16, and NaN in f32 when doubled."""
+"""Poison value of 16 bits: NaN in bf16 and f16, and NaN in f32 if repeated."""
 ALIGNMENT = 1024
 
 
 class _Exposed:
-    """Raw device memory for torch, by the array interface; owns nothing."""
+    """Wraps raw device memory for torch through the array interface; does not own the memory."""
 
     def __init__(self, pointer: int, size: int) -> None:
         self.__cuda_array_interface__ = {
@@ -37,9 +37,9 @@ class Buffer:
     """`size` bytes of device memory between two guard bands, at an address that varies."""
 
     def __init__(self, size: int, shift: int, *, bare: bool = False) -> None:
-        """`shift` bytes, a multiple of 1024, are put before the guard to vary the address.
+        """`shift`, a multiple of 1024 bytes, is added before the guard band to vary the address.
 
-        `bare` has nothing around it, so that a tool sees where the memory ends.
+        `bare` omits the guard bands, so that a tool can detect accesses beyond the memory.
         """
         self.size = size
         self._guards: list[tuple[torch.Tensor, str]] = []
@@ -159,7 +159,7 @@ class Buffers:
                 self._all[name].bytes.fill_(0xFF)
 
     def keep_persistent(self) -> None:
-        """Remembers what the prepare stages wrote, to see later whether a run changed it."""
+        """Remember what the prepare stages wrote, to detect later whether a run changed it."""
         self._prepared = {
             name: self._all[name].bytes if self._bare else self._all[name].bytes.clone()
             for name, workspace in self.workspaces.items()
@@ -175,7 +175,7 @@ class Buffers:
         ]
 
     def damage(self) -> str:
-        """The first buffer with a damaged guard band, in words; empty where all are whole."""
+        """The first buffer with a damaged guard band, as text; empty if all are intact."""
         for name, buffer in self._all.items():
             if trouble := buffer.guard_damage():
                 kind = "workspace" if name in self.workspaces else "tensor"

@@ -1,8 +1,8 @@
-"""A candidate on one configuration: its buffers, its code, and what it may find of earlier runs.
+"""A candidate on one configuration, with its buffers and code.
 
-A run finds nothing of an earlier one, in the check, in the benchmark and at the gate alike: inputs
-have new values, outputs hold NaN, workspaces hold junk, shared memory is overwritten on every
-multiprocessor, and a cubin with variables of its own is loaded afresh.
+In the check, in the benchmark and at the gate alike, a run finds nothing left from an earlier run:
+inputs have new values, outputs contain NaN, workspaces contain junk, shared memory is overwritten
+on every multiprocessor, and a cubin with variables of its own is loaded again.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ class Fingerprints:
 
 @dataclass(frozen=True)
 class Code:
-    """A compiled unit, to be loaded as often as needed."""
+    """A compiled unit that can be loaded repeatedly."""
 
     load: Callable[[], Module]
-    """Gives one more copy of the cubin, with variables of its own."""
+    """Loads another copy of the cubin, with its own variables."""
     fresh: bool
-    """Whether every run needs a copy of its own, since the cubin keeps something in variables."""
+    """True if every run needs its own copy, because the cubin has variables."""
 
 
 class Candidate:
@@ -124,9 +124,9 @@ class Candidate:
             self._loaded.pop().unload()
 
     def prepare(self, seed: int, distribution: str) -> None:
-        """New values in the next set's inputs, and nothing of earlier runs anywhere.
+        """Write new inputs into the next set of buffers and remove all traces of earlier runs.
 
-        Weights are new too, so the candidate's prepare stages run again.
+        Weights are new as well, so the candidate's prepare stages run again.
         """
 
         def fill(inputs: dict[str, torch.Tensor]) -> None:

@@ -52,7 +52,7 @@ PR_SET_PDEATHSIG = 1
 ALONE = 5
 """Calls of a baseline before the candidate first runs."""
 SLOW_MILLISECONDS = 500.0
-"""A candidate that takes longer is not used to warm the GPU."""
+"""Milliseconds; a slower candidate is not used to warm up the GPU."""
 
 LONG_MILLISECONDS = 100.0
 """A candidate that takes longer is not timed once more, warm, to plan its rounds by."""
@@ -70,7 +70,7 @@ class Unit:
 
 
 class Harness:
-    """What the process holds between requests."""
+    """The state that the process keeps between requests."""
 
     def __init__(self, reply_fd: int, output_fd: int, output_bytes: int) -> None:
         self._listened = output_fd >= 0
@@ -95,7 +95,7 @@ class Harness:
 
     @property
     def task(self) -> CudaTask:
-        """The task in hand."""
+        """The current task."""
         assert self._task is not None, "the first request must be 'open'"
         return self._task
 
@@ -130,7 +130,7 @@ class Harness:
             except torch.cuda.OutOfMemoryError as error:
                 self.say({"ok": False, "kind": "memory", "doing": str(error).split(". ")[0]})
                 return
-            except Exception as error:  # ours, or torch on a context that the candidate broke
+            except Exception as error:  # an internal error, or a broken context
                 text = "".join(traceback.format_exception(error))[-4000:]
                 self.say({"ok": False, "doing": str(error)[:500], "trace": text, **_blame()})
                 return
@@ -253,7 +253,7 @@ class Harness:
         return ""
 
     def _answer_ceiling(self, request: Reply) -> Reply:
-        """What a large matrix product reaches."""
+        """Measures the rate of a large matrix product."""
         return {"ceiling": timing.gemm_ceiling()}
 
     def _answer_bench(self, request: Reply) -> Reply:
@@ -299,7 +299,7 @@ class Harness:
 
     def _watched(
         self, who: str, request: Reply, side: Reply, pick: random.Random
-    ) -> timing.Watched:
+    ) -> timing.VerifiedTiming:
         """A candidate whose timed outputs are all compared."""
 
         def hand_over(inputs: timing.Inputs, candidate: Candidate) -> None:
@@ -309,10 +309,10 @@ class Harness:
             self._acknowledged()
 
         candidate = self._candidate(request, side, who)
-        return timing.Watched(who, candidate, self.task.timed, hand_over, pick)
+        return timing.VerifiedTiming(who, candidate, self.task.timed, hand_over, pick)
 
     def _alone(
-        self, us: timing.Watched, alone: dict[str, float], pick: random.Random
+        self, us: timing.VerifiedTiming, alone: dict[str, float], pick: random.Random
     ) -> tuple[list[timing.Participant], dict[str, str]]:
         """The baselines that run here, and why the others do not.
 
@@ -382,7 +382,8 @@ class Harness:
         return {}
 
     def _alive(self) -> None:
-        """A sign of life, so that only silence counts as hanging."""
+        """Send a message that shows the process is working, so that only silence counts as
+        hanging."""
         self.say({"event": "alive"})
 
     def _stop_until_told(self) -> None:
@@ -400,7 +401,8 @@ class Harness:
 
 
 def _blame() -> Reply:
-    """`driver` and the error's name if the context is lost, else `harness`: our own error."""
+    """`driver` with the error's name if the context is lost, else `harness` for an internal
+    error."""
     try:
         (code,) = driver.cuCtxSynchronize()
     except RuntimeError:  # there is no driver

@@ -1,4 +1,4 @@
-"""Errors of the driver, by name, and who is to blame for them."""
+"""Names of driver errors, and whether the candidate caused them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LAUNCH_ERRORS = frozenset({
     "CUDA_ERROR_NOT_SUPPORTED",
     "CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION",
 })  # fmt: skip
-"""What a launch answers to numbers of the manifest that this device cannot do."""
+"""Errors of a launch whose numbers in the manifest exceed this device's limits."""
 
 
 class DriverError(RuntimeError):
@@ -25,7 +25,7 @@ class DriverError(RuntimeError):
         self.name = name
         self.doing = doing
         self.stage = stage
-        """Where the manifest says what failed; empty where it is not the manifest's."""
+        """Path in the manifest of what failed; empty if the manifest is not the cause."""
 
 
 def check(result: tuple[Any, ...], doing: str, stage: str = "") -> Any:

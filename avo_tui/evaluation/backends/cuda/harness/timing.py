@@ -27,8 +27,9 @@ from avo_tui.evaluation.measurement.statistics import ratios
 from avo_tui.evaluation.task import prepare_baseline
 
 QUEUE_CYCLES = 200_000
-"""The GPU idles so long at first, 0.1 ms, before a timed call: the host is to have queued all of it
-by then. Where it has not, a participant gets twice as long, and the call is timed again."""
+"""Initial idle time of the GPU before a timed call, in clock cycles (about 0.1 ms). The host must
+have queued the whole call by then. If it has not, the time is doubled for that participant and the
+call is timed again."""
 MOST_QUEUE_CYCLES = 16 * QUEUE_CYCLES
 
 
@@ -47,7 +48,7 @@ class Participant:
 
 @dataclass(frozen=True)
 class Inputs:
-    """One of the few sets of inputs that the timed calls of a candidate get."""
+    """One of the few sets of inputs used for the timed calls of a candidate."""
 
     seed: int
     distribution: str
@@ -57,7 +58,7 @@ HandOver = Callable[[Inputs, Candidate], None]
 """Gives the outputs of the run before to whoever judges them, and waits until they are taken."""
 
 
-class Watched:
+class VerifiedTiming:
     """A candidate's timed calls: every output is compared.
 
     Of the calls on the same inputs one is handed over and judged in full; the outputs of the
@@ -76,7 +77,7 @@ class Watched:
         self.candidate = candidate
         self.participant = Participant(name, candidate.prepare, candidate.call)
         self.trouble: dict[str, str] = {}
-        """What was seen first of each kind: `differs` or `changed` → where, in words."""
+        """First problem of each kind: `differs` or `changed` → description of where."""
         self._hand_over = hand_over
         self._fingerprints = Fingerprints(pick.getrandbits(48))
         each = per_kind(len(kinds))
@@ -85,9 +86,9 @@ class Watched:
             self._fingerprints.of_all(candidate.inputs_again(i.seed, i.distribution))
             for i in self.inputs
         ]
-        """Of the inputs, before any run."""
+        """Fingerprints of the inputs before any run."""
         self._outputs: dict[int, dict[str, int]] = {}
-        """Of the outputs, from the first timed call on each set of inputs."""
+        """Fingerprints of the outputs of the first timed call on each set of inputs."""
 
     def any_inputs(self, pick: random.Random) -> Inputs:
         """Inputs for a call that is not timed; it looks like one that is."""
@@ -112,7 +113,7 @@ def _different(now: dict[str, int], before: dict[str, int]) -> list[str]:
 
 
 class Baseline:
-    """A library implementation on inputs of its own."""
+    """A library implementation with its own inputs."""
 
     def __init__(
         self,
@@ -193,7 +194,7 @@ def warm(
 
 
 def interleave(
-    us: Watched,
+    us: VerifiedTiming,
     turns: Sequence[Turn],
     baselines: Sequence[Participant],
     reference: str,
@@ -236,7 +237,7 @@ def interleave(
 
 
 def alternate(
-    pair: tuple[Watched, Watched],
+    pair: tuple[VerifiedTiming, VerifiedTiming],
     turns: tuple[Sequence[Turn], Sequence[Turn]],
     pick: random.Random,
     alive: Callable[[], None],

@@ -1,1 +1,0 @@
-"""The life of a run: recovery, the seed, standing still, and its lines without the app."""

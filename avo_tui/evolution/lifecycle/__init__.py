@@ -1,0 +1,1 @@
+"""The phases of a run (recovery, seeding, waiting), and its text output without the app."""

@@ -1,0 +1,131 @@
+"""The beginning of a lineage: identifies the machine and evaluates the seed as v0."""
+
+from __future__ import annotations
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.base import now
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import Version
+from avo_tui.domain.score import ConfigurationScore, Score
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evolution.control import Finish
+from avo_tui.evolution.ports import Evaluations, Waiting
+from avo_tui.evolution.run import Run
+from avo_tui.operators.ports import Interrupted
+
+ORIGIN_OPTION = "origin_candidate"
+"""Option that names the stored candidate of another session to start from."""
+
+
+async def know_machine(run: Run, waits: Waiting) -> None:
+    """Ask the evaluator which machine it measures on; pauses the run while the evaluator fails."""
+    while run.machine is None:
+        try:
+            await run.know_machine()
+        except EvaluatorError as error:
+            run.trouble("evaluator", str(error))
+            await waits.pause_for(str(error))
+        except Interrupted:
+            await waits.rest()
+
+
+async def plant(run: Run, evaluations: Evaluations, waits: Waiting) -> None:
+    """Evaluate the seed and make it v0. If the seed fails, the run pauses.
+
+    Raises DiskTrouble, and Finish if nobody is present who could fix the seed.
+    """
+    while not run.state.versions:
+        await waits.rest()
+        run.set_state("running", "evaluating the seed")
+        try:
+            reason = await _try(run, evaluations)
+        except Interrupted:
+            continue
+        except EvaluatorError as error:
+            reason = str(error)
+        if reason:
+            run.trouble("seed", reason)
+            if run.mode.unattended:
+                raise Finish("stopped", f"the seed cannot start the lineage: {reason}")
+            await waits.pause_for(f"the seed cannot start the lineage: {reason}")
+
+
+def _carried_over(run: Run) -> Candidate | None:
+    """The candidate of another session that this session starts from; None to use the seed."""
+    identity = run.state.session.settings.options.get(ORIGIN_OPTION)
+    return run.candidate(identity) if isinstance(identity, str) else None
+
+
+async def _try(run: Run, evaluations: Evaluations) -> str:
+    """Make v0; returns why that failed, or an empty string on success."""
+    control, session = run.control, run.state.session
+    origin = _carried_over(run)
+    if origin is None and session.task.seedless:
+        _plant_skeleton(
+            run, await control.race(run.evaluator.seed(session.task.name), control.interrupts_step)
+        )
+        return ""
+    source = f"carried over from {session.settings.origin}"
+    seed = origin
+    if seed is None:
+        work = run.evaluator.seed(session.task.name)
+        seed = await control.race(work, control.interrupts_step)
+    result = await evaluations.attempt(
+        seed,
+        title="seed" if origin is None else f"seed, {source}",
+        parent=0,
+        cut=control.interrupts_step,
+        fresh=True,
+    )
+    report = result.report
+    if report.score is None:
+        return report.feedback.summary
+    version = Version(
+        number=0,
+        parent=None,
+        step=0,
+        attempt=result.number,
+        candidate=seed.id,
+        score=report.score,
+        conditions=report.conditions,
+        gate=GateDecision(gate="seed", accepted=True, reason="the seed starts the lineage"),
+        summary="The seed of the task." if origin is None else source.capitalize() + ".",
+        author="seed",
+        resources=report.resources,
+        device=report.device,
+        created=now(),
+    )
+    run.record(ev.VersionCommitted(version=version))
+    return ""
+
+
+def _plant_skeleton(run: Run, skeleton: Candidate) -> None:
+    """Make v0 from a kernel that computes nothing yet, with throughput zero.
+
+    Every correct candidate is faster than that, so the first correct one is committed.
+    """
+    task = run.state.session.task
+    run.writer.put(skeleton.canonical())
+    zeros = tuple(
+        ConfigurationScore(
+            name=c.name, parameters=c.parameters, throughput=0.0, p20=0.0, p80=0.0, ratio=0.0
+        )
+        for c in task.configurations
+    )
+    version = Version(
+        number=0,
+        parent=None,
+        step=0,
+        attempt=0,
+        candidate=skeleton.id,
+        score=Score(
+            unit=task.unit, reference_baseline=task.reference_baseline, configurations=zeros
+        ),
+        conditions=run.conditions,
+        gate=GateDecision(gate="seed", accepted=True, reason="a skeleton starts the lineage"),
+        summary="A skeleton of the right signature: it computes nothing yet.",
+        author="seed",
+        created=now(),
+    )
+    run.record(ev.VersionCommitted(version=version))

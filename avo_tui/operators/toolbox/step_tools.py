@@ -1,0 +1,164 @@
+"""Tools for the step itself: plan, submission, end of the step, reading long results."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from avo_tui.domain.base import Value
+from avo_tui.domain.events import PlanSet, ToolReturned
+from avo_tui.domain.memory import BUILT_ON_LIMIT
+from avo_tui.domain.records import PlanItem
+from avo_tui.operators.ports import StepOutcome
+from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
+from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.notes import notes_named
+from avo_tui.operators.toolbox.render import plan_text
+from avo_tui.operators.toolbox.workspace import Workspace
+
+
+class Item(Value):
+    """One line of the plan."""
+
+    text: str = Field(min_length=1, max_length=300, description="What is to be done, one line.")
+    status: Literal["todo", "doing", "done", "dropped"] = Field(default="todo")
+
+
+class SetPlan(Arguments):
+    """The complete plan."""
+
+    title: str = Field(
+        min_length=3,
+        max_length=200,
+        description="The hypothesis in one line, with the gain you predict and why.",
+    )
+    items: list[Item] = Field(min_length=1, max_length=20, description="The plan, in order.")
+
+
+class Submit(Arguments):
+    """What to say about the version."""
+
+    summary: str = Field(
+        min_length=10,
+        max_length=2000,
+        description="What changed and why it is faster; the first line stands alone in lists.",
+    )
+    built_on: list[str] = Field(
+        default_factory=list,
+        max_length=BUILT_ON_LIMIT,
+        description="Ids of the notes of the memory that led to this version, if any did: what "
+        "they said to try, to avoid or to reckon with.",
+    )
+
+
+class EndStep(Arguments):
+    """Why the step ends without a version."""
+
+    reason: str = Field(min_length=10, max_length=1000, description="What was learned.")
+
+
+class ReadResult(Arguments):
+    """The result to read, and the range of it."""
+
+    call: str = Field(description="Id of the call, as the cut result names it.")
+    offset: int = Field(default=0, ge=0, description="Character to begin at.")
+    limit: int = Field(default=12_000, ge=200, le=14_000, description="Characters to read.")
+
+
+async def _set_plan(space: Workspace, arguments: SetPlan) -> ToolAnswer:
+    items = tuple(PlanItem(text=i.text, status=i.status) for i in arguments.items)
+    if (arguments.title, items) == (space.plan_title, space.plan):
+        return ToolAnswer("The plan is already so.")
+    space.plan_title, space.plan = arguments.title, items
+    space.bench.recording.record(PlanSet(title=arguments.title, items=items))
+    open_items = sum(i.status in {"todo", "doing"} for i in items)
+    return ToolAnswer(f"Plan set: {len(items)} items, {open_items} open.")
+
+
+async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
+    working = space.working
+    if working.id == space.parent.id:
+        raise ToolError(
+            "The working candidate is the unchanged parent; there is nothing to submit."
+        )
+    attempt = space.evaluated.get(working.id)
+    if attempt is None:
+        raise ToolError(
+            "The working candidate was not evaluated in this step (it may have been edited since)."
+            " Call evaluate first; submit only what evaluate found correct."
+        )
+    if attempt.report.score is None:
+        raise ToolError(
+            f"Attempt {attempt.step}.{attempt.number} is {attempt.report.verdict.value}; only a"
+            " correct candidate can pass the gate. Mend it and evaluate again."
+        )
+    built_on = notes_named(space, arguments.built_on)
+    result = await space.bench.evaluating.submit(
+        attempt, plan_text(space.plan_title, space.plan), arguments.summary, built_on
+    )
+    decision = result.decision.reason if result.decision else result.reason
+    if result.version is not None:
+        version = result.version
+        return ToolAnswer(
+            f"Committed as v{version.number}: {decision}. The step ends here.",
+            StepOutcome(outcome="committed", reason=f"v{version.number}: {decision}"),
+        )
+    reason = result.reason or decision
+    return ToolAnswer(
+        f"Not committed: {reason}\nThe gate compares with v{space.bench.reading.best().number} in"
+        " runs interleaved with it. A gain inside the noise does not pass: find a larger one,"
+        " combine it with another change, or end_step with what you learned."
+    )
+
+
+async def _end_step(space: Workspace, arguments: EndStep) -> ToolAnswer:
+    return ToolAnswer(
+        "The step ends without a version.", StepOutcome(outcome="nothing", reason=arguments.reason)
+    )
+
+
+async def _read_result(space: Workspace, arguments: ReadResult) -> ToolAnswer:
+    for event in space.bench.reading.step_events():
+        if isinstance(event, ToolReturned) and event.call == arguments.call and event.ref:
+            text = space.bench.reading.fetch(event.ref).decode(errors="replace")
+            part = text[arguments.offset : arguments.offset + arguments.limit]
+            end = arguments.offset + len(part)
+            more = f"\n(go on with offset {end} of {len(text)})" if end < len(text) else ""
+            return ToolAnswer((part or f"(the result has {len(text)} characters)") + more)
+    raise ToolError(f"This step has no result of a call {arguments.call!r}.")
+
+
+TOOLS = (
+    Tool(
+        "set_plan",
+        "self",
+        "Set the plan that the person sees: the hypothesis with its predicted gain, and the items "
+        "with their status. Call it at the start and whenever an item's status changes.",
+        SetPlan,
+        _set_plan,
+    ),
+    Tool(
+        "submit",
+        "self",
+        "Submit the working candidate to the acceptance gate. It must have been evaluated as "
+        "correct in this step. The gate measures it again, interleaved with the best version; if "
+        "it passes it is committed and the step ends. Name the notes that it was built on.",
+        Submit,
+        _submit,
+    ),
+    Tool(
+        "end_step",
+        "self",
+        "End the step without a version when this line is exhausted, saying what was learned.",
+        EndStep,
+        _end_step,
+    ),
+    Tool(
+        "read_result",
+        "self",
+        "Read on in a result that was cut or cleared from the conversation, by its call id.",
+        ReadResult,
+        _read_result,
+    ),
+)

@@ -1,0 +1,72 @@
+"""A dialog that shows lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.cells import cell_len
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+
+from avo_tui.ui.dialogs.frame import Dialog, note
+from avo_tui.ui.text import Line
+from avo_tui.ui.widgets.lines import LinesView
+
+ROOM = 68
+"""Cells of a row of choices."""
+
+
+class TextViewer(Dialog[str]):
+    """Shows lines of text. Its result is the key of another time span to show, or None."""
+
+    BINDINGS = [Binding("q", "cancel", show=False)]  # noqa: RUF012
+
+    def __init__(
+        self, heading: str, rows: Sequence[Line], spans: Sequence[tuple[str, str]]
+    ) -> None:
+        super().__init__()
+        self._heading, self._rows = heading, list(rows)
+        self._spans = dict(spans)
+
+    @property
+    def heading(self) -> str:
+        """The title of the frame."""
+        return self._heading
+
+    def content(self) -> ComposeResult:
+        """The lines, the other spans, a button."""
+        yield LinesView(id="rows")
+        yield note("\n".join(choices(self._spans)))
+        yield self.buttons("enter  close", "esc  close")
+
+    def on_mount(self) -> None:
+        """Show them."""
+        view = self.query_one("#rows", LinesView)
+        view.styles.height = min(len(self._rows), 18)
+        view.styles.max_height = 18
+        view.show(lambda width: self._rows)
+        self.query_one("#accept").focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """Close the dialog with the key of another time span."""
+        if event.key in self._spans:
+            event.stop()
+            self.dismiss(event.key)
+
+    def action_accept(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+
+def choices(spans: Mapping[str, str]) -> list[str]:
+    """Keys with the spans they ask for, in rows; none is cut at the end of a row."""
+    rows = [""]
+    for key, name in spans.items():
+        item = f"{key} {name}"
+        joined = f"{rows[-1]}   {item}" if rows[-1] else item
+        if cell_len(joined) <= ROOM:
+            rows[-1] = joined
+        else:
+            rows.append(item)
+    return rows

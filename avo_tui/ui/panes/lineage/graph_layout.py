@@ -1,0 +1,364 @@
+"""The lineage as a git-style graph: rows, newest first, and the lanes that join them. Pure.
+
+Versions are nodes. What did not become a version hangs off its parent as a leaf: the rejected
+attempts of a step folded into one row, an attempt that runs or is undecided as a row of
+its own. The first lane is kept for the head's line; everything else branches off to its right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from avo_tui.domain.records import Attempt, Version
+
+RowKind = Literal["version", "attempt", "running", "fold", "stall"]
+Key = tuple[str, int, int]
+"""("v", number, 0), ("a", step, number), ("f", step, 0) for the folded attempts of a step, or
+("s", first step, 0) for a stall."""
+
+STALL_STEPS = 4
+"""Number of consecutive unsuccessful steps from the same version that share one row (a stall)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the graph, before lanes."""
+
+    kind: RowKind
+    key: Key
+    parent: int | None
+    step: int
+    number: int
+    """Number of the version or attempt, or the count of folded attempts."""
+    first_step: int = 0
+    """First step of a stall; `step` is its last one."""
+    steps: int = 1
+    """Number of steps in a stall."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRow:
+    """A row with its position: the lane of its node and the state of all lanes beside it.
+
+    `prefix` turns it into text.
+    """
+
+    row: Row
+    lane: int
+    lanes: tuple[bool, ...]
+    """Lanes that pass this row."""
+    merges: tuple[int, ...]
+    """Lanes that end at this node."""
+    leaf: bool
+    """True for a leaf: attached to `lane`, without a lane of its own."""
+    dead: frozenset[int]
+    """Lanes that carry only branches off the head's line."""
+
+
+def key_of_version(number: int) -> Key:
+    """The key of a version's row."""
+    return ("v", number, 0)
+
+
+def rows(
+    versions: Mapping[int, Version],
+    attempts: Iterable[Attempt],
+    unfolded: Collection[int] = (),
+    live_step: int | None = None,
+    apart: Collection[int] = (),
+) -> list[Row]:
+    """All rows, newest first. Steps in `apart` are not folded into a stall.
+
+    Attempts that became versions are left out. The rejected attempts of a step share one row,
+    unless the step is in `unfolded`. Attempts of `live_step` without a verdict are `running`, and
+    so is its newest one while it is correct and neither committed nor rejected.
+    """
+    tried: dict[int, list[Attempt]] = {}
+    made: dict[int, list[Version]] = {}
+    for attempt in attempts:
+        tried.setdefault(attempt.step, []).append(attempt)
+    for version in versions.values():
+        made.setdefault(version.step, []).append(version)
+    steps = [
+        rows_of_step(
+            step, made.get(step, ()), tried.get(step, ()), step in unfolded, step == live_step
+        )
+        for step in sorted(set(made) | set(tried), reverse=True)
+    ]
+    out = [row for step in steps for row in step if row.kind == "running"]
+    out += [row for step in steps for row in step if row.kind != "running"]
+    return fold_stalls(parents_last(out), {*unfolded, *apart})
+
+
+def fold_stalls(ordered: list[Row], apart: Collection[int]) -> list[Row]:
+    """Combine consecutive unsuccessful steps from one version into a single row (a stall).
+
+    Steps in `apart` keep their rows.
+    """
+    out: list[Row] = []
+    run: list[Row] = []
+    for row in [*ordered, None]:
+        lost = row is not None and row.kind in {"fold", "attempt"} and row.step not in apart
+        if row is not None and lost and (not run or row.parent == run[-1].parent):
+            run.append(row)
+            continue
+        out += _stall(run)
+        run = []
+        if row is not None and lost:
+            run.append(row)
+        elif row is not None:
+            out.append(row)
+    return out
+
+
+def _stall(run: list[Row]) -> list[Row]:
+    """One row for these rows, which are given newest first; the rows themselves if too few."""
+    steps = {row.step for row in run}
+    if len(steps) < STALL_STEPS:
+        return run
+    first, last = min(steps), max(steps)
+    count = sum(row.number if row.kind == "fold" else 1 for row in run)
+    return [Row("stall", ("s", first, 0), run[0].parent, last, count, first, len(steps))]
+
+
+def rows_of_step(
+    step: int,
+    made: Iterable[Version],
+    tried: Iterable[Attempt],
+    unfolded: bool,
+    live: bool,
+) -> list[Row]:
+    """The rows of one step, newest first; running attempts before all others."""
+    running: list[Row] = []
+    lost: list[Attempt] = []
+    tried = list(tried)
+    newest = max((a.number for a in tried), default=0)
+    for attempt in tried:
+        if attempt.version is not None:
+            continue
+        waits = attempt.undecided and attempt.number == newest
+        if live and (attempt.verdict is None or waits):
+            running.append(_attempt_row("running", attempt))
+        else:
+            lost.append(attempt)
+    entries = [
+        (v.attempt, Row("version", key_of_version(v.number), v.parent, step, v.number))
+        for v in made
+    ]
+    if len(lost) > 1 and not unfolded:
+        first = min(lost, key=lambda a: a.number)
+        entries.append((first.number, Row("fold", ("f", step, 0), first.parent, step, len(lost))))
+    else:
+        entries += [(a.number, _attempt_row("attempt", a)) for a in lost]
+    # Within a step a version is newer than its leaves; of two versions the later one is first.
+    entries.sort(key=lambda e: (e[1].kind == "version", e[0], e[1].number), reverse=True)
+    running.sort(key=lambda row: row.number, reverse=True)
+    return [*running, *(row for _, row in entries)]
+
+
+def _attempt_row(kind: RowKind, attempt: Attempt) -> Row:
+    key = ("a", attempt.step, attempt.number)
+    return Row(kind, key, attempt.parent, attempt.step, attempt.number)
+
+
+def parents_last(ordered: list[Row]) -> list[Row]:
+    """Move rows that are below their own parent above it; rarely needed, as steps are in order."""
+    position = {row.number: i for i, row in enumerate(ordered) if row.kind == "version"}
+    late = [
+        i
+        for i, row in enumerate(ordered)
+        if row.parent is not None and position.get(row.parent, len(ordered)) < i
+    ]
+    if not late:
+        return ordered
+    moved = set(late)
+    before: dict[int, list[Row]] = {}
+    for i in late:
+        parent = ordered[i].parent
+        assert parent is not None
+        before.setdefault(parent, []).append(ordered[i])
+    out: list[Row] = []
+
+    def put(row: Row) -> None:
+        stack = [(row, False)]
+        while stack:
+            item, opened = stack.pop()
+            if opened or item.kind != "version":
+                out.append(item)
+                continue
+            stack.append((item, True))
+            stack.extend((child, False) for child in reversed(before.pop(item.number, [])))
+
+    for i, row in enumerate(ordered):
+        if i not in moved:
+            put(row)
+    return out
+
+
+Lanes = tuple[tuple[int | None, bool], ...]
+"""For each lane: the number of the version further down that it leads to, and whether it is part of
+the head's line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Rows with their lanes."""
+
+    rows: list[GraphRow] = field(default_factory=list)
+    states: list[Lanes] = field(default_factory=list)
+    """The lanes above each row."""
+    end: Lanes = ()
+    """The state of the lanes below the last row."""
+    head: int | None = None
+    width: int = 0
+    """Largest number of lanes beside one row."""
+
+
+def draw(ordered: list[Row], versions: Mapping[int, Version], head: int | None) -> list[GraphRow]:
+    """Assign a lane to every row. Takes time proportional to rows × open lanes."""
+    return draw_on(Drawing(), ordered, versions, head).rows
+
+
+def draw_on(
+    old: Drawing, ordered: list[Row], versions: Mapping[int, Version], head: int | None
+) -> Drawing:
+    """Like `draw`, but reuses rows of `old` whose surrounding lanes are the same.
+
+    `old` was made from earlier versions of the same lineage.
+    """
+    alive = _line_of(versions, head)
+    grown = head is not None and head in versions and versions[head].parent == old.head
+    same_head = head == old.head
+    kept = _same(old.rows, ordered) if same_head else 0
+    rest = _same(reversed(old.rows), reversed(ordered)) if same_head or grown else 0
+    rest = min(rest, len(ordered) - kept, len(old.rows) - kept)
+    rows, states = old.rows[:kept], old.states[:kept]
+    lanes = old.states[kept] if kept < len(old.states) else old.end
+    # A row that ends at the head looks different when the head moves, so it is not reused before.
+    passed = same_head
+    for at in range(kept, len(ordered)):
+        row = ordered[at]
+        before = at - len(ordered) + len(old.rows)
+        if passed and at >= len(ordered) - rest and old.states[before] == lanes:
+            rows += old.rows[before:]
+            states += old.states[before:]
+            lanes = old.end
+            break
+        states.append(lanes)
+        drawn, lanes = _place(row, lanes, versions, alive, head)
+        rows.append(drawn)
+        passed = passed or (row.kind == "version" and row.number == old.head)
+    return Drawing(rows, states, lanes, head, max((len(d.lanes) for d in rows), default=0))
+
+
+def _line_of(versions: Mapping[int, Version], head: int | None) -> set[int]:
+    alive: set[int] = set()
+    current = head
+    while current is not None and current in versions and current not in alive:
+        alive.add(current)
+        current = versions[current].parent
+    return alive
+
+
+def _same(old: Iterable[GraphRow], new: Iterable[Row]) -> int:
+    """Number of rows at the beginning that are the same."""
+    count = 0
+    for before, after in zip(old, new, strict=False):
+        if before.row is not after and before.row != after:
+            break
+        count += 1
+    return count
+
+
+def _place(
+    row: Row,
+    above: Lanes,
+    versions: Mapping[int, Version],
+    alive: set[int],
+    head: int | None,
+) -> tuple[GraphRow, Lanes]:
+    """A row placed below the given lanes, and the lanes below it."""
+    lanes = [target for target, _ in above]
+    carries = [on_line for _, on_line in above]
+    node = row.number if row.kind == "version" else None
+    if node is None and row.parent is not None and row.parent in lanes:
+        return _drawn(row, lanes.index(row.parent), lanes, (), True, carries), above
+    waiting = [i for i, target in enumerate(lanes) if target == node] if node is not None else []
+    on_line = node in alive if node is not None else head is not None and row.parent == head
+    lane = _lane(lanes, waiting, on_line, 1 if alive else 0)
+    while lane >= len(lanes):
+        lanes.append(None)
+        carries.append(False)
+    lanes[lane] = row.parent if row.parent in versions else None
+    carries[lane] = on_line
+    merging = tuple(i for i in waiting if i != lane)
+    drawn = _drawn(row, lane, lanes, merging, False, carries)
+    for i in merging:
+        lanes[i] = None
+        carries[i] = False
+    while lanes and lanes[-1] is None:
+        lanes.pop()
+        carries.pop()
+    below = tuple(zip(lanes, carries, strict=True))
+    return drawn, above if below == above else below
+
+
+def _lane(lanes: list[int | None], waiting: list[int], on_line: bool, first: int) -> int:
+    """The lane of a node: the head's line has lane 0, others one that waits or a free one.
+
+    `first` is the first lane for others: 1 where there is a head's line.
+    """
+    if on_line:
+        return 0
+    if waiting:
+        return waiting[0]
+    free = (i for i in range(first, len(lanes)) if lanes[i] is None)
+    return next(free, max(len(lanes), first))
+
+
+def _drawn(
+    row: Row,
+    lane: int,
+    lanes: list[int | None],
+    merges: tuple[int, ...],
+    leaf: bool,
+    carries: list[bool],
+) -> GraphRow:
+    shown = tuple(target is not None or i == lane for i, target in enumerate(lanes))
+    dead = frozenset(i for i, alive in enumerate(carries) if not alive)
+    return GraphRow(row, lane, shown, merges, leaf, dead)
+
+
+def prefix(drawn: GraphRow, glyph: str, limit: int) -> list[tuple[str, str]]:
+    """The lanes of a row as (text, role) spans, two cells per lane, at most `limit` lanes.
+
+    Roles: `lane` on the head's line, `lane-dead` elsewhere, `node` for the glyph.
+    """
+
+    def role(i: int) -> str:
+        return "lane-dead" if i in drawn.dead else "lane"
+
+    out: list[tuple[str, str]] = []
+    last_merge = max(drawn.merges, default=-1)
+    for i in range(min(len(drawn.lanes), limit)):
+        beyond = i == limit - 1 and len(drawn.lanes) > limit
+        if drawn.leaf and i == drawn.lane:
+            out += [("├", role(i)), (glyph, "node")]
+            continue
+        if i == drawn.lane:
+            out.append((glyph, "node"))
+        elif i in drawn.merges:
+            out.append(("╯" if i == last_merge else "┴", role(i)))
+        elif drawn.lane < i < last_merge:
+            out.append(("┼" if drawn.lanes[i] else "─", role(last_merge)))
+        elif drawn.lanes[i]:
+            out.append(("┊" if beyond else "│", role(i)))
+        else:
+            out.append((" ", ""))
+        stroke = drawn.lane <= i < last_merge
+        out.append(("─" if stroke else " ", role(last_merge) if stroke else ""))
+    if drawn.lane >= limit:
+        out[-1:] = [(glyph, "node")]
+    return out

@@ -1,0 +1,166 @@
+"""Formats the rows of the lineage graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from avo_tui.domain.records import Attempt, Version
+from avo_tui.domain.verdict import Verdict
+from avo_tui.ui import formats
+from avo_tui.ui.panes.lineage.graph_layout import GraphRow, prefix
+from avo_tui.ui.text import Line, Span, crop, cut, fit, fit_right, line, one_line, width_of
+
+NAME = 6
+"""Width in cells of a version's or attempt's name, so that the ratios are aligned."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineageContext:
+    """The data a row needs in addition to its own record."""
+
+    versions: Mapping[int, Version]
+    attempts: Mapping[tuple[int, int], Attempt]
+    aggregates: Mapping[int, float]
+    best: int | None
+    head: int | None
+    stage: str = ""
+    """What the open attempt is doing."""
+    unfolded: frozenset[int] = frozenset()
+    marked: frozenset[int] = frozenset()
+    unit: str = ""
+    operator: str = ""
+    """The run's operator; a version by another author shows that author."""
+    lanes: int = 0
+    """Number of lanes to reserve, so that names begin in the same column in every row."""
+
+    def same(self, other: LineageContext) -> bool:
+        """Whether all rows look the same; tables are compared by identity."""
+        return (
+            self.versions is other.versions
+            and self.attempts is other.attempts
+            and self.aggregates is other.aggregates
+            and (self.best, self.head, self.stage) == (other.best, other.head, other.stage)
+            and (self.unfolded, self.marked) == (other.unfolded, other.marked)
+            and (self.operator, self.lanes) == (other.operator, other.lanes)
+        )
+
+
+def row_line(drawn: GraphRow, context: LineageContext, width: int) -> Line:
+    """One row: lanes, name, score chip, change, title."""
+    most = 5 if width < 70 else 10
+    lanes = (most, min(context.lanes, most))
+    row = drawn.row
+    if row.kind == "version":
+        return _version(drawn, context, width, lanes)
+    if row.kind in {"fold", "stall"}:
+        stall = row.kind == "stall"
+        spans = _lanes(drawn, "✕", "faint", lanes)
+        steps = f"  steps {row.first_step}–{row.step}" if stall else f"  step {row.step}"
+        spans += [(f"{row.number} rejected", "dim"), (steps, "faint")]
+        folded = range(row.first_step if stall else row.step, row.step + 1)
+        best = max(
+            (a.aggregate for n in folded for a in _of_step(context, n) if a.version is None),
+            default=0.0,
+        )
+        if best > 0 and width_of(spans) + 16 < width:
+            spans.append((f"  best {formats.ratio(best)}", "faint"))
+        return line(*spans, meta=row.key)
+    attempt = context.attempts.get((row.step, row.number))
+    title = one_line(attempt.title) if attempt else ""
+    if row.kind == "running":
+        spans = _lanes(drawn, "◌", "running", lanes)
+        spans += [
+            (_name(f"{row.step}.{row.number}", NAME), "running"),
+            (context.stage or "starting", "running"),
+        ]
+        if attempt is not None and attempt.aggregate:
+            spans.insert(-1, (fit_right(formats.ratio(attempt.aggregate), 7) + "  ", "running"))
+        room = width - width_of(spans) - 2
+        if title and room > 8:
+            spans.append(("  " + cut(title, room), "dim"))
+        return line(*spans, meta=row.key)
+    spans = _lanes(drawn, "✕", "faint", lanes)
+    spans.append((_name(f"{row.step}.{row.number}", NAME), "dim"))
+    if attempt is not None:
+        why = _why(attempt)
+        spans.append(
+            (fit_right(formats.ratio(attempt.aggregate), 7) + "  ", "dim")
+            if attempt.aggregate
+            else (" ", "")
+        )
+        spans.append((cut(why, max(4, width - width_of(spans))), "faint"))
+    return line(*spans, meta=row.key)
+
+
+def _name(text: str, width: int) -> str:
+    """A name and a gap, in the same width for all but the longest."""
+    return fit(text, max(width, len(text) + 1))
+
+
+def _of_step(context: LineageContext, step: int) -> list[Attempt]:
+    out = []
+    number = 1
+    while (found := context.attempts.get((step, number))) is not None:
+        out.append(found)
+        number += 1
+    return out
+
+
+def _why(attempt: Attempt) -> str:
+    if attempt.verdict is None:
+        return "interrupted"
+    if attempt.verdict is not Verdict.CORRECT:
+        said = attempt.verdict.value.replace("_", " ")
+        return f"{said}  {one_line(formats.minus(attempt.reason) or attempt.title)}"
+    return one_line(attempt.title or formats.minus(attempt.reason))
+
+
+def _lanes(drawn: GraphRow, glyph: str, role: str, lanes: tuple[int, int]) -> list[Span]:
+    """The lanes, at most and at least so many."""
+    most, least = lanes
+    spans = [(t, role if r == "node" else r) for t, r in prefix(drawn, glyph, most)]
+    return [*spans, (" " * max(1, 2 * least - width_of(spans) + 1), "")]
+
+
+def _version(drawn: GraphRow, context: LineageContext, width: int, lanes: tuple[int, int]) -> Line:
+    version = context.versions[drawn.row.number]
+    number = version.number
+    if number == context.best:
+        glyph, role = "★", "best"
+    elif number == context.head:
+        glyph, role = "●", "head"
+    else:
+        glyph, role = "○", "lane-dead" if drawn.lane in drawn.dead else "lane"
+    dead = drawn.lane in drawn.dead
+    spans = _lanes(drawn, glyph, role, lanes)
+    name_role = "best" if number == context.best else "head" if number == context.head else ""
+    if dead and not name_role:
+        name_role = "dim"
+    mark = "◈" if number in context.marked else " "
+    spans.append((_name(f"v{number}", NAME), name_role))
+    value = context.aggregates.get(number, 0.0)
+    spans.append((fit_right(formats.ratio(value), 7), "dim" if dead else "strong"))
+    above = context.aggregates.get(version.parent) if version.parent is not None else None
+    moved = value / above - 1 if above else None
+    spans.append((fit_right(formats.change(moved), 8), formats.change_role(moved)))
+    if width >= 76:
+        spans.append((fit_right(formats.throughput(version.score.geomean), 10), "dim"))
+    spans.append((mark + " ", "accent"))
+    tags: list[Span] = []
+    if version.bookmark:
+        room = max(16, (width - width_of(spans)) // 2)
+        tags.append((f"⚑ {cut(one_line(version.bookmark), room)} ", "bookmark"))
+    if number == context.head and number == context.best:
+        tags.append(("head ", "head"))
+    if version.author not in {"agent", "tuner", "seed", "recorded", context.operator}:
+        tags.append((f"{version.author} ", "hint"))
+    spans += tags
+    title = (
+        "seed" if version.author == "seed" and not version.plan else version.plan or version.summary
+    )
+    first = one_line(title.strip().split("\n")[0]) if title.strip() else ""
+    room = width - width_of(spans)
+    if first and room > 3:
+        spans.append((cut(first, room), "faint" if dead else "dim"))
+    return line(*crop(spans, width), meta=drawn.row.key)
