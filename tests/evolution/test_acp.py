@@ -127,6 +127,8 @@ async def test_a_question_may_be_put_to_the_person(make_lab: MakeLab) -> None:
         ("mcp__avo__begin_step", True),
         ("avo_evaluate", True),
         ("avo: submit", True),
+        ("Tool: avo/submit", True),
+        ("Tool: rm avo/submit", False),
         ("evaluate (avo MCP Server)", False),
         ("avo - read_candidate (MCP)", True),
         ("rm -rf avo_evaluate", False),

@@ -29,10 +29,12 @@ _STATUS: dict[str, Literal["todo", "doing", "done"]] = {
     "completed": "done",
 }
 _TOOLS = "|".join(["begin_step", "wait", *(tool.name for tool in ALL_TOOLS)])
-_OF_THE_SEAT = re.compile(rf"\W*(?:mcp)?[\W_]*{SERVER}(?:\W|_)+(?:{_TOOLS})\W*", re.IGNORECASE)
+_OF_THE_SEAT = re.compile(
+    rf"\W*(?:tool: *)?(?:mcp)?[\W_]*{SERVER}(?:\W|_)+(?:{_TOOLS})\W*", re.IGNORECASE
+)
 """Titles by which agents call a tool of the seat: `mcp__avo__evaluate`, `avo_evaluate`, `avo -
-evaluate (MCP)` and similar ones. The whole title must match, so that a shell command cannot be
-mistaken for a tool of the seat."""
+evaluate (MCP)`, `Tool: avo/evaluate` and similar ones. The whole title must match, so that a shell
+command cannot be mistaken for a tool of the seat."""
 _SUFFIX = re.compile(r"\s*\((?:mcp|avo)[^()]*\)\s*$", re.IGNORECASE)
 
 

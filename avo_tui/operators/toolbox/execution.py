@@ -128,7 +128,8 @@ async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
     elif known is not None:
         text += (
             f"\nThis very source was tried before (attempt {known.step}.{known.number})."
-            " Repeating a candidate brings nothing new; change something."
+            " Its score is the one on record. If the gate found it unclear, `submit` it again:"
+            " pairs are added to those that were measured. Otherwise change something."
         )
     else:
         text += "\n" + _next(result, best, _asked(space))

@@ -352,7 +352,7 @@ async def test_a_repeated_candidate_is_answered_from_the_record() -> None:
     assert outcome.outcome == "committed" and bench.evaluations == 2
     edit, repeat = again[3].content[0]["id"], again[4].content[0]["id"]
     assert "evaluated before, as attempt 1.1" in whole(bench, edit)
-    assert "Repeating a candidate brings nothing new" in whole(bench, repeat)
+    assert "Its score is the one on record" in whole(bench, repeat)
 
 
 async def test_submitting_without_evaluating_is_refused_with_what_to_do() -> None:
