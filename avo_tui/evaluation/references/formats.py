@@ -10,11 +10,14 @@ The code of a reference runs in this process: `adopting` says what confines it.
 from __future__ import annotations
 
 import ast
+import hashlib
 import inspect
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from avo_tui.evaluation.measurement import dtypes
@@ -88,7 +91,11 @@ class Source:
         return places
 
     def run(self, sizes: Sizes) -> dict[str, Any]:
-        """The module's names after its text ran with these constants. Raises ReferenceError."""
+        """The module's names after its text ran with these constants. Raises ReferenceError.
+
+        The module can be imported while it is the newest of its text and constants: torch.compile
+        looks up a function's globals by the name of its module.
+        """
         places = self._assigned()
         body = list(self._tree.body)
         insert = sorted(
@@ -98,12 +105,15 @@ class Source:
             assignment = ast.Assign([ast.Name(name, ast.Store())], ast.Constant(sizes[name]))
             body.insert(index + 1, ast.copy_location(assignment, body[index]))
         tree = ast.fix_missing_locations(ast.Module(body, []))
-        names: dict[str, Any] = {"__name__": "avo_reference", "__file__": self.file}
+        digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+        module = ModuleType(f"avo_reference_{digest}")
+        module.__file__ = self.file
+        sys.modules[module.__name__] = module
         try:
-            exec(compile(tree, self.file, "exec"), names)  # noqa: S102  a reference is code
+            exec(compile(tree, self.file, "exec"), module.__dict__)  # noqa: S102  it is code
         except Exception as error:
             raise ReferenceError(_raised(error, self.file)) from error
-        return names
+        return module.__dict__
 
     def constants(self) -> Sizes:
         """Whole numbers above 0 that the text assigns at its top level, to a name assigned once."""
