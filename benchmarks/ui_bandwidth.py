@@ -44,7 +44,9 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from avo_tui.ui.app import AvoApp, run_app
-sys.exit(run_app(AvoApp(folder=Path({folder!r}), low_bandwidth={low}, theme={theme!r})))
+from avo_tui.ui.host import HostOptions
+options = HostOptions(low_bandwidth={low}, theme={theme!r})
+sys.exit(run_app(AvoApp(options, folder=Path({folder!r}))))
 """
 LOG = """
 import sys

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from avo_tui.ui.actions import key_name
 from avo_tui.ui.app import AvoApp
+from avo_tui.ui.host import HostOptions
 from avo_tui.ui.screen import COMMON
 from avo_tui.ui.screens.run.actions import RUN_ACTIONS
 from avo_tui.ui.services import Services
@@ -42,7 +43,9 @@ _WEB_FONT = re.compile(r"@font-face\s*{.*?}\s*", re.DOTALL)
 async def shot(folder: Path, size: tuple[int, int], theme: str, keys: Sequence[str]) -> str:
     """The screen after the keys, as SVG, without fonts from the network."""
     # dialogs open, as they do where a short engine can take what they send
-    app = AvoApp(folder=folder, theme=theme, services=Services(take_inbox=lambda folder: None))
+    app = AvoApp(
+        HostOptions(theme=theme, services=Services(take_inbox=lambda folder: None)), folder=folder
+    )
     async with app.run_test(size=size) as pilot:
         await pilot.pause(1.5)
         for key in keys:

@@ -27,6 +27,7 @@ from textual.strip import Strip
 
 from avo_tui.store import SessionReader
 from avo_tui.ui.app import AvoApp
+from avo_tui.ui.host import HostOptions
 from avo_tui.ui.session.feed import ReplayStatus
 from avo_tui.ui.session.replay import ReplaySource
 
@@ -83,7 +84,7 @@ async def record(folder: Path) -> tuple[list[Frame], str, str]:
     """The frames of a replay, the background of the picture, the session's name."""
     source = Film(SessionReader.open(folder))
     source.toggle()
-    app = AvoApp(source=source, clock=lambda: _moment(source), low_bandwidth=False)
+    app = AvoApp(HostOptions(clock=lambda: _moment(source), low_bandwidth=False), source=source)
     frames: list[Frame] = []
     async with app.run_test(size=SIZE) as pilot:
         background = app.screen.styles.background.hex

@@ -236,9 +236,9 @@ def run(
 
 def _task_of_reference(file: Path, task: str | None, language: str) -> str:
     """The name of the task that is made of a reference; `task` is its name where one is given."""
-    from avo_tui.cli.referring import adopt, sentence
+    from avo_tui.cli.referring import Wanted, adopt, sentence
 
-    name, spec = adopt(file, task, language, [])
+    name, spec = adopt(file, task, Wanted(language))
     typer.echo(f"task {name}: {sentence(spec)}", err=True)
     for remark in spec.remarks:
         typer.echo(f"note: {remark}", err=True)

@@ -265,6 +265,7 @@ def open_app(
         )
     from avo_tui.store import SeenMarks, SessionReader
     from avo_tui.ui.app import AvoApp, run_app
+    from avo_tui.ui.host import HostOptions
     from avo_tui.ui.session.replay import ReplaySource
 
     preferred = settings()
@@ -276,14 +277,16 @@ def open_app(
         return None if app.session.feed is None else app.session.feed.source.folder
 
     app = AvoApp(
-        looking_on(services(shown)) if read_only else services(shown),
-        read_only=read_only,
+        HostOptions(
+            services=looking_on(services(shown)) if read_only else services(shown),
+            theme=preferred.theme,
+            low_bandwidth=preferred.low_bandwidth,
+            keys=preferred.keys,
+            marks=None if read_only else SeenMarks(),
+            read_only=read_only,
+        ),
         folder=session if source is None else None,
         source=source,
-        theme=preferred.theme,
-        low_bandwidth=preferred.low_bandwidth,
-        keys=preferred.keys,
-        marks=None if read_only else SeenMarks(),
         notice=notice,
     )
     code = run_app(app)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,26 +51,29 @@ def task_from(
 
     The file first runs in the sandbox, on the meta device. A run of the task executes it as you.
     """
-    task, spec = adopt(
-        file, name, language, sizes or [], full_size=full_size, evaluation_mode=evaluation_mode,
-        compiled=compiled, to=to,
-    )  # fmt: skip
+    wanted = Wanted(language, sizes or (), full_size, evaluation_mode, compiled)
+    task, spec = adopt(file, name, wanted, to)
     typer.echo(f"task {task}: {sentence(spec)}")
     for remark in spec.remarks:
         typer.echo(f"note: {remark}")
     typer.echo(f"try: avo task check {task}; avo run {task} --operator external")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a person asks of a task made from a reference."""
+
+    language: str
+    sizes: Sequence[str] = ()
+    """NAME=NUMBER each."""
+    full_size: bool = False
+    evaluation_mode: bool = False
+    compiled: bool = False
+    """Also time torch.compile."""
+
+
 def adopt(
-    file: Path,
-    name: str | None,
-    language: str,
-    sizes: list[str],
-    *,
-    full_size: bool = False,
-    evaluation_mode: bool = False,
-    compiled: bool = False,
-    to: Path | None = None,
+    file: Path, name: str | None, wanted: Wanted, to: Path | None = None
 ) -> tuple[str, ReferenceSpec]:
     """(name of the task, what was derived). An equal task that is there already is used.
 
@@ -85,21 +90,22 @@ def adopt(
     base = name or re.sub(r"[^A-Za-z0-9._-]+", "_", file.stem).strip("._-") or "reference"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", base):
         raise Failure(f"{base!r} is no name for a task: up to 64 letters, digits, dots, dashes")
-    chosen = _sizes(sizes)
+    chosen = _sizes(wanted.sizes)
     number = 1
     while True:
         task = base if number == 1 else f"{base}-{number}"
         wishes = wishes_for(
-            task, language, str(file), sizes=chosen, full_size=full_size,
-            evaluation_mode=evaluation_mode, compiled=compiled,
+            task, wanted.language, str(file), sizes=chosen, full_size=wanted.full_size,
+            evaluation_mode=wanted.evaluation_mode, compiled=wanted.compiled,
         )  # fmt: skip
         folder = root / task
         if not folder.exists():
             break
-        if not sizes and (folder / SOURCE).is_file():
+        if not wanted.sizes and (folder / SOURCE).is_file():
             known = ReferenceSpec.read(folder)
             same = (folder / SOURCE).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
-            if same and known.language == language and known.compiled == compiled:
+            asked = (wanted.language, wanted.compiled)
+            if same and (known.language, known.compiled) == asked:
                 return task, known
         if name is not None:
             raise Failure(f"there is a task {name} at {folder} already; choose another --name")
@@ -122,7 +128,7 @@ def sentence(spec: ReferenceSpec) -> str:
     )
 
 
-def _sizes(words: list[str]) -> dict[str, int]:
+def _sizes(words: Sequence[str]) -> dict[str, int]:
     sizes = {}
     for word in words:
         key, equals, value = word.partition("=")

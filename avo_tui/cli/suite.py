@@ -168,7 +168,7 @@ def _take_up(name: str, source: Path) -> Suite:
 def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
     """Run one problem until its budget is spent; an error is recorded in the problem."""
     from avo_tui.cli.errors import expected, sentence
-    from avo_tui.cli.referring import adopt
+    from avo_tui.cli.referring import Wanted, adopt
     from avo_tui.store import SessionReader, find_session
 
     try:
@@ -176,7 +176,7 @@ def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
         if not task:
             task = problem.origin
             if Path(task).is_file():
-                task, _ = adopt(Path(task), None, wishes.language, [])
+                task, _ = adopt(Path(task), None, Wanted(wishes.language))
         problem = problem.replaced(task=task, error="")
         if not problem.session:
             problem = problem.replaced(session=_begin(f"{suite}.{problem.name}"[:64], task, wishes))

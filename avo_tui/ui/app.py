@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,15 +11,12 @@ from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
 
-from avo_tui.domain.base import now as utc_now
-from avo_tui.store import Drafts, SeenMarks
 from avo_tui.ui import places
 from avo_tui.ui.actions import shown_key
 from avo_tui.ui.host import Host, HostOptions
 from avo_tui.ui.places import Place
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.screens.registry import screen_for
-from avo_tui.ui.services import Services
 from avo_tui.ui.session.feed import Source
 from avo_tui.ui.ticker import Ticker
 
@@ -43,33 +39,18 @@ class AvoApp(Host):
 
     def __init__(
         self,
-        services: Services | None = None,
+        options: HostOptions | None = None,
         *,
         folder: Path | None = None,
         source: Source | None = None,
         notice: str = "",
-        theme: str = "avo-dark",
-        low_bandwidth: bool | None = None,
-        keys: Mapping[str, str] | None = None,
-        clock: Callable[[], datetime] = utc_now,
-        roots: Iterable[Path] | None = None,
-        marks: SeenMarks | None = None,
-        drafts: Drafts | None = None,
-        read_only: bool = False,
     ) -> None:
-        options = HostOptions(
-            services=services or Services(),
-            theme=theme,
-            low_bandwidth=low_bandwidth,
-            keys=keys or {},
-            clock=clock,
-            roots=roots,
-            marks=marks,
-            drafts=drafts or Drafts(),
-            read_only=read_only,
-        )
+        """Opens on the session in `folder` or on `source`; without both, on the list of sessions.
+
+        `notice` is shown when the app has started.
+        """
         self.ticker = Ticker(self)
-        super().__init__(options, self.ticker.tick)
+        super().__init__(options or HostOptions(), self.ticker.tick)
         self._start = (folder, source, notice)
 
     def on_mount(self) -> None:

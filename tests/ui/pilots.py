@@ -21,6 +21,7 @@ from textual.pilot import Pilot
 
 from avo_tui.store import Drafts
 from avo_tui.ui.app import AvoApp
+from avo_tui.ui.host import HostOptions
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.services import ExportChoice, OperatorChoice, Services
@@ -58,7 +59,7 @@ def make_app(source: MemorySource, **options: Any) -> AvoApp:
     assert last is not None
     moment = last + timedelta(seconds=3)
     options.setdefault("drafts", Drafts(Path(mkdtemp())))
-    return AvoApp(source=source, clock=lambda: moment, **options)
+    return AvoApp(HostOptions(clock=lambda: moment, **options), source=source)
 
 
 def at_rest(app: AvoApp) -> bool:

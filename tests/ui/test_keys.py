@@ -11,6 +11,7 @@ from textual.binding import Binding
 
 from avo_tui.ui import places
 from avo_tui.ui.app import AvoApp
+from avo_tui.ui.host import HostOptions
 from avo_tui.ui.places import Place
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.screens.registry import SCREENS, screen_for
@@ -97,7 +98,7 @@ async def test_every_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_every_key_in_the_sessions_screen(tmp_path: Path) -> None:
-    app = AvoApp(SERVICES, roots=[tmp_path])
+    app = AvoApp(HostOptions(services=SERVICES, roots=[tmp_path]))
     async with running(app, (80, 24)) as hands:
         for key in KEYS:
             if key in {"q", "escape"}:

@@ -12,6 +12,7 @@ from avo_tui.domain.base import now
 from avo_tui.store import SeenMarks, SessionReader, SessionWriter
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.dialogs import TextViewer
+from avo_tui.ui.host import HostOptions
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.screens.sessions.list import SessionList
 from avo_tui.ui.screens.sessions.screen import SessionsScreen
@@ -40,7 +41,7 @@ def rows(app: AvoApp) -> str:
 
 
 async def test_sessions_are_listed_and_opened(made: Path, tmp_path: Path) -> None:
-    app = AvoApp(roots=[made], marks=SeenMarks(tmp_path / "seen.json"))
+    app = AvoApp(HostOptions(roots=[made], marks=SeenMarks(tmp_path / "seen.json")))
     async with running(app, (120, 30)) as hands:
         await hands.until(lambda: "first" in rows(app))
         text = rows(app)
@@ -54,13 +55,13 @@ async def test_sessions_are_listed_and_opened(made: Path, tmp_path: Path) -> Non
 
 
 async def test_an_empty_list_teaches(tmp_path: Path) -> None:
-    app = AvoApp(roots=[tmp_path])
+    app = AvoApp(HostOptions(roots=[tmp_path]))
     async with running(app, (80, 24)) as hands:
         await hands.until(lambda: "There is no session yet" in rows(app))
 
 
 async def test_the_filter_counts(made: Path) -> None:
-    app = AvoApp(roots=[made])
+    app = AvoApp(HostOptions(roots=[made]))
     async with running(app, (100, 30)) as hands:
         await hands.until(lambda: "first" in rows(app))
         await hands.press("slash", *"zzz")
@@ -75,7 +76,7 @@ async def test_what_happened_while_away_is_told(tmp_path: Path) -> None:
     marks = SeenMarks(tmp_path / "seen.json")
     marks.set(folder, 10)
     later = now() + timedelta(hours=2)  # what is only minutes ago is not told without being asked
-    app = AvoApp(folder=folder, marks=marks, clock=lambda: later)
+    app = AvoApp(HostOptions(marks=marks, clock=lambda: later), folder=folder)
     async with running(app, (100, 30)) as hands:
         await hands.until(lambda: isinstance(app.screen, TextViewer))
         await hands.rest()
@@ -125,7 +126,7 @@ async def test_a_session_is_created_in_the_form_and_opened(tmp_path: Path) -> No
         write(tmp_path / form.name, steps=1)
         return tmp_path / form.name
 
-    app = AvoApp(replace(SERVICES, create_session=create), roots=[tmp_path])
+    app = AvoApp(HostOptions(services=replace(SERVICES, create_session=create), roots=[tmp_path]))
     async with running(app, (120, 40)) as hands:
         await hands.until(lambda: "There is no session yet" in rows(app))
         await hands.press("n")
