@@ -68,7 +68,7 @@ def test_why_an_attempt_is_no_version_is_said_once(recorded: MemorySource) -> No
     assert isinstance(event, ev.GateDecided)
     gates = [e for e in step.snapshot().stream if e.kind == "gate"]
     assert len(gates) == 1
-    step.apply(ev.AttemptRejected(attempt=event.attempt, reason=gates[0].text))
+    step.apply(ev.AttemptRejected(attempt=event.attempt, reason=event.decision.reason))
     assert not any(e.text == "not committed" for e in step.snapshot().stream)
     step.apply(ev.AttemptRejected(attempt=event.attempt, reason="measured again: no answer"))
     last = step.snapshot().stream[-1]

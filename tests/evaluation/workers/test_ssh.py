@@ -152,7 +152,7 @@ async def test_another_program_over_there_is_refused_before_the_first_request(
         ("ssh://-oProxyCommand=x", "name a host"),
         ("ssh://me:secret@host", "password"),
         ("ssh://host?pyton=x", "knows no 'pyton'"),
-        ("ssh://host:port", "Port"),
+        ("ssh://host:port", "is no port"),
         ("carrier://host", "no scheme"),
         ("local:?devices=0,0", "named twice"),
         ("local:?devices=0-2,1", "core 1 is in two devices"),
