@@ -53,13 +53,13 @@ SERVICES = Services(
 )
 
 
-def make_app(source: MemorySource, **options: Any) -> AvoApp:
+def make_app(source: MemorySource, *, notice: str = "", **options: Any) -> AvoApp:
     """The app on a source; its clock stands three seconds after the last event."""
     last = source.state.session.last_event_at
     assert last is not None
     moment = last + timedelta(seconds=3)
     options.setdefault("drafts", Drafts(Path(mkdtemp())))
-    return AvoApp(HostOptions(clock=lambda: moment, **options), source=source)
+    return AvoApp(HostOptions(clock=lambda: moment, **options), source=source, notice=notice)
 
 
 def at_rest(app: AvoApp) -> bool:
