@@ -193,8 +193,8 @@ class Bench:
             for name, output in answer.outputs.items():
                 verdict = judge(name, output, sample.expected[name], answer.salt)
                 if not verdict.ok:
-                    name = self.configuration.name
-                    raise _of(subject, verdicts.wrong_when_timed(name, verdict, tell=False))
+                    timed = self.configuration.name
+                    raise _of(subject, verdicts.wrong_when_timed(timed, verdict, tell=False))
 
     def warm(self, subjects: Sequence[CandidateProcess], seconds: float) -> None:
         """Run everything in turn for `seconds`, at least once; outputs are judged as always."""
