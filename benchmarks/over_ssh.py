@@ -1,9 +1,10 @@
 """The app over a real SSH line that is thin, slow and loses packets, and is dropped meanwhile.
 
-    python benchmarks/over_ssh.py [--kib 8] [--delay-ms 150] [--loss 2] [--away 60]
+    python benchmarks/over_ssh.py [SESSION] [--kib 8] [--delay-ms 150] [--loss 2] [--away 60]
 
-Starts an sshd of this user's on loopback (Debian: openssh-server), a relay between it and the
-client, and a session that is written all the time; the app runs at 120x40, plainly and under tmux.
+Starts an sshd of this user's on loopback (Debian: openssh-server) and a relay between it and the
+client; the app runs at 120x40, plainly and under tmux. Without SESSION, it follows a session that
+this script writes as a busy engine does: the load of `ui_bandwidth.py`, ten events a second.
 The relay passes `--kib` KiB/s each way (8 is 64 kbit/s), each piece `--delay-ms` later (twice that
 is the round trip). TCP over a relay loses nothing; a lost packet shows as a stall until it is sent
 again, so `--loss` per cent of the pieces, and all behind them, come one round trip and 200 ms late.
@@ -35,7 +36,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from avo_tui.store import SessionReader, find_session
+from avo_tui.store import SessionReader, SessionWriter, find_session
+from benchmarks.ui_bandwidth import engine, ten_a_second
+from benchmarks.ui_load import unsynced, week
 
 PATIENCE = 300.0
 
@@ -127,7 +130,9 @@ def sshd(folder: Path) -> Iterator[int]:
         subprocess.run(command, check=True)
     (folder / "authorized").write_text((folder / "user.pub").read_text())
     Path("/run/sshd").mkdir(exist_ok=True)
-    port = 20000 + os.getpid() % 20000
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     options = {
         "HostKey": folder / "host", "AuthorizedKeysFile": folder / "authorized", "Port": port,
         "ListenAddress": "127.0.0.1", "StrictModes": "no", "UsePAM": "no", "PidFile": "none",
@@ -138,6 +143,13 @@ def sshd(folder: Path) -> Iterator[int]:
         [program, "-D", "-f", "/dev/null", *arguments], stderr=subprocess.DEVNULL
     )
     try:
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("sshd did not start")
+            time.sleep(0.05)
         yield port
     finally:
         server.terminate()
@@ -187,7 +199,7 @@ class Client:
         """Seconds until a text comes. Raises TimeoutError."""
         began = time.monotonic()
         while text.encode() not in self.text[after:]:
-            if time.monotonic() - began > PATIENCE:
+            if time.monotonic() - began > PATIENCE or not self._reader.is_alive():
                 raise TimeoutError(f"{text!r} did not come; the last: {self.text[-400:]!r}")
             time.sleep(0.01)
         return time.monotonic() - began
@@ -202,6 +214,17 @@ class Client:
 def recorded(session: str) -> int:
     """Number of the session's last event."""
     return SessionReader.open(find_session(session)).state.session.applied
+
+
+@contextlib.contextmanager
+def invented() -> Iterator[str]:
+    """A session of 48 attempts that a busy engine writes; gives its name."""
+    with tempfile.TemporaryDirectory() as root, unsynced():
+        os.environ["AVO_SESSIONS"] = root
+        folder = Path(root) / "study"
+        week(folder, 48)
+        with SessionWriter.open(folder) as writer, ten_a_second(engine(writer)):
+            yield folder.name
 
 
 def measure(kind: str, folder: Path, relay: Relay, away: float, session: str) -> list[str]:
@@ -246,7 +269,8 @@ def measure(kind: str, folder: Path, relay: Relay, away: float, session: str) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("session", help="name of a session, best one that runs")
+    parser.add_argument("session", nargs="?", help="name of a session, best one that runs")
+    parser.add_argument("--kinds", nargs="+", default=["plain", "tmux"], choices=["plain", "tmux"])
     parser.add_argument("--kib", type=float, default=8.0, help="KiB/s each way")
     parser.add_argument("--delay-ms", type=float, default=150.0, help="one way")
     parser.add_argument("--loss", type=float, default=2.0, help="per cent of the pieces")
@@ -255,10 +279,11 @@ def main() -> None:
     line = Line(arguments.kib * 1024, arguments.delay_ms / 1000, arguments.loss / 100)
     heads = ["", "first s", "KiB", "KiB/s", "key s", "worst", "back s", "events"]
     print("".join(f"{head:>9}" for head in heads))
-    with tempfile.TemporaryDirectory() as name, sshd(Path(name)) as port:
+    session = contextlib.nullcontext(arguments.session) if arguments.session else invented()
+    with session as followed, tempfile.TemporaryDirectory() as name, sshd(Path(name)) as port:
         relay = Relay(line, port)
-        for kind in ("plain", "tmux"):
-            row = measure(kind, Path(name), relay, arguments.away, arguments.session)
+        for kind in arguments.kinds:
+            row = measure(kind, Path(name), relay, arguments.away, followed)
             print("".join(f"{cell:>9}" for cell in row), flush=True)
 
 

@@ -90,9 +90,11 @@ class Terminal:
         if not select.select([self._fd], [], [], max(0.0, seconds))[0]:
             return b""
         try:
-            return os.read(self._fd, 65536)
+            data = os.read(self._fd, 65536)
         except OSError:  # Linux: the other end has closed it
             return b""
+        os.write(self._fd, b"\x1b[1;1R" * data.count(b"\x1b[6n"))  # as terminals do
+        return data
 
     def until(self, text: str, patience: float = 60) -> float:
         """Seconds since the start until `text` was written."""

@@ -155,6 +155,15 @@ class Host(Palette):
         """Whether the terminal can accept a new picture now."""
         return self.connection.takes_pictures()
 
+    def painted(self) -> None:
+        """A picture is on its way to the terminal."""
+        self.connection.painted()
+
+    @property
+    def sends_changes(self) -> bool:
+        """Whether only changed cells are sent: to a terminal that may be far away."""
+        return self.connection.saves
+
     def crashed(self) -> None:
         """Stop reading the session."""
         if self.session.feed is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from time import monotonic
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.control import Control
 from rich.segment import Segments
 from rich.traceback import Traceback
 from textual import constants, events
-from textual._compositor import ChopsUpdate
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.app import App
 from textual.css.query import NoMatches
 from textual.dom import DOMNode
@@ -31,6 +31,8 @@ from textual.scroll_view import ScrollView
 from textual.timer import Timer
 from textual.widget import Widget
 
+from avo_tui.ui.terminal.send_window import QUESTION, SendWindow
+from avo_tui.ui.terminal.sent_screen import Piece, SentScreen
 from avo_tui.ui.terminal.writer import Writer
 
 
@@ -43,8 +45,9 @@ class Terminal(LinuxDriver):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.writer: Writer | None = None
+        self.window = SendWindow()
+        self.sent_screen = SentScreen()
         super().__init__(*arguments, **options)
-        self._asked: float | None = None
         self.on_answer: Callable[[float], object] | None = None
         """Called in the app's loop with the time in seconds that the terminal took to answer."""
 
@@ -58,18 +61,27 @@ class Terminal(LinuxDriver):
         assert self._file is not None
         self.writer = None if theirs is None else Writer(self._file.fileno())
 
+    def start_application_mode(self) -> None:
+        """Take the terminal, at the start or after another program had it."""
+        self.sent_screen.forget()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def write(self, data: str) -> None:
+        """Hand text to the terminal."""
+        self.window.sent(len(data))
+        super().write(data)
+
     def ask(self) -> None:
-        """Ask the terminal for its cursor position, to measure the time of the answer."""
-        if self._asked is None:
-            self._asked = monotonic()
-            self.write("\x1b[6n")
+        """Ask the terminal for its cursor position: the answer follows all that was sent before."""
+        self.write(QUESTION)
+        self.window.asked()
 
     def process_message(self, message: Message) -> None:
-        """Remove the answer to `ask` from the input."""
+        """Remove the answers to `ask` from the input."""
         if isinstance(message, events.CursorPosition):
-            asked, self._asked = self._asked, None
-            if asked is not None and self.on_answer is not None:
-                self._app.call_later(self.on_answer, monotonic() - asked)
+            seconds = self.window.answered()
+            if seconds is not None and self.on_answer is not None:
+                self._app.call_later(self.on_answer, seconds)
             return
         super().process_message(message)
 
@@ -187,6 +199,35 @@ class CellsUpdate(ChopsUpdate):
         return "".join(out)
 
 
+class ChangesUpdate(CompositorUpdate):
+    """A screen update that sends only the cells which the terminal does not show already.
+
+    Private: `LayoutUpdate` and `ChopsUpdate` with their attributes.
+    """
+
+    def __init__(self, theirs: LayoutUpdate | ChopsUpdate, sent: SentScreen) -> None:
+        self._theirs, self._sent = theirs, sent
+
+    def render_segments(self, console: Console) -> str:
+        """The difference as text for the terminal."""
+        return self._sent.changes(self._pieces(), console)
+
+    def _pieces(self) -> Iterator[Piece]:
+        theirs = self._theirs
+        if isinstance(theirs, LayoutUpdate):
+            for y, strips in enumerate(theirs.strips, theirs.region.y):
+                x = theirs.region.x
+                for strip in strips:
+                    yield x, y, strip
+                    x += strip.cell_length
+            return
+        for y, first, last in theirs.spans:
+            for end, (x, chop) in zip(theirs.chop_ends[y], theirs.chops[y].items(), strict=False):
+                left, right = max(x, first), min(end, last)
+                if chop is not None and left < right:
+                    yield left, y, chop.crop(left - x, right - x)
+
+
 class OpenedApp(App[None]):
     """An app in which some private methods of Textual become public ones to override."""
 
@@ -196,6 +237,10 @@ class OpenedApp(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         """Keys and pasted text one after another; everything else at once."""
+        terminal = self.terminal
+        if isinstance(event, events.Resize) and terminal is not None:
+            terminal.sent_screen.forget()
+            self.call_later(self.paint_all)
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
             await self.typed.take(event)
         else:
@@ -204,6 +249,23 @@ class OpenedApp(App[None]):
     def may_paint(self) -> bool:
         """Whether a picture may be sent to the terminal now."""
         return True
+
+    def painted(self) -> None:
+        """Called when a picture was handed to the terminal."""
+
+    @property
+    def sends_changes(self) -> bool:
+        """Whether only changed cells are sent, which costs the app time and saves the line."""
+        return False
+
+    def paint_all(self) -> None:
+        """Paint the whole top screen as it is now, as one picture."""
+        screen = self.screen
+        if screen.is_running and screen.size:
+            self._display(
+                screen,
+                screen._compositor.render_update(full=True, screen_stack=self._background_screens),
+            )
 
     def crashed(self) -> None:
         """Called when the app ends by an error, before its traceback is kept for printing."""
@@ -220,10 +282,16 @@ class OpenedApp(App[None]):
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         """Paints; overridden because it is the only place where a picture can be held back."""
-        if self.may_paint():
-            if type(renderable) is ChopsUpdate:
-                renderable = CellsUpdate(renderable)
-            super()._display(screen, renderable)
+        if renderable is None or not self.may_paint():
+            return
+        terminal = self.terminal
+        ours = isinstance(renderable, LayoutUpdate | ChopsUpdate)
+        if ours and terminal is not None and self.sends_changes:
+            renderable = ChangesUpdate(renderable, terminal.sent_screen)
+        elif type(renderable) is ChopsUpdate:
+            renderable = CellsUpdate(renderable)
+        super()._display(screen, renderable)
+        self.painted()
 
     def _handle_exception(self, error: Exception) -> None:
         """Ignore the error of a screen that is opened while the app ends; that is not a crash."""

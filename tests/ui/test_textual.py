@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from rich.segment import Segment
-from textual._compositor import ChopsUpdate
+from textual._compositor import ChopsUpdate, Compositor
 from textual.app import App
 from textual.css.query import NoMatches
 from textual.drivers.linux_driver import LinuxDriver
@@ -30,6 +30,7 @@ USED = [
     (App, "_refresh_truecolor_filter"),
     (Screen, "_screen_resized"),
     (ScrollView, "_scroll_update"),
+    (Compositor, "render_update"),
 ]
 
 
@@ -42,7 +43,7 @@ def test_a_private_method_is_there(kind: type, name: str) -> None:
 
 def test_the_private_attributes_are_there() -> None:
     app: App[None] = App()
-    for name in ("_driver", "_exit", "_exit_renderables", "_filters"):
+    for name in ("_driver", "_exit", "_exit_renderables", "_filters", "_background_screens"):
         assert hasattr(app, name), f"App.{name} is gone"
     source = inspect.getsource(LinuxDriver)
     assert "self._writer_thread = WriterThread(self._file)" in source

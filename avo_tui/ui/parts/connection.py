@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from textual.timer import Timer
 
+from avo_tui.ui.terminal.send_window import NARROW_BYTES, WIDE_BYTES
 from avo_tui.ui.terminal.speed import LinkSpeed, is_remote
 from avo_tui.ui.textual_internals import OpenedApp
 from avo_tui.ui.theme.cycle import ThemeCycle
@@ -33,11 +34,20 @@ class Connection:
         self.low_bandwidth = bool(low_bandwidth)
         self._speed = LinkSpeed() if low_bandwidth is None and is_remote() else None
         """The measured speed; None if nothing is measured, or once a choice was made."""
+        self.saves = self.low_bandwidth or self._speed is not None
+        """Whether the terminal may be far away, so that only changes are sent, and no picture while
+        too much is still on its way."""
+        self._held = False
+        """Whether a picture was held back."""
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Begin to tick."""
+        """Begin to tick, and to measure before the first picture is in the way."""
         self._set_pace()
+        terminal = self._app.terminal
+        if terminal is not None and self.saves:
+            terminal.on_answer = self._answered
+            terminal.ask()
 
     def takes_pictures(self) -> bool:
         """Whether the terminal can accept a picture; if not, a current one is painted when it can.
@@ -45,25 +55,63 @@ class Connection:
         Pictures that cannot be sent are dropped, because they would be out of date on arrival.
         """
         terminal = self._app.terminal
-        if terminal is None or terminal.writer is None or not terminal.writer.behind:
+        if terminal is None or terminal.writer is None:
             return True
-        terminal.writer.when_free(self._paint_later)
-        return False
+        if terminal.writer.behind:
+            terminal.writer.when_free(self._paint_later)
+            return False
+        if self.saves and terminal.window.full(self._most_on_its_way):
+            self._held = True
+            return False
+        return True
+
+    @property
+    def _most_on_its_way(self) -> int:
+        """Bytes that may be on their way to the terminal before the next picture waits."""
+        known = self._speed is None or not self._speed.wants_answer
+        return WIDE_BYTES if known and not self.low_bandwidth else NARROW_BYTES
+
+    def painted(self) -> None:
+        """A picture is on its way: ask the terminal when it has arrived."""
+        terminal = self._app.terminal
+        if terminal is not None and self.saves and terminal.window.should_ask:
+            terminal.ask()
+
+    def _answered(self, seconds: float) -> None:
+        """The terminal has received everything up to a question, `seconds` after it was asked."""
+        speed, terminal = self._speed, self._app.terminal
+        if speed is not None and speed.wants_answer:
+            speed.answered(seconds)
+            self._judge(speed)
+            if speed.wants_answer and terminal is not None and not terminal.window.waits:
+                terminal.ask()
+        self._release()
+
+    def _release(self) -> None:
+        """Paint what was held back, if it may be sent now."""
+        terminal = self._app.terminal
+        if self._held and terminal is not None and not terminal.window.full(self._most_on_its_way):
+            self._held = False
+            self._app.call_later(self._app.paint_all)
 
     def _paint_later(self) -> None:
-        self._app.call_later(self._app.refresh, layout=True)
+        self._app.call_later(self._app.paint_all)
 
     def measure(self) -> None:
         """Called once a second: choose low bandwidth if the connection is slow, and say why."""
+        self._release()
         speed, terminal = self._speed, self._app.terminal
         if speed is None or terminal is None or terminal.writer is None or self.low_bandwidth:
             return
-        terminal.on_answer = speed.answered
         speed.wrote(*terminal.writer.sample())
-        if speed.wants_answer:
+        if speed.wants_answer and not terminal.window.waits:
             terminal.ask()
+        self._judge(speed)
+
+    def _judge(self, speed: LinkSpeed) -> None:
+        """Give way if the connection has turned out to be slow."""
         why = speed.why_slow()
-        if why is not None:
+        if why is not None and not self.low_bandwidth:
             self.give_way(why)
 
     def give_way(self, why: str) -> None:
@@ -81,6 +129,11 @@ class Connection:
 
     def _choose(self, on: bool) -> None:
         self.low_bandwidth, self._speed = on, None
+        self.saves = on or is_remote()
+        terminal = self._app.terminal
+        if terminal is not None:
+            terminal.sent_screen.forget()
+            terminal.on_answer = self._answered
         self._set_pace()
         self._themes.prefer_few_colours(on)
 
