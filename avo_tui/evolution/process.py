@@ -24,7 +24,14 @@ from avo_tui.domain.secrets import redact
 from avo_tui.evolution.redact import RedactingFormatter
 from avo_tui.evolution.run import EngineMode
 from avo_tui.operators.ports import StepOutcome, Workbench
-from avo_tui.store import DiskTrouble, SessionReader, SessionWriter, StoreError, engine_status
+from avo_tui.store import (
+    DiskTrouble,
+    NotAllowed,
+    SessionReader,
+    SessionWriter,
+    StoreError,
+    engine_status,
+)
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.03
@@ -265,8 +272,9 @@ def _open_patiently(folder: Path) -> SessionWriter:
     while True:
         try:
             return SessionWriter.open(folder)
-        except DiskTrouble:
-            if time.monotonic() > deadline:
+        except DiskTrouble as error:
+            # whoever starts the engine can mend the permissions, so need not wait to be told
+            if isinstance(error, NotAllowed) or time.monotonic() > deadline:
                 raise
             time.sleep(1.0)
 

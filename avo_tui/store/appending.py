@@ -121,7 +121,8 @@ class AppendFile:
             self.sync()
         finally:
             descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+            with contextlib.suppress(OSError):  # all of it is durable or was refused already
+                os.close(descriptor)
 
     def abandon(self) -> None:
         """Close without writing anything more: the file may belong to another process by now."""

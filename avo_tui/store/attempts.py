@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from avo_tui.domain.records import Attempt
 from avo_tui.store.appending import AppendFile
-from avo_tui.store.errors import DamagedSession, clear_errors
+from avo_tui.store.errors import DamagedSession, clear_errors, unreadable
 from avo_tui.store.files import open_regular, replace_file
 
 Attempts = dict[tuple[int, int], Attempt]
@@ -29,7 +29,8 @@ _ADAPTER: TypeAdapter[list[Attempt]] = TypeAdapter(list[Attempt])
 def read_attempts(path: Path) -> tuple[Attempts, int]:
     """(attempts in order of their first lines, number of lines).
 
-    A half-written last line is ignored. Raises DamagedSession where another line is not an attempt.
+    A half-written last line is ignored. Raises DamagedSession where another line is not an attempt,
+    and UnreadableNow.
     """
     attempts: Attempts = {}
     count = 0
@@ -45,7 +46,7 @@ def read_attempts(path: Path) -> tuple[Attempts, int]:
     except ValidationError as error:
         raise DamagedSession(f"{path.name} holds a line that is no attempt") from error
     except OSError as error:
-        raise DamagedSession(f"{path.name} cannot be read: {error.strerror}") from error
+        raise unreadable(error, path, path.name) from error
     return attempts, count
 
 

@@ -12,7 +12,7 @@ from tinydb import TinyDB
 from tinydb.storages import Storage
 from tinydb.table import Document
 
-from avo_tui.store.errors import DamagedSession, clear_errors
+from avo_tui.store.errors import DamagedSession, clear_errors, unreadable
 from avo_tui.store.files import read_regular, replace_file
 
 Tables = dict[str, dict[str, Any]]
@@ -64,12 +64,12 @@ class GenerationStorage(Storage):
 
 
 def read_tables(path: Path) -> Tables:
-    """The tables in a file. Raises DamagedSession where it holds none."""
+    """The tables in a file. Raises DamagedSession where it holds none, or UnreadableNow."""
     try:
         # pydantic_core's parser took half the time of json.loads on a session of one week
         tables = from_json(read_regular(path))
     except OSError as error:
-        raise DamagedSession(f"{path.name} cannot be read: {error.strerror}") from error
+        raise unreadable(error, path, path.name) from error
     except ValueError as error:
         raise DamagedSession(f"{path.name} is not readable: {error}") from error
     except RecursionError as error:

@@ -107,8 +107,24 @@ class DiskTrouble(StoreError):  # noqa: N818
         self.path = path
 
 
+class UnreadableNow(DamagedSession, DiskTrouble):
+    """A file cannot be read at the moment, because its disk or file server does not answer.
+
+    A viewer shows it as damaged and reads on; an engine, to which what it cannot read may be the
+    end of its record, waits for the disk instead.
+    """
+
+
 class NoSpace(DiskTrouble):
     """No room on the disk."""
+
+
+class NotAllowed(DiskTrouble):
+    """The permissions of a file or folder forbid it.
+
+    In the middle of a run this is mostly an expired ticket of a file server, or a folder whose
+    owner was changed by mistake: the run waits until a person has mended it.
+    """
 
 
 class FolderLost(StoreError):  # noqa: N818
@@ -122,6 +138,17 @@ class FolderLost(StoreError):  # noqa: N818
 def passes(error: OSError) -> bool:
     """Whether an OSError may pass without intervention, such as an unreachable file server."""
     return error.errno in _PASSING or error.errno in _NO_ROOM
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether an engine waits for an OSError to pass: `passes`, and missing permission."""
+    return passes(error) or isinstance(error, PermissionError)
+
+
+def unreadable(error: OSError, path: Path, what: str) -> DamagedSession:
+    """The error to raise where `what`, which is the file `path`, could not be read."""
+    sentence = f"{what} cannot be read: {error.strerror or error}"
+    return UnreadableNow(sentence, path) if may_pass(error) else DamagedSession(sentence)
 
 
 @contextmanager
@@ -140,5 +167,5 @@ def as_store_error(error: OSError, path: Path, doing: str) -> StoreError:
     if error.errno in _PASSING:
         return DiskTrouble(f"cannot {doing} {path} for now: {error.strerror or error}", path)
     if isinstance(error, PermissionError):
-        return StoreError(f"not allowed to {doing} {path}: check who owns the folder")
+        return NotAllowed(f"not allowed to {doing} {path}: check who owns the folder", path)
     return StoreError(f"cannot {doing} {path}: {error.strerror or error}")

@@ -274,6 +274,7 @@ class JournalFollower:
             self._fruitless = mark
 
     def _unreadable(self, path: Path, error: OSError) -> None:
+        self._layout.refuse(error, path)
         if path not in self._refused:
             lasting = not passes(error)
             self._refused[path] = -math.inf if lasting else time.monotonic()
@@ -311,11 +312,12 @@ class JournalFollower:
         """The part after the one that is read, if there is one."""
         try:
             changed = self._layout.journal.stat().st_mtime_ns
-        except OSError:
+        except OSError as error:
+            self._layout.refuse(error, self._layout.journal)
             return None
         if changed == self._folder_seen:
             return None
-        if self._part is not None and self._layout.part(self._part + 1).exists():
+        if self._part is not None and self._layout.has_part(self._part + 1):
             return self._part + 1
         self._known = [p for p in self._known if self._part is None or p > self._part]
         clock = time.monotonic()
@@ -403,21 +405,24 @@ def drop_useless_lines(path: Path, expected: int) -> tuple[int, int]:
 def read_event(layout: Layout, seq: int, step: int) -> Event | None:
     """Event number `seq`, which is of `step`; None where it is missing or damaged.
 
-    Costs the reading of one part, and not the parsing of its lines.
+    Costs the reading of one part, and not the parsing of its lines. Raises DiskTrouble where
+    `layout` is strict and a part cannot be read for now.
     """
     home = layout.part_of(step)
-    event = None if home is None else _event_in(layout.part(home), seq)
+    event = None if home is None else _event_in(layout, home, seq)
     if event is None:
         parts = _from(layout, layout.parts(), seq)
-        event = _event_in(layout.part(parts[0]), seq) if parts else None
+        event = _event_in(layout, parts[0], seq) if parts else None
     return event
 
 
-def _event_in(path: Path, seq: int) -> Event | None:
+def _event_in(layout: Layout, part: int, seq: int) -> Event | None:
     begin = b'{"seq":%d,' % seq
+    path = layout.part(part)
     try:
         data = read_regular(path)
-    except OSError:
+    except OSError as error:
+        layout.refuse(error, path)
         return None
     start = 0 if data.startswith(begin) else data.find(b"\n" + begin) + 1
     if not start and not data.startswith(begin):
@@ -426,14 +431,15 @@ def _event_in(path: Path, seq: int) -> Event | None:
     return None if end < 0 else _parse(data[start:end], 0, 0).event
 
 
-def first_seq(path: Path) -> int | None:
+def _first_seq(layout: Layout, part: int) -> int | None:
     """The number of the first event of a part, None where it holds none or cannot be read."""
+    path = layout.part(part)
     try:
         for line in read_lines(path):
             if line.event is not None:
                 return line.event.seq
-    except OSError:
-        return None
+    except OSError as error:
+        layout.refuse(error, path)
     return None
 
 
@@ -446,7 +452,8 @@ def read_events(
     """Events with a number above `after`, of one step or of all, in order.
 
     `begin` is (part, offset in it) of the first event of `step`, where the caller knows it. Parts
-    that cannot be read are passed over: `doctor`, and whoever loads the session, name them.
+    that cannot be read are passed over: `doctor`, and whoever loads the session, name them. Where
+    `layout` is strict, DiskTrouble is raised for those that cannot be read for now.
     """
     if step is None:
         parts = _from(layout, layout.parts(), after) if after else layout.parts()
@@ -460,8 +467,8 @@ def read_events(
                 event = line.event
                 if event is not None and (step is None or event.step == step):
                     yield event
-        except OSError:
-            continue
+        except OSError as error:
+            layout.refuse(error, layout.part(part))
 
 
 def _from(layout: Layout, parts: list[int], after: int) -> list[int]:
@@ -469,7 +476,7 @@ def _from(layout: Layout, parts: list[int], after: int) -> list[int]:
     low, high = 0, len(parts)
     while high - low > 1:
         middle = (low + high) // 2
-        first = first_seq(layout.part(parts[middle]))
+        first = _first_seq(layout, parts[middle])
         if first is None or first > after:
             high = middle
         else:

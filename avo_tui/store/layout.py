@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from pathlib import Path
+
+from avo_tui.store.errors import clear_errors, may_pass
 
 _PART = re.compile(r"^(\d{6,})\.jsonl$")
 
@@ -12,8 +16,12 @@ _PART = re.compile(r"^(\d{6,})\.jsonl$")
 class Layout:
     """Paths of one session."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, strict: bool = False) -> None:
+        """`strict` is for a writer: it must not take for missing what merely cannot be read now."""
         self.folder = folder
+        self.strict = strict
+        """Whether reading raises DiskTrouble where a file or folder cannot be read for now. A
+        reader that is not strict passes it over."""
         self.database = folder / "session.json"
         self.previous = folder / "session.json.previous"
         self.attempts = folder / "attempts.jsonl"
@@ -32,17 +40,19 @@ class Layout:
         return self.journal / f"{step:06d}.jsonl"
 
     def parts(self) -> list[int]:
-        """Numbers of the journal's parts, ascending."""
+        """Numbers of the journal's parts, ascending. Raises DiskTrouble if strict."""
         try:
             with os.scandir(self.journal) as entries:
                 matches = [_PART.fullmatch(entry.name) for entry in entries]
-        except OSError:
+        except OSError as error:
+            self.refuse(error, self.journal)
             return []
         return sorted(int(m[1]) for m in matches if m)
 
     def part_of(self, step: int) -> int | None:
-        """The part that holds the events of a step; None where there is none."""
-        if self.part(step).exists():
+        """The part that holds the events of a step; None where there is none. Raises DiskTrouble
+        if strict."""
+        if self.has_part(step):
             return step
         return max((part for part in self.parts() if part <= step), default=None)
 
@@ -50,6 +60,44 @@ class Layout:
         """Folder of the copy that is made before a session of format `number` is migrated."""
         return self.folder / f"backup-format-{number}"
 
+    def has_part(self, step: int) -> bool:
+        """Whether a part of the journal begins with `step`. Raises DiskTrouble if strict."""
+        try:
+            self.part(step).stat()
+        except OSError as error:
+            self.refuse(error, self.part(step))
+            return False
+        return True
+
+    def refuse(self, error: OSError, path: Path) -> None:
+        """Raise DiskTrouble for an error that may pass, if strict; otherwise return."""
+        if self.strict and may_pass(error):
+            with clear_errors(path, "read"):
+                raise error
+
     def is_session(self) -> bool:
-        """True if the folder looks like a session, a damaged one included."""
-        return self.database.is_file() or self.previous.is_file() or self.journal.is_dir()
+        """True if the folder looks like a session, a damaged one included.
+
+        Raises DiskTrouble or StoreError where the folder cannot be looked into.
+        """
+        with clear_errors(self.folder, "look into"):
+            return (
+                _kind(self.database) == stat.S_IFREG
+                or _kind(self.previous) == stat.S_IFREG
+                or _kind(self.journal) == stat.S_IFDIR
+            )
+
+
+def _kind(path: Path) -> int | None:
+    """The kind of file that `path` names, as `stat.S_IFMT` gives it; None where there is none.
+
+    Raises OSError.
+    """
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
+            return None
+        raise

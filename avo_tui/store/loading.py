@@ -12,7 +12,7 @@ from avo_tui.domain.events import Event, SessionCreated
 from avo_tui.domain.state import SessionState
 from avo_tui.store.attempts import Attempts, read_attempts
 from avo_tui.store.database import Database
-from avo_tui.store.errors import DamagedSession, SessionNotFound
+from avo_tui.store.errors import DamagedSession, DiskTrouble, SessionNotFound
 from avo_tui.store.journal import JournalFollower, read_events
 from avo_tui.store.layout import Layout
 from avo_tui.store.projection import Snapshot, check_format, load_tables
@@ -41,7 +41,8 @@ def load(layout: Layout, for_writing: bool = False) -> Loaded:
 
     What only a writer needs, the rows of session.json, is kept in memory only `for_writing`.
     Raises SessionNotFound, NewerFormat, OlderFormat, or DamagedSession where not even the journal
-    says what the session is.
+    says what the session is; DiskTrouble where `layout` is strict and something cannot be read for
+    now.
     """
     if not layout.is_session():
         raise SessionNotFound(f"{layout.folder} is not a session")
@@ -120,6 +121,7 @@ def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded 
             assert database is not None
             state, promised = load_tables(database)
         except DamagedSession as error:
+            _must_wait(layout, error)
             notes.append(str(error))
             continue
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -147,6 +149,7 @@ def _attempts(layout: Layout, promised: int, notes: list[str]) -> Attempts | Non
     try:
         kept, _ = read_attempts(layout.attempts)
     except DamagedSession as error:
+        _must_wait(layout, error)
         notes.append(f"{error}; took the attempts from the journal instead")
         return None
     if len(kept) < promised:
@@ -156,6 +159,13 @@ def _attempts(layout: Layout, promised: int, notes: list[str]) -> Attempts | Non
         )
         return None
     return kept
+
+
+def _must_wait(layout: Layout, error: DamagedSession) -> None:
+    """Raise an error that may pass, if the layout is strict: a writer that took an older state for
+    the newest would give events numbers that exist."""
+    if layout.strict and isinstance(error, DiskTrouble):
+        raise error
 
 
 def _part(layout: Layout, state: SessionState) -> int | None:

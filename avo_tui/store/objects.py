@@ -14,7 +14,7 @@ from pathlib import Path
 import zstandard
 
 from avo_tui.domain.base import ObjectId
-from avo_tui.store.errors import DamagedSession, MissingObject, clear_errors
+from avo_tui.store.errors import DamagedSession, MissingObject, clear_errors, unreadable
 from avo_tui.store.files import (
     make_private_folder,
     open_regular,
@@ -59,10 +59,9 @@ class ObjectStore:
         raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
         identity = object_id(raw)
         path = self.path(identity)
-        if path.exists():
-            with contextlib.suppress(DamagedSession, KeyError):
-                self.get(identity)
-                return identity
+        with contextlib.suppress(DamagedSession, KeyError):
+            self.get(identity)
+            return identity
         with clear_errors(path, "write"):
             packed = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True).compress(raw)
             shard = path.parent
@@ -74,14 +73,17 @@ class ObjectStore:
         return identity
 
     def get(self, identity: ObjectId) -> bytes:
-        """The content. Raises KeyError where it is missing, DamagedSession where it was altered."""
+        """The content.
+
+        Raises KeyError where it is missing, DamagedSession where it was altered, UnreadableNow.
+        """
         path = self.path(identity)
         try:
             packed = read_regular(path)
         except FileNotFoundError:
             raise MissingObject(identity) from None
         except OSError as error:
-            raise DamagedSession(f"object {identity[:10]} cannot be read: {error}") from error
+            raise unreadable(error, path, f"object {identity[:10]}") from error
         try:
             if zstandard.frame_content_size(packed) > MAX_BYTES:
                 raise DamagedSession(f"object {identity[:10]} is larger than any object may be")
@@ -112,7 +114,7 @@ class ObjectStore:
         except FileNotFoundError:
             raise MissingObject(identity) from None
         except OSError as error:
-            raise DamagedSession(f"object {identity[:10]} cannot be read: {error}") from error
+            raise unreadable(error, path, f"object {identity[:10]}") from error
         except zstandard.ZstdError as error:
             raise DamagedSession(f"object {identity[:10]} is damaged: {error}") from error
         if digest.hexdigest() != identity:

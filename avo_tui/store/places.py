@@ -11,7 +11,7 @@ from pathlib import Path
 import platformdirs
 
 import avo_tui
-from avo_tui.store.errors import BadName, SessionExists, SessionNotFound
+from avo_tui.store.errors import BadName, SessionExists, SessionNotFound, StoreError
 from avo_tui.store.layout import Layout
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -50,7 +50,7 @@ def _is_for_sessions(folder: Path) -> bool:
         inside = [p for p in folder.iterdir() if not p.name.startswith(".")]
     except OSError:
         return False
-    return not inside or any(Layout(p).is_session() for p in inside if p.is_dir())
+    return not inside or any(_is_session(p, unknown=False) for p in inside)
 
 
 def check_name(name: str) -> str:
@@ -76,13 +76,24 @@ def session_folders(roots: Iterable[Path] | None = None) -> Iterator[Path]:
     seen: set[str] = set()
     for root in sessions_roots() if roots is None else roots:
         try:
-            folders = sorted(p for p in root.iterdir() if p.is_dir())
+            folders = sorted(root.iterdir())
         except OSError:  # the folder is missing or may not be read by this user
             continue
         for folder in folders:
-            if folder.name not in seen and Layout(folder).is_session():
+            if folder.name not in seen and _is_session(folder):
                 seen.add(folder.name)
                 yield folder
+
+
+def _is_session(folder: Path, unknown: bool = True) -> bool:
+    """Whether a folder is a session; `unknown` for one that cannot be looked into.
+
+    Lists show such a folder with the reason.
+    """
+    try:
+        return Layout(folder).is_session()
+    except StoreError:
+        return unknown
 
 
 def find_session(name: str) -> Path:

@@ -22,6 +22,13 @@ Mark = tuple[object, ...]
 """Changes whenever the session does: sizes and times of its files."""
 
 
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:  # it cannot be told now: it stays remembered
+        return True
+
+
 class Remembered:
     """Session folder → mark and summary as JSON, for sessions that can be read and do not run."""
 
@@ -45,7 +52,7 @@ class Remembered:
         if not self._changed:
             return
         self._changed = False
-        entries = {f: e for f, e in self._known().items() if Path(f).is_dir()}
+        entries = {f: e for f, e in self._known().items() if _is_folder(f)}
         text = json.dumps({"version": __version__, "sessions": entries})
         try:
             make_private_folder(self._path.parent, parents=True)

@@ -51,11 +51,13 @@ from avo_tui.store.errors import (
     SessionLocked,
     SessionNotFound,
     StoreError,
+    UnreadableNow,
     clear_errors,
 )
 from avo_tui.store.files import (
     leftovers,
     make_private_folder,
+    open_regular,
     remove,
     sync_folder,
     write_temporary,
@@ -137,7 +139,7 @@ class SessionWriter:
         Raises SessionExists, NoSpace, or StoreError where the folder cannot be made.
         """
         folder = folder.absolute()
-        layout = Layout(folder)
+        layout = Layout(folder, strict=True)
         taken = SessionExists(f"there is something at {folder} already; choose another name")
         with clear_errors(folder, "create"):
             if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
@@ -194,7 +196,7 @@ class SessionWriter:
         StoreError.
         """
         folder = folder.absolute()
-        layout = Layout(folder)
+        layout = Layout(folder, strict=True)
         if not layout.is_session():
             raise SessionNotFound(f"{folder} is not a session")
         lock = EngineLock(layout.lock)
@@ -300,7 +302,7 @@ class SessionWriter:
             self._journal.append(lines, part, durable, begins)
         except NoSpace:  # other errors of the disk do not go away with more room
             urgent = any(isinstance(event, URGENT) for event in events)
-            if not urgent or not self._layout.reserve.exists():
+            if not urgent or not self._holds_reserve():
                 raise
             self._drop_reserve()
             self._journal.append(lines, part, durable, begins)
@@ -357,7 +359,7 @@ class SessionWriter:
         except FolderLost as error:
             self._lost = error
             raise
-        if not self._layout.reserve.exists():
+        if not self._holds_reserve():
             self._hold_reserve()
 
     def say_waiting(self, why: str) -> None:
@@ -366,9 +368,10 @@ class SessionWriter:
         self._lock.bulletin.say(why)
 
     def probe(self, trouble: DiskTrouble) -> None:
-        """Write and remove a file where the disk refused. Raises DiskTrouble or StoreError.
+        """Write and remove a file where the disk refused, and read the file that it refused.
 
-        The disk may take the journal while it refuses another folder of the session.
+        The disk may take the journal while it refuses another folder of the session. Raises
+        DiskTrouble or StoreError.
         """
         if trouble.path is None:
             return
@@ -381,6 +384,9 @@ class SessionWriter:
                 elif not folder.is_dir():
                     return
                 write_temporary(folder, b"probe").unlink()
+            if isinstance(trouble, UnreadableNow):
+                with clear_errors(trouble.path, "read"), open_regular(trouble.path) as file:
+                    file.read(1)
 
     def _check_ours(self) -> None:
         """Check that the folder is still ours before a file is opened by its path."""
@@ -464,6 +470,13 @@ class SessionWriter:
             log.debug("no space held back: %s", error)
             self._drop_reserve()
 
+    def _holds_reserve(self) -> bool:
+        try:
+            self._layout.reserve.stat()
+        except OSError:
+            return False
+        return True
+
     def _drop_reserve(self) -> None:
         with contextlib.suppress(FileNotFoundError), clear_errors(self._layout.reserve, "remove"):
             self._layout.reserve.unlink(missing_ok=True)
@@ -516,10 +529,9 @@ def _projection(layout: Layout, loaded: Loaded) -> tuple[Projection, AttemptsFil
         projection = Projection(loaded.database, attempts)
         projection.adopt(loaded.stored, kept)
     else:
-        if layout.database.exists():
-            # a damaged file must not become session.json.previous
-            with clear_errors(layout.database, "move aside"):
-                layout.database.replace(layout.folder / "session.json.damaged")
+        # a damaged file must not become session.json.previous
+        with clear_errors(layout.database, "move aside"), contextlib.suppress(FileNotFoundError):
+            layout.database.replace(layout.folder / "session.json.damaged")
         empty = Database.empty(layout.database, layout.previous)
         projection = Projection(empty, attempts)
         projection.begin(kept)
@@ -528,8 +540,11 @@ def _projection(layout: Layout, loaded: Loaded) -> tuple[Projection, AttemptsFil
 
 def _untidy(path: Path, attempts: int) -> bool:
     """True if attempts.jsonl ends in a half-written line, or has many more lines than attempts."""
-    if not path.exists():
-        return False
-    with clear_errors(path, "read"):
-        data = path.read_bytes()
+    try:
+        with clear_errors(path, "read"):
+            data = path.read_bytes()
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return False
+        raise
     return (data != b"" and not data.endswith(b"\n")) or data.count(b"\n") > 2 * attempts + 1000

@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from avo_tui.store import DiskTrouble, SessionReader, SessionWriter
+from avo_tui.domain import events as ev
+from avo_tui.store import DiskTrouble, SessionReader, SessionWriter, StoreError, summaries
 from avo_tui.store.doctor import diagnose, differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
 from tests.faulty_disk import CALLS, ERRORS, failing
-from tests.session_life import life, session_record
+from tests.session_life import attempt, build, life, report, session_record
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -82,3 +84,80 @@ def test_a_session_that_could_not_be_made_leaves_its_name_free(
         SessionWriter.create(folder, session_record())
     assert not folder.exists()
     SessionWriter.create(folder, session_record()).close()
+
+
+def refuse_to_read(monkeypatch: pytest.MonkeyPatch, folder: Path, code: int) -> list[int]:
+    """Let every opening for reading, look and listing below `folder` fail; returns the count."""
+    count = [0]
+    for name in ("open", "stat", "scandir"):
+        real = getattr(os, name)
+
+        def broken(path: Any, *rest: Any, _real: Any = real, _name: str = name, **more: Any) -> Any:
+            writes = _name == "open" and bool(rest) and rest[0] & (os.O_WRONLY | os.O_RDWR)
+            if isinstance(path, int) or writes or not str(path).startswith(str(folder)):
+                return _real(path, *rest, **more)
+            count[0] += 1
+            raise OSError(code, os.strerror(code), str(path))
+
+        monkeypatch.setattr(os, name, broken)
+    return count
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EACCES], ids=errno.errorcode.get)
+def test_what_cannot_be_read_for_a_while_is_not_taken_for_missing(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine waits; a viewer is told; afterwards all is there."""
+    folder = build(tmp_path / "one")
+    with SessionWriter.open(folder) as writer:
+        source = writer.put("a source")
+        step = writer.state.session.step
+        writer.record(ev.AttemptStarted(attempt=attempt(step, 99)))
+        writer.record(ev.AttemptFinished(attempt=99, report=report(True, 2.0)))
+        finished = writer.state.attempts[step, 99]
+        events = len(writer.step_events(step))
+        with monkeypatch.context() as patch:
+            count = refuse_to_read(patch, folder, code)
+            for read in (
+                lambda: writer.get(source),
+                lambda: writer.report(finished),
+                lambda: SessionReader.open(folder),
+            ):
+                with pytest.raises(StoreError, match=r"cannot be read|not allowed|for now"):
+                    read()
+            with pytest.raises(DiskTrouble):
+                writer.get(source)
+            writer.heartbeat()
+            assert count[0] > 4
+        assert writer.get(source) == b"a source"
+        assert writer.report(finished) == report(True, 2.0)
+        assert len(writer.step_events(step)) == events
+
+
+@pytest.mark.parametrize("name", ["session.json", "attempts.jsonl", "journal"])
+def test_a_writer_does_not_open_an_older_state_for_the_newest(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would give its events numbers that are taken."""
+    folder = build(tmp_path / "one")
+    before = [e.seq for e in SessionReader.open(folder).events()]
+    with monkeypatch.context() as patch:
+        refuse_to_read(patch, folder / name, errno.EIO)
+        with pytest.raises(DiskTrouble):
+            SessionWriter.open(folder)
+    assert not list(folder.glob("*.damaged"))
+    with SessionWriter.open(folder) as writer:
+        writer.record(ev.StateChanged(state="running"))
+    assert [e.seq for e in SessionReader.open(folder).events()] == [*before, before[-1] + 1]
+
+
+def test_a_session_that_cannot_be_looked_into_is_one_of_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stale file handle of one, or another person's folder, hides no other."""
+    build(tmp_path / "whole")
+    build(tmp_path / "away")
+    refuse_to_read(monkeypatch, tmp_path / "away", errno.ESTALE)
+    listed = {s.name: s.error for s in summaries([tmp_path])}
+    assert listed["whole"] is None
+    assert "Stale file handle" in (listed["away"] or "")
