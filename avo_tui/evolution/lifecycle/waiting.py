@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
 from math import inf
+from pathlib import Path
 from time import monotonic
 
 from avo_tui.domain import events as ev
@@ -39,6 +41,8 @@ class Standstill:
         self._supervisor = supervisor
         self._disk_well = -inf
         """Monotonic time at which the disk last accepted writes again after a failure."""
+        self._refused: Path | None = None
+        """The file that the disk refused last."""
 
     async def rest(self) -> None:
         """Wait between two steps. Returns when the next may begin; raises Finish if the run is to
@@ -156,11 +160,14 @@ class Standstill:
         run.clock.hold("disk")
         give_up = monotonic() + disk_patience(run.state.session.settings)
         try:
-            if monotonic() - self._disk_well < DISK_SECONDS:
+            if error.path == self._refused or monotonic() - self._disk_well < DISK_SECONDS:
                 # the test write succeeds although the real one fails, for example because it is
                 # smaller
                 run.writer.say_waiting(str(error))
                 await control.changed(DISK_SECONDS)
+            self._refused = error.path
+            # nothing else may wait on the way, and other tasks must run: heartbeat, inbox, signals
+            await asyncio.sleep(0)
             while control.stop is None:
                 run.writer.say_waiting(str(error))
                 try:
