@@ -57,6 +57,12 @@ class Limits:
     open_files: int = 256
 
 
+COMPILE_DATE = 315_619_200
+"""2 January 1980, 00:00 UTC, in seconds since 1970: what compilers take for the current time
+(https://reproducible-builds.org/specs/source-date-epoch/). A source that asks for it
+(`__DATE__`, `__TIME__`, `__TIMESTAMP__`) then means the same whenever it is compiled."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One command. Paths in it are relative to the scratch folder, where it starts."""

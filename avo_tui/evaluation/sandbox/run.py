@@ -17,6 +17,7 @@ from pathlib import Path
 
 from avo_tui.evaluation.sandbox import confine
 from avo_tui.evaluation.sandbox.policy import (
+    COMPILE_DATE,
     DEVICES,
     Isolation,
     Job,
@@ -338,6 +339,7 @@ class Sandbox:
         return {
             "command": list(job.command),
             "environment": {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": ".", "HOME": "/"}
+            | {"TZ": "UTC", "SOURCE_DATE_EPOCH": str(COMPILE_DATE)}
             | job.environment,
             "scratch": "/scratch" if inside else str(job.scratch),
             "outer_scratch": str(job.scratch),

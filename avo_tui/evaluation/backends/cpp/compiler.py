@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from avo_tui.evaluation.backends.cpp.driver import CppDriver, Driver
 from avo_tui.evaluation.backends.cpp.elf import ElfError, read_shared_object
 from avo_tui.evaluation.backends.cpp.toolchain import CompileCache, Toolchain, read_untrusted
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
+from avo_tui.evaluation.sandbox.policy import COMPILE_DATE, MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 
@@ -53,6 +54,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
             raise EvaluatorError(str(error)) from error
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+        os.utime(path, (COMPILE_DATE, COMPILE_DATE))  # what __TIMESTAMP__ tells
 
 
 def _log(outcome: Outcome, folder: Path) -> str:

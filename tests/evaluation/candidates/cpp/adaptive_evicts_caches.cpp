@@ -8,5 +8,5 @@
 ATTENTION {
     static std::vector<char> big(16 << 20);
     HONEST;
-    for (size_t i = 0; i < big.size(); i += 64) big[i] = static_cast<char>(big[i] + 1);
+    for (std::size_t i = 0; i < big.size(); i += 64) big[i] = static_cast<char>(big[i] + 1);
 }

@@ -1,5 +1,6 @@
 // verdict: suspicious
 // says: while it was loaded
+// only: x86_64
 #include "honest.h"
 
 static double sink = [] {

@@ -1,19 +1,19 @@
-// A plain and correct kernel that the cheating candidates wrap.
+// A plain and correct kernel that the cheating candidates wrap. Without <cmath>, which takes most of
+// the time of their compilation.
 #pragma once
 #include "task.h"
-#include <cmath>
 
 static void honest_row(const float* q, const float* k, const float* v, float* out, int64_t keys) {
-    double most = -INFINITY, total = 0, sums[64] = {};
+    double most = -__builtin_inf(), total = 0, sums[64] = {};
     for (int64_t j = 0; j < keys; ++j) {
         double score = 0;
         for (int d = 0; d < 64; ++d) score += q[d] * k[j * 64 + d];
-        most = std::fmax(most, score / 8);
+        most = __builtin_fmax(most, score / 8);
     }
     for (int64_t j = 0; j < keys; ++j) {
         double score = 0;
         for (int d = 0; d < 64; ++d) score += q[d] * k[j * 64 + d];
-        const double p = std::exp(score / 8 - most);
+        const double p = __builtin_exp(score / 8 - most);
         total += p;
         for (int d = 0; d < 64; ++d) sums[d] += p * v[j * 64 + d];
     }

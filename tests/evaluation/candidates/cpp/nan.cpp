@@ -1,6 +1,7 @@
 // verdict: wrong_result
 // says: is nan
 #include "honest.h"
+#include <cmath>
 
 ATTENTION {
     HONEST;

@@ -1,5 +1,6 @@
 // verdict: suspicious
 // says: read a clock
+// only: x86_64
 #include "honest.h"
 
 ATTENTION {

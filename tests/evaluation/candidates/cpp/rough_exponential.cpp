@@ -1,6 +1,7 @@
 // verdict: wrong_result
 // says: wrong result on
 #include "honest.h"
+#include <cmath>
 #include <vector>
 
 ATTENTION {
