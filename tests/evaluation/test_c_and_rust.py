@@ -37,14 +37,14 @@ async def pipeline() -> AsyncIterator[Pipeline]:
 
 
 async def judged(pipeline: Pipeline, language: str, *changes: tuple[str, str]) -> EvaluationReport:
-    """The report on the seed with some text replaced."""
+    """The report on the seed with some text replaced, from the cases that are not scored."""
     task = find_tasks().get(f"attention_cpu@{language}")
     text = task.seed().files[FILES[language]]
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
     candidate = Candidate(files={FILES[language]: text})
-    return await pipeline.evaluate(task.name, candidate, "check", lambda _: None)
+    return await pipeline.evaluate(task.name, candidate, "check", lambda _: None, quick=True)
 
 
 @both

@@ -80,8 +80,11 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def enough(count: int, seconds: float, samples: int = SAMPLES, shortest: float = SHORTEST) -> bool:
-    """Whether there are enough samples for the time that was spent on them."""
+def enough(count: int, seconds: float, samples: int, shortest: float) -> bool:
+    """Whether there are enough samples for the `seconds` that were spent on them.
+
+    `samples` and `shortest` are the fewest samples and seconds that suffice.
+    """
     if count >= samples and seconds >= shortest:
         return True
     return count >= FEWEST and seconds >= LONGEST
@@ -242,7 +245,7 @@ class Bench:
                 samples.beside[name].append(value)
             ratios.append(seconds[self.task.reference_baseline] / answer.seconds)
             spent += answer.seconds + sum(seconds.values())
-            if enough(turn + 1, spent) or lost(ratios):
+            if enough(turn + 1, spent, SAMPLES, SHORTEST) or lost(ratios):
                 break
         return samples
 
