@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from avo_tui.domain.verdict import Verdict
+from avo_tui.domain.score import PairedMeasurement
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda import process
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
@@ -51,7 +52,8 @@ def behaving(compiled: CudaCompiled, mode: str) -> CudaCompiled:
         )
         for name, plan in compiled.plans.items()
     }
-    return dataclasses.replace(compiled, plans=plans)
+    candidate = compiled.candidate.with_file("mode.cuh", f"// {mode}\n")
+    return dataclasses.replace(compiled, candidate=candidate, plans=plans)
 
 
 @pytest.fixture(scope="module")
@@ -179,12 +181,15 @@ FOUND_BY_THE_BENCHMARK = [
 ]
 
 
+ONE = {"candidate": "one"}
+
+
 async def test_what_the_benchmark_finds(running: GpuProcess, honest: CudaCompiled) -> None:
     configuration = TASK.configurations[0]
     for mode, verdict, said in FOUND_BY_THE_BENCHMARK:
 
         async def work(mode: str = mode) -> None:
-            async with Timing(TASK, running) as timing:
+            async with Timing(TASK, running, ONE) as timing:
                 candidate = behaving(honest, mode)
                 await measure(TASK, candidate, configuration, timing, CEILINGS, {})
 
@@ -196,7 +201,7 @@ async def test_what_the_benchmark_finds(running: GpuProcess, honest: CudaCompile
 async def test_a_drifting_baseline_is_measured_again(
     running: GpuProcess, honest: CudaCompiled
 ) -> None:
-    async with Timing(TASK, running) as timing:
+    async with Timing(TASK, running, ONE) as timing:
         candidate, configuration = behaving(honest, "drifts"), TASK.configurations[0]
         found = await measure(TASK, candidate, configuration, timing, CEILINGS, {})
     assert "noisy" not in found.flags
@@ -216,6 +221,45 @@ async def test_two_candidates_side_by_side(backend: CudaBackend, honest: CudaCom
         told = await refused(backend.paired(TASK, *pair, ctx))
         assert told.verdict is Verdict.SUSPICIOUS
         assert ("other candidate" in told.feedback.summary) == (pair[1] is idle)
+        assert told.whose == idle.candidate.id
+
+
+def crash(*failing: set[str]) -> Callable[..., Awaitable[PairedMeasurement]]:
+    """In place of two candidates in one process: fails for these sets of candidates, for nobody
+    can tell whose reason."""
+
+    async def side_by_side(
+        self: CudaBackend, task: CudaTask, a: CudaCompiled, b: CudaCompiled, context: object
+    ) -> PairedMeasurement:
+        if {a.candidate.id, b.candidate.id} in failing:
+            raise Rejected(Verdict.ILLEGAL_ACCESS, Feedback(summary="the context is lost"))
+        return PairedMeasurement(configurations={})
+
+    return side_by_side
+
+
+async def test_a_failure_is_that_of_whoever_fails_alone(
+    backend: CudaBackend, honest: CudaCompiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process runs both: a lost context or an ended process does not say by whom."""
+    other = behaving(honest, "other")
+    ours, theirs = honest.candidate.id, other.candidate.id
+    for guilty in (ours, theirs):
+        failing = crash({ours, theirs}, {guilty})
+        monkeypatch.setattr(CudaBackend, "_side_by_side", failing)
+        told = await refused(backend.paired(TASK, honest, other, context()[0]))
+        assert told.verdict is Verdict.ILLEGAL_ACCESS and told.whose == guilty
+
+
+async def test_two_that_fail_only_together_are_both_spared(
+    backend: CudaBackend, honest: CudaCompiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = behaving(honest, "other")
+    failing = crash({honest.candidate.id, other.candidate.id})
+    monkeypatch.setattr(CudaBackend, "_side_by_side", failing)
+    told = await refused(backend.paired(TASK, honest, other, context()[0]))
+    assert told.verdict is Verdict.HARNESS_ERROR and told.whose is None
+    assert "each of the two passes beside itself" in told.feedback.summary
 
 
 async def test_a_cancelled_check_leaves_no_process(

@@ -8,6 +8,7 @@ import hashlib
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -212,7 +213,7 @@ class CudaBackend:
         scores: list[ConfigurationScore] = []
         async with (
             self._process(cuda, {"candidate": ours}) as process,
-            Timing(cuda, process) as timing,
+            Timing(cuda, process, {"candidate": ours.candidate.id}) as timing,
         ):
             if not self._ceiling:
                 self._ceiling = (await ask(process, {"op": "ceiling"}, 60, None))["ceiling"]
@@ -250,14 +251,53 @@ class CudaBackend:
     async def paired(
         self, task: Task, compiled: Compiled, other: Compiled, context: Context
     ) -> PairedMeasurement:
-        """Times two candidates A B B A; the caller holds the device's lock."""
+        """Times two candidates A B B A; the caller holds the device's lock.
+
+        Both run in one process. If that does not show which of them failed, each is run beside
+        itself: what fails there too is at fault.
+        """
         cuda, a, b = _cuda(task), _ours(compiled), _ours(other)
         await self._need_gpu(a)
+        try:
+            return await self._side_by_side(cuda, a, b, context)
+        except Rejected as rejection:
+            if rejection.whose is None and rejection.verdict.judges_candidate:
+                await self._blame(cuda, a, b, context, rejection)
+            raise
+
+    async def _blame(
+        self,
+        task: CudaTask,
+        a: CudaCompiled,
+        b: CudaCompiled,
+        context: Context,
+        rejection: Rejected,
+    ) -> None:
+        """Raises the rejection of the candidate that fails alone, too.
+
+        Where neither does, raises one that holds nothing against either.
+        """
+        silent = replace(context, progress=lambda _: None)
+        for one in (a, b):
+            try:
+                await self._side_by_side(task, one, one, silent)
+            except Rejected as alone:
+                if alone.verdict.judges_candidate:
+                    alone.whose = one.candidate.id
+                raise alone from rejection
+        summary = f"{rejection.feedback.summary}; each of the two passes beside itself"
+        feedback = rejection.feedback.replaced(summary=summary)
+        raise Rejected(Verdict.HARNESS_ERROR, feedback) from rejection
+
+    async def _side_by_side(
+        self, cuda: CudaTask, a: CudaCompiled, b: CudaCompiled, context: Context
+    ) -> PairedMeasurement:
+        """Times two candidates in one fresh process."""
         rounds: dict[str, int] = {}
         ratios: dict[str, tuple[float, float, float]] = {}
         async with (
             self._process(cuda, {"a": a, "b": b}) as process,
-            Timing(cuda, process) as timing,
+            Timing(cuda, process, {"a": a.candidate.id, "b": b.candidate.id}) as timing,
         ):
             for index, configuration in enumerate(cuda.configurations, start=1):
                 values, milliseconds = await compare(a, b, configuration, timing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -58,9 +59,11 @@ async def ask(
 class Timing:
     """The timings in one process. Outputs of one are judged while the next one warms up the GPU."""
 
-    def __init__(self, task: CudaTask, process: GpuProcess) -> None:
+    def __init__(self, task: CudaTask, process: GpuProcess, ids: Mapping[str, str]) -> None:
+        """`ids`: name of a candidate in the requests → its id, for rejections."""
         self._task = task
         self._process = process
+        self._ids = ids
         self._judging: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -115,7 +118,8 @@ class Timing:
             raise failures.of_reply(reply, name, process.printed(mark))
         await self.settle()
         for who, trouble in reply["trouble"].items():
-            _refuse_trouble(who, trouble, name)
+            if ruling := _trouble(who, trouble, name):
+                raise self.rejected(who, ruling)
         self._judging = asyncio.create_task(self._judge(kept, configuration))
         return reply
 
@@ -127,13 +131,20 @@ class Timing:
             if not judged.ok:
                 whose = "the other candidate's" if who == "b" else "a"
                 ruling = verdicts.wrong_when_timed(configuration.name, judged, whose)
-                raise Rejected(*ruling)
+                raise self.rejected(who, ruling)
+
+    def rejected(self, who: str, ruling: verdicts.Ruling) -> Rejected:
+        """The rejection of the candidate that requests call `who`."""
+        rejection = Rejected(*ruling)
+        rejection.whose = self._ids[who]
+        return rejection
 
 
-def _refuse_trouble(who: str, trouble: dict[str, str], configuration: str) -> None:
-    """Raises Rejected for what timed calls did to their inputs, or left in their outputs."""
+def _trouble(who: str, trouble: dict[str, str], configuration: str) -> verdicts.Ruling | None:
+    """What timed calls did to their inputs, or left in their outputs; None if nothing."""
     whose = "the other candidate's " if who == "b" else ""
     if "changed" in trouble:
-        raise Rejected(*verdicts.changed_inputs([trouble["changed"]], configuration))
+        return verdicts.changed_inputs([trouble["changed"]], configuration)
     if "differs" in trouble:
-        raise Rejected(*verdicts.timed_outputs_differ(configuration, trouble["differs"], whose))
+        return verdicts.timed_outputs_differ(configuration, trouble["differs"], whose)
+    return None

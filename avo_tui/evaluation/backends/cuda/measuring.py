@@ -114,9 +114,9 @@ async def compare(
         "b": b.launch(configuration),
     }
     reply = await timing.ask(request, configuration)
-    for damage in reply["damage"].values():
+    for who, damage in reply["damage"].items():
         if damage:
-            raise Rejected(*verdicts.wrote_outside(damage, configuration.name))
+            raise timing.rejected(who, verdicts.wrote_outside(damage, configuration.name))
     ours, theirs = (_by_round(reply["samples"][who]) for who in ("a", "b"))
     return statistics.ratios(ours, theirs), statistics.quantile(reply["samples"]["a"], 0.5)
 
