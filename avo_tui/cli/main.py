@@ -14,6 +14,7 @@ from avo_tui.cli import (
     attempts,
     away,
     benching,
+    campaign,
     comparing,
     control,
     docs,
@@ -80,6 +81,7 @@ control.register(app)
 submitting.register(app)
 options.register(app)
 suite.register(app)
+campaign.register(app)
 docs.register(app)
 machine.register(app)
 task.register(app)

@@ -16,6 +16,7 @@ from avo_tui.settings import settings
 
 if TYPE_CHECKING:
     from avo_tui.operators.knowledge_port import Knowledge
+    from avo_tui.ui.places import Place
     from avo_tui.ui.services import Hit, NewSession, OperatorChoice, Services
 
 
@@ -248,6 +249,7 @@ def looking_on(all_services: Services) -> Services:
 def open_app(
     session: Path | None = None,
     *,
+    place: Place | None = None,
     replay_speed: float | None = None,
     notice: str = "",
     read_only: bool = False,
@@ -255,9 +257,10 @@ def open_app(
 ) -> None:
     """Show the app until the person leaves it; the run goes on.
 
-    With `replay_speed` the session is played from its start, so many times as fast as it went.
-    `notice` is shown over the first screen. `read_only`: who looks on can change nothing.
-    `in_browser`: keys and pictures go through Textual's driver for browsers, not a terminal.
+    Without a session it opens on `place`, or on the list of sessions. With `replay_speed` the
+    session is played from its start, so many times as fast as it went. `notice` is shown over the
+    first screen. `read_only`: who looks on can change nothing. `in_browser`: keys and pictures go
+    through Textual's driver for browsers, not a terminal.
     """
     if not in_browser and not in_terminal():
         raise Failure(
@@ -287,6 +290,7 @@ def open_app(
         ),
         folder=session if source is None else None,
         source=source,
+        place=place,
         notice=notice,
     )
     code = run_app(app)

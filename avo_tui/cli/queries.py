@@ -351,6 +351,8 @@ def _print_version(version: Version, interventions: Sequence[Intervention]) -> N
         f"v{version.number}{parent}, {version.author}, step {version.step}, "
         f"{version.created:%Y-%m-%d %H:%M} UTC"
     )
+    if version.origin:
+        typer.echo(f"carried over from {plain(version.origin, 200)}")
     for text in (version.plan, version.summary, version.note and f"Note: {version.note}"):
         for paragraph in [p for p in text.splitlines() if p.strip()][:PARAGRAPHS]:
             typer.echo(plain(paragraph, 600))

@@ -124,6 +124,8 @@ class Submit(CommandBase):
     parent: int | None = None
     """Number of the version that it was made from; None means the head."""
     author: Author = "person"
+    origin: Annotated[str, Field(max_length=200)] = ""
+    """`SESSION:VERSION` that it was carried over from; empty if it was made for this session."""
 
 
 class Remeasure(CommandBase):
@@ -138,6 +140,7 @@ class EditMemory(CommandBase):
     note: str | None = None
     category: NoteCategory = "fact"
     text: Text | None = None
+    author: Author = "person"
 
 
 class Supervise(CommandBase):

@@ -223,6 +223,9 @@ class Version(Value):
     conditions: str = ""
     """`MachineInfo.conditions` that `score` was measured under; empty in old records."""
     audits: tuple[Audit, ...] = ()
+    origin: str = ""
+    """`SESSION:VERSION` that it was carried over from, such as from another line of a campaign;
+    empty if it was made in this session."""
 
     @property
     def aggregate(self) -> float:

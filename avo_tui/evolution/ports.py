@@ -31,6 +31,8 @@ class Proposal:
     author: Author
     built_on: Sequence[Note] = ()
     """Notes of the memory that were in front of its author."""
+    origin: str = ""
+    """`SESSION:VERSION` that it was carried over from; empty if it was made in this session."""
 
 
 class Evaluations(Protocol):

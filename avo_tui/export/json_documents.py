@@ -51,6 +51,7 @@ def version_form(version: Version) -> Form:
         "number": version.number,
         "parent": version.parent,
         "author": version.author,
+        "origin": version.origin or None,
         "step": version.step,
         "candidate": version.candidate,
         "score": score_form(version.score),

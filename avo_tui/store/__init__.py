@@ -1,5 +1,14 @@
 """The session folder: its database, journal, objects and inbox, and who may write them."""
 
+from avo_tui.store.campaign_reader import CampaignReader, CampaignView, LineView
+from avo_tui.store.campaigns import (
+    CampaignFolder,
+    CampaignWriter,
+    campaign_folders,
+    campaign_of,
+    create_campaign,
+    find_campaign,
+)
 from avo_tui.store.devices import DeviceLog, device_history
 from avo_tui.store.doctor import Finding, diagnose
 from avo_tui.store.drafts import Drafts
@@ -17,7 +26,7 @@ from avo_tui.store.errors import (
     SessionNotFound,
     StoreError,
 )
-from avo_tui.store.inbox import BadCommand, send_command
+from avo_tui.store.inbox import BadCommand, send_command, waiting_commands
 from avo_tui.store.listing import SessionSummary, by_attention, summaries, summary
 from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.places import (
@@ -35,6 +44,10 @@ from avo_tui.store.writer import SessionWriter
 __all__ = [
     "BadCommand",
     "BadName",
+    "CampaignFolder",
+    "CampaignReader",
+    "CampaignView",
+    "CampaignWriter",
     "DamagedSession",
     "DeviceLog",
     "DiskTrouble",
@@ -42,6 +55,7 @@ __all__ = [
     "EngineStatus",
     "Finding",
     "FolderLost",
+    "LineView",
     "NewerFormat",
     "NoSpace",
     "NotAllowed",
@@ -56,10 +70,14 @@ __all__ = [
     "StoreError",
     "WorkersFile",
     "by_attention",
+    "campaign_folders",
+    "campaign_of",
     "check_name",
+    "create_campaign",
     "device_history",
     "diagnose",
     "engine_status",
+    "find_campaign",
     "find_session",
     "new_session_folder",
     "read_workers",
@@ -68,4 +86,5 @@ __all__ = [
     "sessions_roots",
     "summaries",
     "summary",
+    "waiting_commands",
 ]

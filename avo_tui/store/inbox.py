@@ -35,15 +35,16 @@ class BadCommand:
     reason: str
 
 
-def send_command(folder: Path, command: Command) -> str:
+def send_command(folder: Path, command: Command, identity: str | None = None) -> str:
     """Put a command into a session's inbox, durable on return. Returns its id.
 
-    Raises SessionNotFound, DiskTrouble or StoreError.
+    With an `identity` of its own a command can be sent again after a crash: the engine carries out
+    each id once. Raises SessionNotFound, DiskTrouble or StoreError.
     """
     layout = Layout(folder)
     if not layout.is_session():
         raise SessionNotFound(f"{folder} is not a session")
-    identity = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+    identity = identity or f"{time.time_ns():020d}-{secrets.token_hex(4)}"
     sent = command.model_copy(update={"id": identity, "at": now(), "by": command.by or _person()})
     try:
         text = sent.model_dump_json()
@@ -54,6 +55,14 @@ def send_command(folder: Path, command: Command) -> str:
         write_temporary(layout.inbox, text.encode()).replace(layout.inbox / f"{identity}.json")
         sync_folder(layout.inbox)
     return identity
+
+
+def waiting_commands(folder: Path) -> list[str]:
+    """Ids of the commands in a session's inbox that its engine has not answered yet."""
+    try:
+        return sorted(path.stem for path in Layout(folder).inbox.glob("[!.]*.json"))
+    except OSError:
+        return []
 
 
 def _person() -> str:

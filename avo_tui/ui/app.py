@@ -43,15 +43,17 @@ class AvoApp(Host):
         *,
         folder: Path | None = None,
         source: Source | None = None,
+        place: Place | None = None,
         notice: str = "",
     ) -> None:
-        """Opens on the session in `folder` or on `source`; without both, on the list of sessions.
+        """Opens on the session in `folder`, on `source` or on `place`; without any, on the list of
+        sessions.
 
         `notice` is shown when the app has started.
         """
         self.ticker = Ticker(self)
         super().__init__(options or HostOptions(), self.ticker.tick)
-        self._start = (folder, source, notice)
+        self._start = (folder, source, place, notice)
 
     def on_mount(self) -> None:
         """Signals, the tick, the first screen."""
@@ -60,13 +62,13 @@ class AvoApp(Host):
         self.connection.start()
         self.set_interval(1.0, self.ticker.second)
         self.set_interval(1.0, self.departure.heed_terminal)
-        folder, source, notice = self._start
+        folder, source, place, notice = self._start
         if source is not None:
             self.open_source(source)
         elif folder is not None:
             self.open_folder(folder)
         else:
-            self.go(places.Sessions())
+            self.go(place or places.Sessions())
         if notice:
             self.call_after_refresh(self.notify, notice, severity="error", timeout=20, markup=False)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from avo_tui.ui.actions import BoundAction
 
@@ -28,6 +29,14 @@ class Sessions(Place):
 @dataclass(frozen=True)
 class NewSession(Place):
     """The form of a new session. Its result is the session's folder, or None."""
+
+
+@dataclass(frozen=True)
+class CampaignLines(Place):
+    """All lines of a campaign."""
+
+    folder: Path
+    """The folder of the campaign's record."""
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ async def test_the_screens_play_it(recorded: MemorySource) -> None:
     app = make_app(MemorySource(steps=2))
     replay = ReplaySource(recorded, speed=1.0)
     replay.toggle()
-    app._start = (None, replay, "")
+    app._start = (None, replay, None, "")
     async with running(app) as hands:
         bar = app.screen.query_one("#status")
         await hands.until(lambda: "REPLAY stands still" in bar.row.plain)  # type: ignore[attr-defined]

@@ -134,6 +134,7 @@ class AcceptanceGate:
             plan=proposal.plan,
             summary=proposal.summary,
             built_on=tuple(proposal.built_on),
+            origin=proposal.origin,
             resources=report.resources,
             device=report.device,
             created=now(),

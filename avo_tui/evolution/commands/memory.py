@@ -20,7 +20,7 @@ def _handle(desk: Desk, command: EditMemory) -> CommandAnswer:
         if command.note is None:
             raise Refused("name a note to remove, or give a text to write")
         return CommandAnswer(
-            "the note is removed", (NoteRemoved(note=command.note, author="person"),)
+            "the note is removed", (NoteRemoved(note=command.note, author=command.author),)
         )
     if not command.text.strip():
         raise Refused("the note is empty")
@@ -35,7 +35,7 @@ def _handle(desk: Desk, command: EditMemory) -> CommandAnswer:
         text=command.text,
         step=state.session.step,
         at=now(),
-        author="person",
+        author=command.author,
     )
     return CommandAnswer("the note is written", (NoteWritten(note=note),))
 

@@ -40,7 +40,7 @@ async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken
         )
         await desk.gate.submit(
             result,
-            Proposal(parent, command.plan, command.summary, command.author),
+            Proposal(parent, command.plan, command.summary, command.author, origin=command.origin),
             cut=run.control.interrupts_job,
             along=along,
         )

@@ -26,6 +26,12 @@ def _new_session(place: places.NewSession) -> Screen[Any]:
     return NewSessionDialog()
 
 
+def _campaign(place: places.CampaignLines) -> Screen[Any]:
+    from avo_tui.ui.screens.campaign.screen import CampaignScreen
+
+    return CampaignScreen(place.folder)
+
+
 def _run(place: places.Run) -> Screen[Any]:
     from avo_tui.ui.screens.run.screen import RunScreen
 
@@ -101,6 +107,7 @@ def _help(place: places.Help) -> Screen[Any]:
 SCREENS: dict[type[Place], Callable[[Any], Screen[Any]]] = {
     places.Sessions: _sessions,
     places.NewSession: _new_session,
+    places.CampaignLines: _campaign,
     places.Run: _run,
     places.Lineage: _lineage,
     places.Attempts: _attempts,

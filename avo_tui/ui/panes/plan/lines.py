@@ -159,6 +159,8 @@ def version_story(version: Version, width: int) -> list[Line]:
     if version.parent is not None:
         who = f"from v{version.parent} by {who}"
     out.append(line((who, "dim")))
+    if version.origin:
+        out.append(line((f"carried over from {one_line(version.origin)}", "info")))
     if version.bookmark:
         out.append(line(("⚑ ", "bookmark"), (one_line(version.bookmark), "bookmark")))
     out.append(BLANK)

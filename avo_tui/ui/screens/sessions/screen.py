@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.worker import get_current_worker
 
 from avo_tui.domain.progress import progress_text, waiting_text
-from avo_tui.store import SessionSummary, by_attention, summaries
+from avo_tui.store import SessionSummary, by_attention, campaign_of, summaries
 from avo_tui.ui import places
 from avo_tui.ui.actions import Action, Reason, bind, bindings
 from avo_tui.ui.screen import COMMON, AvoScreen
@@ -53,6 +53,20 @@ def _can_start(screen: SessionsScreen) -> Reason:
 def _open(screen: SessionsScreen) -> None:
     if screen.current is not None:
         screen.host.open_folder(screen.current.folder)
+
+
+def _in_campaign(screen: SessionsScreen) -> Reason:
+    current = screen.current
+    if current is None or campaign_of(current.folder) is None:
+        return "this session is no line of a campaign"
+    return None
+
+
+def _campaign(screen: SessionsScreen) -> None:
+    current = screen.current
+    campaign = None if current is None else campaign_of(current.folder)
+    if campaign is not None:
+        screen.host.go(places.CampaignLines(campaign.path))
 
 
 def _new(screen: SessionsScreen) -> None:
@@ -118,6 +132,16 @@ ACTIONS: tuple[Action[SessionsScreen], ...] = (
         _start,
         _can_start,
         footer=4,
+    ),
+    Action(
+        "campaign",
+        "C",
+        "campaign",
+        "Open the campaign that the session is a line of.",
+        "sessions",
+        _campaign,
+        _in_campaign,
+        footer=6,
     ),
     Action(
         "filter",

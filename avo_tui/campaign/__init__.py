@@ -1,0 +1,1 @@
+"""Campaigns: the process that conducts several sessions on one task. Rules: domain/campaigns.py."""

@@ -1,0 +1,92 @@
+"""Starts the process that conducts a campaign, detached from any terminal, and is that process."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from avo_tui.campaign.conductor import Conductor
+from avo_tui.domain.secrets import redact
+from avo_tui.evolution.process import EngineFailed, open_private
+from avo_tui.store import CampaignFolder, CampaignWriter, DiskTrouble, StoreError
+
+log = logging.getLogger(__name__)
+
+ROUND_SECONDS = 0.5
+DISK_SECONDS = 5.0
+START_SECONDS = 60.0
+POLL_SECONDS = 0.03
+
+
+def start_conductor(folder: CampaignFolder) -> None:
+    """Start the process of a campaign in a process session of its own, unless one runs already.
+
+    Waits until it holds the campaign. Raises EngineFailed.
+    """
+    if folder.conductor().alive:
+        return
+    try:
+        with open_private(folder.log) as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "avo_tui.campaign", str(folder.path.absolute())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise EngineFailed(f"the campaign's process cannot be started: {error}") from error
+    threading.Thread(target=process.wait, daemon=True, name="campaign").start()
+    deadline = time.monotonic() + START_SECONDS
+    while not folder.conductor().alive:
+        if process.poll() is not None:
+            if process.returncode == 0:
+                return  # nothing was left to do
+            raise EngineFailed(f"the campaign's process ended at once; see {folder.log}")
+        if time.monotonic() > deadline:
+            raise EngineFailed(f"the campaign's process did not start within {START_SECONDS:g} s")
+        time.sleep(POLL_SECONDS)
+
+
+def conduct(folder: Path) -> None:
+    """Conduct a campaign in this process until its lines are over, or SIGTERM comes.
+
+    The lines go on by themselves when it ends. Raises SessionLocked, StoreError.
+    """
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    store = CampaignWriter(folder)
+    try:
+        conductor = Conductor(store)
+        while not ending.is_set():
+            try:
+                if not conductor.look():
+                    return
+            except DiskTrouble as error:
+                log.warning("the disk refuses: %s", error)
+                ending.wait(DISK_SECONDS)
+            ending.wait(ROUND_SECONDS)
+    finally:
+        store.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m avo_tui.campaign FOLDER`."""
+    parser = argparse.ArgumentParser(prog="python -m avo_tui.campaign")
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s campaign: %(message)s")
+    try:
+        conduct(options.folder.absolute())
+    except (StoreError, OSError) as error:
+        print(redact(str(error)), file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,1 @@
+"""The screen of a campaign: all its lines, one chart, what happened."""

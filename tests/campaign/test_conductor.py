@@ -1,0 +1,274 @@
+"""The conductor over pretended lines: it may be killed anywhere, and nothing happens twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from avo_tui.domain.budget import Caps
+from avo_tui.domain.campaigns import SetCaps, Split
+from avo_tui.store import (
+    CampaignReader,
+    CampaignWriter,
+    SessionReader,
+    StoreError,
+    campaign_of,
+    send_command,
+)
+from tests.campaign.stage import Stage, source
+
+MakeStage = Callable[..., Stage]
+
+
+def seeded(make_stage: MakeStage, **fields: object) -> Stage:
+    stage = make_stage(**fields)
+    for number in range(1, len(stage.store.campaign.lines) + 1):
+        stage.line(number).commit(1.0, source(0))
+    return stage
+
+
+def test_every_line_gets_a_session_with_its_share_and_an_engine(make_stage: MakeStage) -> None:
+    stage = make_stage(lines=3, caps=Caps(evaluations=10, hours=1.5))
+    assert stage.starts == ["race.1", "race.2", "race.3"]
+    budgets = [stage.line(n).writer.state.session.budget.run for n in (1, 2, 3)]
+    assert [b.evaluations for b in budgets] == [4, 3, 3] and {b.hours for b in budgets} == {1.5}
+    assert campaign_of(stage.folder.root / "race.2") is not None
+    assert campaign_of(stage.folder.root / "race.20") is None
+
+
+def test_the_best_goes_to_the_next_on_the_ring_after_each_interval(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage, lines=3)
+    stage.line(2).commit(2.0, source(1))
+    stage.line(2).spend(4)
+    stage.conductor.look()
+    assert not stage.store.campaign.migrations, "the interval of 5 evaluations is not over"
+    stage.line(2).spend(1)
+    stage.conductor.look()
+    assert stage.line(3).answer() == ["campaign-migrant-race-2-v1-3"]
+    migrant = stage.line(3).writer.state.best
+    assert migrant is not None and migrant.origin == "race.2:1"
+    stage.conductor.look()
+    stage.line(3).spend(5)
+    stage.conductor.look()
+    assert stage.line(1).answer() == ["campaign-migrant-race-3-v1-1"], "and on from there"
+    fates = [(m.fate, m.version) for m in CampaignReader(stage.folder).view().migrations]
+    assert fates == [("committed", 1), ("committed", 1)]
+
+
+def test_nothing_is_sent_that_would_not_be_better_there(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage)
+    stage.line(1).commit(2.0, source(1))
+    stage.line(2).commit(2.0, source(2))
+    stage.line(1).spend(5)
+    stage.conductor.look()
+    stage.line(1).commit(3.0, source(2))
+    stage.line(1).spend(5)
+    stage.conductor.look()
+    assert not stage.store.campaign.migrations, "as good as its own best; its own source"
+    assert stage.line(2).answer() == []
+
+
+def test_long_without_a_conductor_one_version_is_sent_not_many(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage)
+    stage.line(1).commit(2.0, source(1))
+    stage.kill()
+    stage.line(1).spend(100)
+    stage.begin()
+    stage.conductor.look()
+    stage.conductor.look()
+    assert len(stage.line(2).answer()) == 1 and stage.store.campaign.line(1).intervals == 20
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL."""
+
+
+@pytest.mark.parametrize("moment", range(8))
+@pytest.mark.parametrize("taken_meanwhile", [True, False])
+def test_a_migration_survives_a_kill_at_every_write_and_happens_once(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch, moment: int, taken_meanwhile: bool
+) -> None:
+    """Killed before or after the n-th thing that is written, by the campaign or into an inbox."""
+    stage = seeded(make_stage)
+    stage.line(1).commit(2.0, source(1))
+    stage.line(1).spend(5)
+    count = 0
+
+    def deadly(work: Callable[..., object]) -> Callable[..., object]:
+        def done(*arguments: object, **named: object) -> object:
+            nonlocal count
+            if count == moment:
+                raise KilledError
+            count += 1
+            result = work(*arguments, **named)
+            if count == moment:
+                raise KilledError
+            count += 1
+            return result
+
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CampaignWriter, "write", deadly(CampaignWriter.write))
+        patch.setattr("avo_tui.campaign.lines.send_command", deadly(send_command))
+        try:
+            stage.conductor.look()
+        except KilledError:
+            stage.kill()
+            if taken_meanwhile:
+                stage.line(2).answer()
+            stage.begin()
+    for _ in range(3):
+        stage.conductor.look()
+        stage.line(2).answer()
+    migrants = [v for v in stage.line(2).writer.state.versions.values() if v.origin]
+    assert [v.origin for v in migrants] == ["race.1:1"]
+    assert len(stage.store.campaign.migrations) == 1
+
+
+def test_a_line_that_was_lost_is_started_again_later_and_later(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage)
+    for wait in (5.0, 10.0, 20.0):
+        stage.line(1).kill()
+        stage.conductor.look()
+        before = len(stage.starts)
+        stage.time += wait - 0.1
+        stage.conductor.look()
+        assert len(stage.starts) == before
+        stage.time += 0.1
+        stage.conductor.look()
+        assert len(stage.starts) == before + 1 and stage.starts[-1] == "race.1"
+
+
+def test_after_a_kill_of_everything_each_line_starts_at_once(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage)
+    stage.kill()
+    for number in (1, 2):
+        stage.line(number).kill()
+    assert CampaignReader(stage.folder).view().state == "lost"
+    stage.starts.clear()
+    stage.begin()
+    assert stage.conductor.look()
+    assert stage.starts == ["race.1", "race.2"]
+
+
+def test_a_damaged_line_does_not_hold_up_the_others(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage, lines=3)
+    stage.line(1).kill()
+    for path in (stage.folder.root / "race.1").rglob("*.json*"):
+        path.write_text("{")
+    stage.kill()
+    stage.begin()
+    stage.line(2).commit(2.0, source(1))
+    stage.line(2).spend(5)
+    stage.conductor.look()
+    assert stage.line(3).answer(), "the exchange goes on"
+    views = CampaignReader(stage.folder).view().lines
+    assert views[0].reason, "and the damaged one says what is wrong"
+
+
+def test_what_an_ended_line_left_is_used_by_the_others(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage, lines=3, caps=Caps(evaluations=90), migrate=0)
+    stage.line(1).spend(10)
+    stage.line(1).end()
+    for _ in range(4):
+        stage.conductor.look()
+        stage.line(2).answer()
+        stage.line(3).answer()
+    shares = [
+        SessionReader.open(stage.folder.root / f"race.{n}").state.session.budget.run.evaluations
+        for n in (1, 2, 3)
+    ]
+    assert shares == [10, 40, 40]
+
+
+def test_a_share_is_not_raised_again_while_a_change_is_under_way(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage, caps=Caps(evaluations=20))
+    stage.folder.send(SetCaps(caps=Caps(evaluations=40)))
+    for _ in range(4):
+        stage.conductor.look()
+    stage.line(1).answer()  # the other one has not taken its own yet
+    stage.conductor.look()
+    stage.conductor.look()
+    stage.line(2).answer()
+    stage.conductor.look()
+    shares = [stage.line(n).writer.state.session.budget.run.evaluations for n in (1, 2)]
+    assert shares == [20, 20] and not stage.line(1).answer() and not stage.line(2).answer()
+
+
+def test_a_line_is_split_off_with_half_of_what_is_left(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage, caps=Caps(evaluations=40), migrate=0)
+    stage.line(2).commit(3.0, source(7))
+    stage.line(2).spend(6)
+    order = stage.folder.send(Split(line=2))
+    stage.conductor.look()
+    assert not (stage.folder.root / "race.3").exists(), "its share is still the other's"
+    stage.line(2).answer()
+    stage.conductor.look()
+    new = stage.line(3).writer.state.session
+    assert new.settings.origin == "race.2:1" and new.budget.run.evaluations == 7
+    assert stage.line(2).writer.state.session.budget.run.evaluations == 13
+    assert stage.store.campaign.orders[-1].id == order
+    assert not stage.folder.waiting_orders()
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        (Split(line=9), "no line 9"),
+        (Split(line=1, version=5), "race.1 has no v5"),
+        (Split(line=1, operator="nobody"), "nobody"),
+    ],
+)
+def test_an_order_that_cannot_be_is_one_sentence(
+    make_stage: MakeStage, order: Split, words: str
+) -> None:
+    stage = seeded(make_stage)
+    stage.folder.send(order)
+    stage.conductor.look()
+    record = stage.store.campaign.orders[-1]
+    assert record.refused is not None and words in record.refused
+    assert len(stage.store.campaign.lines) == 2
+
+
+def test_a_line_with_nothing_left_is_not_split(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage, caps=Caps(evaluations=10))
+    stage.line(1).spend(4)
+    stage.folder.send(Split(line=1))
+    stage.conductor.look()
+    assert "too little left" in (stage.store.campaign.orders[-1].refused or "")
+
+
+def test_notes_reach_the_other_lines_once_and_do_not_come_back(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage, lines=3, shared_memory=True)
+    stage.line(1).write_note("abc", "tiles of 64 spill")
+    for _ in range(3):
+        stage.conductor.look()
+        for number in (1, 2, 3):
+            stage.line(number).answer()
+    notes = {n: [x.text for x in stage.line(n).writer.state.memory.values()] for n in (1, 2, 3)}
+    shared = ["(from line 1) tiles of 64 spill"]
+    assert notes == {1: ["tiles of 64 spill"], 2: shared, 3: shared}
+
+
+def test_it_is_over_when_every_line_is(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage)
+    stage.line(1).end("finished")
+    assert stage.conductor.look()
+    stage.line(2).end("stopped")
+    assert not stage.conductor.look()
+    stage.kill()
+    view = CampaignReader(stage.folder).view()
+    assert view.state == "over" and view.best is not None
+
+
+def test_a_second_process_is_refused_and_a_torn_record_is_restored(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage)
+    with pytest.raises(StoreError, match="held by process"):
+        CampaignWriter(stage.folder.path)
+    stage.line(1).commit(2.0, source(1))
+    stage.line(1).spend(5)
+    stage.conductor.look()
+    stage.folder.record.write_text('{"name": "ra')
+    assert stage.folder.read().name == "race", "the previous generation"
