@@ -89,9 +89,10 @@ async def test_a_line_is_steered_and_opened(stage: Stage, tmp_path: Path) -> Non
         assert kinds == [Pause, SendHint, Stop]
         assert not stage.line(1).writer.pending_commands()
         await hands.press("enter")
-        assert isinstance(hands.app.screen, RunScreen)
+        opened = hands.app.screen
+        assert isinstance(opened, RunScreen)
         await hands.press("q")
-        assert hands.app.screen is screen
+        assert hands.app.screen == screen
 
 
 async def test_a_line_is_split_off(stage: Stage, tmp_path: Path) -> None:
