@@ -263,8 +263,9 @@ def mutants(report: Report) -> None:
     helpers = importlib.import_module("tests.evaluation.cuda.cuda_helpers")
 
     from avo_tui.evaluation.backends.base import Rejected
-    from avo_tui.evaluation.backends.cuda.backend import CudaBackend, load
+    from avo_tui.evaluation.backends.cuda.backend import CudaBackend
     from avo_tui.evaluation.backends.cuda.checking import Check
+    from avo_tui.evaluation.backends.cuda.fresh_processes import load
 
     alive, accused = [], []
     task, (ctx, _) = helpers.small_task(), helpers.context()
@@ -286,7 +287,7 @@ def mutants(report: Report) -> None:
         backend = CudaBackend()
         try:
             honest = await backend.compile(task, helpers.candidate("honest"), ctx)
-            async with backend._process(task, {"candidate": honest}) as process:
+            async with backend.processes.running(task, {"candidate": honest}) as process:
                 for name, (candidate, equivalent) in helpers.mutants().items():
                     began = time.monotonic()
                     told = await one(process, backend, name, candidate)

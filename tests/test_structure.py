@@ -20,15 +20,8 @@ VAGUE = {"found", "at", "said", "place", "made"}
 LONG_FUNCTIONS: set[str] = set()
 MANY_PARAMETERS: set[str] = set()
 LONG_MODULES = {
-    "cli/launching.py",
     "domain/records.py",
-    "evaluation/backends/cuda/backend.py",
     "evaluation/backends/cuda/harness/child.py",
-    "evaluation/pipeline.py",
-    "evaluation/sandbox/run.py",
-    "store/journal.py",
-    "store/lock.py",
-    "store/writer.py",
 }
 """Above the limits today. Divide one and take it out; nothing may be added."""
 STILL_VAGUE = {"export", "ui"}

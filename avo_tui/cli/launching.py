@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avo_tui.cli.away import start_watcher
+from avo_tui.cli.engine_start import follow_session, resume_session, start_session
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.names import demo_name, free_name
 
@@ -82,7 +82,7 @@ def demo(
     live, name = demo_name("demo-agent" if agent else "demo")
     if live is not None:
         notice = f"attaching to {live.name}, which is running"
-        _follow(live, notice) if headless else open_app(live)
+        follow_session(live, notice) if headless else open_app(live)
         return
     caps = Caps(hours=hours or settings().demo_hours, steps=steps)
     # The tuner only changes constants of a source that ships: it may go on where a candidate of
@@ -93,7 +93,7 @@ def demo(
             operator="recorded" if agent else "tuner", budget=Budget(run=caps), options=options
         )
     )
-    _begin(make_session(name, DEMO_TASK, chosen), headless=headless)
+    start_session(make_session(name, DEMO_TASK, chosen), headless=headless)
 
 
 def run(
@@ -188,7 +188,7 @@ def run(
             )
         if options:
             raise typer.BadParameter("for a session that exists: avo set", param_hint="--set")
-        _resume(resume, caps, headless=headless, keep=keep, weak=weak)
+        resume_session(resume, caps, headless=headless, keep=keep, weak=weak)
         return
     if agent is not None and (recording is not None or operator not in {None, "acp"}):
         raise typer.BadParameter("an agent is its own operator: acp", param_hint="--agent")
@@ -231,7 +231,7 @@ def run(
     for line in opening.estimate(chosen):
         typer.echo(line, err=True)
     folder = opening.make_session(name or free_name(task), task, chosen, origin)
-    _begin(folder, headless=headless, keep=keep)
+    start_session(folder, headless=headless, keep=keep)
 
 
 def _task_of_reference(file: Path, task: str | None, language: str) -> str:
@@ -267,78 +267,6 @@ def _operator(chosen: str | None, recording: Path | None) -> OperatorName:
         return registry.descriptor(chosen).name
     except registry.UnknownOperator as error:
         raise typer.BadParameter(str(error), param_hint="--operator") from error
-
-
-def _allow_weak(folder: Path) -> None:
-    """Put on record that a session's candidates may run where nothing confines them."""
-    from avo_tui.domain import events as ev
-    from avo_tui.store import SessionWriter
-
-    writer = SessionWriter.open(folder)
-    try:
-        writer.record(ev.OptionsChanged(options={"allow_weak_sandbox": True}))
-    finally:
-        writer.close()
-
-
-def _resume(name: str, caps: object, *, headless: bool, keep: bool, weak: bool) -> None:
-    from avo_tui.domain.budget import Budget, Caps
-    from avo_tui.domain.commands import SetBudget
-    from avo_tui.store import SessionReader, engine_status, find_session, send_command
-
-    assert isinstance(caps, Caps)
-    folder = find_session(name)
-    if weak:
-        if engine_status(folder / "engine.lock").alive:
-            raise typer.BadParameter(
-                f"{folder.name} is running; stop it first: avo stop {folder.name}",
-                param_hint="--allow-weak-sandbox",
-            )
-        _allow_weak(folder)
-    given = caps.model_dump(exclude_none=True)
-    if given:
-        budget = SessionReader.open(folder).state.session.budget
-        merged = budget.run.model_copy(update=given)
-        send_command(folder, SetBudget(budget=Budget(run=merged, step=budget.step)))
-    if engine_status(folder / "engine.lock").alive:
-        from avo_tui.cli.opening import open_app
-        from avo_tui.evolution.process import start_keeper
-
-        notice = f"{folder.name} is running already"
-        if keep:
-            kept = start_keeper(folder) is None
-            typer.echo(f"{folder.name} is kept alive {'already' if kept else 'from now on'}")
-        _follow(folder, notice) if headless else open_app(folder)
-        return
-    _begin(folder, headless=headless, resume=True, keep=keep)
-
-
-def _begin(folder: Path, *, headless: bool, resume: bool = False, keep: bool = False) -> None:
-    """Start the engine of a session: in this process, or detached and then the app."""
-    from avo_tui.evolution.process import run_engine, start_engine, start_keeper
-    from avo_tui.store import SessionReader
-
-    if headless:
-        from avo_tui.evolution.lifecycle.headless import Printer
-        from avo_tui.evolution.run import EngineMode
-
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")
-        typer.echo(f"session {folder.name} at {folder}", err=True)
-        start_watcher()
-        mode = EngineMode(unattended=True)
-        run_engine(folder, listeners=[Printer(sys.stdout)], resume=resume, mode=mode)
-        state = SessionReader.open(folder).state
-        if not state.versions and state.session.state == "stopped":
-            raise Failure(state.session.state_reason or "the run ended before its first version")
-        return
-    from avo_tui.cli.opening import open_app
-
-    start_engine(folder, resume=resume)
-    start_watcher()
-    if keep:
-        start_keeper(folder)
-    open_app(folder)
 
 
 def attach(
@@ -388,23 +316,3 @@ def replay(
     from avo_tui.store import find_session
 
     open_app(find_session(name), replay_speed=speed)
-
-
-def _follow(folder: Path, said: str) -> None:
-    """Say so, and print the events of a run that another process makes, until it ends."""
-    import time
-
-    from avo_tui.evolution.lifecycle.headless import Printer
-    from avo_tui.store import SessionReader
-
-    reader, printer = SessionReader.open(folder), Printer(sys.stdout)
-    typer.echo(said, err=True)  # whatever comes after this is printed
-    while True:
-        alive = reader.engine().alive  # asked first: its last words are read after its end
-        events = reader.poll()
-        for event in events:
-            printer(event)
-        if not events:
-            if not alive:
-                return
-            time.sleep(0.2)

@@ -25,7 +25,7 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.report import as_json, as_text, progress_line
 from avo_tui.evaluation.sandbox import linux
 from avo_tui.evaluation.sandbox.policy import SandboxError
-from avo_tui.evaluation.sandbox.run import sweep
+from avo_tui.evaluation.sandbox.scratch import sweep
 from avo_tui.evaluation.serve import serve
 from avo_tui.evaluation.workers import devices
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from avo_tui.evaluation.finding import Finding
+from avo_tui.evaluation.sandbox.isolation_level import Level
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
-from avo_tui.evaluation.sandbox.run import HOW_TO_CONFINE, Level, Sandbox
+from avo_tui.evaluation.sandbox.run import HOW_TO_CONFINE, Sandbox
 
 
 async def examine_sandbox(allow_weak: bool) -> Finding:

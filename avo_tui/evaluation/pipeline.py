@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from avo_tui.devices import Sensor, gpu_sensor, processor_sensor, watched
-from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.device import DeviceHealth
-from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.verdict import (
-    ConfigurationCheck,
-    EvaluationProgress,
     EvaluationReport,
     Feedback,
     MachineInfo,
-    Resources,
     ScratchReport,
-    Seconds,
     Stage,
     Verdict,
     Window,
@@ -46,8 +37,8 @@ from avo_tui.evaluation.backends.base import (
 )
 from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
+from avo_tui.evaluation.evaluation_run import LOG_LIMIT, EvaluationRun
 from avo_tui.evaluation.locks import device_lock
-from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -58,90 +49,6 @@ from avo_tui.evaluation.tasks import Tasks, find_tasks, roots
 person = logging.getLogger("avo_tui.evaluation.person")
 """Log for the person only, not for a candidate's author: a worker sends it to the engine's log, and
 no report contains it."""
-
-_LOG = 16_000
-_NOTES = 600
-_COARSE = 5.0
-"""The time of a check that failed on hidden inputs is rounded up to a multiple of this many
-seconds."""
-
-
-@dataclass
-class _Course:
-    """The intermediate state of an evaluation."""
-
-    task: Task
-    candidate: Candidate
-    progress: Callable[[EvaluationProgress], None]
-    began: float
-    reached: Stage = "compile"
-    spent: dict[str, float] = field(default_factory=dict)
-    done: list[Stage] = field(default_factory=list)
-    checks: tuple[ConfigurationCheck, ...] = ()
-    resources: Resources = field(default_factory=Resources)
-    log: str = ""
-    score: Score | None = None
-    paired: PairedMeasurement | None = None
-    beside: Verdict | None = None
-    notes: str = ""
-    """Further remarks that do not affect the verdict."""
-    watch: Stopwatch = field(default_factory=Stopwatch)
-    phases: dict[str, dict[str, float]] = field(default_factory=dict)
-    start_up: float = 0.0
-    """Seconds that the worker spent on its own start-up."""
-    silent: bool = False
-    """True if a candidate that has seen hidden inputs could reveal them by its run time."""
-    health: DeviceHealth | None = None
-    """State of the device while its lock was held."""
-
-    @asynccontextmanager
-    async def stage(self, name: Stage) -> AsyncIterator[None]:
-        """Times a stage and reports its beginning; `finish` reports its successful end."""
-        self.reached = name
-        self.watch.seconds = {}
-        self.progress(EvaluationProgress(stage=name, state="started"))
-        began = time.monotonic()
-        ok = False
-        try:
-            yield
-            ok = True
-            self.done.append(name)
-        finally:
-            seconds = time.monotonic() - began
-            self.spent[name] = self.spent.get(name, 0.0) + seconds
-            if phases := self.watch.seconds:
-                idle = max(0.0, seconds - sum(phases.values()))
-                self.phases[name] = {**phases, "idle": idle}
-            compiled = name == "compile"
-            self.progress(
-                EvaluationProgress(
-                    stage=name, state="finished", ok=ok, seconds=seconds,
-                    log=self.log[:_LOG] if compiled else "",
-                    resources=self.resources if compiled and ok else None,
-                    detail="; ".join(self.notes.splitlines())[:_NOTES],
-                )
-            )  # fmt: skip
-
-    def seconds(self) -> Seconds:
-        """The time so far, by stage; whatever is in none of them is `other`."""
-        total = time.monotonic() - self.began
-        waiting = self.spent.get("waiting", 0.0)
-        compile_ = self.spent.get("compile", 0.0)
-        check = self.spent.get("check", 0.0)
-        if self.silent:
-            check = _COARSE * math.ceil(check / _COARSE)
-            self.phases.pop("check", None)
-        benchmark = self.spent.get("benchmark", 0.0) + self.spent.get("remeasure", 0.0)
-        other = max(0.0, total - waiting - compile_ - check - benchmark)
-        return Seconds(
-            compile=compile_, check=check, benchmark=benchmark, other=other, waiting=waiting,
-            phases=self.phases, start_up=self.start_up,
-        )  # fmt: skip
-
-    def started_up(self, seconds: float) -> None:
-        """Exclude from the evaluation the seconds that the worker spent on its own start-up."""
-        self.start_up += seconds
-        self.began += seconds
 
 
 class Pipeline:
@@ -217,23 +124,23 @@ class Pipeline:
         """
         task = self.tasks.get(name)
 
-        async def work(course: _Course, context: Context) -> None:
-            compiled = await self._compile(course, candidate, context)
+        async def work(run: EvaluationRun, context: Context) -> None:
+            compiled = await self._compile(run, candidate, context)
             if upto == "compile":
                 return
-            await self._warm(course)
+            await self._warm(run)
             backend = self.backend(task)
             async with AsyncExitStack() as held:
                 if backend.check_needs_device:
-                    await held.enter_async_context(self._device(course))
-                async with course.stage("check"):
-                    course.checks = await backend.check(task, compiled, context)
+                    await held.enter_async_context(self._device(run))
+                async with run.stage("check"):
+                    run.checks = await backend.check(task, compiled, context)
                 if upto == "check":
                     return
                 if not backend.check_needs_device:
-                    await held.enter_async_context(self._device(course))
-                async with course.stage("benchmark"):
-                    course.score = await backend.benchmark(task, compiled, context)
+                    await held.enter_async_context(self._device(run))
+                async with run.stage("benchmark"):
+                    run.score = await backend.benchmark(task, compiled, context)
 
         return await self._report(task, candidate, progress, work, quick=quick, target=target or {})
 
@@ -255,22 +162,22 @@ class Pipeline:
         task = self.tasks.get(name)
         backend = self.backend(task)
 
-        async def work(course: _Course, context: Context) -> None:
+        async def work(run: EvaluationRun, context: Context) -> None:
             try:
                 beside = await backend.compile(task, other, context)
             except Rejected as rejection:
                 rejection.whose = other.id
                 raise
-            compiled = await self._compile(course, candidate, context)
-            await self._warm(course)
-            async with self._device(course), course.stage("remeasure"):
+            compiled = await self._compile(run, candidate, context)
+            await self._warm(run)
+            async with self._device(run), run.stage("remeasure"):
                 if replicate % 2 == 0:
-                    course.paired = await backend.paired(task, compiled, beside, context)
+                    run.paired = await backend.paired(task, compiled, beside, context)
                 else:
                     swapped = await backend.paired(task, beside, compiled, context)
-                    course.paired = swapped.reversed()
+                    run.paired = swapped.reversed()
                 if replicate == 0 and isinstance(backend, ExaminingFinalists):
-                    course.notes = await backend.finalist(task, compiled)
+                    run.notes = await backend.finalist(task, compiled)
 
         return await self._report(task, candidate, progress, work)
 
@@ -346,13 +253,13 @@ class Pipeline:
         return await self.backend(task).scratch(task, files, seconds, context)
 
     @asynccontextmanager
-    async def _device(self, course: _Course) -> AsyncIterator[None]:
-        device = self.backend(course.task).device_lock(course.task)
-        async with device_lock(device, course.progress) as waited:
-            course.spent["waiting"] = waited.seconds
-            async with watched(lambda: self._sensor(course.task)) as watch:
+    async def _device(self, run: EvaluationRun) -> AsyncIterator[None]:
+        device = self.backend(run.task).device_lock(run.task)
+        async with device_lock(device, run.progress) as waited:
+            run.spent["waiting"] = waited.seconds
+            async with watched(lambda: self._sensor(run.task)) as watch:
                 yield
-            course.health = watch.health
+            run.health = watch.health
 
     def _sensor(self, task: Task) -> Sensor | None:
         """A sensor for the state of the device that a task is measured on; None if there is
@@ -362,20 +269,22 @@ class Pipeline:
         backend = self.backend(task)
         return gpu_sensor(backend.gpu_uuid(task)) if isinstance(backend, OnGpu) else None
 
-    async def _warm(self, course: _Course) -> None:
+    async def _warm(self, run: EvaluationRun) -> None:
         """Prepare the worker; the time counts as start-up, not as part of an evaluation."""
         began = time.monotonic()
-        await self.backend(course.task).warm(course.task, self.sandbox)
-        if course.task.device == "cpu" and course.task.name not in self._looked_at:
+        await self.backend(run.task).warm(run.task, self.sandbox)
+        if run.task.device == "cpu" and run.task.name not in self._looked_at:
             # an error in the task must not be blamed on a candidate
-            await asyncio.to_thread(task_dynamic_checks.first_look, course.task)
-            self._looked_at.add(course.task.name)
-        course.started_up(time.monotonic() - began)
+            await asyncio.to_thread(task_dynamic_checks.first_look, run.task)
+            self._looked_at.add(run.task.name)
+        run.started_up(time.monotonic() - began)
 
-    async def _compile(self, course: _Course, candidate: Candidate, context: Context) -> Compiled:
-        async with course.stage("compile"):
-            compiled = await self.backend(course.task).compile(course.task, candidate, context)
-            course.resources, course.log = compiled.resources, compiled.log
+    async def _compile(
+        self, run: EvaluationRun, candidate: Candidate, context: Context
+    ) -> Compiled:
+        async with run.stage("compile"):
+            compiled = await self.backend(run.task).compile(run.task, candidate, context)
+            run.resources, run.log = compiled.resources, compiled.log
         return compiled
 
     async def _report(
@@ -383,32 +292,30 @@ class Pipeline:
         task: Task,
         candidate: Candidate,
         progress: ProgressSink,
-        work: Callable[[_Course, Context], object],
+        work: Callable[[EvaluationRun, Context], Awaitable[None]],
         quick: bool = False,
         target: Mapping[str, float] | None = None,
     ) -> EvaluationReport:
-        course = _Course(task, candidate, progress, time.monotonic())
+        run = EvaluationRun(task, candidate, progress, time.monotonic())
         verdict, feedback = Verdict.CORRECT, Feedback(summary="correct")
         info: MachineInfo | None = None
         try:
             info = await self.backend(task).machine(task, self.sandbox)
-            course.started_up(time.monotonic() - course.began)
-            context = Context(self.sandbox, progress, quick, target or {}, course.watch)
-            await work(course, context)  # type: ignore[misc]
-            feedback = Feedback(
-                summary=_good_news(course), detail=course.notes, log=course.log[:_LOG]
-            )
+            run.started_up(time.monotonic() - run.began)
+            context = Context(self.sandbox, progress, quick, target or {}, run.watch)
+            await work(run, context)
+            feedback = Feedback(summary=run.summary(), detail=run.notes, log=run.log[:LOG_LIMIT])
         except Rejected as rejection:
             verdict, feedback = rejection.verdict, rejection.feedback
             if rejection.whose not in (None, candidate.id):
-                course.beside, verdict = verdict, Verdict.HARNESS_ERROR  # not about this candidate
+                run.beside, verdict = verdict, Verdict.HARNESS_ERROR  # not about this candidate
                 text = f"the version it is measured beside failed: {feedback.summary}"
                 feedback = feedback.replaced(summary=text)
             if rejection.private:
                 person.info("%s %s: %s", task.name, candidate.id[:10], rejection.private)
-            course.silent = rejection.silent
-            course.checks = rejection.checks or course.checks
-            course.resources = rejection.resources or course.resources
+            run.silent = rejection.silent
+            run.checks = rejection.checks or run.checks
+            run.resources = rejection.resources or run.resources
         except asyncio.CancelledError:
             raise
         except (EvaluatorError, SandboxError) as error:
@@ -419,41 +326,4 @@ class Pipeline:
             whose = f"{task.folder / 'task.py'} (line {line})" if line else "the harness failed"
             text = f"{whose}: {type(error).__name__}: {error}"
             verdict, feedback = Verdict.HARNESS_ERROR, Feedback(summary=text)
-        return EvaluationReport(
-            task=task.name,
-            candidate=candidate.id,
-            verdict=verdict,
-            feedback=feedback,
-            reached=course.reached,
-            checks=course.checks,
-            resources=course.resources,
-            score=course.score if verdict is Verdict.CORRECT else None,
-            paired=course.paired if verdict is Verdict.CORRECT else None,
-            beside=course.beside,
-            seconds=course.seconds(),
-            **_measured_on(info),
-            at=now(),
-            stages_done=tuple(course.done),
-            health=course.health,
-        )
-
-
-def _measured_on(info: MachineInfo | None) -> dict[str, str]:
-    """Fields of a report that say on what it was measured; empty where that is not known."""
-    if info is None:
-        return {}
-    return {
-        "device": info.device,
-        "architecture": info.architecture,
-        "sandbox": info.sandbox,
-        "sandbox_warning": info.sandbox_warning,
-    }
-
-
-def _good_news(course: _Course) -> str:
-    if course.score is not None:
-        ratio = course.score.aggregate
-        return f"correct; {ratio:.3f}× {course.task.reference_baseline} in the geometric mean"
-    if course.paired is not None:
-        return f"{(course.paired.gain - 1) * 100:+.1f}% against the other version"
-    return "correct" if course.checks else "it compiles"
+        return run.report(verdict, feedback, info)

@@ -33,7 +33,7 @@ from avo_tui.domain.verdict import EvaluationProgress, Stage, Window
 from avo_tui.evaluation.pipeline import Pipeline, person
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError
-from avo_tui.evaluation.sandbox.run import sweep
+from avo_tui.evaluation.sandbox.scratch import sweep
 from avo_tui.evaluation.workers import parcels
 from avo_tui.evaluation.workers.lease import Lease
 from avo_tui.evaluation.workers.process import LINE_LIMIT

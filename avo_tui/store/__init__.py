@@ -12,6 +12,7 @@ from avo_tui.store.campaigns import (
 from avo_tui.store.devices import DeviceLog, device_history
 from avo_tui.store.doctor import Finding, diagnose
 from avo_tui.store.drafts import Drafts
+from avo_tui.store.engine_status import EngineStatus, engine_status
 from avo_tui.store.errors import (
     BadName,
     DamagedSession,
@@ -28,7 +29,6 @@ from avo_tui.store.errors import (
 )
 from avo_tui.store.inbox import BadCommand, send_command, waiting_commands
 from avo_tui.store.listing import SessionSummary, by_attention, summaries, summary
-from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.places import (
     check_name,
     find_session,

@@ -13,13 +13,14 @@ from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.state import SessionState
 from avo_tui.store.attempts import read_attempts
 from avo_tui.store.database import read_tables
+from avo_tui.store.engine_status import engine_status
 from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, clear_errors
 from avo_tui.store.files import leftovers, remove
 from avo_tui.store.inbox import BadCommand, Inbox
-from avo_tui.store.journal import drop_useless_lines, read_lines
+from avo_tui.store.journal_lines import read_lines
+from avo_tui.store.journal_repair import drop_useless_lines
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold, fold_journal, load
-from avo_tui.store.lock import engine_status
 from avo_tui.store.objects import ObjectStore
 from avo_tui.store.projection import TABLES, table_of
 from avo_tui.store.writer import SessionWriter

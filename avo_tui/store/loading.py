@@ -13,7 +13,8 @@ from avo_tui.domain.state import SessionState
 from avo_tui.store.attempts import Attempts, read_attempts
 from avo_tui.store.database import Database
 from avo_tui.store.errors import DamagedSession, DiskTrouble, SessionNotFound
-from avo_tui.store.journal import JournalFollower, read_events
+from avo_tui.store.journal import read_events
+from avo_tui.store.journal_follower import JournalFollower
 from avo_tui.store.layout import Layout
 from avo_tui.store.projection import Snapshot, check_format, load_tables
 

@@ -1,4 +1,4 @@
-"""The lock that lets one engine at a time write a session, and the test whether one holds it.
+"""The lock that lets one engine at a time write a session.
 
 Two locks of the operating system (`flock`) are held: one on engine.lock, which also names its
 holder, and one on the session folder, so that removing engine.lock does not free the session. Some
@@ -17,13 +17,17 @@ import os
 import secrets
 import socket
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
-from avo_tui.domain.base import Moment, Value, now
-from avo_tui.store.bulletin import Bulletin, read_bulletin
+from avo_tui.domain.base import now
+from avo_tui.store.bulletin import Bulletin
+from avo_tui.store.engine_status import (
+    EngineStatus,
+    counts_as_alive,
+    file_age,
+    read_status,
+    try_flock,
+)
 from avo_tui.store.errors import (
     FolderLost,
     NoSpace,
@@ -36,40 +40,11 @@ from avo_tui.store.files import TEMPORARY, read_regular, write_temporary
 
 log = logging.getLogger(__name__)
 
-STALE_AFTER = 60.0
-"""Seconds without a heartbeat after which an engine on another machine counts as dead."""
-
 _PATIENCE = 1.0
 """Seconds to keep trying for the lock, because a reader that tests it holds it for a moment."""
 
 _TRIES = 10
 """Least number of tries; on a busy machine the time above may pass between two of them."""
-
-_NO_FLOCK = frozenset(
-    {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM}
-)
-"""`errno` values that mean that the file system has no flock."""
-
-_MAX_BYTES = 1 << 16
-"""Largest engine.lock that is read, in bytes, because a folder from elsewhere may hold anything."""
-
-
-class EngineStatus(Value):
-    """What is known of the engine of a session: whether it runs, where, and since when."""
-
-    alive: bool
-    pid: int | None = None
-    host: str = ""
-    since: Moment | None = None
-    heartbeat: Moment | None = None
-    """Time of the last heartbeat; an old one of a living engine means that the process hangs."""
-    leased: bool = False
-    """True where the file system has no flock, so that only the heartbeat tells whether it
-    lives."""
-    bulletin: int | None = None
-    """Number of the file in the engine's memory that says what it waits for."""
-    waiting: str = ""
-    """Why a living engine of this machine cannot write; "" where it can, or does not say."""
 
 
 class EngineLock:
@@ -113,17 +88,29 @@ class EngineLock:
         """True where the file system has no flock, so that only the heartbeat keeps others out."""
         return self._lease is not None
 
+    def remarks(self) -> list[str]:
+        """Sentences for the person on how the lock was taken; mostly none."""
+        remarks = []
+        if self.leased:
+            remarks.append(
+                "this file system has no file locks: a lease with a heartbeat keeps a second "
+                "engine out"
+            )
+        if (gone := self.left_behind) is not None:
+            remarks.append(f"the engine {gone.pid} on {gone.host} ended without closing")
+        return remarks
+
     def _acquire(self) -> None:
         deadline = time.monotonic() + _PATIENCE
         tries = 1
         while (locked := self._try()) is False:
             if tries >= _TRIES and time.monotonic() > deadline:
-                raise _locked(_read(self.path))
+                raise _locked(read_status(self.path))
             tries += 1
             time.sleep(0.02)
-        before = _read(self.path)
+        before = read_status(self.path)
         if before.pid is not None:
-            if _lives(before, self.path):
+            if counts_as_alive(before, self.path):
                 raise _locked(before)
             self.left_behind = before.model_copy(update={"alive": False})
         if locked is None:
@@ -136,11 +123,11 @@ class EngineLock:
 
     def _try(self) -> bool | None:
         """True: locked. False: another holds it. None: this file system has no flock."""
-        mine = _flock(self._descriptor, fcntl.LOCK_EX)
+        mine = try_flock(self._descriptor, fcntl.LOCK_EX)
         if mine is not True:
             return mine
         # some file systems lock files but not folders; the file is locked
-        folder = _flock(self._folder, fcntl.LOCK_EX)
+        folder = try_flock(self._folder, fcntl.LOCK_EX)
         if folder is False:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             return False
@@ -191,13 +178,13 @@ class EngineLock:
             ) from error
         finally:
             fresh.unlink(missing_ok=True)
-        raise _locked(_read(self.path))
+        raise _locked(read_status(self.path))
 
     def _remove_dead_lease(self, lease: Path) -> None:
         owner = _text(lease)
         # the lease says itself who holds it: engine.lock may have been removed, or be new
-        status = _read(lease)
-        if _lives(status, lease) or _age(lease) < _PATIENCE:
+        status = read_status(lease)
+        if counts_as_alive(status, lease) or file_age(lease) < _PATIENCE:
             raise _locked(status)
         aside = lease.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
         with contextlib.suppress(FileNotFoundError):
@@ -249,7 +236,7 @@ class EngineLock:
         except OSError as error:
             log.debug("the lock cannot be put back yet: %s", error)
             return
-        if not self.leased and _flock(fresh, fcntl.LOCK_EX) is False:
+        if not self.leased and try_flock(fresh, fcntl.LOCK_EX) is False:
             os.close(fresh)
             if self._folder_held:  # it asks only, and is refused: the next beat will tell
                 return
@@ -299,104 +286,6 @@ class EngineLock:
                     os.close(descriptor)
         self._descriptor = self._folder = -1
         self.bulletin.close()
-
-
-def engine_status(path: Path) -> EngineStatus:
-    """Whether the lock at `path` is held, and what its holder waits for. Never raises."""
-    status = _status(path)
-    here = status.alive and status.host == socket.gethostname()
-    if here and status.pid is not None and status.bulletin is not None:
-        return status.model_copy(update={"waiting": read_bulletin(status.pid, status.bulletin)})
-    return status
-
-
-def _status(path: Path) -> EngineStatus:
-    status = _read(path)
-    lease = _read(path.with_name("engine.lease"))
-    if status.pid is None and _lives(lease, path.with_name("engine.lease")):
-        return lease.model_copy(update={"alive": True})  # engine.lock was removed
-    if status.leased or (status.host and status.host != socket.gethostname()):
-        return status.model_copy(update={"alive": _lives(status, path)})
-    return status.model_copy(update={"alive": _held(path) or _held(path.parent)})
-
-
-def _held(path: Path) -> bool:
-    """True if a file or folder is locked by another."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return _flock(descriptor, fcntl.LOCK_SH) is False
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-
-
-def _flock(descriptor: int, kind: int) -> bool | None:
-    """True: locked. False: another holds it. None: it cannot be locked here."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in _NO_FLOCK:
-            return None
-        raise
-    return True
-
-
-def _read(path: Path) -> EngineStatus:
-    try:
-        modified = path.stat().st_mtime
-        body = json.loads(read_regular(path)[:_MAX_BYTES])
-        return EngineStatus(
-            alive=False,
-            pid=body["pid"],
-            host=body["host"],
-            since=body["since"],
-            leased=body.get("leased") is True,
-            bulletin=body.get("bulletin"),
-            heartbeat=datetime.fromtimestamp(modified, UTC),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
-        return EngineStatus(alive=False)
-    except RecursionError:  # JSON nested deeper than any engine writes it
-        return EngineStatus(alive=False)
-
-
-def _lives(status: EngineStatus, path: Path) -> bool:
-    """Whether an engine counts as alive on a file system without flock.
-
-    On this host its process is looked up. For another host the last heartbeat must be recent. A
-    time in the future beyond the usual difference of two clocks does not count as a heartbeat.
-    """
-    if status.pid is None:
-        return False
-    if status.host == socket.gethostname():
-        return status.leased and _runs(status)
-    return _age(path) < STALE_AFTER
-
-
-def _runs(status: EngineStatus) -> bool:
-    """True if the process of this host that took the lock is still running."""
-    if status.pid is None or status.pid == os.getpid():
-        return status.pid is not None
-    try:
-        began = psutil.Process(status.pid).create_time()
-    except psutil.Error:
-        return False
-    # a process that began after the lock was taken merely has the same pid
-    return status.since is None or began <= status.since.timestamp() + 1.0
-
-
-def _age(path: Path) -> float:
-    """Seconds between a file's time stamp and now, always positive; infinite for a missing file."""
-    try:
-        return abs(time.time() - path.stat().st_mtime)
-    except OSError:
-        return float("inf")
 
 
 def _same(path: Path, descriptor: int) -> bool | None:

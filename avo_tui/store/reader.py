@@ -13,13 +13,14 @@ from avo_tui.domain.events import EvaluationProgressed, Event
 from avo_tui.domain.records import LIVE_STATES, Attempt, RunState
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.store.engine_status import EngineStatus, engine_status
 from avo_tui.store.errors import DamagedSession
 from avo_tui.store.inbox import send_command
-from avo_tui.store.journal import JournalCut, read_events
+from avo_tui.store.journal import read_events
+from avo_tui.store.journal_follower import JournalCut
 from avo_tui.store.layout import Layout
 from avo_tui.store.live import LiveFollower, merged, read_live
 from avo_tui.store.loading import fold, load
-from avo_tui.store.lock import EngineStatus, engine_status
 from avo_tui.store.objects import ObjectStore
 from avo_tui.store.reports import read_report
 

@@ -4,44 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic_core import PydanticSerializationError, to_json
-
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.commands import Command
-from avo_tui.domain.events import (
-    AgentText,
-    AttemptRejected,
-    AttemptStarted,
-    CandidateEdited,
-    CommandTaken,
-    EngineStopped,
-    EvaluationProgressed,
-    Event,
-    GateDecided,
-    PairMeasured,
-    PlanSet,
-    Recovered,
-    SessionCreated,
-    StateChanged,
-    StepFinished,
-    StepStarted,
-    ToolCalled,
-    ToolReturned,
-    TroubleNoted,
-    VersionCommitted,
-)
+from avo_tui.domain.events import EvaluationProgressed, Event, SessionCreated, StepStarted
 from avo_tui.domain.records import Attempt, SessionRecord
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport
-from avo_tui.store.attempts import AttemptsFile, rewrite_attempts
 from avo_tui.store.background_writer import BackgroundWriter
-from avo_tui.store.database import Database
+from avo_tui.store.crash_repair import open_tables, remove_leftovers
 from avo_tui.store.errors import (
     DiskTrouble,
     FolderLost,
@@ -54,53 +29,22 @@ from avo_tui.store.errors import (
     UnreadableNow,
     clear_errors,
 )
-from avo_tui.store.files import (
-    leftovers,
-    make_private_folder,
-    open_regular,
-    remove,
-    sync_folder,
-    write_temporary,
-)
+from avo_tui.store.files import make_private_folder, open_regular, sync_folder, write_temporary
 from avo_tui.store.inbox import BadCommand, Inbox
-from avo_tui.store.journal import JournalWriter, cut_torn_tail
+from avo_tui.store.journal import JournalWriter
+from avo_tui.store.journal_lines import event_line
 from avo_tui.store.layout import Layout
 from avo_tui.store.live import LiveFile
 from avo_tui.store.loading import Loaded, load
 from avo_tui.store.lock import EngineLock
 from avo_tui.store.migration import migrate
 from avo_tui.store.objects import ObjectStore
-from avo_tui.store.projection import Projection, Snapshot
+from avo_tui.store.projection import Snapshot
 from avo_tui.store.reports import read_report
+from avo_tui.store.reserve import Reserve
+from avo_tui.store.urgency import DEFERRED, SOON, URGENT
 
 log = logging.getLogger(__name__)
-
-DEFERRED = (
-    AgentText,
-    EvaluationProgressed,
-    PlanSet,
-    ToolCalled,
-    ToolReturned,
-    CandidateEdited,
-    StepStarted,
-    AttemptStarted,
-    PairMeasured,
-    GateDecided,
-    AttemptRejected,
-)
-"""Kinds of events that need not be synced individually. They become durable with the
-next event that is synced, or within `background_writer.SYNC` seconds. A power cut before that
-loses the latest of them, and the step repeats that work. Commands of the person and
-their answers, commits, verdicts and spend are durable before anybody is told."""
-
-URGENT = (StateChanged, EngineStopped, TroubleNoted, CommandTaken, Recovered)
-"""Kinds of event that may use the reserved disk space: they report that the disk is full."""
-
-SOON = (VersionCommitted, StepStarted, StepFinished, StateChanged, EngineStopped, CommandTaken)
-"""Kinds of event that are written to the tables soon, because lists and scripts look for them."""
-
-RESERVE_BYTES = 256 << 10
-"""Bytes of disk space held back, so that a full disk can still be recorded."""
 
 
 class SessionWriter:
@@ -124,9 +68,10 @@ class SessionWriter:
         self._mutex = threading.Lock()
         self._writing = threading.Lock()
         self._journal = JournalWriter(layout, part)
-        self._projection, self._attempts = _projection(layout, loaded)
+        self._projection, self._attempts = open_tables(layout, loaded)
         self._live = LiveFile(layout.live)
-        self._hold_reserve()
+        self._reserve = Reserve(layout.reserve)
+        self._reserve.hold()
         self._background_writer = BackgroundWriter(self.flush, self._sync)
         self._closed = False
         self._lost: FolderLost | None = None
@@ -176,7 +121,7 @@ class SessionWriter:
         created = SessionCreated(seq=1, at=now(), session=session)
         journal = JournalWriter(layout, 0)
         try:
-            journal.append(_line(created), 0, durable=True)
+            journal.append(event_line(created), 0, durable=True)
         finally:
             journal.close()
         writer = cls(layout, lock, load(layout, for_writing=True), 0)
@@ -201,20 +146,13 @@ class SessionWriter:
             raise SessionNotFound(f"{folder} is not a session")
         lock = EngineLock(layout.lock)
         try:
-            notes = []
-            if lock.leased:
-                notes.append(
-                    "this file system has no file locks: a lease with a heartbeat keeps a second "
-                    "engine out"
-                )
-            if (gone := lock.left_behind) is not None:
-                notes.append(f"the engine {gone.pid} on {gone.host} ended without closing")
+            notes = lock.remarks()
             try:
                 loaded = load(layout, for_writing=True)
             except OlderFormat:
                 notes += migrate(layout)
                 loaded = load(layout, for_writing=True)
-            loaded.notes[:0] = notes + _tidy(layout)
+            loaded.notes[:0] = notes + remove_leftovers(layout)
             part = max(layout.parts(), default=loaded.state.session.step)
             writer = cls(layout, lock, loaded, part)
         except BaseException:
@@ -296,15 +234,15 @@ class SessionWriter:
     def _append(self, events: Sequence[Event], part: int, begins: int | None) -> None:
         if part != self._journal.part:
             self._check_ours()
-        lines = b"\n".join(_line(event) for event in events)
+        lines = b"\n".join(event_line(event) for event in events)
         durable = not all(isinstance(event, DEFERRED) for event in events)
         try:
             self._journal.append(lines, part, durable, begins)
         except NoSpace:  # other errors of the disk do not go away with more room
             urgent = any(isinstance(event, URGENT) for event in events)
-            if not urgent or not self._holds_reserve():
+            if not urgent or not self._reserve.exists():
                 raise
-            self._drop_reserve()
+            self._reserve.drop()
             self._journal.append(lines, part, durable, begins)
 
     def step_events(self, step: int) -> list[Event]:
@@ -359,8 +297,8 @@ class SessionWriter:
         except FolderLost as error:
             self._lost = error
             raise
-        if not self._holds_reserve():
-            self._hold_reserve()
+        if not self._reserve.exists():
+            self._reserve.hold()
 
     def say_waiting(self, why: str) -> None:
         """Tell viewers on this machine, without using the disk, what the run waits for; "" for
@@ -445,7 +383,7 @@ class SessionWriter:
         self._live.close()
         try:
             try:
-                self._drop_reserve()
+                self._reserve.drop()
                 self.flush()
             except DiskTrouble as error:
                 log.warning("closed without writing the tables: %s", error)
@@ -457,94 +395,3 @@ class SessionWriter:
                     log.error("closed without the last events: %s", error)
             with contextlib.suppress(DiskTrouble):
                 self._lock.release()
-
-    def _hold_reserve(self) -> None:
-        path = self._layout.reserve
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            log.debug("no space held back: %s", error)
-            self._drop_reserve()
-
-    def _holds_reserve(self) -> bool:
-        try:
-            self._layout.reserve.stat()
-        except OSError:
-            return False
-        return True
-
-    def _drop_reserve(self) -> None:
-        with contextlib.suppress(FileNotFoundError), clear_errors(self._layout.reserve, "remove"):
-            self._layout.reserve.unlink(missing_ok=True)
-
-
-def _line(event: Event) -> bytes:
-    """One line of JSON. Text that is no Unicode, such as half a surrogate pair, is replaced."""
-    exclude = {"group_end"} if event.group_end is None else None
-    try:
-        return event.model_dump_json(fallback=str, exclude=exclude).encode()
-    except (PydanticSerializationError, UnicodeError):
-        plain = _clean(event.model_dump(exclude=exclude))
-        return to_json(plain, inf_nan_mode="constants", fallback=str)
-
-
-def _clean(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_clean(key): _clean(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(inner) for inner in value]
-    return value
-
-
-def _tidy(layout: Layout) -> list[str]:
-    """Repair what a crash leaves: half-written lines and temporary files."""
-    done = []
-    with clear_errors(layout.folder, "mend"):
-        for folder in (layout.journal, layout.objects, layout.inbox):
-            make_private_folder(folder)
-        for junk in (*leftovers(layout.folder), *leftovers(layout.journal), layout.live):
-            remove(junk)
-        parts = layout.parts()
-        if parts and (cut := cut_torn_tail(layout.part(parts[-1]))):
-            done.append(cut)
-    return done
-
-
-def _projection(layout: Layout, loaded: Loaded) -> tuple[Projection, AttemptsFile]:
-    """Continue with the files as they are, or build them again where they are not usable."""
-    kept = loaded.kept
-    if kept is None:
-        # all but the newest attempt, which is a row of session.json
-        kept = dict(list(loaded.state.attempts.items())[:-1])
-    if loaded.kept is None or _untidy(layout.attempts, len(kept)):
-        rewrite_attempts(layout.attempts, kept.values())
-    attempts = AttemptsFile(layout.attempts)
-    if loaded.stored is not None and loaded.database is not None:
-        projection = Projection(loaded.database, attempts)
-        projection.adopt(loaded.stored, kept)
-    else:
-        # a damaged file must not become session.json.previous
-        with clear_errors(layout.database, "move aside"), contextlib.suppress(FileNotFoundError):
-            layout.database.replace(layout.folder / "session.json.damaged")
-        empty = Database.empty(layout.database, layout.previous)
-        projection = Projection(empty, attempts)
-        projection.begin(kept)
-    return projection, attempts
-
-
-def _untidy(path: Path, attempts: int) -> bool:
-    """True if attempts.jsonl ends in a half-written line, or has many more lines than attempts."""
-    try:
-        with clear_errors(path, "read"):
-            data = path.read_bytes()
-    except StoreError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return False
-        raise
-    return (data != b"" and not data.endswith(b"\n")) or data.count(b"\n") > 2 * attempts + 1000

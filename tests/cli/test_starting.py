@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from avo_tui.cli import engine_start, launching
 from avo_tui.evolution.process import EngineFailed
 from avo_tui.settings import Settings, settings
 from avo_tui.store import SessionReader
@@ -245,7 +246,7 @@ def test_the_agents_run_begins_with_an_estimate_and_its_caps(
     avo: Avo, own_places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Path] = []
-    monkeypatch.setattr("avo_tui.cli.launching._begin", lambda folder, **_: begun.append(folder))
+    monkeypatch.setattr(launching, "start_session", lambda folder, **_: begun.append(folder))
     monkeypatch.setenv("ANTHROPIC_API_KEY", "not-a-key")
     start = ("run", "attention_cpu", "--operator", "agent", "--headless")
     said = avo(*start, "--budget-usd", "20", "--steps", "7")
@@ -284,7 +285,7 @@ def test_a_session_goes_on_where_candidates_cannot_be_confined_if_that_is_said(
 ) -> None:
     live = make_session(own_places, "alone")
     begun: list[Path] = []
-    monkeypatch.setattr("avo_tui.cli.launching._begin", lambda folder, **_: begun.append(folder))
+    monkeypatch.setattr(engine_start, "start_session", lambda folder, **_: begun.append(folder))
     with running(live):
         refused = avo("run", "--resume", live.name, "--headless", "--allow-weak-sandbox")
         assert refused.code == 2 and "is running; stop it first" in refused.err

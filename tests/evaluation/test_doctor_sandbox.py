@@ -7,8 +7,9 @@ import pytest
 from avo_tui.evaluation import doctor
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.report import as_text
+from avo_tui.evaluation.sandbox.isolation_level import Level
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError
-from avo_tui.evaluation.sandbox.run import Level, Sandbox
+from avo_tui.evaluation.sandbox.run import Sandbox
 from tests.evaluation.evaluation_support import TASKS, needs_compiler
 
 

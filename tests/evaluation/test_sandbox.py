@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from avo_tui.evaluation.sandbox.isolation_level import Level
 from avo_tui.evaluation.sandbox.policy import (
     Isolation,
     Job,
@@ -22,7 +23,8 @@ from avo_tui.evaluation.sandbox.policy import (
     SandboxError,
     bubblewrap,
 )
-from avo_tui.evaluation.sandbox.run import Level, Sandbox, sweep
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.sandbox.scratch import sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 

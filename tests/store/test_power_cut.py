@@ -19,7 +19,7 @@ from avo_tui.domain.commands import SendHint
 from avo_tui.store import SessionReader, SessionWriter, diagnose, journal, send_command
 from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout
-from avo_tui.store.writer import DEFERRED
+from avo_tui.store.urgency import DEFERRED
 from tests.power_cut import Recording, recorded
 from tests.session_life import attempt, report, session_record, version
 

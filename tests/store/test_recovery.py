@@ -16,7 +16,7 @@ from avo_tui.domain.state import SessionState
 from avo_tui.store import DamagedSession, NewerFormat, SessionReader, SessionWriter
 from avo_tui.store.database import read_tables
 from avo_tui.store.doctor import differences
-from avo_tui.store.journal import JournalFollower
+from avo_tui.store.journal_follower import JournalFollower
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import load
 from tests.session_life import build, life, session_record

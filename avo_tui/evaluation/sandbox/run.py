@@ -1,21 +1,17 @@
-"""Starts sandboxed commands from asyncio, limits their output, and ends them reliably."""
+"""Starts commands in the strongest sandbox that this machine offers."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
-import shutil
-import stat
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
 from avo_tui.evaluation.sandbox import confine
+from avo_tui.evaluation.sandbox.isolation_level import Level
 from avo_tui.evaluation.sandbox.policy import (
     COMPILE_DATE,
     DEVICES,
@@ -23,15 +19,14 @@ from avo_tui.evaluation.sandbox.policy import (
     Job,
     Limits,
     Outcome,
-    Reason,
     SandboxError,
     bubblewrap,
     interpreter,
     readable,
 )
+from avo_tui.evaluation.sandbox.running_command import Running
+from avo_tui.evaluation.sandbox.scratch import give, scratch_folder
 
-LANDLOCK_ENOUGH = 4
-"""The first Landlock ABI (Linux 6.7) that covers reading, writing, truncating and TCP."""
 HOW_TO_CONFINE = (
     "install bubblewrap (Debian, Ubuntu, Fedora and Arch call the package `bubblewrap`), or allow "
     "user namespaces (`sysctl -w kernel.unprivileged_userns_clone=1`, or "
@@ -40,191 +35,6 @@ HOW_TO_CONFINE = (
 )
 _PACKAGES = str(Path(__file__).resolve().parents[3])
 _PROGRAM = os.path.realpath(Path(__file__).parents[2])
-_GRACE = 15.0
-"""Seconds for the launcher to end all processes before it is killed itself."""
-
-
-_UNCHANGED = 3
-"""Turns of the event loop without new output after which a pipe is empty."""
-
-
-class _Drain:
-    """Reads a stream to its end, keeping the beginning and the end of it."""
-
-    def __init__(self, keep: int) -> None:
-        self._half = keep // 2
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._kept = 0
-        self.keeps = True
-        self.total = 0
-
-    def add(self, data: bytes) -> None:
-        self.total += len(data)
-        if not self.keeps:
-            return
-        self._kept += len(data)
-        room = self._half - len(self._head)
-        self._head += data[:room] if room > 0 else b""
-        self._tail += data[max(0, room) :]
-        if len(self._tail) > 2 * self._half:
-            del self._tail[: -self._half]
-
-    def text(self) -> str:
-        tail = self._tail[-self._half :] if self._half else bytearray()
-        lost = self._kept - len(self._head) - len(tail)
-        middle = f"\n… {lost} bytes left out …\n".encode() if lost else b""
-        return (bytes(self._head) + middle + bytes(tail)).decode(errors="replace")
-
-
-@dataclass(frozen=True)
-class Level:
-    """The isolation available on this machine."""
-
-    isolation: Isolation
-    landlock: int
-    seccomp: bool
-    user: str
-    start_ms: float
-    """Milliseconds that an empty command takes from start to end."""
-
-    @property
-    def gaps(self) -> tuple[str, ...]:
-        """The kinds of isolation missing on this machine; empty if candidates are fully
-        confined."""
-        if self.isolation is not Isolation.PROCESSES:
-            return ()
-        missing = []
-        if self.landlock < LANDLOCK_ENOUGH:
-            missing.append("reading and changing the user's files")
-        if not self.seccomp:
-            missing.append("reaching the network and other processes")
-        return tuple(missing)
-
-    @property
-    def confined(self) -> bool:
-        """True if files, network and other processes are protected and all processes can be
-        ended."""
-        return not self.gaps
-
-    @property
-    def warning(self) -> str:
-        """One sentence for every screen and record where the sandbox is weak, else empty."""
-        if self.confined:
-            return ""
-        return f"weak sandbox: nothing keeps a candidate from {' or '.join(self.gaps)}"
-
-    def describe(self) -> str:
-        """Such as `namespaces + landlock 7 + seccomp + limits`; says so where it is weak."""
-        parts = [] if self.isolation is Isolation.PROCESSES else [str(self.isolation)]
-        if self.landlock:
-            parts.append(f"landlock {self.landlock}")
-        if self.seccomp:
-            parts.append("seccomp")
-        return " + ".join([*parts, "limits"]) + ("" if self.confined else " (weak)")
-
-
-class Running:
-    """A command that was started. `wait()` must be awaited to its end, or `kill()`."""
-
-    def __init__(self, process: asyncio.subprocess.Process, lifeline: int, status: int) -> None:
-        self._process = process
-        self._lifeline: int | None = lifeline
-        self._status = status
-        self._reason: Reason | None = None
-        self._drains: tuple[_Drain, ...] = ()
-        self._began = time.monotonic()
-
-    @property
-    def launcher_pid(self) -> int:
-        """The launcher's process; the command is among its descendants."""
-        return self._process.pid
-
-    def end(self, reason: Reason = "cancelled") -> None:
-        """Asks the launcher to end the tree; returns at once."""
-        if self._lifeline is not None:
-            if self._process.returncode is None:
-                self._reason = self._reason or reason
-            os.close(self._lifeline)
-            self._lifeline = None
-
-    async def keep_nothing_more(self) -> None:
-        """Keeps what a stopped command has printed, and counts, but forgets, what comes later."""
-        unchanged, before = 0, -1
-        while unchanged < _UNCHANGED:  # the loop reads whatever is there each time round
-            total = sum(drain.total for drain in self._drains)
-            unchanged, before = (unchanged + 1 if total == before else 0), total
-            await asyncio.sleep(0.0005)
-        for drain in self._drains:
-            drain.keeps = False
-
-    async def kill(self) -> None:
-        """Ends the whole tree and waits until it is gone."""
-        self.end()
-        try:
-            await asyncio.wait_for(self._process.wait(), _GRACE)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-
-    async def wait(self, limits: Limits) -> Outcome:
-        """Drains the output until the command has ended. A cancellation ends the tree first."""
-        out, err = self._drains = (_Drain(limits.keep_bytes), _Drain(limits.keep_bytes))
-        assert self._process.stdout is not None and self._process.stderr is not None
-
-        async def drain(stream: asyncio.StreamReader, into: _Drain) -> None:
-            while data := await stream.read(65536):
-                into.add(data)
-                if out.total + err.total > limits.output_bytes:
-                    self.end("output")
-
-        try:
-            async with asyncio.timeout(limits.seconds + _GRACE):
-                await asyncio.gather(
-                    drain(self._process.stdout, out), drain(self._process.stderr, err)
-                )
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        finally:
-            await self.kill()
-            facts = self._facts()
-        return self._outcome(facts, out.text(), err.text())
-
-    def _facts(self) -> dict[str, str]:
-        with os.fdopen(self._status, "rb") as file:
-            lines = file.read(65536).decode(errors="replace").splitlines()
-        pairs = (line.partition("=") for line in lines)
-        facts: dict[str, str] = {}
-        for key, _, value in pairs:
-            facts.setdefault(key, value)
-        self.facts = facts
-        return facts
-
-    def _outcome(self, facts: dict[str, str], out: str, err: str) -> Outcome:
-        seconds = time.monotonic() - self._began
-        number = int(facts["signal"]) if "signal" in facts else None
-        code = int(facts["exit"]) if "exit" in facts else None
-        reason: Reason
-        if "error" in facts:
-            reason = "error"
-        elif facts.get("reason") in ("time", "memory", "processes", "scratch"):
-            reason = facts["reason"]  # type: ignore[assignment]
-        elif self._reason is not None and (code is None or self._reason == "output"):
-            reason = self._reason
-        elif "reason" in facts:
-            reason = "cancelled"
-        elif number is not None:
-            reason = "signalled"
-        elif code is not None:
-            reason = "exited"
-        else:
-            reason = "error"
-        error = facts.get("error", "") if reason == "error" else ""
-        if reason == "error" and not error:
-            error = f"the sandbox ended unexpectedly: {err.strip()[-300:] or 'no message'}"
-        return Outcome(reason, code, number, out, err, seconds, error)
 
 
 class Sandbox:
@@ -334,7 +144,7 @@ class Sandbox:
         root.mkdir(exist_ok=True)
         user = confine.lent_user(secrets.randbelow(1 << 20))
         if os.geteuid() == 0:
-            _give(job.scratch, user)
+            give(job.scratch, user)
         limits = job.limits
         return {
             "command": list(job.command),
@@ -370,60 +180,6 @@ class Sandbox:
     def _interpreter(self) -> tuple[str, list[str]]:
         return interpreter()
 
-    @contextlib.contextmanager
-    def scratch(self) -> Iterator[Path]:
+    def scratch(self) -> AbstractContextManager[Path]:
         """A private folder for one evaluation, removed afterwards with all that is in it."""
-        try:
-            base = Path(tempfile.mkdtemp(prefix=f"avo-{os.getpid()}-", dir=scratch_base()))
-        except OSError as error:
-            raise SandboxError(
-                f"no scratch folder can be made in {scratch_base()} ({error.strerror}); set "
-                "AVO_SCRATCH to a folder that can be written"
-            ) from error
-        try:
-            base.chmod(0o711)
-            folder = base / "scratch"
-            folder.mkdir(mode=0o700)
-            yield folder
-        finally:
-            remove_tree(base)
-
-
-def scratch_base() -> str:
-    """Where scratch folders are made."""
-    return os.environ.get("AVO_SCRATCH") or tempfile.gettempdir()
-
-
-def sweep() -> int:
-    """Removes scratch folders of workers that are gone; returns how many."""
-    removed = 0
-    for folder in Path(scratch_base()).glob("avo-*-*"):
-        owner = folder.name.split("-")[1]
-        try:
-            mine = folder.stat().st_uid == os.geteuid()
-        except FileNotFoundError:
-            continue
-        if mine and owner.isdigit() and not Path("/proc", owner).exists():
-            remove_tree(folder)
-            removed += 1
-    return removed
-
-
-def remove_tree(folder: Path) -> None:
-    """Removes a folder even if what ran in it closed parts of it to its owner."""
-    if not folder.exists():
-        return
-    for path, names, _ in os.walk(folder, topdown=True):
-        for inner in (Path(path, name) for name in names):
-            if not inner.is_symlink():
-                with contextlib.suppress(OSError):
-                    inner.chmod(stat.S_IRWXU)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _give(folder: Path, user: int) -> None:
-    """Makes `user` the owner of a scratch folder and what was prepared in it."""
-    os.chown(folder, user, user)
-    for path, names, files in os.walk(folder):
-        for name in (*names, *files):
-            os.lchown(Path(path, name), user, user)
+        return scratch_folder()

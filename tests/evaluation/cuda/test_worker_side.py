@@ -13,13 +13,14 @@ import pytest_asyncio
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cuda import process
+from avo_tui.evaluation.backends.cuda import process, side_by_side
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.checking import Check
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from avo_tui.evaluation.backends.cuda.conversation import Timing
 from avo_tui.evaluation.backends.cuda.device import Gpu
+from avo_tui.evaluation.backends.cuda.fresh_processes import FreshProcesses
 from avo_tui.evaluation.backends.cuda.measuring import measure
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.process import GpuProcess
@@ -84,7 +85,7 @@ async def running(stubbed: None, honest: CudaCompiled) -> AsyncIterator[GpuProce
     """One process for what needs no fresh one: it takes seconds to import torch."""
     backend = CudaBackend()
     backend._compiler = Compiler(SANDBOX)
-    async with backend._process(TASK, {"candidate": honest}) as found:
+    async with backend.processes.running(TASK, {"candidate": honest}) as found:
         yield found
 
 
@@ -161,7 +162,7 @@ async def test_a_hidden_case_tells_nothing_by_printing_or_trapping(
     for case in (hidden, dataclasses.replace(hidden, hidden=False)):
         backend = CudaBackend()
         backend._compiler = Compiler(SANDBOX)
-        async with backend._process(TASK, {"candidate": honest}) as fresh:
+        async with backend.processes.running(TASK, {"candidate": honest}) as fresh:
             check = Check(TASK, behaving(honest, "prints"), [case], context()[0])
             found = (await refused(check.all(fresh))).feedback
         told[case.hidden] = f"{found.summary} {found.detail} {found.log}"
@@ -228,14 +229,18 @@ def crash(*failing: set[str]) -> Callable[..., Awaitable[PairedMeasurement]]:
     """In place of two candidates in one process: fails for these sets of candidates, for nobody
     can tell whose reason."""
 
-    async def side_by_side(
-        self: CudaBackend, task: CudaTask, a: CudaCompiled, b: CudaCompiled, context: object
+    async def fails(
+        processes: FreshProcesses,
+        task: CudaTask,
+        a: CudaCompiled,
+        b: CudaCompiled,
+        context: object,
     ) -> PairedMeasurement:
         if {a.candidate.id, b.candidate.id} in failing:
             raise Rejected(Verdict.ILLEGAL_ACCESS, Feedback(summary="the context is lost"))
         return PairedMeasurement(configurations={})
 
-    return side_by_side
+    return fails
 
 
 async def test_a_failure_is_that_of_whoever_fails_alone(
@@ -246,7 +251,7 @@ async def test_a_failure_is_that_of_whoever_fails_alone(
     ours, theirs = honest.candidate.id, other.candidate.id
     for guilty in (ours, theirs):
         failing = crash({ours, theirs}, {guilty})
-        monkeypatch.setattr(CudaBackend, "_side_by_side", failing)
+        monkeypatch.setattr(side_by_side, "side_by_side", failing)
         told = await refused(backend.paired(TASK, honest, other, context()[0]))
         assert told.verdict is Verdict.ILLEGAL_ACCESS and told.whose == guilty
 
@@ -256,7 +261,7 @@ async def test_two_that_fail_only_together_are_both_spared(
 ) -> None:
     other = behaving(honest, "other")
     failing = crash({honest.candidate.id, other.candidate.id})
-    monkeypatch.setattr(CudaBackend, "_side_by_side", failing)
+    monkeypatch.setattr(side_by_side, "side_by_side", failing)
     told = await refused(backend.paired(TASK, honest, other, context()[0]))
     assert told.verdict is Verdict.HARNESS_ERROR and told.whose is None
     assert "each of the two passes beside itself" in told.feedback.summary

@@ -21,7 +21,7 @@ from avo_tui.evaluation.measurement import statistics, verdicts
 from avo_tui.evaluation.measurement.race import Race, stopped_early
 from avo_tui.evaluation.measurement.statistics import drift, quantile
 from avo_tui.evaluation.pool import Sample
-from avo_tui.evaluation.sandbox.run import Running
+from avo_tui.evaluation.sandbox.running_command import Running
 
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline

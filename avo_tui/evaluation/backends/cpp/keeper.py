@@ -24,7 +24,7 @@ from avo_tui.evaluation.backends.cpp.time_account import Books, TimeAccount
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox import tree
 from avo_tui.evaluation.sandbox.policy import Outcome
-from avo_tui.evaluation.sandbox.run import Running
+from avo_tui.evaluation.sandbox.running_command import Running
 
 _LOOK_MILLISECONDS = 50
 """Milliseconds between two checks whether a process that has not answered computes or sleeps."""

@@ -18,7 +18,8 @@ from avo_tui.evaluation.backends.cpp.elf import SharedObject, read_shared_object
 from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped, owned
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
-from avo_tui.evaluation.sandbox.run import Running, Sandbox
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.sandbox.running_command import Running
 from avo_tui.evaluation.sandbox.seccomp import REFUSED
 from avo_tui.evaluation.task import Task
 

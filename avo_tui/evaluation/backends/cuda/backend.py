@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import secrets
-import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TypedDict
+from collections.abc import Callable, Sequence
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
@@ -44,16 +39,23 @@ from avo_tui.evaluation.backends.cuda.compiled import (
 )
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from avo_tui.evaluation.backends.cuda.conversation import Timing, ask
-from avo_tui.evaluation.backends.cuda.device import DEFAULT_ARCHITECTURE, Gpu, NoGpu, probe
+from avo_tui.evaluation.backends.cuda.device import (
+    DEFAULT_ARCHITECTURE,
+    Gpu,
+    NoGpu,
+    machine_limits,
+    probe,
+)
+from avo_tui.evaluation.backends.cuda.fresh_processes import FreshProcesses
 from avo_tui.evaluation.backends.cuda.front import CudaFrontEnd, FrontEnd
-from avo_tui.evaluation.backends.cuda.measuring import compare, measure
+from avo_tui.evaluation.backends.cuda.measuring import measure
 from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
-from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.scrubbing import Scrub
+from avo_tui.evaluation.backends.cuda.side_by_side import compare_in_turn
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.tool_run import WatchError
 from avo_tui.evaluation.loading import source_of
-from avo_tui.evaluation.measurement import VERSION, dtypes, statistics
+from avo_tui.evaluation.measurement import VERSION, dtypes
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
@@ -86,7 +88,7 @@ class CudaBackend:
         self._compiler: Compiler | None = None
         self._make_front_end = front_end
         self._front_end: FrontEnd | None = None
-        self._spare: GpuProcess | None = None
+        self.processes = FreshProcesses(device, self._scrubbing)
         self._scrub: Scrub | None = None
         self._ceiling = 0.0
         self._alone: dict[str, dict[str, float]] = {}
@@ -121,7 +123,7 @@ class CudaBackend:
             sandbox=f"compiler: {level.describe()}; candidate: device code alone",
             sandbox_warning=level.warning,
             conditions=hashlib.sha256(key.encode()).hexdigest()[:16],
-            **_figures(gpu, self._ceiling),
+            **machine_limits(gpu, self._ceiling),
         )
 
     def device_lock(self, task: Task) -> str:
@@ -137,7 +139,7 @@ class CudaBackend:
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Start a process for the first candidate and create the worker's own GPU context."""
         if isinstance(await self.gpu(), Gpu):
-            await self._prepare_spare(_cuda(task))
+            await self.processes.prepare(_cuda(task))
             await asyncio.to_thread(judging.warm_up)
 
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> CudaCompiled:
@@ -146,7 +148,7 @@ class CudaBackend:
         facts = await self.facts()
         gpu = await self.gpu()
         if isinstance(gpu, Gpu):
-            await self._prepare_spare(cuda)
+            await self.processes.prepare(cuda)
         unit, plans = await self._front(context.sandbox).compile(
             cuda, candidate, facts, *every_configuration(cuda)
         )
@@ -198,12 +200,12 @@ class CudaBackend:
         await self._need_gpu(ours)
         cases = cuda.quick_cases() if context.quick else cuda.check_cases()
         run = Check(cuda, ours, cases, context)
-        async with self._process(cuda, {"candidate": ours}) as process:
+        async with self.processes.running(cuda, {"candidate": ours}) as process:
             if not context.quick:
                 # Kept for the benchmark or the next candidate: creating the context and loading the
                 # baselines' libraries takes seconds.
-                await self._prepare_spare(cuda)
-                self._open_spare(cuda)
+                await self.processes.prepare(cuda)
+                self.processes.open_ahead(cuda)
             return await run.all(process)
 
     async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
@@ -212,7 +214,7 @@ class CudaBackend:
         gpu = await self._need_gpu(ours)
         scores: list[ConfigurationScore] = []
         async with (
-            self._process(cuda, {"candidate": ours}) as process,
+            self.processes.running(cuda, {"candidate": ours}) as process,
             Timing(cuda, process, {"candidate": ours.candidate.id}) as timing,
         ):
             if not self._ceiling:
@@ -241,7 +243,7 @@ class CudaBackend:
                     )
                 )
             await timing.settle()
-            await self._prepare_spare(cuda)  # kept for the next candidate
+            await self.processes.prepare(cuda)  # kept for the next candidate
         return Score(
             unit=cuda.unit,
             reference_baseline=cuda.reference_baseline,
@@ -251,72 +253,10 @@ class CudaBackend:
     async def paired(
         self, task: Task, compiled: Compiled, other: Compiled, context: Context
     ) -> PairedMeasurement:
-        """Times two candidates A B B A; the caller holds the device's lock.
-
-        Both run in one process. If that does not show which of them failed, each is run beside
-        itself: what fails there too is at fault.
-        """
+        """Times two candidates A B B A; the caller holds the device's lock."""
         cuda, a, b = _cuda(task), _ours(compiled), _ours(other)
         await self._need_gpu(a)
-        try:
-            return await self._side_by_side(cuda, a, b, context)
-        except Rejected as rejection:
-            if rejection.whose is None and rejection.verdict.judges_candidate:
-                await self._blame(cuda, a, b, context, rejection)
-            raise
-
-    async def _blame(
-        self,
-        task: CudaTask,
-        a: CudaCompiled,
-        b: CudaCompiled,
-        context: Context,
-        rejection: Rejected,
-    ) -> None:
-        """Raises the rejection of the candidate that fails alone, too.
-
-        Where neither does, raises one that holds nothing against either.
-        """
-        silent = replace(context, progress=lambda _: None)
-        for one in (a, b):
-            try:
-                await self._side_by_side(task, one, one, silent)
-            except Rejected as alone:
-                if alone.verdict.judges_candidate:
-                    alone.whose = one.candidate.id
-                raise alone from rejection
-        summary = f"{rejection.feedback.summary}; each of the two passes beside itself"
-        feedback = rejection.feedback.replaced(summary=summary)
-        raise Rejected(Verdict.HARNESS_ERROR, feedback) from rejection
-
-    async def _side_by_side(
-        self, cuda: CudaTask, a: CudaCompiled, b: CudaCompiled, context: Context
-    ) -> PairedMeasurement:
-        """Times two candidates in one fresh process."""
-        rounds: dict[str, int] = {}
-        ratios: dict[str, tuple[float, float, float]] = {}
-        async with (
-            self._process(cuda, {"a": a, "b": b}) as process,
-            Timing(cuda, process, {"a": a.candidate.id, "b": b.candidate.id}) as timing,
-        ):
-            for index, configuration in enumerate(cuda.configurations, start=1):
-                values, milliseconds = await compare(a, b, configuration, timing)
-                low, middle, high = (statistics.quantile(values, q) for q in (0.2, 0.5, 0.8))
-                ratios[configuration.name] = (low, middle, high)
-                rounds[configuration.name] = len(values)
-                context.progress(
-                    EvaluationProgress(
-                        stage="remeasure",
-                        state="configuration",
-                        index=index,
-                        count=len(cuda.configurations),
-                        configuration=configuration.name,
-                        ratio=middle,
-                        throughput=cuda.metric.value(cuda.work(configuration), milliseconds / 1e3),
-                        unit=cuda.unit,
-                    )
-                )
-        return PairedMeasurement(configurations=ratios, rounds=rounds)
+        return await compare_in_turn(self.processes, cuda, a, b, context)
 
     async def scratch(
         self, task: Task, files: dict[str, str], seconds: float, context: Context
@@ -336,7 +276,7 @@ class CudaBackend:
             outcome = f"compiled; not run: {gpu.reason}"
             return ScratchReport(compiled=True, outcome=outcome, compiler_log=ours.log)
         case = next(c for c in cuda.quick_cases() if not c.hidden)
-        async with self._process(cuda, {"candidate": ours}) as process:
+        async with self.processes.running(cuda, {"candidate": ours}) as process:
             try:
                 request = run_request(ours, case, secrets.randbits(48), steady=False)
                 reply = await ask(process, request, seconds, case.configuration.name)
@@ -390,18 +330,7 @@ class CudaBackend:
 
     async def close(self) -> None:
         """End the process that is kept ready."""
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            await self._end(spare)
-
-    @staticmethod
-    async def _end(process: GpuProcess) -> None:
-        """Kill a process, even if it is still being started."""
-        await process.end()
-        if process.opened is not None:
-            process.opened.cancel()
-            with contextlib.suppress(Rejected, asyncio.CancelledError):
-                await process.opened
+        await self.processes.close()
 
     async def _need_gpu(self, compiled: CudaCompiled) -> Gpu:
         gpu = await self.gpu()
@@ -429,103 +358,6 @@ class CudaBackend:
             assert self._compiler is not None, "a candidate is compiled before it is run"
             self._scrub = await scrubbing.compiled(self._compiler, await self.facts())
         return self._scrub
-
-    async def _prepare_spare(self, task: CudaTask) -> None:
-        """Start the next process while the compiler runs, because importing torch takes seconds."""
-        if self._spare is None or not self._spare.alive:
-            self._spare = await GpuProcess.start(self._index, _output_bytes(task))
-
-    async def _open(self, process: GpuProcess, task: CudaTask) -> None:
-        """Create the GPU context. A failure is never the candidate's fault, as none is loaded
-        yet."""
-        try:
-            await ask(process, {"op": "open", "task": str(task.folder.resolve())}, 120, None)
-        except Rejected as error:
-            summary = f"the GPU process cannot be prepared: {error.feedback.summary}"
-            feedback = error.feedback.model_copy(update={"summary": summary})
-            raise Rejected(Verdict.HARNESS_ERROR, feedback) from error
-
-    def _open_spare(self, task: CudaTask) -> None:
-        """Create the spare process's context and load the baselines, in the background."""
-        spare = self._spare
-        if spare is None or spare.opened is not None:
-            return
-        small = next(c.configuration for c in task.quick_cases())
-
-        async def open_and_load() -> None:
-            await self._open(spare, task)
-            await ask(spare, {"op": "warm", "configuration": small.model_dump()}, 120, None)
-
-        spare.opened = asyncio.create_task(open_and_load())
-
-    @contextlib.asynccontextmanager
-    async def _process(
-        self, task: CudaTask, candidates: dict[str, CudaCompiled]
-    ) -> AsyncIterator[GpuProcess]:
-        """A fresh process with the cubins in it; killed on the way out."""
-        process, self._spare = self._spare, None
-        if process is None or not process.alive or len(process.shared) < _output_bytes(task):
-            if process is not None:
-                await self._end(process)
-            process = await GpuProcess.start(self._index, _output_bytes(task))
-        try:
-            opened = process.opened or asyncio.create_task(self._open(process, task))
-            process.opened = opened
-            await asyncio.to_thread(judging.warm_up)
-            await opened
-            with tempfile.TemporaryDirectory(prefix="avo-cubins-") as folder:
-                for who, candidate in candidates.items():
-                    await load(process, who, candidate, Path(folder))
-                scrub = await self._scrubbing()
-                code = Path(folder, "scrub.cubin")
-                await asyncio.to_thread(code.write_bytes, scrub.code)
-                await ask(process, scrub.request(code), 60, None)
-            yield process
-        finally:
-            await self._end(process)
-
-
-class _Figures(TypedDict, total=False):
-    """The fields of `MachineInfo` about a device's limits."""
-
-    peak_flops: dict[str, float]
-    peak_bytes: float
-    measured_flops: float
-    facts: tuple[str, ...]
-
-
-def _figures(gpu: Gpu | NoGpu, measured: float) -> _Figures:
-    """The limits of a GPU; nothing where there is none."""
-    if isinstance(gpu, NoGpu):
-        return {}
-    limits = gpu.ceilings(eight_bits=False, measured_flops=measured)
-    return {
-        "peak_flops": {"bf16 tensor cores": limits.peak_flops},
-        "peak_bytes": limits.peak_bytes,
-        "measured_flops": measured,
-        "facts": (
-            f"{gpu.sms} multiprocessors at up to {gpu.clock_khz / 1e3:.0f} MHz",
-            f"L2 {gpu.l2 / 2**20:.0f} MB, memory {gpu.memory / 2**30:.0f} GB",
-            f"up to {gpu.shared_memory} bytes of shared memory for a block",
-        ),
-    }
-
-
-async def load(process: GpuProcess, who: str, candidate: CudaCompiled, folder: Path) -> None:
-    """Send a candidate's cubins to the process under the name `who`; `folder` holds them
-    meanwhile."""
-    units = []
-    for number, unit in enumerate(candidate.unit.units):
-        path = folder / f"{who}-{number}.cubin"
-        await asyncio.to_thread(path.write_bytes, unit.code)
-        units.append(unit.request(str(path)))
-    await ask(process, {"op": "load", "who": who, "units": units}, 60, None)
-
-
-def _output_bytes(task: CudaTask) -> int:
-    """Shared memory for two sets of the largest outputs."""
-    configurations = [*task.configurations, *(c.configuration for c in task.check_cases())]
-    return 2 * max(sum(t.bytes for t in task.tensors(c) if t.output) for c in configurations)
 
 
 def _eight_bits(task: CudaTask) -> bool:

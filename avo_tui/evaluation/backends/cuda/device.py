@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from typing import TypedDict
 
 from avo_tui.domain.base import Value
 from avo_tui.evaluation.backends.cuda.planned import DeviceFacts
@@ -144,3 +145,32 @@ async def probe(index: int = 0, *, seconds: float = SECONDS) -> Gpu | NoGpu:
     except ValueError:
         return NoGpu(reason=f"asking the NVIDIA driver ended with code {process.returncode}")
     return NoGpu(reason=reply["reason"]) if "reason" in reply else Gpu.model_validate(reply)
+
+
+class MachineLimits(TypedDict, total=False):
+    """The fields of `MachineInfo` about a device's limits."""
+
+    peak_flops: dict[str, float]
+    peak_bytes: float
+    measured_flops: float
+    facts: tuple[str, ...]
+
+
+def machine_limits(gpu: Gpu | NoGpu, measured: float) -> MachineLimits:
+    """The limits of a GPU; nothing where there is none.
+
+    `measured` is what its tensor cores were seen to do, FLOP/s; 0 where that was not measured.
+    """
+    if isinstance(gpu, NoGpu):
+        return {}
+    limits = gpu.ceilings(eight_bits=False, measured_flops=measured)
+    return {
+        "peak_flops": {"bf16 tensor cores": limits.peak_flops},
+        "peak_bytes": limits.peak_bytes,
+        "measured_flops": measured,
+        "facts": (
+            f"{gpu.sms} multiprocessors at up to {gpu.clock_khz / 1e3:.0f} MHz",
+            f"L2 {gpu.l2 / 2**20:.0f} MB, memory {gpu.memory / 2**30:.0f} GB",
+            f"up to {gpu.shared_memory} bytes of shared memory for a block",
+        ),
+    }

@@ -1,14 +1,12 @@
-"""Budget, gates, lineage, scores and candidates."""
+"""When a candidate becomes a version, and when an audit takes that back."""
 
 import math
-from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from avo_tui.domain import lineage, student_t
+from avo_tui.domain import student_t
 from avo_tui.domain.acceptance import (
     MARGIN_FLOOR,
     GateDecision,
@@ -20,17 +18,6 @@ from avo_tui.domain.acceptance import (
     worth_remeasuring,
 )
 from avo_tui.domain.auditing import judge_audit
-from avo_tui.domain.budget import (
-    Caps,
-    Spend,
-    cap_states,
-    exhausted,
-    hours_left,
-    nearest,
-    used,
-)
-from avo_tui.domain.candidate import Candidate, check_file_name
-from avo_tui.domain.commands import Submit, parse_command
 from avo_tui.domain.events import GateDecided, SessionCreated
 from avo_tui.domain.evidence import (
     ERROR,
@@ -42,82 +29,9 @@ from avo_tui.domain.evidence import (
     look_share,
     next_look,
 )
-from avo_tui.domain.records import Version
-from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score, geomean
+from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.state import SessionState
-from tests.session_life import score, session_record, version
-
-amounts = st.floats(0, 1e6)
-counts = st.integers(0, 10**6)
-spends = st.builds(
-    Spend,
-    usd=amounts,
-    input_tokens=counts,
-    output_tokens=counts,
-    cache_read_tokens=counts,
-    requests=counts,
-    evaluations=counts,
-    seconds=amounts,
-    steps=counts,
-)
-caps = st.builds(
-    Caps,
-    usd=st.none() | amounts,
-    tokens=st.none() | counts,
-    hours=st.none() | amounts,
-    evaluations=st.none() | counts,
-    steps=st.none() | counts,
-)
-
-# -- budget
-
-
-@given(spends, spends)
-def test_spends_add_and_subtract(a: Spend, b: Spend) -> None:
-    total = a + b
-    assert total == b + a
-    assert total.tokens == a.tokens + b.tokens
-    back = total - b
-    assert back.tokens == a.tokens
-    assert back.usd == pytest.approx(a.usd, abs=1e-6)
-
-
-@given(caps, spends)
-def test_a_cap_is_exhausted_when_nothing_is_left_of_it(limits: Caps, spend: Spend) -> None:
-    states = cap_states(limits, spend)
-    assert len(states) == sum(v is not None for v in limits.model_dump().values())
-    over = [s for s in states if s.used >= s.cap]
-    found = exhausted(limits, spend)
-    assert found == (over[0] if over else None)
-    close = nearest(limits, spend)
-    assert (close is None) == (not states)
-    if close is not None:
-        assert all(s.fraction <= close.fraction for s in states)
-
-
-@given(caps, spends, spends)
-def test_more_spend_never_frees_a_cap(limits: Caps, spend: Spend, more: Spend) -> None:
-    assume(exhausted(limits, spend) is not None)
-    assert exhausted(limits, spend + more) is not None
-
-
-def test_hours_count_running_time_only_and_forecast_by_pace() -> None:
-    spend = Spend(seconds=7200, usd=4.0)
-    assert used(spend, "hours") == 2
-    state = cap_states(Caps(usd=10), spend)[0]
-    assert hours_left(state, spend) == pytest.approx(3.0)
-    assert hours_left(state, Spend()) is None
-    assert hours_left(cap_states(Caps(hours=5), spend)[0], spend) == pytest.approx(3.0)
-    assert cap_states(Caps(usd=0), Spend())[0].exhausted
-
-
-@pytest.mark.parametrize("field", ["usd", "tokens", "hours", "evaluations", "steps"])
-def test_a_cap_below_zero_is_refused(field: str) -> None:
-    with pytest.raises(ValidationError):
-        Caps(**{field: -1})
-
-
-# -- gates
+from tests.session_life import score, session_record
 
 gains = st.floats(0.5, 2.0)
 
@@ -344,169 +258,3 @@ def test_places_changed_measure_the_inverse(first: float, second: float) -> None
     assert one.reversed().gain == pytest.approx(1 / one.gain)
     assert one.reversed().noise == pytest.approx(one.noise)
     assert one.reversed().standard_error() == pytest.approx(one.standard_error())
-
-
-# -- scores
-
-
-@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=20))
-def test_the_geomean_lies_between_its_values(values: list[float]) -> None:
-    mean = geomean(values)
-    assert min(values) * (1 - 1e-9) <= mean <= max(values) * (1 + 1e-9)
-    assert geomean([v * 2 for v in values]) == pytest.approx(mean * 2)
-
-
-@pytest.mark.parametrize("bad", [0.0, -1.0, math.inf, math.nan])
-def test_a_configuration_that_is_wrong_makes_the_geomean_zero(bad: float) -> None:
-    assert geomean([1.0, bad]) == 0.0
-    assert geomean([]) == 0.0
-
-
-def test_a_score_without_configurations_is_worth_nothing() -> None:
-    empty = Score(unit="GFLOP/s", reference_baseline="torch")
-    assert not empty.correct
-    assert (empty.aggregate, empty.geomean, empty.noise) == (0.0, 0.0, 0.0)
-
-
-def test_noise_is_the_relative_half_width() -> None:
-    row = ConfigurationScore(name="c", throughput=100, p20=98, p80=102, ratio=1.0)
-    one = Score(unit="x", reference_baseline="b", configurations=(row,))
-    assert one.noise == pytest.approx(0.02)
-    assert one.ratio_to("b") == 0.0 and one.by_name("d") is None
-
-
-# -- lineage
-
-
-@st.composite
-def trees(draw: st.DrawFn) -> dict[int, Version]:
-    size = draw(st.integers(1, 25))
-    versions = {}
-    for number in range(size):
-        parent = draw(st.integers(0, number - 1)) if number else None
-        ratio = draw(st.sampled_from([0.5, 0.75, 1.0, 1.25]))
-        versions[number] = version(number, number, 1, ratio).model_copy(update={"parent": parent})
-    return versions
-
-
-@given(trees(), st.data())
-def test_a_line_goes_up_to_the_root(tree: dict[int, Version], data: st.DataObject) -> None:
-    number = data.draw(st.sampled_from(sorted(tree)))
-    path = lineage.line(tree, number)
-    assert path[0].number == number and path[-1].parent is None
-    assert all(a.parent == b.number for a, b in pairwise(path))
-    rival = lineage.line_best(tree, number)
-    assert rival in path
-    assert all(v.aggregate <= rival.aggregate for v in path)
-    assert all(v.number >= rival.number for v in path if v.aggregate == rival.aggregate)
-
-
-@given(trees(), st.data())
-def test_a_rewind_abandons_only_what_is_not_above_its_target(
-    tree: dict[int, Version], data: st.DataObject
-) -> None:
-    head = data.draw(st.sampled_from(sorted(tree)))
-    target = data.draw(st.sampled_from(sorted(tree)))
-    left = lineage.abandoned_by(tree, head, target)
-    kept = {v.number for v in lineage.line(tree, target)}
-    assert kept.isdisjoint(left)
-    assert {v.number for v in lineage.line(tree, head)} <= kept | set(left)
-    assert lineage.abandoned_by(tree, head, head) == []
-
-
-@given(trees())
-def test_every_version_is_the_child_of_one(tree: dict[int, Version]) -> None:
-    below = lineage.children(tree.values())
-    assert sorted(n for numbers in below.values() for n in numbers) == sorted(tree)
-    assert below[None] == [0]
-    assert all(numbers == sorted(numbers) for numbers in below.values())
-    top = lineage.best(tree.values())
-    assert top is not None and all(v.aggregate <= top.aggregate for v in tree.values())
-
-
-@given(st.floats(0.5, 2.0), st.floats(0.5, 2.0), st.floats(-0.1, 0.1))
-def test_what_was_measured_in_turn_decides_over_two_runs(
-    first: float, second: float, gain: float
-) -> None:
-    one, other = version(1, 1, 1, first), version(2, 2, 1, second)
-    beside = GateDecision(
-        gate="strict", accepted=True, reason="", reference=1, gain=gain, remeasured=True
-    )
-    in_turn = other.model_copy(update={"gate": beside})
-    assert lineage.better(one, in_turn) is (in_turn if gain > 0 else one)
-    assert lineage.best([in_turn, one]) is (in_turn if gain > 0 else one)
-    # measured against another, or only once: the aggregates are what there is
-    for changed in ({"reference": 0}, {"remeasured": False}):
-        loose = other.model_copy(update={"gate": beside.model_copy(update=changed)})
-        assert lineage.better(one, loose) is (loose if second > first else one)
-
-
-def test_an_empty_lineage_has_no_best_and_an_unknown_number_is_a_key_error() -> None:
-    assert lineage.best([]) is None
-    with pytest.raises(KeyError):
-        lineage.line({}, 1)
-
-
-# -- candidates
-
-sources = st.dictionaries(
-    st.from_regex(r"[a-z][a-z0-9_-]{0,8}\.(cpp|cu|h)", fullmatch=True),
-    st.text(st.characters(codec="utf-8"), max_size=50),
-    min_size=1,
-    max_size=5,
-)
-
-
-@given(sources)
-def test_a_candidate_is_its_content(files: dict[str, str]) -> None:
-    one = Candidate(files=files)
-    other = Candidate(files=dict(reversed(files.items())))
-    assert one.id == other.id and one.canonical() == other.canonical()
-    again = Candidate.model_validate_json(one.canonical())
-    assert again == one and again.id == one.id
-    name = next(iter(files))
-    assert one.with_file(name, files[name] + "x").id != one.id
-    assert one.with_file(name, files[name]).id == one.id
-
-
-@given(sources)
-def test_a_submitted_candidate_survives_the_inbox(files: dict[str, str]) -> None:
-    command = Submit(candidate=Candidate(files=files), plan="é\x1b[0m")
-    assert parse_command(command.model_dump_json()) == command
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["", "/etc/passwd", "../x", "a/../b", "./a", "a//b", ".hidden", "a/.git", "a\\b", "a\0b",
-     "a/b/c/d", "x" * 121, "a b", "a\n", "a;b"],
-)  # fmt: skip
-def test_a_file_name_that_could_leave_its_folder_is_refused(name: str) -> None:
-    with pytest.raises(ValueError):
-        check_file_name(name)
-    with pytest.raises(ValidationError):
-        Candidate(files={name: ""})
-
-
-@pytest.mark.parametrize("name", ["kernel.cpp", "a/b/c.h", "a-b_c.cu"])
-def test_plain_names_are_taken(name: str) -> None:
-    assert check_file_name(name) == name
-
-
-def test_a_candidate_has_bounds() -> None:
-    with pytest.raises(ValidationError, match="at least one"):
-        Candidate(files={})
-    with pytest.raises(ValidationError, match="at most 16"):
-        Candidate(files={f"f{i}": "" for i in range(17)})
-    with pytest.raises(ValidationError, match="the limit is"):
-        Candidate(files={"a": "é" * (256 * 1024 + 1)})
-
-
-@pytest.mark.parametrize(("unit", "ours", "theirs"), [("GFLOP/s", 30.0, 20.0), ("us", 20.0, 30.0)])
-def test_a_ratio_is_a_speed_whatever_the_unit(unit: str, ours: float, theirs: float) -> None:
-    one = ConfigurationScore(
-        name="one", throughput=ours, p20=ours, p80=ours, ratio=1.5, baselines={"library": theirs}
-    )
-    score = Score(unit=unit, reference_baseline="library", configurations=(one,))
-    assert score.ratio_to("library") == pytest.approx(1.5)
-    assert score.speed_over(one, "library") == pytest.approx(1.5)
-    assert score.speed_over(one, "another") == score.ratio_to("another") == 0.0

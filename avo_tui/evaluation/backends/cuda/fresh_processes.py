@@ -1,0 +1,120 @@
+"""A fresh GPU process for each check and benchmark, the next one started while it is not needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.cuda import judging
+from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
+from avo_tui.evaluation.backends.cuda.conversation import ask
+from avo_tui.evaluation.backends.cuda.process import GpuProcess
+from avo_tui.evaluation.backends.cuda.scrubbing import Scrub
+from avo_tui.evaluation.backends.cuda.task import CudaTask
+
+
+class FreshProcesses:
+    """Gives each caller a process in which no other candidate ever ran.
+
+    Importing torch and creating a GPU context take seconds, so one spare process is started ahead.
+    """
+
+    def __init__(self, device: int, scrub: Callable[[], Awaitable[Scrub]]) -> None:
+        """`device` is the GPU's index; `scrub` gives the kernel that overwrites shared memory."""
+        self._device = device
+        self._scrub = scrub
+        self._spare: GpuProcess | None = None
+
+    async def prepare(self, task: CudaTask) -> None:
+        """Start the spare process, unless there is one: importing torch takes seconds."""
+        if self._spare is None or not self._spare.alive:
+            self._spare = await GpuProcess.start(self._device, _output_bytes(task))
+
+    def open_ahead(self, task: CudaTask) -> None:
+        """Create the spare process's context and load the baselines, in the background."""
+        spare = self._spare
+        if spare is None or spare.opened is not None:
+            return
+        small = next(c.configuration for c in task.quick_cases())
+
+        async def open_and_load() -> None:
+            await self._open(spare, task)
+            await ask(spare, {"op": "warm", "configuration": small.model_dump()}, 120, None)
+
+        spare.opened = asyncio.create_task(open_and_load())
+
+    @contextlib.asynccontextmanager
+    async def running(
+        self, task: CudaTask, candidates: Mapping[str, CudaCompiled]
+    ) -> AsyncIterator[GpuProcess]:
+        """A fresh process with the cubins of `candidates` (name → compiled); killed on the way out.
+
+        Raises Rejected where it cannot be prepared.
+        """
+        process, self._spare = self._spare, None
+        if process is None or not process.alive or len(process.shared) < _output_bytes(task):
+            if process is not None:
+                await self._end(process)
+            process = await GpuProcess.start(self._device, _output_bytes(task))
+        try:
+            opened = process.opened or asyncio.create_task(self._open(process, task))
+            process.opened = opened
+            await asyncio.to_thread(judging.warm_up)
+            await opened
+            with tempfile.TemporaryDirectory(prefix="avo-cubins-") as folder:
+                for who, candidate in candidates.items():
+                    await load(process, who, candidate, Path(folder))
+                scrub = await self._scrub()
+                code = Path(folder, "scrub.cubin")
+                await asyncio.to_thread(code.write_bytes, scrub.code)
+                await ask(process, scrub.request(code), 60, None)
+            yield process
+        finally:
+            await self._end(process)
+
+    async def close(self) -> None:
+        """End the spare process."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            await self._end(spare)
+
+    async def _open(self, process: GpuProcess, task: CudaTask) -> None:
+        """Create the GPU context. A failure is never the candidate's fault, as none is loaded
+        yet."""
+        try:
+            await ask(process, {"op": "open", "task": str(task.folder.resolve())}, 120, None)
+        except Rejected as error:
+            summary = f"the GPU process cannot be prepared: {error.feedback.summary}"
+            feedback = error.feedback.model_copy(update={"summary": summary})
+            raise Rejected(Verdict.HARNESS_ERROR, feedback) from error
+
+    @staticmethod
+    async def _end(process: GpuProcess) -> None:
+        """Kill a process, even if it is still being started."""
+        await process.end()
+        if process.opened is not None:
+            process.opened.cancel()
+            with contextlib.suppress(Rejected, asyncio.CancelledError):
+                await process.opened
+
+
+async def load(process: GpuProcess, who: str, candidate: CudaCompiled, folder: Path) -> None:
+    """Send a candidate's cubins to the process under the name `who`; `folder` holds them
+    meanwhile."""
+    units = []
+    for number, unit in enumerate(candidate.unit.units):
+        path = folder / f"{who}-{number}.cubin"
+        await asyncio.to_thread(path.write_bytes, unit.code)
+        units.append(unit.request(str(path)))
+    await ask(process, {"op": "load", "who": who, "units": units}, 60, None)
+
+
+def _output_bytes(task: CudaTask) -> int:
+    """Shared memory for two sets of the largest outputs."""
+    configurations = [*task.configurations, *(c.configuration for c in task.check_cases())]
+    return 2 * max(sum(t.bytes for t in task.tensors(c) if t.output) for c in configurations)

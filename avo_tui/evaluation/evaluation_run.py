@@ -1,0 +1,163 @@
+"""One evaluation while it goes on: its stages, their times, and the report that comes of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from avo_tui.domain.base import now
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import DeviceHealth
+from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.verdict import (
+    ConfigurationCheck,
+    EvaluationProgress,
+    EvaluationReport,
+    Feedback,
+    MachineInfo,
+    Resources,
+    Seconds,
+    Stage,
+    Verdict,
+)
+from avo_tui.evaluation.measurement.stopwatch import Stopwatch
+from avo_tui.evaluation.task import Task
+
+LOG_LIMIT = 16_000
+"""Characters of a compiler's log that are kept."""
+_NOTES = 600
+"""Characters of the notes that progress shows."""
+_COARSE = 5.0
+"""The time of a check that failed on hidden inputs is rounded up to a multiple of this many
+seconds."""
+
+
+@dataclass
+class EvaluationRun:
+    """How far one evaluation got, what was learnt by then, and how long each stage took."""
+
+    task: Task
+    candidate: Candidate
+    progress: Callable[[EvaluationProgress], None]
+    began: float
+    """Time of `time.monotonic` at its beginning, without the worker's own start-up."""
+    reached: Stage = "compile"
+    spent: dict[str, float] = field(default_factory=dict)
+    """Stage, or "waiting" for the device → seconds."""
+    done: list[Stage] = field(default_factory=list)
+    checks: tuple[ConfigurationCheck, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    log: str = ""
+    score: Score | None = None
+    paired: PairedMeasurement | None = None
+    beside: Verdict | None = None
+    """Verdict on the other version of a paired measurement, where that one failed."""
+    notes: str = ""
+    """Further remarks that do not affect the verdict, one a line."""
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    phases: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Stage → part of it → seconds."""
+    start_up: float = 0.0
+    """Seconds that the worker spent on its own start-up."""
+    silent: bool = False
+    """True if a candidate that has seen hidden inputs could reveal them by its run time."""
+    health: DeviceHealth | None = None
+    """State of the device while its lock was held."""
+
+    @asynccontextmanager
+    async def stage(self, name: Stage) -> AsyncIterator[None]:
+        """Times a stage, and tells `progress` that it began, ended, and whether it succeeded."""
+        self.reached = name
+        self.watch.seconds = {}
+        self.progress(EvaluationProgress(stage=name, state="started"))
+        began = time.monotonic()
+        ok = False
+        try:
+            yield
+            ok = True
+            self.done.append(name)
+        finally:
+            seconds = time.monotonic() - began
+            self.spent[name] = self.spent.get(name, 0.0) + seconds
+            if phases := self.watch.seconds:
+                idle = max(0.0, seconds - sum(phases.values()))
+                self.phases[name] = {**phases, "idle": idle}
+            compiled = name == "compile"
+            self.progress(
+                EvaluationProgress(
+                    stage=name, state="finished", ok=ok, seconds=seconds,
+                    log=self.log[:LOG_LIMIT] if compiled else "",
+                    resources=self.resources if compiled and ok else None,
+                    detail="; ".join(self.notes.splitlines())[:_NOTES],
+                )
+            )  # fmt: skip
+
+    def seconds(self) -> Seconds:
+        """The time so far, by stage; whatever is in none of them is `other`."""
+        total = time.monotonic() - self.began
+        waiting = self.spent.get("waiting", 0.0)
+        compile_ = self.spent.get("compile", 0.0)
+        check = self.spent.get("check", 0.0)
+        if self.silent:
+            check = _COARSE * math.ceil(check / _COARSE)
+            self.phases.pop("check", None)
+        benchmark = self.spent.get("benchmark", 0.0) + self.spent.get("remeasure", 0.0)
+        other = max(0.0, total - waiting - compile_ - check - benchmark)
+        return Seconds(
+            compile=compile_, check=check, benchmark=benchmark, other=other, waiting=waiting,
+            phases=self.phases, start_up=self.start_up,
+        )  # fmt: skip
+
+    def started_up(self, seconds: float) -> None:
+        """Exclude from the evaluation the seconds that the worker spent on its own start-up."""
+        self.start_up += seconds
+        self.began += seconds
+
+    def summary(self) -> str:
+        """What the report of a correct candidate says first, such as "it compiles"."""
+        if self.score is not None:
+            ratio = self.score.aggregate
+            return f"correct; {ratio:.3f}× {self.task.reference_baseline} in the geometric mean"
+        if self.paired is not None:
+            return f"{(self.paired.gain - 1) * 100:+.1f}% against the other version"
+        return "correct" if self.checks else "it compiles"
+
+    def report(
+        self, verdict: Verdict, feedback: Feedback, machine: MachineInfo | None
+    ) -> EvaluationReport:
+        """The report of the evaluation, which has ended; `machine` is None where it is unknown.
+
+        Measurements are only in the report of a correct candidate.
+        """
+        return EvaluationReport(
+            task=self.task.name,
+            candidate=self.candidate.id,
+            verdict=verdict,
+            feedback=feedback,
+            reached=self.reached,
+            checks=self.checks,
+            resources=self.resources,
+            score=self.score if verdict is Verdict.CORRECT else None,
+            paired=self.paired if verdict is Verdict.CORRECT else None,
+            beside=self.beside,
+            seconds=self.seconds(),
+            **_measured_on(machine),
+            at=now(),
+            stages_done=tuple(self.done),
+            health=self.health,
+        )
+
+
+def _measured_on(machine: MachineInfo | None) -> dict[str, str]:
+    """Fields of a report that say on what it was measured; empty where that is not known."""
+    if machine is None:
+        return {}
+    return {
+        "device": machine.device,
+        "architecture": machine.architecture,
+        "sandbox": machine.sandbox,
+        "sandbox_warning": machine.sandbox_warning,
+    }

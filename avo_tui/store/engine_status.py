@@ -1,0 +1,146 @@
+"""Tells whether an engine holds a session, by the lock's files; changes nothing."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from avo_tui.domain.base import Moment, Value
+from avo_tui.store.bulletin import read_bulletin
+from avo_tui.store.files import read_regular
+
+STALE_AFTER = 60.0
+"""Seconds without a heartbeat after which an engine on another machine counts as dead."""
+
+_NO_FLOCK = frozenset(
+    {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM}
+)
+"""`errno` values that mean that the file system has no flock."""
+
+_MAX_BYTES = 1 << 16
+"""Largest engine.lock that is read, in bytes, because a folder from elsewhere may hold anything."""
+
+
+class EngineStatus(Value):
+    """What is known of the engine of a session: whether it runs, where, and since when."""
+
+    alive: bool
+    pid: int | None = None
+    host: str = ""
+    since: Moment | None = None
+    heartbeat: Moment | None = None
+    """Time of the last heartbeat; an old one of a living engine means that the process hangs."""
+    leased: bool = False
+    """True where the file system has no flock, so that only the heartbeat tells whether it
+    lives."""
+    bulletin: int | None = None
+    """Number of the file in the engine's memory that says what it waits for."""
+    waiting: str = ""
+    """Why a living engine of this machine cannot write; "" where it can, or does not say."""
+
+
+def engine_status(path: Path) -> EngineStatus:
+    """Whether the lock at `path` is held, and what its holder waits for. Never raises."""
+    status = _status(path)
+    here = status.alive and status.host == socket.gethostname()
+    if here and status.pid is not None and status.bulletin is not None:
+        return status.model_copy(update={"waiting": read_bulletin(status.pid, status.bulletin)})
+    return status
+
+
+def _status(path: Path) -> EngineStatus:
+    status = read_status(path)
+    lease = read_status(path.with_name("engine.lease"))
+    if status.pid is None and counts_as_alive(lease, path.with_name("engine.lease")):
+        return lease.model_copy(update={"alive": True})  # engine.lock was removed
+    if status.leased or (status.host and status.host != socket.gethostname()):
+        return status.model_copy(update={"alive": counts_as_alive(status, path)})
+    return status.model_copy(update={"alive": _held(path) or _held(path.parent)})
+
+
+def _held(path: Path) -> bool:
+    """True if a file or folder is locked by another."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return try_flock(descriptor, fcntl.LOCK_SH) is False
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def try_flock(descriptor: int, kind: int) -> bool | None:
+    """True: locked. False: another holds it. None: it cannot be locked here."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_FLOCK:
+            return None
+        raise
+    return True
+
+
+def read_status(path: Path) -> EngineStatus:
+    """What a lock or lease file says of its holder, `alive` not yet decided. Never raises."""
+    try:
+        modified = path.stat().st_mtime
+        body = json.loads(read_regular(path)[:_MAX_BYTES])
+        return EngineStatus(
+            alive=False,
+            pid=body["pid"],
+            host=body["host"],
+            since=body["since"],
+            leased=body.get("leased") is True,
+            bulletin=body.get("bulletin"),
+            heartbeat=datetime.fromtimestamp(modified, UTC),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return EngineStatus(alive=False)
+    except RecursionError:  # JSON nested deeper than any engine writes it
+        return EngineStatus(alive=False)
+
+
+def counts_as_alive(status: EngineStatus, path: Path) -> bool:
+    """Whether an engine counts as alive on a file system without flock.
+
+    On this host its process is looked up. For another host the last heartbeat must be recent. A
+    time in the future beyond the usual difference of two clocks does not count as a heartbeat.
+    """
+    if status.pid is None:
+        return False
+    if status.host == socket.gethostname():
+        return status.leased and _runs(status)
+    return file_age(path) < STALE_AFTER
+
+
+def _runs(status: EngineStatus) -> bool:
+    """True if the process of this host that took the lock is still running."""
+    if status.pid is None or status.pid == os.getpid():
+        return status.pid is not None
+    try:
+        began = psutil.Process(status.pid).create_time()
+    except psutil.Error:
+        return False
+    # a process that began after the lock was taken merely has the same pid
+    return status.since is None or began <= status.since.timestamp() + 1.0
+
+
+def file_age(path: Path) -> float:
+    """Seconds between a file's time stamp and now, always positive; infinite for a missing file."""
+    try:
+        return abs(time.time() - path.stat().st_mtime)
+    except OSError:
+        return float("inf")

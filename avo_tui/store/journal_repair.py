@@ -1,0 +1,76 @@
+"""Takes out of a part of the journal what is not an event: half-written lines, doubled events."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from avo_tui.store.errors import clear_errors
+from avo_tui.store.files import read_regular, replace_file
+from avo_tui.store.journal_lines import CHUNK, parse_line, read_lines
+
+
+def cut_torn_tail(path: Path) -> str | None:
+    """Cut off what follows the last event of a part; returns what was done, None if nothing was.
+
+    A half-written line is dropped. Whole lines that are not events are moved to a file beside the
+    part.
+    """
+    with clear_errors(path, "mend"), path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = _end_of_events(path, size)
+        if size == end:
+            return None
+        file.seek(end)
+        tail = file.read()
+        if b"\n" in tail:
+            with path.with_suffix(".damaged").open("ab") as copy:
+                copy.write(tail)
+                copy.flush()
+                os.fsync(copy.fileno())
+        file.truncate(end)
+        os.fsync(file.fileno())
+    return f"cut {size - end} bytes without a whole event from the end of {path.name}"
+
+
+def _end_of_events(path: Path, size: int) -> int:
+    """Offset after the last event.
+
+    Looks at the end of the file first, where it nearly always is.
+    """
+    start = max(0, size - CHUNK)
+    for first in (start, 0) if start else (0,):
+        end = -1
+        for line in read_lines(path, first):
+            if not line.problem:
+                end = line.end
+        if end >= 0:
+            return end
+    return 0
+
+
+def drop_useless_lines(path: Path, expected: int) -> tuple[int, int]:
+    """Remove from a part the lines that are no events, and events whose number occurred before.
+
+    Removed lines are kept in a file `.damaged` beside the part. Two engines that wrote at the same
+    time leave such a part; readers take the first event of each number, and this keeps the same
+    one. `expected` is the number that the next event must have. Returns (lines removed, number that
+    the event after the part must have). Raises DiskTrouble or StoreError; the part is then
+    unchanged.
+    """
+    with clear_errors(path, "mend"):
+        whole = read_regular(path)
+        good: list[bytes] = []
+        bad: list[bytes] = []
+        for text in whole.split(b"\n")[:-1]:
+            line = parse_line(text, 0, 0)
+            useful = not line.problem and line.seq >= expected
+            (good if useful else bad).append(text + b"\n")
+            expected = line.seq + 1 if useful else expected
+        if bad:
+            with path.with_suffix(".damaged").open("ab") as copy:
+                copy.write(b"".join(bad))
+                copy.flush()
+                os.fsync(copy.fileno())
+            replace_file(path, b"".join(good) + whole[whole.rfind(b"\n") + 1 :])
+    return len(bad), expected
