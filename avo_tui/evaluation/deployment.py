@@ -14,13 +14,7 @@ from dataclasses import dataclass
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.base import (
-    Backend,
-    Context,
-    Deploying,
-    Rejected,
-    WritingSource,
-)
+from avo_tui.evaluation.backends.base import Backend, Context, Deploying, Rejected, WritingSource
 from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
 from avo_tui.evaluation.measurement.judge import expect

@@ -16,12 +16,7 @@ from pydantic import ValidationError
 import avo_tui
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation import trust
-from avo_tui.evaluation.languages import (
-    SEPARATOR,
-    further_languages,
-    in_language,
-    require_language,
-)
+from avo_tui.evaluation.languages import SEPARATOR, further_languages, in_language, require_language
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.paths import cache_folder
 from avo_tui.evaluation.ports import BrokenTask, EvaluatorError

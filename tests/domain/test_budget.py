@@ -5,15 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from avo_tui.domain.budget import (
-    Caps,
-    Spend,
-    cap_states,
-    exhausted,
-    hours_left,
-    nearest,
-    used,
-)
+from avo_tui.domain.budget import Caps, Spend, cap_states, exhausted, hours_left, nearest, used
 
 amounts = st.floats(0, 1e6)
 

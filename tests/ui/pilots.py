@@ -26,7 +26,8 @@ from avo_tui.ui.loader import Loader
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.services import ExportChoice, OperatorChoice, Services
 from avo_tui.ui.widgets.lines import LinesView
-from tests.ui.make_session import TASK, MemorySource
+from tests.ui.invented_kernel import TASK
+from tests.ui.make_session import MemorySource
 
 PATIENCE = 120.0
 """Seconds after which a condition is given up: for a machine that does ten things at once."""

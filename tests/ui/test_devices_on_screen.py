@@ -12,7 +12,8 @@ from avo_tui.store import DeviceLog
 from avo_tui.ui.panes.device import device_lines, device_row, health_lines, worker_lines
 from avo_tui.ui.screens.devices import DevicesScreen
 from avo_tui.ui.widgets.bars import DeviceLine
-from tests.ui.make_session import START, MemorySource
+from tests.ui.invented_kernel import START
+from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running
 
 

@@ -11,7 +11,7 @@ from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui.panes.lineage.graph_layout import draw, prefix, rows
-from tests.ui.make_session import START, score_of
+from tests.ui.invented_kernel import START, score_of
 
 SCORE = score_of(0.5, 1)
 GATE = GateDecision(gate="strict", accepted=True, reason="")

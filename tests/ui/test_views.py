@@ -30,7 +30,8 @@ from avo_tui.ui.syntax import Highlighter, overlay
 from avo_tui.ui.text import Line, line
 from avo_tui.ui.widgets.form import window_of
 from avo_tui.ui.widgets.paint import _cells, changed_cells
-from tests.ui.make_session import MemorySource, score_of, source
+from tests.ui.invented_kernel import score_of, source
+from tests.ui.make_session import MemorySource
 
 
 def plain(rows: list[Line]) -> str:
