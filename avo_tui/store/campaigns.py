@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from avo_tui.domain.base import now
 from avo_tui.domain.campaigns import Campaign, Line, Order
+from avo_tui.store.engine_status import EngineStatus, engine_status
 from avo_tui.store.errors import (
     DamagedSession,
     SessionExists,
@@ -36,7 +37,7 @@ from avo_tui.store.files import (
     sync_folder,
     write_temporary,
 )
-from avo_tui.store.lock import EngineLock, EngineStatus, engine_status
+from avo_tui.store.lock import EngineLock
 from avo_tui.store.places import check_name, sessions_roots
 
 log = logging.getLogger(__name__)
