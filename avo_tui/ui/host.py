@@ -71,7 +71,7 @@ class Host(Palette):
         self.session = SessionFollower(self, options.marks, options.services.take_inbox)
         self.window = WindowTitle(self)
         self.departure = Departure(self, self.session, self.window)
-        self.connection = Connection(
+        self.pictures = self.connection = Connection(
             self, options.low_bandwidth, self.themes, tick, lambda: self.status_keys().slow_link
         )
 
@@ -150,19 +150,6 @@ class Host(Palette):
         self.go(places.Run())
 
     # -- required by the app itself
-
-    def may_paint(self) -> bool:
-        """Whether the terminal can accept a new picture now."""
-        return self.connection.takes_pictures()
-
-    def painted(self) -> None:
-        """A picture is on its way to the terminal."""
-        self.connection.painted()
-
-    @property
-    def sends_changes(self) -> bool:
-        """Whether only changed cells are sent: to a terminal that may be far away."""
-        return self.connection.saves
 
     def crashed(self) -> None:
         """Stop reading the session."""

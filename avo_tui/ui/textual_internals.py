@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.control import Control
@@ -228,8 +228,25 @@ class ChangesUpdate(CompositorUpdate):
                     yield left, y, chop.crop(left - x, right - x)
 
 
+class PictureGate(Protocol):
+    """Decides whether the terminal gets a picture now, and how much of it."""
+
+    @property
+    def saves(self) -> bool:
+        """Whether only changed cells are sent, which costs the app time and saves the line."""
+
+    def takes_pictures(self) -> bool:
+        """Whether a picture may be sent now; if not, the gate has one painted later."""
+
+    def painted(self) -> None:
+        """Called when a picture was handed to the terminal."""
+
+
 class OpenedApp(App[None]):
     """An app in which some private methods of Textual become public ones to override."""
+
+    pictures: PictureGate | None = None
+    """What may hold pictures back; without it every picture is sent whole."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -245,18 +262,6 @@ class OpenedApp(App[None]):
             await self.typed.take(event)
         else:
             await super().on_event(event)
-
-    def may_paint(self) -> bool:
-        """Whether a picture may be sent to the terminal now."""
-        return True
-
-    def painted(self) -> None:
-        """Called when a picture was handed to the terminal."""
-
-    @property
-    def sends_changes(self) -> bool:
-        """Whether only changed cells are sent, which costs the app time and saves the line."""
-        return False
 
     def paint_all(self) -> None:
         """Paint the whole top screen as it is now, as one picture."""
@@ -282,16 +287,18 @@ class OpenedApp(App[None]):
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         """Paints; overridden because it is the only place where a picture can be held back."""
-        if renderable is None or not self.may_paint():
+        gate = self.pictures
+        if renderable is None or (gate is not None and not gate.takes_pictures()):
             return
         terminal = self.terminal
         ours = isinstance(renderable, LayoutUpdate | ChopsUpdate)
-        if ours and terminal is not None and self.sends_changes:
+        if ours and terminal is not None and gate is not None and gate.saves:
             renderable = ChangesUpdate(renderable, terminal.sent_screen)
         elif type(renderable) is ChopsUpdate:
             renderable = CellsUpdate(renderable)
         super()._display(screen, renderable)
-        self.painted()
+        if gate is not None:
+            gate.painted()
 
     def _handle_exception(self, error: Exception) -> None:
         """Ignore the error of a screen that is opened while the app ends; that is not a crash."""
