@@ -253,7 +253,7 @@ def _hint_closed(state: Tables, event: ev.HintClosed) -> None:
 def _rewound(state: Tables, event: ev.Rewound) -> None:
     if event.target not in state.versions:
         raise KeyError(event.target)
-    _session(state, head=event.target)
+    _session(state, head=event.target, rewound_at=event.at)
 
 
 def _budget_changed(state: Tables, event: ev.BudgetChanged) -> None:

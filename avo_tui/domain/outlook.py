@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 
 from avo_tui.domain import lineage
 from avo_tui.domain.acceptance import MARGIN_FLOOR, PAPER_REPLICATES, GateName
@@ -19,6 +20,45 @@ from avo_tui.domain.evidence import (
 )
 from avo_tui.domain.state import SessionState
 
+PACED_COMPARISONS = 3
+"""Number of comparisons from which the seconds of a pair are taken."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A version on a line that a rewind left, ahead of the best of the head's line."""
+
+    version: int
+    aggregate: float
+    beside: int
+    """Number of the best version of the head's line."""
+    beside_aggregate: float
+
+    @property
+    def text(self) -> str:
+        """One sentence: which version, and by how much it leads."""
+        lead = ""
+        if self.beside_aggregate > 0:
+            lead = f", {self.aggregate / self.beside_aggregate - 1:+.1%}"
+        return (
+            f"The fastest of the session is v{self.version}, on another line:"
+            f" {self.aggregate:.4f} against {self.beside_aggregate:.4f} of v{self.beside}{lead},"
+            " from runs of their own. The gate does not ask about it; bench against it tells how"
+            " far this line has come."
+        )
+
+
+def elsewhere(state: SessionState) -> Elsewhere | None:
+    """The best version of the session, if it is not on the head's line and scored higher."""
+    best, head = state.best, state.head
+    if best is None or head is None:
+        return None
+    path = lineage.line(state.versions, head.number)
+    own = lineage.line_best(state.versions, head.number)
+    if any(v.number == best.number for v in path) or best.aggregate <= own.aggregate:
+        return None
+    return Elsewhere(best.number, best.aggregate, own.number, own.aggregate)
+
 
 @dataclass(frozen=True)
 class Outlook:
@@ -30,15 +70,25 @@ class Outlook:
     spread: float
     """Standard deviation between pairs of fresh processes, over all configurations or, for the gate
     `vector`, on the noisiest one."""
+    pair_seconds: float
+    """Seconds that a pair of fresh processes took lately (median); 0.0 where that is not known."""
     measured: int
     """Earlier comparisons that the spread comes from; 0 where it is assumed."""
+    elsewhere: Elsewhere | None
+    """The best version of all, where it is on another line and leads."""
     needed: Mapping[int, float]
     """Pairs of fresh processes → the gain in their mean that is accepted after so many, where they
     scatter by `spread`."""
 
     @property
     def text(self) -> str:
-        """One or two plain sentences with the figures."""
+        """One to three plain sentences with the figures."""
+        other = self.elsewhere.text if self.elsewhere is not None else ""
+        pace = f"A pair takes about {self.pair_seconds:.2g} s." if self.pair_seconds else ""
+        return " ".join(filter(None, [self._asked, pace, other]))
+
+    @property
+    def _asked(self) -> str:
         if self.measured:
             s = "s" if self.measured > 1 else ""
             source = f"by {self.spread:.2%} in the last {self.measured} comparison{s}"
@@ -81,7 +131,23 @@ def outlook(state: SessionState, conditions: str = "") -> Outlook | None:
         for look, pairs in enumerate(LOOKS, start=1)
         if error > 0
     }
-    return Outlook(gate, rival.number, math.sqrt(variance), len(latest), needed)
+    return Outlook(
+        gate=gate,
+        version=rival.number,
+        spread=math.sqrt(variance),
+        pair_seconds=_pair_seconds(state),
+        measured=len(latest),
+        elsewhere=elsewhere(state),
+        needed=needed,
+    )
+
+
+def _pair_seconds(state: SessionState) -> float:
+    """The median over the pairs of the newest comparisons; 0.0 if none tells."""
+    newest = sorted(state.comparisons)[-PACED_COMPARISONS:]
+    pairs = [p for number in newest for p in state.comparisons[number].replicates]
+    known = [pair.seconds for pair in pairs if pair.seconds > 0]
+    return median(known) if known else 0.0
 
 
 def _needed(variance: float, pairs: int, error: float) -> float:

@@ -283,6 +283,8 @@ class Attempt(Value):
     """Number of the event that contains the report; 0 if there is none, or if `report` names it."""
     seconds: float = 0.0
     cached: bool = False
+    sweep: int = 0
+    """Number of the first attempt of the sweep that this one is part of; 0 if of none."""
     worker: str = ""
     """The device that it was measured on, such as `local:1`; "" where the run has only one."""
     at: Moment
@@ -428,6 +430,8 @@ class SessionRecord(Value):
     state_reason: str = ""
     state_since: Moment | None = None
     """When the run entered this state."""
+    rewound_at: Moment | None = None
+    """When the person last rewound the lineage; None if never."""
     approval_since: Moment | None = None
     """When the person was asked to approve an attempt; None if no attempt waits for approval."""
     parked_until: Moment | None = None

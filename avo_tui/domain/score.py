@@ -135,6 +135,8 @@ class PairedMeasurement(Value):
     milliseconds: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Configuration → median milliseconds of a call of the candidate and of the other; empty where
     the backend does not tell them. Only ratios of one measurement compare."""
+    seconds: float = 0.0
+    """Seconds that the measurement took, with compilation; 0.0 in old records."""
 
     @property
     def gain(self) -> float:

@@ -1,6 +1,6 @@
 """Detects that a run is stalled and chooses the intervention: values and rules only, no actions.
 
-The counts start at the last commit or the last intervention, whichever is later. They come from the
+The counts start at the last commit, rewind or intervention, whichever is latest. They come from the
 session's records, so a screen shows the same numbers that the supervisor uses.
 """
 
@@ -29,7 +29,7 @@ class Thresholds(Value):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     attempts: int = Field(default=8, ge=0)
-    """Attempts without a commit."""
+    """Attempts without a commit; the variants of one sweep count as one."""
     seconds: float = Field(default=2700.0, ge=0)
     """Running seconds without a commit; paused, parked and waiting time is not counted."""
     failures: int = Field(default=5, ge=0)
@@ -74,18 +74,19 @@ def stall(state: SessionState) -> Stall:
     """Measure the stall of a session from its records."""
     commit_step, commit_attempt = last_commit(state)
     since = [i for i in state.supervision.values() if i.step >= commit_step and i.state != "done"]
-    since = [i for i in since if i.by == "supervisor"]
+    rewound = state.session.rewound_at
+    since = [i for i in since if i.by == "supervisor" and (rewound is None or i.at > rewound)]
     last = max(since, key=lambda i: i.at, default=None)
     attempts = _attempts_after(state, commit_step, commit_attempt, last)
     judged = [a for a in attempts if a.verdict is not None and a.verdict.judges_candidate]
     failures, failure = _equal_failures(judged)
     seconds, usd = _spend_since(state, commit_step, last)
     return Stall(
-        attempts=len(judged),
+        attempts=_tries(judged),
         seconds=seconds,
         failures=failures,
         failure=failure,
-        repeats=sum(a.cached for a in attempts),
+        repeats=_tries([a for a in attempts if a.cached]),
         usd=usd,
         rung=len(since),
     )
@@ -179,19 +180,21 @@ def step_end(order: Intervention) -> str:
     return f"{order.level.replace('_', ' ')}: {order.trigger}"
 
 
-def closing(
-    state: SessionState, *, only_other_parents: bool = False
-) -> list[ev.InterventionChanged]:
+def closing(state: SessionState, *, rewind: bool = False) -> list[ev.InterventionChanged]:
     """Events that end the interventions in force, as a commit does.
 
-    A rewind ends `only_other_parents`: the person chose where to start, so directions to start
-    from another version no longer hold.
+    A `rewind` ends those of the supervisor, which speak of the line that is left, and the person's
+    that say where to start, since the person chose anew; other words of the person hold.
     """
     return [
         ev.InterventionChanged(intervention=order.id, state="done")
         for order in state.supervision.values()
         if order.state == "active"
-        and (not only_other_parents or any(d.parent is not None for d in order.directions))
+        and (
+            not rewind
+            or order.by == "supervisor"
+            or any(d.parent is not None for d in order.directions)
+        )
     ]
 
 
@@ -214,7 +217,7 @@ def next_parent(state: SessionState) -> int:
 
 
 def tried_in_vain(state: SessionState, limit: int = 8) -> list[Attempt]:
-    """The attempts since the last commit that did not become versions, newest first."""
+    """The attempts since the last commit or rewind that did not become versions, newest first."""
     step, attempt = last_commit(state)
     attempts = [a for a in _attempts_after(state, step, attempt) if a.version is None and a.title]
     return attempts[::-1][:limit]
@@ -266,17 +269,26 @@ def before_version(state: SessionState, number: int) -> list[Intervention]:
     return sorted(interventions, key=lambda i: i.at)
 
 
+def _tries(attempts: list[Attempt]) -> int:
+    """How many things were tried: the variants of one sweep are one."""
+    return len({(a.step, a.sweep or -a.number) for a in attempts})
+
+
 def _attempts_after(
     state: SessionState, step: int, number: int, last: Intervention | None = None
 ) -> list[Attempt]:
-    """Attempts after the given one, and after the intervention `last`, oldest first.
+    """Attempts after the given one, after the last rewind, and after the intervention `last`,
+    oldest first.
 
     Reads only the newest attempts, because it is called at every boundary of a run and must not
     become slower as the session grows.
     """
     after: list[Attempt] = []
+    rewound = state.session.rewound_at
     for attempt in reversed(state.attempts.values()):
         if (attempt.step, attempt.number) <= (step, number):
+            break
+        if rewound is not None and attempt.at <= rewound:
             break
         if last is not None and attempt.at <= last.at:
             break
@@ -285,25 +297,26 @@ def _attempts_after(
 
 
 def _equal_failures(attempts: list[Attempt]) -> tuple[int, Verdict | None]:
-    count, kind = 0, None
+    alike, kind = list[Attempt](), None
     for attempt in reversed(attempts):
         if attempt.verdict in {None, Verdict.CORRECT} or kind not in {None, attempt.verdict}:
             break
         kind = attempt.verdict
-        count += 1
-    return count, kind
+        alike.append(attempt)
+    return _tries(alike), kind
 
 
 def _spend_since(
     state: SessionState, commit_step: int, last: Intervention | None
 ) -> tuple[float, float]:
-    """Running seconds and dollars since the last commit or intervention, counted in whole steps."""
+    """Running seconds and dollars since the last commit, rewind or intervention, in whole steps."""
+    rewound = state.session.rewound_at
     seconds = usd = 0.0
     if last is not None:
         seconds, usd = -last.seconds_at, -last.usd_at
         return state.session.spend.seconds + seconds, state.session.spend.usd + usd
     for step in reversed(state.steps.values()):
-        if step.number <= commit_step:
+        if step.number <= commit_step or (rewound is not None and step.started <= rewound):
             break
         seconds += step.spend.seconds
         usd += step.spend.usd

@@ -148,6 +148,8 @@ class ConfigurationCheck(Value):
     error: float | None = None
     """Largest error as a multiple of the tolerance: up to 1 passes."""
     detail: Safe = ""
+    distribution: Safe = ""
+    """Kind of the inputs, such as `peaked`; "" where it is hidden or the only one."""
 
 
 class EvaluationReport(Value):

@@ -17,6 +17,8 @@ class Clock:
         self._holds: set[str] = {"not started"}
         self._since = now()
         self._pending = 0.0
+        self._apart: float | None = None
+        """Seconds in doubt; None while nothing is in doubt."""
 
         self._beat = monotonic()
 
@@ -40,8 +42,7 @@ class Clock:
 
     def hold(self, reason: str) -> None:
         """Stop counting until `release(reason)` is called."""
-        if not self._holds:
-            self._pending += self._now() - self._since
+        self._note()
         self._holds.add(reason)
 
     def release(self, reason: str) -> None:
@@ -51,15 +52,46 @@ class Clock:
             if not self._holds:
                 self._since = self._now()
 
+    def doubt(self) -> None:
+        """Keep the seconds from now on apart, until `confirm` or `discard` says what they were."""
+        if self._apart is None:
+            self._note()
+            self._apart = 0.0
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the seconds now are kept apart."""
+        return self._apart is not None
+
+    def confirm(self) -> None:
+        """Count the seconds that were in doubt."""
+        self._note()
+        self._pending += self._apart or 0.0
+        self._apart = None
+
+    def discard(self) -> None:
+        """Forget the seconds that were in doubt."""
+        self._note()
+        self._apart = None
+
+    def _note(self) -> None:
+        """Add the seconds since the last call to the sum they belong to."""
+        if self._holds:
+            return
+        seconds, self._since = self._now() - self._since, self._now()
+        if self._apart is None:
+            self._pending += seconds
+        else:
+            self._apart += seconds
+
     @property
     def pending(self) -> float:
-        """Seconds counted since the last call of `take`."""
-        running = 0.0 if self._holds else self._now() - self._since
+        """Seconds counted since the last call of `take`, without those in doubt."""
+        running = 0.0 if self._holds or self._apart is not None else self._now() - self._since
         return self._pending + running
 
     def take(self) -> float:
         """Return the seconds counted since the last call, and start from zero."""
-        seconds = self.pending
-        self._pending = 0.0
-        self._since = self._now()
+        self._note()
+        seconds, self._pending = self._pending, 0.0
         return seconds

@@ -43,8 +43,9 @@ class Evaluations(Protocol):
         ...
 
     async def attempt(
-        self, candidate: Candidate, *, title: str, parent: int, cut: Cut, fresh: bool = False
-    ) -> AttemptResult:
+        self, candidate: Candidate, *, title: str, parent: int, cut: Cut, fresh: bool = False,
+        sweep: int = 0,
+    ) -> AttemptResult:  # fmt: skip
         """Evaluate a candidate completely, as the next attempt of the open step.
 
         Raises Interrupted (the attempt is then recorded as cancelled) and EvaluatorError.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import ObjectId, Value
@@ -234,13 +234,14 @@ class Evaluating(Protocol):
         ...
 
     async def evaluate_many(
-        self, candidates: Iterable[tuple[Candidate, str]]
+        self, candidates: Iterable[tuple[Candidate, str]], *, sweep: bool = False
     ) -> Sequence[AttemptResult]:
         """Evaluate (candidate, title) pairs completely, as many at the same time as there are
         devices.
 
         The next pair is taken when a device is free, so the source may choose it by the results
-        recorded until then. No more are taken once the person requests something or a cap is near.
+        recorded until then. `sweep`: they are variants of one idea, and one try to the supervisor.
+        No more are taken once the person requests something or a cap is near.
         Returns the results of those that were evaluated, in the order in which they were taken.
         Raises Interrupted, and StepEnded when the budget is used up.
         """
@@ -317,6 +318,15 @@ class Recording(Protocol):
         ...
 
 
+class Presence(NamedTuple):
+    """Whether the one who makes the steps is there."""
+
+    absent: str = ""
+    """Why nobody is there; "" if somebody is."""
+    certain: bool = True
+    """False where the one who was there may have gone without a word."""
+
+
 class Control(Protocol):
     """How the person's pauses, hints, waits and caps reach a step."""
 
@@ -326,11 +336,12 @@ class Control(Protocol):
         `place` describes the point for the person, such as `before tool 7`. Raises StepEnded.
         """
 
-    async def standby(self, arrival: asyncio.Event, absent: Callable[[], str]) -> None:
+    async def standby(self, arrival: asyncio.Event, presence: Callable[[], Presence]) -> None:
         """Wait until `arrival` is set; obeys pauses and carries out commands meanwhile.
 
-        `absent` returns why nobody is present, or "". While it gives a reason, running time does
-        not count, and the session's state shows the reason. Raises StepEnded.
+        While `presence` says that nobody is there, running time does not count, and the session's
+        state shows the reason. Time in which that is uncertain counts once `arrival` is set, and
+        not if it turns out that nobody was there. Raises StepEnded.
         """
 
     def pause_wanted(self) -> Literal["", "now", "later"]:

@@ -89,3 +89,45 @@ def test_says_nothing_before_there_is_a_version_to_beat() -> None:
     state = session("strict")
     state.session = state.session.replaced(head=None)
     assert outlook(state) is None
+
+
+def branched(other: float) -> SessionState:
+    """A session whose head is v0, aggregate 1.0, while v1 was left by a rewind."""
+    state = session("strict")
+    root = state.versions[0]
+    rows = tuple(c.replaced(ratio=other) for c in root.score.configurations)
+    score = root.score.replaced(configurations=rows)
+    state.versions[1] = root.replaced(number=1, parent=0, score=score)
+    return state
+
+
+def test_says_which_version_of_another_line_is_faster_and_by_how_much() -> None:
+    known = outlook(branched(1.25))
+    assert known is not None and known.version == 0
+    assert (
+        "The fastest of the session is v1, on another line: 1.2500 against 1.0000 of v0, +25.0%"
+        in (known.text)
+    )
+
+
+def test_says_nothing_of_other_lines_where_the_head_s_is_the_fastest() -> None:
+    slower = outlook(branched(0.8))
+    assert slower is not None and slower.elsewhere is None
+    ahead = branched(1.25)
+    ahead.session = ahead.session.replaced(head=1)
+    own = outlook(ahead)
+    assert own is not None and own.elsewhere is None and "another line" not in own.text
+
+
+def test_says_how_long_a_pair_takes_once_one_was_measured() -> None:
+    state = session("strict", 0.01, 2)
+    before = outlook(state)
+    assert before is not None and "A pair takes" not in before.text
+    row = state.comparisons[2]
+    timed = tuple(
+        pair.replaced(seconds=s) for pair, s in zip(row.replicates, (2, 3, 4, 90), strict=True)
+    )
+    state.comparisons[2] = row.replaced(replicates=timed)
+    known = outlook(state)
+    assert known is not None and known.pair_seconds == 3.5
+    assert "A pair takes about 3.5 s." in known.text

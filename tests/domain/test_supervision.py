@@ -25,6 +25,7 @@ from avo_tui.domain.state import SessionState
 from avo_tui.domain.supervision import (
     Stall,
     Thresholds,
+    closing,
     limits,
     never_compared,
     next_level,
@@ -253,3 +254,39 @@ def test_what_scored_above_the_best_and_was_never_compared_is_no_failure() -> No
         number=1, candidate=f"{5:064x}", against="0" * 64, error=0.001, replicates=(pair,)
     )
     assert [a.number for a in never_compared(made, 1.476)] == [3, 1]
+
+
+def test_the_variants_of_a_sweep_are_one_try() -> None:
+    """Attempts 2 to 5 are one sweep; those of another step with the same number are not."""
+    made = state([C, W, W, W, W, W])
+    for number in range(2, 6):
+        row = made.attempts[2, number]
+        made.attempts[2, number] = row.model_copy(update={"sweep": 2, "cached": True})
+    found = stall(made)
+    assert (found.attempts, found.failures, found.repeats) == (3, 2, 1)
+
+
+def test_counts_start_again_at_a_rewind() -> None:
+    """What was tried on the line that was left is no failure of the new one."""
+    made = state([C] * 6)
+    made.supervision["a"] = Intervention(
+        id="a", at=at(12), step=2, level="nudge", trigger="t", seconds_at=1020
+    )
+    made.session = made.session.model_copy(update={"rewound_at": at(14.5)})
+    made.steps[3] = Step(number=3, parent=0, started=at(15), spend=Spend(seconds=7, usd=0.25))
+    found = stall(made)
+    assert found == Stall(attempts=2, seconds=7, usd=0.25)
+    assert [a.title for a in tried_in_vain(made)] == ["try 6", "try 5"]
+
+
+def test_a_rewind_ends_what_speaks_of_the_line_that_is_left() -> None:
+    made = state([])
+    for name, by, parent in (("a", "supervisor", None), ("b", "person", None), ("c", "person", 0)):
+        made.supervision[name] = Intervention.model_validate(
+            {
+                "id": name, "at": at(12), "step": 2, "level": "redirect", "trigger": "t", "by": by,
+                "directions": [{"text": "leave tiles", "parent": parent}],
+            }
+        )  # fmt: skip
+    assert [e.intervention for e in closing(made, rewind=True)] == ["a", "c"]
+    assert [e.intervention for e in closing(made)] == ["a", "b", "c"]

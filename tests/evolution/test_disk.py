@@ -114,6 +114,28 @@ def test_time_in_which_the_process_stood_still_is_not_counted(
     assert clock.pending == pytest.approx(6.0)
 
 
+def test_time_in_doubt_counts_once_it_is_confirmed() -> None:
+    real = [100.0]
+    clock = Clock(lambda: real[0])
+    clock.start()
+    clock.doubt()
+    real[0] += 50.0
+    clock.doubt()  # still the same doubt
+    clock.hold("paused")
+    real[0] += 1000.0
+    clock.release("paused")
+    real[0] += 10.0
+    assert clock.pending == 0.0 and clock.take() == 0.0
+    clock.confirm()
+    assert clock.pending == 60.0
+    clock.confirm()
+    clock.doubt()
+    real[0] += 500.0
+    clock.discard()
+    real[0] += 1.0
+    assert clock.take() == 61.0
+
+
 def test_the_log_is_its_owner_s_alone(tmp_path: Path) -> None:
     path = tmp_path / "engine.log"
     path.touch(0o644)

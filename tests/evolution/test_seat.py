@@ -79,6 +79,27 @@ async def test_a_step_from_its_opening_to_a_version(make_lab: MakeLab) -> None:
     await client.close()
 
 
+async def test_the_wait_for_a_caller_who_never_comes_back_does_not_count(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the command line each call is a visit of its own: whether the agent thinks or has gone
+    is known only when it calls again."""
+    caller = Hello(client="command line", way="command_line")
+    lab = make_lab(settings())
+    lab.start(SeatOperator())
+    for call, away in (("begin_step", 300), ("list_versions", 500)):
+        client = await seated(lab, caller)
+        assert (await client.call(call)).ok
+        await client.close()
+        await lab.until(lambda: lab.run.clock.in_doubt)
+        lab.pass_time(away)
+    monkeypatch.setattr("avo_tui.operators.seat.door.LEASE_SECONDS", 0.0)
+    monkeypatch.setattr("avo_tui.operators.seat.door.EMPTY_SECONDS", 0.0)
+    await lab.until(lambda: "nobody sits" in lab.state.session.state_reason)
+    await lab.stop()
+    assert 300 <= lab.state.session.spend.seconds < 500
+
+
 async def test_a_hint_comes_with_the_next_answer_and_counts_as_delivered_then(
     make_lab: MakeLab,
 ) -> None:

@@ -47,7 +47,14 @@ from avo_tui.domain.verdict import (
 )
 from avo_tui.evolution.workbench.drafts import last_draft
 from avo_tui.operators.knowledge_port import KnowledgeHit
-from avo_tui.operators.ports import AttemptResult, Draft, Interrupted, StepEnded, SubmitResult
+from avo_tui.operators.ports import (
+    AttemptResult,
+    Draft,
+    Interrupted,
+    Presence,
+    StepEnded,
+    SubmitResult,
+)
 
 T = TypeVar("T")
 
@@ -358,7 +365,7 @@ class FakeBench:
             self.record(ev.HintDelivered(hint=hint.id, where=f"step {self._step}, {place}"))
         return [self.state.hints[h.id] for h in due]
 
-    async def standby(self, arrival: asyncio.Event, absent: Callable[[], str]) -> None:
+    async def standby(self, arrival: asyncio.Event, presence: Callable[[], Presence]) -> None:
         raise NotImplementedError
 
     def pause_wanted(self) -> Literal["", "now", "later"]:
@@ -434,7 +441,7 @@ class FakeBench:
         return 1
 
     async def evaluate_many(
-        self, candidates: Iterable[tuple[Candidate, str]]
+        self, candidates: Iterable[tuple[Candidate, str]], *, sweep: bool = False
     ) -> Sequence[AttemptResult]:
         return [await self.evaluate(candidate, title) for candidate, title in candidates]
 

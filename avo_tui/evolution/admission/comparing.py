@@ -124,7 +124,8 @@ class Comparisons:
             raise RivalFailedError(comparison.against, report.beside, report.feedback.summary)
         if not report.correct or report.paired is None:
             raise NotComparableError(f"measured again: {report.feedback.summary or report.verdict}")
-        row = comparison.replaced(replicates=(report.paired,))
+        took = report.paired.model_copy(update={"seconds": round(report.seconds.total, 3)})
+        row = comparison.replaced(replicates=(took,))
         run.record(ev.PairMeasured(attempt=entrant.attempt, comparison=row))
         return run.state.comparisons[row.number]
 

@@ -62,11 +62,13 @@ class EvaluationRecorder:
         return report.model_copy(update={"cached": True})
 
     async def attempt(
-        self, candidate: Candidate, *, title: str, parent: int, cut: Cut, fresh: bool = False
-    ) -> AttemptResult:
+        self, candidate: Candidate, *, title: str, parent: int, cut: Cut, fresh: bool = False,
+        sweep: int = 0,
+    ) -> AttemptResult:  # fmt: skip
         """Evaluate a candidate completely, as the next attempt of the open step.
 
-        If the candidate was judged before under the same conditions, the recorded result is
+        `sweep` is the number of the first attempt of the sweep that it is part of; 0 if of none. If
+        the candidate was judged before under the same conditions, the recorded result is
         returned unless `fresh` is set. Raises Interrupted (the attempt is then recorded as
         cancelled) and EvaluatorError.
         """
@@ -80,6 +82,7 @@ class EvaluationRecorder:
             parent=parent,
             candidate=candidate.id,
             title=title[:TITLE_CHARACTERS],
+            sweep=sweep,
             at=now(),
         )
         run.record(ev.AttemptStarted(attempt=attempt))

@@ -24,7 +24,7 @@ def _handle(desk: Desk, command: Rewind) -> CommandAnswer:
         effect += f"; {left} version{'s' if left > 1 else ''} stay as a branch"
     events: list[Event] = [
         Rewound(origin=head, target=target, reason=command.reason),
-        *supervision.closing(state, only_other_parents=True),
+        *supervision.closing(state, rewind=True),
     ]
     if step is None:
         return CommandAnswer(effect, events)

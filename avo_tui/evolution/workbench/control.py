@@ -10,6 +10,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.records import Hint
 from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import Run
+from avo_tui.operators.ports import Presence
 
 T = TypeVar("T")
 
@@ -59,25 +60,34 @@ class StepControl:
         run.control.hint_now = False
         return [run.state.hints[h.id] for h in hints]
 
-    async def standby(self, arrival: asyncio.Event, absent: Callable[[], str]) -> None:
+    async def standby(self, arrival: asyncio.Event, presence: Callable[[], Presence]) -> None:
         """Wait until `arrival` is set; obeys pauses and carries out commands meanwhile.
 
-        `absent` returns why nobody is present, or ""; while it gives a reason, running time does
-        not count.
+        Running time does not count while `presence` says that nobody is there. While it is not
+        certain, the time counts once `arrival` is set, and not if it turns out that nobody was
+        there.
         """
-        run, control = self._run, self._run.control
+        run, control, clock = self._run, self._run.control, self._run.clock
         try:
             while True:
                 await self._waits.boundary()
                 if arrival.is_set():
+                    clock.confirm()
                     return
-                why = absent()
-                (run.clock.hold if why else run.clock.release)("seat")
+                now = presence()
+                if now.absent:
+                    clock.discard()
+                elif not now.certain:
+                    clock.doubt()
+                else:
+                    clock.confirm()
+                (clock.hold if now.absent else clock.release)("seat")
                 if control.pause is None:
-                    run.set_state("running", why)
+                    run.set_state("running", now.absent)
                 await _first(arrival.wait(), control.changed(STANDBY_SECONDS))
         finally:
-            run.clock.release("seat")
+            clock.discard()
+            clock.release("seat")
 
     async def interruptible(self, work: Awaitable[T]) -> T:
         """Await `work`, but cancel it and raise Interrupted on `pause now`, an urgent hint or an

@@ -79,12 +79,14 @@ class StepEvaluating:
         return width(self._run)
 
     async def evaluate_many(
-        self, candidates: Iterable[tuple[Candidate, str]]
+        self, candidates: Iterable[tuple[Candidate, str]], *, sweep: bool = False
     ) -> Sequence[AttemptResult]:
         """Evaluate (candidate, title) pairs completely, several at the same time."""
         run = self._run
         self._raise_if_over()
-        batch = Batch(run, self._evaluations, self._budget, candidates, self._head.number)
+        batch = Batch(
+            run, self._evaluations, self._budget, candidates, self._head.number, sweep=sweep
+        )
         while True:
             try:
                 await batch.run()

@@ -35,8 +35,12 @@ class Batch:
         budget: Budgeting,
         candidates: Iterable[tuple[Candidate, str]],
         parent: int,
+        *,
+        sweep: bool = False,
     ) -> None:
+        """`sweep`: the candidates are variants of one idea, and recorded as such."""
         self._run = run
+        self._sweep = run.next_attempt(run.state.session.step) if sweep else 0
         self._evaluations = evaluations
         self._budget = budget
         self._parent = parent
@@ -126,5 +130,6 @@ class Batch:
             candidate,
             title=title,
             parent=self._parent,
+            sweep=self._sweep,
             cut=self._run.control.interrupts_step,
         )

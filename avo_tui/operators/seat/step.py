@@ -28,7 +28,7 @@ from avo_tui.operators.agent.prompts.opening import (
     task_text,
 )
 from avo_tui.operators.agent.prompts.progress import progress_text
-from avo_tui.operators.ports import Interrupted, StepEnded, StepOutcome, Workbench
+from avo_tui.operators.ports import Interrupted, Presence, StepEnded, StepOutcome, Workbench
 from avo_tui.operators.seat.door import Door, Request
 from avo_tui.operators.seat.wire import Answer, Letter
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox
@@ -108,7 +108,7 @@ class SeatStep:
             if self._attend is not None:
                 await self._attend()
             while True:
-                await self.bench.control.standby(self.door.arrival, self._absent)
+                await self.bench.control.standby(self.door.arrival, self._presence)
                 request = self.door.next()
                 if request is None:
                     if self._attend is not None:
@@ -124,8 +124,8 @@ class SeatStep:
                 self.door.leave_letter(Letter(sender="run", text=text))
             raise
 
-    def _absent(self) -> str:
-        """Why no agent is present, or ""; also checks the seat and the budget."""
+    def _presence(self) -> Presence:
+        """Whether an agent is there; also checks the seat and the budget."""
         self._note_occupant()
         over = self._over()
         if over is None:
@@ -134,7 +134,7 @@ class SeatStep:
             self._over_since = time.monotonic()
         elif time.monotonic() - self._over_since > GRACE_SECONDS:
             raise StepEnded(over.outcome, over.reason)
-        return self.door.empty()
+        return Presence(self.door.empty(), self.door.visitor is not None)
 
     def _note_occupant(self) -> None:
         """Record a change of the agent that has the seat."""

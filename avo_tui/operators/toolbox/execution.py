@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 from pydantic import Field
 
@@ -105,6 +106,13 @@ class Scratch(Arguments):
     files: dict[str, str] = Field(description="File name → text; one of them has main().")
 
 
+OWN_RUNS = (
+    "Each was measured in a run of its own, on a machine that changes from minute to minute, so"
+    " differences of a few per cent between them or to the version may be chance: bench times what"
+    " is close in turn."
+)
+
+
 async def _compile_candidate(space: Workspace, arguments: Compile) -> ToolAnswer:
     report = await space.bench.evaluating.compile(space.working)
     return ToolAnswer(report_text(report))
@@ -148,13 +156,13 @@ async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswe
     except ValueError as error:
         raise ToolError(str(error)) from error
     titled = [(v.candidate, f"{arguments.title}: {v.name}") for v in variants]
-    results = await space.bench.evaluating.evaluate_many(titled)
+    results = await space.bench.evaluating.evaluate_many(titled, sweep=True)
     names = {v.candidate.id: v.name for v in variants}
     best = space.bench.reading.best()
     lines = [
         f"{len(results)} of {len(variants)} variants were evaluated, each as an attempt; ratio is"
-        f" to v{best.number}. read_attempt tells more of one; set its macros in the source to go on"
-        " with it."
+        f" to v{best.number}. {OWN_RUNS} read_attempt tells more of one; set its macros in the"
+        " source to go on with it."
     ]
     for result in sorted(results, key=_aggregate, reverse=True):
         space.evaluated[result.candidate] = result
@@ -202,11 +210,17 @@ async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
         source = load_candidate(bench, space.attempt(name).candidate)
         variants.append(Variant(f"attempt {name}", source))
     timed = [Timed(variant, []) for variant in variants]
+    began = time.monotonic()
     for replicate in range(arguments.pairs):
         for row in timed:
             if not row.trouble:
                 row.add(await bench.evaluating.compare(row.variant.candidate, other, replicate))
-    return ToolAnswer("\n".join(filter(None, [table_text(timed, f"v{number}"), _asked(space)])))
+    took = time.monotonic() - began
+    pairs = sum(len(row.pairs) for row in timed)
+    pace = f"{pairs} pairs in {took:.1f} s, {took / pairs:.1f} s each." if pairs else ""
+    return ToolAnswer(
+        "\n".join(filter(None, [table_text(timed, f"v{number}"), pace, _asked(space)]))
+    )
 
 
 async def _profile(space: Workspace, arguments: Profile) -> ToolAnswer:
@@ -287,8 +301,9 @@ TOOLS = (
         "bench",
         "execution",
         "Time the working candidate, or variants of it by macros, beside a version: in turn, in "
-        "fresh processes, on cold inputs, as the gate does. Seconds each; not an attempt, not "
-        "checked in full. For choosing between variants before one of them is evaluated.",
+        "fresh processes, on cold inputs, as the gate does. It takes variants × `pairs` × the "
+        "seconds of a pair that check and the opening name. Not an attempt, not checked in full. "
+        "For choosing between variants before one of them is evaluated.",
         Bench,
         _bench,
     ),

@@ -15,6 +15,7 @@ from avo_tui.operators.toolbox.render import (
     report_text,
     resource_lines,
     score_table,
+    source_text,
     version_line,
 )
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
@@ -76,6 +77,9 @@ async def _list_versions(space: Workspace, arguments: ListVersions) -> ToolAnswe
 async def _read_version(space: Workspace, arguments: ReadVersion) -> ToolAnswer:
     version = space.version(arguments.version)
     best = space.bench.reading.best().number
+    candidate = space.bench.reading.candidate(version.candidate)
+    if arguments.part == "source":
+        return ToolAnswer(source_text(candidate))
     parts = [version_line(version, space.bench.reading.head.number, best)]
     if arguments.part in {"all", "plan"}:
         parts.append(f"plan:\n{version.plan or '(none)'}")
@@ -93,9 +97,8 @@ async def _read_version(space: Workspace, arguments: ReadVersion) -> ToolAnswer:
         parts.append(f"gate: {version.gate.reason}")
         if resources := resource_lines(version.resources):
             parts.append(resources)
-    if arguments.part in {"all", "source"}:
-        candidate = space.bench.reading.candidate(version.candidate)
-        parts.extend(f"=== {name}\n{text}" for name, text in candidate.files.items())
+    if arguments.part == "all":
+        parts.append(source_text(candidate, headed=True))
     return ToolAnswer("\n".join(parts))
 
 
@@ -137,18 +140,17 @@ async def _read_attempt(space: Workspace, arguments: ReadAttempt) -> ToolAnswer:
         raise ToolError(
             f"There is no attempt {arguments.step}.{arguments.number}; list_attempts shows them."
         )
+    candidate = load_candidate(space.bench, attempt.candidate)
+    if arguments.part == "source":
+        return ToolAnswer(source_text(candidate))
     head = attempt_line(attempt)
     if arguments.part == "report":
         report = space.bench.reading.report(attempt.step, attempt.number)
         if report is None:
             return ToolAnswer(f"{head}\nIt was not finished, so there is no report.")
         return ToolAnswer(f"{head}\n{report_text(report, space.version(attempt.parent))}")
-    candidate = load_candidate(space.bench, attempt.candidate)
-    if arguments.part == "source":
-        body = "\n".join(f"=== {name}\n{text}" for name, text in candidate.files.items())
-    else:
-        parent = space.bench.reading.candidate(space.version(attempt.parent).candidate)
-        body = unified(parent, candidate).text or "(the same source as its parent)"
+    parent = space.bench.reading.candidate(space.version(attempt.parent).candidate)
+    body = unified(parent, candidate).text or "(the same source as its parent)"
     return ToolAnswer(f"{head}\n{body}")
 
 

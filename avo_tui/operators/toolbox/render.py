@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import EvaluationReport, Resources
@@ -47,7 +48,8 @@ def check_lines(report: EvaluationReport) -> str:
     for c in report.checks:
         if c.name == HIDDEN:
             continue
-        line = f"  {c.name}: {'ok' if c.ok else 'WRONG'}"
+        of = f" ({c.distribution})" if c.distribution else ""
+        line = f"  {c.name}{of}: {'ok' if c.ok else 'WRONG'}"
         if c.error is not None:
             line += f", largest error {c.error:.3g} of the tolerance"
         if c.detail and not c.ok:
@@ -92,6 +94,16 @@ def _verdict(report: EvaluationReport) -> str:
     """The verdict and its cause, without repetition."""
     word, cause = report.verdict.value, report.feedback.summary
     return cause if cause.startswith(word) else f"{word}: {cause}"
+
+
+def source_text(candidate: Candidate, *, headed: bool = False) -> str:
+    """The files of a candidate; a single one exactly as it is unless `headed`.
+
+    Several files each get a line with their name before them.
+    """
+    if len(candidate.files) == 1 and not headed:
+        return next(iter(candidate.files.values()))
+    return "\n".join(f"=== {name}\n{text}" for name, text in candidate.files.items())
 
 
 def version_line(version: Version, head: int, best: int) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -18,10 +19,12 @@ from avo_tui.domain.events import (
     ToolReturned,
 )
 from avo_tui.domain.records import Note
+from avo_tui.domain.verdict import ConfigurationCheck
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.patch import apply_patch
-from tests.operators.bench import FakeBench, source
+from avo_tui.operators.toolbox.render import check_lines
+from tests.operators.bench import SEED, FakeBench, judge, source
 
 
 @pytest.fixture
@@ -312,3 +315,37 @@ def test_cutting_keeps_head_and_tail_and_says_how_much(text: str, limit: int) ->
         assert cut == text
     else:
         assert f"of {len(text)} characters left out; see there" in cut and len(cut) < limit + 100
+
+
+async def test_a_source_is_given_as_it_is(box: Toolbox, bench: FakeBench) -> None:
+    """What is read can be compiled: no heading stands before a single file."""
+    assert await ok(box, "read_version", version=0, part="source") == SEED
+    other = source(1.2)
+    await ok(box, "write_file", text=other)
+    await ok(box, "evaluate", title="a fifth faster")
+    assert await ok(box, "read_attempt", step=1, number=1, part="source") == other
+    assert "=== kernel.cpp" in await ok(box, "read_version", version=0)
+
+
+async def test_a_check_names_the_kind_of_inputs() -> None:
+    checks = (
+        ConfigurationCheck(name="small", ok=True, error=0.5, distribution="normal"),
+        ConfigurationCheck(name="small", ok=True, error=0.9, distribution="peaked"),
+        ConfigurationCheck(name="hidden", ok=True),
+    )
+    report = judge(Candidate(files={"kernel.cpp": SEED})).replaced(checks=checks)
+    lines = check_lines(report).splitlines()
+    assert lines[1] == "  small (normal): ok, largest error 0.5 of the tolerance"
+    assert lines[2].startswith("  small (peaked): ok, largest error 0.9")
+    assert lines[3] == "  hidden configurations: all ok"
+
+
+async def test_a_sweep_says_that_its_figures_are_of_different_runs(box: Toolbox) -> None:
+    answer = await ok(box, "evaluate_many", title="tiles", sweep={"TILE": ["1", "2"]})
+    assert "Each was measured in a run of its own" in answer and "bench times" in answer
+
+
+async def test_timing_says_how_long_it_took(box: Toolbox) -> None:
+    await ok(box, "write_file", text=source(1.2))
+    answer = await ok(box, "bench", sweep={"TILE": ["1", "2"]}, pairs=2)
+    assert re.search(r"4 pairs in \d+\.\d s, \d+\.\d s each\.", answer)

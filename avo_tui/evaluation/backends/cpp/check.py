@@ -146,4 +146,10 @@ def prepare(task: Task, pool: Pool, quick: bool, watch: Stopwatch) -> list[_Case
 def _result(case: CheckCase, ok: bool, error: float | None, detail: str) -> ConfigurationCheck:
     name = "hidden" if case.hidden else case.configuration.name
     told = error is not None and error < float("inf") and not case.hidden
-    return ConfigurationCheck(name=name, ok=ok, error=error if told else None, detail=detail)
+    return ConfigurationCheck(
+        name=name,
+        ok=ok,
+        error=error if told else None,
+        detail=detail,
+        distribution="" if case.hidden else case.distribution,
+    )

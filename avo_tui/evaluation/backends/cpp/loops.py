@@ -1,38 +1,53 @@
 """Finds the innermost loops of a candidate in objdump's listing and counts their instructions.
 
 Programs in a container can rarely read the processor's counters. The content of the loops answers
-most questions: is the code vectorised, are accumulators on the stack, which functions are called.
+most questions: is the code vectorised, do accumulators stay in registers or go through memory,
+which functions are called. Depth is counted through calls: a loop of a function that is called
+from within two loops is three deep.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
 
 from avo_tui.evaluation.backends.cpp.disassembly import count
+from avo_tui.evaluation.backends.cpp.nesting import depths, innermost, natural_loops
 
-MOST = 12
+MOST = 16
 """Largest number of loops reported."""
 SHORTEST = 3
 """Smallest number of instructions of a reported loop."""
+CHAIN = 8
+"""Largest number of calls in a row that are followed to find the loops around a function."""
 
-_FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
+_FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$")
 _INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\t(\S+)\s*(.*)$")
 _TARGET = re.compile(r"^([0-9a-f]+)\b")
 _STACK = re.compile(r"\(%r[sb]p")
+_ADDRESS_ONLY = ("lea", "nop", "prefetch", "call", "j")
+"""Beginnings of mnemonics whose memory operand is not read or written by the instruction."""
+_PREFIXES = frozenset({"notrack", "bnd"})
+"""Prefixes of jumps and calls that objdump writes as words of their own."""
+_READS_ONLY = ("cmp", "test", "vucomi", "vcomi", "ucomi", "comi", "vptest", "push", "bt")
+"""Beginnings of mnemonics that only read, even if the last operand is memory."""
 _MOVE = re.compile(r"^%[xyz]mm\d+,\s*%[xyz]mm\d+$")
 
 
 @dataclass(frozen=True)
 class Loop:
-    """An innermost loop: a backward jump that contains no other one."""
+    """An innermost loop: one that contains no other."""
 
     function: str
     first: int
     """Address of its first instruction."""
     lines: tuple[str, ...] = field(repr=False)
     depth: int = 1
-    """Nesting depth, including the loop itself: a loop in a loop in a loop has 3."""
+    """Nesting depth, including the loop itself and the loops around the calls of its function: a
+    loop in a loop in a loop has 3."""
 
     @property
     def parts(self) -> dict[str, int]:
@@ -51,6 +66,20 @@ class Loop:
         return sum("mov" in name and bool(_MOVE.match(rest.strip())) for name, rest in operands)
 
     @property
+    def memory(self) -> tuple[int, int]:
+        """(instructions that read memory, instructions that write memory), the stack included.
+
+        An accumulator that does not stay in a register shows as one write for each multiply-add.
+        """
+        reads = writes = 0
+        for line in self.lines:
+            if match := _INSTRUCTION.match(line):
+                read, written = _touches(match[2], match[3])
+                reads += read
+                writes += written
+        return reads, writes
+
+    @property
     def multiplies(self) -> int:
         """Number of multiplications and fused multiply-adds; shows how important a loop is."""
         return sum(n for name, n in self.parts.items() if name.startswith(("fma", "multiply")))
@@ -60,55 +89,172 @@ class Loop:
         parts = self.parts
         size = parts.pop("instructions", 0)
         kinds = [f"{n} {name}" for name, n in parts.items() if name != "vector stack moves"]
-        kinds += [f"{self.stack} stack accesses", f"{self.moves} register moves"]
+        reads, writes = self.memory
+        kinds += [f"{reads} loads", f"{writes} stores", f"{self.stack} stack accesses"]
+        kinds.append(f"{self.moves} register moves")
         return (
             f"{self.function} at {self.first:x}: {self.depth} deep, {size} instructions:"
             f" {', '.join(kinds)}"
         )
 
 
+class _Function:
+    """A function of the listing."""
+
+    def __init__(self, name: str, start: int) -> None:
+        self.name, self.start = name, start
+        self.body: list[tuple[int, str, str]] = []
+        """Per instruction: address, mnemonic, operands."""
+        self.lines: list[str] = []
+
+    def target(self, i: int) -> int | None:
+        """The address that instruction `i` jumps to or calls; None if it is computed."""
+        match = _TARGET.match(self.body[i][2])
+        return int(match[1], 16) if match is not None else None
+
+    @cached_property
+    def blocks(self) -> list[range]:
+        """Indices of the instructions of each block: those that run one after the other."""
+        index = {address: i for i, (address, _, _) in enumerate(self.body)}
+        starts = {0}
+        for i, (_, name, _) in enumerate(self.body):
+            if name.startswith(("j", "ret", "ud2", "hlt")):
+                starts.add(i + 1)
+                target = self.target(i) if name.startswith("j") else None
+                if target in index:
+                    starts.add(index[target])
+        bounds = sorted({*starts, len(self.body)})
+        return [range(a, b) for a, b in pairwise(bounds) if b <= len(self.body)]
+
+    @cached_property
+    def loops(self) -> dict[int, frozenset[int]]:
+        """The loops, as numbers of blocks."""
+        number = {self.body[block[0]][0]: n for n, block in enumerate(self.blocks)}
+        following: list[list[int]] = []
+        for n, block in enumerate(self.blocks):
+            name = self.body[block[-1]][1]
+            target = self.target(block[-1]) if name.startswith("j") else None
+            after = [number[target]] if target in number else []
+            if not name.startswith(("jmp", "ret", "ud2", "hlt")) and n + 1 < len(self.blocks):
+                after.append(n + 1)
+            following.append(after)
+        dead = {n for n, block in enumerate(self.blocks) if self._padding(block)}
+        orphans = set(range(1, len(following))).difference(dead, *following)
+        for n, block in enumerate(self.blocks):
+            if "*" in self.body[block[-1]][2] and self.body[block[-1]][1].startswith("jmp"):
+                following[n] += orphans  # a table of jumps leads to what nothing else leads to
+        return natural_loops(following)
+
+    def _padding(self, block: range) -> bool:
+        """Whether a block only fills the space before a loop that begins at a round address."""
+        fillers = ("nop", "data16", "cs", "xchg")
+        return all(self.body[i][1].startswith(fillers) for i in block)
+
+    @cached_property
+    def depth(self) -> list[int]:
+        """Block → number of loops that contain it."""
+        return depths(self.loops, len(self.blocks))
+
+    def calls(self) -> Iterator[tuple[int, int]]:
+        """(address that is called or jumped to outside the function, number of loops around)."""
+        inside = {address for address, _, _ in self.body}
+        for n, block in enumerate(self.blocks):
+            for i in block:
+                target = self.target(i) if self.body[i][1].startswith(("call", "j")) else None
+                if target is not None and target not in inside:
+                    yield target, self.depth[n]
+
+
 def innermost_loops(listing: str) -> list[Loop]:
     """The innermost loops of a listing, those that are likely to run most often first.
 
-    By how many loops they are nested in, then by multiplications: what is nested deeply runs once
-    for each pass of all loops around it, whereas tails and special cases are nested less.
+    By how many loops they are nested in, those around the calls of their function included, then by
+    multiplications: what is nested deeply runs once for each pass of all loops around it, whereas
+    tails and special cases are nested less.
     """
-    loops: list[Loop] = []
-    function, body = "", list[tuple[int, str]]()
-    for line in [*listing.splitlines(), "0 <end>:"]:
-        if match := _FUNCTION.match(line):
-            loops += _loops(function, body)
-            function, body = match[1], []
-        elif match := _INSTRUCTION.match(line):
-            body.append((int(match[1], 16), line))
+    functions = list(_functions(listing))
+    around = _loops_around(functions)
+    loops = [
+        replace(loop, depth=loop.depth + around[function.start])
+        for function in functions
+        for loop in _loops(function)
+    ]
     return sorted(loops, key=lambda loop: (-loop.depth, -loop.multiplies))
 
 
-def _loops(function: str, body: list[tuple[int, str]]) -> list[Loop]:
-    index = {address: i for i, (address, _) in enumerate(body)}
-    jumps: list[tuple[int, int]] = []
-    for i, (_, line) in enumerate(body):
-        match = _INSTRUCTION.match(line)
-        assert match is not None
-        target = _TARGET.match(match[3]) if match[2].startswith("j") else None
-        begin = index.get(int(target[1], 16)) if target is not None else None
-        if begin is not None and begin <= i:
-            jumps.append((begin, i))
-    inner = [
-        (begin, end)
-        for begin, end in jumps
-        if not any(begin <= b and e <= end and (b, e) != (begin, end) for b, e in jumps)
-    ]
-    return [
-        Loop(
-            function,
-            body[begin][0],
-            tuple(line for _, line in body[begin : end + 1]),
-            depth=len({b for b, e in jumps if b <= begin and end <= e}),
-        )
-        for begin, end in inner
-        if end - begin + 1 >= SHORTEST
-    ]
+def _functions(listing: str) -> Iterator[_Function]:
+    function: _Function | None = None
+    for line in listing.splitlines():
+        if match := _FUNCTION.match(line):
+            if function is not None:
+                yield function
+            function = _Function(match[2], int(match[1], 16))
+        elif function is not None and (match := _INSTRUCTION.match(line)):
+            name, operands = match[2], match[3]
+            if name in _PREFIXES:
+                name, _, operands = operands.partition(" ")
+            function.body.append((int(match[1], 16), name, operands.strip()))
+            function.lines.append(line)
+    if function is not None:
+        yield function
+
+
+def _loops_around(functions: Sequence[_Function]) -> Mapping[int, int]:
+    """Start of a function → the largest number of loops around any chain of calls to it.
+
+    Chains of up to `CHAIN` calls are followed, which also bounds what functions that call each
+    other count.
+    """
+    starts = {function.start for function in functions}
+    calls: set[tuple[int, int, int]] = set()
+    for function in functions:
+        calls |= {
+            (function.start, target, depth)
+            for target, depth in function.calls()
+            if target in starts and target != function.start
+        }
+    around = dict.fromkeys(starts, 0)
+    for _ in range(CHAIN):
+        before = dict(around)
+        for caller, target, depth in calls:
+            around[target] = max(around[target], before[caller] + depth)
+        if around == before:
+            break
+    return around
+
+
+def _touches(name: str, operands: str) -> tuple[bool, bool]:
+    """Whether an instruction reads memory, and whether it writes it.
+
+    In AT&T's order the last operand is the one that is written.
+    """
+    if "(" not in operands or name.startswith(_ADDRESS_ONLY):
+        return False, False
+    comment_free = operands.partition("#")[0].partition("<")[0].strip()
+    last_is_memory = comment_free.endswith(")") or comment_free.endswith("}")
+    if comment_free.endswith("}"):  # a mask: what it belongs to stands before
+        last_is_memory = comment_free.partition("{")[0].endswith(")")
+    if not last_is_memory or name.startswith(_READS_ONLY):
+        return True, False
+    return "mov" not in name and not name.startswith(("vextract", "set")), True
+
+
+def _loops(function: _Function) -> Iterator[Loop]:
+    for header in innermost(function.loops):
+        blocks = sorted(function.loops[header])
+        inside = [i for block in blocks for i in function.blocks[block]]
+        if len(inside) >= SHORTEST:
+            first = function.body[inside[0]][0]
+            lines = tuple(function.lines[i] for i in inside)
+            yield Loop(function.name, first, lines, depth=function.depth[header])
+
+
+def _shown(loops: Sequence[Loop]) -> list[Loop]:
+    """The first `MOST` loops, but at least the first one of each function as far as that goes."""
+    first = {loop.function: loop for loop in reversed(loops)}
+    kept = [loop for loop in loops if first[loop.function] is loop][:MOST]
+    kept += [loop for loop in loops if loop not in kept][: MOST - len(kept)]
+    return [loop for loop in loops if loop in kept]
 
 
 def loops_text(listing: str) -> str:
@@ -118,8 +264,17 @@ def loops_text(listing: str) -> str:
         return "There is no loop in the machine code: it is unrolled or calls a library."
     lines = [
         f"{len(loops)} innermost loops, counted in the machine code, not sampled: how often each"
-        " runs is not known. Those nested in the most loops first, among them those with the most"
-        " multiplications. Stack accesses inside are accumulators or indices that did not fit the"
-        " registers."
+        " runs is not known. Those nested in the most loops first, the loops around calls of their"
+        " function included, among them those with the most multiplications. Loads and stores count"
+        " all instructions that read and write memory: as many stores as multiply-adds mean that"
+        " accumulators go through memory instead of staying in registers. Stack accesses are"
+        " accumulators or indices that did not fit the registers."
     ]
-    return "\n".join([*lines, *(f"- {loop.line()}" for loop in loops[:MOST])])
+    shown = _shown(loops)
+    lines += [f"- {loop.line()}" for loop in shown]
+    if len(shown) < len(loops):
+        lines.append(
+            f"{len(loops) - len(shown)} more are left out; disassemble(function=…) shows any"
+            " function around its hottest loop."
+        )
+    return "\n".join(lines)

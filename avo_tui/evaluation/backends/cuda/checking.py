@@ -77,6 +77,7 @@ class Check:
             ok=judged.ok,
             error=judged.error,
             detail=judged.detail if name else "",
+            distribution=case.distribution if name else "",
         )
         self._done.append(result)
         self._context.progress(
