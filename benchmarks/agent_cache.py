@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 from avo_tui.domain.events import MessageRecorded  # noqa: E402
 from avo_tui.operators.agent import exchange  # noqa: E402
 from avo_tui.operators.agent.conversation import policy  # noqa: E402
-from avo_tui.operators.agent.conversation.conversation import Conversation  # noqa: E402
+from avo_tui.operators.agent.conversation.turns import Conversation  # noqa: E402
 from avo_tui.operators.agent.model.endpoint import AnthropicModel  # noqa: E402
 from avo_tui.operators.agent.settings import AgentSettings  # noqa: E402
 from avo_tui.operators.agent.setup import Setup  # noqa: E402

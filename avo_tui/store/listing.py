@@ -19,7 +19,7 @@ from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout
 from avo_tui.store.places import session_folders
 from avo_tui.store.reader import SessionReader, standing
-from avo_tui.store.summary_cache import Remembered
+from avo_tui.store.summary_cache import SummaryCache
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class _Seen:
 
 
 _cache: dict[Path, _Seen] = {}
-_remembered = Remembered()
+_remembered = SummaryCache()
 
 
 def summaries(roots: Iterable[Path] | None = None) -> list[SessionSummary]:

@@ -29,7 +29,7 @@ def _is_folder(path: str) -> bool:
         return True
 
 
-class Remembered:
+class SummaryCache:
     """Session folder → mark and summary as JSON, for sessions that can be read and do not run."""
 
     def __init__(self, path: Path | None = None) -> None:

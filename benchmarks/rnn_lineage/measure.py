@@ -32,7 +32,7 @@ from avo_tui.evaluation.backends.cuda import toolkit  # noqa: E402
 from avo_tui.evaluation.backends.cuda.compiled import plans_for  # noqa: E402
 from avo_tui.evaluation.backends.cuda.compiler import Compiler  # noqa: E402
 from avo_tui.evaluation.backends.cuda.device import Gpu, NoGpu, probe  # noqa: E402
-from avo_tui.evaluation.backends.cuda.planned import (  # noqa: E402
+from avo_tui.evaluation.backends.cuda.launch_plan import (  # noqa: E402
     LaunchPlan,
     PlannedParam,
     PlannedStage,

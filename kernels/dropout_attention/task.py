@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.backends.cuda.manual import manual
-from avo_tui.evaluation.backends.cuda.planned import TensorSpec
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.task import CheckCase, Tolerance
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.backends.cuda.manual import manual
-from avo_tui.evaluation.backends.cuda.planned import TensorSpec
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.task import CheckCase, Perturbation, PreparedBaseline, Tolerance
 

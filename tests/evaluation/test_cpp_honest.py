@@ -17,7 +17,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp import glue, reports
 from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess
-from avo_tui.evaluation.backends.cpp.keeper import Runner
+from avo_tui.evaluation.backends.cpp.timed_calls import Runner
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
 

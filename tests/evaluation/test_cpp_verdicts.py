@@ -17,10 +17,10 @@ import pytest
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.cpp import (
     candidate_process,
-    keeper,
     process,
     sampling,
     time_account,
+    timed_calls,
 )
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
@@ -122,12 +122,12 @@ async def test_time_asleep_counts_as_if_it_computed(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call cannot sleep for a given time; but it may wait for memory, for one."""
-    real = keeper.Runner.call
+    real = timed_calls.Runner.call
 
-    def call(self: keeper.Runner, slot: int, seconds: float) -> keeper.Call:
+    def call(self: timed_calls.Runner, slot: int, seconds: float) -> timed_calls.Call:
         return replace(real(self, slot, seconds), asleep=300_000_000)
 
-    monkeypatch.setattr(keeper.Runner, "call", call)
+    monkeypatch.setattr(timed_calls.Runner, "call", call)
     honest = candidate(CANDIDATES / "honest.cpp")
     report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
@@ -138,13 +138,13 @@ async def test_what_every_call_costs_is_taken_off(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a machine on which waking and stopping a process costs seconds."""
-    real = keeper.Runner.call
+    real = timed_calls.Runner.call
 
-    def call(self: keeper.Runner, slot: int, seconds: float) -> keeper.Call:
+    def call(self: timed_calls.Runner, slot: int, seconds: float) -> timed_calls.Call:
         answer = real(self, slot, seconds)
         return replace(answer, used=answer.used + 10**10, passed=answer.passed + 10**10)
 
-    monkeypatch.setattr(keeper.Runner, "call", call)
+    monkeypatch.setattr(timed_calls.Runner, "call", call)
     honest = candidate(CANDIDATES / "honest.cpp")
     report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
@@ -155,18 +155,18 @@ async def test_outputs_cost_a_kernel_no_page_faults(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults: list[int] = []
-    real = keeper.Runner.call
+    real = timed_calls.Runner.call
 
     def count(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
-    def call(self: keeper.Runner, slot: int, seconds: float) -> keeper.Call:
+    def call(self: timed_calls.Runner, slot: int, seconds: float) -> timed_calls.Call:
         before = count(self.pid)
         answer = real(self, slot, seconds)
         faults.append(count(self.pid) - before)
         return answer
 
-    monkeypatch.setattr(keeper.Runner, "call", call)
+    monkeypatch.setattr(timed_calls.Runner, "call", call)
     honest = candidate(CANDIDATES / "honest.cpp")
     report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
@@ -264,7 +264,7 @@ async def test_every_stage_starts_a_candidate_in_the_same_way(
 
     def watched(
         sandbox: Sandbox, start: process.Start
-    ) -> AbstractAsyncContextManager[keeper.Runner]:
+    ) -> AbstractAsyncContextManager[timed_calls.Runner]:
         assert start.library is not None and start.arenas is not None
         sizes = [arena.size for arena in start.arenas]
         same = (start.runner, start.library.name, start.entry, sizes, start.threads, start.limits)

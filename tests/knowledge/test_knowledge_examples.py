@@ -115,7 +115,7 @@ def test_cpp_example_compiles_and_runs(example: Example, tmp_path: Path) -> None
 @pytest.mark.parametrize("example", MANIFESTS, ids=label)
 def test_manifest_resolves_for_the_attention_tasks(example: Example) -> None:
     text = pytest.importorskip("avo_tui.evaluation.backends.cuda.manifest_text")
-    plan = pytest.importorskip("avo_tui.evaluation.backends.cuda.plan")
+    plan = pytest.importorskip("avo_tui.evaluation.backends.cuda.resolve")
     manifest = text.parse(example.code)
     device = plan.DeviceFacts.of_architecture("sm_90a")
     for folder, class_ in (("mha_forward", "MhaForward"), ("gqa_forward", "GqaForward")):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration, Language
-from avo_tui.evaluation.backends.cuda.planned import TensorSpec
+from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.references.describing import cpp_description, cuda_description, skeleton

@@ -10,8 +10,8 @@ from avo_tui.domain.events import ToolReturned
 from avo_tui.domain.records import Author, Hint, Intervention
 from avo_tui.domain.secrets import Redact
 from avo_tui.operators.agent import review
-from avo_tui.operators.agent.conversation.conversation import Call, Conversation, outcome_on_record
 from avo_tui.operators.agent.conversation.heal import heal
+from avo_tui.operators.agent.conversation.turns import Call, Conversation, outcome_on_record
 from avo_tui.operators.agent.exchange import Exchange, useful
 from avo_tui.operators.agent.model.port import Model, Reply
 from avo_tui.operators.agent.prompts import prompt

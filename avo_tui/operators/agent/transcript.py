@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from avo_tui.domain.events import MessageRecorded, ModelStatusChanged, TroubleNoted
 from avo_tui.domain.secrets import Redact
-from avo_tui.operators.agent.conversation.conversation import Conversation, Turn, message_body
 from avo_tui.operators.agent.conversation.heal import Healed
+from avo_tui.operators.agent.conversation.turns import Conversation, Turn, message_body
 from avo_tui.operators.agent.model.port import Block, Reply, Request
 from avo_tui.operators.agent.model.prices import context_tokens
 from avo_tui.operators.ports import Workbench

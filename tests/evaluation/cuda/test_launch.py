@@ -5,7 +5,7 @@ from cuda.bindings import driver
 
 from avo_tui.evaluation.backends.cuda.harness import launch
 from avo_tui.evaluation.backends.cuda.harness.errors import DriverError
-from avo_tui.evaluation.backends.cuda.planned import PlannedStage
+from avo_tui.evaluation.backends.cuda.launch_plan import PlannedStage
 
 Triple = tuple[int, int, int]
 Asked = tuple[object, int]

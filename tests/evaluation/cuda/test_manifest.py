@@ -7,7 +7,7 @@ from avo_tui.evaluation.backends.cuda.manifest_text import (
     parse,
     undotted,
 )
-from avo_tui.evaluation.backends.cuda.plan import (
+from avo_tui.evaluation.backends.cuda.resolve import (
     DeviceFacts,
     LaunchPlan,
     Origin,

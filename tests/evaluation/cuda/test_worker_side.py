@@ -22,8 +22,8 @@ from avo_tui.evaluation.backends.cuda.conversation import Timing
 from avo_tui.evaluation.backends.cuda.device import Gpu
 from avo_tui.evaluation.backends.cuda.fresh_processes import FreshProcesses
 from avo_tui.evaluation.backends.cuda.measuring import measure
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.process import GpuProcess
+from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.tasks import load_task
 from tests.evaluation.cuda.cuda_helpers import HERE, SANDBOX, context

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from avo_tui.evaluation import case_coverage, task_dynamic_checks
-from avo_tui.evaluation.backends.cuda.planned import TensorSpec
+from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.references import task as references_task
 from avo_tui.evaluation.references.adopting import adopt, wishes_for

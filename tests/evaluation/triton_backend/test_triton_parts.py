@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.evaluation.backends.cuda.planned import DeviceFacts, TensorSpec
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts, TensorSpec
 from avo_tui.evaluation.backends.triton.ptx import merged
 from avo_tui.evaluation.backends.triton.reply import LaunchError, Run, keys, plan_of, read
 from avo_tui.evaluation.languages import further_languages, in_language

@@ -14,7 +14,7 @@ import torch
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import SingleSource
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
+from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.triton.front import TritonFrontEnd
 from avo_tui.evaluation.languages import in_language

@@ -23,7 +23,7 @@ from avo_tui.domain.events import (
     ToolReturned,
 )
 from avo_tui.domain.records import Direction, Intervention
-from avo_tui.operators.agent.conversation.conversation import Conversation
+from avo_tui.operators.agent.conversation.turns import Conversation
 from avo_tui.operators.ports import StepEnded
 from tests.loopback.server import Answer, Behaviour, Server, text, tool
 from tests.operators.agent.helpers import last_user, results, step, well_formed, whole, work

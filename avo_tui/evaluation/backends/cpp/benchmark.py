@@ -13,10 +13,10 @@ from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess, Stage
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
-from avo_tui.evaluation.backends.cpp.keeper import Stopped
 from avo_tui.evaluation.backends.cpp.overhead import Overhead
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.sampling import Bench, Samples, even
+from avo_tui.evaluation.backends.cpp.timed_calls import Stopped
 from avo_tui.evaluation.measurement import statistics, verdicts
 from avo_tui.evaluation.measurement.race import Race, stopped_early
 from avo_tui.evaluation.measurement.statistics import drift, quantile

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
-from avo_tui.evaluation.backends.cpp.keeper import Call, Runner, Stopped, owned
 from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory, Slot
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.overhead import Overhead
 from avo_tui.evaluation.backends.cpp.process import Start, limits_of, session
+from avo_tui.evaluation.backends.cpp.timed_calls import Call, Runner, Stopped, owned
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.ports import EvaluatorError

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avo_tui.evaluation.backends.cpp import flags
-from avo_tui.evaluation.backends.cpp.keeper import Call, Runner
 from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
 from avo_tui.evaluation.backends.cpp.process import Start, in_thread, session
+from avo_tui.evaluation.backends.cpp.timed_calls import Call, Runner
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_features
 from avo_tui.evaluation.measurement.ceilings import Ceilings
 from avo_tui.evaluation.ports import EvaluatorError

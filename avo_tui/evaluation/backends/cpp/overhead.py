@@ -13,8 +13,8 @@ from collections import deque
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.cpp import glue
-from avo_tui.evaluation.backends.cpp.keeper import Call
 from avo_tui.evaluation.backends.cpp.machine import Calibration
+from avo_tui.evaluation.backends.cpp.timed_calls import Call
 from avo_tui.evaluation.task import Task
 
 _LATEST = 15

@@ -15,7 +15,7 @@ from typing import TypeVar
 from avo_tui.evaluation.backends.cpp.arenas import Arena
 from avo_tui.evaluation.backends.cpp.compiler import copy_into
 from avo_tui.evaluation.backends.cpp.elf import SharedObject, read_shared_object
-from avo_tui.evaluation.backends.cpp.keeper import Runner, Stopped, owned
+from avo_tui.evaluation.backends.cpp.timed_calls import Runner, Stopped, owned
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox

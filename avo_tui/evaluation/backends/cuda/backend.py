@@ -49,7 +49,7 @@ from avo_tui.evaluation.backends.cuda.device import (
 from avo_tui.evaluation.backends.cuda.fresh_processes import FreshProcesses
 from avo_tui.evaluation.backends.cuda.front import CudaFrontEnd, FrontEnd
 from avo_tui.evaluation.backends.cuda.measuring import measure
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
+from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
 from avo_tui.evaluation.backends.cuda.scrubbing import Scrub
 from avo_tui.evaluation.backends.cuda.side_by_side import compare_in_turn
 from avo_tui.evaluation.backends.cuda.task import CudaTask

@@ -19,7 +19,7 @@ from avo_tui.evaluation.backends.cuda.compiler import (
 )
 from avo_tui.evaluation.backends.cuda.manifest import Manifest
 from avo_tui.evaluation.backends.cuda.manifest_text import Issue, ManifestError
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan, Origin, resolve
+from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts, LaunchPlan, Origin, resolve
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import verdicts
 

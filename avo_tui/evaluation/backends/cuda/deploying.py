@@ -11,7 +11,7 @@ from avo_tui.domain.deployment import Deployment
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.compiler import CompiledCandidate
 from avo_tui.evaluation.backends.cuda.front import FrontEnd
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts
+from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
 from avo_tui.evaluation.measurement import dtypes

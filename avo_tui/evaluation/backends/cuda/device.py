@@ -9,7 +9,7 @@ import sys
 from typing import TypedDict
 
 from avo_tui.domain.base import Value
-from avo_tui.evaluation.backends.cuda.planned import DeviceFacts
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
 from avo_tui.evaluation.measurement.ceilings import Ceilings
 
 SECONDS = 20.0

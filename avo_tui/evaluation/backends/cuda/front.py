@@ -13,7 +13,7 @@ from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda import single_source, toolkit
 from avo_tui.evaluation.backends.cuda.compiled import resolve_plans
 from avo_tui.evaluation.backends.cuda.compiler import CompiledCandidate, Compiler
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan
+from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts, LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 
 Plans = Mapping[str, LaunchPlan]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
-from avo_tui.evaluation.backends.cuda.plan import resolve
-from avo_tui.evaluation.backends.cuda.planned import DeviceFacts
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.process import Reply
+from avo_tui.evaluation.backends.cuda.resolve import resolve
 from avo_tui.evaluation.ports import EvaluatorError
 
 _FOLDER = Path(__file__).parent / "harness" / "scrub"

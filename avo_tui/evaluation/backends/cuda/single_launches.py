@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from avo_tui.evaluation.backends.cuda.planned import (
+from avo_tui.evaluation.backends.cuda.launch_plan import (
     LaunchPlan,
     PlannedMap,
     PlannedParam,

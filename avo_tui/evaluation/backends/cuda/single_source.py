@@ -20,7 +20,7 @@ from avo_tui.evaluation.backends.cuda.compiled import resolve_plans
 from avo_tui.evaluation.backends.cuda.compiler import macro_groups, manifest_feedback, source_of
 from avo_tui.evaluation.backends.cuda.manifest import CompileOptions, Manifest
 from avo_tui.evaluation.backends.cuda.manifest_text import ManifestError, file_of, parse
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan
+from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts, LaunchPlan
 from avo_tui.evaluation.backends.cuda.single_launches import ALIGNMENT, body_of, places
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.toolkit import architecture_number

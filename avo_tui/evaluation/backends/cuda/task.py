@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from avo_tui.domain.task import Configuration, Language
-from avo_tui.evaluation.backends.cuda.planned import TensorSpec
+from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.task import Task
 

@@ -34,7 +34,7 @@ from avo_tui.evaluation.backends.cuda.compiler import (
     write_sources,
 )
 from avo_tui.evaluation.backends.cuda.front import Plans
-from avo_tui.evaluation.backends.cuda.plan import DeviceFacts, LaunchPlan
+from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts, LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.toolkit import ToolkitError, architecture_number, nvdisasm
 from avo_tui.evaluation.backends.cuda.units import SIZES, Unit, resources_of

@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from avo_tui.evaluation.backends.cuda.manifest import MAX_WORKSPACE_BYTES
-from avo_tui.evaluation.backends.cuda.planned import (
+from avo_tui.evaluation.backends.cuda.launch_plan import (
     DeviceFacts,
     LaunchPlan,
     PlannedParam,
@@ -20,6 +19,7 @@ from avo_tui.evaluation.backends.cuda.planned import (
     PlannedWorkspace,
     TensorSpec,
 )
+from avo_tui.evaluation.backends.cuda.manifest import MAX_WORKSPACE_BYTES
 
 THREADS_PER_WARP = 32
 

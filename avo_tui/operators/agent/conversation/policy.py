@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Literal
 
 from avo_tui.domain.base import Value
-from avo_tui.operators.agent.conversation.conversation import Conversation
+from avo_tui.operators.agent.conversation.turns import Conversation
 from avo_tui.operators.agent.model.prices import Price
 
 LEAST_FREED = 0.06

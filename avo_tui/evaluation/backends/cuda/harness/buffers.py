@@ -11,7 +11,7 @@ import torch
 from cuda.bindings import driver
 
 from avo_tui.evaluation.backends.cuda.harness.errors import check
-from avo_tui.evaluation.backends.cuda.planned import PlannedWorkspace, TensorSpec
+from avo_tui.evaluation.backends.cuda.launch_plan import PlannedWorkspace, TensorSpec
 from avo_tui.evaluation.measurement import dtypes
 
 GUARD_BYTES = 1 << 20

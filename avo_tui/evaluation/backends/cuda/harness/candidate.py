@@ -16,7 +16,7 @@ import torch
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
 from avo_tui.evaluation.backends.cuda.harness.launch import Module, Preparer, Runner
-from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
+from avo_tui.evaluation.backends.cuda.launch_plan import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 
 SETS = 2

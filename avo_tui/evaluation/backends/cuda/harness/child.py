@@ -32,7 +32,7 @@ from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
 from avo_tui.evaluation.backends.cuda.harness.candidate import Candidate, Code
 from avo_tui.evaluation.backends.cuda.harness.errors import DriverError
 from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner, synchronize
-from avo_tui.evaluation.backends.cuda.planned import LaunchPlan
+from avo_tui.evaluation.backends.cuda.launch_plan import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.measurement.dtypes import bits

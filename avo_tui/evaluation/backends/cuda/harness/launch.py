@@ -12,7 +12,7 @@ from cuda.bindings import driver
 
 from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
 from avo_tui.evaluation.backends.cuda.harness.errors import check
-from avo_tui.evaluation.backends.cuda.planned import LaunchPlan, PlannedMap, PlannedStage
+from avo_tui.evaluation.backends.cuda.launch_plan import LaunchPlan, PlannedMap, PlannedStage
 
 _SCALARS: dict[str, Any] = {
     "i32": ctypes.c_int32,

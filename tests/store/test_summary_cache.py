@@ -8,7 +8,7 @@ import pytest
 
 from avo_tui.store import SessionWriter, listing
 from avo_tui.store.reader import SessionReader
-from avo_tui.store.summary_cache import Remembered
+from avo_tui.store.summary_cache import SummaryCache
 from tests.session_life import build, engine_started
 
 
@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _restart(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As another process would: nothing in memory."""
     monkeypatch.setattr(listing, "_cache", {})
-    monkeypatch.setattr(listing, "_remembered", Remembered(path))
+    monkeypatch.setattr(listing, "_remembered", SummaryCache(path))
 
 
 def _no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_an_odd_file_is_none(
 
 def test_a_folder_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    remembered = Remembered(tmp_path / "file" / "sessions.json")
+    remembered = SummaryCache(tmp_path / "file" / "sessions.json")
     remembered.put(tmp_path, (1,), "{}")
     remembered.save()
 

@@ -1,4 +1,4 @@
-"""The keeper: times and stops a candidate that runs in another process.
+"""Times and stops a candidate that runs in another process.
 
 Between two calls every thread of the candidate is stopped, so it cannot run while the harness
 writes inputs, reads outputs or times a baseline. A call starts when the process is woken. All
@@ -70,7 +70,7 @@ def owned(running: Running) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the candidate as the keeper's clocks saw it, in nanoseconds.
+    """One call of the candidate as the harness's clocks saw it, in nanoseconds.
 
     `passed`: from waking the process to its answer. `used`: processor time of all its threads from
     waking it until all of them were stopped again. `asleep`: how long all its threads slept

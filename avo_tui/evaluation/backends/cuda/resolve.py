@@ -18,6 +18,15 @@ from avo_tui.evaluation.backends.cuda.expressions import (
     evaluate_integer,
     evaluate_real,
 )
+from avo_tui.evaluation.backends.cuda.launch_plan import (
+    DeviceFacts,
+    LaunchPlan,
+    PlannedMap,
+    PlannedParam,
+    PlannedStage,
+    PlannedWorkspace,
+    TensorSpec,
+)
 from avo_tui.evaluation.backends.cuda.manifest import (
     DTYPE_BYTES,
     MAX_WORKSPACE_BYTES,
@@ -27,15 +36,6 @@ from avo_tui.evaluation.backends.cuda.manifest import (
     TensorMap,
 )
 from avo_tui.evaluation.backends.cuda.manifest_text import Issue, ManifestError, line_of, undotted
-from avo_tui.evaluation.backends.cuda.planned import (
-    DeviceFacts,
-    LaunchPlan,
-    PlannedMap,
-    PlannedParam,
-    PlannedStage,
-    PlannedWorkspace,
-    TensorSpec,
-)
 from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
 
 __all__ = ["DeviceFacts", "LaunchPlan", "Origin", "TensorSpec", "resolve"]
