@@ -1,4 +1,8 @@
-"""One worker process: exchanges lines with it, and detects its loss."""
+"""One worker process: exchanges lines with it, and detects its loss.
+
+Requests overlap, and both sides send signs of life, as a line may lead to another machine. The GPU
+process (`backends/cuda/process.py`) needs neither: one request at a time, over a pipe.
+"""
 
 from __future__ import annotations
 

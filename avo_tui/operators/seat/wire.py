@@ -2,6 +2,11 @@
 
 The client begins with a `Hello`; the seat answers with a `Welcome`. Then each `Call` gets one
 `Answer` with the same `id`. Closing the connection leaves the seat.
+
+The evaluation worker and the GPU process speak JSON lines of their own (`evaluation/serve.py`,
+`evaluation/backends/cuda/harness/child.py`). What the three have in common is one line of code;
+here a stranger is refused or let in, there the other side is watched for signs of life, or waits
+in the middle of an answer for an acknowledgement.
 """
 
 from __future__ import annotations

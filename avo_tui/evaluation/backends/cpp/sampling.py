@@ -21,7 +21,7 @@ from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cpp.candidate_process import CallResult, CandidateProcess, Trespass
 from avo_tui.evaluation.measurement import verdicts
 from avo_tui.evaluation.measurement.glance import Glance
-from avo_tui.evaluation.measurement.judge import judge
+from avo_tui.evaluation.measurement.judge import Expected, judge
 from avo_tui.evaluation.measurement.schedule import paired_orders
 from avo_tui.evaluation.measurement.statistics import median
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
@@ -175,13 +175,26 @@ class Bench:
         inputs: Tensors,
         own: Tensors,
     ) -> None:
+        """Compares all outputs with the reference; `_compare` looks at a few values only."""
         expected = make_expected(self.task, self.configuration, inputs)
         if kind not in self._glances:
             self._glances[kind] = {n: Glance.of(e, own[n]) for n, e in expected.items()}
+        self._refuse_wrong(subject, answer, expected)
+
+    def _refuse_wrong(
+        self,
+        subject: CandidateProcess,
+        answer: CallResult,
+        expected: Mapping[str, Expected],
+        *,
+        tell: bool = True,
+    ) -> None:
+        """Raises Rejected for the first output that is wrong; without values unless `tell`."""
         for name, output in answer.outputs.items():
             verdict = judge(name, output, expected[name], answer.salt)
             if not verdict.ok:
-                raise _of(subject, verdicts.wrong_when_timed(self.configuration.name, verdict))
+                timed = self.configuration.name
+                raise _of(subject, verdicts.wrong_when_timed(timed, verdict, tell=tell))
 
     def _pretend(self, subject: CandidateProcess) -> None:
         """Run and judge one call with a check case."""
@@ -193,11 +206,7 @@ class Bench:
                 answer = subject.run(configuration, sample.inputs)
             except Trespass as damage:
                 raise _of(subject, verdicts.wrote_outside(str(damage), None)) from damage
-            for name, output in answer.outputs.items():
-                verdict = judge(name, output, sample.expected[name], answer.salt)
-                if not verdict.ok:
-                    timed = self.configuration.name
-                    raise _of(subject, verdicts.wrong_when_timed(timed, verdict, tell=False))
+            self._refuse_wrong(subject, answer, sample.expected, tell=False)
 
     def warm(self, subjects: Sequence[CandidateProcess], seconds: float) -> None:
         """Run everything in turn for `seconds`, at least once; outputs are judged as always."""

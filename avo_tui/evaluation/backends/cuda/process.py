@@ -1,5 +1,9 @@
-"""The worker's side of the disposable GPU process: starts it, sends requests, and ends it
-reliably."""
+"""The worker's side of the disposable GPU process: starts it, sends requests, and ends it reliably.
+
+Not the protocol of the evaluation worker (`evaluation/workers/process.py`): here an answer comes in
+parts, some of which wait for an acknowledgement while the outputs in shared memory are read, and
+silence ends the process.
+"""
 
 from __future__ import annotations
 
