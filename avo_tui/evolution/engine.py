@@ -289,7 +289,10 @@ class Engine:
         run = self.run_context
         since_spent = 0.0
         while True:
-            run.writer.heartbeat()
+            try:
+                run.writer.heartbeat()
+            except DiskTrouble as error:
+                log.error("no heartbeat: %s", error)
             await asyncio.sleep(HEARTBEAT_SECONDS)
             if stood := run.clock.beat(HEARTBEAT_SECONDS):
                 self._say_frozen(stood)

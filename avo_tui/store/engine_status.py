@@ -15,6 +15,7 @@ import psutil
 
 from avo_tui.domain.base import Moment, Value
 from avo_tui.store.bulletin import read_bulletin
+from avo_tui.store.errors import passes
 from avo_tui.store.files import read_regular
 
 STALE_AFTER = 60.0
@@ -45,6 +46,8 @@ class EngineStatus(Value):
     """Number of the file in the engine's memory that says what it waits for."""
     waiting: str = ""
     """Why a living engine of this machine cannot write; "" where it can, or does not say."""
+    unreadable: str = ""
+    """Why engine.lock cannot be read for now, so that nothing is known; "" where it could be."""
 
 
 def engine_status(path: Path) -> EngineStatus:
@@ -56,8 +59,25 @@ def engine_status(path: Path) -> EngineStatus:
     return status
 
 
+def still_running(before: EngineStatus, now: EngineStatus) -> EngineStatus:
+    """The status of an engine that was `before`, where `now` says that the lock cannot be read.
+
+    A folder that is away for a while says nothing of its engine. On this machine the process is
+    looked up; of an engine on another it is assumed that it waits for the folder as well.
+    """
+    here = before.host == socket.gethostname()
+    if not before.alive or (here and not _runs(before)):
+        return now
+    waiting = f"the session folder cannot be read: {now.unreadable}"
+    if here and before.pid is not None and before.bulletin is not None:
+        waiting = read_bulletin(before.pid, before.bulletin) or waiting
+    return before.model_copy(update={"waiting": waiting})
+
+
 def _status(path: Path) -> EngineStatus:
     status = read_status(path)
+    if status.unreadable:
+        return status
     lease = read_status(path.with_name("engine.lease"))
     if status.pid is None and counts_as_alive(lease, path.with_name("engine.lease")):
         return lease.model_copy(update={"alive": True})  # engine.lock was removed
@@ -107,7 +127,9 @@ def read_status(path: Path) -> EngineStatus:
             bulletin=body.get("bulletin"),
             heartbeat=datetime.fromtimestamp(modified, UTC),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except OSError as error:
+        return EngineStatus(alive=False, unreadable=str(error.strerror) if passes(error) else "")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return EngineStatus(alive=False)
     except RecursionError:  # JSON nested deeper than any engine writes it
         return EngineStatus(alive=False)

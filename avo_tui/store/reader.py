@@ -13,7 +13,7 @@ from avo_tui.domain.events import EvaluationProgressed, Event
 from avo_tui.domain.records import LIVE_STATES, Attempt, RunState
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import EvaluationReport
-from avo_tui.store.engine_status import EngineStatus, engine_status
+from avo_tui.store.engine_status import EngineStatus, engine_status, still_running
 from avo_tui.store.errors import DamagedSession
 from avo_tui.store.inbox import send_command
 from avo_tui.store.journal import read_events
@@ -47,6 +47,8 @@ class SessionReader:
         self._layout = layout
         self.folder = layout.folder
         self.objects = ObjectStore(layout.objects)
+        self._engine = EngineStatus(alive=False)
+        """The engine, as of the last time that the lock could be read."""
         self.reloads = 0
         """Times the session was read anew because its journal had become shorter: repaint all."""
         self.problems: list[str] = []
@@ -139,8 +141,15 @@ class SessionReader:
         return read_report(self._layout, self.objects, attempt)
 
     def engine(self) -> EngineStatus:
-        """Whether an engine holds the session, and which."""
-        return engine_status(self._layout.lock)
+        """Whether an engine holds the session, and which.
+
+        While the folder cannot be read, that is what was known before, as far as it still holds.
+        """
+        status = engine_status(self._layout.lock)
+        if status.unreadable:
+            return still_running(self._engine, status)
+        self._engine = status
+        return status
 
     def run_state(self) -> RunState:
         """The state of the run; `lost` where an engine should be running and none is.

@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from avo_tui.store.errors import clear_errors
+from avo_tui.store.errors import StoreError, clear_errors
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ class Reserve:
                 os.close(descriptor)
         except OSError as error:
             log.debug("no space held back: %s", error)
-            self.drop()
+            with contextlib.suppress(StoreError):  # a disk that is away refuses this as well
+                self.drop()
 
     def drop(self) -> None:
         """Give the space free. Raises DiskTrouble or StoreError."""

@@ -161,3 +161,22 @@ def test_a_session_that_cannot_be_looked_into_is_one_of_many(
     listed = {s.name: s.error for s in summaries([tmp_path])}
     assert listed["whole"] is None
     assert "Stale file handle" in (listed["away"] or "")
+
+
+def test_a_run_whose_folder_is_away_is_not_called_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A viewer that saw the engine goes on to tell of it, while the folder says nothing."""
+    folder = build(tmp_path / "one")
+    with SessionWriter.open(folder) as writer:
+        writer.record(ev.StateChanged(state="running"))
+        reader = SessionReader.open(folder)
+        assert reader.standing()[0] == "running"
+        with monkeypatch.context() as patch:
+            refuse_to_read(patch, folder, errno.ENOTCONN)
+            state, reason = reader.standing()
+            assert state == "parked" and "cannot be read" in reason
+            writer.say_waiting("no room")
+            assert reader.standing() == ("parked", "no room")
+            writer.say_waiting("")
+        assert reader.standing()[0] == "running"
