@@ -69,6 +69,7 @@ def keep(
     patience = patience or RestartBackoff()
     began = clock()
     restarts = 0
+    first = True
     while True:
         while engine_status(folder / "engine.lock").alive:
             sleep(POLL_SECONDS)
@@ -79,9 +80,11 @@ def keep(
         if wait is None:
             log.error("given up after %d restarts in a row without success", patience.limit)
             return 1
-        log.warning("the engine was lost; it is started again in %.0f s", wait)
+        if first and clock() - began < POLL_SECONDS:
+            wait = 0.0  # none ran when the keeper began, as after a reboot: nothing to wait for
+        log.warning("no engine runs; one is started in %.0f s", wait)
         sleep(wait)
-        began = clock()
+        began, first = clock(), False
         try:
             restarts += 1
             start(folder, restarts=restarts)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from avo_tui.domain.records import RunSettings, SessionRecord
 from avo_tui.evolution.keep import RestartBackoff, keep
 from avo_tui.evolution.keep import main as keep_main
 from avo_tui.evolution.process import EngineFailed, is_kept, keeper_lock, start_keeper
-from avo_tui.store import DiskTrouble, SessionReader, SessionWriter, engine_status
+from avo_tui.store import DiskTrouble, SessionReader, SessionWriter, diagnose, engine_status
 from tests.evolution.engine_process import __file__ as ENGINE
 from tests.evolution.fake_evaluator import TASK
 
@@ -60,21 +61,26 @@ class Starter:
         return process.pid
 
 
+def briefly(seconds: float) -> None:
+    """Instead of the keeper's two seconds between two looks."""
+    time.sleep(min(seconds, 0.05))
+
+
 def quick(limit: int = 20) -> RestartBackoff:
     return RestartBackoff(first_seconds=0.01, most_seconds=0.01, limit=limit)
 
 
 def test_a_run_goes_on_over_kills_to_its_end(folder: Path) -> None:
-    starter = Starter(kills=2)
-    assert keep(folder, quick(), start=starter) == 0
-    assert starter.restarts == [1, 2, 3]
+    starter = Starter(kills=1)
+    assert keep(folder, quick(), start=starter, sleep=briefly) == 0
+    assert starter.restarts == [1, 2]
     reader = SessionReader.open(folder)
     assert reader.state.session.state == "finished"
     assert reader.state.session.spend.evaluations == 6
     engines = [e.engine for e in reader.events() if isinstance(e, ev.EngineStarted)]
-    assert engines[-1].restarts == 3
-    assert keep(folder, quick(), start=starter) == 0
-    assert starter.restarts == [1, 2, 3]  # what ended in good order stays ended
+    assert engines[-1].restarts == 2
+    assert keep(folder, quick(), start=starter, sleep=briefly) == 0
+    assert starter.restarts == [1, 2]  # what ended in good order stays ended
 
 
 def test_it_gives_up_where_every_start_fails(folder: Path) -> None:
@@ -100,7 +106,7 @@ def test_a_disk_that_is_away_does_not_end_the_keeper(
 
     monkeypatch.setattr(SessionReader, "open", sometimes)
     starter = Starter(kills=0)
-    assert keep(folder, quick(), start=starter) == 0
+    assert keep(folder, quick(), start=starter, sleep=briefly) == 0
     assert starter.restarts == [1]
 
 
@@ -112,3 +118,37 @@ def test_one_keeper_at_a_time(folder: Path) -> None:
     assert keep_main([str(folder)]) == 0
     os.close(lock)
     assert not is_kept(folder)
+
+
+def test_the_first_start_does_not_wait_and_the_next_ones_do(folder: Path) -> None:
+    """After a reboot no engine runs, and there is nothing that a pause would be good for."""
+    waits: list[float] = []
+
+    def fail(folder: Path, *, restarts: int) -> int:
+        raise EngineFailed("no")
+
+    patience = RestartBackoff(first_seconds=5, limit=3)
+    assert keep(folder, patience, start=fail, sleep=waits.append, clock=lambda: 0.0) == 1
+    assert waits == [0.0, 10.0, 20.0]
+
+
+@pytest.mark.parametrize("order", ["keeper first", "engine first"])
+def test_keeper_and_engine_killed_in_either_order(folder: Path, order: str) -> None:
+    """The next keeper starts the run again, and it comes to its end with nothing done twice."""
+    engine = subprocess.Popen([sys.executable, ENGINE, str(folder), "0.05"])
+    while not SessionReader.open(folder).state.versions and engine.poll() is None:
+        pass
+    keeper = subprocess.Popen([sys.executable, "-m", "avo_tui.evolution.keep", str(folder)])
+    while not is_kept(folder) and keeper.poll() is None:
+        pass
+    for process in (keeper, engine) if order == "keeper first" else (engine, keeper):
+        process.kill()
+        process.wait()
+    assert not is_kept(folder)
+    starter = Starter(kills=0)
+    assert keep(folder, quick(), start=starter, sleep=briefly) == 0
+    assert len(starter.restarts) <= 1
+    reader = SessionReader.open(folder)
+    assert reader.state.session.state == "finished"
+    assert reader.state.session.spend.evaluations == 6
+    assert [f.sentence for f in diagnose(folder) if f.level == "fail"] == []
