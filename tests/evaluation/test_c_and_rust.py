@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -120,3 +121,56 @@ async def test_a_flag_is_from_the_list(pipeline: Pipeline, language: str) -> Non
     )
     assert report.verdict is Verdict.COMPILE_ERROR
     assert f"{wanted}, which is not allowed" in report.feedback.summary
+
+
+REACHING = {
+    "c": [
+        '#include "/etc/passwd"\n',
+        'asm(".incbin \\"/etc/passwd\\"");\n',
+        f'asm(".incbin \\"{Path(__file__).resolve()}\\"");\n',
+    ],
+    "rust": [
+        'const _: &[u8] = include_bytes!("/etc/passwd");\n',
+        'core::arch::global_asm!(".incbin \\"/etc/passwd\\"");\n',
+        f'const _: &str = include_str!("{Path(__file__).resolve()}");\n',
+        '#[path = "/etc/passwd"]\nmod secrets;\n',
+        'const _: &str = env!("USER");\n',
+    ],
+}
+
+
+@both
+async def test_a_source_reaches_no_file_outside_its_folder(
+    pipeline: Pipeline, language: str
+) -> None:
+    """Neither the system's nor the project's: the path of this test is no path for a compiler."""
+    task = find_tasks().get(f"attention_cpu@{language}")
+    name = FILES[language]
+    for line in REACHING[language]:
+        text = task.seed().files[name]
+        candidate = Candidate(files={name: line + text})
+        report = await pipeline.evaluate(task.name, candidate, "compile", lambda _: None)
+        assert report.verdict is Verdict.COMPILE_ERROR, (line, report.feedback)
+        assert "root:" not in report.model_dump_json(), line
+
+
+@pytest.mark.skipif(bool(NO_RUST), reason=NO_RUST or "there")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "std::time::Instant::now().elapsed().as_nanos() as f32",
+        'std::fs::read_dir("/").map_or(0.0, |_| 1.0)',
+        "std::thread::spawn(|| 1.0).join().unwrap()",
+        "std::env::vars().count() as f32",
+    ],
+)
+async def test_the_standard_library_of_rust_brings_nothing_in(
+    pipeline: Pipeline, call: str
+) -> None:
+    """A candidate can link it although its crate is without it: clocks, files, threads."""
+    uses = ("    free(p);", f"    *out += ({call}) * 0.0;\n    free(p);")
+    task = find_tasks().get("attention_cpu@rust")
+    text = "extern crate std;\n" + task.seed().files["attention.rs"].replace(*uses)
+    candidate = Candidate(files={"attention.rs": text})
+    report = await pipeline.evaluate(task.name, candidate, "compile", lambda _: None)
+    assert report.verdict in (Verdict.SUSPICIOUS, Verdict.COMPILE_ERROR), report.feedback

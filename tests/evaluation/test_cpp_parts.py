@@ -156,6 +156,23 @@ def test_counts_vector_instructions() -> None:
     assert counts["divisions"] == 1 and counts["calls"] == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("clflush (%rax)", "clflush"),
+        ("clflushopt 0x40(%rdi,%rax,1)", "clflushopt"),
+        ("clwb   (%rbx)", "clwb"),
+        ("dc\tcivac, x0", "dc civac"),
+        ("dc\tzva, x0", ""),
+        ("prefetcht0 (%rax)", ""),
+        ("vmovntps %ymm0,(%rax)", ""),
+    ],
+)
+def test_an_instruction_that_flushes_caches_is_named(line: str, told: str) -> None:
+    listing = f"    10f9:\tvmovups %ymm4,(%rsp)\n    10fe:\t{line}\n    1102:\tret\n"
+    assert disassembly.cache_flush(listing) == told
+
+
 def test_the_header_declares_the_entry_point() -> None:
     text = glue.header(find_tasks().get("attention_cpu"))
     assert 'extern "C" void attention(const float* q, const float* k' in text

@@ -36,6 +36,8 @@ _COMPILE_AND_LIST = (
     'set -e; "$@"; if command -v objdump >/dev/null; then '
     "objdump -d --no-show-raw-insn candidate.so >listing.txt 2>/dev/null || :; fi"
 )
+_KEPT = "2"
+"""Version of what the cache keeps of a compilation."""
 _WARNING = re.compile(r"^.*\bwarning: (.*)$", re.MULTILINE)
 
 
@@ -108,7 +110,7 @@ class Compiler:
             text = f"the candidate has no source file ({', '.join(self.driver.suffixes)})"
             raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
         beside = self.driver.files(task, roots)
-        key = self.toolchain.key(candidate.id, *beside.values(), *options)
+        key = self.toolchain.key(_KEPT, candidate.id, *beside.values(), *options)
         folder = self._candidates.get(key)
         if folder is None:
             command = self.driver.library(self.toolchain.compiler, options, roots)
@@ -141,7 +143,10 @@ class Compiler:
             raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text, log=log)) from error
         warnings = tuple(dict.fromkeys(_WARNING.findall(log)))[:20]
         facts = disassembly.resources(text, code_bytes, warnings)
-        about = json.dumps({"log": log, "resources": facts.model_dump(mode="json")})
+        flush = disassembly.cache_flush(text)
+        about = json.dumps(
+            {"log": log, "resources": facts.model_dump(mode="json"), "cache_flush": flush}
+        )
         return self._candidates.put(key, {"candidate.so": library, "about.json": about.encode()})
 
     def _finished(self, task: Task, candidate: Candidate, folder: Path) -> CompiledCpp:
@@ -154,6 +159,14 @@ class Compiler:
             verdict = Verdict.COMPILE_ERROR if missing else Verdict.SUSPICIOUS
             feedback = Feedback(summary=reason, log=about["log"])
             raise Rejected(verdict, feedback, resources=facts)
+        if flush := about["cache_flush"]:
+            text = (
+                f"the candidate takes memory out of the caches ({flush}), which is not allowed: "
+                "it slows what is timed beside it"
+            )
+            raise Rejected(
+                Verdict.SUSPICIOUS, Feedback(summary=text, log=about["log"]), resources=facts
+            )
         return CompiledCpp(candidate, facts, about["log"], library)
 
     def _reads(self) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ _LINE = re.compile(r"^\s+[0-9a-f]+:\t(?:[0-9a-f]{2} )*\s*([a-z][\w.]*)\s*(.*)$",
 _WIDTHS = (("zmm", "512-bit"), ("ymm", "256-bit"), ("xmm", "128-bit"))
 _ARM_VECTOR = re.compile(r"\bv\d+\.(4s|2d|8h|16b)")
 _STACK = re.compile(r"-?(?:0x[0-9a-f]+)?\(%r[sb]p")
+_FLUSHES = re.compile(r"clflush(opt)?|clwb|cldemote|wb(no)?invd|invd")
+_FLUSHES_ON_ARM = re.compile(r"(c|ci|i)va[cpu]\w*")
+"""Operands of `dc`, which a program may use on AArch64."""
 
 
 def _width(operands: str) -> str:
@@ -45,6 +48,21 @@ def count(listing: str) -> dict[str, int]:
         if width not in ("scalar",) and "mov" in mnemonic and _STACK.search(operands):
             add("vector stack moves")
     return counts
+
+
+def cache_flush(listing: str) -> str:
+    """The first instruction that takes memory out of the caches; empty if there is none.
+
+    A kernel has no use for one. The code of the C library is in memory that all processes share:
+    a candidate that flushes it slows the one that is timed after it, at next to no cost of its own.
+    """
+    for mnemonic, operands in _LINE.findall(listing):
+        word = operands.partition(",")[0].strip()
+        if _FLUSHES.fullmatch(mnemonic):
+            return str(mnemonic)
+        if mnemonic == "dc" and _FLUSHES_ON_ARM.fullmatch(word):
+            return f"dc {word}"
+    return ""
 
 
 def resources(listing: str, code_bytes: int, warnings: tuple[str, ...]) -> Resources:
