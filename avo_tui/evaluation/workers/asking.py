@@ -20,6 +20,7 @@ from avo_tui.domain.verdict import (
 )
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.process import WorkerGoneError
+from avo_tui.evaluation.workers.sound_report import sound_report
 
 
 class AskingEvaluator(ABC):
@@ -158,7 +159,8 @@ class AskingEvaluator(ABC):
     ) -> EvaluationReport:
         body |= {"task": task, "files": candidate.files}
         try:
-            return EvaluationReport.model_validate(await self.request(body, progress))
+            answer = await self.request(body, progress)
+            return sound_report(str(body["op"]), task, candidate, answer)
         except WorkerGoneError as error:
             return EvaluationReport(
                 task=task,
