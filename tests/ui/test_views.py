@@ -14,13 +14,13 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Caps, Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import PlanItem, RunState
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Feedback, Seconds, Verdict
 from avo_tui.ui import formats
 from avo_tui.ui.panes.diff import differences
 from avo_tui.ui.panes.diff.lines import diff_lines
 from avo_tui.ui.panes.output.benchmark import bar, benchmark_lines
 from avo_tui.ui.panes.output.lines import output_lines
-from avo_tui.ui.panes.output.outcome import Outcome, outcome_of_attempt
+from avo_tui.ui.panes.output.outcome import Outcome, outcome_of_attempt, outcome_of_report
 from avo_tui.ui.panes.plan.lines import plan_lines, stream_lines
 from avo_tui.ui.panes.score.chart import ChartData, Point, render, ticks
 from avo_tui.ui.session.feed import Feed, Snapshot
@@ -369,3 +369,16 @@ def test_a_measurement_cut_off_at_the_gate_says_that_nothing_is_decided() -> Non
     assert "undecided: timing it beside the best version ended" in plain(rows)
     rows = output_lines(Outcome(stages=stages, rejected="slower"), 70)
     assert "undecided" not in plain(rows)
+
+
+def test_a_report_shows_where_its_seconds_went_and_that_it_is_of_another_harness() -> None:
+    seconds = Seconds(compile=1.0, check=0.5, phases={"check": {"calls": 0.4}})
+    report = EvaluationReport(
+        task="t", candidate="0" * 64, verdict=Verdict.CORRECT, score=score_of(1.2, 1),
+        feedback=Feedback(summary="correct"), conditions="before", seconds=seconds,
+    )  # fmt: skip
+    outcome = outcome_of_report(report)
+    rows = plain(output_lines(outcome, 70))
+    assert "1.50 s" in rows and "check calls 0.40" in rows
+    assert "another harness" not in rows
+    assert "another harness" in plain(output_lines(replace(outcome, outdated=True), 70))

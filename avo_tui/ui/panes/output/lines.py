@@ -37,6 +37,10 @@ STAGE_WORDS = {
 }
 
 
+OUTDATED = (
+    "measured by another harness, compiler or task, or on another machine, than the session has"
+    " now: do not compare these figures with new ones"
+)
 STAGE_GLYPHS = {"running": ("▶", "running"), "done": ("✔", "good"), "failed": ("✕", "bad")}
 
 
@@ -93,6 +97,8 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
     if outcome.score is not None:
         out += benchmark_lines(outcome.score, width, outcome.parent, outcome.parent_name)
         out += roofline_lines(outcome.score, outcome.machine, width)
+        if outcome.outdated:
+            out += prose(OUTDATED, width, "warn")
     if outcome.report is not None and outcome.report.health is not None:
         out += health_lines(outcome.report.health, width)
     if outcome.decision is not None and not outcome.rejected:
@@ -113,6 +119,9 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
         out += [log_line(row) for row in clean_lines(outcome.log.rstrip("\n"))]
     if outcome.device:
         out += _spaced(out, [line((cut(one_line(outcome.device), width), "faint"))])
+    if outcome.report is not None and outcome.report.seconds.total:
+        for row in outcome.report.seconds.lines():
+            out += prose(row.strip(), width, "faint")
     return out
 
 

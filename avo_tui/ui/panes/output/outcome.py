@@ -38,6 +38,8 @@ class Outcome:
     machine: MachineInfo | None = None
     """What the session measures on, where it is what the score was measured on."""
     profiles: tuple[Profile, ...] = ()
+    outdated: bool = False
+    """True if harness, compiler, task or machine have changed since the score was measured."""
 
 
 def outcome_of_attempt(view: AttemptView, reference: str) -> Outcome:

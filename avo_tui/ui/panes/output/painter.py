@@ -128,9 +128,19 @@ def _on_machine(outcome: Outcome, snapshot: Snapshot, subject: Selection) -> Out
     """The outcome with the machine it was measured on, and what a profiler said of the source."""
     engine = snapshot.session.engine
     machine = engine.machine if engine is not None else None
+    now = machine.conditions if machine is not None else ""
     if machine is not None and outcome.device not in {"", machine.device}:
         machine = None
     live = snapshot.live.attempt
     of = subject.version or subject.attempt or (live.attempt if live is not None else None)
     profiles = snapshot.profiles_of(of.candidate) if of is not None else ()
-    return replace(outcome, machine=machine, profiles=profiles)
+    outdated = _outdated(outcome, subject.version, now)
+    return replace(outcome, machine=machine, profiles=profiles, outdated=outdated)
+
+
+def _outdated(outcome: Outcome, version: Version | None, now: str) -> bool:
+    """Whether a score was measured under other conditions than `now`, and never under these."""
+    if outcome.score is None or outcome.report is None or not now:
+        return False
+    again = {m.conditions for m in version.remeasurements} if version is not None else set()
+    return outcome.report.conditions not in {"", now} and now not in again
