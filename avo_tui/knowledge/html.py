@@ -21,8 +21,10 @@ _BLANKS = re.compile(r"\n{3,}")
 class _Reader(HTMLParser):
     """Collects (heading level or 0, text) blocks in document order."""
 
-    def __init__(self) -> None:
+    def __init__(self, silent: frozenset[str]) -> None:
+        """`silent`: tags whose content is left out."""
         super().__init__(convert_charrefs=True)
+        self._left_out = silent
         self.blocks: list[tuple[int, str]] = []
         self.title = ""
         self._words: list[str] = []
@@ -32,7 +34,7 @@ class _Reader(HTMLParser):
         self._in_title = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _SILENT:
+        if tag in self._left_out:
             self._silent.append(tag)
         elif tag == "title":
             self._in_title = True
@@ -47,8 +49,8 @@ class _Reader(HTMLParser):
             self._pre += 1
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in _SILENT:
-            # A tag that is never closed must not hide the rest of the page.
+        if tag in self._left_out:
+            # An inner tag that was not closed ends with the outer one.
             if tag in self._silent:
                 while self._silent.pop() != tag:
                     pass
@@ -78,12 +80,29 @@ class _Reader(HTMLParser):
         super().close()
         self._flush()
 
+    @property
+    def unclosed(self) -> frozenset[str]:
+        """Tags that hid the page from somewhere to its end, because they were never closed."""
+        return frozenset(self._silent)
+
+
+def _read(text: str) -> _Reader:
+    """The blocks of a page. A `<nav>` or `<svg>` that is never closed hides nothing."""
+    silent = _SILENT
+    while True:
+        reader = _Reader(silent)
+        reader.feed(text)
+        reader.close()
+        # scripts and styles are not text for people, however the page ends
+        unclosed = reader.unclosed - {"script", "style"}
+        if not unclosed:
+            return reader
+        silent -= unclosed
+
 
 def parse_html(text: str, name: str) -> Parsed:
     """Text of a page, one section per heading. Scripts, styles and navigation are left out."""
-    reader = _Reader()
-    reader.feed(text)
-    reader.close()
+    reader = _read(text)
     out: list[str] = []
     size = 0
     sections: list[Section] = []

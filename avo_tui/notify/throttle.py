@@ -23,7 +23,7 @@ class QuietHours:
 
     @classmethod
     def parse(cls, text: str) -> QuietHours | None:
-        """`22:00-07:00`; None for an empty text. Raises ValueError for another one."""
+        """From a text such as `22:00-07:00`; None for an empty one. Raises ValueError for any other."""
         if not text.strip():
             return None
         match = _SPAN.fullmatch(text.strip())

@@ -116,7 +116,18 @@ def test_html_keeps_headings_and_leaves_out_scripts() -> None:
     covered(parsed)
 
 
-def test_html_survives_an_unclosed_script() -> None:
+@pytest.mark.parametrize("tag", ["nav", "svg", "template", "iframe", "noscript"])
+def test_what_is_never_closed_hides_nothing(tag: str) -> None:
+    parsed = parse_html(f"<p>before</p><{tag}>within<h1>Head</h1><p>after", "x.html")
+    assert [word in parsed.text for word in ("before", "Head", "after")] == [True] * 3
+    covered(parsed)
+
+
+def test_a_script_that_is_never_closed_is_no_text() -> None:
+    assert parse_html("<p>before<script>var x = 1;", "x.html").text.strip() == "before"
+
+
+def test_an_unclosed_tag_within_navigation_ends_with_it() -> None:
     parsed = parse_html("<p>before</p><nav>menu<p>x</nav><p>after</p>", "x.html")
     assert "before" in parsed.text
     assert "after" in parsed.text

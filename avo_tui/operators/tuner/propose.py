@@ -162,7 +162,7 @@ def _worth(
     screening: bool,
     rng: random.Random,
 ) -> float:
-    """Ranking of a child: fitted gain plus value of new information, minus risk of failure.
+    """Ranking of a child: fitted gain, value of new information and some chance, minus risk.
 
     While tunables are screened in groups, every rarely tried value adds to it; later only the
     rarest one counts.
