@@ -23,7 +23,7 @@ class QuietHours:
 
     @classmethod
     def parse(cls, text: str) -> QuietHours | None:
-        """From a text such as `22:00-07:00`; None for an empty one. Raises ValueError for any other."""
+        """From a text such as `22:00-07:00`; None for an empty one. Raises ValueError otherwise."""
         if not text.strip():
             return None
         match = _SPAN.fullmatch(text.strip())

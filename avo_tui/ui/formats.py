@@ -50,7 +50,7 @@ def change_role(value: float | None) -> str:
 
 
 def throughput(value: float) -> str:
-    """A throughput in four significant digits at most."""
+    """A throughput in digits that fit a column: fewer decimals, the larger it is; – for none."""
     if value <= 0 or not math.isfinite(value):
         return "–"
     if value >= 10_000:
