@@ -12,8 +12,7 @@ import math
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,9 @@ ALIGNMENT = 256
 MAPS_KEPT = 64
 """Descriptors that are remembered for one tensor map, by address."""
 PORTABLE_CLUSTER = 8
+KEPT_BYTES = 1 << 20
+"""Largest sum of workspaces that are kept between calls instead of allocated in each."""
+_DEFAULT_STREAM = 0
 
 _SCALARS: dict[str, Any] = {
     "i32": ctypes.c_int32, "u32": ctypes.c_uint32, "i64": ctypes.c_int64,
@@ -50,8 +52,9 @@ def _check(result: tuple[Any, ...], doing: str) -> Any:
 class _Map:
     """One tensor map: its descriptor, encoded anew for an address that was not seen lately."""
 
-    def __init__(self, plan: dict[str, Any]) -> None:
-        self.buffer: str = plan["buffer"]
+    def __init__(self, plan: dict[str, Any], slots: Mapping[str, int]) -> None:
+        self.slot = slots[plan["buffer"]]
+        """Place of its buffer among the addresses."""
         self._offset = int(plan["offset"])
         d = driver
         self._before = (
@@ -73,7 +76,7 @@ class _Map:
                 d.CUtensorMapFloatOOBfill, f"CU_TENSOR_MAP_FLOAT_OOB_FILL_{_FILLS[plan['fill']]}"
             ),
         )
-        self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[int, Any]] = OrderedDict()
 
     def at(self, address: int) -> int:
         """Where the descriptor for a buffer at `address` lies in host memory."""
@@ -81,17 +84,23 @@ class _Map:
         if known is None:
             encode = driver.cuTensorMapEncodeTiled
             where = address + self._offset
-            known = _check(encode(*self._before, where, *self._after), "encoding a tensor map")
-            self._kept[address] = known
+            encoded = _check(encode(*self._before, where, *self._after), "encoding a tensor map")
+            known = self._kept[address] = int(encoded.getPtr()), encoded
             if len(self._kept) > MAPS_KEPT:
                 self._kept.popitem(last=False)
-        return int(known.getPtr())
+        return known[0]
 
 
 class _Stage:
     """One launch: everything but addresses and stream is ready."""
 
-    def __init__(self, plan: dict[str, Any], function: Any, maps: dict[str, _Map]) -> None:
+    def __init__(
+        self,
+        plan: dict[str, Any],
+        function: Any,
+        maps: Mapping[str, _Map],
+        slots: Mapping[str, int],
+    ) -> None:
         self._function = function
         self._entry = plan["entry"]
         config = driver.CUlaunchConfig()
@@ -106,7 +115,7 @@ class _Stage:
         self._pointers = (ctypes.c_void_p * max(1, len(params)))()
         self._arguments = ctypes.addressof(self._pointers)
         self._values: list[Any] = []
-        self._addresses: list[tuple[Any, str, int]] = []
+        self._addresses: list[tuple[Any, int, int]] = []
         self._maps: list[tuple[int, _Map]] = []
         for index, param in enumerate(params):
             if param["kind"] == "map":
@@ -114,23 +123,32 @@ class _Stage:
                 continue
             if param["kind"] == "pointer":
                 value: Any = ctypes.c_uint64(0)
-                self._addresses.append((value, param["buffer"], int(param["value"])))
+                self._addresses.append((value, slots[param["buffer"]], int(param["value"])))
             else:
                 value = _SCALARS[param["kind"]](param["value"])
             self._values.append(value)
             self._pointers[index] = ctypes.addressof(value)
 
-    def __call__(self, addresses: dict[str, int], stream: int) -> None:
-        for value, buffer, offset in self._addresses:
-            value.value = addresses[buffer] + offset
+    def __call__(self, addresses: Sequence[int], stream: int) -> None:
+        for value, slot, offset in self._addresses:
+            value.value = addresses[slot] + offset
         for index, tensor_map in self._maps:
-            self._pointers[index] = tensor_map.at(addresses[tensor_map.buffer])
+            self._pointers[index] = tensor_map.at(addresses[tensor_map.slot])
         if stream != self._stream:
             self._config.hStream = stream
             self._stream = stream
-        result = driver.cuLaunchKernelEx(self._config, self._function, self._arguments, 0)
-        if int(result[0]) != 0:
-            raise RuntimeError(f"launching {self._entry}: {result[0].name}")
+        (code,) = _launch(self._config, self._function, self._arguments, 0)
+        if code:
+            raise RuntimeError(f"launching {self._entry}: {code.name}")
+
+
+_launch = driver.cuLaunchKernelEx
+_set_bytes = driver.cuMemsetD8Async
+_stream_of: Callable[[int], int] = getattr(torch._C, "_cuda_getCurrentRawStream", None) or (
+    lambda device: int(torch.cuda.current_stream(device).cuda_stream)
+)
+"""Handle of the current stream of a device. torch makes an object of three microseconds of it
+where it is asked in public; its own compiled code asks as it is done here."""
 
 
 def _attributes(plan: dict[str, Any]) -> list[Any]:
@@ -206,56 +224,120 @@ class Weights:
         )
 
 
+class _Workspaces:
+    """Memory that launches write and read besides inputs and outputs, as the kernel expects it.
+
+    The allocator takes some microseconds a call, and so does torch for filling with zeros. On the
+    default stream, whose launches come one after another, small workspaces are therefore kept. Not
+    on others: a stream may end before its launches have, and a captured graph may run beside it.
+    """
+
+    def __init__(self, plan: dict[str, Any], device: torch.device) -> None:
+        own = {n: w for n, w in plan["workspaces"].items() if not w["persistent"]}
+        self.names = tuple(own)
+        self._device = device
+        self._sizes = tuple((int(w["bytes"]), bool(w["zero"])) for w in own.values())
+        self._keeps = sum(size for size, _ in self._sizes) <= KEPT_BYTES
+        self._kept: list[torch.Tensor] = []
+        self._cleared: tuple[tuple[int, int], ...] = ()
+
+    def addresses(self, stream: int) -> tuple[list[int], list[torch.Tensor]]:
+        """(their addresses, what has to live until everything is queued); zeroed where asked."""
+        if not self._sizes:
+            return [], []
+        if stream != _DEFAULT_STREAM or not self._keeps:
+            fresh = self._fresh(torch.zeros)
+            return [t.data_ptr() for t in fresh], fresh
+        if not self._kept:
+            self._kept = self._fresh(torch.empty)
+            self._cleared = tuple(
+                (t.data_ptr(), size)
+                for t, (size, zero) in zip(self._kept, self._sizes, strict=True)
+                if zero
+            )
+        for address, size in self._cleared:
+            (code,) = _set_bytes(address, 0, size, stream)
+            if code:
+                raise RuntimeError(f"clearing a workspace: {code.name}")
+        return [t.data_ptr() for t in self._kept], self._kept
+
+    def _fresh(self, zeros: Callable[..., torch.Tensor]) -> list[torch.Tensor]:
+        return [
+            (zeros if zero else torch.empty)(size, dtype=torch.uint8, device=self._device)
+            for size, zero in self._sizes
+        ]
+
+
+def _makers(shape: dict[str, Any]) -> tuple[tuple[int, Any, Any], ...]:
+    """For each output (the input of its shape and dtype or -1, its shape, its dtype).
+
+    `torch.empty_like` takes a third of the time of `torch.empty`.
+    """
+    described = [(tuple(t["shape"]), t["dtype"]) for t in shape["inputs"]]
+    outputs = [(tuple(t["shape"]), t["dtype"]) for t in shape["outputs"]]
+    return tuple(
+        (described.index(o) if o in described else -1, o[0], getattr(torch, o[1])) for o in outputs
+    )
+
+
 class _Bound:
-    """The launches of one shape on one device."""
+    """The launches of one shape on one device.
+
+    The addresses that launches are given stand in one list: those of the inputs, the outputs, the
+    workspaces, and of what the prepare stages fill.
+    """
 
     def __init__(self, shape: dict[str, Any], folder: Path, device: torch.device) -> None:
         plan = _plan(shape, device)
         self._device = device
-        self._inputs = [t["name"] for t in shape["inputs"]]
-        self._outputs = [
-            (t["name"], tuple(t["shape"]), getattr(torch, t["dtype"])) for t in shape["outputs"]
-        ]
-        self._workspaces = [
-            (name, w["bytes"], w["zero"])
-            for name, w in plan["workspaces"].items()
-            if not w["persistent"]
-        ]
-        maps = {name: _Map(m) for name, m in plan["maps"].items()}
+        self._outputs = _makers(shape)
+        self._workspaces = _Workspaces(plan, device)
+        self._persistent = {n: w["bytes"] for n, w in plan["workspaces"].items() if w["persistent"]}
+        inputs = [t["name"] for t in shape["inputs"]]
+        names = [*inputs, *(t["name"] for t in shape["outputs"])]
+        names += [*self._workspaces.names, *self._persistent]
+        slots = {name: slot for slot, name in enumerate(names)}
+        maps = {name: _Map(m, slots) for name, m in plan["maps"].items()}
         every = plan["prepare"] + plan["stages"]
         cubin = _Cubin((folder / "files" / plan["cubin"]).read_bytes(), plan["symbols"])
         functions = {s["entry"]: cubin.function(s["entry"], every) for s in every}
-        self._prepare = [_Stage(s, functions[s["entry"]], maps) for s in plan["prepare"]]
-        self._stages = [_Stage(s, functions[s["entry"]], maps) for s in plan["stages"]]
+        self._prepare, self._stages = (
+            [_Stage(s, functions[s["entry"]], maps, slots) for s in plan[kind]]
+            for kind in ("prepare", "stages")
+        )
         given = [p for stage in plan["prepare"] for p in stage["params"]]
         buffers = {p["buffer"] for p in given if p["kind"] == "pointer"}
         buffers |= {plan["maps"][p["buffer"]]["buffer"] for p in given if p["kind"] == "map"}
-        self._weights = Weights(n for n, name in enumerate(self._inputs) if name in buffers)
-        self._persistent = {n: w["bytes"] for n, w in plan["workspaces"].items() if w["persistent"]}
+        self._weights = Weights(n for n, name in enumerate(inputs) if name in buffers)
         self._kept = self._fresh()
         self._held: list[dict[str, torch.Tensor]] = []
         self._captured = False
         self._streams: set[int] = set()
         self._lock = threading.Lock()
 
-    def __call__(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        device = self._device
+    def __call__(
+        self, inputs: Sequence[torch.Tensor], addresses: list[int]
+    ) -> tuple[torch.Tensor, ...]:
+        """The outputs; `addresses` are those of the inputs and are added to."""
         outputs = tuple(
-            torch.empty(shape, dtype=dtype, device=device) for _, shape, dtype in self._outputs
+            [
+                torch.empty(shape, dtype=dtype, device=self._device)
+                if like < 0
+                else torch.empty_like(inputs[like])
+                for like, shape, dtype in self._outputs
+            ]
         )
-        addresses = {name: t.data_ptr() for name, t in zip(self._inputs, inputs, strict=True)}
-        addresses |= {o[0]: t.data_ptr() for o, t in zip(self._outputs, outputs, strict=True)}
-        spaces = [
-            (torch.zeros if zero else torch.empty)(size, dtype=torch.uint8, device=device)
-            for _, size, zero in self._workspaces
-        ]
-        addresses |= {w[0]: t.data_ptr() for w, t in zip(self._workspaces, spaces, strict=True)}
-        stream = torch.cuda.current_stream(device).cuda_stream
+        for output in outputs:
+            addresses.append(output.data_ptr())
+        stream = _stream_of(self._device.index)
         with self._lock:
+            spaces, living = self._workspaces.addresses(stream)
+            addresses += spaces
             if self._prepare:
                 self._prepare_for(inputs, addresses, stream)
             for stage in self._stages:
                 stage(addresses, stream)
+        del living
         return outputs
 
     def _fresh(self) -> dict[str, torch.Tensor]:
@@ -266,7 +348,7 @@ class _Bound:
         }
 
     def _prepare_for(
-        self, inputs: Sequence[torch.Tensor], addresses: dict[str, int], stream: int
+        self, inputs: Sequence[torch.Tensor], addresses: list[int], stream: int
     ) -> None:
         """Runs what is done once for each set of weights, where they are others than before.
 
@@ -283,7 +365,7 @@ class _Bound:
             # A captured graph goes on reading what it was captured with.
             self._held.append(self._kept)
             self._kept, self._captured = self._fresh(), False
-        addresses |= {name: t.data_ptr() for name, t in self._kept.items()}
+        addresses += [t.data_ptr() for t in self._kept.values()]
         if not same:
             for stage in self._prepare:
                 stage(addresses, stream)
@@ -318,20 +400,25 @@ class Launcher:
         """`entry` is for packages that compile on installation; here each launch names its own."""
         self._folder = folder
         self._shapes = shapes
-        self._bound = cache(self._bind)
+        self._bound: dict[tuple[int, int], _Bound] = {}
 
-    def _bind(self, index: int, device: torch.device) -> _Bound:
-        return _Bound(self._shapes[index], self._folder, device)
+    def _bind(self, index: int, device: int) -> _Bound:
+        shape = self._shapes[index]
+        made = _Bound(shape, self._folder, torch.device("cuda", device))
+        return self._bound.setdefault((index, device), made)
 
     def __call__(self, index: int, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """The outputs for shape number `index`, on the inputs' device and its current stream."""
-        for tensor in inputs:
-            if tensor.data_ptr() % ALIGNMENT:
+        addresses = [tensor.data_ptr() for tensor in inputs]
+        for address in addresses:
+            if address % ALIGNMENT:
                 raise ValueError(
                     f"every tensor must begin at a multiple of {ALIGNMENT} bytes; use .clone()"
                 )
-        device = inputs[0].device
-        if device.index == torch.cuda.current_device():
-            return self._bound(index, device)(inputs)
+        device = inputs[0].get_device()
+        if device == torch.cuda.current_device():
+            bound = self._bound.get((index, device)) or self._bind(index, device)
+            return bound(inputs, addresses)
         with torch.cuda.device(device):
-            return self._bound(index, device)(inputs)
+            bound = self._bound.get((index, device)) or self._bind(index, device)
+            return bound(inputs, addresses)

@@ -77,9 +77,17 @@ def _launcher() -> Any:
 
 
 def _run(*arguments: Any) -> Any:
-    inputs = arguments[: len(_INPUTS)]
-    number = _number_of(inputs, arguments[len(_INPUTS) :])
-    _check_layout(inputs)
+    inputs, settings = arguments[: len(_INPUTS)], arguments[len(_INPUTS) :]
+    # One pass over the inputs finds what can be run; only what cannot is looked at for the reason.
+    number = _NUMBERS.get((tuple([t.shape for t in inputs]), settings))
+    device = inputs[0].get_device()
+    for tensor, dtype in zip(inputs, _DTYPES, strict=True):
+        fits = tensor.dtype is dtype and tensor.get_device() == device
+        if not (fits and tensor.is_contiguous()):
+            number = None
+    if number is None:
+        number = _number_of(inputs, settings)
+        _check_layout(inputs)
     outputs = _launcher()(number, inputs)
     return outputs[0] if _SINGLE else outputs
 
