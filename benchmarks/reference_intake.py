@@ -2,8 +2,9 @@
 
 python benchmarks/reference_intake.py FOLDER...
 
-Every `.py` and `.json` file is derived as `avo task from` does for one CPU thread, in this process
-and without the sandbox: give it only files that you trust.
+Every `.py` and `.json` file, and every problem in GPU MODE's layout below a folder, is derived as
+`avo task from` does for one CPU thread, in this process and without the sandbox: give it only files
+that you trust.
 """
 
 from __future__ import annotations
@@ -13,28 +14,33 @@ import sys
 import time
 from pathlib import Path
 
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.references.adopting import wishes_for
 from avo_tui.evaluation.references.deriving import derive
+from avo_tui.evaluation.references.files import gather, is_problem_folder
 from avo_tui.evaluation.references.formats import read
 from avo_tui.evaluation.references.sample import ReferenceError
 
 
+def problems(folder: Path) -> list[Path]:
+    """Files and folders that may be a problem; files that belong to a folder's are left out."""
+    folders = sorted(p.parent for p in folder.rglob("reference.py") if is_problem_folder(p.parent))
+    files = sorted(p for p in folder.iterdir() if p.suffix in {".py", ".json"})
+    return folders or files
+
+
 def main() -> None:
     """Prints a line for each file, and the counts."""
-    files = [
-        path
-        for folder in sys.argv[1:]
-        for path in sorted(Path(folder).iterdir())
-        if path.suffix in {".py", ".json"}
-    ]
+    files = [path for folder in sys.argv[1:] for path in problems(Path(folder))]
     refused: collections.Counter[str] = collections.Counter()
     began = time.monotonic()
     for path in files:
         try:
-            text = path.read_text(encoding="utf-8")
-            spec = derive(read(text, path.name), wishes_for(path.stem[:60], "cpp", str(path)))
-        except ReferenceError as error:
-            refused[str(error).partition(" (")[0][:70]] += 1
+            text, companions = gather(path)
+            reference = read(text, path.name, companions=companions)
+            spec = derive(reference, wishes_for(path.stem[:60], "cpp", str(path)))
+        except (ReferenceError, EvaluatorError) as error:
+            refused[str(error).replace(path.name, "it").partition(" (")[0][:70]] += 1
             print(f"no   {path.name}: {error}", flush=True)
         else:
             kinds = len(spec.distributions)

@@ -31,10 +31,10 @@ def task_from(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A PyTorch module (Model, get_inputs), a pair (ref_kernel, generate_input), or "
-            "a definition of FlashInfer-Bench (JSON).",
+            help="A PyTorch module (Model, get_inputs), a pair (ref_kernel, generate_input), a "
+            "folder of GPU MODE (reference.py, task.yml), or a definition of FlashInfer-Bench "
+            "(JSON).",
             exists=True,
-            dir_okay=False,
         ),
     ],
     name: Annotated[str | None, typer.Option("--name", help="Name of the task.")] = None,
@@ -81,16 +81,18 @@ def adopt(
     """
     from avo_tui.evaluation.references.adopting import adopt as write
     from avo_tui.evaluation.references.adopting import wishes_for
+    from avo_tui.evaluation.references.files import gather, problem_name
     from avo_tui.evaluation.references.spec import SOURCE, ReferenceSpec
     from avo_tui.evaluation.sandbox.run import Sandbox
     from avo_tui.evaluation.tasks import own_root
     from avo_tui.settings import settings
 
     root = to or own_root()
-    base = name or re.sub(r"[^A-Za-z0-9._-]+", "_", file.stem).strip("._-") or "reference"
+    base = name or re.sub(r"[^A-Za-z0-9._-]+", "_", problem_name(file)).strip("._-") or "reference"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", base):
         raise Failure(f"{base!r} is no name for a task: up to 64 letters, digits, dots, dashes")
     chosen = _sizes(wanted.sizes)
+    text, _ = gather(file)
     number = 1
     while True:
         task = base if number == 1 else f"{base}-{number}"
@@ -103,7 +105,7 @@ def adopt(
             break
         if not wanted.sizes and (folder / SOURCE).is_file():
             known = ReferenceSpec.read(folder)
-            same = (folder / SOURCE).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
+            same = (folder / SOURCE).read_text(encoding="utf-8") == text
             asked = (wanted.language, wanted.compiled)
             if same and (known.language, known.compiled) == asked:
                 return task, known

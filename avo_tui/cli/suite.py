@@ -136,16 +136,22 @@ def _keep(suite: Suite) -> None:
 def _take_up(name: str, source: Path) -> Suite:
     """The suite according to its source, combined with its earlier progress."""
     from avo_tui.domain.suites import Problem, Suite
+    from avo_tui.evaluation.references.files import is_problem_folder, problem_name
 
     if source.is_dir():
-        files = [p for p in sorted(source.iterdir()) if p.suffix in {".py", ".json"}]
+        files = [
+            p
+            for p in sorted(source.iterdir())
+            if p.suffix in {".py", ".json"} or is_problem_folder(p)
+        ]
         origins = [str(p.absolute()) for p in files]
     else:
         lines = source.read_text(encoding="utf-8").splitlines()
         origins = [line.strip() for line in lines if line.strip() and line.strip()[0] != "#"]
         near = [source.parent / origin for origin in origins]
         origins = [
-            str(p.absolute()) if p.is_file() else o for p, o in zip(near, origins, strict=True)
+            str(p.absolute()) if p.is_file() or is_problem_folder(p) else o
+            for p, o in zip(near, origins, strict=True)
         ]
     if not origins:
         raise Failure(f"{source} names no problems")
@@ -156,7 +162,7 @@ def _take_up(name: str, source: Path) -> Suite:
         if origin in known:
             problems.append(known[origin])
         else:
-            stem = Path(origin).stem if Path(origin).is_file() else origin
+            stem = problem_name(Path(origin)) if Path(origin).exists() else origin
             problems.append(Problem(name=_plain(stem), origin=origin))
     names = [p.name for p in problems]
     twice = sorted({n for n in names if names.count(n) > 1})
@@ -175,7 +181,7 @@ def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
         task = problem.task
         if not task:
             task = problem.origin
-            if Path(task).is_file():
+            if Path(task).exists():
                 task, _ = adopt(Path(task), None, Wanted(wishes.language))
         problem = problem.replaced(task=task, error="")
         if not problem.session:

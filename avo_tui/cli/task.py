@@ -33,13 +33,17 @@ def _group() -> None:
 
 def check(
     name: Annotated[str, typer.Argument(help="The task, as `avo tasks` lists it.")],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit status 1 for what is weak, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run every method of a task on its cases: say what is wrong with it, and what is weak.
 
     Wrong: names, shapes, dtypes, inputs that do not follow from the seed alone, a baseline that
     does not pass as a candidate, zeros that pass. Weak: kinds of case that are missing, mistakes
-    that its tolerance lets through. Runs no candidate. Exit status 1 where there is anything.
+    that its tolerance lets through. Runs no candidate. Exit status 1 where anything is wrong, with
+    --strict also where anything is weak.
     """
     from avo_tui.cli.json_output import emit
     from avo_tui.cli.opening import find_task
@@ -74,7 +78,7 @@ def check(
             typer.echo(f"{name}: nothing is missing in its {len(task.check_cases())} cases")
         if large:
             typer.echo(f"too large to be looked at here: {', '.join(large)}")
-    if faults or weak:
+    if faults or (weak and strict):
         raise typer.Exit(1)
 
 

@@ -33,6 +33,11 @@ def gaps(task: Task) -> Iterator[str]:
     """
     cases = task.check_cases()
     yield from _kinds_of_case(task, cases)
+    if not any(c.perturb for c in cases) and not task.all_depends_on_all:
+        yield (
+            "No case is perturbed: nothing shows that outputs depend on no more than they may "
+            "(perturb=True, and Task.perturb; all_depends_on_all = True where there is nothing)."
+        )
     yield from _sizes(cases)
     yield from _physics(task)
     yield from _mistakes(task, cases)
@@ -46,11 +51,6 @@ def _kinds_of_case(task: Task, cases: tuple[CheckCase, ...]) -> Iterator[str]:
         yield "A hidden case has no category: its failure will tell the author nothing to act on."
     if not any(c.repeat for c in cases):
         yield "No case is run twice: races and memory that was never set go unseen (repeat=True)."
-    if not any(c.perturb for c in cases):
-        yield (
-            "No case is perturbed: nothing shows that outputs depend on no more than they may "
-            "(perturb=True, and Task.perturb)."
-        )
     kinds = {c.distribution for c in cases}
     if len(kinds) < 3:
         yield f"Inputs come in {len(kinds)} distribution(s) only: {', '.join(sorted(kinds))}."
@@ -123,7 +123,7 @@ def _zero(out: torch.Tensor) -> torch.Tensor | None:
 
 
 def _mean(out: torch.Tensor) -> torch.Tensor | None:
-    if not out.is_floating_point():
+    if not out.is_floating_point() or not out.dim():
         return None
     return out.copy_(out.float().mean(-1, keepdim=True).expand_as(out))
 
@@ -143,7 +143,7 @@ def _scaled(out: torch.Tensor) -> torch.Tensor | None:
 
 def _last_row(out: torch.Tensor) -> torch.Tensor | None:
     rows = out.reshape(-1, out.shape[-1]) if out.dim() > 1 else out
-    if len(rows) < 2:
+    if not out.dim() or len(rows) < 2:
         return None
     rows[-1] = rows[-2]
     return rows.reshape(out.shape)

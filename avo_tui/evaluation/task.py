@@ -113,6 +113,9 @@ class Task(ABC):
     """True where `flops` and `bytes_moved` are what a reference does and a correct kernel may do
     less: then they count throughput, but no time is refused because of them."""
 
+    all_depends_on_all: ClassVar[bool] = False
+    """True where every output may depend on every input, so that no case can be perturbed."""
+
     has_seed: ClassVar[bool] = True
     """False if there is no `seed/`, so that the first correct candidate starts the lineage."""
 

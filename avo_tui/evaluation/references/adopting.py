@@ -21,6 +21,7 @@ from pydantic import ValidationError
 import avo_tui
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.references.deriving import Wishes
+from avo_tui.evaluation.references.files import COMPANIONS, Companions, gather
 from avo_tui.evaluation.references.spec import FILE, SOURCE, ReferenceSpec
 from avo_tui.evaluation.sandbox.policy import Job, Limits
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -60,12 +61,16 @@ def wishes_for(
     )
 
 
-async def derive(text: str, wishes: Wishes, sandbox: Sandbox) -> ReferenceSpec:
+async def derive(
+    text: str, wishes: Wishes, sandbox: Sandbox, companions: Companions | None = None
+) -> ReferenceSpec:
     """Runs the reference in a sandbox like the one given. Raises EvaluatorError."""
+    beside = (companions or Companions()).model_dump()
     sandbox = Sandbox(sandbox.allow_weak)
     sandbox.hidden = ()  # the deriving itself is a module of the program
     with sandbox.scratch() as folder:
-        request = {"text": text, "file": Path(wishes.origin).name, "wishes": asdict(wishes)}
+        file = Path(wishes.origin).name
+        request = {"text": text, "file": file, "wishes": asdict(wishes), "companions": beside}
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         module = "avo_tui.evaluation.references.child"
         job = Job(
@@ -92,23 +97,22 @@ async def derive(text: str, wishes: Wishes, sandbox: Sandbox) -> ReferenceSpec:
 
 
 def adopt(file: Path, folder: Path, wishes: Wishes, sandbox: Sandbox) -> ReferenceSpec:
-    """Derives the reference in `file` and writes a task's folder.
+    """Derives the reference in `file`, or in a folder of GPU MODE, and writes a task's folder.
 
-    Raises EvaluatorError where the file cannot be read, is no reference, or the folder is there.
+    Raises EvaluatorError where it cannot be read, is no reference, or the task's folder is there.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EvaluatorError(f"{file} cannot be read: {error}") from error
+    text, companions = gather(file)
     if folder.exists():
         raise EvaluatorError(f"{folder} is there already; choose another name")
-    spec = asyncio.run(derive(text, wishes, sandbox))
+    spec = asyncio.run(derive(text, wishes, sandbox, companions))
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         fresh.mkdir(parents=True)
         (fresh / SOURCE).write_text(text, encoding="utf-8")
         (fresh / FILE).write_text(spec.model_dump_json(indent=1), encoding="utf-8")
+        if companions != Companions():
+            (fresh / COMPANIONS).write_text(companions.model_dump_json(indent=1), encoding="utf-8")
         (fresh / "task.py").write_text(_task_py(spec), encoding="utf-8")
         fresh.rename(folder)
     except OSError as error:

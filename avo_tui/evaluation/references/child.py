@@ -14,13 +14,19 @@ from pathlib import Path
 def main() -> None:
     """Derives one reference. The reply has `spec` or `error`."""
     from avo_tui.evaluation.references.deriving import Wishes, derive
+    from avo_tui.evaluation.references.files import Companions
     from avo_tui.evaluation.references.formats import read
     from avo_tui.evaluation.references.sample import ReferenceError
 
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     wishes = Wishes(**request["wishes"])
     try:
-        reference = read(request["text"], request["file"], evaluation_mode=wishes.evaluation_mode)
+        reference = read(
+            request["text"],
+            request["file"],
+            evaluation_mode=wishes.evaluation_mode,
+            companions=Companions.model_validate(request["companions"]),
+        )
         reply: dict[str, object] = {"spec": derive(reference, wishes).model_dump(mode="json")}
     except ReferenceError as error:
         reply = {"error": str(error)}

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
-from avo_tui.evaluation.references.formats import Reference
+from avo_tui.evaluation.references.independence import independent_slices
 from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
+from avo_tui.evaluation.references.source import Reference
 from avo_tui.evaluation.references.spec import Case, ReferenceSpec, Sizes, Tensor
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ ODD = (3, 17, 45, 1, 130)
 """Sizes to use for an axis in hidden cases, unless the axis itself is smaller."""
 SMALLEST = 1
 MOST_HIDDEN = 5
+WITH_DATA = 256 << 20
+"""Most bytes of inputs with which a reference is run for real where it looks at values."""
 TOLERATED = 10.0
 """Multiple of the limits that is accepted for a problem that cannot be made smaller."""
 
@@ -55,6 +58,8 @@ class Look:
     used: frozenset[str]
     """Inputs and weights that some operation read."""
     flops: float
+    random: str = ""
+    """The first operation that draws random numbers; empty without one."""
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -77,26 +82,36 @@ def look(reference: Reference, sizes: Sizes) -> Look:
 
     drawn = reference.draw(sizes, 1, "meta")
     every = {**drawn.inputs, **drawn.weights}
-    with torch.no_grad(), Counting(every) as counting:
-        try:
+    counting = Counting(every)
+    try:
+        with torch.no_grad(), counting:
             outputs = drawn.outputs(every)
-        except ReferenceError:
-            raise
-        except Exception as error:
-            why = " ".join(str(error).split()).partition(". ")[0][:200]
-            raise ReferenceError(
-                f"the reference does not run without data ({type(error).__name__}: {why}); write "
-                "that part so that shapes follow from shapes, such as scatter_add for bincount"
-            ) from error
-    if counting.random:
-        raise ReferenceError(
-            f"the reference draws random numbers ({counting.random}), so that nothing can be "
-            "compared; --eval takes a module in evaluation mode"
-        )
+    except ReferenceError:
+        raise
+    except Exception as error:  # on the meta device, values cannot be looked at
+        if sum(t.nbytes for t in every.values()) > WITH_DATA:
+            raise _needs_data(error) from error
+        drawn = reference.draw(sizes, 1, "cpu")
+        every = {**drawn.inputs, **drawn.weights}
+        counting = Counting(every)
+        try:
+            with torch.no_grad(), counting:
+                outputs = drawn.outputs(every)
+        except Exception as another:
+            raise _needs_data(another) from another
     written = counting.written & drawn.inputs.keys()
     if written:
         raise ReferenceError(f"the reference changes its input {', '.join(sorted(written))}")
-    return Look(drawn, outputs, frozenset(counting.used), counting.flops)
+    used = frozenset(counting.used - reference.filled)
+    return Look(drawn, outputs, used, counting.flops, counting.random)
+
+
+def _needs_data(error: Exception) -> ReferenceError:
+    why = " ".join(str(error).split()).partition(". ")[0][:200]
+    return ReferenceError(
+        f"the reference does not run ({type(error).__name__}: {why}), neither without data nor on "
+        "the processor at these sizes; smaller ones are given with --set"
+    )
 
 
 def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
@@ -105,8 +120,7 @@ def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
     if unknown:
         known = ", ".join(reference.constants) or "none"
         raise ReferenceError(f"the reference has no constant {unknown[0]}; it has: {known}")
-    base = dict(wishes.sizes)
-    first = look(reference, base)
+    base, first = _first_look(reference, dict(wishes.sizes))
     base, shown = _fit(reference, base, first, wishes)
     remarks = []
     if shown is not first:
@@ -114,6 +128,9 @@ def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
         reduced = ", ".join(f"{n} {reference.constants[n]} → {v}" for n, v in changed.items())
         remarks.append(f"sizes were reduced for this machine: {reduced}")
     unused = [n for n in (*first.drawn.inputs, *first.drawn.weights) if n not in first.used]
+    unused = [n for n in unused if n not in reference.filled]
+    if reference.filled:
+        remarks.append(f"only written to, so outputs: {', '.join(sorted(reference.filled))}")
     if unused:
         remarks.append(f"not read by the reference, and left out: {', '.join(unused)}")
     axes = _axes(reference, base, shown)
@@ -123,14 +140,50 @@ def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
     hidden = tuple(_hidden(reference, base, full, shown))
     fixed = {n: v for n, v in base.items() if n not in axes}
     smallest = min((*scored, *hidden), key=lambda case: case.flops)
+    if shown.random and not _same_by_any_chance(reference, {**fixed, **smallest.sizes}):
+        raise ReferenceError(
+            f"the reference draws random numbers ({shown.random}), so that nothing can be "
+            "compared; --eval takes a module in evaluation mode"
+        )
     kinds = _distributions(reference, {**fixed, **smallest.sizes}, tensors)
     title = f"{wishes.name.replace('_', ' ')}, from {wishes.origin.rpartition('/')[2]}"
-    return ReferenceSpec(
+    spec = ReferenceSpec(
         kind=reference.kind, origin=wishes.origin, name=wishes.name, title=title,
         language=wishes.language, evaluation_mode=wishes.evaluation_mode, overrides=fixed,
         axes=axes, tensors=tensors, scored=scored, hidden=hidden, distributions=kinds,
         compiled=wishes.compiled, remarks=tuple(remarks),
     )  # fmt: skip
+    return spec.model_copy(update={"independent": independent_slices(reference, spec)})
+
+
+def _same_by_any_chance(reference: Reference, sizes: Sizes) -> bool:
+    """Whether outputs are the same for any state of torch's generator.
+
+    So it is where a reference makes a module and then replaces its random weights.
+    """
+    import torch
+
+    runs = []
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for seed in (3, 4):
+            drawn = reference.draw(sizes, 7, "cpu")
+            torch.manual_seed(seed)
+            try:
+                runs.append(drawn.outputs({**drawn.inputs, **drawn.weights}))
+            except Exception:  # it is told where distributions are looked at
+                return False
+    return all(torch.equal(tensor, runs[1][name]) for name, tensor in runs[0].items())
+
+
+def _first_look(reference: Reference, sizes: Sizes) -> tuple[Sizes, Look]:
+    """A look at these sizes; where they are too large to run with data, at its own small ones."""
+    try:
+        return sizes, look(reference, sizes)
+    except ReferenceError:
+        if not reference.small or reference.small == sizes:
+            raise
+        small = {**reference.small, **sizes}
+        return small, look(reference, small)
 
 
 def _fit(reference: Reference, base: Sizes, first: Look, wishes: Wishes) -> tuple[Sizes, Look]:
@@ -271,6 +324,8 @@ def _distributions(
     reference: Reference, sizes: Sizes, tensors: tuple[Tensor, ...]
 ) -> tuple[str, ...]:
     """Those on which the reference is finite, and in f64 what it is in its own dtype."""
+    import torch
+
     names = [t.name for t in tensors if t.role == "input"]
     fitting = []
     for kind in DISTRIBUTIONS:
@@ -278,7 +333,8 @@ def _distributions(
             drawn = reference.draw(sizes, 7, "cpu")
             values = distribute({n: drawn.inputs[n] for n in names}, kind)
             plain = {**drawn.inputs, **drawn.weights, **values}
-            own = drawn.outputs(plain)
+            with torch.no_grad():
+                own = drawn.outputs(plain)
             exact = in_double(reference, sizes, 7, plain)
         except Exception as error:
             if kind == "normal":

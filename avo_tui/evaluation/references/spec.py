@@ -27,6 +27,16 @@ class Tensor(Value):
     """What the reference itself calls it: a parameter of `forward`, a key of the state."""
 
 
+class Slices(Value):
+    """An axis along which the last slice of the inputs reaches only the last of the outputs."""
+
+    axis: str
+    inputs: dict[str, int]
+    """Input → its dimension that is the axis."""
+    outputs: dict[str, int]
+    """Output → its dimension that is the axis; every output is there."""
+
+
 class Case(Value):
     """The reference at one choice of sizes."""
 
@@ -63,6 +73,8 @@ class ReferenceSpec(Value):
     """Cases of other sizes that the check alone uses."""
     distributions: tuple[str, ...] = ("normal",)
     """Of inputs, on which the reference gives finite results."""
+    independent: Slices | None = None
+    """The axis whose last slice is changed by the check; None where no such axis was seen."""
     compiled: bool = False
     """Whether `torch.compile` is a second baseline."""
     remarks: tuple[str, ...] = ()

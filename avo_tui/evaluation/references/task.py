@@ -12,14 +12,21 @@ from avo_tui.domain.task import Configuration, Language
 from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.measurement.cases import Perturbation
 from avo_tui.evaluation.references.describing import cpp_description, cuda_description, skeleton
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
+from avo_tui.evaluation.references.files import COMPANIONS, Companions
+from avo_tui.evaluation.references.independence import (
+    all_but_last,
+    changed_last_slice,
+    telling_case,
+)
 from avo_tui.evaluation.references.spec import FILE, SOURCE, Case, ReferenceSpec
 from avo_tui.evaluation.task import Argument, CheckCase, PreparedBaseline, Task, Tolerance
 
 if TYPE_CHECKING:
-    from avo_tui.evaluation.references.formats import Reference
     from avo_tui.evaluation.references.sample import ReferenceSample
+    from avo_tui.evaluation.references.source import Reference
     from avo_tui.evaluation.task import Baseline, Tensors
 
 EAGER, COMPILED = "torch", "compiled"
@@ -58,6 +65,7 @@ class ReferenceTask(Task):
         cls.baseline_names = (EAGER, COMPILED) if spec.compiled else (EAGER,)
         cls.timed = spec.distributions[:2]
         cls.has_seed = (cls.here / "seed").is_dir()
+        cls.all_depends_on_all = spec.independent is None
         products = sum(c.flops for c in spec.scored) > 8 * sum(c.bytes for c in spec.scored) / 4
         scale = "T" if spec.language == "cuda" else "G"
         cls.unit = f"{scale}FLOP/s" if products else "GB/s"
@@ -74,16 +82,22 @@ class ReferenceTask(Task):
 
     @cached_property
     def loaded(self) -> Reference:
-        """The reference itself; imports torch and runs its file."""
+        """The reference itself; imports torch and runs its files."""
         from avo_tui.evaluation.references.formats import read
 
         path = self.folder / SOURCE
         text = path.read_text(encoding="utf-8")
-        return read(text, str(path), evaluation_mode=self.spec.evaluation_mode)
+        return read(
+            text,
+            str(path),
+            evaluation_mode=self.spec.evaluation_mode,
+            companions=Companions.read(self.folder),
+        )
 
     def own_files(self) -> tuple[Path, ...]:
         """The reference and what was derived from it."""
-        return (self.folder / SOURCE, self.folder / FILE)
+        files = (self.folder / SOURCE, self.folder / FILE, self.folder / COMPANIONS)
+        return tuple(file for file in files if file.exists() or file.name != COMPANIONS)
 
     def _configuration(self, case: Case) -> Configuration:
         return Configuration(name=case.name, parameters=dict(case.sizes))
@@ -93,8 +107,33 @@ class ReferenceTask(Task):
         """The sizes as given, and half of them."""
         return tuple(self._configuration(case) for case in self.spec.scored)
 
+    def perturb(
+        self, configuration: Configuration, inputs: Tensors, seed: int
+    ) -> Perturbation | None:
+        """The last slice along the independent axis is drawn anew; the other slices must stay."""
+        slices = self.spec.independent
+        if slices is None:
+            return None
+        other = self.make_inputs(configuration, seed, "normal")
+        device = {name: other[name].to(inputs[name].device) for name in slices.inputs}
+        return Perturbation(
+            inputs=changed_last_slice(slices, inputs, device),
+            unaffected=all_but_last(slices, dict(self.spec.case(configuration.name).shapes)),
+            meaning=f"a slice along {slices.axis} depends on another slice of the inputs",
+        )
+
+    def _perturbed_case(self) -> str:
+        """Name of the cheapest case with two slices along the independent axis; hidden first."""
+        slices = self.spec.independent
+        if slices is None:
+            return ""
+        groups = [sorted(g, key=lambda c: c.flops) for g in (self.spec.hidden, self.spec.scored)]
+        case = telling_case(groups[0] + groups[1], slices.axis)
+        return case.name if case is not None else ""
+
     def check_cases(self) -> tuple[CheckCase, ...]:
         """Odd sizes first, hidden; then what is scored, with every distribution."""
+        perturbed = self._perturbed_case()
         kinds = self.spec.distributions
         cases = [
             CheckCase(
@@ -103,6 +142,7 @@ class ReferenceTask(Task):
                 hidden=True,
                 category=_ODD if index % len(kinds) == 0 else DISTRIBUTIONS[kinds[index]],
                 repeat=index == 0,
+                perturb=case.name == perturbed,
             )
             for index, case in enumerate(sorted(self.spec.hidden, key=lambda c: c.flops))
         ]
@@ -117,7 +157,10 @@ class ReferenceTask(Task):
             for kind in kinds
         ]
         cases += [
-            CheckCase(self._configuration(case), "normal", repeat=True) for case in self.spec.scored
+            CheckCase(
+                self._configuration(case), "normal", repeat=True, perturb=case.name == perturbed
+            )
+            for case in self.spec.scored
         ]
         return tuple(cases)
 

@@ -10,12 +10,14 @@ import torch
 
 from avo_tui.evaluation import case_coverage, task_dynamic_checks
 from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
+from avo_tui.evaluation.case_coverage import gaps
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.references import task as references_task
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import Wishes, derive
-from avo_tui.evaluation.references.formats import Reference, read
+from avo_tui.evaluation.references.formats import read
 from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
+from avo_tui.evaluation.references.source import Reference
 from avo_tui.evaluation.references.spec import ReferenceSpec, Sizes
 from avo_tui.evaluation.references.task import CudaReference, ReferenceTask
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -180,14 +182,13 @@ def test_a_flashinfer_definition() -> None:
         ("def broken(:\n", "model.py \\(line 1\\)"),
         (LINEAR.replace("return [features, width]", "return [features]"), "TypeError"),
         (LINEAR.replace("get_inputs():\n", "get_inputs():\n    1 / 0\n"), "line 21.*ZeroDivision"),
-        (LINEAR.replace("return torch.relu(", "return torch.dropout("), "does not run without"),
+        (LINEAR.replace("return torch.relu(", "return torch.dropout("), "does not run .TypeError"),
         (LINEAR.replace(") * scale", ").bernoulli()"), "draws random numbers.*--eval"),
         (
             LINEAR.replace("return torch.relu(", "x.mul_(2)\n        return torch.relu("),
             "changes its input x",
         ),
         (LINEAR.replace("return torch.relu(", "return 3, torch.relu("), "returns a int"),
-        (LINEAR.replace("* scale\n", "* float(x.sum())\n"), "does not run without data"),
         (LINEAR.replace(", 0.5]", ", object()]"), "gives a object as scale"),
         (json.dumps({"axes": {}}), "not a definition of FlashInfer-Bench"),
         (
@@ -223,6 +224,9 @@ async def test_an_adopted_reference_is_a_sound_task(
     assert "computes nothing" in task.seed().files["kernel.cpp"]
     assert "reference.py" in task.description and task.info().seedless
     assert task.work(task.configurations[0]).nominal, "a shortcut may need less"
+    mixes = text is LINEAR  # batch statistics: every row depends on all others
+    assert any(case.perturb for case in task.check_cases()) is not mixes
+    assert list(gaps(task)) == []
 
 
 async def asyncio_adopt(file: Path, folder: Path, sizes: dict[str, int]) -> None:
@@ -230,6 +234,49 @@ async def asyncio_adopt(file: Path, folder: Path, sizes: dict[str, int]) -> None
 
     wishes = wishes_for("mine", "cpp", str(file), sizes=sizes)
     await asyncio.to_thread(adopt, file, folder, wishes, Sandbox())
+
+
+COLUMNS = """
+import torch
+rows, columns = 24, 40
+class Model(torch.nn.Module):
+    def forward(self, x):
+        return BODY
+def get_inputs():
+    return [torch.randn(rows, columns)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "axis", "dimensions"),
+    [
+        ("torch.softmax(x, dim=-1)", "rows", (0, 0)),
+        ("torch.cumsum(x, dim=0).t().contiguous()", "rows", (0, 1)),
+        ("x.cumsum(0) + x.flip(0).cumsum(0)", "columns", (1, 1)),
+        ("x - x.mean()", None, None),
+        ("x.sum()", None, None),
+        ("torch.ones_like(x)[:, 0] * (x * 0).sum(1)", None, None),  # nothing would be tested
+    ],
+)
+def test_slices_that_do_not_depend_on_each_other_are_found(
+    body: str, axis: str | None, dimensions: tuple[int, int] | None
+) -> None:
+    independent = derived(COLUMNS.replace("BODY", body)).independent
+    if axis is None or dimensions is None:
+        assert independent is None
+    else:
+        assert independent is not None and independent.axis == axis
+        assert (independent.inputs, independent.outputs) == (
+            {"x": dimensions[0]}, {"out": dimensions[1]},
+        )  # fmt: skip
+
+
+def test_the_check_of_a_single_number_says_nothing_is_missing(tmp_path: Path) -> None:
+    """A loss has no rows to exchange and no slices to leave unaffected."""
+    file = tmp_path / "loss.py"
+    file.write_text(COLUMNS.replace("BODY", "x.square().mean()"))
+    adopt(file, tmp_path / "mine", wishes_for("mine", "cpp", str(file)), Sandbox())
+    assert list(gaps(load_task(tmp_path / "mine"))) == []
 
 
 def test_a_reference_cannot_write_or_reach_the_network(tmp_path: Path) -> None:

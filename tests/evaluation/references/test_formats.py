@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from avo_tui.evaluation.references.formats import Source
+from avo_tui.evaluation.references.source import Source
 
 TEXT = """
 import torch

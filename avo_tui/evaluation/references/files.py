@@ -1,0 +1,133 @@
+"""The files that a reference consists of: one, or a folder as GPU MODE lays out its problems.
+
+Such a folder has `reference.py`, modules that it imports (`task.py`, and a `utils.py` that the
+folders share), and `task.yml` with the arguments of `generate_input` for tests and benchmarks.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from avo_tui.domain.base import Value
+from avo_tui.evaluation.ports import EvaluatorError
+
+COMPANIONS = "companions.json"
+"""File of a task's folder; only where the reference is more than one file."""
+_ENTRY, _SETTINGS = "reference.py", "task.yml"
+_INSTALLED = frozenset({"torch", "numpy", "triton", "scipy"}) | sys.stdlib_module_names
+
+
+class Companions(Value):
+    """What belongs to a reference beside its own text."""
+
+    modules: dict[str, str] = Field(default_factory=dict)
+    """Name of a module that the reference imports → its text."""
+    values: dict[str, Any] = Field(default_factory=dict)
+    """Argument of `generate_input` → its value in the first benchmark of `task.yml`."""
+    small: dict[str, Any] = Field(default_factory=dict)
+    """The same of the first test, which is small."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Companions:
+        """Those of a task's folder; none where it has no such file."""
+        file = folder / COMPANIONS
+        if not file.is_file():
+            return cls()
+        return cls.model_validate_json(file.read_text(encoding="utf-8"))
+
+
+def is_problem_folder(path: Path) -> bool:
+    """Whether a folder is one problem in GPU MODE's layout."""
+    return (path / _ENTRY).is_file() and (path / _SETTINGS).is_file()
+
+
+def problem_name(path: Path) -> str:
+    """What a reference is called: its file, or its folder where all files have the same name."""
+    if path.is_dir():
+        return path.name
+    return path.parent.name if path.name == _ENTRY else path.stem
+
+
+def gather(path: Path) -> tuple[str, Companions]:
+    """The text of a reference and what belongs to it.
+
+    `path` is a file, or a folder with `reference.py`. Raises EvaluatorError with one sentence.
+    """
+    file = path / _ENTRY if path.is_dir() else path
+    try:
+        text = file.read_text(encoding="utf-8")
+        if file.suffix != ".py":
+            return text, Companions()
+        settings = _settings(file.parent)
+        modules = _imported(text, file.parent, settings)
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluatorError(f"{file} cannot be read: {error}") from error
+    first = {part: _first(settings.get(part)) for part in ("benchmarks", "tests")}
+    values = first["benchmarks"] or first["tests"]
+    return text, Companions(modules=modules, values=values, small=first["tests"] or values)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """`task.yml`, or nothing where there is none. Raises EvaluatorError if it is no mapping."""
+    import yaml
+
+    file = folder / _SETTINGS
+    if not file.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise EvaluatorError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise EvaluatorError(f"{file} has no entries")
+    return content
+
+
+def _first(entries: object) -> dict[str, Any]:
+    """The first set of arguments of a list in `task.yml`, without the seed."""
+    if not isinstance(entries, list) or not entries or not isinstance(entries[0], dict):
+        return {}
+    return {str(name): value for name, value in entries[0].items() if name != "seed"}
+
+
+def _imported(text: str, folder: Path, settings: dict[str, Any]) -> dict[str, str]:
+    """Modules that the text imports and that lie beside it, or where `task.yml` says, or above."""
+    named = {
+        str(entry.get("name")): str(entry.get("source"))
+        for entry in settings.get("files", [])
+        if isinstance(entry, dict)
+    }
+    modules: dict[str, str] = {}
+    waiting = _imports(text)
+    while waiting:
+        name = waiting.pop()
+        if name in modules or name in _INSTALLED:
+            continue
+        places = [folder / f"{name}.py", folder.parent / f"{name}.py"]
+        if f"{name}.py" in named:
+            places.insert(0, folder / named[f"{name}.py"])
+        place = next((p for p in places if p.is_file()), None)
+        if place is not None:
+            modules[name] = place.read_text(encoding="utf-8")
+            waiting |= _imports(modules[name])
+    return modules
+
+
+def _imports(text: str) -> set[str]:
+    """Names of the modules that a text imports; none of a text that is no Python."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return set()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names

@@ -1,0 +1,105 @@
+"""References that are a PyTorch module, as in KernelBench."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
+from avo_tui.evaluation.references.source import (
+    ParameterNames,
+    Reference,
+    Source,
+    raised,
+    seeded,
+)
+from avo_tui.evaluation.references.spec import Kind, Sizes
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = dict[str, torch.Tensor]
+
+
+class Module(Reference):
+    """`Model`, `get_inputs` and, if it takes arguments, `get_init_inputs`."""
+
+    kind: Kind = "module"
+
+    def __init__(self, source: Source, evaluation_mode: bool) -> None:
+        self._source, self._evaluation_mode = source, evaluation_mode
+        self.constants = source.constants()
+
+    def draw(self, sizes: Sizes, seed: int, device: str) -> ReferenceSample:
+        names = self._source.run(sizes, device)
+        with seeded(seed, device):
+            try:
+                given = names["get_init_inputs"]() if "get_init_inputs" in names else []
+                if isinstance(given, list) and len(given) == 2 and given == [[], given[1]]:
+                    model = names["Model"](**given[1])  # KernelBench's other form: [args, kwargs]
+                elif isinstance(given, Mapping):
+                    model = names["Model"](**given)
+                else:
+                    model = names["Model"](*given)
+                values = list(names["get_inputs"]())
+            except Exception as error:
+                raise ReferenceError(raised(error, self._source.file)) from error
+        if self._evaluation_mode:
+            model.eval()
+        _forget_statistics(model)
+        return _of_module(model, values, self._source.file)
+
+
+def _forget_statistics(model: torch.nn.Module) -> None:
+    """Batch statistics that training only records are no inputs: outputs do not depend on them."""
+    from torch.nn.modules.batchnorm import _NormBase
+
+    for part in model.modules():
+        if isinstance(part, _NormBase) and part.training and part.track_running_stats:
+            part.track_running_stats = False
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                setattr(part, name, None)
+
+
+def _of_module(model: torch.nn.Module, values: list[Any], file: str) -> ReferenceSample:
+    import torch
+
+    taken = ParameterNames()
+    parameters = list(inspect.signature(model.forward).parameters)
+    inputs: Tensors = {}
+    slots: list[Any] = []
+    for index, value in enumerate(values):
+        source = parameters[index] if index < len(parameters) else f"input{index}"
+        if isinstance(value, torch.Tensor):
+            name = taken.take(source)
+            inputs[name] = value.detach().contiguous()
+            slots.append(name)
+        elif isinstance(value, int | float | bool | str | None):
+            slots.append((value,))
+        else:
+            raise ReferenceError(
+                f"{file}: get_inputs gives a {type(value).__name__} as {source}; tensors and "
+                "numbers can be passed to a kernel"
+            )
+    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    keys = {taken.take(key): key for key in state}
+    weights = {name: state[key].detach().contiguous() for name, key in keys.items()}
+
+    def run(tensors: Tensors) -> Any:
+        swapped = {key: tensors[name] for name, key in keys.items() if name in tensors}
+        arguments = [tensors.get(s, inputs[s]) if isinstance(s, str) else s[0] for s in slots]
+        if not swapped:
+            return model(*arguments)
+        return torch.func.functional_call(model, swapped, tuple(arguments))
+
+    def place(tensors: Tensors) -> None:
+        for name, tensor in tensors.items():
+            owner, _, leaf = keys[name].rpartition(".")
+            part = model.get_submodule(owner)
+            if leaf in part._parameters:
+                state[keys[name]].data = tensor
+            else:
+                part._buffers[leaf] = tensor
+
+    return ReferenceSample(inputs, weights, run, place if weights else None)
