@@ -56,7 +56,9 @@ def task_from(
     typer.echo(f"task {task}: {sentence(spec)}")
     for remark in spec.remarks:
         typer.echo(f"note: {remark}")
-    typer.echo(f"try: avo task check {task}; avo run {task} --operator external")
+    typer.echo(
+        f"try: avo task check {task}; avo task show {task}; avo run {task} --operator external"
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,10 @@ from avo_tui.cli import referring
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.queries import Json
 
-_HELP = "Make a task of your own, look whether it is sound, trust a folder of tasks."
+if TYPE_CHECKING:
+    from avo_tui.domain.candidate import Candidate
+
+_HELP = "Make a task of your own, see what it asks, look whether it is sound, trust a folder."
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +22,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
     group.command(epilog="Example: avo task check attention_cpu")(check)
     group.command(epilog="Example: avo task trust ./kernels")(trust)
+    group.command(epilog="Example: avo task show attention_cpu --seed-to start/")(show)
     group.command("new", epilog="Example: avo task new my_kernel --language cpp")(new)
     group.command("from", epilog="Example: avo task from model.py --set batch_size=8")(
         referring.task_from
@@ -28,7 +32,55 @@ def register(app: typer.Typer) -> None:
 
 
 def _group() -> None:
-    """Make a task of your own, look whether it is sound, trust a folder of tasks."""
+    """Make a task of your own, see what it asks, look whether it is sound, trust a folder."""
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="The task, as `avo tasks` lists it.")],
+    seed_to: Annotated[
+        Path | None,
+        typer.Option("--seed-to", help="Folder to write the first version's files to."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print what the author of a kernel is told: signature, layouts, what is scored.
+
+    With --seed-to its first version is written there, to start from; of a task without one, a
+    kernel of the right signature that computes nothing. Files that are there already stay.
+    """
+    from avo_tui.cli.json_output import emit
+    from avo_tui.cli.opening import find_task
+    from avo_tui.evaluation.tasks import find_tasks
+
+    find_task(name)  # asks for trust, and suggests similar names
+    task = find_tasks().get(name)
+    written = _write_seed(seed_to, task.seed()) if seed_to is not None else []
+    info = task.info()
+    if as_json:
+        emit({"task": info.model_dump(mode="json"), "written": [str(p) for p in written]})
+        return
+    typer.echo(f"{name}: {info.title} ({info.language}, scored in {task.unit})\n")
+    typer.echo(info.description.strip())
+    typer.echo("\nscored on:")
+    for configuration in task.configurations:
+        sizes = ", ".join(f"{key} {value}" for key, value in configuration.parameters.items())
+        typer.echo(f"  {configuration.name}: {sizes or 'one size'}")
+    hidden = sum(case.hidden for case in task.check_cases())
+    typer.echo(f"checked on {hidden} hidden cases beside them")
+    for path in written:
+        typer.echo(f"wrote {path}")
+
+
+def _write_seed(folder: Path, seed: Candidate) -> list[Path]:
+    """The files that were written. Raises Failure where one is there already."""
+    paths = {folder / name: text for name, text in seed.files.items()}
+    there = next((path for path in paths if path.exists()), None)
+    if there is not None:
+        raise Failure(f"{there} is there already; choose another folder")
+    for path, text in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return list(paths)
 
 
 def check(

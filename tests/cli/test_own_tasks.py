@@ -74,3 +74,13 @@ def test_fast_p_falls_with_p_and_counts_what_failed(ratios: list[float | None], 
     assert 0 <= share <= 1 and share >= fast(ratios, p + 1)
     assert fast(ratios, 0) == sum(r is not None for r in ratios) / len(ratios)
     assert fast([*ratios, None], p) <= share
+
+
+def test_what_a_task_asks_of_its_kernel_is_shown(avo: Avo, tmp_path: Path) -> None:
+    """The signature, what is scored, and files to start from, which are not written over."""
+    start = tmp_path / "start"
+    printed = avo("task", "show", "attention_cpu", "--seed-to", str(start)).out
+    assert "attention" in printed and "scored on:" in printed and "hidden cases" in printed
+    assert "extern" in (start / "attention.cpp").read_text()
+    again = avo("task", "show", "attention_cpu", "--seed-to", str(start))
+    assert again.code == 1 and "is there already" in again.err

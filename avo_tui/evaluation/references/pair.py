@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-from typing_extensions import TypeIs
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from avo_tui.evaluation.references.files import Companions
 from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
@@ -178,7 +176,7 @@ def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
     return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
-def _is_size(value: object) -> TypeIs[int]:
+def _is_size(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 

@@ -35,8 +35,11 @@ class Reference(ABC):
 
     small: Mapping[str, int] = MappingProxyType({})
     """Sizes that the reference's own tests use; empty where it names none."""
-    filled: frozenset[str] = frozenset()
-    """Inputs that it only writes to: buffers for its outputs, which a kernel has of its own."""
+
+    @property
+    def filled(self) -> frozenset[str]:
+        """Inputs that it only writes to: buffers for its outputs, which a kernel has of its own."""
+        return frozenset()
 
     @abstractmethod
     def draw(self, sizes: Sizes, seed: int, device: str) -> ReferenceSample:
