@@ -15,7 +15,7 @@ from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
 from avo_tui.evaluation.references.independence import independent_slices
 from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
-from avo_tui.evaluation.references.source import Reference
+from avo_tui.evaluation.references.source import Reference, in_double
 from avo_tui.evaluation.references.spec import Case, ReferenceSpec, Sizes, Tensor
 
 if TYPE_CHECKING:
@@ -359,15 +359,3 @@ def _sane(own: dict[str, torch.Tensor], exact: dict[str, torch.Tensor]) -> bool:
         if not scale or float((wide - narrow).square().mean().sqrt()) > 0.02 * scale:
             return False
     return True
-
-
-def in_double(
-    reference: Reference, sizes: Sizes, seed: int, tensors: dict[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """The outputs in f64, on the tensors' device; in its own dtype where a reference insists."""
-    device = str(next(iter(tensors.values())).device)
-    wide = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
-    try:
-        return reference.draw(sizes, seed, device).outputs(wide)
-    except Exception:  # such as a constant of its own in f32
-        return reference.draw(sizes, seed, device).outputs(dict(tensors))

@@ -102,7 +102,7 @@ def _holds(reference: Reference, spec: ReferenceSpec, slices: Slices, case: Case
     """
     import torch
 
-    from avo_tui.evaluation.references.deriving import in_double
+    from avo_tui.evaluation.references.source import in_double
 
     sizes = {**spec.overrides, **case.sizes}
     try:

@@ -49,6 +49,21 @@ class Reference(ABC):
         """
 
 
+def in_double(
+    reference: Reference, sizes: Sizes, seed: int, tensors: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The outputs in f64, on the tensors' device; in its own dtype where a reference insists."""
+    import torch
+
+    device = str(next(iter(tensors.values())).device)
+    wide = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
+    with torch.no_grad():
+        try:
+            return reference.draw(sizes, seed, device).outputs(wide)
+        except Exception:  # such as a constant of its own in f32
+            return reference.draw(sizes, seed, device).outputs(dict(tensors))
+
+
 class Source:
     """Python text with whole numbers at its top level that can be replaced before it runs."""
 

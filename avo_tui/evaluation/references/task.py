@@ -189,7 +189,7 @@ class ReferenceTask(Task):
         """In f64 where the reference allows it."""
         import torch
 
-        from avo_tui.evaluation.references.deriving import in_double
+        from avo_tui.evaluation.references.source import in_double
 
         with torch.no_grad():
             return in_double(self.loaded, self._sizes(configuration), 0, inputs)
