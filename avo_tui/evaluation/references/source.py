@@ -21,7 +21,7 @@ from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
 from avo_tui.evaluation.references.spec import Kind, Sizes
 
 if TYPE_CHECKING:
-    pass
+    import torch
 
 _GPU = re.compile(r"(cuda|hip)(:\d+)?")
 
