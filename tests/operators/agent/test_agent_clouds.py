@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from avo_tui.domain.events import EventBase
-from avo_tui.operators.agent.model.clients import make_client
+from avo_tui.domain.records import RunSettings
+from avo_tui.operators.agent.model.clients import _secrets_in, make_client
+from avo_tui.operators.agent.operator import make
 from avo_tui.operators.agent.settings import AgentSettings
 from tests.loopback.clouds import TOKEN, BedrockServer, CloudServer, TokenServer, service_account
 from tests.loopback.server import Server, Status
@@ -43,6 +46,36 @@ async def test_a_step_through_vertex(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {p.split(":")[0] for p in server.paths} == {path}
     assert {h["authorization"] for h in server.headers} == {f"Bearer {TOKEN}"}
     nothing_leaks(bench, TOKEN)
+
+
+async def test_a_token_that_a_cloud_gave_is_secret_where_the_server_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Google's library obtains it at the first request, so nobody knew of it when the run began."""
+    pytest.importorskip("google.auth")
+    pytest.importorskip("cryptography")
+    pytest.importorskip("requests")
+    bench = FakeBench()
+    script = [Status(500, "api_error", f"upstream refused Bearer {TOKEN}"), *work()]
+    async with TokenServer() as tokens, CloudServer(script) as server:
+        account = service_account(tmp_path, tokens.url)
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
+        options = {"provider": "vertex", "region": "us-east5", "project": "p", "model": "m"}
+        options |= {"base_url": server.url}
+        run = RunSettings.model_validate({"options": {f"agent.{k}": v for k, v in options.items()}})
+        bench.state.session = bench.state.session.replaced(settings=run)
+        outcome = await make(run).vary(bench)
+    assert outcome.outcome == "committed", (outcome, bench.troubles())
+    assert any("upstream refused" in trouble for trouble in bench.troubles()), bench.troubles()
+    nothing_leaks(bench, TOKEN)
+
+
+def test_what_a_request_carries_is_known_as_secret() -> None:
+    sent = {"x-api-key": "key-1", "authorization": "Bearer token-2", "x-amz-security-token": "t-3"}
+    request = httpx2.Request("POST", "http://127.0.0.1/", headers={**sent, "api-key": "none"})
+    assert sorted(_secrets_in(request)) == ["key-1", "t-3", "token-2"]
+    signed = {"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/x, Signature=abcd"}
+    assert _secrets_in(httpx2.Request("POST", "http://127.0.0.1/", headers=signed)) == []
 
 
 async def test_a_step_through_bedrock(monkeypatch: pytest.MonkeyPatch) -> None:

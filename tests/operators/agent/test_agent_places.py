@@ -10,6 +10,7 @@ import pytest
 from avo_tui.domain.records import RunSettings
 from avo_tui.operators.agent.descriptor import DESCRIPTOR
 from avo_tui.operators.agent.model.address import is_local
+from avo_tui.operators.agent.model.classify import retry_after
 from avo_tui.operators.agent.model.clients import make_client
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.model.prices import Pricing, Tokens
@@ -177,3 +178,29 @@ async def test_the_probe_tells_why_an_endpoint_will_not_do(
         answers = await probe(AgentSettings(model="qwen", base_url=server.url))
     assert words in "\n".join(a.sentence for a in answers)
     assert any(a.state != "ok" for a in answers)
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY", "http_proxy"])
+async def test_no_proxy_is_asked_for_a_server_of_this_machine(
+    name: str, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """It would be handed key and sources in plain text, and could not reach the server."""
+    for other in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(other, raising=False)
+    async with Server(work()) as proxy, Server(work()) as server:
+        monkeypatch.setenv(name, proxy.url)
+        bench = FakeBench()
+        outcome = await step(bench, server)
+    assert outcome.outcome == "committed", (outcome, bench.troubles())
+    assert proxy.requests == [] and len(server.requests) == 4
+
+
+def test_a_date_to_wait_for_is_read_by_the_servers_clock() -> None:
+    """The clock of this machine is years away from the server's, in either direction."""
+    for year in (2019, 2040):
+        headers = {
+            "date": f"Tue, 01 Jan {year} 10:00:00 GMT",
+            "retry-after": f"Tue, 01 Jan {year} 10:00:30 GMT",
+        }
+        assert retry_after(headers) == 30.0
+    assert retry_after({"date": "soon", "retry-after": "Tue, 01 Jan 2019 10:00:00 GMT"}) == 0.0

@@ -157,7 +157,8 @@ def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds from a retry-after header (milliseconds, seconds or a date).
 
-    None without the header, or if it is not a finite time.
+    A date is compared with the server's own clock where the answer tells it, since this machine's
+    may be wrong by hours. None without the header, or if it is not a finite time.
     """
     try:
         if (text := headers.get("retry-after-ms")) is not None:
@@ -167,9 +168,17 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         try:
             return _finite(float(text))
         except ValueError:
-            return _finite(parsedate_to_datetime(text).timestamp() - time.time())
+            return _finite(parsedate_to_datetime(text).timestamp() - _server_time(headers))
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _server_time(headers: Mapping[str, str]) -> float:
+    """Seconds since 1970 by the clock of the server, or of this machine where it tells no date."""
+    try:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return time.time()
 
 
 def _finite(seconds: float) -> float | None:

@@ -33,10 +33,22 @@ EXTRAS: dict[Provider, str] = {"bedrock": "boto3", "vertex": "google-auth"}
 """Packages needed in addition to the SDK: `pip install 'avo-tui[bedrock]'` or `[vertex]`."""
 
 
-def make_client(settings: AgentSettings) -> Client:
-    """The client for the configured provider. Raises ValueError, with one sentence that says what
-    to set."""
+_HEADERS = ("x-api-key", "api-key", "authorization", "x-amz-security-token")
+"""Headers of a request that carry a secret."""
+
+
+def make_client(settings: AgentSettings, sent: set[str] | None = None) -> Client:
+    """The client for the configured provider.
+
+    Every key and token that it sends is added to `sent`: a cloud's client obtains some that no
+    attribute of it shows. Raises ValueError, with one sentence that says what to set.
+    """
     _check_address(settings)
+    seen = set[str]() if sent is None else sent
+
+    async def note(request: httpx2.Request) -> None:
+        seen.update(_secrets_in(request))
+
     timeout = httpx2.Timeout(settings.read_timeout, connect=settings.connect_timeout)
     common: dict[str, Any] = {
         "max_retries": 0,
@@ -45,7 +57,8 @@ def make_client(settings: AgentSettings) -> Client:
             timeout=timeout,
             follow_redirects=False,
             headers={"accept-encoding": "identity"},
-            event_hooks={"response": [bound]},
+            event_hooks={"request": [note], "response": [bound]},
+            **_past_proxies(settings),
         ),
     }
     if settings.base_url is not None:
@@ -63,6 +76,24 @@ def make_client(settings: AgentSettings) -> Client:
         raise ValueError(f"{NO_KEY} ({error})") from None
     except (ValueError, anthropic.AnthropicError) as error:
         raise ValueError(f"Provider {settings.provider}: {error}") from None
+
+
+def _secrets_in(request: httpx2.Request) -> list[str]:
+    """The keys and tokens in the headers of a request; not AWS's signatures, which expire."""
+    values = [request.headers.get(name, "") for name in _HEADERS]
+    words = [value.rpartition(" ")[2] for value in values if not value.startswith("AWS4-")]
+    return [word for word in words if word and word != PLACEHOLDER]
+
+
+def _past_proxies(settings: AgentSettings) -> dict[str, Any]:
+    """Arguments of the HTTP client that keep requests to this machine or network from a proxy.
+
+    HTTP_PROXY and ALL_PROXY are obeyed for every address that NO_PROXY does not name. A proxy
+    cannot reach this machine, and would be handed the key and the sources in plain text.
+    """
+    if not is_local(chosen_address(settings.base_url)):
+        return {}
+    return {"mounts": dict.fromkeys(("http://", "https://", "all://"))}  # None: no proxy
 
 
 def _check_address(settings: AgentSettings) -> None:

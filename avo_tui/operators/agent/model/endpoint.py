@@ -31,7 +31,9 @@ class AnthropicModel:
     def __init__(self, settings: AgentSettings) -> None:
         """Raises ValueError, with one sentence, if the client cannot be created."""
         self._settings = settings
-        self._client = make_client(settings)
+        self._sent: set[str] = set()
+        """Keys and tokens that were sent so far."""
+        self._client = make_client(settings, self._sent)
         self._pricing = Pricing(settings, self.endpoint)
         self.name = settings.model
         self.features = Features(self._features())
@@ -79,7 +81,7 @@ class AnthropicModel:
 
     def credentials(self) -> list[str]:
         """The secrets that this client sends."""
-        return secrets_of(self._client)
+        return [*secrets_of(self._client), *self._sent]
 
     def has_credentials(self) -> bool:
         """True if the SDK found a key, a token or a profile, or a cloud has its own."""
@@ -94,12 +96,12 @@ class AnthropicModel:
         if self._settings.api_key_file is not None:
             try:
                 file_key(self._settings)
-                self._client = make_client(self._settings)
+                self._client = make_client(self._settings, self._sent)
             except ValueError as error:
                 return f"{error}."
             return f"The key is read again from {self._settings.api_key_file} on resume."
         if self._settings.provider != "anthropic":
-            self._client = make_client(self._settings)
+            self._client = make_client(self._settings, self._sent)
             return "The cloud's credentials are looked for again on resume."
         return (
             "The engine keeps the environment it was started in, so a new key reaches it only"
