@@ -21,6 +21,10 @@ from avo_tui.store.files import read_regular
 STALE_AFTER = 60.0
 """Seconds without a heartbeat after which an engine on another machine counts as dead."""
 
+WATCH_SECONDS = 8.0
+"""Seconds for which the time stamp of an engine on another machine is watched before it is taken to
+be dead. An engine updates it every three."""
+
 _NO_FLOCK = frozenset(
     {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM}
 )
@@ -146,6 +150,29 @@ def counts_as_alive(status: EngineStatus, path: Path) -> bool:
     if status.host == socket.gethostname():
         return status.leased and _runs(status)
     return file_age(path) < STALE_AFTER
+
+
+def still_beats(status: EngineStatus, path: Path) -> bool:
+    """Whether an engine on another machine updates its lock or lease, seen over `WATCH_SECONDS`.
+
+    The clocks of two machines, or of a machine and a file server, may differ by more than
+    `STALE_AFTER`; that a time stamp changes says that its owner lives, whatever the clocks say.
+    """
+    if status.pid is None or status.host == socket.gethostname():
+        return False
+    before, end = _stamp(path), time.monotonic() + WATCH_SECONDS
+    while time.monotonic() < end:
+        time.sleep(WATCH_SECONDS / 20)
+        if _stamp(path) != before:
+            return True
+    return False
+
+
+def _stamp(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _runs(status: EngineStatus) -> bool:

@@ -26,6 +26,7 @@ from avo_tui.store.engine_status import (
     counts_as_alive,
     file_age,
     read_status,
+    still_beats,
     try_flock,
 )
 from avo_tui.store.errors import (
@@ -110,7 +111,7 @@ class EngineLock:
             time.sleep(0.02)
         before = read_status(self.path)
         if before.pid is not None:
-            if counts_as_alive(before, self.path):
+            if counts_as_alive(before, self.path) or still_beats(before, self.path):
                 raise _locked(before)
             self.left_behind = before.model_copy(update={"alive": False})
         if locked is None:
@@ -185,6 +186,8 @@ class EngineLock:
         # the lease says itself who holds it: engine.lock may have been removed, or be new
         status = read_status(lease)
         if counts_as_alive(status, lease) or file_age(lease) < _PATIENCE:
+            raise _locked(status)
+        if still_beats(status, lease):
             raise _locked(status)
         aside = lease.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
         with contextlib.suppress(FileNotFoundError):

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from avo_tui.store import SessionWriter, journal
 from tests.session_life import build, session_record
+
+
+@pytest.fixture(autouse=True)
+def short_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of another machine is not watched for seconds."""
+    monkeypatch.setattr(import_module("avo_tui.store.engine_status"), "WATCH_SECONDS", 0.05)
 
 
 @pytest.fixture

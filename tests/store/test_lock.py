@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -240,3 +242,23 @@ def test_a_second_engine_that_is_refused_after_the_lock_was_removed_ends_nobody(
         assert engine_status(folder / "engine.lock").pid == os.getpid()
         with pytest.raises(SessionLocked):
             SessionWriter.open(folder)
+
+
+def test_an_engine_whose_clock_is_off_is_believed_while_its_heart_beats(
+    lived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines whose clocks differ by an hour: the other's stamps look old, and they change."""
+    module = import_module("avo_tui.store.engine_status")
+    monkeypatch.setattr(module, "WATCH_SECONDS", 60.0)
+    lock = lived / "engine.lock"
+    lock.write_text(json.dumps({"pid": 7, "host": "elsewhere", "since": "2026-01-01T00:00:00Z"}))
+    stamps = itertools.count(time.time() - 3600)
+
+    def beating(path: Path) -> int | None:
+        os.utime(lock, (now := next(stamps), now))
+        return path.stat().st_mtime_ns
+
+    monkeypatch.setattr(module, "_stamp", beating)
+    with pytest.raises(SessionLocked) as caught:
+        SessionWriter.open(lived)
+    assert caught.value.host == "elsewhere"
