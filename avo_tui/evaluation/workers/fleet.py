@@ -114,9 +114,12 @@ class Fleet(AskingEvaluator):
 
     def _join(self, device: Device) -> None:
         """A device is there; it is started at once where the fleet is open already."""
-        if device.name in self._members and self._members[device.name].state != "lost":
+        earlier = self._members.get(device.name)
+        if earlier is not None and earlier.state != "lost":
             raise EvaluatorError(f"the device {device.name} is named twice")
         member = self._members[device.name] = Member(device)
+        if earlier is not None:
+            member.go_on_from(earlier)
         if self._open:
             self._tend(member, 0.0)
 

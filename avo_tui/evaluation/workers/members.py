@@ -60,6 +60,13 @@ class Standing:
         self.loss, self.lost_at = reason, now()
         self.become("lost", reason)
 
+    def go_on_from(self, earlier: Standing) -> None:
+        """Take over the counts of a device of this name that was lost and is there again."""
+        self.joined, self.answered = earlier.joined, earlier.answered
+        self.failures = earlier.failures
+        self.busy_seconds, self.controls = earlier.busy_seconds, earlier.controls
+        self.losses, self.loss, self.lost_at = earlier.losses, earlier.loss, earlier.lost_at
+
     def status(self) -> WorkerStatus:
         """As everybody else sees it."""
         return WorkerStatus(

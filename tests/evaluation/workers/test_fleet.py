@@ -205,3 +205,18 @@ async def test_devices_that_come_later_take_part() -> None:
         site.left("a", "its job ended")
         assert states(fleet) == {"a": "lost", "late": "idle"}
         assert (await ask(fleet, 1))["worker"] == "late"
+
+
+async def test_a_device_that_is_there_again_goes_on_with_its_counts() -> None:
+    site = FakeSite(FakeDevice("a"), FakeDevice("b"))
+    async with Fleet([site]) as fleet:
+        assert site.joined is not None and site.left is not None
+        await asyncio.gather(*(ask(fleet, number) for number in range(4)))
+        before = {w.name: w for w in fleet.workers()}
+        assert before["a"].evaluations > 0
+        site.left("a", "its job ended")
+        site.joined(FakeDevice("a"))
+        await until(lambda: fleet.width == 2)
+        after = {w.name: w for w in fleet.workers()}
+        assert after["a"].evaluations == before["a"].evaluations
+        assert after["a"].joined == before["a"].joined
