@@ -202,17 +202,21 @@ def _runs(row: Row, colours: dict[str, str]) -> Iterator[str]:
         )
 
 
-def main() -> None:
-    """Record and write."""
-    if len(sys.argv) > 3:
-        raise SystemExit(__doc__)
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else SESSION
-    file = Path(sys.argv[2]) if len(sys.argv) > 2 else FILE
+def write(folder: Path, file: Path) -> None:
+    """Record a session into a file."""
     frames, background, name = asyncio.run(record(folder))
     text = svg_of(frames, background, f"avo replay {name}")
     file.write_text(text, encoding="utf-8")
     seconds = sum(stays for _, stays in frames)
     print(f"{file}: {len(frames)} frames, {seconds:.0f} s, {len(text) / 1e3:.0f} kB")
+
+
+def main() -> None:
+    """Record and write."""
+    if len(sys.argv) > 3:
+        raise SystemExit(__doc__)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else SESSION
+    write(folder, Path(sys.argv[2]) if len(sys.argv) > 2 else FILE)
 
 
 if __name__ == "__main__":

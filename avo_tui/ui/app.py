@@ -14,6 +14,7 @@ from textual.screen import Screen
 from avo_tui.ui import places
 from avo_tui.ui.actions import shown_key
 from avo_tui.ui.host import Host, HostOptions
+from avo_tui.ui.palette import GROUP_ORDER, NOT_NOW, ActionsProvider
 from avo_tui.ui.places import Place
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.screens.registry import screen_for
@@ -32,6 +33,7 @@ class AvoApp(Host):
     CSS_PATH = ["styles/paint.tcss", "styles/app.tcss"]  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS = {ActionsProvider}  # noqa: RUF012
     BINDINGS: ClassVar[list[Any]] = [
         Binding("ctrl+c", "copy_or_hint", show=False, system=True),
         Binding("ctrl+q", "leave", show=False, system=True, priority=True),
@@ -94,9 +96,14 @@ class AvoApp(Host):
             self.notify("q leaves, the run goes on; S stops the run", timeout=4)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The entries of the command palette: every action of the screen, themes, leaving."""
+        """The entries of the command palette: every action of the screen, themes, leaving.
+
+        What looks comes before what changes the run.
+        """
         if isinstance(screen, AvoScreen):
-            for action in screen.actions:
+            for action in sorted(
+                screen.actions, key=lambda action: GROUP_ORDER.get(action.group, 0)
+            ):
                 if action.id == "palette":
                     continue
                 reason = action.why_not()
@@ -104,7 +111,7 @@ class AvoApp(Host):
                 title = f"{action.label[0].upper()}{action.label[1:]}"
                 yield SystemCommand(
                     f"{title} ({key})" if key else title,
-                    action.help if reason is None else f"not now: {reason}",
+                    action.help if reason is None else f"{NOT_NOW}{reason}",
                     lambda name=action.id: screen.action_act(name),
                 )
         for name in self.themes.names():

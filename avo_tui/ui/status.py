@@ -10,7 +10,7 @@ from avo_tui.domain.budget import SOFT_WARNING
 from avo_tui.domain.records import RunState
 from avo_tui.ui import formats
 from avo_tui.ui.session.feed import Snapshot
-from avo_tui.ui.text import Line, Span, cut, line, width_of
+from avo_tui.ui.text import Line, Span, cut, line, one_line, width_of
 
 STATES: dict[RunState, tuple[str, str, str]] = {
     "starting": ("◌", "STARTING", "state-busy"),
@@ -26,6 +26,8 @@ MODEL_SECONDS = 10
 """Seconds after which the status line shows how long the model's answer has been awaited."""
 ACTIVE_SECONDS = 10
 """A run that recorded something within this many seconds counts as active."""
+REASON = 36
+"""Most cells of the reason why a run is over."""
 SILENT_SECONDS = 120
 """Seconds without a record after which a running engine is highlighted."""
 
@@ -105,10 +107,12 @@ def replay_spans(snapshot: Snapshot, keys: Keys) -> list[Span]:
 
 
 def step_spans(snapshot: Snapshot, now: datetime) -> list[Span]:
-    """Step, attempt, stage: what is being done now."""
+    """Step, attempt, stage: what is being done now, or why nothing is done any more."""
     session, live = snapshot.session, snapshot.live
     spans: list[Span] = [("step ", "dim"), (str(session.step), "")]
     if snapshot.run_state in {"stopped", "finished", "lost"}:
+        if snapshot.run_state != "lost" and session.state_reason:
+            spans += [(" · ", "faint"), (cut(one_line(session.state_reason), REASON), "dim")]
         return spans
     view = live.attempt
     if session.occupant is not None:

@@ -473,8 +473,12 @@ def events(
     chatty: bool = True,
     operator: str = "agent",
     seed: int = 7,
+    stalled: int = 0,
 ) -> Iterator[ev.Event]:
-    """A whole run: `steps` steps, some without a version, two rewinds, and a step in the middle."""
+    """A whole run: `steps` steps, some without a version, two rewinds, and a step in the middle.
+
+    `stalled` steps of eight attempts and without a version come before that.
+    """
     maker = Maker(put, seed=seed, operator=operator)
     yield maker.created(name)
     yield from maker.engine()
@@ -528,5 +532,7 @@ def events(
                 note="worth a second look",
                 at=maker.later(1),
             )
+    for step in range(steps + 1, steps + stalled + 1):
+        yield from maker.step(step, 8, commit=False, chatty=chatty)
     if live:
-        yield from maker.running(steps + 1)
+        yield from maker.running(steps + stalled + 1)

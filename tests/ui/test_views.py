@@ -382,3 +382,14 @@ def test_a_report_shows_where_its_seconds_went_and_that_it_is_of_another_harness
     assert "1.50 s" in rows and "check calls 0.40" in rows
     assert "another harness" not in rows
     assert "another harness" in plain(output_lines(replace(outcome, outdated=True), 70))
+
+
+def test_a_run_that_is_over_says_why() -> None:
+    snapshot = snapshot_of(MemorySource(steps=3, state="finished"))
+    now = snapshot.session.last_event_at
+    assert now is not None
+    session = snapshot.session.model_copy(update={"state_reason": "all 3 steps are done"})
+    snapshot = replace(snapshot, session=session)
+    assert "FINISHED" in status_line(snapshot, 120, now, Keys()).plain
+    assert "step 4 · all 3 steps are done" in status_line(snapshot, 120, now, Keys()).plain
+    assert status_line(snapshot, 80, now, Keys(), can_start=True).width <= 80

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import Horizontal
 
 from avo_tui.ui.dialogs.frame import Dialog, note
 from avo_tui.ui.text import Line
+from avo_tui.ui.widgets.form import Pill
 from avo_tui.ui.widgets.lines import LinesView
 
 ROOM = 68
@@ -23,10 +25,14 @@ class TextViewer(Dialog[str]):
     BINDINGS = [Binding("q", "cancel", show=False)]  # noqa: RUF012
 
     def __init__(
-        self, heading: str, rows: Sequence[Line], spans: Sequence[tuple[str, str]]
+        self,
+        heading: str,
+        rows: Callable[[int], Sequence[Line]],
+        spans: Sequence[tuple[str, str]],
     ) -> None:
+        """`rows` gives the lines for a width in cells."""
         super().__init__()
-        self._heading, self._rows = heading, list(rows)
+        self._heading, self._rows = heading, rows
         self._spans = dict(spans)
 
     @property
@@ -38,14 +44,14 @@ class TextViewer(Dialog[str]):
         """The lines, the other spans, a button."""
         yield LinesView(id="rows")
         yield note("\n".join(choices(self._spans)))
-        yield self.buttons("enter  close", "esc  close")
+        yield Horizontal(Pill("esc  close", id="accept"), id="buttons")
 
     def on_mount(self) -> None:
         """Show them."""
         view = self.query_one("#rows", LinesView)
-        view.styles.height = min(len(self._rows), 18)
+        view.styles.height = min(len(self._rows(ROOM)), 18)
         view.styles.max_height = 18
-        view.show(lambda width: self._rows)
+        view.show(lambda width: list(self._rows(width)))
         self.query_one("#accept").focus()
 
     def on_key(self, event: events.Key) -> None:

@@ -11,13 +11,12 @@ from avo_tui.domain import lineage
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.progress import Progress, progress_text, waiting_text
 from avo_tui.domain.records import Version
+from avo_tui.domain.verdict import Verdict
 from avo_tui.ui import formats
 from avo_tui.ui.panes.score.spans import yesterday
 from avo_tui.ui.session.feed import Snapshot
-from avo_tui.ui.text import BLANK, Line, cut, line, one_line, prose
+from avo_tui.ui.text import BLANK, Line, crop, cut, line, one_line, prose
 
-WIDTH = 68
-"""Cells of a row of the dialog."""
 MOST = 3
 """Number of hints, rewinds, interventions and problems that are shown; the last ones."""
 
@@ -27,7 +26,8 @@ class Happenings:
     """What a person would want to know about a list of events, collected by `apply`."""
 
     versions: dict[int, Version] = field(default_factory=dict)
-    rejected: int = 0
+    rejected: set[tuple[int, int]] = field(default_factory=set)
+    """Step and number of the attempts that failed, or that the gate turned down."""
     attempts: int = 0
     steps: int = 0
     hints: list[ev.HintDelivered] = field(default_factory=list)
@@ -50,9 +50,11 @@ class Happenings:
         elif isinstance(event, ev.VersionAudited):
             self._audited(event)
         elif isinstance(event, ev.AttemptRejected):
-            self.rejected += 1
+            self.rejected.add((event.step, event.attempt))
         elif isinstance(event, ev.AttemptFinished):
             self.attempts += 1
+            if event.report.verdict is not Verdict.CORRECT:
+                self.rejected.add((event.step, event.attempt))
         elif isinstance(event, ev.StepFinished):
             self.steps += 1
         elif isinstance(event, ev.HintDelivered):
@@ -132,7 +134,12 @@ def current_alerts(events: Iterable[ev.Event], span: Span) -> Happenings:
     return out
 
 
-def digest_lines(told: Happenings, known: Progress, now: datetime) -> list[Line]:
+def digest_lines(told: Happenings, known: Progress, now: datetime, width: int) -> list[Line]:
+    """The digest in rows of at most `width` cells."""
+    return [line(*crop(row.spans, width)) for row in _rows(told, known, now, width)]
+
+
+def _rows(told: Happenings, known: Progress, now: datetime, width: int) -> list[Line]:
     """Versions, attempts, what the person and the supervisor did, trouble, spend; how it is now."""
     out: list[Line] = [BLANK]
     if told.first is not None and told.last is not None and told.anything:
@@ -149,11 +156,11 @@ def digest_lines(told: Happenings, known: Progress, now: datetime) -> list[Line]
     out.append(BLANK)
     waits, better = waiting_text(known, now), progress_text(known, now)
     if waits:
-        out += prose(waits, WIDTH, "warn", ("▲ ", "warn"))
+        out += prose(waits, width, "warn", ("▲ ", "warn"))
     elif known.state not in {"running", "starting"}:
         out.append(line(("the run is ", "dim"), (known.state, "warn")))
     if better:
-        out += prose(better, WIDTH, "warn" if known.stuck else "", ("  ", ""))
+        out += prose(better, width, "warn" if known.stuck else "", ("  ", ""))
     return out
 
 
@@ -182,7 +189,7 @@ def _work(told: Happenings) -> list[Line]:
         attempts = formats.many(told.attempts, "attempt")
         steps = formats.many(told.steps, "finished step")
         out.append(
-            line(("◌ ", "dim"), f"{attempts}, {steps}", (f", {told.rejected} rejected", "dim"))
+            line(("◌ ", "dim"), f"{attempts}, {steps}", (f", {len(told.rejected)} rejected", "dim"))
         )
     for event in told.fallen[-MOST:]:
         reason = f"  {cut(one_line(event.audit.reason), 44)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 
 from avo_tui.domain.records import Attempt
 from avo_tui.ui import places
@@ -13,11 +14,11 @@ from avo_tui.ui.dialogs import TextDialog, TextViewer
 from avo_tui.ui.panes.lineage.graph_layout import Key, key_of_version
 from avo_tui.ui.panes.pair import pair_to_compare
 from avo_tui.ui.screen import avo_screens
-from avo_tui.ui.screens.run.digest import current_alerts, digest_lines, spans
+from avo_tui.ui.screens.run.digest import Happenings, current_alerts, digest_lines, spans
 from avo_tui.ui.screens.run.parts import RunParts
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.session.log_text import of_file, of_growing
-from avo_tui.ui.text import Line, one_line
+from avo_tui.ui.text import one_line
 
 
 def _lineage(run: RunParts) -> None:
@@ -293,10 +294,12 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
     asked = spans(known, seen, now, run.scene.version_in_hand)
     span = asked[choice]
 
-    def show(rows: list[Line]) -> None:
+    def show(told: Happenings) -> None:
         heading = "While you were away" if greeting else f"What happened {span.name}"
         names = [(key, one.name) for key, one in asked.items()]
-        host.push_screen(TextViewer(heading, rows, names), again)
+        host.push_screen(
+            TextViewer(heading, partial(digest_lines, told, known.progress, now), names), again
+        )
 
     def again(other: str | None) -> None:
         if other in asked:
@@ -306,7 +309,7 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
         told = current_alerts(source.events(after=span.after), span)
         recent = told.first is not None and now - told.first < ABSENCE
         if not greeting or (told.anything and not recent):
-            host.from_thread(show, digest_lines(told, known.progress, now))
+            host.from_thread(show, told)
 
     run.scene.screen.run_worker(
         work, thread=True, group="digest", exclusive=True, exit_on_error=False
