@@ -286,9 +286,12 @@ class Trace:
     """Which lines of code hold what was allocated since the first look."""
 
     def __init__(self) -> None:
-        tracemalloc.start(1)
         self._first: tracemalloc.Snapshot | None = None
         self._last: tracemalloc.Snapshot | None = None
+
+    def start(self) -> None:
+        """Trace from here on: later than the imports, which it would slow down."""
+        tracemalloc.start(1)
 
     def look(self) -> float:
         """Take a snapshot; MB that are held now."""
@@ -355,11 +358,14 @@ async def soak(
         server.run_usd = lambda: writer.state.session.spend.usd
         engine = Engine(writer, evaluator(), make(settings), NoKnowledge(), listeners=[listen])
         running = asyncio.ensure_future(engine.run())
+        if trace is not None:
+            trace.start()
+        server.last_request = time.monotonic()  # what came before were imports
         began, stuck, shown = time.monotonic(), 0.0, 0
         while server.count < requests and not running.done():
             await asyncio.sleep(0.2)
             stuck = max(stuck, time.monotonic() - server.last_request)
-            if server.count - shown >= max(200, requests // 20):
+            if server.count - shown >= max(100, requests // 20):
                 shown = server.count
                 row = {"requests": shown, "mb": process.memory_info().rss / 1e6}
                 row["usd"] = server.usd

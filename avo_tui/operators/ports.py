@@ -96,8 +96,7 @@ class Draft(Value):
     step: int
     """Number of the step that left the draft."""
     carried: int = 0
-    """Number of consecutive steps, up to that one, that continued from the previous step's
-    draft."""
+    """How many steps in a row, up to that one, went on from the draft of the one before."""
 
 
 class Reading(Protocol):
@@ -128,8 +127,7 @@ class Reading(Protocol):
         ...
 
     def draft(self) -> Draft | None:
-        """The candidate that the previous step left uncommitted, if that step started at this
-        head."""
+        """What the previous step left uncommitted, if that step started at this head."""
         ...
 
     def profiles(self, candidate: ObjectId) -> Sequence[Profile]:
@@ -167,8 +165,7 @@ class Reading(Protocol):
         ...
 
     def rewind_reason(self) -> str | None:
-        """The person's reason for the rewind that made this version the head; None without a
-        rewind."""
+        """The person's reason for the rewind to this head; None without a rewind."""
         ...
 
     def directions(self) -> Sequence[Direction]:
@@ -220,8 +217,7 @@ class Evaluating(Protocol):
         ...
 
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
-        """Evaluate a candidate completely, as an attempt; a known candidate gets its recorded
-        result.
+        """Evaluate a candidate completely, as an attempt; a known one gets its recorded result.
 
         Raises Interrupted, and StepEnded when the budget is used up.
         """
