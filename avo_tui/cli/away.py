@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.settings import config_file, settings
 
 if TYPE_CHECKING:
     from avo_tui.notify import Channel, Kind, Rules
@@ -36,6 +35,7 @@ def test(
     """Send a test message by every way that is set up, and say which came through."""
     from avo_tui.domain.base import now
     from avo_tui.notify import Alert, Hook
+    from avo_tui.settings import config_file
 
     channels, _ = _set_up()
     if kind:
@@ -92,6 +92,8 @@ def watch(
 
 def start_watcher() -> None:
     """Start the watcher beside a run, detached, if notifications are set up. Never raises."""
+    from avo_tui.settings import settings
+
     chosen = settings()
     if not (chosen.notify.urls or chosen.hooks):
         return
@@ -118,6 +120,7 @@ def _state() -> Path:
 def _set_up() -> tuple[list[Channel], Rules]:
     """Channels and rules from the settings. Raises Failure if no notifications are set up."""
     from avo_tui.notify import KINDS, Hook, Messages, QuietHours, Rules
+    from avo_tui.settings import config_file, settings
 
     chosen = settings()
     hooks = [
