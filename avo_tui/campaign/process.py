@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from avo_tui.campaign.conductor import Conductor
+from avo_tui.campaign.lines import Processes
 from avo_tui.domain.secrets import redact
 from avo_tui.evolution.process import EngineFailed, open_private
 from avo_tui.store import CampaignFolder, CampaignWriter, DiskTrouble, StoreError
@@ -54,7 +55,7 @@ def start_conductor(folder: CampaignFolder) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def conduct(folder: Path) -> None:
+def conduct(folder: Path, processes: Processes | None = None) -> None:
     """Conduct a campaign in this process until its lines are over, or SIGTERM comes.
 
     The lines go on by themselves when it ends. Raises SessionLocked, StoreError.
@@ -65,7 +66,7 @@ def conduct(folder: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     store = CampaignWriter(folder)
     try:
-        conductor = Conductor(store)
+        conductor = Conductor(store, processes)
         while not ending.is_set():
             try:
                 if not conductor.look():

@@ -131,10 +131,11 @@ def run(
     from avo_tui.domain.base import now
     from avo_tui.domain.campaigns import Campaign, Line, first_shares, line_session
     from avo_tui.domain.records import RunSettings
-    from avo_tui.store import create_campaign
+    from avo_tui.store import check_name, create_campaign
 
     info = opening.find_task(task)
     name = name or _free_name(task)
+    check_name(line_session(name, lines))
     total = opening.with_defaults(RunSettings(budget=_budget(usd, hours, evaluations, tokens)))
     caps: Caps = total.budget.run
     base = RunSettings(
@@ -228,7 +229,7 @@ def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> N
             effect = "goes on"
         elif state == "lost":
             effect = "is started again"
-        done.append({"line": one.number, "session": one.session, "effect": effect or state})
+        done.append({"line": one.number, "session": one.session, "effect": effect or f"is {state}"})
     start_conductor(folder)
     start_watcher()
     report(name, done, as_json)
