@@ -1,10 +1,11 @@
 """Takes references in on the meta device, and says which can be expressed and why not the rest.
 
-python benchmarks/reference_intake.py FOLDER...
+python benchmarks/reference_intake.py [--look] FOLDER...
 
 Every `.py` and `.json` file, and every problem in GPU MODE's layout below a folder, is derived as
 `avo task from` does for one CPU thread, in this process and without the sandbox: give it only files
-that you trust.
+that you trust. With `--look` each runs once only, at the sizes as given: whether it can be read and
+run is told, and not which sizes may vary.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.references.adopting import wishes_for
-from avo_tui.evaluation.references.deriving import derive
+from avo_tui.evaluation.references.deriving import derive, look
 from avo_tui.evaluation.references.files import gather, is_problem_folder
 from avo_tui.evaluation.references.formats import read
 from avo_tui.evaluation.references.sample import ReferenceError
@@ -31,13 +32,21 @@ def problems(folder: Path) -> list[Path]:
 
 def main() -> None:
     """Prints a line for each file, and the counts."""
-    files = [path for folder in sys.argv[1:] for path in problems(Path(folder))]
+    folders = [word for word in sys.argv[1:] if word != "--look"]
+    once = "--look" in sys.argv
+    files = [path for folder in folders for path in problems(Path(folder))]
     refused: collections.Counter[str] = collections.Counter()
     began = time.monotonic()
     for path in files:
         try:
             text, companions = gather(path)
             reference = read(text, path.name, companions=companions)
+            if once:
+                shown = look(reference, reference.small or {})
+                if shown.random:
+                    raise ReferenceError(f"the reference draws random numbers ({shown.random})")
+                print(f"yes  {path.name}: {shown.flops:.2g} operations", flush=True)
+                continue
             spec = derive(reference, wishes_for(path.stem[:60], "cpp", str(path)))
         except (ReferenceError, EvaluatorError) as error:
             refused[str(error).replace(path.name, "it").partition(" (")[0][:70]] += 1
