@@ -42,7 +42,7 @@ def main() -> None:
             text, companions = gather(path)
             reference = read(text, path.name, companions=companions)
             if once:
-                shown = look(reference, reference.small or {})
+                shown = look(reference, dict(reference.small))
                 if shown.random:
                     raise ReferenceError(f"the reference draws random numbers ({shown.random})")
                 print(f"yes  {path.name}: {shown.flops:.2g} operations", flush=True)
