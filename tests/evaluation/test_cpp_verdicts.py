@@ -28,7 +28,7 @@ from avo_tui.evaluation.sandbox.run import Sandbox
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
-_PAIRS = 4
+_PAIRS = 8
 """Pairs of processes in all of which a candidate must gain to be said to gain."""
 
 

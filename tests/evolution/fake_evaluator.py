@@ -87,6 +87,8 @@ class FakeEvaluator:
         """Factor on every paired gain, to make gates refuse."""
         self.replicate_bias: Callable[[int], float] = lambda _: 1.0
         """Further factor on a paired gain, by the number of the replicate: the machine's noise."""
+        self.paired_without = 0
+        """How many of the task's configurations are left out where two are timed in turn."""
         self.fails_beside: dict[str, list[Verdict]] = {}
         """Source → what it fails with, one a measurement beside a candidate, until used up."""
         self.fails_alone: dict[str, Verdict] = {}
@@ -207,7 +209,7 @@ class FakeEvaluator:
             return report.model_copy(update={**broken, "feedback": words})
         gain = speed(candidate) / speed(other) * self.paired_bias
         gain *= self.replicate_bias(replicate)
-        names = [c.name for c in TASK.configurations]
+        names = [c.name for c in TASK.configurations][self.paired_without :]
         paired = PairedMeasurement(
             configurations=dict.fromkeys(names, (gain * 0.999, gain, gain * 1.001))
         )

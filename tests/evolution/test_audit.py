@@ -143,3 +143,13 @@ async def test_a_rival_that_only_took_too_long_keeps_its_place(make_lab: MakeLab
     lab.start(Scripted(commits(ALGORITHM="2", TILE_K="64")))
     await lab.until(lambda: any(a.reason for a in lab.state.attempts.values()))
     assert lab.state.versions[2].holds and len(lab.state.versions) == 3
+
+
+async def test_a_pair_timed_on_other_configurations_decides_nothing(make_lab: MakeLab) -> None:
+    """As by a worker that has another version of the task."""
+    lab = await resting(make_lab())
+    lab.evaluator.paired_without = 1
+    lab.start(Scripted(commits(ALGORITHM="2", TILE_K="64")))
+    await lab.until(lambda: any(a.reason for a in lab.state.attempts.values()))
+    (reason,) = {a.reason for a in lab.state.attempts.values() if a.reason}
+    assert "other configurations" in reason and len(lab.state.versions) == 3

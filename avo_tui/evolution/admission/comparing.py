@@ -124,6 +124,10 @@ class Comparisons:
             raise RivalFailedError(comparison.against, report.beside, report.feedback.summary)
         if not report.correct or report.paired is None:
             raise NotComparableError(f"measured again: {report.feedback.summary or report.verdict}")
+        scored = {c.name for c in run.state.session.task.configurations}
+        if scored != set(report.paired.configurations):  # a worker with another version of the task
+            names = ", ".join(sorted(report.paired.configurations))
+            raise NotComparableError(f"measured again on other configurations: {names}")
         took = report.paired.model_copy(update={"seconds": round(report.seconds.total, 3)})
         row = comparison.replaced(replicates=(took,))
         run.record(ev.PairMeasured(attempt=entrant.attempt, comparison=row))
