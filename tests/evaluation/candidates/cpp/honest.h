@@ -20,7 +20,15 @@ static void honest_row(const float* q, const float* k, const float* v, float* ou
     for (int d = 0; d < 64; ++d) out[d] = static_cast<float>(sums[d] / total);
 }
 
-static void honest(const float* q, const float* k, const float* v, float* out, int64_t batch,
+// Compiled by itself, so that it is the same machine code in every candidate: inlined into one that
+// has more to do, it was up to 30% faster, which a comparison would take for a trick's gain.
+#if defined(__clang__)
+#define ALONE __attribute__((noinline))
+#else
+#define ALONE __attribute__((noipa))
+#endif
+
+ALONE static void honest(const float* q, const float* k, const float* v, float* out, int64_t batch,
                    int64_t heads, int64_t sequence, bool causal) {
     for (int64_t h = 0; h < batch * heads; ++h)
         for (int64_t i = 0; i < sequence; ++i) {
