@@ -6,8 +6,9 @@ python benchmarks/many_devices.py attention_cpu --on 'local:?devices=0,1' --coun
 python benchmarks/many_devices.py attention_cpu --round-trips 200 --on 'local:?devices=0' \\
     --on dask://127.0.0.1:8786
 
-`--count` evaluates the task's seed so often, each time as another source (a comment is added, so
-that nothing is answered from a cache), with twice as many requests waiting as there are devices.
+`--count` evaluates the task's seed, or the kernel of a folder (`--kernel`), so often, each time as
+another source (a comment is added, so that nothing is answered from a cache), with twice as many
+requests waiting as there are devices.
 `--kill` ends the worker of one device with SIGKILL every so many seconds, and the table says how
 many evaluations were lost or answered twice. `--round-trips` times requests that measure nothing.
 """
@@ -23,11 +24,13 @@ import signal
 import statistics
 import time
 from collections import Counter
+from pathlib import Path
 
 import psutil
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import RunSettings
+from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.evaluators import make_evaluator
 from avo_tui.evaluation.workers.fleet import Fleet
 
@@ -41,7 +44,8 @@ def _fleet(url: str, task: str) -> Fleet:
 
 def _another(seed: Candidate, number: int) -> Candidate:
     """The same kernel under another identity."""
-    name, text = next(iter(seed.files.items()))
+    name = next(n for n in sorted(seed.files) if not n.endswith(".toml"))
+    text = seed.files[name]
     return Candidate(files={**seed.files, name: f"{text}\n// copy {number}\n"})
 
 
@@ -58,10 +62,12 @@ async def _kill_now_and_then(seconds: float, rng: random.Random) -> None:
             os.kill(rng.choice(workers), signal.SIGKILL)
 
 
-async def throughput(url: str, task: str, count: int, kill: float | None) -> str:
-    """One row: devices, evaluations an hour, verdicts, losses."""
+async def throughput(
+    url: str, task: str, count: int, kill: float | None, kernel: Path | None = None
+) -> str:
+    """One row: devices, evaluations an hour, verdicts, losses. `kernel`: a folder, or the seed."""
     async with _fleet(url, task) as fleet:
-        seed = await fleet.seed(task)
+        seed = await fleet.seed(task) if kernel is None else read_candidate(kernel)
         width = fleet.width
         answers: Counter[str] = Counter()
         verdicts: Counter[str] = Counter()
@@ -111,6 +117,7 @@ def main() -> None:
     parser.add_argument("task")
     parser.add_argument("--on", action="append", required=True, metavar="URL")
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--kernel", type=Path, help="folder to evaluate instead of the seed")
     parser.add_argument("--kill", type=float, metavar="SECONDS")
     parser.add_argument("--round-trips", type=int, metavar="N")
     options = parser.parse_args()
@@ -124,7 +131,7 @@ def main() -> None:
     print("| devices | at once | evaluations/h | verdicts | lost | doubled | losses | where |")
     print("|---|---|---|---|---|---|---|---|")
     for url in options.on:
-        row = throughput(url, options.task, options.count, options.kill)
+        row = throughput(url, options.task, options.count, options.kill, options.kernel)
         print(asyncio.run(row), flush=True)
 
 

@@ -37,7 +37,9 @@ def test_the_lineage_on_hopper_is_the_one_of_the_kernels_beside_it() -> None:
     versions = folder / "benchmarks" / "hopper_lineage" / "versions"
     assert best.candidate == read_candidate(max(versions.iterdir())).id
     other = SessionReader.open(folder / "sessions" / "gqa-hopper").state
-    assert other.versions[0].candidate == best.candidate
+    assert other.versions[0].candidate == read_candidate(versions / "13_wider_groups").id
+    adapted = folder / "benchmarks" / "hopper_lineage" / "transfers" / "shared_heads"
+    assert other.best is not None and other.best.candidate == read_candidate(adapted).id
 
 
 def test_the_lineage_of_dropout_is_the_one_of_the_kernels_beside_it() -> None:

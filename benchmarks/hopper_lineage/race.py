@@ -1,7 +1,7 @@
 """Time attention kernels beside each other and beside the libraries, on normal data.
 
     python benchmarks/hopper_lineage/race.py --ablations --out results
-    python benchmarks/hopper_lineage/race.py versions/13_wider_groups candidates/14_two_warpgroups
+    python benchmarks/hopper_lineage/race.py versions/13_wider_groups versions/14_two_warpgroups
 
 Every kernel and every library runs once a round, in random order, one event before and one after
 it; the ratio to FlashAttention-3 (or, without fa3-fwd, to cuDNN) is the median over the rounds of
@@ -20,6 +20,7 @@ import random
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import exp, log
 from pathlib import Path
 from statistics import fmean, median
@@ -46,6 +47,8 @@ FOLDER = Path(__file__).parent
 ABLATIONS = FOLDER / "ablations"
 WARM_ROUNDS = 3
 CLOSE = 2.0**-6
+AT_ONCE = 8
+"""Compilations at the same time."""
 
 Samples = dict[str, list[float]]
 """Kernel or library → milliseconds, one for each round."""
@@ -135,7 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     task = find_tasks().get(options.task)
     assert isinstance(task, CudaTask), f"{options.task} is not a CUDA task"
-    compiled = {name: compile_candidate(task, c) for name, c in candidates.items()}
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # each compiler is a process of its own
+        futures = {name: pool.submit(compile_candidate, task, c) for name, c in candidates.items()}
+    compiled = {name: future.result() for name, future in futures.items()}
     samples: dict[str, Samples] = {}
     for configuration in task.configurations:
         if options.configuration and configuration.name not in options.configuration:

@@ -43,7 +43,7 @@ def test_lineage_is_complete() -> None:
     folders = {entry["folder"] for entry in ENTRIES.values() if "folder" in entry}
     there = {
         str(path.relative_to(FOLDER))
-        for kind in ("versions", "candidates", "failed", "transfers")
+        for kind in ("versions", "failed", "transfers")
         for path in (FOLDER / kind).iterdir()
     }
     assert folders == there

@@ -50,7 +50,9 @@ async def test_a_candidate_measured_against_itself_is_as_fast(backend: CudaBacke
     compiled = await backend.compile(task, candidate("honest"), ctx)
     found = await backend.paired(task, compiled, compiled, ctx)
     assert set(found.configurations) == {"full", "causal"}
-    assert found.gain == pytest.approx(1.0, abs=0.03)
+    # calls of some 10 µs: their own spread says how exactly the ratio can be known
+    assert found.gain == pytest.approx(1.0, abs=max(0.03, 3 * found.noise)), found
+    assert found.gain == pytest.approx(1.0, abs=0.25), found
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -13,7 +13,7 @@ _HEAD = "    start = tl.program_id(0) * BLOCK_M\n"
 _TIMER = "import triton.language as tl\nfrom triton.language.extra.cuda import globaltimer\n"
 CHANGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "honest": (),
-    "never_writes": ((_STORE, "    tl.store(q + 0 * q_base"), ("out.to(tl.bfloat16))", "queries)")),
+    "never_writes": ((_STORE, "    tl.store(q + q_base"), ("out.to(tl.bfloat16))", "queries)")),
     "constant": ((_STORE, f"    out = out * 0.0\n{_STORE}"),),
     "mean": (("tl.dot(queries, keys) * scale_log2", "tl.dot(queries, keys) * 0.0"),),
     "part_left_out": (("tl.range(0, end, BLOCK_N)", "tl.range(0, end, 2 * BLOCK_N)"),),
@@ -41,13 +41,7 @@ CHANGES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "    tl.store((o.to(tl.int64) * 0).to(tl.pointer_type(tl.float32)), 1.0)\n" + _STORE,
         ),
     ),
-    "no_end": (
-        (
-            _HEAD,
-            f"{_HEAD}    turn = 0\n    while turn == 0:\n"
-            "        turn = tl.atomic_add(o.to(tl.pointer_type(tl.int32)), 0) & 0\n",
-        ),
-    ),
+    "no_end": (("tl.range(0, end, BLOCK_N)", "tl.range(0, end, seq // (1 << 20))"),),
     "does_not_compile": (("@triton.jit", "@triton.jit("),),
 }
 
