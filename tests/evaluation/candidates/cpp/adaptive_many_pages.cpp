@@ -1,6 +1,5 @@
 // verdict: correct
 // says: correct
-// gains: nothing
 #include "honest.h"
 #include <sys/mman.h>
 
