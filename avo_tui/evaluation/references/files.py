@@ -111,9 +111,9 @@ def _imported(text: str, folder: Path, settings: dict[str, Any]) -> dict[str, st
         places = [folder / f"{name}.py", folder.parent / f"{name}.py"]
         if f"{name}.py" in named:
             places.insert(0, folder / named[f"{name}.py"])
-        place = next((p for p in places if p.is_file()), None)
-        if place is not None:
-            modules[name] = place.read_text(encoding="utf-8")
+        file = next((p for p in places if p.is_file()), None)
+        if file is not None:
+            modules[name] = file.read_text(encoding="utf-8")
             waiting |= _imports(modules[name])
     return modules
 

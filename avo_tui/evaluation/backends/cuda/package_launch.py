@@ -404,8 +404,8 @@ class Launcher:
 
     def _bind(self, index: int, device: int) -> _Bound:
         shape = self._shapes[index]
-        made = _Bound(shape, self._folder, torch.device("cuda", device))
-        return self._bound.setdefault((index, device), made)
+        bound = _Bound(shape, self._folder, torch.device("cuda", device))
+        return self._bound.setdefault((index, device), bound)
 
     def __call__(self, index: int, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """The outputs for shape number `index`, on the inputs' device and its current stream."""
