@@ -94,7 +94,7 @@ def host(package: Any) -> dict[str, float]:
     package.operator(q, k, v, False)
     launcher = package._launcher()
     number = next(n for n, s in enumerate(package.SHAPES) if s["name"] == "small-full")
-    stage = launcher._bind(number, q.get_device())._stages[0]
+    stage = launcher._bound_to(number, q.get_device())._stages[0]
     stage([q.data_ptr()] * 5, 0)  # q, k, v, o and the counter; it is queued, and its result unused
 
     def bare() -> None:

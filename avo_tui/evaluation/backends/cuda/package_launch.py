@@ -12,7 +12,7 @@ import math
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ PORTABLE_CLUSTER = 8
 KEPT_BYTES = 1 << 20
 """Largest sum of workspaces that are kept between calls instead of allocated in each."""
 _DEFAULT_STREAM = 0
+
+_Plan = dict[str, Any]
+"""A part of `launches.json`."""
+_Slots = dict[str, int]
+"""Buffers' places among the addresses that launches are given."""
 
 _SCALARS: dict[str, Any] = {
     "i32": ctypes.c_int32, "u32": ctypes.c_uint32, "i64": ctypes.c_int64,
@@ -49,32 +54,28 @@ def _check(result: tuple[Any, ...], doing: str) -> Any:
     return values[0] if len(values) == 1 else None
 
 
+def _enumerator(kind: str, name: str) -> Any:
+    return getattr(getattr(driver, f"CUtensorMap{kind}"), f"CU_TENSOR_MAP_{name}")
+
+
 class _Map:
     """One tensor map: its descriptor, encoded anew for an address that was not seen lately."""
 
-    def __init__(self, plan: dict[str, Any], slots: Mapping[str, int]) -> None:
+    def __init__(self, plan: _Plan, slots: _Slots) -> None:
         self.slot = slots[plan["buffer"]]
         """Place of its buffer among the addresses."""
         self._offset = int(plan["offset"])
-        d = driver
-        self._before = (
-            getattr(d.CUtensorMapDataType, f"CU_TENSOR_MAP_DATA_TYPE_{_MAP_DTYPES[plan['dtype']]}"),
-            len(plan["dims"]),
-        )
-        swizzle = str(plan["swizzle"]).upper()
+        data_type = _enumerator("DataType", f"DATA_TYPE_{_MAP_DTYPES[plan['dtype']]}")
+        self._before = data_type, len(plan["dims"])
         self._after = (
-            [d.cuuint64_t(n) for n in plan["dims"]],
-            [d.cuuint64_t(n) for n in plan["strides"]],
-            [d.cuuint32_t(n) for n in plan["box"]],
-            [d.cuuint32_t(n) for n in plan["element_strides"]],
-            d.CUtensorMapInterleave.CU_TENSOR_MAP_INTERLEAVE_NONE,
-            getattr(d.CUtensorMapSwizzle, f"CU_TENSOR_MAP_SWIZZLE_{swizzle}"),
-            getattr(
-                d.CUtensorMapL2promotion, f"CU_TENSOR_MAP_L2_PROMOTION_{_PROMOTIONS[plan['l2']]}"
-            ),
-            getattr(
-                d.CUtensorMapFloatOOBfill, f"CU_TENSOR_MAP_FLOAT_OOB_FILL_{_FILLS[plan['fill']]}"
-            ),
+            [driver.cuuint64_t(n) for n in plan["dims"]],
+            [driver.cuuint64_t(n) for n in plan["strides"]],
+            [driver.cuuint32_t(n) for n in plan["box"]],
+            [driver.cuuint32_t(n) for n in plan["element_strides"]],
+            _enumerator("Interleave", "INTERLEAVE_NONE"),
+            _enumerator("Swizzle", f"SWIZZLE_{plan['swizzle'].upper()}"),
+            _enumerator("L2promotion", f"L2_PROMOTION_{_PROMOTIONS[plan['l2']]}"),
+            _enumerator("FloatOOBfill", f"FLOAT_OOB_FILL_{_FILLS[plan['fill']]}"),
         )
         self._kept: OrderedDict[int, tuple[int, Any]] = OrderedDict()
 
@@ -94,13 +95,7 @@ class _Map:
 class _Stage:
     """One launch: everything but addresses and stream is ready."""
 
-    def __init__(
-        self,
-        plan: dict[str, Any],
-        function: Any,
-        maps: Mapping[str, _Map],
-        slots: Mapping[str, int],
-    ) -> None:
+    def __init__(self, plan: _Plan, function: Any, maps: dict[str, _Map], slots: _Slots) -> None:
         self._function = function
         self._entry = plan["entry"]
         config = driver.CUlaunchConfig()
@@ -153,23 +148,22 @@ where it is asked in public; its own compiled code asks as it is done here."""
 
 def _attributes(plan: dict[str, Any]) -> list[Any]:
     kinds = driver.CUlaunchAttributeID
-    attributes = []
+    attributes: list[Any] = []
+
+    def add(kind: Any) -> Any:
+        attribute = driver.CUlaunchAttribute()
+        attribute.id = kind
+        attributes.append(attribute)
+        return attribute
+
     if plan["cluster"] is not None:
-        attribute = driver.CUlaunchAttribute()
-        attribute.id = kinds.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
-        cluster = attribute.value.clusterDim
+        cluster = add(kinds.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION).value.clusterDim
         cluster.x, cluster.y, cluster.z = plan["cluster"]
-        attributes.append(attribute)
     if plan["cooperative"]:
-        attribute = driver.CUlaunchAttribute()
-        attribute.id = kinds.CU_LAUNCH_ATTRIBUTE_COOPERATIVE
-        attribute.value.cooperative = 1
-        attributes.append(attribute)
+        add(kinds.CU_LAUNCH_ATTRIBUTE_COOPERATIVE).value.cooperative = 1
     if plan["programmatic"]:
-        attribute = driver.CUlaunchAttribute()
-        attribute.id = kinds.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
-        attribute.value.programmaticStreamSerializationAllowed = 1
-        attributes.append(attribute)
+        kind = kinds.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+        add(kind).value.programmaticStreamSerializationAllowed = 1
     return attributes
 
 
@@ -235,10 +229,9 @@ class _Workspaces:
     def __init__(self, plan: dict[str, Any], device: torch.device) -> None:
         own = {n: w for n, w in plan["workspaces"].items() if not w["persistent"]}
         self.names = tuple(own)
-        self._device = device
+        self._device, self._kept = device, list[torch.Tensor]()
         self._sizes = tuple((int(w["bytes"]), bool(w["zero"])) for w in own.values())
         self._keeps = sum(size for size, _ in self._sizes) <= KEPT_BYTES
-        self._kept: list[torch.Tensor] = []
         self._cleared: tuple[tuple[int, int], ...] = ()
 
     def addresses(self, stream: int) -> tuple[list[int], list[torch.Tensor]]:
@@ -250,15 +243,10 @@ class _Workspaces:
             return [t.data_ptr() for t in fresh], fresh
         if not self._kept:
             self._kept = self._fresh(torch.empty)
-            self._cleared = tuple(
-                (t.data_ptr(), size)
-                for t, (size, zero) in zip(self._kept, self._sizes, strict=True)
-                if zero
-            )
+            pairs = zip(self._kept, self._sizes, strict=True)
+            self._cleared = tuple((t.data_ptr(), size) for t, (size, zero) in pairs if zero)
         for address, size in self._cleared:
-            (code,) = _set_bytes(address, 0, size, stream)
-            if code:
-                raise RuntimeError(f"clearing a workspace: {code.name}")
+            _check(_set_bytes(address, 0, size, stream), "clearing a workspace")
         return [t.data_ptr() for t in self._kept], self._kept
 
     def _fresh(self, zeros: Callable[..., torch.Tensor]) -> list[torch.Tensor]:
@@ -266,18 +254,6 @@ class _Workspaces:
             (zeros if zero else torch.empty)(size, dtype=torch.uint8, device=self._device)
             for size, zero in self._sizes
         ]
-
-
-def _makers(shape: dict[str, Any]) -> tuple[tuple[int, Any, Any], ...]:
-    """For each output (the input of its shape and dtype or -1, its shape, its dtype).
-
-    `torch.empty_like` takes a third of the time of `torch.empty`.
-    """
-    described = [(tuple(t["shape"]), t["dtype"]) for t in shape["inputs"]]
-    outputs = [(tuple(t["shape"]), t["dtype"]) for t in shape["outputs"]]
-    return tuple(
-        (described.index(o) if o in described else -1, o[0], getattr(torch, o[1])) for o in outputs
-    )
 
 
 class _Bound:
@@ -290,7 +266,10 @@ class _Bound:
     def __init__(self, shape: dict[str, Any], folder: Path, device: torch.device) -> None:
         plan = _plan(shape, device)
         self._device = device
-        self._outputs = _makers(shape)
+        forms = [(tuple(t["shape"]), t["dtype"]) for t in (*shape["inputs"], *shape["outputs"])]
+        # The first tensor of the same form, because empty_like takes a third of the time of empty.
+        new = forms[len(shape["inputs"]) :]
+        self._outputs = [(forms.index(f), f[0], getattr(torch, f[1])) for f in new]
         self._workspaces = _Workspaces(plan, device)
         self._persistent = {n: w["bytes"] for n, w in plan["workspaces"].items() if w["persistent"]}
         inputs = [t["name"] for t in shape["inputs"]]
@@ -321,23 +300,21 @@ class _Bound:
         """The outputs; `addresses` are those of the inputs and are added to."""
         outputs = tuple(
             [
-                torch.empty(shape, dtype=dtype, device=self._device)
-                if like < 0
-                else torch.empty_like(inputs[like])
+                torch.empty_like(inputs[like])
+                if like < len(inputs)
+                else torch.empty(shape, dtype=dtype, device=self._device)
                 for like, shape, dtype in self._outputs
             ]
         )
-        for output in outputs:
-            addresses.append(output.data_ptr())
+        addresses += [output.data_ptr() for output in outputs]
         stream = _stream_of(self._device.index)
         with self._lock:
-            spaces, living = self._workspaces.addresses(stream)
+            spaces, _living = self._workspaces.addresses(stream)
             addresses += spaces
             if self._prepare:
                 self._prepare_for(inputs, addresses, stream)
             for stage in self._stages:
                 stage(addresses, stream)
-        del living
         return outputs
 
     def _fresh(self) -> dict[str, torch.Tensor]:
@@ -402,23 +379,22 @@ class Launcher:
         self._shapes = shapes
         self._bound: dict[tuple[int, int], _Bound] = {}
 
-    def _bind(self, index: int, device: int) -> _Bound:
-        shape = self._shapes[index]
-        bound = _Bound(shape, self._folder, torch.device("cuda", device))
-        return self._bound.setdefault((index, device), bound)
+    def _bound_to(self, index: int, device: int) -> _Bound:
+        bound = self._bound.get((index, device))
+        if bound is None:
+            new = _Bound(self._shapes[index], self._folder, torch.device("cuda", device))
+            bound = self._bound.setdefault((index, device), new)
+        return bound
 
     def __call__(self, index: int, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """The outputs for shape number `index`, on the inputs' device and its current stream."""
         addresses = [tensor.data_ptr() for tensor in inputs]
-        for address in addresses:
-            if address % ALIGNMENT:
-                raise ValueError(
-                    f"every tensor must begin at a multiple of {ALIGNMENT} bytes; use .clone()"
-                )
+        if any(address % ALIGNMENT for address in addresses):
+            raise ValueError(
+                f"every tensor must begin at a multiple of {ALIGNMENT} bytes; use .clone()"
+            )
         device = inputs[0].get_device()
         if device == torch.cuda.current_device():
-            bound = self._bound.get((index, device)) or self._bind(index, device)
-            return bound(inputs, addresses)
+            return self._bound_to(index, device)(inputs, addresses)
         with torch.cuda.device(device):
-            bound = self._bound.get((index, device)) or self._bind(index, device)
-            return bound(inputs, addresses)
+            return self._bound_to(index, device)(inputs, addresses)
