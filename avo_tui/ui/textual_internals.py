@@ -93,6 +93,8 @@ def driver_class() -> type[Driver] | None:
 
 OPENING_SECONDS = 0.5
 """Seconds for which typed keys wait until a dialog that is opening has a focused field."""
+ROUNDS = 2
+"""Rounds through the queues of the focused widget and those above it that follow a key."""
 ANSWER_SECONDS = 1.0
 """Seconds after which a key counts as handled even if its widget did not report that."""
 
@@ -166,9 +168,31 @@ class TypeAhead:
         if not isinstance(node, Widget):
             self._app.call_later(self._through, number)
 
-    def _through(self, number: int) -> None:
-        """The key has passed all widgets; next, a change of the focus that it caused is awaited."""
-        self._app.call_later(self._handled, number)
+    def _through(
+        self, number: int, before: Screen[Any] | None = None, rounds: int = ROUNDS
+    ) -> None:
+        """The key has passed all widgets; next, what it caused is awaited.
+
+        That is a change of the focus, and what a screen does with the result of a dialog that the
+        key has closed: both come with later messages, hence the rounds through the queue of the top
+        screen, which begin again when another one is on top.
+        """
+        screen = self._app.screen if self._app.screen_stack else None
+        if screen is not before:
+            rounds = ROUNDS
+        if screen is None or not rounds:
+            self._app.call_later(self._handled, number)
+        else:
+            self._pass(screen.focused or screen, number, screen, rounds - 1)
+
+    def _pass(self, node: DOMNode | None, number: int, screen: Screen[Any], rounds: int) -> None:
+        """One round: through the queues from the focused widget up to the app."""
+        while isinstance(node, Widget) and not node.call_later(
+            self._pass, node.parent, number, screen, rounds
+        ):
+            node = node.parent
+        if not isinstance(node, Widget):
+            self._app.call_later(self._through, number, screen, rounds)
 
     async def _handled(self, number: int) -> None:
         """Everything that the key caused is done, so the next one may be sent."""

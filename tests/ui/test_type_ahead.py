@@ -7,6 +7,7 @@ import pytest
 from avo_tui.domain.commands import SendHint
 from avo_tui.ui.dialogs import HintDialog
 from avo_tui.ui.screens.attempts import AttemptsScreen
+from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.widgets.field import Writing
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running
@@ -42,3 +43,14 @@ async def test_keys_typed_ahead_go_to_the_screen_they_open(source: MemorySource)
         assert isinstance(app.screen, AttemptsScreen)
         assert getattr(app.focused, "value", "") == "xp"
         assert source.sent == []
+
+
+async def test_keys_typed_ahead_act_on_what_a_dialog_has_chosen(source: MemorySource) -> None:
+    """`v` marks the version that `:` went to, though it was typed before the dialog closed."""
+    app = make_app(source)
+    async with running(app, (120, 40)) as hands:
+        for key in (":", "v", "2", "enter", "v"):
+            hands._send(key)
+        await hands.rest()
+        assert isinstance(app.screen, RunScreen)
+        assert app.screen.scene.lineage.marked == {2}
