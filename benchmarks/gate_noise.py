@@ -36,9 +36,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from avo_tui.domain import tunables
-from avo_tui.domain.acceptance import GateDecision, Rival, decide
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Comparison, Ledger, log_gains
+from avo_tui.domain.gate_rules import GateDecision, Rival, decide
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.evaluation.pipeline import Pipeline
 

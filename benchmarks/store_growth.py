@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Attempt, RunSettings, SessionRecord, Version
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.task import Configuration, TaskInfo

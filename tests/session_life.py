@@ -10,8 +10,8 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.budget import Budget, Caps, Spend
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import (
     Attempt,
     EngineRecord,

@@ -127,7 +127,7 @@ def run(
     """
     from avo_tui.campaign.process import start_conductor
     from avo_tui.cli import opening
-    from avo_tui.cli.away import start_watcher
+    from avo_tui.cli.notify import start_watcher
     from avo_tui.domain.base import now
     from avo_tui.domain.campaigns import Campaign, Line, first_shares, line_session
     from avo_tui.domain.records import RunSettings
@@ -208,8 +208,8 @@ def pause(name: CampaignName, line: OneLine = None, as_json: Json = False) -> No
 def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> None:
     """Go on after a pause, after a loss of the processes, or after the end."""
     from avo_tui.campaign.process import start_conductor
-    from avo_tui.cli.away import start_watcher
     from avo_tui.cli.control import deliver
+    from avo_tui.cli.notify import start_watcher
     from avo_tui.domain.commands import Resume
     from avo_tui.evolution.process import start_after_inbox
     from avo_tui.store import find_campaign

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from avo_tui.cli.away import start_watcher
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.notify import start_watcher
 
 if TYPE_CHECKING:
     from avo_tui.domain.budget import Caps

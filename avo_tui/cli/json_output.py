@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from avo_tui.domain import memory, supervision
+from avo_tui.domain import memory, stall_rules
 from avo_tui.domain.attempts import attempt_name, attempt_status
 from avo_tui.domain.base import now
 from avo_tui.domain.evidence import ERROR, Ledger
@@ -48,14 +48,14 @@ def supervisor_form(state: SessionState) -> Form | None:
     ladder = state.session.settings.operator_traits.ladder
     if not ladder:
         return None
-    stall = supervision.stall(state)
-    limits = supervision.limits(state.session.settings)
+    stall = stall_rules.stall(state)
+    limits = stall_rules.limits(state.session.settings)
     return {
-        "next": supervision.next_level(stall.rung, ladder),
+        "next": stall_rules.next_level(stall.rung, ladder),
         "since_last_commit": stall.rung,
         "numbers": {
             rule.name: {"used": rule.used, "limit": rule.limit or None}
-            for rule in supervision.rules(stall, limits)
+            for rule in stall_rules.rules(stall, limits)
         },
         "active": [intervention_form(i) for i in state.supervision.values() if i.state == "active"],
     }

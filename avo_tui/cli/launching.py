@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avo_tui.cli.away import start_watcher
 from avo_tui.cli.engine_start import follow_session, resume_session, start_session
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.names import demo_name, free_name
+from avo_tui.cli.notify import start_watcher
 
 if TYPE_CHECKING:
     from avo_tui.domain.records import OperatorName

@@ -12,7 +12,6 @@ import typer
 from avo_tui import __version__
 from avo_tui.cli import (
     attempts,
-    away,
     benching,
     campaign,
     comparing,
@@ -24,6 +23,7 @@ from avo_tui.cli import (
     mcp,
     metrics,
     notes,
+    notify,
     options,
     queries,
     seat,
@@ -89,7 +89,7 @@ seat.register(app)
 benching.register(app)
 mcp.register(app)
 service.register(app)
-away.register(app)
+notify.register(app)
 metrics.register(app)
 web.register(app)
 workers.register(app)

@@ -172,8 +172,8 @@ def _export(folder: Path, form: str, version: int | None, to: Path) -> str:
 
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     """What the app may call. `shown` returns the folder of the session on the screen."""
-    from avo_tui.cli.away import start_watcher
     from avo_tui.cli.exporting import FORMS
+    from avo_tui.cli.notify import start_watcher
     from avo_tui.evolution.options import changed_settings, known_options
     from avo_tui.evolution.process import start_after_inbox, start_engine, take_inbox
     from avo_tui.ui.services import ExportChoice, Services

@@ -191,15 +191,15 @@ def _gate_lines(state: SessionState) -> list[str]:
 
 def _supervisor_lines(state: SessionState) -> list[str]:
     """How near the next intervention is, and which one is in force."""
-    from avo_tui.domain import supervision
+    from avo_tui.domain import stall_rules
 
     ladder = state.session.settings.operator_traits.ladder
     if not ladder or not state.versions:
         return []
-    stall = supervision.stall(state)
-    rules = supervision.rules(stall, supervision.limits(state.session.settings))
+    stall = stall_rules.stall(state)
+    rules = stall_rules.rules(stall, stall_rules.limits(state.session.settings))
     numbers = [f"{r.used:.6g} of {r.limit:g} {r.words}" for r in rules if r.limit and r.used]
-    level = supervision.next_level(stall.rung, ladder).replace("_", " ")
+    level = stall_rules.next_level(stall.rung, ladder).replace("_", " ")
     lines = [f"supervisor: {', '.join(numbers) or 'nothing amiss'}; next: {level}"]
     for intervention in state.supervision.values():
         if intervention.state == "active":
@@ -295,7 +295,7 @@ def show(
     """Show a version, or an attempt such as 12.3: its score, source, or change to the parent."""
     from avo_tui.cli.json_output import emit, intervention_form
     from avo_tui.domain.plain import safe
-    from avo_tui.domain.supervision import before_version
+    from avo_tui.domain.stall_rules import before_version
     from avo_tui.export.json_documents import version_form
     from avo_tui.store import SessionReader, find_session
 

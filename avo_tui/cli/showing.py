@@ -9,7 +9,7 @@ import typer
 from avo_tui.cli.errors import Failure
 
 if TYPE_CHECKING:
-    from avo_tui.domain.acceptance import GateDecision
+    from avo_tui.domain.gate_rules import GateDecision
     from avo_tui.domain.records import Attempt
     from avo_tui.store import SessionReader
 
@@ -75,7 +75,7 @@ def _emit(reader: SessionReader, attempt: Attempt, files: dict[str, str], change
 def _print(reader: SessionReader, attempt: Attempt) -> None:
     from avo_tui.domain.attempts import attempt_name, attempt_status
     from avo_tui.domain.plain import plain, safe
-    from avo_tui.operators.toolbox.render import report_text
+    from avo_tui.operators.toolbox.report_text import report_text
 
     about = f"{attempt_name(attempt)} from v{attempt.parent}: {attempt_status(attempt)}"
     typer.echo(f"{about}; {plain(attempt.title, 300)}" if attempt.title else about)

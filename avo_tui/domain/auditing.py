@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from avo_tui.domain.acceptance import LOST, MARGIN_FLOOR
 from avo_tui.domain.base import Value
 from avo_tui.domain.evidence import LOOKS, Comparison, Ledger, estimate
+from avo_tui.domain.gate_rules import LOST, MARGIN_FLOOR
 from avo_tui.domain.records import AuditOutcome
 
 MOST_REPLICATES = 4

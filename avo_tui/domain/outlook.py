@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from avo_tui.domain import lineage
-from avo_tui.domain.acceptance import MARGIN_FLOOR, PAPER_REPLICATES, GateName
 from avo_tui.domain.evidence import (
     LOOKS,
     PRIOR_DEGREES,
@@ -18,6 +17,7 @@ from avo_tui.domain.evidence import (
     look_share,
     prior_of,
 )
+from avo_tui.domain.gate_rules import MARGIN_FLOOR, PAPER_REPLICATES, GateName
 from avo_tui.domain.state import SessionState
 
 PACED_COMPARISONS = 3

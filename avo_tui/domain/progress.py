@@ -15,8 +15,8 @@ from avo_tui.domain.base import Moment, Value
 from avo_tui.domain.budget import BudgetUnit, cap_states, hours_left
 from avo_tui.domain.lineage import best_so_far
 from avo_tui.domain.records import RunState, Version
+from avo_tui.domain.stall_rules import Thresholds, limits
 from avo_tui.domain.state import SessionState
-from avo_tui.domain.supervision import Thresholds, limits
 
 WaitsFor = Literal["", "approval", "resume", "engine", "submission", "time", "disk"]
 """What a run waits for. `approval`, `resume`, `engine`: a person must approve an attempt, resume

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from avo_tui.domain.acceptance import GateDecision, GateName
 from avo_tui.domain.base import Moment, Name, ObjectId, Value
 from avo_tui.domain.budget import Budget, Spend
+from avo_tui.domain.gate_rules import GateDecision, GateName
 from avo_tui.domain.score import Score
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import MachineInfo, Resources, Stage, Verdict

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.commands import CommandRecord
 from avo_tui.domain.evidence import Comparison
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import (
     Attempt,
     Hint,

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from avo_tui import __version__
 from avo_tui.domain import events as ev
-from avo_tui.domain import supervision
+from avo_tui.domain import stall_rules
 from avo_tui.domain.base import now
 from avo_tui.domain.records import EngineRecord, RunState, StepOutcomeName
 from avo_tui.domain.secrets import redact
@@ -223,7 +223,7 @@ class Engine:
             steps.finish(run, "nothing", "its command no longer exists")
             return
         if step is None:
-            parent = supervision.next_parent(run.state)
+            parent = stall_rules.next_parent(run.state)
             number = run.state.session.step + 1
             run.record(ev.StepStarted(step=number, parent=parent))
         else:

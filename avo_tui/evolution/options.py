@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
-from avo_tui.domain import supervision
+from avo_tui.domain import stall_rules
 from avo_tui.domain.records import OptionValue, RunSettings
 from avo_tui.domain.secrets import redact
 from avo_tui.operators import registry
@@ -57,29 +57,29 @@ def changed_settings(
 
 def _check_supervisor(settings: RunSettings) -> None:
     try:
-        limits = supervision.limits(settings)
+        limits = stall_rules.limits(settings)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"option {supervision.OPTION}{name}: {first['msg']}.") from None
+        raise ValueError(f"option {stall_rules.OPTION}{name}: {first['msg']}.") from None
     for name, value in limits.model_dump().items():
         if not math.isfinite(value):
-            raise ValueError(f"option {supervision.OPTION}{name}: {value} is not a finite number.")
+            raise ValueError(f"option {stall_rules.OPTION}{name}: {value} is not a finite number.")
 
 
 def _supervisor_options(settings: RunSettings) -> Sequence[OptionInfo]:
     traits = settings.operator_traits
     if not traits.ladder:
         return ()
-    defaults = supervision.Thresholds(attempts=traits.stall_attempts)
+    defaults = stall_rules.Thresholds(attempts=traits.stall_attempts)
     return [
         OptionInfo(
-            f"{supervision.OPTION}{name}",
+            f"{stall_rules.OPTION}{name}",
             f"{getattr(defaults, name):g}",
             f"The supervisor steps in after so many: {' '.join((field.description or '').split())}"
             " 0 switches the rule off.",
         )
-        for name, field in supervision.Thresholds.model_fields.items()
+        for name, field in stall_rules.Thresholds.model_fields.items()
     ]
 
 

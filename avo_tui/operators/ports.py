@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import Event
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import (
     Attempt,
     Author,

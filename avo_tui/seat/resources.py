@@ -11,7 +11,7 @@ from avo_tui.domain.state import SessionState
 from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.prompts.opening import task_text
 from avo_tui.operators.knowledge_port import Knowledge
-from avo_tui.operators.toolbox.render import report_text, score_table, version_line
+from avo_tui.operators.toolbox.report_text import report_text, score_table, version_line
 from avo_tui.seat.brief import brief
 from avo_tui.store import SessionReader
 

@@ -16,9 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from avo_tui import __version__
 from avo_tui.operators.seat.step import tool_specs
 from avo_tui.operators.seat.wire import Answer, Hello, Way
-from avo_tui.seat.calls import PATIENCE, PatientCalls, SitDown
 from avo_tui.seat.client import SeatError
 from avo_tui.seat.resources import PAGES, SCHEME, TEMPLATES, Library
+from avo_tui.seat.slow_calls import PATIENCE, PatientCalls, SitDown
 
 INSTRUCTIONS = (
     "You sit in the seat of a supervised evolution of a compute kernel: you are its variation"

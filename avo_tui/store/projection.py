@@ -12,10 +12,10 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import Value
 from avo_tui.domain.commands import CommandRecord
 from avo_tui.domain.evidence import Comparison
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import (
     FORMAT,
     Attempt,

@@ -41,7 +41,7 @@ from avo_tui.store.migration import migrate
 from avo_tui.store.objects import ObjectStore
 from avo_tui.store.projection import Snapshot
 from avo_tui.store.reports import read_report
-from avo_tui.store.reserve import Reserve
+from avo_tui.store.space_for_last_record import Reserve
 from avo_tui.store.urgency import DEFERRED, SOON, URGENT
 
 log = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ from pathlib import Path
 from avo_tui.campaign.conductor import Conductor
 from avo_tui.campaign.lines import Processes
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Caps, Spend
 from avo_tui.domain.campaigns import Campaign, Line, first_shares, line_session
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import EditMemory, SetBudget, Submit
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note, RunSettings, Version
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.store import CampaignFolder, CampaignWriter, SessionWriter, create_campaign

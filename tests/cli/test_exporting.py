@@ -10,9 +10,9 @@ import pytest
 
 from avo_tui.cli import launching
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note, Version
 from avo_tui.domain.score import Score
 from avo_tui.operators.recorded.recording import load

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Direction, Intervention, Note, Version
 from avo_tui.domain.score import Score
 from avo_tui.domain.workers import WorkersSeen, WorkerStatus

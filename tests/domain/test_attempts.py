@@ -17,7 +17,7 @@ from avo_tui.domain.attempts import (
 )
 from avo_tui.domain.records import Attempt
 from avo_tui.domain.verdict import Verdict
-from tests.domain.test_supervision import at
+from tests.domain.test_stall_rules import at
 
 
 def attempt(number: int = 1, step: int = 2, **update: object) -> Attempt:

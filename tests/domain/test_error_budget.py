@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from avo_tui.domain.acceptance import Rival, decide
 from avo_tui.domain.evidence import (
     ERROR,
     Comparison,
@@ -24,6 +23,7 @@ from avo_tui.domain.evidence import (
     look_share,
     prior_of,
 )
+from avo_tui.domain.gate_rules import Rival, decide
 from avo_tui.domain.score import (
     MEDIAN_ERROR,
     SIGMAS_TO_P80,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from avo_tui.domain import memory
-from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note, Version
 from avo_tui.domain.score import Score
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.domain.acceptance import GateName, Rival, decide
 from avo_tui.domain.evidence import LOOKS, Comparison, Ledger
+from avo_tui.domain.gate_rules import GateName, Rival, decide
 from avo_tui.domain.outlook import outlook
 from avo_tui.domain.records import RunSettings
 from avo_tui.domain.score import MEDIAN_ERROR, SIGMAS_TO_P80, PairedMeasurement

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.budget import Budget, Caps, Spend
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.lineage import best
 from avo_tui.domain.progress import (
     attention,
@@ -35,7 +35,7 @@ from avo_tui.domain.records import (
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Verdict
-from tests.domain.test_supervision import START, TASK, at
+from tests.domain.test_stall_rules import START, TASK, at
 
 
 def begin(operator: OperatorName = "tuner", budget: Budget | None = None) -> SessionState:

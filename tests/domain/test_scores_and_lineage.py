@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain import lineage
-from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Version
 from avo_tui.domain.score import ConfigurationScore, Score, geomean
 from tests.session_life import version

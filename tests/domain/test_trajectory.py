@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.budget import Spend
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Audit, Version
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.trajectory import Trajectory, common_budget, position

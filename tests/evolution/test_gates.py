@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import GateName
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.gate_rules import GateName
 from avo_tui.domain.records import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import StepOutcome, SubmitResult, Workbench

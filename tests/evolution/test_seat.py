@@ -93,7 +93,7 @@ async def test_the_wait_for_a_caller_who_never_comes_back_does_not_count(
         await client.close()
         await lab.until(lambda: lab.run.clock.in_doubt)
         lab.pass_time(away)
-    monkeypatch.setattr("avo_tui.operators.seat.door.LEASE_SECONDS", 0.0)
+    monkeypatch.setattr("avo_tui.operators.seat.door.TAKEN_SECONDS", 0.0)
     monkeypatch.setattr("avo_tui.operators.seat.door.EMPTY_SECONDS", 0.0)
     await lab.until(lambda: "nobody sits" in lab.state.session.state_reason)
     await lab.stop()

@@ -85,7 +85,7 @@ async def test_a_step_over_mcp_with_a_hint_on_the_way(make_lab: MakeLab) -> None
 async def test_a_tool_that_takes_long_says_so_and_wait_brings_its_answer(
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avo_tui.seat.calls.TICK", 0.02)
+    monkeypatch.setattr("avo_tui.seat.slow_calls.TICK", 0.02)
     lab = begun(make_lab)
     lab.hold_from(1)
     async with client_of(served(lab, patience=0.1)) as client:

@@ -15,11 +15,11 @@ from typing import Literal, TypeVar
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
-from avo_tui.domain.acceptance import GateDecision, Rival, decide
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.budget import Budget, Spend, exhausted
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Ledger
+from avo_tui.domain.gate_rules import GateDecision, Rival, decide
 from avo_tui.domain.outlook import outlook
 from avo_tui.domain.records import (
     Attempt,

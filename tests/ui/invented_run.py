@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.budget import Budget, Caps, Spend
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import (
     Attempt,
     Direction,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.verdict import EvaluationReport, Feedback, Verdict
 from avo_tui.ui import formats

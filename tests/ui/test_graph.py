@@ -7,7 +7,7 @@ import sys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui.panes.lineage.graph_layout import draw, prefix, rows

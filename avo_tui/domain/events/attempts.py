@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import ObjectId
 from avo_tui.domain.events.base import EventBase
 from avo_tui.domain.evidence import Comparison
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Attempt, Audit, Profile, Remeasurement, Version
 from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport

@@ -24,9 +24,9 @@ from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.agreement import Agreement
 from avo_tui.evaluation.workers.asking import AskingEvaluator
 from avo_tui.evaluation.workers.members import Member, difference
-from avo_tui.evaluation.workers.patience import RequestClock, say
 from avo_tui.evaluation.workers.ports import Device, DeviceRefusedError, Site
 from avo_tui.evaluation.workers.process import WorkerGoneError
+from avo_tui.evaluation.workers.request_clock import RequestClock, say
 from avo_tui.evaluation.workers.sensing import FleetSensing
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,9 @@ from collections.abc import Callable
 
 from avo_tui.evaluation.workers.process import CANCEL_SECONDS, SIGNS
 
+LEASE_SECONDS = 60.0
+"""How long a worker on another machine goes on without a sign of life from here."""
+
 
 class Lease:
     """Runs in a thread of its own, since the worker's loop may be held up by what it computes."""

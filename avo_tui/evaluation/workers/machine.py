@@ -13,11 +13,11 @@ from avo_tui.domain.verdict import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import devices, parcels
+from avo_tui.evaluation.workers.lease import LEASE_SECONDS
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.ports import DeviceRefusedError, Joined, Left, Link
 from avo_tui.evaluation.workers.process import WorkerGoneError
 
-LEASE_SECONDS = 60.0
 LIST_SECONDS = 120.0
 
 

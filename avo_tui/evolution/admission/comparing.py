@@ -10,7 +10,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import (
+from avo_tui.domain.base import ObjectId, now
+from avo_tui.domain.evidence import Comparison, Ledger
+from avo_tui.domain.gate_rules import (
     GateDecision,
     Rival,
     decide,
@@ -18,8 +20,6 @@ from avo_tui.domain.acceptance import (
     scores_bear_out,
     worth_remeasuring,
 )
-from avo_tui.domain.base import ObjectId, now
-from avo_tui.domain.evidence import Comparison, Ledger
 from avo_tui.domain.records import Remeasurement, Version
 from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import EvaluationReport, Verdict

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from avo_tui.domain import events as ev
-from avo_tui.domain import supervision
-from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain import stall_rules
 from avo_tui.domain.base import now
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Version
 from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import Verdict
@@ -77,7 +77,7 @@ class AcceptanceGate:
                 version = version.model_copy(update={"score": fresh})
             result = SubmitResult(decision=decision, version=version)
             committed: list[ev.Event] = [ev.VersionCommitted(version=version)]
-            self._conclude([*committed, *supervision.closing(run.state)], result, along)
+            self._conclude([*committed, *stall_rules.closing(run.state)], result, along)
             return result
 
     async def _compare(self, attempt: AttemptResult, cut: Cut) -> tuple[GateDecision, Score | None]:

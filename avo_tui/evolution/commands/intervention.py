@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avo_tui.domain import supervision
+from avo_tui.domain import stall_rules
 from avo_tui.domain.commands import Command, EditIntervention, Supervise
 from avo_tui.domain.events import InterventionChanged, SupervisorIntervened
 from avo_tui.domain.records import Direction
@@ -18,7 +18,7 @@ def _supervise(desk: Desk, command: Supervise) -> CommandAnswer:
     order = desk.supervisor.intervention(
         command.level, "triggered by the person", by="person", directions=directions
     )
-    ends = supervision.step_end(order)
+    ends = stall_rules.step_end(order)
 
     def then() -> None:
         if ends and run.open_step is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avo_tui.domain import supervision
+from avo_tui.domain import stall_rules
 from avo_tui.domain.commands import Command, Rewind
 from avo_tui.domain.events import Event, Rewound
 from avo_tui.domain.lineage import abandoned_by, rewind_text
@@ -24,7 +24,7 @@ def _handle(desk: Desk, command: Rewind) -> CommandAnswer:
         effect += f"; {left} version{'s' if left > 1 else ''} stay as a branch"
     events: list[Event] = [
         Rewound(origin=head, target=target, reason=command.reason),
-        *supervision.closing(state, rewind=True),
+        *stall_rules.closing(state, rewind=True),
     ]
     if step is None:
         return CommandAnswer(effect, events)

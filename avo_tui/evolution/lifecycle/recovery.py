@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from avo_tui.domain import events as ev
-from avo_tui.domain import supervision
+from avo_tui.domain import stall_rules
 from avo_tui.domain.lineage import rewind_text
 from avo_tui.domain.records import LIVE_STATES, Step, StepOutcomeName
 from avo_tui.evolution import steps
@@ -28,7 +28,7 @@ def mend(run: Run) -> list[str]:
         outlived = [i for i in run.state.supervision.values() if i.state == "active"]
         # only journals written before transactions existed can contain a commit without the rest
         if any(order.at < newest.created for order in outlived):
-            run.record(*supervision.closing(run.state))
+            run.record(*stall_rules.closing(run.state))
     step = run.open_step
     if step is None:
         return actions
@@ -52,8 +52,8 @@ def _end_on_record(run: Run, step: Step) -> tuple[StepOutcomeName, str, str] | N
                 return "rewound", rewind_text(origin, target, reason), "had been rewound"
             case ev.CommandTaken(command="abort", refused=None):
                 return "aborted", event.summary or ABORTED, "had been aborted"
-            case ev.SupervisorIntervened(intervention=order) if supervision.step_end(order):
-                return "nothing", supervision.step_end(order), "had been stopped by the supervisor"
+            case ev.SupervisorIntervened(intervention=order) if stall_rules.step_end(order):
+                return "nothing", stall_rules.step_end(order), "had been stopped by the supervisor"
     return None
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Version
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.evaluation.ports import EvaluatorError

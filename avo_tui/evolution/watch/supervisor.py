@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Literal
 
 from avo_tui.domain import events as ev
-from avo_tui.domain import supervision
+from avo_tui.domain import stall_rules
 from avo_tui.domain.base import now
 from avo_tui.domain.records import Direction, Intervention, Level, Version
 from avo_tui.evolution.ports import Budgeting
@@ -24,7 +24,7 @@ class Supervisor:
     def __init__(self, run: Run, budget: Budgeting) -> None:
         self._run = run
         self._budget = budget
-        supervision.limits(run.state.session.settings)  # reports an invalid option early
+        stall_rules.limits(run.state.session.settings)  # reports an invalid option early
 
     @property
     def ladder(self) -> tuple[Level, ...]:
@@ -32,22 +32,22 @@ class Supervisor:
         return self._run.traits.ladder
 
     @property
-    def limits(self) -> supervision.Thresholds:
+    def limits(self) -> stall_rules.Thresholds:
         """The limits of this run as they are set now."""
-        return supervision.limits(self._run.state.session.settings)
+        return stall_rules.limits(self._run.state.session.settings)
 
     def look(self) -> None:
         """Intervene if a limit is exceeded. Ends the step if the kind of intervention requires
         it."""
         if not self.ladder:
             return
-        stall = supervision.stall(self._run.state)
-        reason = supervision.trigger(stall, self.limits)
+        stall = stall_rules.stall(self._run.state)
+        reason = stall_rules.trigger(stall, self.limits)
         if reason is None:
             return
-        order = self.intervention(supervision.next_level(stall.rung, self.ladder), reason)
+        order = self.intervention(stall_rules.next_level(stall.rung, self.ladder), reason)
         self._run.record(ev.SupervisorIntervened(intervention=order))
-        ends = supervision.step_end(order)
+        ends = stall_rules.step_end(order)
         if ends and self._run.open_step is not None:
             self._run.control.end_step("nothing", ends)
 
@@ -77,7 +77,7 @@ class Supervisor:
 
     def _diagnosis(self) -> str:
         """A summary of what the records say about the stall."""
-        tried = supervision.tried_in_vain(self._run.state, limit=200)
+        tried = stall_rules.tried_in_vain(self._run.state, limit=200)
         if not tried:
             return "Nothing was tried since the last commit."
         verdicts = Counter(a.verdict.value.replace("_", " ") for a in tried if a.verdict)
@@ -114,10 +114,10 @@ class Supervisor:
         Candidates that are ahead by too little to be shown are not failures.
         """
         state = self._run.state
-        gains = supervision.unsettled(state)
-        tried = supervision.tried_in_vain(state, limit=200)
+        gains = stall_rules.unsettled(state)
+        tried = stall_rules.tried_in_vain(state, limit=200)
         rival = self._run.reference()
-        untested = supervision.never_compared(state, rival.aggregate)
+        untested = stall_rules.never_compared(state, rival.aggregate)
         open_ = {*gains, *(a.candidate for a in untested)}
         failed = dict.fromkeys(a.title for a in tried[:5] if a.candidate not in open_)
         ahead = {a.title: gains[a.candidate] for a in tried if a.candidate in gains}

@@ -14,13 +14,13 @@ from avo_tui.operators.agent.prompts import prompt
 from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.words import clean_text
 from avo_tui.operators.ports import Workbench
-from avo_tui.operators.toolbox.base import cut_middle
-from avo_tui.operators.toolbox.render import (
+from avo_tui.operators.toolbox.report_text import (
     attempt_line,
     resource_lines,
     score_table,
     version_line,
 )
+from avo_tui.operators.toolbox.tool import cut_middle
 
 ATTEMPTS = 80
 DIRECTIONS = 6

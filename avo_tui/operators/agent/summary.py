@@ -9,7 +9,7 @@ from avo_tui.operators.agent.prompts import prompt
 from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.prompts.opening import hint_text, intervention_text
 from avo_tui.operators.ports import Workbench
-from avo_tui.operators.toolbox.render import attempt_line, plan_text
+from avo_tui.operators.toolbox.report_text import attempt_line, plan_text
 from avo_tui.operators.toolbox.workspace import Workspace
 
 NOTES = 32_000

@@ -13,7 +13,7 @@ from avo_tui.operators.agent.conversation.turns import Conversation, Turn, messa
 from avo_tui.operators.agent.model.port import Block, Reply, Request
 from avo_tui.operators.agent.model.prices import context_tokens
 from avo_tui.operators.ports import Workbench
-from avo_tui.operators.toolbox.base import first_lines
+from avo_tui.operators.toolbox.tool import first_lines
 
 
 class Transcript:

@@ -31,7 +31,7 @@ from avo_tui.operators.toolbox.box import ToolSpec
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 600.0
+TAKEN_SECONDS = 600.0
 """Seconds for which the seat counts as taken after a call from the command line, where each call
 makes a new connection."""
 
@@ -172,7 +172,7 @@ class Door:
         last = self._last
         if last is None or last.way != "command_line":
             return None
-        return last if time.monotonic() - self._left < LEASE_SECONDS else None
+        return last if time.monotonic() - self._left < TAKEN_SECONDS else None
 
     def empty(self) -> str:
         """Why no agent is present; empty if one has the seat or has just left it."""

@@ -32,8 +32,8 @@ from avo_tui.operators.ports import Interrupted, Presence, StepEnded, StepOutcom
 from avo_tui.operators.seat.door import Door, Request
 from avo_tui.operators.seat.wire import Answer, Letter
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox
-from avo_tui.operators.toolbox.base import ToolResult, first_lines
 from avo_tui.operators.toolbox.box import ToolSpec
+from avo_tui.operators.toolbox.tool import ToolResult, first_lines
 
 BEGIN = "begin_step"
 WAIT = "wait"

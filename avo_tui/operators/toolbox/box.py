@@ -12,8 +12,17 @@ from pydantic import ValidationError
 from avo_tui.domain.base import Value
 from avo_tui.domain.events import ToolCalled, ToolReturned, TroubleNoted
 from avo_tui.operators.ports import Interrupted, StepEnded, Workbench
-from avo_tui.operators.toolbox import editing, execution, knowledge, lineage, notes, step_tools
-from avo_tui.operators.toolbox.base import (
+from avo_tui.operators.toolbox import (
+    editing_tools,
+    execution_tools,
+    knowledge_tools,
+    lineage_tools,
+    memory_tools,
+    step_tools,
+)
+from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.signature import signature
+from avo_tui.operators.toolbox.tool import (
     RESULT_LIMIT,
     Arguments,
     Group,
@@ -23,16 +32,14 @@ from avo_tui.operators.toolbox.base import (
     cut_middle,
     first_lines,
 )
-from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.signature import signature
 from avo_tui.operators.toolbox.workspace import Workspace
 
 ALL_TOOLS: tuple[Tool[Any], ...] = (
-    *lineage.TOOLS,
-    *knowledge.TOOLS,
-    *editing.TOOLS,
-    *execution.TOOLS,
-    *notes.TOOLS,
+    *lineage_tools.TOOLS,
+    *knowledge_tools.TOOLS,
+    *editing_tools.TOOLS,
+    *execution_tools.TOOLS,
+    *memory_tools.TOOLS,
     *step_tools.TOOLS,
 )
 

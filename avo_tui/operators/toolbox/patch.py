@@ -7,7 +7,7 @@ from unidiff.patch import Hunk, PatchSet
 
 from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.render import numbered
+from avo_tui.operators.toolbox.report_text import numbered
 
 FUZZ = 200
 """Number of lines before and after the stated position in which a hunk is searched for."""

@@ -11,10 +11,10 @@ from avo_tui.domain.events import PlanSet, ToolReturned
 from avo_tui.domain.memory import BUILT_ON_LIMIT
 from avo_tui.domain.records import PlanItem
 from avo_tui.operators.ports import StepOutcome
-from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.notes import notes_named
-from avo_tui.operators.toolbox.render import plan_text
+from avo_tui.operators.toolbox.memory_tools import notes_named
+from avo_tui.operators.toolbox.report_text import plan_text
+from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.workspace import Workspace
 
 

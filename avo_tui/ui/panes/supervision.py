@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from avo_tui.domain.records import Level
-from avo_tui.domain.state import SessionState
-from avo_tui.domain.supervision import (
+from avo_tui.domain.stall_rules import (
     Rule,
     limits,
     next_level,
     rules,
     stall,
 )
+from avo_tui.domain.state import SessionState
 from avo_tui.ui import formats
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import BLANK, Line, Span, line

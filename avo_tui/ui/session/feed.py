@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from avo_tui.domain import lineage
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Command, CommandRecord
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.events import Event
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.progress import Progress, progress
 from avo_tui.domain.records import (
     Attempt,

@@ -23,7 +23,7 @@ from avo_tui.domain.verdict import ConfigurationCheck
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.patch import apply_patch
-from avo_tui.operators.toolbox.render import check_lines
+from avo_tui.operators.toolbox.report_text import check_lines
 from tests.operators.bench import SEED, FakeBench, judge, source
 
 

@@ -16,14 +16,14 @@ from avo_tui.domain.verdict import MachineInfo
 from avo_tui.operators.agent.prompts import fill
 from avo_tui.operators.agent.prompts.memory import memory_text
 from avo_tui.operators.ports import Draft, Workbench
-from avo_tui.operators.toolbox.base import cut_middle, first_lines
-from avo_tui.operators.toolbox.render import (
+from avo_tui.operators.toolbox.report_text import (
     attempt_line,
     report_text,
     resource_lines,
     score_table,
     version_line,
 )
+from avo_tui.operators.toolbox.tool import cut_middle, first_lines
 from avo_tui.operators.toolbox.workspace import load_candidate
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from avo_tui.domain.difference import unified
 from avo_tui.domain.events import ToolReturned
 from avo_tui.operators.ports import Workbench
-from avo_tui.operators.toolbox.base import cut_middle, first_lines
-from avo_tui.operators.toolbox.render import attempt_line, plan_text
+from avo_tui.operators.toolbox.report_text import attempt_line, plan_text
+from avo_tui.operators.toolbox.tool import cut_middle, first_lines
 from avo_tui.operators.toolbox.workspace import Workspace
 
 RESULTS = 20

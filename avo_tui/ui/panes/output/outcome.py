@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from avo_tui.domain.acceptance import GateDecision
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Profile, Version
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.verdict import (

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from avo_tui.domain.acceptance import GateDecision
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.events import SessionCreated
 from avo_tui.domain.evidence import Comparison
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import (
     BEFORE_TRAITS,
     Attempt,
@@ -21,8 +21,7 @@ from avo_tui.domain.records import (
     Version,
 )
 from avo_tui.domain.score import PairedMeasurement, Score
-from avo_tui.domain.state import SessionState
-from avo_tui.domain.supervision import (
+from avo_tui.domain.stall_rules import (
     Stall,
     Thresholds,
     closing,
@@ -35,6 +34,7 @@ from avo_tui.domain.supervision import (
     trigger,
     unsettled,
 )
+from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import Verdict
 

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from avo_tui.domain import memory
 from avo_tui.domain.records import Note, NoteCategory
-from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer, first_lines
 from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer, first_lines
 from avo_tui.operators.toolbox.workspace import Workspace
 
 LONGEST = 5

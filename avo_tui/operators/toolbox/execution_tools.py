@@ -11,9 +11,9 @@ from avo_tui.domain.candidate import check_file_name
 from avo_tui.domain.records import Version
 from avo_tui.domain.verdict import ScratchReport, Window
 from avo_tui.operators.ports import AttemptResult
-from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.render import report_text
+from avo_tui.operators.toolbox.report_text import report_text
+from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.variants import Timed, Variant, sweep, table_text
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 

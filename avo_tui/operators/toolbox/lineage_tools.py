@@ -8,9 +8,8 @@ from pydantic import Field
 
 from avo_tui.domain.difference import unified
 from avo_tui.domain.verdict import Verdict
-from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.render import (
+from avo_tui.operators.toolbox.report_text import (
     attempt_line,
     report_text,
     resource_lines,
@@ -18,6 +17,7 @@ from avo_tui.operators.toolbox.render import (
     source_text,
     version_line,
 )
+from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
 

@@ -7,16 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain import student_t
-from avo_tui.domain.acceptance import (
-    MARGIN_FLOOR,
-    GateDecision,
-    GateName,
-    Rival,
-    decide,
-    decide_by_scores,
-    scores_bear_out,
-    worth_remeasuring,
-)
 from avo_tui.domain.auditing import judge_audit
 from avo_tui.domain.events import GateDecided, SessionCreated
 from avo_tui.domain.evidence import (
@@ -28,6 +18,16 @@ from avo_tui.domain.evidence import (
     look_of,
     look_share,
     next_look,
+)
+from avo_tui.domain.gate_rules import (
+    MARGIN_FLOOR,
+    GateDecision,
+    GateName,
+    Rival,
+    decide,
+    decide_by_scores,
+    scores_bear_out,
+    worth_remeasuring,
 )
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.state import SessionState

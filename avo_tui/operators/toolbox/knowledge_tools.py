@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from avo_tui.operators.toolbox.base import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.workspace import Workspace
 
 
