@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -75,6 +75,22 @@ class Terminal(LinuxDriver):
         """Ask the terminal for its cursor position: the answer follows all that was sent before."""
         self.write(QUESTION)
         self.window.asked()
+
+    def disable_input(self) -> None:
+        """Stop reading, once the terminal has answered what it was asked.
+
+        A later answer would be typed into the program that has the terminal next: the shell, or an
+        editor, which takes it for commands.
+        """
+        until = monotonic() + self.window.leaving_seconds
+        while self.window.waits and self.is_taken and monotonic() < until:
+            sleep(0.01)
+        super().disable_input()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether text still reaches the terminal."""
+        return self.writer is not None and not self.writer.stuck
 
     def process_message(self, message: Message) -> None:
         """Remove the answers to `ask` from the input."""

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from avo_tui.ui import textual_internals
 from avo_tui.ui.terminal.send_window import (
     ANSWER_SECONDS,
     ASK_BYTES,
     FIRST_ANSWER_SECONDS,
+    LEAVING_SECONDS,
     SendWindow,
 )
+from avo_tui.ui.terminal.writer import Writer
 from tests.ui.make_session import write
 from tests.ui.person import PROGRAM, Person, wait_for
 
@@ -70,6 +73,51 @@ def test_a_line_that_stands_still_gets_a_picture_now_and_then() -> None:
         assert window.full(1000)
         clock.now += ANSWER_SECONDS
         assert not window.full(1000) and not window.mute
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_another_program_gets_the_terminal_when_all_is_answered(
+    gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    terminal = textual_internals.Terminal.__new__(textual_internals.Terminal)
+    terminal.window, terminal.writer = SendWindow(clock), Writer(-1)
+    terminal.writer._gone = gone
+    sent(terminal.window, 300)
+    sent(terminal.window, 300)
+    left: list[bool] = []
+
+    def sleep(seconds: float) -> None:
+        clock.now += 0.3
+        terminal.window.answered()
+
+    monkeypatch.setattr(textual_internals, "sleep", sleep)
+    monkeypatch.setattr(textual_internals, "monotonic", clock)
+    monkeypatch.setattr(
+        "textual.drivers.linux_driver.LinuxDriver.disable_input",
+        lambda self: left.append(terminal.window.waits),
+    )
+    terminal.disable_input()
+    assert left == [gone]
+
+
+def test_leaving_does_not_wait_long_for_a_terminal_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    terminal = textual_internals.Terminal.__new__(textual_internals.Terminal)
+    terminal.window, terminal.writer = SendWindow(clock), Writer(-1)
+    sent(terminal.window, 300)
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+
+    monkeypatch.setattr(textual_internals, "sleep", sleep)
+    monkeypatch.setattr(textual_internals, "monotonic", clock)
+    monkeypatch.setattr("textual.drivers.linux_driver.LinuxDriver.disable_input", lambda self: None)
+    begun = clock.now
+    terminal.disable_input()
+    assert clock.now - begun < LEAVING_SECONDS / 3
 
 
 class Distant(Person):

@@ -22,6 +22,8 @@ ANSWER_SECONDS = 10.0
 """Seconds without an answer after which a question counts as lost."""
 FIRST_ANSWER_SECONDS = 3.0
 """The same for the first question: a terminal that has never answered probably never does."""
+LEAVING_SECONDS = 3.0
+"""Seconds for which open questions are waited for before another program gets the terminal."""
 ASK_BYTES = 256
 """Fewer bytes than this are not worth a question of their own."""
 
@@ -63,6 +65,11 @@ class SendWindow:
         """Whether an answer is awaited."""
         self._give_up()
         return bool(self._asked)
+
+    @property
+    def leaving_seconds(self) -> float:
+        """How long to wait for answers before another program gets the terminal."""
+        return LEAVING_SECONDS if self._has_answered else LEAVING_SECONDS / 6
 
     @property
     def should_ask(self) -> bool:
