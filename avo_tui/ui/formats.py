@@ -65,6 +65,13 @@ def many(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def share(value: float) -> str:
+    """A part of a whole: 75%, 0.3%, <0.1%."""
+    if 0 < value < 0.001:
+        return "<0.1%"
+    return f"{value:.1%}" if 0 < value < 0.01 else f"{value:.0%}"
+
+
 def count(value: float) -> str:
     """A large count in at most five characters: 940, 12.4k, 3.1M."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -8,6 +8,7 @@ from avo_tui.domain.records import Profile
 from avo_tui.domain.roofline import peak, rate, shares
 from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import MachineInfo
+from avo_tui.ui import formats
 from avo_tui.ui.text import Line, clean_lines, cut, line, one_line, prose
 
 MOST_ROWS = 60
@@ -21,7 +22,7 @@ def roofline_lines(score: Score, machine: MachineInfo | None, width: int) -> lis
     top, found = peak(machine), shares(score, machine)
     if top is None or not found:
         return []
-    parts = " · ".join(f"{one_line(name)} {share:.0%}" for name, share in found.items())
+    parts = " · ".join(f"{one_line(name)} {formats.share(part)}" for name, part in found.items())
     out = prose(parts, width, "", ("of peak  ", "dim"))
     what = f"the peak is {rate(top[1])} ({one_line(top[0])})"
     if machine.peak_bytes > 0:

@@ -9,6 +9,7 @@ from statistics import geometric_mean
 from rich.cells import cell_len
 
 from avo_tui.domain.roofline import shares
+from avo_tui.ui import formats
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.panes.painter import PanePainter
 from avo_tui.ui.panes.score.chart import ChartData
@@ -96,8 +97,8 @@ class ScorePainter(PanePainter):
         if self._span is not None:
             axis = self._span.name + self._until(snapshot)
         reference = one_line(snapshot.session.task.reference_baseline, 16)
-        share = self._share_of_peak(snapshot)
-        peak = "" if share is None else f" · best {share:.0%} of peak"
+        part = self._share_of_peak(snapshot)
+        peak = "" if part is None else f" · best {formats.share(part)} of peak"
         # Where the share of the peak is known it says more than the axis, which has its labels.
         axis = "" if peak and self._span is None else f" {axis}"
         room = self.pane.size.width - len("5 Score") - 8
