@@ -43,12 +43,8 @@ def create_session(
         budget=settings.budget,
         memory_limit=int(settings.options.get(MEMORY_OPTION, MEMORY_LIMIT)),
     )
-    writer = SessionWriter.create(folder, session)
-    try:
-        if first is not None:
-            writer.put(first.canonical())
-    finally:
-        writer.close()
+    objects = () if first is None else (first.canonical(),)
+    SessionWriter.create(folder, session, *objects).close()
     return folder
 
 

@@ -38,6 +38,7 @@ from avo_tui.store.places import (
 )
 from avo_tui.store.read_marks import SeenMarks
 from avo_tui.store.reader import SessionReader
+from avo_tui.store.unbegun import remove_unbegun
 from avo_tui.store.workers import WorkersFile, read_workers
 from avo_tui.store.writer import SessionWriter
 
@@ -81,6 +82,7 @@ __all__ = [
     "find_session",
     "new_session_folder",
     "read_workers",
+    "remove_unbegun",
     "send_command",
     "session_folders",
     "sessions_roots",

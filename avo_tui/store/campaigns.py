@@ -174,7 +174,7 @@ def create_campaign(campaign: Campaign) -> CampaignFolder:
     root = sessions_roots()[0]
     check_name(campaign.name)
     folder = CampaignFolder(root / f"{PREFIX}{campaign.name}")
-    if folder.path.exists():
+    if folder.record.exists() or folder.previous.exists():  # else its creation was cut short
         raise SessionExists(
             f"there is a campaign {campaign.name} already; choose another name, or go on with it: "
             f"avo campaign resume {campaign.name}"

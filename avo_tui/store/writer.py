@@ -78,8 +78,8 @@ class SessionWriter:
         """Why nothing may be written any more."""
 
     @classmethod
-    def create(cls, folder: Path, session: SessionRecord) -> SessionWriter:
-        """Make a new session and open it.
+    def create(cls, folder: Path, session: SessionRecord, *objects: bytes) -> SessionWriter:
+        """Make a new session with `objects`, which are stored before its first event; open it.
 
         Raises SessionExists, NoSpace, or StoreError where the folder cannot be made.
         """
@@ -104,6 +104,9 @@ class SessionWriter:
         try:
             if layout.is_session():
                 raise taken
+            make_private_folder(layout.objects)
+            for data in objects:
+                ObjectStore(layout.objects).put(data)
             return cls._begin(layout, lock, session)
         except BaseException as error:
             with contextlib.suppress(StoreError):
