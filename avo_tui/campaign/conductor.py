@@ -46,11 +46,20 @@ class Conductor:
     """One process's work on a campaign, round by round."""
 
     def __init__(
-        self, store: CampaignWriter, processes: Processes | None = None, *, revive: bool = False
+        self,
+        store: CampaignWriter,
+        processes: Processes | None = None,
+        *,
+        revive: bool = False,
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`revive`: where every line is over, a larger budget is shared among all of them."""
+        """`revive`: where every line is over, a larger budget is shared among all of them.
+
+        `ending`: whether the process was asked to end; no further engine is started then.
+        """
         self._store = store
         self._revive = revive
+        self._ending = ending
         self._processes = processes or Processes()
         self._sessions: dict[int, LineSession] = {}
 
@@ -62,6 +71,8 @@ class Conductor:
         """
         orders, settled = self._read()
         for line in self._store.campaign.lines:
+            if self._ending():
+                return True
             self._attempt(line, self._bring_up)
         if settled:
             self._share_budget()
@@ -71,7 +82,20 @@ class Conductor:
         if self._store.campaign.shared_memory:
             for line in self._store.campaign.lines:
                 self._attempt(line, self._share_notes)
-        return orders or not all(s.over for s in self._standings().values())
+        return orders or not self._over()
+
+    def _over(self) -> bool:
+        """Whether no line goes on, or can be made to."""
+        going = [number for number, s in self._standings().items() if not s.over]
+        # a full disk keeps all lines from beginning, and passes; where others ran, it is the line
+        if len(going) == len(self._store.campaign.lines):
+            return False
+        return all(self._unusable(number) for number in going)
+
+    def _unusable(self, number: int) -> bool:
+        """Whether the session of a line cannot be created or read."""
+        session, line = self._sessions[number], self._store.campaign.line(number)
+        return session.reader is None and bool(line.problem)
 
     def look_at_orders(self) -> bool:
         """Carry out the orders and share the budget, and nothing else. Returns whether a line that
@@ -79,8 +103,7 @@ class Conductor:
         _, settled = self._read()
         if settled:
             self._share_budget()
-        sessions = self._sessions.values()
-        return any(s.waits(BUDGET) for s in sessions if s.state in {"stopped", "finished"})
+        return any(s.waits(BUDGET) for s in self._sessions.values() if s.ended)
 
     def _read(self) -> tuple[bool, bool]:
         """Read all lines and carry out the orders: (was there any, is no share being changed)."""
@@ -89,6 +112,7 @@ class Conductor:
         settled = not any(self._session(line).waits(BUDGET) for line in self._store.campaign.lines)
         for line in self._store.campaign.lines:
             self._open(line)
+            self._attempt(line, self._deliver)
         orders = self._store.waiting_orders()
         for order in orders:
             carry_out(self._store, order, self._sessions)
@@ -112,6 +136,10 @@ class Conductor:
         except StoreError as error:
             self._problem(line, str(error))
         return session
+
+    def _deliver(self, line: Line) -> None:
+        """Until a share is on record that waits in the inbox of an ended line, none can change."""
+        self._session(line).deliver(BUDGET)
 
     def _attempt(self, line: Line, work: Callable[[Line], None]) -> None:
         """Do something for a line; what goes wrong is recorded as the line's problem."""
@@ -200,6 +228,8 @@ class Conductor:
         passed = intervals_passed(state.session.spend.evaluations, campaign.migrate)
         if passed <= line.intervals:
             return
+        if not self._can_compare(line):
+            return  # the interval is dealt with once the neighbour has its first version
         campaign = campaign.with_line(line.replaced(intervals=passed))
         migration = self._migration(line, passed)
         if migration is not None:
@@ -208,11 +238,23 @@ class Conductor:
         if migration is not None:
             self._send(migration)
 
+    def _neighbour(self, line: Line) -> int | None:
+        """Number of the line that receives from this one; None if there is none."""
+        receivers = [n for n, s in self._standings().items() if not (s.over or self._unusable(n))]
+        return next_on_ring(line.number, receivers)
+
+    def _can_compare(self, line: Line) -> bool:
+        """Whether the neighbour, if there is one, has a version to compare with."""
+        neighbour = self._neighbour(line)
+        if neighbour is None:
+            return True
+        reader = self._sessions[neighbour].reader
+        return reader is not None and bool(reader.state.versions)
+
     def _migration(self, line: Line, interval: int) -> Migration | None:
         """What the line sends to its neighbour now; None if nothing would help there."""
         campaign = self._store.campaign
-        receivers = [n for n, s in self._standings().items() if not s.over]
-        neighbour = next_on_ring(line.number, receivers)
+        neighbour = self._neighbour(line)
         if neighbour is None:
             return None
         source, target = self._sessions[line.number].reader, self._sessions[neighbour].reader
@@ -241,7 +283,7 @@ class Conductor:
             target = self._sessions[migration.target]
             if target.answered(migration.id) or target.waits(migration.id):
                 continue
-            if target.state not in {"stopped", "finished"}:
+            if not target.ended:
                 line = self._store.campaign.line(migration.target)
                 self._attempt(line, partial(self._bring, migration))
 
@@ -252,8 +294,11 @@ class Conductor:
         """Put a version into the inbox of the line that receives it; its gate decides."""
         line = self._store.campaign.line(migration.source)
         source = self._sessions[migration.source].reader
-        assert source is not None
-        version = source.state.versions[migration.version]
+        version = None if source is None else source.state.versions.get(migration.version)
+        if source is None or version is None:
+            raise StoreError(
+                f"v{migration.version} of {line.session} cannot be sent on: it cannot be read"
+            )
         title = next(iter((version.plan or version.summary).strip().splitlines()), "")
         origin = f"{line.session}:{version.number}"
         self._sessions[migration.target].send(

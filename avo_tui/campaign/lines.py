@@ -19,11 +19,15 @@ from avo_tui.evolution.process import EngineFailed, start_engine, take_inbox
 from avo_tui.store import (
     SessionNotFound,
     SessionReader,
+    remove_unbegun,
     send_command,
     waiting_commands,
 )
 
 log = logging.getLogger(__name__)
+
+DELIVER_SECONDS = 5.0
+"""Seconds between two tries to have a command taken that waits in the inbox of an ended line."""
 
 
 class StartEngine(Protocol):
@@ -58,6 +62,7 @@ class LineSession:
     _began: float | None = None
     """When this process last started the engine."""
     _not_before: float = 0.0
+    _inbox_not_before: float = 0.0
 
     def open(self) -> bool:
         """Read what is new; returns whether the session exists. Raises StoreError."""
@@ -75,13 +80,25 @@ class LineSession:
         """The state of the run; `starting` before the session is created."""
         return "starting" if self.reader is None else self.reader.run_state()
 
+    @property
+    def ended(self) -> bool:
+        """Whether no engine of it runs or will be started by this process."""
+        state = self.state
+        return state in {"stopped", "finished"} or (state == "lost" and self._given_up)
+
+    @property
+    def _given_up(self) -> bool:
+        """Whether its engine was lost too many times in a row to start it again."""
+        return self._not_before == float("inf")
+
     def standing(self, line: Line) -> Standing:
         """How the line stands, for the rules of the campaign."""
         if self.reader is None:
             return Standing(number=line.number, state="starting", caps=line.settings.budget.run)
         session = self.reader.state.session
+        state = "stopped" if self.ended and self.state == "lost" else self.state
         return Standing(
-            number=line.number, state=self.state, spend=session.spend, caps=session.budget.run
+            number=line.number, state=state, spend=session.spend, caps=session.budget.run
         )
 
     def create(self, campaign: Campaign, line: Line) -> None:
@@ -90,6 +107,7 @@ class LineSession:
             settings = line.settings
         else:
             settings = line.settings.model_copy(update={"origin": line.origin})
+        remove_unbegun(self.folder)  # a process was killed while it created the session
         create_session(line.session, campaign.task, settings, line.origin)
         self.open()
 
@@ -130,8 +148,22 @@ class LineSession:
         if self.answered(identity):
             return
         send_command(self.folder, command.model_copy(update={"by": "campaign"}), identity)
-        if self.reader is not None and self.state in {"stopped", "finished"}:
+        if self.reader is not None and self.ended:
             self.processes.take_inbox(self.folder)
+
+    def deliver(self, prefix: str) -> None:
+        """Have a command whose id begins so taken, where it waits and the line has ended.
+
+        It was sent by a process that was killed before it saw to that, or while the engine was
+        about to end. Tried every `DELIVER_SECONDS`. Raises EngineFailed.
+        """
+        now = self.processes.clock()
+        if self.reader is None or not self.ended or not self.waits(prefix):
+            return
+        if now < self._inbox_not_before or self.reader.engine().alive:
+            return
+        self._inbox_not_before = now + DELIVER_SECONDS
+        self.processes.take_inbox(self.folder)
 
     def answered(self, identity: str) -> bool:
         """Whether the command of this id is on record."""

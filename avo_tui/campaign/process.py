@@ -66,7 +66,7 @@ def conduct(folder: Path, processes: Processes | None = None) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     store = CampaignWriter(folder)
     try:
-        conductor = Conductor(store, processes)
+        conductor = Conductor(store, processes, ending=ending.is_set)
         while not ending.is_set():
             try:
                 if not conductor.look():

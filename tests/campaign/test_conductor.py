@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from avo_tui.campaign.conductor import BUDGET, Conductor
+from avo_tui.campaign.lines import Processes
 from avo_tui.domain.budget import Caps
 from avo_tui.domain.campaigns import SetCaps, Split
+from avo_tui.domain.commands import SetBudget
 from avo_tui.store import (
     CampaignReader,
     CampaignWriter,
+    SessionExists,
     SessionReader,
     StoreError,
     campaign_of,
+    remove_unbegun,
     send_command,
 )
-from tests.campaign.stage import Stage, source
+from avo_tui.store.objects import ObjectStore
+from tests.campaign.stage import Stage, new_campaign, source
 
 MakeStage = Callable[..., Stage]
 
@@ -153,6 +160,138 @@ def test_after_a_kill_of_everything_each_line_starts_at_once(make_stage: MakeSta
     assert stage.starts == ["race.1", "race.2"]
 
 
+@pytest.mark.parametrize("moment", ["empty", "lock", "folders", "object", "event"])
+def test_a_session_whose_creation_was_killed_is_created_again(
+    make_stage: MakeStage, moment: str
+) -> None:
+    """The line is split off: its origin is an object of its session."""
+    stage = seeded(make_stage, caps=Caps(evaluations=40), migrate=0)
+    stage.folder.send(Split(line=2))
+    stage.conductor.look()
+    stage.line(2).answer()
+    stage.kill()
+    folder = stage.folder.root / "race.3"
+    folder.mkdir()
+    if moment != "empty":
+        (folder / "engine.lock").write_text('{"pid": 1')
+    if moment in {"folders", "object", "event"}:
+        for name in ("journal", "objects", "inbox"):
+            (folder / name).mkdir()
+    if moment in {"object", "event"}:
+        ObjectStore(folder / "objects").put(source(0).canonical())
+    if moment == "event":
+        (folder / "journal" / "000000.jsonl").write_text('{"seq":1,"at":"2026-')
+    stage.begin()
+    stage.conductor.look()
+    new = stage.line(3).writer
+    origin = new.state.session.settings.options["origin_candidate"]
+    assert new.get(str(origin)) == source(0).canonical()
+    assert not stage.store.campaign.line(3).problem
+
+
+def test_the_name_of_a_campaign_whose_creation_was_killed_is_free(own_sessions: Path) -> None:
+    (own_sessions / ".campaign-race" / "orders").mkdir(parents=True)
+    assert new_campaign().read().name == "race"
+    with pytest.raises(SessionExists, match="go on with it"):
+        new_campaign()
+
+
+def test_what_is_not_left_by_a_creation_is_never_removed(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    folder = stage.folder.root / "mine"
+    (folder / "journal").mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    assert not remove_unbegun(folder) and not remove_unbegun(stage.folder.root / "race.1")
+    assert (folder / "notes.txt").exists() and not remove_unbegun(stage.folder.root / "none")
+
+
+def test_a_share_that_an_ended_line_did_not_take_holds_up_no_other(make_stage: MakeStage) -> None:
+    """Killed between sending the share and starting the short engine that takes it."""
+    stage = seeded(make_stage, lines=3, caps=Caps(evaluations=90), migrate=0)
+    stage.line(1).spend(10)
+    stage.line(1).end()
+    caps = Caps(evaluations=10)
+    budget = SetBudget(budget=stage.line(1).writer.state.session.budget.replaced(run=caps))
+    send_command(stage.folder.root / "race.1", budget, f"{BUDGET}-000000000007")
+    stage.kill()
+    stage.begin()
+    for _ in range(4):
+        stage.conductor.look()
+        stage.line(2).answer()
+        stage.line(3).answer()
+    assert [stage.line(n).writer.state.session.budget.run.evaluations for n in (2, 3)] == [40, 40]
+
+
+def test_a_line_that_is_given_up_leaves_its_share_and_the_campaign_ends(
+    make_stage: MakeStage,
+) -> None:
+    stage = seeded(make_stage, lines=3, caps=Caps(evaluations=90))
+    stage.line(1).spend(4)
+    stage.conductor._sessions[1]._backoff.limit = 2
+    for _ in range(2):
+        stage.line(1).kill()
+        stage.conductor.look()
+        stage.time += 600.0
+        stage.conductor.look()
+    stage.line(1).kill()
+    for _ in range(4):
+        stage.conductor.look()
+        stage.line(2).answer()
+        stage.line(3).answer()
+    assert "2 times in a row" in stage.store.campaign.line(1).problem
+    assert [stage.line(n).writer.state.session.budget.run.evaluations for n in (2, 3)] == [43, 43]
+    stage.line(3).commit(2.0, source(1))
+    stage.line(3).spend(5)
+    stage.conductor.look()
+    assert [m.target for m in stage.store.campaign.migrations] == [2], "not to the one given up"
+    stage.line(2).end("finished")
+    stage.line(3).end("finished")
+    assert not stage.conductor.look()
+
+
+def test_an_interval_waits_for_the_seed_of_the_neighbour(make_stage: MakeStage) -> None:
+    """A line that is over before its neighbour has begun still passes on what it reached."""
+    stage = make_stage()
+    stage.line(1).commit(1.0, source(0))
+    stage.line(1).commit(2.0, source(1))
+    stage.line(1).spend(5)
+    stage.line(1).end("finished")
+    stage.conductor.look()
+    assert not stage.store.campaign.migrations
+    stage.line(2).commit(1.0, source(0))
+    stage.conductor.look()
+    assert stage.line(2).answer() == ["campaign-migrant-race-1-v1-2"]
+
+
+def test_a_version_that_can_no_longer_be_read_does_not_end_the_conductor(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = seeded(make_stage, lines=3)
+    stage.line(1).commit(2.0, source(1))
+    stage.line(1).spend(5)
+    with monkeypatch.context() as patch:
+        patch.setattr("avo_tui.campaign.lines.send_command", lambda *a: None)
+        stage.conductor.look()
+    stage.kill()
+    stage.line(1).kill()
+    for path in (stage.folder.root / "race.1").rglob("*.json*"):
+        path.write_text("{")
+    stage.begin()
+    assert stage.conductor.look() and stage.line(2).answer() == []
+
+
+def test_no_engine_is_started_once_the_process_is_asked_to_end(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage)
+    stage.kill()
+    stage.line(1).kill()
+    stage.begin()
+    before = len(stage.starts)
+    assert Conductor(
+        stage.store, Processes(stage._start, stage._take_inbox), ending=lambda: True
+    ).look()
+    assert len(stage.starts) == before
+
+
 def test_a_damaged_line_does_not_hold_up_the_others(make_stage: MakeStage) -> None:
     stage = seeded(make_stage, lines=3)
     stage.line(1).kill()
@@ -166,6 +305,11 @@ def test_a_damaged_line_does_not_hold_up_the_others(make_stage: MakeStage) -> No
     assert stage.line(3).answer(), "the exchange goes on"
     views = CampaignReader(stage.folder).view().lines
     assert views[0].reason, "and the damaged one says what is wrong"
+    stage.line(2).end("finished")
+    assert stage.conductor.look()
+    stage.line(3).commit(9.0, source(3))
+    stage.line(3).end("finished")
+    assert not stage.conductor.look(), "nor keep the campaign from ending"
 
 
 def test_what_an_ended_line_left_is_used_by_the_others(make_stage: MakeStage) -> None:
