@@ -145,7 +145,7 @@ def test_a_conversation_is_exported_and_can_be_run(
     assert submitted["built_on"] == ["own"], "a note that nobody writes again is not named"
 
     begun: list[Path] = []
-    monkeypatch.setattr(launching, "_begin", lambda folder, **_: begun.append(folder))
+    monkeypatch.setattr(launching, "start_session", lambda folder, **_: begun.append(folder))
     monkeypatch.setattr("avo_tui.cli.opening.find_task", lambda name: TASK)
     assert avo("run", "--recording", str(file), "--name", "again", "--headless").code == 0
     settings = SessionReader.open(begun[0]).state.session.settings

@@ -125,6 +125,7 @@ PLACES: tuple[Place, ...] = (
     places.Knowledge(),
     places.Supervisor(),
     places.Devices(),
+    places.CampaignLines(Path("/nowhere/.campaign-none")),
 )
 
 
