@@ -115,4 +115,5 @@ def find_session(name: str) -> Path:
         hint = "`avo sessions` lists what there is"
     else:
         hint = "there are none yet; `avo run TASK` starts one"
-    raise SessionNotFound(f"there is no session {name[:80]!r}: {hint}")
+    searched = ", ".join(str(root) for root in sessions_roots())
+    raise SessionNotFound(f"there is no session {name[:80]!r}: {hint} (searched: {searched})")
