@@ -56,7 +56,10 @@ def draw(curves: Sequence[Curve], width: int, height: int, *, reference: float =
     ]
     out.append(" " * 7 + "└" + "─" * columns)
     scale = [" "] * columns
+    whole = all(float(x).is_integer() for x, _ in points)
     for value in ticks(0, right, max(2, columns // 14)):
+        if whole and not float(value).is_integer():
+            continue  # half an evaluation is no place on the axis
         text = f"{value:g}"
         start = min(columns - len(text), max(0, column(value) - len(text) // 2))
         scale[start : start + len(text)] = text

@@ -33,7 +33,7 @@ def table_lines(view: CampaignView, width: int) -> list[Line]:
     """A heading, and a row for each line of the campaign."""
     name = max(len("session"), *(len(one.line.session) for one in view.lines)) + 1
     name = min(name, max(12, width // 3))
-    operator = max(len("operator"), *(len(one.line.settings.operator) for one in view.lines)) + 1
+    operator = max(len("operator"), *(len(one.line.settings.operator) for one in view.lines)) + 2
     state = max(len("state"), *(len(_state(one)[0]) for one in view.lines)) + 1
     wide = width >= NUMBER + name + state + RATIO + EVALUATIONS + operator + VERSIONS + MIGRANTS
     head = fit("line", NUMBER) + fit("session", name) + fit("state", state)
