@@ -99,7 +99,7 @@ def _imported(text: str, folder: Path, settings: dict[str, Any]) -> dict[str, st
     """Modules that the text imports and that lie beside it, or where `task.yml` says, or above."""
     named = {
         str(entry.get("name")): str(entry.get("source"))
-        for entry in settings.get("files", [])
+        for entry in settings.get("files") or []
         if isinstance(entry, dict)
     }
     modules: dict[str, str] = {}

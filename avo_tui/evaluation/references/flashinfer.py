@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from avo_tui.evaluation.measurement import dtypes
@@ -34,12 +35,14 @@ class FlashInfer(Reference):
             self._inputs = self._definition["inputs"]
             self._outputs = self._definition["outputs"]
             self._source = Source(self._definition["reference"], "reference")
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, ReferenceError):
-                raise
+        except ReferenceError:
+            raise
+        except KeyError as error:
             raise ReferenceError(
                 f"not a definition of FlashInfer-Bench: it lacks {error}"
             ) from error
+        except (ValueError, TypeError) as error:
+            raise ReferenceError(f"not a definition of FlashInfer-Bench: {error}") from error
         self.fixed = {n: int(a["value"]) for n, a in axes.items() if a.get("type") == "const"}
         self.constants = {n: self.VARYING for n, a in axes.items() if a.get("type") != "const"}
         self._indices = IndexInputs(self._definition.get("constraints") or [], frozenset(axes))
@@ -91,10 +94,9 @@ class FlashInfer(Reference):
         def run(tensors: Tensors) -> Any:
             arguments = [tensors[s] if isinstance(s, str) else s[0] for s in slots]
             value = names["run"](*arguments)
-            single = isinstance(value, torch.Tensor)
-            parts = (
-                [value] if single else list(value.values() if hasattr(value, "values") else value)
-            )
+            if isinstance(value, Mapping):
+                return {name: value[name] for name in self._outputs}
+            parts = [value] if isinstance(value, torch.Tensor) else list(value)
             return dict(zip(self._outputs, parts, strict=True))
 
         return ReferenceSample(inputs, {}, run)

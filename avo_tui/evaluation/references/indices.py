@@ -8,6 +8,7 @@ number pages, `…last_page_len` counts the tokens of a last page.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ class IndexInputs:
 
     def knows(self, name: str) -> bool:
         """Whether the meaning of an input of that name is known."""
-        return name in self._totals or _most(name, {}) is not None
+        return name in self._totals or _bounds(name, {}) is not None
 
     def draw(
         self, name: str, shape: list[int], sizes: Sizes, generator: torch.Generator
@@ -61,27 +62,20 @@ class IndexInputs:
 
         if name in self._totals:
             return _offsets(shape[0], sizes[self._totals[name]], generator)
-        most = _most(name, sizes)
-        assert most is not None
-        first, last = most
+        bounds = _bounds(name, sizes)
+        assert bounds is not None
+        first, last = bounds
         device = generator.device
         if last - first >= shape[-1] > 1 and name.endswith("indices"):
             rows = [
                 torch.randperm(last - first, generator=generator, device=device)[: shape[-1]]
-                for _ in range(max(1, _count(shape[:-1])))
+                for _ in range(max(1, math.prod(shape[:-1])))
             ]
             return torch.stack(rows).reshape(shape) + first
         return torch.randint(first, last, shape, generator=generator, device=device)
 
 
-def _count(shape: list[int]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
-
-
-def _most(name: str, sizes: Mapping[str, int]) -> tuple[int, int] | None:
+def _bounds(name: str, sizes: Mapping[str, int]) -> tuple[int, int] | None:
     """The first possible value and the one after the last; None for an unknown name."""
     page = sizes.get("page_size", 1)
     if name.endswith("last_page_len"):

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     Tensors = dict[str, torch.Tensor]
 
 
+def _is_keywords(given: object) -> bool:
+    """Whether these are KernelBench's `[[], keywords]`: no arguments by position, some by name."""
+    if not isinstance(given, list) or len(given) != 2:
+        return False
+    positional, keywords = given
+    return isinstance(positional, list) and not positional and isinstance(keywords, Mapping)
+
+
 class Module(Reference):
     """`Model`, `get_inputs` and, if it takes arguments, `get_init_inputs`."""
 
@@ -36,8 +44,8 @@ class Module(Reference):
         with seeded(seed, device):
             try:
                 given = names["get_init_inputs"]() if "get_init_inputs" in names else []
-                if isinstance(given, list) and len(given) == 2 and given == [[], given[1]]:
-                    model = names["Model"](**given[1])  # KernelBench's other form: [args, kwargs]
+                if _is_keywords(given):
+                    model = names["Model"](**given[1])
                 elif isinstance(given, Mapping):
                     model = names["Model"](**given)
                 else:

@@ -222,9 +222,9 @@ class ParameterNames:
         from avo_tui.evaluation.task_static_checks import is_parameter_name
 
         plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in wanted)
-        name = plain if is_parameter_name(plain) else f"t_{plain}"
-        count = 2
+        base = plain if is_parameter_name(plain) else f"t_{plain}"
+        name, count = base, 2
         while name in self._taken:
-            name, count = f"{plain}_{count}", count + 1
+            name, count = f"{base}_{count}", count + 1
         self._taken.add(name)
         return name

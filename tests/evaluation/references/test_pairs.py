@@ -15,6 +15,7 @@ from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import derive
 from avo_tui.evaluation.references.files import gather, is_problem_folder, problem_name
 from avo_tui.evaluation.references.formats import read
+from avo_tui.evaluation.references.sample import ReferenceError
 from avo_tui.evaluation.references.spec import ReferenceSpec
 from avo_tui.evaluation.sandbox.run import Sandbox
 
@@ -180,3 +181,24 @@ def test_index_inputs_mean_what_their_names_say(sizes: dict[str, int]) -> None:
 def test_a_definition_with_pages_is_taken_in() -> None:
     spec = derive(read(json.dumps(PAGED), "paged.json"), wishes_for("paged", "cpp", "paged.json"))
     assert set(spec.axes) == {"batch", "num_pages", "total"} and spec.hidden
+
+
+def test_outputs_of_a_definition_go_by_their_names() -> None:
+    definition = {
+        "axes": {"n": {"type": "const", "value": 3}},
+        "inputs": {"x": {"shape": ["n"], "dtype": "float32"}},
+        "outputs": {
+            "half": {"shape": ["n"], "dtype": "float32"},
+            "double": {"shape": ["n"], "dtype": "float32"},
+        },
+        "reference": "def run(x):\n    return {'double': 2 * x, 'half': x / 2}\n",
+    }
+    sample = read(json.dumps(definition), "d.json").draw({}, 3, "cpu")
+    outputs = sample.outputs(sample.inputs)
+    assert torch.equal(outputs["half"], sample.inputs["x"] / 2)
+    assert torch.equal(outputs["double"], sample.inputs["x"] * 2)
+
+
+def test_what_is_no_json_lacks_nothing() -> None:
+    with pytest.raises(ReferenceError, match="not a definition of FlashInfer-Bench: Expecting"):
+        read("{", "d.json")
