@@ -339,7 +339,9 @@ class Conductor:
 
 
 def settle(store: CampaignWriter, *, revive: bool, processes: Processes | None = None) -> None:
-    """Take the orders that wait and share the budget, without starting the engine of any line.
+    """Take the orders that wait and share the budget, without going on with any line.
+
+    Engines that run only for a moment take the new shares.
 
     For a campaign whose process does not run. `revive`: as for `Conductor`.
     """

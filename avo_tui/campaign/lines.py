@@ -108,6 +108,8 @@ class LineSession:
         else:
             settings = line.settings.model_copy(update={"origin": line.origin})
         remove_unbegun(self.folder)  # a process was killed while it created the session
+        if self.open():  # raises what is wrong with a session that is there
+            return
         create_session(line.session, campaign.task, settings, line.origin)
         self.open()
 

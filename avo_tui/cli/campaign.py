@@ -210,6 +210,7 @@ def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> N
     from avo_tui.campaign.process import start_conductor
     from avo_tui.cli.control import deliver
     from avo_tui.cli.notify import start_watcher
+    from avo_tui.domain.budget import exhausted
     from avo_tui.domain.commands import Resume
     from avo_tui.evolution.process import start_after_inbox
     from avo_tui.store import find_campaign
@@ -219,9 +220,13 @@ def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> N
         settle_here(folder, revive=True)
     done: list[dict[str, object]] = []
     for one, reader in line_readers(folder, line):
-        state = reader.run_state()
+        session, state = reader.state.session, reader.run_state()
+        spent = exhausted(session.budget.run, session.spend)
+        over = state in {"stopped", "finished"} or (state == "lost" and one.problem)
         effect = ""
-        if state in {"stopped", "finished"}:
+        if over and spent is not None:
+            effect = f"has spent its share of {spent.unit} and is not started"
+        elif over:
             start_after_inbox(reader.folder)
             effect = "its engine was started"
         elif state in {"paused", "pausing", "parked"}:

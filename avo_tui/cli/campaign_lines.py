@@ -103,10 +103,10 @@ def give_order(folder: CampaignFolder, order: Order, as_json: bool) -> None:
     from avo_tui.cli.json_output import emit
 
     identity = folder.send(order)
-    if not folder.conductor().alive:
-        settle_here(folder, revive=False)
     deadline = time.monotonic() + ORDER_SECONDS
     while True:
+        if not folder.conductor().alive:  # none runs, or it ended before it saw the order
+            settle_here(folder, revive=False)
         record = next((r for r in folder.read().orders if r.id == identity), None)
         if record is not None or time.monotonic() > deadline:
             break

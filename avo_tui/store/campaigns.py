@@ -35,7 +35,6 @@ from avo_tui.store.files import (
     read_regular,
     replace_file,
     sync_folder,
-    write_temporary,
 )
 from avo_tui.store.lock import EngineLock
 from avo_tui.store.places import check_name, sessions_roots
@@ -104,9 +103,7 @@ class CampaignFolder:
         sent = order.model_copy(update={"id": identity, "at": now()})
         with clear_errors(self.orders, "write into"):
             make_private_folder(self.orders)
-            text = sent.model_dump_json().encode()
-            write_temporary(self.orders, text).replace(self.orders / f"{identity}.json")
-            sync_folder(self.orders)
+            replace_file(self.orders / f"{identity}.json", sent.model_dump_json().encode())
         return identity
 
     def waiting_orders(self) -> list[Order]:
@@ -231,7 +228,7 @@ def campaign_of(session: Path) -> CampaignFolder | None:
     while "." in name:
         name = name.rpartition(".")[0]
         folder = CampaignFolder(session.parent / f"{PREFIX}{name}")
-        if not folder.record.is_file():
+        if not (folder.record.is_file() or folder.previous.is_file()):
             continue
         try:
             lines = folder.read().lines

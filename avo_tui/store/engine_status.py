@@ -30,6 +30,12 @@ _NO_FLOCK = frozenset(
 )
 """`errno` values that mean that the file system has no flock."""
 
+
+def lease_of(lock: Path) -> Path:
+    """The file that stands for a lock where the file system has none."""
+    return lock.with_name("engine.lease")
+
+
 _MAX_BYTES = 1 << 16
 """Largest engine.lock that is read, in bytes, because a folder from elsewhere may hold anything."""
 
@@ -82,8 +88,8 @@ def _status(path: Path) -> EngineStatus:
     status = read_status(path)
     if status.unreadable:
         return status
-    lease = read_status(path.with_name("engine.lease"))
-    if status.pid is None and counts_as_alive(lease, path.with_name("engine.lease")):
+    lease = read_status(lease_of(path))
+    if status.pid is None and counts_as_alive(lease, lease_of(path)):
         return lease.model_copy(update={"alive": True})  # engine.lock was removed
     if status.leased or (status.host and status.host != socket.gethostname()):
         return status.model_copy(update={"alive": counts_as_alive(status, path)})

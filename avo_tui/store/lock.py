@@ -25,6 +25,7 @@ from avo_tui.store.engine_status import (
     EngineStatus,
     counts_as_alive,
     file_age,
+    lease_of,
     read_status,
     still_beats,
     try_flock,
@@ -158,7 +159,7 @@ class EngineLock:
 
     def _take_lease(self) -> None:
         """Create the lease file, which only one process can; first remove that of a dead engine."""
-        lease = self.path.with_name("engine.lease")
+        lease = lease_of(self.path)
         fresh = write_temporary(self.path.parent, self._words(leased=True))
         try:
             for _ in range(_TRIES):

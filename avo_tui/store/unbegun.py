@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from avo_tui.store.engine_status import lease_of
 from avo_tui.store.errors import StoreError, clear_errors
 from avo_tui.store.files import TEMPORARY
 from avo_tui.store.layout import Layout
@@ -35,14 +36,16 @@ def remove_unbegun(folder: Path) -> bool:
 
 def _unbegun(layout: Layout) -> bool:
     """Whether the folder holds no more than the creation of a session puts there before the first
-    event: the lock, folders, objects, and at most a part of one line of the journal."""
+    event: the lock or the lease that stands for it, folders, objects, and at most a part of one
+    line of the journal."""
     folder = layout.folder
+    locks = {layout.lock, lease_of(layout.lock)}
     folders = {layout.journal, layout.objects, layout.inbox}
     with clear_errors(folder, "look into"):
         if folder.is_symlink() or not folder.is_dir():
             return False
         for path in folder.iterdir():
-            if path not in folders | {layout.lock} and not path.name.startswith(TEMPORARY):
+            if path not in folders | locks and not path.name.startswith(TEMPORARY):
                 return False
         if any(path.is_symlink() for path in folders):
             return False

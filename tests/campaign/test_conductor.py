@@ -160,7 +160,7 @@ def test_after_a_kill_of_everything_each_line_starts_at_once(make_stage: MakeSta
     assert stage.starts == ["race.1", "race.2"]
 
 
-@pytest.mark.parametrize("moment", ["empty", "lock", "folders", "object", "event"])
+@pytest.mark.parametrize("moment", ["empty", "lock", "lease", "folders", "object", "event"])
 def test_a_session_whose_creation_was_killed_is_created_again(
     make_stage: MakeStage, moment: str
 ) -> None:
@@ -174,6 +174,8 @@ def test_a_session_whose_creation_was_killed_is_created_again(
     folder.mkdir()
     if moment != "empty":
         (folder / "engine.lock").write_text('{"pid": 1')
+    if moment == "lease":  # where the file system has no locks
+        (folder / "engine.lease").write_text("{")
     if moment in {"folders", "object", "event"}:
         for name in ("journal", "objects", "inbox"):
             (folder / name).mkdir()
@@ -304,7 +306,14 @@ def test_a_damaged_line_does_not_hold_up_the_others(make_stage: MakeStage) -> No
     stage.conductor.look()
     assert stage.line(3).answer(), "the exchange goes on"
     views = CampaignReader(stage.folder).view().lines
-    assert views[0].reason, "and the damaged one says what is wrong"
+    assert "cannot be read" in views[0].reason, "and the damaged one says what is wrong"
+    stage.conductor.look()
+    written = stage.folder.record.stat().st_mtime_ns
+    stage.conductor.look()
+    assert stage.folder.record.stat().st_mtime_ns == written, (
+        "once, not in turn with another reason"
+    )
+    assert "cannot be read" in stage.store.campaign.line(1).problem
     stage.line(2).end("finished")
     assert stage.conductor.look()
     stage.line(3).commit(9.0, source(3))

@@ -1,4 +1,4 @@
-"""`avo campaign`: what it prints, what it refuses, and a real one whose processes are killed."""
+"""`avo campaign`: what it prints and what it refuses."""
 
 from __future__ import annotations
 
@@ -110,3 +110,20 @@ def test_without_its_process_the_lines_go_on_and_orders_are_carried_out(
     assert stage.line(1).writer.state.session.budget.run.evaluations == 30
     refused = avo("campaign", "split", "race", "9")
     assert "no line 9" in refused.err and refused.code == 1
+
+
+def test_a_line_that_has_spent_its_share_is_not_started(
+    stage: Stage, avo: Avo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Path] = []
+    monkeypatch.setattr("avo_tui.campaign.process.start_conductor", lambda folder: None)
+    monkeypatch.setattr("avo_tui.cli.notify.start_watcher", lambda: None)
+    monkeypatch.setattr("avo_tui.evolution.process.start_after_inbox", started.append)
+    spent, left = stage.line(1), stage.line(2)
+    spent.spend(int(spent.writer.state.session.budget.run.evaluations or 0))
+    spent.end()
+    left.end()
+    out = avo("campaign", "resume", "race").out
+    assert "line 1: has spent its share of evaluations and is not started" in out
+    assert "line 2: its engine was started" in out
+    assert started == [left.writer.folder]
