@@ -1,13 +1,21 @@
 """Makes this folder importable: builders that several tests share lie beside this file."""
 
+import compileall
 import os
 import random
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import avo_tui
 from tests import confirm_failures
+
+# Compiled modules are kept, whatever the environment says: the tests start some thousand
+# processes, and each would compile what it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # torch's threads wait actively for each other: with a test on every processor that is lost time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     confirm_failures.register(config)
+    if not hasattr(config, "workerinput"):  # once, before the workers start
+        compileall.compile_dir(Path(avo_tui.__file__).parent, quiet=1)
 
 
 @pytest.fixture(autouse=True)
