@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -163,13 +164,15 @@ def prepared(agent: str, folder: Path, model: str) -> dict[str, str]:
     return {**home, **more}
 
 
-def run(
-    options: argparse.Namespace, model: Model, folder: Path
-) -> subprocess.CompletedProcess[str]:
-    """`avo run` until the agent's first step is over, or it pauses."""
+def run(options: argparse.Namespace, model: Model, folder: Path) -> tuple[int, str]:
+    """`avo run` until the agent's first step is over or the run pauses: (exit status, its output).
+
+    A run that pauses waits for a person: here nobody comes, so it is stopped.
+    """
     words = COMMANDS[options.agent]
+    name = f"acp-{options.agent}"
     line = [
-        sys.executable, "-m", "avo_tui.cli", "run", TASK, "--name", f"acp-{options.agent}",
+        sys.executable, "-m", "avo_tui.cli", "run", TASK, "--name", name,
         "--headless", "--steps", "1", "--set", "acp.start_seconds=180",
         "--agent", " ".join([str(options.bin.resolve() / words[0]), *words[1:]]),
     ]  # fmt: skip
@@ -177,10 +180,32 @@ def run(
         **os.environ, "AVO_SESSIONS": str(options.sessions.resolve()),
         **prepared(options.agent, folder, model.url),
     }  # fmt: skip
-    return subprocess.run(
-        line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-        timeout=options.seconds, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    deadline = time.monotonic() + options.seconds
+    with tempfile.TemporaryFile("w+") as output:
+        engine = subprocess.Popen(
+            line, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+            stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        while engine.poll() is None and time.monotonic() < deadline:
+            if state_of(options.sessions / name) == "paused":
+                break
+            time.sleep(0.5)
+        if engine.poll() is None:
+            engine.terminate()
+        status = engine.wait(60)
+        output.seek(0)
+        return status, output.read()
+
+
+def state_of(folder: Path) -> str:
+    """Whether a session is running, paused, …; "" before it is there."""
+    from avo_tui.store import SessionReader
+    from avo_tui.store.errors import SessionNotFound
+
+    try:
+        return SessionReader.open(folder).state.session.state
+    except SessionNotFound:
+        return ""
 
 
 def committed(folder: Path) -> list[str]:
@@ -208,11 +233,11 @@ def main() -> int:
     model.RequestHandlerClass = GeminiHandler
     threading.Thread(target=model.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as folder:
-        done = run(options, model, Path(folder))
+        status, output = run(options, model, Path(folder))
     versions = committed(options.sessions / f"acp-{options.agent}")
     log = [
-        *model.log, f"--- exit status {done.returncode}", "--- avo run", done.stdout[-8000:],
-        done.stderr[-4000:], "--- versions of the agent", *versions,
+        *model.log, f"--- exit status {status}", "--- avo run", output[-12000:],
+        "--- versions of the agent", *versions,
     ]  # fmt: skip
     options.out.write_text("\n".join(log) + "\n")
     print("\n".join(versions) or "no version was made")

@@ -14,6 +14,8 @@ from avo_tui.cli.queries import Json, Name, pick
 
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
+    from avo_tui.domain.outlook import Spread
+    from avo_tui.domain.verdict import EvaluationReport
     from avo_tui.operators.toolbox.variants import Timed, Variant
     from avo_tui.store import SessionReader
 
@@ -34,16 +36,33 @@ def bench(
         typer.Option("-D", help="NAME=value,value,…: every combination is timed."),
     ] = None,
     pairs: Annotated[
-        int, typer.Option("--pairs", min=1, max=8, help="Pairs of fresh processes for each.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--pairs",
+            min=1,
+            max=32,
+            help="Pairs of fresh processes for each: 1 without; with --precision at most so many.",
+        ),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            "--precision",
+            min=0.0005,
+            max=0.2,
+            help="Add pairs until the 95% interval is no wider than this on either side; 0.003 is"
+            " 0.3%. One that is shown to be slower than another gets no more.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Time candidates beside a version: in turn, in fresh processes, on cold inputs.
 
     No attempt, no commit, nothing is recorded. Exit status 1 where one could not be timed.
     """
+    from avo_tui.domain.outlook import spread
     from avo_tui.domain.plain import safe
-    from avo_tui.operators.toolbox.variants import table_text
+    from avo_tui.operators.toolbox.variants import Timed, table_text, unique
     from avo_tui.store import SessionReader, find_session
 
     reader = SessionReader.open(find_session(name))
@@ -52,11 +71,13 @@ def bench(
     versions: dict[int, object] = dict(state.versions)
     number = pick(against, versions, state.session.head, best.number if best else None)
     other = reader.candidate(state.versions[number].candidate)
-    timed = asyncio.run(_time(reader, _variants(paths, defines or [], other), other, pairs))
+    timed = [Timed(variant) for variant in unique(_variants(paths, defines or [], other))]
+    known = spread(state)
+    asyncio.run(_time(reader, timed, other, (pairs, precision)))
     if as_json:
-        _emit(name, number, timed)
+        _emit(name, number, timed, known)
     else:
-        typer.echo(safe(table_text(timed, f"v{number}")))
+        typer.echo(safe(table_text(timed, f"v{number}", known)))
     if any(row.trouble for row in timed):
         raise typer.Exit(1)
 
@@ -89,26 +110,28 @@ def _variants(paths: list[Path], defines: list[str], origin: Candidate) -> list[
 
 
 async def _time(
-    reader: SessionReader, variants: list[Variant], other: Candidate, pairs: int
-) -> list[Timed]:
+    reader: SessionReader,
+    timed: list[Timed],
+    other: Candidate,
+    effort: tuple[int | None, float | None],
+) -> None:
+    """Add pairs to each of `timed`. `effort`: pairs of each, and the precision to reach."""
+    from avo_tui.domain.outlook import spread
     from avo_tui.evaluation.evaluators import make_evaluator
-    from avo_tui.operators.toolbox.variants import Timed
+    from avo_tui.operators.toolbox.variants import MOST_PAIRS, time_variants
 
     task = reader.state.session.task.name
-    timed = [Timed(variant, []) for variant in variants]
+    pairs, precision = effort
+    most = pairs or (1 if precision is None else MOST_PAIRS)
     async with make_evaluator(reader.state.session.settings, task) as evaluator:
-        for replicate in range(pairs):
-            for row in timed:
-                if not row.trouble:
-                    row.add(
-                        await evaluator.remeasure(
-                            task, row.variant.candidate, other, replicate=replicate
-                        )
-                    )
-    return timed
+
+        async def compare(candidate: Candidate, replicate: int) -> EvaluationReport:
+            return await evaluator.remeasure(task, candidate, other, replicate=replicate)
+
+        await time_variants(timed, compare, spread(reader.state).prior, most, precision)
 
 
-def _emit(name: str, number: int, timed: list[Timed]) -> None:
+def _emit(name: str, number: int, timed: list[Timed], known: Spread) -> None:
     from avo_tui.cli.json_output import emit
 
     emit(
@@ -119,6 +142,7 @@ def _emit(name: str, number: int, timed: list[Timed]) -> None:
                 {
                     "name": row.variant.name,
                     "gain": row.gain or None,
+                    "interval": _interval(row, known),
                     "trouble": row.trouble or None,
                     "pairs": [pair.model_dump(mode="json") for pair in row.pairs],
                 }
@@ -126,3 +150,11 @@ def _emit(name: str, number: int, timed: list[Timed]) -> None:
             ],
         }
     )
+
+
+def _interval(row: Timed, known: Spread) -> tuple[float, float] | None:
+    """The 95% interval of a variant's speed over the version; None if it could not be timed."""
+    if not row.pairs:
+        return None
+    low, high = row.estimate(known.prior).interval()
+    return 1 + low, 1 + high

@@ -39,6 +39,14 @@ def submit(
     merge: Annotated[
         bool, typer.Option("--merge", help="Take files that are not given from the parent.")
     ] = False,
+    settle: Annotated[
+        bool,
+        typer.Option(
+            "--settle",
+            help="Where the gate finds the gain unclear, submit again, which adds pairs, until it"
+            " is accepted or refused.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate a candidate made by hand, and commit it if the gate lets it through.
@@ -48,6 +56,7 @@ def submit(
     """
     from avo_tui.cli.control import JOB_SECONDS, answer, deliver, number_of
     from avo_tui.domain.commands import Submit
+    from avo_tui.domain.plain import safe
     from avo_tui.store import SessionReader, find_session
 
     reader = SessionReader.open(find_session(name))
@@ -73,9 +82,14 @@ def submit(
             "author": author,
         }
     )
-    identity = deliver(reader, command)
-    record = answer(reader, identity, JOB_SECONDS)
-    attempt = _attempt(reader, candidate)
+    while True:
+        identity = deliver(reader, command)
+        record = answer(reader, identity, JOB_SECONDS)
+        attempt = _attempt(reader, candidate)
+        if not settle or not _may_settle(reader, record, attempt):
+            break
+        if not as_json and record is not None:
+            typer.echo(safe(record.effect), err=True)
     if as_json:
         from avo_tui.cli.json_output import emit
 
@@ -106,6 +120,19 @@ def _conclude(
     if attempt is not None and attempt.version is not None:
         return
     raise typer.Exit(NOT_COMMITTED if report is not None and report.correct else 1)
+
+
+def _may_settle(
+    reader: SessionReader, record: CommandRecord | None, attempt: Attempt | None
+) -> bool:
+    """Whether the gate took the submission, found it unclear, and may add pairs to it."""
+    from avo_tui.cli.showing import decision_on
+    from avo_tui.domain.evidence import MOST_REPLICATES
+    from avo_tui.domain.gate_rules import may_settle
+
+    if record is None or record.refused is not None or attempt is None:
+        return False
+    return may_settle(decision_on(reader, attempt), MOST_REPLICATES)
 
 
 def _attempt(reader: SessionReader, candidate: Candidate) -> Attempt | None:

@@ -116,6 +116,16 @@ class Rival:
     score: Score
 
 
+def may_settle(decision: GateDecision | None, most: int) -> bool:
+    """Whether submitting the same source again adds pairs to an unclear comparison.
+
+    `most` is the largest number of pairs that the caller allows.
+    """
+    if decision is None or decision.outcome != "unclear":
+        return False
+    return next_look(decision.replicates) <= min(most, MOST_REPLICATES)
+
+
 def worth_remeasuring(gate: GateName, score: Score, reference: Score) -> bool:
     """Whether a score is good enough to be worth measuring again at the gate.
 
@@ -264,10 +274,12 @@ def _strict(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | Non
 
 
 def _what_would_settle(whole: Estimate, error: float) -> str:
-    """Explain why a comparison is unclear and how many more replicates would decide it."""
+    """Explain why a comparison is unclear: what gain is asked for now and at the next look, and how
+    many more replicates would decide it."""
     spread = whole.error * math.sqrt(whole.replicates)
+    asked = _asked_text(whole, error)
     if whole.mean <= math.log1p(MARGIN_FLOOR):
-        return f"unclear: no gain shown, but one of {MARGIN_FLOOR:.1%} not ruled out"
+        return f"unclear: no gain shown, but one of {MARGIN_FLOOR:.1%} not ruled out; {asked}"
     count = next_look(whole.replicates)
     while count <= MOST_REPLICATES:
         look = look_of(count)
@@ -275,14 +287,29 @@ def _what_would_settle(whole: Estimate, error: float) -> str:
         if whole.needed(error * look_share(look), count) <= whole.mean:
             more = count - whole.replicates
             return (
-                f"unclear: a gain like this would be settled by about {more} more pairs (submit "
-                "the same source again: pairs are added to these), or by a quieter machine "
+                f"unclear: {asked}; a gain like this would be settled by about {more} more pairs "
+                "(submit the same source again: pairs are added to these), or by a quieter machine "
                 f"(spread from process to process {spread:.1%})"
             )
         count = next_look(count)
     return (
         f"unclear: too small for this machine's noise (spread from process to process {spread:.1%})"
+        f"; {asked}"
     )
+
+
+def _asked_text(whole: Estimate, error: float) -> str:
+    """The gain that is asked for at this number of replicates and at the next look."""
+    floor, count = math.log1p(MARGIN_FLOOR), next_look(whole.replicates)
+    look = look_of(count)
+    assert look is not None
+    texts = []
+    if math.isfinite(now := _shown(whole, error)):
+        texts.append(f"{math.expm1(now):+.2%} after these {whole.replicates} pairs")
+    if count <= MOST_REPLICATES and error > 0:
+        later = max(floor, whole.needed(error * look_share(look), count))
+        texts.append(f"about {math.expm1(later):+.2%} after {count}")
+    return "the gain asked for is " + (", ".join(texts) or f"{MARGIN_FLOOR:+.1%} at least")
 
 
 def _vector(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | None:

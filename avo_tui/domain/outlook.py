@@ -11,9 +11,11 @@ from avo_tui.domain import lineage
 from avo_tui.domain.evidence import (
     LOOKS,
     PRIOR_DEGREES,
+    PRIOR_SPREAD,
     ROUNDS_DEGREES,
     Estimate,
     Ledger,
+    Prior,
     look_share,
     prior_of,
 )
@@ -58,6 +60,35 @@ def elsewhere(state: SessionState) -> Elsewhere | None:
     if any(v.number == best.number for v in path) or best.aggregate <= own.aggregate:
         return None
     return Elsewhere(best.number, best.aggregate, own.number, own.aggregate)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How much pairs of fresh processes scatter, as far as a session has measured it."""
+
+    prior: Prior
+    comparisons: int
+    """Earlier comparisons that it comes from; 0 where it is assumed."""
+
+    @property
+    def source(self) -> str:
+        """Where the spread comes from, as part of a sentence."""
+        if not self.comparisons:
+            return f"assumed to be {PRIOR_SPREAD:.0%} as long as nothing was compared"
+        s = "s" if self.comparisons > 1 else ""
+        spread = math.sqrt(self.prior.variance)
+        return f"{spread:.2%} in the last {self.comparisons} comparison{s} at the gate"
+
+
+def spread(state: SessionState, conditions: str = "") -> Spread:
+    """The spread that the gate reckons with now.
+
+    `conditions` are the evaluator's now; without them the latest that something was compared under.
+    """
+    if not conditions and state.comparisons:
+        conditions = state.comparisons[max(state.comparisons)].conditions
+    telling = Ledger(state.comparisons.values()).telling(conditions)
+    return Spread(prior_of(telling), len(telling))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import Event
 from avo_tui.domain.gate_rules import GateDecision
+from avo_tui.domain.outlook import Spread
 from avo_tui.domain.records import (
     Attempt,
     Author,
@@ -143,6 +144,10 @@ class Reading(Protocol):
         ...
 
     def gate_outlook(self) -> str: ...
+
+    def spread(self) -> Spread:
+        """How much pairs of fresh processes scatter, as far as the run has measured it."""
+        ...
 
     def candidate(self, identity: ObjectId) -> Candidate:
         """Source of any candidate that was ever evaluated. Raises KeyError."""

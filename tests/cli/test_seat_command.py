@@ -36,9 +36,9 @@ def test_the_tools_are_listed_with_their_types(seated: Path, avo: Avo) -> None:
     listed = avo("seat", "seated")
     assert listed.code == 0
     assert "sweep?: {NAME: [text, …], …}. Macros to vary" in listed.out
-    assert "pairs?: whole number, 1 to 4 (default 1)" in listed.out
+    assert "most_pairs?: whole number, 2 to 32 (default 32)" in listed.out
     tools = {tool["name"]: tool for tool in avo("seat", "seated", "--json").json["tools"]}
-    assert tools["bench"]["input_schema"]["properties"]["pairs"]["maximum"] == 4
+    assert tools["submit"]["input_schema"]["properties"]["most_pairs"]["maximum"] == 32
 
 
 def test_a_scratch_program_is_not_part_of_the_candidate(
@@ -144,3 +144,12 @@ def test_an_agent_does_not_take_back_that_the_run_was_stopped(own_places: Path, 
     assert "ended is stopped (stopped by the person)" in called.err
     assert "decided by the person" in called.err
     assert not SessionReader.open(folder).engine().alive
+
+
+def test_who_has_not_opened_the_step_is_told_who_has(seated: Path, avo: Avo) -> None:
+    """Calls under several names: the way out is to use one, or to take the step over."""
+    assert avo("seat", "seated", "begin_step", "--as", "first agent").code == 0
+    told = avo("seat", "seated", "read_candidate")
+    assert told.code == 1 and "opened by 'first agent', and you are 'command line'" in told.out
+    assert "add --as 'first agent'" in told.out
+    assert avo("seat", "seated", "read_candidate", "--as", "first agent").code == 0

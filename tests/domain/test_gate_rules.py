@@ -1,6 +1,7 @@
 """When a candidate becomes a version, and when an audit takes that back."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,8 @@ def test_a_gain_within_its_uncertainty_is_measured_further_then_unclear() -> Non
     wild = [paired(1.06 if i % 2 else 0.96) for i in range(32)]
     first = asked("strict", wild)
     assert first.outcome == "unclear" and "unclear" in first.reason
+    told = re.search(r"\+([0-9.]+)% after these 2 pairs, about \+([0-9.]+)% after 4", first.reason)
+    assert told and float(told[1]) > float(told[2]) > 0.5, "what is asked for now, and next"
     again = asked("strict", wild, begun=first.replicates)
     assert again.replicates == next_look(first.replicates), "a second submission adds one look"
     slight = asked("strict", [paired(1.012 if i % 2 else 1.018) for i in range(32)])

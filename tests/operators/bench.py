@@ -20,7 +20,7 @@ from avo_tui.domain.budget import Budget, Spend, exhausted
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Ledger
 from avo_tui.domain.gate_rules import GateDecision, Rival, decide
-from avo_tui.domain.outlook import outlook
+from avo_tui.domain.outlook import Spread, outlook, spread
 from avo_tui.domain.records import (
     Attempt,
     Direction,
@@ -293,6 +293,9 @@ class FakeBench:
     def gate_outlook(self) -> str:
         known = outlook(self.state)
         return known.text if known is not None else ""
+
+    def spread(self) -> Spread:
+        return spread(self.state)
 
     def candidate(self, identity: ObjectId) -> Candidate:
         return Candidate.model_validate_json(self.objects[identity])

@@ -9,7 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.outlook import outlook
+from avo_tui.domain.outlook import Spread, outlook, spread
 from avo_tui.domain.records import (
     Attempt,
     Direction,
@@ -90,6 +90,10 @@ class StepReading:
         """What the gate asks of the next candidate, in sentences with figures; "" if not known."""
         known = outlook(self._run.state, self._run.conditions)
         return known.text if known is not None else ""
+
+    def spread(self) -> Spread:
+        """How much pairs of fresh processes scatter, as far as the run has measured it."""
+        return spread(self._run.state, self._run.conditions)
 
     def candidate(self, identity: ObjectId) -> Candidate:
         """Source of any candidate that was ever evaluated. Raises KeyError."""

@@ -6,6 +6,7 @@ count as delivered when an answer with them reaches a connected client.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -18,7 +19,7 @@ from avo_tui.domain.events import (
     ToolReturned,
     VersionCommitted,
 )
-from avo_tui.domain.records import Hint
+from avo_tui.domain.records import Hint, Occupant
 from avo_tui.operators.agent.prompts.memory import note_key, persons_changes
 from avo_tui.operators.agent.prompts.opening import (
     hint_text,
@@ -183,9 +184,7 @@ class SeatStep:
             text = "There is nothing to wait for: the run goes on and no tool is at work."
             return ToolResult(ok=True, text=text, whole=text), ""
         if tool != BEGIN and self._begun_by != request.visitor.occupant.name:
-            step, head = self.bench.reading.step, self.bench.reading.head.number
-            text = f"Not run. Step {step} has begun from v{head}: call begin_step first, it tells"
-            text += " how things stand."
+            text = self._not_opened(request.visitor.occupant)
             return ToolResult(ok=False, text=text, whole=text), ""
         self._calls += 1
         if tool == BEGIN:
@@ -203,6 +202,22 @@ class SeatStep:
         except StepEnded as end:
             self.box.refuse(call, tool, f"Not run to its end: the step was ended ({end.reason}).")
             raise
+
+    def _not_opened(self, occupant: Occupant) -> str:
+        """Why a tool of a client that has not called `begin_step` is not run, and what to do."""
+        step, head = self.bench.reading.step, self.bench.reading.head.number
+        by = self._begun_by
+        if not by:
+            return (
+                f"Not run. Nobody has opened step {step} yet, which starts from v{head}: call"
+                " begin_step first, it tells how things stand."
+            )
+        text = f"Not run. Step {step} was opened by {by!r}, and you are {occupant.name!r}."
+        if occupant.way == "command_line":
+            text += f" If that was you, add --as {shlex.quote(by)} to each call. If not,"
+        else:
+            text += " To go on in its place,"
+        return f"{text} call begin_step first: it tells what the step has brought so far."
 
     def _opening(self, hints: Sequence[Hint]) -> str:
         """The step's opening: with what it brought so far, where it is taken up, and the hints of

@@ -22,6 +22,9 @@ class ReadCandidate(Arguments):
     file: str | None = _FILE
     first_line: int = Field(default=1, ge=1, description="First line to read, from 1.")
     last_line: int | None = Field(default=None, ge=1, description="Last line; the end without it.")
+    raw: bool = Field(
+        default=False, description="The text exactly as it is, without heading and line numbers."
+    )
 
 
 class ReplaceText(Arguments):
@@ -78,7 +81,7 @@ class ResetCandidate(Arguments):
 
 async def _read_candidate(space: Workspace, arguments: ReadCandidate) -> ToolAnswer:
     files = space.working.files
-    if arguments.file is None and len(files) > 1:
+    if arguments.file is None and len(files) > 1 and not arguments.raw:
         listing = ", ".join(f"{n} ({len(t.splitlines())} lines)" for n, t in files.items())
         body = "\n".join(f"=== {n}\n{numbered(t)}" for n, t in files.items())
         return ToolAnswer(f"{listing}\n{body}")
@@ -86,6 +89,9 @@ async def _read_candidate(space: Workspace, arguments: ReadCandidate) -> ToolAns
     total = len(text.splitlines())
     if arguments.first_line > max(total, 1):
         raise ToolError(f"{name} has {total} lines.")
+    if arguments.raw:
+        kept = text.splitlines(keepends=True)[arguments.first_line - 1 : arguments.last_line]
+        return ToolAnswer("".join(kept))
     body = numbered(text, arguments.first_line, arguments.last_line)
     return ToolAnswer(f"=== {name}, {total} lines\n{body}")
 

@@ -7,14 +7,22 @@ import time
 
 from pydantic import Field
 
-from avo_tui.domain.candidate import check_file_name
+from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.domain.records import Version
-from avo_tui.domain.verdict import ScratchReport, Window
+from avo_tui.domain.verdict import EvaluationReport, ScratchReport, Window
 from avo_tui.operators.ports import AttemptResult
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import report_text
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
-from avo_tui.operators.toolbox.variants import Timed, Variant, sweep, table_text
+from avo_tui.operators.toolbox.variants import (
+    MOST_PAIRS,
+    Timed,
+    Variant,
+    sweep,
+    table_text,
+    time_variants,
+    unique,
+)
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
 
@@ -64,8 +72,20 @@ class Bench(Arguments):
     against: int | None = Field(
         default=None, description="Version to time beside; this step's parent without it."
     )
-    pairs: int = Field(
-        default=1, ge=1, le=4, description="Pairs of fresh processes for each variant."
+    pairs: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_PAIRS,
+        description="Pairs of fresh processes for each variant: 1 without, and with `precision` at"
+        f" most so many ({MOST_PAIRS} without).",
+    )
+    precision: float | None = Field(
+        default=None,
+        ge=0.0005,
+        le=0.2,
+        description="For small differences: add pairs until the 95% interval of a variant is no"
+        " wider than this on either side (0.003 is ±0.3%), or until another one is shown to be"
+        " faster.",
     )
 
 
@@ -209,17 +229,20 @@ async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
     for name in arguments.attempts:
         source = load_candidate(bench, space.attempt(name).candidate)
         variants.append(Variant(f"attempt {name}", source))
-    timed = [Timed(variant, []) for variant in variants]
+    timed = [Timed(variant) for variant in unique(variants)]
     began = time.monotonic()
-    for replicate in range(arguments.pairs):
-        for row in timed:
-            if not row.trouble:
-                row.add(await bench.evaluating.compare(row.variant.candidate, other, replicate))
+    spread = bench.reading.spread()
+    pairs = arguments.pairs or (1 if arguments.precision is None else MOST_PAIRS)
+
+    async def compare(candidate: Candidate, replicate: int) -> EvaluationReport:
+        return await bench.evaluating.compare(candidate, other, replicate)
+
+    await time_variants(timed, compare, spread.prior, pairs, arguments.precision)
     took = time.monotonic() - began
-    pairs = sum(len(row.pairs) for row in timed)
-    pace = f"{pairs} pairs in {took:.1f} s, {took / pairs:.1f} s each." if pairs else ""
+    count = sum(len(row.pairs) for row in timed)
+    pace = f"{count} pairs in {took:.1f} s, {took / count:.1f} s each." if count else ""
     return ToolAnswer(
-        "\n".join(filter(None, [table_text(timed, f"v{number}"), pace, _asked(space)]))
+        "\n".join(filter(None, [table_text(timed, f"v{number}", spread), pace, _asked(space)]))
     )
 
 
@@ -301,9 +324,10 @@ TOOLS = (
         "bench",
         "execution",
         "Time the working candidate, or variants of it by macros, beside a version: in turn, in "
-        "fresh processes, on cold inputs, as the gate does. It takes variants × `pairs` × the "
-        "seconds of a pair that check and the opening name. Not an attempt, not checked in full. "
-        "For choosing between variants before one of them is evaluated.",
+        "fresh processes, on cold inputs, as the gate does, with the interval of each and whether "
+        "it is told apart from the fastest. It takes variants × `pairs` × the seconds of a pair "
+        "that check and the opening name. Not an attempt, not checked in full. For choosing "
+        "between variants before one of them is evaluated.",
         Bench,
         _bench,
     ),

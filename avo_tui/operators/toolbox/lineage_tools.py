@@ -10,6 +10,7 @@ from avo_tui.domain.difference import unified
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import (
+    LINEAGE_HEADING,
     attempt_line,
     report_text,
     resource_lines,
@@ -68,9 +69,9 @@ async def _list_versions(space: Workspace, arguments: ListVersions) -> ToolAnswe
     versions = space.bench.reading.versions()
     head, best = space.bench.reading.head.number, space.bench.reading.best().number
     shown = versions[-arguments.last :]
-    lines = [version_line(v, head, best) for v in shown]
+    lines = [LINEAGE_HEADING, *(version_line(v, head, best) for v in shown)]
     if len(shown) < len(versions):
-        lines.insert(0, f"({len(versions) - len(shown)} earlier versions are left out)")
+        lines.insert(1, f"({len(versions) - len(shown)} earlier versions are left out)")
     return ToolAnswer("\n".join(lines))
 
 

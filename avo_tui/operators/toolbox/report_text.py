@@ -9,6 +9,13 @@ from avo_tui.domain.verdict import EvaluationReport, Resources
 
 HIDDEN = "hidden"
 
+LINEAGE_HEADING = (
+    "Version ← parent, aggregate from a run of its own (gain at the gate over its parent, unless"
+    " another is named; timed in turn), author, what changed. Which is best is decided by the gains"
+    " at the gate: aggregates of different runs differ by chance."
+)
+"""Heading of lines by `version_line`."""
+
 
 def score_table(score: Score, reference: Score | None = None, name: str = "parent") -> str:
     """One line per configuration; with `reference`, also the change of the ratio."""
@@ -118,7 +125,9 @@ def version_line(version: Version, head: int, best: int) -> str:
         line += f" ← v{version.parent}"
     line += f"  {version.aggregate:.4f}"
     if version.gate.gain is not None:
-        line += f" ({version.gate.gain:+.2%})"
+        over = version.gate.reference
+        beside = f" over v{over}" if over is not None and over != version.parent else ""
+        line += f" ({version.gate.gain:+.2%}{beside})"
     line += f"  by {version.author}"
     if marks:
         line += f"  [{', '.join(marks)}]"

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.events import PlanSet, ToolReturned
+from avo_tui.domain.evidence import LOOKS, MOST_REPLICATES
+from avo_tui.domain.gate_rules import may_settle
 from avo_tui.domain.memory import BUILT_ON_LIMIT
 from avo_tui.domain.records import PlanItem
 from avo_tui.operators.ports import StepOutcome
@@ -51,6 +53,19 @@ class Submit(Arguments):
         "they said to try, to avoid or to reckon with.",
     )
 
+    until: Literal["decided", "settled"] = Field(
+        default="decided",
+        description="`settled`: where the gate finds the gain unclear, pairs are added until it is"
+        " accepted or refused, or until `most_pairs`. Without it, an unclear candidate is rejected"
+        " and may be submitted again, which adds pairs.",
+    )
+    most_pairs: int = Field(
+        default=MOST_REPLICATES,
+        ge=LOOKS[0],
+        le=MOST_REPLICATES,
+        description="With `settled`: no more pairs than these are measured, all together.",
+    )
+
 
 class EndStep(Arguments):
     """Why the step ends without a version."""
@@ -76,6 +91,9 @@ async def _set_plan(space: Workspace, arguments: SetPlan) -> ToolAnswer:
     return ToolAnswer(f"Plan set: {len(items)} items, {open_items} open.")
 
 
+_SETTLE = ' submit(until="settled") adds pairs until it is accepted or refused.'
+
+
 async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
     working = space.working
     if working.id == space.parent.id:
@@ -94,9 +112,12 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
             " correct candidate can pass the gate. Mend it and evaluate again."
         )
     built_on = notes_named(space, arguments.built_on)
-    result = await space.bench.evaluating.submit(
-        attempt, plan_text(space.plan_title, space.plan), arguments.summary, built_on
-    )
+    plan = plan_text(space.plan_title, space.plan)
+    while True:
+        result = await space.bench.evaluating.submit(attempt, plan, arguments.summary, built_on)
+        most = arguments.most_pairs if arguments.until == "settled" else 0
+        if not may_settle(result.decision, most):
+            break
     decision = result.decision.reason if result.decision else result.reason
     if result.version is not None:
         version = result.version
@@ -109,6 +130,7 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
         f"Not committed: {reason}\nThe gate compares with v{space.bench.reading.best().number} in"
         " runs interleaved with it. A gain inside the noise does not pass: find a larger one,"
         " combine it with another change, or end_step with what you learned."
+        + (_SETTLE if may_settle(result.decision, MOST_REPLICATES) else "")
     )
 
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from avo_tui.domain import student_t
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.evidence import Estimate, Prior, estimate
+from avo_tui.domain.outlook import Spread
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.verdict import EvaluationReport
 
 MOST = 24
 """Largest number of variants that are timed in one call."""
+
+MOST_PAIRS = 32
+"""Largest number of pairs of fresh processes for one variant in one call."""
+
+Compare = Callable[[Candidate, int], Awaitable[EvaluationReport]]
+"""Times a candidate beside the version; the number counts the pairs of the two before."""
 
 SOURCES = (".c", ".cc", ".cpp", ".cxx", ".cu", ".cuh", ".h", ".hpp")
 
@@ -63,13 +73,27 @@ def defined(candidate: Candidate, macros: Mapping[str, str]) -> Candidate:
     )
 
 
+def unique(variants: Sequence[Variant]) -> list[Variant]:
+    """The variants with each source once, under the names of all that have it."""
+    names: dict[str, list[str]] = {}
+    for variant in variants:
+        names.setdefault(variant.candidate.id, []).append(variant.name)
+    candidates = {variant.candidate.id: variant.candidate for variant in variants}
+    return [
+        Variant(" = ".join(dict.fromkeys(names[identity])), candidate)
+        for identity, candidate in candidates.items()
+    ]
+
+
 @dataclass
 class Timed:
     """The result of timing a variant with the version: pairs, or the reason why there are none."""
 
     variant: Variant
-    pairs: list[PairedMeasurement]
+    pairs: list[PairedMeasurement] = field(default_factory=list)
     trouble: str = ""
+    dropped: bool = False
+    """Whether no more pairs were measured, because another variant is shown to be faster."""
 
     @property
     def gain(self) -> float:
@@ -78,6 +102,11 @@ class Timed:
         for pair in self.pairs:
             product *= pair.gain
         return product ** (1 / len(self.pairs)) if self.pairs else 0.0
+
+    def estimate(self, prior: Prior) -> Estimate:
+        """The log gain with its uncertainty, as a gate estimates it. Raises ValueError without
+        pairs."""
+        return estimate(self.pairs, prior)
 
     def add(self, report: EvaluationReport) -> None:
         """Add the result of a `remeasure` report."""
@@ -90,24 +119,71 @@ class Timed:
         self.trouble = f"{report.verdict}: {feedback.summary}{detail}{log}"
 
 
-def table_text(timed: Sequence[Timed], against: str) -> str:
+async def time_variants(
+    timed: Sequence[Timed], compare: Compare, prior: Prior, pairs: int, precision: float | None
+) -> None:
+    """Time each variant in `pairs` pairs of fresh processes, all of them once before any again.
+
+    With `precision`, `pairs` is the largest number: a variant gets no more once the half-width of
+    its 95% interval is that small (0.003 is ±0.3%), or once another one is shown to be faster.
+    """
+    for replicate in range(pairs):
+        waiting = [row for row in timed if not row.trouble and not row.dropped]
+        for row in waiting:
+            if precision is None or not row.pairs or _width(row, prior) > precision:
+                row.add(await compare(row.variant.candidate, replicate))
+        if precision is not None:
+            _drop_slower(timed, prior)
+
+
+def _width(row: Timed, prior: Prior) -> float:
+    """Half-width of the 95% interval of the gain, as a relative change."""
+    low, high = row.estimate(prior).interval()
+    return (high - low) / 2
+
+
+def _drop_slower(timed: Sequence[Timed], prior: Prior) -> None:
+    measured = [row for row in timed if row.pairs]
+    if measured:
+        first = max(measured, key=lambda row: row.gain)
+        for row in measured:
+            row.dropped = row is not first and told_apart(first, row, prior)
+
+
+def told_apart(one: Timed, other: Timed, prior: Prior) -> bool:
+    """Whether the gains of two variants, each timed beside the same version, differ by more than
+    chance explains in 95% of cases."""
+    a, b = one.estimate(prior), other.estimate(prior)
+    wide = student_t.quantile(0.025, min(a.degrees, b.degrees)) * math.hypot(a.error, b.error)
+    return abs(a.mean - b.mean) > wide
+
+
+def table_text(timed: Sequence[Timed], against: str, spread: Spread) -> str:
     """The variants, fastest first, each with its speed relative to the version per
     configuration."""
     lines = [
         f"Speed over {against}, each timed in turn with it in fresh processes, inputs cold; 1.02 is"
-        " 2% faster. Not checked in full, not an attempt. ± is the spread within a pair (p20 to"
-        " p80); what varies between processes comes on top, so look again at what is close."
+        " 2% faster. Not checked in full, not an attempt. In brackets the 95% interval: it counts"
+        f" what differs from process to process, {spread.source}. More pairs make it narrower."
         " Milliseconds are of one call, the variant's and the version's; they change with the"
         " machine's load, so compare ratios only."
     ]
-    for row in sorted(timed, key=lambda row: -row.gain):
+    rows = sorted(timed, key=lambda row: -row.gain)
+    for row in rows:
         if row.trouble:
             lines.append(f"- {row.variant.name}: {row.trouble}")
             continue
-        noise = row.pairs[-1].noise
+        low, high = row.estimate(spread.prior).interval()
         each = "; ".join(_one(row.pairs[-1], name) for name in row.pairs[-1].configurations)
-        several = f" over {len(row.pairs)} pairs" if len(row.pairs) > 1 else ""
-        lines.append(f"- {row.variant.name}: {row.gain:.4f} ±{noise:.2%}{several} ({each})")
+        count = f"{len(row.pairs)} pair{'s' if len(row.pairs) > 1 else ''}"
+        beside = ""
+        if row is not rows[0]:
+            apart = told_apart(rows[0], row, spread.prior)
+            beside = ", slower than the first" if apart else ", not told apart from the first"
+        lines.append(
+            f"- {row.variant.name}: {row.gain:.4f} [{1 + low:.4f} to {1 + high:.4f}], {count}"
+            f"{beside} ({each})"
+        )
     return "\n".join(lines)
 
 

@@ -48,7 +48,7 @@ def test_nested_types_are_told_to_the_end() -> None:
 
 def test_arguments_are_checked_without_a_run() -> None:
     check_arguments("evaluate", {"title": "rows as lanes"})
-    with pytest.raises(ToolError, match=r"pairs.*It takes: sweep.*whole number, 1 to 4"):
-        check_arguments("bench", {"pairs": 9})
+    with pytest.raises(ToolError, match=r"pairs.*It takes: sweep.*whole number, 1 to 32"):
+        check_arguments("bench", {"pairs": 99})
     with pytest.raises(ToolError, match="Did you mean evaluate"):
         check_arguments("evalute", {})

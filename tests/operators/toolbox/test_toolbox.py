@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ from avo_tui.domain.events import (
     ToolCalled,
     ToolReturned,
 )
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note
 from avo_tui.domain.verdict import ConfigurationCheck
+from avo_tui.operators.ports import AttemptResult, SubmitResult
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.patch import apply_patch
@@ -349,3 +352,64 @@ async def test_timing_says_how_long_it_took(box: Toolbox) -> None:
     await ok(box, "write_file", text=source(1.2))
     answer = await ok(box, "bench", sweep={"TILE": ["1", "2"]}, pairs=2)
     assert re.search(r"4 pairs in \d+\.\d s, \d+\.\d s each\.", answer)
+
+
+async def test_the_candidate_is_read_raw(box: Toolbox) -> None:
+    """What is read raw can be written back."""
+    text = await ok(box, "read_candidate", raw=True)
+    assert text == SEED
+    part = await ok(box, "read_candidate", raw=True, first_line=2, last_line=2)
+    assert part == SEED.splitlines(keepends=True)[1]
+    await ok(box, "write_file", file="more.h", text="int more;\n")
+    assert await ok(box, "read_candidate", raw=True, file="more.h") == "int more;\n"
+    several = await box.call("read_candidate", {"raw": True})
+    assert not several.ok and "Say which file" in several.text
+
+
+class UnclearAtFirst(FakeBench):
+    """Its gate finds a candidate unclear until `clear` pairs were measured, then accepts it."""
+
+    clear = 16
+    pairs = 0
+
+    async def submit(
+        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
+    ) -> SubmitResult:
+        self.pairs = 8 if not self.pairs else self.pairs + 8
+        if self.pairs >= self.clear:
+            return await super().submit(attempt, plan, summary, built_on)
+        self.runs.append("submit")
+        decision = GateDecision(
+            gate="strict",
+            accepted=False,
+            reason="unclear",
+            outcome="unclear",
+            replicates=self.pairs,
+        )
+        return SubmitResult(decision=decision, reason="unclear")
+
+
+async def _unclear(clear: int) -> tuple[UnclearAtFirst, Toolbox]:
+    bench = UnclearAtFirst()
+    bench.clear = clear
+    box = Toolbox(bench)
+    await ok(box, "write_file", text=source(1.2))
+    await ok(box, "evaluate", title="a fifth faster")
+    return bench, box
+
+
+async def test_a_submission_goes_on_until_it_is_settled() -> None:
+    bench, box = await _unclear(clear=24)
+    once = await ok(box, "submit", summary="a fifth faster, once")
+    assert "Not committed" in once and 'submit(until="settled")' in once and bench.pairs == 8
+    answer = await ok(box, "submit", summary="a fifth faster, settled", until="settled")
+    assert "Committed as v1" in answer and bench.pairs == 24
+
+
+async def test_a_submission_ends_at_its_limit() -> None:
+    bench, box = await _unclear(clear=100)
+    summary = "a fifth faster, perhaps"
+    answer = await ok(box, "submit", summary=summary, until="settled", most_pairs=16)
+    assert "Not committed" in answer and bench.pairs == 16
+    answer = await ok(box, "submit", summary=summary, until="settled")
+    assert bench.pairs == 32 and "settled" not in answer, "no more pairs may be measured"

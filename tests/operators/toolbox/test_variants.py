@@ -5,10 +5,22 @@ from __future__ import annotations
 import pytest
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.evidence import Prior
+from avo_tui.domain.outlook import Spread
 from avo_tui.domain.score import PairedMeasurement
+from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.operators.toolbox import Toolbox
-from avo_tui.operators.toolbox.variants import MOST, Timed, Variant, defined, sweep, table_text
-from tests.operators.bench import FakeBench, source
+from avo_tui.operators.toolbox.variants import (
+    MOST,
+    Timed,
+    Variant,
+    defined,
+    sweep,
+    table_text,
+    time_variants,
+    unique,
+)
+from tests.operators.bench import FakeBench, judge, source
 
 
 def test_every_combination_is_a_variant_with_its_macros_before_the_source() -> None:
@@ -57,6 +69,61 @@ def test_times_stand_beside_the_ratios_where_they_are_known() -> None:
     pair = PairedMeasurement(
         configurations={"c": (1.0, 1.25, 1.5), "d": (1.0, 1.0, 1.0)}, milliseconds={"c": (0.8, 1.0)}
     )
-    text = table_text([Timed(Variant("x", Candidate(files={"k.cpp": "y"})), [pair])], "v3")
+    known = Spread(Prior(variance=1e-4), 3)
+    text = table_text([Timed(Variant("x", Candidate(files={"k.cpp": "y"})), [pair])], "v3", known)
     assert "c 1.250, 0.8 ms beside 1; d 1.000" in text
     assert pair.reversed().milliseconds == {"c": (1.0, 0.8)}
+
+
+def _variant(name: str, text: str) -> Variant:
+    return Variant(name, Candidate(files={"k.cpp": text}))
+
+
+def _timed(name: str, *gains: float) -> Timed:
+    pairs = [PairedMeasurement(configurations={"c": (g, g, g)}) for g in gains]
+    return Timed(_variant(name, name), pairs)
+
+
+def test_a_source_is_timed_once_under_all_its_names() -> None:
+    variants = [_variant("the working candidate", "a"), _variant("1.1", "b"), _variant("1.2", "a")]
+    assert [v.name for v in unique(variants)] == ["the working candidate = 1.2", "1.1"]
+
+
+def test_the_interval_is_that_between_processes() -> None:
+    """One pair whose rounds agree does not show how processes differ: the run's record does."""
+    rows = [_timed("x", 1.01, 1.01), _timed("y", 1.009, 1.009), _timed("z", 0.9, 0.9)]
+    quiet, noisy = Spread(Prior(1e-6), 5), Spread(Prior(1e-4), 5)
+    lines = table_text(rows, "v3", noisy).splitlines()
+    assert "1.00% in the last 5 comparisons" in lines[0]
+    assert "not told apart from the first" in lines[2] and "slower than the first" in lines[3]
+    low, high = rows[0].estimate(noisy.prior).interval()
+    assert low < 0 < high, "1% from two pairs that scatter by 1% is not shown"
+    assert f"[{1 + low:.4f} to {1 + high:.4f}], 2 pairs" in lines[1]
+    assert rows[0].estimate(quiet.prior).interval()[0] > 0
+    assert "assumed" in table_text(rows, "v3", Spread(Prior(1e-4), 0))
+
+
+async def test_pairs_are_added_until_it_is_precise_or_another_is_faster() -> None:
+    """Each pair of `fast` and `alike` scatters by about 0.4%; `slow` is 30% behind."""
+    gains = {"fast": 1.05, "alike": 1.049, "slow": 0.7}
+    asked: list[tuple[str, int]] = []
+
+    async def compare(candidate: Candidate, replicate: int) -> EvaluationReport:
+        name = candidate.files["k.cpp"]
+        asked.append((name, replicate))
+        gain = gains[name] * (1.004 if replicate % 2 else 0.996)
+        pair = PairedMeasurement(configurations={"c": (gain, gain, gain)})
+        return judge(Candidate(files={"k.cpp": source(1.0)})).replaced(score=None, paired=pair)
+
+    rows = [Timed(_variant(name, name)) for name in gains]
+    prior = Prior(variance=1.6e-5)
+    await time_variants(rows, compare, prior, pairs=32, precision=0.002)
+    fast, alike, slow = rows
+    assert len(slow.pairs) == 1 and slow.dropped
+    for row in (fast, alike):
+        low, high = row.estimate(prior).interval()
+        assert 2 < len(row.pairs) < 32 and (high - low) / 2 <= 0.002
+    assert [n for name, n in asked if name == "fast"] == list(range(len(fast.pairs)))
+    asked.clear()
+    await time_variants([Timed(_variant("slow", "slow"))], compare, prior, 3, None)
+    assert len(asked) == 3

@@ -23,6 +23,25 @@ _MEANINGS = {
     signal.SIGABRT: "abort(), often after a failed check of the memory allocator or bad_alloc",
 }
 
+_ALIGNED = (
+    "aligned vector loads and stores (_mm256_store_ps, movaps, a vector type without aligned(4), "
+    "streaming stores) need an address that is a multiple of the vector's bytes; use the unaligned "
+    "form (_mm256_storeu_ps, __attribute__((aligned(4)))), or align the memory and the row length"
+)
+_GENERAL = {
+    "misaligned": (
+        "the candidate moved a vector from or to memory at an address that is not a multiple of "
+        "its size, with an instruction that needs that",
+        _ALIGNED,
+    ),
+    "general": (
+        "the candidate used an address that cannot exist, or one that is not aligned for its "
+        "instruction (the processor does not tell which)",
+        f"check pointers that were not set; {_ALIGNED}",
+    ),
+}
+"""Faults for which the processor tells no address → (sentence, hint)."""
+
 
 def signal_name(number: int) -> str:
     """Such as SIGSEGV."""
@@ -96,6 +115,8 @@ def _fault(task: Task, words: list[str], log: str) -> tuple[Verdict, str, str]:
         )
         text = f"the candidate {verb} outside {name} ({size} bytes): {where}"
         return Verdict.ILLEGAL_ACCESS, text, "check the last tile and sequence lengths that are odd"
+    if access in _GENERAL:
+        return Verdict.ILLEGAL_ACCESS, *_GENERAL[access]
     null = 0 <= address < 4096
     text = f"the candidate {verb} at address {address:#x}, which is " + (
         "a null pointer" if null else "not mapped (a wild pointer, or the stack is too deep)"
@@ -145,7 +166,8 @@ _KINDS = {
     Verdict.SUSPICIOUS: "the candidate made a forbidden system call, started a thread, read a "
     "clock or interfered with the harness",
     Verdict.CRASH: "the candidate crashed",
-    Verdict.ILLEGAL_ACCESS: "the candidate read or wrote outside its arguments",
+    Verdict.ILLEGAL_ACCESS: "the candidate read or wrote outside its arguments, or at an address "
+    "that is not aligned for its instruction",
     Verdict.OUT_OF_MEMORY: "the candidate used too much memory",
     Verdict.TIMEOUT: "the candidate did not return in time",
 }

@@ -17,6 +17,7 @@ from avo_tui.operators.agent.prompts import fill
 from avo_tui.operators.agent.prompts.memory import memory_text
 from avo_tui.operators.ports import Draft, Workbench
 from avo_tui.operators.toolbox.report_text import (
+    LINEAGE_HEADING,
     attempt_line,
     report_text,
     resource_lines,
@@ -166,7 +167,7 @@ def _lineage(bench: Workbench, limits: OpeningLimits) -> str:
     top = sorted(versions, key=lambda v: v.aggregate, reverse=True)[: limits.best_versions]
     shown = {v.number: v for v in (versions[0], *newest, *top)}
     lines = [
-        "Version ← parent, aggregate (gain at the gate), author, what changed:",
+        LINEAGE_HEADING,
         *(version_line(shown[n], bench.reading.head.number, best) for n in sorted(shown)),
     ]
     if len(shown) < len(versions):

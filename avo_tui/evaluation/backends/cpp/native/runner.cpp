@@ -107,6 +107,38 @@ bool reads_clock(const unsigned char* code) {
     return code[1] == 0x31 || (code[1] == 0x01 && (code[2] == 0xF9 || code[2] == 0xFD));
 }
 
+#if defined(__x86_64__)
+// Whether the instruction at `code` moves a whole vector from or to memory that must be aligned to
+// the vector's size: movaps, movapd, movdqa, movntps, movntpd, movntdq, movntdqa, in their SSE, AVX
+// and AVX-512 encodings. Such an instruction faults without an address where it is not.
+bool needs_alignment(const unsigned char* code) {
+    bool wide = false, repeated = false;  // the prefixes 66 and F3
+    int map = 0, i = 0;
+    for (; i < 4 && (code[i] == 0x66 || code[i] == 0xF3); ++i) (code[i] == 0x66 ? wide : repeated) = true;
+    if ((code[i] & 0xF0) == 0x40) ++i;  // REX
+    if (code[i] == 0x0F) {
+        map = code[i + 1] == 0x38 ? 2 : 1;
+        i += map;
+    } else if (code[i] == 0xC5 || code[i] == 0xC4) {
+        map = code[i] == 0xC5 ? 1 : code[i + 1] & 0x1F;
+        i += code[i] == 0xC5 ? 1 : 2;
+        wide = (code[i] & 3) == 1, repeated = (code[i] & 3) == 2;
+        ++i;
+    } else if (code[i] == 0x62) {
+        map = code[i + 1] & 7;
+        wide = (code[i + 2] & 3) == 1, repeated = (code[i + 2] & 3) == 2;
+        i += 4;
+    } else {
+        return false;
+    }
+    unsigned char name = code[i];
+    if (map == 2) return wide && name == 0x2A;
+    if (map != 1) return false;
+    if (name == 0x28 || name == 0x29 || name == 0x2B) return !repeated;
+    return wide && (name == 0x6F || name == 0x7F || name == 0xE7);
+}
+#endif
+
 // The bound argument nearest to an address, and the distance from its beginning.
 void on_fault(int signal, siginfo_t* info, void* context) {
     const char* access = "?";
@@ -118,6 +150,10 @@ void on_fault(int signal, siginfo_t* info, void* context) {
         reply("clock");
         _exit(64 + signal);
     }
+    if (signal == SIGSEGV && info->si_code == SI_KERNEL)
+        access = needs_alignment(reinterpret_cast<const unsigned char*>(machine->gregs[REG_RIP]))
+                     ? "misaligned"
+                     : "general";
 #else
     (void)context;
 #endif
