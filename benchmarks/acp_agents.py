@@ -142,7 +142,10 @@ def prepared(agent: str, folder: Path, model: str) -> dict[str, str]:
                 "telemetry": {"enabled": False},
             }
             (folder / ".gemini" / "settings.json").write_text(json.dumps(settings))
-            more = {"GEMINI_API_KEY": "scripted", "GOOGLE_GEMINI_BASE_URL": model}
+            more = {
+                "GEMINI_API_KEY": "scripted", "GOOGLE_GEMINI_BASE_URL": model,
+                "GEMINI_CLI_TRUST_WORKSPACE": "true",
+            }  # fmt: skip
         case "claude":
             more = {
                 "ANTHROPIC_BASE_URL": model, "ANTHROPIC_API_KEY": "scripted",

@@ -23,6 +23,9 @@ def register(app: typer.Typer) -> None:
     group.command(epilog="Example: avo task check attention_cpu")(check)
     group.command(epilog="Example: avo task trust ./kernels")(trust)
     group.command(epilog="Example: avo task show attention_cpu --seed-to start/")(show)
+    group.command(
+        "inputs", epilog="Example: avo task inputs attention_cpu full-256 --kind outliers --to in/"
+    )(inputs)
     group.command("new", epilog="Example: avo task new my_kernel --language cpp")(new)
     group.command("from", epilog="Example: avo task from model.py --set batch_size=8")(
         referring.task_from
@@ -81,6 +84,52 @@ def _write_seed(folder: Path, seed: Candidate) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return list(paths)
+
+
+def inputs(
+    name: Annotated[str, typer.Argument(help="The task, as `avo tasks` lists it.")],
+    configuration: Annotated[
+        str, typer.Argument(help="A scored configuration; the first one without.")
+    ] = "",
+    kind: Annotated[
+        str, typer.Option("--kind", help="Kind of values; the first one that is timed without.")
+    ] = "",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Other seeds, other values.")] = 1,
+    to: Annotated[Path, typer.Option("--to", help="Folder for the files.")] = Path("inputs"),
+    as_json: Json = False,
+) -> None:
+    """Write the inputs of a timed call to files: exactly what the harness feeds a candidate.
+
+    Each input is NAME.bin, its elements one after the other as in memory; for C, C++ and CUDA
+    `inputs.h` reads them. Files of these names in the folder are replaced.
+    """
+    from avo_tui.cli.json_output import emit
+    from avo_tui.cli.opening import find_task
+    from avo_tui.domain.verdict import InputsWanted
+    from avo_tui.evaluation.backends.cpp.input_header import HEADER, c_header
+    from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
+    from avo_tui.evaluation.tasks import find_tasks
+
+    find_task(name)  # asks for trust, and suggests similar names
+    task = find_tasks().get(name)
+    drawn = drawn_inputs(task, InputsWanted(configuration=configuration, kind=kind, seed=seed))
+    to.mkdir(parents=True, exist_ok=True)
+    files = write_input_files(task, drawn, to)
+    (to / HEADER).write_text(c_header(drawn, files), encoding="utf-8")
+    if as_json:
+        emit({
+            "task": name, "configuration": drawn.configuration.name, "kind": drawn.kind,
+            "seed": seed, "header": str(to / HEADER),
+            "inputs": [
+                {"name": f.name, "file": str(to / f.file), "shape": f.shape, "dtype": f.dtype}
+                for f in files
+            ],
+        })  # fmt: skip
+        return
+    typer.echo(f"{drawn.about}:")
+    for f in files:
+        typer.echo(f"  {to / f.file}: {' x '.join(map(str, f.shape)) or 'one element'}, {f.dtype}")
+    typer.echo(f"  {to / HEADER}: reads them in C and C++")
 
 
 def check(

@@ -234,6 +234,17 @@ class Window(Value):
     """How many lines; None: as many as fit into one answer of a tool."""
 
 
+class InputsWanted(Value):
+    """The inputs that a scratch program asks for."""
+
+    configuration: str = ""
+    """Name of a scored configuration; empty: the first one."""
+    kind: str = ""
+    """Kind of values, as the task names it; empty: the first kind that is timed."""
+    seed: int = 1
+    """What the values are drawn from: the same seed gives the same values."""
+
+
 class ScratchReport(Value):
     """The outcome of a scratch experiment: a small program of the agent's, run in the sandbox."""
 

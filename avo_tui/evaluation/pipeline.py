@@ -17,6 +17,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import (
     EvaluationReport,
     Feedback,
+    InputsWanted,
     MachineInfo,
     ScratchReport,
     Stage,
@@ -30,6 +31,7 @@ from avo_tui.evaluation.backends.base import (
     Context,
     Disassembling,
     ExaminingFinalists,
+    Experiment,
     OnGpu,
     Profiling,
     Rejected,
@@ -38,6 +40,7 @@ from avo_tui.evaluation.backends.base import (
 from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
 from avo_tui.evaluation.evaluation_run import LOG_LIMIT, EvaluationRun
+from avo_tui.evaluation.input_files import drawn_inputs
 from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.sandbox.policy import SandboxError
@@ -246,11 +249,15 @@ class Pipeline:
                 filter(None, [f"{rejection.verdict}: {feedback.summary}", feedback.detail])
             )
 
-    async def scratch(self, name: str, files: dict[str, str], seconds: float) -> ScratchReport:
-        """Runs a small program in the sandbox."""
+    async def scratch(
+        self, name: str, files: dict[str, str], seconds: float, inputs: InputsWanted | None = None
+    ) -> ScratchReport:
+        """Runs a small program in the sandbox. Raises EvaluatorError for inputs that there are
+        not."""
         task = self.tasks.get(name)
         context = Context(self.sandbox, lambda _: None)
-        return await self.backend(task).scratch(task, files, seconds, context)
+        drawn = drawn_inputs(task, inputs) if inputs is not None else None
+        return await self.backend(task).scratch(task, Experiment(files, seconds, drawn), context)
 
     @asynccontextmanager
     async def _device(self, run: EvaluationRun) -> AsyncIterator[None]:

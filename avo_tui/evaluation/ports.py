@@ -14,6 +14,7 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import (
     EvaluationProgress,
     EvaluationReport,
+    InputsWanted,
     MachineInfo,
     ScratchReport,
     Window,
@@ -135,9 +136,18 @@ class Evaluator(Protocol):
         """
 
     async def scratch(
-        self, task: str, files: dict[str, str], *, seconds: float = 10.0
+        self,
+        task: str,
+        files: dict[str, str],
+        *,
+        seconds: float = 10.0,
+        inputs: InputsWanted | None = None,
     ) -> ScratchReport:
-        """Compiles and runs a small program of the task's language in the sandbox."""
+        """Compiles and runs a small program of the task's language in the sandbox.
+
+        With `inputs` it works on them: files beside it in a compiled language, the arguments of a
+        CUDA candidate. Raises EvaluatorError for inputs that there are not.
+        """
 
 
 @runtime_checkable

@@ -29,7 +29,7 @@ from avo_tui.devices import Sensor, machine_sensors
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
-from avo_tui.domain.verdict import EvaluationProgress, Stage, Window
+from avo_tui.domain.verdict import EvaluationProgress, InputsWanted, Stage, Window
 from avo_tui.evaluation.pipeline import Pipeline, person
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError
@@ -148,7 +148,7 @@ class Worker:
             "remeasure": self._remeasure,
             "profile": self._profile,
             "disassemble": self._disassemble,
-            "scratch": lambda r: self._pipeline.scratch(r["task"], r["files"], r["seconds"]),
+            "scratch": self._scratch,
         }
         operation = operations.get(str(request.get("op")))
         if operation is None:
@@ -192,6 +192,13 @@ class Worker:
             self._progress(request),
             quick=bool(request.get("quick")),
             target=request.get("target") or {},
+        )
+
+    async def _scratch(self, request: Request) -> object:
+        wanted = request.get("inputs")
+        inputs = InputsWanted.model_validate(wanted) if wanted is not None else None
+        return await self._pipeline.scratch(
+            request["task"], request["files"], request["seconds"], inputs
         )
 
     async def _profile(self, request: Request) -> object:

@@ -31,7 +31,13 @@ from avo_tui.domain.records import (
     Version,
 )
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import EvaluationReport, MachineInfo, ScratchReport, Window
+from avo_tui.domain.verdict import (
+    EvaluationReport,
+    InputsWanted,
+    MachineInfo,
+    ScratchReport,
+    Window,
+)
 from avo_tui.operators.knowledge_port import Knowledge
 
 T = TypeVar("T")
@@ -267,8 +273,10 @@ class Evaluating(Protocol):
         """
         ...
 
-    async def scratch(self, files: dict[str, str]) -> ScratchReport:
-        """Compile and run a small program of the operator in the sandbox."""
+    async def scratch(
+        self, files: dict[str, str], inputs: InputsWanted | None = None
+    ) -> ScratchReport:
+        """Compile and run a small program of the operator in the sandbox, on `inputs` if given."""
         ...
 
     async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:

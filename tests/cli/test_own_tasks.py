@@ -84,3 +84,14 @@ def test_what_a_task_asks_of_its_kernel_is_shown(avo: Avo, tmp_path: Path) -> No
     assert "extern" in (start / "attention.cpp").read_text()
     again = avo("task", "show", "attention_cpu", "--seed-to", str(start))
     assert again.code == 1 and "is there already" in again.err
+
+
+def test_the_inputs_of_timed_calls_are_written(avo: Avo, tmp_path: Path) -> None:
+    to = tmp_path / "new" / "inputs"
+    done = avo("task", "inputs", "attention_cpu", "full-256", "--to", str(to), "--json")
+    assert done.code == 0 and done.json["kind"] == "normal"
+    (q, *_) = done.json["inputs"]
+    assert q["shape"] == [1, 4, 256, 64] and Path(q["file"]).stat().st_size == 4 * 256 * 64 * 4
+    assert "#define INPUTS_sequence 256" in (to / "inputs.h").read_text()
+    wrong = avo("task", "inputs", "attention_cpu", "full-257", "--to", str(to))
+    assert wrong.code == 1 and "there are: full-256, causal-256" in wrong.err

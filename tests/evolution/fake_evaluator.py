@@ -20,6 +20,7 @@ from avo_tui.domain.verdict import (
     EvaluationProgress,
     EvaluationReport,
     Feedback,
+    InputsWanted,
     MachineInfo,
     ScratchReport,
     Seconds,
@@ -230,7 +231,12 @@ class FakeEvaluator:
         return "There is no profiler here."
 
     async def scratch(
-        self, task: str, files: dict[str, str], *, seconds: float = 10.0
+        self,
+        task: str,
+        files: dict[str, str],
+        *,
+        seconds: float = 10.0,
+        inputs: InputsWanted | None = None,
     ) -> ScratchReport:
         return ScratchReport(compiled=True, exit_code=0, outcome="ended with exit code 0")
 

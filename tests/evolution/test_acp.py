@@ -16,6 +16,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.commands import Pause, Resume, SetOptions
 from avo_tui.domain.records import RunSettings
+from avo_tui.operators.acp import operator
 from avo_tui.operators.acp.descriptor import DESCRIPTOR
 from avo_tui.operators.acp.operator import AcpOperator
 from avo_tui.operators.acp.panes import Panes, of_the_seat
@@ -79,7 +80,10 @@ async def test_an_agent_makes_a_step_and_is_shown(make_lab: MakeLab, mode: str) 
     assert not (lab.folder / "seat.json").exists()
 
 
-async def test_an_agent_that_only_talks_pauses_the_run_with_its_words(make_lab: MakeLab) -> None:
+async def test_an_agent_that_only_talks_pauses_the_run_with_its_words(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator, "IDLE_SECONDS", 0.01)
     lab = begun(make_lab, "idle", idle_turns=2)
     await paused(lab, "ended 2 turns in a row")
     assert "Shall I go on?" in lab.state.session.state_reason
@@ -129,12 +133,14 @@ async def test_a_question_may_be_put_to_the_person(make_lab: MakeLab) -> None:
         ("avo: submit", True),
         ("Tool: avo/submit", True),
         ("Tool: rm avo/submit", False),
-        ("evaluate (avo MCP Server)", False),
         ("avo - read_candidate (MCP)", True),
         ("rm -rf avo_evaluate", False),
         ("avo_evaluate; rm -rf /", False),
         ("avo", False),
         ("mcp__other__evaluate", False),
+        ("evaluate (avo MCP Server)", True),
+        ("evaluate (other MCP Server)", False),
+        ("rm -rf evaluate (avo MCP Server)", False),
     ],
 )
 def test_only_a_tool_of_the_seat_passes_for_one(title: str, ours: bool) -> None:

@@ -40,6 +40,7 @@ from avo_tui.domain.verdict import (
     ConfigurationCheck,
     EvaluationReport,
     Feedback,
+    InputsWanted,
     MachineInfo,
     ScratchReport,
     Verdict,
@@ -153,6 +154,8 @@ class FakeBench:
         self.places: list[str] = []
         self.evaluations = 0
         self.runs: list[str] = []
+        self.inputs: InputsWanted | None = None
+        """Of the latest scratch program."""
         self.evaluation_seconds = 0.0
         self.profiler = False
         self.on_boundary: Callable[[str], None] = lambda place: None
@@ -488,8 +491,11 @@ class FakeBench:
         rows = {c.name: (ratio, ratio, ratio) for c in mine.score.configurations}
         return mine.replaced(score=None, paired=PairedMeasurement(configurations=rows))
 
-    async def scratch(self, files: dict[str, str]) -> ScratchReport:
+    async def scratch(
+        self, files: dict[str, str], inputs: InputsWanted | None = None
+    ) -> ScratchReport:
         await self._work("scratch")
+        self.inputs = inputs
         return ScratchReport(
             compiled=True, exit_code=0, outcome="ended with exit code 0", stdout="42\n"
         )

@@ -20,6 +20,7 @@ from avo_tui.domain.verdict import (
     Verdict,
     Window,
 )
+from avo_tui.evaluation.input_files import DrawnInputs
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
@@ -62,6 +63,17 @@ class Context:
     stop early on a configuration that is clearly below it. Empty if every sample is wanted."""
     watch: Stopwatch = field(default_factory=Stopwatch)
     """Stopwatch that records the phases of the running stage."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A small program of the operator's own, to be compiled and run."""
+
+    files: dict[str, str]
+    seconds: float
+    """How long it may run."""
+    inputs: DrawnInputs | None = None
+    """Inputs that it works on; None if it needs none."""
 
 
 @dataclass(frozen=True)
@@ -199,9 +211,7 @@ class Backend(Protocol):
     ) -> PairedMeasurement:
         """Times two candidates alternately (A B B A); the caller holds the device's lock."""
 
-    async def scratch(
-        self, task: Task, files: dict[str, str], seconds: float, context: Context
-    ) -> ScratchReport:
+    async def scratch(self, task: Task, experiment: Experiment, context: Context) -> ScratchReport:
         """Compiles and runs a small program of the language."""
 
     async def close(self) -> None:

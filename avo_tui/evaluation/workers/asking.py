@@ -13,6 +13,7 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import (
     EvaluationReport,
     Feedback,
+    InputsWanted,
     MachineInfo,
     ScratchReport,
     Verdict,
@@ -140,11 +141,16 @@ class AskingEvaluator(ABC):
         return str((await self._sure(body))["text"])
 
     async def scratch(
-        self, task: str, files: dict[str, str], *, seconds: float = 10.0
+        self,
+        task: str,
+        files: dict[str, str],
+        *,
+        seconds: float = 10.0,
+        inputs: InputsWanted | None = None,
     ) -> ScratchReport:
         """See `Evaluator.scratch`."""
         body: dict[str, object] = {"op": "scratch", "task": task, "files": files}
-        body["seconds"] = seconds
+        body |= {"seconds": seconds, "inputs": inputs.model_dump() if inputs else None}
         try:
             return ScratchReport.model_validate(await self.request(body))
         except WorkerGoneError as error:

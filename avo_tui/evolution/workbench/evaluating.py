@@ -9,7 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Note, Profile, Version
-from avo_tui.domain.verdict import EvaluationReport, ScratchReport, Window
+from avo_tui.domain.verdict import EvaluationReport, InputsWanted, ScratchReport, Window
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.ports import Parts, Proposal
 from avo_tui.evolution.run import Run
@@ -134,11 +134,13 @@ class StepEvaluating:
         except EvaluatorError as error:
             return run.cancelled(candidate.id, str(error), harness_failed=True)
 
-    async def scratch(self, files: dict[str, str]) -> ScratchReport:
-        """Compile and run a small program of the operator in the sandbox."""
+    async def scratch(
+        self, files: dict[str, str], inputs: InputsWanted | None = None
+    ) -> ScratchReport:
+        """Compile and run a small program of the operator in the sandbox, on `inputs` if given."""
         run = self._run
         self._waits.raise_if_ended()
-        work = run.evaluator.scratch(self._task, files)
+        work = run.evaluator.scratch(self._task, files, inputs=inputs)
         try:
             return await run.control.race(work, run.control.interrupts_step)
         except EvaluatorError as error:

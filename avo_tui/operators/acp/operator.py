@@ -21,6 +21,10 @@ from avo_tui.operators.seat.step import SeatStep, tool_specs
 LOOK_SECONDS = 0.5
 """Seconds between two checks whether the run is paused, while the agent works."""
 
+IDLE_SECONDS = 5.0
+"""Seconds to wait after a turn without a tool of the seat, doubled with each such turn in a row:
+some agents open a session before they have connected to the seat's MCP server."""
+
 CANCEL_SECONDS = 60.0
 """Seconds to wait for a cancelled turn to end before the agent's process is ended."""
 
@@ -158,6 +162,8 @@ class AcpOperator:
             idle = 0 if self.door.calls > calls else idle + 1
             if idle >= self._settings.idle_turns:
                 raise AgentProblemError(_idle(agent.name, idle, reason, self._panes.last_words))
+            if idle:
+                await asyncio.sleep(IDLE_SECONDS * 2 ** (idle - 1))
             text = GO_ON
 
     async def _turn(self, agent: AgentProcess, text: str) -> str:

@@ -35,12 +35,17 @@ _OF_THE_SEAT = re.compile(
 """Titles by which agents call a tool of the seat: `mcp__avo__evaluate`, `avo_evaluate`, `avo -
 evaluate (MCP)`, `Tool: avo/evaluate` and similar ones. The whole title must match, so that a shell
 command cannot be mistaken for a tool of the seat."""
+_NAMED_AFTER = re.compile(rf"(?:{_TOOLS}) \({SERVER} MCP Server\)")
+"""How Gemini CLI titles them: `evaluate (avo MCP Server)`."""
 _SUFFIX = re.compile(r"\s*\((?:mcp|avo)[^()]*\)\s*$", re.IGNORECASE)
 
 
 def of_the_seat(title: str) -> bool:
     """Whether a tool call's title consists of the name of one of the seat's tools."""
-    return _OF_THE_SEAT.fullmatch(_SUFFIX.sub("", title.strip())) is not None
+    title = title.strip()
+    if _NAMED_AFTER.fullmatch(title):
+        return True
+    return _OF_THE_SEAT.fullmatch(_SUFFIX.sub("", title)) is not None
 
 
 class Panes:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.domain.records import Version
-from avo_tui.domain.verdict import EvaluationReport, ScratchReport, Window
+from avo_tui.domain.verdict import EvaluationReport, InputsWanted, ScratchReport, Window
 from avo_tui.operators.ports import AttemptResult
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import report_text
@@ -124,6 +124,18 @@ class Scratch(Arguments):
     """A small program to compile and run."""
 
     files: dict[str, str] = Field(description="File name → text; one of them has main().")
+    configuration: str | None = Field(
+        default=None,
+        description="Scored configuration whose inputs the program gets, exactly as timed calls"
+        " get them: files NAME.bin beside it, and in C and C++ `inputs.h` with `inputs_NAME()` and"
+        " sizes `INPUTS_NAME`.",
+    )
+    kind: str | None = Field(
+        default=None,
+        description="Kind of values, as check and the machine's lines name them; the first timed"
+        " one without.",
+    )
+    seed: int = Field(default=1, ge=0, le=2**62, description="Other seeds give other values.")
 
 
 OWN_RUNS = (
@@ -270,7 +282,14 @@ async def _scratch(space: Workspace, arguments: Scratch) -> ToolAnswer:
             check_file_name(name)
         except ValueError as error:
             raise ToolError(f"{error}.") from None
-    report = await space.bench.evaluating.scratch(arguments.files)
+    inputs = None
+    if arguments.configuration is not None or arguments.kind is not None:
+        inputs = InputsWanted(
+            configuration=arguments.configuration or "",
+            kind=arguments.kind or "",
+            seed=arguments.seed,
+        )
+    report = await space.bench.evaluating.scratch(arguments.files, inputs)
     return ToolAnswer(_scratch_text(report))
 
 
@@ -354,7 +373,8 @@ TOOLS = (
         "scratch",
         "execution",
         "Compile and run a small program of your own in the sandbox (no network, no files that "
-        "stay, a time limit, no arguments): to time an instruction, test a helper, print a layout.",
+        "stay, a time limit, no arguments): to time an instruction, test a helper, print a layout. "
+        "With `configuration` it gets the very inputs of timed calls, as files and a header.",
         Scratch,
         _scratch,
     ),

@@ -5,7 +5,7 @@ import pytest
 from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
-from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.base import Experiment, Rejected
 from avo_tui.evaluation.backends.cuda import cubin, ptxas
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compile_child import count_instructions
@@ -202,7 +202,7 @@ async def test_without_a_gpu_check_and_benchmark_say_so(monkeypatch: pytest.Monk
         assert caught.value.resources == found.resources
     with pytest.raises(Rejected):
         await backend.paired(task, found, found, ctx)
-    report = await backend.scratch(task, task.seed().files, 5, ctx)
+    report = await backend.scratch(task, Experiment(task.seed().files, 5), ctx)
     assert report.compiled
     assert "not run" in report.outcome
     assert seen == []

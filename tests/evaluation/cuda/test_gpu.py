@@ -6,7 +6,7 @@ import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
-from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.base import Experiment, Rejected
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from tests.evaluation.cuda.cuda_helpers import VERDICTS, candidate, context, small_task
 
@@ -78,7 +78,7 @@ async def test_nothing_of_a_hidden_shape_is_told(backend: CudaBackend) -> None:
 
 async def test_a_scratch_program_shows_what_it_prints(backend: CudaBackend) -> None:
     files = {"a.cu": "#include <cuda_bf16.h>\n" + PRINTS, "launch.toml": PRINTS_MANIFEST}
-    report = await backend.scratch(small_task(), files, 10, context()[0])
+    report = await backend.scratch(small_task(), Experiment(files, 10), context()[0])
     assert report.compiled
     assert "row 1" in report.stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport, Window
-from avo_tui.evaluation.backends.base import Compiled, Context
+from avo_tui.evaluation.backends.base import Compiled, Context, Experiment
 from avo_tui.evaluation.backends.cpp import (
     allowed_symbols,
     assembly,
@@ -27,11 +28,13 @@ from avo_tui.evaluation.backends.cpp.benchmark import Beside
 from avo_tui.evaluation.backends.cpp.candidate_process import Stage
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, sources
 from avo_tui.evaluation.backends.cpp.driver import Driver
+from avo_tui.evaluation.backends.cpp.input_header import HEADER, c_header
 from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
 from avo_tui.evaluation.backends.cpp.overhead import empty_kernel
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
+from avo_tui.evaluation.input_files import write_input_files
 from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION
 from avo_tui.evaluation.measurement.cases import timed_inputs
@@ -257,13 +260,17 @@ class CppBackend:
         beside = await in_thread(lambda: self._beside(task, context.watch))
         return await benchmark.paired(stage, compiled, other, context, beside)
 
-    async def scratch(
-        self, task: Task, files: dict[str, str], seconds: float, context: Context
-    ) -> ScratchReport:
-        """Compiles and runs a program with a `main`."""
+    async def scratch(self, task: Task, experiment: Experiment, context: Context) -> ScratchReport:
+        """Compiles and runs a program with a `main`; its inputs lie beside it as files, with a
+        header for C and C++."""
         tools = await self._candidates()
         level = (await context.sandbox.level()).describe()
         with context.sandbox.scratch() as folder:
+            files, beside = experiment.files, 0
+            if experiment.inputs is not None:
+                drawn = await asyncio.to_thread(write_input_files, task, experiment.inputs, folder)
+                files = {HEADER: c_header(experiment.inputs, drawn), **files}
+                beside = sum(file.bytes for file in drawn)
             built = await tools.experiment(files, folder, context.sandbox)
             log = (built.stderr + built.stdout).replace(f"{folder}/", "")
             if not built.ok:
@@ -272,7 +279,12 @@ class CppBackend:
                     compiled=False, outcome=why, compiler_log=log, sandbox=level,
                     seconds=built.seconds,
                 )  # fmt: skip
-            limits = replace(_EXPERIMENT, seconds=min(max(seconds, 0.1), 60.0))
+            limits = replace(
+                _EXPERIMENT,
+                seconds=min(max(experiment.seconds, 0.1), 60.0),
+                memory_bytes=_EXPERIMENT.memory_bytes + 2 * beside,
+                scratch_bytes=_EXPERIMENT.scratch_bytes + beside,
+            )
             job = Job(command=("./program",), scratch=folder, limits=limits)
             ran = await context.sandbox.run(job)
         return ScratchReport(

@@ -10,7 +10,7 @@ from avo_tui.evaluation.task import Argument, Task
 NATIVE = Path(__file__).resolve().parent / "native"
 HEADER = "task.h"
 
-_ELEMENTS = {
+ELEMENTS = {
     "float64": "double",
     "float32": "float",
     "float16": "_Float16",
@@ -30,18 +30,18 @@ _ELEMENTS = {
     "complex128": "double",
 }
 """torch's name → the type in C++."""
-DTYPES = tuple(_ELEMENTS)
+DTYPES = tuple(ELEMENTS)
 """Every element type that can be passed, by torch's name."""
 
 
 def _type(argument: Argument) -> str:
-    if argument.dtype not in _ELEMENTS:
-        known = ", ".join(_ELEMENTS)
+    if argument.dtype not in ELEMENTS:
+        known = ", ".join(ELEMENTS)
         raise EvaluatorError(
             f"argument {argument.name} is {argument.dtype}, which a C++ task cannot have; there "
             f"are: {known}"
         )
-    element = _ELEMENTS[argument.dtype]
+    element = ELEMENTS[argument.dtype]
     return {
         "input": f"const {element}*",
         "output": f"{element}*",

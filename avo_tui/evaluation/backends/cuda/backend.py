@@ -20,7 +20,7 @@ from avo_tui.domain.verdict import (
     Verdict,
     Window,
 )
-from avo_tui.evaluation.backends.base import Compiled, Context, Rejected
+from avo_tui.evaluation.backends.base import Compiled, Context, Experiment, Rejected
 from avo_tui.evaluation.backends.cuda import (
     deploying,
     judging,
@@ -56,6 +56,7 @@ from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.tool_run import WatchError
 from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION, dtypes
+from avo_tui.evaluation.measurement.cases import CheckCase
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
@@ -258,16 +259,14 @@ class CudaBackend:
         await self._need_gpu(a)
         return await compare_in_turn(self.processes, cuda, a, b, context)
 
-    async def scratch(
-        self, task: Task, files: dict[str, str], seconds: float, context: Context
-    ) -> ScratchReport:
-        """Compiles a candidate and runs it once, unjudged, on the smallest configuration.
+    async def scratch(self, task: Task, experiment: Experiment, context: Context) -> ScratchReport:
+        """Compiles a candidate and runs it once, unjudged; what its kernels print is the output.
 
-        What its kernels print is the output.
+        It runs on the inputs that are asked for, or else on the smallest configuration.
         """
-        cuda = _cuda(task)
+        cuda, inputs = _cuda(task), experiment.inputs
         try:
-            ours = await self.compile(cuda, Candidate(files=files), context)
+            ours = await self.compile(cuda, Candidate(files=experiment.files), context)
         except Rejected as error:
             log = error.feedback.log or error.feedback.detail
             return ScratchReport(compiled=False, outcome=error.feedback.summary, compiler_log=log)
@@ -275,11 +274,13 @@ class CudaBackend:
         if isinstance(gpu, NoGpu):
             outcome = f"compiled; not run: {gpu.reason}"
             return ScratchReport(compiled=True, outcome=outcome, compiler_log=ours.log)
-        case = next(c for c in cuda.quick_cases() if not c.hidden)
+        case, seed = next(c for c in cuda.quick_cases() if not c.hidden), secrets.randbits(48)
+        if inputs is not None:
+            case, seed = CheckCase(inputs.configuration, inputs.kind), inputs.seed
         async with self.processes.running(cuda, {"candidate": ours}) as process:
             try:
-                request = run_request(ours, case, secrets.randbits(48), steady=False)
-                reply = await ask(process, request, seconds, case.configuration.name)
+                request = run_request(ours, case, seed, steady=False)
+                reply = await ask(process, request, experiment.seconds, case.configuration.name)
             except Rejected as error:
                 return ScratchReport(
                     compiled=True,

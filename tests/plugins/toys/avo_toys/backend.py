@@ -18,7 +18,7 @@ from avo_tui.domain.verdict import (
     ScratchReport,
     Verdict,
 )
-from avo_tui.evaluation.backends.base import Compiled, Context, Rejected
+from avo_tui.evaluation.backends.base import Compiled, Context, Experiment, Rejected
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 
@@ -135,9 +135,7 @@ class PostfixBackend:
             gains[configuration.name] = (gain, gain, gain)
         return PairedMeasurement(configurations=gains)
 
-    async def scratch(
-        self, task: Task, files: dict[str, str], seconds: float, context: Context
-    ) -> ScratchReport:
+    async def scratch(self, task: Task, experiment: Experiment, context: Context) -> ScratchReport:
         return ScratchReport(compiled=False, compiler_log="there are no scratch programs here")
 
     async def close(self) -> None:
