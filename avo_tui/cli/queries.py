@@ -246,7 +246,7 @@ def lineage(name: Name, as_json: Json = False) -> None:
         label = f"[{v.bookmark}] " if v.bookmark else ""
         first = (v.plan or v.summary).strip().splitlines() or [""]
         row = [f"v{number}{marks}", parent, f"{v.aggregate:.4f}", f"{v.score.geomean:.1f}"]
-        row.append(_at_the_gate(v))
+        row.append(v.gate.over if v.gate.remeasured else "")
         rows.append([*row, v.author, label + first[0]])
     unit = state.session.task.unit
     baseline = state.session.task.reference_baseline
@@ -258,14 +258,6 @@ def lineage(name: Name, as_json: Json = False) -> None:
             f"of {baseline}, {unit}: from one run of each version; at the gate: its gain over the"
             " version to beat, timed in turn, which decides which is best"
         )
-
-
-def _at_the_gate(version: Version) -> str:
-    """The gain with which a version passed the gate; empty where the two were not timed in turn."""
-    gate = version.gate
-    if gate.gain is None or gate.reference is None or not gate.remeasured:
-        return ""
-    return f"{gate.gain:+.2%} over v{gate.reference}"
 
 
 def pick(name: str, versions: dict[int, object], head: int | None, best: int | None) -> int:

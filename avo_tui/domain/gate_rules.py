@@ -89,6 +89,13 @@ class GateDecision(Value):
     """What remains of the run's error budget for later comparisons."""
 
     @property
+    def over(self) -> str:
+        """The gain and the version it is over, such as `+0.90% over v7`; empty if not known."""
+        if self.gain is None or self.reference is None:
+            return ""
+        return f"{self.gain:+.2%} over v{self.reference}"
+
+    @property
     def basis(self) -> str:
         """The measurements behind the decision, in one line; empty if the two were not timed
         alternately."""

@@ -38,6 +38,7 @@ from avo_tui.domain.verdict import (
     ScratchReport,
     Window,
 )
+from avo_tui.operators.draft import Draft
 from avo_tui.operators.knowledge_port import Knowledge
 
 T = TypeVar("T")
@@ -90,20 +91,6 @@ class SubmitResult(Value):
     """None if the candidate did not get as far as the gate."""
     version: Version | None = None
     reason: str = ""
-
-
-CARRIED = "Went on from the draft"
-"""Beginning of the title of the edit by which a step takes over the previous step's draft."""
-
-
-class Draft(Value):
-    """A candidate that a step left uncommitted."""
-
-    candidate: ObjectId
-    step: int
-    """Number of the step that left the draft."""
-    carried: int = 0
-    """How many steps in a row, up to that one, went on from the draft of the one before."""
 
 
 class Reading(Protocol):

@@ -47,15 +47,9 @@ from avo_tui.domain.verdict import (
     Window,
 )
 from avo_tui.evolution.workbench.drafts import last_draft
+from avo_tui.operators.draft import Draft
 from avo_tui.operators.knowledge_port import KnowledgeHit
-from avo_tui.operators.ports import (
-    AttemptResult,
-    Draft,
-    Interrupted,
-    Presence,
-    StepEnded,
-    SubmitResult,
-)
+from avo_tui.operators.ports import AttemptResult, Interrupted, Presence, StepEnded, SubmitResult
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Version
-from avo_tui.operators.ports import CARRIED, Draft
+from avo_tui.operators.draft import CARRIED, Draft
 
 StepEvents = Callable[[int], Iterable[ev.Event]]
 

@@ -25,7 +25,7 @@ from avo_tui.domain.verdict import EvaluationReport, MachineInfo
 from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.workbench.drafts import last_draft
-from avo_tui.operators.ports import Draft
+from avo_tui.operators.draft import Draft
 
 
 class StepReading:

@@ -10,7 +10,8 @@ from avo_tui.operators.agent.model.port import NO_KEY, Model
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.step import AgentStep
-from avo_tui.operators.ports import CARRIED, StepOutcome, Workbench
+from avo_tui.operators.draft import CARRIED
+from avo_tui.operators.ports import StepOutcome, Workbench
 
 WORK = frozenset({"compile", "check", "evaluate", "profile", "disassemble", "scratch", "submit"})
 """Tools that run something; a step that used one of them was not idle."""

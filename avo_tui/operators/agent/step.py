@@ -27,7 +27,8 @@ from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.summary import Summary
 from avo_tui.operators.agent.transcript import Transcript
-from avo_tui.operators.ports import CARRIED, Draft, Interrupted, StepEnded, StepOutcome, Workbench
+from avo_tui.operators.draft import CARRIED, Draft
+from avo_tui.operators.ports import Interrupted, StepEnded, StepOutcome, Workbench
 from avo_tui.operators.toolbox import Toolbox
 from avo_tui.operators.toolbox.workspace import load_candidate
 

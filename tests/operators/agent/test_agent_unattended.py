@@ -12,7 +12,7 @@ from avo_tui.domain.secrets import redactor
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.operator import AgentOperator
 from avo_tui.operators.agent.setup import Setup
-from avo_tui.operators.ports import CARRIED
+from avo_tui.operators.draft import CARRIED
 from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, tool
 from tests.operators.agent.helpers import settings, step, work
 from tests.operators.bench import FakeBench, source

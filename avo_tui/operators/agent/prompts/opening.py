@@ -15,7 +15,8 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import MachineInfo
 from avo_tui.operators.agent.prompts import fill
 from avo_tui.operators.agent.prompts.memory import memory_text
-from avo_tui.operators.ports import Draft, Workbench
+from avo_tui.operators.draft import Draft
+from avo_tui.operators.ports import Workbench
 from avo_tui.operators.toolbox.report_text import (
     LINEAGE_HEADING,
     attempt_line,
