@@ -53,7 +53,9 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.developed: $(VENV)/.installed
-	@echo "Installing the tools for development ..."
-	@$(PIP) install -c constraints.txt -e '.[dev,cuda]'
-	@touch $@
+# In one pass, which resolves once; compiled afterwards, which uses every processor.
+$(VENV)/.developed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing avo-tui with the tools for development in $(VENV) (torch is the large part) ..."
+	@$(PIP) install --no-compile -c constraints.txt -e '.[dev,cuda]'
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages ship templates
+	@touch $(VENV)/.installed $@

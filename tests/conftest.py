@@ -41,6 +41,15 @@ def pytest_configure(config: pytest.Config) -> None:
         compileall.compile_dir(Path(avo_tui.__file__).parent, quiet=1)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """For `-n auto`: up to two more than there are processors, as many tests wait for processes."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    processors = len(os.sched_getaffinity(0))
+    return processors + min(2, processors // 2)
+
+
 @pytest.fixture(autouse=True)
 def fixed_draws() -> None:
     """Each test draws the same numbers, alone and after others, where it names no seed itself."""

@@ -71,22 +71,22 @@ def test_a_run_from_the_seed_to_the_end_of_its_budget(
     environment: dict[str, str], own_places: Path
 ) -> None:
     arguments = ("run", "rowsum", "--headless", "--operator", "tuner")
-    done = avo(environment, *arguments, "--budget-evaluations", "3")
+    done = avo(environment, *arguments, "--budget-evaluations", "2")
     assert "v0 committed" in done.stdout and "engine ends, finished" in done.stdout
     folder = own_places / "rowsum"
     reader = SessionReader.open(folder)
     state = reader.state
-    assert state.session.state == "finished" and state.session.spend.evaluations == 3
+    assert state.session.state == "finished" and state.session.spend.evaluations == 2
     assert state.versions[0].device and state.session.engine is not None
     assert state.session.engine.sandbox
-    assert len({a.candidate for a in state.attempts.values()}) == 3
+    assert len({a.candidate for a in state.attempts.values()}) == 2
     for path in folder.rglob("*"):
         if path.is_file():
             assert SECRET.encode() not in path.read_bytes(), path
     form = json.loads(avo(environment, "lineage", "rowsum", "--json").stdout)
     assert form["versions"][0]["score"]["reference_baseline"] == "torch"
     again = avo(environment, "run", "--resume", "rowsum", "--headless")
-    assert "budget of the run: 3 of 3 evaluations" in again.stdout
+    assert "budget of the run: 2 of 2 evaluations" in again.stdout
 
 
 def works(process: psutil.Process) -> bool:
@@ -134,7 +134,7 @@ def test_an_engine_outlives_its_starter_and_its_death_leaves_nothing_behind(
     wait_for(lambda: not any(works(process) for process in family))
     before = SessionReader.open(folder).state.versions
     assert json.loads(avo(environment, "status", "apart", "--json").stdout)["state"] == "lost"
-    done = avo(environment, "run", "--resume", "apart", "--headless", "--budget-evaluations", "3")
+    done = avo(environment, "run", "--resume", "apart", "--headless", "--budget-evaluations", "2")
     assert "recovered" in done.stdout and "engine ends, finished" in done.stdout
     after = SessionReader.open(folder).state.versions
     assert before.items() <= after.items()

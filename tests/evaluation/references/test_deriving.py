@@ -12,9 +12,11 @@ from avo_tui.evaluation import case_coverage, task_dynamic_checks
 from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.case_coverage import gaps
 from avo_tui.evaluation.loading import load_task
+from avo_tui.evaluation.references import adopting
 from avo_tui.evaluation.references import task as references_task
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import Wishes, derive
+from avo_tui.evaluation.references.files import Companions
 from avo_tui.evaluation.references.formats import read
 from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
 from avo_tui.evaluation.references.source import Reference
@@ -147,6 +149,7 @@ def get_inputs():
 """
 
 
+@pytest.mark.usefixtures("unconfined")
 async def test_complex_and_whole_outputs_are_judged_closely(tmp_path: Path) -> None:
     file, folder = tmp_path / "model.py", tmp_path / "kernels" / "mine"
     file.write_text(SPECTRUM)
@@ -203,23 +206,41 @@ def test_what_cannot_be_a_task_is_told_in_one_sentence(text: str, says: str) -> 
     assert "\n" not in str(caught.value)
 
 
+@pytest.fixture
+def unconfined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """References are derived in the test's own process: another would import torch for seconds.
+
+    For tests of what is derived; that it runs confined, and comes back the same, others show.
+    """
+
+    async def here(
+        text: str, wishes: Wishes, sandbox: Sandbox, companions: Companions | None = None
+    ) -> ReferenceSpec:
+        reference = read(text, wishes.origin, companions=companions)
+        form = derive(reference, wishes).model_dump(mode="json")
+        return ReferenceSpec.model_validate(json.loads(json.dumps(form)))
+
+    monkeypatch.setattr(adopting, "derive", here)
+
+
 @pytest.mark.parametrize(
     ("text", "sizes"), [(LINEAR, {}), (PAIR, {"rows": 20}), (json.dumps(DEFINITION), {})]
 )
 async def test_an_adopted_reference_is_a_sound_task(
-    tmp_path: Path, text: str, sizes: dict[str, int]
+    tmp_path: Path, text: str, sizes: dict[str, int], request: pytest.FixtureRequest
 ) -> None:
     """Derived in the sandbox, written, loaded, and every method run on every case."""
+    if text is not LINEAR:  # the others differ in nothing that the sandbox sees
+        request.getfixturevalue("unconfined")
     spec = derived(text, sizes=sizes)
     file = tmp_path / "model.py"
     file.write_text(text)
     folder = tmp_path / "kernels" / "mine"
-    if text is LINEAR:  # the others differ in nothing that the sandbox sees
-        from avo_tui.evaluation.references.adopting import derive as confined
-
-        assert await confined(text, wishes_for("mine", "cpp", "model.py"), Sandbox()) == spec
     await asyncio_adopt(file, folder, sizes)
     task = load_task(folder)
+    assert isinstance(task, ReferenceTask) and task.spec == spec.model_copy(
+        update={"origin": str(file)}
+    )
     assert [f.text(task) for f in task_dynamic_checks.all_cases(task, 1e9)] == []
     assert "computes nothing" in task.seed().files["kernel.cpp"]
     assert "reference.py" in task.description and task.info().seedless
@@ -271,6 +292,7 @@ def test_slices_that_do_not_depend_on_each_other_are_found(
         )  # fmt: skip
 
 
+@pytest.mark.usefixtures("unconfined")
 def test_the_check_of_a_single_number_says_nothing_is_missing(tmp_path: Path) -> None:
     """A loss has no rows to exchange and no slices to leave unaffected."""
     file = tmp_path / "loss.py"
@@ -291,6 +313,7 @@ def test_a_reference_cannot_write_or_reach_the_network(tmp_path: Path) -> None:
     assert not victim.exists() and not (tmp_path / "task").exists()
 
 
+@pytest.mark.usefixtures("unconfined")
 def test_for_the_gpu_weights_are_weights_and_the_manual_is_there(tmp_path: Path) -> None:
     file = tmp_path / "model.py"
     file.write_text(LINEAR)
@@ -312,6 +335,7 @@ def adopted(tmp_path: Path, text: str, language: str = "cpp", name: str = "mine"
     return task
 
 
+@pytest.mark.usefixtures("unconfined")
 def test_the_baseline_follows_the_weights_without_swapping_them_in_the_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +354,7 @@ def test_the_baseline_follows_the_weights_without_swapping_them_in_the_call(
     torch.testing.assert_close(own, task.reference(configuration, first)["out"].float())
 
 
+@pytest.mark.usefixtures("unconfined")
 def test_large_inputs_are_drawn_on_the_device_that_they_are_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
