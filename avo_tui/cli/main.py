@@ -35,6 +35,7 @@ from avo_tui.cli import (
     workers,
 )
 from avo_tui.cli.errors import Group, set_debug
+from avo_tui.cli.needed_parameters import only
 
 app = typer.Typer(
     name="avo",
@@ -106,8 +107,11 @@ def run(arguments: Sequence[str]) -> int:
         from avo_tui.knowledge.cli import app as knowledge
 
         app.add_typer(knowledge, name="knowledge")
+    called = next((argument for argument in rest if not argument.startswith("-")), None)
+    # a shell that completes asks for names of options too, in a way of its own
+    program = app if "_AVO_COMPLETE" in os.environ else only(app, called)
     try:
-        result = app(args=rest, prog_name="avo", standalone_mode=True)
+        result = program(args=rest, prog_name="avo", standalone_mode=True)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return result if isinstance(result, int) else 0
