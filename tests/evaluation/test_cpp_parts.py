@@ -1,12 +1,15 @@
 """The parts of the C++ backend that need no process."""
 
 import _ctypes
+import contextlib
 import fcntl
 import importlib.machinery
 import mmap
 import os
 import re
+import shutil
 import struct
+import subprocess
 import sysconfig
 from pathlib import Path
 
@@ -29,7 +32,13 @@ from avo_tui.evaluation.backends.cpp import (
 from avo_tui.evaluation.backends.cpp.arenas import PAGE, Arena, place
 from avo_tui.evaluation.backends.cpp.candidate_process import Stage
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
-from avo_tui.evaluation.backends.cpp.elf import ElfError, Import, SharedObject, read_shared_object
+from avo_tui.evaluation.backends.cpp.elf import (
+    ElfError,
+    Import,
+    SharedObject,
+    read_object,
+    read_shared_object,
+)
 from avo_tui.evaluation.backends.cpp.layout import Layouts
 from avo_tui.evaluation.backends.cpp.machine import Calibration
 from avo_tui.evaluation.backends.cpp.overhead import Overhead, empty_kernel
@@ -93,6 +102,36 @@ class TestElf:
             return
 
 
+class TestObjectFile:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def data(cls) -> bytes:
+        path = (
+            shutil.which("g++")
+            and subprocess.run(
+                ["g++", "-print-file-name=crtbegin.o"], capture_output=True, text=True, check=True
+            ).stdout.strip()
+        )
+        if not path or not Path(path).is_file():
+            pytest.skip("no object file to read")
+        return Path(path).read_bytes()
+
+    def test_reads_what_it_refers_to(self, data: bytes) -> None:
+        file = read_object(data)
+        assert "_ITM_deregisterTMCloneTable" in file.undefined
+        assert "deregister_tm_clones" not in file.undefined  # defined in it
+        assert file.code_bytes > 0
+
+    @given(data_=st.data())
+    def test_an_altered_file_is_read_or_refused(self, data: bytes, data_: st.DataObject) -> None:
+        altered = bytearray(data)
+        for _ in range(data_.draw(st.integers(1, 20))):
+            index = data_.draw(st.integers(0, len(altered) - 1))
+            altered[index] = data_.draw(st.integers(0, 255))
+        with contextlib.suppress(ElfError):
+            read_object(bytes(altered[: data_.draw(st.integers(0, len(altered)))]))
+
+
 class TestImports:
     def shared(self, *names: str, library: str = "libc.so.6", needed: str = "libc.so.6"):  # type: ignore[no-untyped-def]
         found = tuple(Import(name, library, weak=False) for name in names)
@@ -102,7 +141,9 @@ class TestImports:
         "name",
         ["memcpy", "malloc", "free", "printf", "_Znwm", "_ZdlPvm", "_ZSt20__throw_length_errorPKc",
          "__cxa_finalize", "_ITM_deregisterTMCloneTable", "__stack_chk_fail", "GOMP_parallel",
-         "omp_get_num_threads", "__gxx_personality_v0", "_ZNSt8ios_base4InitC1Ev"],
+         "omp_get_num_threads", "__gxx_personality_v0", "_ZNSt8ios_base4InitC1Ev",
+         "_ZNSt16invalid_argumentC1EPKc", "_ZNSt12out_of_rangeD1Ev", "_ZSt21ios_base_library_initv",
+         "__isoc23_strtol", "__isoc23_strtoul", "__strcpy_chk", "__memmove_chk"],
     )  # fmt: skip
     def test_computing_is_allowed(self, name: str) -> None:
         assert allowed_symbols.objection(self.shared(name), "attention") is None
@@ -111,6 +152,7 @@ class TestImports:
         "name",
         ["fork", "system", "execve", "dlopen", "dlsym", "pthread_create", "clock_gettime", "open",
          "fopen", "socket", "getenv", "mprotect", "syscall", "ptrace", "kill", "nanosleep",
+         "__isoc23_fscanf", "__read_chk", "__longjmp_chk", "__isoc23_strtol_chk_", "_chk",
          "omp_get_wtime", "_ZNSt6chrono3_V212steady_clock3nowEv", "signal", "sigaction",
          "_ZNSt6thread15_M_start_threadESt10unique_ptrINS_6_StateESt14default_deleteIS1_EEPFvvE",
          "_ZNSt13random_device7_M_initERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
@@ -125,6 +167,18 @@ class TestImports:
         assert "madvise" in text and "malloc" in text
         for group in re.findall(r"\(([^)]*)\)", text):
             assert allowed_symbols.objection(self.shared(*group.split(", ")), "attention") is None
+
+    def test_of_a_linked_runtime_library_only_what_the_candidate_refers_to_counts(self) -> None:
+        shared = self.shared("close", "memcpy", "_ZGTtnam")
+        own = frozenset({"memcpy@GLIBC_2.2.5", "_ZNSt6vectorIfSaIfEE", "__udivti3", "GOMP_barrier"})
+        assert allowed_symbols.objection(shared, "attention") is not None
+        told = allowed_symbols.objection(shared, "attention", own)
+        assert told is not None and "allowed: _ZNSt6vectorIfSaIfEE;" in told
+        fine = own - {"_ZNSt6vectorIfSaIfEE"}
+        assert allowed_symbols.objection(shared, "attention", fine) is None
+        for name in ("close", "dlopen", "_ZNSt6chrono3_V212steady_clock3nowEv", "omp_get_wtime"):
+            told = allowed_symbols.objection(shared, "attention", fine | {name})
+            assert told is not None and name in told
 
     def test_mathematics_is_allowed_as_a_whole(self) -> None:
         assert (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from avo_tui.evaluation.backends.cpp.elf import SharedObject
+from avo_tui.evaluation.backends.cpp.elf import Import, SharedObject
 
 _LIBRARIES = re.compile(
     r"lib(stdc\+\+|m|mvec|c|gcc_s|gomp|omp|iomp5|c\+\+|c\+\+abi|unwind|atomic)\.so(\.\d+)*"
@@ -27,8 +27,9 @@ _FREE = re.compile(
     r"|__gmon_start__|_ITM_\w+|__dso_handle|_GLOBAL_OFFSET_TABLE_|sched_getaffinity"
     r"|GOMP_\w+|__kmpc_\w+|omp_(get|set|in|is|init|destroy|unset|test)_\w+"
     r"|_Zn[wa]\w*|_Zd[la]\w*|_ZSt7nothrow"  # operator new, operator delete
-    r"|_Z(N?K?St\d*__throw|St\d+__throw)\w*|_ZNSt\w*(exception|error|bad_\w+)\w*"
+    r"|_Z(N?K?St\d*__throw|St\d+__throw)\w*|_ZNSt\w*(exception|error|invalid_argument|out_of_range|bad_\w+)\w*"
     r"|_ZN?K?St(7__cxx1112basic_string|12__basic_file|6localeC|6localeD)\w*|_ZNSs\w*|_ZNKSs\w*"
+    r"|_ZSt21ios_base_library_initv|_ZSt\d+__glibcxx_assert_fail\w*"  # from GCC 13 on
     r"|_ZNSt8ios_base4Init[CD]\dEv|_ZSt4(cout|cerr|clog)|_ZNSo\w*|_ZSt\w*(ostream|endl|flush)\w*"
     r"|_ZStls\w*|_ZNKSt5ctypeIcE\w*|_ZNSt9basic_iosI\w*|_ZNSt15basic_streambufI\w*"
     r"|_ZT[IVS](N10__cxxabiv|St|Sl|Ss|S)\w*|_ZTI\w{1,3}|_ZSt(15set_new_handler|9terminate)\w*"
@@ -55,6 +56,13 @@ _EXAMPLES = {
     "OpenMP": ("omp_get_num_threads",),
 }
 """What the allow-list is for → functions by which an author recognises it."""
+_VARIANT = re.compile(r"^__(isoc(99|23)_)?(?=\w+_chk$)|^__isoc(99|23)_")
+_COMPILERS_OWN = re.compile(
+    r"__(bid_)?[a-z]+?(bitint|[qhsdt]i|[bhsdtx][fc]|[sdt]d){1,2}\d?"
+    r"|__cpu_(model|features2|indicator_init)"
+)
+"""Names of the compiler's own library (libgcc, compiler-rt): arithmetic that processors lack, named
+by the kinds of its numbers, such as `__udivti3` and `__truncdfbf2`."""
 _CLOCKS = re.compile(r"omp_get_wti(me|ck)|_ZNSt6chrono\w*")
 
 
@@ -67,21 +75,50 @@ def allowed() -> str:
     return f"all of the C library's mathematics, C++ containers, {', '.join(told)}"
 
 
-def objection(shared: SharedObject, entry: str) -> str | None:
-    """One sentence about a forbidden import of the candidate; None if there is none."""
+def objection(shared: SharedObject, entry: str, own: frozenset[str] | None = None) -> str | None:
+    """One sentence about a forbidden import of the candidate; None if there is none.
+
+    `own`: the names that the candidate's own code refers to, of a candidate that was linked with
+    its runtime library's code. Without them each import counts as the candidate's.
+    """
     if entry not in shared.exports:
         return f'the source defines no extern "C" function {entry}'
     for library in shared.needed:
         if not _LIBRARIES.fullmatch(library):
             return f"the candidate links the library {library}, which is not allowed"
-    refused = []
-    for symbol in shared.imports:
-        if symbol.library.startswith(_WHOLE_LIBRARIES):
-            continue
-        clock = _CLOCKS.fullmatch(symbol.name)
-        if clock or not _FREE.fullmatch(symbol.name):
-            refused.append(symbol.name)
+    refused = imports_refused(shared) if own is None else _references_refused(shared, own)
     if refused:
         some = ", ".join(sorted(refused)[:6])
         return f"the candidate uses functions that are not allowed: {some}; these are: {allowed()}"
     return None
+
+
+def imports_refused(shared: SharedObject) -> list[str]:
+    """Names of the imports that are not allowed, whoever refers to them."""
+    return [s.name for s in shared.imports if not _from_whole_library(s) and not _free(s.name)]
+
+
+def _references_refused(shared: SharedObject, own: frozenset[str]) -> list[str]:
+    libraries = {symbol.name: symbol for symbol in shared.imports}
+    refused = []
+    for reference in own:
+        name = reference.partition("@")[0]  # the version it asks for
+        symbol = libraries.get(name)
+        # What is imported from nowhere was linked: of the runtime library, or of the compiler.
+        linked_helper = symbol is None and _COMPILERS_OWN.fullmatch(name)
+        if linked_helper or (symbol is not None and _from_whole_library(symbol)):
+            continue
+        if not _free(name):
+            refused.append(name)
+    return refused
+
+
+def _from_whole_library(symbol: Import) -> bool:
+    return symbol.library.startswith(_WHOLE_LIBRARIES) and not _CLOCKS.fullmatch(symbol.name)
+
+
+def _free(name: str) -> bool:
+    """True for an allowed name, or what the C library makes of one: `__isoc23_strtol` where a newer
+    standard is compiled for, `__strcpy_chk` where buffers are guarded."""
+    plain = _VARIANT.sub("", name).removesuffix("_chk")
+    return not _CLOCKS.fullmatch(name) and any(_FREE.fullmatch(n) for n in (name, plain))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 from avo_tui.domain.verdict import Window
@@ -12,6 +13,7 @@ from avo_tui.evaluation.disassembly_view import shown, split_objdump
 from avo_tui.evaluation.sandbox.policy import Job
 from avo_tui.evaluation.sandbox.run import Sandbox
 
+_FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$", re.MULTILINE)
 _MISSING = "objdump is not installed on this machine: install binutils."
 
 
@@ -35,14 +37,35 @@ async def profile(compiled: CompiledCpp, sandbox: Sandbox) -> str:
 
 
 async def _listing(compiled: CompiledCpp, sandbox: Sandbox) -> str | None:
-    """objdump's listing of the code; None where there is no objdump."""
+    """objdump's listing of the candidate's code; None where there is no objdump."""
     if shutil.which("objdump") is None:
         return None
+    own = compiled.own_object
     with sandbox.scratch() as scratch:
         (scratch / "candidate.so").write_bytes(compiled.library.read_bytes())
         command = "objdump -d -C --no-show-raw-insn -j .text candidate.so > listing.txt"
+        if own is not None:
+            (scratch / own.name).write_bytes(own.read_bytes())
+            command += f" && objdump -d -C {own.name} > own.txt"
         outcome = await sandbox.run(
             Job(command=("/bin/sh", "-c", command), scratch=scratch, limits=LIMITS)
         )
-        listing = scratch / "listing.txt"
-        return read_untrusted(listing).decode(errors="replace") if outcome.ok else ""
+        if not outcome.ok:
+            return ""
+        listing = read_untrusted(scratch / "listing.txt").decode(errors="replace")
+        if own is None:
+            return listing
+        return _only(
+            _functions(read_untrusted(scratch / "own.txt").decode(errors="replace")), listing
+        )
+
+
+def _functions(listing: str) -> frozenset[str]:
+    return frozenset(_FUNCTION.findall(listing))
+
+
+def _only(functions: frozenset[str], listing: str) -> str:
+    """The listing without those functions that a linked runtime library brought."""
+    head, *blocks = re.split(r"(?m)^(?=[0-9a-f]+ <)", listing)
+    kept = [b for b in blocks if (name := _FUNCTION.match(b)) and name[1] in functions]
+    return "".join([head, *kept])

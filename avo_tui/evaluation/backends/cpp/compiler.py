@@ -6,16 +6,16 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.domain.verdict import Feedback, Resources, Verdict
 from avo_tui.evaluation.backends.base import Compiled, Rejected
-from avo_tui.evaluation.backends.cpp import allowed_symbols, disassembly, flags, glue
-from avo_tui.evaluation.backends.cpp.driver import CppDriver, Driver
-from avo_tui.evaluation.backends.cpp.elf import ElfError, read_shared_object
+from avo_tui.evaluation.backends.cpp import allowed_symbols, disassembly, elf, flags, glue
+from avo_tui.evaluation.backends.cpp.driver import OWN_OBJECT, CppDriver, Driver
 from avo_tui.evaluation.backends.cpp.toolchain import CompileCache, Toolchain, read_untrusted
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import COMPILE_DATE, MIB, Job, Limits, Outcome
@@ -33,12 +33,32 @@ LIMITS = Limits(
 )
 # The compiler and the disassembler of its output share one sandbox.
 _COMPILE_AND_LIST = (
-    'set -e; "$@"; if command -v objdump >/dev/null; then '
-    "objdump -d --no-show-raw-insn candidate.so >listing.txt 2>/dev/null || :; fi"
+    'set -e; made=$1; shift; "$@"; if command -v objdump >/dev/null; then '
+    'objdump -d --no-show-raw-insn "$made" >listing.txt 2>/dev/null || :; fi'
 )
-_KEPT = "2"
+OPENMP_ARCHIVE = "libgomp.a("
+"""In the linker's message where the shared OpenMP library cannot be had: the archive of that name
+does not fit into a shared object."""
+_LIBRARY = "candidate.so"
+_TRIAL = """
+#include <stdexcept>
+#include <vector>
+
+extern "C" float trial(int n) {
+    if (n < 1) throw std::invalid_argument("there is nothing to add");
+    std::vector<float> values(n, 1.0f);
+    float sum = 0;
+#pragma omp parallel for reduction(+ : sum)
+    for (int i = 0; i < n; i++) sum += values[i];
+    return sum;
+}
+"""
+_KEPT = "3"
 """Version of what the cache keeps of a compilation."""
 _WARNING = re.compile(r"^.*\bwarning: (.*)$", re.MULTILINE)
+
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,12 @@ class CompiledCpp(Compiled):
     """A compiled shared object in the cache."""
 
     library: Path
+
+    @property
+    def own_object(self) -> Path | None:
+        """The candidate's own code, where the shared object contains a runtime library's too."""
+        path = self.library.with_name(OWN_OBJECT)
+        return path if path.exists() else None
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
@@ -77,16 +103,55 @@ def _failure(outcome: Outcome, log: str) -> Rejected:
     if outcome.reason in ("memory", "scratch", "output"):
         text = f"compiling used too much {outcome.reason}"
         return Rejected(Verdict.OUT_OF_MEMORY, Feedback(summary=text, log=log))
+    hint = "the log names file and line"
+    if OPENMP_ARCHIVE in log:
+        hint = "OpenMP cannot be used on this machine until its shared library is readable: run "
+        hint += "`avo doctor`"
     first = next((line for line in log.splitlines() if "error" in line), "")
     return Rejected(
         Verdict.COMPILE_ERROR,
         Feedback(
             summary="the candidate does not compile"
             + (f": {first.strip()[:200]}" if first else ""),
-            hint="the log names file and line",
+            hint=hint,
             log=log,
         ),
     )
+
+
+def _read_elf(path: Path, read: Callable[[bytes], _Read], log: str) -> _Read:
+    """What `read` finds in a file that the compiler made; raises Rejected if it is none."""
+    try:
+        return read(read_untrusted(path))
+    except elf.ElfError as error:
+        text = f"the compiled candidate is not a file that a compiler makes: {error}"
+        raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text, log=log)) from error
+
+
+def _judged(candidate: Candidate, folder: Path, entry: str) -> CompiledCpp:
+    """A compilation of the cache; raises Rejected if it uses what no candidate may."""
+    about = json.loads((folder / "about.json").read_text())
+    facts = Resources.model_validate(about["resources"])
+    library = folder / _LIBRARY
+    shared = elf.read_shared_object(library.read_bytes())
+    compiled = CompiledCpp(candidate, facts, about["log"], library)
+    own = compiled.own_object
+    references = elf.read_object(own.read_bytes()).undefined if own else None
+    reason = allowed_symbols.objection(shared, entry, references)
+    if reason is not None:
+        missing = f"function {entry}" in reason
+        verdict = Verdict.COMPILE_ERROR if missing else Verdict.SUSPICIOUS
+        feedback = Feedback(summary=reason, log=about["log"])
+        raise Rejected(verdict, feedback, resources=facts)
+    if flush := about["cache_flush"]:
+        text = (
+            f"the candidate takes memory out of the caches ({flush}), which is not allowed: "
+            "it slows what is timed beside it"
+        )
+        raise Rejected(
+            Verdict.SUSPICIOUS, Feedback(summary=text, log=about["log"]), resources=facts
+        )
+    return compiled
 
 
 class Compiler:
@@ -113,61 +178,77 @@ class Compiler:
         key = self.toolchain.key(_KEPT, candidate.id, *beside.values(), *options)
         folder = self._candidates.get(key)
         if folder is None:
-            command = self.driver.library(self.toolchain.compiler, options, roots)
-            folder = await self._compile(key, {**beside, **candidate.files}, command, sandbox)
-        return self._finished(task, candidate, folder)
+            files = {**beside, **candidate.files}
+            with sandbox.scratch() as scratch:
+                _write(scratch, files)
+                folder = await self._compile(key, options, roots, scratch, sandbox)
+        return _judged(candidate, folder, task.entry)
+
+    async def trial(self, sandbox: Sandbox, openmp: bool) -> CompiledCpp:
+        """A small honest candidate, compiled and judged as all are; raises Rejected where this
+        machine's compiler is not fit for candidates."""
+        text = _TRIAL if openmp else _TRIAL.replace("#pragma omp", "// ")
+        candidate = Candidate(files={"trial.cpp": text})
+        with sandbox.scratch() as scratch:
+            _write(scratch, dict(candidate.files))
+            key = self.toolchain.key(_KEPT, candidate.id, "trial")
+            folder = await self._compile(key, flags.FIXED, ["./trial.cpp"], scratch, sandbox)
+        return _judged(candidate, folder, "trial")
 
     async def _compile(
-        self, key: str, files: dict[str, str], command: tuple[str, ...], sandbox: Sandbox
+        self,
+        key: str,
+        options: tuple[str, ...],
+        roots: Sequence[str],
+        scratch: Path,
+        sandbox: Sandbox,
     ) -> Path:
-        with sandbox.scratch() as scratch:
-            _write(scratch, files)
-            outcome = await sandbox.run(
-                Job(
-                    command=("/bin/sh", "-c", _COMPILE_AND_LIST, "compile", *command),
-                    scratch=scratch,
-                    limits=LIMITS,
-                    read=self._reads(),
-                )
-            )
-            log = _log(outcome, scratch)
-            if not outcome.ok:
-                raise _failure(outcome, log)
-            library = read_untrusted(scratch / "candidate.so")
-            listing = scratch / "listing.txt"
-            text = read_untrusted(listing).decode(errors="replace") if listing.exists() else ""
-        try:
-            code_bytes = read_shared_object(library).code_bytes
-        except ElfError as error:
-            text = f"the compiled candidate is not a shared object: {error}"
-            raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text, log=log)) from error
+        """Compiles what lies in `scratch`; the folder in the cache."""
+        compiler = self.toolchain.compiler
+        command = self.driver.library(compiler, options, roots)
+        log, listing = await self._step(command, _LIBRARY, scratch, sandbox)
+        shared = _read_elf(scratch / _LIBRARY, elf.read_shared_object, log)
+        kept, code_bytes = [_LIBRARY], shared.code_bytes
+        steps = self.driver.library_by_object(compiler, options, roots)
+        if steps and allowed_symbols.imports_refused(shared):
+            # Where the compiler has no shared runtime library, a candidate contains the code of
+            # one, with calls of its own: the candidate's own code is judged and counted then.
+            make_object, link = steps
+            log, listing = await self._step(make_object, OWN_OBJECT, scratch, sandbox)
+            code_bytes = _read_elf(scratch / OWN_OBJECT, elf.read_object, log).code_bytes
+            await self._step(link, _LIBRARY, scratch, sandbox)
+            _read_elf(scratch / _LIBRARY, elf.read_shared_object, log)
+            kept.append(OWN_OBJECT)
         warnings = tuple(dict.fromkeys(_WARNING.findall(log)))[:20]
-        facts = disassembly.resources(text, code_bytes, warnings)
-        flush = disassembly.cache_flush(text)
-        about = json.dumps(
-            {"log": log, "resources": facts.model_dump(mode="json"), "cache_flush": flush}
-        )
-        return self._candidates.put(key, {"candidate.so": library, "about.json": about.encode()})
+        facts = disassembly.resources(listing, code_bytes, warnings)
+        about = {
+            "log": log,
+            "resources": facts.model_dump(mode="json"),
+            "cache_flush": disassembly.cache_flush(listing),
+        }
+        files = {name: read_untrusted(scratch / name) for name in kept}
+        return self._candidates.put(key, {**files, "about.json": json.dumps(about).encode()})
 
-    def _finished(self, task: Task, candidate: Candidate, folder: Path) -> CompiledCpp:
-        about = json.loads((folder / "about.json").read_text())
-        facts = Resources.model_validate(about["resources"])
-        library = folder / "candidate.so"
-        reason = allowed_symbols.objection(read_shared_object(library.read_bytes()), task.entry)
-        if reason is not None:
-            missing = f"function {task.entry}" in reason
-            verdict = Verdict.COMPILE_ERROR if missing else Verdict.SUSPICIOUS
-            feedback = Feedback(summary=reason, log=about["log"])
-            raise Rejected(verdict, feedback, resources=facts)
-        if flush := about["cache_flush"]:
-            text = (
-                f"the candidate takes memory out of the caches ({flush}), which is not allowed: "
-                "it slows what is timed beside it"
-            )
-            raise Rejected(
-                Verdict.SUSPICIOUS, Feedback(summary=text, log=about["log"]), resources=facts
-            )
-        return CompiledCpp(candidate, facts, about["log"], library)
+    async def _step(
+        self, command: Sequence[str], name: str, scratch: Path, sandbox: Sandbox
+    ) -> tuple[str, str]:
+        """Runs a command that makes the file `name`: (what it wrote, the file's disassembly).
+
+        Raises Rejected if it fails.
+        """
+        job = Job(
+            command=("/bin/sh", "-c", _COMPILE_AND_LIST, "compile", name, *command),
+            scratch=scratch,
+            limits=LIMITS,
+            read=self._reads(),
+        )
+        outcome = await sandbox.run(job)
+        log = _log(outcome, scratch)
+        if not outcome.ok:
+            raise _failure(outcome, log)
+        listing = scratch / "listing.txt"
+        text = read_untrusted(listing).decode(errors="replace") if listing.exists() else ""
+        return log, text
 
     def _reads(self) -> tuple[str, ...]:
         return self.driver.reads(self.toolchain.compiler)
@@ -178,8 +259,9 @@ class Compiler:
         files = {name: (glue.NATIVE / name).read_text() for name in names}
         files["glue.h"] = glue.glue(task)
         options = ["-O2", "-std=gnu++17", "-fno-exceptions", "-fno-rtti", "-Wl,-z,relro,-z,now"]
-        # The one function of the runner that a candidate may call is marked as visible.
-        options += ["-fvisibility=hidden", "-rdynamic"]
+        # The one function of the runner that a candidate may call is marked as visible; those of
+        # a runtime library that is linked into the runner are none.
+        options += ["-fvisibility=hidden", "-rdynamic", "-Wl,--exclude-libs,ALL"]
         key = self.toolchain.key(*files.values(), *options)
         folder = self._runners.get(key)
         if folder is not None:

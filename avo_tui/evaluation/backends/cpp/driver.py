@@ -5,7 +5,9 @@ Languages differ in this alone: check, benchmark, sandbox and runner are the sam
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from avo_tui.domain.candidate import Candidate
@@ -51,6 +53,13 @@ class Driver(Protocol):
     ) -> tuple[str, ...]:
         """The command that makes `candidate.so` of the candidate's files."""
 
+    def library_by_object(
+        self, compiler: str, options: Sequence[str], roots: Sequence[str]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """Two commands that together do what `library` does: one that makes OWN_OBJECT, in which
+        only the candidate's own code is, and one that links it to `candidate.so`. None if the
+        language has no runtime library that could be linked into a candidate."""
+
     def program(self, roots: Sequence[str]) -> tuple[str, ...]:
         """Arguments that make `program` of files with a `main`."""
 
@@ -67,6 +76,8 @@ class Driver(Protocol):
         """How the installation of a package compiles the candidate's files."""
 
 
+OWN_OBJECT = "own.o"
+"""The candidate's code without any library's."""
 _MADE_BY_SETUPTOOLS = frozenset({"-fPIC", "-shared"})
 
 
@@ -99,6 +110,26 @@ class CppDriver:
     ) -> tuple[str, ...]:
         """All files into one shared object."""
         return (compiler, *options, "-I.", *roots, "-o", "candidate.so", *self.link)
+
+    def library_by_object(
+        self, compiler: str, options: Sequence[str], roots: Sequence[str]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Each file compiled, a partial link of them, then the rest. Names of linked libraries
+        stay hidden, so that no candidate uses the copy of another, or the runner's."""
+        objects = [f"{number}-{OWN_OBJECT}" for number in range(len(roots))]
+        steps = [
+            (compiler, *options, "-I.", "-c", root, "-o", file)
+            for root, file in zip(roots, objects, strict=True)
+        ]
+        # Without -fopenmp, whose library would be linked even here.
+        partial = [option for option in options if option not in ("-shared", "-fopenmp")]
+        if "-flto" in options and "clang" not in Path(compiler).name:
+            partial.append("-flinker-output=nolto-rel")  # machine code, not GCC's own language
+        steps.append((compiler, *partial, "-r", "-nostdlib", *objects, "-o", OWN_OBJECT))
+        own = ("/bin/sh", "-c", " && ".join(shlex.join(step) for step in steps))
+        hidden = "-Wl,--exclude-libs,ALL"
+        linked = (compiler, *options, hidden, OWN_OBJECT, "-o", "candidate.so", *self.link)
+        return own, linked
 
     def program(self, roots: Sequence[str]) -> tuple[str, ...]:
         """The arguments, with warnings switched on."""

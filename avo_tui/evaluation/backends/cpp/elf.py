@@ -1,4 +1,5 @@
-"""Reads what a shared object imports, from which library, and what runs when it is loaded.
+"""Reads what a shared object imports, from which library, and what runs when it is loaded; and what
+an object file refers to.
 
 Only the parts of ELF64 that the question needs, little-endian; layouts are those of the System V
 ABI and of GNU symbol versioning. The file was made from a candidate: every offset is checked.
@@ -12,6 +13,10 @@ from dataclasses import dataclass
 _DYNAMIC, _LOAD = 2, 1
 _NEEDED, _STRTAB, _SYMTAB, _STRSZ, _INIT_ARRAYSZ, _HASH, _GNU_HASH = 1, 5, 6, 10, 27, 4, 0x6FFFFEF5
 _VERNEED, _VERNEEDNUM, _VERSYM = 0x6FFFFFFE, 0x6FFFFFFF, 0x6FFFFFF0
+_SYMBOL_TABLES = (2, 11)
+"""Kinds of sections: SHT_SYMTAB and SHT_DYNSYM."""
+_SECTION = "<IIQQQQIIQQ"
+_EXECUTABLE = 4
 _UNDEFINED = 0
 _WEAK = 2
 
@@ -43,6 +48,16 @@ class SharedObject:
     """Bytes of its executable segments."""
     executable_segments: int = 1
     """How many of them there are."""
+
+
+@dataclass(frozen=True)
+class ObjectFile:
+    """What matters of an object file."""
+
+    undefined: frozenset[str]
+    """Names that it refers to and does not define."""
+    code_bytes: int
+    """Bytes of its executable sections."""
 
 
 class _Reader:
@@ -134,3 +149,26 @@ def read_shared_object(data: bytes) -> SharedObject:
         code_bytes=sum(s[5] for s in reader.segments if s[0] == _LOAD and s[1] & 1),
         executable_segments=sum(1 for s in reader.segments if s[0] == _LOAD and s[1] & 1),
     )
+
+
+def read_object(data: bytes) -> ObjectFile:
+    """Reads an object file (`.o`); raises ElfError."""
+    reader = _Reader(data)
+    (offset,) = reader.unpack("<Q", 40)
+    size, count = reader.unpack("<HH", 58)
+    if count == 0:  # more than 65,279 sections: their number is in the first one
+        count = reader.unpack(_SECTION, offset)[5]
+    sections = [reader.unpack(_SECTION, offset + i * size) for i in range(min(count, 1 << 20))]
+    undefined = set()
+    for _, kind, _, _, start, length, link, *_ in sections:
+        if kind not in _SYMBOL_TABLES:
+            continue
+        if link >= len(sections):
+            raise ElfError("symbols without names")
+        strings = sections[link][4]
+        for symbol in range(start + 24, start + min(length, len(data)) - 23, 24):
+            name, _, _, section, _, _ = reader.unpack("<IBBHQQ", symbol)
+            if section == _UNDEFINED and name:
+                undefined.add(reader.string(strings, name))
+    code = sum(section[5] for section in sections if section[2] & _EXECUTABLE)
+    return ObjectFile(frozenset(undefined), code)
