@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.campaigns import Campaign, Line, Standing
 from avo_tui.domain.commands import Command
 from avo_tui.domain.records import RunState
 from avo_tui.evolution.create import create_session
-from avo_tui.evolution.keep import RestartBackoff
+from avo_tui.evolution.keep import RestartBackoff, Start
 from avo_tui.evolution.process import EngineFailed, start_engine, take_inbox
 from avo_tui.store import (
     SessionNotFound,
@@ -30,21 +31,37 @@ DELIVER_SECONDS = 5.0
 """Seconds between two tries to have a command taken that waits in the inbox of an ended line."""
 
 
-class StartEngine(Protocol):
-    """Starts the engine of a session. Raises EngineFailed."""
-
-    def __call__(self, folder: Path, *, restarts: int) -> int: ...
+MOST_STARTS = 16
+"""Engines that are started at the same time at most, on a machine with that many processors."""
 
 
 def _start(folder: Path, *, restarts: int) -> int:
     return start_engine(folder, restarts=restarts)
 
 
+class Starter:
+    """Starts engines beside one another: as many at the same time as there are processors."""
+
+    def __init__(self, start: Start = _start) -> None:
+        self._start = start
+        at_once = max(2, min(MOST_STARTS, os.cpu_count() or 2))
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="start")
+
+    def begin(self, folder: Path, restarts: int) -> Future[int]:
+        """Start the engine of a session when a place is free; the result is its pid, or the
+        error EngineFailed."""
+        return self._threads.submit(self._start, folder, restarts=restarts)
+
+    def close(self) -> None:
+        """Wait for the starts that are under way; those that have not begun are given up."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
 @dataclass(frozen=True)
 class Processes:
     """How engines are started; tests replace it."""
 
-    start: StartEngine = _start
+    starter: Starter = field(default_factory=Starter)
     take_inbox: Callable[[Path], None] = take_inbox
     clock: Callable[[], float] = time.monotonic
 
@@ -61,6 +78,8 @@ class LineSession:
     _restarts: int = 0
     _began: float | None = None
     """When this process last started the engine."""
+    _starting: Future[int] | None = None
+    """The start of its engine that is under way."""
     _not_before: float = 0.0
     _inbox_not_before: float = 0.0
 
@@ -114,13 +133,20 @@ class LineSession:
         self.open()
 
     def keep_alive(self) -> str:
-        """Start the engine if it should run and does not; returns why that failed, or "".
+        """Start the engine if it should run and does not; returns why a start failed, or "".
 
         The first start comes at once; each later one after a delay that grows while the engine
-        keeps being lost.
+        keeps being lost. Starts happen beside this call: what became of one is told by a later
+        call. An engine that was given up and that a person started is watched anew.
         """
+        if self._starting is not None:
+            return self._started()
         now = self.processes.clock()
-        if self.state != "lost" or now < self._not_before:
+        if self.state != "lost":
+            if self._given_up:
+                self._backoff, self._not_before, self._began = RestartBackoff(), 0.0, now
+            return ""
+        if now < self._not_before:
             return ""
         if self._began is not None:
             wait = self._backoff.after(now - self._began)
@@ -134,12 +160,20 @@ class LineSession:
             log.warning("%s was lost; it is started again in %.0f s", self.folder.name, wait)
             return ""
         self._began = now
+        self._starting = self.processes.starter.begin(self.folder, self._restarts)
+        self._restarts += 1
+        return self._started()
+
+    def _started(self) -> str:
+        """Why the start that was under way failed; "" where it did not, or goes on still."""
+        assert self._starting is not None
+        if not self._starting.done():
+            return ""
+        start, self._starting = self._starting, None
         try:
-            self.processes.start(self.folder, restarts=self._restarts)
+            start.result()
         except EngineFailed as error:
             return str(error)
-        finally:
-            self._restarts += 1
         return ""
 
     def send(self, command: Command, identity: str) -> None:

@@ -65,6 +65,7 @@ def conduct(folder: Path, processes: Processes | None = None) -> None:
         signal.signal(number, lambda *_: ending.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     store = CampaignWriter(folder)
+    processes = processes or Processes()
     try:
         conductor = Conductor(store, processes, ending=ending.is_set)
         while not ending.is_set():
@@ -76,6 +77,7 @@ def conduct(folder: Path, processes: Processes | None = None) -> None:
                 ending.wait(DISK_SECONDS)
             ending.wait(ROUND_SECONDS)
     finally:
+        processes.starter.close()  # before the lock is let go: nobody starts a line beside this
         store.close()
 
 

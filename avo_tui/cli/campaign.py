@@ -42,6 +42,9 @@ Evaluations = Annotated[
     typer.Option("--budget-evaluations", "--evaluations", min=0, help="Of all lines together."),
 ]
 Tokens = Annotated[int | None, typer.Option("--budget-tokens", "--tokens", min=0)]
+Steps = Annotated[
+    int | None, typer.Option("--budget-steps", "--steps", min=0, help="Of all lines together.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -88,6 +91,7 @@ def run(
     hours: Hours = None,
     evaluations: Evaluations = None,
     tokens: Tokens = None,
+    steps: Steps = None,
     shared_memory: Annotated[
         bool, typer.Option("--shared-memory", help="Agents read each other's notes.")
     ] = False,
@@ -136,7 +140,9 @@ def run(
     info = opening.find_task(task)
     name = name or _free_name(task)
     check_name(line_session(name, lines))
-    total = opening.with_defaults(RunSettings(budget=_budget(usd, hours, evaluations, tokens)))
+    total = opening.with_defaults(
+        RunSettings(budget=_budget(usd, hours, evaluations, tokens, steps))
+    )
     caps: Caps = total.budget.run
     base = RunSettings(
         model=model, evaluator=" ".join(evaluator) if evaluator else None,
@@ -304,6 +310,7 @@ def budget(
     hours: Hours = None,
     evaluations: Evaluations = None,
     tokens: Tokens = None,
+    steps: Steps = None,
     as_json: Json = False,
 ) -> None:
     """Change the budget of a campaign, or show it where nothing is given."""
@@ -311,7 +318,7 @@ def budget(
     from avo_tui.store import CampaignReader, find_campaign
 
     folder = find_campaign(name)
-    caps = _budget(usd, hours, evaluations, tokens).run
+    caps = _budget(usd, hours, evaluations, tokens, steps).run
     if caps.model_dump(exclude_none=True):
         give_order(folder, SetCaps(caps=caps), as_json)
     elif as_json:
@@ -325,11 +332,17 @@ def budget(
 
 
 def _budget(
-    usd: float | None, hours: float | None, evaluations: int | None, tokens: int | None
+    usd: float | None,
+    hours: float | None,
+    evaluations: int | None,
+    tokens: int | None,
+    steps: int | None,
 ) -> Budget:
     from avo_tui.domain.budget import Budget, Caps
 
-    return Budget(run=Caps(usd=usd, hours=hours, evaluations=evaluations, tokens=tokens))
+    return Budget(
+        run=Caps(usd=usd, hours=hours, evaluations=evaluations, tokens=tokens, steps=steps)
+    )
 
 
 def _free_name(task: str) -> str:

@@ -149,7 +149,12 @@ def end_conductor(folder: CampaignFolder) -> None:
         raise Failure(f"the campaign's process runs on {conductor.host}; end the campaign there")
     os.kill(conductor.pid, signal.SIGTERM)
     deadline = time.monotonic() + ORDER_SECONDS
-    while folder.conductor().alive and time.monotonic() < deadline:
+    while folder.conductor().alive:
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"the campaign's process {conductor.pid} has not ended within {ORDER_SECONDS:g} s, "
+                f"so no line was ended: it would start them again; what it does is in {folder.log}"
+            )
         time.sleep(POLL_SECONDS)
 
 

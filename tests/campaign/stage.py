@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 
 from avo_tui.campaign.conductor import Conductor
-from avo_tui.campaign.lines import Processes
+from avo_tui.campaign.lines import Processes, Starter
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Caps, Spend
@@ -15,6 +16,7 @@ from avo_tui.domain.commands import EditMemory, SetBudget, Submit
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note, RunSettings, Version
 from avo_tui.domain.score import ConfigurationScore, Score
+from avo_tui.evolution.process import EngineFailed
 from avo_tui.store import CampaignFolder, CampaignWriter, SessionWriter, create_campaign
 from tests.evolution.fake_evaluator import TASK
 
@@ -114,6 +116,18 @@ class PretendLine:
         self.writer.close()
 
 
+class AtOnce(Starter):
+    """Starts a line before the call returns."""
+
+    def begin(self, folder: Path, restarts: int) -> Future[int]:
+        start: Future[int] = Future()
+        try:
+            start.set_result(self._start(folder, restarts=restarts))
+        except EngineFailed as error:
+            start.set_exception(error)
+        return start
+
+
 class Stage:
     """A conductor over pretended lines."""
 
@@ -127,7 +141,8 @@ class Stage:
     def begin(self, *, revive: bool = False) -> None:
         """Another process takes the campaign over."""
         self.store = CampaignWriter(self.folder.path)
-        processes = Processes(self._start, self._take_inbox, lambda: self.time)
+        starter = AtOnce(self._start)
+        processes = Processes(starter, self._take_inbox, lambda: self.time)
         self.conductor = Conductor(self.store, processes, revive=revive)
 
     def _start(self, folder: Path, *, restarts: int) -> int:

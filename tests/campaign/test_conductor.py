@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from avo_tui.campaign.conductor import BUDGET, Conductor
-from avo_tui.campaign.lines import Processes
+from avo_tui.campaign.lines import Processes, Starter
 from avo_tui.domain.budget import Caps
 from avo_tui.domain.campaigns import SetCaps, Split
 from avo_tui.domain.commands import SetBudget
+from avo_tui.evolution.process import EngineFailed
 from avo_tui.store import (
     CampaignReader,
     CampaignWriter,
@@ -23,7 +25,7 @@ from avo_tui.store import (
     send_command,
 )
 from avo_tui.store.objects import ObjectStore
-from tests.campaign.stage import Stage, new_campaign, source
+from tests.campaign.stage import AtOnce, PretendLine, Stage, new_campaign, source
 
 MakeStage = Callable[..., Stage]
 
@@ -251,6 +253,49 @@ def test_a_line_that_is_given_up_leaves_its_share_and_the_campaign_ends(
     assert not stage.conductor.look()
 
 
+def test_a_line_that_was_given_up_and_started_by_hand_is_watched_anew(
+    make_stage: MakeStage,
+) -> None:
+    stage = seeded(make_stage, lines=2)
+    session = stage.conductor._sessions[1]
+    session._not_before = float("inf")
+    stage.line(1).kill()
+    starts = len(stage.starts)
+    stage.conductor.look()
+    assert session.ended and len(stage.starts) == starts
+    stage.lines["race.1"] = PretendLine(stage.folder.root / "race.1")  # by hand
+    stage.conductor.look()
+    assert not stage.store.campaign.line(1).problem
+    stage.line(1).kill()
+    for _ in range(3):
+        stage.conductor.look()
+        stage.time += 600.0
+    assert not session.ended and len(stage.starts) == starts + 1
+
+
+def test_lines_are_started_beside_one_another(make_stage: MakeStage) -> None:
+    """Each start returns only once the other has begun; one that fails is told with its line."""
+    stage = make_stage()
+    stage.kill()
+    for line in stage.lines.values():
+        line.kill()
+    both = threading.Barrier(2, timeout=60)
+
+    def start(folder: Path, *, restarts: int) -> int:
+        both.wait()
+        if folder.name == "race.2":
+            raise EngineFailed("no room")
+        return stage._start(folder, restarts=restarts)
+
+    starter = Starter(start)
+    stage.store = CampaignWriter(stage.folder.path)
+    conductor = Conductor(stage.store, Processes(starter, stage._take_inbox, lambda: stage.time))
+    conductor.look()
+    starter.close()
+    conductor.look()
+    assert [line.problem for line in stage.store.campaign.lines] == ["", "no room"]
+
+
 def test_an_interval_waits_for_the_seed_of_the_neighbour(make_stage: MakeStage) -> None:
     """A line that is over before its neighbour has begun still passes on what it reached."""
     stage = make_stage()
@@ -289,7 +334,7 @@ def test_no_engine_is_started_once_the_process_is_asked_to_end(make_stage: MakeS
     stage.begin()
     before = len(stage.starts)
     assert Conductor(
-        stage.store, Processes(stage._start, stage._take_inbox), ending=lambda: True
+        stage.store, Processes(AtOnce(stage._start), stage._take_inbox), ending=lambda: True
     ).look()
     assert len(stage.starts) == before
 
