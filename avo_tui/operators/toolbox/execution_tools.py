@@ -354,8 +354,9 @@ TOOLS = (
         "profile",
         "execution",
         "Profile the working candidate on one configuration: how busy arithmetic, memory and issue "
-        "slots are, occupancy, what warps wait for. The report is kept and shown in later "
-        "openings. Says why, where the machine has no profiler.",
+        "slots are, occupancy, what warps wait for; on a CPU which loops take what share of the "
+        "time and what they consist of. The report is kept and shown in later openings. Says why, "
+        "where the machine has no profiler.",
         Profile,
         _profile,
     ),

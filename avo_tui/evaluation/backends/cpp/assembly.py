@@ -6,12 +6,16 @@ import re
 import shutil
 
 from avo_tui.domain.verdict import Window
-from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp
+from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp, Compiler
+from avo_tui.evaluation.backends.cpp.loop_profile import sampled_text
 from avo_tui.evaluation.backends.cpp.loops import loops_text
+from avo_tui.evaluation.backends.cpp.sampled import NotSampledError, sample
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
 from avo_tui.evaluation.disassembly_view import shown, split_objdump
+from avo_tui.evaluation.input_files import DrawnInputs
 from avo_tui.evaluation.sandbox.policy import Job
 from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.task import Task
 
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$", re.MULTILINE)
 _MISSING = "objdump is not installed on this machine: install binutils."
@@ -30,10 +34,17 @@ async def disassemble(
     return shown(split_objdump(text), function, facts, window)
 
 
-async def profile(compiled: CompiledCpp, sandbox: Sandbox) -> str:
-    """What the innermost loops consist of."""
+async def profile(
+    task: Task, compiled: CompiledCpp, drawn: DrawnInputs, tools: Compiler, sandbox: Sandbox
+) -> str:
+    """Where the time goes on these inputs, and what the innermost loops consist of."""
     text = await _listing(compiled, sandbox)
-    return _MISSING if text is None else loops_text(text)
+    if text is None:
+        return _MISSING
+    try:
+        return sampled_text(text, await sample(task, compiled, drawn, tools, sandbox))
+    except NotSampledError as error:
+        return f"Not sampled on {drawn.about}: {error}.\n{loops_text(text)}"
 
 
 async def _listing(compiled: CompiledCpp, sandbox: Sandbox) -> str | None:

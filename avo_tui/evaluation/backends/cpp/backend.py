@@ -12,7 +12,13 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import ConfigurationCheck, MachineInfo, ScratchReport, Window
+from avo_tui.domain.verdict import (
+    ConfigurationCheck,
+    InputsWanted,
+    MachineInfo,
+    ScratchReport,
+    Window,
+)
 from avo_tui.evaluation.backends.base import Compiled, Context, Experiment
 from avo_tui.evaluation.backends.cpp import (
     allowed_symbols,
@@ -34,7 +40,7 @@ from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
 from avo_tui.evaluation.backends.cpp.overhead import empty_kernel
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
-from avo_tui.evaluation.input_files import write_input_files
+from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
 from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION
 from avo_tui.evaluation.measurement.cases import timed_inputs
@@ -194,9 +200,11 @@ class CppBackend:
     async def profile(
         self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
     ) -> str:
-        """The instructions in the innermost loops, which are the same on every configuration."""
+        """Where a candidate spends its time on a configuration, sampled, and in what loops."""
         assert isinstance(compiled, CompiledCpp)
-        return await assembly.profile(compiled, context.sandbox)
+        drawn = drawn_inputs(task, InputsWanted(configuration=configuration.name))
+        tools = await self.compiler()
+        return await assembly.profile(task, compiled, drawn, tools, context.sandbox)
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Prepare what is needed once: the runner, torch, the calibration."""

@@ -255,24 +255,33 @@ class Compiler:
 
     async def runner(self, task: Task, sandbox: Sandbox) -> Path:
         """The runner for a task's entry point."""
-        names = ("runner.cpp", "confine.h")
-        files = {name: (glue.NATIVE / name).read_text() for name in names}
-        files["glue.h"] = glue.glue(task)
         options = ["-O2", "-std=gnu++17", "-fno-exceptions", "-fno-rtti", "-Wl,-z,relro,-z,now"]
         # The one function of the runner that a candidate may call is marked as visible; those of
         # a runtime library that is linked into the runner are none.
         options += ["-fvisibility=hidden", "-rdynamic", "-Wl,--exclude-libs,ALL"]
+        return await self._native(task, "runner", ("runner.cpp", "confine.h"), options, sandbox)
+
+    async def sampler(self, task: Task, sandbox: Sandbox) -> Path:
+        """The program that samples where a candidate of a task spends its time."""
+        options = ["-O1", "-std=gnu++17"]
+        return await self._native(task, "sampler", ("sampler.cpp",), options, sandbox)
+
+    async def _native(
+        self, task: Task, program: str, names: Sequence[str], options: list[str], sandbox: Sandbox
+    ) -> Path:
+        """A program of the harness, compiled for a task's entry point; `names` are its sources."""
+        files = {name: (glue.NATIVE / name).read_text() for name in names}
+        files["glue.h"] = glue.glue(task)
         key = self.toolchain.key(*files.values(), *options)
         folder = self._runners.get(key)
         if folder is not None:
-            return folder / "runner"
+            return folder / program
         with sandbox.scratch() as scratch:
             _write(scratch, files)
             outcome = await sandbox.run(
                 Job(
                     command=(
-                        self.toolchain.compiler, *options, "-I.", "runner.cpp",
-                        "-o", "runner", "-ldl",
+                        self.toolchain.compiler, *options, "-I.", names[0], "-o", program, "-ldl",
                     ),
                     scratch=scratch,
                     limits=LIMITS,
@@ -281,9 +290,9 @@ class Compiler:
             )  # fmt: skip
             if not outcome.ok:
                 why = outcome.error or _log(outcome, scratch).strip()[:2000]
-                raise EvaluatorError(f"the runner of {task.name} does not compile: {why}")
-            data = read_untrusted(scratch / "runner")
-        return self._runners.put(key, {"runner": data}) / "runner"
+                raise EvaluatorError(f"the {program} of {task.name} does not compile: {why}")
+            data = read_untrusted(scratch / program)
+        return self._runners.put(key, {program: data}) / program
 
     async def experiment(self, files: dict[str, str], scratch: Path, sandbox: Sandbox) -> Outcome:
         """Compiles a small program of the agent's to `program` in a scratch folder."""

@@ -50,6 +50,12 @@ class Loop:
     loop in a loop in a loop has 3."""
 
     @property
+    def addresses(self) -> tuple[int, ...]:
+        """Address of each instruction, as in `lines`."""
+        matches = (_INSTRUCTION.match(line) for line in self.lines)
+        return tuple(int(match[1], 16) for match in matches if match is not None)
+
+    @property
     def parts(self) -> dict[str, int]:
         """Class of instruction → how many in one pass."""
         return count("\n".join(self.lines) + "\n")
@@ -180,6 +186,15 @@ def innermost_loops(listing: str) -> list[Loop]:
         for loop in _loops(function)
     ]
     return sorted(loops, key=lambda loop: (-loop.depth, -loop.multiplies))
+
+
+def function_ranges(listing: str) -> list[tuple[str, range]]:
+    """(name, addresses) of each function of a listing."""
+    return [
+        (function.name, range(function.start, function.body[-1][0] + 1))
+        for function in _functions(listing)
+        if function.body
+    ]
 
 
 def _functions(listing: str) -> Iterator[_Function]:

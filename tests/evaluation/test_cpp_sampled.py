@@ -1,0 +1,105 @@
+"""Where a C++ candidate spends its time: sampled, on the configuration that is asked for."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+
+import pytest
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.evaluation.backends.cpp import sampled
+from avo_tui.evaluation.backends.cpp.loop_profile import sampled_text
+from avo_tui.evaluation.backends.cpp.sampled import NotSampledError, Samples, read_samples
+from avo_tui.evaluation.pipeline import Pipeline
+from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
+from tests.evaluation.test_cpp_loops import NESTED
+
+KERNEL = """
+#include "task.h"
+#define APART extern "C" __attribute__((noipa))
+APART void when_causal(const float* q, float* out, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) for (int j = 0; j < 300; ++j) out[i] += q[i] * float(j);
+}
+APART void when_full(const float* q, float* out, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) for (int j = 0; j < 300; ++j) out[i] -= q[i] / float(j + 1);
+}
+extern "C" void attention(const float* q, const float*, const float*, float* out,
+                          int64_t batch, int64_t heads, int64_t sequence, bool causal) {
+    (causal ? when_causal : when_full)(q, out, batch * heads * sequence * 64);
+}
+"""
+objdump = pytest.mark.skipif(shutil.which("objdump") is None, reason="binutils are not installed")
+
+
+@objdump
+@needs_compiler
+async def test_only_what_runs_on_the_configuration_is_listed(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampled, "SECONDS", 0.2)
+    kernel = Candidate(files={"kernel.cpp": KERNEL})
+    for configuration, busy, idle in (
+        ("causal-64", "when_causal", "when_full"),
+        ("full-64", "when_full", "when_causal"),
+    ):
+        text = await pipeline.profile("tiny_attention", kernel, configuration)
+        first = text.splitlines()[1]
+        assert f"on {configuration}, inputs of the kind" in text
+        share = re.match(rf"- ([0-9.]+)% {busy} at", first)
+        assert share and float(share[1]) > 50, text
+        assert idle not in text and "never ran while it was sampled" in text
+
+
+@objdump
+@needs_compiler
+async def test_a_candidate_that_ends_the_process_is_told_without_samples(
+    pipeline: Pipeline,
+) -> None:
+    helper = (CANDIDATES / "honest.h").read_text()
+    source = (CANDIDATES / "null_pointer.cpp").read_text()
+    kernel = Candidate(files={"kernel.cpp": source, "honest.h": helper})
+    text = await pipeline.profile("tiny_attention", kernel, "full-64")
+    assert text.startswith("Not sampled on full-64") and "before it was sampled" in text
+
+
+def test_shares_are_of_all_samples_and_the_busiest_loop_is_first() -> None:
+    own = Counter({0x2000: 10, 0x2004: 20, 0x2018: 50, 0x2010: 5})
+    samples = Samples("big", 10, 0.1, own, Counter({"libm.so.6 (expf)": 15}))
+    head, *lines = sampled_text(NESTED, samples).splitlines()
+    assert "100 samples in 10 calls of 10 ms" in head
+    assert (
+        lines[0].startswith("- 50.0% kernel at 2018: 3 deep") and "most at 2018 (vfmadd" in lines[0]
+    )
+    assert lines[1].startswith("- 30.0% kernel at 2000") and "most at 2004" in lines[1]
+    assert lines[2:] == [
+        "- 15.0% in libm.so.6 (expf)",
+        "- 5.0% in kernel, outside its innermost loops",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "calls 3",
+        "calls 0 1.0\nat 10 1",
+        "calls 3 nan\nat 10 1",
+        "calls 3 1.0\nat zz 1",
+        "calls 3 1.0\nat 10 -1",
+        "calls 3 1.0\nof 10 1",
+        "calls 3 1.0\nat 10",
+        "calls 3 1.0",
+    ],
+)
+def test_a_profile_that_a_candidate_forged_is_none(text: str) -> None:
+    """It runs in the process that writes the file."""
+    with pytest.raises(NotSampledError):
+        read_samples(text, "x")
+
+
+def test_a_profile_is_read() -> None:
+    samples = read_samples("calls 3 1.5\nat 1a 2\nat 1a 1\nin libm.so.6 (expf) 4\n", "x")
+    assert (samples.calls, samples.seconds, samples.total) == (3, 1.5, 7)
+    assert samples.within([0x1A]) == 3 and samples.elsewhere["libm.so.6 (expf)"] == 4
