@@ -15,6 +15,7 @@ BUILT_IN: Mapping[str, str] = {
     "c": "avo_tui.evaluation.backends.c.descriptor",
     "rust": "avo_tui.evaluation.backends.rust.descriptor",
     "cuda": "avo_tui.evaluation.backends.cuda.descriptor",
+    "cute": "avo_tui.evaluation.backends.cute.descriptor",
     "triton": "avo_tui.evaluation.backends.triton.descriptor",
 }
 """Language → module whose `DESCRIPTOR` it is."""

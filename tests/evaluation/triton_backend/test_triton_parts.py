@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts, TensorSpec
-from avo_tui.evaluation.backends.triton.ptx import merged
-from avo_tui.evaluation.backends.triton.reply import LaunchError, Run, keys, plan_of, read
+from avo_tui.evaluation.backends.traced.ptx import merged
+from avo_tui.evaluation.backends.traced.reply import LaunchError, Run, keys, plan_of, read
 from avo_tui.evaluation.languages import further_languages, in_language
 from avo_tui.evaluation.loading import load_task
 
@@ -19,14 +19,15 @@ TENSORS = (
     TensorSpec(name="y", dtype="f32", shape=(8,), output=True),
 )
 LAUNCH: dict[str, object] = {
-    "kernel": 0, "symbol": "f", "name": "f", "line": 3, "grid": [2, 1, 1], "warps": 4, "blocks": 2,
-    "shared": 64, "cooperative": False, "programmatic": True,
+    "kernel": 0, "symbol": "f", "name": "f", "line": 3, "grid": [4, 1, 1], "block": [128, 1, 1],
+    "cluster": [2, 1, 1], "shared": 64, "cooperative": False, "programmatic": True,
     "arguments": [
         {"kind": "pointer", "buffer": "y", "value": 16},
         {"kind": "i64", "value": -1},
         {"kind": "f32", "value": 0.5},
     ],
 }  # fmt: skip
+FAR = {"at": 1, "buffer": "y", "value": 32}
 
 
 def run(**changes: object) -> Run:
@@ -54,7 +55,18 @@ def test_a_launch_in_numbers() -> None:
         ({"arguments": [{"kind": "i32", "value": 1 << 31}]}, "does not fit i32"),
         ({"arguments": [{"kind": "i32", "value": 0.5}]}, "is no whole number"),
         ({"shared": 300_000}, "needs 300000 bytes of shared memory; a block can have 232448"),
-        ({"grid": [1, 70_000, 1]}, "only its first may exceed 65535"),
+        ({"grid": [2, 70_000, 1]}, "only its first may exceed 65535"),
+        ({"grid": [3, 1, 1]}, r"clusters of \[2, 1, 1\] blocks do not divide"),
+        ({"cluster": [32, 1, 1]}, "has 32 blocks; it can have 16"),
+        ({"block": [64, 32, 1]}, "has 2048 threads; it can have 1024"),
+        (
+            {"arguments": [{"kind": "bytes", "data": "00" * 8, "addresses": [FAR]}]},
+            "reaches behind",
+        ),
+        (
+            {"arguments": [{"kind": "bytes", "data": "00" * 9, "addresses": [FAR]}]},
+            "begins outside y",
+        ),
         ({"arguments": []}, "no kernel is given the output 'y'"),
         ({"workspaces": {"x": {"bytes": 4}}}, "has the name of a tensor"),
         (
@@ -76,12 +88,22 @@ def test_what_no_device_can_do_is_refused(changes: dict[str, object], says: str)
         '{"configurations": {"a": {"launches": [{}], "workspaces": {}}}}',
         json.dumps({"configurations": {"a": {"launches": [{**LAUNCH, "symbol": 'f"; exit'}]}}}),
         json.dumps({"configurations": {"a": {"launches": [{**LAUNCH, "grid": [0, 1, 1]}]}}}),
-        json.dumps({"configurations": {"a": {"launches": [{**LAUNCH, "warps": 64}]}}}),
+        json.dumps({"configurations": {"a": {"launches": [{**LAUNCH, "block": [0, 1, 1]}]}}}),
     ],
 )
 def test_a_reply_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(LaunchError, match="what is launched cannot be"):
         read(text)
+
+
+def test_an_address_among_a_parameter_s_bytes() -> None:
+    """As in a tensor map, whose first eight bytes are the address of its tensor."""
+    given = {"kind": "bytes", "data": "00" * 8 + "ff" * 120}
+    parameter = {**given, "addresses": [{"at": 0, "buffer": "y", "value": 16}]}
+    plan = plan_of(run(arguments=[parameter]), "kernel.py", TENSORS, FACTS)
+    (param,) = plan.stages[0].params
+    assert param.bytes == 128 and param.data == given["data"]
+    assert [(a.at, a.buffer, a.value) for a in param.addresses] == [(0, "y", 16)]
 
 
 def test_specialisations_of_one_function_are_numbered() -> None:
@@ -111,16 +133,16 @@ ret;
 
 
 def test_names_that_modules_share_are_told_apart() -> None:
-    text, symbols = merged([(PTX % 1, "f"), (PTX % 2, "f")])
-    assert symbols == ["f__0", "f__1"]
+    text, renamed = merged([PTX % 1, PTX % 2])
+    assert [names["f"] for names in renamed] == ["f__0", "f__1"]
     for number in (0, 1):
         assert f".visible .entry f__{number}(" in text
         assert f"[global_smem__{number}]" in text
         assert f"text__{number}[2] = {{{number + 1}, 0}};" in text
     assert text.count(".version") == text.count(".extern .func") == 1
     assert "vprintf__" not in text and "unread" not in text and ".loc" not in text
-    alone, symbols = merged([(PTX % 1, "f")])
-    assert symbols == ["f"] and ".loc 1 2 3" in alone and "unread" not in alone
+    alone, renamed = merged([PTX % 1])
+    assert renamed == [{}] and ".loc 1 2 3" in alone and "unread" not in alone
 
 
 def test_a_task_in_a_further_language(tmp_path: Path) -> None:

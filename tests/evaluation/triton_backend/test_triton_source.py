@@ -16,7 +16,8 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import SingleSource
 from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.backends.triton.front import TritonFrontEnd
+from avo_tui.evaluation.backends.traced.front import TracedFrontEnd
+from avo_tui.evaluation.backends.triton.language import TRITON
 from avo_tui.evaluation.languages import in_language
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.ports import EvaluatorError
@@ -59,7 +60,7 @@ def launch(q, o, workspace, SEQ, SMS):
 def written(files: dict[str, str], function: str = "attention") -> SingleSource:
     assert isinstance(TASK, CudaTask)
     facts = DeviceFacts.of_architecture("sm_90a")
-    front = TritonFrontEnd(Sandbox())
+    front = TracedFrontEnd(TRITON, Sandbox())
     shapes = public_configurations(TASK)
     return front.single_source(TASK, Candidate(files=files), shapes, facts, function)
 

@@ -75,20 +75,41 @@ class PlannedMap(Value):
     fill: str
 
 
-class PlannedParam(Value):
-    """A kernel parameter: a number, or a buffer or map to take the address or descriptor of."""
+class PlannedAddress(Value):
+    """Eight bytes of a parameter that hold an address."""
 
-    kind: Literal["pointer", "map", "i32", "u32", "i64", "u64", "f32", "f64"]
+    at: int
+    """Where in the parameter, bytes."""
+    buffer: str
+    """The tensor's or workspace's name."""
+    value: int
+    """Bytes from the beginning of the buffer."""
+
+
+class PlannedParam(Value):
+    """A kernel parameter: a number, a buffer or map to take the address or descriptor of, or bytes.
+
+    Bytes are what a language that encodes its parameters by itself gives (a structure, a tensor
+    map): they are passed as they are, but for the addresses among them.
+    """
+
+    kind: Literal["pointer", "map", "bytes", "i32", "u32", "i64", "u64", "f32", "f64"]
     value: int | float = 0
     """The number; of a pointer, the offset in bytes."""
     buffer: str = ""
     """Of a pointer: the tensor's or workspace's name. Of a map: its name."""
+    data: str = ""
+    """Of bytes: their hexadecimal digits."""
+    addresses: tuple[PlannedAddress, ...] = ()
+    """Of bytes: which of them are addresses."""
 
     @property
     def bytes(self) -> int:
         """Size in the kernel's parameter space."""
         if self.kind == "map":
             return 128
+        if self.kind == "bytes":
+            return len(self.data) // 2
         return 8 if self.kind == "pointer" else DTYPE_BYTES[self.kind]
 
 

@@ -38,10 +38,9 @@ _SCALARS: dict[str, Any] = {
     "u64": ctypes.c_uint64, "f32": ctypes.c_float, "f64": ctypes.c_double,
 }  # fmt: skip
 _MAP_DTYPES = {
-    "bf16": "BFLOAT16", "f16": "FLOAT16", "f32": "FLOAT32", "f64": "FLOAT64", "u8": "UINT8",
-    "i8": "UINT8", "bool": "UINT8", "f8e4m3": "UINT8", "f8e5m2": "UINT8", "i16": "UINT16",
+    "bf16": "BFLOAT16", "f16": "FLOAT16", "f32": "FLOAT32", "f64": "FLOAT64", "c64": "FLOAT64",
+    **dict.fromkeys(("u8", "i8", "bool", "f8e4m3", "f8e5m2"), "UINT8"), "i16": "UINT16",
     "u16": "UINT16", "i32": "INT32", "u32": "UINT32", "i64": "INT64", "u64": "UINT64",
-    "c64": "FLOAT64",
 }  # fmt: skip
 _PROMOTIONS = {"none": "NONE", "64B": "L2_64B", "128B": "L2_128B", "256B": "L2_256B"}
 _FILLS = {"zero": "NONE", "nan": "NAN_REQUEST_ZERO_FMA"}
@@ -116,8 +115,14 @@ class _Stage:
             if param["kind"] == "map":
                 self._maps.append((index, maps[param["buffer"]]))
                 continue
-            if param["kind"] == "pointer":
-                value: Any = ctypes.c_uint64(0)
+            if param["kind"] == "bytes":
+                value: Any = (ctypes.c_ubyte * (len(param["data"]) // 2))()
+                ctypes.memmove(value, bytes.fromhex(param["data"]), len(value))
+                for a in param["addresses"]:
+                    part = ctypes.c_uint64.from_buffer(value, a["at"])
+                    self._addresses.append((part, slots[a["buffer"]], int(a["value"])))
+            elif param["kind"] == "pointer":
+                value = ctypes.c_uint64(0)
                 self._addresses.append((value, slots[param["buffer"]], int(param["value"])))
             else:
                 value = _SCALARS[param["kind"]](param["value"])
@@ -355,15 +360,12 @@ class _Bound:
 def _plan(shape: dict[str, Any], device: torch.device) -> dict[str, Any]:
     facts = torch.cuda.get_device_properties(device)
     number = f"{facts.major}{facts.minor}"
-    for architecture, plan in shape["launch"].items():
-        if architecture.removeprefix("sm_").rstrip("af") != number:
-            continue
-        if plan["multiprocessors"] == facts.multi_processor_count:
+    plans = shape["launch"].items()
+    for architecture, plan in plans:
+        same = architecture.removeprefix("sm_").rstrip("af") == number
+        if same and plan["multiprocessors"] == facts.multi_processor_count:
             return dict(plan)
-    devices = ", ".join(
-        f"{name} with {plan['multiprocessors']} multiprocessors"
-        for name, plan in shape["launch"].items()
-    )
+    devices = ", ".join(f"{a} with {p['multiprocessors']} multiprocessors" for a, p in plans)
     raise RuntimeError(
         f"this package was made for {devices}; {facts.name} is sm_{number} with "
         f"{facts.multi_processor_count}"
@@ -390,9 +392,7 @@ class Launcher:
         """The outputs for shape number `index`, on the inputs' device and its current stream."""
         addresses = [tensor.data_ptr() for tensor in inputs]
         if any(address % ALIGNMENT for address in addresses):
-            raise ValueError(
-                f"every tensor must begin at a multiple of {ALIGNMENT} bytes; use .clone()"
-            )
+            raise ValueError(f"tensors must begin at a multiple of {ALIGNMENT} bytes; use .clone()")
         device = inputs[0].get_device()
         if device == torch.cuda.current_device():
             return self._bound_to(index, device)(inputs, addresses)

@@ -14,11 +14,12 @@ from avo_tui.evaluation.finding import Finding
 
 def _make(options: BackendOptions) -> Backend:
     from avo_tui.evaluation.backends.cuda.backend import CudaBackend
-    from avo_tui.evaluation.backends.triton.front import TritonFrontEnd
+    from avo_tui.evaluation.backends.traced.front import TracedFrontEnd
+    from avo_tui.evaluation.backends.triton.language import TRITON
 
     return CudaBackend(
         architecture=options.architecture,
-        front_end=lambda _, sandbox: TritonFrontEnd(sandbox),
+        front_end=lambda _, sandbox: TracedFrontEnd(TRITON, sandbox),
     )
 
 

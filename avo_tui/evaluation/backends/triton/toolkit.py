@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 from functools import cache
 from pathlib import Path
 
-from avo_tui.evaluation.backends.cuda.toolkit import ToolkitError
+from avo_tui.evaluation.backends.cuda.toolkit import ToolkitError, architecture_number
 
 EXTRA = "pip install 'avo-tui[triton]'"
 FIRST_OF_NEW_ASSEMBLER = 90
@@ -24,23 +23,14 @@ def folder() -> Path:
     return Path(spec.origin).parent
 
 
-@cache
-def version() -> str:
-    """Such as `Triton 3.9.0`; `Triton` alone where it is not installed."""
-    try:
-        return f"Triton {importlib.metadata.version('triton')}"
-    except importlib.metadata.PackageNotFoundError:
-        return "Triton"
-
-
-def assembler(number: int) -> str:
-    """The assembler for an architecture, such as 90. Raises ToolkitError."""
+def assembler(architecture: str) -> tuple[str, ...]:
+    """The assembler for an architecture, such as sm_90a, and its options. Raises ToolkitError."""
     tools = folder() / "backends" / "nvidia" / "bin"
     wanted = ["ptxas-blackwell", "ptxas"]
-    if number < FIRST_OF_NEW_ASSEMBLER:
+    if architecture_number(architecture) < FIRST_OF_NEW_ASSEMBLER:
         wanted.reverse()
     for name in wanted:
         path = tools / name
         if path.is_file() and os.access(path, os.X_OK):
-            return str(path)
+            return str(path), "--regAllocOptLevel=2"
     raise ToolkitError(f"Triton's assembler is missing in {tools}; install it anew: {EXTRA}")

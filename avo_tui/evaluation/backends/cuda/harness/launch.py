@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -127,8 +128,13 @@ class _Launch:
             if param.kind == "map":
                 pointers[index] = int(maps[param.buffer].getPtr())
                 continue
-            if param.kind == "pointer":
-                value: Any = ctypes.c_uint64(buffers.address(param.buffer) + int(param.value))
+            if param.kind == "bytes":
+                value: Any = ctypes.create_string_buffer(bytes.fromhex(param.data), param.bytes)
+                for address in param.addresses:
+                    target = buffers.address(address.buffer) + address.value
+                    struct.pack_into("<Q", value, address.at, target)
+            elif param.kind == "pointer":
+                value = ctypes.c_uint64(buffers.address(param.buffer) + int(param.value))
             else:
                 value = _SCALARS[param.kind](param.value)
             self._keep.append(value)

@@ -1,21 +1,13 @@
-"""Runs a candidate's `launch` on stand-ins for tensors and compiles each kernel that it launches.
+"""Compiles the Triton kernels that a candidate's `launch` launches, and writes the launches down.
 
-Started in the sandbox as a file, not as a module of the package:
-`python compile_child.py request.json reply.json`, both in the current folder, with the candidate's
-files in `src/`. It writes a PTX text for each kernel, and what is launched with which arguments.
-All of that is the candidate's word: who reads it checks it, and assembles the PTX elsewhere.
+Loaded in the sandbox by `traced/recording.py`, as a file and not as a module of the package. Writes
+a PTX text for each kernel. All of it is the candidate's word.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import inspect
-import io
-import json
 import math
-import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +29,7 @@ POINTERS = {
 ALIGNMENT = 16
 """Bytes; what Triton makes use of where a pointer or a size is a multiple of it."""
 MOST_LAUNCHES = 64
+THREADS_PER_WARP = 32
 
 
 class CandidateError(Exception):
@@ -91,10 +84,17 @@ class Tensor:
 class Recorder:
     """Takes the place of a launch: compiles the kernel and writes down what it would be given."""
 
-    def __init__(self, capability: int) -> None:
+    def __init__(self, architecture: str) -> None:
+        """`architecture` is such as `sm_90a`."""
+        import triton
         from triton.backends.compiler import GPUTarget
 
-        self.target = GPUTarget("cuda", capability, 32)
+        _prepare()
+        triton.runtime.jit.JITFunction.run = lambda kernel, *args, **kwargs: self.run(
+            kernel, *args, **kwargs
+        )
+        number = int("".join(c for c in architecture if c.isdigit()))
+        self.target = GPUTarget("cuda", number, 32)
         self.kernels: dict[str, int] = {}
         """Hash of a compiled kernel → its number."""
         self.launches: list[dict[str, Any]] = []
@@ -103,6 +103,18 @@ class Recorder:
     def begin(self) -> None:
         """Forgets the launches of the configuration before."""
         self.launches, self.workspaces = [], {}
+
+    def extras(self) -> dict[str, Any]:
+        """What `launch` can ask for besides the task's tensors and names."""
+        return {"workspace": self.workspace}
+
+    def tensor(self, name: str, dtype: str, shape: tuple[int, ...]) -> Tensor:
+        """Stands for one of the task's tensors."""
+        return Tensor(name, dtype, shape)
+
+    def call(self, launch: Any, arguments: dict[str, Any]) -> None:
+        """Runs the candidate's `launch`."""
+        launch(**arguments)
 
     def workspace(self, shape: Any, dtype: Any, zero: bool = False) -> Tensor:
         """Memory between launches; with `zero` it holds zeros at the beginning of each run."""
@@ -138,7 +150,8 @@ class Recorder:
         Path(f"kernel-{number}.ptx").write_text(built.asm["ptx"], encoding="utf-8")
         if extent and math.prod(extent) == 0:
             return  # as Triton does: nothing to launch
-        blocks = math.prod(extent) * meta.num_ctas
+        x, y, z = (int(n) for n in (*extent, 1, 1)[:3])
+        blocks = x * y * z * meta.num_ctas
         for size, label in (
             (meta.global_scratch_size, "scratch"),
             (getattr(meta, "profile_scratch_size", 0), "profile"),
@@ -155,9 +168,9 @@ class Recorder:
                 "symbol": meta.name,
                 "name": kernel.fn.__name__,
                 "line": kernel.fn.__code__.co_firstlineno,
-                "grid": [int(n) for n in (*extent, 1, 1)[:3]],
-                "warps": int(meta.num_warps),
-                "blocks": int(meta.num_ctas),
+                "grid": [x * int(meta.num_ctas), y, z],
+                "block": [int(meta.num_warps) * THREADS_PER_WARP, 1, 1],
+                "cluster": [int(meta.num_ctas), 1, 1],
                 "shared": int(meta.shared),
                 "cooperative": bool(meta.launch_cooperative_grid),
                 "programmatic": bool(meta.launch_pdl),
@@ -228,85 +241,3 @@ def _prepare() -> None:
         )
 
     triton.runtime.autotuner.Autotuner.run = refused
-
-
-def _load(file: str) -> Any:
-    """The function `launch` of the candidate."""
-    sys.path.insert(0, str(Path("src").resolve()))
-    sys.dont_write_bytecode = True
-    path = Path("src", file).resolve()
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    launch = getattr(module, "launch", None)
-    if not callable(launch):
-        raise CandidateError(f"{file} has no function launch")
-    return launch
-
-
-def _arguments(launch: Any, configuration: dict[str, Any], recorder: Recorder) -> dict[str, Any]:
-    """What `launch` is called with: tensors and names of the configuration, by its parameters."""
-    known: dict[str, Any] = {**configuration["names"], "workspace": recorder.workspace}
-    for tensor in configuration["tensors"]:
-        known[tensor["name"]] = Tensor(tensor["name"], tensor["dtype"], tuple(tensor["shape"]))
-    wanted = inspect.signature(launch).parameters
-    unknown = [
-        name for name, p in wanted.items() if name not in known and p.default is inspect._empty
-    ]
-    if unknown:
-        raise CandidateError(
-            f"launch wants {', '.join(unknown)}; it can have: {', '.join(sorted(known))}"
-        )
-    return {name: known[name] for name in wanted if name in known}
-
-
-def _trouble(error: BaseException) -> dict[str, str]:
-    """What the agent is told of an exception: its text, and where in the candidate's files."""
-    own = str(Path("src").resolve())
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(own)]
-    where = "".join(
-        f"{f.filename.removeprefix(own + '/')}:{f.lineno}: in {f.name}: {f.line}\n" for f in frames
-    )
-    text = str(error).strip() or type(error).__name__
-    kind = "" if isinstance(error, CandidateError) else f"{type(error).__name__}: "
-    cause = error.__cause__
-    more = f"\n{type(cause).__name__}: {cause}" if cause is not None else ""
-    return {"error": f"{kind}{text}".replace(f"{own}/", ""), "log": f"{where}{kind}{text}{more}"}
-
-
-def main(request_file: str, reply_file: str) -> None:
-    """Compiles what the request says and writes the reply."""
-    request = json.loads(Path(request_file).read_text(encoding="utf-8"))
-    reply: dict[str, Any] = {"configurations": {}}
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        try:
-            import triton
-
-            _prepare()
-            recorder = Recorder(request["capability"])
-            triton.runtime.jit.JITFunction.run = lambda self, *args, **kwargs: recorder.run(
-                self, *args, **kwargs
-            )
-            launch = _load(request["file"])
-            for configuration in request["configurations"]:
-                recorder.begin()
-                try:
-                    launch(**_arguments(launch, configuration, recorder))
-                except (Exception, SystemExit) as error:
-                    reply["configurations"][configuration["name"]] = _trouble(error)
-                    break
-                reply["configurations"][configuration["name"]] = {
-                    "launches": recorder.launches,
-                    "workspaces": recorder.workspaces,
-                }
-        except (Exception, SystemExit) as error:
-            reply["trouble"] = _trouble(error)
-    reply["printed"] = output.getvalue()[-8000:]
-    Path(reply_file).write_text(json.dumps(reply), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])

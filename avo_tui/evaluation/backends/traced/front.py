@@ -1,4 +1,4 @@
-"""Triton candidates → cubins and launch plans.
+"""Candidates in a GPU language inside Python → cubins and launch plans.
 
 Two kinds of sandboxed processes. The first runs the candidate's Python, which says by PTX texts and
 numbers what is to be launched; hidden configurations have such a process of their own, of which
@@ -8,6 +8,8 @@ assembles PTX; what it says of registers and spills is the assembler's word, not
 
 from __future__ import annotations
 
+import asyncio
+import importlib.metadata
 import json
 import os
 import re
@@ -36,10 +38,11 @@ from avo_tui.evaluation.backends.cuda.compiler import (
 from avo_tui.evaluation.backends.cuda.front import Plans
 from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts, LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.backends.cuda.toolkit import ToolkitError, architecture_number, nvdisasm
-from avo_tui.evaluation.backends.cuda.units import SIZES, Unit, resources_of
-from avo_tui.evaluation.backends.triton import ptx, single_source, toolkit
-from avo_tui.evaluation.backends.triton.reply import (
+from avo_tui.evaluation.backends.cuda.toolkit import ToolkitError, nvdisasm
+from avo_tui.evaluation.backends.cuda.units import Unit, resources_of
+from avo_tui.evaluation.backends.traced import ptx
+from avo_tui.evaluation.backends.traced.language import TracedLanguage
+from avo_tui.evaluation.backends.traced.reply import (
     Launch,
     LaunchError,
     Reply,
@@ -53,32 +56,40 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
 
-CHILD = Path(__file__).with_name("compile_child.py")
+CHILD = Path(__file__).with_name("recording.py")
 LIMITS = Limits(seconds=180.0, memory_bytes=6144 * MIB, address_bytes=None, processes=64)
 MOST_PTX = 16 << 20
-"""Bytes of one kernel's PTX."""
+"""Bytes of one PTX text."""
 MOST_KERNELS = 128
 _KEPT = 24
 
 
 @dataclass(frozen=True)
 class _Traced:
-    """What the candidate's Python said: what is launched, and the PTX of each kernel."""
+    """What the candidate's Python said: what is launched, and the PTX texts by their numbers."""
 
     reply: Reply
     texts: Mapping[int, str]
 
 
-class TritonFrontEnd:
-    """Compiles Triton candidates; remembers the last ones by content, task and architecture."""
+class TracedFrontEnd:
+    """Compiles candidates of one language; remembers the last ones.
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    They are remembered by content, task, architecture and configurations.
+    """
+
+    def __init__(self, language: TracedLanguage, sandbox: Sandbox) -> None:
+        self._language = language
         self._sandbox = sandbox
         self._known: OrderedDict[tuple[str, ...], tuple[CompiledCandidate, Plans]] = OrderedDict()
 
     def version(self) -> str:
-        """Such as `Triton 3.9.0`."""
-        return toolkit.version()
+        """Such as `Triton 3.9.0`; `Triton` alone where it is not installed."""
+        try:
+            number = importlib.metadata.version(self._language.package)
+        except importlib.metadata.PackageNotFoundError:
+            return self._language.title
+        return f"{self._language.title} {number}"
 
     async def compile(
         self,
@@ -93,12 +104,11 @@ class TritonFrontEnd:
         key = (candidate.id, task.name, facts.architecture, str(facts.sms), names)
         if key not in self._known:
             try:
-                made_now = await _Compilation(self._sandbox, task, candidate, facts).run(
-                    configurations, hidden
-                )
+                compilation = _Compilation(self._language, self._sandbox, task, candidate, facts)
+                compiled = await compilation.run(configurations, hidden)
             except ToolkitError as error:
                 raise Rejected(Verdict.HARNESS_ERROR, Feedback(summary=str(error))) from error
-            self._known[key] = made_now
+            self._known[key] = compiled
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return self._known[key]
@@ -117,17 +127,22 @@ class TritonFrontEnd:
             raise EvaluatorError(
                 "the kernel is in several Python files; --as torch makes a package of its cubins"
             )
-        return single_source.single_source(
-            task, candidate.files[main], configurations, facts, function
-        )
+        text = candidate.files[main]
+        return self._language.write_source(task, text, configurations, facts, function)
 
 
 class _Compilation:
     """One candidate for one device."""
 
     def __init__(
-        self, sandbox: Sandbox, task: CudaTask, candidate: Candidate, facts: DeviceFacts
+        self,
+        language: TracedLanguage,
+        sandbox: Sandbox,
+        task: CudaTask,
+        candidate: Candidate,
+        facts: DeviceFacts,
     ) -> None:
+        self._language = language
         self._sandbox, self._task, self._candidate, self._facts = sandbox, task, candidate, facts
         self._file = _main_file(candidate)
         self._printed = ""
@@ -141,14 +156,20 @@ class _Compilation:
     ) -> tuple[CompiledCandidate, Plans]:
         """Raises Rejected and ToolkitError."""
         public = [c for c in configurations if c.name not in hidden]
-        plans = await self._plans(public, told=True)
-        shown = len(self._units)
         rest = [c for c in configurations if c.name in hidden]
-        if rest:
-            try:
-                plans |= await self._plans(rest, told=False)
-            except Rejected:
-                raise hidden_refusal(self._file) from None
+        unseen = asyncio.ensure_future(self._traced(rest)) if rest else None
+        try:
+            plans = await self._plans(await self._traced(public), public, told=True)
+            shown = len(self._units)
+            if unseen is not None:
+                try:
+                    plans |= await self._plans(await unseen, rest, told=False)
+                except Rejected:
+                    raise hidden_refusal(self._file) from None
+        finally:
+            if unseen is not None:
+                unseen.cancel()
+                await asyncio.gather(unseen, return_exceptions=True)
         units = [
             unit.model_copy(update={"hidden": number >= shown})
             for number, unit in enumerate(self._units)
@@ -174,17 +195,17 @@ class _Compilation:
         return compiled, plans
 
     async def _plans(
-        self, configurations: Sequence[Configuration], *, told: bool
+        self, traced: _Traced, configurations: Sequence[Configuration], *, told: bool
     ) -> dict[str, LaunchPlan]:
         """A plan for each, and their units added; without `told` nothing printed is kept."""
-        traced = await self._traced(configurations)
         if told:
             self._printed = traced.reply.printed.strip()
         plans: dict[str, LaunchPlan] = {}
         for configuration in configurations:
             run = traced.reply.configurations.get(configuration.name)
             if not isinstance(run, Run):
-                raise _refusal(run or traced.reply.trouble, configuration.name, self._printed)
+                trouble = run or traced.reply.trouble
+                raise _refusal(self._language, trouble, configuration.name, self._printed)
             try:
                 plan = plan_of(run, self._file, self._task.tensors(configuration), self._facts)
                 unit = await self._unit(run.launches, traced.texts)
@@ -202,7 +223,7 @@ class _Compilation:
         sms: dict[str, int | float] = {"SMS": self._facts.sms}
         request = {
             "file": self._file,
-            "capability": architecture_number(self._facts.architecture),
+            "architecture": self._facts.architecture,
             "configurations": [
                 {
                     "name": configuration.name,
@@ -218,7 +239,7 @@ class _Compilation:
         with self._sandbox.scratch() as scratch:
             write_sources(scratch / "src", self._candidate)
             (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
-            outcome = await self._sandbox.run(_python(scratch))
+            outcome = await self._sandbox.run(_python(self._language, scratch))
             if not outcome.ok or not (scratch / "reply.json").is_file():
                 raise _ended(outcome)
             try:
@@ -241,17 +262,17 @@ class _Compilation:
 
     async def _unit(self, launches: Sequence[Launch], texts: Mapping[int, str]) -> int:
         """Number of the unit that holds the kernels of these launches; assembled where new."""
-        kernels = {launch.kernel: launch for launch in launches}
-        identity = tuple(texts[number] for number in kernels)
+        numbers = list(dict.fromkeys(launch.kernel for launch in launches))
+        identity = tuple(texts[number] for number in numbers)
         if identity in self._numbers:
             return self._numbers[identity]
-        text, symbols = ptx.merged([(texts[n], k.symbol) for n, k in kernels.items()])
+        text, renamed = ptx.merged([texts[number] for number in numbers])
         code, log, listing = await self._assembled(text)
         image = cubin.read(code)
         refusal = objection(image)
         if refusal is not None:
             raise Rejected(Verdict.COMPILE_ERROR, refusal)
-        named = dict(zip(kernels, symbols, strict=True))
+        names = dict(zip(numbers, renamed, strict=True))
         number = len(self._units)
         self._units.append(
             Unit(
@@ -259,7 +280,7 @@ class _Compilation:
                 macros={"specialisation": str(number)},
                 code=code,
                 symbols={
-                    key: named[launch.kernel]
+                    key: names[launch.kernel].get(launch.symbol, launch.symbol)
                     for key, launch in zip(keys(launches), launches, strict=True)
                 },
                 image=image,
@@ -272,16 +293,14 @@ class _Compilation:
 
     async def _assembled(self, text: str) -> tuple[bytes, str, str]:
         """(cubin, the assembler's log, disassembly). Raises Rejected and ToolkitError."""
-        number = architecture_number(self._facts.architecture)
-        tool, lister = toolkit.assembler(number), nvdisasm()
-        command = [
-            tool, "-v", "--regAllocOptLevel=2", f"--gpu-name={self._facts.architecture}",
-            "-lineinfo", "unit.ptx", "-o", "unit.cubin",
-        ]  # fmt: skip
+        tool = self._language.assembler(self._facts.architecture)
+        lister = nvdisasm()
+        command = [*tool, "-v", f"--gpu-name={self._facts.architecture}", "-lineinfo"]
+        command += ["unit.ptx", "-o", "unit.cubin"]
         script = f"set -e; {shlex.join(command)} 2>&1"
         if lister is not None:
             script += f"; {shlex.quote(lister)} -c unit.cubin >listing.txt 2>/dev/null || :"
-        read_folders = [str(Path(t).parent) for t in (tool, lister) if t is not None]
+        read_folders = [str(Path(t).parent) for t in (tool[0], lister) if t is not None]
         with self._sandbox.scratch() as scratch:
             (scratch / "unit.ptx").write_text(text, encoding="utf-8")
             job = Job(
@@ -308,7 +327,7 @@ class _Compilation:
             kernel = unit.image.kernels.get(unit.symbols[stage.entry])
             if kernel is None:
                 raise LaunchError(f"{stage.path}: there is no kernel {stage.entry}")
-            given = tuple(SIZES.get(p.kind, 8) for p in stage.params)
+            given = tuple(p.bytes for p in stage.params)
             if given != kernel.params:
                 raise LaunchError(
                     f"{stage.path}: {stage.entry} takes parameters of {kernel.params} bytes and "
@@ -330,18 +349,16 @@ def _main_file(candidate: Candidate) -> str:
     return files[0]
 
 
-def _python(scratch: Path) -> Job:
-    read = [str(CHILD), *(e for e in sys.path if e.endswith(("-packages", "/lib-dynload")))]
+def _python(language: TracedLanguage, scratch: Path) -> Job:
+    own = [str(CHILD), str(language.recorder), *map(str, language.parts)]
+    read = [*own, *(e for e in sys.path if e.endswith(("-packages", "/lib-dynload")))]
+    files = (str(language.recorder), "request.json", "reply.json")
     return Job(
-        command=(sys.executable, "-I", "-B", str(CHILD), "request.json", "reply.json"),
+        command=(sys.executable, "-I", "-B", str(CHILD), *files),
         scratch=scratch,
         limits=LIMITS,
         read=tuple(dict.fromkeys(os.path.realpath(p) for p in read if not p.startswith("/usr/"))),
-        environment={
-            "TRITON_CACHE_DIR": "cache",
-            "TRITON_DEFAULT_FP_FUSION": "1",
-            "TRITON_HOME": ".",
-        },
+        environment=dict(language.environment),
     )
 
 
@@ -358,12 +375,14 @@ def _ended(outcome: Outcome) -> Exception:
     return Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text[:300], log=log))
 
 
-def _refusal(trouble: Trouble | None, configuration: str, printed: str) -> Exception:
+def _refusal(
+    language: TracedLanguage, trouble: Trouble | None, configuration: str, printed: str
+) -> Exception:
     if trouble is None:
         text = "launch was not run: it ended for an earlier configuration"
         return Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
-    if "No module named 'triton'" in trouble.error:
-        return ToolkitError(f"Triton is not installed: {toolkit.EXTRA}")
+    if f"No module named '{language.module}'" in trouble.error:
+        return ToolkitError(f"{language.title} is not installed: {language.extra}")
     first = next((line for line in trouble.error.splitlines() if line.strip()), "no reason")
     log = bounded("\n".join(filter(None, [trouble.log, printed])))
     return Rejected(

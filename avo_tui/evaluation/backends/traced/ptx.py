@@ -1,6 +1,7 @@
-"""PTX texts of several kernels as one module, so that one run launches all of them from one cubin.
+"""PTX texts as one, so that one run launches kernels of all of them from one cubin.
 
-Each compiled kernel is a module of its own; names that two of them share get the module's number.
+Two texts may use one name for different things; where there are several, each name gets the number
+of its text.
 """
 
 from __future__ import annotations
@@ -34,25 +35,25 @@ def _without_unread(text: str) -> str:
     return text
 
 
-def merged(modules: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
-    """(one PTX text, the kernel's symbol in it for each module); each module is (PTX, symbol).
+def merged(texts: Sequence[str]) -> tuple[str, list[dict[str, str]]]:
+    """(one PTX text, for each of `texts` how its symbols are called in it where they changed).
 
-    A single module is left as it is, with its line numbers. Variables that nothing reads are left
+    A single text is left as it is, with its line numbers. Variables that nothing reads are left
     out of all: a cubin with variables has to be loaded anew for each run.
     """
-    if len(modules) == 1:
-        return _without_unread(modules[0][0]), [modules[0][1]]
-    header = "\n".join(_HEADER.findall(modules[0][0]))
+    if len(texts) == 1:
+        return _without_unread(texts[0]), [{}]
+    header = "\n".join(_HEADER.findall(texts[0]))
     externals: dict[str, None] = {}
-    bodies, symbols = [], []
-    for number, (text, symbol) in enumerate(modules):
+    bodies, renamed = [], []
+    for number, text in enumerate(texts):
         debug = _DEBUG.search(text)
         text = _HEADER.sub("", _LINES.sub("", text[: debug.start()] if debug else text))
         externals.update(dict.fromkeys(m[0].strip() for m in _EXTERNAL.finditer(text)))
         text = _without_unread(_EXTERNAL.sub("", text))
-        names = dict.fromkeys(m["name"] for m in _SYMBOL.finditer(text))
-        for name in names:
-            text = re.sub(rf"(?<![\w$%.]){re.escape(name)}(?![\w$])", f"{name}__{number}", text)
+        names = {m["name"]: f"{m['name']}__{number}" for m in _SYMBOL.finditer(text)}
+        for name, unique in names.items():
+            text = re.sub(rf"(?<![\w$%.]){re.escape(name)}(?![\w$])", unique, text)
         bodies.append(text)
-        symbols.append(f"{symbol}__{number}" if symbol in names else symbol)
-    return "\n".join([header, *externals, *bodies]), symbols
+        renamed.append(names)
+    return "\n".join([header, *externals, *bodies]), renamed

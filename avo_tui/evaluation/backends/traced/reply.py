@@ -6,6 +6,7 @@ every buffer must be one of the task's or a workspace.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from avo_tui.evaluation.backends.cuda.launch_plan import (
     DeviceFacts,
     LaunchPlan,
+    PlannedAddress,
     PlannedParam,
     PlannedStage,
     PlannedWorkspace,
@@ -21,7 +23,10 @@ from avo_tui.evaluation.backends.cuda.launch_plan import (
 )
 from avo_tui.evaluation.backends.cuda.manifest import MAX_WORKSPACE_BYTES
 
-THREADS_PER_WARP = 32
+MOST_PARAMETER_BYTES = 4096
+MOST_THREADS = 1024
+"""Of one block."""
+MOST_BLOCKS_OF_A_CLUSTER = 16
 
 
 class LaunchError(ValueError):
@@ -32,30 +37,51 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Argument(_Part):
-    """One parameter of a kernel."""
+Name = Annotated[str, Field(max_length=64)]
 
-    kind: Literal["pointer", "i32", "i64", "u64", "f32"]
+
+class Address(_Part):
+    """Eight bytes of a parameter that hold the address of a byte of a buffer."""
+
+    at: Annotated[int, Field(ge=0, lt=MOST_PARAMETER_BYTES)]
+    """Where in the parameter."""
+    buffer: Name
+    value: int
+    """Bytes from the beginning of the buffer."""
+
+
+class Argument(_Part):
+    """One parameter of a kernel: a pointer, a number, or bytes with addresses among them."""
+
+    kind: Literal["pointer", "i32", "i64", "u64", "f32", "bytes"]
     value: int | float = 0
-    buffer: Annotated[str, Field(max_length=64)] = ""
+    buffer: Name = ""
+    data: Annotated[
+        str, Field(pattern=r"^(?:[0-9a-f]{2})*$", max_length=2 * MOST_PARAMETER_BYTES)
+    ] = ""
+    """Of bytes: their hexadecimal digits."""
+    addresses: Annotated[list[Address], Field(max_length=64)] = Field(default_factory=list)
 
 
 Extent = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Extents = Annotated[list[Extent], Field(min_length=3, max_length=3)]
 
 
 class Launch(_Part):
     """One launch of a compiled kernel."""
 
     kernel: Annotated[int, Field(ge=0, lt=4096)]
+    """Number of the PTX text that holds it."""
     symbol: Annotated[str, Field(pattern=r"^[A-Za-z_$][A-Za-z0-9_$]*$", max_length=512)]
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
     """Of the function in the candidate's source."""
     line: Annotated[int, Field(ge=0)]
-    grid: Annotated[list[Extent], Field(min_length=3, max_length=3)]
-    """Clusters of `blocks` in each dimension."""
-    warps: Annotated[int, Field(ge=1, le=32)]
-    blocks: Annotated[int, Field(ge=1, le=16)]
-    """Of one cluster."""
+    grid: Extents
+    """Blocks in each dimension."""
+    block: Extents
+    """Threads in each dimension."""
+    cluster: Extents
+    """Blocks of a cluster in each dimension."""
     shared: Annotated[int, Field(ge=0)]
     cooperative: bool
     programmatic: bool
@@ -109,15 +135,15 @@ def keys(launches: Sequence[Launch]) -> list[str]:
 
     Two kernels of one name are two specialisations of one function.
     """
-    numbers: dict[str, list[int]] = {}
+    numbers: dict[str, list[tuple[int, str]]] = {}
     for launch in launches:
         known = numbers.setdefault(launch.name, [])
-        if launch.kernel not in known:
-            known.append(launch.kernel)
+        if (launch.kernel, launch.symbol) not in known:
+            known.append((launch.kernel, launch.symbol))
     return [
         launch.name
         if len(numbers[launch.name]) == 1
-        else f"{launch.name}#{numbers[launch.name].index(launch.kernel) + 1}"
+        else f"{launch.name}#{numbers[launch.name].index((launch.kernel, launch.symbol)) + 1}"
         for launch in launches
     ]
 
@@ -139,7 +165,8 @@ def plan_of(run: Run, file: str, tensors: Sequence[TensorSpec], facts: DeviceFac
         _stage(launch, name, index, f"{file}:{launch.line}", sizes, facts)
         for index, (launch, name) in enumerate(zip(run.launches, names, strict=True))
     )
-    reached = {a.buffer for launch in run.launches for a in launch.arguments}
+    arguments = [a for launch in run.launches for a in launch.arguments]
+    reached = {a.buffer for a in arguments} | {p.buffer for a in arguments for p in a.addresses}
     for tensor in tensors:
         if tensor.output and tensor.name not in reached:
             raise LaunchError(f"no kernel is given the output {tensor.name!r}")
@@ -171,11 +198,26 @@ def _stage(
             f"{path}: {name} needs {launch.shared} bytes of shared memory; a block can have "
             f"{facts.shared_memory}: smaller blocks or fewer stages need less"
         )
+    if math.prod(launch.block) > MOST_THREADS:
+        raise LaunchError(
+            f"{path}: a block of {name} has {math.prod(launch.block)} threads; it can have "
+            f"{MOST_THREADS}"
+        )
+    if math.prod(launch.cluster) > MOST_BLOCKS_OF_A_CLUSTER:
+        raise LaunchError(
+            f"{path}: a cluster of {name} has {math.prod(launch.cluster)} blocks; it can have "
+            f"{MOST_BLOCKS_OF_A_CLUSTER}"
+        )
+    if any(n % c for n, c in zip(launch.grid, launch.cluster, strict=True)):
+        raise LaunchError(
+            f"{path}: the grid of {name} is {launch.grid}, which clusters of {launch.cluster} "
+            "blocks do not divide"
+        )
     return PlannedStage(
         entry=name,
-        grid=(x * launch.blocks, y, z),
-        block=(launch.warps * THREADS_PER_WARP, 1, 1),
-        cluster=(launch.blocks, 1, 1) if launch.blocks > 1 else None,
+        grid=(x, y, z),
+        block=_three(launch.block),
+        cluster=_three(launch.cluster) if math.prod(launch.cluster) > 1 else None,
         shared_memory=launch.shared,
         cooperative=launch.cooperative,
         programmatic=launch.programmatic and index > 0,
@@ -184,20 +226,47 @@ def _stage(
     )
 
 
+def _three(extents: Sequence[int]) -> tuple[int, int, int]:
+    x, y, z = extents
+    return x, y, z
+
+
 def _param(argument: Argument, where: str, sizes: Mapping[str, int]) -> PlannedParam:
     value = argument.value
     if argument.kind == "f32":
         return PlannedParam(kind="f32", value=float(value))
+    if argument.kind == "bytes":
+        return _bytes(argument, where, sizes)
     if not isinstance(value, int):
         raise LaunchError(f"{where}: {value} is no whole number")
     if argument.kind == "pointer":
-        if argument.buffer not in sizes:
-            raise LaunchError(f"{where}: there is no tensor {argument.buffer!r}")
-        if not 0 <= value < sizes[argument.buffer]:
-            raise LaunchError(f"{where}: a pointer begins outside {argument.buffer}")
+        _inside(argument.buffer, value, where, sizes)
         return PlannedParam(kind="pointer", buffer=argument.buffer, value=value)
     bits = 32 if argument.kind == "i32" else 64
     low, high = (0, 1 << 64) if argument.kind == "u64" else (-(1 << (bits - 1)), 1 << (bits - 1))
     if not low <= value < high:
         raise LaunchError(f"{where}: {value} does not fit {argument.kind}")
     return PlannedParam.model_validate({"kind": argument.kind, "value": value})
+
+
+def _bytes(argument: Argument, where: str, sizes: Mapping[str, int]) -> PlannedParam:
+    """A parameter of several members, such as a tensor map: an address among other bytes."""
+    size = len(argument.data) // 2
+    for address in argument.addresses:
+        if address.at + 8 > size:
+            raise LaunchError(f"{where}: an address reaches behind a parameter of {size} bytes")
+        _inside(address.buffer, address.value, where, sizes)
+    return PlannedParam(
+        kind="bytes",
+        data=argument.data,
+        addresses=tuple(
+            PlannedAddress(at=a.at, buffer=a.buffer, value=a.value) for a in argument.addresses
+        ),
+    )
+
+
+def _inside(buffer: str, offset: int, where: str, sizes: Mapping[str, int]) -> None:
+    if buffer not in sizes:
+        raise LaunchError(f"{where}: there is no tensor {buffer!r}")
+    if not 0 <= offset < sizes[buffer]:
+        raise LaunchError(f"{where}: a pointer begins outside {buffer}")

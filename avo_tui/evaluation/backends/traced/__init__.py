@@ -1,0 +1,1 @@
+"""GPU languages inside Python: a candidate's `launch` is run once, and its launches recorded."""
