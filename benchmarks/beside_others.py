@@ -46,7 +46,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Attempt, RunSettings, SessionRecord
 from avo_tui.domain.task import Configuration, TaskInfo
-from avo_tui.domain.verdict import EvaluationReport, Feedback, Verdict
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.store import SessionReader, SessionWriter
 if not sync:
     os.fsync = os.fdatasync = lambda descriptor: None

@@ -15,7 +15,7 @@ import os
 import statistics
 from pathlib import Path
 
-from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.evaluation.backends.cpp.compiler import Compiler
 from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
 from avo_tui.evaluation.backends.cpp.process import Start, in_thread, session

@@ -15,7 +15,8 @@ import time
 from typing import Any
 
 from avo_tui.domain.device import DeviceState
-from avo_tui.domain.verdict import EvaluationProgress, MachineInfo
+from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.ports import ProgressSink
 from avo_tui.evaluation.workers.fleet import Fleet
 from avo_tui.evaluation.workers.ports import Joined, Left

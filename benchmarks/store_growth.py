@@ -28,15 +28,10 @@ from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Attempt, RunSettings, SessionRecord, Version
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Resources
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.task import Configuration, TaskInfo
-from avo_tui.domain.verdict import (
-    EvaluationProgress,
-    EvaluationReport,
-    Feedback,
-    Resources,
-    Verdict,
-)
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.store import SessionReader, SessionWriter
 
 CONFIGURATIONS = 8

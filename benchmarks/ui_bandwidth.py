@@ -35,7 +35,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.store import SessionWriter
 from benchmarks.ui_load import ROOT, unsynced, week
 

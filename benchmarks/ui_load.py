@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from avo_tui.domain import events as ev  # noqa: E402
-from avo_tui.domain.verdict import EvaluationProgress  # noqa: E402
+from avo_tui.domain.report import EvaluationProgress  # noqa: E402
 from avo_tui.store import SessionReader, SessionWriter  # noqa: E402
 from avo_tui.store.layout import Layout  # noqa: E402
 from avo_tui.store.objects import ObjectStore  # noqa: E402

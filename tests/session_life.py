@@ -23,10 +23,11 @@ from avo_tui.domain.records import (
     SessionRecord,
     Version,
 )
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import Configuration, TaskInfo
-from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Feedback, Verdict
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.store import SessionWriter
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -15,7 +15,7 @@ from avo_tui.cli.queries import Json, Name, pick
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
     from avo_tui.domain.outlook import Spread
-    from avo_tui.domain.verdict import EvaluationReport
+    from avo_tui.domain.report import EvaluationReport
     from avo_tui.operators.toolbox.variants import Timed, Variant
     from avo_tui.store import SessionReader
 

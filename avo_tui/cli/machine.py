@@ -13,7 +13,7 @@ from avo_tui.cli.queries import Json
 
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
-    from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
+    from avo_tui.domain.report import EvaluationProgress, EvaluationReport
     from avo_tui.evaluation.client import LocalEvaluator
     from avo_tui.evaluation.ports import ProgressSink
 

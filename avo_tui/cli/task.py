@@ -105,7 +105,7 @@ def inputs(
     """
     from avo_tui.cli.json_output import emit
     from avo_tui.cli.opening import find_task
-    from avo_tui.domain.verdict import InputsWanted
+    from avo_tui.domain.scratch import InputsWanted
     from avo_tui.evaluation.backends.cpp.input_header import HEADER, c_header
     from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
     from avo_tui.evaluation.tasks import find_tasks

@@ -10,9 +10,11 @@ from pydantic import Field
 from avo_tui.domain.base import Moment, Name, ObjectId, Value
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.gate_rules import GateDecision, GateName
+from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.report import Resources, Stage
 from avo_tui.domain.score import Score
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import MachineInfo, Resources, Stage, Verdict
+from avo_tui.domain.verdict import Verdict
 
 MEMORY_LIMIT = 16_000
 """Default of the option `memory.limit`: largest size of all notes together, in characters."""

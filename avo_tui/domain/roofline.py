@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.score import Score
-from avo_tui.domain.verdict import MachineInfo
 
 RATES = {"FLOP/s": 1.0, "GFLOP/s": 1e9, "TFLOP/s": 1e12}
 """Units that are operations per second; only these can be compared with a peak."""

@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Stage, Verdict
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Stage
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.cuda.sanitizer import parse_tools
 from avo_tui.evaluation.backends.cuda.toolkit import architecture
 from avo_tui.evaluation.candidates import read_candidate

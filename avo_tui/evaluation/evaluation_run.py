@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceHealth
-from avo_tui.domain.score import PairedMeasurement, Score
-from avo_tui.domain.verdict import (
+from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.report import (
     ConfigurationCheck,
     EvaluationProgress,
     EvaluationReport,
-    Feedback,
-    MachineInfo,
     Resources,
     Seconds,
     Stage,
-    Verdict,
 )
+from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.task import Task
 

@@ -14,16 +14,11 @@ from pathlib import Path
 
 from avo_tui.devices import Sensor, gpu_sensor, processor_sensor, watched
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import (
-    EvaluationReport,
-    Feedback,
-    InputsWanted,
-    MachineInfo,
-    ScratchReport,
-    Stage,
-    Verdict,
-    Window,
-)
+from avo_tui.domain.listing import Window
+from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.report import EvaluationReport, Stage
+from avo_tui.domain.scratch import InputsWanted, ScratchReport
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation import task_dynamic_checks
 from avo_tui.evaluation.backends.base import (
     Backend,

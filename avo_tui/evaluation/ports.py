@@ -10,15 +10,11 @@ from typing import Protocol, Self, runtime_checkable
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
+from avo_tui.domain.listing import Window
+from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
+from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import (
-    EvaluationProgress,
-    EvaluationReport,
-    InputsWanted,
-    MachineInfo,
-    ScratchReport,
-    Window,
-)
 from avo_tui.domain.workers import WorkerStatus
 
 ProgressSink = Callable[[EvaluationProgress], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 
 
 def form(report: EvaluationReport) -> dict[str, object]:

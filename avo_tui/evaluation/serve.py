@@ -29,7 +29,9 @@ from avo_tui.devices import Sensor, machine_sensors
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
-from avo_tui.domain.verdict import EvaluationProgress, InputsWanted, Stage, Window
+from avo_tui.domain.listing import Window
+from avo_tui.domain.report import EvaluationProgress, Stage
+from avo_tui.domain.scratch import InputsWanted
 from avo_tui.evaluation.pipeline import Pipeline, person
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError

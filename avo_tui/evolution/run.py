@@ -16,6 +16,7 @@ from avo_tui.domain import lineage
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.records import (
     Attempt,
     Author,
@@ -25,9 +26,10 @@ from avo_tui.domain.records import (
     Step,
     Version,
 )
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.secrets import redact
 from avo_tui.domain.state import SessionState
-from avo_tui.domain.verdict import EvaluationReport, Feedback, MachineInfo, Verdict
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.ports import Evaluator, Resting
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.control import Control

@@ -10,7 +10,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Attempt, StepOutcomeName
-from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.evolution.run import Run
 
 

@@ -16,6 +16,8 @@ from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import Event
 from avo_tui.domain.gate_rules import GateDecision
+from avo_tui.domain.listing import Window
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.outlook import Spread
 from avo_tui.domain.records import (
     Attempt,
@@ -30,14 +32,9 @@ from avo_tui.domain.records import (
     StepOutcomeName,
     Version,
 )
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import (
-    EvaluationReport,
-    InputsWanted,
-    MachineInfo,
-    ScratchReport,
-    Window,
-)
 from avo_tui.operators.draft import Draft
 from avo_tui.operators.knowledge_port import Knowledge
 

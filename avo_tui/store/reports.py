@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from avo_tui.domain.events import AttemptFinished
 from avo_tui.domain.records import Attempt
-from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.store.errors import DamagedSession
 from avo_tui.store.journal import read_event
 from avo_tui.store.layout import Layout

@@ -13,8 +13,8 @@ from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.commands import Command
 from avo_tui.domain.events import EvaluationProgressed, Event, SessionCreated, StepStarted
 from avo_tui.domain.records import Attempt, SessionRecord
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
-from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.store.background_writer import BackgroundWriter
 from avo_tui.store.crash_repair import open_tables, remove_leftovers
 from avo_tui.store.errors import (

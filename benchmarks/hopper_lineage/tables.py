@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, Score, geomean
-from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.store import SessionReader
 
 NAMES = {"cudnn": "cuDNN", "flash": "FA2", "fa3": "FA3"}

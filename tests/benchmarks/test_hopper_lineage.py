@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.backends.base import Context
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compiled import plans_for

@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import EvaluationReport, Verdict
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.tasks import find_tasks
 from tests.evaluation.toolchains import no_rust

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.report import Resources
 from avo_tui.domain.score import ConfigurationScore
-from avo_tui.domain.verdict import Resources, Verdict
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cpp import (
     allowed_symbols,

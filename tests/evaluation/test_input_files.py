@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from avo_tui.domain.scratch import InputsWanted
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import InputsWanted
 from avo_tui.evaluation.backends.cpp.input_header import c_header
 from avo_tui.evaluation.input_files import DrawnInputs, drawn_inputs, write_input_files
 from avo_tui.evaluation.pipeline import Pipeline

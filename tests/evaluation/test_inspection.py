@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import Window
+from avo_tui.domain.listing import Window
 from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.disassembly_view import hottest_loop, shown, split_objdump, split_sass
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.paths import lock_file
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avo_tui.domain.report import EvaluationReport, Seconds
 from avo_tui.domain.score import ConfigurationScore, Score
-from avo_tui.domain.verdict import EvaluationReport, Feedback, Seconds, Verdict
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.report import as_text
 
 

@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import EvaluationProgress, Verdict
+from avo_tui.domain.report import EvaluationProgress
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.paths import lock_file

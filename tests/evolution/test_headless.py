@@ -13,8 +13,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.commands import SendHint
 from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.records import Direction
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.secrets import redact
-from avo_tui.domain.verdict import EvaluationProgress
 from avo_tui.evolution.lifecycle.headless import Printer
 from tests.evolution.fake_evaluator import FakeEvaluator
 from tests.evolution.laboratory import MakeLab

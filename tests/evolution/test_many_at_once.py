@@ -9,7 +9,7 @@ from functools import partial
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import EvaluationReport
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.workers import WorkerStatus
 from avo_tui.evaluation.ports import ProgressSink
 from avo_tui.operators.ports import AttemptResult, StepOutcome, Workbench

@@ -20,6 +20,8 @@ from avo_tui.domain.budget import Budget, Spend, exhausted
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Ledger
 from avo_tui.domain.gate_rules import GateDecision, Rival, decide
+from avo_tui.domain.listing import Window
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.outlook import Spread, outlook, spread
 from avo_tui.domain.records import (
     Attempt,
@@ -33,19 +35,12 @@ from avo_tui.domain.records import (
     SessionRecord,
     Version,
 )
+from avo_tui.domain.report import ConfigurationCheck, EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
+from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import Configuration, TaskInfo
-from avo_tui.domain.verdict import (
-    ConfigurationCheck,
-    EvaluationReport,
-    Feedback,
-    InputsWanted,
-    MachineInfo,
-    ScratchReport,
-    Verdict,
-    Window,
-)
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evolution.workbench.drafts import last_draft
 from avo_tui.operators.draft import Draft
 from avo_tui.operators.knowledge_port import KnowledgeHit

@@ -20,7 +20,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.commands import EditMemory
 from avo_tui.domain.records import Note
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.store import SessionReader, SessionWriter, diagnose, send_command, summaries
 from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout

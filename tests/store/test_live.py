@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.store import DamagedSession, SessionReader, SessionWriter, diagnose
 from avo_tui.store.live import LiveFile, LiveFollower, LiveLine, merged, read_live
 from tests import session_life as life

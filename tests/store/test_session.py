@@ -15,7 +15,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Pause
 from avo_tui.domain.records import Note
-from avo_tui.domain.verdict import EvaluationReport, Feedback, Verdict
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.store import (
     SessionExists,
     SessionNotFound,

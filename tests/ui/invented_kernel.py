@@ -6,16 +6,10 @@ import random
 from datetime import UTC, datetime
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.report import ConfigurationCheck, EvaluationReport, Resources, Seconds
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.task import Configuration, TaskInfo
-from avo_tui.domain.verdict import (
-    ConfigurationCheck,
-    EvaluationReport,
-    Feedback,
-    Resources,
-    Seconds,
-    Verdict,
-)
+from avo_tui.domain.verdict import Feedback, Verdict
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 

@@ -25,8 +25,9 @@ from avo_tui.domain.records import (
     SessionRecord,
     Version,
 )
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.score import Score
-from avo_tui.domain.verdict import EvaluationProgress, Verdict
+from avo_tui.domain.verdict import Verdict
 from tests.ui.invented_kernel import IDEAS, RESOURCES, START, TASK, report_of, score_of, source
 
 Put = Callable[[str], str]

@@ -16,8 +16,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Command
 from avo_tui.domain.records import Attempt, RunState
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
-from avo_tui.domain.verdict import EvaluationReport
 from tests.ui.invented_run import events
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from avo_tui.domain.gate_rules import GateDecision
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, Score
-from avo_tui.domain.verdict import EvaluationReport, Feedback, Verdict
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.ui import formats
 from avo_tui.ui.panes.output.lines import output_lines, stage_spans
 from avo_tui.ui.panes.output.outcome import Outcome

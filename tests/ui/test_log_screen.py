@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.ui.panes.lineage.view import LineageView
 from avo_tui.ui.screens.log import LogScreen
 from avo_tui.ui.screens.transcript import TranscriptScreen

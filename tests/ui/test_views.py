@@ -14,7 +14,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Caps, Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import PlanItem, RunState
-from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Feedback, Seconds, Verdict
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Seconds
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.ui import formats
 from avo_tui.ui.panes.diff import differences
 from avo_tui.ui.panes.diff.lines import diff_lines

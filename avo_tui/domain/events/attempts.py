@@ -9,8 +9,8 @@ from avo_tui.domain.events.base import EventBase
 from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Attempt, Audit, Profile, Remeasurement, Version
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.score import Score
-from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport
 
 
 class CandidateProfiled(EventBase):

@@ -9,16 +9,12 @@ from typing import Any, Self
 
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.listing import Window
+from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import (
-    EvaluationReport,
-    Feedback,
-    InputsWanted,
-    MachineInfo,
-    ScratchReport,
-    Verdict,
-    Window,
-)
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.process import WorkerGoneError
 from avo_tui.evaluation.workers.sound_report import sound_report

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from avo_tui.domain.verdict import EvaluationReport, Verdict
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.verdict import Verdict
 
 EVERY = 40
 """Requests that a device answers between two measurements of the control candidate."""

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from typing import Any
 
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.process import WorkerGoneError
 

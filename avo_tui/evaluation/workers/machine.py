@@ -9,7 +9,7 @@ from typing import Any
 
 from avo_tui import __version__
 from avo_tui.domain.device import DeviceState
-from avo_tui.domain.verdict import MachineInfo
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import devices, parcels

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import MachineInfo
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.workers import USABLE, WorkerStateName, WorkerStatus
 from avo_tui.evaluation.workers.ports import Device
 

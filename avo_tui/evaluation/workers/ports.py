@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from avo_tui.domain.device import DeviceState
-from avo_tui.domain.verdict import MachineInfo
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 
 

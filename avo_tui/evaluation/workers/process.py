@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from typing import Any
 
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 
 log = logging.getLogger(__name__)

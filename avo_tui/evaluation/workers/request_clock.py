@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.ports import ProgressSink
 
 

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import EvaluationReport, Feedback, Verdict
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.verdict import Feedback, Verdict
 
 
 def sound_report(op: str, task: str, candidate: Candidate, answer: object) -> EvaluationReport:

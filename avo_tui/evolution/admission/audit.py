@@ -12,7 +12,8 @@ from avo_tui.domain import lineage
 from avo_tui.domain.auditing import AuditFinding, judge_audit
 from avo_tui.domain.base import now
 from avo_tui.domain.records import Audit, Remeasurement, Version
-from avo_tui.domain.verdict import EvaluationReport, Verdict
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evolution.admission.comparing import (
     Comparisons,
     Entrant,

@@ -21,8 +21,9 @@ from avo_tui.domain.gate_rules import (
     worth_remeasuring,
 )
 from avo_tui.domain.records import Remeasurement, Version
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import Score
-from avo_tui.domain.verdict import EvaluationReport, Verdict
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.ports import Cut, Evaluations
 from avo_tui.evolution.run import Run

@@ -9,7 +9,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Attempt
-from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Verdict
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution import steps
 from avo_tui.evolution.ports import Cut

@@ -8,8 +8,10 @@ from typing import Literal
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.listing import Window
 from avo_tui.domain.records import Note, Profile, Version
-from avo_tui.domain.verdict import EvaluationReport, InputsWanted, ScratchReport, Window
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.ports import Parts, Proposal
 from avo_tui.evolution.run import Run

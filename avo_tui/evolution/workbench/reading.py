@@ -9,6 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.outlook import Spread, outlook, spread
 from avo_tui.domain.records import (
     Attempt,
@@ -20,8 +21,8 @@ from avo_tui.domain.records import (
     RunSettings,
     Version,
 )
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import EvaluationReport, MachineInfo
 from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.workbench.drafts import last_draft

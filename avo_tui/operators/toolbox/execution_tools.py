@@ -8,8 +8,10 @@ import time
 from pydantic import Field
 
 from avo_tui.domain.candidate import Candidate, check_file_name
+from avo_tui.domain.listing import Window
 from avo_tui.domain.records import Version
-from avo_tui.domain.verdict import EvaluationReport, InputsWanted, ScratchReport, Window
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.operators.ports import AttemptResult
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import report_text

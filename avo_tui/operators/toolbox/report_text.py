@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Attempt, PlanItem, Version
+from avo_tui.domain.report import EvaluationReport, Resources
 from avo_tui.domain.score import Score
-from avo_tui.domain.verdict import EvaluationReport, Resources
 
 HIDDEN = "hidden"
 

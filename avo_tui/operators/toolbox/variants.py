@@ -12,8 +12,8 @@ from avo_tui.domain import student_t
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Estimate, Prior, estimate
 from avo_tui.domain.outlook import Spread
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import PairedMeasurement
-from avo_tui.domain.verdict import EvaluationReport
 
 MOST = 24
 """Largest number of variants that are timed in one call."""

@@ -35,8 +35,8 @@ from avo_tui.domain.records import (
     Step,
     Version,
 )
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
-from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.domain.workers import WorkersSeen
 from avo_tui.store import StoreError, device_history, read_workers
 from avo_tui.ui.session.step_view import StepFold, StepView

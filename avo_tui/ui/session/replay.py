@@ -18,8 +18,8 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Command
 from avo_tui.domain.events import Event, SessionCreated, StepStarted
 from avo_tui.domain.records import Attempt, RunState
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
-from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.ui.session.feed import BATCH, ReplayStatus, Source
 from avo_tui.ui.session.keyframes import Keyframe, Keyframes, copied
 

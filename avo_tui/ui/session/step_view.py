@@ -11,7 +11,7 @@ from typing import Any, Literal
 from avo_tui.domain import events as ev
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Attempt, PlanItem, StepOutcomeName
-from avo_tui.domain.verdict import EvaluationProgress, EvaluationReport, Resources, Stage
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Resources, Stage
 from avo_tui.ui import formats
 
 STREAM_LIMIT = 600

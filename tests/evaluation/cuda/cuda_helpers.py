@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.backends.base import Context
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.sandbox.run import Sandbox

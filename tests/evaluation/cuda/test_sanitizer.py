@@ -8,14 +8,10 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Resources
 from avo_tui.domain.score import PairedMeasurement
-from avo_tui.domain.verdict import (
-    EvaluationProgress,
-    EvaluationReport,
-    MachineInfo,
-    Resources,
-    Verdict,
-)
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Compiled, Rejected
 from avo_tui.evaluation.backends.cuda import sanitizer, toolkit
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend

@@ -12,8 +12,10 @@ import sys
 from typing import Any
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, Score
-from avo_tui.domain.verdict import EvaluationReport, Feedback, MachineInfo, Verdict
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation import __main__ as program
 from avo_tui.evaluation.pipeline import Pipeline
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, Score
-from avo_tui.domain.verdict import EvaluationReport, Feedback, Verdict
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import agreement
 from avo_tui.evaluation.workers import fleet as fleet_module

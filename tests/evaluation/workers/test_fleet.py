@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from avo_tui.domain.verdict import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.fleet import Fleet

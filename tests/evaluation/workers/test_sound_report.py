@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
-from avo_tui.domain.verdict import EvaluationReport, Feedback, Verdict
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.workers.sound_report import sound_report
 
 CANDIDATE = Candidate(files={"k.cpp": "int x;"})

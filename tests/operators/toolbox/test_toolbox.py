@@ -21,7 +21,7 @@ from avo_tui.domain.events import (
 )
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note
-from avo_tui.domain.verdict import ConfigurationCheck
+from avo_tui.domain.report import ConfigurationCheck
 from avo_tui.operators.ports import AttemptResult, SubmitResult
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
 from avo_tui.operators.toolbox.errors import ToolError

@@ -7,8 +7,8 @@ import pytest
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Prior
 from avo_tui.domain.outlook import Spread
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import PairedMeasurement
-from avo_tui.domain.verdict import EvaluationReport
 from avo_tui.operators.toolbox import Toolbox
 from avo_tui.operators.toolbox.variants import (
     MOST,

@@ -11,7 +11,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from avo_tui.domain.verdict import ConfigurationCheck, EvaluationProgress
+from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.candidate_process import (

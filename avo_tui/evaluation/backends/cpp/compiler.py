@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from avo_tui.domain.candidate import Candidate, check_file_name
-from avo_tui.domain.verdict import Feedback, Resources, Verdict
+from avo_tui.domain.report import Resources
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Compiled, Rejected
 from avo_tui.evaluation.backends.cpp import allowed_symbols, disassembly, elf, flags, glue
 from avo_tui.evaluation.backends.cpp.driver import OWN_OBJECT, CppDriver, Driver

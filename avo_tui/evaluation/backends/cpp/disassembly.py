@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from avo_tui.domain.verdict import Resources
+from avo_tui.domain.report import Resources
 
 _LINE = re.compile(r"^\s+[0-9a-f]+:\t(?:[0-9a-f]{2} )*\s*([a-z][\w.]*)\s*(.*)$", re.MULTILINE)
 _WIDTHS = (("zmm", "512-bit"), ("ymm", "256-bit"), ("xmm", "128-bit"))

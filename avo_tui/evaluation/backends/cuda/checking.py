@@ -8,10 +8,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from avo_tui.domain.verdict import (
-    ConfigurationCheck,
-    EvaluationProgress,
-)
+from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cuda import judging
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled

@@ -9,8 +9,9 @@ from typing import Any
 
 from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.report import Resources
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import Feedback, Resources, Verdict
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Compiled, Rejected
 from avo_tui.evaluation.backends.cuda.compiler import (
     CompiledCandidate,

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.verdict import Feedback, Resources, Verdict
+from avo_tui.domain.report import Resources
+from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.cuda import cubin, includes, ptxas, toolkit
 from avo_tui.evaluation.backends.cuda.manifest import Manifest
 from avo_tui.evaluation.backends.cuda.manifest_text import (

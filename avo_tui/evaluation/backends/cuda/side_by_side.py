@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.score import PairedMeasurement
-from avo_tui.domain.verdict import EvaluationProgress, Verdict
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.conversation import Timing

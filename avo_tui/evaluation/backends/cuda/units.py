@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from avo_tui.domain.base import Value
-from avo_tui.domain.verdict import Resources
+from avo_tui.domain.report import Resources
 from avo_tui.evaluation.backends.cuda import cubin, ptxas
 from avo_tui.evaluation.backends.cuda.manifest import Manifest
 from avo_tui.evaluation.backends.cuda.manifest_text import Issue, ManifestError, line_of, undotted

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from avo_tui.domain.attempts import UNDECIDED
-from avo_tui.domain.verdict import ConfigurationCheck, Resources
+from avo_tui.domain.report import ConfigurationCheck, Resources
 from avo_tui.ui import formats
 from avo_tui.ui.panes.device import health_lines
 from avo_tui.ui.panes.output.benchmark import benchmark_lines

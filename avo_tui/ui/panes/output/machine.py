@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.records import Profile
 from avo_tui.domain.roofline import peak, rate, shares
 from avo_tui.domain.score import Score
-from avo_tui.domain.verdict import MachineInfo
 from avo_tui.ui import formats
 from avo_tui.ui.text import Line, clean_lines, cut, line, one_line, prose
 

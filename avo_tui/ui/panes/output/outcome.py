@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from avo_tui.domain.gate_rules import GateDecision
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.records import Profile, Version
-from avo_tui.domain.score import ConfigurationScore, Score
-from avo_tui.domain.verdict import (
+from avo_tui.domain.report import (
     ConfigurationCheck,
     EvaluationProgress,
     EvaluationReport,
-    Feedback,
-    MachineInfo,
     Resources,
 )
+from avo_tui.domain.score import ConfigurationScore, Score
+from avo_tui.domain.verdict import Feedback
 from avo_tui.ui.session.step_view import AttemptView, StageView
 
 

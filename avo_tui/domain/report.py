@@ -1,0 +1,182 @@
+"""The report of an evaluation: verdict, checks, resources, score, seconds; and its progress."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.device import DeviceHealth
+from avo_tui.domain.plain import Safe
+from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.verdict import Feedback, Verdict
+
+Stage = Literal["waiting", "compile", "check", "benchmark", "remeasure"]
+"""`waiting`: waiting for the lock of the device. This time counts neither as evaluation time nor as
+a stall."""
+
+
+class Resources(Value):
+    """Properties of the compiled candidate, as far as the backend knows them."""
+
+    registers: int | None = None
+    """Registers per thread, the largest over the kernels."""
+    spill_bytes: int | None = None
+    """Spill stores plus spill loads, in bytes."""
+    stack_bytes: int | None = None
+    shared_memory: int | None = None
+    """Static plus dynamic shared memory, bytes per block, the largest over the stages."""
+    code_bytes: int | None = None
+    instructions: dict[str, int] = Field(default_factory=dict)
+    """Number of instructions by class, such as HGMMA or `fma 256-bit`."""
+    kernels: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Per kernel: registers, spills, shared memory."""
+    warnings: tuple[Safe, ...] = ()
+
+    def summary(self) -> str:
+        """The line a screen shows, such as `168 registers · 0 spills · 232 KB shared memory`."""
+        parts = []
+        if self.registers is not None:
+            parts.append(f"{self.registers} registers")
+        if self.spill_bytes is not None:
+            parts.append(f"{self.spill_bytes} B spilled" if self.spill_bytes else "0 spills")
+        if self.shared_memory:
+            parts.append(f"{self.shared_memory / 1024:.0f} KB shared memory")
+        if self.code_bytes:
+            parts.append(f"{self.code_bytes / 1024:.1f} KB code")
+        parts.extend(f"{n} {name}" for name, n in self.instructions.items())
+        return " · ".join(parts)
+
+
+class Seconds(Value):
+    """How the time of one evaluation was spent; `waiting` for the lock is not part of `total`."""
+
+    compile: float = 0.0
+    check: float = 0.0
+    benchmark: float = 0.0
+    other: float = 0.0
+    waiting: float = 0.0
+    phases: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """Stage → phase → seconds, where the backend measures it; the rest of a stage is `idle`."""
+    start_up: float = 0.0
+    """Time of the worker's preparation before its first evaluation of a task: measuring the
+    machine, loading the baselines, a trial run of the task's methods. Not part of `total`; 0 in old
+    reports."""
+
+    @property
+    def total(self) -> float:
+        """Seconds of the evaluation, without the wait for the lock and the start-up of the
+        worker."""
+        return self.compile + self.check + self.benchmark + self.other
+
+    def parts(self) -> dict[str, float]:
+        """The parts that add up to `total`, such as `benchmark samples` → seconds; the longest
+        first."""
+        parts = {
+            f"{stage} {phase}": seconds
+            for stage, phases in self.phases.items()
+            for phase, seconds in phases.items()
+        }
+        known = {stage: sum(phases.values()) for stage, phases in self.phases.items()}
+        measured = {
+            "compile": self.compile - known.get("compile", 0.0),
+            "check": self.check - known.get("check", 0.0),
+            "benchmark": self.benchmark - known.get("benchmark", 0.0) - known.get("remeasure", 0.0),
+            "other": self.other,
+        }
+        parts |= {name: seconds for name, seconds in measured.items() if seconds > 1e-9}
+        return dict(sorted(parts.items(), key=lambda part: -part[1]))
+
+    def lines(self) -> list[str]:
+        """The times as text lines: the total, the times outside it, and every part."""
+        apart = {"waiting for the device": self.waiting, "start-up of the worker": self.start_up}
+        beside = "".join(f"; {n} {s:.2f} s more" for n, s in apart.items() if s >= 0.005)
+        parts = [f"{name} {seconds:.2f}" for name, seconds in self.parts().items()]
+        return [f"{self.total:.2f} s{beside}", *(["  " + ", ".join(parts)] if parts else [])]
+
+
+class ConfigurationCheck(Value):
+    """The outcome of the check on one configuration."""
+
+    name: str
+    """Name of the configuration; `hidden` for every hidden one."""
+    ok: bool
+    error: float | None = None
+    """Largest error as a multiple of the tolerance: up to 1 passes."""
+    detail: Safe = ""
+    distribution: Safe = ""
+    """Kind of the inputs, such as `peaked`; "" where it is hidden or the only one."""
+
+
+class EvaluationReport(Value):
+    """The complete result of evaluating one candidate."""
+
+    task: str
+    candidate: str
+    """Id of the candidate."""
+    verdict: Verdict
+    feedback: Feedback
+    reached: Stage = "compile"
+    """The last stage that was started."""
+    checks: tuple[ConfigurationCheck, ...] = ()
+    resources: Resources = Field(default_factory=Resources)
+    score: Score | None = None
+    """Set if and only if the verdict is `correct` and the benchmark ran."""
+    paired: PairedMeasurement | None = None
+    """Set by a re-measurement against another candidate."""
+    beside: Verdict | None = None
+    """Verdict on the other candidate, if that one failed during a comparison. `verdict` is then
+    `harness_error`, and the feedback is about the other candidate."""
+    seconds: Seconds = Field(default_factory=Seconds)
+    device: str = ""
+    """Name of the device, such as `cpu AMD EPYC 9654 · 1 thread` or `NVIDIA H200`."""
+    worker: str = ""
+    """Which of the run's devices it was measured on, such as `local:1`; empty if there is only
+    one."""
+    architecture: str = ""
+    sandbox: str = ""
+    """What isolated the candidate, such as `namespaces + landlock + seccomp`."""
+    sandbox_warning: str = ""
+    """One sentence if the candidate ran without isolation (which was allowed); empty otherwise."""
+    cached: bool = False
+    """True if the result was taken from an earlier evaluation of the same source."""
+    conditions: str = ""
+    """`MachineInfo.conditions` of the measurement; only reports with equal conditions are
+    comparable."""
+    at: Moment | None = None
+    stages_done: tuple[Stage, ...] = ()
+    health: DeviceHealth | None = None
+    """Condition of the device during the measurement; None if nothing was measured, if the device
+    cannot be queried, and in old records."""
+
+    @property
+    def correct(self) -> bool:
+        """Whether the candidate was correct on every configuration that was checked."""
+        return self.verdict is Verdict.CORRECT
+
+
+class EvaluationProgress(Value):
+    """Progress of a running evaluation, for the screen's output pane."""
+
+    stage: Stage
+    state: Literal["started", "configuration", "finished"]
+    ok: bool = True
+    index: int = 0
+    """1-based number of the configuration within the stage; 0 for the stage as a whole."""
+    count: int = 0
+    configuration: str | None = None
+    throughput: float | None = None
+    p20: float | None = None
+    p80: float | None = None
+    ratio: float | None = None
+    unit: str | None = None
+    baselines: dict[str, float] = Field(default_factory=dict)
+    error: float | None = None
+    """In the check stage: largest error as a multiple of the tolerance."""
+    seconds: float | None = None
+    detail: Safe = ""
+    """One line of detail, such as which process holds the lock that is waited for."""
+    log: Safe = ""
+    """Compiler output, shortened to a limit."""
+    resources: Resources | None = None
