@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,9 @@ SSHD = shutil.which("sshd") or next(
 MISSING = None if SSHD and shutil.which("ssh") else "there is no sshd (Debian: openssh-server)"
 
 
+LOOPBACK = "127.0.0.1"
+
+
 @dataclass
 class Sshd:
     """A running server."""
@@ -26,6 +29,7 @@ class Sshd:
     process: subprocess.Popen[bytes]
     port: int
     folder: Path
+    address: str = LOOPBACK
 
     @property
     def config(self) -> Path:
@@ -41,13 +45,22 @@ class Sshd:
 def free_port() -> int:
     """A port of loopback that nobody listens on now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
-def running(folder: Path, environment: dict[str, str]) -> Iterator[Sshd]:
-    """Starts a server; what logs in gets `environment` as well."""
+def running(
+    folder: Path,
+    environment: dict[str, str],
+    address: str = LOOPBACK,
+    inside: Sequence[str] = (),
+) -> Iterator[Sshd]:
+    """Starts a server; what logs in gets `environment` as well.
+
+    `inside`: what its command begins with, such as `ip netns exec NAME`, which gives it a network
+    of its own; `address` is where it listens there.
+    """
     assert SSHD is not None
     folder.chmod(0o700)
     for name in ("host", "user"):
@@ -62,37 +75,37 @@ def running(folder: Path, environment: dict[str, str]) -> Iterator[Sshd]:
     while True:
         port = free_port()
         (folder / "server").write_text(
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
+            f"Port {port}\nListenAddress {address}\nHostKey {folder}/host\n"
             f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
             f"PasswordAuthentication no\nPidFile none\nPermitRootLogin prohibit-password\n"
             f"LogLevel ERROR\nSetEnv {sets}\n"
         )
         log = (folder / "log").open("ab")
         process = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", str(folder / "server")], stdout=log, stderr=log
+            [*inside, SSHD, "-D", "-e", "-f", str(folder / "server")], stdout=log, stderr=log
         )
-        if _answers(process, port):
+        if _answers(process, address, port):
             break
         process.kill()
         process.wait()
     host_key = (folder / "host.pub").read_text().split()
-    (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key[0]} {host_key[1]}\n")
+    (folder / "known").write_text(f"[{address}]:{port} {host_key[0]} {host_key[1]}\n")
     (folder / "client").write_text(
         f"Host *\n  User {getpass.getuser()}\n  IdentityFile {folder}/user\n  IdentitiesOnly yes\n"
         f"  UserKnownHostsFile {folder}/known\n  StrictHostKeyChecking yes\n"
     )
-    server = Sshd(process, port, folder)
+    server = Sshd(process, port, folder, address)
     try:
         yield server
     finally:
         server.end()
 
 
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
+def _answers(process: subprocess.Popen[bytes], address: str, port: int) -> bool:
     """Waits until the server takes connections; False where it ended, as on a taken port."""
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 5):
             return True
         time.sleep(0.02)
     return False
