@@ -20,7 +20,7 @@ from avo_tui.evaluation.references.adopting import wishes_for
 from avo_tui.evaluation.references.deriving import derive, look
 from avo_tui.evaluation.references.files import gather, is_problem_folder
 from avo_tui.evaluation.references.formats import read
-from avo_tui.evaluation.references.sample import ReferenceError
+from avo_tui.evaluation.references.sample import BadReferenceError
 
 
 def problems(folder: Path) -> list[Path]:
@@ -44,11 +44,11 @@ def main() -> None:
             if once:
                 shown = look(reference, dict(reference.small))
                 if shown.random:
-                    raise ReferenceError(f"the reference draws random numbers ({shown.random})")
+                    raise BadReferenceError(f"the reference draws random numbers ({shown.random})")
                 print(f"yes  {path.name}: {shown.flops:.2g} operations", flush=True)
                 continue
             spec = derive(reference, wishes_for(path.stem[:60], "cpp", str(path)))
-        except (ReferenceError, EvaluatorError) as error:
+        except (BadReferenceError, EvaluatorError) as error:
             refused[str(error).replace(path.name, "it").partition(" (")[0][:70]] += 1
             print(f"no   {path.name}: {error}", flush=True)
         else:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from avo_tui.domain.base import now
 from avo_tui.domain.commands import Command, parse_command
 from avo_tui.store.errors import DiskTrouble, SessionNotFound, StoreError, clear_errors, passes
-from avo_tui.store.files import make_private_folder, sync_folder, write_temporary
+from avo_tui.store.files import make_private_folder, replace_file
 from avo_tui.store.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ def send_command(folder: Path, command: Command, identity: str | None = None) ->
         raise StoreError(f"the command cannot be written as JSON: {error}") from error
     with clear_errors(layout.inbox, "write into"):
         make_private_folder(layout.inbox)
-        write_temporary(layout.inbox, text.encode()).replace(layout.inbox / f"{identity}.json")
-        sync_folder(layout.inbox)
+        replace_file(layout.inbox / f"{identity}.json", text.encode())
     return identity
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avo_tui.domain.events import Event
 from avo_tui.store.errors import passes
-from avo_tui.store.journal_lines import Line, read_lines
+from avo_tui.store.journal_lines import JournalLine, read_lines
 from avo_tui.store.layout import Layout
 
 _TICK_NS = 2_000_000_000
@@ -108,7 +108,7 @@ class JournalFollower:
             self._problems.append(f"{path.name} cannot be read: {error.strerror or error}")
 
     def _read_lines(self, path: Path, events: list[Event], limit: int) -> None:
-        junk: list[Line] = []
+        junk: list[JournalLine] = []
         for line in read_lines(path, self._offset, self.seq):
             if line.event is None and line.problem:
                 junk.append(line)
@@ -124,7 +124,7 @@ class JournalFollower:
                 if len(events) >= limit:
                     return
 
-    def _pass_over(self, path: Path, junk: list[Line]) -> None:
+    def _pass_over(self, path: Path, junk: list[JournalLine]) -> None:
         for line in junk:
             self._problems.append(
                 f"{path.name}: a line that ends at byte {line.end} is {line.problem}"

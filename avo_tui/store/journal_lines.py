@@ -24,7 +24,7 @@ _GROUP = b'"group_end":'
 
 
 @dataclass(frozen=True)
-class Line:
+class JournalLine:
     """One whole line of a part."""
 
     event: Event | None
@@ -44,7 +44,7 @@ class Line:
 
 def read_lines(
     path: Path, offset: int = 0, after: int = 0, step: int | None = None
-) -> Iterator[Line]:
+) -> Iterator[JournalLine]:
     """Whole lines from `offset` on; what follows the last newline is still being written.
 
     Events that were appended together come together: of a group that is not whole at the end of
@@ -53,10 +53,10 @@ def read_lines(
     built, nor, where it costs nothing to tell, those of another step than `step`. Raises OSError
     where the part cannot be read.
     """
-    group: list[Line] = []
+    group: list[JournalLine] = []
     for line in _all_lines(path, offset, after, step):
         if group and (line.event is None or line.event.group_end != group[0].event_group):
-            yield from (Line(None, early.end, problem=UNFINISHED) for early in group)
+            yield from (JournalLine(None, early.end, problem=UNFINISHED) for early in group)
             group = []
         if line.event_group is None:
             yield line
@@ -67,7 +67,7 @@ def read_lines(
             group = []
 
 
-def _all_lines(path: Path, offset: int, after: int, step: int | None) -> Iterator[Line]:
+def _all_lines(path: Path, offset: int, after: int, step: int | None) -> Iterator[JournalLine]:
     rest = b""
     with open_regular(path) as file:
         file.seek(offset)
@@ -79,7 +79,7 @@ def _all_lines(path: Path, offset: int, after: int, step: int | None) -> Iterato
                 yield parse_line(line, offset, after, step)
 
 
-def parse_line(line: bytes, end: int, after: int, step: int | None = None) -> Line:
+def parse_line(line: bytes, end: int, after: int, step: int | None = None) -> JournalLine:
     """Read one line of a part, given without its newline; `end` is its end in the file, bytes.
 
     The event is left out where its number is not above `after`, and where the line can be told
@@ -88,18 +88,18 @@ def parse_line(line: bytes, end: int, after: int, step: int | None = None) -> Li
     """
     number = _SEQ.match(line)
     if number is not None and int(number[1]) <= after and line.endswith(b"}"):
-        return Line(None, end, int(number[1]))
+        return JournalLine(None, end, int(number[1]))
     if number is not None and step is not None and _is_of_another(line, step):
-        return Line(None, end, int(number[1]))
+        return JournalLine(None, end, int(number[1]))
     try:
         event = parse_event(line)
     except ValidationError as error:
-        return Line(None, end, problem=_no_event(error))
+        return JournalLine(None, end, problem=_no_event(error))
     except (ValueError, RecursionError) as error:
-        return Line(None, end, problem=f"not an event: {str(error).splitlines()[0]}")
+        return JournalLine(None, end, problem=f"not an event: {str(error).splitlines()[0]}")
     if event.seq < 1:
-        return Line(None, end, problem="an event without a number")
-    return Line(event if event.seq > after else None, end, event.seq)
+        return JournalLine(None, end, problem="an event without a number")
+    return JournalLine(event if event.seq > after else None, end, event.seq)
 
 
 def _is_of_another(line: bytes, step: int) -> bool:

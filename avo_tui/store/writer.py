@@ -30,6 +30,7 @@ from avo_tui.store.errors import (
     clear_errors,
 )
 from avo_tui.store.files import make_private_folder, open_regular, sync_folder, write_temporary
+from avo_tui.store.format_migration import migrate
 from avo_tui.store.inbox import BadCommand, Inbox
 from avo_tui.store.journal import JournalWriter
 from avo_tui.store.journal_lines import event_line
@@ -37,7 +38,6 @@ from avo_tui.store.layout import Layout
 from avo_tui.store.live import LiveFile
 from avo_tui.store.loading import Loaded, load
 from avo_tui.store.lock import EngineLock
-from avo_tui.store.migration import migrate
 from avo_tui.store.objects import ObjectStore
 from avo_tui.store.projection import Snapshot
 from avo_tui.store.reports import read_report

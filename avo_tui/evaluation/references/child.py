@@ -16,7 +16,7 @@ def main() -> None:
     from avo_tui.evaluation.references.deriving import Wishes, derive
     from avo_tui.evaluation.references.files import Companions
     from avo_tui.evaluation.references.formats import read
-    from avo_tui.evaluation.references.sample import ReferenceError
+    from avo_tui.evaluation.references.sample import BadReferenceError
 
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     wishes = Wishes(**request["wishes"])
@@ -28,7 +28,7 @@ def main() -> None:
             companions=Companions.model_validate(request["companions"]),
         )
         reply: dict[str, object] = {"spec": derive(reference, wishes).model_dump(mode="json")}
-    except ReferenceError as error:
+    except BadReferenceError as error:
         reply = {"error": str(error)}
     Path(sys.argv[2]).write_text(json.dumps(reply), encoding="utf-8")
 

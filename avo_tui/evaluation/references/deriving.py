@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
 from avo_tui.evaluation.references.independence import independent_slices
-from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
+from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
 from avo_tui.evaluation.references.source import Reference, in_double
 from avo_tui.evaluation.references.spec import Case, ReferenceSpec, Sizes, Tensor
 
@@ -75,7 +75,7 @@ class Look:
 
 
 def look(reference: Reference, sizes: Sizes) -> Look:
-    """Runs the reference on the meta device. Raises ReferenceError with what is in the way."""
+    """Runs the reference on the meta device. Raises BadReferenceError with what is in the way."""
     import torch
 
     from avo_tui.evaluation.references.counting import Counting
@@ -86,7 +86,7 @@ def look(reference: Reference, sizes: Sizes) -> Look:
     try:
         with torch.no_grad(), counting:
             outputs = drawn.outputs(every)
-    except ReferenceError:
+    except BadReferenceError:
         raise
     except Exception as error:  # on the meta device, values cannot be looked at
         if sum(t.nbytes for t in every.values()) > WITH_DATA:
@@ -101,25 +101,25 @@ def look(reference: Reference, sizes: Sizes) -> Look:
             raise _needs_data(another) from another
     written = counting.written & drawn.inputs.keys()
     if written:
-        raise ReferenceError(f"the reference changes its input {', '.join(sorted(written))}")
+        raise BadReferenceError(f"the reference changes its input {', '.join(sorted(written))}")
     used = frozenset(counting.used - reference.filled)
     return Look(drawn, outputs, used, counting.flops, counting.random)
 
 
-def _needs_data(error: Exception) -> ReferenceError:
+def _needs_data(error: Exception) -> BadReferenceError:
     why = " ".join(str(error).split()).partition(". ")[0][:200]
-    return ReferenceError(
+    return BadReferenceError(
         f"the reference does not run ({type(error).__name__}: {why}), neither without data nor on "
         "the processor at these sizes; smaller ones are given with --set"
     )
 
 
 def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
-    """All that a task needs. Raises ReferenceError with one sentence."""
+    """All that a task needs. Raises BadReferenceError with one sentence."""
     unknown = sorted(set(wishes.sizes) - set(reference.constants))
     if unknown:
         known = ", ".join(reference.constants) or "none"
-        raise ReferenceError(f"the reference has no constant {unknown[0]}; it has: {known}")
+        raise BadReferenceError(f"the reference has no constant {unknown[0]}; it has: {known}")
     base, first = _first_look(reference, dict(wishes.sizes))
     base, shown = _fit(reference, base, first, wishes)
     remarks = []
@@ -141,7 +141,7 @@ def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
     fixed = {n: v for n, v in base.items() if n not in axes}
     smallest = min((*scored, *hidden), key=lambda case: case.flops)
     if shown.random and not _same_by_any_chance(reference, {**fixed, **smallest.sizes}):
-        raise ReferenceError(
+        raise BadReferenceError(
             f"the reference draws random numbers ({shown.random}), so that nothing can be "
             "compared; --eval takes a module in evaluation mode"
         )
@@ -179,7 +179,7 @@ def _first_look(reference: Reference, sizes: Sizes) -> tuple[Sizes, Look]:
     """A look at these sizes; where they are too large to run with data, at its own small ones."""
     try:
         return sizes, look(reference, sizes)
-    except ReferenceError:
+    except BadReferenceError:
         if not reference.small or reference.small == sizes:
             raise
         small = {**reference.small, **sizes}
@@ -196,7 +196,7 @@ def _fit(reference: Reference, base: Sizes, first: Look, wishes: Wishes) -> tupl
             smaller = {**current, name: values[name] // 2}
             try:
                 again = look(reference, smaller)
-            except ReferenceError:
+            except BadReferenceError:
                 continue
             if again.flops < shown.flops or again.bytes < shown.bytes:
                 current, shown = smaller, again
@@ -204,7 +204,7 @@ def _fit(reference: Reference, base: Sizes, first: Look, wishes: Wishes) -> tupl
         else:
             if _tolerable(shown, wishes):
                 break
-            raise ReferenceError(
+            raise BadReferenceError(
                 f"one run takes {shown.flops:.2g} operations and {shown.bytes / 1e6:.0f} MB, and "
                 "no constant of the file makes it smaller; give sizes with --set or allow it with "
                 "--full-size"
@@ -229,7 +229,7 @@ def _axes(reference: Reference, base: Sizes, shown: Look) -> tuple[str, ...]:
         other = value + 1 if value < 64 else value // 2 + 1
         try:
             again = look(reference, {**base, name: other})
-        except ReferenceError:
+        except BadReferenceError:
             continue
         inputs = {n: tuple(t.shape) for n, t in again.drawn.inputs.items()}
         kept = {n: tuple(t.shape) for n, t in again.drawn.weights.items()} == weights
@@ -258,15 +258,15 @@ def _tensors(shown: Look) -> tuple[Tensor, ...]:
                 try:
                     kind = dtypes.of(tensor).name
                 except ValueError as error:
-                    raise ReferenceError(str(error)) from error
+                    raise BadReferenceError(str(error)) from error
                 tensors.append(Tensor(name=name, dtype=kind, role=role, source=name))
     if len(tensors) > MOST_TENSORS:
-        raise ReferenceError(
+        raise BadReferenceError(
             f"the reference reads and writes {len(tensors)} tensors, most of them weights; at most "
             f"{MOST_TENSORS} can be passed to one kernel: take a part of the module"
         )
     if not any(t.role in {"input", "weight"} for t in tensors):
-        raise ReferenceError("the reference reads no tensor: nothing would depend on its inputs")
+        raise BadReferenceError("the reference reads no tensor: nothing would depend on its inputs")
     return tuple(tensors)
 
 
@@ -288,7 +288,7 @@ def _half(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> tuple[
         return ()
     try:
         again = look(reference, {**base, **sizes})
-    except ReferenceError:
+    except BadReferenceError:
         return ()
     return (_case("half", sizes, again),) if _same_program(shown, again) else ()
 
@@ -313,7 +313,7 @@ def _hidden(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> list
             continue
         try:
             again = look(reference, {**base, **sizes})
-        except ReferenceError:
+        except BadReferenceError:
             continue
         if _same_program(shown, again) and all(t.numel() for t in again.outputs.values()):
             cases.append(_case(f"odd-{index + 1}", sizes, again))
@@ -339,7 +339,7 @@ def _distributions(
         except Exception as error:
             if kind == "normal":
                 why = " ".join(str(error).split())[:200]
-                raise ReferenceError(
+                raise BadReferenceError(
                     f"the reference does not run: {type(error).__name__}: {why}"
                 ) from error
             continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.references.indices import IndexInputs
-from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
+from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
 from avo_tui.evaluation.references.source import Reference, Source
 from avo_tui.evaluation.references.spec import Kind, Sizes
 
@@ -28,21 +28,21 @@ class FlashInfer(Reference):
     """The same of an axis that counts sequences of different lengths."""
 
     def __init__(self, text: str) -> None:
-        """Raises ReferenceError for what is no definition, or one that needs inputs of its own."""
+        """Raises BadReferenceError for no definition, or one that needs inputs of its own."""
         try:
             self._definition = json.loads(text)
             axes = self._definition["axes"]
             self._inputs = self._definition["inputs"]
             self._outputs = self._definition["outputs"]
             self._source = Source(self._definition["reference"], "reference")
-        except ReferenceError:
+        except BadReferenceError:
             raise
         except KeyError as error:
-            raise ReferenceError(
+            raise BadReferenceError(
                 f"not a definition of FlashInfer-Bench: it lacks {error}"
             ) from error
         except (ValueError, TypeError) as error:
-            raise ReferenceError(f"not a definition of FlashInfer-Bench: {error}") from error
+            raise BadReferenceError(f"not a definition of FlashInfer-Bench: {error}") from error
         self.fixed = {n: int(a["value"]) for n, a in axes.items() if a.get("type") == "const"}
         self.constants = {n: self.VARYING for n, a in axes.items() if a.get("type") != "const"}
         self._indices = IndexInputs(self._definition.get("constraints") or [], frozenset(axes))
@@ -53,7 +53,7 @@ class FlashInfer(Reference):
             if not _is_index(entry) or kind.bytes == 1:
                 continue
             if not self._indices.knows(name):
-                raise ReferenceError(
+                raise BadReferenceError(
                     f"the input {name} is {kind.name}: indices mean something that a definition "
                     "does not say, so they cannot be drawn; write a pair ref_kernel/generate_input"
                 )

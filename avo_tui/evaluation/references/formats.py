@@ -11,7 +11,7 @@ from avo_tui.evaluation.references.files import Companions
 from avo_tui.evaluation.references.flashinfer import FlashInfer
 from avo_tui.evaluation.references.module import Module
 from avo_tui.evaluation.references.pair import Pair
-from avo_tui.evaluation.references.sample import ReferenceError
+from avo_tui.evaluation.references.sample import BadReferenceError
 from avo_tui.evaluation.references.source import Reference, Source
 
 
@@ -22,7 +22,7 @@ def read(
     evaluation_mode: bool = False,
     companions: Companions | None = None,
 ) -> Reference:
-    """Read a reference from a file's text. Raises ReferenceError if it has none of the forms."""
+    """Read a reference from a file's text. Raises BadReferenceError if it has none of the forms."""
     if text.lstrip().startswith("{"):
         return FlashInfer(text)
     companions = companions or Companions()
@@ -32,7 +32,7 @@ def read(
         return Module(source, evaluation_mode)
     if "ref_kernel" in names and "generate_input" in names:
         return Pair(source, companions)
-    raise ReferenceError(
+    raise BadReferenceError(
         f"{file} has neither Model and get_inputs, nor ref_kernel and generate_input, nor is it a "
         "definition of FlashInfer-Bench"
     )

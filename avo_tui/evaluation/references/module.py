@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
+from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
 from avo_tui.evaluation.references.source import (
     ParameterNames,
     Reference,
@@ -52,7 +52,7 @@ class Module(Reference):
                     model = names["Model"](*given)
                 values = list(names["get_inputs"]())
             except Exception as error:
-                raise ReferenceError(raised(error, self._source.file)) from error
+                raise BadReferenceError(raised(error, self._source.file)) from error
         if self._evaluation_mode:
             model.eval()
         _forget_statistics(model)
@@ -86,7 +86,7 @@ def _of_module(model: torch.nn.Module, values: list[Any], file: str) -> Referenc
         elif isinstance(value, int | float | bool | str | None):
             slots.append((value,))
         else:
-            raise ReferenceError(
+            raise BadReferenceError(
                 f"{file}: get_inputs gives a {type(value).__name__} as {source}; tensors and "
                 "numbers can be passed to a kernel"
             )

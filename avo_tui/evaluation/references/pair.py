@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from avo_tui.evaluation.references.files import Companions
-from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
+from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
 from avo_tui.evaluation.references.source import (
     ParameterNames,
     Reference,
@@ -63,7 +63,7 @@ class Pair(Reference):
         """Inputs of `generate_input`; on the meta device through the processor where it must."""
         unknown = [name for name in self.missing if name not in sizes]
         if unknown:
-            raise ReferenceError(
+            raise BadReferenceError(
                 f"generate_input takes {', '.join(unknown)}: say them, such as "
                 f"--set {unknown[0]}=1024"
             )
@@ -71,7 +71,7 @@ class Pair(Reference):
             return self._call(sizes, seed, device, device).sample()
         try:
             return self._call(sizes, seed, "meta", "meta").sample()
-        except ReferenceError:  # such as inputs that follow from other inputs' values
+        except BadReferenceError:  # such as inputs that follow from other inputs' values
             return self._call(sizes, seed, "cpu", "meta").sample()
 
     def _call(self, sizes: Sizes, seed: int, drawn_on: str, device: str) -> _Call:
@@ -81,13 +81,15 @@ class Pair(Reference):
         if self._takes_seed:
             given["seed"] = seed % 2**31
         with seeded(seed, drawn_on):
+            names = self._source.run({}, drawn_on)
             try:
-                data = self._source.run({}, drawn_on)["generate_input"](**given)
+                data = names["generate_input"](**given)
             except Exception as error:
-                raise ReferenceError(raised(error, self._source.file)) from error
-        with seeded(seed, device):
-            reference = self._source.run({}, device)["ref_kernel"]
-        return _Call(reference, data, device)
+                raise BadReferenceError(raised(error, self._source.file)) from error
+        if device != drawn_on:  # tensors of the module's own are made on the other device too
+            with seeded(seed, device):
+                names = self._source.run({}, device)
+        return _Call(names["ref_kernel"], data, device)
 
     @cached_property
     def filled(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Tensors = dict[str, torch.Tensor]
 
 
-class ReferenceError(ValueError):
+class BadReferenceError(ValueError):
     """No task can be made from the reference; the message says why and what to do."""
 
 
@@ -62,7 +62,7 @@ class ReferenceSample:
         return {name: tensors[name] for name in self.inputs if name in tensors}
 
     def outputs(self, tensors: Tensors) -> Tensors:
-        """The outputs by name: `out`, or `out0`, `out1`, … Raises ReferenceError for others."""
+        """The outputs by name: `out`, or `out0`, `out1`, … Raises BadReferenceError for others."""
         import torch
 
         with _on_device_of(tensors):
@@ -75,10 +75,10 @@ class ReferenceSample:
             named = {"out": value}
         for name, item in named.items():
             if not isinstance(item, torch.Tensor):
-                raise ReferenceError(
+                raise BadReferenceError(
                     f"the reference returns a {type(item).__name__} ({name}); every output must "
                     "be a tensor"
                 )
         if not named:
-            raise ReferenceError("the reference returns nothing")
+            raise BadReferenceError("the reference returns nothing")
         return named

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
+from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
 from avo_tui.evaluation.references.spec import Kind, Sizes
 
 if TYPE_CHECKING:
@@ -70,13 +70,13 @@ class Source:
     def __init__(self, text: str, file: str, modules: Mapping[str, str] | None = None) -> None:
         """`modules`: name → text of those that it may import beside the installed ones.
 
-        Raises ReferenceError for text that is no Python.
+        Raises BadReferenceError for text that is no Python.
         """
         self.file, self._modules = file, dict(modules or {})
         try:
             self._tree = ast.parse(text, file)
         except SyntaxError as error:
-            raise ReferenceError(f"{file} (line {error.lineno}): {error.msg}") from error
+            raise BadReferenceError(f"{file} (line {error.lineno}): {error.msg}") from error
         self.defined = {
             node.name
             for node in self._tree.body
@@ -97,7 +97,7 @@ class Source:
         return places
 
     def run(self, sizes: Sizes, device: str = "cpu") -> dict[str, Any]:
-        """The module's names after its text ran with these constants. Raises ReferenceError.
+        """The module's names after its text ran with these constants. Raises BadReferenceError.
 
         Where the text says "cuda", it gets `device` instead: most references of competitions name
         the device that they are to run on.
@@ -123,7 +123,7 @@ class Source:
         try:
             exec(compile(tree, self.file, "exec"), module.__dict__)  # noqa: S102  it is code
         except Exception as error:
-            raise ReferenceError(raised(error, self.file)) from error
+            raise BadReferenceError(raised(error, self.file)) from error
         return module.__dict__
 
     def constants(self) -> Sizes:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from avo_tui.domain.records import RunSettings
 from avo_tui.operators.settings import OperatorSettings
+from avo_tui.operators.toolbox.tool import RESULT_LIMIT
 
 DEFAULT_MODEL = "claude-opus-5-5"
 
@@ -65,7 +66,7 @@ class AgentSettings(OperatorSettings):
     """Input tokens from which the conversation is summarised."""
     keep_results: int = Field(default=8, ge=1)
     """Newest tool uses that clearing leaves alone."""
-    result_limit: int = Field(default=16_000, ge=500)
+    result_limit: int = Field(default=RESULT_LIMIT, ge=500)
     """Characters of one tool result shown to the agent."""
     max_requests: int = Field(default=200, ge=1)
     """Requests of one step; then the step ends."""

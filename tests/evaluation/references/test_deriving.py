@@ -18,7 +18,7 @@ from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import Wishes, derive
 from avo_tui.evaluation.references.files import Companions
 from avo_tui.evaluation.references.formats import read
-from avo_tui.evaluation.references.sample import ReferenceError, ReferenceSample
+from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
 from avo_tui.evaluation.references.source import Reference
 from avo_tui.evaluation.references.spec import ReferenceSpec, Sizes
 from avo_tui.evaluation.references.task import CudaReference, ReferenceTask
@@ -162,7 +162,7 @@ async def test_complex_and_whole_outputs_are_judged_closely(tmp_path: Path) -> N
 
 
 def test_a_pair_needs_its_sizes() -> None:
-    with pytest.raises(ReferenceError, match=r"generate_input takes rows: say them.*--set rows="):
+    with pytest.raises(BadReferenceError, match=r"takes rows: say them.*--set rows="):
         derived(PAIR)
     spec = derived(PAIR, sizes={"rows": 20})
     assert set(spec.axes) == {"rows", "columns"}
@@ -201,7 +201,7 @@ def test_a_flashinfer_definition() -> None:
     ],
 )
 def test_what_cannot_be_a_task_is_told_in_one_sentence(text: str, says: str) -> None:
-    with pytest.raises(ReferenceError, match=says) as caught:
+    with pytest.raises(BadReferenceError, match=says) as caught:
         derived(text)
     assert "\n" not in str(caught.value)
 

@@ -15,7 +15,7 @@ from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import derive
 from avo_tui.evaluation.references.files import gather, is_problem_folder, problem_name
 from avo_tui.evaluation.references.formats import read
-from avo_tui.evaluation.references.sample import ReferenceError
+from avo_tui.evaluation.references.sample import BadReferenceError
 from avo_tui.evaluation.references.spec import ReferenceSpec
 from avo_tui.evaluation.sandbox.run import Sandbox
 
@@ -200,5 +200,5 @@ def test_outputs_of_a_definition_go_by_their_names() -> None:
 
 
 def test_what_is_no_json_lacks_nothing() -> None:
-    with pytest.raises(ReferenceError, match="not a definition of FlashInfer-Bench: Expecting"):
+    with pytest.raises(BadReferenceError, match="not a definition of FlashInfer-Bench: Expecting"):
         read("{", "d.json")

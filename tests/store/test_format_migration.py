@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain import events as ev
-from avo_tui.store import OlderFormat, SessionReader, SessionWriter, files, migration
+from avo_tui.store import OlderFormat, SessionReader, SessionWriter, files, format_migration
 from avo_tui.store.doctor import diagnose, differences
+from avo_tui.store.format_migration import RawEvent, migrate
 from avo_tui.store.layout import Layout
-from avo_tui.store.migration import RawEvent, migrate
 
 
 def from_0(event: RawEvent) -> RawEvent:
@@ -43,7 +43,7 @@ def old(lived: Path) -> Path:
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(migration.MIGRATIONS, 0, from_0)
+    monkeypatch.setitem(format_migration.MIGRATIONS, 0, from_0)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -100,7 +100,7 @@ def test_a_migration_that_was_cut_off_is_done_again(
             real(path, data)
 
         with monkeypatch.context() as patch:
-            patch.setattr(migration, "replace_file", cut_off)
+            patch.setattr(format_migration, "replace_file", cut_off)
             try:
                 migrate(Layout(old))
             except KeyboardInterrupt:

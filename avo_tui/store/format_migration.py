@@ -23,10 +23,10 @@ from avo_tui.store.loading import fold_journal
 from avo_tui.store.projection import Projection, Snapshot, check_format
 
 RawEvent = dict[str, Any]
-Migration = Callable[[RawEvent], RawEvent]
+FormatMigration = Callable[[RawEvent], RawEvent]
 """Converts one event of format n, parsed from JSON, to format n+1 with the same number."""
 
-MIGRATIONS: dict[int, Migration] = {}
+MIGRATIONS: dict[int, FormatMigration] = {}
 """Format n → how its events read in format n+1. Format 1 is the first there is."""
 
 
@@ -49,7 +49,7 @@ def folder_format(layout: Layout) -> object:
 
 
 def migrate(
-    layout: Layout, migrations: Mapping[int, Migration] | None = None, target: int = FORMAT
+    layout: Layout, migrations: Mapping[int, FormatMigration] | None = None, target: int = FORMAT
 ) -> list[str]:
     """Migrate where it is needed, under the engine's lock. Returns what was done.
 
@@ -81,7 +81,7 @@ def migrate(
     return [f"migrated from format {version} to {target}; the copy from before is in {copy.name}"]
 
 
-def _migrated(line: bytes, steps: list[Migration], target: int) -> bytes:
+def _migrated(line: bytes, steps: list[FormatMigration], target: int) -> bytes:
     try:
         event = json.loads(line)
     except ValueError:
