@@ -8,7 +8,8 @@ python benchmarks/many_devices.py attention_cpu --round-trips 200 --on 'local:?d
 
 `--count` evaluates the task's seed, or the kernel of a folder (`--kernel`), so often, each time as
 another source (a comment is added, so that nothing is answered from a cache), with twice as many
-requests waiting as there are devices.
+requests waiting as there are devices. Each device first evaluates one more that is not counted:
+its worker measures the libraries then.
 `--kill` ends the worker of one device with SIGKILL every so many seconds, and the table says how
 many evaluations were lost or answered twice. `--round-trips` times requests that measure nothing.
 """
@@ -82,6 +83,9 @@ async def throughput(
                 verdicts[str(report.verdict)] += 1
                 by_device[report.worker] += 1
 
+        await asyncio.gather(
+            *(fleet.evaluate(task, _another(seed, -1 - number)) for number in range(width))
+        )
         killer = asyncio.create_task(_kill_now_and_then(kill, random.Random(1))) if kill else None
         began = time.monotonic()
         await asyncio.gather(*(one(number) for number in range(count)))
