@@ -255,7 +255,7 @@ def row(engine: Engine, folder: Path, follower: SessionReader, step: int) -> lis
         f"{read[1]:.0f}",
         f"{write[1]:.0f}",
         f"{megabytes(folder / 'session.json'):.1f}",
-        f"{megabytes(folder / 'attempts.jsonl'):.1f}",
+        f"{megabytes(folder / 'records.pages'):.1f}",
     ]
 
 
@@ -264,7 +264,7 @@ HEAD = [
     "record ms", "p99", "max",
     "commit ms", "max",
     "open reader ms", "open writer ms", "list ms", "idle poll µs", "flush ms",
-    "reader MB", "writer MB", "session.json MB", "attempts.jsonl MB",
+    "reader MB", "writer MB", "session.json MB", "records.pages MB",
 ]  # fmt: skip
 
 

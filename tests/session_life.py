@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -28,7 +30,7 @@ from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.store import SessionWriter
+from avo_tui.store import SessionReader, SessionWriter
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -181,6 +183,23 @@ def life(
             yield ev.NoteWritten(note=Note(id=f"n{step}", text="a note", at=AT))
             yield ev.NoteRemoved(note=f"n{step - 3}")
         yield ev.StepFinished(outcome="committed" if step % commit_every == 0 else "nothing")
+
+
+def as_an_older_avo_tui_wrote_it(folder: Path) -> None:
+    """Put all records into session.json and attempts.jsonl, in place of records.pages."""
+    state = SessionReader.open(folder).state
+    rows: dict[str, Any] = json.loads((folder / "session.json").read_text())
+    rows["versions"] = {str(n): v.model_dump(mode="json") for n, v in state.versions.items()}
+    rows["steps"] = {str(n): s.model_dump(mode="json") for n, s in state.steps.items()}
+    *earlier, newest = state.attempts.values()
+    rows["attempts"] = {"1": newest.model_dump(mode="json")}
+    session = rows["session"]["1"]
+    session.pop("pages", None)
+    session |= {"format": 1, "attempts_kept": len(earlier)}
+    (folder / "session.json").write_text(json.dumps(rows, separators=(",", ":")))
+    (folder / "attempts.jsonl").write_text("".join(a.model_dump_json() + "\n" for a in earlier))
+    for name in ("session.json.previous", "records.pages"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def build(folder: Path, steps: int = 3, **how: int) -> Path:

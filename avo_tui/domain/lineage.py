@@ -25,9 +25,9 @@ def better(one: Version, later: Version) -> Version:
     If the gate timed the later version alternately with the other, that measurement decides.
     Otherwise the aggregates are compared; these come from separate runs and are less reliable.
     """
-    gate = later.gate
-    if gate.remeasured and gate.reference == one.number and gate.gain is not None:
-        return later if gate.gain > 0 else one
+    timed = later.timed_against
+    if timed is not None and timed[0] == one.number:
+        return later if timed[1] > 0 else one
     return later if later.aggregate > one.aggregate else one
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from avo_tui.domain.base import Moment, Value
 from avo_tui.domain.budget import BudgetUnit, cap_states, hours_left
 from avo_tui.domain.lineage import best_so_far
-from avo_tui.domain.records import RunState, Version
+from avo_tui.domain.records import Attempt, RunState, Version
 from avo_tui.domain.stall_rules import Thresholds, limits
 from avo_tui.domain.state import SessionState
 
@@ -94,14 +94,21 @@ def bests(versions: Iterable[Version]) -> list[Version]:
 
 
 def progress(
-    state: SessionState, run_state: RunState, in_turn: Sequence[Version] | None = None
+    state: SessionState,
+    run_state: RunState,
+    in_turn: Sequence[Version] | None = None,
+    counter: TryCounter | None = None,
 ) -> Progress:
-    """How a run is doing. `in_turn` is the result of `bests`, if the caller already has it."""
+    """How a run is doing.
+
+    `in_turn` is the result of `bests`, if the caller already has it; a caller that asks again and
+    again keeps a `counter`.
+    """
     in_turn = bests(state.versions.values()) if in_turn is None else in_turn
     session = state.session
     best = in_turn[-1] if in_turn else None
     previous = in_turn[-2] if len(in_turn) > 1 else None
-    tries = _tries_since(state, best)
+    tries = (counter or TryCounter()).since(state.attempts, best)
     interventions = [
         i
         for i in state.supervision.values()
@@ -153,9 +160,9 @@ def gain_over(version: Version, other: Version) -> float | None:
     Uses the gate's alternating measurement if there is one. Aggregates of two separate runs also
     differ by what the machine did at the time.
     """
-    gate = version.gate
-    if gate.remeasured and gate.reference == other.number and gate.gain is not None:
-        return gate.gain
+    timed = version.timed_against
+    if timed is not None and timed[0] == other.number:
+        return timed[1]
     return version.aggregate / other.aggregate - 1 if other.aggregate > 0 else None
 
 
@@ -196,13 +203,35 @@ def _waiting_attempt(state: SessionState) -> str:
     return "" if pending is None else f"{state.session.step}.{pending[0]}"
 
 
-def _tries_since(state: SessionState, best: Version | None) -> int:
-    count = 0
-    for attempt in reversed(state.attempts.values()):
-        if best is not None and (attempt.step, attempt.number) <= (best.step, best.attempt):
-            break
-        count += attempt.verdict is not None and attempt.verdict.judges_candidate
-    return count
+class TryCounter:
+    """Counts the attempts with a verdict since the best version; again without counting all of
+    them again."""
+
+    def __init__(self) -> None:
+        self._best: tuple[int, int] | None = None
+        self._counted: tuple[int, int] | None = None
+        """The last attempt that was counted for good: it has its verdict, and so have all between
+        the best version and it."""
+        self._count = 0
+
+    def since(self, attempts: dict[tuple[int, int], Attempt], best: Version | None) -> int:
+        """The count for these attempts, which come in order."""
+        first = None if best is None else (best.step, best.attempt)
+        if first != self._best or self._counted not in attempts:
+            self._best, self._counted, self._count = first, None, 0
+        fresh: list[tuple[tuple[int, int], Attempt]] = []
+        for key in reversed(attempts):
+            if key == self._counted or (first is not None and key <= first):
+                break
+            fresh.append((key, attempts[key]))
+        count, settled = self._count, True
+        for key, attempt in reversed(fresh):
+            verdict = attempt.verdict
+            count += verdict is not None and verdict.judges_candidate
+            settled = settled and verdict is not None
+            if settled:
+                self._counted, self._count = key, count
+        return count
 
 
 def _steps_since(state: SessionState, best: Version | None) -> int:

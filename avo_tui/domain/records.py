@@ -235,6 +235,20 @@ class Version(Value):
         return self.score.aggregate
 
     @property
+    def ratios(self) -> dict[str, float]:
+        """Configuration → ratio to the reference baseline, from the score at the gate."""
+        return {row.name: row.ratio for row in self.score.configurations}
+
+    @property
+    def timed_against(self) -> tuple[int, float] | None:
+        """(version that the gate timed it alternately with, relative gain over that); None where it
+        did not."""
+        gate = self.gate
+        if not gate.remeasured or gate.reference is None or gate.gain is None:
+            return None
+        return gate.reference, gate.gain
+
+    @property
     def computes_nothing(self) -> bool:
         """True for the empty skeleton that the lineage starts from if the task has no seed."""
         return self.parent is None and self.score.aggregate == 0
@@ -316,6 +330,16 @@ class Step(Value):
     attempts: int = 0
     version: int | None = None
     spend: Spend = Spend()
+
+    @property
+    def seconds(self) -> float:
+        """Running seconds that the step took."""
+        return self.spend.seconds
+
+    @property
+    def usd(self) -> float:
+        """Dollars that the step spent."""
+        return self.spend.usd
 
 
 class Hint(Value):

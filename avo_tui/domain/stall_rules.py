@@ -318,6 +318,6 @@ def _spend_since(
     for step in reversed(state.steps.values()):
         if step.number <= commit_step or (rewound is not None and step.started <= rewound):
             break
-        seconds += step.spend.seconds
-        usd += step.spend.usd
+        seconds += step.seconds
+        usd += step.usd
     return seconds, usd

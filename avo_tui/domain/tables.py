@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from avo_tui.domain.commands import CommandRecord
 from avo_tui.domain.evidence import Comparison
@@ -18,15 +20,65 @@ from avo_tui.domain.records import (
     Version,
 )
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class RecordTable(dict[K, V]):
+    """A table that grows with the run. It knows which of its records are held whole.
+
+    The others are kept packed, see `store/stored_records.py`. A dict in every other respect.
+    """
+
+    __slots__ = ("_edits", "_seen", "whole")
+
+    def __init__(self, records: Mapping[K, V] | Iterable[tuple[K, V]] = ()) -> None:
+        super().__init__(records)
+        self.whole: dict[K, None] = dict.fromkeys(self)
+        """Keys of the records that are held whole, in the order in which they became so."""
+        self._edits: list[K] = []
+        """Keys that were set, in order; shared with the copies of the table."""
+        self._seen = -1
+        """Number of edits that are in a copy; -1 for the table itself, which has all of them."""
+
+    def __setitem__(self, key: K, record: V) -> None:
+        super().__setitem__(key, record)
+        self.whole[key] = None
+        if self._seen >= 0:
+            self._edits, self._seen = [], -1
+        self._edits.append(key)
+
+    def pack(self, records: Iterable[tuple[K, V]]) -> None:
+        """Set records that are packed, in place of whole ones or of none."""
+        for key, record in records:
+            super().__setitem__(key, record)
+            self.whole.pop(key, None)
+
+    def copy(self) -> RecordTable[K, V]:
+        """A table that can be changed alone; records never change."""
+        twin: RecordTable[K, V] = RecordTable()
+        dict.update(twin, self)
+        twin.whole = dict(self.whole)
+        twin._edits, twin._seen = self._edits, len(self._edits) if self._seen < 0 else self._seen
+        return twin
+
+    def changed_since(self, copy: object) -> list[K] | None:
+        """Keys that were set after `copy` was made of this table; None where it is no copy of
+        it."""
+        seen = len(self._edits) if self._seen < 0 else self._seen
+        if not isinstance(copy, RecordTable) or copy._edits is not self._edits:
+            return None
+        return self._edits[copy._seen : seen] if 0 <= copy._seen <= seen else None
+
 
 @dataclass
 class Tables:
     """The record of the session and one table for each kind of thing in it."""
 
     session: SessionRecord
-    versions: dict[int, Version] = field(default_factory=dict)
-    steps: dict[int, Step] = field(default_factory=dict)
-    attempts: dict[tuple[int, int], Attempt] = field(default_factory=dict)
+    versions: dict[int, Version] = field(default_factory=RecordTable)
+    steps: dict[int, Step] = field(default_factory=RecordTable)
+    attempts: dict[tuple[int, int], Attempt] = field(default_factory=RecordTable)
     """(step, number) → attempt."""
     hints: dict[str, Hint] = field(default_factory=dict)
     commands: dict[str, CommandRecord] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.state import SessionState
 from avo_tui.store.attempts import read_attempts
-from avo_tui.store.database import read_tables
+from avo_tui.store.database import Database, read_tables
 from avo_tui.store.engine_status import engine_status
 from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, clear_errors
 from avo_tui.store.files import leftovers, remove
@@ -22,7 +22,9 @@ from avo_tui.store.journal_repair import drop_useless_lines
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold, fold_journal, load
 from avo_tui.store.objects import ObjectStore
-from avo_tui.store.projection import TABLES, table_of
+from avo_tui.store.pages import read_pages
+from avo_tui.store.projection import TABLES, load_tables, table_of
+from avo_tui.store.stored_records import Page
 from avo_tui.store.writer import SessionWriter
 
 Level = Literal["ok", "warn", "fail"]
@@ -130,11 +132,28 @@ def _database(layout: Layout) -> Answers:
         yield "ok", f"{_count(sound, 'generation')} of session.json can be read"
 
 
-def _attempts(layout: Layout) -> Answers:
-    attempts, lines = read_attempts(layout.attempts)
-    if layout.attempts.exists() and not layout.attempts.read_bytes().endswith(b"\n") and lines:
-        yield "warn", "attempts.jsonl ends in a half-written line"
-    yield "ok", f"attempts.jsonl holds {_count(len(attempts), 'attempt')}"
+def _records(layout: Layout) -> Answers:
+    """The older records: those of session.json's present generation, each unpacked."""
+    try:
+        stored = load_tables(Database.open(layout.database, layout.database, layout.previous))
+    except (StoreError, KeyError, TypeError, ValueError, AttributeError):
+        return  # the database's own check says so
+    if stored.lines is not None:
+        attempts, lines = read_attempts(layout.attempts)
+        if lines and not layout.attempts.read_bytes().endswith(b"\n"):
+            yield "warn", "attempts.jsonl ends in a half-written line"
+        yield "ok", f"attempts.jsonl holds {_count(len(attempts), 'attempt')}"
+        return
+    read = read_pages(layout.pages, stored.extent)
+    if read.problem:
+        yield "fail", read.problem
+    for number, page in enumerate(read.pages, 1):
+        again = Page.of(page.kind, [page.whole(row) for row in range(len(page))])
+        if (again.columns, again.masks) != (page.columns, page.masks):
+            yield "fail", f"page {number} of records.pages says other things than its records"
+    whole = sum(len(page) for page in read.pages)
+    if stored.extent.size:
+        yield "ok", f"records.pages holds {_count(whole, 'record')}"
 
 
 def _journal(layout: Layout) -> Answers:
@@ -191,7 +210,7 @@ def differences(one: SessionState, other: SessionState) -> Iterator[str]:
     later = {"state_since", "approval_since"}  # sessions of an older avo-tui lack these tables
     if one.session.model_dump_json(exclude=later) != other.session.model_dump_json(exclude=later):
         yield "session"
-    for name in [*(t.name for t in TABLES), "attempts"]:
+    for name in (t.name for t in TABLES):
         mine, theirs = table_of(one, name), table_of(other, name)
         if mine.keys() != theirs.keys() or any(
             record != theirs[key] and record.model_dump_json() != theirs[key].model_dump_json()
@@ -290,7 +309,7 @@ _CHECKS: dict[str, Callable[[Layout], Answers]] = {
     "permissions": _permissions,
     "lock": _lock,
     "database": _database,
-    "attempts": _attempts,
+    "records": _records,
     "journal": _journal,
     "replay": _replay,
     "objects": _objects,
@@ -308,9 +327,10 @@ def _repair(layout: Layout, found: list[Finding]) -> None:
         expected = 1
         for part in layout.parts():
             _, expected = drop_useless_lines(layout.part(part), expected)
-    if any(f.what == "replay" and f.level == "fail" for f in found) and _whole(layout):
+    bad = any(f.what in {"replay", "records"} and f.level == "fail" for f in found)
+    if bad and _whole(layout):
         with clear_errors(layout.database, "move aside"):
-            for path in (layout.database, layout.previous, layout.attempts):
+            for path in (layout.database, layout.previous, layout.pages, layout.attempts):
                 if path.exists():
                     path.replace(path.with_name(path.name + ".damaged"))
     SessionWriter.open(layout.folder).close()

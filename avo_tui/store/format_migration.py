@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from avo_tui.domain.records import FORMAT
-from avo_tui.store.attempts import AttemptsFile, rewrite_attempts
 from avo_tui.store.database import Database, read_tables
 from avo_tui.store.errors import DamagedSession, OlderFormat, clear_errors
 from avo_tui.store.files import TEMPORARY, replace_file, sync_folder
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
-from avo_tui.store.projection import Projection, Snapshot, check_format
+from avo_tui.store.pages import Extent, PagesFile
+from avo_tui.store.projection import FORMAT_WITH_PAGES, Projection, check_format
 
 RawEvent = dict[str, Any]
 FormatMigration = Callable[[RawEvent], RawEvent]
@@ -38,7 +38,8 @@ def folder_format(layout: Layout) -> object:
         except DamagedSession:
             continue
         if rows and "format" in rows[0]:
-            return rows[0]["format"]
+            said = rows[0]["format"]
+            return FORMAT if said == FORMAT_WITH_PAGES else said
     for part in layout.parts()[:1]:
         try:
             with layout.part(part).open("rb") as file:
@@ -104,7 +105,7 @@ def _keep_copy(layout: Layout, number: int) -> Path:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         shutil.copytree(layout.journal, fresh / "journal")
-        for path in (layout.database, layout.previous, layout.attempts):
+        for path in (layout.database, layout.previous, layout.pages, layout.attempts):
             if path.exists():
                 shutil.copy2(path, fresh / path.name)
         for path in (*fresh.iterdir(), *(fresh / "journal").iterdir()):
@@ -126,16 +127,14 @@ def _sync(path: Path) -> None:
 
 
 def _rebuild(layout: Layout) -> None:
-    """Build session.json and attempts.jsonl again from the journal alone."""
+    """Build session.json and records.pages again from the journal alone."""
     state = fold_journal(layout)
     layout.previous.unlink(missing_ok=True)
-    rewrite_attempts(layout.attempts, state.attempts.values())
-    attempts = AttemptsFile(layout.attempts)
+    pages = PagesFile(layout.pages, Extent())
     try:
-        projection = Projection(Database.empty(layout.database, layout.previous), attempts)
-        projection.begin(state.attempts)
-        projection.write(Snapshot.of(state))
+        projection = Projection(Database.empty(layout.database, layout.previous), pages)
+        projection.write(projection.snapshot(state))
     finally:
-        attempts.close()
+        pages.close()
     # session.json.previous is in the older format, and the copy has it
     layout.previous.unlink(missing_ok=True)

@@ -6,17 +6,20 @@ import gc
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from avo_tui.domain.events import Event, SessionCreated
 from avo_tui.domain.state import SessionState
+from avo_tui.domain.tables import RecordTable
 from avo_tui.store.attempts import Attempts, read_attempts
 from avo_tui.store.database import Database
 from avo_tui.store.errors import DamagedSession, DiskTrouble, SessionNotFound
 from avo_tui.store.journal import read_events
 from avo_tui.store.journal_follower import JournalFollower
 from avo_tui.store.layout import Layout
-from avo_tui.store.projection import Snapshot, check_format, load_tables
+from avo_tui.store.pages import Extent, pack, read_pages, unpack_into
+from avo_tui.store.projection import Snapshot, Stored, check_format, load_tables
+from avo_tui.store.stored_records import KINDS
 
 BATCH = 5000
 
@@ -31,8 +34,12 @@ class Loaded:
     stored: Snapshot | None
     """The content of session.json; None where the state was read from elsewhere, or for reading."""
     database: Database | None
-    kept: Attempts | None
-    """The content of attempts.jsonl; None where that file must be written again."""
+    extent: Extent
+    """The part of records.pages that the state was read from; empty where that file must be written
+    again, or for the first time."""
+    stale: bool = False
+    """Whether session.json is to be written anew: an older avo-tui wrote it, or records.pages is
+    not what it says."""
     notes: list[str] = field(default_factory=list)
     """One sentence for each problem that was met, with what was done about it."""
 
@@ -51,6 +58,8 @@ def load(layout: Layout, for_writing: bool = False) -> Loaded:
     with _uncollected():
         loaded = _from_tables(layout, notes, for_writing) or _from_journal(layout, notes)
         follow(loaded)
+        if not for_writing:
+            pack(loaded.state)
     name_after_folder(loaded.state, layout)
     return loaded
 
@@ -120,7 +129,7 @@ def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded 
         try:
             database: Database | None = Database.open(path, layout.database, layout.previous)
             assert database is not None
-            state, promised = load_tables(database)
+            tables = load_tables(database)
         except DamagedSession as error:
             _must_wait(layout, error)
             notes.append(str(error))
@@ -131,22 +140,63 @@ def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded 
         current = path == layout.database
         if not current:
             notes.append(f"took {path.name} and the journal instead")
-        stored = Snapshot.of(state) if current and for_writing else None
+        rows = Snapshot.of(tables.state) if current and for_writing else None
         if not for_writing:
-            database = None  # before the attempts are read: they take its place in memory
-        kept = _attempts(layout, promised, notes)
-        if kept is None:
-            state.attempts = fold_journal(layout).attempts
-        else:
-            # session.json has the attempt as of its own writing; the line may be older or newer
-            state.attempts = kept | state.attempts
+            database = None  # before the other records are read: they take its place in memory
+        state, extent = _with_older_records(layout, tables, notes)
         follower = JournalFollower(layout, state.session.applied, _part(layout, state))
-        return Loaded(state, follower, stored, database, kept, notes)
+        stale = tables.lines is not None or extent != tables.extent
+        return Loaded(state, follower, rows, database, extent, stale, notes)
     return None
 
 
+def _with_older_records(
+    layout: Layout, stored: Stored, notes: list[str]
+) -> tuple[SessionState, Extent]:
+    """(state with the records that are not rows of session.json, extent of the pages used).
+
+    Where their file is damaged, they are taken from the journal.
+    """
+    if stored.lines is not None:
+        kept = _attempts(layout, stored.lines, notes)
+        if kept is None:
+            return _from_events(layout, stored), Extent()
+        # session.json has the attempt as of its own writing; the line may be older or newer
+        stored.state.attempts = RecordTable(kept | stored.state.attempts)
+        return stored.state, Extent()
+    try:
+        read = read_pages(layout.pages, stored.extent)
+        problem = read.problem
+    except DamagedSession as error:
+        _must_wait(layout, error)
+        read, problem = None, str(error)
+    if problem:
+        try:
+            state = _from_events(layout, stored)
+        except DamagedSession:
+            notes.append(f"{problem}; what was sound of it was taken, the journal is damaged too")
+        else:
+            notes.append(f"{problem}; took the older records from the journal instead")
+            return state, Extent()
+    state = SessionState(session=stored.state.session)
+    unpack_into(state, read.pages if read is not None else ())
+    for name in KINDS:
+        table = getattr(state, name)
+        for key, record in getattr(stored.state, name).items():
+            table[key] = record
+    tables = {name: getattr(state, name) for name in KINDS}
+    return replace(stored.state, **tables), Extent() if problem else stored.extent
+
+
+def _from_events(layout: Layout, stored: Stored) -> SessionState:
+    """The state of session.json with the large tables as the journal gives them."""
+    folded = fold_journal(layout, stored.state.session.applied)
+    return replace(stored.state, **{name: getattr(folded, name) for name in KINDS})
+
+
 def _attempts(layout: Layout, promised: int, notes: list[str]) -> Attempts | None:
-    """The content of attempts.jsonl; None where it has fewer lines than session.json says."""
+    """The content of attempts.jsonl, which older sessions have; None where it has fewer lines than
+    session.json says."""
     try:
         kept, _ = read_attempts(layout.attempts)
     except DamagedSession as error:
@@ -186,7 +236,7 @@ def _from_journal(layout: Layout, notes: list[str]) -> Loaded:
     check_format(first[0].session.format)
     notes.append("built everything from the journal")
     state = SessionState.begin(first[0])
-    return Loaded(state, follower, None, None, None, notes)
+    return Loaded(state, follower, None, None, Extent(), notes=notes)
 
 
 def fold_journal(layout: Layout, until: int | None = None) -> SessionState:

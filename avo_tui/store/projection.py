@@ -1,13 +1,15 @@
-"""Writes a session's state to session.json and attempts.jsonl.
+"""Writes a session's state to session.json and records.pages.
 
 Both can be rebuilt from the journal; they exist so that readers need not read all events.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -28,9 +30,15 @@ from avo_tui.domain.records import (
     Version,
 )
 from avo_tui.domain.state import SessionState
-from avo_tui.store.attempts import Attempts, AttemptsFile
+from avo_tui.domain.tables import RecordTable
 from avo_tui.store.database import Database
 from avo_tui.store.errors import DamagedSession, NewerFormat, OlderFormat
+from avo_tui.store.pages import Extent, PagesFile, pack
+from avo_tui.store.stored_records import Page
+
+FORMAT_WITH_PAGES = 2
+"""Format that session.json says where some records are in records.pages, which an avo-tui that
+knows only `FORMAT` would miss. The journal is the same in both."""
 
 Key = int | str | tuple[int, int]
 
@@ -40,25 +48,31 @@ class Table:
     """How one table of the state is kept in the database."""
 
     name: str
-    key: str
     rows: TypeAdapter[list[Any]]
+    key: tuple[str, ...] = ("id",)
+    """Names of the fields that its key consists of."""
+
+    def key_of(self, row: Mapping[str, Any]) -> Key:
+        """The key of a row."""
+        values = tuple(row[name] for name in self.key)
+        return values if len(values) > 1 else values[0]
 
 
 TABLES = (
-    Table("versions", "number", TypeAdapter(list[Version])),
-    Table("steps", "number", TypeAdapter(list[Step])),
-    Table("hints", "id", TypeAdapter(list[Hint])),
-    Table("commands", "id", TypeAdapter(list[CommandRecord])),
-    Table("memory", "id", TypeAdapter(list[Note])),
-    Table("supervision", "id", TypeAdapter(list[Intervention])),
-    Table("comparisons", "number", TypeAdapter(list[Comparison])),
-    Table("profiles", "id", TypeAdapter(list[Profile])),
+    Table("versions", TypeAdapter(list[Version]), ("number",)),
+    Table("steps", TypeAdapter(list[Step]), ("number",)),
+    Table("attempts", TypeAdapter(list[Attempt]), ("step", "number")),
+    Table("hints", TypeAdapter(list[Hint])),
+    Table("commands", TypeAdapter(list[CommandRecord])),
+    Table("memory", TypeAdapter(list[Note])),
+    Table("supervision", TypeAdapter(list[Intervention])),
+    Table("comparisons", TypeAdapter(list[Comparison]), ("number",)),
+    Table("profiles", TypeAdapter(list[Profile])),
 )
 
 _PENDING: TypeAdapter[tuple[int, GateDecision] | None] = TypeAdapter(
     tuple[int, GateDecision] | None
 )
-_ATTEMPTS: TypeAdapter[list[Attempt]] = TypeAdapter(list[Attempt])
 
 
 def table_of(state: SessionState, name: str) -> dict[Key, Value]:
@@ -70,10 +84,10 @@ def check_format(number: object) -> None:
     """Raises NewerFormat or OlderFormat where a folder's format is not ours."""
     if not isinstance(number, int):
         raise DamagedSession("the session does not say its format")
-    if number > FORMAT:
+    if number > FORMAT_WITH_PAGES:
         raise NewerFormat(
-            f"the session has format {number}, this avo-tui knows format {FORMAT}: "
-            "open it with a newer avo-tui"
+            f"the session has format {number}, this avo-tui knows formats up to "
+            f"{FORMAT_WITH_PAGES}: open it with a newer avo-tui"
         )
     if number < FORMAT:
         raise OlderFormat(
@@ -82,29 +96,41 @@ def check_format(number: object) -> None:
         )
 
 
-def load_tables(database: Database) -> tuple[SessionState, int]:
-    """(state that session.json holds, number of attempts that attempts.jsonl had at that time).
+@dataclass(frozen=True)
+class Stored:
+    """What session.json says."""
 
-    The state holds only those attempts that are rows of session.json. Raises DamagedSession,
-    NewerFormat, OlderFormat.
-    """
+    state: SessionState
+    """With those records alone that are rows."""
+    extent: Extent
+    """The part of records.pages that holds the others."""
+    lines: int | None
+    """Attempts that attempts.jsonl holds; None where an avo-tui wrote this that has no such
+    file."""
+
+
+def load_tables(database: Database) -> Stored:
+    """Read the rows. Raises DamagedSession, NewerFormat, OlderFormat."""
     rows = database.rows("session")
     if not rows:
         raise DamagedSession("session.json holds no session")
     row = rows[0]
     check_format(row.get("format"))
     try:
-        state = SessionState(session=SessionRecord.model_validate(row))
+        state = SessionState(session=SessionRecord.model_validate({**row, "format": FORMAT}))
         for table in TABLES:
-            records = table.rows.validate_python(database.rows(table.name))
-            table_of(state, table.name).update({getattr(r, table.key): r.slim() for r in records})
+            mine = table_of(state, table.name)
+            for record in table.rows.validate_python(database.rows(table.name)):
+                values = tuple(getattr(record, name) for name in table.key)
+                mine[values if len(values) > 1 else values[0]] = record.slim()
         state.pending_approval = _PENDING.validate_python(row.get("pending_approval"))
-        open_ones = _ATTEMPTS.validate_python(database.rows("attempts"))
+        extent = Extent.of_row(row.get("pages"))
     except ValidationError as error:
         raise DamagedSession(f"session.json holds a bad record: {_first(error)}") from error
-    state.attempts = {(a.step, a.number): a for a in open_ones}
-    kept = row.get("attempts_kept", 0)
-    return state, kept if isinstance(kept, int) else 0
+    except ValueError as error:
+        raise DamagedSession(f"session.json is damaged: {error}") from error
+    lines = row.get("attempts_kept")
+    return Stored(state, extent, lines if isinstance(lines, int) else None)
 
 
 def _first(error: ValidationError) -> str:
@@ -114,12 +140,11 @@ def _first(error: ValidationError) -> str:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A copy of the tables at one moment. Records are immutable, so the tables alone are copied."""
+    """The records that are held whole at one moment. They are immutable: the tables are copied."""
 
     session: SessionRecord
     pending: tuple[int, GateDecision] | None
     tables: dict[str, dict[Key, Value]]
-    attempts: Attempts
 
     @classmethod
     def of(cls, state: SessionState) -> Snapshot:
@@ -127,53 +152,69 @@ class Snapshot:
         return cls(
             session=state.session,
             pending=state.pending_approval,
-            tables={t.name: dict(table_of(state, t.name)) for t in TABLES},
-            attempts=dict(state.attempts),
+            tables={t.name: _whole(table_of(state, t.name)) for t in TABLES},
         )
 
 
-class Projection:
-    """Brings session.json and attempts.jsonl up to date with snapshots of the state."""
+def _whole(table: dict[Key, Value]) -> dict[Key, Value]:
+    """Those records of a table that are not in a page."""
+    if isinstance(table, RecordTable):
+        return {key: table[key] for key in table.whole}
+    return dict(table)
 
-    def __init__(self, database: Database, attempts: AttemptsFile) -> None:
-        """Call `adopt` or `begin` next."""
+
+class Projection:
+    """Brings session.json and records.pages up to date with snapshots of the state."""
+
+    def __init__(self, database: Database, pages: PagesFile, outdated: Path | None = None) -> None:
+        """`outdated` is a file of an older avo-tui, to be removed once no generation of
+        session.json needs it. Call `adopt` next where the database holds something."""
         self._database = database
-        self._attempts = attempts
+        self._pages = pages
+        self._fresh: list[Page] = []
+        """Pages that are not in the file yet."""
         self._written: dict[str, dict[Key, Value]] = {t.name: {} for t in TABLES}
         self._numbers: dict[str, dict[Key, int]] = {t.name: {} for t in TABLES}
         self._next: dict[str, count[int]] = {t.name: count(1) for t in TABLES}
-        self._kept: Attempts = {}
+        self._outdated = outdated
+        self._commits = 0
         self.applied = 0
         """The last event that is in the database."""
 
-    def adopt(self, snapshot: Snapshot, kept: Attempts) -> None:
-        """Continue a database that holds `snapshot`; `kept` is the content of attempts.jsonl."""
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Continue a database that holds `snapshot`."""
         for table in TABLES:
             rows = self._database.numbered(table.name)
-            self._numbers[table.name] = {row[table.key]: n for n, row in rows.items()}
+            self._numbers[table.name] = {table.key_of(row): n for n, row in rows.items()}
             self._next[table.name] = count(max(rows, default=0) + 1)
             self._written[table.name] = dict(snapshot.tables[table.name])
-        self._kept = dict(kept)
         self.applied = snapshot.session.applied
 
-    def begin(self, kept: Attempts) -> None:
-        """Start with an empty database; `kept` is the content of attempts.jsonl."""
-        self._kept = dict(kept)
+    def snapshot(self, state: SessionState) -> Snapshot:
+        """What `write` is to write of a state, whose older records are packed."""
+        self._fresh += pack(state)
+        return Snapshot.of(state)
 
     def write(self, snapshot: Snapshot) -> None:
-        """Bring both files up to date with the snapshot.
+        """Bring both files up to date with the snapshot, which `snapshot` made.
 
         May be repeated after DiskTrouble or StoreError.
         """
-        self._write_attempts(snapshot.attempts)
+        self._pages.add(self._fresh)
+        self._fresh = []
         for table in TABLES:
             self._write_table(table, snapshot.tables[table.name])
         row = snapshot.session.model_dump(mode="json")
         row["pending_approval"] = _PENDING.dump_python(snapshot.pending, mode="json")
-        row["attempts_kept"] = len(self._kept)
+        if self._pages.extent.size:
+            row |= {"format": FORMAT_WITH_PAGES, "pages": self._pages.extent.row()}
         self._database.put("session", {1: row})
         self._database.commit()
         self.applied = snapshot.session.applied
+        self._commits += 1
+        if self._outdated is not None and self._commits == 2:
+            with contextlib.suppress(OSError):  # nobody reads it any more
+                self._outdated.unlink(missing_ok=True)
 
     def _write_table(self, table: Table, records: Mapping[Key, Value]) -> None:
         written, numbers = self._written[table.name], self._numbers[table.name]
@@ -195,20 +236,3 @@ class Projection:
         self._database.remove(table.name, old)
         self._database.put(table.name, rows)
         self._written[table.name] = dict(records)
-
-    def _write_attempts(self, attempts: Attempts) -> None:
-        """Write finished attempts as lines.
-
-        The newest one changes often and is a row of session.json.
-        """
-        newest = next(reversed(attempts), None)
-        settled = [
-            attempt
-            for key, attempt in attempts.items()
-            if key != newest and self._kept.get(key) is not attempt
-        ]
-        self._attempts.add(settled)
-        self._kept.update({(a.step, a.number): a for a in settled})
-        self._database.remove("attempts", [1])
-        if newest is not None:
-            self._database.put("attempts", {1: attempts[newest].model_dump(mode="json")})

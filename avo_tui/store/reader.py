@@ -22,6 +22,7 @@ from avo_tui.store.layout import Layout
 from avo_tui.store.live import LiveFollower, merged, read_live
 from avo_tui.store.loading import fold, load
 from avo_tui.store.objects import ObjectStore
+from avo_tui.store.pages import pack
 from avo_tui.store.reports import read_report
 
 MAX_PROBLEMS = 100
@@ -99,6 +100,7 @@ class SessionReader:
             self.reloads += 1
             return []
         problems = fold(self.state, self._counted(events)) if events else []
+        pack(self.state)
         problems += self._follower.take_problems()
         self.problems = (self.problems + problems)[-MAX_PROBLEMS:] if problems else self.problems
         return events

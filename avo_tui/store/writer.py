@@ -39,7 +39,6 @@ from avo_tui.store.live import LiveFile
 from avo_tui.store.loading import Loaded, load
 from avo_tui.store.lock import EngineLock
 from avo_tui.store.objects import ObjectStore
-from avo_tui.store.projection import Snapshot
 from avo_tui.store.reports import read_report
 from avo_tui.store.space_for_last_record import Reserve
 from avo_tui.store.urgency import DEFERRED, SOON, URGENT
@@ -68,7 +67,7 @@ class SessionWriter:
         self._mutex = threading.Lock()
         self._writing = threading.Lock()
         self._journal = JournalWriter(layout, part)
-        self._projection, self._attempts = open_tables(layout, loaded)
+        self._projection, self._pages = open_tables(layout, loaded)
         self._live = LiveFile(layout.live)
         self._reserve = Reserve(layout.reserve)
         self._reserve.hold()
@@ -346,7 +345,7 @@ class SessionWriter:
                 if self._projection.applied == self.state.session.applied:
                     return
                 self._check_ours()
-                snapshot = Snapshot.of(self.state)
+                snapshot = self._projection.snapshot(self.state)
                 # the tables must never be ahead of the journal, a crash of the machine included
                 self._journal.sync()
             self._projection.write(snapshot)
@@ -379,7 +378,7 @@ class SessionWriter:
         if self._lost is not None:
             log.error("closed without writing anything: %s", self._lost)
             self._journal.abandon()
-            self._attempts.abandon()
+            self._pages.abandon()
             self._live.abandon()
             self._lock.abandon()
             return
@@ -391,7 +390,7 @@ class SessionWriter:
             except DiskTrouble as error:
                 log.warning("closed without writing the tables: %s", error)
         finally:
-            for part in (self._journal, self._attempts):
+            for part in (self._journal, self._pages):
                 try:
                     part.close()
                 except DiskTrouble as error:

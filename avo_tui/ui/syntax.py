@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from pygments.lexer import Lexer  # type: ignore[import-untyped]
 from pygments.lexers import get_lexer_for_filename  # type: ignore[import-untyped]
@@ -38,6 +38,7 @@ def _role(token: _TokenType) -> str:
     return next((role for kind, role in _ROLES if token in kind), "")
 
 
+@lru_cache(32)
 def _lexer(name: str) -> Lexer | None:
     for suffix, alias in _ALIASES.items():
         if name.endswith(suffix):

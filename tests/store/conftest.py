@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.store import SessionWriter, journal
+from avo_tui.store import SessionWriter, journal, pages
 from tests.session_life import build, session_record
 
 
@@ -53,4 +53,12 @@ def one_part_a_step() -> Iterator[None]:
     """Begin a part of the journal with each step, so that small sessions have several parts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal, "PART_BYTES", 1)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def two_records_a_page() -> Iterator[None]:
+    """Pack records early, so that small sessions have pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "PAGE", 2)
         yield

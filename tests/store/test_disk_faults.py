@@ -134,7 +134,7 @@ def test_what_cannot_be_read_for_a_while_is_not_taken_for_missing(
         assert len(writer.step_events(step)) == events
 
 
-@pytest.mark.parametrize("name", ["session.json", "attempts.jsonl", "journal"])
+@pytest.mark.parametrize("name", ["session.json", "records.pages", "journal"])
 def test_a_writer_does_not_open_an_older_state_for_the_newest(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

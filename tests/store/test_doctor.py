@@ -19,8 +19,11 @@ from avo_tui.store import (
     doctor,
     send_command,
 )
+from avo_tui.store.database import Database
 from avo_tui.store.doctor import differences
 from avo_tui.store.layout import Layout
+from avo_tui.store.pages import Extent, PagesFile, read_pages
+from avo_tui.store.projection import load_tables
 from tests.session_life import AT, attempt, session_record
 
 
@@ -55,7 +58,7 @@ def test_a_sound_session_is_found_sound(sound: Path) -> None:
     found = diagnose(sound)
     assert bad(found) == []
     assert {f.what for f in found} == {
-        "permissions", "lock", "database", "attempts", "journal", "replay", "objects",
+        "permissions", "lock", "database", "journal", "replay", "objects",
         "leftovers", "inbox",
     }  # fmt: skip
     assert diagnose(sound, repair=True) == found
@@ -112,12 +115,36 @@ def test_tables_that_are_not_what_the_journal_gives_are_mended(sound: Path) -> N
     assert (sound / "session.json.damaged").exists()
 
 
-def test_altered_attempts_are_mended(sound: Path) -> None:
-    path = sound / "attempts.jsonl"
-    path.write_text(path.read_text().replace("tile 1", "tile 9"))
-    checked(sound, "replay", "fail", "the table attempts differs")
-    assert bad(diagnose(sound, repair=True)) == []
-    assert SessionReader.open(sound).state.attempts[0, 1].title == "tile 1"
+def test_altered_records_are_mended(lived: Path) -> None:
+    """A page that was damaged, and one whose columns say what its records do not."""
+    path = lived / "records.pages"
+    whole = path.read_bytes()
+    state = SessionReader.open(lived).state
+    path.write_bytes(whole.replace(b"correct", b"timeout", 1))
+    found = diagnose(lived)
+    assert any(f.what == "records" and f.level == "fail" for f in found)
+    assert SessionReader.open(lived).state == state
+    diagnose(lived, repair=True)
+    assert [f for f in bad(diagnose(lived)) if f.what != "objects"] == []
+    assert SessionReader.open(lived).state == state
+
+
+def test_a_page_that_contradicts_its_records_is_mended(lived: Path) -> None:
+    layout = Layout(lived)
+    tables = json.loads(layout.database.read_text())
+    stored = load_tables(Database.open(layout.database, layout.database, layout.previous))
+    pages = read_pages(layout.pages, stored.extent).pages
+    page = next(page for page in pages if page.kind.table == "attempts")
+    page.masks[0] ^= 1
+    layout.pages.unlink()
+    file = PagesFile(layout.pages, Extent())
+    file.add(pages)
+    file.close()
+    tables["session"]["1"]["pages"] = file.extent.row()
+    layout.database.write_text(json.dumps(tables))
+    assert any(f.what == "records" and "other things" in f.sentence for f in diagnose(lived))
+    diagnose(lived, repair=True)
+    assert [f for f in bad(diagnose(lived)) if f.what != "objects"] == []
 
 
 def test_tables_are_not_thrown_away_for_a_journal_with_gaps(sound: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def old(lived: Path) -> Path:
         part.write_text("\n".join(lines) + "\n")
     for name in ("session.json", "session.json.previous"):
         path = lived / name
-        path.write_text(path.read_text().replace('"format":1', '"format":0'))
+        path.write_text(re.sub('"format":[12]', '"format":0', path.read_text()))
     return lived
 
 
@@ -75,7 +76,7 @@ def test_opening_migrates_and_keeps_a_copy(old: Path) -> None:
         assert len(writer.state.versions) == 2 and len(writer.state.attempts) == 12
     kept = contents(old / "backup-format-0")
     assert kept == {name: before[name] for name in kept}
-    assert {"session.json", "journal/000000.jsonl", "attempts.jsonl"} <= set(kept)
+    assert {"session.json", "journal/000000.jsonl", "records.pages"} <= set(kept)
     reader = SessionReader.open(old)
     assert reader.problems == []
     texts = [e.text for e in reader.events() if isinstance(e, ev.AgentText)]

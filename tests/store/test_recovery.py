@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from avo_tui.store.doctor import differences
 from avo_tui.store.journal_follower import JournalFollower
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import load
-from tests.session_life import build, life, session_record
+from tests.session_life import as_an_older_avo_tui_wrote_it, build, life, session_record
 
 
 def same(one: SessionState, other: SessionState) -> bool:
@@ -132,7 +133,7 @@ def test_the_journal_torn_at_any_byte(small: Path, tmp_path: Path, tables: bool)
     folder = tmp_path / "one"
     shutil.copytree(small, folder)
     layout = Layout(folder)
-    layout.attempts.unlink()
+    layout.pages.unlink(missing_ok=True)
     if not tables:
         layout.database.unlink()
         layout.previous.unlink()
@@ -166,7 +167,7 @@ def test_the_writer_goes_on_from_any_tear(
     folder = tmp_path_factory.mktemp("tear") / "one"
     shutil.copytree(small, folder)
     layout = Layout(folder)
-    layout.attempts.unlink()
+    layout.pages.unlink(missing_ok=True)
     for path in (layout.database, layout.previous):
         choice = data.draw(st.sampled_from(["whole", "torn", "missing"]))
         if choice == "missing":
@@ -250,7 +251,7 @@ def test_a_missing_part_is_named(folder: Path, two_generations: SessionState) ->
     assert state.session.applied == two_generations.session.applied
     layout.database.unlink()
     layout.previous.unlink()
-    layout.attempts.unlink(missing_ok=True)
+    layout.pages.unlink(missing_ok=True)
     reader = SessionReader.open(folder)
     assert f"events {first} to {after - 1} are missing before 000002.jsonl" in " ".join(
         reader.problems
@@ -282,7 +283,8 @@ def test_a_lost_journal_does_not_take_the_tables_with_it(lived: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["missing", "empty", "garbage", "short", "torn"])
-def test_attempts_are_restored_from_the_journal(lived: Path, how: str) -> None:
+def test_attempts_of_an_older_session_are_restored_from_the_journal(lived: Path, how: str) -> None:
+    as_an_older_avo_tui_wrote_it(lived)
     state = SessionReader.open(lived).state
     path = lived / "attempts.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -302,28 +304,75 @@ def test_attempts_are_restored_from_the_journal(lived: Path, how: str) -> None:
     assert any("attempts" in problem for problem in reader.problems)
     with SessionWriter.open(lived) as writer:
         assert writer.state == state
-    assert len(path.read_bytes().splitlines()) == len(lines)
     assert SessionReader.open(lived).problems == []
 
 
-def test_attempts_with_many_lines_each_are_written_anew(lived: Path) -> None:
-    path = lived / "attempts.jsonl"
+def test_an_older_session_is_read_and_continued(lived: Path) -> None:
+    """Its attempts.jsonl goes once neither generation of session.json needs it."""
+    as_an_older_avo_tui_wrote_it(lived)
     state = SessionReader.open(lived).state
-    lines = path.read_bytes()
-    path.write_bytes(lines * 200)
+    assert len(state.attempts) == 12 and len(state.versions) == 2
+    path = lived / "attempts.jsonl"
+    path.write_bytes(path.read_bytes() * 20)  # several lines for each attempt
     assert SessionReader.open(lived).state == state
-    SessionWriter.open(lived).close()
-    assert path.read_bytes() == lines
+    with SessionWriter.open(lived) as writer:
+        assert writer.state == state
+        writer.flush()
+        assert path.exists() and SessionReader.open(lived).state == writer.state
+        writer.record(ev.AgentText(block="b", text="on"))
+        writer.flush()
+        assert not path.exists() and SessionReader.open(lived).state == writer.state
+    assert SessionReader.open(lived).problems == []
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "garbage", "short", "altered"])
+def test_older_records_are_restored_from_the_journal(lived: Path, how: str) -> None:
+    state = SessionReader.open(lived).state
+    path = lived / "records.pages"
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    if how == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {
+                "empty": b"",
+                "garbage": b"\0" * len(whole),
+                "short": whole[:-9],
+                "altered": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+            }[how]
+        )
+    reader = SessionReader.open(lived)
+    assert reader.state == state
+    assert any("records.pages" in problem for problem in reader.problems)
+    with SessionWriter.open(lived) as writer:
+        assert writer.state == state
+        writer.record(ev.AgentText(block="b", text="on"))
+    assert SessionReader.open(lived).problems == []
+    assert SessionReader.open(lived).state.attempts == state.attempts
+
+
+def test_sound_pages_are_used_where_the_journal_is_lost_too(lived: Path) -> None:
+    state = SessionReader.open(lived).state
+    path = lived / "records.pages"
+    path.write_bytes(path.read_bytes()[:-9])
+    shutil.rmtree(lived / "journal")
+    reader = SessionReader.open(lived)
+    assert reader.state.versions == state.versions
+    assert (
+        len(reader.state.attempts) > 0 and reader.state.attempts.items() <= state.attempts.items()
+    )
+    assert any("journal is damaged too" in problem for problem in reader.problems)
 
 
 def test_a_newer_format_is_refused_and_left_alone(lived: Path) -> None:
     path = lived / "session.json"
-    path.write_text(path.read_text().replace('"format":1', '"format":2'))
+    path.write_text(re.sub('"format":[12]', '"format":3', path.read_text()))
     before = {
         p: p.read_bytes() for p in lived.rglob("*") if p.is_file() and p.name != "engine.lock"
     }
     for kind in (SessionReader, SessionWriter):
-        with pytest.raises(NewerFormat, match=r"format 2.*newer avo-tui"):
+        with pytest.raises(NewerFormat, match=r"format 3.*newer avo-tui"):
             kind.open(lived)
     assert {
         p: p.read_bytes() for p in lived.rglob("*") if p.is_file() and p.name != "engine.lock"

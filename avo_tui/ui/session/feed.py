@@ -23,7 +23,7 @@ from avo_tui.domain.commands import Command, CommandRecord
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.events import Event
 from avo_tui.domain.gate_rules import GateDecision
-from avo_tui.domain.progress import Progress, progress
+from avo_tui.domain.progress import Progress, TryCounter, progress
 from avo_tui.domain.records import (
     Attempt,
     Hint,
@@ -37,6 +37,7 @@ from avo_tui.domain.records import (
 )
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
+from avo_tui.domain.tables import RecordTable
 from avo_tui.domain.workers import WorkersSeen
 from avo_tui.store import StoreError, device_history, read_workers
 from avo_tui.ui.session.step_view import StepFold, StepView
@@ -141,18 +142,21 @@ class Snapshot:
         return record
 
 
-def _table(now: Mapping[K, V], before: Mapping[K, V] | None) -> Mapping[K, V]:
+def _table(now: dict[K, V], before: Mapping[K, V] | None) -> Mapping[K, V]:
     """A copy of a table, or the previous copy if it contains the same records.
 
     A caller that gets the same mapping again knows that nothing in it changed.
     """
+    changed = now.changed_since(before) if isinstance(now, RecordTable) else None
+    if before is not None and changed is not None:
+        return now.copy() if changed else before
     if (
         before is not None
         and len(now) == len(before)
         and all(map(operator.is_, now.values(), before.values()))
     ):
         return before
-    return dict(now)
+    return now.copy()
 
 
 class Replay(Protocol):
@@ -180,6 +184,7 @@ class Feed:
     _stop: threading.Event = field(default_factory=threading.Event)
     _aggregates: dict[int, float] = field(default_factory=dict)
     _leaders: frozenset[int] = frozenset()
+    _tries: TryCounter = field(default_factory=TryCounter)
     _backlog: Iterator[Event] = field(default_factory=lambda: iter(()))
     """Events of the current step that were not applied yet."""
     _backlog_end: int = 0
@@ -230,6 +235,7 @@ class Feed:
                 if self.source.reloads != reloads:
                     reloads = self.source.reloads
                     self._aggregates, self._leaders = {}, frozenset()
+                    self._tries = TryCounter()
                     self.prime()
                     events = []
                 for event in events:
@@ -295,7 +301,7 @@ class Feed:
             leaders=self._leaders,
             aggregates=self._aggregates,
             live=self._fold.snapshot(),
-            progress=progress(state, run_state, in_turn),
+            progress=progress(state, run_state, in_turn, self._tries),
             replay=self._status(),
             trouble=trouble,
             profiles=dict(state.profiles),

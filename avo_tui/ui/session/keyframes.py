@@ -54,7 +54,7 @@ class Keyframes:
 def copied(state: SessionState) -> SessionState:
     """A state that can be changed alone; the records themselves are never changed."""
     tables: dict[str, Any] = {
-        f.name: dict(table)
+        f.name: table.copy()
         for f in fields(state)
         if isinstance(table := getattr(state, f.name), dict)
     }

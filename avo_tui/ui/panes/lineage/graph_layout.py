@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from avo_tui.domain.records import Attempt, Version
@@ -326,9 +327,19 @@ def _drawn(
     leaf: bool,
     carries: list[bool],
 ) -> GraphRow:
-    shown = tuple(target is not None or i == lane for i, target in enumerate(lanes))
-    dead = frozenset(i for i, alive in enumerate(carries) if not alive)
-    return GraphRow(row, lane, shown, merges, leaf, dead)
+    shown = _shared(tuple(target is not None or i == lane for i, target in enumerate(lanes)))
+    return GraphRow(row, lane, shown, merges, leaf, _dead(tuple(carries)))
+
+
+@lru_cache(4096)
+def _shared(lanes: tuple[bool, ...]) -> tuple[bool, ...]:
+    """The same tuple for all rows with these lanes, since most rows have the same."""
+    return lanes
+
+
+@lru_cache(4096)
+def _dead(carries: tuple[bool, ...]) -> frozenset[int]:
+    return frozenset(i for i, alive in enumerate(carries) if not alive)
 
 
 def prefix(drawn: GraphRow, glyph: str, limit: int) -> list[tuple[str, str]]:

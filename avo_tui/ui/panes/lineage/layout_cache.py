@@ -7,10 +7,12 @@ millisecond. The result is always the same as that of `graph_layout.rows` and `g
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
+from typing import TypeVar
 
 from avo_tui.domain.records import Attempt, Version
+from avo_tui.domain.tables import RecordTable
 from avo_tui.ui.panes.lineage.graph_layout import (
     Drawing,
     GraphRow,
@@ -24,6 +26,22 @@ from avo_tui.ui.panes.lineage.graph_layout import (
 
 Attempts = Mapping[tuple[int, int], Attempt]
 Versions = Mapping[int, Version]
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _changed(now: Mapping[K, V], before: Mapping[K, V]) -> Iterable[K] | None:
+    """Keys of the records that are new or others than before; None where some are gone."""
+    if now is before:
+        return ()
+    edits = now.changed_since(before) if isinstance(now, RecordTable) else None
+    if edits is not None:
+        return edits
+    if before.keys() - now.keys():
+        return None
+    return [key for key, record in now.items() if before.get(key) is not record]
 
 
 class GraphLayout:
@@ -41,8 +59,10 @@ class GraphLayout:
         self._unfolded: frozenset[int] = frozenset()
         self._apart: frozenset[int] = frozenset()
         self._live: int | None = None
-        self._made: dict[int, dict[int, Version]] = {}
-        self._tried: dict[int, dict[int, Attempt]] = {}
+        self._made: dict[int, tuple[int, ...]] = {}
+        """Step → the numbers of its versions."""
+        self._tried: dict[int, int] = {}
+        """Step → the number of its last attempt."""
         self._rows: dict[int, list[Row]] = {}
         self._steps: list[int] = []
         """Steps that have rows, ascending."""
@@ -89,27 +109,28 @@ class GraphLayout:
         """Steps whose records changed. Records are immutable: another one is another object."""
         if versions is self._versions and attempts is self._attempts:
             return set()
-        if self._versions.keys() - versions.keys() or self._attempts.keys() - attempts.keys():
+        fresh_versions = _changed(versions, self._versions)
+        fresh_attempts = _changed(attempts, self._attempts)
+        if fresh_versions is None or fresh_attempts is None:
             self._begin()  # the session was reloaded, or a replay jumped back
+            fresh_versions, fresh_attempts = versions, attempts
         changed: set[int] = set()
-        if versions is not self._versions:
-            for number, version in versions.items():
-                if self._versions.get(number) is not version:
-                    self._made.setdefault(version.step, {})[number] = version
-                    changed.add(version.step)
-            self._versions = versions
-        if attempts is not self._attempts:
-            for key, attempt in attempts.items():
-                if self._attempts.get(key) is not attempt:
-                    self._tried.setdefault(key[0], {})[key[1]] = attempt
-                    changed.add(key[0])
-            self._attempts = attempts
+        for number in fresh_versions:
+            step = versions[number].step
+            made = self._made.get(step, ())
+            self._made[step] = made if number in made else (*made, number)
+            changed.add(step)
+        for step, number in fresh_attempts:
+            self._tried[step] = max(number, self._tried.get(step, 0))
+            changed.add(step)
+        self._versions, self._attempts = versions, attempts
         return changed
 
     def _rebuild(self, step: int) -> bool:
         """Make the rows of a step anew; True where they are others than before."""
-        made = self._made.get(step, {}).values()
-        tried = self._tried.get(step, {}).values()
+        made = [self._versions[number] for number in self._made.get(step, ())]
+        numbers = range(self._tried.get(step, 0) + 1)
+        tried = [a for n in numbers if (a := self._attempts.get((step, n))) is not None]
         fresh = rows_of_step(step, made, tried, step in self._unfolded, step == self._live)
         old = self._rows.get(step)
         if fresh == (old or []):

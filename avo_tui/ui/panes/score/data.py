@@ -122,8 +122,7 @@ def _versions(snapshot: Snapshot, view: ChartView, axis: _Axis) -> list[Point]:
         version = versions[number]
         value = snapshot.aggregates.get(number, 0.0)
         if view.configuration is not None:
-            row = version.score.by_name(view.configuration)
-            value = row.ratio if row is not None else 0.0
+            value = version.ratios.get(view.configuration, 0.0)
         x = axis.place(version.created) if axis.by_time else float(number)
         point = Point(x, value, number, number in alive, number in snapshot.leaders)
         if axis.holds(version.created):
