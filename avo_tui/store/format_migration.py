@@ -38,8 +38,8 @@ def folder_format(layout: Layout) -> object:
         except DamagedSession:
             continue
         if rows and "format" in rows[0]:
-            said = rows[0]["format"]
-            return FORMAT if said == FORMAT_WITH_PAGES else said
+            number = rows[0]["format"]
+            return FORMAT if number == FORMAT_WITH_PAGES else number
     for part in layout.parts()[:1]:
         try:
             with layout.part(part).open("rb") as file:
