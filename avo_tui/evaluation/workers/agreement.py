@@ -1,4 +1,4 @@
-"""Has the devices of a fleet measure the control candidate, and keeps from work who disagrees."""
+"""Has every device of a fleet measure the control candidate; one that disagrees gets no work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRST_RECHECK, LAST_RECHECK = 60.0, 600.0
 
 
 class Agreement:
-    """The part of a fleet that compares its devices; the rules are those of `Controls`."""
+    """Compares the devices of a fleet by the rules of `Controls`."""
 
     def __init__(
         self,
@@ -48,18 +48,18 @@ class Agreement:
         self._controls.forget(member.name)
 
     def is_due(self, member: Member) -> bool:
-        """Whether a device is to measure the control candidate; never one that is alone."""
+        """Whether a device is to measure the control candidate; never, if it is the only device."""
         company = any(m.usable for m in self._members.values() if m is not member)
         return company and self._controls.due(member.name, member.answered)
 
     def control_idle(self) -> None:
-        """Has idle devices measure the control candidate where it is due."""
+        """Starts the measurement of the control candidate on each idle device where it is due."""
         for member in [m for m in self._idle if self.is_due(m)]:
             self._idle.remove(member)
             self.control(member)
 
     def control(self, member: Member) -> None:
-        """Measures the control candidate on a device that nobody else has now."""
+        """Measures the control candidate on a device that serves no other request now."""
         member.work_on(self._controls.body or {}, "control")
         self._beside(self._measure(member))
 
@@ -77,7 +77,7 @@ class Agreement:
         self.control_idle()
 
     async def _ask(self, member: Member) -> bool:
-        """Keeps what a device measures of the control candidate; False where it is lost."""
+        """Measures the control candidate and keeps the result; False if the worker was lost."""
         try:
             answer = await member.device.request(dict(self._controls.body or {}), None)
         except WorkerGoneError as error:
@@ -98,7 +98,7 @@ class Agreement:
         return True
 
     def exclude(self, member: Member, reason: str) -> None:
-        """A device disagrees: it gets no work until it agrees again."""
+        """Takes a device that disagrees out of work until it agrees again."""
         since = self._controls.answered_since_agreement(member.name, member.answered)
         doubt = f"; what it measured since it last agreed is in doubt ({since} answers)"
         if member in self._idle:

@@ -62,7 +62,7 @@ class AskingEvaluator(ABC):
         return MachineInfo.model_validate(await self._sure({"op": "machine", "task": task}))
 
     async def _sure(self, body: dict[str, object]) -> Any:
-        """The answer to a question that has no report to put the loss of a worker in."""
+        """The answer to a request other than an evaluation; a lost worker is an EvaluatorError."""
         try:
             return await self.request(body)
         except WorkerGoneError as error:

@@ -44,7 +44,7 @@ class Outcome:
     """Place in the order of all measurements of the control candidate."""
 
     def allowed(self, other: Outcome) -> float:
-        """Relative difference of the ratios that noise explains."""
+        """Largest relative difference of the two ratios that noise explains."""
         return max(LEAST, WIDTHS * math.hypot(self.noise, other.noise))
 
     def agrees(self, other: Outcome) -> bool:
@@ -112,7 +112,7 @@ class Controls:
         return record.doubted is record.latest
 
     def take(self, name: str, answer: object, answered: int) -> Outcome | None:
-        """Keeps a measurement; None where the harness failed and nothing was measured."""
+        """Keeps a measurement and returns it; None if the harness failed to measure."""
         try:
             report = EvaluationReport.model_validate(answer)
         except ValidationError:
@@ -138,7 +138,7 @@ class Controls:
         return outcome
 
     def _skip(self, name: str, answered: int) -> None:
-        """The measurement failed: it is made when the next one is due."""
+        """Gives up a measurement that failed; the device measures when the next is due."""
         record = self._records.get(name)
         if record is not None:
             record.doubted = None
@@ -150,7 +150,7 @@ class Controls:
         return answered - record.trusted if record is not None else answered
 
     def forget(self, name: str) -> None:
-        """The worker of a device is another one: it is measured anew."""
+        """Forgets what a device measured, because its worker was replaced."""
         self._skipped.pop(name, None)
         record = self._records.get(name)
         if record is not None:
@@ -176,7 +176,7 @@ class Controls:
         return odd
 
     def _is_sure(self, mine: _Record, theirs: _Record) -> bool:
-        """Whether a difference is believed; if not, what has to be measured again is due."""
+        """Whether a difference is certain; if not, the devices concerned measure again."""
         newest = mine.latest.number == self._number
         if mine.latest.verdict is not theirs.latest.verdict and newest:
             return True

@@ -139,7 +139,7 @@ class DaskSite:
 
 
 class DaskLink:
-    """One Dask worker, as what carries requests to the evaluation worker inside it."""
+    """The line to the evaluation worker inside one Dask worker."""
 
     def __init__(self, site: DaskSite, name: str, address: str, resource: str | None) -> None:
         self._site = site
@@ -183,7 +183,7 @@ class DaskLink:
             self._site.sinks.pop(number, None)
 
     async def _submit(self, number: str, work: Any, *arguments: object) -> Any:
-        """What a function returns that runs in the Dask worker."""
+        """Runs a function in the Dask worker and returns its result."""
         from distributed import Future
 
         if self.gone.is_set():
@@ -210,7 +210,7 @@ class DaskLink:
             await future.cancel()
 
     def _plain(self, result: asyncio.Future[Any]) -> Any:
-        """The result; whatever Dask itself raises is the loss of its worker."""
+        """The result of a Dask future; an error of Dask itself counts as the loss of the worker."""
         try:
             return result.result()
         except (WorkerGoneError, EvaluatorError):
@@ -219,14 +219,14 @@ class DaskLink:
             raise WorkerGoneError(f"Dask: {type(error).__name__}: {error}") from error
 
     async def _cancel(self, number: str) -> None:
-        """Ends a request in the Dask worker, past its queue."""
+        """Ends a request in the Dask worker, without waiting in the worker's queue."""
         with contextlib.suppress(Exception):  # a worker that is gone runs no candidate
             await self._site.client.run(
                 dask_side.cancel, self._site.options, number, workers=[self._address]
             )
 
     async def sense(self) -> tuple[DeviceState, ...]:
-        """See `Device.sense`; past the queue of the Dask worker."""
+        """See `Device.sense`; does not wait in the queue of the Dask worker."""
         if self.gone.is_set() or self._who is None:
             return ()
         answers = await self._site.client.run(

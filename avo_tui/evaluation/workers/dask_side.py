@@ -18,7 +18,7 @@ IDLE_SECONDS = 600.0
 
 
 class _Held:
-    """The evaluation worker of this Dask worker's process, and what it is doing."""
+    """The evaluation worker that this Dask worker's process started, and its open requests."""
 
     def __init__(self, options: tuple[str, ...]) -> None:
         self.link = WorkerLink((sys.executable, "-m", "avo_tui.evaluation", "--serve", *options))
@@ -26,7 +26,7 @@ class _Held:
         self.idle: asyncio.TimerHandle | None = None
 
     def wait_for_more(self) -> None:
-        """Ends the worker when nothing is asked for long."""
+        """Ends the worker when no request has come for a long time."""
         if self.idle is not None:
             self.idle.cancel()
         loop = asyncio.get_running_loop()
@@ -47,7 +47,7 @@ async def hello(options: tuple[str, ...]) -> dict[str, Any]:
 async def answer(
     options: tuple[str, ...], pid: int, number: str, body: dict[str, object], topic: str
 ) -> Any:
-    """The answer to one request. Raises WorkerGoneError where the worker `pid` is no more."""
+    """The answer to one request. Raises WorkerGoneError if the worker `pid` has ended."""
     from distributed import get_worker
 
     held = _held.get(options)
@@ -76,7 +76,7 @@ async def cancel(options: tuple[str, ...], number: str) -> None:
 
 
 async def sense(options: tuple[str, ...]) -> list[dict[str, Any]]:
-    """How the devices here are; [] where no evaluation worker runs."""
+    """Temperature, clocks and load of the devices here; [] if no evaluation worker runs."""
     held = _held.get(options)
     states = await held.link.sense() if held is not None else ()
     return [state.model_dump(mode="json") for state in states]

@@ -25,7 +25,7 @@ class Listing(TypedDict):
 
 
 def of_this_machine() -> Listing:
-    """What this process may use here."""
+    """The devices of this machine that this process may use."""
     return Listing(gpus=len(_visible_gpus()), cores=sorted(os.sched_getaffinity(0)))
 
 
@@ -110,7 +110,7 @@ def every_device(listing: Listing, kind: str) -> list[str]:
 
 
 def restriction(device: str, kind: str) -> Sequence[str]:
-    """Arguments with which a worker keeps to a device; none for the machine as it is."""
+    """Arguments that restrict a worker to one device; none for the whole machine."""
     if not device:
         return ()
     return ("--gpu", device) if kind == "cuda" else ("--cores", device)

@@ -113,7 +113,7 @@ class Fleet(AskingEvaluator):
         return "no device can be used: " + ("; ".join(reasons) or "there is none")
 
     def _join(self, device: Device) -> None:
-        """A device is there; it is started at once where the fleet is open already."""
+        """Adds a device; it is started at once if the fleet is open already."""
         earlier = self._members.get(device.name)
         if earlier is not None and earlier.state != "lost":
             raise EvaluatorError(f"the device {device.name} is named twice")
@@ -197,7 +197,7 @@ class Fleet(AskingEvaluator):
         self._beside(tend())
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Does something beside the requests, until it is done or the fleet is closed."""
+        """Runs a task in the background until it is done or the fleet is closed."""
         task = asyncio.create_task(work)
         self._tending.add(task)
         task.add_done_callback(self._tending.discard)
@@ -208,7 +208,7 @@ class Fleet(AskingEvaluator):
         self._tend(member, FIRST_RETRY)
 
     def _free(self, member: Member) -> None:
-        """Gives a device to the one who waits longest, or to nobody; a control comes first."""
+        """Gives a free device to the request that waits longest; controls come first."""
         if self._agreement.is_due(member):
             self._agreement.control(member)
             return
@@ -222,14 +222,14 @@ class Fleet(AskingEvaluator):
         self._idle.append(member)
 
     def _release(self, member: Member) -> None:
-        """Its request has ended; nothing where it was taken out of use meanwhile."""
+        """Frees a device whose request has ended, unless it was taken out of use meanwhile."""
         if member.state == "busy":
             self._free(member)
 
     # -- requests
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
-        """The answer of a device that is free; a lost evaluation is done again on another.
+        """The answer of the next free device; a lost evaluation is done again on another.
 
         Raises EvaluatorError, and WorkerGoneError once `LOSSES` workers were lost under it.
         """
@@ -307,7 +307,7 @@ class Fleet(AskingEvaluator):
             await asyncio.gather(*runs, return_exceptions=True)
 
     def _patience(self, body: dict[str, object], clock: RequestClock) -> float | None:
-        """Seconds until a request counts as unusually long; None for those that never do."""
+        """Seconds after which a request counts as unusually long; None if it never does."""
         known = self._durations.get(body["op"], ())
         if body["op"] not in _REPEATABLE or len(known) < KNOWN or len(self._members) < 2:
             return None
@@ -315,7 +315,7 @@ class Fleet(AskingEvaluator):
         return max(1.0, limit - clock.seconds)
 
     async def _run(self, member: Member, body: dict[str, object], clock: RequestClock) -> Any:
-        """One request on one device, which is free afterwards, or lost."""
+        """Serves one request on one device; afterwards the device is free, or lost."""
         member.work_on(body)
         try:
             answer = await member.device.request(dict(body), clock.see)

@@ -1,4 +1,4 @@
-"""A worker's lease: it gives signs of life, and ends when it hears none.
+"""A worker's lease: it sends signs of life, and the worker ends when it receives none.
 
 A machine far away does not learn that the one which started a worker is gone: without a lease the
 worker would keep its GPU until somebody looks. Silence is counted in signs, not in seconds, so that
@@ -20,7 +20,7 @@ LEASE_SECONDS = 60.0
 
 
 class Lease:
-    """Runs in a thread of its own, since the worker's loop may be held up by what it computes."""
+    """Sends and counts signs of life, in a thread: a computation may hold up the worker's loop."""
 
     def __init__(self, seconds: float, sign: Callable[[], None], over: Callable[[], None]) -> None:
         """`sign` tells the other side that the worker lives; `over` asks the worker to end, and the
@@ -32,7 +32,7 @@ class Lease:
         threading.Thread(target=self._watch, daemon=True, name="lease").start()
 
     def renew(self) -> None:
-        """Says that the other side was heard."""
+        """Notes that a sign of life of the other side came."""
         self._silent = 0
 
     def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""A worker by the command that starts it: started when needed, and again when it was lost."""
+"""A line to a worker that a command starts: when it is needed, and again after a loss."""
 
 from __future__ import annotations
 

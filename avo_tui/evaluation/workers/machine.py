@@ -22,7 +22,7 @@ LIST_SECONDS = 120.0
 
 
 class WorkerDevice:
-    """A device behind a worker that a command starts."""
+    """A device that a worker process, started by a command, measures on."""
 
     def __init__(self, name: str, link: Link, task: str) -> None:
         """`task`: what it is warmed for, and whose files must be the same there as here."""

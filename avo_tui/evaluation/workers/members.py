@@ -1,4 +1,4 @@
-"""What a device does, and what it has done; and a device as a member of a fleet."""
+"""The state and the counts of a device, and a device as a member of a fleet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from avo_tui.evaluation.workers.ports import Device
 
 @dataclass
 class Standing:
-    """How one device stands. The fields are those of `WorkerStatus`."""
+    """The state of one device and its counts. The fields are those of `WorkerStatus`."""
 
     name: str
     host: str = ""
@@ -47,7 +47,7 @@ class Standing:
         self.operation = self.candidate = ""
 
     def work_on(self, body: dict[str, object], operation: str = "") -> None:
-        """It is busy with a request; `operation` where it is another than the request's own."""
+        """Notes that it serves a request; `operation` is given if it differs from the request's."""
         self.become("busy")
         self.operation = operation or str(body.get("op", ""))
         files = body.get("files")
@@ -68,7 +68,7 @@ class Standing:
         self.losses, self.loss, self.lost_at = earlier.losses, earlier.loss, earlier.lost_at
 
     def status(self) -> WorkerStatus:
-        """As everybody else sees it."""
+        """What is shown and recorded of the device."""
         return WorkerStatus(
             name=self.name, state=self.state, reason=self.reason, since=self.since,
             joined=self.joined, host=self.host, evaluations=self.answered,
@@ -88,7 +88,7 @@ class Member(Standing):
         self.machine: MachineInfo | None = None
 
     def is_ready(self, machine: MachineInfo) -> None:
-        """It was started, and says what it is."""
+        """Whether its worker runs and has described the device."""
         self.machine, self.model, self.host = machine, machine.device, self.device.host
 
 

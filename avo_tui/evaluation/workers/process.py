@@ -61,7 +61,7 @@ class WorkerProcess:
         self.process.stdin.write(json.dumps(body).encode() + b"\n")
 
     def why(self) -> str:
-        """How the worker was lost, with its last output on standard error."""
+        """Why the worker was lost, with its last output on standard error."""
         last = next((w for w in reversed(self.last_words) if w.strip()), "")
         what = "fell silent" if self._silenced else "ended unexpectedly"
         return f"the evaluation worker {what}{f' ({last[:300]})' if last else ''}"
@@ -122,7 +122,7 @@ class WorkerProcess:
     async def request(
         self, number: int, body: dict[str, object], progress: ProgressSink | None = None
     ) -> Any:
-        """The answer to one request. A cancellation first ends the candidate over there.
+        """The answer to one request. Cancelling it first ends the candidate in the worker.
 
         Raises EvaluatorError, and WorkerGoneError where the worker is lost.
         """

@@ -1,4 +1,4 @@
-"""How long a request has run, and what is said of it meanwhile."""
+"""How long a request has run, and its messages while it waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avo_tui.evaluation.ports import ProgressSink
 
 
 class RequestClock:
-    """How long a request has run, without its waits for a device that others measure on."""
+    """Measures how long a request has run, without its waits for a device that is in use."""
 
     def __init__(self, progress: ProgressSink | None) -> None:
         self._progress = progress

@@ -1,4 +1,5 @@
-"""How the devices of a fleet are: the engine's own machine asked here, others over their lines."""
+"""Temperature, clocks and load of the devices of a fleet: this machine's sensors are read here,
+those of other machines over the lines to their workers."""
 
 from __future__ import annotations
 
@@ -68,7 +69,7 @@ class FleetSensing:
         return states
 
     async def close(self) -> None:
-        """Asks no more."""
+        """Ends the requests for samples."""
         for task in self._questions.values():
             task.cancel()
         await asyncio.gather(*self._questions.values(), return_exceptions=True)
@@ -76,5 +77,5 @@ class FleetSensing:
 
 
 def _once(states: Sequence[DeviceState]) -> tuple[DeviceState, ...]:
-    """One sample of each device: the workers of one host all tell of its processor."""
+    """One sample of each device, since every worker of a host reports that host's processor."""
     return tuple({(s.host, s.name, s.index): s for s in states}.values())

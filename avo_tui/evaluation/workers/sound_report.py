@@ -30,7 +30,7 @@ def sound_report(op: str, task: str, candidate: Candidate, answer: object) -> Ev
 
 
 def _contradiction(op: str, report: EvaluationReport, candidate: Candidate) -> str:
-    """What cannot be true of a report on this candidate; empty if nothing."""
+    """Why a report on this candidate cannot be true; empty if it can."""
     if report.candidate != candidate.id:
         return f"it is about another candidate, {report.candidate[:10]}"
     correct = report.verdict is Verdict.CORRECT
