@@ -37,7 +37,7 @@ from avo_tui.operators.agent.setup import Setup  # noqa: E402
 from avo_tui.operators.agent.step import AgentStep  # noqa: E402
 from tests.loopback.long_step import LongStep  # noqa: E402
 from tests.loopback.strict import StrictServer  # noqa: E402
-from tests.operators.bench import FakeBench  # noqa: E402
+from tests.operators.fake_workbench import FakeWorkbench  # noqa: E402
 
 Decide = Callable[..., policy.Decision]
 
@@ -78,7 +78,7 @@ async def run(turns: int, kernel: int, editing: str, decide: Decide) -> dict[str
         )
         model = AnthropicModel(settings)
         setup = Setup(settings, model, chance=random.Random(1))
-        bench = FakeBench()
+        bench = FakeWorkbench()
         with patch.object(exchange, "decide", decide):
             outcome = await AgentStep(bench, setup, lambda text: text).run()
         await model.close()

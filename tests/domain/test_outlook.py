@@ -13,7 +13,7 @@ from avo_tui.domain.outlook import outlook
 from avo_tui.domain.records import RunSettings
 from avo_tui.domain.score import MEDIAN_ERROR, SIGMAS_TO_P80, PairedMeasurement
 from avo_tui.domain.state import SessionState
-from tests.operators.bench import FakeBench
+from tests.operators.fake_workbench import FakeWorkbench
 
 ROUNDS = 20
 
@@ -31,7 +31,7 @@ def replicates(mean: float, spread: float, count: int) -> tuple[PairedMeasuremen
 
 
 def session(gate: GateName, spread: float = 0.0, earlier: int = 0) -> SessionState:
-    state = FakeBench(RunSettings(operator="agent", gate=gate)).state
+    state = FakeWorkbench(RunSettings(operator="agent", gate=gate)).state
     for number in range(1, earlier + 1):
         comparison = Ledger(state.comparisons.values()).begin(
             f"{number:064x}", "b" * 64, "here", claims=gate != "paper"

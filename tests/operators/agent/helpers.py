@@ -13,7 +13,8 @@ from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.step import AgentStep
 from avo_tui.operators.ports import StepOutcome
 from tests.loopback.server import Answer, Body, Server, text, tool
-from tests.operators.bench import FakeBench, source
+from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import source
 
 WORK = [
     Answer([text("A plan."), tool("set_plan", title="Faster", items=[{"text": "edit"}])]),
@@ -37,7 +38,7 @@ def settings(server: Server | None, **more: Any) -> AgentSettings:
     return AgentSettings.model_validate(given)
 
 
-async def step(bench: FakeBench, server: Server | None, **more: Any) -> StepOutcome:
+async def step(bench: FakeWorkbench, server: Server | None, **more: Any) -> StepOutcome:
     """Runs the step, with a model of its own."""
     own = settings(server, **more)
     model = AnthropicModel(own)
@@ -49,17 +50,17 @@ async def step(bench: FakeBench, server: Server | None, **more: Any) -> StepOutc
         await model.close()
 
 
-def results(bench: FakeBench) -> dict[str, ToolReturned]:
+def results(bench: FakeWorkbench) -> dict[str, ToolReturned]:
     return {e.call: e for e in bench.of(ToolReturned)}
 
 
-def whole(bench: FakeBench, call: str) -> str:
+def whole(bench: FakeWorkbench, call: str) -> str:
     ref = results(bench)[call].ref
     assert ref is not None
     return bench.reading.fetch(ref).decode()
 
 
-def answers(bench: FakeBench) -> int:
+def answers(bench: FakeWorkbench) -> int:
     return sum(e.role == "assistant" for e in bench.of(MessageRecorded))
 
 

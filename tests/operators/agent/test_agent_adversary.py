@@ -13,7 +13,7 @@ from avo_tui.operators.agent.model import bounds
 from tests.loopback.server import Answer, Behaviour, Body, Broken, Server, Status, text, tool
 from tests.operators.agent.helpers import step, work
 from tests.operators.agent.test_agent_odd_servers import Raw, RawServer, after, response, stream
-from tests.operators.bench import FakeBench
+from tests.operators.fake_workbench import FakeWorkbench
 
 
 class Flood:
@@ -38,8 +38,8 @@ class FloodServer(RawServer):
             await writer.drain()
 
 
-async def flooded(flood: Flood) -> FakeBench:
-    bench = FakeBench()
+async def flooded(flood: Flood) -> FakeWorkbench:
+    bench = FakeWorkbench()
     script: list[Any] = [flood, *work()]
     async with FloodServer(script) as server:
         outcome = await step(bench, server, wait_first=0.0)
@@ -89,7 +89,7 @@ async def test_a_compressed_bomb_is_not_unpacked(status: int) -> None:
 
 
 async def test_no_compression_is_asked_for() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(work()) as server:
         await step(bench, server)
     assert {h["accept-encoding"] for h in server.headers} == {"identity"}
@@ -98,7 +98,7 @@ async def test_no_compression_is_asked_for() -> None:
 @pytest.mark.parametrize("code", [302, 303, 307, 308])
 @pytest.mark.parametrize("same", [True, False], ids=["same host", "another host"])
 async def test_no_redirect_is_followed(code: int, same: bool) -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(work()) as other, Server() as server:
         target = "/v1/elsewhere" if same else f"{other.url}/v1/messages"
         server.script += [Status(code, "", headers={"location": target}), *work()]
@@ -129,7 +129,7 @@ async def test_an_endpoint_with_shorter_answers_is_asked_for_shorter_ones(
             return Status(400, "invalid_request_error", named)
         return rest.pop(0)
 
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(choose) as server:
         outcome = await step(bench, server)
     assert outcome.outcome == "committed", outcome
@@ -141,7 +141,7 @@ async def test_an_endpoint_with_shorter_answers_is_asked_for_shorter_ones(
 
 async def test_a_server_that_allows_no_length_ends_the_step() -> None:
     always = Status(400, "invalid_request_error", "max_tokens: too many")
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(lambda n, body: always) as server:
         outcome = await step(bench, server)
     assert outcome.outcome == "nothing" and "max_tokens" in outcome.reason
@@ -150,7 +150,7 @@ async def test_a_server_that_allows_no_length_ends_the_step() -> None:
 
 @pytest.mark.parametrize("kind", ["strange_new_error", "", "throttlingException", "null"])
 async def test_an_odd_error_event_is_the_servers_fault(kind: str) -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     odd = Broken("error", Answer([text("I look")]), events=3, kind=kind)
     async with Server([odd, *work()]) as server:
         outcome = await step(bench, server)
@@ -172,7 +172,7 @@ async def test_a_usage_that_is_nothing(value: object) -> None:
 
 
 async def test_a_storm_of_overload_is_waited_out() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     storm: list[Behaviour] = [Status(529, "overloaded_error") for _ in range(30)]
     async with Server([*storm, *work()]) as server:
         outcome = await step(bench, server)
@@ -191,7 +191,7 @@ async def test_an_empty_body(kind: str) -> None:
 async def test_a_tool_call_of_a_megabyte_is_no_flood() -> None:
     big = "// a long line of a kernel\n" * 40_000
     call = Answer([tool("write_file", file="kernel.cpp", text=big)], piece=60_000)
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server([call, *work()]) as server:
         outcome = await step(bench, server, max_tokens=500_000, clear_at=900_000,
                              compact_at=1_000_000)  # fmt: skip

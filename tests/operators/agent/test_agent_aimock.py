@@ -22,7 +22,8 @@ import platformdirs
 import pytest
 
 from tests.operators.agent.helpers import step
-from tests.operators.bench import FakeBench, source
+from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import source
 
 VERSION = "1.43.0"
 SEED = 1
@@ -116,7 +117,7 @@ CONVERSATION = [
 
 
 async def test_an_ordinary_conversation(aimock: Running) -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with aimock(CONVERSATION) as url:
         outcome = await step(bench, None, base_url=url)
         async with httpx2.AsyncClient() as client:
@@ -129,7 +130,7 @@ async def test_an_ordinary_conversation(aimock: Running) -> None:
 
 async def test_chaos_does_not_end_the_step(aimock: Running) -> None:
     """Every kind of trouble at once, from a server that was not written for this test."""
-    bench = FakeBench()
+    bench = FakeWorkbench()
     chaos = ("--chaos-drop", "0.3", "--chaos-disconnect", "0.2", "--chaos-ratelimit", "0.2")
     async with aimock(CONVERSATION, *chaos, "--chaos-malformed", "0.15") as url:
         outcome = await step(bench, None, base_url=url, breaker=30)

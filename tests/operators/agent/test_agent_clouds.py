@@ -16,12 +16,12 @@ from avo_tui.operators.agent.settings import AgentSettings
 from tests.loopback.clouds import TOKEN, BedrockServer, CloudServer, TokenServer, service_account
 from tests.loopback.server import Server, Status
 from tests.operators.agent.helpers import step, work
-from tests.operators.bench import FakeBench
+from tests.operators.fake_workbench import FakeWorkbench
 
 SECRET = "secret-of-aws-0123456789"
 
 
-def nothing_leaks(bench: FakeBench, *secrets: str) -> None:
+def nothing_leaks(bench: FakeWorkbench, *secrets: str) -> None:
     for event in bench.of(EventBase):
         written = event.model_dump_json()
         assert not any(secret in written for secret in secrets), written[:200]
@@ -31,7 +31,7 @@ async def test_a_step_through_vertex(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pytest.importorskip("google.auth")
     pytest.importorskip("cryptography")
     pytest.importorskip("requests")
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with TokenServer() as tokens, CloudServer(work()) as server:
         account = service_account(tmp_path, tokens.url)
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
@@ -55,7 +55,7 @@ async def test_a_token_that_a_cloud_gave_is_secret_where_the_server_says_it(
     pytest.importorskip("google.auth")
     pytest.importorskip("cryptography")
     pytest.importorskip("requests")
-    bench = FakeBench()
+    bench = FakeWorkbench()
     script = [Status(500, "api_error", f"upstream refused Bearer {TOKEN}"), *work()]
     async with TokenServer() as tokens, CloudServer(script) as server:
         account = service_account(tmp_path, tokens.url)
@@ -82,7 +82,7 @@ async def test_a_step_through_bedrock(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("boto3")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST00000000")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    bench = FakeBench()
+    bench = FakeWorkbench()
     script = ["throttlingException", *work()]
     async with BedrockServer(script) as server:
         outcome = await step(
@@ -100,7 +100,7 @@ async def test_a_step_through_bedrock(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_step_through_foundry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_FOUNDRY_API_KEY", "key-of-foundry-0123456789")
     monkeypatch.delenv("ANTHROPIC_API_KEY")
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(work()) as server:
         outcome = await step(bench, server, provider="foundry", model="my-deployment")
     assert outcome.outcome == "committed", (outcome, bench.troubles())
@@ -117,7 +117,7 @@ async def test_credentials_that_are_nowhere_pause_with_a_sentence(
     pytest.importorskip("requests")
     file = tmp_path / "later.json"
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with TokenServer() as tokens, CloudServer(work()) as server:
 
         def sign_in(reason: str) -> None:
@@ -144,7 +144,7 @@ def test_a_cloud_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_clouds_own_words_for_an_error() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server([Status(424, "", "the model failed"), *work()]) as server:
         outcome = await step(bench, server)
     assert outcome.outcome == "committed"

@@ -11,13 +11,13 @@ from tests.loopback.long_step import LongStep
 from tests.loopback.server import Answer, Server, text, thinking, tool
 from tests.loopback.strict import StrictServer
 from tests.operators.agent.helpers import step, well_formed, work
-from tests.operators.bench import FakeBench
+from tests.operators.fake_workbench import FakeWorkbench
 
 
 @pytest.mark.parametrize("editing", ["server", "local"])
 async def test_a_long_step_reads_most_of_its_input_from_the_cache(editing: str) -> None:
     """With a 27 KB kernel that is rewritten every third turn; 300 turns: benchmarks/agent_cache."""
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with StrictServer(LongStep(60), keep=True) as server:
         outcome = await step(
             bench, server, context_editing=editing, cache_ttl="1h", max_requests=500
@@ -43,7 +43,7 @@ async def test_a_long_step_reads_most_of_its_input_from_the_cache(editing: str) 
 
 async def test_unknown_endpoints_are_not_asked() -> None:
     async with Server(work()) as server:
-        await step(FakeBench(), server, context_editing="auto")
+        await step(FakeWorkbench(), server, context_editing="auto")
     assert "context_management" not in server.requests[0]
     assert "anthropic-beta" not in server.headers[0]
 
@@ -70,7 +70,7 @@ async def test_a_compaction_block_goes_back_as_it_came_and_is_paid_for() -> None
             },
         ],
     }
-    bench = FakeBench()
+    bench = FakeWorkbench()
     first = Answer([block, text("going on"), tool("list_versions")], usage=usage)
     async with Server([first, *work()]) as server:
         outcome = await step(bench, server, context_editing="server")
@@ -84,7 +84,7 @@ async def test_a_compaction_block_goes_back_as_it_came_and_is_paid_for() -> None
 async def test_a_failed_compaction_keeps_its_empty_block() -> None:
     block = {"type": "compaction", "content": None, "encrypted_content": None}
     async with Server([Answer([block, tool("list_versions")]), *work()]) as server:
-        await step(FakeBench(), server, context_editing="server")
+        await step(FakeWorkbench(), server, context_editing="server")
     assert server.requests[1]["messages"][1]["content"][0]["content"] is None
 
 
@@ -96,7 +96,7 @@ async def test_thinking_goes_back_with_its_signature_and_goes_when_the_past_chan
             return Answer([thinking(f"thought {n}"), call], usage=usage)
         return Answer([tool("end_step", reason="enough was read")])
 
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(answer) as server:
         await step(bench, server, clear_at=16_000, compact_at=80_000, keep_results=2)
     for body in server.requests:
@@ -113,7 +113,7 @@ async def test_thinking_goes_back_with_its_signature_and_goes_when_the_past_chan
 
 
 async def test_what_is_recorded_of_a_message_is_enough_to_show_it() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(work()) as server:
         await step(bench, server)
     roles: dict[str, dict[str, object]] = {}

@@ -27,12 +27,13 @@ from tests.operators.agent.helpers import (
     whole,
     work,
 )
-from tests.operators.bench import FakeBench, source
+from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import source
 
 
-async def recovers(first: list[Behaviour], **settings: Any) -> tuple[FakeBench, Server]:
+async def recovers(first: list[Behaviour], **settings: Any) -> tuple[FakeWorkbench, Server]:
     """Runs a step in which `first` precedes the ordinary work; it must end in a commit."""
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server([*first, *work()]) as server:
         outcome = await step(bench, server, **settings)
     assert outcome.outcome == "committed", outcome
@@ -102,7 +103,7 @@ async def test_waits_grow_and_are_bounded() -> None:
 
 
 async def test_nobody_listens() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
 
     def give_up(reason: str) -> None:
         bench.end("stopped", "enough")
@@ -115,7 +116,7 @@ async def test_nobody_listens() -> None:
 
 @pytest.mark.parametrize("events", [3, 0], ids=["in mid-stream", "before the answer"])
 async def test_silence_is_a_timeout(events: int) -> None:
-    bench, script = FakeBench(), work()
+    bench, script = FakeWorkbench(), work()
 
     def answer(number: int, body: dict[str, Any]) -> Behaviour:
         # by what was heard, not by the number of the request: a slow machine may ask again
@@ -170,7 +171,7 @@ async def test_features_that_the_endpoint_rejects_are_gone_without_one_by_one() 
             return Status(400, "invalid_request_error", "cache_control: Extra inputs")
         return answers.pop(0)
 
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(picky) as server:
         outcome = await step(bench, server)
     assert outcome.outcome == "committed"
@@ -182,7 +183,7 @@ async def test_features_that_the_endpoint_rejects_are_gone_without_one_by_one() 
 
 async def test_a_feature_lost_to_an_odd_moment_comes_back() -> None:
     """One 400 that names the cache must not cost the cache for the rest of the run."""
-    bench, script = FakeBench(), work()
+    bench, script = FakeWorkbench(), work()
     odd = Status(400, "invalid_request_error", "cache_control: the moon is in the wrong phase")
 
     def answer(n: int, body: dict[str, Any]) -> Behaviour:
@@ -208,7 +209,7 @@ async def test_a_refusal_of_one_request_costs_no_feature() -> None:
 
 
 async def test_a_conversation_that_is_always_refused_ends_the_step_with_the_reason() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     never = Status(400, "invalid_request_error", "we do not like you")
     async with Server([Answer([thinking("mm"), tool("list_versions")]), *[never] * 20]) as server:
         outcome = await step(bench, server)
@@ -226,7 +227,7 @@ async def test_a_refusal_is_told_and_the_work_goes_on() -> None:
 
 
 async def test_refusals_without_end_end_the_step_not_the_run() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server([Answer([], stop="refusal")] * 5) as server:
         outcome = await step(bench, server)
     assert outcome.outcome == "nothing" and "refused 3 times" in outcome.reason
@@ -249,7 +250,7 @@ async def test_a_complete_call_before_the_cut_is_run() -> None:
 
 
 async def test_a_paused_turn_is_sent_back_as_it_is() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server([Answer([text("wait")], stop="pause_turn"), *work()]) as server:
         outcome = await step(bench, server)
     assert outcome.outcome == "committed"
@@ -270,7 +271,7 @@ async def test_a_full_context_is_cleared_and_summarised(full: Behaviour) -> None
     long = [Answer([tool("read_knowledge", id="doc#1", limit=14000)]) for _ in range(4)]
     plan = Answer([tool("set_plan", title="The great plan", items=[{"text": "do it"}])])
     script = [plan, *long, full, full, *work()]
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(script) as server:
         outcome = await step(bench, server, keep_results=1)
     assert outcome.outcome == "committed"
@@ -307,7 +308,7 @@ async def test_arguments_that_are_no_json_do_not_run(sent: str) -> None:
 
 
 async def test_a_tool_that_fails_inside_is_reported_not_fatal() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
 
     def explode() -> None:
         if bench.runs == ["compile"]:
@@ -331,7 +332,7 @@ async def test_an_empty_answer_is_asked_for_again() -> None:
 async def test_an_agent_that_only_talks_is_nudged_then_the_step_ends() -> None:
     bench, server = await recovers([Answer([text("Hello, how can I help?")])])
     assert "Nobody answers here" in last_user(server.requests[1])[-1]["text"]
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server([Answer([text("la la")])] * 9) as server:
         outcome = await step(bench, server, idle_limit=4)
     assert outcome.outcome == "nothing" and "talked" in outcome.reason
@@ -339,7 +340,7 @@ async def test_an_agent_that_only_talks_is_nudged_then_the_step_ends() -> None:
 
 
 async def test_a_repeated_candidate_is_answered_from_the_record() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     again = [
         Answer([tool("write_file", file="kernel.cpp", text=source(0.9))]),
         Answer([tool("evaluate", title="slower")]),
@@ -382,7 +383,7 @@ async def test_submitting_what_is_wrong_or_too_slow_is_refused() -> None:
 
 
 async def test_a_fault_while_cancelling_leaves_nothing_behind() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server([Answer([text("x" * 4000)], pause=0.05), *work()]) as server:
         task = asyncio.ensure_future(step(bench, server))
         await asyncio.wait_for(server.started.wait(), 120)

@@ -7,11 +7,12 @@ from avo_tui.domain.events import AgentText, MessageRecorded, PlanSet, ToolCalle
 from avo_tui.domain.records import RunSettings
 from tests.loopback.server import Answer, Server, text, thinking, tool
 from tests.operators.agent.helpers import last_user, results, step, well_formed, whole, work
-from tests.operators.bench import FakeBench, source
+from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import source
 
 
 async def test_a_step_from_opening_to_commit() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(work()) as server:
         outcome = await step(bench, server, price_input=4.0, price_output=20.0)
     assert outcome.outcome == "committed"
@@ -33,7 +34,7 @@ async def test_a_step_from_opening_to_commit() -> None:
 
 
 async def test_every_message_is_recorded_before_its_tools_run() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(work()) as server:
         await step(bench, server)
     order = [
@@ -49,7 +50,7 @@ async def test_every_message_is_recorded_before_its_tools_run() -> None:
 
 
 async def test_the_stable_part_comes_first_and_is_marked_for_the_cache() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(work()) as server:
         await step(bench, server)
     first, last = server.requests[0], server.requests[-1]
@@ -67,17 +68,17 @@ async def test_the_stable_part_comes_first_and_is_marked_for_the_cache() -> None
 
 async def test_thinking_and_effort_are_sent_as_set() -> None:
     async with Server(work()) as server:
-        await step(FakeBench(), server, effort="xhigh")
+        await step(FakeWorkbench(), server, effort="xhigh")
     assert server.requests[0]["thinking"] == {"type": "adaptive", "display": "summarized"}
     assert server.requests[0]["output_config"] == {"effort": "xhigh"}
     async with Server(work()) as server:
-        await step(FakeBench(), server, effort="default", thinking="off", cache=False)
+        await step(FakeWorkbench(), server, effort="default", thinking="off", cache=False)
     assert "thinking" not in server.requests[0] and "output_config" not in server.requests[0]
     assert "cache_control" not in json.dumps(server.requests[0])
 
 
 async def test_prose_is_recorded_in_chunks_of_time_not_of_tokens() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     prose = "word " * 400
     script = [
         Answer([thinking("hm " * 100), text(prose), tool("end_step", reason="nothing to do")])
@@ -92,7 +93,7 @@ async def test_prose_is_recorded_in_chunks_of_time_not_of_tokens() -> None:
 
 
 async def test_a_long_text_shows_before_it_is_complete() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     slow = Answer([text("abc efg " * 40), tool("end_step", reason="nothing to do")], pause=0.15)
     async with Server([slow]) as server:
         await step(bench, server)
@@ -100,7 +101,7 @@ async def test_a_long_text_shows_before_it_is_complete() -> None:
 
 
 async def test_parallel_calls_run_in_order_and_are_answered_in_order() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     calls = [tool("list_versions"), tool("read_candidate"), tool("list_knowledge")]
     async with Server([Answer(calls), *work()]) as server:
         await step(bench, server)
@@ -111,12 +112,12 @@ async def test_parallel_calls_run_in_order_and_are_answered_in_order() -> None:
 
 
 async def test_the_opening_tells_lineage_memory_and_failures() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     bench.recording.write_note("failed", "tile 7 spills registers")
     bench.queue_hint("look at the loads")
     async with Server(work()) as server:
         await step(bench, server)
-        again = FakeBench(journal=bench.journal, objects=bench.objects, step=2)
+        again = FakeWorkbench(journal=bench.journal, objects=bench.objects, step=2)
         assert again.head.number == 1
         server.script = [
             Answer([tool("write_file", file="kernel.cpp", text=source(0.5))]),
@@ -126,7 +127,7 @@ async def test_the_opening_tells_lineage_memory_and_failures() -> None:
         ]
         outcome = await step(again, server)
         assert (outcome.outcome, outcome.reason) == ("nothing", "slower as feared")
-        third = FakeBench(journal=again.journal, objects=again.objects, step=3)
+        third = FakeWorkbench(journal=again.journal, objects=again.objects, step=3)
         await step(third, server)
     first = server.requests[0]["messages"][0]["content"][0]["text"]
     assert "tile 7 spills registers" in first and "look at the loads" in first
@@ -140,11 +141,11 @@ async def test_the_opening_tells_lineage_memory_and_failures() -> None:
 async def test_a_rewind_is_told_with_its_reason() -> None:
     from avo_tui.domain.events import Rewound
 
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(work()) as server:
         await step(bench, server)
         bench.recording.record(Rewound(origin=1, target=0, reason="v1 cheats on the mask"))
-        again = FakeBench(journal=bench.journal, objects=bench.objects, step=2)
+        again = FakeWorkbench(journal=bench.journal, objects=bench.objects, step=2)
         server.script = [Answer([tool("end_step", reason="understood the reason")])]
         await step(again, server)
     opening = server.requests[-1]["messages"][0]["content"][0]["text"]
@@ -153,12 +154,12 @@ async def test_a_rewind_is_told_with_its_reason() -> None:
 
 async def test_caps_are_checked_before_each_request() -> None:
     run = RunSettings(operator="agent", budget=Budget(run=Caps(tokens=240)))
-    bench = FakeBench(run)
+    bench = FakeWorkbench(run)
     async with Server(work()) as server:
         outcome = await step(bench, server)
     assert outcome.outcome == "stopped" and "tokens" in outcome.reason
     assert len(server.requests) == 2, "120 tokens each: the third would exceed 240"
-    bench = FakeBench(RunSettings(operator="agent", budget=Budget(step=Caps(tokens=100))))
+    bench = FakeWorkbench(RunSettings(operator="agent", budget=Budget(step=Caps(tokens=100))))
     async with Server(work()) as server:
         outcome = await step(bench, server)
     assert outcome.outcome == "nothing" and len(server.requests) == 1
@@ -169,12 +170,12 @@ async def test_a_step_has_a_longest_length() -> None:
         return Answer([tool("list_versions")])
 
     async with Server(chatter) as server:
-        outcome = await step(FakeBench(), server, max_requests=7)
+        outcome = await step(FakeWorkbench(), server, max_requests=7)
     assert outcome.outcome == "nothing" and len(server.requests) == 7
 
 
 async def test_equal_call_ids_are_made_different() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     same = [{**tool("list_versions"), "id": "call_0"} for _ in range(2)]
     script = [
         Answer([same[0]]),

@@ -8,7 +8,7 @@ from avo_tui.operators.agent.model.prices import UNKNOWN, Pricing, Tokens, conte
 from avo_tui.operators.agent.settings import AgentSettings
 from tests.loopback.server import Answer, Server, tool
 from tests.operators.agent.helpers import step
-from tests.operators.bench import FakeBench
+from tests.operators.fake_workbench import FakeWorkbench
 
 USAGE = {
     "input_tokens": 1_000,
@@ -73,7 +73,7 @@ def test_the_context_is_measured_by_the_last_message_pass() -> None:
 
 
 async def test_the_steps_spend_is_the_sum_of_its_answers() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     usage = USAGE
     script = [
         Answer([tool("list_versions")], usage=usage),

@@ -19,7 +19,7 @@ from avo_tui.operators.agent.settings import AgentSettings
 from tests.loopback.server import Answer, Body, Broken, Server, Status, events_of, text, tool
 from tests.operators.agent.conftest import KEY
 from tests.operators.agent.helpers import step, work
-from tests.operators.bench import FakeBench
+from tests.operators.fake_workbench import FakeWorkbench
 
 HALF = "\ud800"
 MILLION = {"input_tokens": 1_000_000, "output_tokens": 1_000_000}
@@ -56,9 +56,9 @@ def stream(change: Callable[[list[Any]], None], answer: Answer | None = None) ->
     return response("".join(lines).encode(), "text/event-stream")
 
 
-async def after(first: Raw | Broken, **settings: Any) -> FakeBench:
+async def after(first: Raw | Broken, **settings: Any) -> FakeWorkbench:
     """A step in which `first` precedes the ordinary work; it must end in a commit."""
-    bench = FakeBench()
+    bench = FakeWorkbench()
     script: list[Any] = [first, *work()]
     async with RawServer(script) as server:
         outcome = await step(bench, server, **settings)
@@ -182,7 +182,7 @@ async def test_a_key_that_was_read_again_is_as_secret_as_the_first(
             return Answer([text(f"It is {new}."), tool("set_plan", title=new, items=[])])
         return work()[min(number - 3, 3)]
 
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(choose) as server:
         options = {"base_url": server.url, "api_key_file": str(file), "model": "test-model"}
         run = RunSettings.model_validate({"options": {f"agent.{k}": v for k, v in options.items()}})
@@ -197,7 +197,7 @@ async def test_a_key_that_was_read_again_is_as_secret_as_the_first(
 
 async def test_a_key_that_streams_in_slow_pieces_is_redacted_as_a_whole() -> None:
     """A piece each 0.3 s and an event each 0.5 s: without care each event has a part of the key."""
-    bench = FakeBench()
+    bench = FakeWorkbench()
     slow = Answer([text(f"Look: {KEY} there"), tool("compile")], pause=0.3, piece=8)
     async with Server([slow, *work()]) as server:
         await step(bench, server)

@@ -18,12 +18,12 @@ from avo_tui.operators.agent.model.probe import probe
 from avo_tui.operators.agent.settings import DEFAULT_MODEL, AgentSettings
 from tests.loopback.server import Answer, Behaviour, Server, Status, text, tool
 from tests.operators.agent.helpers import step, work
-from tests.operators.bench import FakeBench
+from tests.operators.fake_workbench import FakeWorkbench
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_the_key_does_not_follow_a_redirect(status: int, key: str) -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(work()) as elsewhere:
         away = Status(status, "", "", {"location": f"{elsewhere.url}/v1/messages"})
         async with Server([away, *work()]) as server:
@@ -40,7 +40,7 @@ async def test_a_new_key_in_the_file_is_taken_on_resume(
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     file = tmp_path / "key"
     file.write_text("sk-ant-the-old-key-0123456789\n")
-    bench = FakeBench()
+    bench = FakeWorkbench()
 
     def renew(reason: str) -> None:
         file.write_text("sk-ant-the-new-key-0123456789\n")
@@ -67,7 +67,7 @@ def test_a_key_file_that_cannot_be_used_is_one_sentence(
 
 
 async def test_a_refused_key_says_how_a_new_one_reaches_the_engine() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server([Status(401, "authentication_error", "no"), *work()]) as server:
         await step(bench, server)
     assert "avo stop NAME" in bench.paused[0] and "api_key_file" in bench.paused[0]
@@ -75,7 +75,7 @@ async def test_a_refused_key_says_how_a_new_one_reaches_the_engine() -> None:
 
 async def test_a_server_of_this_machine_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY")
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(work()) as server:
         assert (await step(bench, server)).outcome == "committed"
         accepted = RunSettings(operator="agent", options={"agent.base_url": server.url})
@@ -189,7 +189,7 @@ async def test_no_proxy_is_asked_for_a_server_of_this_machine(
         monkeypatch.delenv(other, raising=False)
     async with Server(work()) as proxy, Server(work()) as server:
         monkeypatch.setenv(name, proxy.url)
-        bench = FakeBench()
+        bench = FakeWorkbench()
         outcome = await step(bench, server)
     assert outcome.outcome == "committed", (outcome, bench.troubles())
     assert proxy.requests == [] and len(server.requests) == 4

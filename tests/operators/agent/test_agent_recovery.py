@@ -17,7 +17,8 @@ from avo_tui.domain.events import (
 )
 from tests.loopback.server import Answer, Behaviour, Server, text, thinking, tool
 from tests.operators.agent.helpers import answers, results, step, well_formed, whole
-from tests.operators.bench import FakeBench, source
+from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import source
 
 
 def conversation() -> list[Answer]:
@@ -33,9 +34,9 @@ def conversation() -> list[Answer]:
     ]
 
 
-async def first_run() -> tuple[FakeBench, list[Answer]]:
+async def first_run() -> tuple[FakeWorkbench, list[Answer]]:
     script = conversation()
-    bench = FakeBench()
+    bench = FakeWorkbench()
 
     def hint(place: str) -> None:
         if place.startswith("before tool 4 "):
@@ -58,8 +59,8 @@ async def test_going_on_from_every_prefix_of_the_events() -> None:
         await _go_on(bench, script, end)
 
 
-async def _go_on(bench: FakeBench, script: list[Answer], end: int) -> None:
-    cut = FakeBench(journal=bench.journal[:end], objects=bench.objects)
+async def _go_on(bench: FakeWorkbench, script: list[Answer], end: int) -> None:
+    cut = FakeWorkbench(journal=bench.journal[:end], objects=bench.objects)
     before_calls = [e.call for e in cut.of(ToolCalled)]
     before_answers = {e.call for e in cut.of(ToolReturned)}
     before_committed = bool([e for e in cut.of(VersionCommitted) if e.version.number])
@@ -102,11 +103,11 @@ async def test_the_request_after_a_restart_has_the_same_prefix() -> None:
     """Else the cache is lost, and models that sign their thinking over the prefix refuse it."""
     bench, script = await first_run()
     place = next(i for i, e in enumerate(bench.journal) if isinstance(e, AttemptFinished))
-    cut = FakeBench(journal=bench.journal[: place + 1], objects=bench.objects)
+    cut = FakeWorkbench(journal=bench.journal[: place + 1], objects=bench.objects)
     async with Server([Answer([tool("end_step", reason="enough for now")])]) as server:
         await step(cut, server)
         again = server.requests[0]
-    full = FakeBench()
+    full = FakeWorkbench()
     async with Server(list(script)) as server:
         await step(full, server)
         earlier = server.requests[0]
@@ -119,24 +120,24 @@ async def test_the_request_after_a_restart_has_the_same_prefix() -> None:
 async def test_another_model_does_not_get_the_first_ones_thinking() -> None:
     bench, _ = await first_run()
     place = next(i for i, e in enumerate(bench.journal) if isinstance(e, AttemptFinished))
-    cut = FakeBench(journal=bench.journal[:place], objects=bench.objects)
+    cut = FakeWorkbench(journal=bench.journal[:place], objects=bench.objects)
     async with Server([Answer([tool("end_step", reason="enough for now")])]) as server:
         await step(cut, server, model="another-model")
     assert "let us see" not in str(server.requests[0]["messages"])
 
 
 async def test_a_step_that_had_ended_by_itself_ends_again_without_a_request() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server([Answer([tool("end_step", reason="the line is exhausted")])]) as server:
         await step(bench, server)
-        again = FakeBench(journal=bench.journal, objects=bench.objects)
+        again = FakeWorkbench(journal=bench.journal, objects=bench.objects)
         outcome = await step(again, server)
     assert (outcome.outcome, outcome.reason) == ("nothing", "the line is exhausted")
     assert len(server.requests) == 1
 
 
 async def test_context_edits_survive_a_restart() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     reads = [
         Answer(
             [tool("read_knowledge", id="doc#1", limit=14000)],
@@ -150,7 +151,7 @@ async def test_context_edits_survive_a_restart() -> None:
         last = server.requests[-1]
     assert any(e.summary.startswith("context") for e in bench.of(MessageRecorded))
     ended = [i for i, e in enumerate(bench.journal) if isinstance(e, ToolCalled)][-1]
-    cut = FakeBench(journal=bench.journal[: ended - 1], objects=bench.objects)
+    cut = FakeWorkbench(journal=bench.journal[: ended - 1], objects=bench.objects)
     async with Server([stop]) as server:
         await step(cut, server, clear_at=8_000, compact_at=50_000, keep_results=2)
         again = server.requests[0]
@@ -159,7 +160,7 @@ async def test_context_edits_survive_a_restart() -> None:
 
 
 async def test_the_local_summary_is_asked_for_and_replaces_the_conversation() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
 
     def answer(n: int, body: dict[str, Any]) -> Behaviour:
         well_formed(body)
@@ -182,7 +183,7 @@ async def test_the_local_summary_is_asked_for_and_replaces_the_conversation() ->
 
 
 async def test_a_failed_edit_leaves_the_candidate_as_it_was(tmp_path: object) -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     bad = tool("replace_text", file="kernel.cpp", old="no such text", new="x")
     async with Server(
         [Answer([bad]), Answer([tool("end_step", reason="that was all of it")])]
@@ -194,7 +195,7 @@ async def test_a_failed_edit_leaves_the_candidate_as_it_was(tmp_path: object) ->
 
 @pytest.mark.parametrize("limit", [500, 2000])
 async def test_long_results_are_cut_and_can_be_read_on(limit: int) -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     long = tool("read_knowledge", id="doc#1", limit=14000)
     more = tool("read_result", call=long["id"], offset=3000, limit=200)
     script = [Answer([long]), Answer([more]), Answer([tool("end_step", reason="read it all now")])]

@@ -17,14 +17,15 @@ from avo_tui.domain.secrets import redactor, secret_values
 from avo_tui.operators.agent import make
 from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, thinking, tool
 from tests.operators.agent.helpers import step, work
-from tests.operators.bench import FakeBench, source
+from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import source
 
 EVOLUTION = Path(__file__).resolve().parents[2] / "evolution"
 
 
 async def test_the_key_is_nowhere_in_the_record(key: str) -> None:
     """Even where the server, the model and a tool repeat it to us."""
-    bench = FakeBench()
+    bench = FakeWorkbench()
     bench.queue_hint(f"my key is {key}")
     script: list[Behaviour] = [
         Status(401, "authentication_error", f"invalid x-api-key {key}"),

@@ -15,10 +15,11 @@ from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.draft import CARRIED
 from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, tool
 from tests.operators.agent.helpers import settings, step, work
-from tests.operators.bench import FakeBench, source
+from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import source
 
 
-async def steps(bench: FakeBench, server: Server, count: int, **more: Any) -> list[str]:
+async def steps(bench: FakeWorkbench, server: Server, count: int, **more: Any) -> list[str]:
     """Runs so many steps with one operator, as the engine does; the outcomes' reasons."""
     own = settings(server, **more)
     model = AnthropicModel(own)
@@ -46,7 +47,7 @@ async def steps(bench: FakeBench, server: Server, count: int, **more: Any) -> li
 async def test_steps_without_work_wait_longer_and_then_ask_the_person(
     behaviour: Behaviour, words: str
 ) -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     async with Server(lambda n, body: _fresh(behaviour)) as server:
         await steps(bench, server, 4, futile_limit=4, futile_wait=15)
         requests = len(server.requests)
@@ -66,7 +67,7 @@ def _fresh(behaviour: Behaviour) -> Behaviour:
 
 
 async def test_pings_alone_do_not_keep_a_stream_alive() -> None:
-    bench, script = FakeBench(), work()
+    bench, script = FakeWorkbench(), work()
     first = [True]
 
     def answer(n: int, body: object) -> Behaviour:
@@ -95,7 +96,7 @@ async def test_pings_alone_do_not_keep_a_stream_alive() -> None:
     ids=str,
 )
 async def test_a_usage_that_cannot_be_true_is_not_money(usage: dict[str, Any]) -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     script = work()
     script[0].usage = usage
     async with Server(script) as server:
@@ -108,7 +109,7 @@ async def test_a_usage_that_cannot_be_true_is_not_money(usage: dict[str, Any]) -
 
 
 async def test_a_draft_is_carried_into_the_next_step_and_told() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     wrong = source(2, "WRONG")
     script = [
         Answer([tool("write_file", file="kernel.cpp", text=wrong)]),
@@ -131,7 +132,7 @@ async def test_a_draft_is_carried_into_the_next_step_and_told() -> None:
 
 
 async def test_a_draft_is_not_carried_for_ever() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     first = [Answer([tool("write_file", file="kernel.cpp", text=source(0.9))])]
 
     def answer(n: int, body: object) -> Behaviour:
@@ -146,7 +147,7 @@ async def test_a_draft_is_not_carried_for_ever() -> None:
 
 
 async def test_an_attempt_can_be_taken_up_again() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     script = [
         Answer([tool("write_file", file="kernel.cpp", text=source(0.8, "// mine\n"))]),
         Answer([tool("evaluate", title="slow")]),
@@ -165,7 +166,7 @@ async def test_an_attempt_can_be_taken_up_again() -> None:
 
 
 async def test_the_machine_and_the_profiles_are_before_the_agents_eyes() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     bench.profiler = True
     script = [
         Answer([tool("profile", configuration="large")]),
@@ -188,7 +189,7 @@ async def test_the_machine_and_the_profiles_are_before_the_agents_eyes() -> None
 
 async def test_a_pointer_is_not_taken_for_a_source() -> None:
     """A model imitates what it sees: the stub of a cleared call must not become the kernel."""
-    bench = FakeBench()
+    bench = FakeWorkbench()
     stub = "[cleared to save context: 27000 characters; read_candidate shows the file as it is now]"
     call = tool("write_file", file="kernel.cpp", text=stub)
     async with Server([Answer([call]), *work()]) as server:

@@ -18,7 +18,7 @@ from tests.loopback.rules import refusal
 from tests.loopback.server import Answer, Behaviour, Body, Server, text, thinking, tool
 from tests.loopback.strict import StrictServer
 from tests.operators.agent.helpers import step, whole, work
-from tests.operators.bench import FakeBench
+from tests.operators.fake_workbench import FakeWorkbench
 
 TOOLS = frozenset({"compile", "read_candidate", "write_file"})
 SECRET = "sk-ant-0123456789abcdef0123"
@@ -182,7 +182,7 @@ def test_a_valid_conversation_has_no_problems() -> None:
 )
 async def test_a_poisoned_answer_never_poisons_the_conversation(poison: Body) -> None:
     """The same through a server that validates: not one request is refused afterwards."""
-    bench = FakeBench()
+    bench = FakeWorkbench()
     script: list[Behaviour] = [Answer([text("I look."), poison, tool("list_versions")]), *work()]
     async with StrictServer(script, binding=False) as server:
         outcome = await step(bench, server)
@@ -190,7 +190,7 @@ async def test_a_poisoned_answer_never_poisons_the_conversation(poison: Body) ->
 
 
 async def test_a_tool_called_by_its_full_name_runs() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     call = {**tool("functions.list_versions"), "id": "f1"}
     async with Server([Answer([call]), *work()]) as server:
         await step(bench, server)

@@ -27,16 +27,17 @@ from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.patch import apply_patch
 from avo_tui.operators.toolbox.report_text import check_lines
-from tests.operators.bench import SEED, FakeBench, judge, source
+from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import SEED, judge, source
 
 
 @pytest.fixture
-def bench() -> FakeBench:
-    return FakeBench()
+def bench() -> FakeWorkbench:
+    return FakeWorkbench()
 
 
 @pytest.fixture
-def box(bench: FakeBench) -> Toolbox:
+def box(bench: FakeWorkbench) -> Toolbox:
     return Toolbox(bench)
 
 
@@ -69,7 +70,7 @@ def test_schemas_are_what_endpoints_take(box: Toolbox) -> None:
     assert box.specs() == box.specs()
 
 
-async def test_reading_the_lineage(box: Toolbox, bench: FakeBench) -> None:
+async def test_reading_the_lineage(box: Toolbox, bench: FakeWorkbench) -> None:
     assert "v0" in await ok(box, "list_versions") and "[head, best]" in await ok(
         box, "list_versions"
     )
@@ -80,7 +81,7 @@ async def test_reading_the_lineage(box: Toolbox, bench: FakeBench) -> None:
     assert "No attempts" in await ok(box, "list_attempts")
 
 
-async def test_the_way_to_a_version(box: Toolbox, bench: FakeBench) -> None:
+async def test_the_way_to_a_version(box: Toolbox, bench: FakeWorkbench) -> None:
     await ok(box, "replace_text", old="speed = 1.00", new="speed = 1.50")
     edit = bench.of(CandidateEdited)[-1]
     assert (edit.added, edit.removed, edit.parent) == (1, 1, 0)
@@ -129,7 +130,7 @@ async def test_editing_errors_say_what_to_do(box: Toolbox) -> None:
     assert "Nothing changed" in await ok(box, "reset_candidate")
 
 
-async def test_several_files(box: Toolbox, bench: FakeBench) -> None:
+async def test_several_files(box: Toolbox, bench: FakeWorkbench) -> None:
     await ok(box, "write_file", file="more.h", text="int x;")
     assert "Say which file: kernel.cpp, more.h" in await bad(box, "replace_text", old="a", new="b")
     assert "=== more.h" in await ok(box, "read_candidate")
@@ -153,7 +154,7 @@ async def test_the_memory(box: Toolbox) -> None:
 
 
 async def test_a_full_memory_is_condensed_in_the_middle_of_a_step(
-    box: Toolbox, bench: FakeBench
+    box: Toolbox, bench: FakeWorkbench
 ) -> None:
     facts = [f"fact {n}: " + f"{n}" * 600 for n in range(3)]
     for text in facts:
@@ -177,7 +178,7 @@ async def test_a_full_memory_is_condensed_in_the_middle_of_a_step(
 
 
 async def test_condensing_keeps_to_the_limit_and_to_what_is_there(
-    box: Toolbox, bench: FakeBench
+    box: Toolbox, bench: FakeWorkbench
 ) -> None:
     for n in range(2):
         await ok(box, "remember", category="fact", text=f"{n}" * 700)
@@ -192,7 +193,7 @@ async def test_condensing_keeps_to_the_limit_and_to_what_is_there(
     assert bench.reading.notes() == held
 
 
-async def test_notes_of_the_person_stay(box: Toolbox, bench: FakeBench) -> None:
+async def test_notes_of_the_person_stay(box: Toolbox, bench: FakeWorkbench) -> None:
     mine = Note(id="mine", category="fact", text="the machine is shared", at=now(), author="person")
     bench.recording.record(NoteWritten(note=mine))
     assert "the person" in await bad(box, "forget", note="mine")
@@ -203,7 +204,7 @@ async def test_notes_of_the_person_stay(box: Toolbox, bench: FakeBench) -> None:
 
 
 async def test_a_version_names_the_notes_that_it_was_built_on(
-    box: Toolbox, bench: FakeBench
+    box: Toolbox, bench: FakeWorkbench
 ) -> None:
     for text in ("packing K pays 4%", "tile 7 spills", "threads are pinned"):
         await ok(box, "remember", category="fact", text=text)
@@ -237,7 +238,9 @@ async def test_scratch_and_profile(box: Toolbox) -> None:
     assert "no profiler" in await ok(box, "profile")
 
 
-async def test_calls_are_journalled_and_long_arguments_cut(box: Toolbox, bench: FakeBench) -> None:
+async def test_calls_are_journalled_and_long_arguments_cut(
+    box: Toolbox, bench: FakeWorkbench
+) -> None:
     await box.run("c1", "write_file", {"text": "x" * 50_000})
     called, returned = bench.of(ToolCalled)[0], bench.of(ToolReturned)[0]
     assert (called.call, returned.call, returned.ok) == ("c1", "c1", True)
@@ -245,7 +248,7 @@ async def test_calls_are_journalled_and_long_arguments_cut(box: Toolbox, bench: 
     assert returned.ref is not None and bench.reading.fetch(returned.ref)
 
 
-async def test_the_workspace_is_restored_from_events(box: Toolbox, bench: FakeBench) -> None:
+async def test_the_workspace_is_restored_from_events(box: Toolbox, bench: FakeWorkbench) -> None:
     await ok(box, "set_plan", title="A plan", items=[{"text": "one", "status": "done"}])
     await ok(box, "write_file", text=source(1.5))
     await ok(box, "evaluate", title="one and a half")
@@ -320,7 +323,7 @@ def test_cutting_keeps_head_and_tail_and_says_how_much(text: str, limit: int) ->
         assert f"of {len(text)} characters left out; see there" in cut and len(cut) < limit + 100
 
 
-async def test_a_source_is_given_as_it_is(box: Toolbox, bench: FakeBench) -> None:
+async def test_a_source_is_given_as_it_is(box: Toolbox, bench: FakeWorkbench) -> None:
     """What is read can be compiled: no heading stands before a single file."""
     assert await ok(box, "read_version", version=0, part="source") == SEED
     other = source(1.2)
@@ -366,7 +369,7 @@ async def test_the_candidate_is_read_raw(box: Toolbox) -> None:
     assert not several.ok and "Say which file" in several.text
 
 
-class UnclearAtFirst(FakeBench):
+class UnclearAtFirst(FakeWorkbench):
     """Its gate finds a candidate unclear until `clear` pairs were measured, then accepts it."""
 
     clear = 16

@@ -20,7 +20,8 @@ from avo_tui.operators.toolbox.variants import (
     time_variants,
     unique,
 )
-from tests.operators.bench import FakeBench, judge, source
+from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import judge, source
 
 
 def test_every_combination_is_a_variant_with_its_macros_before_the_source() -> None:
@@ -48,7 +49,7 @@ def test_what_is_no_sweep_is_a_sentence(values: dict[str, list[str]], words: str
 
 
 async def test_bench_tells_the_fastest_first_and_why_one_cannot_be_timed() -> None:
-    bench = FakeBench()
+    bench = FakeWorkbench()
     box = Toolbox(bench)
     await box.call("write_file", {"text": source(1.2)})
     await box.call("evaluate", {"title": "a fifth faster"})

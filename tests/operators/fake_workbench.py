@@ -1,130 +1,44 @@
 """A workbench for tests, faithful to the port: real events folded by the real state.
 
-Evaluation is a toy: the source says what comes out. `SYNTAX` does not compile, `WRONG` is wrong,
-and `speed = 1.25` is the score.
+What it evaluates is the task of `toy_task.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Literal, TypeVar
 
 from avo_tui.domain import events as ev
-from avo_tui.domain import lineage
-from avo_tui.domain.base import ObjectId, now
-from avo_tui.domain.budget import Budget, Spend, exhausted
+from avo_tui.domain.base import now
+from avo_tui.domain.budget import Spend, exhausted
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.evidence import Ledger
-from avo_tui.domain.gate_rules import GateDecision, Rival, decide
 from avo_tui.domain.listing import Window
-from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.outlook import Spread, outlook, spread
 from avo_tui.domain.records import (
     Attempt,
-    Direction,
     Hint,
-    Intervention,
     Note,
     NoteCategory,
     Profile,
     RunSettings,
-    SessionRecord,
     Version,
 )
-from avo_tui.domain.report import ConfigurationCheck, EvaluationReport
-from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
-from avo_tui.domain.state import SessionState
-from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evolution.workbench.drafts import last_draft
-from avo_tui.operators.draft import Draft
-from avo_tui.operators.knowledge_port import KnowledgeHit
 from avo_tui.operators.ports import AttemptResult, Interrupted, Presence, StepEnded, SubmitResult
+from tests.operators.fake_run import FakeRun
+from tests.operators.toy_task import (
+    judge,
+    strict_decision,
+)
 
 T = TypeVar("T")
 
-SEED = "// a kernel\nconst float speed = 1.00;\nint tile = 16;\n"
 
-TASK = TaskInfo(
-    name="toy",
-    title="A toy",
-    language="cpp",
-    description="Do something quickly.",
-    configurations=(Configuration(name="small"), Configuration(name="large")),
-    baselines=("torch",),
-    reference_baseline="torch",
-    seed_files=("kernel.cpp",),
-)
-
-
-MACHINE = MachineInfo(
-    device="toy processor",
-    compiler="toycc 1.0",
-    conditions="toy",
-    peak_flops={"fp32": 50e9},
-    peak_bytes=10e9,
-    facts=("8 units at 3 GHz",),
-)
-
-
-def source(speed: float, extra: str = "") -> str:
-    return f"// a kernel\nconst float speed = {speed:.2f};\nint tile = 16;\n{extra}"
-
-
-def judge(candidate: Candidate, benchmark: bool = True) -> EvaluationReport:
-    """What the toy harness answers."""
-    body = "\n".join(candidate.files.values())
-
-    def report(verdict: Verdict, summary: str, **more: object) -> EvaluationReport:
-        return EvaluationReport.model_validate(
-            {
-                "task": "toy",
-                "candidate": candidate.id,
-                "verdict": verdict,
-                "feedback": Feedback(summary=summary),
-                **more,
-            }
-        )
-
-    if "SYNTAX" in body:
-        return report(Verdict.COMPILE_ERROR, "error: expected ';'", reached="compile")
-    if "WRONG" in body:
-        hidden = ConfigurationCheck(name="hidden", ok=False, detail="shape 7x13 seed 4711")
-        checks = (ConfigurationCheck(name="small", ok=False, error=4.0), hidden)
-        return report(Verdict.WRONG_RESULT, "off by 4", reached="check", checks=checks)
-    if not benchmark:
-        return report(Verdict.CORRECT, "correct", reached="check")
-    found = re.search(r"speed = ([0-9.]+)", body)
-    ratio = float(found.group(1)) if found else 1.0
-    rows = tuple(
-        ConfigurationScore(
-            name=n, throughput=ratio * 10, p20=ratio * 10, p80=ratio * 10, ratio=ratio
-        )
-        for n in ("small", "large")
-    )
-    score = Score(unit="GFLOP/s", reference_baseline="torch", configurations=rows)
-    return report(Verdict.CORRECT, "correct", reached="benchmark", score=score)
-
-
-class FakeKnowledge:
-    def search(self, query: str, limit: int = 8) -> Sequence[KnowledgeHit]:
-        hit = KnowledgeHit(id="doc#1", document="Doc", section="One", snippet=query, score=1.0)
-        return [hit] if query != "nothing" else []
-
-    def read(self, identifier: str, offset: int = 0, limit: int = 12_000) -> str:
-        return {"doc#1": "long text " * 5000}[identifier][offset : offset + limit]
-
-    def documents(self) -> Sequence[tuple[str, str]]:
-        return [("doc", "Doc")]
-
-
-class FakeBench:
-    """The port, over a list of events. `journal` outlives a bench: give it to the next one."""
+class FakeWorkbench(FakeRun):
+    """The whole port: one object plays every part of it."""
 
     def __init__(
         self,
@@ -133,11 +47,8 @@ class FakeBench:
         objects: dict[str, bytes] | None = None,
         step: int = 1,
     ) -> None:
-        # one object plays every part of the port
+        super().__init__(settings, journal, objects, step)
         self.reading = self.evaluating = self.recording = self.control = self
-        self.objects = {} if objects is None else dict(objects)
-        self.journal: list[ev.Event] = []
-        self._step = step
         self.parked: list[tuple[float, str]] = []
         self.paused: list[str] = []
         self.places: list[str] = []
@@ -154,56 +65,6 @@ class FakeBench:
         self._cut: str | None = None
         self._changed = asyncio.Event()
         self._ids = 0
-        settings = settings or RunSettings(operator="agent", model="test-model")
-        if journal:
-            first = journal[0]
-            assert isinstance(first, ev.SessionCreated)
-            self.state = SessionState.begin(first)
-            self.journal = [first]
-            for event in journal[1:]:
-                self.state.apply(event)
-                self.journal.append(event)
-        else:
-            session = SessionRecord(name="test", task=TASK, created=now(), settings=settings)
-            session = session.model_copy(update={"budget": settings.budget})
-            created = ev.SessionCreated(seq=1, session=session)
-            self.state = SessionState.begin(created)
-            self.journal = [created]
-            self._commit_seed()
-            self.record(ev.StepStarted(parent=0))
-        self._head_number = self.state.session.head or 0
-
-    def begin(self, step: int) -> None:
-        """Begin a step at the head, as the engine does; the first one has begun already."""
-        self._step = step
-        self._head_number = self.state.session.head or 0
-        if step not in self.state.steps:
-            self.record(ev.StepStarted(step=step, parent=self._head_number))
-
-    def _commit_seed(self) -> None:
-        seed = Candidate(files={"kernel.cpp": SEED})
-        score = judge(seed).score
-        assert score is not None
-        self._append(
-            ev.VersionCommitted(
-                step=0,
-                version=Version(
-                    number=0,
-                    parent=None,
-                    step=0,
-                    candidate=self.keep(seed.canonical()),
-                    score=score,
-                    gate=GateDecision(gate="seed", accepted=True, reason="the seed"),
-                    author="seed",
-                    created=now(),
-                ),
-            )
-        )
-
-    def _append(self, event: ev.Event) -> None:
-        event = event.model_copy(update={"seq": len(self.journal) + 1})
-        self.state.apply(event)
-        self.journal.append(event)
 
     # -- what a test presses
 
@@ -237,110 +98,6 @@ class FakeBench:
     def _pulse(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-    # -- the port: reading
-
-    @property
-    def task(self) -> TaskInfo:
-        return TASK
-
-    @property
-    def step(self) -> int:
-        return self._step
-
-    @property
-    def head(self) -> Version:
-        return self.state.versions[self._head_number]
-
-    @property
-    def settings(self) -> RunSettings:
-        return self.state.session.settings
-
-    @property
-    def folder(self) -> Path:
-        raise NotImplementedError  # no operator that is tested here looks for its folder
-
-    @property
-    def knowledge(self) -> FakeKnowledge:
-        return FakeKnowledge()
-
-    @property
-    def machine(self) -> MachineInfo | None:
-        return MACHINE
-
-    def draft(self) -> Draft | None:
-        return last_draft(
-            lambda step: [e for e in self.journal if e.step == step], self._step, self.head
-        )
-
-    def profiles(self, candidate: ObjectId) -> Sequence[Profile]:
-        return [p for p in self.state.profiles.values() if p.candidate == candidate]
-
-    def versions(self) -> Sequence[Version]:
-        return [self.state.versions[n] for n in sorted(self.state.versions)]
-
-    def best(self) -> Version:
-        return lineage.line_best(self.state.versions, self._head_number)
-
-    def gate_outlook(self) -> str:
-        known = outlook(self.state)
-        return known.text if known is not None else ""
-
-    def spread(self) -> Spread:
-        return spread(self.state)
-
-    def candidate(self, identity: ObjectId) -> Candidate:
-        return Candidate.model_validate_json(self.objects[identity])
-
-    def attempts(self, step: int | None = None) -> Sequence[Attempt]:
-        return [a for a in self.state.attempts.values() if step is None or a.step == step]
-
-    def report(self, step: int, number: int) -> EvaluationReport | None:
-        for event in self.journal:
-            if (
-                isinstance(event, ev.AttemptFinished)
-                and event.step == step
-                and event.attempt == number
-            ):
-                return event.report
-        return None
-
-    def find_attempt(self, candidate: ObjectId) -> Attempt | None:
-        for attempt in self.state.attempts.values():
-            judged = attempt.verdict is not None and attempt.verdict.judges_candidate
-            if attempt.candidate == candidate and judged:
-                return attempt
-        return None
-
-    def step_events(self) -> Sequence[ev.Event]:
-        return [e for e in self.journal if e.step == self._step]
-
-    def rewind_reason(self) -> str | None:
-        for event in reversed(self.journal):
-            if isinstance(event, ev.Rewound) and event.step == self._step - 1:
-                return event.reason
-        return None
-
-    def directions(self) -> Sequence[Direction]:
-        return [d for i in self.interventions() for d in i.directions]
-
-    def interventions(self) -> Sequence[Intervention]:
-        return [i for i in self.state.supervision.values() if i.state == "active"]
-
-    def notes(self) -> Sequence[Note]:
-        return list(self.state.memory.values())
-
-    @property
-    def memory_limit(self) -> int:
-        return 2000
-
-    def hints_in_force(self) -> Sequence[Hint]:
-        return [h for h in self.state.live_hints if h.state == "delivered"]
-
-    def remaining(self) -> tuple[Budget, Spend, Spend]:
-        step = self.state.steps.get(self._step)
-        session = self.state.session
-        return session.budget, session.spend, step.spend if step else Spend()
 
     # -- the port: acting
 
@@ -447,7 +204,7 @@ class FakeBench:
         best = self.best()
         score = attempt.report.score
         assert score is not None
-        decision = _beside(score, best)
+        decision = strict_decision(score, best)
         self.record(ev.GateDecided(attempt=attempt.number, decision=decision))
         if not decision.accepted:
             self.record(ev.AttemptRejected(attempt=attempt.number, reason=decision.reason))
@@ -543,18 +300,6 @@ class FakeBench:
 
     # -- the port: recording
 
-    def record(self, event: ev.Event) -> None:
-        self._append(event.model_copy(update={"step": event.step or self._step}))
-
-    def keep(self, text: str | bytes) -> ObjectId:
-        data = text.encode() if isinstance(text, str) else text
-        identity = hashlib.sha256(data).hexdigest()
-        self.objects[identity] = data
-        return identity
-
-    def fetch(self, identity: ObjectId) -> bytes:
-        return self.objects[identity]
-
     def hint_effect(self, hint: str, effect: str) -> None:
         where = self.state.hints[hint].where
         self.record(ev.HintDelivered(hint=hint, where=where, effect=effect))
@@ -575,24 +320,3 @@ class FakeBench:
         if note not in self.state.memory:
             raise KeyError(note)
         self.record(ev.NoteRemoved(note=note))
-
-    # -- questions of tests
-
-    def of(self, kind: type[T]) -> list[T]:
-        return [e for e in self.journal if isinstance(e, kind)]
-
-    def troubles(self) -> list[str]:
-        return [e.message for e in self.of(ev.TroubleNoted)]
-
-
-def _beside(score: Score, best: Version) -> GateDecision:
-    """What the strict gate says where each replicate shows the ratio of the two scores."""
-    ratio = score.aggregate / best.aggregate
-    one = PairedMeasurement(configurations={"all": (ratio, ratio, ratio)})
-    ledger = Ledger([])
-    comparison = ledger.begin("a" * 64, best.candidate, "")
-    while True:
-        comparison = comparison.replaced(replicates=(*comparison.replicates, one))
-        decision = decide("strict", Rival(best.number, best.score), comparison, ledger)
-        if decision is not None:
-            return decision.replaced(comparison=None)
