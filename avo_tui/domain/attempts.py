@@ -50,7 +50,7 @@ def attempt_reason(attempt: Attempt) -> str:
     if attempt.version is not None:
         return "it became a version"
     if attempt.undecided:
-        return f"{UNDECIDED}: it is correct, and the gate has not decided on it"
+        return f"{UNDECIDED}: it is correct; the gate was not asked, or is still measuring"
     return "it is being evaluated"
 
 

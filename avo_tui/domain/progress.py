@@ -303,7 +303,7 @@ def waiting_text(known: Progress, now: datetime) -> str:
         return f"{text} in {span_text((known.until - now).total_seconds())}"
     if known.since is None:
         return text
-    return f"{text}, since {span_text((now - known.since).total_seconds())}"
+    return f"{text}, for {span_text((now - known.since).total_seconds())}"
 
 
 def progress_text(known: Progress, now: datetime) -> str:
@@ -312,7 +312,8 @@ def progress_text(known: Progress, now: datetime) -> str:
         return ""
     text = f"v{known.best} is the best"
     if known.best_at is not None:
-        text += f" since {span_text((now - known.best_at).total_seconds())}"
+        lasted = span_text((now - known.best_at).total_seconds())
+        text = f"v{known.best} has been the best for {lasted}"
     if known.gain is not None:
         text += f" ({known.gain:+.1%} over v{known.previous})".replace("-", "−")
     parts = [_many(known.tries, "try", "tries")] if known.tries else []

@@ -75,7 +75,7 @@ BEFORE_TRAITS: dict[OperatorName, OperatorTraits] = {
         title="tuner", hints="tunables", ladder=("nudge", "restart"), stall_attempts=16
     ),
     "external": OperatorTraits(
-        title="operator outside", steps_by_itself=False, hints="none", ladder=()
+        title="outside agent", steps_by_itself=False, hints="none", ladder=()
     ),
     "recorded": OperatorTraits(title="agent", recording=True),
     "agent": OperatorTraits(title="agent"),

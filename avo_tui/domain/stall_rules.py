@@ -153,13 +153,15 @@ def rules(found: Stall, at: Thresholds) -> tuple[Rule, ...]:
         ),
         Rule(
             name="repeats",
-            words="candidates tried before",
+            words="candidates that were tried before",
             used=found.repeats,
             limit=float(at.repeats),
         ),
         Rule(
             name="attempts",
-            words="attempts without a commit",
+            words="attempt without a commit"
+            if found.attempts == 1 and not at.attempts
+            else "attempts without a commit",
             used=found.attempts,
             limit=float(at.attempts),
         ),

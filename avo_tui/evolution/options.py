@@ -76,11 +76,17 @@ def _supervisor_options(settings: RunSettings) -> Sequence[OptionInfo]:
         OptionInfo(
             f"{stall_rules.OPTION}{name}",
             f"{getattr(defaults, name):g}",
-            f"The supervisor steps in after so many: {' '.join((field.description or '').split())}"
+            f"The supervisor intervenes at this limit of: {_phrase(field.description or '')}"
             " 0 switches the rule off.",
         )
         for name, field in stall_rules.Thresholds.model_fields.items()
     ]
+
+
+def _phrase(text: str) -> str:
+    """A docstring in one line, to go on within a sentence."""
+    joined = " ".join(text.split())
+    return joined[:1].lower() + joined[1:]
 
 
 def disk_patience(settings: RunSettings) -> float:

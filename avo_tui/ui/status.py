@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,6 +84,17 @@ def _state(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) -> li
     if state in {"stopped", "finished"} and can_start:
         return [(f" {glyph} {word} · {keys.start} goes on ", role)]
     return [(f"{glyph} {word}", role)]
+
+
+_TAIL = re.compile(r" · (\S+) .*$")
+"""What follows a state: the key that ends it, and what the key does."""
+
+
+def short_state(spans: Sequence[Span]) -> list[Span]:
+    """A state for a narrow screen: of its key only the name, and STUCK without RUNNING."""
+    stuck = [span for span in spans if "STUCK" in span[0]]
+    kept = spans if not stuck else [(text.lstrip(), role) for text, role in spans[1:]]
+    return [(_TAIL.sub(r" · \1 ", text), role) for text, role in kept]
 
 
 def _waits_for_device(snapshot: Snapshot) -> bool:
@@ -200,34 +212,43 @@ def status_line(
         state = replay_spans(snapshot, keys)
     else:
         state = state_spans(snapshot, now, keys, can_start)
+    short, short_name = short_state(state), [(cut(session.name, 10), "title")]
     name: list[Span] = [(cut(session.name, 24 if width >= 110 else 14), "title")]
     if session.settings.operator_traits.recording:
         name.append((" recording", "warn"))
     step, best = step_spans(snapshot, now), best_spans(snapshot)
     ran: list[Span] = [("age ", "faint"), (age, "")]
     alive = _alive(snapshot, now)
+    goes_on = [] if snapshot.progress.needs_person else alive
     bare_best = [s for s in best[:4] if s[1] != "dim"]
     stage = step[:2] + step[5:] if len(step) > 5 else step
-    left, right = _fitting(
-        (
+    left, right, gap = _fitting(
+        roomy=(
             ([name, state, step], [best, spend, ran, alive]),
             ([name, state, stage], [best, spend, ran, alive]),
             ([name, state, step[:2]], [best, spend, ran, alive]),
             ([name, state, step[:2]], [best[:4], spend, ran, alive]),
             ([name, state, step[:2]], [best[:4], spend, alive or ran]),
             ([name, state], [best[:4], spend, alive or ran]),
-            ([name, state], [best[:4], alive or ran]),
-            ([name, state], [bare_best, alive]),
-            ([state], [bare_best]),
         ),
-        width,
+        narrow=(
+            ([name[:1], state], [best[:4], spend, alive or ran]),
+            ([short_name, state], [best[:4], spend, goes_on]),
+            ([short_name, short], [best[:4], spend, goes_on]),
+            ([state], [best[:4], spend, goes_on]),
+            ([short], [best[:4], spend, goes_on]),
+            ([short], [best[:4], spend]),
+            ([short], [bare_best, spend]),
+            ([short], [bare_best]),
+        ),
+        width=width,
     )
-    end_spans = _spread(right)
-    gap = width - width_of(_spread(left)) - width_of(end_spans) - 2
+    end_spans = _spread(right, gap)
+    free = width - width_of(_spread(left, gap)) - width_of(end_spans) - 2
     return line(
         (" ", ""),
-        *_spread(left),
-        (" " * max(gap, 1), ""),
+        *_spread(left, gap),
+        (" " * max(free, 1), ""),
         *end_spans,
         (" ", ""),
     )
@@ -238,21 +259,30 @@ Choice = tuple[list[Part], list[Part]]
 """Parts at the left, parts at the right."""
 
 
-def _fitting(choices: Sequence[Choice], width: int) -> Choice:
-    """The first choice that fits, or the last one if none does. Empty parts are left out."""
-    shown: Choice = ([], [])
-    for choice in choices:
-        left, right = ([part for part in parts if part] for parts in choice)
-        shown = (left, right)
-        parts = [*left, *right]
-        if sum(map(width_of, parts)) + 3 * (len(parts) - 1) + 2 <= width:
-            break
-    return shown
+ROOMY, NARROW = 3, 2
+"""Cells between two parts: where there is room, and where there is little."""
 
 
-def _spread(parts: list[list[Span]]) -> list[Span]:
+def _fitting(
+    *, roomy: Sequence[Choice], narrow: Sequence[Choice], width: int
+) -> tuple[list[Part], list[Part], int]:
+    """The first choice that fits and the gap between its parts; the last one if none does.
+
+    Empty parts are left out.
+    """
+    left: list[Part] = []
+    right: list[Part] = []
+    for gap, choices in ((ROOMY, roomy), (NARROW, narrow)):
+        for choice in choices:
+            left, right = ([part for part in parts if part] for parts in choice)
+            parts = [*left, *right]
+            if sum(map(width_of, parts)) + gap * (len(parts) - 1) + 2 <= width:
+                return left, right, gap
+    return left, right, NARROW
+
+
+def _spread(parts: list[Part], gap: int) -> list[Span]:
     out: list[Span] = []
     for part in parts:
-        if part:
-            out += ([("   ", "")] if out else []) + part
+        out += ([(" " * gap, "")] if out else []) + part
     return out

@@ -26,6 +26,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import Monochrome, NoColor
 from textual.geometry import Size
 from textual.message import Message
+from textual.notifications import Notify
 from textual.screen import ModalScreen, Screen
 from textual.scroll_view import ScrollView
 from textual.timer import Timer
@@ -311,6 +312,15 @@ class OpenedApp(App[None]):
                 screen,
                 screen._compositor.render_update(full=True, screen_stack=self._background_screens),
             )
+
+    def _on_notify(self, event: Notify) -> None:
+        """Let a new notice replace those before it, so that they do not pile up over a pane.
+
+        Textual's own handler runs after this one. Errors stay for their time.
+        """
+        for notice in list(self._notifications):
+            if notice.severity != "error" or notice.message == event.notification.message:
+                self._unnotify(notice, refresh=False)
 
     def crashed(self) -> None:
         """Called when the app ends by an error, before its traceback is kept for printing."""

@@ -343,7 +343,7 @@ async def test_nonsense_on_the_socket_harms_nobody(make_lab: MakeLab) -> None:
 
 
 async def test_a_submission_from_outside_is_answered_with_the_hints(make_lab: MakeLab) -> None:
-    traits = OperatorTraits(title="operator outside", steps_by_itself=False, ladder=())
+    traits = OperatorTraits(title="outside agent", steps_by_itself=False, ladder=())
     lab = make_lab(settings(operator="external", traits=traits))
     lab.start(external_operator(RunSettings()))
     await lab.versions(1)

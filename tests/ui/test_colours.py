@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from rich.color import Color
 from rich.style import Style
@@ -12,9 +14,14 @@ from avo_tui.ui.widgets.paint import ROLES
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import SERVICES, make_app, running
 
-WCAG = 4.5
+TEXT, MARK = 4.5, 3.0
+"""Least contrast of text, and of what is drawn and means something (WCAG 2, 1.4.3 and 1.4.11)."""
+MARKS = ("lane", "lane-dead", "curve", "area", "point", "bar", "bar-good", "bar-bad", "node")
+CHART = ("warn", "best", "point", "faint", "baseline")
+"""Roles of what is drawn on the area of the chart."""
+CODE = sorted(role for role in ROLES if role.startswith("sx-"))
 DRAWN = frozenset(["lane-dead", "bar-track", "axis", "area", "curve", "point", "bar-tick"])
-"""Roles that nobody reads: strokes and areas."""
+"""Roles that nobody reads: strokes and areas. `bar-track` and `axis` only frame."""
 
 
 @pytest.mark.parametrize("theme", ["avo-dark", "ansi-light"])
@@ -67,27 +74,41 @@ def _contrast(style: Style) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
+def _too_faint(pairs: Iterable[tuple[str, Style]], least: float) -> dict[str, float]:
+    """Names and contrasts of what has less contrast than that."""
+    known = {name: _contrast(style) for name, style in pairs}
+    return {name: round(value, 2) for name, value in known.items() if value < least}
+
+
 @pytest.mark.parametrize("theme", ["avo-dark", "avo-light"])
-@pytest.mark.parametrize("over", ["", "cursor", "cursor-blur"])
-@pytest.mark.parametrize("keys", [(), ("question_mark",)])
-async def test_every_text_can_be_read(
-    recorded: MemorySource, theme: str, over: str, keys: tuple[str, ...]
-) -> None:
-    """On the screen's ground, on a dialog's, and on the row of the cursor."""
+async def test_every_text_and_mark_can_be_seen(recorded: MemorySource, theme: str) -> None:
+    """On the screen's ground, on a dialog's, on the row of the cursor, in a diff, on the chart."""
     app = make_app(recorded, theme=theme, services=SERVICES)
     async with running(app) as hands:
-        await hands.press(*keys)
-        view = app.screen.query(LinesView).first()
-        too_faint = {}
-        for role in sorted(ROLES - DRAWN):
-            if over and app.role_style(role).bgcolor is not None:
-                continue  # has a ground of its own
-            strip = view.paint(line((role, role)), 60, over)
-            style = next(s.style for s in strip if s.text == role)
-            assert style is not None
-            if _contrast(style) < WCAG:
-                too_faint[role] = round(_contrast(style), 2)
-        assert not too_faint
+        for keys in ((), ("question_mark",)):
+            await hands.press(*keys)
+            view = app.screen.query(LinesView).first()
+
+            def text(role: str, over: str, view: LinesView = view) -> Style:
+                strip = view.paint(line((role, role)), 60, over)
+                return next(s.style for s in strip if s.text == role and s.style is not None)
+
+            grounds = {role for role in ROLES if app.role_style(role).bgcolor is not None}
+            for over in ("", "cursor", "cursor-blur"):
+                roles = ROLES - DRAWN - (grounds if over else set())
+                assert not _too_faint(((r, text(r, over)) for r in sorted(roles)), TEXT)
+        base = view.rich_style
+        in_diff = [
+            (f"{role} {word} on {fill}", base + app.role_style(fill) + app.role_style(roles))
+            for fill, word in (("add", "add-word"), ("del", "del-word"))
+            for role in (*CODE, "gutter", f"{fill}-mark")
+            for roles in (role, f"{role} {word}")
+        ]
+        assert not _too_faint(in_diff, TEXT)
+        on_chart = [(r, base + app.role_style(f"{r} on-area")) for r in CHART]
+        assert not _too_faint(on_chart, TEXT)
+        marks = [(role, base + app.role_style(role)) for role in MARKS]
+        assert not _too_faint(marks, MARK)
 
 
 async def test_the_row_of_the_cursor_is_one_bar_in_sixteen_colours(

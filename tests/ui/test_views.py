@@ -290,6 +290,24 @@ def test_the_state_cannot_be_missed(state: RunState, wanted: str, width: int) ->
     assert "★ v" in row.plain
 
 
+@pytest.mark.parametrize("state", ["running", "paused", "lost", "stopped", "finished", "parked"])
+@pytest.mark.parametrize("what", ["", "stuck", "approval"])
+def test_baseline_and_cost_stay_in_80_columns(state: RunState, what: str) -> None:
+    snapshot = snapshot_of(MemorySource(steps=3, state=state, name="a-session-with-a-long-name"))
+    more = {"stuck": what == "stuck", "tries": 1257, "gain": 0.051}
+    known = snapshot.progress.model_copy(update=more)
+    if what == "approval":
+        known = known.model_copy(update={"waits_for": "approval"})
+    now = snapshot.session.created + timedelta(days=9)
+    row = status_line(replace(snapshot, progress=known), 80, now, Keys(), can_start=True)
+    assert row.width <= 80
+    assert "× torch" in row.plain and "$" in row.plain and "/$200" in row.plain
+    if what == "stuck" and state == "running":
+        assert "STUCK 1257 tries" in row.plain
+    if what == "approval":
+        assert "WAITS FOR YOU · A" in row.plain
+
+
 def test_the_order_of_the_status_line_is_fixed(recorded: MemorySource) -> None:
     snapshot = snapshot_of(recorded)
     now = snapshot.session.last_event_at

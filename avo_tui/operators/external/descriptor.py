@@ -17,5 +17,5 @@ DESCRIPTOR = OperatorDescriptor(
     name="external",
     label="waits for candidates from outside: avo submit",
     make=_make,
-    traits=OperatorTraits(title="operator outside", steps_by_itself=False, hints="text", ladder=()),
+    traits=OperatorTraits(title="outside agent", steps_by_itself=False, hints="text", ladder=()),
 )

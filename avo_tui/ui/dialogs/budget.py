@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Input, Label
@@ -31,6 +32,10 @@ class BudgetDialog(Dialog[Budget]):
     """Caps for the run and for each step, with what is spent and the forecast."""
 
     HEADING = "Budget"
+    BINDINGS = [  # noqa: RUF012
+        Binding("up", "row(-1)", show=False),
+        Binding("down", "row(1)", show=False),
+    ]
 
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__()
@@ -93,6 +98,15 @@ class BudgetDialog(Dialog[Budget]):
         view.styles.height = len(rows)
         view.show(lambda width: rows)
         self.query_one("#run-usd").focus()
+
+    def action_row(self, by: int) -> None:
+        """Go to the field above or below."""
+        if self.focused is not None and self.focused.id is not None:
+            scope, _, unit = self.focused.id.partition("-")
+            units = [name for name, _ in _BUDGET]
+            if unit in units:
+                row = (units.index(cast(BudgetUnit, unit)) + by) % len(units)
+                self.query_one(f"#{scope}-{units[row]}").focus()
 
     @on(Input.Submitted)
     def _submitted(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.widgets import Input
 
 from avo_tui.ui.dialogs.frame import Dialog, label, note, problem
@@ -30,6 +31,7 @@ class ExportDialog(Dialog[Wish]):
     """A form and a folder."""
 
     HEADING = "Export"
+    BINDINGS = [Binding("enter", "accept", show=False)]  # noqa: RUF012
 
     def __init__(self, choices: Sequence[ExportChoice], session: str, version: int | None) -> None:
         super().__init__()

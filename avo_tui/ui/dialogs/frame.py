@@ -52,7 +52,7 @@ class Dialog(ModalScreen[T | None], Generic[T]):
         """The widgets in the frame."""
         yield from ()
 
-    def buttons(self, accept: str, cancel: str = "esc  leave it") -> Horizontal:
+    def buttons(self, accept: str, cancel: str = "esc  cancel") -> Horizontal:
         """The row of buttons."""
         return Horizontal(Pill(cancel, id="cancel"), Pill(accept, id="accept"), id="buttons")
 

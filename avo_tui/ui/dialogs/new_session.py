@@ -7,6 +7,7 @@ from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
@@ -26,6 +27,10 @@ class NewSessionDialog(Dialog[Path]):
     """Creates the session from within the dialog, so that errors can be shown in the form."""
 
     HEADING = "New session"
+    BINDINGS = [  # noqa: RUF012
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+    ]
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,10 +50,10 @@ class NewSessionDialog(Dialog[Path]):
         yield Static("", id="why", classes="note under")
         model = Field(id="model", placeholder="the default", max_length=80, compact=True)
         yield form_row("agent's model", model)
-        caps = (("usd", "USD"), ("hours", "hours"), ("evaluations", "evaluations"))
+        caps = (("usd", "USD"), ("hours", "hours"), ("evaluations", "evals"))
         yield form_row(
             "ends after",
-            *(Field(placeholder=f"any {name}", id=unit, compact=True) for unit, name in caps),
+            *(Field(placeholder=f"{name}: no cap", id=unit, compact=True) for unit, name in caps),
         )
         yield form_row(
             "commits",

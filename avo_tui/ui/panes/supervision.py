@@ -69,7 +69,7 @@ def _row(rule: Rule) -> Line:
 
 def _number(rule: Rule) -> str:
     if rule.name == "seconds":
-        return f"{formats.duration(rule.used)} of {formats.duration(rule.limit)}"
+        return f"{formats.coarse(rule.used)} of {formats.coarse(rule.limit)}"
     if rule.name == "usd":
         return f"${rule.used:.2f} of ${rule.limit:.2f}"
     return f"{rule.used:.0f} of {rule.limit:.0f}"

@@ -135,8 +135,10 @@ def attempt_row(attempt: Attempt, width: int) -> Line:
     glyph = "✕"
     if attempt.version is not None:
         glyph, role = "○", "good"
-    elif attempt.verdict is None or attempt.undecided:
+    elif attempt.verdict is None:
         glyph, role = "◌", "running"
+    elif attempt.undecided:
+        glyph, role = "·", "dim"
     elif attempt.verdict is Verdict.SUSPICIOUS:
         glyph, role = "!", "warn"
     elif attempt.verdict is not Verdict.CORRECT:

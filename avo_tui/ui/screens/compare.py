@@ -63,6 +63,17 @@ class CompareScreen(DetailScreen):
         self.left_number = parent
         self.paint_again()
 
+    def with_best(self) -> None:
+        """Put the right version beside the best one; of the best itself, the left one."""
+        assert self.snapshot is not None
+        best = self.snapshot.best
+        if best is None:
+            return
+        if self.right_number != best.number:
+            self.left_number = self.right_number
+        self.right_number = best.number
+        self.paint_again()
+
     def repaint(self) -> None:
         """Scores and difference."""
         assert self.snapshot is not None and self.loader is not None
@@ -123,6 +134,15 @@ class CompareScreen(DetailScreen):
             "look",
             run=older,
             footer=3,
+        ),
+        Action(
+            "best",
+            "B",
+            "with the best",
+            "The right one beside the best version.",
+            "look",
+            run=with_best,
+            footer=4,
         ),
         *DETAIL,
     )

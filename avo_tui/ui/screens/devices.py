@@ -49,7 +49,7 @@ class DevicesScreen(DetailScreen):
                 return list(
                     teach(
                         "No device was sampled in this session.",
-                        "The engine does it while it runs, every two seconds.",
+                        "A running engine samples its devices every two seconds.",
                     )
                 )
             return [*staff, *device_lines(history, moment, width)]

@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, bind, bindings
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.markdown import markdown_lines
@@ -64,13 +65,14 @@ class KnowledgeScreen(DetailScreen):
         """List and text."""
         found = self._hits()
         pane, view = self.query_one("#knowledge", Pane), self.query_one(PickList)
-        count = len(found) if isinstance(found, tuple) else 0
+        count = len(found) if isinstance(found, tuple) else None
+        documents = "" if count is None else formats.many(count, "document")
         pane.set_info(
             [
                 (
-                    f"“{one_line(self.query_text)}” {count}"
+                    f"“{one_line(self.query_text)}” {'' if count is None else count}"
                     if self.query_text
-                    else f"{count} documents",
+                    else documents,
                     "dim",
                 )
             ]

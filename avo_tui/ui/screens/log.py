@@ -57,7 +57,7 @@ class LogScreen(DetailScreen):
 
     def body(self) -> ComposeResult:
         """One pane."""
-        with Pane(key="1", title=self._title, id="log"):
+        with Pane(key="", title=self._title, id="log"):
             yield LongView(id="main", follow=self._grows)
 
     def on_mount(self) -> None:

@@ -41,7 +41,6 @@ class PlanPainter(PanePainter):
         self._paint_stream(snapshot, subject, step)
 
     def _live_head(self, view: StepView) -> Build:
-        self.pane.set_heading("Plan")
         info: list[Span] = [(f"step {view.number}", "dim")]
         if self.body.unseen:
             info = [(f"↓ {self.body.unseen} new ", "warn"), ("end ", "key"), *info]
@@ -52,7 +51,6 @@ class PlanPainter(PanePainter):
 
     def _past_head(self, subject: Selection) -> Build:
         version, attempt = subject.version, subject.attempt
-        self.pane.set_heading("Story" if version is not None else "Attempt")
         self.pane.set_info([(subject.name, "accent"), (f" · step {subject.step}", "dim")])
         if version is not None:
             return lambda width: version_story(version, width)

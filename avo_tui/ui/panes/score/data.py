@@ -188,4 +188,4 @@ def baselines(score: Score, configuration: str | None) -> tuple[tuple[str, float
 def _hours(low: float, high: float) -> tuple[tuple[float, str], ...]:
     """Labels of the axis of time, in hours since the session was made."""
     middle = (low + high) / 2
-    return tuple((x, formats.duration(x * 3600)) for x in (low, middle, high))
+    return tuple((x, formats.clock(x * 3600)) for x in (low, middle, high))
