@@ -216,6 +216,10 @@ def _approval(base: Path) -> tuple[Path, int]:
     return folder, pid
 
 
+def _wait_for_end(lock: Path) -> None:
+    wait_for("the engine's end", lambda: not engine_status(lock).alive, 60)
+
+
 def main() -> int:
     """Do the jobs, print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -241,8 +245,7 @@ def main() -> int:
             finally:
                 if pid is not None:
                     os.kill(pid, signal.SIGTERM)
-                    lock = folder / "engine.lock"
-                    wait_for("the engine's end", lambda at=lock: not engine_status(at).alive, 60)
+                    _wait_for_end(folder / "engine.lock")
     return 1 if failed else 0
 
 

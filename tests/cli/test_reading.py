@@ -315,7 +315,7 @@ def test_status_says_how_the_run_is_doing(avo: Avo, done: Path) -> None:
     form = avo("status", "done", "--json").json["progress"]
     best = SessionReader.open(done).state.best
     assert best is not None and form["best"] == best.number and form["state"] == "finished"
-    assert f"v{best.number} is the best since" in avo("status", "done").out
+    assert f"v{best.number} has been the best for" in avo("status", "done").out
     assert avo("sessions", "--json").json["sessions"][0]["progress"]["best"] == best.number
 
 

@@ -93,7 +93,7 @@ def test_a_run_that_waits_for_approval_says_so_until_it_is_given() -> None:
     known = progress(state, "running")
     assert known.waits_for == "approval" and known.needs_person and known.attempt == "2.2"
     text = waiting_text(known, at(35))
-    assert text == "waits for you to approve attempt 2.2, since 5 min"
+    assert text == "waits for you to approve attempt 2.2, for 5 min"
     assert state_text(known) == "waits for you"
     state.apply(ev.ApprovalGiven(attempt=2, approved=True, at=at(36)))
     assert progress(state, "running").waits_for == ""
@@ -119,7 +119,7 @@ def test_the_time_of_waiting_survives_what_is_recorded_meanwhile() -> None:
     state.apply(ev.Spent(spend=Spend(seconds=1), at=at(50)))
     state.apply(ev.StateChanged(state="paused", reason="again", at=at(55)))
     known = progress(state, "paused")
-    assert known.since == at(40) and waiting_text(known, at(100)).endswith("since 60 min")
+    assert known.since == at(40) and waiting_text(known, at(100)).endswith("for 60 min")
 
 
 @pytest.mark.parametrize(("operator", "waits"), [("external", "submission"), ("tuner", "")])

@@ -48,7 +48,7 @@ async def test_the_kernel_is_shown_found_copied_and_exported(
         field = app.screen.query_one("#to", Input)
         assert field.value.endswith(f"mha-study-v{best.number}-kernel")
         field.value = str(tmp_path / "out")
-        await hands.press("ctrl+s")
+        await hands.press("enter")  # the focus is on the form
         await hands.until(lambda: asked)
         assert asked == [("kernel", best.number, tmp_path / "out")]
 

@@ -110,7 +110,8 @@ async def test_the_budget_is_checked(source: MemorySource) -> None:
         await hands.press("ctrl+s")
         assert "not a number" in str(app.screen.query_one("#problem").render())
         box.value = "50"
-        app.screen.query_one("#step-evaluations").value = "8"  # type: ignore[attr-defined]
+        await hands.press("down", "down", "down", "tab")
+        await hands.type("8")
         await hands.press("ctrl+s")
         await hands.until(lambda: bool(source.sent))
         command = source.sent[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -105,7 +105,7 @@ class BudgetDialog(Dialog[Budget]):
             scope, _, unit = self.focused.id.partition("-")
             units = [name for name, _ in _BUDGET]
             if unit in units:
-                row = (units.index(cast(BudgetUnit, unit)) + by) % len(units)
+                row = (units.index(unit) + by) % len(units)
                 self.query_one(f"#{scope}-{units[row]}").focus()
 
     @on(Input.Submitted)
