@@ -13,8 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,13 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-
-def config_file() -> Path:
-    """The file that settings are read from, there or not."""
-    chosen = os.environ.get("AVO_CONFIG")
-    if chosen:
-        return Path(chosen).expanduser()
-    return platformdirs.user_config_path("avo-tui") / "config.toml"
+from avo_tui.config_place import config_file
 
 
 class NotifySettings(BaseModel):
@@ -51,8 +44,14 @@ class NotifySettings(BaseModel):
 class Settings(BaseSettings):
     """What a person prefers, for every session that does not say otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="AVO_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="AVO_", env_ignore_empty=True, extra="forbid", frozen=True
+    )
 
+    sessions: Path | None = None
+    """Folder that new sessions go into; None: `sessions/` of the current folder, or one's own."""
+    kernels: Path | None = None
+    """A folder with tasks, looked at before all others; None is none."""
     operator: str = "auto"
     """Operator of new sessions; `auto` is the agent where an API key is set, else the tuner."""
     model: str | None = None
@@ -95,6 +94,11 @@ class Settings(BaseSettings):
     """Commands that are run when something happens, by its kind, such as `new_best = "…"`."""
     keys: dict[str, str] = Field(default_factory=dict)
     """Keys of actions that should be others, by the action's name, such as `hint = "i"`."""
+
+    @field_validator("sessions", "kernels")
+    @classmethod
+    def _home(cls, folder: Path | None) -> Path | None:
+        return None if folder is None else folder.expanduser()
 
     @classmethod
     def settings_customise_sources(

@@ -93,16 +93,16 @@ def _tasks() -> Iterator[Row]:
 
 
 def _sessions() -> Iterator[Row]:
-    from avo_tui.store import sessions_roots
+    from avo_tui.store import own_root
 
-    root = sessions_roots()[0]
+    root, origin = own_root().folder, own_root().origin
     existing = root
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if os.access(existing, os.W_OK | os.X_OK):
         free = shutil.disk_usage(existing).free / 2**30
         level = "ok" if free > 1 else "warn"
-        yield _row(level, "sessions", f"new ones go to {root}; {free:.1f} GiB free")
+        yield _row(level, "sessions", f"new ones go to {root} ({origin}); {free:.1f} GiB free")
     else:
         yield _row(
             "fail", "sessions", f"{existing} cannot be written; set AVO_SESSIONS to a folder"
@@ -110,7 +110,8 @@ def _sessions() -> Iterator[Row]:
 
 
 def _settings() -> Iterator[Row]:
-    from avo_tui.settings import config_file, settings
+    from avo_tui.config_place import config_file
+    from avo_tui.settings import settings
 
     settings()
     there = "read" if config_file().exists() else "not there, defaults hold"

@@ -35,6 +35,7 @@ from avo_tui.cli import (
     workers,
 )
 from avo_tui.cli.errors import Group, set_debug
+from avo_tui.cli.folders import take_from_settings
 from avo_tui.cli.needed_parameters import only
 
 app = typer.Typer(
@@ -68,6 +69,7 @@ def _root(
     """
     if debug or os.environ.get("AVO_DEBUG"):
         set_debug(True)
+    take_from_settings()
     if context.invoked_subcommand is None:
         launching.open_sessions_screen()
 

@@ -33,9 +33,9 @@ def test(
     kind: Annotated[str, typer.Option(help="Run the hook of this kind only.")] = "",
 ) -> None:
     """Send a test message by every way that is set up, and say which came through."""
+    from avo_tui.config_place import config_file
     from avo_tui.domain.base import now
     from avo_tui.notify import Alert, Hook
-    from avo_tui.settings import config_file
 
     channels, _ = _set_up()
     if kind:
@@ -119,8 +119,9 @@ def _state() -> Path:
 
 def _set_up() -> tuple[list[Channel], Rules]:
     """Channels and rules from the settings. Raises Failure if no notifications are set up."""
+    from avo_tui.config_place import config_file
     from avo_tui.notify import KINDS, Hook, Messages, QuietHours, Rules
-    from avo_tui.settings import config_file, settings
+    from avo_tui.settings import settings
 
     chosen = settings()
     hooks = [

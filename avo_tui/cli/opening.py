@@ -266,6 +266,7 @@ def open_app(
         raise Failure(
             "the app needs a terminal; use --headless, `avo status NAME` or `avo sessions --json`"
         )
+    from avo_tui.cli.folders import sessions_text, tasks_text
     from avo_tui.store import SeenMarks, SessionReader
     from avo_tui.ui.app import AvoApp, run_app
     from avo_tui.ui.host import HostOptions
@@ -285,6 +286,7 @@ def open_app(
             theme=preferred.theme,
             low_bandwidth=preferred.low_bandwidth,
             keys=preferred.keys,
+            places_text=f"new sessions: {sessions_text()} · tasks: {tasks_text()}",
             marks=None if read_only else SeenMarks(),
             read_only=read_only,
         ),

@@ -60,17 +60,23 @@ def table(rows: list[list[str]], header: list[str]) -> None:
 
 def sessions(as_json: Json = False) -> None:
     """List sessions: those that need you first, then the latest active."""
+    from avo_tui.cli.folders import sessions_text
     from avo_tui.cli.json_output import emit, state_word, summary_form
     from avo_tui.domain.base import now
     from avo_tui.domain.progress import state_text
-    from avo_tui.store import by_attention, summaries
+    from avo_tui.store import by_attention, own_root, summaries
 
     listed = by_attention(summaries(), now())
     if as_json:
-        emit({"sessions": [summary_form(s) for s in listed]})
+        own = own_root()
+        goes_to = {"folder": str(own.folder), "origin": own.origin}
+        emit({"sessions": [summary_form(s) for s in listed], "new": goes_to})
         return
     if not listed:
-        typer.echo("no sessions yet; start one with `avo demo` or `avo run TASK`")
+        typer.echo(
+            f"no sessions yet; start one with `avo demo` or `avo run TASK`: it goes to "
+            f"{sessions_text()}"
+        )
         return
     rows = []
     for s in listed:
@@ -82,6 +88,7 @@ def sessions(as_json: Json = False) -> None:
         word = state_word(s.state) if s.progress is None else state_text(s.progress)
         rows.append([s.name, s.task, word, ratio, versions, last])
     table(rows, ["session", "task", "state", "best", "versions", "last activity"])
+    typer.echo(f"new sessions go to {sessions_text()}")
 
 
 def status(name: Name, as_json: Json = False) -> None:

@@ -85,8 +85,8 @@ def adopt(
     from avo_tui.evaluation.references.adopting import wishes_for
     from avo_tui.evaluation.references.files import gather, problem_name
     from avo_tui.evaluation.references.spec import SOURCE, ReferenceSpec
+    from avo_tui.evaluation.roots import own_root
     from avo_tui.evaluation.sandbox.run import Sandbox
-    from avo_tui.evaluation.tasks import own_root
     from avo_tui.settings import settings
 
     root = to or own_root()

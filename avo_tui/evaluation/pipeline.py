@@ -38,11 +38,12 @@ from avo_tui.evaluation.evaluation_run import LOG_LIMIT, EvaluationRun
 from avo_tui.evaluation.input_files import drawn_inputs
 from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.roots import roots
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 from avo_tui.evaluation.task_static_checks import line_in
-from avo_tui.evaluation.tasks import Tasks, find_tasks, roots
+from avo_tui.evaluation.tasks import Tasks, find_tasks
 
 person = logging.getLogger("avo_tui.evaluation.person")
 """Log for the person only, not for a candidate's author: a worker sends it to the engine's log, and

@@ -6,70 +6,21 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import platformdirs
 from pydantic import ValidationError
 
 import avo_tui
 from avo_tui.domain.task import TaskInfo
-from avo_tui.evaluation import trust
 from avo_tui.evaluation.languages import SEPARATOR, further_languages, in_language, require_language
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.paths import cache_folder
 from avo_tui.evaluation.ports import BrokenTask, EvaluatorError
+from avo_tui.evaluation.roots import Root, roots
 from avo_tui.evaluation.task import Task
 
-__all__ = ["KERNELS_VARIABLE", "Root", "Tasks", "find_tasks", "load_task", "own_root", "roots"]
-
-KERNELS_VARIABLE = "AVO_KERNELS"
-"""Environment variable that names one more folder of tasks, the first to be looked at."""
-
-
-@dataclass(frozen=True)
-class Root:
-    """A folder that holds task folders."""
-
-    folder: Path
-    origin: str
-    """Why the folder is searched, as text for a list."""
-    trusted: bool
-    """Whether its code may be run without asking the person."""
-
-
-def own_root() -> Path:
-    """The user's own folder of tasks, there or not: where those from a reference are kept."""
-    return platformdirs.user_data_path("avo-tui") / "tasks"
-
-
-def roots(kernels: Path | None = None) -> list[Root]:
-    """Folders that hold task folders; the first that has a task of a name wins.
-
-    Order: `kernels`, `$AVO_KERNELS`, `kernels/` of the current directory, the user's own, those
-    of the checkout, and those of the installed package.
-    """
-    package = Path(avo_tui.__file__).resolve().parent
-    named = os.environ.get(KERNELS_VARIABLE)
-    here = Path.cwd() / "kernels"
-    shipped = [package.parent / "kernels", package / "data" / "kernels"]
-    wanted: list[tuple[Path | None, str, bool]] = [
-        (kernels, "named", True),
-        (Path(named).expanduser() if named else None, f"${KERNELS_VARIABLE}", True),
-        (here, "./kernels", False),
-        (own_root(), "your own", True),
-        *((folder, "shipped", True) for folder in shipped),
-    ]
-    ships = {folder.resolve() for folder in shipped}
-    roots_by_folder: dict[Path, Root] = {}
-    for path, origin, certain in wanted:
-        if path is None or not path.is_dir():
-            continue
-        folder = path.resolve()
-        trusted = certain or folder in ships or trust.is_recorded(folder)
-        roots_by_folder.setdefault(folder, Root(folder, origin, trusted))
-    return list(roots_by_folder.values())
+__all__ = ["Tasks", "find_tasks", "load_task"]
 
 
 class Tasks:

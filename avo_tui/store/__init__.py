@@ -33,6 +33,7 @@ from avo_tui.store.places import (
     check_name,
     find_session,
     new_session_folder,
+    own_root,
     session_folders,
     sessions_roots,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "find_campaign",
     "find_session",
     "new_session_folder",
+    "own_root",
     "read_workers",
     "remove_unbegun",
     "send_command",

@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -17,9 +18,18 @@ from avo_tui.store.layout import Layout
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
 
+@dataclass(frozen=True)
+class SessionsRoot:
+    """A folder that holds sessions."""
+
+    folder: Path
+    origin: str
+    """Why it is this one: `$AVO_SESSIONS`, `settings`, `./sessions` or `your data folder`."""
+
+
 def sessions_roots() -> list[Path]:
     """Folders that hold sessions. New sessions go into the first; others hold those that ship."""
-    roots = [_own_root(), *shipped_roots()]
+    roots = [own_root().folder, *shipped_roots()]
     unique = {root.resolve(): root for root in reversed(roots)}
     return list(reversed(unique.values()))
 
@@ -35,13 +45,15 @@ def shipped_roots() -> list[Path]:
     return [folder for folder in shipped if folder.is_dir()]
 
 
-def _own_root() -> Path:
+def own_root() -> SessionsRoot:
+    """The folder that new sessions go into."""
     if chosen := os.environ.get("AVO_SESSIONS"):
-        return Path(chosen).expanduser().absolute()
+        origin = os.environ.get("AVO_SESSIONS_FROM", "$AVO_SESSIONS")
+        return SessionsRoot(Path(chosen).expanduser().absolute(), origin)
     here = Path.cwd() / "sessions"
     if _is_for_sessions(here):
-        return here
-    return platformdirs.user_data_path("avo-tui") / "sessions"
+        return SessionsRoot(here, "./sessions")
+    return SessionsRoot(platformdirs.user_data_path("avo-tui") / "sessions", "your data folder")
 
 
 def _is_for_sessions(folder: Path) -> bool:

@@ -48,6 +48,8 @@ class HostOptions:
     clock: Callable[[], datetime] = utc_now
     roots: Iterable[Path] | None = None
     """Folders that contain sessions; None for the default ones."""
+    places_text: str = ""
+    """Where sessions and tasks come from, for the status line of the list of sessions."""
     marks: SeenMarks | None = None
     drafts: Drafts = field(default_factory=Drafts)
     """Store of kernels that were edited but not yet submitted."""
@@ -62,6 +64,7 @@ class Host(Palette):
         super().__init__(driver_class=driver_class())
         self.services, self.clock = options.services, options.clock
         self.roots = None if options.roots is None else list(options.roots)
+        self.places_text = options.places_text
         self.keys = dict(options.keys)
         """Reassigned keys: action id → key."""
         self.highlighter = Highlighter()

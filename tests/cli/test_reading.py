@@ -149,7 +149,8 @@ def test_sessions(avo: Avo, done: Path, own_places: Path) -> None:
 
 def test_no_sessions(avo: Avo, own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avo_tui.store.places.sessions_roots", lambda: [own_places])
-    assert avo("sessions", "--json").json == {"sessions": []}
+    place = {"folder": str(own_places), "origin": "$AVO_SESSIONS"}
+    assert avo("sessions", "--json").json == {"sessions": [], "new": place}
     assert "avo demo" in avo("sessions").out
 
 

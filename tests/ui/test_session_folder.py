@@ -54,6 +54,13 @@ async def test_sessions_are_listed_and_opened(made: Path, tmp_path: Path) -> Non
     assert SeenMarks(tmp_path / "seen.json").get(made / "first") > 0
 
 
+async def test_the_status_line_says_where_sessions_and_tasks_come_from(tmp_path: Path) -> None:
+    text = "new sessions: ./sessions · tasks: ./kernels, shipped"
+    app = AvoApp(HostOptions(roots=[tmp_path], places_text=text))
+    async with running(app, (80, 24)) as hands:
+        await hands.until(lambda: text in hands.bar("#status"))
+
+
 async def test_an_empty_list_teaches(tmp_path: Path) -> None:
     app = AvoApp(HostOptions(roots=[tmp_path]))
     async with running(app, (80, 24)) as hands:

@@ -260,13 +260,12 @@ class SessionsScreen(AvoScreen):
             info = [(f"{len(self.shown)}", "dim"), (" of ", "faint"), *info]
         self.query_one("#sessions", Pane).set_info(info)
         self._tell_about()
-        left: list[Span] = [
-            (" avo", "title"),
-            ("   supervised evolution of compute kernels", "dim"),
-        ]
         needy = sum(1 for s in everything if s.progress and s.progress.waits_for == "approval")
         right = f"▲ {needy} waiting for you   " if needy else ""
         right += f"{running} running " if running else ""
+        about = self.host.places_text or "supervised evolution of compute kernels"
+        room = max(0, self.size.width - len(" avo   ") - len(right) - 1)
+        left: list[Span] = [(" avo", "title"), (f"   {cut(about, room)}", "dim")]
         gap = self.size.width - sum(cell_len(t) for t, _ in left) - len(right)
         self.query_one("#status", StatusLine).set_row(
             line(*left, (" " * max(1, gap), ""), (right, "state-running"))
