@@ -68,15 +68,8 @@ def sessions(as_json: Json = False) -> None:
 
     listed = by_attention(summaries(), now())
     if as_json:
-        own = own_root()
-        goes_to = {"folder": str(own.folder), "origin": own.origin}
-        emit({"sessions": [summary_form(s) for s in listed], "new": goes_to})
-        return
-    if not listed:
-        typer.echo(
-            f"no sessions yet; start one with `avo demo` or `avo run TASK`: it goes to "
-            f"{sessions_text()}"
-        )
+        new = {"folder": str(own_root().folder), "origin": own_root().origin}
+        emit({"sessions": [summary_form(s) for s in listed], "new": new})
         return
     rows = []
     for s in listed:
@@ -84,10 +77,12 @@ def sessions(as_json: Json = False) -> None:
             rows.append([s.name, "", "broken", "", "", s.error])
             continue
         ratio = f"v{s.best} {s.ratio:.3f}x {s.reference_baseline}" if s.ratio is not None else ""
-        versions, last = str(s.versions), ago(s.last_activity)
         word = state_word(s.state) if s.progress is None else state_text(s.progress)
-        rows.append([s.name, s.task, word, ratio, versions, last])
-    table(rows, ["session", "task", "state", "best", "versions", "last activity"])
+        rows.append([s.name, s.task, word, ratio, str(s.versions), ago(s.last_activity)])
+    if rows:
+        table(rows, ["session", "task", "state", "best", "versions", "last activity"])
+    else:
+        typer.echo("no sessions yet; start one with `avo demo` or `avo run TASK`")
     typer.echo(f"new sessions go to {sessions_text()}")
 
 
