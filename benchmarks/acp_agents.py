@@ -152,6 +152,8 @@ def prepared(agent: str, folder: Path, model: str) -> dict[str, str]:
                 "CLAUDE_CONFIG_DIR": str(folder), "ENABLE_TOOL_SEARCH": "false",
                 "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             }  # fmt: skip
+            if os.geteuid() == 0:
+                more["IS_SANDBOX"] = "1"  # otherwise it refuses to run as root
         case "codex":
             (folder / "config.toml").write_text(
                 'model = "scripted"\nmodel_provider = "loop"\n'

@@ -15,6 +15,9 @@ server has paid for, but that the agent gave up on because its first byte did no
 one that the run cannot know the cost of: it is counted as `unseen_usd`, where the run has noted
 such a time-out since the request before. Any other difference is `unexplained_usd`, and wrong.
 
+Each row tells, beside the process's memory, what the run's record (attempts, steps, versions, …)
+holds of it, counted object by object; the end lists which tables of it have grown.
+
 With --trace, what Python allocates is traced (it then runs at about a third of the speed): each row
 has the traced MB, and the end lists which lines of code hold the growth since the first row, with
 the package that they belong to: `store`, `domain` and pydantic are the run's record; `tests` is the
@@ -53,6 +56,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.agent_days import evaluator  # noqa: E402
+from benchmarks.held import held_by_attribute  # noqa: E402
 from tests.loopback.server import Answer, Behaviour, Body, Broken, Status, text, tool  # noqa: E402
 from tests.loopback.strict import SIGNED, StrictServer  # noqa: E402
 
@@ -361,6 +365,8 @@ async def soak(
         if trace is not None:
             trace.start()
         server.last_request = time.monotonic()  # what came before were imports
+        first_held: dict[str, int] = {}
+        held: dict[str, int] = {}
         began, stuck, shown = time.monotonic(), 0.0, 0
         while server.count < requests and not running.done():
             await asyncio.sleep(0.2)
@@ -369,11 +375,15 @@ async def soak(
                 shown = server.count
                 row = {"requests": shown, "mb": process.memory_info().rss / 1e6}
                 row["usd"] = server.usd
+                held = held_by_attribute(writer.state, set())
+                row["record_mb"] = sum(held.values()) / 1e6
+                first_held = first_held or held
                 if trace is not None:
                     row["traced_mb"] = trace.look()
                 rows.append(row)
                 print(
-                    f"{shown:6} requests, {row['mb']:6.1f} MB, ${server.usd:9.4f},"
+                    f"{shown:6} requests, {row['mb']:6.1f} MB ({row['record_mb']:.2f} of them the"
+                    f" run's record), ${server.usd:9.4f},"
                     f" {sum(server.injected.values())} faults, {waits} waits,"
                     f" {sum(pauses.values())} pauses",
                     flush=True,
@@ -410,6 +420,11 @@ async def soak(
             "usd_unexplained": server.unexplained_usd,
             "attempts": len(reader.state.attempts),
             "cache_share": server.read / max(1, server.input),
+            "record_growth_kb": {
+                name: round((size - first_held.get(name, 0)) / 1e3)
+                for name, size in sorted(held.items(), key=lambda one: -one[1])
+                if size - first_held.get(name, 0) > 1_000
+            },
             "rows": rows,
         }
 
@@ -439,7 +454,11 @@ def main() -> None:
     rows = result["rows"]
     half = rows[len(rows) // 2 :] or [{"mb": 0.0}]
     growth = half[-1]["mb"] - half[0]["mb"]
-    print(f"money: off by ${off:.6f}; memory in the second half: {growth:+.1f} MB")
+    record = half[-1].get("record_mb", 0.0) - half[0].get("record_mb", 0.0)
+    print(
+        f"money: off by ${off:.6f}; memory in the second half: {growth:+.1f} MB, of them"
+        f" {record:+.2f} MB the run's record"
+    )
     if options.out:
         facts = {"python": platform.python_version(), "machine": platform.machine(), **result}
         options.out.write_text(json.dumps(facts, indent=1) + "\n")

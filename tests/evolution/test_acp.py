@@ -17,6 +17,7 @@ from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.commands import Pause, Resume, SetOptions
 from avo_tui.domain.records import RunSettings
 from avo_tui.operators.acp import operator
+from avo_tui.operators.acp.agent import last_words
 from avo_tui.operators.acp.descriptor import DESCRIPTOR
 from avo_tui.operators.acp.operator import AcpOperator
 from avo_tui.operators.acp.panes import Panes, of_the_seat
@@ -145,6 +146,15 @@ async def test_a_question_may_be_put_to_the_person(make_lab: MakeLab) -> None:
 )
 def test_only_a_tool_of_the_seat_passes_for_one(title: str, ours: bool) -> None:
     assert of_the_seat(title) is ours
+
+
+def test_the_cause_is_told_not_the_object_that_was_dumped_after_it() -> None:
+    """As claude-code-acp writes it, run as root."""
+    cause = "--dangerously-skip-permissions cannot be used with root/sudo privileges"
+    dump = ["Error handling request {", "jsonrpc: '2.0',", "params: { cwd: '/tmp' }", "} {", "}"]
+    assert last_words([cause, *dump]) == cause
+    assert last_words(dump) == "params: { cwd: '/tmp' }", "better than nothing"
+    assert last_words([]) == ""
 
 
 def test_tokens_are_counted_once() -> None:

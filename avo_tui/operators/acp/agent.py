@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -106,7 +106,7 @@ class AgentProcess:
                     f"{self.name} wants you to log in: start it once by itself, log in, then resume"
                 ) from error
             raise AgentProblemError(
-                f"{self.name} refused to open a session: {_words(error)}"
+                f"{self.name} refused to open a session: {_words(error)}{self._last_error()}"
             ) from error
         self._id = opened.session_id
 
@@ -153,7 +153,9 @@ class AgentProcess:
                 self._connection.prompt(session_id=self._id, prompt=[text_block(text)])
             )
         except RequestError as error:
-            raise AgentProblemError(f"{self.name} could not answer: {_words(error)}") from error
+            raise AgentProblemError(
+                f"{self.name} could not answer: {_words(error)}{self._last_error()}"
+            ) from error
 
     async def cancel(self) -> None:
         """Ask the agent to stop its turn; the turn then ends as cancelled."""
@@ -197,8 +199,20 @@ class AgentProcess:
                         self._errors.append(line.strip())
 
     def _last_error(self) -> str:
-        """The agent's last line on standard error, formatted as the end of a sentence."""
-        return f": {redact(plain(self._errors[-1], 300))}" if self._errors else ""
+        """The agent's last words on standard error, formatted as the end of a sentence."""
+        words = last_words(self._errors)
+        return f": {redact(plain(words, 300))}" if words else ""
+
+
+def last_words(lines: Iterable[str]) -> str:
+    """The last line of standard error that says something.
+
+    What is left out are the lines of an object that a program dumps over several, since the line
+    that tells the cause stands before them.
+    """
+    told = [line for line in lines if any(c.isalnum() for c in line)]
+    plainly = [line for line in told if not line.endswith(("{", "}", "[", "]", ","))]
+    return (plainly or told or [""])[-1]
 
 
 def _words(error: RequestError) -> str:
