@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from avo_tui.domain import events as ev
+from avo_tui.domain.base import now
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.records import EngineRecord, Profile
 from avo_tui.ui.panes.output.machine import profile_lines, roofline_lines
@@ -91,5 +92,18 @@ def test_nothing_where_nothing_is_known(source: MemorySource) -> None:
     assert roofline_lines(best.score, None, 80) == []
     assert roofline_lines(best.score, machine("d").replaced(peak_flops={}), 80) == []
     assert profile_lines((), 80) == []
+
     for width in (20, 40, 80):
         assert all(row.width <= width for row in roofline_lines(best.score, machine("d"), width))
+
+
+def test_an_item_of_a_profile_is_wrapped_and_a_table_is_cut() -> None:
+    loop = "- 61.1% attention at 1600: 4 deep, 7 instructions: 1 multiply scalar, 2 loads, 0 stores"
+    table = "Compute (SM) Throughput        %        93.00    and more than fits into the pane"
+    profile = Profile(
+        id="p", candidate="0" * 64, configuration="c", report="0" * 64, at=now(),
+        summary=f"{loop}\n{table}",
+    )  # fmt: skip
+    rows = [row.plain for row in profile_lines((profile,), 40)]
+    assert " ".join(" ".join(rows[1:-1]).replace("·", "").split()) == loop[2:]
+    assert len(rows) == 5 and rows[-1].startswith("Compute (SM)") and len(rows[-1]) <= 40

@@ -13,11 +13,13 @@ LEAST_SHARE = 0.005
 """Share of the samples below which a place is not named."""
 
 _HEAD = (
-    "Sampled about a thousand times a second on {about}: {total} samples in {calls} calls of"
-    " {each:.4g} ms. A share is good to about ±{error:.1%}. Innermost loops, those that take the"
-    " most time first, with what one pass consists of (counted in the machine code). Loads and"
-    " stores count all instructions that read and write memory: as many stores as multiply-adds"
-    " mean that accumulators go through memory instead of staying in registers. Stack accesses are"
+    "{total} samples in {calls} calls of {each:.4g} ms, shares good to ±{error:.1%}\n"
+    "on {about}; innermost loops, the busiest first:"
+)
+_LEGEND = (
+    "What a loop consists of is counted in the machine code, for one pass. Loads and stores are all"
+    " instructions that read and write memory: as many stores as multiply-adds mean that"
+    " accumulators go through memory instead of staying in registers. Stack accesses are"
     " accumulators or indices that did not fit the registers."
 )
 
@@ -46,6 +48,7 @@ def sampled_text(listing: str, samples: Samples) -> str:
     if idle:
         s = "s" if idle > 1 else ""
         lines.append(f"{idle} further innermost loop{s} never ran while it was sampled.")
+    lines.append(_LEGEND)
     return "\n".join(lines)
 
 

@@ -35,11 +35,17 @@ def roofline_lines(score: Score, machine: MachineInfo | None, width: int) -> lis
 
 
 def profile_lines(profiles: Sequence[Profile], width: int) -> list[Line]:
-    """The profiler's reports on one candidate, the newest first."""
+    """The profiler's reports on one candidate, the newest first.
+
+    Items (`- `) are wrapped; other rows, such as those of tables, are cut at the width.
+    """
     out: list[Line] = []
     for profile in sorted(profiles, key=lambda p: p.at, reverse=True):
         of = f" of {one_line(profile.configuration)}" if profile.configuration else ""
         out.append(line((f"profile{of}", "strong"), (f"  made in step {profile.step}", "dim")))
-        rows = clean_lines(profile.summary)
-        out += [line((cut(row, width), "")) for row in rows[:MOST_ROWS]]
+        for row in clean_lines(profile.summary)[:MOST_ROWS]:
+            if row.startswith("- "):
+                out += prose(row[2:], width, "", ("· ", "dim"))
+            else:
+                out.append(line((cut(row, width), "")))
     return out
