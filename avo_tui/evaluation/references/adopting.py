@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import shutil
 import site
 import sys
@@ -67,6 +68,7 @@ async def derive(
     """Runs the reference in a sandbox like the one given. Raises EvaluatorError."""
     beside = (companions or Companions()).model_dump()
     sandbox = Sandbox(sandbox.allow_weak)
+    packages = added_packages()
     sandbox.hidden = ()  # the deriving itself is a module of the program
     with sandbox.scratch() as folder:
         file = Path(wishes.origin).name
@@ -77,8 +79,17 @@ async def derive(
             command=(sys.executable, "-m", module, "request.json", "reply.json"),
             scratch=folder,
             limits=_LIMITS,
-            read=(_PACKAGE, sys.prefix, sys.base_prefix, *site.getsitepackages()),
-            environment={"PYTHONPATH": _PACKAGE, "OMP_NUM_THREADS": "1"},
+            read=(
+                _PACKAGE,
+                sys.prefix,
+                sys.base_prefix,
+                *site.getsitepackages(),
+                *packages,
+            ),
+            environment={
+                "PYTHONPATH": os.pathsep.join([_PACKAGE, *packages]),
+                "OMP_NUM_THREADS": "1",
+            },
         )
         running = await sandbox.start(job)
         outcome = await running.wait(job.limits)
@@ -94,6 +105,18 @@ async def derive(
         return ReferenceSpec.model_validate(content["spec"])
     except (KeyError, ValidationError) as error:
         raise EvaluatorError(f"{wishes.origin} gave an answer that is none: {error}") from error
+
+
+def added_packages() -> list[str]:
+    """Where packages are installed that this process imports besides those of its interpreter: the
+    user's own site-packages, and folders that PYTHONPATH or a `.pth` file names.
+
+    Other folders that it imports from, such as the one it was started in, hold files of the
+    person's and are left out.
+    """
+    interpreters = site.getsitepackages()
+    others = [os.path.realpath(path) for path in sys.path if path and path not in interpreters]
+    return [path for path in others if next(Path(path).glob("*.dist-info"), None)]
 
 
 def adopt(file: Path, folder: Path, wishes: Wishes, sandbox: Sandbox) -> ReferenceSpec:

@@ -313,6 +313,24 @@ def test_a_reference_cannot_write_or_reach_the_network(tmp_path: Path) -> None:
     assert not victim.exists() and not (tmp_path / "task").exists()
 
 
+def test_a_reference_imports_what_pythonpath_leads_to(
+    scratch_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packages outside the interpreter's own folder; not the person's files beside them."""
+    installed, own = scratch_base / "installed", scratch_base / "own"
+    for folder, name in ((installed, "far_away"), (own, "private")):
+        folder.mkdir(mode=0o755)
+        (folder / f"{name}.py").write_text("WORD = 'from afar'\n")
+        monkeypatch.syspath_prepend(folder)
+    (installed / "far_away-1.0.dist-info").mkdir(mode=0o755)
+    assert str(installed) in adopting.added_packages()
+    assert str(own) not in adopting.added_packages()
+    file = scratch_base / "model.py"
+    file.write_text(f"import far_away\nraise ValueError(far_away.WORD)\n{LINEAR}")
+    with pytest.raises(Exception, match="from afar"):
+        adopt(file, scratch_base / "task", wishes_for("task", "cpp", str(file)), Sandbox())
+
+
 @pytest.mark.usefixtures("unconfined")
 def test_for_the_gpu_weights_are_weights_and_the_manual_is_there(tmp_path: Path) -> None:
     file = tmp_path / "model.py"
