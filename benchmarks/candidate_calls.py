@@ -67,10 +67,11 @@ async def main() -> None:
     task = pipeline.tasks.get(TASK)
     candidate = read_candidate(options.kernel) if options.kernel else task.seed()
     calls = await exchange(pipeline, 500)
-    reports = [
-        await pipeline.evaluate(TASK, candidate, "benchmark", lambda progress: None)
-        for _ in range(options.times)
-    ]
+    reports = []
+    for number in range(options.times):
+        report = await pipeline.evaluate(TASK, candidate, "benchmark", lambda progress: None)
+        print(f"evaluation {number + 1}: {report.seconds.total:.2f} s", flush=True)
+        reports.append(report)
     ratios = [r.score.aggregate for r in reports if r.score is not None]
     print(f"{cpu_model()}, load {os.getloadavg()[0]:.1f}\n")
     print("| what | measured |\n|---|---|")

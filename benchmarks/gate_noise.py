@@ -17,7 +17,13 @@ Three questions, each answered through the same evaluator and the same rules as 
 For attention_cpu the kernel is the seed with constants that make it fast, and the slower rival is
 the same kernel that computes every fiftieth tile twice. For any other task `--kernel` and
 `--slower` name two folders, such as two versions of a lineage. The mean of the measured gains is
-printed beside the answer. `--configurations` keeps a task to some of its configurations, to save
+printed beside the answer. What is known is printed as it comes, and `--seconds` ends the whole in
+time. On a machine with many cores several processes share the copies, each on two cores of its own:
+
+    for k in 0 1 2 3 4 5 6; do taskset -c $((2*k)),$((2*k+1)) python benchmarks/gate_noise.py \
+        --cosmetic 15 --first $((1000*k)) --itself 0 --gains 0 --seconds 460 & done; wait
+
+`--configurations` keeps a task to some of its configurations, to save
 time on a device that is paid for by the second.
 """
 
@@ -237,10 +243,13 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
                 flush=True,
             )
         if options.gains and slower is not None:
-            pairs = [(cosmetic(kernel, 5000 + n), slower) for n in range(options.gains)]
+            pairs = [
+                (cosmetic(kernel, 5000 + options.first + n), slower) for n in range(options.gains)
+            ]
             result["gain"] = tell("true gain", await bench.many(pairs))
         if options.cosmetic:
-            pairs = [(cosmetic(kernel, n), kernel) for n in range(options.cosmetic)]
+            copies = range(options.first, options.first + options.cosmetic)
+            pairs = [(cosmetic(kernel, n), kernel) for n in copies]
             result["cosmetic"] = tell("cosmetic", await bench.many(pairs))
     finally:
         await pipeline.close()
@@ -272,6 +281,9 @@ def main() -> None:
     parser.add_argument("--slower", type=Path, help="folder of a kernel known to be 2%% slower")
     parser.add_argument("--configurations", default="", help="comma-separated; all without")
     parser.add_argument("--cosmetic", type=int, default=100)
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first copy: another in each process"
+    )
     parser.add_argument("--gains", type=int, default=20)
     parser.add_argument("--itself", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=1e9, help="end after this long")

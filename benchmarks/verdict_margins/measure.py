@@ -12,7 +12,14 @@ the largest error in a draw's cases (below 1 an evaluation would have let it pas
 Small cases are drawn `--draws` times; all cases, with the large ones, `--whole` times; wrong
 kernels only there. `--under` repeats it with the instruction sets that the libraries can be held to
 here, in processes of their own: a library adds otherwise on another machine, and the tolerance is
-taken from the library. Exits with 1 where an honest one passes 0.8 or a wrong one falls below 1.
+taken from the library. `--seconds` ends each setting in time: the table says of how many draws it
+is. On a machine with 16 cores, all of it in about seven minutes:
+
+    for s in attention_cpu mha_forward gqa_forward sparse_rnn dropout_attention template \
+        $(cd benchmarks/small_suite/problems; ls *.py | sed s/.py//); do echo $s; done |
+        xargs -P 14 -I{} python benchmarks/verdict_margins/measure.py {} --under --seconds 130
+
+Exits with 1 where an honest one passes 0.8 or a wrong one falls below 1.
 """
 
 from __future__ import annotations
@@ -117,14 +124,25 @@ def settings() -> dict[str, Callable[[Path], Setting]]:
     return known
 
 
-def margins_of(setting: Setting, draws: int, whole: int) -> dict[str, Margin]:
-    """All of a setting's variants: all cases `whole` times, the small ones `draws` times."""
+def margins_of(setting: Setting, draws: int, whole: int, seconds: float) -> dict[str, Margin]:
+    """All of a setting's variants: all cases `whole` times, the small ones `draws` times.
+
+    After `seconds` no further draw begins; all cases are drawn once in any case.
+    """
     margins: dict[str, Margin] = {}
     every = setting.cases(setting.most)
-    measure(setting.task, every, setting.variants, range(whole), margins)
     honest = [variant for variant in setting.variants if variant.honest]
     small = setting.cases(min(setting.small, setting.most))
-    measure(setting.task, small, honest, range(whole, draws), margins)
+    began = time.monotonic()
+    for draw in range(max(draws, whole)):
+        spent = time.monotonic() - began
+        if draw and spent >= seconds:
+            break
+        # Half of the time is for all cases, half for many draws of the small ones.
+        if draw == 0 or (draw < whole and spent < seconds / 2):
+            measure(setting.task, every, setting.variants, range(draw, draw + 1), margins)
+        else:
+            measure(setting.task, small, honest, range(draw, draw + 1), margins)
     return margins
 
 
@@ -157,11 +175,12 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--whole", type=int, default=10)
     parser.add_argument("--under", action="store_true", help="other instruction sets, too")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="for each setting")
     given = parser.parse_args()
     if unknown := set(given.settings) - set(known):
         parser.error(f"there is no setting {', '.join(unknown)}")
     if given.under:
-        return again(given.settings, given.draws, given.whole)
+        return again(given.settings, given.draws, given.whole, given.seconds)
     torch.set_num_threads(1)
     began, well = time.monotonic(), True
     held = {k: v for k, v in os.environ.items() if k in MACHINES[1]}
@@ -171,15 +190,16 @@ def main() -> int:
         for name in given.settings or known:
             with torch.no_grad():
                 setting = known[name](Path(scratch))
-                well &= table(name, margins_of(setting, given.draws, given.whole))
+                well &= table(name, margins_of(setting, given.draws, given.whole, given.seconds))
             sys.stdout.flush()
     print(f"{time.monotonic() - began:.0f} s")
     return 0 if well else 1
 
 
-def again(names: list[str], draws: int, whole: int) -> int:
+def again(names: list[str], draws: int, whole: int, seconds: float) -> int:
     """The same on each of `MACHINES`, in a process of its own."""
-    command = [sys.executable, __file__, *names, f"--draws={draws}", f"--whole={whole}"]
+    command = [sys.executable, __file__, *names]
+    command += [f"--draws={draws}", f"--whole={whole}", f"--seconds={seconds}"]
     return max(
         subprocess.run(command, env=os.environ | held, check=False).returncode for held in MACHINES
     )
