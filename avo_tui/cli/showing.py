@@ -86,6 +86,8 @@ def _print(reader: SessionReader, attempt: Attempt) -> None:
         typer.echo(f"gate {decision.gate}: {plain(decision.reason, 600)}")
         if decision.basis:
             typer.echo(f"rests on {decision.basis}")
+        if decision.time:
+            typer.echo(decision.time)
     if report is None:
         typer.echo("it was not finished, so there is no report")
         return

@@ -101,6 +101,7 @@ def _conclude(
     reader: SessionReader, record: CommandRecord | None, attempt: Attempt | None, as_json: bool
 ) -> None:
     """Print the result, and exit with the corresponding status."""
+    from avo_tui.cli.showing import decision_on
     from avo_tui.domain.plain import safe
 
     if record is None:
@@ -113,6 +114,9 @@ def _conclude(
     report = reader.report(attempt) if attempt is not None else None
     if not as_json:
         typer.echo(safe(record.effect))
+        decision = decision_on(reader, attempt) if attempt is not None else None
+        if decision is not None and decision.time:
+            typer.echo(f"gate: {decision.time}")
         if report is not None:
             from avo_tui.evaluation.report import as_text
 
@@ -148,10 +152,12 @@ def submission_form(
     attempt: Attempt | None,
 ) -> dict[str, object]:
     """`avo submit --json`: what was decided and why, and the whole report of the evaluation."""
+    from avo_tui.cli.showing import decision_on
     from avo_tui.domain.attempts import attempt_name, attempt_status
     from avo_tui.evaluation.report import form
 
     report = reader.report(attempt) if attempt is not None else None
+    decision = decision_on(reader, attempt) if attempt is not None else None
     return {
         "session": reader.name,
         "command": "submit",
@@ -164,6 +170,7 @@ def submission_form(
         "verdict": attempt.verdict if attempt is not None else None,
         "version": attempt.version if attempt is not None else None,
         "reason": attempt.reason if attempt is not None else None,
+        "gate": decision.model_dump(mode="json") if decision is not None else None,
         "report": form(report) if report is not None else None,
     }
 

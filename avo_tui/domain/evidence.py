@@ -120,6 +120,14 @@ class Comparison(Value):
     """Number of replicates that `held` was decided on. The same replicates are not judged twice,
     because the pooled spread changes as other comparisons are made."""
 
+    def spent(self) -> dict[str, float]:
+        """What the measurements were spent on → seconds, of all replicates; the longest first."""
+        sums: dict[str, float] = {}
+        for replicate in self.replicates:
+            for name, seconds in replicate.parts.items():
+                sums[name] = round(sums.get(name, 0.0) + seconds, 3)
+        return dict(sorted(sums.items(), key=lambda part: -part[1]))
+
 
 @dataclass(frozen=True)
 class Prior:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field
+
 from avo_tui.domain.base import Value
 from avo_tui.domain.evidence import (
     ERROR,
@@ -87,6 +89,18 @@ class GateDecision(Value):
     """Probability of a wrong acceptance that this comparison was allowed."""
     budget_left: float | None = None
     """What remains of the run's error budget for later comparisons."""
+    spent: dict[str, float] = Field(default_factory=dict)
+    """What the comparison's measurements were spent on, such as `benchmark samples` → seconds, of
+    all replicates; empty in old records."""
+
+    @property
+    def time(self) -> str:
+        """How long the replicates took and what for; empty if it is not known."""
+        if not self.spent:
+            return ""
+        parts = ", ".join(f"{n} {s:.1f}" for n, s in self.spent.items() if s >= 0.05)
+        pairs = f"{self.replicates} pair" + ("s" if self.replicates != 1 else "")
+        return f"{pairs} measured in {sum(self.spent.values()):.1f} s: {parts}"
 
     @property
     def over(self) -> str:

@@ -137,6 +137,9 @@ class PairedMeasurement(Value):
     the backend does not tell them. Only ratios of one measurement compare."""
     seconds: float = 0.0
     """Seconds that the measurement took, with compilation; 0.0 in old records."""
+    parts: dict[str, float] = Field(default_factory=dict)
+    """What the seconds were spent on, such as `benchmark samples` → seconds; empty in old
+    records."""
 
     @property
     def gain(self) -> float:

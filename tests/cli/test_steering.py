@@ -80,6 +80,7 @@ def test_submit(avo: Avo, live: Path, tmp_path: Path) -> None:
     said = avo("submit", "live", str(path), "--plan", "all at once", "--parent", "0", "--json")
     assert said.code == 0 and "committed as v" in said.json["effect"]
     assert said.json["verdict"] == "correct" and said.json["version"] is not None
+    assert said.json["gate"]["accepted"] and said.json["gate"]["spent"].keys() == {"benchmark"}
     assert said.json["report"]["score"]["configurations"], "the score of each configuration"
     assert "log" in said.json["report"]["feedback"]
     lineage = avo("lineage", "live", "--json").json

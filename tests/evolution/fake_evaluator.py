@@ -208,7 +208,8 @@ class FakeEvaluator:
         paired = PairedMeasurement(
             configurations=dict.fromkeys(names, (gain * 0.999, gain, gain * 1.001))
         )
-        return self._report(candidate, scored=False).model_copy(update={"paired": paired})
+        told = {"paired": paired, "seconds": Seconds(benchmark=0.25)}
+        return self._report(candidate, scored=False).model_copy(update=told)
 
     async def disassemble(
         self,

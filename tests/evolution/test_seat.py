@@ -68,6 +68,10 @@ async def test_a_step_from_its_opening_to_a_version(make_lab: MakeLab) -> None:
     assert opening.ok and "Pretend kernel" in opening.text and "UNROLL = 1" in opening.text
     answer = await improve(client)
     assert answer.ok and answer.step_ended and "Committed as v1" in answer.text
+    decision = lab.state.versions[1].gate
+    assert decision.replicates and sum(decision.spent.values()) > 0
+    assert f"{decision.replicates} pairs measured in" in answer.text, "what the gate's time went on"
+    assert "benchmark 0." in answer.text
     await lab.until(lambda: len(lab.of(ev.StepFinished)) == 1)
     assert lab.of(ev.StepFinished)[0].outcome == "committed"
     again = await client.call("begin_step")

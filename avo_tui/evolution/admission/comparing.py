@@ -104,7 +104,7 @@ class Comparisons:
         while True:
             decision = decide(gate, rival, comparison, self.ledger, begun)
             if decision is not None:
-                return decision, comparison
+                return decision.replaced(spent=comparison.spent()), comparison
             comparison = await self.replicate(entrant, comparison, cut)
 
     async def replicate(self, entrant: Entrant, comparison: Comparison, cut: Cut) -> Comparison:
@@ -129,7 +129,10 @@ class Comparisons:
         if scored != set(report.paired.configurations):  # a worker with another version of the task
             names = ", ".join(sorted(report.paired.configurations))
             raise NotComparableError(f"measured again on other configurations: {names}")
-        took = report.paired.model_copy(update={"seconds": round(report.seconds.total, 3)})
+        parts = {name: round(seconds, 3) for name, seconds in report.seconds.parts().items()}
+        took = report.paired.model_copy(
+            update={"seconds": round(report.seconds.total, 3), "parts": parts}
+        )
         row = comparison.replaced(replicates=(took,))
         run.record(ev.PairMeasured(attempt=entrant.attempt, comparison=row))
         return run.state.comparisons[row.number]

@@ -119,10 +119,11 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
         if not may_settle(result.decision, most):
             break
     decision = result.decision.reason if result.decision else result.reason
+    took = f"\n{result.decision.time}" if result.decision and result.decision.time else ""
     if result.version is not None:
         version = result.version
         return ToolAnswer(
-            f"Committed as v{version.number}: {decision}. The step ends here.",
+            f"Committed as v{version.number}: {decision}. The step ends here.{took}",
             StepOutcome(outcome="committed", reason=f"v{version.number}: {decision}"),
         )
     reason = result.reason or decision
@@ -130,6 +131,7 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
         f"Not committed: {reason}\nThe gate compares with v{space.bench.reading.best().number} in"
         " runs interleaved with it. A gain inside the noise does not pass: find a larger one,"
         " combine it with another change, or end_step with what you learned."
+        + took
         + (_SETTLE if may_settle(result.decision, MOST_REPLICATES) else "")
     )
 
