@@ -183,14 +183,19 @@ def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candid
     from pydantic import ValidationError
 
     from avo_tui.domain.candidate import Candidate
+    from avo_tui.evaluation.candidates import files_below
+    from avo_tui.evaluation.ports import EvaluatorError
 
     files = dict(origin.files) if origin is not None else {}
     for path in paths:
         if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p, path)]
+            try:
+                inside = files_below(path)
+            except EvaluatorError as error:
+                raise Failure(str(error)) from error
             if not inside:
                 raise Failure(f"{path} holds no files")
-            files.update({p.relative_to(path).as_posix(): _read(p) for p in inside})
+            files.update({name: _read(file) for name, file in inside.items()})
         else:
             files[path.name] = _read(path)
     try:
@@ -200,12 +205,13 @@ def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candid
         raise Failure(f"{', '.join(map(str, paths))} cannot be a candidate: {reason}") from error
 
 
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
-
-
 def _read(path: Path) -> str:
+    from avo_tui.evaluation.candidates import read_file
+    from avo_tui.evaluation.ports import EvaluatorError
+
     try:
-        return path.read_text(encoding="utf-8")
+        return read_file(path)
     except UnicodeDecodeError as error:
         raise Failure(f"{path} is not UTF-8 text") from error
+    except EvaluatorError as error:
+        raise Failure(str(error)) from error

@@ -15,23 +15,46 @@ def read_candidate(path: Path) -> Candidate:
     if path.is_file():
         paths = {path.name: path}
     elif path.is_dir():
-        names = (p for p in sorted(path.rglob("*")) if p.is_file())
-        paths = {p.relative_to(path).as_posix(): p for p in names}
-        paths = {n: p for n, p in paths.items() if not _hidden(n)}
+        paths = files_below(path)
     else:
         raise EvaluatorError(f"{path} is neither a file nor a folder")
     try:
-        too_long = [n for n, p in paths.items() if p.stat().st_size > MAX_FILE_BYTES]
-        if too_long:
-            raise EvaluatorError(f"{too_long[0]} is longer than {MAX_FILE_BYTES} bytes")
-        files = {name: p.read_text(encoding="utf-8") for name, p in paths.items()}
-        return Candidate(files=files)
+        return Candidate(files={name: read_file(p) for name, p in paths.items()})
     except UnicodeDecodeError as error:
         raise EvaluatorError(f"{path} holds a file that is not UTF-8 text") from error
     except OSError as error:
         raise EvaluatorError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise EvaluatorError(f"{path}: {error.errors()[0]['msg']}") from error
+
+
+def files_below(folder: Path) -> dict[str, Path]:
+    """Name → path of each file below a folder, without hidden ones.
+
+    Raises EvaluatorError for a link to a file elsewhere: a folder from somebody else could name a
+    file of the person's, which would go into the session's record and to models.
+    """
+    real, files = folder.resolve(), {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if _hidden(name) or not path.is_file():
+            continue
+        if not path.resolve().is_relative_to(real):
+            raise EvaluatorError(
+                f"{path} is a link to {path.resolve()}, outside the folder: copy the file if it "
+                "belongs to the candidate"
+            )
+        files[name] = path
+    return files
+
+
+def read_file(path: Path) -> str:
+    """A candidate's file. Raises EvaluatorError if it is too long, OSError, UnicodeDecodeError."""
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise EvaluatorError(f"{path} is longer than {MAX_FILE_BYTES} bytes")
+    return data.decode("utf-8")
 
 
 def _hidden(name: str) -> bool:

@@ -124,7 +124,9 @@ def settings() -> dict[str, Callable[[Path], Setting]]:
     return known
 
 
-def margins_of(setting: Setting, draws: int, whole: int, seconds: float) -> dict[str, Margin]:
+def margins_of(
+    setting: Setting, draws: int, whole: int, seconds: float = math.inf
+) -> dict[str, Margin]:
     """All of a setting's variants: all cases `whole` times, the small ones `draws` times.
 
     After `seconds` no further draw begins; all cases are drawn once in any case.

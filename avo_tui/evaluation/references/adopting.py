@@ -11,15 +11,16 @@ import asyncio
 import json
 import math
 import os
+import re
 import shutil
 import site
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import ValidationError
-
 import avo_tui
+from avo_tui.domain.plain import plain, safe
+from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.references.deriving import Wishes
 from avo_tui.evaluation.references.files import COMPANIONS, Companions, gather
@@ -31,6 +32,7 @@ CPU_FLOPS, CPU_BYTES = 1e8, 8e6
 """What one run of a task for one CPU thread takes at most, unless the person asks for more."""
 _PACKAGE = str(Path(avo_tui.__file__).resolve().parent.parent)
 _LIMITS = Limits(seconds=300, memory_bytes=6 << 30, address_bytes=None, processes=64)
+_CASE = re.compile(r"[a-zA-Z0-9_.-]{1,80}")
 _BASES = {"cpp": "CppReference", "cuda": "CudaReference"}
 
 
@@ -94,17 +96,46 @@ async def derive(
         running = await sandbox.start(job)
         outcome = await running.wait(job.limits)
         reply = folder / "reply.json"
-        if not outcome.ok or not reply.is_file():
+        if not outcome.ok:
             last = (outcome.stderr.strip().splitlines() or ["it said nothing"])[-1]
             why = outcome.error or last
             raise EvaluatorError(f"{wishes.origin} could not be looked at: {outcome.reason}: {why}")
-        content = json.loads(reply.read_text(encoding="utf-8"))
-    if "error" in content:
-        raise EvaluatorError(f"{wishes.origin}: {content['error']}")
+        return answered(reply, wishes)
+
+
+def answered(reply: Path, wishes: Wishes) -> ReferenceSpec:
+    """The answer in a file that the reference itself may have written.
+
+    Raises EvaluatorError with what the deriving says, or if it is no answer.
+    """
     try:
-        return ReferenceSpec.model_validate(content["spec"])
-    except (KeyError, ValidationError) as error:
-        raise EvaluatorError(f"{wishes.origin} gave an answer that is none: {error}") from error
+        content = json.loads(read_untrusted(reply))
+        if error := content.get("error"):
+            raise EvaluatorError(f"{wishes.origin}: {plain(str(error), 2000)}")
+        spec = ReferenceSpec.model_validate(content["spec"])
+    except (KeyError, ValueError, AttributeError, RecursionError) as error:
+        why = plain(str(error), 300)
+        raise EvaluatorError(f"{wishes.origin} gave an answer that is none: {why}") from error
+    return _checked(spec, wishes)
+
+
+def _checked(spec: ReferenceSpec, wishes: Wishes) -> ReferenceSpec:
+    """The answer, with what was asked for as it was asked.
+
+    The reference can write the answer itself. Its names go into C++ sources and into names of
+    files. Raises EvaluatorError for one that does not fit there.
+    """
+    names = [*(tensor.name for tensor in spec.tensors), *spec.axes]
+    bad = [name for name in names if not (name.isascii() and name.isidentifier())]
+    bad += [case.name for case in (*spec.scored, *spec.hidden) if not _CASE.fullmatch(case.name)]
+    if bad:
+        raise EvaluatorError(f"{wishes.origin} gave {bad[0][:60]!r}, which is no name")
+    asked = {
+        "origin": wishes.origin, "name": wishes.name, "title": wishes.title,
+        "language": wishes.language, "evaluation_mode": wishes.evaluation_mode,
+        "compiled": wishes.compiled, "remarks": tuple(map(safe, spec.remarks)),
+    }  # fmt: skip
+    return spec.model_copy(update=asked)
 
 
 def added_packages() -> list[str]:
@@ -145,7 +176,7 @@ def adopt(file: Path, folder: Path, wishes: Wishes, sandbox: Sandbox) -> Referen
 
 def _task_py(spec: ReferenceSpec) -> str:
     base = _BASES[spec.language]
-    return f'''"""{spec.title}: made by `avo task from`; reference.json says what was derived."""
+    return f'''"""{spec.name}: made by `avo task from`; reference.json says what was derived."""
 
 from pathlib import Path
 

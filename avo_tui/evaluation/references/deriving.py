@@ -48,6 +48,11 @@ class Wishes:
     evaluation_mode: bool = False
     compiled: bool = False
 
+    @property
+    def title(self) -> str:
+        """The task's title."""
+        return f"{self.name.replace('_', ' ')}, from {self.origin.rpartition('/')[2]}"
+
 
 @dataclass(frozen=True)
 class Look:
@@ -146,9 +151,8 @@ def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
             "compared; --eval takes a module in evaluation mode"
         )
     kinds = _distributions(reference, {**fixed, **smallest.sizes}, tensors)
-    title = f"{wishes.name.replace('_', ' ')}, from {wishes.origin.rpartition('/')[2]}"
     spec = ReferenceSpec(
-        kind=reference.kind, origin=wishes.origin, name=wishes.name, title=title,
+        kind=reference.kind, origin=wishes.origin, name=wishes.name, title=wishes.title,
         language=wishes.language, evaluation_mode=wishes.evaluation_mode, overrides=fixed,
         axes=axes, tensors=tensors, scored=scored, hidden=hidden, distributions=kinds,
         compiled=wishes.compiled, remarks=tuple(remarks),

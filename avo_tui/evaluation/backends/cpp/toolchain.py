@@ -147,8 +147,9 @@ def read_untrusted(path: Path, limit: int = _MAX_FILE) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise EvaluatorError(f"{path.name} cannot be read: {error.strerror}") from error
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
+        os.close(fd)
+        raise EvaluatorError(f"{path.name} is not a file of at most {limit} bytes")
     with os.fdopen(fd, "rb") as file:
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
-            raise EvaluatorError(f"{path.name} is not a file of at most {limit} bytes")
         return file.read()
