@@ -169,8 +169,13 @@ def test_show(avo: Avo, done: Path) -> None:
 
 def test_lineage_text(avo: Avo, done: Path) -> None:
     said = avo("lineage", "done").out
-    assert said.count("\n") == len(SessionReader.open(done).state.versions) + 2
+    versions = SessionReader.open(done).state.versions
+    rows = [line for line in said.splitlines() if line.startswith("v")]
+    assert len([row for row in rows if row.split()[0][1:2].isdigit()]) == len(versions)
     assert "★" in said and "of library" in said
+    newest = max(versions)
+    assert f"{versions[newest].gate.over}" in next(r for r in rows if r.startswith(f"v{newest}"))
+    assert "decides which is best" in said
 
 
 @pytest.mark.parametrize(
