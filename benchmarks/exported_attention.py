@@ -117,7 +117,7 @@ def host(package: Any) -> dict[str, float]:
     by_head = [t.transpose(1, 2) for t in (q, k, v)]
     return {
         "host µs, bare launch": took(bare),
-        "host µs, a call": took(lambda: package.operator(q, k, v, False)),
+        "host µs, a call": took(lambda: package.call(q, k, v, False)),
         "host µs, torch's attention": took(lambda: sdpa(*by_head)),
     }
 

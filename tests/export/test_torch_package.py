@@ -121,6 +121,22 @@ refused(ValueError, "multiple of 64 bytes", lambda: attention(
 wanting = q.clone().requires_grad_()
 out = attention(wanting, k, v)
 refused(NotImplementedError, "forward only", lambda: out.sum().backward())
+class Seen(TorchDispatchMode):
+    names = []
+
+    def __torch_dispatch__(self, operator, types, arguments=(), keywords=None):
+        self.names.append(str(operator))
+        return operator(*arguments, **(keywords or {}))
+
+with Seen():
+    attention(q, k, v)
+assert "my_attention.attention.default" in Seen.names, Seen.names
+mirrored = attention(torch._neg_view(q), k, v)
+assert torch.equal(mirrored, attention(-q, k, v)), "a view that means the negative of its memory"
+with FakeTensorMode() as mode:
+    fake = attention(*(mode.from_tensor(t) for t in (q, k, v)))
+assert type(fake).__name__ == "FakeTensor" and fake.shape == q.shape
+assert attention(*(t.to("meta") for t in (q, k, v))).is_meta
 assert selftest.main() == 0
 benchmark.ROUNDS = 1
 benchmark.main()

@@ -136,8 +136,37 @@ class _ForwardOnly(torch.autograd.Function):
         )
 
 
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+"""Types of tensors that mean just their memory; a subclass may mean more."""
+
+
+def _unwatched() -> bool:
+    """Whether no compiler, tracer, mode or transform of torch has to see which operators run."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._get_tracing_state() is not None
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )
+
+
+def _in_memory(tensor: torch.Tensor) -> bool:
+    """Whether the tensor's numbers are in the memory of this package's device as they are."""
+    here = tensor.is_cuda if _DEVICE == "cuda" else tensor.is_cpu
+    lazy = tensor.is_neg() or tensor.is_conj() or tensor._is_zerotensor()
+    return here and type(tensor) in _PLAIN and not lazy
+
+
 def call(*arguments: Any) -> Any:
-    """The operator; where a gradient is wanted, one that raises in the backward pass."""
-    if torch.is_grad_enabled() and any(t.requires_grad for t in arguments[: len(_INPUTS)]):
+    """The operator; where a gradient is wanted, one that raises in the backward pass.
+
+    Where nothing has to see the operator, its kernel is called without torch's dispatcher, which
+    takes some microseconds.
+    """
+    wanted, plain = False, _unwatched()
+    for tensor in arguments[: len(_INPUTS)]:
+        wanted = wanted or tensor.requires_grad
+        plain = plain and _in_memory(tensor)
+    if wanted and torch.is_grad_enabled():
         return _ForwardOnly.apply(*arguments)
-    return operator(*arguments)
+    return _run(*arguments) if plain else operator(*arguments)
