@@ -1,11 +1,12 @@
 """What runs beside wgmma: a matrix product with a warpgroup that repeats one instruction.
 
-    python benchmarks/dropout_lineage/co_running.py --out results
+    python benchmarks/dropout_lineage/co_running.py [--fp8] --out results
 
 Every multiprocessor gets one warp a scheduler that executes one instruction COUNT times in eight
-independent chains, first beside the projection of the task dropout_attention on Llama 2 7B with
-4,096 tokens, then alone. `hidden` is the part of its own time by which the projection did not
-grow. Prints a table, and writes it to OUT/co_running.json. Needs a Hopper GPU.
+independent chains, first beside the projection of the task dropout_attention (with --fp8: of
+dropout_attention_fp8) on Llama 2 7B with 4,096 tokens, then alone. `hidden` is the part of its own
+time by which the projection did not grow. Prints a table, and writes it to OUT/co_running.json.
+Needs a Hopper GPU.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ KINDS = (
     "LOP3", "IADD3", "SHF", "PRMT", "IDP.2A", "IMAD and LOP3", "MUFU.EX2",
 )  # fmt: skip
 """By the numbers that co_running/repeat.cuh gives them."""
+TASKS = {
+    False: ("dropout_attention", "dropout_lineage"),
+    True: ("dropout_attention_fp8", "dropout_fp8_lineage"),
+}
+"""Whether in fp8 → the task, and the folder of benchmarks/ that holds the kernel."""
 COUNTS = (65_536, 400_000)
 SLOW = frozenset({"IMAD.WIDE", "IMAD.HI", "IMAD.WIDE and LOP3", "MUFU.EX2"})
 """Repeated only in the smaller number: they take long."""
@@ -40,15 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure all kinds; the exit status is 1 where there is no GPU."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--fp8", action="store_true", help="beside the projection in fp8")
     parser.add_argument("--out", type=Path, help="folder for co_running.json")
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         print("this needs an NVIDIA GPU", file=sys.stderr)
         return 1
-    task = find_tasks().get("dropout_attention")
+    name, lineage = TASKS[options.fp8]
+    task = find_tasks().get(name)
     assert isinstance(task, CudaTask)
     configuration = next(c for c in task.configurations if c.name == "llama2-7b-4k")
-    compiled = compile_folder(task, Path(__file__).with_name("co_running"))
+    compiled = compile_folder(task, ROOT / "benchmarks" / lineage / "co_running")
     staged = Staged(task, compiled, configuration)
     rows: list[dict[str, float | int | str]] = []
     print(f"{'instruction':20s} {'times':>8s} {'alone':>8s} {'beside':>8s} {'hidden':>7s}  µs")

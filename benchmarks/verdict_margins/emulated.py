@@ -7,7 +7,6 @@ precision is rounded there. Tiles are added in their order; within a tile the or
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,14 +14,23 @@ from typing import TYPE_CHECKING
 import torch
 
 from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.problems import dropout
 from avo_tui.evaluation.problems.attention_cuda import PROBLEM
-from avo_tui.evaluation.task import Task
 from benchmarks.verdict_margins.variants import Variant
 
 if TYPE_CHECKING:
     Tensors = dict[str, torch.Tensor]
 
 Round = Callable[[torch.Tensor], torch.Tensor]
+
+TASKS = (
+    "mha_forward",
+    "gqa_forward",
+    "sparse_rnn",
+    "dropout_attention",
+    "dropout_attention_fp8",
+)
+"""The tasks whose kernels are emulated here."""
 
 
 def bf16(x: torch.Tensor) -> torch.Tensor:
@@ -58,6 +66,15 @@ def bits(count: int) -> Round:
 def truncated(x: torch.Tensor) -> torch.Tensor:
     """The upper half of each fp32."""
     return (x.contiguous().view(torch.int32) & ~0xFFFF).view(torch.float32)
+
+
+def cut_to(count: int) -> Round:
+    """Keeps so many bits behind the first and cuts the rest off, as sums of 8-bit products are."""
+
+    def cut(x: torch.Tensor) -> torch.Tensor:
+        return (x.contiguous().view(torch.int32) & -1 << 23 - count).view(torch.float32)
+
+    return cut
 
 
 def cubic(x: torch.Tensor) -> torch.Tensor:
@@ -225,12 +242,13 @@ def recurrence() -> Iterator[Variant]:
 
 @dataclass(frozen=True)
 class Dropped:
-    """How one kernel of dropout_attention computes: projection, mask, attention."""
+    """How one kernel of the tasks with dropout computes: projection, mask, attention."""
 
-    task: Task
     attention: Attention = Attention()
     chunk: int = 0
     """Columns of the hidden size that the projection adds at a time; 0 for all at once."""
+    summed: Round = keep
+    """How the sums of the projection are rounded after each chunk."""
     projected: Round = bf16
     rescaled_by: float = 1.0
     """What kept weights are multiplied by before they are rounded."""
@@ -240,17 +258,18 @@ class Dropped:
         chunk = self.chunk or x.shape[-1]
         y = torch.zeros(*x.shape[:-1], len(w))
         for i in range(0, x.shape[-1], chunk):
-            y = y + x[..., i : i + chunk] @ w[:, i : i + chunk].T
-        module = sys.modules[type(self.task).__module__]
-        q, k, v = module.project(configuration, self.projected(y))
+            y = self.summed(y + x[..., i : i + chunk] @ w[:, i : i + chunk].T)
+        if "x_scale" in inputs:
+            y = y * (inputs["x_scale"] * inputs["w_scale"])
+        q, k, v = dropout.project(configuration, self.projected(y))
         heads, length, group = q.shape[1], q.shape[2], q.shape[1] // k.shape[1]
         out = torch.empty(q.shape[0], length, heads, q.shape[-1])
-        scale = module.SCALE * math.log2(math.e)
+        scale = dropout.SCALE * math.log2(math.e)
         how = self.attention
         for b in range(q.shape[0]):
             for h in range(heads):
                 keys, values = k[b, h // group], v[b, h // group]
-                kept = module.keep_mask(inputs["seed"], b * heads + h, 0, length, length)
+                kept = dropout.keep_mask(inputs["seed"], b * heads + h, 0, length, length)
                 s = how.scores(q[b, h] @ keys.T) * scale
                 top = torch.full((length, 1), -math.inf)
                 total, sums = torch.zeros(length, 1), torch.zeros_like(q[b, h])
@@ -263,14 +282,14 @@ class Dropped:
                     total = how.sums(total * shrink + p.sum(-1, keepdim=True))
                     sums = sums * shrink + rounded @ values[i : i + how.tile]
                     top = raised
-                keep_share = 1.0 - module.DROPOUT
+                keep_share = 1.0 - dropout.DROPOUT
                 out[b, :, h] = how.output(sums / (total * keep_share * self.rescaled_by))
         return {"o": out.bfloat16()}
 
 
-def dropped(task: Task) -> Iterator[Variant]:
-    """Kernels of dropout_attention."""
-    plain = Dropped(task)
+def dropped(*, fp8_operands: bool) -> Iterator[Variant]:
+    """Kernels of dropout_attention, or of dropout_attention_fp8."""
+    plain = Dropped()
     yield Variant("projection at once", True, plain)
     yield Variant("projection in steps of 64", True, replace(plain, chunk=64))
     yield Variant("projection in steps of 16", True, replace(plain, chunk=16))
@@ -280,3 +299,7 @@ def dropped(task: Task) -> Iterator[Variant]:
     for name in ("weights in fp8", "weights with 5 bits", "output truncated", "2^x by a parabola"):
         yield Variant(name, False, replace(plain, attention=WRONG[name]), "precision")
     yield Variant("projection in fp8", False, replace(plain, projected=fp8), "precision")
+    if fp8_operands:
+        by_32 = replace(plain, chunk=32)
+        yield Variant("sums with 13 bits", True, replace(by_32, summed=cut_to(13)))
+        yield Variant("sums in bf16", False, replace(by_32, summed=bf16), "precision")

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.measurement.judge import Judgement, expect, judge
-from avo_tui.evaluation.tasks import load_task
+from avo_tui.evaluation.measurement.judge import expect, judge
+from avo_tui.evaluation.problems import dropout, dropout_mask
+from tests.kernels.wrong_masks import HEADS, MUTANTS, REAL, SMALL, judged, run, shipped
 
-Tensors = dict[str, torch.Tensor]
-Mask = Callable[[torch.Tensor, int, int, int, int], torch.Tensor]
 Pair = tuple[int, int]
 Words = tuple[int, int, int, int]
 
-TASK = load_task(Path(__file__).parents[2] / "kernels" / "dropout_attention")
-MODULE = sys.modules[type(TASK).__module__]
+TASK = shipped("dropout_attention")
 WORD = 0xFFFFFFFF
 DROP = 429_496_730
 VECTORS = (  # published with Random123: counter, key, words
@@ -63,7 +56,7 @@ def test_philox_gives_the_published_words(counter: Words, key: Pair, words: Word
     def tensors(values: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
         return tuple(torch.tensor(v) for v in values)
 
-    assert tuple(map(int, MODULE.philox(tensors(counter), tensors(key)))) == words
+    assert tuple(map(int, dropout_mask.philox(tensors(counter), tensors(key)))) == words
     assert philox_of_integers(counter, key) == words
 
 
@@ -78,7 +71,7 @@ def test_every_element_has_the_word_that_the_description_says(
     seed: Pair, head: int, block: int, data: st.DataObject
 ) -> None:
     start = 16 * block
-    mask = MODULE.keep_mask(seed_tensor(*seed), head, start, start + 32, 256)
+    mask = dropout_mask.keep_mask(seed_tensor(*seed), head, start, start + 32, 256)
     assert mask.shape == (32, 256)
     for _ in range(8):
         row, key = data.draw(st.integers(0, 31)), data.draw(st.integers(0, 255))
@@ -87,14 +80,14 @@ def test_every_element_has_the_word_that_the_description_says(
 
 def test_a_block_of_rows_is_that_part_of_the_whole() -> None:
     seed = seed_tensor(7, 0x9000_0000)
-    whole = MODULE.keep_mask(seed, 3, 0, 256, 512)
-    assert torch.equal(whole[64:192], MODULE.keep_mask(seed, 3, 64, 192, 512))
+    whole = dropout_mask.keep_mask(seed, 3, 0, 256, 512)
+    assert torch.equal(whole[64:192], dropout_mask.keep_mask(seed, 3, 64, 192, 512))
 
 
 def test_the_keep_rate_is_nine_tenths_everywhere() -> None:
     """Within five standard deviations over all, over the rows and over the keys."""
     mask = torch.stack(
-        [MODULE.keep_mask(seed_tensor(5, 6), h, 0, 512, 512) for h in range(8)]
+        [dropout_mask.keep_mask(seed_tensor(5, 6), h, 0, 512, 512) for h in range(8)]
     ).double()
     deviation = 0.3
     assert abs(mask.mean() - 0.9) < 5 * deviation / mask.numel() ** 0.5
@@ -106,7 +99,7 @@ def test_the_keep_rate_is_nine_tenths_everywhere() -> None:
 
 def test_masks_of_heads_rows_keys_and_seeds_are_uncorrelated() -> None:
     def centred(seed: Pair, head: int) -> torch.Tensor:
-        return MODULE.keep_mask(seed_tensor(*seed), head, 0, 512, 512).double() - 0.9
+        return dropout_mask.keep_mask(seed_tensor(*seed), head, 0, 512, 512).double() - 0.9
 
     first = centred((1, 2), 0)
     others = {
@@ -124,114 +117,47 @@ def test_masks_of_heads_rows_keys_and_seeds_are_uncorrelated() -> None:
         assert abs(correlation) < 5 / 512, name
 
 
-SMALL = MODULE.shape("small", 2, 256, 192, 4, 2)
-
-
-def run(
-    configuration: Configuration, inputs: Tensors, mask: Mask | None = None, **changes: object
-) -> torch.Tensor:
-    """The task's own bf16 attention with another mask or constants: what a candidate might do."""
-    with pytest.MonkeyPatch.context() as patch:
-        if mask is not None:
-            patch.setattr(MODULE, "keep_mask", mask)
-        for name, value in changes.items():
-            patch.setattr(MODULE, name, value)
-        return TASK.own(configuration, inputs)["o"]
-
-
-def judged(
-    configuration: Configuration, distribution: str, mask: Mask | None = None, **changes: object
-) -> Judgement:
-    inputs = TASK.make_inputs(configuration, 11, distribution)
-    out = run(configuration, inputs, mask, **changes)
-    reference, own = TASK.reference(configuration, inputs), TASK.own(configuration, inputs)
-    return judge("o", out, expect(reference["o"], own["o"], TASK.tolerance))
-
-
-REAL = MODULE.keep_mask
-HEADS = int(SMALL.parameters["heads"])
-
-
-def one_wrong_bit(seed: torch.Tensor, head: int, start: int, stop: int, keys: int) -> torch.Tensor:
-    mask = REAL(seed, head, start, stop, keys)
-    if head == 5:
-        mask[130 - start, 77] ^= True
-    return mask
-
-
-def eight_bits_for_an_element(
-    seed: torch.Tensor, head: int, start: int, stop: int, keys: int
-) -> torch.Tensor:
-    """A byte of each word, as FlashAttention draws: 26 of 256 dropped instead of a tenth."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MODULE, "DROP_BELOW", 26 << 24)
-        return REAL(seed, head, start, stop, keys)
-
-
-MUTANTS = {
-    "no dropout": lambda s, h, a, b, n: torch.ones(b - a, n, dtype=torch.bool),
-    "the same mask in every head": lambda s, h, a, b, n: REAL(s, h // HEADS * HEADS, a, b, n),
-    "the same mask in the heads of a group": lambda s, h, a, b, n: REAL(s, h // 2 * 2, a, b, n),
-    "the same mask in every batch": lambda s, h, a, b, n: REAL(s, h % HEADS, a, b, n),
-    "the same mask in every row": lambda s, h, a, b, n: REAL(s, h, 0, 16, n)[:1].expand(b - a, n),
-    "rows repeat after 128": lambda s, h, a, b, n: torch.cat([REAL(s, h, 0, 128, n)] * 2)[a:b],
-    "keys repeat after 128": lambda s, h, a, b, n: REAL(s, h, a, b, 128).repeat(1, n // 128),
-    "rows and keys exchanged": lambda s, h, a, b, n: REAL(s, h, 0, n, n).T[a:b],
-    "halves of 16 rows exchanged": lambda s, h, a, b, n: (
-        REAL(s, h, a, b, n).view(-1, 2, 8, n).flip(1).reshape(b - a, n)
-    ),
-    "neighbouring keys exchanged": lambda s, h, a, b, n: (
-        REAL(s, h, a, b, n).view(b - a, -1, 2).flip(2).reshape(b - a, n)
-    ),
-    "a fixed seed": lambda s, h, a, b, n: REAL(torch.zeros_like(s), h, a, b, n),
-    "words of the seed exchanged": lambda s, h, a, b, n: REAL(s.flip(0), h, a, b, n),
-    "kept and dropped exchanged": lambda s, h, a, b, n: ~REAL(s, h, a, b, n),
-    "one wrong bit of 524,288": one_wrong_bit,
-    "a byte for each element": eight_bits_for_an_element,
-}
-
-
 def test_an_honest_output_passes() -> None:
-    for distribution in MODULE.CATEGORIES:
-        assert judged(SMALL, distribution).ok, distribution
+    for distribution in dropout.CATEGORIES:
+        assert judged(TASK, SMALL, distribution).ok, distribution
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_wrong_mask_does_not_pass_the_probe(name: str) -> None:
-    assert not judged(SMALL, "probe", MUTANTS[name]).ok
+    assert not judged(TASK, SMALL, "probe", MUTANTS[name]).ok
 
 
 @pytest.mark.parametrize("name", [n for n in MUTANTS if "of 524,288" not in n])
 def test_a_mask_that_is_right_in_probes_alone_does_not_pass_plain_inputs(name: str) -> None:
     """So it helps nobody to look whether the inputs are a probe's."""
-    assert not judged(SMALL, "normal", MUTANTS[name]).ok
+    assert not judged(TASK, SMALL, "normal", MUTANTS[name]).ok
 
 
 @pytest.mark.parametrize("rounds", [7, 9, 11])
 def test_another_number_of_rounds_does_not_pass(rounds: int) -> None:
     def mask(seed: torch.Tensor, head: int, start: int, stop: int, keys: int) -> torch.Tensor:
         with pytest.MonkeyPatch.context() as patch:
-            philox = MODULE.philox
-            patch.setattr(MODULE, "philox", lambda c, k: philox(c, k, rounds))
+            philox = dropout_mask.philox
+            patch.setattr(dropout_mask, "philox", lambda c, k: philox(c, k, rounds))
             return REAL(seed, head, start, stop, keys)
 
-    assert not judged(SMALL, "probe", mask).ok
-    assert not judged(SMALL, "normal", mask).ok
+    assert not judged(TASK, SMALL, "probe", mask).ok
+    assert not judged(TASK, SMALL, "normal", mask).ok
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.05, 0.11])
-def test_a_wrong_scale_of_what_is_kept_does_not_pass(dropout: float) -> None:
-    assert not judged(SMALL, "normal", DROPOUT=dropout).ok
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.11])
+def test_a_wrong_scale_of_what_is_kept_does_not_pass(rate: float) -> None:
+    assert not judged(TASK, SMALL, "normal", DROPOUT=rate).ok
 
 
 def test_a_denominator_without_the_dropped_keys_does_not_pass() -> None:
     inputs = TASK.make_inputs(SMALL, 12, "normal")
     reference, own = TASK.reference(SMALL, inputs)["o"], TASK.own(SMALL, inputs)["o"]
     total = torch.empty(*own.shape[:3], 1)
-    q, k, _ = MODULE.project(SMALL, torch.nn.functional.linear(inputs["x"], inputs["w"]))
+    q, k, _ = dropout.project(SMALL, torch.nn.functional.linear(inputs["x"], inputs["w"]))
     for b in range(2):
         for h in range(HEADS):
-            weights = torch.softmax(q[b, h].float() @ k[b, h // 2].float().T * MODULE.SCALE, -1)
+            weights = torch.softmax(q[b, h].float() @ k[b, h // 2].float().T * dropout.SCALE, -1)
             kept_sum = (weights * REAL(inputs["seed"], b * HEADS + h, 0, 256, 256)).sum(-1)
             total[b, :, h, 0] = kept_sum / 0.9
     out = (own.float() / total).to(own.dtype)
@@ -241,10 +167,10 @@ def test_a_denominator_without_the_dropped_keys_does_not_pass() -> None:
 @pytest.mark.parametrize("keys", [128, 384, 640])
 def test_a_probe_tells_every_key_of_a_short_sequence_and_512_of_a_long_one(keys: int) -> None:
     """Every key that is told of feeds one column, as one of four binary digits of it."""
-    configuration = MODULE.shape("probe", 1, keys, 192, 2, 1)
+    configuration = dropout.shape("probe", 1, keys, 192, 2, 1)
     inputs = TASK.make_inputs(configuration, 3, "probe")
     y = torch.nn.functional.linear(inputs["x"], inputs["w"])
-    values = MODULE.project(configuration, y)[2][0, 0].float()
+    values = dropout.project(configuration, y)[2][0, 0].float()
     told = values != 0
     assert told.sum() == min(keys, 512)
     assert told.sum(dim=1).max() == 1
@@ -254,7 +180,7 @@ def test_a_probe_tells_every_key_of_a_short_sequence_and_512_of_a_long_one(keys:
 
 
 def test_any_one_flipped_key_that_is_told_of_shows_in_every_row() -> None:
-    configuration = MODULE.shape("probe", 1, 256, 192, 2, 1)
+    configuration = dropout.shape("probe", 1, 256, 192, 2, 1)
     inputs = TASK.make_inputs(configuration, 3, "probe")
     reference = TASK.reference(configuration, inputs)["o"]
     own = TASK.own(configuration, inputs)["o"]
@@ -268,7 +194,7 @@ def test_any_one_flipped_key_that_is_told_of_shows_in_every_row() -> None:
             mask[:, key] ^= True
             return mask
 
-        error = (run(configuration, inputs, flipped).float() - reference).abs().amax(-1)
+        error = (run(TASK, configuration, inputs, flipped).float() - reference).abs().amax(-1)
         assert (error > limit).all(), key
 
 
@@ -281,7 +207,6 @@ def test_inputs_are_a_function_of_the_seed_and_the_key_is_drawn_anew() -> None:
 
 
 def test_every_scored_shape_fits_the_workspace_that_a_manifest_may_have() -> None:
-    assert isinstance(TASK, CudaTask)
     for configuration in TASK.configurations:
         names = TASK.names(configuration)
         y = names["TOKENS"] * names["COLUMNS"] * 2
