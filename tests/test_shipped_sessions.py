@@ -42,14 +42,24 @@ def test_the_lineage_on_hopper_is_the_one_of_the_kernels_beside_it() -> None:
     assert other.best is not None and other.best.candidate == read_candidate(adapted).id
 
 
-def test_the_lineage_of_dropout_is_the_one_of_the_kernels_beside_it() -> None:
+@pytest.mark.parametrize(
+    ("name", "lineage", "task"),
+    [
+        ("dropout-hopper", "dropout_lineage", "dropout_attention"),
+        ("dropout-fp8-hopper", "dropout_fp8_lineage", "dropout_attention_fp8"),
+    ],
+)
+def test_a_lineage_of_dropout_is_the_one_of_the_kernels_beside_it(
+    name: str, lineage: str, task: str
+) -> None:
     """Versions and tries of the session are the folders, byte for byte, and the seed the task's."""
     folder = Path(__file__).parents[1]
-    state = SessionReader.open(folder / "sessions" / "dropout-hopper").state
-    kernels = folder / "benchmarks" / "dropout_lineage"
+    state = SessionReader.open(folder / "sessions" / name).state
+    kernels = folder / "benchmarks" / lineage
     versions = [read_candidate(f).id for f in sorted((kernels / "versions").iterdir())]
-    seed = read_candidate(folder / "kernels" / "dropout_attention" / "seed").id
+    seed = read_candidate(folder / "kernels" / task / "seed").id
     assert [v.candidate for v in state.versions.values()] == [seed, *versions]
+    assert state.best is not None and state.best.candidate == versions[-1]
     tried = {a.candidate for a in state.attempts.values() if a.version is None}
     assert tried == {read_candidate(f).id for f in (kernels / "failed").iterdir()}
 

@@ -1,4 +1,4 @@
-"""The lineage of attention with dropout, and what times its parts, where there is no GPU."""
+"""The lineages of attention with dropout, and what times their parts, where there is no GPU."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from benchmarks.hopper_lineage.submitting import choose, load
 FOLDER = Path(co_running.__file__).parent
 
 
-def test_every_kernel_of_the_folders_is_in_the_lineage() -> None:
-    head, entries = load(FOLDER / "lineage.toml")
-    assert head["task"] == "dropout_attention"
+@pytest.mark.parametrize(("name", "lineage"), co_running.TASKS.values())
+def test_every_kernel_of_the_folders_is_in_the_lineage(name: str, lineage: str) -> None:
+    home = FOLDER.parent / lineage
+    head, entries = load(home / "lineage.toml")
+    assert head["task"] == name
     for kind, folder in (("version", "versions"), ("failed", "failed")):
-        items = choose(FOLDER / "lineage.toml", entries, kind)
-        there = {read_candidate(f).id for f in (FOLDER / folder).iterdir()}
+        items = choose(home / "lineage.toml", entries, kind)
+        there = {read_candidate(f).id for f in (home / folder).iterdir()}
         assert {item.candidate.id for item in items} == there
     names = {entry["name"] for entry in entries}
     assert {entry["parent"] for entry in entries if "parent" in entry} <= names
 
 
-def test_the_numbers_of_the_instructions_are_those_of_the_kernel() -> None:
-    text = (FOLDER / "co_running" / "repeat.cuh").read_text(encoding="utf-8")
+@pytest.mark.parametrize("lineage", [folder for _, folder in co_running.TASKS.values()])
+def test_the_numbers_of_the_instructions_are_those_of_the_kernel(lineage: str) -> None:
+    text = (FOLDER.parent / lineage / "co_running" / "repeat.cuh").read_text(encoding="utf-8")
     cases = re.findall(r"case (\d+): REPEAT\(KIND(\d+)\) +// (.*)", text)
     assert [(int(a), int(b)) for a, b, _ in cases] == [(i, i) for i in range(1, len(cases) + 1)]
     said = [name.removesuffix(" in turn") for _, _, name in cases]

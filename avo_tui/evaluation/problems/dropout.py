@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
@@ -144,6 +144,9 @@ class DropoutTask(CudaTask):
     # other side; where few keys take the weight of a row, that alone is a rounding of the output.
     tolerance = Tolerance(factor=2.0, floor=3.0 * 2.0**-8, rms_factor=1.4, rms_floor=2.0**-13)
 
+    logits: ClassVar[float] = 5.0
+    """Standard deviation of the logits in the distribution `large_logits`; 1 in `normal`."""
+
     @abstractmethod
     def operands(self, configuration: Configuration) -> tuple[TensorSpec, ...]:
         """The inputs of the projection; among them x (batch, seq, hidden), w (columns, hidden)."""
@@ -254,7 +257,7 @@ class DropoutTask(CudaTask):
         queries = int(configuration.parameters["heads"]) * HEAD_DIM
         values = w.shape[0] - int(configuration.parameters["kv_heads"]) * HEAD_DIM
         if distribution == "large_logits":
-            w[:queries].mul_(5.0)
+            w[:queries].mul_(self.logits)
         elif distribution == "small":
             w[:queries].mul_(0.05)
             w[values:].mul_(0.01)

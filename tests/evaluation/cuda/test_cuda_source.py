@@ -15,7 +15,13 @@ from avo_tui.store import SessionReader
 from tests.evaluation.single_source_support import compiled, written
 
 SHIPPED = Path(__file__).parents[3] / "sessions"
-CUDA_LINEAGES = ("mha-hopper", "gqa-hopper", "rnn-hopper", "dropout-hopper")
+CUDA_LINEAGES = (
+    "mha-hopper",
+    "gqa-hopper",
+    "rnn-hopper",
+    "dropout-hopper",
+    "dropout-fp8-hopper",
+)
 needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
 
 

@@ -1,15 +1,13 @@
-// Y = X W^T times both scales, e4m3 operands, K-major both: persistent blocks in clusters of two that share their tile of W by multicast. One warp
-// loads through a ring of mbarriers, two warpgroups multiply 64 x 256 each, and a further warpgroup draws the mask.
-// Maps: x, w and y as (column, row) with 128-byte swizzle; boxes (128, 128), (128, 128) and (64, 64). Past the end of the
-// hidden size the maps give zeros.
+// Y = X W^T times both scales, e4m3 operands, both K-major: persistent blocks in clusters of two that share their tile of W
+// by multicast. One warp loads through a ring of mbarriers, two warpgroups multiply 64 x 256 each, and a further warpgroup
+// draws the mask. Maps: x, w and y as (column, row) with 128-byte swizzle; boxes (128, 128), (128, 128) and (64, 64). Past
+// the end of the hidden size the maps give zeros.
 #pragma once
 #include "hopper.cuh"
 #include "philox.cuh"
 
 #define GENERATOR_ROWS 2  // groups of 16 rows that a warp draws at a time
 #define GENERATOR_CALLS 4 // neighbouring calls that it draws at a time
-#define GENERATOR_FIRST 10 // last rounds whose first and whose second product is done by the fp64 units
-#define GENERATOR_SECOND 0
 #define NREG_MULTIPLY 192
 #define NREG_LOAD 40
 #define NREG_DRAW 88
@@ -130,7 +128,7 @@ projection(const __grid_constant__ CUtensorMap map_x, const __grid_constant__ CU
     else {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(NREG_DRAW));
         // neighbouring warps on different multiprocessors, so that all of them have as much to do
-        draw_mask<GENERATOR_ROWS, GENERATOR_CALLS, GENERATOR_FIRST, GENERATOR_SECOND>(mask, seed, heads, seq, ((wg - 3) * 4 + warp) * gridDim.x + blockIdx.x,
+        draw_mask<GENERATOR_ROWS, GENERATOR_CALLS>(mask, seed, heads, seq, ((wg - 3) * 4 + warp) * gridDim.x + blockIdx.x,
                                                    4 * gridDim.x);
     }
     // the other block may still be about to write here or to arrive at barriers here

@@ -8,8 +8,6 @@
 #include "philox.cuh"
 
 #define FUSED_CALLS 4   // neighbouring calls that a thread draws at a time
-#define FUSED_FIRST 10   // last rounds whose first and whose second product is done by the fp64 units
-#define FUSED_SECOND 0
 #define NWG 3   // consumer warpgroups
 #define BN 128   // keys per block
 #define STAGES 2   // depth of the K and V rings
@@ -327,7 +325,7 @@ attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_consta
                 issue_qk(s, QDESC(sl), KDESC(st));
                 wgmma_commit();
                 RELEASE_PREVIOUS();
-                draw_tile<1, FUSED_CALLS, FUSED_FIRST, FUSED_SECOND>(bits, kb * BN, row, w.b * heads + w.h, k0, k1);
+                draw_tile<1, FUSED_CALLS>(bits, kb * BN, row, w.b * heads + w.h, k0, k1);
                 wgmma_wait<0>(); hold(s);
                 RELEASE(B_KE, st);
                 if (kb == top) {

@@ -1,7 +1,7 @@
-// Y = X W^T times both scales, e4m3 operands, K-major both: persistent blocks in clusters of two that share their tile of W by multicast. One warp
-// loads through a ring of mbarriers, two warpgroups multiply 64 x 256 each.
-// Maps: x, w and y as (column, row) with 128-byte swizzle; boxes (128, 128), (128, 128) and (64, 64). Past the end of the
-// hidden size the maps give zeros.
+// Y = X W^T times both scales, e4m3 operands, both K-major: persistent blocks in clusters of two that share their tile of W
+// by multicast. One warp loads through a ring of mbarriers, two warpgroups multiply 64 x 256 each. Maps: x, w and y as
+// (column, row) with 128-byte swizzle; boxes (128, 128), (128, 128) and (64, 64). Past the end of the hidden size the maps
+// give zeros.
 #pragma once
 #include "hopper.cuh"
 

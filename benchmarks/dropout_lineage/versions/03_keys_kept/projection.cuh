@@ -116,6 +116,7 @@ projection(const __grid_constant__ CUtensorMap map_x, const __grid_constant__ CU
         }
         if (threadIdx.x % 128 == 0) asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
     }
+    asm volatile("griddepcontrol.wait;" ::: "memory");   // when this kernel has ended, the mask is there, too
     // the other block may still be about to write here or to arrive at barriers here
     asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }

@@ -7,9 +7,6 @@
 #include "hopper.cuh"
 #include "philox.cuh"
 
-#define FUSED_CALLS 4   // neighbouring calls that a thread draws at a time
-#define FUSED_FIRST 10   // last rounds whose first and whose second product is done by the fp64 units
-#define FUSED_SECOND 0
 #define NWG 3   // consumer warpgroups
 #define BN 128   // keys per block
 #define STAGES 2   // depth of the K and V rings
@@ -166,7 +163,7 @@ __device__ __forceinline__ void write_o(u32 dst, const float (&o)[64], float i0,
 extern "C" __global__ void __launch_bounds__(128 * (NWG + 1), 1)
 attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_constant__ CUtensorMap map_k,
                   const __grid_constant__ CUtensorMap map_v, const __grid_constant__ CUtensorMap map_o,
-                  int batch, int seq, int heads, int kv_heads, u32* counter, const u32* seed) {
+                  int batch, int seq, int heads, int kv_heads, u32* counter, const uint2* keep) {
     extern __shared__ __align__(1024) unsigned char smem[];
     const u32 base = smem_u32(smem), bars = base + OFF_BAR;
     const int wg = __shfl_sync(0xffffffffu, threadIdx.x >> 7, 0), lane = threadIdx.x & 31, warp = (threadIdx.x >> 5) & 3;
@@ -301,7 +298,6 @@ attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_consta
                 store_commit(); } } while (0)
 #define RELEASE_Q(slot) do { if (threadIdx.x % 128 == 0) { store_wait_read(); mbar_arrive(KBAR(B_QE, slot)); } } while (0)
 
-        const u32 k0 = seed[0], k1 = seed[1];
         [[maybe_unused]] uint2 bits[1];
 #define DROP(from, to) drop<from, to>(p, bits[0])
         bool stored = false;
@@ -312,7 +308,7 @@ attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_consta
             // blocks this warpgroup needs: none for rows past the end
             int top = w.nb - 1;
             if (ROW0 >= seq) top = -1;
-            const u32 row[1] = {(u32)(ROW0 / 2 + warp * 8 + lane / 4)};
+            const uint2* next_bits = keep + ((long long)((w.b * heads + w.h) * (seq / 64) + ROW0 / 64) * (seq / BN) + top) * 128 + threadIdx.x % 128;
             for (int kb = w.nb - 1; kb >= 0; --kb) {
                 mbar_wait(KBAR(B_KF, st), ph);
                 if (kb > top) {
@@ -323,11 +319,12 @@ attention_forward(const __grid_constant__ CUtensorMap map_q, const __grid_consta
                     ADVANCE();
                     continue;
                 }
+                bits[0] = *next_bits;
+                next_bits -= 128;
                 wgmma_fence();
                 issue_qk(s, QDESC(sl), KDESC(st));
                 wgmma_commit();
                 RELEASE_PREVIOUS();
-                draw_tile<1, FUSED_CALLS, FUSED_FIRST, FUSED_SECOND>(bits, kb * BN, row, w.b * heads + w.h, k0, k1);
                 wgmma_wait<0>(); hold(s);
                 RELEASE(B_KE, st);
                 if (kb == top) {

@@ -1,21 +1,16 @@
-// Y = X W^T, both operands K-major: persistent blocks in clusters of two that share their tile of W by multicast. One warp
-// loads through a ring of mbarriers, two warpgroups multiply 64 x 256 each, and a further warpgroup draws the mask.
-// Maps: x, w and y as (column, row) with 128-byte swizzle; boxes (64, 128), (64, 128) and (64, 64).
+// Y = X W^T times both scales, e4m3 operands, both K-major: persistent blocks in clusters of two that share their tile of W
+// by multicast. One warp loads through a ring of mbarriers, two warpgroups multiply 64 x 256 each. Maps: x, w and y as
+// (column, row) with 128-byte swizzle; boxes (128, 128), (128, 128) and (64, 64). Past the end of the hidden size the maps
+// give zeros.
 #pragma once
 #include "hopper.cuh"
-#include "philox.cuh"
 
-#define GENERATOR_ROWS 2  // groups of 16 rows that a warp draws at a time
-#define GENERATOR_CALLS 4 // neighbouring calls that it draws at a time
-#define GENERATOR_FIRST 10 // last rounds whose first and whose second product is done by the fp64 units
-#define GENERATOR_SECOND 0
-#define NREG_MULTIPLY 192
+#define NREG_MULTIPLY 232
 #define NREG_LOAD 40
-#define NREG_DRAW 88
 
 namespace projection_parts {
-constexpr int BM = 128, BN = 256, BK = 64, STAGES = 4, GROUP = 8;   // GROUP: pairs of row tiles between passes over W
-constexpr int A_BYTES = BM * BK * 2, B_BYTES = BN * BK * 2, STAGE_BYTES = A_BYTES + B_BYTES;
+constexpr int BM = 128, BN = 256, BK = 128, STAGES = 4, GROUP = 8;   // GROUP: pairs of row tiles between passes over W
+constexpr int A_BYTES = BM * BK, B_BYTES = BN * BK, STAGE_BYTES = A_BYTES + B_BYTES;
 constexpr int OUT_BYTES = 64 * 128 * 2;   // of each warpgroup, half of its result at a time
 constexpr u32 OFF_OUT = STAGES * STAGE_BYTES, OFF_FULL = OFF_OUT + 2 * OUT_BYTES, OFF_EMPTY = OFF_FULL + 8 * STAGES;
 constexpr u32 SHARED = OFF_EMPTY + 8 * STAGES;
@@ -29,10 +24,9 @@ __device__ __forceinline__ Tile tile_of(int number, int pairs, int columns) {
 }
 }  // namespace projection_parts
 
-extern "C" __global__ void __launch_bounds__(128 * (3 + 1), 1)
+extern "C" __global__ void __launch_bounds__(384, 1)
 projection(const __grid_constant__ CUtensorMap map_x, const __grid_constant__ CUtensorMap map_w,
-           const __grid_constant__ CUtensorMap map_y, int tokens, int hidden, int columns,
-           uint2* mask, const u32* seed, int heads, int seq) {
+           const __grid_constant__ CUtensorMap map_y, const float* x_scale, const float* w_scale, int tokens, int hidden, int columns) {
     using namespace projection_parts;
     extern __shared__ __align__(1024) unsigned char smem[];
     const u32 base = smem_u32(smem), full = base + OFF_FULL, empty = base + OFF_EMPTY;
@@ -46,7 +40,7 @@ projection(const __grid_constant__ CUtensorMap map_x, const __grid_constant__ CU
     // no block sends anything before the other has its barriers
     asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
     const int pairs = (tokens + 2 * BM - 1) / (2 * BM), across = (columns + BN - 1) / BN, tiles = pairs * across;
-    const int first = blockIdx.x / 2, step = gridDim.x / 2, depth = hidden / BK;
+    const int first = blockIdx.x / 2, step = gridDim.x / 2, depth = (hidden + BK - 1) / BK;
 
     if (wg == 0) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(NREG_LOAD));
@@ -70,10 +64,11 @@ projection(const __grid_constant__ CUtensorMap map_x, const __grid_constant__ CU
     } else if (wg < 3) {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(NREG_MULTIPLY));
         const int part = wg - 1;
-        const u64 a0 = smem_desc(base + part * (64 * BK * 2), 16), b0 = smem_desc(base + A_BYTES, 16);
+        const u64 a0 = smem_desc(base + part * (64 * BK), 16), b0 = smem_desc(base + A_BYTES, 16);
         const u32 out = base + OFF_OUT + part * OUT_BYTES;
-        float acc[2][BN / 4];
-#define RESULT(half, j) acc[half][j]
+        float acc[1][BN / 2];
+#define RESULT(half, j) (acc[0][(half) * 64 + (j)] * scale)
+        const float scale = *x_scale * *w_scale;
         u32 st = 0, phase = 0;
         auto leave = [&](u32 stage) {   // every warp tells both blocks
             __syncwarp();
@@ -87,9 +82,8 @@ projection(const __grid_constant__ CUtensorMap map_x, const __grid_constant__ CU
                 wgmma_fence();
                 const u64 a = a0 + st * (STAGE_BYTES / 16), b = b0 + st * (STAGE_BYTES / 16);
 #pragma unroll
-                for (int i = 0; i < BK / 16; ++i) {
-                    wgmma_ss_n128(acc[0], a + 2 * i, b + 2 * i, k > 0 || i > 0);
-                    wgmma_ss_n128(acc[1], a + 2 * i, b + B_BYTES / 32 + 2 * i, k > 0 || i > 0);
+                for (int i = 0; i < BK / 32; ++i) {
+                    wgmma_fp8_n256(acc[0], a + 2 * i, b + 2 * i, k > 0 || i > 0);
                 }
                 wgmma_commit();
                 wgmma_wait<1>();
@@ -98,7 +92,6 @@ projection(const __grid_constant__ CUtensorMap map_x, const __grid_constant__ CU
                 if (++st == STAGES) { st = 0; phase ^= 1; }
             }
             wgmma_wait<0>(); hold(acc[0]);
-            hold(acc[1]);
             leave(before);
             const int row = tile.row + rank * BM + part * 64;
 #pragma unroll
@@ -125,12 +118,7 @@ projection(const __grid_constant__ CUtensorMap map_x, const __grid_constant__ CU
         }
         if (threadIdx.x % 128 == 0) asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
     }
-    else {
-        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(NREG_DRAW));
-        // neighbouring warps on different multiprocessors, so that all of them have as much to do
-        draw_mask<GENERATOR_ROWS, GENERATOR_CALLS, GENERATOR_FIRST, GENERATOR_SECOND>(mask, seed, heads, seq, ((wg - 3) * 4 + warp) * gridDim.x + blockIdx.x,
-                                                   4 * gridDim.x);
-    }
+    asm volatile("griddepcontrol.wait;" ::: "memory");   // when this kernel has ended, the mask is there, too
     // the other block may still be about to write here or to arrive at barriers here
     asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
