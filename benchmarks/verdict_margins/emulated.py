@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.problems import dropout
+from avo_tui.evaluation.problems import dropout, dropout_mask
 from avo_tui.evaluation.problems.attention_cuda import PROBLEM
 from benchmarks.verdict_margins.variants import Variant
 
@@ -269,7 +269,7 @@ class Dropped:
         for b in range(q.shape[0]):
             for h in range(heads):
                 keys, values = k[b, h // group], v[b, h // group]
-                kept = dropout.keep_mask(inputs["seed"], b * heads + h, 0, length, length)
+                kept = dropout_mask.keep_mask(inputs["seed"], b * heads + h, 0, length, length)
                 s = how.scores(q[b, h] @ keys.T) * scale
                 top = torch.full((length, 1), -math.inf)
                 total, sums = torch.zeros(length, 1), torch.zeros_like(q[b, h])
@@ -282,7 +282,7 @@ class Dropped:
                     total = how.sums(total * shrink + p.sum(-1, keepdim=True))
                     sums = sums * shrink + rounded @ values[i : i + how.tile]
                     top = raised
-                keep_share = 1.0 - dropout.DROPOUT
+                keep_share = 1.0 - dropout_mask.DROPOUT
                 out[b, :, h] = how.output(sums / (total * keep_share * self.rescaled_by))
         return {"o": out.bfloat16()}
 
