@@ -12,7 +12,7 @@ from avo_tui.campaign.conductor import BUDGET, Conductor
 from avo_tui.campaign.lines import Processes, Starter
 from avo_tui.domain.budget import Caps
 from avo_tui.domain.campaigns import SetCaps, Split
-from avo_tui.domain.commands import SetBudget
+from avo_tui.domain.commands import SetBudget, Submit
 from avo_tui.evolution.process import EngineFailed
 from avo_tui.store import (
     CampaignReader,
@@ -470,3 +470,29 @@ def test_a_second_process_is_refused_and_a_torn_record_is_restored(make_stage: M
     stage.conductor.look()
     stage.folder.record.write_text('{"name": "ra')
     assert stage.folder.read().name == "race", "the previous generation"
+
+
+def test_a_forged_score_and_origin_bring_nothing_past_the_gate(make_stage: MakeStage) -> None:
+    """A line's session says what it likes: its neighbour is sent a source, and judges it anew."""
+    stage = seeded(make_stage)
+    stage.line(1).commit(1e300, source(7), origin="race.2:99\x1b[2J")
+    stage.line(1).spend(5)
+    stage.conductor.look()
+    (sent,) = stage.line(2).writer.pending_commands()
+    assert isinstance(sent, Submit) and sent.candidate == source(7)
+    assert "1e" not in sent.model_dump_json() and sent.origin == "race.1:1"
+    assert len(stage.line(2).writer.state.versions) == 1, "nothing is a version before its gate"
+
+
+def test_a_source_that_was_exchanged_is_not_sent_on(make_stage: MakeStage) -> None:
+    """Other bytes under the name of a version's source."""
+    stage = seeded(make_stage)
+    stage.line(1).commit(2.0, source(1))
+    objects = ObjectStore(stage.folder.root / "race.1" / "objects")
+    other = objects.put(source(66).canonical())
+    path = objects.path(source(1).id)
+    path.chmod(0o600)
+    path.write_bytes(objects.path(other).read_bytes())
+    stage.line(1).spend(5)
+    assert stage.conductor.look(), "the campaign goes on"
+    assert stage.line(2).answer() == []

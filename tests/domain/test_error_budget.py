@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import (
     ERROR,
     Comparison,
@@ -232,3 +233,19 @@ def test_a_share_is_handed_on_by_a_commit() -> None:
     assert Ledger([first]).find("1" * 64, "f" * 64, "here") is first
     assert Ledger([first]).find("1" * 64, "f" * 64, "elsewhere") is None, "other conditions"
     assert Ledger([first]).begin("3" * 64, "f" * 64, "here", claims=False).error == 0
+
+
+def test_a_source_sent_again_under_other_names_draws_on_the_same_budget() -> None:
+    """Renamed files are another candidate, and each throw of the dice is paid for."""
+    text = "void kernel() {}\n"
+    copies = [Candidate(files={f"copy_{number}.cpp": text}) for number in range(300)]
+    assert len({copy.id for copy in copies}) == len(copies)
+    swapped = Candidate(files={"b.cpp": "y", "a.cpp": "x"})
+    assert swapped.id == Candidate(files={"a.cpp": "x", "b.cpp": "y"}).id
+    begun: list[Comparison] = []
+    for copy in copies:
+        begun.append(Ledger(begun).begin(copy.id, swapped.id, "here"))
+    assert sum(comparison.error for comparison in begun) <= ERROR
+    assert begun[-1].error < begun[0].error / 5
+    # and the same bytes are the comparison that there is, with all that it measured
+    assert Ledger(begun).find(copies[0].id, swapped.id, "here") == begun[0]

@@ -74,8 +74,9 @@ async def refusal(candidate: Candidate) -> str:
 
 
 async def test_an_honest_candidate_is_checked_as_elsewhere(quick: None) -> None:
+    """It asks for the number of processors, for which the library would read a file."""
     pipeline = Pipeline(TASKS)
-    text = candidate("honest_streams")
+    text = candidate("honest_sorts")
     report = await pipeline.evaluate("tiny_attention", text, "check", lambda _: None, quick=True)
     await pipeline.close()
     assert report.verdict == "correct", report.feedback

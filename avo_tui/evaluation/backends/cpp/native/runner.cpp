@@ -413,6 +413,11 @@ _ZNSt6thread20hardware_concurrencyEv() noexcept {
     return static_cast<unsigned>(threads);
 }
 
+// What that function asks where the candidate brings a copy of the C++ library's.
+extern "C" __attribute__((visibility("default"), used)) int get_nprocs() noexcept {
+    return threads;
+}
+
 int main(int count, char** words) {
     if (count < 5) return 2;
     settle_descriptors({atoi(words[1]), atoi(words[2]), atoi(words[3])});
