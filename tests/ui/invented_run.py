@@ -1,8 +1,7 @@
-"""The events of an invented run, step by step, at fixed times."""
+"""The events of an invented run's steps, at fixed times."""
 
 from __future__ import annotations
 
-import difflib
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -15,20 +14,16 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import (
     Attempt,
-    Direction,
     EngineRecord,
     Hint,
-    Intervention,
-    Note,
     PlanItem,
     RunSettings,
     SessionRecord,
     Version,
 )
-from avo_tui.domain.report import EvaluationProgress
-from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import Verdict
-from tests.ui.invented_kernel import IDEAS, RESOURCES, START, TASK, report_of, score_of, source
+from tests.ui.invented_evaluation import edited, stage
+from tests.ui.invented_kernel import IDEAS, START, TASK, report_of, score_of, source
 
 Put = Callable[[str], str]
 
@@ -215,7 +210,8 @@ class Maker:
     ) -> Iterator[ev.Event]:
         identity = self.candidate(made)
         if not seed and chatty:
-            yield self._edited(step, parent, made, identity, title)
+            old = self.sources.get(parent, source(0))
+            yield edited(self.later, step, parent, old, made, identity, title)
         attempt = Attempt(
             step=step,
             number=number,
@@ -239,9 +235,9 @@ class Maker:
         )
         score = score_of(aggregate, step * 100 + number)
         if chatty:
-            for stage in stages:
-                yield from self._stage(
-                    step, number, stage, score, failing if stage == stages[-1] else None
+            for name in stages:
+                yield from stage(
+                    self.later, step, number, name, score, failing if name == stages[-1] else None
                 )
         report = report_of(made, score, failing, stages)
         text = report.model_dump_json()
@@ -303,87 +299,6 @@ class Maker:
         self.head = self.number
         yield ev.VersionCommitted(step=step, version=version, at=self.later(0.1))
 
-    def _edited(
-        self, step: int, parent: int, made: Candidate, identity: str, title: str
-    ) -> ev.CandidateEdited:
-        old = self.sources.get(parent, source(0)).files["kernel.cpp"]
-        new = made.files["kernel.cpp"]
-        rows = list(
-            difflib.unified_diff(
-                old.split("\n"), new.split("\n"), "a/kernel.cpp", "b/kernel.cpp", lineterm=""
-            )
-        )
-        return ev.CandidateEdited(
-            step=step,
-            candidate=identity,
-            parent=parent,
-            diff="\n".join(rows),
-            title=title,
-            at=self.later(3),
-            added=sum(r.startswith("+") and not r.startswith("+++") for r in rows),
-            removed=sum(r.startswith("-") and not r.startswith("---") for r in rows),
-        )
-
-    def _stage(
-        self,
-        step: int,
-        number: int,
-        stage: str,
-        score: Score,
-        failing: Verdict | None,
-        upto: int | None = None,
-    ) -> Iterator[ev.Event]:
-        def progress(**values: Any) -> ev.EvaluationProgressed:
-            return ev.EvaluationProgressed(
-                step=step,
-                attempt=number,
-                progress=EvaluationProgress(stage=stage, **values),
-                at=self.later(0.4),
-            )
-
-        rows = score.configurations
-        if stage == "compile":
-            yield progress(state="started")
-            log = (
-                (
-                    "kernel.cpp:31:9: error: use of undeclared identifier 'tile'\n   "
-                    "31 |         tile = 4;\n"
-                )
-                if failing
-                else ""
-            )
-            yield progress(
-                state="finished", ok=failing is None, seconds=1.1, log=log, resources=RESOURCES
-            )
-            return
-        yield progress(state="started", count=len(rows))
-        for i, row in enumerate(rows[:upto], 1):
-            bad = failing is not None and i == len(rows)
-            if stage == "check":
-                yield progress(
-                    state="configuration",
-                    ok=not bad,
-                    index=i,
-                    count=len(rows),
-                    configuration=row.name,
-                    error=37.5 if bad else 0.08 + 0.05 * i,
-                )
-            else:
-                yield progress(
-                    state="configuration",
-                    index=i,
-                    count=len(rows),
-                    configuration=row.name,
-                    throughput=row.throughput,
-                    p20=row.p20,
-                    p80=row.p80,
-                    ratio=row.ratio,
-                    unit=score.unit,
-                    baselines=row.baselines,
-                )
-        if upto is None:
-            yield progress(state="finished", ok=failing is None, seconds=2.2)
-
     def rewind(self, step: int, target: int, reason: str) -> Iterator[ev.Event]:
         origin = self.head or 0
         yield ev.CommandTaken(
@@ -444,7 +359,8 @@ class Maker:
         )
         made = source(self.number + 1, 0)
         identity = self.candidate(made)
-        yield self._edited(step, parent, made, identity, "polynomial exponential")
+        old = self.sources.get(parent, source(0))
+        yield edited(self.later, step, parent, old, made, identity, "polynomial exponential")
         yield ev.AttemptStarted(
             step=step,
             attempt=Attempt(
@@ -458,82 +374,6 @@ class Maker:
             at=self.now,
         )
         score = score_of(self.aggregates[parent] * 1.014, step * 100 + 3)
-        yield from self._stage(step, 3, "compile", score, None)
-        yield from self._stage(step, 3, "check", score, None)
-        yield from self._stage(step, 3, "benchmark", score, None, upto=3)
-
-
-def events(
-    put: Put,
-    *,
-    name: str = "mha-study",
-    steps: int = 24,
-    rewinds: bool = True,
-    live: bool = True,
-    attempts: int | None = None,
-    chatty: bool = True,
-    operator: str = "agent",
-    seed: int = 7,
-    stalled: int = 0,
-) -> Iterator[ev.Event]:
-    """A whole run: `steps` steps, some without a version, two rewinds, and a step in the middle.
-
-    `stalled` steps of eight attempts and without a version come before that.
-    """
-    maker = Maker(put, seed=seed, operator=operator)
-    yield maker.created(name)
-    yield from maker.engine()
-    yield from maker.seed_step()
-    for step in range(1, steps + 1):
-        tries = attempts if attempts is not None else maker.turn.choice((1, 2, 2, 3, 4, 6))
-        yield from maker.step(
-            step, tries, commit=step == 1 or maker.turn.random() < 0.82, chatty=chatty
-        )
-        if step == 9:
-            note = Note(
-                id="n1",
-                category="failed",
-                text="Tiles of 128 keys spill the accumulators: 6 % slower on every configuration.",
-                step=step,
-                at=maker.now,
-            )
-            yield ev.NoteWritten(step=step, note=note, at=maker.now)
-            idea = Note(
-                id="n2",
-                category="idea",
-                text="The row sums could be shared between two query rows.",
-                step=step,
-                at=maker.now,
-            )
-            yield ev.NoteWritten(step=step, note=idea, at=maker.now)
-        if rewinds and step in {10, 17} and maker.head is not None and maker.head > 4:
-            yield from maker.rewind(step, maker.head - 3, "the transposed tiles led nowhere")
-        if step == 14:
-            yield ev.SupervisorIntervened(
-                step=step,
-                at=maker.later(1),
-                intervention=Intervention(
-                    id="i1",
-                    at=maker.now,
-                    step=step,
-                    level="redirect",
-                    trigger="8 attempts since the last commit (limit 8)",
-                    diagnosis="Three attempts in a row changed the tile only.",
-                    directions=(
-                        Direction(text="Look at the exponential"),
-                        Direction(text="Start again from v5 with two rows at a time", parent=5),
-                    ),
-                ),
-            )
-        if step == 7:
-            yield ev.VersionAnnotated(
-                step=step,
-                number=min(3, maker.number),
-                bookmark="first online softmax",
-                note="worth a second look",
-                at=maker.later(1),
-            )
-    for step in range(steps + 1, steps + stalled + 1):
-        yield from maker.step(step, 8, commit=False, chatty=chatty)
-    if live:
-        yield from maker.running(steps + stalled + 1)
+        yield from stage(self.later, step, 3, "compile", score, None)
+        yield from stage(self.later, step, 3, "check", score, None)
+        yield from stage(self.later, step, 3, "benchmark", score, None, upto=3)

@@ -15,10 +15,86 @@ from typing import Any
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Command
-from avo_tui.domain.records import Attempt, RunState
+from avo_tui.domain.records import Attempt, Direction, Intervention, Note, RunState
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
-from tests.ui.invented_run import events
+from tests.ui.invented_run import Maker, Put
+
+
+def events(
+    put: Put,
+    *,
+    name: str = "mha-study",
+    steps: int = 24,
+    rewinds: bool = True,
+    live: bool = True,
+    attempts: int | None = None,
+    chatty: bool = True,
+    operator: str = "agent",
+    seed: int = 7,
+    stalled: int = 0,
+) -> Iterator[ev.Event]:
+    """A whole run: `steps` steps, some without a version, two rewinds, and a step in the middle.
+
+    `stalled` steps of eight attempts and without a version come before that.
+    """
+    maker = Maker(put, seed=seed, operator=operator)
+    yield maker.created(name)
+    yield from maker.engine()
+    yield from maker.seed_step()
+    for step in range(1, steps + 1):
+        tries = attempts if attempts is not None else maker.turn.choice((1, 2, 2, 3, 4, 6))
+        yield from maker.step(
+            step, tries, commit=step == 1 or maker.turn.random() < 0.82, chatty=chatty
+        )
+        if step == 9:
+            note = Note(
+                id="n1",
+                category="failed",
+                text="Tiles of 128 keys spill the accumulators: 6 % slower on every configuration.",
+                step=step,
+                at=maker.now,
+            )
+            yield ev.NoteWritten(step=step, note=note, at=maker.now)
+            idea = Note(
+                id="n2",
+                category="idea",
+                text="The row sums could be shared between two query rows.",
+                step=step,
+                at=maker.now,
+            )
+            yield ev.NoteWritten(step=step, note=idea, at=maker.now)
+        if rewinds and step in {10, 17} and maker.head is not None and maker.head > 4:
+            yield from maker.rewind(step, maker.head - 3, "the transposed tiles led nowhere")
+        if step == 14:
+            yield ev.SupervisorIntervened(
+                step=step,
+                at=maker.later(1),
+                intervention=Intervention(
+                    id="i1",
+                    at=maker.now,
+                    step=step,
+                    level="redirect",
+                    trigger="8 attempts since the last commit (limit 8)",
+                    diagnosis="Three attempts in a row changed the tile only.",
+                    directions=(
+                        Direction(text="Look at the exponential"),
+                        Direction(text="Start again from v5 with two rows at a time", parent=5),
+                    ),
+                ),
+            )
+        if step == 7:
+            yield ev.VersionAnnotated(
+                step=step,
+                number=min(3, maker.number),
+                bookmark="first online softmax",
+                note="worth a second look",
+                at=maker.later(1),
+            )
+    for step in range(steps + 1, steps + stalled + 1):
+        yield from maker.step(step, 8, commit=False, chatty=chatty)
+    if live:
+        yield from maker.running(steps + stalled + 1)
 
 
 def _identity(text: str) -> str:
