@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from avo_tui.ui.panes.score.chart import ChartData, Point, render
-from avo_tui.ui.panes.score.data import ChartView, chart_data
+from avo_tui.ui.panes.score.data import ChartView, _hours, chart_data
 from avo_tui.ui.panes.score.spans import chart_spans
 from avo_tui.ui.session.feed import Feed, Snapshot
 from tests.ui.make_session import MemorySource
@@ -157,3 +157,8 @@ async def test_w_goes_through_the_spans_and_back_to_the_whole_run() -> None:
             "since yesterday",
         ]
         assert "since v" in seen[2] and seen[3] == whole
+
+
+def test_one_axis_of_time_has_one_unit() -> None:
+    texts = [[text for _, text in _hours(0.0, end / 3600)] for end in (56, 3000, 98_000)]
+    assert texts == [["0s", "28s", "56s"], ["0m", "25m", "50m"], ["0m", "13h 36m", "1d 03:13"]]

@@ -185,7 +185,12 @@ def baselines(score: Score, configuration: str | None) -> tuple[tuple[str, float
     return tuple(out)
 
 
+SHORT = 60
+"""Seconds: of a shorter run the axis of time is in seconds, of a longer one in minutes and more."""
+
+
 def _hours(low: float, high: float) -> tuple[tuple[float, str], ...]:
     """Labels of the axis of time, in hours since the session was made."""
     middle = (low + high) / 2
-    return tuple((x, formats.clock(x * 3600)) for x in (low, middle, high))
+    form = formats.duration if high * 3600 < SHORT else formats.clock
+    return tuple((x, form(x * 3600)) for x in (low, middle, high))
