@@ -135,12 +135,11 @@ def rows_of_step(
     running: list[Row] = []
     lost: list[Attempt] = []
     tried = list(tried)
-    newest = max((a.number for a in tried), default=0)
+    newest = max((a.number for a in tried), default=0) if live else 0
     for attempt in tried:
         if attempt.version is not None:
             continue
-        waits = attempt.undecided and attempt.number == newest
-        if live and (attempt.verdict is None or waits):
+        if live and (attempt.verdict is None or (attempt.number == newest and attempt.undecided)):
             running.append(_attempt_row("running", attempt))
         else:
             lost.append(attempt)
