@@ -112,6 +112,31 @@ def test_each_parameter_gets_its_address(bind: Bind) -> None:
     assert driver.launches[1][0][0] == other.data_ptr()
 
 
+def test_an_address_among_a_parameter_s_bytes_is_filled_in(
+    bind: Bind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As CuTe DSL gives tensor maps: encoded but for the address, the other bytes as they are."""
+    whole = shape(16)
+    (stage,) = whole["launch"]["stages"]
+    stage["params"][2] = {
+        "kind": "bytes", "data": "ab" * 24, "addresses": [{"at": 8, "buffer": "x", "value": 4}],
+    }  # fmt: skip
+    monkeypatch.setitem(globals(), "shape", lambda zeroed: whole)
+    seen: list[bytes] = []
+    _, call = bind(16)
+
+    def launch(config: Any, function: Any, arguments: int, extra: int) -> tuple[int]:
+        pointers = (ctypes.c_void_p * 6).from_address(arguments)
+        seen.append(ctypes.string_at(pointers[2] or 0, 24))
+        return (0,)
+
+    monkeypatch.setattr(package_launch, "_launch", launch)
+    for x in (torch.ones(8, 4), torch.ones(8, 4)):
+        call(x)
+        address = (x.data_ptr() + 4).to_bytes(8, "little")
+        assert seen[-1] == b"\xab" * 8 + address + b"\xab" * 8
+
+
 def test_a_workspace_is_zero_at_every_launch_and_kept_on_the_default_stream(bind: Bind) -> None:
     driver, call = bind(16)
     for _ in range(3):
