@@ -54,10 +54,20 @@ def _all_of_it(layout: Layout) -> None:
     _garbage(layout.part(layout.parts()[0]))
 
 
+def _tables_and_a_line(layout: Layout) -> None:
+    _middle_of_the_journal(layout)
+    _tables(layout)
+
+
+def _pages_and_journal(layout: Layout) -> None:
+    _garbage(layout.pages)
+    shutil.rmtree(layout.journal)
+
+
 DAMAGES: dict[str, Damage] = {
-    "tables and a line of the journal": lambda s: (_middle_of_the_journal(s), _tables(s)),
+    "tables and a line of the journal": _tables_and_a_line,
     "no objects": _no_objects,
-    "the older records and the journal": lambda s: (_garbage(s.pages), shutil.rmtree(s.journal)),
+    "the older records and the journal": _pages_and_journal,
     "everything": _all_of_it,
 }
 
