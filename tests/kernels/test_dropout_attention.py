@@ -119,18 +119,18 @@ def test_masks_of_heads_rows_keys_and_seeds_are_uncorrelated() -> None:
 
 def test_an_honest_output_passes() -> None:
     for distribution in dropout.CATEGORIES:
-        assert judged(TASK, SMALL, distribution).ok, distribution
+        assert judged(TASK, distribution).ok, distribution
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_wrong_mask_does_not_pass_the_probe(name: str) -> None:
-    assert not judged(TASK, SMALL, "probe", MUTANTS[name]).ok
+    assert not judged(TASK, "probe", MUTANTS[name]).ok
 
 
 @pytest.mark.parametrize("name", [n for n in MUTANTS if "of 524,288" not in n])
 def test_a_mask_that_is_right_in_probes_alone_does_not_pass_plain_inputs(name: str) -> None:
     """So it helps nobody to look whether the inputs are a probe's."""
-    assert not judged(TASK, SMALL, "normal", MUTANTS[name]).ok
+    assert not judged(TASK, "normal", MUTANTS[name]).ok
 
 
 @pytest.mark.parametrize("rounds", [7, 9, 11])
@@ -141,13 +141,13 @@ def test_another_number_of_rounds_does_not_pass(rounds: int) -> None:
             patch.setattr(dropout_mask, "philox", lambda c, k: philox(c, k, rounds))
             return REAL(seed, head, start, stop, keys)
 
-    assert not judged(TASK, SMALL, "probe", mask).ok
-    assert not judged(TASK, SMALL, "normal", mask).ok
+    assert not judged(TASK, "probe", mask).ok
+    assert not judged(TASK, "normal", mask).ok
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.11])
 def test_a_wrong_scale_of_what_is_kept_does_not_pass(rate: float) -> None:
-    assert not judged(TASK, SMALL, "normal", DROPOUT=rate).ok
+    assert not judged(TASK, "normal", DROPOUT=rate).ok
 
 
 def test_a_denominator_without_the_dropped_keys_does_not_pass() -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.problems import dropout
-from tests.kernels.wrong_masks import MUTANTS, SMALL, judged, shipped, verdict
+from tests.kernels.wrong_masks import MUTANTS, SMALL, expected, judged, shipped
 
 Tensors = dict[str, torch.Tensor]
 
@@ -99,11 +100,11 @@ HONEST = {
 
 def passes(projection: Callable[[Tensors], torch.Tensor], distribution: str) -> bool:
     """Whether a kernel with this projection and the right mask passes."""
-    inputs = TASK.make_inputs(SMALL, 11, distribution)
+    inputs, expectation = expected(TASK, distribution)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TASK, "project_by_library", projection)
         out = TASK.own(SMALL, inputs)["o"]
-    return verdict(TASK, SMALL, inputs, out).ok
+    return judge("o", out, expectation).ok
 
 
 @pytest.mark.parametrize("name", HONEST)
@@ -124,7 +125,7 @@ def test_wrong_scales_fail_all_inputs_that_are_timed(name: str) -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_wrong_mask_does_not_pass_the_probe(name: str) -> None:
-    assert not judged(TASK, SMALL, "probe", MUTANTS[name]).ok
+    assert not judged(TASK, "probe", MUTANTS[name]).ok
 
 
 def test_torch_reads_the_operands_as_their_definition_does() -> None:

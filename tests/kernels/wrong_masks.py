@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.measurement.judge import Judgement, expect, judge
+from avo_tui.evaluation.measurement.judge import Expected, Judgement, expect, judge
 from avo_tui.evaluation.problems import dropout, dropout_mask
 from avo_tui.evaluation.problems.dropout import DropoutTask
 from avo_tui.evaluation.tasks import load_task
@@ -84,22 +85,17 @@ def run(
         return task.own(configuration, inputs)["o"]
 
 
-def verdict(
-    task: DropoutTask, configuration: Configuration, inputs: Tensors, out: torch.Tensor
-) -> Judgement:
-    """What the judge says of an output."""
-    reference, own = task.reference(configuration, inputs), task.own(configuration, inputs)
-    return judge("o", out, expect(reference["o"], own["o"], task.tolerance))
+@functools.cache
+def expected(task: DropoutTask, distribution: str) -> tuple[Tensors, Expected]:
+    """Inputs of the configuration SMALL, and what the judge expects there; computed once."""
+    inputs = task.make_inputs(SMALL, 11, distribution)
+    reference, own = task.reference(SMALL, inputs), task.own(SMALL, inputs)
+    return inputs, expect(reference["o"], own["o"], task.tolerance)
 
 
 def judged(
-    task: DropoutTask,
-    configuration: Configuration,
-    distribution: str,
-    mask: Mask | None = None,
-    **changes: object,
+    task: DropoutTask, distribution: str, mask: Mask | None = None, **changes: object
 ) -> Judgement:
-    """What the judge says of `run` on new inputs."""
-    inputs = task.make_inputs(configuration, 11, distribution)
-    out = run(task, configuration, inputs, mask, **changes)
-    return verdict(task, configuration, inputs, out)
+    """What the judge says of `run` on the inputs of `expected`."""
+    inputs, expectation = expected(task, distribution)
+    return judge("o", run(task, SMALL, inputs, mask, **changes), expectation)
