@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import Any
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration
@@ -57,7 +58,8 @@ async def compile_all(folder: Path) -> None:
                 outcome = await front.compile(task, candidate, facts, *every_configuration(task))
                 words = outcome[0].feedback.summary
             except Rejected as error:
-                outcome, words = error, f"{error.verdict}: {error.feedback.summary}"
+                outcome = error.verdict, error.feedback
+                words = f"{error.verdict}: {error.feedback.summary}"
         (folder / f"{kind}.compiled").write_bytes(pickle.dumps((candidate.id, outcome)))
         print(f"{kind}: {words} ({time.monotonic() - begin:.1f} s)", flush=True)
 
@@ -67,7 +69,7 @@ async def compile_all(folder: Path) -> None:
 async def run_all(folder: Path) -> None:
     """Prints the verdict on each kind that was compiled, then the seed's measurement."""
     compiled = sorted(folder.glob("*.compiled"))
-    outcomes = dict(pickle.loads(path.read_bytes()) for path in compiled)
+    outcomes: dict[str, Any] = dict(pickle.loads(path.read_bytes()) for path in compiled)
 
     async def carried(
         front: TracedFrontEnd,
@@ -81,9 +83,8 @@ async def run_all(folder: Path) -> None:
         if candidate.id not in outcomes:
             raise Rejected(Verdict.HARNESS_ERROR, Feedback(summary="was not compiled"))
         outcome = outcomes[candidate.id]
-        if isinstance(outcome, Rejected):
-            raise outcome
-        assert isinstance(outcome, tuple)
+        if isinstance(outcome[0], Verdict):
+            raise Rejected(*outcome)
         return outcome
 
     TracedFrontEnd.compile = carried  # type: ignore[method-assign, assignment]
