@@ -85,7 +85,9 @@ async def run_all(folder: Path) -> None:
         outcome = outcomes[candidate.id]
         if isinstance(outcome[0], Verdict):
             raise Rejected(*outcome)
-        return outcome
+        unit: CompiledCandidate = outcome[0]
+        plans: Plans = outcome[1]
+        return unit, plans
 
     TracedFrontEnd.compile = carried  # type: ignore[method-assign, assignment]
     pipeline = Pipeline(None)
