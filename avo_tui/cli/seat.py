@@ -156,6 +156,8 @@ def _show(answer: Answer, out: Path | None, as_json: bool) -> None:
     """Print an answer; with `out` its text goes there, and what others said is printed."""
     from avo_tui.domain.plain import safe
 
+    if not answer.ok:
+        out = None  # an error is not the answer that was asked for
     if out is not None:
         try:
             out.write_text(answer.text + "\n", encoding="utf-8")

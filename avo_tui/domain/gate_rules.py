@@ -50,6 +50,9 @@ SCORE_SLACK = 0.05
 """Relative difference to expect, even on a quiet machine, between the gain measured at the gate and
 the gain computed from the two separately measured scores."""
 
+FORETOLD = 256
+"""Largest number of pairs that a refusal names as what a gain would take."""
+
 Outcome = Literal["accepted", "refused", "unclear", "suspicious"]
 
 
@@ -314,9 +317,22 @@ def _what_would_settle(whole: Estimate, error: float) -> str:
             )
         count = next_look(count)
     return (
-        f"unclear: too small for this machine's noise (spread from process to process {spread:.1%})"
-        f"; {asked}"
+        "unclear: too small for this machine's noise (spread from process to process"
+        f" {spread:.1%}): {whole.replicates} of at most {MOST_REPLICATES} pairs are measured, and"
+        f" at this scatter a gain like this {_pairs_needed(whole, error)}; {asked}"
     )
+
+
+def _pairs_needed(whole: Estimate, error: float) -> str:
+    """How many pairs would show the gain, which are more than may be measured."""
+    count = next_look(MOST_REPLICATES)
+    while count <= FORETOLD:
+        look = look_of(count)
+        assert look is not None
+        if whole.needed(error * look_share(look), count) <= whole.mean:
+            return f"takes about {count}: it will not pass"
+        count = next_look(count)
+    return f"takes more than {FORETOLD}: it will not pass"
 
 
 def _asked_text(whole: Estimate, error: float) -> str:

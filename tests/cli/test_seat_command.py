@@ -153,3 +153,11 @@ def test_who_has_not_opened_the_step_is_told_who_has(seated: Path, avo: Avo) -> 
     assert told.code == 1 and "opened by 'first agent', and you are 'command line'" in told.out
     assert "add --as 'first agent'" in told.out
     assert avo("seat", "seated", "read_candidate", "--as", "first agent").code == 0
+
+
+def test_an_error_is_not_written_as_if_it_were_the_answer(
+    seated: Path, avo: Avo, tmp_path: Path
+) -> None:
+    out = tmp_path / "answer.txt"
+    told = avo("seat", "seated", "read_version", "version=99", "--out", str(out))
+    assert told.code == 1 and "There is no v99" in told.out and not out.exists()

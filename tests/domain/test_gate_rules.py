@@ -94,6 +94,7 @@ def test_a_gain_within_its_uncertainty_is_measured_further_then_unclear() -> Non
     assert first.outcome == "unclear" and "unclear" in first.reason
     told = re.search(r"\+([0-9.]+)% after these 2 pairs, about \+([0-9.]+)% after 4", first.reason)
     assert told and float(told[1]) > float(told[2]) > 0.5, "what is asked for now, and next"
+    assert "2 of at most 32 pairs are measured" in first.reason and "will not pass" in first.reason
     again = asked("strict", wild, begun=first.replicates)
     assert again.replicates == next_look(first.replicates), "a second submission adds one look"
     slight = asked("strict", [paired(1.012 if i % 2 else 1.018) for i in range(32)])
