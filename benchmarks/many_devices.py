@@ -35,6 +35,9 @@ from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.evaluators import make_evaluator
 from avo_tui.evaluation.workers.fleet import Fleet
 
+STAGES = ("compile", "check", "benchmark", "other", "waiting")
+"""Of one evaluation, as its report has their seconds."""
+
 
 def _fleet(url: str, task: str) -> Fleet:
     evaluator = make_evaluator(RunSettings(evaluator=url), task)
@@ -73,6 +76,7 @@ async def throughput(
         answers: Counter[str] = Counter()
         verdicts: Counter[str] = Counter()
         by_device: Counter[str] = Counter()
+        phases: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         waiting = asyncio.Semaphore(2 * width)
 
         async def one(number: int) -> None:
@@ -82,6 +86,8 @@ async def throughput(
                 answers[report.candidate] += 1
                 verdicts[str(report.verdict)] += 1
                 by_device[report.worker] += 1
+                for stage in STAGES:
+                    phases[stage] += getattr(report.seconds, stage)
 
         await asyncio.gather(
             *(fleet.evaluate(task, _another(seed, -1 - number)) for number in range(width))
@@ -95,10 +101,11 @@ async def throughput(
         losses = sum(worker.losses for worker in fleet.workers())
     doubled = sum(n - 1 for n in answers.values())
     words = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
+    spent = ", ".join(f"{stage} {total / count:.1f}" for stage, total in phases.items())
     shares = ", ".join(f"{name} {n}" for name, n in sorted(by_device.items()))
     return (
         f"| {url} | {width} | {count / seconds * 3600:.0f} | {words} | {count - len(answers)} |"
-        f" {doubled} | {losses} | {shares} |"
+        f" {doubled} | {losses} | {shares} | {spent} |"
     )
 
 
@@ -132,8 +139,11 @@ def main() -> None:
         for url in options.on:
             print(asyncio.run(round_trips(url, options.task, options.round_trips)), flush=True)
         return
-    print("| devices | at once | evaluations/h | verdicts | lost | doubled | losses | where |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| devices | at once | evaluations/h | verdicts | lost | doubled | losses | where "
+        "| seconds of one |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for url in options.on:
         row = throughput(url, options.task, options.count, options.kill, options.kernel)
         print(asyncio.run(row), flush=True)
