@@ -8,7 +8,7 @@ from pydantic import Field
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.events import PlanSet, ToolReturned
-from avo_tui.domain.evidence import LOOKS, MOST_REPLICATES
+from avo_tui.domain.evidence import LOOKS, MOST_REPLICATES, next_look
 from avo_tui.domain.gate_rules import may_settle
 from avo_tui.domain.memory import BUILT_ON_LIMIT
 from avo_tui.domain.records import PlanItem
@@ -63,7 +63,8 @@ class Submit(Arguments):
         default=MOST_REPLICATES,
         ge=LOOKS[0],
         le=MOST_REPLICATES,
-        description="With `settled`: no more pairs than these are measured, all together.",
+        description="With `settled`: pairs to measure at most, all together. The gate decides after"
+        " 2, 4, 8, 16, 24 and 32; a number between counts as the next of these.",
     )
 
 
@@ -91,7 +92,14 @@ async def _set_plan(space: Workspace, arguments: SetPlan) -> ToolAnswer:
     return ToolAnswer(f"Plan set: {len(items)} items, {open_items} open.")
 
 
-_SETTLE = ' submit(until="settled") adds pairs until it is accepted or refused.'
+_SETTLE = (
+    'It is not refused: submit(until="settled") adds pairs until it is accepted or refused, or'
+    " combine it with another change."
+)
+_GAIN_WANTED = (
+    "A gain inside the noise does not pass: find a larger one, combine it with another change, or"
+    " end_step with what you learned."
+)
 
 
 async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
@@ -115,7 +123,7 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
     plan = plan_text(space.plan_title, space.plan)
     while True:
         result = await space.bench.evaluating.submit(attempt, plan, arguments.summary, built_on)
-        most = arguments.most_pairs if arguments.until == "settled" else 0
+        most = next_look(arguments.most_pairs - 1) if arguments.until == "settled" else 0
         if not may_settle(result.decision, most):
             break
     decision = result.decision.reason if result.decision else result.reason
@@ -127,12 +135,10 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
             StepOutcome(outcome="committed", reason=f"v{version.number}: {decision}"),
         )
     reason = result.reason or decision
+    advice = _SETTLE if may_settle(result.decision, MOST_REPLICATES) else _GAIN_WANTED
     return ToolAnswer(
         f"Not committed: {reason}\nThe gate compares with v{space.bench.reading.best().number} in"
-        " runs interleaved with it. A gain inside the noise does not pass: find a larger one,"
-        " combine it with another change, or end_step with what you learned."
-        + took
-        + (_SETTLE if may_settle(result.decision, MOST_REPLICATES) else "")
+        f" runs interleaved with it. {advice}{took}"
     )
 
 

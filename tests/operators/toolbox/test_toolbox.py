@@ -412,7 +412,7 @@ async def test_a_submission_goes_on_until_it_is_settled() -> None:
 async def test_a_submission_ends_at_its_limit() -> None:
     bench, box = await _unclear(clear=100)
     summary = "a fifth faster, perhaps"
-    answer = await ok(box, "submit", summary=summary, until="settled", most_pairs=16)
+    answer = await ok(box, "submit", summary=summary, until="settled", most_pairs=13)
     assert "Not committed" in answer and bench.pairs == 16
     answer = await ok(box, "submit", summary=summary, until="settled")
     assert bench.pairs == 32 and "settled" not in answer, "no more pairs may be measured"
