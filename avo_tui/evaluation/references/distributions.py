@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,35 @@ DISTRIBUTIONS = {
     "outliers": "inputs with outliers",
 }
 """Kind of inputs → what it is about, in words that may be told of a hidden case."""
+
+
+VARIED_BY = 0.25
+"""Share by which the elements of a constant weight are varied; absolute where it is zero."""
+
+
+def vary_constants(weights: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
+    """Weights of which none has the same number everywhere.
+
+    A module initialises scales with one and offsets with zero: a kernel that left them out would
+    give right results. Floating-point weights that are constant are multiplied by numbers from
+    0.75 to 1.25 (so that variances stay positive), zeros replaced by numbers from -0.25 to 0.25,
+    the same for the same seed. All others stay, and so do tensors without data (device `meta`).
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    varied = {}
+    for name, tensor in weights.items():
+        plain = tensor.is_floating_point() and tensor.element_size() >= 2
+        if plain and tensor.numel() and tensor.device.type != "meta":
+            first = float(tensor.reshape(-1)[0])
+            if math.isfinite(first) and bool((tensor == first).all()):
+                share = torch.rand(tensor.shape, generator=generator) * 2 * VARIED_BY - VARIED_BY
+                numbers = first * (1 + share) if first else share
+                varied[name] = numbers.to(device=tensor.device, dtype=tensor.dtype)
+                continue
+        varied[name] = tensor
+    return varied
 
 
 def distribute(inputs: dict[str, torch.Tensor], kind: str) -> dict[str, torch.Tensor]:

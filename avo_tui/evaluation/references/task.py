@@ -14,7 +14,7 @@ from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.cases import Perturbation
 from avo_tui.evaluation.references.describing import cpp_description, cuda_description, skeleton
-from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
+from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute, vary_constants
 from avo_tui.evaluation.references.files import COMPANIONS, Companions
 from avo_tui.evaluation.references.independence import (
     all_but_last,
@@ -168,7 +168,10 @@ class ReferenceTask(Task):
         return {**self.spec.overrides, **self.spec.case(configuration.name).sizes}
 
     def make_inputs(self, configuration: Configuration, seed: int, distribution: str) -> Tensors:
-        """Inputs and weights as the reference draws them, then of that distribution."""
+        """Inputs and weights as the reference draws them, then of that distribution.
+
+        Weights that are constant are varied: see `vary_constants`.
+        """
         return self.drawn(configuration, seed, distribution, "cpu")
 
     def drawn(
@@ -177,7 +180,7 @@ class ReferenceTask(Task):
         """Inputs and weights by name, drawn on that device."""
         drawn = self.loaded.draw(self._sizes(configuration), seed, device)
         inputs = distribute(drawn.inputs, distribution)
-        every = {**inputs, **drawn.weights}
+        every = {**inputs, **vary_constants(drawn.weights, seed)}
         return {t.name: every[t.name].detach() for t in self.spec.of_role("input", "weight")}
 
     def outputs(self, configuration: Configuration) -> dict[str, tuple[tuple[int, ...], str]]:

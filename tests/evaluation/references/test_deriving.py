@@ -353,6 +353,49 @@ def adopted(tmp_path: Path, text: str, language: str = "cpp", name: str = "mine"
     return task
 
 
+NORM = """
+import torch
+from torch import nn
+
+rows = 8
+features = 48
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(features)
+        self.scale = nn.Parameter(torch.ones(features))
+        self.gain = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        return self.norm(x) * self.scale * self.gain
+
+
+def get_inputs():
+    return [torch.randn(rows, features)]
+"""
+
+
+@pytest.mark.usefixtures("unconfined")
+def test_a_kernel_cannot_leave_out_weights_that_a_module_begins_with_ones_and_zeros(
+    tmp_path: Path,
+) -> None:
+    task = adopted(tmp_path, NORM)
+    configuration = task.configurations[0]
+    inputs, again, other = (task.make_inputs(configuration, seed, "normal") for seed in (1, 1, 2))
+    honest = task.reference(configuration, inputs)["out"]
+    torch.testing.assert_close(task.baselines()["torch"](configuration, inputs)["out"].double(),
+                               honest, rtol=1e-4, atol=1e-4)  # fmt: skip
+    for name in ("norm_weight", "norm_bias", "scale", "gain"):
+        assert torch.equal(inputs[name], again[name])
+        assert not torch.equal(inputs[name], other[name])
+        neutral = {"norm_bias": 0.0, "gain": 2.0}.get(name, 1.0)
+        without = {**inputs, name: torch.full_like(inputs[name], neutral)}
+        lazy = task.reference(configuration, without)["out"]
+        assert (lazy - honest).abs().max() > 0.05, name
+
+
 @pytest.mark.usefixtures("unconfined")
 def test_the_baseline_follows_the_weights_without_swapping_them_in_the_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
