@@ -12,7 +12,7 @@ from avo_tui.store import SessionReader, diagnose
 from avo_tui.ui.session.replay import ReplaySource
 from tests.shipped import shipped_sessions
 
-SHIPPED = {"attention-cpu-agent", "gqa-hopper", "mha-hopper"}
+SHIPPED = {"attention-cpu-agent", "attention-cpu-live", "gqa-hopper", "mha-hopper"}
 PATHS = re.compile(rb'"/[A-Za-z0-9._-]+/[^"\\]*"')
 """An absolute path as a JSON string."""
 
