@@ -16,13 +16,14 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import PlanItem, RunState
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Seconds
 from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.store import SessionReader
 from avo_tui.ui import formats
 from avo_tui.ui.panes.diff import differences
 from avo_tui.ui.panes.diff.lines import diff_lines
 from avo_tui.ui.panes.output.benchmark import bar, benchmark_lines
 from avo_tui.ui.panes.output.lines import output_lines
 from avo_tui.ui.panes.output.outcome import Outcome, outcome_of_attempt, outcome_of_report
-from avo_tui.ui.panes.plan.lines import plan_lines, stream_lines
+from avo_tui.ui.panes.plan.lines import attempt_story, plan_lines, stream_lines
 from avo_tui.ui.panes.score.chart import ChartData, Point, render, ticks
 from avo_tui.ui.session.feed import Feed, Snapshot
 from avo_tui.ui.session.step_view import StageView, fold
@@ -31,6 +32,7 @@ from avo_tui.ui.syntax import Highlighter, overlay
 from avo_tui.ui.text import Line, line
 from avo_tui.ui.widgets.form import window_of
 from avo_tui.ui.widgets.paint import _cells, changed_cells
+from tests.shipped import shipped_sessions
 from tests.ui.invented_kernel import score_of, source
 from tests.ui.make_session import MemorySource
 
@@ -415,3 +417,14 @@ def test_a_run_that_is_over_says_why() -> None:
     assert "FINISHED" in status_line(snapshot, 120, now, Keys()).plain
     assert "step 4 · all 3 steps are done" in status_line(snapshot, 120, now, Keys()).plain
     assert status_line(snapshot, 80, now, Keys(), can_start=True).width <= 80
+
+
+def test_a_rejected_attempt_above_the_best_says_why_it_does_not_count() -> None:
+    """Attempt 14.2 of a real run: 1.920 in its own run, +0.55% over v8's 1.795 at the gate."""
+    (folder,) = (f for f in shipped_sessions() if f.name == "attention-cpu-live")
+    state = SessionReader.open(folder).state
+    attempt = state.attempts[14, 2]
+    assert attempt.aggregate > state.versions[8].aggregate
+    text = " ".join(row.plain.strip() for row in attempt_story(attempt, 70))
+    assert "1.920×" in text and "+0.55% against v8" in text
+    assert "in turn and decides by that" in text and "may show a higher aggregate" in text
