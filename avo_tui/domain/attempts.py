@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -73,10 +74,22 @@ def _is(attempt: Attempt, word: str) -> bool:
         return failed and verdict is not None and verdict.judges_candidate
     if word == "noise":
         gate = was_rejected(attempt) and verdict is Verdict.CORRECT
-        return gate and "noise" in attempt.reason.casefold()
+        return gate and _within_noise(attempt.reason)
     if word == "suspicious":
         return verdict is Verdict.SUSPICIOUS
     return attempt.version is None and (verdict is None or attempt.undecided)
+
+
+_NOT_MORE = re.compile(r"([+-]?[\d.]+)% against .*not more than the noise of ([\d.]+)%")
+"""How the gate's reason read in earlier recordings, for a gain in the noise and a loss alike."""
+
+
+def _within_noise(reason: str) -> bool:
+    """Whether the gate's reason is that the difference cannot be told from noise."""
+    if earlier := _NOT_MORE.search(reason):
+        gain, noise = map(float, earlier.groups())
+        return abs(gain) <= noise
+    return "unclear" in reason
 
 
 def attempt_matches(attempt: Attempt, text: str) -> bool:

@@ -65,6 +65,20 @@ def test_filters(text: str, kept: list[Attempt]) -> None:
     assert [a for a in ALL if attempt_matches(a, text)] == kept
 
 
+@pytest.mark.parametrize(
+    ("reason", "within"),
+    [
+        ("-16.72% against v12, not more than the noise of 0.98%", False),
+        ("-0.20% against v12, not more than the noise of 0.50%", True),
+        ("+0.83% against v5 (2 pairs): unclear: too small for this machine's noise", True),
+        ("-4.63% against v1 (1 pair): not 0.5% faster, whatever the noise", False),
+    ],
+)
+def test_noise_is_what_the_gate_could_not_tell_from_no_gain(reason: str, within: bool) -> None:
+    one = attempt(2, verdict=Verdict.CORRECT, aggregate=1.0, reason=reason)
+    assert attempt_matches(one, "noise") is within
+
+
 def test_each_has_a_status_in_words() -> None:
     words = [attempt_status(a) for a in ALL]
     assert words == [
