@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from avo_tui.store import places
-from tests.campaign.stage import Stage, new_campaign
-
-MakeStage = Callable[..., Stage]
+from tests.campaign.stage import MakeStage, Stage, new_campaign
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.evolution.process import EngineFailed
 from avo_tui.store import CampaignFolder, CampaignWriter, SessionWriter, create_campaign
 from tests.evolution.fake_evaluator import TASK
+
+MakeStage = Callable[..., "Stage"]
 
 
 def new_campaign(name: str = "race", lines: int = 2, **fields: object) -> CampaignFolder:
@@ -169,3 +172,11 @@ class Stage:
         self.store.close()
         for line in self.lines.values():
             line.kill()
+
+
+def seeded(make_stage: MakeStage, **fields: object) -> Stage:
+    """A campaign each of whose lines has a seed."""
+    stage = make_stage(**fields)
+    for number in range(1, len(stage.store.campaign.lines) + 1):
+        stage.line(number).commit(1.0, source(0))
+    return stage
