@@ -130,13 +130,13 @@ async def time_variants(
     for replicate in range(pairs):
         waiting = [row for row in timed if not row.trouble and not row.dropped]
         for row in waiting:
-            if precision is None or not row.pairs or _width(row, prior) > precision:
+            if precision is None or not row.pairs or _half_width(row, prior) > precision:
                 row.add(await compare(row.variant.candidate, replicate))
         if precision is not None:
             _drop_slower(timed, prior)
 
 
-def _width(row: Timed, prior: Prior) -> float:
+def _half_width(row: Timed, prior: Prior) -> float:
     """Half-width of the 95% interval of the gain, as a relative change."""
     low, high = row.estimate(prior).interval()
     return (high - low) / 2

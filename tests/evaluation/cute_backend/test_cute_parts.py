@@ -80,7 +80,14 @@ def test_no_two_buffers_move_alike() -> None:
             struct.pack("<Q", 2 * recorder._address(0, 0)),
             struct.pack("<Q", 2 * recorder._address(0, 1)),
         ),
-        (struct.pack("<I", 1), struct.pack("<I", 2)),
+        (
+            struct.pack("<Q", recorder._address(0, 0) + recorder._address(1, 0)),
+            struct.pack("<Q", recorder._address(0, 1) + recorder._address(1, 1)),
+        ),
+        (
+            struct.pack("<I", recorder._address(1, 0) & 0xFFFFFFFF),
+            struct.pack("<I", recorder._address(1, 1) & 0xFFFFFFFF),
+        ),
     ],
 )
 def test_what_is_computed_from_an_address_is_refused(first: bytes, second: bytes) -> None:

@@ -6,7 +6,7 @@ import re
 import shutil
 
 from avo_tui.domain.listing import Window
-from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp, Compiler
+from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp, Compiler, copy_into
 from avo_tui.evaluation.backends.cpp.loop_profile import sampled_text
 from avo_tui.evaluation.backends.cpp.loops import loops_text
 from avo_tui.evaluation.backends.cpp.sampled import NotSampledError, sample
@@ -53,10 +53,9 @@ async def _listing(compiled: CompiledCpp, sandbox: Sandbox) -> str | None:
         return None
     own = compiled.own_object
     with sandbox.scratch() as scratch:
-        (scratch / "candidate.so").write_bytes(compiled.library.read_bytes())
+        copy_into(scratch, compiled.library, *([] if own is None else [own]))
         command = "objdump -d -C --no-show-raw-insn -j .text candidate.so > listing.txt"
         if own is not None:
-            (scratch / own.name).write_bytes(own.read_bytes())
             command += f" && objdump -d -C {own.name} > own.txt"
         outcome = await sandbox.run(
             Job(command=("/bin/sh", "-c", command), scratch=scratch, limits=LIMITS)

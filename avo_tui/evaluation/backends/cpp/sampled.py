@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from avo_tui.evaluation.task import Task
 SECONDS = 1.0
 """Processor seconds for which a candidate is sampled; three calls at least."""
 _LONGEST = 120.0
-_FORGED = 1 << 22
+_MOST_BYTES = 1 << 22
 """Largest size of the profile's file in bytes."""
 
 
@@ -89,7 +90,7 @@ async def sample(
         if not ran.ok:
             raise NotSampledError(f"it ended before it was sampled ({ran.reason})")
         try:
-            text = read_untrusted(folder / "profile.txt", _FORGED).decode(errors="replace")
+            text = read_untrusted(folder / "profile.txt", _MOST_BYTES).decode(errors="replace")
         except EvaluatorError as error:
             raise NotSampledError(str(error)) from error
     return read_samples(text, drawn.about)
@@ -106,10 +107,7 @@ def _arguments(task: Task, drawn: DrawnInputs, files: Sequence[InputFile]) -> st
             lines.append(f"i {file.file} {file.bytes}")
         elif argument.kind == "output":
             shape, dtype = outputs[argument.name]
-            count = dtypes.dtype(dtype).bytes
-            for extent in shape:
-                count *= extent
-            lines.append(f"o {count}")
+            lines.append(f"o {math.prod(shape) * dtypes.dtype(dtype).bytes}")
         else:
             value = drawn.configuration.parameters[argument.name]
             real = argument.kind == "real"

@@ -241,9 +241,9 @@ class Recorder:
         """The number of the text; written where it is new, its symbols shortened."""
         for entry in sorted(symbols, key=len, reverse=True):
             ptx = ptx.replace(entry, symbols[entry])
-        number = self._texts.setdefault(ptx, len(self._texts))
-        Path(f"kernel-{number}.ptx").write_text(ptx, encoding="utf-8")
-        return number
+        if ptx not in self._texts:
+            Path(f"kernel-{len(self._texts)}.ptx").write_text(ptx, encoding="utf-8")
+        return self._texts.setdefault(ptx, len(self._texts))
 
 
 def _address(number: int, which: int) -> int:

@@ -61,6 +61,7 @@ LIMITS = Limits(seconds=180.0, memory_bytes=6144 * MIB, address_bytes=None, proc
 MOST_PTX = 16 << 20
 """Bytes of one PTX text."""
 MOST_KERNELS = 128
+_INSTEAD = "--as torch makes a package of its cubins"
 _KEPT = 24
 
 
@@ -122,13 +123,13 @@ class TracedFrontEnd:
         function: str,
     ) -> SingleSource:
         """A Python file with a function for torch's tensors; nothing is compiled here."""
-        main = _main_file(candidate)
+        text = candidate.files[_main_file(candidate)]
         if len([name for name in candidate.files if name.endswith(".py")]) > 1:
-            raise EvaluatorError(
-                "the kernel is in several Python files; --as torch makes a package of its cubins"
-            )
-        text = candidate.files[main]
-        return self._language.write_source(task, text, configurations, facts, function)
+            raise EvaluatorError(f"the kernel is in several Python files; {_INSTEAD}")
+        write, title = self._language.write_source, self._language.title
+        if write is None:
+            raise EvaluatorError(f"a {title} kernel is not written as one file; {_INSTEAD}")
+        return write(task, text, configurations, facts, function)
 
 
 class _Compilation:

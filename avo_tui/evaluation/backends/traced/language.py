@@ -27,7 +27,9 @@ class SourceWriter(Protocol):
 
 
 class Assembler(Protocol):
-    """The command that assembles PTX; `-o FILE` and the PTX file are added.
+    """The command that assembles PTX, such as ptxas with options.
+
+    The front end adds the architecture, the files, `-v` and `-lineinfo`.
 
     Raises ToolkitError where the tool is not installed.
     """
@@ -50,7 +52,8 @@ class TracedLanguage:
     recorder: Path
     """A file that `recording.py` loads in the sandbox: it compiles and records launches."""
     assembler: Assembler
-    write_source: SourceWriter
+    write_source: SourceWriter | None
+    """None where a kernel is not written as one file."""
     parts: tuple[Path, ...] = ()
     """Further files that the recorder loads."""
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -94,7 +94,7 @@ class Recorder:
             kernel, *args, **kwargs
         )
         number = int("".join(c for c in architecture if c.isdigit()))
-        self.target = GPUTarget("cuda", number, 32)
+        self.target = GPUTarget("cuda", number, THREADS_PER_WARP)
         self.kernels: dict[str, int] = {}
         """Hash of a compiled kernel → its number."""
         self.launches: list[dict[str, Any]] = []
