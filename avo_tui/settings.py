@@ -98,7 +98,10 @@ class Settings(BaseSettings):
     @field_validator("sessions", "kernels")
     @classmethod
     def _home(cls, folder: Path | None) -> Path | None:
-        return None if folder is None else folder.expanduser()
+        try:
+            return None if folder is None else folder.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{folder}: there is no such user on this machine") from error
 
     @classmethod
     def settings_customise_sources(

@@ -50,6 +50,10 @@ def _moment(micros: int | None) -> datetime | None:
 _VERDICTS: dict[str | None, Verdict | None] = {None: None, **{v.value: v for v in Verdict}}
 
 
+def _as_list(pair: Sequence[float] | None) -> list[float] | None:
+    return None if pair is None else list(pair)  # as JSON gives it back
+
+
 def _timed_against(pair: Sequence[float] | None) -> tuple[int, float] | None:
     return None if pair is None else (int(pair[0]), float(pair[1]))
 
@@ -69,9 +73,14 @@ class Column:
     """Length of each value where all are texts of one length, which are kept as one text; or 0."""
 
     def held(self, values: list[Any] | str) -> Values:
-        """The values of a page as they are kept in memory. Raises TypeError or OverflowError for
-        values of another type or size."""
-        return array(self.code, values) if self.code and isinstance(values, list) else values
+        """The values of a page as they are kept in memory: an array, or the list itself where a
+        number is too large for one. Raises TypeError for values of another type."""
+        if not self.code or not isinstance(values, list):
+            return values
+        try:
+            return array(self.code, values)
+        except OverflowError:
+            return values
 
 
 @dataclass(frozen=True)
@@ -198,12 +207,12 @@ def _lines(page: Page) -> list[bytes]:
     try:
         if zstandard.frame_content_size(page.blob) > MAX_BYTES:
             raise DamagedSession(f"a page of {page.kind.table} is implausibly large")
-        lines = zstandard.ZstdDecompressor().decompress(page.blob, MAX_BYTES).split(b"\n")
+        data = zstandard.ZstdDecompressor().decompress(page.blob, MAX_BYTES)
     except zstandard.ZstdError as error:
         raise DamagedSession(f"a page of {page.kind.table} cannot be unpacked") from error
-    if len(lines) != len(page):
+    if data.count(b"\n") + 1 != len(page):  # before they are split: there may be millions
         raise DamagedSession(f"a page of {page.kind.table} holds another number of records")
-    return lines
+    return data.split(b"\n")
 
 
 @lru_cache(1024)
@@ -340,7 +349,7 @@ VERSIONS = Kind(
         Column("aggregate", code="d"),
         Column("ratios"),
         Column("holds"),
-        Column("timed_against", unpacked=_timed_against),
+        Column("timed_against", packed=_as_list, unpacked=_timed_against),
     ),
     key=("number",),
 )

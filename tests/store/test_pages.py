@@ -16,7 +16,7 @@ from avo_tui.domain import lineage
 from avo_tui.domain.attempts import ORDERS, attempt_matches, ordered
 from avo_tui.domain.base import Value
 from avo_tui.domain.progress import TryCounter, progress
-from avo_tui.domain.records import Version
+from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.stall_rules import stall
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.tables import RecordTable
@@ -27,7 +27,7 @@ from avo_tui.store.loading import fold_journal
 from avo_tui.store.pages import pack
 from avo_tui.store.stored_records import KINDS, Page
 from avo_tui.ui.panes.lineage.graph_layout import rows
-from tests.session_life import AT, lives, session_record
+from tests.session_life import AT, lives, session_record, version
 
 
 def folded(events: list[ev.Event], packed: bool) -> SessionState:
@@ -152,6 +152,19 @@ def test_a_damaged_page_is_an_error_of_the_session(lived: Path) -> None:
     shorter = page.header().replace(b'"masks":[', b'"masks":[0,')
     with pytest.raises(ValueError, match="lengths"):
         Page.read(shorter, page.blob)
+
+
+def test_a_page_says_on_disk_what_it_says_in_memory() -> None:
+    """Pairs, numbers that no array holds, and none of either."""
+    versions, attempts = KINDS["versions"], KINDS["attempts"]
+    plain = version(1, 1, 1, 1.5)
+    some = [plain, plain.replaced(timed_against=(0, 1.25))]
+    huge = [Attempt(step=1, number=n, parent=2**70, candidate="1" * 64, at=AT) for n in (1, 2)]
+    for kind, records in ((versions, some), (attempts, huge)):
+        page = Page.of(kind, records)
+        again = Page.read(page.header(), page.blob)
+        assert (again.columns, again.masks) == (page.columns, page.masks)
+        assert [record for _, record in again.records()] == records
 
 
 def test_a_table_knows_what_changed_since_a_copy_of_it() -> None:
