@@ -92,12 +92,11 @@ def seat(
     from avo_tui.operators.seat.step import tool_specs
     from avo_tui.store import SessionReader, find_session
 
-    specs = tool_specs()
     try:
         reader = SessionReader.open(find_session(name))
         require_seat(reader)
         if tool is None:
-            _list(specs, as_json)
+            _list(tool_specs(reader.state.session.settings), as_json)
             return
         answer = _answer(reader, tool, arguments or [], files or [], (who, take_over), out, as_json)
     except Exception as error:
@@ -127,7 +126,7 @@ def _answer(
     from avo_tui.operators.seat.step import tool_specs
     from avo_tui.operators.seat.wire import Call, Hello
 
-    specs = tool_specs()
+    specs = tool_specs(reader.state.session.settings)
     given = _arguments(tool, arguments, specs)
     texts = _texts(files)
     if tool in TAKES_FILES:

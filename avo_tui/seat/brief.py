@@ -11,6 +11,7 @@ from avo_tui.domain.outlook import outlook
 from avo_tui.domain.records import SessionRecord
 from avo_tui.domain.state import SessionState
 from avo_tui.operators.agent.prompts.opening import task_text
+from avo_tui.operators.toolbox.switched_off import off_text, parts_off
 
 _FIELD = re.compile(r"\{\{(\w+)\}\}")
 
@@ -29,6 +30,8 @@ def brief(state: SessionState) -> str:
     file = next(iter(session.task.seed_files), "kernel.cpp")
     places = {"name": name, "file": file, "operator": session.settings.operator}
     entrance = _fill("entrance" if has_seat else "drop_box", places).strip()
+    if off := off_text(parts_off(session.settings)):
+        entrance = f"{entrance}\n\n{off}"
     machine = session.engine.machine if session.engine is not None else None
     values = {
         "session": name,

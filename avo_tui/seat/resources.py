@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from avo_tui.domain.attempts import attempt_name, attempt_status
@@ -12,6 +12,7 @@ from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.prompts.opening import task_text
 from avo_tui.operators.knowledge_port import Knowledge
 from avo_tui.operators.toolbox.report_text import report_text, score_table, version_line
+from avo_tui.operators.toolbox.switched_off import PARTS, parts_off
 from avo_tui.seat.brief import brief
 from avo_tui.store import SessionReader
 
@@ -59,9 +60,16 @@ class Library:
         self._reader.poll()
         return self._reader.state
 
+    def offered(self, pages: Sequence[Page]) -> list[Page]:
+        """Those of the pages that this run does not do without."""
+        off = parts_off(self.state.session.settings)
+        return [page for page in pages if page.path.partition("/")[0] not in off]
+
     def read(self, uri: str) -> str:
         """The text of a page. Raises KeyError with one sentence for one that is not there."""
         path = uri.removeprefix(SCHEME)
+        if (part := path.partition("/")[0]) in parts_off(self.state.session.settings):
+            raise KeyError(f"{PARTS[part]} is switched off in this run")
         fixed: dict[str, Callable[[], str]] = {
             "brief": lambda: brief(self.state),
             "task": self._task,

@@ -126,7 +126,7 @@ class SeatServer:
                         open_world_hint=False,
                     ),
                 )
-                for spec in tool_specs()
+                for spec in tool_specs(self._library.state.session.settings)
             ]
         )
 
@@ -180,7 +180,7 @@ class SeatServer:
                     description=page.description,
                     mime_type="text/markdown",
                 )
-                for page in PAGES
+                for page in self._library.offered(PAGES)
             ]
         )
 
@@ -196,7 +196,7 @@ class SeatServer:
                     description=page.description,
                     mime_type="text/markdown",
                 )
-                for page in TEMPLATES
+                for page in self._library.offered(TEMPLATES)
             ]
         )
 

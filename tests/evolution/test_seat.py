@@ -47,7 +47,7 @@ async def seated(lab: Laboratory, hello: Hello = HELLO) -> SeatClient:
 
 def begun(make_lab: MakeLab, **more: object) -> Laboratory:
     lab = make_lab(settings(**more))
-    lab.start(SeatOperator())
+    lab.start(SeatOperator(lab.settings))
     return lab
 
 
@@ -90,7 +90,7 @@ async def test_the_wait_for_a_caller_who_never_comes_back_does_not_count(
     is known only when it calls again."""
     caller = Hello(client="command line", way="command_line")
     lab = make_lab(settings())
-    lab.start(SeatOperator())
+    lab.start(SeatOperator(lab.settings))
     for call, away in (("begin_step", 300), ("list_versions", 500)):
         client = await seated(lab, caller)
         assert (await client.call(call)).ok
@@ -320,7 +320,7 @@ async def test_the_end_of_the_engine_is_told_and_the_next_one_goes_on(make_lab: 
     assert not (lab.folder / "seat.json").exists()
     with pytest.raises(SeatNotThereError):
         await SeatClient.sit_down(lab.folder, HELLO)
-    lab.start(SeatOperator())
+    lab.start(SeatOperator(lab.settings))
     client = await seated(lab)
     await client.call("begin_step")
     lab.check_whole()

@@ -27,7 +27,7 @@ from avo_tui.seat.server import SeatServer, serve_http  # noqa: E402
 def begun(make_lab: MakeLab) -> Laboratory:
     traits = OperatorTraits(title="agent in the seat")
     lab = make_lab(RunSettings(operator="seat", traits=traits))
-    lab.start(SeatOperator())
+    lab.start(SeatOperator(lab.settings))
     return lab
 
 

@@ -44,14 +44,17 @@ def _accepts(settings: RunSettings) -> str | None:
 
 def _check(settings: RunSettings) -> None:
     from avo_tui.operators.acp.settings import AcpSettings
+    from avo_tui.operators.toolbox.switched_off import ToolboxSettings
 
     AcpSettings.of(settings).command()
+    ToolboxSettings.of(settings)
 
 
 def _options() -> Sequence[OptionInfo]:
     from avo_tui.operators.acp.settings import AcpSettings
+    from avo_tui.operators.toolbox.switched_off import ToolboxSettings
 
-    return AcpSettings.listed()
+    return (*AcpSettings.listed(), *ToolboxSettings.listed())
 
 
 DESCRIPTOR = OperatorDescriptor(

@@ -50,7 +50,9 @@ class AcpOperator:
         """Raises ValueError, with one sentence, if the settings name no agent."""
         own = AcpSettings.of(settings)
         name = own.command()[0].rpartition("/")[2]
-        self.door = Door(tool_specs(), empty=f"{name} has not called a tool of the seat yet")
+        self.door = Door(
+            tool_specs(settings), empty=f"{name} has not called a tool of the seat yet"
+        )
         self._panes = Panes(name)
         self._settings = own
         self._bench: Workbench | None = None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from avo_tui.domain.records import OperatorTraits, RunSettings
 from avo_tui.operators.agent.model.address import chosen_address, is_local
 from avo_tui.operators.agent.settings import DEFAULT_MODEL, AgentSettings
-from avo_tui.operators.descriptor import OperatorDescriptor
+from avo_tui.operators.descriptor import OperatorDescriptor, OptionInfo
 from avo_tui.operators.ports import Operator
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE")
@@ -46,6 +46,15 @@ def _check(settings: RunSettings) -> None:
     from avo_tui.operators.agent.model.clients import make_client
 
     make_client(own)  # it knows what its cloud needs; nothing is asked of the network
+    from avo_tui.operators.toolbox.switched_off import ToolboxSettings
+
+    ToolboxSettings.of(settings)
+
+
+def _options() -> Sequence[OptionInfo]:
+    from avo_tui.operators.toolbox.switched_off import ToolboxSettings
+
+    return (*AgentSettings.listed(), *ToolboxSettings.listed())
 
 
 DESCRIPTOR = OperatorDescriptor(
@@ -58,6 +67,6 @@ DESCRIPTOR = OperatorDescriptor(
     preference=20,
     models=(DEFAULT_MODEL,),
     estimate=_estimate,
-    options=AgentSettings.listed,
+    options=_options,
     check=_check,
 )

@@ -13,4 +13,4 @@ def make(settings: RunSettings) -> SeatOperator:
     """The operator of a session."""
     from avo_tui.operators.seat.operator import SeatOperator
 
-    return SeatOperator()
+    return SeatOperator(settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avo_tui.domain.records import Author
+from avo_tui.domain.records import Author, RunSettings
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.operators.seat.door import Door
 from avo_tui.operators.seat.step import SeatStep, tool_specs
@@ -13,8 +13,9 @@ class SeatOperator:
 
     author: Author = "seat"
 
-    def __init__(self) -> None:
-        self.door = Door(tool_specs())
+    def __init__(self, settings: RunSettings) -> None:
+        """Raises ValueError, with one sentence, for an option that the toolbox does not take."""
+        self.door = Door(tool_specs(settings))
 
     async def vary(self, bench: Workbench) -> StepOutcome:
         """Make one step from the calls that arrive."""

@@ -19,7 +19,7 @@ from avo_tui.domain.events import (
     ToolReturned,
     VersionCommitted,
 )
-from avo_tui.domain.records import Hint, Occupant
+from avo_tui.domain.records import Hint, Occupant, RunSettings
 from avo_tui.operators.agent.prompts.memory import note_key, persons_changes
 from avo_tui.operators.agent.prompts.opening import (
     hint_text,
@@ -32,8 +32,9 @@ from avo_tui.operators.agent.prompts.progress import progress_text
 from avo_tui.operators.ports import Interrupted, Presence, StepEnded, StepOutcome, Workbench
 from avo_tui.operators.seat.door import Door, Request
 from avo_tui.operators.seat.wire import Answer, Letter
-from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox
-from avo_tui.operators.toolbox.box import ToolSpec
+from avo_tui.operators.toolbox import Toolbox
+from avo_tui.operators.toolbox.box import ToolSpec, specs
+from avo_tui.operators.toolbox.switched_off import parts_off
 from avo_tui.operators.toolbox.tool import ToolResult, first_lines
 
 BEGIN = "begin_step"
@@ -67,13 +68,9 @@ OWN_TOOLS = (
 )
 
 
-def tool_specs() -> tuple[ToolSpec, ...]:
-    """The tools of the seat: the toolbox, and those that only the seat has."""
-    box = (
-        ToolSpec(name=t.name, group=t.group, description=t.description, input_schema=t.schema())
-        for t in ALL_TOOLS
-    )
-    return (*OWN_TOOLS, *box)
+def tool_specs(settings: RunSettings) -> tuple[ToolSpec, ...]:
+    """The tools of the seat in this run: those that only the seat has, and the toolbox."""
+    return (*OWN_TOOLS, *specs(parts_off(settings)))
 
 
 Attend = Callable[[], Awaitable[None]]
@@ -294,6 +291,8 @@ class SeatStep:
             if intervention_key(order) not in self._told:
                 self._told.add(intervention_key(order))
                 letters.append(Letter(sender="supervisor", text=intervention_text(order)))
+        if "memory" in parts_off(bench.reading.settings):
+            return tuple(letters)
         text, told = persons_changes(
             bench.reading.notes(), self._told, self.box.workspace.forgotten
         )

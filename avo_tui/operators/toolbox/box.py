@@ -22,6 +22,7 @@ from avo_tui.operators.toolbox import (
 )
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.signature import signature
+from avo_tui.operators.toolbox.switched_off import parts_off
 from avo_tui.operators.toolbox.tool import (
     RESULT_LIMIT,
     Arguments,
@@ -43,6 +44,12 @@ ALL_TOOLS: tuple[Tool[Any], ...] = (
     *step_tools.TOOLS,
 )
 
+TOOLS_OF_PARTS: Mapping[str, frozenset[str]] = {
+    "knowledge": frozenset(tool.name for tool in knowledge_tools.TOOLS),
+    "memory": frozenset(tool.name for tool in memory_tools.TOOLS),
+}
+"""The tools that go with a part that a run can do without."""
+
 ARGUMENT_LIMIT = 2_000
 """Number of characters of an argument kept in the event; the recorded message has all of it."""
 
@@ -54,6 +61,21 @@ class ToolSpec(Value):
     group: Group
     description: str
     input_schema: dict[str, Any]
+
+
+def specs(parts: frozenset[str] = frozenset()) -> list[ToolSpec]:
+    """All tools but those of the parts that are switched off, in a fixed order, so that a prompt
+    built from them stays the same."""
+    return [
+        ToolSpec(name=t.name, group=t.group, description=t.description, input_schema=t.schema())
+        for t in tools(parts)
+    ]
+
+
+def tools(parts: frozenset[str]) -> list[Tool[Any]]:
+    """The tools of a run that does without these parts."""
+    off: frozenset[str] = frozenset().union(*(TOOLS_OF_PARTS[part] for part in parts))
+    return [tool for tool in ALL_TOOLS if tool.name not in off]
 
 
 class Toolbox:
@@ -72,7 +94,8 @@ class Toolbox:
         self.limit = limit
         """Largest number of characters of an answer shown at once."""
         self._redact = redact
-        self._tools: dict[str, Tool[Any]] = {tool.name: tool for tool in ALL_TOOLS}
+        self._without = parts_off(bench.reading.settings)
+        self._tools: dict[str, Tool[Any]] = {tool.name: tool for tool in tools(self._without)}
 
     @property
     def names(self) -> frozenset[str]:
@@ -80,11 +103,8 @@ class Toolbox:
         return frozenset(self._tools)
 
     def specs(self) -> list[ToolSpec]:
-        """All tools, in a fixed order, so that a prompt built from them stays the same."""
-        return [
-            ToolSpec(name=t.name, group=t.group, description=t.description, input_schema=t.schema())
-            for t in self._tools.values()
-        ]
+        """The tools of this run, in a fixed order."""
+        return specs(self._without)
 
     async def call(self, name: str, arguments: Mapping[str, Any], call: str = "") -> ToolResult:
         """Run a tool without recording it. Raises only Interrupted and StepEnded."""
@@ -144,6 +164,8 @@ class Toolbox:
     def _tool(self, name: str) -> Tool[Any]:
         if name in self._tools:
             return self._tools[name]
+        if any(name in TOOLS_OF_PARTS[part] for part in self._without):
+            raise ToolError(f"{name} is switched off in this run. Go on without it.")
         raise ToolError(_no_tool(name, list(self._tools)))
 
 

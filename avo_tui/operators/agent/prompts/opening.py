@@ -25,6 +25,7 @@ from avo_tui.operators.toolbox.report_text import (
     score_table,
     version_line,
 )
+from avo_tui.operators.toolbox.switched_off import off_text, parts_off
 from avo_tui.operators.toolbox.tool import cut_middle, first_lines
 from avo_tui.operators.toolbox.workspace import load_candidate
 
@@ -110,12 +111,18 @@ def opening(
             "draft": _draft(bench, draft, limits),
             "progress": progress,
             "rejected": _rejected(bench, limits),
-            "memory": memory_text(bench, max(limits.memory, bench.reading.memory_limit)),
+            "memory": _memory(bench, limits),
             "gate": _gate(bench),
             "budget": budget_text(bench),
             "words": _words(bench, hints, limits),
         },
     )
+
+
+def _memory(bench: Workbench, limits: OpeningLimits) -> str:
+    if "memory" in parts_off(bench.reading.settings):
+        return "Switched off in this run."
+    return memory_text(bench, max(limits.memory, bench.reading.memory_limit))
 
 
 def _gate(bench: Workbench) -> str:
@@ -158,6 +165,8 @@ def _situation(bench: Workbench, draft: Draft | None, begun: bool) -> str:
             " source; what became of it stands below. Go on from it if it is worth it, or"
             " reset_candidate to the parent."
         )
+    if off := off_text(parts_off(bench.reading.settings)):
+        lines.append(off)
     return "\n".join(lines)
 
 

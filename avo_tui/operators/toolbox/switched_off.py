@@ -1,0 +1,55 @@
+"""Parts of the toolbox that a run does without, so that their worth can be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import field_validator
+
+from avo_tui.domain.records import RunSettings
+from avo_tui.operators.settings import OperatorSettings
+
+PARTS: Mapping[str, str] = {"knowledge": "the knowledge base", "memory": "the memory"}
+"""What can be switched off, and how it is called in a sentence."""
+
+
+class ToolboxSettings(OperatorSettings):
+    """The options `toolbox.…` of a run."""
+
+    prefix: ClassVar[str] = "toolbox."
+    who: ClassVar[str] = "the toolbox"
+
+    without: str = ""
+    """Parts that the agent does without, from its next step on: `knowledge`, `memory`, or both with
+    a comma between them. Their tools do not exist for it, and the opening shows nothing of them."""
+
+    @field_validator("without")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        unknown = [part for part in _split(value) if part not in PARTS]
+        if unknown:
+            raise ValueError(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
+        return value
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The parts that are switched off."""
+        return frozenset(_split(self.without))
+
+
+def parts_off(settings: RunSettings) -> frozenset[str]:
+    """The parts that a run does without. Raises ValueError for an invalid option."""
+    return ToolboxSettings.of(settings).parts
+
+
+def off_text(parts: frozenset[str]) -> str:
+    """A sentence for the agent on what it does without; empty where nothing is switched off."""
+    if not parts:
+        return ""
+    names = " and ".join(phrase for part, phrase in PARTS.items() if part in parts)
+    return f"Switched off in this run: {names}. Where other texts speak of it, do without."
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
