@@ -35,6 +35,15 @@ def bench(
         list[str] | None,
         typer.Option("-D", help="NAME=value,value,…: every combination is timed."),
     ] = None,
+    flags: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--flags",
+            metavar="FLAGS",
+            help="A set of compiler flags in place of the source's `// flags:` lines, such as"
+            " '-O2 -fno-unroll-loops'; '' is none. May be repeated: every set is timed.",
+        ),
+    ] = None,
     pairs: Annotated[
         int | None,
         typer.Option(
@@ -71,7 +80,9 @@ def bench(
     versions: dict[int, object] = dict(state.versions)
     number = pick(against, versions, state.session.head, best.number if best else None)
     other = reader.candidate(state.versions[number].candidate)
-    timed = [Timed(variant) for variant in unique(_variants(paths, defines or [], other))]
+    timed = [
+        Timed(variant) for variant in unique(_variants(paths, (defines or [], flags or []), other))
+    ]
     known = spread(state)
     asyncio.run(_time(reader, timed, other, (pairs, precision)))
     if as_json:
@@ -82,12 +93,15 @@ def bench(
         raise typer.Exit(1)
 
 
-def _variants(paths: list[Path], defines: list[str], origin: Candidate) -> list[Variant]:
+def _variants(
+    paths: list[Path], varied: tuple[list[str], list[str]], origin: Candidate
+) -> list[Variant]:
+    """The files with every combination of `varied`: definitions of macros, and sets of flags."""
     from avo_tui.evaluation.candidates import read_candidate
     from avo_tui.operators.toolbox.variants import MOST, sweep
 
     values: dict[str, list[str]] = {}
-    for text in defines:
+    for text in varied[0]:
         macro, equals, choices = text.partition("=")
         if equals and not all(choice.strip() for choice in choices.split(",")):
             raise typer.BadParameter(
@@ -103,7 +117,7 @@ def _variants(paths: list[Path], defines: list[str], origin: Candidate) -> list[
             candidate = candidate.replaced(
                 files=dict(zip(origin.files, candidate.files.values(), strict=True))
             )
-        variants += sweep(str(path), candidate, values)
+        variants += sweep(str(path), candidate, values, varied[1])
     if len(variants) > MOST:
         raise Failure(f"{len(variants)} variants are more than {MOST}; take fewer")
     return variants

@@ -74,6 +74,7 @@ def _emit(reader: SessionReader, attempt: Attempt, files: dict[str, str], change
 
 def _print(reader: SessionReader, attempt: Attempt) -> None:
     from avo_tui.domain.attempts import attempt_name, attempt_status
+    from avo_tui.domain.outlook import paired_gains
     from avo_tui.domain.plain import plain, safe
     from avo_tui.operators.toolbox.report_text import report_text
 
@@ -91,8 +92,5 @@ def _print(reader: SessionReader, attempt: Attempt) -> None:
     if report is None:
         typer.echo("it was not finished, so there is no report")
         return
-    rival = None
-    if decision is not None and decision.reference is not None:
-        rival = reader.state.versions.get(decision.reference)
-    typer.echo(safe(report_text(report, rival or reader.state.versions.get(attempt.parent))))
+    typer.echo(safe(report_text(report, paired_gains(reader.state, attempt.candidate))))
     typer.echo("\n".join([report.device, *report.seconds.lines()]))

@@ -25,7 +25,7 @@ is the fallback procedure).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -243,6 +243,27 @@ def prior_of(comparisons: Iterable[Comparison], configuration: str = "") -> Prio
     return Prior(squares / max(degrees, PRIOR_DEGREES), max(1.0, times / known))
 
 
+@dataclass(frozen=True)
+class PairedGains:
+    """What pairs of fresh processes showed of a candidate beside a version, per configuration."""
+
+    version: int
+    """Number of the version that it was timed beside."""
+    pairs: int
+    gains: Mapping[str, tuple[float, float, float]]
+    """Configuration → (gain, low and high end of its 95% interval), relative: 0.02 is 2% faster."""
+
+    def text(self, configuration: str) -> str:
+        """The gain on one configuration with its interval; "" if that was not timed."""
+        if configuration not in self.gains:
+            return ""
+        gain, low, high = self.gains[configuration]
+        s = "s" if self.pairs > 1 else ""
+        return (
+            f"{gain:+.2%} [{low:+.2%} to {high:+.2%}] over v{self.version} in {self.pairs} pair{s}"
+        )
+
+
 class Ledger:
     """All comparisons of a session, and how much of the error budget they have spent."""
 
@@ -303,6 +324,29 @@ class Ledger:
     def prior(self, comparison: Comparison, configuration: str = "") -> Prior:
         """The spread between replicates in the other comparisons under the same conditions."""
         return prior_of(self.telling(comparison.conditions, comparison.number), configuration)
+
+    def gains(self, candidate: ObjectId, versions: Mapping[ObjectId, int]) -> PairedGains | None:
+        """What the latest comparison of a candidate with one of these versions showed.
+
+        `versions` maps ids of sources to numbers. None if it was never timed beside one of them.
+        """
+        for comparison in reversed(self._all):
+            if comparison.candidate != candidate or comparison.against not in versions:
+                continue
+            if comparison.replicates:
+                return self._gains(comparison, versions[comparison.against])
+        return None
+
+    def _gains(self, comparison: Comparison, version: int) -> PairedGains:
+        each = {
+            name: estimate(comparison.replicates, self.prior(comparison, name), name)
+            for name in comparison.replicates[0].configurations
+        }
+        return PairedGains(
+            version,
+            len(comparison.replicates),
+            {name: (math.expm1(one.mean), *one.interval()) for name, one in each.items()},
+        )
 
     def telling(self, conditions: str, without: int = 0) -> list[Comparison]:
         """The latest comparisons that show how processes differ; `without` is a number."""

@@ -82,6 +82,10 @@ class GateDecision(Value):
     records."""
     interval: tuple[float, float] | None = None
     """95% confidence interval of `gain`; it includes the variation between processes."""
+    lowest: float | None = None
+    """Lower bound of `gain` at the probability of a wrong acceptance that this look was allowed:
+    the gate accepts where it is above 0 and `gain` is `MARGIN_FLOOR` or more. None for other gates
+    than `strict`, between two looks, and in old records."""
     replicates: int = 0
     """Number of replicates (pairs of fresh processes) that the gain was estimated from."""
     rounds: int = 0
@@ -208,22 +212,37 @@ def decide(
     low, high = whole.interval()
     pairs = f"{count} pair{'s' if count > 1 else ''} of fresh processes"
     gain = math.expm1(whole.mean)
+    shown, lowest = f"95%: {low:+.2%} to {high:+.2%}", None
+    if gate == "strict" and (bound := _lowest(whole, comparison.error)) is not None:
+        rate, lowest = bound
+        shown += f"; at the error of {rate:.2g}% that the gate allows here: {lowest:+.2%} or more"
     return GateDecision(
         gate=gate,
         accepted=outcome == "accepted",
-        reason=f"{gain:+.2%} against v{rival.number} ({low:+.1%} to {high:+.1%}, {pairs}): {words}",
+        reason=f"{gain:+.2%} against v{rival.number} ({shown}; {pairs}): {words}",
         reference=rival.number,
         gain=gain,
         margin=margin,
         remeasured=True,
         outcome=outcome,
         interval=(low, high),
+        lowest=lowest,
         replicates=count,
         rounds=sum(sum(r.rounds.values()) for r in comparison.replicates),
         comparison=comparison.number,
         error=comparison.error,
         budget_left=ledger.budget_left,
     )
+
+
+def _lowest(whole: Estimate, error: float) -> tuple[float, float] | None:
+    """(error of this look in per cent, lower bound of the relative gain at it); None where no look
+    is due."""
+    look = look_of(whole.replicates)
+    if look is None or error <= 0 or math.isinf(whole.mean):
+        return None
+    rate = error * look_share(look)
+    return rate * 100, math.expm1(whole.lower(rate))
 
 
 _Judged = tuple[Outcome, str, float]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from avo_tui.domain import lineage
+from avo_tui.domain.base import ObjectId
 from avo_tui.domain.evidence import (
     LOOKS,
     PRIOR_DEGREES,
@@ -15,6 +16,7 @@ from avo_tui.domain.evidence import (
     ROUNDS_DEGREES,
     Estimate,
     Ledger,
+    PairedGains,
     Prior,
     look_share,
     prior_of,
@@ -89,6 +91,12 @@ def spread(state: SessionState, conditions: str = "") -> Spread:
         conditions = state.comparisons[max(state.comparisons)].conditions
     telling = Ledger(state.comparisons.values()).telling(conditions)
     return Spread(prior_of(telling), len(telling))
+
+
+def paired_gains(state: SessionState, candidate: ObjectId) -> PairedGains | None:
+    """What was measured of a candidate in turn with a version, lately; None if it never was."""
+    numbers = {v.candidate: v.number for v in state.versions.values() if v.candidate != candidate}
+    return Ledger(state.comparisons.values()).gains(candidate, numbers)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import Event
+from avo_tui.domain.evidence import PairedGains
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
@@ -134,6 +135,10 @@ class Reading(Protocol):
         ...
 
     def gate_outlook(self) -> str: ...
+
+    def paired(self, candidate: ObjectId) -> PairedGains | None:
+        """What the gate measured of a candidate in turn with a version; None if it never did."""
+        ...
 
     def spread(self) -> Spread:
         """How much pairs of fresh processes scatter, as far as the run has measured it."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from avo_tui.domain.attempts import attempt_name, attempt_status
+from avo_tui.domain.outlook import paired_gains
 from avo_tui.domain.state import SessionState
 from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.prompts.opening import task_text
@@ -124,10 +125,11 @@ class Library:
         if version is None:
             raise KeyError(f"there is no v{number}")
         candidate = self._reader.candidate(version.candidate)
+        paired = paired_gains(self.state, version.candidate)
         sources = "\n".join(f"=== {name}\n{text}" for name, text in candidate.files.items())
         return (
             f"v{number}\nplan:\n{version.plan}\nsummary:\n{version.summary}\n"
-            f"score:\n{score_table(version.score)}\ngate: {version.gate.reason}\n{sources}"
+            f"score:\n{score_table(version.score, paired)}\ngate: {version.gate.reason}\n{sources}"
         )
 
     def _attempt(self, step: int, number: int) -> str:
@@ -135,6 +137,6 @@ class Library:
         if attempt is None:
             raise KeyError(f"there is no attempt {step}.{number}")
         report = self._reader.report(attempt)
-        rival = self.state.versions.get(attempt.parent)
-        text = report_text(report, rival) if report is not None else "It is not finished."
+        paired = paired_gains(self.state, attempt.candidate)
+        text = report_text(report, paired) if report is not None else "It is not finished."
         return f"{attempt.title}\n{text}"

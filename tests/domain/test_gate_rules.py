@@ -101,6 +101,21 @@ def test_a_gain_within_its_uncertainty_is_measured_further_then_unclear() -> Non
     assert slight.accepted and slight.replicates > LOOKS[0]
 
 
+@given(st.floats(1.0, 1.03), st.lists(st.floats(-0.01, 0.01), min_size=8, max_size=8))
+def test_the_bound_that_decides_stands_beside_the_95_per_cent(
+    middle: float, noise: list[float]
+) -> None:
+    """The gate's own bound is lower than the 95% interval's; above 0 exactly where it accepts."""
+    decision = asked("strict", [paired(middle + n) for n in noise])
+    assert decision.gain is not None and decision.interval is not None
+    if decision.lowest is None:
+        assert look_of(decision.replicates) is None
+        return
+    assert decision.lowest < decision.interval[0]
+    assert decision.accepted == (decision.lowest >= 0 and decision.gain >= MARGIN_FLOOR)
+    assert f"{decision.lowest:+.2%} or more" in decision.reason and "95%: " in decision.reason
+
+
 def test_what_was_refused_stays_refused_without_a_measurement() -> None:
     slow = [paired(0.96), paired(0.962)] + [paired(1.2)] * 30
     first = asked("strict", slow[:2])

@@ -12,9 +12,10 @@ from avo_tui.domain import lineage
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.evidence import PairedGains
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.outlook import Spread, outlook, spread
+from avo_tui.domain.outlook import Spread, outlook, paired_gains, spread
 from avo_tui.domain.records import (
     Attempt,
     Direction,
@@ -156,6 +157,9 @@ class FakeRun:
     def gate_outlook(self) -> str:
         known = outlook(self.state)
         return known.text if known is not None else ""
+
+    def paired(self, candidate: ObjectId) -> PairedGains | None:
+        return paired_gains(self.state, candidate)
 
     def spread(self) -> Spread:
         return spread(self.state)

@@ -9,8 +9,9 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.evidence import PairedGains
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.outlook import Spread, outlook, spread
+from avo_tui.domain.outlook import Spread, outlook, paired_gains, spread
 from avo_tui.domain.records import (
     Attempt,
     Direction,
@@ -91,6 +92,10 @@ class StepReading:
         """What the gate asks of the next candidate, in sentences with figures; "" if not known."""
         known = outlook(self._run.state, self._run.conditions)
         return known.text if known is not None else ""
+
+    def paired(self, candidate: ObjectId) -> PairedGains | None:
+        """What the gate measured of a candidate in turn with a version; None if it never did."""
+        return paired_gains(self._run.state, candidate)
 
     def spread(self) -> Spread:
         """How much pairs of fresh processes scatter, as far as the run has measured it."""

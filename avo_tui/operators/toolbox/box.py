@@ -19,6 +19,7 @@ from avo_tui.operators.toolbox import (
     lineage_tools,
     memory_tools,
     step_tools,
+    timing_tools,
 )
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.signature import signature
@@ -40,6 +41,7 @@ ALL_TOOLS: tuple[Tool[Any], ...] = (
     *knowledge_tools.TOOLS,
     *editing_tools.TOOLS,
     *execution_tools.TOOLS,
+    *timing_tools.TOOLS,
     *memory_tools.TOOLS,
     *step_tools.TOOLS,
 )

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
 
 from pydantic import Field
 
-from avo_tui.domain.candidate import Candidate, check_file_name
+from avo_tui.domain.candidate import check_file_name
 from avo_tui.domain.listing import Window
 from avo_tui.domain.records import Version
-from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.operators.ports import AttemptResult
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import report_text
+from avo_tui.operators.toolbox.timing_tools import FLAGS, asked
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
-from avo_tui.operators.toolbox.variants import (
-    MOST_PAIRS,
-    Timed,
-    Variant,
-    sweep,
-    table_text,
-    time_variants,
-    unique,
-)
-from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
+from avo_tui.operators.toolbox.variants import sweep
+from avo_tui.operators.toolbox.workspace import Workspace
 
 
 class Compile(Arguments):
@@ -51,44 +42,11 @@ class EvaluateMany(Arguments):
         min_length=3, max_length=120, description="What is varied, in one line, for the record."
     )
     sweep: dict[str, list[str]] = Field(
-        min_length=1,
+        default_factory=dict,
         description="Macros to vary, each with its values: all combinations are evaluated (24 at"
         " most), each with `#define NAME value` before the source.",
     )
-
-
-class Bench(Arguments):
-    """The variants to time, and the version to time them with."""
-
-    sweep: dict[str, list[str]] = Field(
-        default_factory=dict,
-        description="Macros to vary, each with its values: all combinations are timed (24 at most),"
-        " each with `#define NAME value` before the source. Write `#ifndef NAME`, `#define NAME"
-        " 32`, `#endif` for the default. Without any, the working candidate is timed as it is.",
-    )
-    attempts: list[str] = Field(
-        default_factory=list,
-        max_length=8,
-        description="Earlier attempts to time as well, such as 12.3.",
-    )
-    against: int | None = Field(
-        default=None, description="Version to time beside; this step's parent without it."
-    )
-    pairs: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST_PAIRS,
-        description="Pairs of fresh processes for each variant: 1 without, and with `precision` at"
-        f" most so many ({MOST_PAIRS} without).",
-    )
-    precision: float | None = Field(
-        default=None,
-        ge=0.0005,
-        le=0.2,
-        description="For small differences: add pairs until the 95% interval of a variant is no"
-        " wider than this on either side (0.003 is ±0.3%), or until another one is shown to be"
-        " faster.",
-    )
+    flags: list[str] = FLAGS
 
 
 class Profile(Arguments):
@@ -155,7 +113,7 @@ async def _compile_candidate(space: Workspace, arguments: Compile) -> ToolAnswer
 async def _check_candidate(space: Workspace, arguments: Check) -> ToolAnswer:
     report = await space.bench.evaluating.check(space.working)
     text = report_text(report)
-    return ToolAnswer(f"{text}\n{_asked(space)}" if report.correct else text)
+    return ToolAnswer(f"{text}\n{asked(space)}" if report.correct else text)
 
 
 async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
@@ -164,7 +122,8 @@ async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
     result = await space.bench.evaluating.evaluate(working, arguments.title)
     space.evaluated[working.id] = result
     best = space.bench.reading.best()
-    text = f"attempt {result.step}.{result.number}\n{report_text(result.report, best)}"
+    paired = space.bench.reading.paired(working.id)
+    text = f"attempt {result.step}.{result.number}\n{report_text(result.report, paired)}"
     if working.id == space.parent.id:
         text += "\nThis is the unchanged source of the parent: nothing to submit."
     elif known is not None:
@@ -174,19 +133,15 @@ async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
             " pairs are added to those that were measured. Otherwise change something."
         )
     else:
-        text += "\n" + _next(result, best, _asked(space))
+        text += "\n" + _next(result, best, asked(space))
     return ToolAnswer(text)
-
-
-def _asked(space: Workspace) -> str:
-    """What the gate asks of the next candidate; "" before something can be compared."""
-    text = space.bench.reading.gate_outlook()
-    return f"The gate: {text}" if text else ""
 
 
 async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswer:
     try:
-        variants = sweep("", space.working, arguments.sweep)
+        if not arguments.sweep and not arguments.flags:
+            raise ToolError("Say what is varied: sweep, flags, or both.")
+        variants = sweep("", space.working, arguments.sweep, arguments.flags)
     except ValueError as error:
         raise ToolError(str(error)) from error
     titled = [(v.candidate, f"{arguments.title}: {v.name}") for v in variants]
@@ -195,8 +150,8 @@ async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswe
     best = space.bench.reading.best()
     lines = [
         f"{len(results)} of {len(variants)} variants were evaluated, each as an attempt; ratio is"
-        f" to v{best.number}. {OWN_RUNS} read_attempt tells more of one; set its macros in the"
-        " source to go on with it."
+        f" to v{best.number}. {OWN_RUNS} read_attempt tells more of one; set its macros and flags"
+        " in the source to go on with it."
     ]
     for result in sorted(results, key=_aggregate, reverse=True):
         space.evaluated[result.candidate] = result
@@ -230,34 +185,6 @@ def _next(result: AttemptResult, best: Version, asked: str) -> str:
     if change > 0:
         return f"{beside}: faster. submit asks the gate, which times both again, in turn. {asked}"
     return f"{beside}: slower. Say why, then change one thing."
-
-
-async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
-    bench = space.bench
-    number = bench.reading.head.number if arguments.against is None else arguments.against
-    other = bench.reading.candidate(space.version(number).candidate)
-    try:
-        variants = sweep("the working candidate", space.working, arguments.sweep)
-    except ValueError as error:
-        raise ToolError(f"{error}.") from None
-    for name in arguments.attempts:
-        source = load_candidate(bench, space.attempt(name).candidate)
-        variants.append(Variant(f"attempt {name}", source))
-    timed = [Timed(variant) for variant in unique(variants)]
-    began = time.monotonic()
-    spread = bench.reading.spread()
-    pairs = arguments.pairs or (1 if arguments.precision is None else MOST_PAIRS)
-
-    async def compare(candidate: Candidate, replicate: int) -> EvaluationReport:
-        return await bench.evaluating.compare(candidate, other, replicate)
-
-    await time_variants(timed, compare, spread.prior, pairs, arguments.precision)
-    took = time.monotonic() - began
-    count = sum(len(row.pairs) for row in timed)
-    pace = f"{count} pairs in {took:.1f} s, {took / count:.1f} s each." if count else ""
-    return ToolAnswer(
-        "\n".join(filter(None, [table_text(timed, f"v{number}", spread), pace, _asked(space)]))
-    )
 
 
 async def _profile(space: Workspace, arguments: Profile) -> ToolAnswer:
@@ -329,28 +256,17 @@ TOOLS = (
         "execution",
         "The whole scoring function f: compile, check, benchmark. Recorded as an attempt and "
         "counted in the budget. Answers with the verdict, what went wrong and where, or the score "
-        "on every configuration with the change against the best version.",
+        "on every configuration.",
         Evaluate,
         _evaluate,
     ),
     Tool(
         "evaluate_many",
         "execution",
-        "Evaluate variants of the working candidate by macros, as many at once as the run has "
-        "devices. Each is an attempt and counted in the budget, as by evaluate.",
+        "Evaluate variants of the working candidate by macros and compiler flags, as many at once "
+        "as the run has devices. Each is an attempt and counted in the budget, as by evaluate.",
         EvaluateMany,
         _evaluate_many,
-    ),
-    Tool(
-        "bench",
-        "execution",
-        "Time the working candidate, or variants of it by macros, beside a version: in turn, in "
-        "fresh processes, on cold inputs, as the gate does, with the interval of each and whether "
-        "it is told apart from the fastest. It takes variants × `pairs` × the seconds of a pair "
-        "that check and the opening name. Not an attempt, not checked in full. For choosing "
-        "between variants before one of them is evaluated.",
-        Bench,
-        _bench,
     ),
     Tool(
         "profile",

@@ -91,10 +91,8 @@ async def _read_version(space: Workspace, arguments: ReadVersion) -> ToolAnswer:
             parts.append("built on these notes of the memory, as they read then:")
             parts.extend(f"- [{n.id}] {n.category}: {n.text}" for n in version.built_on)
     if arguments.part in {"all", "score"}:
-        parent = space.version(version.parent) if version.parent is not None else None
-        against = parent.score if parent else None
-        name = f"v{parent.number}" if parent else ""
-        parts.append("score:\n" + score_table(version.score, against, name))
+        paired = space.bench.reading.paired(version.candidate)
+        parts.append("score:\n" + score_table(version.score, paired))
         parts.append(f"gate: {version.gate.reason}")
         if resources := resource_lines(version.resources):
             parts.append(resources)
@@ -149,7 +147,8 @@ async def _read_attempt(space: Workspace, arguments: ReadAttempt) -> ToolAnswer:
         report = space.bench.reading.report(attempt.step, attempt.number)
         if report is None:
             return ToolAnswer(f"{head}\nIt was not finished, so there is no report.")
-        return ToolAnswer(f"{head}\n{report_text(report, space.version(attempt.parent))}")
+        paired = space.bench.reading.paired(attempt.candidate)
+        return ToolAnswer(f"{head}\n{report_text(report, paired)}")
     parent = space.bench.reading.candidate(space.version(attempt.parent).candidate)
     body = unified(parent, candidate).text or "(the same source as its parent)"
     return ToolAnswer(f"{head}\n{body}")
@@ -168,7 +167,7 @@ TOOLS = (
         "read_version",
         "lineage",
         "Read a committed version: source, plan, summary, score on every configuration with the "
-        "change against its parent, registers and spills where known.",
+        "gain at the gate, registers and spills where known.",
         ReadVersion,
         _read_version,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.evidence import PairedGains
 from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.domain.report import EvaluationReport, Resources
 from avo_tui.domain.score import Score
@@ -17,8 +18,12 @@ LINEAGE_HEADING = (
 """Heading of lines by `version_line`."""
 
 
-def score_table(score: Score, reference: Score | None = None, name: str = "parent") -> str:
-    """One line per configuration; with `reference`, also the change of the ratio."""
+def score_table(score: Score, paired: PairedGains | None = None) -> str:
+    """One line per configuration.
+
+    Ratios are of this run alone; a change is shown only where the candidate was timed in turn with
+    a version (`paired`), since two runs differ by chance.
+    """
     lines = [
         f"aggregate {score.aggregate:.4f} (geomean of the ratio to {score.reference_baseline}),"
         f" geomean {score.geomean:.4g} {score.unit}, noise ±{score.noise:.2%}"
@@ -28,9 +33,8 @@ def score_table(score: Score, reference: Score | None = None, name: str = "paren
             f"  {c.name}: {c.throughput:.4g} {score.unit} (p20 {c.p20:.4g}, p80 {c.p80:.4g}),"
             f" ratio {c.ratio:.4f}"
         )
-        old = reference.by_name(c.name) if reference else None
-        if old is not None and old.ratio > 0:
-            line += f", {c.ratio / old.ratio - 1:+.2%} against {name}"
+        if paired is not None and (change := paired.text(c.name)):
+            line += f"; at the gate {change}"
         if c.flags:
             line += f" [{'; '.join(c.flags)}]"
         lines.append(line)
@@ -68,8 +72,11 @@ def check_lines(report: EvaluationReport) -> str:
     return "check:\n" + "\n".join(lines) if lines else ""
 
 
-def report_text(report: EvaluationReport, reference: Version | None = None) -> str:
-    """A complete report for the agent: verdict, cause, hint, checks, resources, score."""
+def report_text(report: EvaluationReport, paired: PairedGains | None = None) -> str:
+    """A complete report for the agent: verdict, cause, hint, checks, resources, score.
+
+    `paired` is what the gate measured of the candidate, if it did.
+    """
     feedback = report.feedback
     parts = [f"verdict: {_verdict(report)}"]
     if not report.verdict.judges_candidate:
@@ -85,9 +92,7 @@ def report_text(report: EvaluationReport, reference: Version | None = None) -> s
     if resources := resource_lines(report.resources):
         parts.append(resources)
     if report.score is not None:
-        against = reference.score if reference else None
-        name = f"v{reference.number}" if reference else ""
-        parts.append("score:\n" + score_table(report.score, against, name))
+        parts.append("score:\n" + score_table(report.score, paired))
     if report.health is not None and report.health.remark:
         parts.append(f"while this was measured: {report.health.remark}")
     if report.cached:

@@ -1,4 +1,5 @@
-"""Variants of a candidate by `#define`, and how several of them compare with a version."""
+"""Variants of a candidate by `#define` and by compiler flags, and how several of them compare with
+a version."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from dataclasses import dataclass, field
 
 from avo_tui.domain import student_t
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.compiler_flags import with_flags
 from avo_tui.domain.evidence import Estimate, Prior, estimate
 from avo_tui.domain.outlook import Spread
 from avo_tui.domain.report import EvaluationReport
-from avo_tui.domain.score import PairedMeasurement
+from avo_tui.domain.score import PairedMeasurement, geomean
 
 MOST = 24
 """Largest number of variants that are timed in one call."""
@@ -38,10 +40,17 @@ class Variant:
     candidate: Candidate
 
 
-def sweep(name: str, candidate: Candidate, values: Mapping[str, Sequence[str]]) -> list[Variant]:
-    """A variant for every combination of the macros' values; only the candidate without macros.
+def sweep(
+    name: str,
+    candidate: Candidate,
+    values: Mapping[str, Sequence[str]],
+    flags: Sequence[str] = (),
+) -> list[Variant]:
+    """A variant for every combination of the macros' values and of the sets of compiler flags.
 
-    Raises ValueError, with a sentence, for an invalid name or value, or for too many combinations.
+    `flags` holds such sets, each as one text, such as `-O2 -fno-unroll-loops`; "" is none. Without
+    macros and flags the candidate alone. Raises ValueError, with a sentence, for an invalid name,
+    value or text of flags, or for too many combinations.
     """
     for macro, choices in values.items():
         if not _NAME.fullmatch(macro) or not choices:
@@ -50,14 +59,26 @@ def sweep(name: str, candidate: Candidate, values: Mapping[str, Sequence[str]]) 
             if not _VALUE.fullmatch(choice):
                 raise ValueError(f"{choice!r} is no value for {macro}; use a number or a word")
     points = [dict(zip(values, p, strict=True)) for p in itertools.product(*values.values())]
-    if len(points) > MOST:
-        raise ValueError(f"{len(points)} variants are more than {MOST}; take fewer values")
-    return [Variant(_named(name, point), defined(candidate, point)) for point in points]
+    sets: Sequence[str | None] = tuple(dict.fromkeys(flags)) or (None,)
+    if len(points) * len(sets) > MOST:
+        raise ValueError(
+            f"{len(points) * len(sets)} variants are more than {MOST}; take fewer values"
+        )
+    return [
+        Variant(_named(name, point, chosen), _built(candidate, point, chosen))
+        for chosen in sets
+        for point in points
+    ]
 
 
-def _named(name: str, point: Mapping[str, str]) -> str:
+def _built(candidate: Candidate, point: Mapping[str, str], flags: str | None) -> Candidate:
+    return defined(candidate if flags is None else with_flags(candidate, flags), point)
+
+
+def _named(name: str, point: Mapping[str, str], flags: str | None) -> str:
     macros = " ".join(f"{macro}={value}" for macro, value in point.items())
-    return " ".join(filter(None, [name, macros]))
+    chosen = "" if flags is None else f"flags `{flags.strip()}`" if flags.strip() else "no flags"
+    return " ".join(filter(None, [name, macros, chosen]))
 
 
 def defined(candidate: Candidate, macros: Mapping[str, str]) -> Candidate:
@@ -98,10 +119,28 @@ class Timed:
     @property
     def gain(self) -> float:
         """Geometric mean over the pairs: 1.02 is 2% faster. 0.0 if nothing was measured."""
-        product = 1.0
-        for pair in self.pairs:
-            product *= pair.gain
-        return product ** (1 / len(self.pairs)) if self.pairs else 0.0
+        return geomean(pair.gain for pair in self.pairs)
+
+    def speed(self, configuration: str) -> float:
+        """Speed over the version on one configuration: geometric mean over the pairs."""
+        return geomean(pair.configurations[configuration][1] for pair in self.pairs)
+
+    def milliseconds(self, configuration: str) -> tuple[float, float] | None:
+        """(the variant's, the version's) milliseconds of a call; None where they are not known.
+
+        The version's is its median call, in the geometric mean over the pairs; the variant's
+        follows from it by `speed`, so that the two never contradict the ratio.
+        """
+        known = [
+            pair.milliseconds[configuration][1]
+            for pair in self.pairs
+            if configuration in pair.milliseconds
+        ]
+        speed = self.speed(configuration)
+        if not known or speed <= 0:
+            return None
+        other = geomean(known)
+        return other / speed, other
 
     def estimate(self, prior: Prior) -> Estimate:
         """The log gain with its uncertainty, as a gate estimates it. Raises ValueError without
@@ -165,8 +204,8 @@ def table_text(timed: Sequence[Timed], against: str, spread: Spread) -> str:
         f"Speed over {against}, each timed in turn with it in fresh processes, inputs cold; 1.02 is"
         " 2% faster. Not checked in full, not an attempt. In brackets the 95% interval: it counts"
         f" what differs from process to process, {spread.source}. More pairs make it narrower."
-        " Milliseconds are of one call, the variant's and the version's; they change with the"
-        " machine's load, so compare ratios only."
+        " Milliseconds of a call: the version's is its median over the same pairs, the variant's"
+        " follows from it by the ratio. They change with the machine's load: compare ratios."
     ]
     rows = sorted(timed, key=lambda row: -row.gain)
     for row in rows:
@@ -174,7 +213,7 @@ def table_text(timed: Sequence[Timed], against: str, spread: Spread) -> str:
             lines.append(f"- {row.variant.name}: {row.trouble}")
             continue
         low, high = row.estimate(spread.prior).interval()
-        each = "; ".join(_one(row.pairs[-1], name) for name in row.pairs[-1].configurations)
+        each = "; ".join(_one(row, name) for name in row.pairs[0].configurations)
         count = f"{len(row.pairs)} pair{'s' if len(row.pairs) > 1 else ''}"
         beside = ""
         if row is not rows[0]:
@@ -187,10 +226,8 @@ def table_text(timed: Sequence[Timed], against: str, spread: Spread) -> str:
     return "\n".join(lines)
 
 
-def _one(pair: PairedMeasurement, name: str) -> str:
-    """The speed on a configuration, with both times where they are known."""
-    text = f"{name} {pair.configurations[name][1]:.3f}"
-    if name not in pair.milliseconds:
-        return text
-    mine, other = pair.milliseconds[name]
-    return f"{text}, {mine:.4g} ms beside {other:.4g}"
+def _one(row: Timed, name: str) -> str:
+    """The speed on a configuration over all pairs, with both times where they are known."""
+    text = f"{name} {row.speed(name):.4f}"
+    times = row.milliseconds(name)
+    return text if times is None else f"{text}, {times[0]:.4g} ms beside {times[1]:.4g}"

@@ -16,12 +16,15 @@ from avo_tui.domain.events import (
     CandidateEdited,
     NoteRemoved,
     NoteWritten,
+    PairMeasured,
     ToolCalled,
     ToolReturned,
 )
+from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note
 from avo_tui.domain.report import ConfigurationCheck
+from avo_tui.domain.score import PairedMeasurement
 from avo_tui.operators.ports import AttemptResult, SubmitResult
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
 from avo_tui.operators.toolbox.errors import ToolError
@@ -349,6 +352,40 @@ async def test_a_check_names_the_kind_of_inputs() -> None:
 async def test_a_sweep_says_that_its_figures_are_of_different_runs(box: Toolbox) -> None:
     answer = await ok(box, "evaluate_many", title="tiles", sweep={"TILE": ["1", "2"]})
     assert "Each was measured in a run of its own" in answer and "bench times" in answer
+
+
+async def test_compiler_flags_are_swept_as_macros_are(box: Toolbox) -> None:
+    """By bench and by evaluate_many; a candidate that takes no flags is told so."""
+    await ok(box, "write_file", file="kernel.cpp", text=source(1.2))
+    answer = await ok(box, "bench", flags=["-O2", ""])
+    assert "flags `-O2`" in answer and "no flags" in answer
+    answer = await ok(box, "evaluate_many", title="flags", flags=["-O2", "-O3"])
+    assert "flags `-O3`" in answer and "2 of 2 variants" in answer
+    nothing = await box.call("evaluate_many", {"title": "nothing varied"})
+    assert not nothing.ok and "Say what is varied" in nothing.text
+
+
+async def test_a_change_is_shown_only_where_two_were_timed_in_turn(
+    box: Toolbox, bench: FakeWorkbench
+) -> None:
+    """Scores of two runs say nothing of a change on a configuration; pairs at the gate do."""
+    await ok(box, "write_file", text=source(1.2))
+    fresh = await ok(box, "evaluate", title="a fifth faster")
+    assert "ratio 1." in fresh and "over v0 in" not in fresh and "% against v0\n" not in fresh
+    candidate, head = box.workspace.working.id, bench.reading.head
+    names = [c.name for c in head.score.configurations]
+    pairs = tuple(
+        PairedMeasurement(configurations=dict.fromkeys(names, (g, g, g))) for g in (1.05, 1.07)
+    )
+    comparison = Comparison(
+        number=1, candidate=candidate, against=head.candidate, error=0.01, replicates=pairs
+    )
+    bench.record(PairMeasured(attempt=1, comparison=comparison))
+    again = await ok(box, "evaluate", title="the same again")
+    told = [line for line in again.splitlines() if "over v0 in 2 pairs" in line]
+    assert len(told) == len(names) and all("at the gate +6.00% [" in line for line in told)
+    report = await ok(box, "read_attempt", step=1, number=1)
+    assert report.count("at the gate +6.00%") == len(names)
 
 
 async def test_timing_says_how_long_it_took(box: Toolbox) -> None:

@@ -72,8 +72,41 @@ def test_times_stand_beside_the_ratios_where_they_are_known() -> None:
     )
     known = Spread(Prior(variance=1e-4), 3)
     text = table_text([Timed(Variant("x", Candidate(files={"k.cpp": "y"})), [pair])], "v3", known)
-    assert "c 1.250, 0.8 ms beside 1; d 1.000" in text
+    assert "c 1.2500, 0.8 ms beside 1; d 1.0000" in text
     assert pair.reversed().milliseconds == {"c": (1.0, 0.8)}
+
+
+def test_times_never_contradict_the_ratio() -> None:
+    """Whatever the medians of two calls are, the ratio is of rounds: the times follow from it."""
+    pairs = [
+        PairedMeasurement(configurations={"c": (1.0, 1.02, 1.1)}, milliseconds={"c": (5.0, 4.0)}),
+        PairedMeasurement(configurations={"c": (1.0, 1.04, 1.1)}, milliseconds={"c": (4.1, 4.0)}),
+    ]
+    row = Timed(_variant("x", "y"), pairs)
+    times = row.milliseconds("c")
+    assert times is not None and times[1] == pytest.approx(4.0)
+    assert times[1] / times[0] == pytest.approx(row.speed("c")) == pytest.approx(row.gain)
+    known = Spread(Prior(variance=1e-4), 3)
+    assert "c 1.0300, 3.884 ms beside 4" in table_text([row], "v3", known), "of both pairs"
+
+
+def test_flags_are_varied_with_macros_and_without() -> None:
+    origin = Candidate(files={"k.cpp": "// flags: -O1\nint x;\n"})
+    variants = sweep("mine", origin, {"T": ["1", "2"]}, ["-O2 -fno-inline", "", "-O2 -fno-inline"])
+    assert [v.name for v in variants] == [
+        "mine T=1 flags `-O2 -fno-inline`",
+        "mine T=2 flags `-O2 -fno-inline`",
+        "mine T=1 no flags",
+        "mine T=2 no flags",
+    ]
+    assert variants[0].candidate.files["k.cpp"] == (
+        "#define T 1\n#line 1\n// flags: -O2 -fno-inline\nint x;\n"
+    )
+    assert "-O" not in variants[2].candidate.files["k.cpp"]
+    alone = sweep("mine", origin, {}, ["-O3"])
+    assert [v.name for v in alone] == ["mine flags `-O3`"]
+    with pytest.raises(ValueError, match="26 variants are more than 24"):
+        sweep("mine", origin, {"T": [str(n) for n in range(13)]}, ["-O2", "-O3"])
 
 
 def _variant(name: str, text: str) -> Variant:

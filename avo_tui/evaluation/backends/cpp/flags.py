@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.compiler_flags import FLAGS_LINE
 
 FIXED = ("-O3", "-march=native", "-fopenmp", "-std=gnu++17", "-fPIC", "-shared", "-Wall", "-Wextra")
 
-_LINE = re.compile(r"^\s*//\s*flags:(.*)$", re.MULTILINE)
 _ALLOWED = re.compile(
     r"-O[123]|-Ofast|-std=(c|gnu)\+\+(17|20|23)"
     r"|-m(no-)?(fma|avx2?|avx512[a-z0-9]+|sse[a-z0-9.]*|bmi2?|prefer-vector-width=\d+)"
@@ -35,7 +35,7 @@ def declared_flags(candidate: Candidate) -> tuple[str, ...]:
     """The further flags of a candidate, in order; raises FlagError that names the one refused."""
     flags: list[str] = []
     for name, text in candidate.files.items():
-        for line in _LINE.findall(text):
+        for line in FLAGS_LINE.findall(text):
             for flag in line.split():
                 if not _ALLOWED.fullmatch(flag):
                     raise FlagError(

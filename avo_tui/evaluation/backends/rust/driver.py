@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.compiler_flags import FLAGS_LINE
 from avo_tui.domain.deployment import Build
 from avo_tui.evaluation.backends.cpp.flags import FlagError
 from avo_tui.evaluation.backends.cpp.single_source import Standalone, file_name, library_name
@@ -30,7 +31,6 @@ _LINK = (
     f'"$@" && cc -shared -o candidate.so -Wl,--whole-archive {ARCHIVE} -Wl,--no-whole-archive '
     f"-Wl,--gc-sections -Wl,--version-script={EXPORTS} -Wl,-z,defs -lm -lc"
 )
-_FLAGS = re.compile(r"^\s*//\s*flags:(.*)$", re.MULTILINE)
 _ALLOWED = re.compile(
     r"-Copt-level=[123]|-Ccodegen-units=\d{1,3}|-Clto=(fat|thin|off)|-Cno-vectorize-(loops|slp)"
     r"|-Ctarget-feature=[+-][a-z0-9.]+(,[+-][a-z0-9.]+)*|-Cinline-threshold=\d{1,5}"
@@ -105,7 +105,7 @@ class RustDriver:
         """The fixed ones and those of `// flags:` lines. Raises FlagError."""
         wanted = []
         for name, text in candidate.files.items():
-            for flag in " ".join(_FLAGS.findall(text)).split():
+            for flag in " ".join(FLAGS_LINE.findall(text)).split():
                 if not _ALLOWED.fullmatch(flag):
                     raise FlagError(
                         f"{name} asks for the compiler flag {flag}, which is not allowed"

@@ -187,12 +187,7 @@ def _lineage(bench: Workbench, limits: OpeningLimits) -> str:
 
 def _head_score(bench: Workbench) -> str:
     head = bench.reading.head
-    parent = next((v for v in bench.reading.versions() if v.number == head.parent), None)
-    parts = [
-        score_table(
-            head.score, parent.score if parent else None, f"v{parent.number}" if parent else ""
-        )
-    ]
+    parts = [score_table(head.score, bench.reading.paired(head.candidate))]
     if resources := resource_lines(head.resources):
         parts.append(resources)
     machine = bench.reading.machine

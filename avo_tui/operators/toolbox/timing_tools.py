@@ -1,0 +1,113 @@
+"""The tool that times variants beside a version without evaluating them."""
+
+from __future__ import annotations
+
+import time
+
+from pydantic import Field
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
+from avo_tui.operators.toolbox.variants import (
+    MOST_PAIRS,
+    Timed,
+    Variant,
+    sweep,
+    table_text,
+    time_variants,
+    unique,
+)
+from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
+
+FLAGS = Field(
+    default_factory=list,
+    max_length=24,
+    description='Sets of compiler flags to vary as well, such as ["-O2", "-O3 -fno-unroll-loops"]:'
+    ' each stands in the place of the source\'s `// flags:` lines; "" is none.',
+)
+
+
+class Bench(Arguments):
+    """The variants to time, and the version to time them with."""
+
+    sweep: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Macros to vary, each with its values: all combinations are timed (24 at most),"
+        " each with `#define NAME value` before the source. Write `#ifndef NAME`, `#define NAME"
+        " 32`, `#endif` for the default. Without any, the working candidate is timed as it is.",
+    )
+    flags: list[str] = FLAGS
+    attempts: list[str] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Earlier attempts to time as well, such as 12.3.",
+    )
+    against: int | None = Field(
+        default=None, description="Version to time beside; this step's parent without it."
+    )
+    pairs: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_PAIRS,
+        description="Pairs of fresh processes for each variant: 1 without, and with `precision` at"
+        f" most so many ({MOST_PAIRS} without).",
+    )
+    precision: float | None = Field(
+        default=None,
+        ge=0.0005,
+        le=0.2,
+        description="For small differences: add pairs until the 95% interval of a variant is no"
+        " wider than this on either side (0.003 is ±0.3%), or until another one is shown to be"
+        " faster.",
+    )
+
+
+def asked(space: Workspace) -> str:
+    """What the gate asks of the next candidate; "" before something can be compared."""
+    text = space.bench.reading.gate_outlook()
+    return f"The gate: {text}" if text else ""
+
+
+async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
+    bench = space.bench
+    number = bench.reading.head.number if arguments.against is None else arguments.against
+    other = bench.reading.candidate(space.version(number).candidate)
+    try:
+        variants = sweep("the working candidate", space.working, arguments.sweep, arguments.flags)
+    except ValueError as error:
+        raise ToolError(f"{error}.") from None
+    for name in arguments.attempts:
+        source = load_candidate(bench, space.attempt(name).candidate)
+        variants.append(Variant(f"attempt {name}", source))
+    timed = [Timed(variant) for variant in unique(variants)]
+    began = time.monotonic()
+    spread = bench.reading.spread()
+    pairs = arguments.pairs or (1 if arguments.precision is None else MOST_PAIRS)
+
+    async def compare(candidate: Candidate, replicate: int) -> EvaluationReport:
+        return await bench.evaluating.compare(candidate, other, replicate)
+
+    await time_variants(timed, compare, spread.prior, pairs, arguments.precision)
+    took = time.monotonic() - began
+    count = sum(len(row.pairs) for row in timed)
+    pace = f"{count} pairs in {took:.1f} s, {took / count:.1f} s each." if count else ""
+    return ToolAnswer(
+        "\n".join(filter(None, [table_text(timed, f"v{number}", spread), pace, asked(space)]))
+    )
+
+
+TOOLS = (
+    Tool(
+        "bench",
+        "execution",
+        "Time the working candidate, or variants of it by macros and compiler flags, beside a "
+        "version: in turn, in fresh processes, on cold inputs, as the gate does, with the interval "
+        "of each and whether it is told apart from the fastest. It takes variants × `pairs` × the "
+        "seconds of a pair that check and the opening name. Not an attempt, not checked in full. "
+        "For choosing between variants before one of them is evaluated.",
+        Bench,
+        _bench,
+    ),
+)
