@@ -26,11 +26,9 @@ from avo_tui.domain.gate_rules import (
     GateName,
     Rival,
     decide,
-    decide_by_scores,
-    scores_bear_out,
-    worth_remeasuring,
 )
 from avo_tui.domain.score import PairedMeasurement
+from avo_tui.domain.score_rules import decide_by_scores, scores_bear_out, worth_remeasuring
 from avo_tui.domain.state import SessionState
 from tests.session_life import score, session_record
 

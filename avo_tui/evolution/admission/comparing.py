@@ -12,17 +12,11 @@ from dataclasses import dataclass
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.evidence import Comparison, Ledger
-from avo_tui.domain.gate_rules import (
-    GateDecision,
-    Rival,
-    decide,
-    decide_by_scores,
-    scores_bear_out,
-    worth_remeasuring,
-)
+from avo_tui.domain.gate_rules import GateDecision, Rival, decide
 from avo_tui.domain.records import Remeasurement, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import Score
+from avo_tui.domain.score_rules import decide_by_scores, scores_bear_out, worth_remeasuring
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.ports import Cut, Evaluations

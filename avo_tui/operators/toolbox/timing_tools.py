@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from pydantic import Field
 
@@ -21,7 +22,7 @@ from avo_tui.operators.toolbox.variants import (
 )
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
-FLAGS = Field(
+FLAGS: Any = Field(
     default_factory=list,
     max_length=24,
     description='Sets of compiler flags to vary as well, such as ["-O2", "-O3 -fno-unroll-loops"]:'
