@@ -4,6 +4,7 @@ commit."""
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +15,10 @@ from avo_tui.cli.queries import Json, Name, pick
 
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
+    from avo_tui.domain.evidence import Estimate
     from avo_tui.domain.outlook import Spread
     from avo_tui.domain.report import EvaluationReport
+    from avo_tui.operators.toolbox.quick_tools import QuickRow
     from avo_tui.operators.toolbox.variants import Timed, Variant
     from avo_tui.store import SessionReader
 
@@ -63,16 +66,35 @@ def bench(
             " 0.3%. One that is shown to be slower than another gets no more.",
         ),
     ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Within seconds: many calls in turn in one process, with warm and with cold"
+            " caches. For small differences; not what the gate measures.",
+        ),
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", min=0.5, max=60, help="With --quick: of calls for each (6)."),
+    ] = None,
+    configuration: Annotated[
+        str | None,
+        typer.Option("--configuration", help="With --quick: one scored configuration only."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Time candidates beside a version: in turn, in fresh processes, on cold inputs.
 
     No attempt, no commit, nothing is recorded. Exit status 1 where one could not be timed.
     """
-    from avo_tui.domain.outlook import spread
-    from avo_tui.domain.plain import safe
-    from avo_tui.operators.toolbox.variants import Timed, table_text, unique
+    from avo_tui.operators.toolbox.variants import unique
     from avo_tui.store import SessionReader, find_session
+
+    if quick and (pairs is not None or precision is not None):
+        raise Failure("--quick measures no pairs: leave --pairs and --precision out")
+    if not quick and (seconds is not None or configuration is not None):
+        raise Failure("--seconds and --configuration belong to --quick; add it")
 
     reader = SessionReader.open(find_session(name))
     state = reader.state
@@ -80,17 +102,119 @@ def bench(
     versions: dict[int, object] = dict(state.versions)
     number = pick(against, versions, state.session.head, best.number if best else None)
     other = reader.candidate(state.versions[number].candidate)
-    timed = [
-        Timed(variant) for variant in unique(_variants(paths, (defines or [], flags or []), other))
-    ]
-    known = spread(state)
-    asyncio.run(_time(reader, timed, other, (pairs, precision)))
-    if as_json:
-        _emit(name, number, timed, known)
+    variants = unique(_variants(paths, (defines or [], flags or []), other))
+    if quick:
+        well = _quick(reader, variants, (number, other), (configuration, seconds), as_json)
     else:
-        typer.echo(safe(table_text(timed, f"v{number}", known)))
-    if any(row.trouble for row in timed):
+        well = _official(reader, variants, (number, other), (pairs, precision), as_json)
+    if not well:
         raise typer.Exit(1)
+
+
+def _official(
+    reader: SessionReader,
+    variants: list[Variant],
+    against: tuple[int, Candidate],
+    effort: tuple[int | None, float | None],
+    as_json: bool,
+) -> bool:
+    """Time pairs of fresh processes and print them; False where one could not be timed."""
+    from avo_tui.domain.outlook import spread
+    from avo_tui.domain.plain import safe
+    from avo_tui.operators.toolbox.variants import Timed, table_text
+
+    timed = [Timed(variant) for variant in variants]
+    known = spread(reader.state)
+    asyncio.run(_time(reader, timed, against[1], effort))
+    if as_json:
+        _emit(reader.name, against[0], timed, known)
+    else:
+        typer.echo(safe(table_text(timed, f"v{against[0]}", known)))
+    return not any(row.trouble for row in timed)
+
+
+def _quick(
+    reader: SessionReader,
+    variants: list[Variant],
+    against: tuple[int, Candidate],
+    wanted: tuple[str | None, float | None],
+    as_json: bool,
+) -> bool:
+    """Compare quickly and print it; False where one could not be compared. `wanted`: the
+    configuration, or None for all, and the seconds for each variant."""
+    from avo_tui.domain.plain import safe
+    from avo_tui.operators.toolbox.quick_tools import quick_text
+
+    rows = asyncio.run(_compare_quickly(reader, variants, against[1], wanted))
+    if as_json:
+        _emit_quick(reader.name, against[0], rows)
+    else:
+        typer.echo(safe(quick_text(rows, f"v{against[0]}")))
+    return not any(row.result.trouble for row in rows)
+
+
+async def _compare_quickly(
+    reader: SessionReader,
+    variants: list[Variant],
+    other: Candidate,
+    wanted: tuple[str | None, float | None],
+) -> list[QuickRow]:
+    from avo_tui.domain.quick import QUICK_SECONDS
+    from avo_tui.evaluation.evaluators import make_evaluator
+    from avo_tui.operators.toolbox.quick_tools import QuickRow
+
+    task = reader.state.session.task.name
+    async with make_evaluator(reader.state.session.settings, task) as evaluator:
+        return [
+            QuickRow(
+                variant,
+                await evaluator.compare_quickly(
+                    task,
+                    variant.candidate,
+                    other,
+                    configuration=wanted[0],
+                    seconds=wanted[1] or QUICK_SECONDS,
+                ),
+            )
+            for variant in variants
+        ]
+
+
+def _emit_quick(name: str, number: int, rows: list[QuickRow]) -> None:
+    from avo_tui.cli.json_output import emit
+    from avo_tui.domain.quick import CACHES
+
+    emit(
+        {
+            "session": name,
+            "against": number,
+            "quick": "both in one process, in turn: not what the gate measures",
+            "candidates": [
+                {
+                    "name": row.variant.name,
+                    **{
+                        caches: None if row.result.trouble else _speed(row.result.estimate(caches))
+                        for caches in CACHES
+                    },
+                    **row.result.model_dump(mode="json", exclude={"warm", "cold"}),
+                    "configurations": {
+                        caches: {
+                            configuration: _speed(row.result.estimate(caches, configuration))
+                            for configuration in row.result.of(caches)
+                        }
+                        for caches in CACHES
+                    },
+                }
+                for row in rows
+            ],
+        }
+    )
+
+
+def _speed(estimate: Estimate) -> dict[str, float | list[float]]:
+    """Speed over the version with its 95% interval, as in `candidates` of pairs."""
+    low, high = estimate.interval()
+    return {"gain": math.exp(estimate.mean), "interval": [1 + low, 1 + high]}
 
 
 def _variants(

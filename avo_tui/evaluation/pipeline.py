@@ -16,12 +16,14 @@ from avo_tui.devices import Sensor, gpu_sensor, processor_sensor, watched
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationReport, Stage
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation import task_dynamic_checks
 from avo_tui.evaluation.backends.base import (
     Backend,
+    ComparingQuickly,
     Compiled,
     Context,
     Disassembling,
@@ -179,6 +181,52 @@ class Pipeline:
                     run.notes = await backend.finalist(task, compiled)
 
         return await self._report(task, candidate, progress, work)
+
+    async def compare_quickly(
+        self,
+        name: str,
+        candidate: Candidate,
+        other: Candidate,
+        progress: ProgressSink,
+        *,
+        configuration: str | None = None,
+        seconds: float = QUICK_SECONDS,
+    ) -> QuickComparison:
+        """Calls two candidates in turn within one process; why not where it cannot be done.
+
+        Raises EvaluatorError for an unknown task.
+        """
+        task = self.tasks.get(name)
+        backend = self.backend(task)
+        if not isinstance(backend, ComparingQuickly):
+            return QuickComparison(
+                trouble=f"There is no quick comparison for {task.language}: bench times pairs of"
+                " fresh processes."
+            )
+        scored = {c.name: c for c in task.configurations}
+        if configuration is not None and configuration not in scored:
+            known = ", ".join(scored)
+            return QuickComparison(
+                trouble=f"There is no configuration {configuration!r}. There are: {known}."
+            )
+        chosen = [scored[configuration]] if configuration else list(task.configurations)
+        context = Context(self.sandbox, progress)
+        try:
+            beside = await backend.compile(task, other, context)
+            compiled = await backend.compile(task, candidate, context)
+            async with (
+                device_lock(backend.device_lock(task), progress),
+                watched(lambda: self._sensor(task)) as watch,
+            ):
+                result = await backend.compare_quickly(
+                    task, compiled, beside, context, chosen, min(max(seconds, 0.1), 120.0)
+                )
+        except Rejected as rejection:
+            log = f"\n{rejection.feedback.log}" if rejection.feedback.log else ""
+            return QuickComparison(
+                trouble=f"{rejection.verdict}: {rejection.feedback.summary}{log}"
+            )
+        return result.replaced(health=watch.health)
 
     async def profile(
         self, name: str, candidate: Candidate, configuration: str | None = None

@@ -12,6 +12,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.task import TaskInfo
@@ -129,6 +130,21 @@ class Evaluator(Protocol):
         Neither is checked in full again, but timed outputs of both are verified. `replicate` is the
         number of such measurements of the two before: in every second one they change places, and
         what is looked at once before a commit (a sanitizer) is looked at in number 0.
+        """
+
+    async def compare_quickly(
+        self,
+        task: str,
+        candidate: Candidate,
+        other: Candidate,
+        *,
+        configuration: str | None = None,
+        seconds: float = QUICK_SECONDS,
+        progress: ProgressSink | None = None,
+    ) -> QuickComparison:
+        """Calls two candidates in turn within one process, warm and cold, for about `seconds`.
+
+        On all scored configurations, or on one. Nothing is checked, and no gate uses it.
         """
 
     async def scratch(

@@ -151,6 +151,7 @@ class Worker:
             "profile": self._profile,
             "disassemble": self._disassemble,
             "scratch": self._scratch,
+            "compare_quickly": self._compare_quickly,
         }
         operation = operations.get(str(request.get("op")))
         if operation is None:
@@ -224,6 +225,17 @@ class Worker:
             other,
             self._progress(request),
             replicate=int(request.get("replicate", 0)),
+        )
+
+    async def _compare_quickly(self, request: Request) -> object:
+        candidate, other = Candidate(files=request["files"]), Candidate(files=request["other"])
+        return await self._pipeline.compare_quickly(
+            request["task"],
+            candidate,
+            other,
+            self._progress(request),
+            configuration=request.get("of"),
+            seconds=float(request["seconds"]),
         )
 
 

@@ -16,6 +16,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import Event
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.listing import Window
+from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.records import (
     Author,
     Hint,
@@ -138,6 +139,19 @@ class Evaluating(Protocol):
 
         The report is about `candidate`; `paired` is its speed relative to the other. Raises
         Interrupted.
+        """
+        ...
+
+    async def compare_quickly(
+        self,
+        candidate: Candidate,
+        other: Candidate,
+        configuration: str | None = None,
+        seconds: float = QUICK_SECONDS,
+    ) -> QuickComparison:
+        """Call two candidates in turn within one process for about `seconds`, warm and cold.
+
+        Not what a gate measures; nothing is checked. Raises Interrupted.
         """
         ...
 

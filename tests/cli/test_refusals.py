@@ -76,3 +76,20 @@ def test_a_session_without_a_seat_says_so(avo: Avo, own_places: Path) -> None:
     for command in (("seat", "tuned"), ("seat", "tuned", "recall"), ("mcp", "tuned")):
         refused = avo(*command)
         assert refused.code == 1 and "has no seat: its operator is tuner" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--quick", "--pairs", "2"), "--quick measures no pairs"),
+        (("--seconds", "2"), "belong to --quick"),
+        (("--configuration", "full-256"), "belong to --quick"),
+    ],
+)
+def test_options_of_the_two_ways_to_bench_do_not_mix(
+    avo: Avo, tmp_path: Path, done: Path, options: tuple[str, ...], words: str
+) -> None:
+    mine = tmp_path / "kernel.cpp"
+    mine.write_text("int x;\n")
+    refused = avo("bench", "done", str(mine), *options)
+    assert refused.code == 1 and words in refused.err

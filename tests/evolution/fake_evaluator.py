@@ -16,6 +16,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Seconds
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
@@ -224,6 +225,18 @@ class FakeEvaluator:
         self, task: str, candidate: Candidate, configuration: str | None = None
     ) -> str:
         return "There is no profiler here."
+
+    async def compare_quickly(
+        self,
+        task: str,
+        candidate: Candidate,
+        other: Candidate,
+        *,
+        configuration: str | None = None,
+        seconds: float = QUICK_SECONDS,
+        progress: ProgressSink | None = None,
+    ) -> QuickComparison:
+        return QuickComparison(trouble="There is no quick comparison here.")
 
     async def scratch(
         self,

@@ -14,6 +14,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend, exhausted
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
+from avo_tui.domain.quick import QUICK_SECONDS, Alternation, QuickComparison
 from avo_tui.domain.records import (
     Attempt,
     Hint,
@@ -236,6 +237,23 @@ class FakeWorkbench(FakeRun):
         ratio = mine.score.aggregate / theirs.score.aggregate
         rows = {c.name: (ratio, ratio, ratio) for c in mine.score.configurations}
         return mine.replaced(score=None, paired=PairedMeasurement(configurations=rows))
+
+    async def compare_quickly(
+        self,
+        candidate: Candidate,
+        other: Candidate,
+        configuration: str | None = None,
+        seconds: float = QUICK_SECONDS,
+    ) -> QuickComparison:
+        await self._work("compare_quickly")
+        mine, theirs = judge(candidate), judge(other)
+        if mine.score is None or theirs.score is None:
+            return QuickComparison(trouble=mine.feedback.summary)
+        ratio = mine.score.aggregate / theirs.score.aggregate
+        calls = Alternation(speeds=(ratio * 0.999, ratio, ratio * 1.001), milliseconds=2.0)
+        names = [c.name for c in mine.score.configurations if configuration in {None, c.name}]
+        rows = dict.fromkeys(names, calls)
+        return QuickComparison(warm=rows, cold=rows, calls=120, seconds=seconds)
 
     async def scratch(
         self, files: dict[str, str], inputs: InputsWanted | None = None

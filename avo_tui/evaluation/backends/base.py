@@ -10,6 +10,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.quick import QuickComparison
 from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress, Resources
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.scratch import ScratchReport
@@ -96,6 +97,23 @@ class Profiling(Protocol):
         self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
     ) -> str:
         """A report on one run on a configuration; the caller holds the device's lock."""
+
+
+@runtime_checkable
+class ComparingQuickly(Protocol):
+    """A backend that can call two candidates in turn within one process."""
+
+    async def compare_quickly(
+        self,
+        task: Task,
+        compiled: Compiled,
+        other: Compiled,
+        context: Context,
+        configurations: Sequence[Configuration],
+        seconds: float,
+    ) -> QuickComparison:
+        """Speeds over `other`, from calls for about `seconds`; the caller holds the device's
+        lock."""
 
 
 @runtime_checkable

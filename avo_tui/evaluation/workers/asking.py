@@ -11,6 +11,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.task import TaskInfo
@@ -135,6 +136,28 @@ class AskingEvaluator(ABC):
         body: dict[str, object] = {"op": what, "task": task, "files": candidate.files, "of": of}
         body |= more
         return str((await self._sure(body))["text"])
+
+    async def compare_quickly(
+        self,
+        task: str,
+        candidate: Candidate,
+        other: Candidate,
+        *,
+        configuration: str | None = None,
+        seconds: float = QUICK_SECONDS,
+        progress: ProgressSink | None = None,
+    ) -> QuickComparison:
+        """See `Evaluator.compare_quickly`."""
+        body: dict[str, object] = {
+            "op": "compare_quickly", "task": task, "files": candidate.files, "other": other.files,
+            "of": configuration, "seconds": seconds,
+        }  # fmt: skip
+        try:
+            return QuickComparison.model_validate(await self.request(body, progress))
+        except WorkerGoneError as error:
+            return QuickComparison(trouble=_why(error))
+        except ValueError as error:
+            raise EvaluatorError("a worker answered with an invalid comparison") from error
 
     async def scratch(
         self,

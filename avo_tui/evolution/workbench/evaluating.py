@@ -9,6 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
+from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.records import Note, Profile, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
@@ -135,6 +136,29 @@ class StepEvaluating:
             return await self._evaluations.unrecorded(work, run.control.interrupts_step)
         except EvaluatorError as error:
             return run.cancelled(candidate.id, str(error), harness_failed=True)
+
+    async def compare_quickly(
+        self,
+        candidate: Candidate,
+        other: Candidate,
+        configuration: str | None = None,
+        seconds: float = QUICK_SECONDS,
+    ) -> QuickComparison:
+        """Call two candidates in turn within one process, warm and cold. Not an attempt."""
+        run = self._run
+        self._waits.raise_if_ended()
+        work = run.evaluator.compare_quickly(
+            self._task,
+            candidate,
+            other,
+            configuration=configuration,
+            seconds=seconds,
+            progress=self._evaluations.progress(0),
+        )
+        try:
+            return await run.control.race(work, run.control.interrupts_step)
+        except EvaluatorError as error:
+            return QuickComparison(trouble=str(error))
 
     async def scratch(
         self, files: dict[str, str], inputs: InputsWanted | None = None

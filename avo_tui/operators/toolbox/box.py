@@ -18,6 +18,7 @@ from avo_tui.operators.toolbox import (
     knowledge_tools,
     lineage_tools,
     memory_tools,
+    quick_tools,
     step_tools,
     timing_tools,
 )
@@ -42,6 +43,7 @@ ALL_TOOLS: tuple[Tool[Any], ...] = (
     *editing_tools.TOOLS,
     *execution_tools.TOOLS,
     *timing_tools.TOOLS,
+    *quick_tools.TOOLS,
     *memory_tools.TOOLS,
     *step_tools.TOOLS,
 )

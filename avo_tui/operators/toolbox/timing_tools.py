@@ -30,8 +30,8 @@ FLAGS: Any = Field(
 )
 
 
-class Bench(Arguments):
-    """The variants to time, and the version to time them with."""
+class VariantsToTime(Arguments):
+    """Variants of the working candidate, and the version to time them with."""
 
     sweep: dict[str, list[str]] = Field(
         default_factory=dict,
@@ -48,6 +48,11 @@ class Bench(Arguments):
     against: int | None = Field(
         default=None, description="Version to time beside; this step's parent without it."
     )
+
+
+class Bench(VariantsToTime):
+    """The variants, and how much is to be measured."""
+
     pairs: int | None = Field(
         default=None,
         ge=1,
@@ -71,18 +76,28 @@ def asked(space: Workspace) -> str:
     return f"The gate: {text}" if text else ""
 
 
-async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
+def chosen_variants(
+    space: Workspace, arguments: VariantsToTime
+) -> tuple[int, Candidate, list[Variant]]:
+    """(number of the version to time with, its source, the variants). Raises ToolError."""
     bench = space.bench
     number = bench.reading.head.number if arguments.against is None else arguments.against
     other = bench.reading.candidate(space.version(number).candidate)
+    name = "the working candidate"
     try:
-        variants = sweep("the working candidate", space.working, arguments.sweep, arguments.flags)
+        variants = sweep(name, space.working, arguments.sweep, arguments.flags)
     except ValueError as error:
         raise ToolError(f"{error}.") from None
-    for name in arguments.attempts:
-        source = load_candidate(bench, space.attempt(name).candidate)
-        variants.append(Variant(f"attempt {name}", source))
-    timed = [Timed(variant) for variant in unique(variants)]
+    for attempt in arguments.attempts:
+        source = load_candidate(bench, space.attempt(attempt).candidate)
+        variants.append(Variant(f"attempt {attempt}", source))
+    return number, other, unique(variants)
+
+
+async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
+    bench = space.bench
+    number, other, variants = chosen_variants(space, arguments)
+    timed = [Timed(variant) for variant in variants]
     began = time.monotonic()
     spread = bench.reading.spread()
     pairs = arguments.pairs or (1 if arguments.precision is None else MOST_PAIRS)

@@ -12,6 +12,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.quick import QuickComparison
 from avo_tui.domain.report import ConfigurationCheck
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
@@ -27,6 +28,7 @@ from avo_tui.evaluation.backends.cpp import (
     machine,
     single_source,
 )
+from avo_tui.evaluation.backends.cpp.alternating import Alternating, NotComparedError, Pair
 from avo_tui.evaluation.backends.cpp.benchmark import Beside
 from avo_tui.evaluation.backends.cpp.candidate_process import Stage
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, sources
@@ -202,6 +204,24 @@ class CppBackend:
         drawn = drawn_inputs(task, InputsWanted(configuration=configuration.name))
         tools = await self.compiler()
         return await assembly.profile(task, compiled, drawn, tools, context.sandbox)
+
+    async def compare_quickly(
+        self,
+        task: Task,
+        compiled: Compiled,
+        other: Compiled,
+        context: Context,
+        configurations: Sequence[Configuration],
+        seconds: float,
+    ) -> QuickComparison:
+        """Calls of both in turn, warm and cold, in a few processes that hold both."""
+        assert isinstance(compiled, CompiledCpp) and isinstance(other, CompiledCpp)
+        pair = Pair(compiled, other)
+        alternating = Alternating(task, pair, context.sandbox, benchmark_cpu())
+        try:
+            return await alternating.compare(await self.compiler(), configurations, seconds)
+        except NotComparedError as error:
+            return QuickComparison(trouble=f"Not compared: {error}.")
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Prepare what is needed once: the runner, torch, the calibration."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from avo_tui.evaluation.backends.cpp.argument_file import argument_file
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, copy_into
 from avo_tui.evaluation.backends.cpp.elf import read_shared_object
 from avo_tui.evaluation.backends.cpp.process import limits_of
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
-from avo_tui.evaluation.input_files import DrawnInputs, InputFile, write_input_files
-from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.input_files import DrawnInputs, write_input_files
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Job
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -68,7 +67,7 @@ async def sample(
             files = await asyncio.to_thread(write_input_files, task, drawn, folder)
         except EvaluatorError as error:
             raise NotSampledError(str(error)) from error
-        (folder / "arguments.txt").write_text(_arguments(task, drawn, files), encoding="utf-8")
+        (folder / "arguments.txt").write_text(argument_file(task, drawn, files), encoding="utf-8")
         copy_into(folder, program, compiled.library)
         size = sum(file.bytes for file in files)
         own = limits_of(task)
@@ -83,7 +82,7 @@ async def sample(
             "./sampler", f"./{compiled.library.name}", task.entry, str(SECONDS), str(task.threads),
             *image.needed,
         )  # fmt: skip
-        threads = {"OMP_NUM_THREADS": str(task.threads)}
+        threads = {"OMP_NUM_THREADS": str(task.threads), "OMP_WAIT_POLICY": "passive"}
         ran = await sandbox.run(
             Job(command=command, scratch=folder, limits=limits, environment=threads)
         )
@@ -94,25 +93,6 @@ async def sample(
         except EvaluatorError as error:
             raise NotSampledError(str(error)) from error
     return read_samples(text, drawn.about)
-
-
-def _arguments(task: Task, drawn: DrawnInputs, files: Sequence[InputFile]) -> str:
-    """The lines of `arguments.txt`: see native/sampler.cpp."""
-    inputs = {file.name: file for file in files}
-    outputs = task.outputs(drawn.configuration)
-    lines = []
-    for argument in task.arguments:
-        if argument.kind == "input":
-            file = inputs[argument.name]
-            lines.append(f"i {file.file} {file.bytes}")
-        elif argument.kind == "output":
-            shape, dtype = outputs[argument.name]
-            lines.append(f"o {math.prod(shape) * dtypes.dtype(dtype).bytes}")
-        else:
-            value = drawn.configuration.parameters[argument.name]
-            real = argument.kind == "real"
-            lines.append(f"r {float(value)!r}" if real else f"v {int(value)}")
-    return "\n".join([*lines, ""])
 
 
 def read_samples(text: str, about: str) -> Samples:

@@ -15,8 +15,8 @@ DIFF = 16_000
 """Characters of the working candidate's difference to the parent."""
 
 TELLING = frozenset({
-    "compile", "check", "evaluate", "evaluate_many", "bench", "profile", "disassemble", "scratch",
-    "submit",
+    "compile", "check", "evaluate", "evaluate_many", "bench", "quick_bench", "profile",
+    "disassemble", "scratch", "submit",
 })  # fmt: skip
 """Tools whose results say something about a kernel."""
 

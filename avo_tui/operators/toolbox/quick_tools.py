@@ -1,0 +1,130 @@
+"""The tool that compares variants with a version within seconds, beside the official `bench`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from avo_tui.domain import student_t
+from avo_tui.domain.evidence import Estimate
+from avo_tui.domain.quick import CACHES, QUICK_SECONDS, Caches, QuickComparison
+from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.timing_tools import VariantsToTime, chosen_variants
+from avo_tui.operators.toolbox.tool import Tool, ToolAnswer
+from avo_tui.operators.toolbox.variants import Variant
+from avo_tui.operators.toolbox.workspace import Workspace
+
+
+class QuickBench(VariantsToTime):
+    """The variants to compare, and what with."""
+
+    configuration: str | None = Field(
+        default=None, description="One scored configuration, by name; all of them without."
+    )
+    seconds: float = Field(
+        default=QUICK_SECONDS,
+        ge=0.5,
+        le=60,
+        description="Seconds of calls for each variant, over all configurations, warm and cold.",
+    )
+
+
+@dataclass(frozen=True)
+class QuickRow:
+    """One variant with what the quick comparison showed of it."""
+
+    variant: Variant
+    result: QuickComparison
+
+
+async def _quick_bench(space: Workspace, arguments: QuickBench) -> ToolAnswer:
+    number, other, variants = chosen_variants(space, arguments)
+    known = [c.name for c in space.bench.reading.task.configurations]
+    if arguments.configuration is not None and arguments.configuration not in known:
+        raise ToolError(
+            f"There is no configuration {arguments.configuration!r}. There are: {', '.join(known)}."
+        )
+    rows = []
+    for variant in variants:
+        result = await space.bench.evaluating.compare_quickly(
+            variant.candidate, other, arguments.configuration, arguments.seconds
+        )
+        rows.append(QuickRow(variant, result))
+    return ToolAnswer(quick_text(rows, f"v{number}"))
+
+
+def quick_text(rows: Sequence[QuickRow], against: str) -> str:
+    """What quick comparisons with a version showed; the fastest with cold caches first."""
+    lines = [
+        f"Quick comparison with {against}: both in one process, called in turn; 1.02 is 2% faster."
+        " WARM: the same inputs again and again, in the caches as far as they fit. COLD: inputs and"
+        " outputs flushed from the caches before each call. In brackets the 95% interval between"
+        " processes. This is not what the gate measures (fresh inputs in fresh memory, a process"
+        " for each, outputs judged): it tells which of two is worth a bench, it shows no gain."
+    ]
+    measured = [row for row in rows if not row.result.trouble]
+    measured.sort(key=lambda row: -row.result.estimate("cold").mean)
+    for row in measured:
+        lines += _row_lines(row, measured[0])
+    lines += [f"- {row.variant.name}: {row.result.trouble}" for row in rows if row.result.trouble]
+    return "\n".join(lines)
+
+
+def _row_lines(row: QuickRow, first: QuickRow) -> list[str]:
+    result = row.result
+    each = ", ".join(f"{caches} {_speed(result.estimate(caches))}" for caches in CACHES)
+    if row is not first:
+        each += ", " + ", ".join(f"{caches} {_beside(row, first, caches)}" for caches in CACHES)
+    lines = [f"- {row.variant.name}: {each}; {result.calls} calls, {result.seconds:.1f} s"]
+    if len(result.warm) > 1:
+        for name in result.warm:
+            both = ", ".join(f"{caches} {_times(result, caches, name)}" for caches in CACHES)
+            lines.append(f"    {name}: {both}")
+    else:
+        both = ", ".join(f"{c} {_milliseconds(result, c, n)}" for c in CACHES for n in result.of(c))
+        lines.append(f"    a call: {both}")
+    lines += [f"    {remark}" for remark in result.remarks]
+    if result.health is not None and result.health.remark:
+        lines.append(f"    meanwhile {result.health.remark}")
+    return lines
+
+
+def _speed(estimate: Estimate) -> str:
+    low, high = estimate.interval()
+    return f"{math.exp(estimate.mean):.4f} [{1 + low:.4f} to {1 + high:.4f}]"
+
+
+def _times(result: QuickComparison, caches: Caches, name: str) -> str:
+    return f"{_speed(result.estimate(caches, name))} {_milliseconds(result, caches, name)}"
+
+
+def _milliseconds(result: QuickComparison, caches: Caches, name: str) -> str:
+    other = result.of(caches)[name].milliseconds
+    mine = other / math.exp(result.estimate(caches, name).mean)
+    return f"{mine:.4g} ms beside {other:.4g}"
+
+
+def _beside(row: QuickRow, first: QuickRow, caches: Caches) -> str:
+    """Whether a variant is told apart from the first one with these caches."""
+    a, b = first.result.estimate(caches), row.result.estimate(caches)
+    wide = student_t.quantile(0.025, min(a.degrees, b.degrees)) * math.hypot(a.error, b.error)
+    if abs(a.mean - b.mean) <= wide:
+        return "not told apart from the first"
+    return "slower than the first" if b.mean < a.mean else "faster than the first"
+
+
+TOOLS = (
+    Tool(
+        "quick_bench",
+        "execution",
+        "Compare the working candidate, or variants of it, with a version within seconds: many "
+        "calls in turn in one process, with warm and with cold caches, with an interval. For "
+        "differences of 0.2 to 1% on the way, which bench takes minutes to show. Not what the gate "
+        "measures, nothing is checked, not an attempt: bench or submit what looks faster.",
+        QuickBench,
+        _quick_bench,
+    ),
+)

@@ -1,0 +1,98 @@
+"""The quick comparison as an agent gets it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import DeviceHealth
+from avo_tui.domain.quick import Alternation, QuickComparison
+from avo_tui.operators.toolbox import Toolbox
+from avo_tui.operators.toolbox.quick_tools import QuickRow, quick_text
+from avo_tui.operators.toolbox.variants import Variant
+from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import source
+
+SPEEDS = st.lists(st.floats(0.5, 2.0), min_size=3, max_size=3)
+
+
+async def test_variants_are_compared_without_an_attempt_and_marked() -> None:
+    bench = FakeWorkbench()
+    box = Toolbox(bench)
+    await box.call("write_file", {"text": source(1.2)})
+    wanted = {"sweep": {"TILE": ["1", "2"]}, "configuration": "small"}
+    result = await box.call("quick_bench", wanted)
+    assert result.ok and "not what the gate measures" in result.text
+    lines = result.text.splitlines()
+    assert (
+        lines[1].startswith("- the working candidate TILE=1: warm 1.2000 [") and "cold" in lines[1]
+    )
+    assert "not told apart from the first" in result.text and "ms beside 2" in result.text
+    assert bench.state.session.spend.evaluations == 0 and not bench.state.attempts
+    wrong = await box.call("quick_bench", {"configuration": "huge"})
+    assert not wrong.ok and "There is no configuration 'huge'" in wrong.text
+
+
+async def test_one_that_cannot_be_compared_is_told_beside_the_others() -> None:
+    box = Toolbox(FakeWorkbench())
+    await box.call("write_file", {"text": source(1.1)})
+    await box.call("evaluate", {"title": "a tenth faster"})
+    await box.call("write_file", {"text": source(1.2) + "SYNTAX"})
+    result = await box.call("quick_bench", {"attempts": ["1.1"]})
+    lines = result.text.splitlines()
+    assert result.ok and lines[1].startswith("- attempt 1.1: warm 1.1000")
+    assert lines[-1].startswith("- the working candidate: ") and "warm" not in lines[-1]
+
+
+def compared(warm: tuple[float, ...], cold: tuple[float, ...]) -> QuickComparison:
+    return QuickComparison(
+        warm={"c": Alternation(speeds=warm, milliseconds=2.0)},
+        cold={"c": Alternation(speeds=cold, milliseconds=3.0)},
+    )
+
+
+def test_the_first_is_the_fastest_with_cold_caches_and_others_are_told_apart() -> None:
+    rows = [
+        QuickRow(_variant("x"), compared((1.05, 1.051, 1.049), (1.0, 1.001, 0.999))),
+        QuickRow(_variant("y"), compared((1.0, 1.001, 0.999), (1.04, 1.041, 1.039))),
+    ]
+    lines = quick_text(rows, "v3").splitlines()
+    assert lines[1].startswith("- y:") and "the first" not in lines[1]
+    assert "warm faster than the first, cold slower than the first" in lines[3]
+
+
+def test_a_busy_machine_and_remarks_are_told() -> None:
+    result = compared((1.0, 1.0), (1.0, 1.0)).replaced(
+        remarks=("its out differs",), health=DeviceHealth(name="cpu", pressure=0.9)
+    )
+    text = quick_text([QuickRow(_variant("x"), result)], "v3")
+    assert "its out differs" in text and "meanwhile programs waited for a core 90%" in text
+
+
+@given(SPEEDS, SPEEDS)
+def test_the_interval_is_that_between_processes(one: list[float], two: list[float]) -> None:
+    """Over two configurations the processes are averaged first; the order of them is no matter."""
+    result = QuickComparison(
+        warm={
+            "a": Alternation(speeds=tuple(one), milliseconds=1.0),
+            "b": Alternation(speeds=tuple(two), milliseconds=1.0),
+        }
+    )
+    whole = result.estimate("warm")
+    each = [math.log(a * b) / 2 for a, b in zip(one, two, strict=True)]
+    assert whole.mean == pytest.approx(sum(each) / 3) and whole.replicates == 3
+    low, high = whole.interval()
+    assert math.log1p(low) - 1e-9 <= whole.mean <= math.log1p(high) + 1e-9
+    spread = max(each) - min(each)
+    assert whole.error <= spread + 1e-12
+    assert whole.error >= spread / 4 - 1e-12, "it is no less than the processes scatter"
+    with pytest.raises(KeyError):
+        result.estimate("cold")
+
+
+def _variant(name: str) -> Variant:
+    return Variant(name, Candidate(files={"k.cpp": name}))
