@@ -10,6 +10,7 @@ import typer
 from avo_tui.cli import referring
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.queries import Json
+from avo_tui.cli.task_check import check
 
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
@@ -53,6 +54,7 @@ def show(
     """
     from avo_tui.cli.json_output import emit
     from avo_tui.cli.opening import find_task
+    from avo_tui.evaluation.measurement.cases import counted
     from avo_tui.evaluation.tasks import find_tasks
 
     find_task(name)  # asks for trust, and suggests similar names
@@ -68,8 +70,7 @@ def show(
     for configuration in task.configurations:
         sizes = ", ".join(f"{key} {value}" for key, value in configuration.parameters.items())
         typer.echo(f"  {configuration.name}: {sizes or 'one size'}")
-    hidden = sum(case.hidden for case in task.check_cases())
-    typer.echo(f"checked on {hidden} hidden cases beside them")
+    typer.echo(f"checked on: {counted(task.check_cases())}")
     for path in written:
         typer.echo(f"wrote {path}")
 
@@ -130,57 +131,6 @@ def inputs(
     for f in files:
         typer.echo(f"  {to / f.file}: {' x '.join(map(str, f.shape)) or 'one element'}, {f.dtype}")
     typer.echo(f"  {to / HEADER}: reads them in C and C++")
-
-
-def check(
-    name: Annotated[str, typer.Argument(help="The task, as `avo tasks` lists it.")],
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit status 1 for what is weak, too.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Run every method of a task on its cases: say what is wrong with it, and what is weak.
-
-    Wrong: names, shapes, dtypes, inputs that do not follow from the seed alone, a baseline that
-    does not pass as a candidate, zeros that pass. Weak: kinds of case that are missing, mistakes
-    that its tolerance lets through. Runs no candidate. Exit status 1 where anything is wrong, with
-    --strict also where anything is weak.
-    """
-    from avo_tui.cli.json_output import emit
-    from avo_tui.cli.opening import find_task
-    from avo_tui.evaluation import task_dynamic_checks
-    from avo_tui.evaluation.case_coverage import SMALL_ELEMENTS, SMALL_FLOPS, gaps
-    from avo_tui.evaluation.shapes import public_configurations
-    from avo_tui.evaluation.tasks import find_tasks
-
-    find_task(name)  # asks for trust, and suggests similar names
-    task = find_tasks().get(name)
-    faults = [
-        fault.text(task)
-        for fault in task_dynamic_checks.all_cases(task, SMALL_FLOPS, SMALL_ELEMENTS)
-    ]
-    weak = list(gaps(task)) if not faults else []
-    large = [
-        c.name
-        for c in public_configurations(task)
-        if not task_dynamic_checks.small_enough(task, c, SMALL_FLOPS, SMALL_ELEMENTS)
-    ]
-    if as_json:
-        cases = len(task.check_cases())
-        emit({"task": name, "cases": cases, "faults": faults, "gaps": weak, "too_large": large})
-    else:
-        for sentence in faults:
-            typer.echo(f"wrong: {sentence}")
-        for sentence in weak:
-            typer.echo(f"weak: {sentence}")
-        if faults:
-            typer.echo("what is weak is looked at when nothing is wrong any more")
-        elif not weak:
-            typer.echo(f"{name}: nothing is missing in its {len(task.check_cases())} cases")
-        if large:
-            typer.echo(f"too large to be looked at here: {', '.join(large)}")
-    if faults or (weak and strict):
-        raise typer.Exit(1)
 
 
 def trust(

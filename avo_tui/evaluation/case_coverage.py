@@ -9,10 +9,13 @@ from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.pool import make_expected
 from avo_tui.evaluation.task import CheckCase, Task
-from avo_tui.evaluation.task_dynamic_checks import small_enough
+from avo_tui.evaluation.task_dynamic_checks import Progress, small_enough
+from avo_tui.evaluation.task_value_checks import equal
 
 if TYPE_CHECKING:
     import torch
+
+    from avo_tui.evaluation.task import Tensors
 
 SMALL_FLOPS = 1e8
 """Largest number of operations of a case that is computed for this test."""
@@ -26,10 +29,11 @@ Mistake = Callable[["torch.Tensor"], "torch.Tensor | None"]
 """Turns a correct output into a wrong one; None if the error is impossible for this output."""
 
 
-def gaps(task: Task) -> Iterator[str]:
+def gaps(task: Task, progress: Progress = lambda number, count, case: None) -> Iterator[str]:
     """One sentence for each thing that is missing; nothing where all is there.
 
-    Computes references of the cheapest cases on this machine: a few seconds.
+    Computes references of the cheapest cases on this machine: a few seconds. `progress` is told
+    before each.
     """
     cases = task.check_cases()
     yield from _kinds_of_case(task, cases)
@@ -40,7 +44,10 @@ def gaps(task: Task) -> Iterator[str]:
         )
     yield from _sizes(cases)
     yield from _physics(task)
-    yield from _mistakes(task, cases)
+    small = [c for c in cases if small_enough(task, c.configuration, SMALL_FLOPS, SMALL_ELEMENTS)]
+    small.sort(key=lambda c: task.flops(c.configuration))
+    yield from _values(task, small)
+    yield from _mistakes(task, cases, small, progress)
 
 
 def _kinds_of_case(task: Task, cases: tuple[CheckCase, ...]) -> Iterator[str]:
@@ -75,27 +82,53 @@ def _sizes(cases: tuple[CheckCase, ...]) -> Iterator[str]:
 
 
 def _physics(task: Task) -> Iterator[str]:
-    quantity = task.metric.quantity
     for configuration in task.configurations:
         work = task.work(configuration)
         if not work.flops and not work.bytes:
             yield "flops and bytes_moved are both zero: no rate is impossible."
             return
-        if quantity == "items" and not work.items:
-            yield f"The unit {task.unit} counts items, but items() is zero."
-            return
-        if quantity == "bytes" and not work.bytes:
-            yield f"The unit {task.unit} counts bytes, but bytes_moved() is zero."
-            return
 
 
-def _mistakes(task: Task, cases: tuple[CheckCase, ...]) -> Iterator[str]:
+def _values(task: Task, small: list[CheckCase]) -> Iterator[str]:
+    """Distributions whose inputs are those of another, and whole numbers that are all small."""
+    if not small:
+        return
+    configuration = small[0].configuration
+    kinds = dict.fromkeys((*(c.distribution for c in task.check_cases()), *task.timed))
+    drawn = {kind: task.make_inputs(configuration, 1, kind) for kind in kinds}
+    seen: list[str] = []
+    for kind, inputs in drawn.items():
+        twin = next((k for k in seen if _same(drawn[k], inputs)), None)
+        if twin is not None:
+            yield f"Inputs of the kind {kind!r} are the same as those of the kind {twin!r}."
+        seen.append(kind)
+    declared = task.outputs(configuration).values()
+    if not any(dtypes.dtype(name).kind == "int" for _, name in declared):
+        return
+    for name, tensor in next(iter(drawn.values())).items():
+        dtype = dtypes.of(tensor)
+        if dtype.kind != "int" or not tensor.numel():
+            continue
+        largest = max(int(inputs[name].long().abs().max()) for inputs in drawn.values())
+        if largest < (1 << min(8 * dtype.bytes - 1, 32)) // 4:
+            yield (
+                f"No kind of inputs has values of {name} near the limits of {dtype.name} (the "
+                f"largest is {largest}): a kernel whose sums overflow is not found. If they number "
+                "something, such as rows, there is nothing to mend."
+            )
+
+
+def _same(one: Tensors, other: Tensors) -> bool:
+    return one.keys() == other.keys() and all(equal(one[n], other[n]) for n in one)
+
+
+def _mistakes(
+    task: Task, cases: tuple[CheckCase, ...], small: list[CheckCase], progress: Progress
+) -> Iterator[str]:
     """Wrong outputs that no case finds."""
     for name, (_, kind) in task.outputs(cases[0].configuration).items():
         if task.tolerance_of(name).floor > WIDE and not dtypes.dtype(kind).exact:
             yield f"The tolerance of {name} allows errors beyond {WIDE:.0%} of a row's scale."
-    small = [c for c in cases if small_enough(task, c.configuration, SMALL_FLOPS, SMALL_ELEMENTS)]
-    small.sort(key=lambda c: task.flops(c.configuration))
     if not small:
         yield f"No case is small enough to be looked at here ({SMALL_FLOPS:.0e} operations)."
         return
@@ -104,7 +137,8 @@ def _mistakes(task: Task, cases: tuple[CheckCase, ...]) -> Iterator[str]:
     alive = {
         (name, mistake) for name in task.outputs(cases[0].configuration) for mistake in MISTAKES
     }
-    for case in chosen:
+    for number, case in enumerate(chosen, 1):
+        progress(number, len(chosen), case)
         inputs = task.make_inputs(case.configuration, 1, case.distribution)
         own = task.own(case.configuration, inputs)
         for name, expected in make_expected(task, case.configuration, inputs).items():

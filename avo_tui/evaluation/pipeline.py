@@ -44,7 +44,7 @@ from avo_tui.evaluation.roots import roots
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
-from avo_tui.evaluation.task_static_checks import line_in
+from avo_tui.evaluation.task_static_checks import raised_at
 from avo_tui.evaluation.tasks import Tasks, find_tasks
 
 person = logging.getLogger("avo_tui.evaluation.person")
@@ -373,8 +373,8 @@ class Pipeline:
             verdict, feedback = Verdict.HARNESS_ERROR, Feedback(summary=str(error))
         except Exception as error:  # an internal error is reported and does not end the worker
             traceback.print_exc(file=sys.stderr)
-            line = line_in(error, task.folder / "task.py")
-            whose = f"{task.folder / 'task.py'} (line {line})" if line else "the harness failed"
+            file, line = raised_at(error, task)
+            whose = f"{file} (line {line})" if file else "the harness failed"
             text = f"{whose}: {type(error).__name__}: {error}"
             verdict, feedback = Verdict.HARNESS_ERROR, Feedback(summary=text)
         return run.report(verdict, feedback, info)

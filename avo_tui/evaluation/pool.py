@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
@@ -80,4 +80,6 @@ class Pool:
         inputs = task.make_inputs(case.configuration, seed, case.distribution)
         expected = make_expected(task, case.configuration, inputs)
         change = task.perturb(case.configuration, inputs, seed ^ 1) if case.perturb else None
+        if change is not None:  # inputs that it does not name stay as they are
+            change = replace(change, inputs={**inputs, **change.inputs})
         return Sample(inputs, expected, change, uses_left=_USES - secrets.randbelow(_USES // 2))

@@ -10,7 +10,7 @@ import ast
 import keyword
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,10 +49,14 @@ class Fault:
     sentence: str
     line: int | None = None
     """In the task's file, where it is known better than by the attribute."""
+    file: Path | None = None
+    """Where `line` is, if not in `task.py`: another file of the task's own."""
+    in_all_cases: bool = False
+    """True for what is an error only where every case that could show it does."""
 
     def text(self, task: Task) -> str:
         """The sentence, after the file and the line."""
-        path = task.folder / "task.py"
+        path = self.file or task.folder / "task.py"
         line = self.line or line_of(path, type(task).__name__, self.attribute)
         where = f" (line {line})" if line else ""
         return f"{path}{where}: {self.sentence}"
@@ -84,9 +88,21 @@ def called(task: Task, attribute: str, call: Callable[[], Any]) -> tuple[Any, li
     try:
         return call(), []
     except Exception as error:  # a task is the user's code: anything may come
-        line = line_in(error, task.folder / "task.py")
+        file, line = raised_at(error, task)
         sentence = f"{attribute} raises {type(error).__name__}: {one_line(error)}"
-        return None, [Fault(attribute, sentence, line)]
+        return None, [Fault(attribute, sentence, line, file)]
+
+
+def raised_at(error: BaseException, task: Task) -> tuple[Path | None, int | None]:
+    """(one of the task's own files, the last line of it that the error passed through).
+
+    `task.py` where it passed through that, too; (None, None) where it passed through none.
+    """
+    for path in (task.folder / "task.py", *task.own_files()):
+        line = line_in(error, path)
+        if line is not None:
+            return path, line
+    return None, None
 
 
 def one_line(error: BaseException) -> str:
@@ -160,6 +176,8 @@ def _attributes(task: Task) -> Iterator[Fault]:
             "reference_baseline", "reference_baseline is not among baseline_names: "
             f"{getattr(task, 'reference_baseline', None)!r} is not in {names}",
         )  # fmt: skip
+    if task.language == "cpp" and task.device != "cpu":
+        yield Fault("device", f"device is {task.device!r}; a task in C++ runs on the device 'cpu'")
     if not _is_texts(task.timed) or not task.timed:
         yield Fault("timed", "timed must be a tuple of distributions' names, such as ('normal',)")
     if not isinstance(task.threads, int) or task.threads < 1:
@@ -249,6 +267,7 @@ def _configurations(task: Task, value: object) -> Iterator[Fault]:
     for configuration in value:
         yield from _parameters(task, configuration, here)
         yield from _work(task, configuration)
+    yield from _counted(task, value)
 
 
 def _work(task: Task, configuration: Configuration) -> Iterator[Fault]:
@@ -269,6 +288,34 @@ def _work(task: Task, configuration: Configuration) -> Iterator[Fault]:
             )  # fmt: skip
 
 
+_COUNTED = {
+    "flops": ("flops", "operations", "4.0 * rows * columns"),
+    "bytes": ("bytes_moved", "bytes", "8.0 * rows * columns, what one run must read and write"),
+    "items": ("items", "items", "the number of tokens of one run"),
+}
+"""What a unit counts → the method that says how much of it one run does, its word, an example."""
+
+
+def _counted(task: Task, configurations: Sequence[Configuration]) -> Iterator[Fault]:
+    """What `unit` counts must be said of every scored configuration: a score is divided by it."""
+    try:
+        quantity = task.metric.quantity
+    except ValueError:  # told of the unit itself
+        return
+    if quantity not in _COUNTED:
+        return
+    method, word, example = _COUNTED[quantity]
+    for configuration in configurations:
+        amount, broken = called(task, method, partial(getattr(task, method), configuration))
+        if not broken and amount == 0:
+            yield Fault(
+                method, f"the unit {task.unit!r} counts {word}, and {method} of "
+                f"{configuration.name} is 0: define {method}(self, configuration) in this class, "
+                f"such as {example}",
+            )  # fmt: skip
+            return
+
+
 def _cases(task: Task, value: object) -> Iterator[Fault]:
     here = "check_cases"
     if not isinstance(value, tuple | list) or not all(isinstance(c, CheckCase) for c in value):
@@ -276,6 +323,11 @@ def _cases(task: Task, value: object) -> Iterator[Fault]:
         return
     if not value:
         yield Fault(here, "check_cases returns no case: nothing would be checked")
+    if task.all_depends_on_all and any(getattr(case, "perturb", False) for case in value):
+        yield Fault(
+            here, "a case has perturb=True, and all_depends_on_all says that every output may "
+            "depend on every input: take one of them out",
+        )  # fmt: skip
     for case in value:
         if not isinstance(case.configuration, Configuration):
             yield Fault(here, f"a case has {_kind(case.configuration)} for a Configuration")

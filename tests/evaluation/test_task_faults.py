@@ -8,83 +8,14 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from avo_tui.evaluation import task_dynamic_checks
+from avo_tui.evaluation.pool import Pool
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.task import CheckCase
 from avo_tui.evaluation.tasks import find_tasks, load_task
-
-TASK = """\
-from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.measurement.cases import Perturbation
-from avo_tui.evaluation.task import Argument, CheckCase, Task, Tolerance
-
-SCORED = (Configuration(name="rows-64", parameters={"rows": 64, "fast": True, "eps": 0.5}),)
-ODD = Configuration(name="odd", parameters={"rows": 3, "fast": False, "eps": 0.5})
-
-
-class RowSum(Task):
-    name = "rowsum"
-    title = "Sums of rows"
-    language = "cpp"
-    device = "cpu"
-    unit = "GB/s"
-    reference_baseline = "torch"
-    baseline_names = ("torch",)
-    entry = "rowsum"
-    arguments = (
-        Argument("x", "input"),
-        Argument("out", "output"),
-        Argument("rows", "size"),
-        Argument("fast", "flag"),
-        Argument("eps", "real"),
-    )
-    tolerance = Tolerance(factor=8.0, per_row=False)
-    tolerances = {"out": Tolerance(factor=8.0, floor=1e-4, rms_factor=8.0, per_row=False)}
-    axes = {"out": ("row",)}
-    timed = ("normal",)
-    threads = 1
-    description = "`out[i]` is the sum of row i of `x`."
-
-    @property
-    def configurations(self):
-        return SCORED
-
-    def check_cases(self):
-        return (
-            CheckCase(ODD, "normal", hidden=True, category="few rows", perturb=True),
-            CheckCase(SCORED[0], "normal"),
-        )
-
-    def make_inputs(self, configuration, seed, distribution):
-        import torch
-
-        generator = torch.Generator().manual_seed(seed)
-        return {"x": torch.randn((configuration.parameters["rows"], 32), generator=generator)}
-
-    def outputs(self, configuration):
-        return {"out": ((configuration.parameters["rows"],), "float32")}
-
-    def reference(self, configuration, inputs):
-        return {"out": inputs["x"].double().sum(-1)}
-
-    def baselines(self):
-        return {"torch": lambda configuration, inputs: {"out": inputs["x"].sum(-1)}}
-
-    def flops(self, configuration):
-        return 32.0 * configuration.parameters["rows"]
-
-    def bytes_moved(self, configuration):
-        return 128.0 * configuration.parameters["rows"]
-
-    def perturb(self, configuration, inputs, seed):
-        import torch
-
-        x = inputs["x"].clone()
-        x[0] = 1.0
-        same = torch.ones(len(x), dtype=torch.bool)
-        same[0] = False
-        return Perturbation(inputs={"x": x}, unaffected={"out": same}, meaning="another row")
-"""
+from tests.evaluation.rowsum_task import TASK
 
 LOADING = [
     # (what is replaced, by what, the line that is named by its text, the sentence)
@@ -157,6 +88,14 @@ LOADING = [
     ('return 32.0 * configuration.parameters["rows"]', "return float('nan')", "def flops",
      "flops of rows-64 is nan"),
     ('return 128.0 *', 'return -1 *', "def bytes_moved", "bytes_moved of rows-64 is"),
+    ('return 128.0 *', 'return 0 *', "def bytes_moved",
+     "the unit 'GB/s' counts bytes, and bytes_moved of rows-64 is 0"),
+    ('    def bytes_moved(', '    def bytes(', "class RowSum",
+     "define bytes_moved\\(self, configuration\\) in this class"),
+    ('unit = "GB/s"', 'unit = "Mrow/s"', "class RowSum", "counts items, and items of rows-64 is 0"),
+    ('device = "cpu"', 'device = "cuda"', "device", "a task in C\\+\\+ runs on the device 'cpu'"),
+    ('    threads = 1', '    all_depends_on_all = True', "def check_cases",
+     "all_depends_on_all says that"),
 ]  # fmt: skip
 
 RUNNING = [
@@ -191,9 +130,15 @@ RUNNING = [
     ('inputs["x"].double().sum(-1)', 'inputs["x"].mul_(2).double().sum(-1)', "def reference",
      "reference changes its input x"),
     ('inputs["x"].double().sum(-1)', 'inputs["x"].double().mean(-1)', "",
-     "own and reference disagree on out"),
+     "the baseline torch and reference disagree on out"),
     ('{"out": inputs["x"].sum(-1)}}', 'inputs["x"].sum(-1)}', "", "returns a Tensor"),
-    ('return {"torch": lambda', 'return {"mkl": lambda', "", "KeyError: 'torch'|has 'mkl'"),
+    ('return {"torch": lambda', 'return {"mkl": lambda', "def baselines",
+     "the baseline torch raises KeyError: 'torch'"),
+    ('{"out": inputs["x"].sum(-1)}}', '{"out": inputs["y"].sum(-1)}}', 'inputs["y"]',
+     "the baseline torch raises KeyError: 'y'"),
+    ('{"out": inputs["x"].sum(-1)}}', '{"out": inputs["x"].sum(0)}}', "def baselines",
+     "the baseline torch returns out of shape"),
+    ('axes = {"out": ("row",)}', 'axes = {"o": ("row",)}', "axes", "axes names o, which is no output"),
     ('axes = {"out": ("row",)}', 'axes = {"out": ("row", "column")}', "axes", "names 2 dimensions"),
     ('tolerances = {"out"', 'tolerances = {"o"', "tolerances", "names o, which is no output"),
     ("floor=1e-4, rms_factor=8.0,", "floor=10.0, rms_factor=8.0, rms_floor=10.0,", "class RowSum",
@@ -201,6 +146,26 @@ RUNNING = [
     ('unaffected={"out": same}', 'unaffected={"o": same}', "def perturb", "'o', which is no output"),
     ("        return Perturbation(", "        Perturbation(", "def perturb", "perturb returns None"),
     ('inputs={"x": x}', 'inputs={"z": x}', "def perturb", "'z', which is no input"),
+    ('inputs={"x": x}', 'inputs={"x": x[:2].clone()}', "def perturb",
+     "perturb gives x of shape \\(2, 32\\); make_inputs gives \\(3, 32\\)"),
+    ('inputs={"x": x}', 'inputs={"x": x.double()}', "def perturb", "perturb gives x as float64"),
+    ('inputs={"x": x}', 'inputs={"x": x.tolist()}', "def perturb", "perturb gives a list as x"),
+    ('inputs={"x": x}', 'inputs=[x]', "def perturb", "perturb gives a list as inputs"),
+    ('inputs={"x": x}', 'inputs={"x": x.t().contiguous().t()}', "def perturb",
+     "perturb gives x that is not contiguous"),
+    ('x[0] = 1.0', 'x[0] = float("inf")', "def perturb", "perturb gives x with values that are not"),
+    ('x[0] = 1.0', 'pass', "def perturb", "perturb changes no input of odd"),
+    ('x[0] = 1.0', 'x[1] = 1.0', "def perturb",
+     "2 values of out stay unaffected in odd, and 1 of them change by the task's own reference"),
+    ('x[0] = 1.0', 'x[0] = x[0].flip(0)', "def perturb", "changes no output at all"),
+    ('x[0] = 1.0', 'x[0] = torch.rand(())', "def perturb", "two different perturbations for one seed"),
+    ('x = inputs["x"].clone()', 'x = inputs["x"]', "def perturb", "changes its input x in place"),
+    ('same[0] = False', 'same = same.float()', "def perturb", "mask of out is torch.float32"),
+    ('same[0] = False', 'same = same.repeat(2)', "def perturb", "which does not fit out of shape"),
+    ('same[0] = False', 'same[:] = False', "def perturb", "no value of out unaffected"),
+    ('unaffected={"out": same}', "unaffected={}", "def perturb", "of no output what stays"),
+    ('inputs["x"].double().sum(-1)', '(1 / (inputs["x"].double().sum(-1) - 32)).log1p()', "def perturb",
+     "on the inputs that perturb gives, out is not finite"),
 ]  # fmt: skip
 
 
@@ -275,5 +240,37 @@ def test_a_fault_of_the_seed(tmp_path: Path, name: str, content: bytes | None, s
         find_tasks(tmp_path).load("rowsum")
 
 
-def test_there_are_sixty() -> None:
-    assert len(LOADING) + len(RUNNING) + 3 >= 60
+def test_there_are_eighty() -> None:
+    assert len(LOADING) + len(RUNNING) + 3 >= 80
+
+
+def test_a_perturbation_may_change_what_no_output_reads(tmp_path: Path) -> None:
+    """Padding, say: then all outputs stay, and nothing is wrong with that."""
+    padded = _changed('inputs["x"].double().sum(-1)', 'inputs["x"][:, :31].double().sum(-1)')
+    padded = padded.replace('inputs["x"].sum(-1)', 'inputs["x"][:, :31].sum(-1)')
+    padded = padded.replace("x[0] = 1.0", "x[:, 31] = 7.0").replace("same[0] = False", "")
+    task = load_task(_folder(tmp_path, padded))
+    assert [f.text(task) for f in task_dynamic_checks.all_cases(task, 1e9)] == []
+
+
+def test_a_perturbation_that_names_one_input_leaves_the_others(tmp_path: Path) -> None:
+    """A kernel is given all inputs, and what is told is what will be run."""
+    task = load_task(_folder(tmp_path, TASK.replace('inputs={"x": x}', "inputs={'x': x}")))
+    case = task.check_cases()[0]
+    inputs = {**task.make_inputs(case.configuration, 1, "normal"), "more": torch.ones(3)}
+    task.make_inputs = lambda *_: inputs  # type: ignore[method-assign]
+    sample = Pool().get(task, case)
+    assert sample.perturbation is not None
+    assert torch.equal(sample.perturbation.inputs["more"], inputs["more"])
+    assert not torch.equal(sample.perturbation.inputs["x"], inputs["x"])
+
+
+def test_every_case_is_told_before_it_is_run(tmp_path: Path) -> None:
+    task = load_task(_folder(tmp_path, TASK))
+    seen: list[tuple[int, int, str]] = []
+
+    def progress(number: int, count: int, case: CheckCase) -> None:
+        seen.append((number, count, case.configuration.name))
+
+    assert not list(task_dynamic_checks.all_cases(task, 1e9, progress=progress))
+    assert seen == [(1, 2, "odd"), (2, 2, "rows-64")]

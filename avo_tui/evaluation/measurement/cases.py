@@ -43,11 +43,19 @@ class CheckCase:
         return f"inputs of the kind '{self.distribution}'"
 
 
+def counted(cases: Sequence[CheckCase]) -> str:
+    """How many cases a check has, in words: `12 check cases, 7 of them hidden`."""
+    hidden = sum(case.hidden for case in cases)
+    word = "case" if len(cases) == 1 else "cases"
+    return f"{len(cases)} check {word}, {hidden or 'none'} of them hidden"
+
+
 @dataclass(frozen=True)
 class Perturbation:
     """Inputs changed where part of the outputs must not depend on them."""
 
     inputs: dict[str, torch.Tensor]
+    """Those that change, of the same shapes and dtypes; inputs that are not named stay."""
     unaffected: dict[str, torch.Tensor]
     """Output → boolean mask, broadcastable to it: true where it must stay bit-identical."""
     meaning: str

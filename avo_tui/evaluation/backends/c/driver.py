@@ -38,8 +38,12 @@ class CDriver(CppDriver):
         return await find_toolchain("CC", ("gcc", "clang"), "C")
 
     def files(self, task: Task, roots: Sequence[str]) -> Mapping[str, str]:
-        """`task.h` in C."""
-        return {glue.HEADER: header(task)}
+        """`task.h` in C, and the entry point's types."""
+        return {**super().files(task, roots), glue.HEADER: header(task)}
+
+    def declared(self, task: Task) -> str:
+        """As `task.h` has it."""
+        return super().declared(task).removeprefix('extern "C" ')
 
     def options(self, candidate: Candidate) -> tuple[str, ...]:
         """Those of C++, in C's dialect."""

@@ -56,6 +56,11 @@ extern "C" float trial(int n) {
 """
 _KEPT = "3"
 """Version of what the cache keeps of a compilation."""
+_DECLARED_OTHERWISE = re.compile(
+    "conflicting (declaration|types)|ambiguating new declaration|different exception spec"
+    "|does not match previous declaration|differ only in their return type"
+)
+"""In the compilers' errors where a function was declared before in another way."""
 _WARNING = re.compile(r"^.*\bwarning: (.*)$", re.MULTILINE)
 
 
@@ -129,8 +134,11 @@ def _read_elf(path: Path, read: Callable[[bytes], _Read], log: str) -> _Read:
         raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text, log=log)) from error
 
 
-def _judged(candidate: Candidate, folder: Path, entry: str) -> CompiledCpp:
-    """A compilation of the cache; raises Rejected if it uses what no candidate may."""
+def _judged(candidate: Candidate, folder: Path, entry: str, declared: str) -> CompiledCpp:
+    """A compilation of the cache; raises Rejected if it uses what no candidate may.
+
+    `declared` is how the entry point must be declared, for who has none of that name.
+    """
     about = json.loads((folder / "about.json").read_text())
     facts = Resources.model_validate(about["resources"])
     library = folder / _LIBRARY
@@ -142,6 +150,7 @@ def _judged(candidate: Candidate, folder: Path, entry: str) -> CompiledCpp:
     if reason is not None:
         missing = f"function {entry}" in reason
         verdict = Verdict.COMPILE_ERROR if missing else Verdict.SUSPICIOUS
+        reason = f"{reason}; it must be: {declared}" if missing else reason
         feedback = Feedback(summary=reason, log=about["log"])
         raise Rejected(verdict, feedback, resources=facts)
     if flush := about["cache_flush"]:
@@ -182,8 +191,25 @@ class Compiler:
             files = {**beside, **candidate.files}
             with sandbox.scratch() as scratch:
                 _write(scratch, files)
-                folder = await self._compile(key, options, roots, scratch, sandbox)
-        return _judged(candidate, folder, task.entry)
+                try:
+                    folder = await self._compile(key, options, roots, scratch, sandbox)
+                except Rejected as rejection:
+                    raise self._of_entry(task, rejection) from rejection
+        return _judged(candidate, folder, task.entry, self.driver.declared(task))
+
+    def _of_entry(self, task: Task, rejection: Rejected) -> Rejected:
+        """The same rejection; where the compiler found the entry point declared otherwise than the
+        task does, one that says how it must be declared."""
+        feedback = rejection.feedback
+        errors = (line for line in feedback.log.splitlines() if "error:" in line)
+        other = next((e for e in errors if _DECLARED_OTHERWISE.search(e) and task.entry in e), None)
+        if rejection.verdict is not Verdict.COMPILE_ERROR or other is None:
+            return rejection
+        text = (
+            f"the entry point {task.entry} has other types than the task's; it must be: "
+            f"{self.driver.declared(task)}"
+        )
+        return Rejected(Verdict.COMPILE_ERROR, feedback.replaced(summary=text))
 
     async def trial(self, sandbox: Sandbox, openmp: bool) -> CompiledCpp:
         """A small honest candidate, compiled and judged as all are; raises Rejected where this
@@ -194,7 +220,7 @@ class Compiler:
             _write(scratch, dict(candidate.files))
             key = self.toolchain.key(_KEPT, candidate.id, "trial")
             folder = await self._compile(key, flags.FIXED, ["./trial.cpp"], scratch, sandbox)
-        return _judged(candidate, folder, "trial")
+        return _judged(candidate, folder, "trial", 'extern "C" float trial(int n)')
 
     async def _compile(
         self,

@@ -45,6 +45,9 @@ class Driver(Protocol):
         """Files to put beside the candidate's `roots`, such as one that declares the entry
         point."""
 
+    def declared(self, task: Task) -> str:
+        """How the language declares the entry point, for messages."""
+
     def options(self, candidate: Candidate) -> tuple[str, ...]:
         """The compiler's options, those of the candidate included. Raises FlagError."""
 
@@ -78,6 +81,8 @@ class Driver(Protocol):
 
 OWN_OBJECT = "own.o"
 """The candidate's code without any library's."""
+_TYPED = ("-include", glue.PROTOTYPE)
+"""A source whose entry point has other types than the task's does not compile."""
 _MADE_BY_SETUPTOOLS = frozenset({"-fPIC", "-shared"})
 
 
@@ -98,8 +103,12 @@ class CppDriver:
         return tuple(prefixes_of(compiler))
 
     def files(self, task: Task, roots: Sequence[str]) -> Mapping[str, str]:
-        """`task.h`."""
-        return {glue.HEADER: glue.header(task)}
+        """`task.h`, and the entry point's types, which hold without it, too."""
+        return {glue.HEADER: glue.header(task), glue.PROTOTYPE: glue.prototype(task)}
+
+    def declared(self, task: Task) -> str:
+        """As `task.h` has it."""
+        return glue.declaration(task).rstrip(";")
 
     def options(self, candidate: Candidate) -> tuple[str, ...]:
         """The fixed ones and those of `// flags:` lines."""
@@ -109,7 +118,7 @@ class CppDriver:
         self, compiler: str, options: Sequence[str], roots: Sequence[str]
     ) -> tuple[str, ...]:
         """All files into one shared object."""
-        return (compiler, *options, "-I.", *roots, "-o", "candidate.so", *self.link)
+        return (compiler, *options, *_TYPED, "-I.", *roots, "-o", "candidate.so", *self.link)
 
     def library_by_object(
         self, compiler: str, options: Sequence[str], roots: Sequence[str]
@@ -118,7 +127,7 @@ class CppDriver:
         stay hidden, so that no candidate uses the copy of another, or the runner's."""
         objects = [f"{number}-{OWN_OBJECT}" for number in range(len(roots))]
         steps = [
-            (compiler, *options, "-I.", "-c", root, "-o", file)
+            (compiler, *options, *_TYPED, "-I.", "-c", root, "-o", file)
             for root, file in zip(roots, objects, strict=True)
         ]
         # Without -fopenmp, whose library would be linked even here.
@@ -153,7 +162,7 @@ class CppDriver:
         return Build(
             flags=tuple(options),
             link=self.link,
-            files=dict(self.files(task, roots)),
+            files={glue.HEADER: self.files(task, roots)[glue.HEADER]},
             sources=tuple(name.removeprefix("./") for name in roots),
             language=self.label.lower(),
             entry=task.entry,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from avo_tui.evaluation.ports import EvaluatorError
@@ -64,8 +65,29 @@ def _value(argument: Argument, index: int) -> str:
 
 def header(task: Task) -> str:
     """`task.h`: the entry point's declaration. A candidate may include it, or declare it itself."""
+    return f"#pragma once\n#include <cstdint>\n\n{declaration(task)}\n"
+
+
+PROTOTYPE = "avo_entry_point.h"
+"""Included before every source: the entry point of a candidate has the task's types or does not
+compile, whether or not it includes `task.h`."""
+
+_BUILT_IN = re.compile(r"\b(u?)int(8|16|32|64)_t\b")
+
+
+def declaration(task: Task) -> str:
+    """The entry point's declaration, as in `task.h`."""
     parameters = ", ".join(f"{_type(a)} {a.name}" for a in task.arguments)
-    return f'#pragma once\n#include <cstdint>\n\nextern "C" void {task.entry}({parameters});\n'
+    return f'extern "C" void {task.entry}({parameters});'
+
+
+def prototype(task: Task) -> str:
+    """PROTOTYPE: the declaration for C and C++, without any header, so that a source may still
+    choose what it defines before its own includes."""
+    one = declaration(task).removeprefix('extern "C" ')
+    own = _BUILT_IN.sub(lambda m: f"__{m[1].upper()}INT{m[2]}_TYPE__", one)
+    in_c = own.replace("bool ", "_Bool ").replace("bool*", "_Bool*")
+    return f'#ifdef __cplusplus\nextern "C" {own}\n#else\n{in_c}\n#endif\n'
 
 
 def glue(task: Task) -> str:

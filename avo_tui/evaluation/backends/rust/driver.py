@@ -101,6 +101,10 @@ class RustDriver:
             ROOT: f'{_START}#[path = "{module.removeprefix("./")}"]\npub mod candidate;\n',
         }
 
+    def declared(self, task: Task) -> str:
+        """Without its parameters: the description says their types."""
+        return f'#[no_mangle] pub unsafe extern "C" fn {task.entry}(…)'
+
     def options(self, candidate: Candidate) -> tuple[str, ...]:
         """The fixed ones and those of `// flags:` lines. Raises FlagError."""
         wanted = []
