@@ -80,7 +80,7 @@ def test_what_a_task_asks_of_its_kernel_is_shown(avo: Avo, tmp_path: Path) -> No
     """The signature, what is scored, and files to start from, which are not written over."""
     start = tmp_path / "start"
     printed = avo("task", "show", "attention_cpu", "--seed-to", str(start)).out
-    assert "attention" in printed and "scored on:" in printed and "hidden cases" in printed
+    assert "attention" in printed and "scored on:" in printed and "of them hidden" in printed
     assert "extern" in (start / "attention.cpp").read_text()
     again = avo("task", "show", "attention_cpu", "--seed-to", str(start))
     assert again.code == 1 and "is there already" in again.err
