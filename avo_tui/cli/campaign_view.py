@@ -95,7 +95,7 @@ def budget_lines(view: CampaignView) -> list[str]:
     texts = [f"spent {spend.evaluations} evaluations, ${spend.usd:.2f}, {spend.tokens} tokens"]
     caps = view.campaign.caps
     states = cap_states(caps.model_copy(update={"hours": None}), spend)
-    texts += [f"cap {c.unit}: {c.used:g} of {c.cap:g} ({c.fraction:.0%})" for c in states]
+    texts += [f"cap: {c.text} ({c.fraction:.0%})" for c in states]
     if caps.hours is not None:
         texts.append(f"cap hours: {caps.hours:g} of each line")
     return texts

@@ -213,7 +213,7 @@ def budget(
             return
         caps = cap_states(session.budget.run, session.spend)
         for cap in caps:
-            typer.echo(f"{cap.unit}: {cap.used:g} of {cap.cap:g}")
+            typer.echo(cap.text)
         if not caps:
             typer.echo("no caps")
         return

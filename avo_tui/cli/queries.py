@@ -133,7 +133,7 @@ def status(name: Name, as_json: Json = False) -> None:
         f"{spend.evaluations} evaluations, {spend.steps} steps"
     )
     for cap in cap_states(session.budget.run, spend):
-        typer.echo(f"cap {cap.unit}: {cap.used:g} of {cap.cap:g} ({cap.fraction:.0%})")
+        typer.echo(f"cap: {cap.text} ({cap.fraction:.0%})")
     for text in (*_supervisor_lines(state), *_seat_lines(state), *_device_lines(reader)):
         typer.echo(text)
     engine = reader.engine()

@@ -62,8 +62,8 @@ def submit(
     reader = SessionReader.open(find_session(name))
     head = reader.state.session.head
     seedless = reader.state.session.task.seedless
-    if head is None and not seedless:
-        raise Failure(f"{name} has no versions yet; run it first")
+    if head is None and not reader.engine().alive and not seedless:
+        raise Failure(f"{name} has no versions yet; run it first: avo run --resume {name}")
     number = number_of(name, parent) if parent is not None else head
     origin = None
     if merge:
@@ -82,6 +82,9 @@ def submit(
             "author": author,
         }
     )
+    if head is None and reader.engine().alive and not as_json:
+        why = reader.state.session.state_reason or "the engine starts"
+        typer.echo(f"waits until the run has its first version ({why})", err=True)
     while True:
         identity = deliver(reader, command)
         record = answer(reader, identity, JOB_SECONDS)

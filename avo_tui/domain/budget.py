@@ -98,6 +98,22 @@ class CapState(Value):
         """True once the cap is used up."""
         return self.used >= self.cap
 
+    @property
+    def text(self) -> str:
+        """`8 of 8 evaluations`, `$1.10 of $1.00`, `192 of 108 s of running`."""
+        if self.unit == "usd":
+            return f"${self.used:,.2f} of ${self.cap:,.2f}"
+        if self.unit == "hours":
+            sizes = ((3.0, 1.0, "h"), (0.05, 1 / 60, "min"), (0.0, 1 / 3600, "s"))
+            size, word = next((s, w) for least, s, w in sizes if self.cap >= least)
+            return f"{_rounded(self.used / size)} of {_rounded(self.cap / size)} {word} of running"
+        return f"{_rounded(self.used)} of {_rounded(self.cap)} {self.unit}"
+
+
+def _rounded(amount: float) -> str:
+    """With one decimal where it is small, with commas where it is large."""
+    return f"{amount:,.0f}" if amount >= 100 or amount == int(amount) else f"{amount:.1f}"
+
 
 def cap_states(caps: Caps, spend: Spend) -> list[CapState]:
     """The state of each cap that is set."""

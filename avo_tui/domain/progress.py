@@ -114,10 +114,11 @@ def progress(
         for i in state.supervision.values()
         if i.by == "supervisor" and (best is None or i.at > best.created)
     ]
+    over = run_state in {"stopped", "finished"}
     left = {
         cap.unit: hours
         for cap in cap_states(session.budget.run, session.spend)
-        if (hours := hours_left(cap, session.spend)) is not None
+        if not over and (hours := hours_left(cap, session.spend)) is not None
     }
     ends_by = min(left, key=lambda unit: left[unit], default=None)
     waits_for = _waits_for(state, run_state)

@@ -56,7 +56,7 @@ def test_status_and_list(stage: Stage, avo: Avo) -> None:
     assert [line["evaluations_cap"] for line in form["lines"]] == [20, 20]
     assert avo("campaign", "list", "--json").json["campaigns"][0]["state"] == "running"
     assert "race" in avo("campaign", "list").out
-    assert "cap evaluations: 0 of 40" in avo("campaign", "budget", "race").out
+    assert "cap: 0 of 40 evaluations" in avo("campaign", "budget", "race").out
 
 
 def test_commands_reach_all_lines_or_one(stage: Stage, avo: Avo) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
+from avo_tui.domain.base import now
 from avo_tui.domain.commands import SendHint
 from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.records import Direction
@@ -72,14 +74,18 @@ def test_a_review_is_said_and_other_changes_are_not() -> None:
     ]
 
 
-def test_waiting_for_the_device_is_said_once() -> None:
+def test_waiting_for_the_device_is_said_once_a_minute() -> None:
     stream = io.StringIO()
     printer = Printer(stream)
     wait = EvaluationProgress(stage="waiting", state="started", detail="cpu is in use")
     work = EvaluationProgress(stage="benchmark", state="started")
-    for progress in (wait, wait, work, wait):
-        printer(ev.EvaluationProgressed(attempt=1, progress=progress))
-    assert stream.getvalue().count("waits for the device") == 2
+    begin = now()
+    for second in range(0, 150, 2):
+        later = begin + timedelta(seconds=second)
+        for progress in (wait, work):
+            printer(ev.EvaluationProgressed(at=later, attempt=second, progress=progress))
+    said = stream.getvalue().splitlines()
+    assert [line.split()[3] for line in said] == ["0", "60", "120"]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,30 @@ async def test_remeasure_keeps_the_score_at_the_gate(make_lab: MakeLab) -> None:
     assert (await lab.send(cmd.Remeasure(version=99))).refused is not None
 
 
+async def test_a_submission_waits_for_the_seed(make_lab: MakeLab) -> None:
+    lab = make_lab(None, FakeEvaluator(seconds=0.01))
+    lab.hold_from(0)
+    lab.start()
+    await lab.held()
+    early = cmd.Submit(candidate=with_values(ALGORITHM="2", WIDTH="16"), plan="early")
+    identity = send_command(lab.folder, early)
+    await lab.until(lambda: list(lab.run.control.jobs))
+    assert not lab.state.versions
+    lab.evaluator.let_go()
+    await lab.until(lambda: identity in lab.state.commands)
+    assert "committed as v" in lab.state.commands[identity].effect
+
+
+async def test_without_a_run_that_would_measure_the_seed_it_is_refused(make_lab: MakeLab) -> None:
+    lab = make_lab(None, FakeEvaluator(seconds=0.01))
+    early = cmd.Submit(candidate=with_values(ALGORITHM="2", WIDTH="16"), plan="early")
+    identity = send_command(lab.folder, early)
+    lab.start(brief=True)
+    await lab.ended()
+    refused = lab.state.commands[identity].refused
+    assert refused is not None and f"avo run --resume {lab.folder.name}" in refused
+
+
 async def test_submit_by_hand_while_paused(make_lab: MakeLab) -> None:
     lab = make_lab(None, FakeEvaluator(seconds=0.01))
     lab.hold_from(1)

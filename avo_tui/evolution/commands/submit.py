@@ -126,8 +126,10 @@ def _end_own_step(run: Run, command: Submit, word: SubmitResult | None, reason: 
 def _handle(desk: Desk, command: Submit) -> None:
     if command.parent is not None:
         desk.version(command.parent)
-    if not desk.run.state.versions:
-        raise Refused("the lineage has no seed yet; run it first")
+    run = desk.run
+    if not run.state.versions and run.mode.only_inbox:
+        raise Refused(f"the lineage has no seed yet; start it: avo run --resume {run.before.name}")
+    # where this engine is about to measure the seed, the submission waits in the queue for it
 
 
 SPEC = CommandSpec(

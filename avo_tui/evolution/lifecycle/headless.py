@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 from typing import TextIO
 
 from avo_tui.domain import events as ev
+from avo_tui.domain.budget import CapState
 from avo_tui.domain.plain import plain
 from avo_tui.domain.verdict import Verdict
+
+WAITING_SECONDS = 60.0
+"""Least seconds between two lines about waiting for the device."""
 
 
 class Printer:
@@ -19,7 +24,8 @@ class Printer:
         self._verbose = verbose
         self._baseline = ""
         self._pids: set[int] = set()
-        self._waiting = False
+        self._said_waiting: datetime | None = None
+        """When it was last said that the device is waited for."""
         self._prose: list[ev.AgentText] = []
 
     def __call__(self, event: ev.Event) -> None:
@@ -80,14 +86,21 @@ class Printer:
             return _attempt(event)
         if isinstance(event, ev.EvaluationProgressed):
             progress = event.progress
-            waited, self._waiting = self._waiting, progress.stage == "waiting"
-            if self._waiting and not waited and progress.state == "started":
-                return f"attempt {event.attempt} waits for the device: {progress.detail}"
+            if progress.stage == "waiting" and progress.state == "started":
+                return self._waits(event)
             if not self._verbose:
                 return None
             where = f" {progress.configuration}" if progress.configuration else ""
             return f"attempt {event.attempt}: {progress.stage} {progress.state}{where}"
         return None
+
+    def _waits(self, event: ev.EvaluationProgressed) -> str | None:
+        """On a busy machine each pair of calls waits: that is said once in a while."""
+        said = self._said_waiting
+        if said is not None and (event.at - said).total_seconds() < WAITING_SECONDS:
+            return None
+        self._said_waiting = event.at
+        return f"attempt {event.attempt} waits for the device: {event.progress.detail}"
 
     def _engine(self, event: ev.EngineStarted) -> str | None:
         engine = event.engine
@@ -127,7 +140,7 @@ def _finished(event: ev.StepFinished) -> str:
 
 def _warned(event: ev.BudgetWarned) -> str:
     word = "used up" if event.exhausted else "nearly used up"
-    return f"budget {word}: {event.used:g} of {event.cap:g} {event.unit}"
+    return f"budget {word}: {CapState(unit=event.unit, cap=event.cap, used=event.used).text}"
 
 
 def _intervened(event: ev.SupervisorIntervened) -> str:

@@ -26,14 +26,14 @@ class BudgetWatch:
         cap = exhausted(self._run.state.session.budget.run, self.spend()[0])
         if cap is None:
             return None
-        return f"budget of the run: {cap.used:g} of {cap.cap:g} {cap.unit}"
+        return f"budget of the run: {cap.text}"
 
     def used_up(self) -> str | None:
         """A sentence about the cap of the run or the step that is reached; None if none is."""
         cap = exhausted(self._run.state.session.budget.step, self.spend()[1])
         if cap is None:
             return self.run_used_up()
-        return f"budget of the step: {cap.used:g} of {cap.cap:g} {cap.unit}"
+        return f"budget of the step: {cap.text}"
 
     def warn(self) -> None:
         """Warn once per cap of the run at `SOFT_WARNING`, and once more when it is used up."""

@@ -53,11 +53,14 @@ class Tuner:
                 best = bench.reading.best()
                 reason = f"{len(judged)} attempts, none better than v{best.number}"
                 return StepOutcome(outcome="nothing", reason=reason)
-            await self._attempt(bench, judged)
+            over = await self._attempt(bench, judged)
+            if over:
+                return StepOutcome(outcome="stopped", reason=over)
 
     # -- one attempt
 
-    async def _attempt(self, bench: Workbench, judged: Sequence[Attempt]) -> None:
+    async def _attempt(self, bench: Workbench, judged: Sequence[Attempt]) -> str:
+        """Measure the next proposals. Returns why there is nothing left to try, or nothing."""
         hints = await bench.control.boundary(f"before attempt {len(judged) + 1}", end_of_turn=True)
         base_id, base_label = self._base(bench)
         base = bench.reading.candidate(base_id)
@@ -65,18 +68,20 @@ class Tuner:
         self._take(bench, hints, tunables)
         if not tunables:
             await bench.control.pause_for(_no_tunables(bench, base))
-            return
+            return ""
         space = Space(tunables, self._pins(bench, tunables))
         proposals = Proposals(self, bench, base, base_label, space)
         try:
             await bench.evaluating.evaluate_many(proposals)
         except Interrupted:
-            return  # the next boundary waits; after that the same proposals are made again
+            return ""  # the next boundary waits; after that the same proposals are made again
         if proposals.exhausted:
             what = f"every one of the {space.size} points of the tunables was tried"
-            if space.pins:
-                what += f" with {', '.join(space.pins)} pinned; clear the hint"
-            await bench.control.pause_for(f"{what}; edit the kernel, rewind, or stop the run")
+            if not space.pins:
+                return what
+            pinned = f"{what} with {', '.join(space.pins)} pinned"
+            await bench.control.pause_for(f"{pinned}; clear the hint, rewind, or stop the run")
+        return ""
 
     def was_tried(self, bench: Workbench, base: Candidate, point: tn.Point) -> bool:
         """Whether this point of `base` was evaluated before."""
