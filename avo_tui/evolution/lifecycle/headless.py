@@ -96,8 +96,8 @@ class Printer:
 
     def _waits(self, event: ev.EvaluationProgressed) -> str | None:
         """On a busy machine each pair of calls waits: that is said once in a while."""
-        said = self._said_waiting
-        if said is not None and (event.at - said).total_seconds() < WAITING_SECONDS:
+        last = self._said_waiting
+        if last is not None and (event.at - last).total_seconds() < WAITING_SECONDS:
             return None
         self._said_waiting = event.at
         return f"attempt {event.attempt} waits for the device: {event.progress.detail}"
