@@ -25,12 +25,10 @@ from avo_tui.operators.agent.prompts.opening import (
     hint_text,
     intervention_key,
     intervention_text,
-    opening,
-    task_text,
 )
-from avo_tui.operators.agent.prompts.progress import progress_text
 from avo_tui.operators.ports import Interrupted, Presence, StepEnded, StepOutcome, Workbench
 from avo_tui.operators.seat.door import Door, Request
+from avo_tui.operators.seat.opening import seat_opening
 from avo_tui.operators.seat.wire import Answer, Letter
 from avo_tui.operators.toolbox import Toolbox
 from avo_tui.operators.toolbox.box import ToolSpec, specs
@@ -53,9 +51,9 @@ OWN_TOOLS = (
     ToolSpec(
         name=BEGIN,
         group="self",
-        description="Open the step: the task, the head with its score and source, the lineage, "
-        "what was tried and rejected, the memory, the gate, the budget, and the words of the "
-        "person. Call it first in every step, and again after a step has ended.",
+        description="Open the step: the task, the head with its score (and its source, if it is "
+        "short), the lineage, what was tried and rejected, the memory, the gate, the budget, and "
+        "the words of the person. Call it first in every step, and again after a step has ended.",
         input_schema=_NOTHING,
     ),
     ToolSpec(
@@ -229,9 +227,7 @@ class SeatStep:
         unique = {h.id: h for h in (*earlier, *hints)}
         self._told |= {intervention_key(i) for i in bench.reading.interventions()}
         self._told |= {note_key(n) for n in bench.reading.notes()}
-        progress = progress_text(self.box.workspace)
-        text = opening(bench, tuple(unique.values()), progress=progress)
-        return f"{task_text(bench.reading.task, bench.reading.machine)}\n{text}"
+        return seat_opening(bench, tuple(unique.values()), self.box.workspace)
 
     def _over(self) -> StepOutcome | None:
         """The outcome if a cap is reached; None while there is budget."""

@@ -34,7 +34,8 @@ def memory_text(bench: Workbench, limit: int) -> str:
 def notes_text(
     notes: Sequence[Note], limit: int, owing: Mapping[str, Sequence[int]] | None = None
 ) -> str:
-    """The notes by category, newest first within each; whole notes, the newest as far as they fit.
+    """The notes by category, newest first within each; whole notes, the
+    person's and the newest as far as they fit.
 
     `owing` names the versions that were built on a note.
     """
@@ -48,19 +49,21 @@ def notes_text(
             parts.append(f"{title}:")
             parts.extend(_line(n, (owing or {}).get(n.id, ())) for n in reversed(chosen))
     if len(shown) < len(notes):
-        parts.append(f"({len(notes) - len(shown)} older notes: recall)")
+        parts.append(f"({len(notes) - len(shown)} other notes: recall)")
     return "\n".join(parts)
 
 
 def _newest(notes: Sequence[Note], limit: int) -> list[Note]:
-    """As many of the newest notes as fit, in their order."""
-    room, kept = limit, 0
-    for note in reversed(notes):
+    """As many notes as fit, in their order: the person's before others, then the newest."""
+    room, kept = limit, set[str]()
+    persons = [note for note in notes if note.author == "person"]
+    others = [note for note in notes if note.author != "person"]
+    for note in (*reversed(persons), *reversed(others)):
         room -= len(note.text)
         if room < 0:
             break
-        kept += 1
-    return list(notes[len(notes) - kept :])
+        kept.add(note.id)
+    return [note for note in notes if note.id in kept]
 
 
 def _line(note: Note, versions: Sequence[int]) -> str:

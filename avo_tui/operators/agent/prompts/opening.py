@@ -37,9 +37,15 @@ class OpeningLimits(Value):
     best_versions: int = 5
     rejected: int = 25
     source: int = 60_000
-    """Characters of the head's source."""
-    memory: int = 32_000
-    """Characters of notes; all that the memory may hold are shown in any case."""
+    """Characters of the head's source; where it is `whole_source_only` and does not fit, a pointer
+    says how long it is and how to read it."""
+    whole_source_only: bool = False
+    memory: int | None = None
+    """Characters of notes; None for all that the memory may hold."""
+    line: int = 700
+    """Characters of the line about a rejected attempt."""
+    profile: int = 6_000
+    """Characters of each profile, and of each part of the head's figures."""
     hint: int = MAX_TEXT
     report: int = 4_000
     """Characters of a failed attempt's report."""
@@ -106,7 +112,7 @@ def opening(
             "head": str(head.number),
             "situation": _situation(bench, draft, bool(progress)),
             "lineage": _lineage(bench, limits),
-            "head_score": _head_score(bench),
+            "head_score": _head_score(bench, limits),
             "head_source": _source(bench, limits),
             "draft": _draft(bench, draft, limits),
             "progress": progress,
@@ -114,7 +120,7 @@ def opening(
             "memory": _memory(bench, limits),
             "gate": _gate(bench),
             "budget": budget_text(bench),
-            "words": _words(bench, hints, limits),
+            "words": words_text(bench, hints, limits),
         },
     )
 
@@ -122,7 +128,8 @@ def opening(
 def _memory(bench: Workbench, limits: OpeningLimits) -> str:
     if "memory" in parts_off(bench.reading.settings):
         return "Switched off in this run."
-    return memory_text(bench, max(limits.memory, bench.reading.memory_limit))
+    limit = bench.reading.memory_limit if limits.memory is None else limits.memory
+    return memory_text(bench, limit)
 
 
 def _gate(bench: Workbench) -> str:
@@ -185,7 +192,7 @@ def _lineage(bench: Workbench, limits: OpeningLimits) -> str:
     return "\n".join(lines)
 
 
-def _head_score(bench: Workbench) -> str:
+def _head_score(bench: Workbench, limits: OpeningLimits) -> str:
     head = bench.reading.head
     parts = [score_table(head.score, bench.reading.paired(head.candidate))]
     if resources := resource_lines(head.resources):
@@ -195,9 +202,13 @@ def _head_score(bench: Workbench) -> str:
         what = next(iter(machine.peak_flops))
         each = ", ".join(f"{name} {share:.1%}" for name, share in reached.items())
         parts.append(f"Share of the machine's peak ({what}): {each}")
-    parts.extend(_profiles(bench))
     if head.summary:
         parts.append(f"What changed: {head.summary}")
+    pointer = f"read_version(version={head.number}) has all of it"
+    parts = [cut_middle(part, limits.profile, pointer) for part in parts]
+    parts += [
+        cut_middle(text, limits.profile, "profile makes it anew") for text in _profiles(bench)
+    ]
     if head.note:
         parts.append(f"Note of the person: {head.note}")
     return "\n".join(parts)
@@ -244,6 +255,14 @@ def _source(bench: Workbench, limits: OpeningLimits) -> str:
     text = "\n".join(
         f"`{name}`\n{fence}\n{body.rstrip()}\n{fence}" for name, body in candidate.files.items()
     )
+    if limits.whole_source_only and len(text) > limits.source:
+        return "\n".join(
+            f"`{name}`: {len(body.splitlines())} lines, {len(body)} characters, not shown here."
+            for name, body in candidate.files.items()
+        ) + (
+            "\nread_candidate(raw=true) gives a file as it is, read_candidate(first_line=…,"
+            " last_line=…) a part of it with line numbers."
+        )
     return cut_middle(text, limits.source, "read_candidate shows all of it")
 
 
@@ -262,7 +281,7 @@ def _rejected(bench: Workbench, limits: OpeningLimits) -> str:
     lines: list[str] = []
     by_line: dict[str, Attempt] = {}
     for attempt in reversed(attempts):
-        line = attempt_line(attempt)
+        line = _cut(attempt_line(attempt), limits.line)
         by_line[line] = attempt
         _, _, what = line.partition(") ")
         if not any(known.endswith(what) for known in lines):
@@ -270,7 +289,7 @@ def _rejected(bench: Workbench, limits: OpeningLimits) -> str:
         if len(lines) == limits.rejected:
             break
     lines.reverse()
-    newest = attempts[-limits.detailed :]
+    newest = attempts[-limits.detailed :] if limits.detailed else []
     lines = [
         line + _why(bench, by_line[line]) if by_line[line] in newest else line for line in lines
     ]
@@ -278,6 +297,10 @@ def _rejected(bench: Workbench, limits: OpeningLimits) -> str:
     if rest > 0:
         lines.append(f"({rest} more or alike: list_attempts)")
     return "\n".join(lines)
+
+
+def _cut(line: str, limit: int) -> str:
+    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
 
 
 def _why(bench: Workbench, attempt: Attempt) -> str:
@@ -301,7 +324,8 @@ def budget_text(bench: Workbench) -> str:
     return "\n".join(["Budget:", *lines]) if lines else "No cap is set on the budget."
 
 
-def _words(bench: Workbench, hints: Sequence[Hint], limits: OpeningLimits) -> str:
+def words_text(bench: Workbench, hints: Sequence[Hint], limits: OpeningLimits) -> str:
+    """The hints that hold, with those delivered now, and the interventions in force."""
     seen = {h.id for h in hints}
     standing = [h for h in bench.reading.hints_in_force() if h.id not in seen]
     parts = [hint_text(h, limits.hint) for h in (*standing, *hints)]

@@ -10,7 +10,8 @@ from avo_tui.operators.toolbox.tool import cut_middle, first_lines
 from avo_tui.operators.toolbox.workspace import Workspace
 
 RESULTS = 20
-"""Newest results of tools that are named, each with the call by which it can be read again."""
+"""Newest attempts, and newest results of tools, that are named; each result with the call by which
+it can be read again."""
 DIFF = 16_000
 """Characters of the working candidate's difference to the parent."""
 
@@ -21,23 +22,27 @@ TELLING = frozenset({
 """Tools whose results say something about a kernel."""
 
 
-def progress_text(space: Workspace) -> str:
+def progress_text(space: Workspace, diff: int = DIFF, newest: int = RESULTS) -> str:
     """The plan, the attempts, the results and the working candidate of the step that is open.
 
-    "" for a step in which nothing was done yet.
+    `diff`: characters of the working candidate's difference to the parent; `newest`: attempts and
+    results that are named. "" for a step in which nothing was done yet.
     """
     bench = space.bench
     parts = []
     if space.plan:
         parts.append(f"Its plan: {plan_text(space.plan_title, space.plan)}")
     if attempts := bench.reading.attempts(bench.reading.step):
-        lines = "\n".join(attempt_line(attempt) for attempt in attempts)
+        lines = "\n".join(attempt_line(attempt) for attempt in attempts[-newest:])
+        if len(attempts) > newest:
+            step = bench.reading.step
+            lines += f"\n({len(attempts) - newest} earlier ones: list_attempts(step={step}))"
         parts.append(f"Its attempts; reset_candidate(attempt=…) takes one up:\n{lines}")
-    if results := _results(bench):
+    if results := _results(bench, newest):
         parts.append(f"Its newest results; read_result(call=…) has all of one:\n{results}")
     changed = space.working.id != space.parent.id
     if changed:
-        parts.append(_working(space))
+        parts.append(_working(space, diff))
     if not parts:
         return ""
     if not changed:
@@ -45,7 +50,7 @@ def progress_text(space: Workspace) -> str:
     return "\n\n".join(["## This step so far", *parts])
 
 
-def _results(bench: Workbench) -> str:
+def _results(bench: Workbench, newest: int) -> str:
     told = [
         event
         for event in bench.reading.step_events()
@@ -54,12 +59,12 @@ def _results(bench: Workbench) -> str:
     return "\n".join(
         f"{event.call} {event.tool}{'' if event.ok else ' (could not)'}:"
         f" {' '.join(first_lines(event.summary, 2, 240).split())}"
-        for event in told[-RESULTS:]
+        for event in told[-newest:]
     )
 
 
-def _working(space: Workspace) -> str:
+def _working(space: Workspace, limit: int) -> str:
     known = space.bench.reading.find_attempt(space.working.id)
     what = f"attempt {known.step}.{known.number}" if known else "not evaluated yet"
-    diff = cut_middle(unified(space.parent, space.working).text, DIFF, "show_diff shows all of it")
+    diff = cut_middle(unified(space.parent, space.working).text, limit, "show_diff shows all of it")
     return f"The working candidate is a draft, {what}. Its diff to the parent:\n````\n{diff}\n````"
