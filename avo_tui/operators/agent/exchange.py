@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from avo_tui.operators.agent.conversation.chunks import Chunker
 from avo_tui.operators.agent.conversation.heal import THINKING
 from avo_tui.operators.agent.conversation.policy import ContextLimits, carried, decide
 from avo_tui.operators.agent.conversation.valid import problems
+from avo_tui.operators.agent.model.bounds import shorter
 from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, WAITING, Fault
 from avo_tui.operators.agent.model.features import Feature
 from avo_tui.operators.agent.model.port import Block, Model, Reply, Request
@@ -24,11 +24,13 @@ from avo_tui.operators.agent.summary import Summary
 from avo_tui.operators.agent.transcript import Transcript
 from avo_tui.operators.agent.words import clean_text
 from avo_tui.operators.ports import Interrupted, StepOutcome, Workbench
+from avo_tui.operators.toolbox.tool import cut_middle
 
-_LENGTH = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max output tokens")
-"""Names that endpoints use for the maximum length of an answer when they refuse it."""
 LEAST_OUTPUT = 1024
 """An answer limited to fewer output tokens than this cannot contain a useful tool call."""
+
+MOST_OF_A_SUMMARY = 16_000
+"""Largest number of characters of the agent's own summary; it is asked for at most 900 words."""
 
 SLOW = 240.0
 """Seconds between two requests above which the five-minute prompt cache is too short."""
@@ -55,6 +57,10 @@ class Exchange:
         self._ladder = Remedies(setup.model.features)
         self._too_long = False
         self._beside = False
+        self.interrupted = False
+        """Whether the person interrupted the last request."""
+        self.given_up = False
+        """Whether the endpoint refuses the last question beside the conversation in every form."""
         self._trial: tuple[Feature, ...] = ()
         self._asked_at: float | None = None
         self._slow = False
@@ -123,9 +129,10 @@ class Exchange:
             keep_results=self._kept_by_server() if system is None else None,
             schema=schema,
         )
-        self._beside = system is not None
+        self._beside, self.interrupted = system is not None, False
+        self.given_up = False
         if (wrong := self._invalid(request)) is not None:
-            await self.deal_with(Fault("rejected", f"the request is not valid: {wrong}"))
+            await self.deal_with(Fault("invalid", f"the request is not valid: {wrong}"))
             return None
         self.transcript.request(request, self.model.name, self.model.parameters())
         self._time()
@@ -134,6 +141,7 @@ class Exchange:
         try:
             reply = await bench.control.interruptible(self.model.reply(request, sink))
         except Interrupted:
+            self.interrupted = True
             self._spent_in_part(sink)
             return None
         except Fault as fault:
@@ -185,11 +193,6 @@ class Exchange:
     def _price(self) -> Price:
         return self.model.relative_price()
 
-    @property
-    def mending(self) -> bool:
-        """Whether a refused request was changed by a remedy and has not been answered since."""
-        return self._ladder.climbing
-
     def overflowed(self) -> None:
         """Note that the answer filled the model's context, so something must be cleared first."""
         self._too_long = True
@@ -239,7 +242,7 @@ class Exchange:
         if reply is None:
             return None
         texts = [str(b.get("text", "")) for b in reply.content if b.get("type") == "text"]
-        return clean_text("\n".join(texts)).strip()
+        return cut_middle(clean_text("\n".join(texts)).strip(), MOST_OF_A_SUMMARY)
 
     # -- errors
 
@@ -255,13 +258,13 @@ class Exchange:
             transcript.trouble("model", sentence)
             self._too_long = True
             if self._patience.breaks():
-                await self._pause(sentence)
+                await self._pause(f"{sentence.rstrip('.')}. {self._advice(fault)}")
         elif fault.kind in FOR_THE_PERSON:
             text = f"{sentence.rstrip('.')}. {self._advice(fault)}".strip()
             transcript.trouble("model", text)
             await self._pause(text)
             self.model.renew()
-        elif fault.kind == "rejected":
+        elif fault.kind in {"rejected", "invalid"}:
             await self._remedy(fault, sentence)
         else:
             transcript.trouble("model", sentence)
@@ -278,15 +281,10 @@ class Exchange:
 
     def _shorten(self, fault: Fault) -> bool:
         """Ask for shorter answers, if the endpoint says that it cannot produce such long ones."""
-        words = fault.sentence.lower()
-        if fault.kind not in {"rejected", "context"} or "budget_tokens" in words:
+        if fault.kind not in {"rejected", "context"}:
             return False
-        if not any(name in words for name in _LENGTH) or "input length" in words:
-            return False  # if input and output together are too long, the input is cleared instead
-        now = self.most_output
-        named = re.search(rf"\b{now}\s*>\s*(\d+)", words)
-        lower = int(named[1]) if named else now // 2
-        if not LEAST_OUTPUT <= lower < now:
+        lower = shorter(fault.sentence, self.most_output, self.talk.grown)
+        if lower is None or lower < LEAST_OUTPUT:
             return False
         self._setup.most_output = lower
         return True
@@ -297,6 +295,11 @@ class Exchange:
             return self.model.renew()
         if fault.kind == "model":
             return f"Check the model's name ({self.model.name}) and the address."
+        if fault.kind == "context":
+            return (
+                f"All that can be left out is, and about {self.talk.tokens()} tokens remain: take a"
+                f" model with a larger context, or a lower max_tokens (now {self.most_output})"
+            )
         return ""
 
     async def _remedy(self, fault: Fault, sentence: str) -> None:
@@ -314,6 +317,7 @@ class Exchange:
         elif self._beside:
             transcript.trouble("model", f"{sentence}; this question is given up")
             self._ladder.answered()
+            self.given_up = True
         elif remedy == "go on":
             transcript.say("Go on.", "nudge")
         elif remedy == "strip thinking":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avo_tui.domain.events import CandidateEdited, ToolReturned
+from avo_tui.domain.events import ToolReturned
 from avo_tui.domain.records import Author, RunSettings
 from avo_tui.domain.secrets import Redact, following_redactor, redactor, secret_values
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
@@ -10,10 +10,14 @@ from avo_tui.operators.agent.model.port import NO_KEY, Model
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.step import AgentStep
-from avo_tui.operators.draft import CARRIED
 from avo_tui.operators.ports import StepOutcome, Workbench
 
-WORK = frozenset({"compile", "check", "evaluate", "profile", "disassemble", "scratch", "submit"})
+WORK = frozenset(
+    {
+        "compile", "check", "evaluate", "evaluate_many", "bench", "profile", "disassemble",
+        "scratch", "submit",
+    }
+)  # fmt: skip
 """Tools that run something; a step that used one of them was not idle."""
 
 
@@ -61,11 +65,9 @@ class AgentOperator:
 
 
 def worked(bench: Workbench) -> bool:
-    """Whether the step changed the candidate or ran anything."""
+    """Whether the step ran anything. Edits alone are no work: nothing was learned from them."""
     return any(
-        (isinstance(e, CandidateEdited) and not e.title.startswith(CARRIED))
-        or (isinstance(e, ToolReturned) and e.ok and e.tool in WORK)
-        for e in bench.reading.step_events()
+        isinstance(e, ToolReturned) and e.ok and e.tool in WORK for e in bench.reading.step_events()
     )
 
 

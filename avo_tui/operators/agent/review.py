@@ -56,19 +56,26 @@ SCHEMA: dict[str, Any] = {
 """JSON schema of a review, for endpoints that can enforce one."""
 
 
-async def review(exchange: Exchange, intervention: Intervention) -> Intervention:
-    """The intervention with the directions of a review; unchanged if the review failed."""
+async def review(exchange: Exchange, intervention: Intervention) -> Intervention | None:
+    """The intervention with the directions of a review; unchanged if the review failed.
+
+    None if the person interrupted it: it is to be asked for again. Faults that pass are waited out.
+    """
     bench, transcript = exchange.bench, exchange.transcript
     text = transcript.redact(trajectory(bench, intervention))
     messages: list[dict[str, object]] = [
         {"role": "user", "content": [{"type": "text", "text": text}]}
     ]
     system: list[dict[str, object]] = [{"type": "text", "text": prompt("supervisor")}]
-    reply = await exchange.ask(messages, [], system=system, plain=True, schema=SCHEMA)
-    while reply is None and exchange.mending:
+    reply = None
+    while reply is None:
+        if bench.control.budget_left() is not None:
+            return intervention
         reply = await exchange.ask(messages, [], system=system, plain=True, schema=SCHEMA)
-    if reply is None:
-        return intervention
+        if reply is None and exchange.interrupted:
+            return None
+        if reply is None and exchange.given_up:
+            return intervention
     texts = (str(b.get("text", "")) for b in reply.content if b.get("type") == "text")
     answer = clean_text("".join(texts))
     known = {v.number for v in bench.reading.versions()}

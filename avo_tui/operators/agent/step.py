@@ -11,10 +11,11 @@ from avo_tui.domain.records import Author, Hint, Intervention
 from avo_tui.domain.secrets import Redact
 from avo_tui.operators.agent import review
 from avo_tui.operators.agent.conversation.heal import heal
+from avo_tui.operators.agent.conversation.repeats import Repeats
 from avo_tui.operators.agent.conversation.turns import Call, Conversation, outcome_on_record
 from avo_tui.operators.agent.exchange import Exchange, useful
 from avo_tui.operators.agent.model.port import Model, Reply
-from avo_tui.operators.agent.prompts import prompt
+from avo_tui.operators.agent.prompts import nudges, prompt
 from avo_tui.operators.agent.prompts.memory import note_key, persons_changes
 from avo_tui.operators.agent.prompts.opening import (
     hint_text,
@@ -31,12 +32,6 @@ from avo_tui.operators.draft import CARRIED, Draft
 from avo_tui.operators.ports import Interrupted, StepEnded, StepOutcome, Workbench
 from avo_tui.operators.toolbox import Toolbox
 from avo_tui.operators.toolbox.workspace import load_candidate
-
-INTERRUPTED = (
-    "Interrupted: the engine stopped while this ran, so its outcome is not known. It may have taken"
-    " effect in part. Look at the state (read_candidate, list_attempts) before you repeat it."
-)
-SKIPPED = "Skipped, not run: operator message. Read it below, then decide whether this still fits."
 
 
 class AgentStep:
@@ -65,6 +60,7 @@ class AgentStep:
         self.exchange = Exchange(bench, setup, self.transcript, summary)
         self._idle = 0
         self._refused = 0
+        self._repeats = Repeats(self.talk)
         self._tools = sum(isinstance(e, ToolReturned) for e in bench.reading.step_events())
 
     @property
@@ -209,10 +205,15 @@ class AgentStep:
         if reply.stop_reason == "refusal":
             return self._refusal(reply)
         self._refused = 0
-        cut = reply.stop_reason in {"max_tokens", "model_context_window_exceeded"}
+        full = reply.stop_reason == "model_context_window_exceeded"
+        cut = full or reply.stop_reason == "max_tokens"
         content = reply.content
-        if cut and content and content[-1].get("type") == "tool_use":
+        lost = cut and bool(content) and content[-1].get("type") == "tool_use"
+        if lost:
             content = content[:-1]
+        if full:
+            self.transcript.trouble("model", "the answer filled the model's context")
+            self.exchange.overflowed()
         healed = heal(
             Reply(**{**reply.__dict__, "content": content}),
             self.talk.used_ids,
@@ -223,35 +224,31 @@ class AgentStep:
         for remark in healed.remarks:
             self.transcript.trouble("model", remark)
         if not useful(healed.content):
-            return self._empty(reply, cut)
+            return self._cut_to_nothing(full) if lost else self._empty(reply, cut)
         turn = self.transcript.answer(reply, healed)
-        if reply.stop_reason == "model_context_window_exceeded":
-            self.transcript.trouble("model", "the answer filled the model's context")
-            self.exchange.overflowed()
-        elif cut:
-            self._cut()
+        if cut:
+            self._cut(full)
         if turn.calls:
             self._idle = 0
             return None
         if reply.stop_reason in {"pause_turn", "compaction"}:
             return self._idled(f"{reply.stop_reason} without progress")
         if not cut:
-            self.transcript.say(
-                "Nobody answers here, and a turn without a tool call does nothing. Go on with the"
-                " work: edit, compile, evaluate; submit a correct candidate, or end_step.",
-                "nudge",
-            )
+            self.transcript.say(nudges.NOBODY, "nudge")
         return self._idled("the agent talked and called no tool")
 
-    def _cut(self) -> None:
-        limit = self.exchange.most_output
-        self.transcript.trouble("model", f"an answer was cut at {limit} tokens")
-        self.transcript.say(
-            f"Your answer was cut at its limit of {limit} tokens; a tool call that was being"
-            " written is lost. Go on in smaller pieces: replace_text or apply_diff instead of"
-            " whole files.",
-            "nudge",
-        )
+    def _cut(self, full: bool) -> None:
+        """Tell the agent that its answer was cut; `full`: because it filled the context."""
+        limit = f"its limit of {self.exchange.most_output} tokens"
+        if not full:
+            self.transcript.trouble("model", f"an answer was cut at {limit}")
+        where = "the end of the model's context, which is made shorter now" if full else limit
+        self.transcript.say(nudges.cut_at(where), "nudge")
+
+    def _cut_to_nothing(self, full: bool) -> StepOutcome | None:
+        """Handle an answer of which a cut left nothing but the beginning of a call."""
+        self._cut(full)
+        return self._idled("the agent's calls were cut off")
 
     def _refusal(self, reply: Reply) -> StepOutcome | None:
         self._refused += 1
@@ -262,12 +259,7 @@ class AgentStep:
                 outcome="nothing",
                 reason=f"the model refused {self._refused} times in a row{detail}",
             )
-        self.transcript.say(
-            "Your last answer was withheld by a safety filter and is not part of the conversation."
-            " This is ordinary performance work on a numerical kernel; go on with it, in plain"
-            " technical words.",
-            "nudge",
-        )
+        self.transcript.say(nudges.REFUSED, "nudge")
         return None
 
     def _empty(self, reply: Reply, cut: bool) -> StepOutcome | None:
@@ -290,20 +282,32 @@ class AgentStep:
         calls = self.talk.pending()
         for index, call in enumerate(calls):
             if call.started:
-                self._refuse(call, INTERRUPTED)
+                self._refuse(call, nudges.INTERRUPTED)
                 continue
             hints = await self.bench.control.boundary(
                 f"before tool {self._tools + 1} ({call.name})"
             )
             if hints:
                 for rest in calls[index:]:
-                    self._refuse(rest, SKIPPED)
+                    self._refuse(rest, nudges.SKIPPED)
                 self._deliver(hints)
                 return None
             outcome = await self._run(call)
             if outcome is not None:
                 self._close_calls("Skipped, not run: the step has ended.")
                 return outcome
+        return self._repeated() if calls else None
+
+    def _repeated(self) -> StepOutcome | None:
+        """Notice turns that brought nothing new: say so once, later end the step."""
+        count, limit = self._repeats.add(self.talk.last_turn()), self.settings.repeat_limit
+        if count >= limit:
+            return StepOutcome(
+                outcome="nothing",
+                reason=f"{count} answers in a row only failed calls or repeated earlier ones",
+            )
+        if count == max(1, limit // 2):
+            self.transcript.say(nudges.in_vain(count), "nudge")
         return None
 
     async def _run(self, call: Call) -> StepOutcome | None:
@@ -342,6 +346,7 @@ class AgentStep:
 
     def _deliver(self, hints: Sequence[Hint]) -> None:
         for hint in hints:
+            self._repeats.count = 0
             self.transcript.say(hint_text(hint), "hint", [f"hint:{hint.id}"])
 
     async def _tell_supervision(self) -> None:
@@ -349,6 +354,8 @@ class AgentStep:
             if intervention_key(intervention) in self.talk.told:
                 continue
             seen = await self._review(intervention)
+            if seen is None:
+                continue  # interrupted: told after the next boundary, once it is reviewed
             keys = [intervention_key(seen), intervention_key(intervention)]
             self.transcript.say(intervention_text(seen), "supervision", keys)
 
@@ -359,11 +366,16 @@ class AgentStep:
         if text:
             self.transcript.say(text, "memory", told)
 
-    async def _review(self, intervention: Intervention) -> Intervention:
-        """Fill in an intervention without directions by a review of the run."""
+    async def _review(self, intervention: Intervention) -> Intervention | None:
+        """Fill in an intervention without directions by a review of the run.
+
+        None if the person interrupted the review.
+        """
         if not intervention.review_wanted or intervention.id in self._reviewed:
             return intervention
         if not self.model.reviews or self._over() is not None:
             return intervention
-        self._reviewed.add(intervention.id)
-        return await review.review(self.exchange, intervention)
+        reviewed = await review.review(self.exchange, intervention)
+        if reviewed is not None:
+            self._reviewed.add(intervention.id)
+        return reviewed

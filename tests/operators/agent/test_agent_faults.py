@@ -189,7 +189,7 @@ async def test_a_feature_lost_to_an_odd_moment_comes_back() -> None:
     def answer(n: int, body: dict[str, Any]) -> Behaviour:
         if n == 2:
             return odd
-        return Answer([tool("list_versions")]) if n < 20 else script.pop(0)
+        return Answer([tool("recall", containing=str(n))]) if n < 20 else script.pop(0)
 
     async with Server(answer) as server:
         assert (await step(bench, server)).outcome == "committed"

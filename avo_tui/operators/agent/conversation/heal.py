@@ -49,11 +49,12 @@ def heal(
     """
     result = Healed()
     taken = set(used)
-    for block in _after_fallback(reply.content):
+    for position in range(_after_fallback(reply.content), len(reply.content)):
+        block = reply.content[position]
         kind = str(block.get("type", ""))
         healed: Block | None
         if kind == "tool_use":
-            healed = _call(block, reply.broken, taken, tools, redact, result)
+            healed = _call(block, reply.broken.get(position), taken, tools, redact, result)
         elif kind in THINKING:
             healed = _thinking(block, redact, unsigned_thinking, result)
         elif kind in _PLAIN:
@@ -67,12 +68,13 @@ def heal(
     return result
 
 
-def _after_fallback(content: list[Block]) -> list[Block]:
-    """The content written by the model that answered last; a refused part before it is dropped."""
+def _after_fallback(content: list[Block]) -> int:
+    """Where the part of the model that answered last begins; a refused part before it is
+    dropped."""
     for index in range(len(content) - 1, -1, -1):
         if content[index].get("type") == "fallback":
-            return content[index + 1 :]
-    return content
+            return index + 1
+    return 0
 
 
 def _text(block: Mapping[str, Any], redact: Callable[[str], str]) -> Block | None:
@@ -116,7 +118,7 @@ def _thinking(
 
 def _call(
     block: Mapping[str, Any],
-    broken: Mapping[str, str],
+    broken: str | None,
     taken: set[str],
     tools: Collection[str],
     redact: Callable[[str], str],
@@ -130,8 +132,8 @@ def _call(
         result.remarks.append(
             f"the model called the tool {clean_text(str(block.get('name')))[:60]!r}; read as {name}"
         )
-    if given in broken:
-        result.broken[identity] = redact(clean_text(broken[given]))[:2000]
+    if broken is not None:
+        result.broken[identity] = redact(clean_text(broken))[:2000]
     try:
         arguments = clean_json(block.get("input"))
     except (ValueError, RecursionError) as error:
@@ -170,7 +172,8 @@ def unique_id(identity: str, taken: Collection[str]) -> str:
     fresh, number = identity, 1
     while fresh in taken:
         number += 1
-        fresh = f"{identity}-{number}"
+        end = f"-{number}"
+        fresh = identity[: MOST_ID - len(end)] + end
     return fresh
 
 

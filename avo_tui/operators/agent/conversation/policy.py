@@ -62,8 +62,10 @@ def decide(
     if refused:
         return clear if freed > tokens * LEAST_FREED_WHEN_FULL else SUMMARISE
     if tokens >= limits.compact_at:
-        enough = calls and tokens - freed <= limits.compact_at * FULL_AFTER
-        return clear if enough else SUMMARISE
+        if calls and tokens - freed <= limits.compact_at * FULL_AFTER:
+            return clear
+        if talk.size_after(0) / talk.ratio >= limits.compact_at * LEAST_FREED_WHEN_FULL:
+            return SUMMARISE  # else the opening fills it, and a summary would free nothing
     if tokens >= limits.clear_at and freed >= limits.clear_at * LEAST_FREED_WHEN_FULL:
         return clear
     if freed >= limits.clear_at * LEAST_FREED and talk.rent >= rewriting(talk, last, freed, price):

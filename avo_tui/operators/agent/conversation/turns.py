@@ -213,6 +213,11 @@ class Conversation:
         return bool(self.items) and isinstance(self.items[-1], Turn) and not self.items[-1].calls
 
     @property
+    def grown(self) -> bool:
+        """Whether it holds more than its opening and a summary, so that it can be made shorter."""
+        return any(isinstance(item, Turn) for item in self.items)
+
+    @property
     def thinks(self) -> bool:
         """Whether the conversation contains thinking."""
         return any(b["type"] in THINKING for _, turn in self.turns() for b in turn.content)
@@ -243,7 +248,10 @@ class Conversation:
             if item.pending:
                 raise ValueError(f"call {item.pending[0].id} has no answer")
             flush()
-            result.append({"role": "assistant", "content": item.blocks(stubs)})
+            if result and result[-1]["role"] == "assistant":  # goes on after a pause
+                result[-1]["content"] = [*result[-1]["content"], *item.blocks(stubs)]
+            else:
+                result.append({"role": "assistant", "content": item.blocks(stubs)})
             after[index] = len(result)
             user.extend(call.block(stubs) for call in item.calls)
         flush()

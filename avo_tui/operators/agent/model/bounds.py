@@ -1,7 +1,9 @@
-"""Limits on the size of responses, so that no server can fill the engine's memory."""
+"""Limits on the size of responses: ours, so that no server can fill the engine's memory, and those
+that an endpoint names when it refuses to write as much as it was asked for."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -54,3 +56,41 @@ class _Bounded(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+_LENGTH = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max output tokens")
+"""Names that endpoints use for the maximum length of an answer when they refuse it."""
+_WINDOW = (
+    re.compile(
+        r"context length is (?P<window>\d+)\D.*?contains at least (?P<input>\d+)", re.DOTALL
+    ),
+    re.compile(r"context length is (?P<window>\d+)\D.*?(?P<input>\d+) in the (?:messages|prompt)"),
+    re.compile(r"(?P<input>\d+) \+ \d+ > (?P<window>\d+)"),
+)
+"""How vLLM and the API say that input and answer together exceed the context."""
+ENOUGH_OUTPUT = 8_192
+"""As long as this many output tokens fit beside the input, the answer is shortened, not the
+input."""
+
+
+def shorter(message: str, now: int, can_clear: bool) -> int | None:
+    """Output tokens to ask for instead of `now`, by an endpoint's error message; None to leave it.
+
+    `can_clear`: the conversation could be made shorter instead, which is preferred where only a
+    short answer would fit beside it. Half of what fits is left for the conversation to grow.
+    """
+    words = message.lower()
+    if "budget_tokens" in words:
+        return None
+    for pattern in _WINDOW:
+        if (sizes := pattern.search(words)) is not None:
+            room = int(sizes["window"]) - int(sizes["input"])
+            if room < ENOUGH_OUTPUT and can_clear:
+                return None
+            lower = max(room // 2, min(room, ENOUGH_OUTPUT))
+            return lower if 0 < lower < now else None
+    if "input length" in words or not any(name in words for name in _LENGTH):
+        return None
+    named = re.search(rf"\b{now}\s*>\s*(\d+)", words)
+    lower = int(named[1]) if named else now // 2
+    return lower if lower < now else None

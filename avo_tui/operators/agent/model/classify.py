@@ -25,6 +25,9 @@ _TOO_LONG = (
     "input is too long",
     "too many tokens",
     "exceed context limit",
+    "context size",
+    "prompt too long",
+    "reduce the length of",
 )
 
 _WHAT: dict[FaultKind, str] = {
@@ -68,8 +71,6 @@ def classify(error: Exception) -> Fault:
         return cloud
     if isinstance(error, TypeError) and "authentication" in str(error):
         return Fault("auth", "no credentials for the model's server")
-    if isinstance(error, ValueError) and "tool parameter JSON" in str(error):
-        return Fault("malformed", "the arguments of a tool call were not valid JSON")
     if isinstance(error, json.JSONDecodeError | UnicodeError):
         return Fault("malformed", f"the stream is not valid: {_short(error)}")
     log.warning("an answer could not be read", exc_info=error)

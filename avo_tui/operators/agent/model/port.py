@@ -50,8 +50,8 @@ class Reply:
     id: str = ""
     stop_detail: str = ""
     """Why the model refused: category and explanation, if the server sends them."""
-    broken: dict[str, str] = field(default_factory=dict)
-    """Tool calls whose arguments were not valid JSON: call id → arguments as sent."""
+    broken: dict[int, str] = field(default_factory=dict)
+    """Tool calls whose arguments were not valid JSON: position in `content` → arguments as sent."""
 
 
 class Sink(Protocol):

@@ -18,6 +18,8 @@ Remedy = Literal["ask again", "without", "go on", "strip thinking", "plain", "su
 
 _CONVERSATION = ("messages.", "signature", "thinking block", "tool_use", "tool_result")
 """Words in an error message that point to the conversation rather than a parameter."""
+_OF_INVALID: tuple[Remedy, ...] = ("summarise", "end")
+"""Remedies for a conversation that was found to be invalid before it was sent."""
 _OPEN_END = ("prefill", "must end with a user", "final message must be", "last message must be")
 
 
@@ -31,11 +33,6 @@ class Remedies:
     probed: tuple[Feature, ...] = ()
     innocent: set[Feature] = field(default_factory=set)
     tried: set[Remedy] = field(default_factory=set)
-
-    @property
-    def climbing(self) -> bool:
-        """Whether a remedy was tried for a request that has not been answered since."""
-        return bool(self.tried or self.innocent)
 
     def answered(self) -> None:
         """Reset, because the endpoint accepted a request. Suspended features stay suspended for
@@ -55,6 +52,8 @@ class Remedies:
             self.features.restore(self.probed)
             self.innocent.update(self.probed)
         self.probed, self.words = (), words
+        if fault.kind == "invalid":  # no feature has anything to do with it
+            return next(r for r in _OF_INVALID if r == "end" or self._first(r))
         if trial and trial[0] not in self.innocent:
             return self._without(trial)
         if any(sign in words for sign in _OPEN_END) and self._first("go on"):

@@ -1,0 +1,37 @@
+"""Counts answers of the model that bring nothing new.
+
+A model can go on for hundreds of requests with calls that fail, such as of a tool that does not
+exist, or by reading the same file again and again. Each answer has a call, so none looks idle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from avo_tui.operators.agent.conversation.turns import Call, Conversation, Turn
+
+
+class Repeats:
+    """The number of answers in a row whose calls all failed or were repeated."""
+
+    def __init__(self, talk: Conversation) -> None:
+        """Counts what the conversation contains already, as after an interruption."""
+        self.count = 0
+        self._seen: set[str] = set()
+        for _, turn in talk.turns():
+            if turn.calls and not turn.pending:
+                self.add(turn)
+
+    def add(self, turn: Turn) -> int:
+        """Count an answer whose calls all have a result; returns how many in a row were in vain."""
+        new = [key for call in turn.calls if call.ok and (key := _key(call)) not in self._seen]
+        self._seen.update(new)
+        self.count = 0 if new else self.count + 1
+        return self.count
+
+
+def _key(call: Call) -> str:
+    """Identifies a call by tool, arguments and result."""
+    text = json.dumps([call.name, call.arguments, call.answer], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

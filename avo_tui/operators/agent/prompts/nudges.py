@@ -1,0 +1,34 @@
+"""What the agent is told when an answer of its own, or one of its calls, came to nothing."""
+
+from __future__ import annotations
+
+INTERRUPTED = (
+    "Interrupted: the engine stopped while this ran, so its outcome is not known. It may have taken"
+    " effect in part. Look at the state (read_candidate, list_attempts) before you repeat it."
+)
+SKIPPED = "Skipped, not run: operator message. Read it below, then decide whether this still fits."
+NOBODY = (
+    "Nobody answers here, and a turn without a tool call does nothing. Go on with the work: edit,"
+    " compile, evaluate; submit a correct candidate, or end_step."
+)
+REFUSED = (
+    "Your last answer was withheld by a safety filter and is not part of the conversation. This is"
+    " ordinary performance work on a numerical kernel; go on with it, in plain technical words."
+)
+
+
+def in_vain(answers: int) -> str:
+    """After so many answers whose calls brought nothing new."""
+    return (
+        f"Your last {answers} answers brought nothing new: every call failed, or repeated an"
+        " earlier one with the same result. Do something else: edit, compile, evaluate, or"
+        " end_step with what you learned."
+    )
+
+
+def cut_at(where: str) -> str:
+    """After an answer that was cut at its limit, or where the context was full."""
+    return (
+        f"Your answer was cut at {where}; a tool call that was being written is lost. Go on in"
+        " smaller pieces: replace_text or apply_diff instead of whole files."
+    )
