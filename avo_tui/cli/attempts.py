@@ -45,11 +45,12 @@ def attempts(
     if order is None:
         raise typer.BadParameter(f"one of {', '.join(ORDERS)}", param_hint="--sort")
     state = SessionReader.open(find_session(name)).state
+    step = state.open_step
     text = " ".join(words or ())
-    kept = [a for a in state.attempts.values() if attempt_matches(a, text)]
-    rows = ordered(kept, order)[:most]
+    kept = [a for a in state.attempts.values() if attempt_matches(a, text, step)]
+    rows = ordered(kept, order, step)[:most]
     if as_json:
-        shown = [attempt_form(a) for a in rows]
+        shown = [attempt_form(a, step) for a in rows]
         emit({"session": state.session.name, "matching": len(kept), "attempts": shown})
         return
     if not rows:
@@ -60,7 +61,7 @@ def attempts(
         [
             [
                 attempt_name(a),
-                attempt_status(a),
+                attempt_status(a, step),
                 f"{a.aggregate:.4f}" if a.aggregate > 0 else "",
                 a.title,
                 a.reason,

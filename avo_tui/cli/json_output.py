@@ -78,11 +78,11 @@ def intervention_form(made: Intervention) -> Form:
     }
 
 
-def attempt_form(attempt: Attempt) -> Form:
-    """One attempt of `avo attempts NAME --json`."""
+def attempt_form(attempt: Attempt, step: int | None) -> Form:
+    """One attempt of `avo attempts NAME --json`; `step` is the open step."""
     return {
         "attempt": attempt_name(attempt),
-        "status": attempt_status(attempt),
+        "status": attempt_status(attempt, step),
         **attempt.model_dump(mode="json", exclude={"undecided"}),
     }
 

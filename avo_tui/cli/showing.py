@@ -63,7 +63,7 @@ def _emit(reader: SessionReader, attempt: Attempt, files: dict[str, str], change
     emit(
         {
             "session": reader.name,
-            **attempt_form(attempt),
+            **attempt_form(attempt, reader.state.open_step),
             "report": form(report) if report is not None else None,
             "gate": decision.model_dump(mode="json") if decision is not None else None,
             "files": files,
@@ -78,7 +78,8 @@ def _print(reader: SessionReader, attempt: Attempt) -> None:
     from avo_tui.domain.plain import plain, safe
     from avo_tui.operators.toolbox.report_text import report_text
 
-    about = f"{attempt_name(attempt)} from v{attempt.parent}: {attempt_status(attempt)}"
+    status = attempt_status(attempt, reader.state.open_step)
+    about = f"{attempt_name(attempt)} from v{attempt.parent}: {status}"
     typer.echo(f"{about}; {plain(attempt.title, 300)}" if attempt.title else about)
     if attempt.reason:
         typer.echo(f"why not: {plain(attempt.reason, 600)}")

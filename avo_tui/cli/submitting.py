@@ -160,6 +160,7 @@ def submission_form(
     from avo_tui.evaluation.report import form
 
     report = reader.report(attempt) if attempt is not None else None
+    status = attempt_status(attempt, reader.state.open_step) if attempt is not None else None
     decision = decision_on(reader, attempt) if attempt is not None else None
     return {
         "session": reader.name,
@@ -169,7 +170,7 @@ def submission_form(
         "effect": record.effect if record else None,
         "refused": record.refused if record else None,
         "attempt": attempt_name(attempt) if attempt is not None else None,
-        "status": attempt_status(attempt) if attempt is not None else None,
+        "status": status,
         "verdict": attempt.verdict if attempt is not None else None,
         "version": attempt.version if attempt is not None else None,
         "reason": attempt.reason if attempt is not None else None,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from avo_tui.domain.records import Attempt
+from avo_tui.domain.records import Attempt, Step
 from avo_tui.domain.verdict import Verdict
 
 AttemptOrder = Literal["newest", "score", "status"]
@@ -19,13 +19,22 @@ FILTERS: dict[str, str] = {
     "failed": "did not compile, crashed, hung, or computed a wrong result",
     "noise": "turned down because the gain was within the noise of the measurement",
     "suspicious": "measured faster than can be believed",
-    "running": "still evaluated, or undecided: the gate has not decided on it",
+    "running": "still evaluated, or undecided: the gate may still decide on it",
 }
 """Filter words with a special meaning; any other word is searched for in the attempt's text."""
 
 
 UNDECIDED = "undecided"
-"""Status of an attempt that is correct and that the gate has neither accepted nor refused."""
+"""Status of a correct attempt of the open step that the gate has not accepted or refused yet."""
+
+NO_DECISION = "no decision"
+"""Status of a correct attempt whose step ended before the gate accepted or refused it."""
+
+
+def open_step(number: int, steps: Mapping[int, Step]) -> int | None:
+    """`number`, the newest step, if it has not ended; only its attempts can still change."""
+    step = steps.get(number)
+    return number if step is not None and step.ended is None else None
 
 
 def attempt_name(attempt: Attempt) -> str:
@@ -33,25 +42,41 @@ def attempt_name(attempt: Attempt) -> str:
     return f"{attempt.step}.{attempt.number}"
 
 
-def attempt_status(attempt: Attempt) -> str:
-    """The outcome of an attempt in one or two words."""
+def is_open(attempt: Attempt, step: int | None) -> bool:
+    """Whether an attempt may still become a version; `step` is the open step."""
+    unsettled = attempt.verdict is None or attempt.undecided
+    return unsettled and attempt.step == step and attempt.version is None
+
+
+def attempt_status(attempt: Attempt, step: int | None) -> str:
+    """The outcome of an attempt in one or two words; `step` is the open step."""
     if attempt.version is not None:
         return f"v{attempt.version}"
     if attempt.verdict is None:
-        return "interrupted" if attempt.reason else "running"
+        return "running" if is_open(attempt, step) and not attempt.reason else "interrupted"
     if attempt.verdict is not Verdict.CORRECT:
         return attempt.verdict.value.replace("_", " ")
-    return UNDECIDED if attempt.undecided else "rejected"
+    if not attempt.undecided:
+        return "rejected"
+    return UNDECIDED if is_open(attempt, step) else NO_DECISION
 
 
-def attempt_reason(attempt: Attempt) -> str:
+def attempt_reason(attempt: Attempt, step: int | None) -> str:
     """Why an attempt is no version, or that it became one, in a sentence."""
     if attempt.reason:
         return attempt.reason
     if attempt.version is not None:
         return "it became a version"
-    if attempt.undecided:
-        return f"{UNDECIDED}: it is correct; the gate was not asked, or is still measuring"
+    status = attempt_status(attempt, step)
+    if status == UNDECIDED:
+        return "it is correct; the gate is still measuring it, or was not asked yet"
+    if status == NO_DECISION:
+        return (
+            "it is correct, but its step ended without a decision of the gate: most often because"
+            " it was never submitted"
+        )
+    if status == "interrupted":
+        return "its step ended before its evaluation did"
     return "it is being evaluated"
 
 
@@ -61,7 +86,7 @@ def was_rejected(attempt: Attempt) -> bool:
     return done and attempt.version is None
 
 
-def _is(attempt: Attempt, word: str) -> bool:
+def _is(attempt: Attempt, word: str, step: int | None) -> bool:
     verdict = attempt.verdict
     if word == "rejected":
         return was_rejected(attempt)
@@ -77,7 +102,7 @@ def _is(attempt: Attempt, word: str) -> bool:
         return gate and _within_noise(attempt.reason)
     if word == "suspicious":
         return verdict is Verdict.SUSPICIOUS
-    return attempt.version is None and (verdict is None or attempt.undecided)
+    return is_open(attempt, step)
 
 
 _NOT_MORE = re.compile(r"([+-]?[\d.]+)% against .*not more than the noise of ([\d.]+)%")
@@ -92,19 +117,22 @@ def _within_noise(reason: str) -> bool:
     return "unclear" in reason
 
 
-def attempt_matches(attempt: Attempt, text: str) -> bool:
-    """Whether an attempt passes a filter: every word of `text` must hold. Case does not matter."""
-    name, status = attempt_name(attempt), attempt_status(attempt)
+def attempt_matches(attempt: Attempt, text: str, step: int | None) -> bool:
+    """Whether an attempt passes a filter: every word of `text` must hold. Case does not matter.
+
+    `step` is the open step.
+    """
+    name, status = attempt_name(attempt), attempt_status(attempt, step)
     whole = f"{name} {status} {attempt.title} {attempt.reason}".casefold()
     words = text.casefold().split()
-    return all(_is(attempt, word) if word in FILTERS else word in whole for word in words)
+    return all(_is(attempt, word, step) if word in FILTERS else word in whole for word in words)
 
 
-def ordered(attempts: Iterable[Attempt], order: AttemptOrder) -> list[Attempt]:
+def ordered(attempts: Iterable[Attempt], order: AttemptOrder, step: int | None) -> list[Attempt]:
     """Attempts in an order: `newest` first, by `score` the best first, or grouped by `status`."""
     newest = sorted(attempts, key=lambda a: (a.step, a.number), reverse=True)
     if order == "score":
         return sorted(newest, key=lambda a: -a.aggregate)
     if order == "status":
-        return sorted(newest, key=lambda a: (a.version is None, attempt_status(a)))
+        return sorted(newest, key=lambda a: (a.version is None, attempt_status(a, step)))
     return newest

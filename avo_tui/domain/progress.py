@@ -13,6 +13,7 @@ from typing import Literal
 
 from avo_tui.domain.base import Moment, Value
 from avo_tui.domain.budget import BudgetUnit, cap_states, hours_left
+from avo_tui.domain.changes import ABOUT, change_between
 from avo_tui.domain.lineage import best_so_far
 from avo_tui.domain.records import Attempt, RunState, Version
 from avo_tui.domain.stall_rules import Thresholds, limits
@@ -53,6 +54,8 @@ class Progress(Value):
     gain: float | None = None
     """Relative gain of the best version over the previous best one: measured alternately at the
     gate if possible, otherwise from their aggregates. None for the first version."""
+    gain_timed: bool = False
+    """True if the gate measured `gain`, False if it compares two separate runs."""
     tries: int = 0
     """Attempts with a verdict since the best version."""
     steps: int = 0
@@ -115,6 +118,7 @@ def progress(
         if i.by == "supervisor" and (best is None or i.at > best.created)
     ]
     over = run_state in {"stopped", "finished"}
+    change = None if best is None or previous is None else change_between(best, previous)
     left = {
         cap.unit: hours
         for cap in cap_states(session.budget.run, session.spend)
@@ -134,7 +138,8 @@ def progress(
         best=None if best is None else best.number,
         best_at=None if best is None else best.created,
         previous=None if previous is None else previous.number,
-        gain=None if best is None or previous is None else gain_over(best, previous),
+        gain=None if change is None else change.gain,
+        gain_timed=change is not None and change.timed,
         tries=tries,
         steps=_steps_since(state, best),
         interventions=len(interventions),
@@ -153,18 +158,6 @@ def with_state(known: Progress, run_state: RunState) -> Progress:
     named: dict[RunState, WaitsFor] = {"lost": "engine", "parked": "disk"}
     waits_for = named.get(run_state, known.waits_for)
     return known.model_copy(update={"state": run_state, "waits_for": waits_for, "stuck": False})
-
-
-def gain_over(version: Version, other: Version) -> float | None:
-    """Relative gain of one version over another; None if the other has no score.
-
-    Uses the gate's alternating measurement if there is one. Aggregates of two separate runs also
-    differ by what the machine did at the time.
-    """
-    timed = version.timed_against
-    if timed is not None and timed[0] == other.number:
-        return timed[1]
-    return version.aggregate / other.aggregate - 1 if other.aggregate > 0 else None
 
 
 def _waits_for(state: SessionState, run_state: RunState) -> WaitsFor:
@@ -307,6 +300,15 @@ def waiting_text(known: Progress, now: datetime) -> str:
     return f"{text}, for {span_text((now - known.since).total_seconds())}"
 
 
+def gain_text(known: Progress) -> str:
+    """The gain of the best version, such as `+1.1%`, or `≈+93.2%` if it compares separate runs;
+    empty if it is not known."""
+    if known.gain is None:
+        return ""
+    about = "" if known.gain_timed else ABOUT
+    return about + f"{known.gain:+.1%}".replace("-", "−")
+
+
 def progress_text(known: Progress, now: datetime) -> str:
     """The last gain and what was tried since then, in one line; empty without a best version."""
     if known.best is None:
@@ -315,8 +317,8 @@ def progress_text(known: Progress, now: datetime) -> str:
     if known.best_at is not None:
         lasted = span_text((now - known.best_at).total_seconds())
         text = f"v{known.best} has been the best for {lasted}"
-    if known.gain is not None:
-        text += f" ({known.gain:+.1%} over v{known.previous})".replace("-", "−")
+    if gain := gain_text(known):
+        text += f" ({gain} over v{known.previous})"
     parts = [_many(known.tries, "try", "tries")] if known.tries else []
     if known.interventions:
         parts.append(_many(known.interventions, "intervention", "interventions"))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
+from avo_tui.domain.attempts import open_step
 from avo_tui.domain.fold import HANDLERS
 from avo_tui.domain.records import Hint, Step, Version
 from avo_tui.domain.tables import Tables
@@ -48,6 +49,11 @@ class SessionState(Tables):
         """The step that is running, if one is."""
         step = self.steps.get(self.session.step)
         return step if step is not None and step.ended is None else None
+
+    @property
+    def open_step(self) -> int | None:
+        """Number of the step that is running, if one is."""
+        return open_step(self.session.step, self.steps)
 
     @property
     def live_hints(self) -> list[Hint]:

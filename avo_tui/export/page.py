@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from avo_tui.domain import memory
+from avo_tui.domain.changes import ABOUT, change_of
 from avo_tui.domain.difference import unified
 from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.records import Intervention, Version
@@ -121,7 +122,9 @@ def _versions(state: SessionState) -> str:
             )
             if here
         )
-        gain = f"{version.gate.gain:+.2%}" if version.gate.gain is not None else ""
+        change = change_of(version, state.versions)
+        about = ABOUT if change is not None and not change.timed else ""
+        gain = "" if change is None else f"{about}{change.gain:+.2%}"
         against = (version.score.ratio_to(b) for b in baselines)
         cells = [
             f'<a href="#v{number}">v{number}</a>{marks}',
@@ -135,7 +138,9 @@ def _versions(state: SessionState) -> str:
         ]
         rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     return (
-        f'<h2>Versions</h2>\n<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+        "<h2>Versions</h2>\n<p>A gain is what the gate measured by timing a version and the one to"
+        f" beat in turn; {ABOUT} compares two separate runs.</p>\n"
+        f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
     )
 
 

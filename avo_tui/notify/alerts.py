@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from avo_tui.domain.base import Moment, Value
 from avo_tui.domain.budget import SOFT_WARNING, nearest
-from avo_tui.domain.progress import cost_text, progress_text, waiting_text
+from avo_tui.domain.progress import cost_text, gain_text, progress_text, waiting_text
 from avo_tui.store import SessionSummary
 
 Kind = Literal[
@@ -85,7 +85,7 @@ def _holding(seen: SessionSummary, now: datetime) -> Iterator[Holding]:
         share = f"{cap.fraction:.0%} of the {cap.unit} are used"
         yield "budget", f"{cap.unit} {cap.cap:g}", None, share, cost_text(known)
     if known.best is not None and known.previous is not None:
-        gain = "" if known.gain is None else f" ({known.gain:+.1%})".replace("-", "−")
+        gain = f" ({text})" if (text := gain_text(known)) else ""
         ratio = "" if seen.ratio is None else f" {seen.ratio:.3f}× {seen.reference_baseline}"
         yield "new_best", known.best, known.best_at, f"v{known.best} is the best{gain}{ratio}", ""
 

@@ -104,13 +104,12 @@ class Library:
         )
 
     def _attempts(self) -> str:
-        lines = []
+        lines, step = [], self.state.open_step
         for attempt in self.state.attempts.values():
             score = f", {attempt.aggregate:.4f}" if attempt.aggregate else ""
             why = f": {attempt.reason}" if attempt.reason else ""
-            lines.append(
-                f"{attempt_name(attempt)} {attempt_status(attempt)}{score}, {attempt.title}{why}"
-            )
+            status = attempt_status(attempt, step)
+            lines.append(f"{attempt_name(attempt)} {status}{score}, {attempt.title}{why}")
         return "\n".join(lines) or "There is no attempt yet."
 
     def _memory(self) -> str:

@@ -7,6 +7,7 @@ import re
 from datetime import datetime, timedelta
 
 from avo_tui.domain.budget import Caps, Spend, nearest
+from avo_tui.domain.changes import ABOUT, Change
 
 
 def ratio(value: float) -> str:
@@ -47,6 +48,19 @@ def change_role(value: float | None) -> str:
     if value is None or abs(value) < 0.0005:
         return "dim"
     return "good" if value > 0 else "bad"
+
+
+def gain(known: Change | None) -> str:
+    """What a version changed: `+0.9%` if the gate timed it, `≈−2.8%` from two separate runs."""
+    if known is None:
+        return ""
+    text = change(known.gain)
+    return text if known.timed or not text else ABOUT + text
+
+
+def gain_role(known: Change | None) -> str:
+    """Colour role of a change; `dim` if it does not say which version is faster."""
+    return change_role(known.gain) if known is not None and known.clear else "dim"
 
 
 def throughput(value: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from avo_tui.domain.budget import SOFT_WARNING
+from avo_tui.domain.changes import ABOUT
 from avo_tui.domain.records import RunState
 from avo_tui.ui import formats
 from avo_tui.ui.session.feed import Snapshot
@@ -167,9 +168,10 @@ def best_spans(snapshot: Snapshot) -> list[Span]:
         (formats.ratio(value), "strong"),
         (f" {reference}", "dim"),
     ]
-    gain = snapshot.progress.gain
-    if gain is not None:
-        spans.append((f" ({formats.change(gain)})", formats.change_role(gain)))
+    known = snapshot.progress
+    if known.gain is not None:
+        about = "" if known.gain_timed else ABOUT
+        spans.append((f" ({about}{formats.change(known.gain)})", formats.change_role(known.gain)))
     return spans
 
 

@@ -425,6 +425,16 @@ def test_a_rejected_attempt_above_the_best_says_why_it_does_not_count() -> None:
     state = SessionReader.open(folder).state
     attempt = state.attempts[14, 2]
     assert attempt.aggregate > state.versions[8].aggregate
-    text = " ".join(row.plain.strip() for row in attempt_story(attempt, 70))
+    text = " ".join(row.plain.strip() for row in attempt_story(attempt, None, 70))
     assert "1.920×" in text and "+0.55% against v8" in text
     assert "in turn and decides by that" in text and "may show a higher aggregate" in text
+
+
+def test_an_attempt_that_was_never_submitted_says_so_and_is_not_called_rejected() -> None:
+    """Attempt 16.1 of the same run: 1.936, more than the best version, and no gate saw it."""
+    (folder,) = (f for f in shipped_sessions() if f.name == "attention-cpu-live")
+    state = SessionReader.open(folder).state
+    attempt = state.attempts[16, 1]
+    assert attempt.aggregate > max(v.aggregate for v in state.versions.values())
+    text = " ".join(row.plain.strip() for row in attempt_story(attempt, state.open_step, 70))
+    assert "never submitted" in text and "✕" not in text

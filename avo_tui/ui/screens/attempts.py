@@ -18,6 +18,7 @@ from avo_tui.domain.attempts import (
     attempt_name,
     attempt_reason,
     attempt_status,
+    is_open,
     ordered,
 )
 from avo_tui.domain.records import Attempt
@@ -65,8 +66,8 @@ class AttemptTable(LinesView):
         """The attempt under the cursor."""
         return self.attempts[self.index] if self.index < len(self.attempts) else None
 
-    def show_attempts(self, attempts: Sequence[Attempt], empty: str) -> None:
-        """Show these rows; `empty` is the sentence where there are none."""
+    def show_attempts(self, attempts: Sequence[Attempt], step: int | None, empty: str) -> None:
+        """Show these rows; `step` is the open step, `empty` the sentence where there are none."""
         before = self.current
         self.attempts = attempts
         self.index = 0
@@ -74,7 +75,7 @@ class AttemptTable(LinesView):
             name = attempt_name(before)
             self.index = next((i for i, a in enumerate(attempts) if attempt_name(a) == name), 0)
         if attempts:
-            self.show(lambda width: _Rows(attempts, width))
+            self.show(lambda width: _Rows(attempts, step, width))
         else:
             self.show(lambda width: teach(*(row.plain for row in prose(empty, width))))
 
@@ -112,8 +113,8 @@ class AttemptTable(LinesView):
 class _Rows(Sequence[Line]):
     """Rows that are formatted only when displayed, so that a list of 10,000 opens at once."""
 
-    def __init__(self, attempts: Sequence[Attempt], width: int) -> None:
-        self.attempts, self.width = attempts, width
+    def __init__(self, attempts: Sequence[Attempt], step: int | None, width: int) -> None:
+        self.attempts, self.step, self.width = attempts, step, width
 
     def __len__(self) -> int:
         return len(self.attempts)
@@ -125,17 +126,20 @@ class _Rows(Sequence[Line]):
     def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        return attempt_row(self.attempts[index], self.width)
+        return attempt_row(self.attempts[index], self.step, self.width)
 
 
-def attempt_row(attempt: Attempt, width: int) -> Line:
-    """One attempt: name, what became of it, score, time, what was tried, why it was turned down."""
-    status = attempt_status(attempt)
+def attempt_row(attempt: Attempt, step: int | None, width: int) -> Line:
+    """One attempt: name, what became of it, score, time, what was tried, why it was turned down.
+
+    `step` is the open step.
+    """
+    status = attempt_status(attempt, step)
     role = "faint"
     glyph = "✕"
     if attempt.version is not None:
         glyph, role = "○", "good"
-    elif attempt.verdict is None:
+    elif is_open(attempt, step):
         glyph, role = "◌", "running"
     elif attempt.undecided:
         glyph, role = "·", "dim"
@@ -207,14 +211,15 @@ class AttemptsScreen(DetailScreen):
         """Rows, where they differ from those that are shown; the reason."""
         assert self.snapshot is not None
         everything = self.snapshot.attempts
-        basis = (id(everything), self.needle, self.order)
+        step = self.snapshot.open_step
+        basis = (id(everything), step, self.needle, self.order)
         if basis != self._listed:
             self._listed = basis
-            kept = [a for a in everything.values() if attempt_matches(a, self.needle)]
+            kept = [a for a in everything.values() if attempt_matches(a, self.needle, step)]
             empty = "No attempt was made yet."
             if self.needle:
                 empty = f"No attempt matches “{one_line(self.needle)}”. esc shows all of them."
-            self.table.show_attempts(ordered(kept, self.order), empty)
+            self.table.show_attempts(ordered(kept, self.order, step), step, empty)
             count = f"{len(kept):,} of {len(everything):,}" if self.needle else f"{len(kept):,}"
             info: list[Span] = [(f"{count} · by {self.order}", "dim")]
             if self.needle:
@@ -231,8 +236,9 @@ class AttemptsScreen(DetailScreen):
             pane.set_heading("Reason")
             view.show(lambda width: [])
             return
-        pane.set_heading(f"{attempt_name(attempt)} {attempt_status(attempt)}")
-        text = formats.minus(attempt_reason(attempt))
+        step = self.snapshot.open_step if self.snapshot is not None else None
+        pane.set_heading(f"{attempt_name(attempt)} {attempt_status(attempt, step)}")
+        text = formats.minus(attempt_reason(attempt, step))
         view.show(
             lambda width: [
                 *prose(attempt.title, width, "strong"),

@@ -100,7 +100,7 @@ class CompareScreen(DetailScreen):
         sides = self.sides
 
         def build(width: int) -> Sequence[Line]:
-            rows = [BLANK, *_titles(a, b, width), BLANK]
+            rows = [BLANK, *_titles(a, b, width), *_at_the_gate(a, b, width), BLANK]
             if isinstance(doc, Failed):
                 rows += teach("The difference cannot be shown.", doc.reason)
             elif doc is None:
@@ -161,6 +161,18 @@ def _titles(a: Version, b: Version, width: int) -> list[Line]:
         room = width - width_of(spans) - cell_len(when)
         out.append(line(*spans, fit(one_line(said), max(8, room)), (when, "dim")))
     return out
+
+
+def _at_the_gate(a: Version, b: Version, width: int) -> list[Line]:
+    """What the gate measured, where it timed one of the two against the other; it decides, and the
+    scores below come from a run of each."""
+    for version, other in ((b, a), (a, b)):
+        timed = version.timed_against
+        if timed is not None and timed[0] == other.number:
+            lead = (f"v{version.number} at the gate: ", "good")
+            return prose(formats.minus(version.gate.reason), width, "", lead)
+    told = "the gate did not time these two against each other: below are separate runs (≈)"
+    return prose(told, width, "dim")
 
 
 def _resources(a: Version, b: Version, width: int) -> list[Line]:

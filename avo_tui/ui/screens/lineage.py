@@ -210,6 +210,7 @@ class LineageScreen(DetailScreen):
         self.query_one("#lineage", Pane).set_info(
             [(f"{tree.count} matching", "warn")] if tree.needle else [(info, "dim")]
         )
+        self.query_one("#lineage", Pane).set_columns(tree.columns)
         self._detail()
 
     def _detail(self) -> None:
@@ -240,7 +241,11 @@ class LineageScreen(DetailScreen):
                 outcome = against(outcome_of_report(report), parent)
 
         def build(width: int) -> Sequence[Line]:
-            rows = version_story(version, width) if version else attempt_story(attempt, width)  # type: ignore[arg-type]
+            if version is not None:
+                rows = version_story(version, width)
+            else:
+                assert attempt is not None
+                rows = attempt_story(attempt, snapshot.open_step, width)
             if outcome is not None:  # the story tells the gate's decision
                 rows += [BLANK, *output_lines(replace(outcome, decision=None), width)]
             return rows

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from avo_tui.domain import lineage
+from avo_tui.domain.attempts import open_step
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Command, CommandRecord
 from avo_tui.domain.device import DeviceState
@@ -123,6 +124,11 @@ class Snapshot:
     def profiles_of(self, candidate: str) -> tuple[Profile, ...]:
         """The profiler's reports on one candidate."""
         return tuple(p for p in self.profiles.values() if p.candidate == candidate)
+
+    @property
+    def open_step(self) -> int | None:
+        """Number of the step that is running, if one is."""
+        return open_step(self.session.step, self.steps)
 
     @property
     def head(self) -> Version | None:

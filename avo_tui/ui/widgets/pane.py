@@ -1,9 +1,13 @@
-"""A framed pane: number and title at the left of its top line, information at the right."""
+"""A framed pane: number and title at the left of its top line, information at the right.
+
+The bottom line may say what the columns are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -23,6 +27,7 @@ class Pane(Vertical, Painter):
         super().__init__(*children, id=id)
         self.key, self.heading = key, title
         self._info: tuple[Span, ...] = ()
+        self._columns: tuple[str, ...] = ()
         self._children_given = children
 
     def compose(self) -> ComposeResult:
@@ -39,6 +44,12 @@ class Pane(Vertical, Painter):
         """Change the title."""
         if title != self.heading:
             self.heading = title
+            self.draw_title()
+
+    def set_columns(self, names: Sequence[str]) -> None:
+        """What the columns are, in the bottom line; as many of them as fit."""
+        if tuple(names) != self._columns:
+            self._columns = tuple(names)
             self.draw_title()
 
     @property
@@ -63,7 +74,7 @@ class Pane(Vertical, Painter):
         self.call_after_refresh(self.draw_title)
 
     def draw_title(self) -> None:
-        """Compose the top line for the present width, focus and theme."""
+        """Compose top and bottom line for the present width, focus and theme."""
         room = self.outer_size.width - 6
         if room < 6:
             return
@@ -77,9 +88,16 @@ class Pane(Vertical, Painter):
         if info and width_of(left) + width_of(info) + 4 <= room:
             gap = room - width_of(left) - width_of(info) - 2
             spans += [(" " + "─" * max(1, gap) + " ", rule), *info]
+        self.border_title = self._content(spans)
+        names = list(self._columns)
+        while names and cell_len(" · ".join(names)) > room:
+            names.pop()
+        self.border_subtitle = self._content([(" · ".join(names), "faint")] if names else [])
+
+    def _content(self, spans: Sequence[Span]) -> Content:
         text, marks = "", []
         for piece, role in spans:
             style = Style.from_rich_style(self.role_style(role))
             marks.append(ContentSpan(len(text), len(text) + len(piece), style))
             text += piece
-        self.border_title = Content(text, marks)
+        return Content(text, marks)

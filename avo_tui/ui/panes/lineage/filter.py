@@ -55,13 +55,13 @@ def text_of(row: Row, snapshot: Snapshot) -> str:
     if row.kind == "version":
         return _of_version(snapshot.versions[row.number])
     attempt = snapshot.attempts.get((row.step, row.number))
-    return "" if attempt is None else _of_attempt(attempt)
+    return "" if attempt is None else _of_attempt(attempt, snapshot.open_step)
 
 
 def _of_version(v: Version) -> str:
     return f"v{v.number} {v.plan} {v.summary} {v.author} {v.bookmark or ''} {v.note}"
 
 
-def _of_attempt(a: Attempt) -> str:
+def _of_attempt(a: Attempt, step: int | None) -> str:
     kind = " rejected" if was_rejected(a) else ""
-    return f"{attempt_name(a)} {a.title} {a.reason} {attempt_status(a)}{kind}"
+    return f"{attempt_name(a)} {a.title} {a.reason} {attempt_status(a, step)}{kind}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from avo_tui.domain.attempts import was_rejected
+from avo_tui.domain.changes import change_of
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui import formats
@@ -13,6 +15,9 @@ from avo_tui.ui.text import Line, Span, crop, cut, fit, fit_right, line, one_lin
 
 NAME = 6
 """Width in cells of a version's or attempt's name, so that the ratios are aligned."""
+
+WITH_THROUGHPUT = 76
+"""Width in cells from which a row has a column for the throughput."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +62,14 @@ def row_line(drawn: GraphRow, context: LineageContext, width: int) -> Line:
         stall = row.kind == "stall"
         spans = _lanes(drawn, "✕", "faint", lanes)
         steps = f"  steps {row.first_step}–{row.step}" if stall else f"  step {row.step}"
-        spans += [(f"{row.number} rejected", "dim"), (steps, "faint")]
-        folded = range(row.first_step if stall else row.step, row.step + 1)
-        best = max(
-            (a.aggregate for n in folded for a in _of_step(context, n) if a.version is None),
-            default=0.0,
-        )
-        if best > 0 and width_of(spans) + 16 < width:
-            spans.append((f"  best {formats.ratio(best)}", "faint"))
+        numbers = range(row.first_step if stall else row.step, row.step + 1)
+        folded = [a for n in numbers for a in _of_step(context, n) if a.version is None]
+        word = "rejected" if all(map(was_rejected, folded)) else "not committed"
+        spans += [(f"{row.number} {word}", "dim"), (steps, "faint")]
+        best = max((a.aggregate for a in folded), default=0.0)
+        furthest = f"  best {formats.ratio(best)}"
+        if best > 0 and width_of(spans) + len(furthest) <= width:
+            spans.append((furthest, "faint"))
         return line(*spans, meta=row.key)
     attempt = context.attempts.get((row.step, row.number))
     title = one_line(attempt.title) if attempt else ""
@@ -80,7 +85,8 @@ def row_line(drawn: GraphRow, context: LineageContext, width: int) -> Line:
         if title and room > 8:
             spans.append(("  " + cut(title, room), "dim"))
         return line(*spans, meta=row.key)
-    spans = _lanes(drawn, "✕", "faint", lanes)
+    lost = attempt is None or was_rejected(attempt)
+    spans = _lanes(drawn, "✕" if lost else "·", "faint", lanes)
     spans.append((_name(f"{row.step}.{row.number}", NAME), "dim"))
     if attempt is not None:
         why = _why(attempt)
@@ -141,10 +147,9 @@ def _version(drawn: GraphRow, context: LineageContext, width: int, lanes: tuple[
     spans.append((_name(f"v{number}", NAME), name_role))
     value = context.aggregates.get(number, 0.0)
     spans.append((fit_right(formats.ratio(value), 7), "dim" if dead else "strong"))
-    above = context.aggregates.get(version.parent) if version.parent is not None else None
-    moved = value / above - 1 if above else None
-    spans.append((fit_right(formats.change(moved), 8), formats.change_role(moved)))
-    if width >= 76:
+    change = change_of(version, context.versions, context.aggregates)
+    spans.append((fit_right(formats.gain(change), 8), formats.gain_role(change)))
+    if width >= WITH_THROUGHPUT:
         spans.append((fit_right(formats.throughput(version.score.geomean), 10), "dim"))
     spans.append((mark + " ", "accent"))
     tags: list[Span] = []

@@ -13,9 +13,9 @@ from avo_tui.domain.attempts import UNDECIDED
 from avo_tui.ui.panes.lineage.filter import Matches
 from avo_tui.ui.panes.lineage.graph_layout import GraphRow, Key, Row
 from avo_tui.ui.panes.lineage.layout_cache import GraphLayout
-from avo_tui.ui.panes.lineage.row_painter import LineageContext, row_line
+from avo_tui.ui.panes.lineage.row_painter import WITH_THROUGHPUT, LineageContext, row_line
 from avo_tui.ui.session.feed import Snapshot
-from avo_tui.ui.text import Line, line
+from avo_tui.ui.text import Line, line, one_line
 from avo_tui.ui.widgets.lines import LinesView
 
 
@@ -183,6 +183,16 @@ class LineageView(LinesView):
             return "interrupted"
         count = f" {stage.index}/{stage.count}" if stage.count else ""
         return f"{stage.stage}{count}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the columns of figures are; none without versions."""
+        given = self._given
+        if given is None or not given.versions:
+            return ()
+        reference = self._snapshot.session.task.reference_baseline if self._snapshot else ""
+        throughput = (given.unit,) if self.size.width >= WITH_THROUGHPUT else ()
+        return (f"× {one_line(reference)}", "gain at the gate", *throughput)
 
     # -- filter, folds, marks
 

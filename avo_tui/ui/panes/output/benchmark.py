@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -82,18 +83,17 @@ class _Table:
 def benchmark_lines(
     score: Score, width: int, parent: Score | None = None, parent_name: str = ""
 ) -> list[Line]:
-    """The score as a table: throughput, bar against the baselines, ratios, change, spread."""
+    """The score as a table: throughput, bar against the baselines, ratios, change, spread.
+
+    The change compares two separate runs; it has a colour only where it exceeds their spread.
+    """
     table = _Table.of(score, width, parent is not None)
     out = [_head(score, table, parent_name)]
     for c in score.configurations:
         old = parent.by_name(c.name) if parent is not None else None
-        moved = c.ratio / old.ratio - 1 if old is not None and old.ratio > 0 else None
-        out.append(_row(c, table, moved))
+        out.append(_row(c, table, moved_row(c, old)))
     if len(score.configurations) > 1:
-        moved = None
-        if parent is not None and parent.aggregate > 0:
-            moved = score.aggregate / parent.aggregate - 1
-        out.append(_total(score, table, moved))
+        out.append(_total(score, table, None if parent is None else moved_all(score, parent)))
     unsaid = [n for n in score.other_baselines if n not in table.others]
     if unsaid:
         said = " · ".join(f"{formats.ratio(score.ratio_to(n))} {one_line(n)}" for n in unsaid)
@@ -124,7 +124,39 @@ def _legend(score: Score, table: _Table) -> str:
     return next((text for text in (both, ticks) if cell_len(text) <= table.bar), "")
 
 
-def _row(c: ConfigurationScore, table: _Table, moved: float | None) -> Line:
+Moved = tuple[float, float]
+"""A relative change, and the spread of the two runs that it compares."""
+
+
+def moved_row(new: ConfigurationScore | None, old: ConfigurationScore | None) -> Moved | None:
+    """The change of one configuration; None if one of the two was not measured."""
+    if new is None or old is None or old.ratio <= 0:
+        return None
+    return new.ratio / old.ratio - 1, math.hypot(_half(new), _half(old))
+
+
+def moved_all(new: Score, old: Score) -> Moved | None:
+    """The change of the aggregate; None if the old one is zero."""
+    if old.aggregate <= 0:
+        return None
+    return new.aggregate / old.aggregate - 1, math.hypot(new.noise, old.noise)
+
+
+def change_span(moved: Moved | None, about: str = "") -> Span:
+    """The cell of a change between two runs, with a mark before it."""
+    if moved is None:
+        return (fit_right("", 9), "")
+    gain, noise = moved
+    role = formats.change_role(gain) if abs(gain) > noise else "dim"
+    return (fit_right(about + formats.change(gain), 9), role)
+
+
+def _half(c: ConfigurationScore) -> float:
+    """Relative half-width of a configuration's spread."""
+    return (c.p80 - c.p20) / (2 * c.throughput) if c.throughput > 0 else 0.0
+
+
+def _row(c: ConfigurationScore, table: _Table, moved: Moved | None) -> Line:
     spans: list[Span] = [
         (fit(one_line(c.name), table.name), ""),
         (fit_right(formats.throughput(c.throughput), 10), ""),
@@ -140,15 +172,14 @@ def _row(c: ConfigurationScore, table: _Table, moved: float | None) -> Line:
         base = c.baselines.get(other, 0.0)
         spans.append((fit_right(formats.ratio(c.throughput / base) if base > 0 else "", 9), "dim"))
     if table.with_parent:
-        spans.append((fit_right(formats.change(moved), 9), formats.change_role(moved)))
-    half = (c.p80 - c.p20) / (2 * c.throughput) if c.throughput > 0 else 0.0
-    spans.append((fit_right(f"±{half * 100:.1f}%", 7), "warn" if c.flags else "dim"))
+        spans.append(change_span(moved))
+    spans.append((fit_right(f"±{_half(c) * 100:.1f}%", 7), "warn" if c.flags else "dim"))
     if c.flags and table.says_flags:
         spans.append((" " + _flags(c), "warn"))
     return line(*spans)
 
 
-def _total(score: Score, table: _Table, moved: float | None) -> Line:
+def _total(score: Score, table: _Table, moved: Moved | None) -> Line:
     spans: list[Span] = [
         (fit("geomean", table.name), "strong"),
         (fit_right(formats.throughput(score.geomean), 10), "strong"),
@@ -164,7 +195,7 @@ def _total(score: Score, table: _Table, moved: float | None) -> Line:
     spans.append((fit_right(formats.ratio(score.aggregate), 9), "strong"))
     spans += [(fit_right(formats.ratio(score.ratio_to(n)), 9), "dim") for n in table.others]
     if table.with_parent:
-        spans.append((fit_right(formats.change(moved), 9), formats.change_role(moved)))
+        spans.append(change_span(moved))
     return line(*spans, (fit_right(f"±{score.noise * 100:.1f}%", 7), "dim"))
 
 

@@ -92,6 +92,11 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
             " source again goes on from the pairs that were measured"
         )
         out += [*prose(words, width, "", (f"◌ {UNDECIDED}: ", "warn")), BLANK]
+    decision = None if outcome.rejected else outcome.decision
+    if decision is not None:
+        glyph, role = ("✔", "good") if decision.accepted else ("✕", "bad")
+        lead = (f"{glyph} gate {decision.gate}: ", role)
+        out += [*prose(formats.minus(decision.reason), width, "", lead), BLANK]
     if outcome.feedback is not None:
         out += feedback_lines(outcome, width)
     if outcome.score is not None:
@@ -101,13 +106,8 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
             out += prose(OUTDATED, width, "warn")
     if outcome.report is not None and outcome.report.health is not None:
         out += health_lines(outcome.report.health, width)
-    if outcome.decision is not None and not outcome.rejected:
-        role = "good" if outcome.decision.accepted else "bad"
-        glyph = "✔" if outcome.decision.accepted else "✕"
-        lead = (f"{glyph} gate {outcome.decision.gate}: ", role)
-        out += [BLANK, *prose(formats.minus(outcome.decision.reason), width, "", lead)]
-        if outcome.decision.basis:
-            out += prose(outcome.decision.basis, width, "dim")
+    if decision is not None and decision.basis:
+        out += [BLANK, *prose(decision.basis, width, "dim", ("the gate rests on ", "faint"))]
     if outcome.checks:
         out += _spaced(out, check_lines(outcome.checks, width))
     if outcome.resources is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from avo_tui.domain.changes import ABOUT
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.records import Profile, Version
@@ -28,6 +29,7 @@ class Outcome:
     score: Score | None = None
     parent: Score | None = None
     parent_name: str = ""
+    """Heading of the column that compares with the parent, with `≈`: it had a run of its own."""
     resources: Resources | None = None
     feedback: Feedback | None = None
     log: str = ""
@@ -107,7 +109,7 @@ def outcome_of_version(version: Version, parent: Version | None) -> Outcome:
     return Outcome(
         score=version.score,
         parent=None if parent is None else parent.score,
-        parent_name="" if parent is None else f"vs v{parent.number}",
+        parent_name="" if parent is None else f"{ABOUT} vs v{parent.number}",
         resources=version.resources,
         decision=version.gate if version.gate.gate != "seed" else None,
         device=version.device,
@@ -119,4 +121,4 @@ def against(outcome: Outcome, parent: Version | None) -> Outcome:
     """The outcome, compared with a parent."""
     if parent is None:
         return outcome
-    return replace(outcome, parent=parent.score, parent_name=f"vs v{parent.number}")
+    return replace(outcome, parent=parent.score, parent_name=f"{ABOUT} vs v{parent.number}")

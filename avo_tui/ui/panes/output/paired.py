@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
+from avo_tui.domain.changes import ABOUT
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.ui import formats
-from avo_tui.ui.panes.output.benchmark import bar_spans
+from avo_tui.ui.panes.output.benchmark import bar_spans, change_span, moved_all, moved_row
 from avo_tui.ui.text import Line, Span, fit, fit_right, line, one_line
 
 
@@ -15,8 +16,9 @@ def paired_lines(
 ) -> list[Line]:
     """A bar of each version for each configuration, and how much faster the right one is.
 
-    Bars are ratios to the reference baseline, which is a tick in each of them. Ratios of two runs
-    differ by noise as well: the spread of each stands behind its bar.
+    Bars are ratios to the reference baseline, which is a tick in each of them. The spread of each
+    run stands behind its bar; a change (`≈`, as it compares two runs) has a colour only where it
+    exceeds both.
     """
     names = list(dict.fromkeys(c.name for c in (*right.configurations, *left.configurations)))
     pairs = [(name, left.by_name(name), right.by_name(name)) for name in names]
@@ -29,21 +31,19 @@ def paired_lines(
     )
     out = [head]
     for name, old, new in pairs:
-        moved = new.ratio / old.ratio - 1 if old and new and old.ratio > 0 else None
         for which, score, first in ((left_name, old, True), (right_name, new, False)):
             spans: list[Span] = [(fit(one_line(name) if first else "", label - 1) + " ", "")]
             spans.append((fit(which, version), "dim"))
             spans += _bar(score, top, cells, right.reference_baseline, "bar" if first else "")
             if not first:
-                spans.append((fit_right(formats.change(moved), 9), formats.change_role(moved)))
+                spans.append(change_span(moved_row(new, old), ABOUT))
             out.append(line(*spans))
-    moved = right.aggregate / left.aggregate - 1 if left.aggregate > 0 else None
     summary = f"{formats.ratio(left.aggregate)} → {formats.ratio(right.aggregate)}"
     out.append(
         line(
             (fit("geomean", label), "strong"),
             (summary, "strong"),
-            (f"  {formats.change(moved)}", formats.change_role(moved)),
+            change_span(moved_all(right, left), ABOUT),
         )
     )
     return out

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from rich.cells import cell_len
 
+from avo_tui.domain.attempts import attempt_reason, was_rejected
 from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.ui import formats
 from avo_tui.ui.session.step_view import Entry, StepView
@@ -209,8 +210,8 @@ def _kept_plan(plan: str, width: int) -> list[Line]:
     return out
 
 
-def attempt_story(attempt: Attempt, width: int) -> list[Line]:
-    """A rejected attempt in words."""
+def attempt_story(attempt: Attempt, step: int | None, width: int) -> list[Line]:
+    """An attempt that is no version in words; `step` is the open step."""
     out = [
         line(
             (
@@ -220,11 +221,12 @@ def attempt_story(attempt: Attempt, width: int) -> list[Line]:
             )
         ),
     ]
-    if attempt.reason:  # first: of a narrow pane the rest may be out of sight
-        out += [*prose(formats.minus(attempt.reason), width, "", ("✕ ", "bad")), BLANK]
+    if attempt.version is None:  # first: of a narrow pane the rest may be out of sight
+        lead = ("✕ ", "bad") if was_rejected(attempt) else ("· ", "dim")
+        out += [*prose(formats.minus(attempt_reason(attempt, step)), width, "", lead), BLANK]
     out += prose(attempt.title or "no title was given", width, "strong")
     if attempt.aggregate > 0:
         out.append(line(("aggregate  ", "dim"), formats.ratio(attempt.aggregate)))
-        if attempt.reason and attempt.version is None:
+        if attempt.version is None:
             out += prose(NOT_THE_GATE, width, "faint")
     return out

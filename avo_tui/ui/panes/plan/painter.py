@@ -36,7 +36,7 @@ class PlanPainter(PanePainter):
             build = self._live_head(snapshot.live)
         else:
             step = self._past_step(snapshot, subject.step or 0)
-            build = self._past_head(subject)
+            build = self._past_head(subject, snapshot.open_step)
         self._paint_head(snapshot, subject, build, changed)
         self._paint_stream(snapshot, subject, step)
 
@@ -49,13 +49,13 @@ class PlanPainter(PanePainter):
             view.title, view.items, width, max(3, self.pane.size.height // 2)
         )
 
-    def _past_head(self, subject: Selection) -> Build:
+    def _past_head(self, subject: Selection, step: int | None) -> Build:
         version, attempt = subject.version, subject.attempt
         self.pane.set_info([(subject.name, "accent"), (f" · step {subject.step}", "dim")])
         if version is not None:
             return lambda width: version_story(version, width)
         assert attempt is not None
-        return lambda width: attempt_story(attempt, width)
+        return lambda width: attempt_story(attempt, step, width)
 
     def _paint_head(
         self, snapshot: Snapshot, subject: Selection, build: Build, changed: bool

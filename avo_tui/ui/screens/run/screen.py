@@ -57,7 +57,9 @@ class RunScreen(AvoScreen):
         "lineage": (
             "Lineage",
             "Versions as a graph: ★ best, ● head, ○ version, ✕ rejected, "
-            "◌ running. Ratio to the baseline, change from the parent, what was tried. "
+            "◌ running, · no decision of the gate. Ratio to the baseline from one run of the "
+            "version; its gain, as the gate measured it by timing both in turn (≈ where two "
+            "separate runs are compared); what was tried. "
             "Rejected attempts of a step are folded: enter or space unfolds them. "
             "Branches that the head has left are dim.",
         ),
@@ -197,6 +199,7 @@ class RunScreen(AvoScreen):
         self.query_one("#lineage", Pane).set_info(
             lineage_info(lineage, len(snapshot.versions), self.host.status_keys().live)
         )
+        self.query_one("#lineage", Pane).set_columns(lineage.columns)
         for painter in self._painters:
             painter.paint(snapshot, subject, changed)
 
