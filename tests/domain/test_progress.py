@@ -134,7 +134,8 @@ def test_the_gain_is_over_the_best_before_and_not_over_the_parent() -> None:
     state = put(begin(), version(1, 1.0, None), version(2, 1.5, 1), version(3, 1.575, 1))
     known = progress(state, "running")
     assert (known.best, known.previous) == (3, 2)
-    assert known.gain == pytest.approx(0.05)
+    assert known.gain == pytest.approx(0.05) and not known.gain_timed
+    assert "(≈+5.0% over v" in progress_text(known, at(9))
     assert "+5.0% over v2" in progress_text(known, at(4))
 
 
@@ -143,7 +144,9 @@ def test_a_gain_that_the_gate_measured_in_turn_is_the_gain() -> None:
         gate="strict", accepted=True, reason="", gain=0.02, reference=1, remeasured=True
     )
     state = put(begin(), version(1, 1.0, None), version(2, 1.5, 1, gate))
-    assert progress(state, "running").gain == 0.02
+    known = progress(state, "running")
+    assert known.gain == 0.02 and known.gain_timed
+    assert "(+2.0% over v1)" in progress_text(known, at(9))
 
 
 @pytest.mark.parametrize(("tries", "stuck"), [(63, False), (64, True)])

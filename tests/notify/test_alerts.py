@@ -34,7 +34,13 @@ def approval(attempt: str = "2.1", since: datetime = AT) -> Progress:
 
 def best(number: int) -> Progress:
     return Progress(
-        state="running", best=number, best_at=AT, previous=number - 1, gain=0.031, tries=4
+        state="running",
+        best=number,
+        best_at=AT,
+        previous=number - 1,
+        gain=0.031,
+        gain_timed=True,
+        tries=4,
     )
 
 
