@@ -7,7 +7,7 @@ docs/pictures/. The moments of a run that no recorded session can show (it runs,
 a person) are drawn from an invented session, whose status line says so. The chart of a lineage
 needs matplotlib (`avo-tui[report]`). Writes docs/keys.md from the registry of actions. With names,
 only those pictures. Look at them before committing. operators-at-equal-budget.svg comes from its
-benchmark.
+benchmark, first-kernel-*.svg from make_first_kernel_pictures.py.
 """
 
 from __future__ import annotations
@@ -111,6 +111,11 @@ async def shot(app: AvoApp, size: tuple[int, int], keys: Sequence[str]) -> str:
             await pilot.pause(0.5)
         await pilot.pause(1.0)
         svg = app.export_screenshot(title="avo")
+    return without_web_fonts(svg)
+
+
+def without_web_fonts(svg: str) -> str:
+    """The same picture with the reader's own monospace font."""
     return _WEB_FONT.sub("", svg).replace("Fira Code", "monospace")
 
 

@@ -114,21 +114,33 @@ def adopt(
         if name is not None:
             raise Failure(f"there is a task {name} at {folder} already; choose another --name")
         number += 1
-    return task, write(file, folder, wishes, Sandbox(settings().allow_weak_sandbox))
+    typer.echo(f"reading {file} in the sandbox", err=True)
+
+    def tell(what: str) -> None:
+        typer.echo(f"looking at {what}", err=True)
+
+    return task, write(file, folder, wishes, Sandbox(settings().allow_weak_sandbox), tell)
 
 
 def sentence(spec: ReferenceSpec) -> str:
     """What was derived, in one line."""
 
+    from avo_tui.evaluation.measurement.cases import counted
+    from avo_tui.evaluation.references.cases import reference_cases
+
+    def count_of(number: int, word: str) -> str:
+        return f"{number} {word}{'' if number == 1 else 's'}"
+
     def count(role: str) -> str:
-        number = len(spec.of_role(role))
-        return f"{number} {role}{'' if number == 1 else 's'}"
+        return count_of(len(spec.of_role(role)), role)
 
     axes = f"{', '.join(spec.axes)} may vary" if spec.axes else "no size varies"
+    flops = spec.scored[0].flops
+    operations = "1 operation" if flops == 1 else f"{flops:.3g} operations"
     return (
         f"{count('input')}, {count('weight')}, {count('output')}; {axes}; "
-        f"{len(spec.hidden)} hidden cases of other sizes, {len(spec.distributions)} distributions; "
-        f"{spec.scored[0].flops:.3g} operations, {spec.scored[0].bytes / 1e6:.3g} MB a run"
+        f"{counted(reference_cases(spec))}; {count_of(len(spec.distributions), 'kind')} of values; "
+        f"{operations}, {spec.scored[0].bytes / 1e6:.3g} MB a run"
     )
 
 

@@ -8,6 +8,7 @@ worker, as the user: whoever adopts a reference says by that that its code is tr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import re
 import shutil
 import site
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +24,7 @@ import avo_tui
 from avo_tui.domain.plain import plain, safe
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.references.child import PROGRESS
 from avo_tui.evaluation.references.deriving import Wishes
 from avo_tui.evaluation.references.files import COMPANIONS, Companions, gather
 from avo_tui.evaluation.references.spec import FILE, SOURCE, ReferenceSpec
@@ -30,6 +33,9 @@ from avo_tui.evaluation.sandbox.run import Sandbox
 
 CPU_FLOPS, CPU_BYTES = 1e8, 8e6
 """What one run of a task for one CPU thread takes at most, unless the person asks for more."""
+Progress = Callable[[str], None]
+"""Told what is looked at, in a few words."""
+_MOST_LINES, _MOST_BYTES = 50, 1 << 16
 _PACKAGE = str(Path(avo_tui.__file__).resolve().parent.parent)
 _LIMITS = Limits(seconds=300, memory_bytes=6 << 30, address_bytes=None, processes=64)
 _CASE = re.compile(r"[a-zA-Z0-9_.-]{1,80}")
@@ -65,9 +71,16 @@ def wishes_for(
 
 
 async def derive(
-    text: str, wishes: Wishes, sandbox: Sandbox, companions: Companions | None = None
+    text: str,
+    wishes: Wishes,
+    sandbox: Sandbox,
+    companions: Companions | None = None,
+    progress: Progress = lambda text: None,
 ) -> ReferenceSpec:
-    """Runs the reference in a sandbox like the one given. Raises EvaluatorError."""
+    """Runs the reference in a sandbox like the one given. Raises EvaluatorError.
+
+    `progress` is told what is looked at meanwhile.
+    """
     beside = (companions or Companions()).model_dump()
     sandbox = Sandbox(sandbox.allow_weak)
     packages = added_packages()
@@ -94,13 +107,33 @@ async def derive(
             },
         )
         running = await sandbox.start(job)
-        outcome = await running.wait(job.limits)
+        telling = asyncio.create_task(_tell(folder / PROGRESS, progress))
+        try:
+            outcome = await running.wait(job.limits)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
         reply = folder / "reply.json"
         if not outcome.ok:
             last = (outcome.stderr.strip().splitlines() or ["it said nothing"])[-1]
             why = outcome.error or last
             raise EvaluatorError(f"{wishes.origin} could not be looked at: {outcome.reason}: {why}")
         return answered(reply, wishes)
+
+
+async def _tell(file: Path, progress: Progress) -> None:
+    """Passes on the lines that the sandboxed process adds to a file, until it is cancelled.
+
+    The reference itself may write there: lines are made plain, and few are taken.
+    """
+    known = 0
+    while known < _MOST_LINES:
+        with contextlib.suppress(EvaluatorError):  # not there yet, or no file of ours
+            lines = read_untrusted(file, _MOST_BYTES).decode(errors="replace").split("\n")[:-1]
+            for line in lines[known:_MOST_LINES]:
+                progress(plain(line, 120))
+            known = max(known, len(lines))
+        await asyncio.sleep(0.1)
 
 
 def answered(reply: Path, wishes: Wishes) -> ReferenceSpec:
@@ -150,7 +183,13 @@ def added_packages() -> list[str]:
     return [path for path in others if next(Path(path).glob("*.dist-info"), None)]
 
 
-def adopt(file: Path, folder: Path, wishes: Wishes, sandbox: Sandbox) -> ReferenceSpec:
+def adopt(
+    file: Path,
+    folder: Path,
+    wishes: Wishes,
+    sandbox: Sandbox,
+    progress: Progress = lambda text: None,
+) -> ReferenceSpec:
     """Derives the reference in `file`, or in a folder of GPU MODE, and writes a task's folder.
 
     Raises EvaluatorError where it cannot be read, is no reference, or the task's folder is there.
@@ -158,7 +197,7 @@ def adopt(file: Path, folder: Path, wishes: Wishes, sandbox: Sandbox) -> Referen
     text, companions = gather(file)
     if folder.exists():
         raise EvaluatorError(f"{folder} is there already; choose another name")
-    spec = asyncio.run(derive(text, wishes, sandbox, companions))
+    spec = asyncio.run(derive(text, wishes, sandbox, companions, progress))
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     try:

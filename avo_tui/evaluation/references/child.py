@@ -10,6 +10,9 @@ import json
 import sys
 from pathlib import Path
 
+PROGRESS = "progress.txt"
+"""In the current folder: what is looked at, one line for each part."""
+
 
 def main() -> None:
     """Derives one reference. The reply has `spec` or `error`."""
@@ -20,6 +23,11 @@ def main() -> None:
 
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     wishes = Wishes(**request["wishes"])
+
+    def tell(what: str) -> None:
+        with Path(PROGRESS).open("a", encoding="utf-8") as file:
+            file.write(f"{what}\n")
+
     try:
         reference = read(
             request["text"],
@@ -27,7 +35,8 @@ def main() -> None:
             evaluation_mode=wishes.evaluation_mode,
             companions=Companions.model_validate(request["companions"]),
         )
-        reply: dict[str, object] = {"spec": derive(reference, wishes).model_dump(mode="json")}
+        spec = derive(reference, wishes, tell)
+        reply: dict[str, object] = {"spec": spec.model_dump(mode="json")}
     except BadReferenceError as error:
         reply = {"error": str(error)}
     Path(sys.argv[2]).write_text(json.dumps(reply), encoding="utf-8")

@@ -55,6 +55,5 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             self.flops += float(formula(*args, **kwargs, out_val=out))
         elif not func.is_view:
             tensors = [t for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
-            counted = [t for t in tensors if t.is_floating_point() or t.is_complex()]
-            self.flops += float(sum(t.numel() for t in counted))
+            self.flops += float(sum(t.numel() for t in tensors if t.dtype != torch.bool))
         return out

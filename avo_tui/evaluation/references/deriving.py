@@ -8,14 +8,16 @@ reference stands.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from avo_tui.evaluation.measurement import dtypes
-from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
+from avo_tui.evaluation.references.distributions import DISTRIBUTIONS
+from avo_tui.evaluation.references.fitting import fitting_distributions
 from avo_tui.evaluation.references.independence import independent_slices
 from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
-from avo_tui.evaluation.references.source import Reference, in_double
+from avo_tui.evaluation.references.source import Reference
 from avo_tui.evaluation.references.spec import Case, ReferenceSpec, Sizes, Tensor
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ ODD = (3, 17, 45, 1, 130)
 """Sizes to use for an axis in hidden cases, unless the axis itself is smaller."""
 SMALLEST = 1
 MOST_HIDDEN = 5
+QUICK_FLOPS = 2e8
+"""Most operations of a run that is repeated for each distribution."""
 WITH_DATA = 256 << 20
 """Most bytes of inputs with which a reference is run for real where it looks at values."""
 TOLERATED = 10.0
@@ -119,8 +123,14 @@ def _needs_data(error: Exception) -> BadReferenceError:
     )
 
 
-def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
-    """All that a task needs. Raises BadReferenceError with one sentence."""
+def derive(
+    reference: Reference, wishes: Wishes, progress: Callable[[str], None] = lambda text: None
+) -> ReferenceSpec:
+    """All that a task needs. Raises BadReferenceError with one sentence.
+
+    `progress` is told before each part of the work what it is.
+    """
+    progress("its shapes and operations, on the meta device")
     unknown = sorted(set(wishes.sizes) - set(reference.constants))
     if unknown:
         known = ", ".join(reference.constants) or "none"
@@ -138,9 +148,11 @@ def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
         remarks.append(f"only written to, so outputs: {', '.join(sorted(reference.filled))}")
     if unused:
         remarks.append(f"not read by the reference, and left out: {', '.join(unused)}")
+    progress(f"which of its {len(reference.constants)} constants may be other numbers")
     axes = _axes(reference, base, shown)
     tensors = _tensors(shown)
     full = {name: base.get(name, reference.constants[name]) for name in axes}
+    progress("odd sizes for hidden cases")
     scored = (_case("as-given", full, shown), *_half(reference, base, full, shown))
     hidden = tuple(_hidden(reference, base, full, shown))
     fixed = {n: v for n, v in base.items() if n not in axes}
@@ -150,14 +162,27 @@ def derive(reference: Reference, wishes: Wishes) -> ReferenceSpec:
             f"the reference draws random numbers ({shown.random}), so that nothing can be "
             "compared; --eval takes a module in evaluation mode"
         )
-    kinds = _distributions(reference, {**fixed, **smallest.sizes}, tensors)
+    sizes = {**fixed, **smallest.sizes}
+    names = [t.name for t in tensors if t.role == "input"]
+    if any(t.role == "input" and t.dtype.lstrip("u").startswith("int") for t in tensors):
+        # whether sums of whole numbers stay in range is seen where they are longest
+        sizes = {**fixed, **_longest(scored, smallest).sizes}
+    progress(f"{len(DISTRIBUTIONS)} distributions of inputs")
+    numbers, kinds = fitting_distributions(reference, sizes, names)
     spec = ReferenceSpec(
         kind=reference.kind, origin=wishes.origin, name=wishes.name, title=wishes.title,
         language=wishes.language, evaluation_mode=wishes.evaluation_mode, overrides=fixed,
         axes=axes, tensors=tensors, scored=scored, hidden=hidden, distributions=kinds,
-        compiled=wishes.compiled, remarks=tuple(remarks),
+        numbers=numbers, compiled=wishes.compiled, remarks=tuple(remarks),
     )  # fmt: skip
+    progress("along which axis slices are independent")
     return spec.model_copy(update={"independent": independent_slices(reference, spec)})
+
+
+def _longest(scored: tuple[Case, ...], smallest: Case) -> Case:
+    """The scored case of most operations that is quickly run here; without one the smallest."""
+    quick = [c for c in scored if c.flops <= QUICK_FLOPS and c.bytes <= WITH_DATA]
+    return max(quick, key=lambda case: case.flops, default=smallest)
 
 
 def _same_by_any_chance(reference: Reference, sizes: Sizes) -> bool:
@@ -322,44 +347,3 @@ def _hidden(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> list
         if _same_program(shown, again) and all(t.numel() for t in again.outputs.values()):
             cases.append(_case(f"odd-{index + 1}", sizes, again))
     return cases
-
-
-def _distributions(
-    reference: Reference, sizes: Sizes, tensors: tuple[Tensor, ...]
-) -> tuple[str, ...]:
-    """Those on which the reference is finite, and in f64 what it is in its own dtype."""
-    import torch
-
-    names = [t.name for t in tensors if t.role == "input"]
-    fitting = []
-    for kind in DISTRIBUTIONS:
-        try:
-            drawn = reference.draw(sizes, 7, "cpu")
-            values = distribute({n: drawn.inputs[n] for n in names}, kind)
-            plain = {**drawn.inputs, **drawn.weights, **values}
-            with torch.no_grad():
-                own = drawn.outputs(plain)
-            exact = in_double(reference, sizes, 7, plain)
-        except Exception as error:
-            if kind == "normal":
-                why = " ".join(str(error).split())[:200]
-                raise BadReferenceError(
-                    f"the reference does not run: {type(error).__name__}: {why}"
-                ) from error
-            continue
-        if kind == "normal" or _sane(own, exact):
-            fitting.append(kind)
-    return tuple(fitting)
-
-
-def _sane(own: dict[str, torch.Tensor], exact: dict[str, torch.Tensor]) -> bool:
-    for name, tensor in own.items():
-        if not tensor.is_floating_point():
-            continue
-        wide, narrow = exact[name].double(), tensor.double()
-        if not bool(wide.isfinite().all()) or not bool(narrow.isfinite().all()):
-            return False
-        scale = float(wide.square().mean().sqrt())
-        if not scale or float((wide - narrow).square().mean().sqrt()) > 0.02 * scale:
-            return False
-    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,10 +48,13 @@ def vary_constants(weights: dict[str, torch.Tensor], seed: int) -> dict[str, tor
     return varied
 
 
-def distribute(inputs: dict[str, torch.Tensor], kind: str) -> dict[str, torch.Tensor]:
-    """New floating-point inputs of that kind; others stay. Raises ValueError for an unknown kind.
+def distribute(
+    inputs: dict[str, torch.Tensor], kind: str, numbers: Collection[str] = ()
+) -> dict[str, torch.Tensor]:
+    """New inputs of that kind. Raises ValueError for an unknown kind.
 
-    Masks, indices and flags keep their meaning: only floating-point tensors are changed.
+    Masks, indices and flags keep their meaning: only floating-point tensors are changed, and those
+    whole numbers that are named in `numbers`.
     """
     if kind not in DISTRIBUTIONS:
         raise ValueError(f"there is no distribution {kind!r}; there are {', '.join(DISTRIBUTIONS)}")
@@ -58,7 +62,9 @@ def distribute(inputs: dict[str, torch.Tensor], kind: str) -> dict[str, torch.Te
         return inputs
     changed = {}
     for name, tensor in inputs.items():
-        if not tensor.is_floating_point() or tensor.element_size() < 2:
+        if name in numbers:
+            changed[name] = _whole_numbers(tensor, kind)
+        elif not tensor.is_floating_point() or tensor.element_size() < 2:
             changed[name] = tensor
         elif kind == "outliers":
             fresh = tensor.clone()
@@ -68,3 +74,34 @@ def distribute(inputs: dict[str, torch.Tensor], kind: str) -> dict[str, torch.Te
             scale = {"small": 0.05, "large": 6.0, "shifted": 1.0}[kind]
             changed[name] = tensor * scale + (2.0 if kind == "shifted" else 0.0)
     return changed
+
+
+MOST = 1 << 33
+"""Largest whole number of 64 bits: beyond what 32 bits hold, so that one too narrow is seen, and
+sums of many still fit."""
+
+
+def _whole_numbers(tensor: torch.Tensor, kind: str) -> torch.Tensor:
+    """Whole numbers of that kind, within their dtype; negative ones only where there were some.
+
+    Small ones are all 0 and 1 (or -1, 0, 1), so that many are equal; large ones reach a quarter of
+    the dtype's limit, so that sums in the same dtype may overflow; outliers reach the limit.
+    """
+    import torch
+
+    limits = torch.iinfo(tensor.dtype)
+    top = min(limits.max, MOST)
+    wide = tensor.long()
+    signed = bool((wide < 0).any())
+    if kind == "small":
+        wide = wide % 3 - 1 if signed else wide % 2
+    elif kind == "large":
+        wide = wide * max(1, top // 4 // max(1, int(wide.abs().max())))
+    elif kind == "shifted":
+        wide = wide + math.isqrt(top)
+    else:
+        wide = wide.clone()
+        wide.view(-1)[::97] = top
+        if signed:
+            wide.view(-1)[::194] = -top
+    return wide.clamp(max(limits.min, -top), top).to(tensor.dtype)

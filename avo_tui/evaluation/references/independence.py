@@ -71,8 +71,8 @@ def telling_case(cases: Sequence[Case], axis: str) -> Case | None:
 def _along(spec: ReferenceSpec, axis: str) -> Slices | None:
     """Which dimension of each tensor has the axis' size in every case; None if an output lacks it.
 
-    Inputs whose element type is not a float are left as they are: indices and masks have meanings
-    that another draw's slice may break.
+    Inputs that are neither floats nor plain numbers are left as they are: indices and masks have
+    meanings that another draw's slice may break.
     """
     cases = (*spec.scored, *spec.hidden)
     dimensions: dict[str, int] = {}
@@ -88,7 +88,8 @@ def _along(spec: ReferenceSpec, axis: str) -> Slices | None:
     inputs = {
         t.name: dimensions[t.name]
         for t in spec.of_role("input")
-        if t.name in dimensions and t.dtype.startswith(("float", "bfloat", "complex"))
+        if t.name in dimensions
+        and (t.name in spec.numbers or t.dtype.startswith(("float", "bfloat", "complex")))
     }
     if not inputs or min(outputs.values()) < 0:
         return None

@@ -73,6 +73,9 @@ class ReferenceSpec(Value):
     """Cases of other sizes that the check alone uses."""
     distributions: tuple[str, ...] = ("normal",)
     """Of inputs, on which the reference gives finite results."""
+    numbers: tuple[str, ...] = ()
+    """Inputs of whole numbers that are plain numbers, which distributions change, too; all others
+    are indices, lengths or flags."""
     independent: Slices | None = None
     """The axis whose last slice is changed by the check; None where no such axis was seen."""
     compiled: bool = False

@@ -13,15 +13,12 @@ from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.cases import Perturbation
+from avo_tui.evaluation.references.cases import configuration_of, reference_cases
 from avo_tui.evaluation.references.describing import cpp_description, cuda_description, skeleton
-from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute, vary_constants
+from avo_tui.evaluation.references.distributions import distribute, vary_constants
 from avo_tui.evaluation.references.files import COMPANIONS, Companions
-from avo_tui.evaluation.references.independence import (
-    all_but_last,
-    changed_last_slice,
-    telling_case,
-)
-from avo_tui.evaluation.references.spec import FILE, SOURCE, Case, ReferenceSpec
+from avo_tui.evaluation.references.independence import all_but_last, changed_last_slice
+from avo_tui.evaluation.references.spec import FILE, SOURCE, ReferenceSpec
 from avo_tui.evaluation.task import Argument, CheckCase, PreparedBaseline, Task, Tolerance
 
 if TYPE_CHECKING:
@@ -34,8 +31,6 @@ ON_THE_DEVICE = 1 << 30
 """Bytes of a configuration from which a GPU task draws its inputs on the GPU.
 
 Drawing them on the processor takes that much host memory in each of an evaluation's processes."""
-_ODD = "other sizes than those that are scored"
-
 
 PRECISION = {
     "float64": 1e-12, "float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3,
@@ -99,13 +94,10 @@ class ReferenceTask(Task):
         files = (self.folder / SOURCE, self.folder / FILE, self.folder / COMPANIONS)
         return tuple(file for file in files if file.exists() or file.name != COMPANIONS)
 
-    def _configuration(self, case: Case) -> Configuration:
-        return Configuration(name=case.name, parameters=dict(case.sizes))
-
     @property
     def configurations(self) -> tuple[Configuration, ...]:
         """The sizes as given, and half of them."""
-        return tuple(self._configuration(case) for case in self.spec.scored)
+        return tuple(configuration_of(case) for case in self.spec.scored)
 
     def perturb(
         self, configuration: Configuration, inputs: Tensors, seed: int
@@ -122,47 +114,9 @@ class ReferenceTask(Task):
             meaning=f"a slice along {slices.axis} depends on another slice of the inputs",
         )
 
-    def _perturbed_case(self) -> str:
-        """Name of the cheapest case with two slices along the independent axis; hidden first."""
-        slices = self.spec.independent
-        if slices is None:
-            return ""
-        groups = [sorted(g, key=lambda c: c.flops) for g in (self.spec.hidden, self.spec.scored)]
-        case = telling_case(groups[0] + groups[1], slices.axis)
-        return case.name if case is not None else ""
-
     def check_cases(self) -> tuple[CheckCase, ...]:
         """Odd sizes first, hidden; then what is scored, with every distribution."""
-        perturbed = self._perturbed_case()
-        kinds = self.spec.distributions
-        cases = [
-            CheckCase(
-                self._configuration(case),
-                kinds[index % len(kinds)],
-                hidden=True,
-                category=_ODD if index % len(kinds) == 0 else DISTRIBUTIONS[kinds[index]],
-                repeat=index == 0,
-                perturb=case.name == perturbed,
-            )
-            for index, case in enumerate(sorted(self.spec.hidden, key=lambda c: c.flops))
-        ]
-        smallest = min(self.spec.scored, key=lambda case: case.flops)
-        cases += [
-            CheckCase(
-                self._configuration(smallest),
-                kind,
-                hidden=kind != "normal",
-                category=DISTRIBUTIONS[kind] if kind != "normal" else "",
-            )
-            for kind in kinds
-        ]
-        cases += [
-            CheckCase(
-                self._configuration(case), "normal", repeat=True, perturb=case.name == perturbed
-            )
-            for case in self.spec.scored
-        ]
-        return tuple(cases)
+        return reference_cases(self.spec)
 
     def _sizes(self, configuration: Configuration) -> dict[str, int]:
         return {**self.spec.overrides, **self.spec.case(configuration.name).sizes}
@@ -179,7 +133,7 @@ class ReferenceTask(Task):
     ) -> Tensors:
         """Inputs and weights by name, drawn on that device."""
         drawn = self.loaded.draw(self._sizes(configuration), seed, device)
-        inputs = distribute(drawn.inputs, distribution)
+        inputs = distribute(drawn.inputs, distribution, self.spec.numbers)
         every = {**inputs, **vary_constants(drawn.weights, seed)}
         return {t.name: every[t.name].detach() for t in self.spec.of_role("input", "weight")}
 

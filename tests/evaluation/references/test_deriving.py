@@ -214,10 +214,14 @@ def unconfined(monkeypatch: pytest.MonkeyPatch) -> None:
     """
 
     async def here(
-        text: str, wishes: Wishes, sandbox: Sandbox, companions: Companions | None = None
+        text: str,
+        wishes: Wishes,
+        sandbox: Sandbox,
+        companions: Companions | None = None,
+        progress: adopting.Progress = lambda text: None,
     ) -> ReferenceSpec:
         reference = read(text, wishes.origin, companions=companions)
-        form = derive(reference, wishes).model_dump(mode="json")
+        form = derive(reference, wishes, progress).model_dump(mode="json")
         return ReferenceSpec.model_validate(json.loads(json.dumps(form)))
 
     monkeypatch.setattr(adopting, "derive", here)
