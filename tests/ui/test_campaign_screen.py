@@ -69,7 +69,8 @@ async def test_all_lines_one_chart_and_what_happened(
         assert "running" in table and "2.000×" in table
         assert "carried over from race.2:1" in hands.text("#happened-view")
         assert "▲" in hands.text("#chart-view"), "the sign of the second line"
-        assert "best 2.000× line 2 v1" in hands.bar("#status")
+        assert "★ line 2 v1 2.000× library" in hands.bar("#status")
+        assert "line 1: " in hands.bar("#about") and "× library" in "".join(hands.rows())
         if size[0] >= 120:
             assert "1 of 1" in table
         assert all(len(row) <= size[0] for row in hands.rows())

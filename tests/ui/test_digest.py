@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from avo_tui.domain import events as ev
 from avo_tui.domain.attempts import was_rejected
-from avo_tui.ui.screens.run.digest import Span, current_alerts
+from avo_tui.domain.progress import Progress
+from avo_tui.ui.dialogs.text_viewer import choices
+from avo_tui.ui.screens.run.digest import Span, current_alerts, digest_lines, stretch_text
 from tests.ui.make_session import MemorySource
 
 
@@ -16,3 +20,46 @@ def test_what_failed_counts_as_rejected_like_what_the_gate_turned_down() -> None
     assert len(verdicts) > 1, "the session has failures and rejections of the gate"
     assert len(told.rejected) == len(rejected)
     assert told.attempts == sum(isinstance(e, ev.AttemptFinished) for e in source.journal)
+
+
+def test_the_text_says_which_span_it_tells_of() -> None:
+    """Also what is copied, and where the dialog has another title."""
+    source = MemorySource(steps=12)
+    last = max(e.at for e in source.journal)
+    now = last + timedelta(hours=2)
+    begin = last - timedelta(hours=1)
+    told = current_alerts(source.journal, Span("since yesterday", since=begin))
+    text = stretch_text(told, Span("since yesterday", since=begin), now)
+    assert text.startswith(f"since yesterday: {begin.astimezone():%d %b %H:%M} to ")
+    assert text.endswith("the last event 2h 00m ago")
+    whole = current_alerts(source.journal, Span("since the start"))
+    first = min(e.at for e in source.journal).astimezone()
+    assert f"{first:%d %b %H:%M} to " in stretch_text(whole, Span("since the start"), now)
+
+
+def test_a_span_without_events_is_told_with_its_limits() -> None:
+    now = datetime(2026, 7, 1, 12, 0).astimezone()
+    hour = Span("in the last hour", since=now - timedelta(hours=1))
+    told = current_alerts([], hour)
+    rows = [
+        row.plain.strip() for row in digest_lines(told, hour, Progress(state="paused"), now, 68)
+    ]
+    assert "in the last hour: 01 Jul 11:00 to 12:00" in rows
+    assert "nothing happened in the last hour" in rows
+
+
+def test_no_reason_is_cut_where_there_is_room_for_it() -> None:
+    source = MemorySource(steps=12)
+    told = current_alerts(source.journal, Span("since the start"))
+    rewind = ev.Rewound(origin=3, target=0, reason="word " * 20 + "end", at=source.journal[0].at)
+    told.apply(rewind)
+    now = told.last or rewind.at
+    span = Span("since the start")
+    rows = [row.plain for row in digest_lines(told, span, Progress(state="running"), now, 68)]
+    assert "rewound from v3 to v0" in " ".join(rows) and any("end" in row for row in rows)
+    assert all(len(row) <= 68 for row in rows)
+
+
+def test_the_span_that_is_shown_is_marked_among_the_choices() -> None:
+    rows = choices({"1": "since you last looked", "2": "in the last hour"}, "2")
+    assert rows == ["1 since you last looked   ▸2 in the last hour"]

@@ -29,11 +29,12 @@ class TextViewer(Dialog[str]):
         heading: str,
         rows: Callable[[int], Sequence[Line]],
         spans: Sequence[tuple[str, str]],
+        current: str,
     ) -> None:
-        """`rows` gives the lines for a width in cells."""
+        """`rows` gives the lines for a width in cells; `current` is the key of the span shown."""
         super().__init__()
         self._heading, self._rows = heading, rows
-        self._spans = dict(spans)
+        self._spans, self._current = dict(spans), current
 
     @property
     def heading(self) -> str:
@@ -43,7 +44,7 @@ class TextViewer(Dialog[str]):
     def content(self) -> ComposeResult:
         """The lines, the other spans, a button."""
         yield LinesView(id="rows")
-        yield note("\n".join(choices(self._spans)))
+        yield note("\n".join(choices(self._spans, self._current)))
         yield Horizontal(Pill("esc  close", id="accept"), id="buttons")
 
     def on_mount(self) -> None:
@@ -65,11 +66,12 @@ class TextViewer(Dialog[str]):
         self.dismiss(None)
 
 
-def choices(spans: Mapping[str, str]) -> list[str]:
-    """Keys with the spans they ask for, in rows; none is cut at the end of a row."""
+def choices(spans: Mapping[str, str], current: str) -> list[str]:
+    """Keys with the spans they ask for, in rows; none is cut at the end of a row. `▸` marks the
+    span that is shown."""
     rows = [""]
     for key, name in spans.items():
-        item = f"{key} {name}"
+        item = f"{'▸' if key == current else ''}{key} {name}"
         joined = f"{rows[-1]}   {item}" if rows[-1] else item
         if cell_len(joined) <= ROOM:
             rows[-1] = joined

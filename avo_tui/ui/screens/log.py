@@ -77,6 +77,8 @@ class LogScreen(DetailScreen):
     def _tell(self) -> None:
         """How much there is, and whether its end is followed."""
         said = f"{formats.many(self.text.rows, 'line')} · {formats.size(self.text.size)}"
+        if self.text.caught_up and not self.text.size:
+            said = "nothing was written yet"
         self.query_one("#log", Pane).set_info([*self._following(), (said, "dim")])
 
     def _following(self) -> list[Span]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import events
@@ -16,7 +17,7 @@ from avo_tui.ui.panes.plan.lines import entry_lines, plan_lines
 from avo_tui.ui.panes.selection import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.session.step_view import Entry, StepView, fold
-from avo_tui.ui.text import BLANK, Line, clean_lines, line, prose
+from avo_tui.ui.text import BLANK, Line, clean_lines, line, prose, wrap
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 
@@ -41,6 +42,34 @@ def beginning(chunks: Iterable[bytes]) -> str:
         if len(out) > RESULT_BYTES:
             break
     return out[: RESULT_BYTES * 4].decode("utf-8", "replace")
+
+
+def stream_rows(
+    stream: Iterable[Entry],
+    unfolded: Collection[str] | None,
+    result: Callable[[Entry], Sequence[Line]],
+    width: int,
+) -> list[Line]:
+    """The rows of a step's entries. Prose and unfolded tools stand apart from what is around them.
+
+    `unfolded` holds the keys of the tools to show with their results, None for all of them;
+    `result` gives the rows of one.
+    """
+    rows: list[Line] = []
+    for entry in stream:
+        open_tool = entry.kind == "tool" and (unfolded is None or entry.key in unfolded)
+        apart = open_tool or entry.kind in {"text", "thought"}
+        if apart and rows and rows[-1].spans:
+            rows.append(BLANK)
+        head = [row._replace(meta=entry.key) for row in entry_lines(entry, width)]
+        if open_tool:
+            (glyph, role), *rest = head[0].spans
+            head[0] = head[0]._replace(spans=((glyph.replace("▸", "▾"), role), *rest))
+            head += result(entry)
+        rows += head
+        if apart:
+            rows.append(BLANK)
+    return rows
 
 
 class TranscriptScreen(DetailScreen):
@@ -104,15 +133,8 @@ class TranscriptScreen(DetailScreen):
         rows: list[Line] = []
         if view.title or view.items:
             rows += [*plan_lines(view.title, view.items, width), BLANK]
-        for entry in view.stream:
-            said = entry.kind in {"text", "thought"}
-            if said and rows and rows[-1].spans:
-                rows.append(BLANK)
-            rows += [row._replace(meta=entry.key) for row in entry_lines(entry, width)]
-            if entry.kind == "tool" and (self.all_unfolded or entry.key in self.unfolded):
-                rows += self._result(entry, width)
-            if said:
-                rows.append(BLANK)
+        unfolded = None if self.all_unfolded else self.unfolded
+        rows += stream_rows(view.stream, unfolded, partial(self._result, width=width), width)
         return rows or teach(f"Nothing was recorded of step {view.number}.")
 
     def _result(self, entry: Entry, width: int) -> list[Line]:
@@ -129,8 +151,9 @@ class TranscriptScreen(DetailScreen):
             return [line(gutter, (text.reason, "bad"))]
         rows = clean_lines(text[:RESULT_BYTES].rstrip("\n"))
         out = [
-            line(gutter, (row, "dim"), gutter=4, meta=Whole(ref, entry.text))
+            line(gutter, (part, "dim"), gutter=4, meta=Whole(ref, entry.text))
             for row in rows[:RESULT_LINES]
+            for part in wrap(row, width - 4)
         ]
         if len(rows) > RESULT_LINES or len(text) > RESULT_BYTES:
             said = [("… it goes on: ", "faint"), ("o", "key"), (" opens the whole of it", "faint")]
@@ -143,7 +166,7 @@ class TranscriptScreen(DetailScreen):
         seen = (self.main.row(y).meta for y in range(top, top + self.main.size.height))
         whole = next((meta for meta in seen if isinstance(meta, Whole)), None)
         if whole is None or source is None:
-            self.app.notify("no result is seen: space or a click unfolds them", timeout=3)
+            self.app.notify("no result is unfolded here: space unfolds all, a click one", timeout=3)
         else:
             self.host.go(places.Log(whole.name, lambda: source.chunks(whole.ref)))
 

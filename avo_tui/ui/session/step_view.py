@@ -220,7 +220,7 @@ class StepFold:
                 f"g{event.seq}",
                 formats.minus(event.decision.reason),
                 event.decision.gate,
-                event.decision.accepted,
+                None if event.decision.outcome == "unclear" else event.decision.accepted,
                 at=event.at,
             )
         )

@@ -26,7 +26,7 @@ from avo_tui.ui.screens.campaign.table import (
     table_lines,
 )
 from avo_tui.ui.screens.sessions.list import SessionList
-from avo_tui.ui.text import Line, between, line
+from avo_tui.ui.text import Line, between, line, one_line
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.paint import Bar
@@ -200,7 +200,11 @@ class CampaignScreen(AvoScreen):
     )
     PANES = {  # noqa: RUF012
         "lines": ("Lines", "One row a line; `carried over`: versions that came from others."),
-        "chart": ("Best ratio over evaluations", "The best version of each line so far."),
+        "chart": (
+            "Best over evaluations",
+            "The best version of each line so far: its ratio to the baseline. Each version has the "
+            "sign of its line.",
+        ),
         "happened": ("What happened", "Versions of all lines; ★ is a new best of the campaign."),
     }
 
@@ -217,7 +221,7 @@ class CampaignScreen(AvoScreen):
         with Pane(key="", title="Lines", id="lines"):
             yield SessionList(id="lines-view")
         yield Bar(id="about")
-        with Pane(key="", title="Best ratio over evaluations", id="chart"):
+        with Pane(key="", title="Best over evaluations", id="chart"):
             yield LinesView(id="chart-view")
         with Pane(key="", title="What happened", id="happened"):
             yield LinesView(id="happened-view")
@@ -293,6 +297,8 @@ class CampaignScreen(AvoScreen):
         height = min(len(view.lines) + 3, max(5, self.size.height // 3))
         self.query_one("#lines").styles.height = height
         chart = self.query_one("#chart-view", LinesView)
+        reference = one_line(view.campaign.task.reference_baseline)
+        self.query_one("#chart", Pane).set_info([(f"× {reference}", "dim")])
         chart.show(lambda width: chart_lines(view, width, max(5, chart.size.height)))
         self.query_one("#happened-view", LinesView).show(lambda width: happening_lines(view, width))
         left, right = status_spans(view, self.host.clock())

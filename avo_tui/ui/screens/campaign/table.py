@@ -107,7 +107,7 @@ def happening_lines(view: CampaignView, width: int) -> list[Line]:
     rows = []
     for happening in reversed(view.happenings):
         spans: list[Span] = [
-            (f"{happening.at.astimezone():%H:%M:%S} ", "faint"),
+            (f"{happening.at.astimezone():%d %b %H:%M} ", "faint"),
             (fit(f"{mark(happening.line)} line {happening.line}", 10), "curve"),
             ("★ " if happening.better else "  ", "good"),
             (one_line(happening.text), "good" if happening.better else "dim"),
@@ -131,7 +131,9 @@ def status_spans(view: CampaignView, now: datetime) -> tuple[list[Span], list[Sp
     best = view.best
     if best is not None and best.best is not None:
         ratio = formats.ratio(best.best.aggregate)
-        left.append((f"  best {ratio} line {best.line.number} v{best.best.number}", "good"))
+        reference = one_line(view.campaign.task.reference_baseline)
+        where = f"line {best.line.number} v{best.best.number}"
+        left.append((f"  ★ {where} {ratio} {reference}", "good"))
     caps = view.campaign.caps.model_copy(update={"hours": None})
     states = cap_states(caps, view.spend)
     texts = [f"{c.used:g}/{c.cap:g} {c.unit}" for c in states]
@@ -150,4 +152,5 @@ def about_spans(one: LineView, width: int) -> Sequence[Span]:
         parts.append(one.reason)
     if not parts:
         parts.append(f"enter opens {one.line.session}")
-    return [(cut(one_line("; ".join(parts)), width), "bad" if one.line.problem else "dim")]
+    text = f"line {one.line.number}: {one_line('; '.join(parts))}"
+    return [(cut(text, width), "bad" if one.line.problem else "dim")]

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
 from avo_tui.domain.budget import Spend
+from avo_tui.domain.lineage import rewind_text
 from avo_tui.domain.progress import Progress, progress_text, waiting_text
 from avo_tui.domain.records import Version
 from avo_tui.domain.verdict import Verdict
@@ -16,9 +17,13 @@ from avo_tui.ui import formats
 from avo_tui.ui.panes.score.spans import yesterday
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import BLANK, Line, crop, cut, line, one_line, prose
+from avo_tui.ui.text import Span as Lead
 
 MOST = 3
 """Number of hints, rewinds, interventions and problems that are shown; the last ones."""
+
+LONGEST = 190
+"""Characters of one of them, at most: three rows of the dialog."""
 
 
 @dataclass
@@ -134,20 +139,21 @@ def current_alerts(events: Iterable[ev.Event], span: Span) -> Happenings:
     return out
 
 
-def digest_lines(told: Happenings, known: Progress, now: datetime, width: int) -> list[Line]:
+def digest_lines(
+    told: Happenings, span: Span, known: Progress, now: datetime, width: int
+) -> list[Line]:
     """The digest in rows of at most `width` cells."""
-    return [line(*crop(row.spans, width)) for row in _rows(told, known, now, width)]
+    return [line(*crop(row.spans, width)) for row in _rows(told, span, known, now, width)]
 
 
-def _rows(told: Happenings, known: Progress, now: datetime, width: int) -> list[Line]:
-    """Versions, attempts, what the person and the supervisor did, trouble, spend; how it is now."""
-    out: list[Line] = [BLANK]
-    if told.first is not None and told.last is not None and told.anything:
-        out += [line((_stretch(told.first, told.last, now), "dim")), BLANK]
+def _rows(told: Happenings, span: Span, known: Progress, now: datetime, width: int) -> list[Line]:
+    """The span, versions, attempts, what the person and the supervisor did, trouble, spend; how it
+    is now."""
+    out: list[Line] = [BLANK, *prose(stretch_text(told, span, now), width, "dim"), BLANK]
     if not told.anything:
-        out.append(line(("nothing happened", "dim")))
-    out += _work(told)
-    out += _interference(told)
+        out.append(line(f"nothing happened {span.name}"))
+    out += _work(told, width)
+    out += _interference(told, width)
     spent = [formats.usd(told.spend.usd)] if told.spend.usd > 0 else []
     if told.spend.evaluations:
         spent.append(formats.many(told.spend.evaluations, "evaluation"))
@@ -164,27 +170,27 @@ def _rows(told: Happenings, known: Progress, now: datetime, width: int) -> list[
     return out
 
 
-def _stretch(first: datetime, last: datetime, now: datetime) -> str:
-    """From when to when something was recorded, and how long ago the last of it was."""
-    begin, end = first.astimezone(), last.astimezone()
-    form = "%H:%M" if begin.date() == end.date() else "%d %b %H:%M"
-    ended = f"{formats.coarse((now - last).total_seconds())} ago"
-    return f"{begin:%d %b %H:%M} to {end:{form}}, the last event {ended}"
+def stretch_text(told: Happenings, span: Span, now: datetime) -> str:
+    """The span in words, from when to when it goes, and how long ago its last event was."""
+    begin, end = span.since or told.first, now.astimezone()
+    text = span.name
+    if begin is not None:
+        begin = begin.astimezone()
+        form = "%H:%M" if begin.date() == end.date() else "%d %b %H:%M"
+        text += f": {begin:%d %b %H:%M} to {end:{form}}"
+    if told.last is not None:
+        text += f"; the last event {formats.coarse((now - told.last).total_seconds())} ago"
+    return text
 
 
-def _work(told: Happenings) -> list[Line]:
+def _work(told: Happenings, width: int) -> list[Line]:
     """What was made and tried."""
     out: list[Line] = []
     best = lineage.best(told.versions.values())
     if best is not None:
-        out.append(
-            line(
-                ("★ ", "best"),
-                (formats.many(len(told.versions), "new version"), "strong"),
-                f", best v{best.number} at {formats.ratio(best.aggregate)}",
-                (f"  {cut(one_line(best.plan), 26)}", "dim"),
-            )
-        )
+        said = f"{formats.many(len(told.versions), 'new version')}, best v{best.number}"
+        said += f" at {formats.ratio(best.aggregate)}: {_first_line(best.plan or best.summary)}"
+        out += prose(said.rstrip(": "), width, "strong", ("★ ", "best"))
     if told.attempts:
         attempts = formats.many(told.attempts, "attempt")
         steps = formats.many(told.steps, "finished step")
@@ -192,23 +198,28 @@ def _work(told: Happenings) -> list[Line]:
             line(("◌ ", "dim"), f"{attempts}, {steps}", (f", {len(told.rejected)} rejected", "dim"))
         )
     for event in told.fallen[-MOST:]:
-        reason = f"  {cut(one_line(event.audit.reason), 44)}"
-        out.append(line(("✕ ", "bad"), f"v{event.number} does not hold", (reason, "dim")))
+        reason = formats.minus(one_line(event.audit.reason))
+        out += prose(f"v{event.number} does not hold: {reason}", width, "", ("✕ ", "bad"))
     return out
 
 
-def _interference(told: Happenings) -> list[Line]:
-    """What the person and the supervisor did, and what went wrong."""
-    out: list[Line] = []
+def _first_line(text: str) -> str:
+    return one_line(text.strip().split("\n")[0])
+
+
+def _interference(told: Happenings, width: int) -> list[Line]:
+    """What the person and the supervisor did, and what went wrong; long reasons are cut."""
+    rows: list[tuple[Lead, str]] = []
     for hint in told.hints[-MOST:]:
-        out.append(line(("» ", "hint"), "a hint was delivered ", (one_line(hint.where), "dim")))
+        rows.append((("» ", "hint"), f"a hint was delivered: {one_line(hint.where)}"))
     for rewind in told.rewinds[-MOST:]:
-        words = f"rewound from v{rewind.origin} to v{rewind.target}"
-        out.append(line(("↶ ", "warn"), words, (f"  {cut(one_line(rewind.reason), 30)}", "dim")))
+        rows.append((("↶ ", "warn"), rewind_text(rewind.origin, rewind.target, rewind.reason)))
     for event in told.interventions[-MOST:]:
         made = event.intervention
-        words = f"supervisor: {made.level.replace('_', ' ')}"
-        out.append(line(("! ", "warn"), words, (f"  {cut(one_line(made.trigger), 36)}", "dim")))
+        words = f"supervisor: {made.level.replace('_', ' ')}: {one_line(made.trigger)}"
+        rows.append((("! ", "warn"), words))
     for trouble in told.trouble[-MOST:]:
-        out.append(line(("✕ ", "bad"), cut(one_line(trouble.message), 66)))
-    return out
+        rows.append((("✕ ", "bad"), trouble.message))
+    return [
+        row for lead, text in rows for row in prose(cut(one_line(text), LONGEST), width, "", lead)
+    ]

@@ -178,6 +178,9 @@ def _log(run: RunParts) -> None:
     if subject.live and running is not None:
         _log_of_running(run, running.attempt)
         return
+    if subject.live:
+        run.host.notify("nothing was compiled in this step yet", timeout=4)
+        return
     attempt = subject.attempt
     if subject.version is not None:
         attempt = snapshot.attempts.get((subject.version.step, subject.version.attempt))
@@ -297,9 +300,8 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
     def show(told: Happenings) -> None:
         heading = "While you were away" if greeting else f"What happened {span.name}"
         names = [(key, one.name) for key, one in asked.items()]
-        host.push_screen(
-            TextViewer(heading, partial(digest_lines, told, known.progress, now), names), again
-        )
+        rows = partial(digest_lines, told, span, known.progress, now)
+        host.push_screen(TextViewer(heading, rows, names, choice), again)
 
     def again(other: str | None) -> None:
         if other in asked:
