@@ -43,7 +43,7 @@ def send_command(folder: Path, command: Command, identity: str | None = None) ->
     """
     layout = Layout(folder)
     if not layout.is_session():
-        raise SessionNotFound(f"{folder} is not a session")
+        raise SessionNotFound(f"{folder} is gone or no session: nothing was sent")
     identity = identity or f"{time.time_ns():020d}-{secrets.token_hex(4)}"
     sent = command.model_copy(update={"id": identity, "at": now(), "by": command.by or _person()})
     try:

@@ -52,6 +52,8 @@ def state_spans(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) 
 
     What waits for a person comes first. A stuck run and a weak sandbox are mentioned as well.
     """
+    if snapshot.trouble:
+        return [(" ! CANNOT BE READ ", "state-lost")]
     spans = _state(snapshot, now, keys, can_start)
     known = snapshot.progress
     if known.stuck:

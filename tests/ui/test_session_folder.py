@@ -147,3 +147,18 @@ async def test_a_session_is_created_in_the_form_and_opened(tmp_path: Path) -> No
         await hands.until(lambda: isinstance(app.screen, RunScreen))
     assert forms[1].name == "mine" and forms[1].budget.run.hours == 2
     assert forms[1].operator == "tuner"
+
+
+async def test_a_session_whose_folder_is_deleted_says_so_and_goes_on_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    folder, away = tmp_path / "kept" / "run", tmp_path / "away"
+    write(folder, steps=2)
+    app = AvoApp(HostOptions(marks=SeenMarks(tmp_path / "seen.json")), folder=folder)
+    async with running(app, (120, 30)) as hands:
+        await hands.until(lambda: "ENGINE LOST" in hands.bar("#status"))
+        folder.rename(away)
+        await hands.until(lambda: "CANNOT BE READ" in hands.bar("#status"))
+        await hands.until(lambda: any("is gone" in n.message for n in app._notifications))
+        away.rename(folder)
+        await hands.until(lambda: "ENGINE LOST" in hands.bar("#status"))

@@ -40,7 +40,7 @@ from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.tables import RecordTable
 from avo_tui.domain.workers import WorkersSeen
-from avo_tui.store import StoreError, device_history, read_workers
+from avo_tui.store import SessionNotFound, StoreError, device_history, read_workers
 from avo_tui.ui.session.step_view import StepFold, StepView
 
 K = TypeVar("K")
@@ -118,6 +118,7 @@ class Snapshot:
     """Whether it waits and for whom, whether it gets better, what it costs."""
     replay: ReplayStatus | None = None
     trouble: str = ""
+    """Why the session cannot be read now; what is shown is older then."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     """Key → a profiler's report on a candidate."""
 
@@ -233,7 +234,8 @@ class Feed:
         dirty, published, probed, sensed = False, 0.0, 0.0, 0.0
         standing: tuple[RunState, str] | None = None
         status: ReplayStatus | None = None
-        reloads = self.source.reloads
+        reloads, folder = self.source.reloads, self.source.folder
+        was_there = folder.is_dir()
         self._catch_up()
         while not self._stop.is_set():
             try:
@@ -248,6 +250,8 @@ class Feed:
                     self._fold.apply(event)
                 moment = time.monotonic()
                 if moment - probed >= ENGINE_SECONDS:
+                    if was_there and not folder.is_dir():
+                        raise SessionNotFound(f"the folder {folder} is gone")
                     probed, stands = moment, self.source.standing()
                     dirty = dirty or stands != standing
                     standing = stands
@@ -259,9 +263,10 @@ class Feed:
                     status, dirty = self._status(), True
                 trouble = ""
             except (StoreError, OSError, ValueError, KeyError) as error:
-                events, trouble = [], f"{type(error).__name__}: {error}"
-                dirty = dirty or self.latest is None or self.latest.trouble != trouble
-            dirty = dirty or bool(events)
+                told = "" if isinstance(error, StoreError) else f"{type(error).__name__}: "
+                events, trouble = [], f"{told}{error}"
+            known = self.latest.trouble if self.latest is not None else None
+            dirty = dirty or bool(events) or known != trouble
             if dirty and time.monotonic() - published >= PUBLISH_SECONDS:
                 self.publish(trouble)
                 dirty, published = False, time.monotonic()

@@ -103,6 +103,7 @@ class RunScreen(AvoScreen):
         self._device_wait = 0
         """Seconds until the row of the device is updated."""
         self._told: tuple[str, str] = ("", "")
+        self._trouble = ""
         """The run state and reason that were last reported to the person."""
 
     def compose(self) -> ComposeResult:
@@ -204,7 +205,18 @@ class RunScreen(AvoScreen):
             painter.paint(snapshot, subject, changed)
 
     def _tell_why(self, snapshot: Snapshot) -> None:
-        """Report once why the run does not go on; the status line has no room for it."""
+        """Report once why the run does not go on, or why it cannot be read; the status line has no
+        room for it."""
+        if snapshot.trouble != self._trouble:
+            self._trouble = snapshot.trouble
+            if snapshot.trouble:
+                self.app.notify(
+                    one_line(snapshot.trouble),
+                    title="The session cannot be read",
+                    severity="error",
+                    timeout=20,
+                    markup=False,
+                )
         state, reason = snapshot.run_state, snapshot.session.state_reason
         if (state, reason) == self._told:
             return
