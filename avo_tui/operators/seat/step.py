@@ -209,7 +209,7 @@ class SeatStep:
             )
         text = f"Not run. Step {step} was opened by {by!r}, and you are {occupant.name!r}."
         if occupant.way == "command_line":
-            text += f" If that was you, add --as {shlex.quote(by)} to each call. If not,"
+            text += f" If that was you, say --as {shlex.quote(by)} once from this folder. If not,"
         else:
             text += " To go on in its place,"
         return f"{text} call begin_step first: it tells what the step has brought so far."
