@@ -108,14 +108,20 @@ class StepEvaluating:
             raise StepEnded("nothing", used_up)
 
     async def submit(
-        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
+        self,
+        attempt: AttemptResult,
+        plan: str,
+        summary: str,
+        built_on: Sequence[Note] = (),
+        *,
+        idea: str = "",
     ) -> SubmitResult:
         """Submit an attempt to the gate, which times it alternately with the version to beat."""
         run = self._run
         self._waits.raise_if_ended()
         return await self._gate.submit(
             attempt,
-            Proposal(self._head.number, plan, summary, run.author, built_on),
+            Proposal(self._head.number, plan, summary, run.author, built_on, idea=idea),
             cut=run.control.interrupts_step,
         )
 

@@ -66,7 +66,7 @@ class RewindDialog(Dialog[str]):
             out += [BLANK, line((count, "warn"))]
             for number in left[:7]:
                 star = number == (snapshot.best.number if snapshot.best else None)
-                title = one_line((versions[number].plan or versions[number].summary).split("\n")[0])
+                title = one_line(versions[number].title)
                 lead = f"{formats.ratio(snapshot.aggregates.get(number, 0.0)):>8}  "
                 out.append(
                     line(

@@ -189,7 +189,7 @@ def _work(told: Happenings, width: int) -> list[Line]:
     best = lineage.best(told.versions.values())
     if best is not None:
         said = f"{formats.many(len(told.versions), 'new version')}, best v{best.number}"
-        said += f" at {formats.ratio(best.aggregate)}: {_first_line(best.plan or best.summary)}"
+        said += f" at {formats.ratio(best.aggregate)}: {one_line(best.title)}"
         out += prose(said.rstrip(": "), width, "strong", ("★ ", "best"))
     if told.attempts:
         attempts = formats.many(told.attempts, "attempt")
