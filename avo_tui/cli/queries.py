@@ -360,12 +360,8 @@ def _print_version(version: Version, interventions: Sequence[Intervention]) -> N
     )
     if version.origin:
         typer.echo(f"carried over from {plain(version.origin, 200)}")
-    for text in (
-        version.idea,
-        version.plan,
-        version.summary,
-        version.note and f"Note: {version.note}",
-    ):
+    remark = version.note and f"Note: {version.note}"
+    for text in (version.idea, version.plan, version.summary, remark):
         for paragraph in [p for p in text.splitlines() if p.strip()][:PARAGRAPHS]:
             typer.echo(plain(paragraph, 600))
     typer.echo(f"gate {version.gate.gate}: {plain(version.gate.reason, 300)}")

@@ -139,9 +139,12 @@ class StepEvaluating:
             progress=self._evaluations.progress(0),
         )
         try:
-            return await self._evaluations.unrecorded(work, run.control.interrupts_step)
+            report = await self._evaluations.unrecorded(work, run.control.interrupts_step)
         except EvaluatorError as error:
             return run.cancelled(candidate.id, str(error), harness_failed=True)
+        if report.paired is not None:
+            run.pairs_outside.append(report.seconds.total)
+        return report
 
     async def compare_quickly(
         self,

@@ -16,6 +16,7 @@ from avo_tui.operators.ports import AttemptResult, StepOutcome
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.memory_tools import notes_named
 from avo_tui.operators.toolbox.report_text import plan_text
+from avo_tui.operators.toolbox.timing_tools import IF_BUSY, busy_line, not_now
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.workspace import Workspace
 
@@ -74,6 +75,8 @@ class Submit(Arguments):
         " 2, 4, 8, 16, 24 and 32; a number between counts as the next of these.",
     )
 
+    if_busy: Literal["measure", "say"] = IF_BUSY
+
 
 class EndStep(Arguments):
     """Why the step ends without a version."""
@@ -127,6 +130,9 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
             " correct candidate can pass the gate. Mend it and evaluate again."
         )
     built_on = notes_named(space, arguments.built_on)
+    if arguments.if_busy == "say" and (why := not_now(space)):
+        return ToolAnswer(why)
+    busy = busy_line(space)
     plan = plan_text(space.plan_title, space.plan)
     idea = " ".join(arguments.idea.split()) or _title(space, attempt)
     while True:
@@ -138,6 +144,7 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
             break
     decision = result.decision.reason if result.decision else result.reason
     took = f"\n{result.decision.time}" if result.decision and result.decision.time else ""
+    took += f"\n{busy}" if busy and result.decision and result.decision.replicates else ""
     if result.version is not None:
         version = result.version
         return ToolAnswer(

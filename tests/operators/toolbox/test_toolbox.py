@@ -25,6 +25,7 @@ from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note
 from avo_tui.domain.report import ConfigurationCheck
 from avo_tui.domain.score import PairedMeasurement
+from avo_tui.operators.agent.prompts.opening import opening
 from avo_tui.operators.ports import AttemptResult, SubmitResult
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
 from avo_tui.operators.toolbox.errors import ToolError
@@ -392,6 +393,24 @@ async def test_timing_says_how_long_it_took(box: Toolbox) -> None:
     await ok(box, "write_file", text=source(1.2))
     answer = await ok(box, "bench", sweep={"TILE": ["1", "2"]}, pairs=2)
     assert re.search(r"4 pairs in \d+\.\d s, \d+\.\d s each\.", answer)
+
+
+async def test_the_load_is_told_and_pairs_are_not_spent_on_a_busy_machine(
+    box: Toolbox, bench: FakeWorkbench
+) -> None:
+    await ok(box, "write_file", text=source(1.2))
+    await ok(box, "evaluate", title="a fifth faster")
+    assert "busy" not in await ok(box, "bench", if_busy="say")
+    bench.occupied = "session other (process 7) measures"
+    runs = len(bench.runs)
+    for name, more in (("bench", {}), ("submit", {"summary": "a fifth faster"})):
+        answer = await ok(box, name, if_busy="say", **more)
+        assert "no pair is spent: the machine is busy now: session other" in answer
+    assert len(bench.runs) == runs and not bench.state.versions.get(1)
+    answer = await ok(box, "bench")
+    assert answer.startswith("The machine was busy when this began: session other")
+    assert "The machine is busy now: session other" in opening(bench, ())
+    assert "Committed as v1" in await ok(box, "submit", summary="a fifth faster")
 
 
 async def test_a_version_carries_its_own_idea_and_the_plan_stays_the_steps(
