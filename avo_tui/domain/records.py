@@ -434,6 +434,11 @@ class Occupant(Value):
     """Name and version that the client reports, such as `claude-code 2.1`."""
     way: Literal["mcp", "command_line", "acp"]
     since: Moment
+    seconds_at: float | None = None
+    """Running seconds of the run when it first sat down, since the seat was last empty; None in old
+    records."""
+    usd_at: float = 0.0
+    """Dollars that the run had spent then."""
 
 
 class EngineRecord(Value):

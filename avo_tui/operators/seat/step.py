@@ -138,9 +138,13 @@ class SeatStep:
         if occupant == door.recorded:
             return
         if occupant is not None:
-            self.bench.recording.record(SeatTaken(occupant=occupant))
+            _, run, _ = self.bench.reading.remaining()
+            seconds, usd = door.sittings.setdefault(occupant.name, (run.seconds, run.usd))
+            seated = occupant.replaced(seconds_at=seconds, usd_at=usd)
+            self.bench.recording.record(SeatTaken(occupant=seated))
         elif door.empty():
             self.bench.recording.record(SeatLeft(why="the client has gone"))
+            door.sittings.clear()
         else:
             return
         door.recorded = occupant
