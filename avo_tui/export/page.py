@@ -130,7 +130,7 @@ def _versions(state: SessionState) -> str:
             f'<a href="#v{number}">v{number}</a>{marks}',
             "" if version.parent is None else f'<a href="#v{version.parent}">v{version.parent}</a>',
             version.author,
-            text(plain(version.summary or version.plan, 140)),
+            text(plain(version.idea or version.summary or version.plan, 140)),
             gain,
             f"{version.aggregate:.4f}",
             f"{version.score.geomean:.4g}",

@@ -203,10 +203,6 @@ def _work(told: Happenings, width: int) -> list[Line]:
     return out
 
 
-def _first_line(text: str) -> str:
-    return one_line(text.strip().split("\n")[0])
-
-
 def _interference(told: Happenings, width: int) -> list[Line]:
     """What the person and the supervisor did, and what went wrong; long reasons are cut."""
     rows: list[tuple[Lead, str]] = []
