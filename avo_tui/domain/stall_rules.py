@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, Value
@@ -23,21 +23,28 @@ class Thresholds(Value):
     """Limits above which the supervisor intervenes; zero switches a limit off.
 
     The defaults are those that GEAK uses for its agents (8 evaluations without improvement, 45
-    minutes, 5 wrong candidates, 3 identical ones).
+    minutes, 5 wrong candidates, 3 identical ones). The descriptions are shown by `avo set`; they
+    are no docstrings because pydantic would parse this file at every start to find those.
     """
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    attempts: int = Field(default=8, ge=0)
-    """Attempts without a commit; the variants of one sweep count as one."""
-    seconds: float = Field(default=2700.0, ge=0)
-    """Running seconds without a commit; paused, parked and waiting time is not counted."""
-    failures: int = Field(default=5, ge=0)
-    """Attempts in a row that ended with the same kind of failure."""
-    repeats: int = Field(default=3, ge=0)
-    """Proposals of candidates that had been tried before."""
-    usd: float = Field(default=0.0, ge=0)
-    """Dollars spent without a commit."""
+    attempts: int = Field(
+        default=8,
+        ge=0,
+        description="Attempts without a commit; the variants of one sweep count as one.",
+    )
+    seconds: float = Field(
+        default=2700.0,
+        ge=0,
+        description="Running seconds without a commit; paused, parked and waiting time is not"
+        " counted.",
+    )
+    failures: int = Field(
+        default=5, ge=0, description="Attempts in a row that ended with the same kind of failure."
+    )
+    repeats: int = Field(
+        default=3, ge=0, description="Proposals of candidates that had been tried before."
+    )
+    usd: float = Field(default=0.0, ge=0, description="Dollars spent without a commit.")
 
 
 OPTION = "supervisor."
