@@ -36,7 +36,9 @@ NOT_NEEDED = (
     "mcp",
     "numpy",
     "psutil",
+    "pydantic_settings",
     "rich.traceback",
+    "textual.widgets._text_area",
     "torch",
     "yaml",
 )

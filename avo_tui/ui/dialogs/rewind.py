@@ -9,8 +9,8 @@ from avo_tui.ui import formats
 from avo_tui.ui.dialogs.frame import Dialog, label, problem
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import BLANK, Line, cut, fit, line, one_line, prose
-from avo_tui.ui.widgets.field import Writing
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.prose import Writing
 
 
 class RewindDialog(Dialog[str]):
