@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from avo_tui.domain.budget import Spend
+from avo_tui.operators.agent.bill import Bill
 from avo_tui.operators.agent.conversation.chunks import Chunker
 from avo_tui.operators.agent.conversation.heal import THINKING
 from avo_tui.operators.agent.conversation.policy import ContextLimits, carried, decide
@@ -137,22 +137,23 @@ class Exchange:
         self.transcript.request(request, self.model.name, self.model.parameters())
         self._time()
         name = f"{bench.reading.step}.{self.transcript.requests}"
-        sink = Chunker(bench.recording.record, name, self.transcript.redact)
+        bill = Bill(self.model, bench.recording.spent)
+        sink = Chunker(bench.recording.record, name, self.transcript.redact, begun=bill.begin)
         try:
             reply = await bench.control.interruptible(self.model.reply(request, sink))
         except Interrupted:
             self.interrupted = True
-            self._spent_in_part(sink)
+            self._spent_in_part(sink, bill)
             return None
         except Fault as fault:
-            self._spent_in_part(sink)
+            self._spent_in_part(sink, bill)
             await self.deal_with(fault)
             return None
         finally:
             sink.flush()
-        return self._received(reply, sink)
+        return self._received(reply, sink, bill)
 
-    def _received(self, reply: Reply, sink: Chunker) -> Reply:
+    def _received(self, reply: Reply, sink: Chunker, bill: Bill) -> Reply:
         """Count an answer, and schedule the next try of features that were suspended long
         enough."""
         self._patience.succeeded()
@@ -163,7 +164,7 @@ class Exchange:
             self.transcript.degraded(self.model.features.suspended, words)
         self._trial = self.model.features.answered()
         usage = self._believed(reply.usage, sink)
-        self.bench.recording.spent(self.model.spend(usage, reply.model))
+        bill.settle(usage, reply.model)
         return Reply(**{**reply.__dict__, "usage": usage})
 
     def _invalid(self, request: Request) -> str | None:
@@ -352,7 +353,7 @@ class Exchange:
             )
         return {"input_tokens": self.talk.tokens(), "output_tokens": sink.characters // 4}
 
-    def _spent_in_part(self, sink: Chunker) -> None:
+    def _spent_in_part(self, sink: Chunker, bill: Bill) -> None:
         """Record the cost of an interrupted answer: as reported by the server, else estimated."""
         if not sink.last_usage and not sink.characters:
             return
@@ -360,9 +361,7 @@ class Exchange:
         if not believable(usage):
             usage = {"input_tokens": self.talk.tokens()}
         usage["output_tokens"] = max(int(usage.get("output_tokens") or 0), sink.characters // 4)
-        spend = self.model.spend(usage)
-        if spend != Spend():
-            self.bench.recording.spent(spend)
+        bill.settle(usage)
 
 
 def useful(content: list[Block]) -> list[Block]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avo_tui.domain.events import ToolReturned
+from avo_tui.domain.events import CandidateEdited, ToolReturned
 from avo_tui.domain.records import Author, RunSettings
 from avo_tui.domain.secrets import Redact, following_redactor, redactor, secret_values
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
@@ -12,13 +12,10 @@ from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.step import AgentStep
 from avo_tui.operators.ports import StepOutcome, Workbench
 
-WORK = frozenset(
-    {
-        "compile", "check", "evaluate", "evaluate_many", "bench", "profile", "disassemble",
-        "scratch", "submit",
-    }
-)  # fmt: skip
-"""Tools that run something; a step that used one of them was not idle."""
+OF_A_CHANGE = frozenset({"compile", "check", "evaluate", "submit"})
+"""Tools that run the working candidate; of the unchanged parent they tell nothing new."""
+OF_ANYTHING = frozenset({"evaluate_many", "bench", "profile", "disassemble", "scratch"})
+"""Tools that learn something, whatever the working candidate is."""
 
 
 class AgentOperator:
@@ -65,10 +62,14 @@ class AgentOperator:
 
 
 def worked(bench: Workbench) -> bool:
-    """Whether the step ran anything. Edits alone are no work: nothing was learned from them."""
-    return any(
-        isinstance(e, ToolReturned) and e.ok and e.tool in WORK for e in bench.reading.step_events()
-    )
+    """Whether the step ran anything that could tell something new.
+
+    Edits alone do not, nor does compiling the unchanged parent.
+    """
+    events = bench.reading.step_events()
+    edited = any(isinstance(e, CandidateEdited) for e in events)
+    tools = OF_ANYTHING | OF_A_CHANGE if edited else OF_ANYTHING
+    return any(isinstance(e, ToolReturned) and e.ok and e.tool in tools for e in events)
 
 
 def make(settings: RunSettings) -> AgentOperator:

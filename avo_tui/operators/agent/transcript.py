@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from avo_tui.domain.events import MessageRecorded, ModelStatusChanged, TroubleNoted
-from avo_tui.domain.secrets import Redact
+from avo_tui.domain.secrets import Redact, redact_json
 from avo_tui.operators.agent.conversation.heal import Healed
 from avo_tui.operators.agent.conversation.turns import Conversation, Turn, message_body
 from avo_tui.operators.agent.model.port import Block, Reply, Request
@@ -61,6 +61,8 @@ class Transcript:
     def answer(self, reply: Reply, healed: Healed) -> Turn:
         """Add an answer that was made valid."""
         body = message_body(reply, healed)
+        for name in ("stop_reason", "usage", "model", "id"):  # what is said was redacted before
+            body[name] = redact_json(body[name], self.redact)
         tools = ", ".join(str(b["name"]) for b in healed.content if b["type"] == "tool_use")
         self._keep("assistant", body, f"{reply.stop_reason}: {tools or 'prose'}")
         turn = self.talk.answered(body)

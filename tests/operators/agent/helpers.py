@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
-from avo_tui.domain.events import MessageRecorded, ToolReturned
+from avo_tui.domain.budget import Spend
+from avo_tui.domain.events import Event, MessageRecorded, Spent, ToolReturned
 from avo_tui.domain.secrets import redactor, secret_values
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.settings import AgentSettings
@@ -62,6 +64,18 @@ def whole(bench: FakeWorkbench, call: str) -> str:
 
 def answers(bench: FakeWorkbench) -> int:
     return sum(e.role == "assistant" for e in bench.of(MessageRecorded))
+
+
+def bills(events: Iterable[Event]) -> list[Spend]:
+    """What each answer cost: its input is on record when it begins, the rest when it ends."""
+    answers_paid: list[Spend] = []
+    for event in events:
+        if isinstance(event, Spent) and event.spend.tokens:
+            if event.spend.requests:
+                answers_paid.append(event.spend)
+            else:
+                answers_paid[-1] = answers_paid[-1] + event.spend
+    return answers_paid
 
 
 def last_user(body: Body) -> list[Body]:

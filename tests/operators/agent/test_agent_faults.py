@@ -12,7 +12,6 @@ import pytest
 from avo_tui.domain.events import (
     MessageRecorded,
     ModelStatusChanged,
-    Spent,
     StateChanged,
     TroubleNoted,
 )
@@ -20,6 +19,7 @@ from avo_tui.operators.ports import StepEnded
 from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, thinking, tool
 from tests.operators.agent.helpers import (
     answers,
+    bills,
     last_user,
     results,
     step,
@@ -131,7 +131,7 @@ async def test_a_cut_answer_is_paid_for_but_not_part_of_the_conversation() -> No
     cut = Broken("reset", Answer([text("lost words " * 40)]), events=8)
     bench, server = await recovers([cut])
     assert "lost words" not in str(server.requests[-1])
-    spends = [e.spend for e in bench.of(Spent) if e.spend.requests]
+    spends = bills(bench.journal)
     assert len(spends) == 5 and spends[0].input_tokens == 100
     assert spends[0].output_tokens == 60, "a quarter of the characters that came"
 

@@ -54,13 +54,18 @@ async def test_something_new_in_between_begins_the_count_again() -> None:
     assert "repeated" in outcome.reason and len(server.requests) == 11
 
 
-async def test_edits_that_nothing_is_done_with_are_no_work() -> None:
-    """Else a model that edits and ends each step would begin steps as fast as it answers."""
+@pytest.mark.parametrize("name", ["write_file", "compile", "remember"])
+async def test_steps_that_only_edit_or_only_compile_the_parent_are_no_work(name: str) -> None:
+    """Else a model that does so and ends would begin steps as fast as it answers."""
     bench = FakeWorkbench()
 
     def answer(n: int, body: object) -> Behaviour:
-        edit = tool("write_file", file="kernel.cpp", text=source(0.9, f"// {n}\n"))
-        return Answer([edit, tool("end_step", reason="I leave it at that")])
+        given: dict[str, dict[str, str]] = {
+            "write_file": {"file": "kernel.cpp", "text": source(0.9, f"// {n}\n")},
+            "remember": {"category": "idea", "text": f"idea {n}"},
+        }
+        act = tool(name, **given.get(name, {}))
+        return Answer([act, tool("end_step", reason="I leave it at that")])
 
     async with Server(answer) as server:
         await steps(bench, server, 4, futile_limit=4, futile_wait=15)

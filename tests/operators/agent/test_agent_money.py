@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from avo_tui.domain.events import Spent
 from avo_tui.operators.agent.model.prices import UNKNOWN, Pricing, Tokens, context_tokens
 from avo_tui.operators.agent.settings import AgentSettings
-from tests.loopback.server import Answer, Server, tool
+from tests.loopback.server import Answer, Broken, Server, text, tool
 from tests.operators.agent.helpers import step
 from tests.operators.fake_workbench import FakeWorkbench
 
@@ -101,3 +102,31 @@ def test_settings_are_read_from_the_runs_options() -> None:
         AgentSettings.of(RunSettings(options={"agent.efort": "max"}))
     with pytest.raises(ValueError, match=r"option agent\.effort"):
         AgentSettings.of(RunSettings(options={"effort": "sometimes"}))
+
+
+async def test_the_input_is_paid_for_as_soon_as_an_answer_begins() -> None:
+    """An engine that is killed in mid-answer never sees its end, and has to pay for it."""
+    bench = FakeWorkbench()
+    usage = {"input_tokens": 50_000, "cache_read_input_tokens": 7_000, "output_tokens": 900}
+    answer = Answer([text("word " * 30), tool("end_step", reason="that was all")], usage=usage)
+    async with Server([answer]) as server:
+        await step(bench, server, price_input=4.0, price_output=20.0, price_cache_read=0.4)
+    kinds = [e.kind for e in bench.journal]
+    answered = next(i for i, e in enumerate(bench.journal) if getattr(e, "role", "") == "assistant")
+    assert kinds.index("spent") < kinds.index("agent_text") < answered
+    first, rest = [e.spend for e in bench.of(Spent) if e.spend.tokens]
+    assert (first.input_tokens, first.cache_read_tokens, first.requests) == (50_000, 7_000, 1)
+    assert (rest.input_tokens, rest.cache_read_tokens, rest.requests) == (0, 0, 0)
+    assert first.output_tokens + rest.output_tokens == 900
+    by_hand = (50_000 * 4 + 900 * 20 + 7_000 * 0.4) / 1e6
+    assert first.usd + rest.usd == pytest.approx(by_hand)
+
+
+async def test_an_answer_that_breaks_off_is_counted_once() -> None:
+    bench = FakeWorkbench()
+    cut = Broken("reset", Answer([text("word " * 80)], usage={"input_tokens": 3_000}), events=6)
+    end = Answer([tool("end_step", reason="that was all")], usage={"input_tokens": 4_000})
+    async with Server([cut, end]) as server:
+        await step(bench, server)
+    assert bench.state.session.spend.input_tokens == 7_000
+    assert bench.state.session.spend.requests == 2

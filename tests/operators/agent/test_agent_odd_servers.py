@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from avo_tui.domain.events import AgentText, EventBase, Spent
+from avo_tui.domain.events import AgentText, EventBase
 from avo_tui.domain.records import RunSettings
 from avo_tui.operators.agent.model.prices import UNKNOWN, Pricing
 from avo_tui.operators.agent.operator import make
 from avo_tui.operators.agent.settings import AgentSettings
 from tests.loopback.server import Answer, Body, Broken, Server, Status, events_of, text, tool
 from tests.operators.agent.conftest import KEY
-from tests.operators.agent.helpers import step, work
+from tests.operators.agent.helpers import bills, step, work
 from tests.operators.fake_workbench import FakeWorkbench
 
 HALF = "\ud800"
@@ -117,14 +117,14 @@ async def test_a_usage_without_tokens_is_counted_from_the_length() -> None:
         events[-2][1]["usage"] = {}
 
     bench = await after(stream(nothing), price_input=10.0, price_output=100.0)
-    first = bench.of(Spent)[0].spend
+    first = bills(bench.journal)[0]
     assert first.input_tokens > 1000 and first.usd > 0
 
 
 async def test_the_arguments_of_a_call_that_was_cut_off_are_paid_for() -> None:
     call = Answer([tool("write_file", file="kernel.cpp", text="x" * 40_000)])
     bench = await after(Broken("eof", call, events=900), price_input=10.0, price_output=100.0)
-    assert bench.of(Spent)[0].spend.output_tokens > 8_000
+    assert bills(bench.journal)[0].output_tokens > 8_000
 
 
 def test_a_price_that_is_left_out_does_not_make_tokens_free() -> None:

@@ -34,6 +34,9 @@ async def test_the_key_is_nowhere_in_the_record(key: str) -> None:
         Answer([tool("search_knowledge", query=key)]),
         Answer([tool("evaluate", title=f"with {key}")]),
         Answer([tool("wrong_" + key)]),
+        Answer([{**thinking("fine"), "signature": f"c2ln{key}"}, tool("list_versions")]),
+        Answer([{"type": "redacted_thinking", "data": key}, tool("list_versions")]),
+        Answer([text("The rest of an answer.")], stop=key, usage={"service_tier": key}),
         Answer([tool("write_file", file="kernel.cpp", text=source(1.0, f"// {key}\n"))]),
         *work(),
     ]
@@ -135,3 +138,27 @@ async def test_the_key_is_not_in_the_evaluations_environment(key: str) -> None:
                 assert key not in str(process.environ()), process
     assert key not in report.model_dump_json()
     assert "key: none" in report.stdout or not report.compiled
+
+
+@pytest.mark.parametrize("around", ["{}\n", " {}\t", "{}\r\n"])
+async def test_white_space_around_the_key_is_not_sent(
+    key: str, monkeypatch: pytest.MonkeyPatch, around: str
+) -> None:
+    """Keys come from files; no header can hold a line end, and the run would wait for ever."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", around.format(key))
+    bench = FakeWorkbench()
+    async with Server(work()) as server:
+        assert (await step(bench, server)).outcome == "committed"
+    assert {h["x-api-key"] for h in server.headers} == {key} and not bench.parked
+
+
+@pytest.mark.parametrize(
+    "wrong", ["two words-0123456789", "\u201cquoted-0123456789\u201d", "a\x1bb-0123456"]
+)
+def test_what_cannot_be_a_key_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", wrong)
+    with pytest.raises(ValueError, match="the key in the environment is not one") as refused:
+        make(RunSettings(operator="agent"))
+    assert wrong not in str(refused.value)

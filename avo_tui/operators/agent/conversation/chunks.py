@@ -28,8 +28,11 @@ class Chunker:
         name: str,
         redact: Callable[[str], str],
         interval: float = INTERVAL,
+        begun: Callable[[Mapping[str, Any]], None] = lambda usage: None,
     ) -> None:
-        """`name` makes the ids of this answer's text blocks unique within the step."""
+        """`name` makes the ids of this answer's text blocks unique within the step. `begun` is
+        called with the first usage."""
+        self._begun = begun
         self._record = record
         self._name = name
         self._redact = redact
@@ -64,7 +67,10 @@ class Chunker:
 
     def usage(self, usage: Mapping[str, Any]) -> None:
         """The usage as known so far."""
+        first = not self.last_usage
         self.last_usage = dict(usage)
+        if first:
+            self._begun(self.last_usage)
 
     def _tick(self) -> None:
         """Record the text of the interval, except for a last word that may be part of a secret."""

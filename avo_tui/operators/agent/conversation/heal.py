@@ -87,7 +87,7 @@ def _compaction(block: Mapping[str, Any], redact: Callable[[str], str]) -> Block
     for name in ("encrypted_content", "signature"):
         if name in block and (block[name] is None or isinstance(block[name], str)):
             kept[name] = block[name]
-    return kept
+    return kept if redact_json(kept, redact) == kept else None
 
 
 _PLAIN: dict[str, Callable[[Mapping[str, Any], Callable[[str], str]], Block | None]] = {
@@ -99,21 +99,24 @@ _PLAIN: dict[str, Callable[[Mapping[str, Any], Callable[[str], str]], Block | No
 def _thinking(
     block: Mapping[str, Any], redact: Callable[[str], str], unsigned: bool, result: Healed
 ) -> Block | None:
+    kept: Block
     if block.get("type") == "redacted_thinking":
         data = block.get("data")
-        return (
-            {"type": "redacted_thinking", "data": data} if isinstance(data, str) and data else None
-        )
-    words = clean_text(str(block.get("thinking") or ""))
-    signature = block.get("signature")
-    signature = signature if isinstance(signature, str) else ""
-    if not signature and (not unsigned or not words.strip()):
-        return None
-    if redact(words) != words:
+        if not isinstance(data, str) or not data:
+            return None
+        kept = {"type": "redacted_thinking", "data": data}
+    else:
+        words = clean_text(str(block.get("thinking") or ""))
+        signature = block.get("signature")
+        signature = signature if isinstance(signature, str) else ""
+        if not signature and (not unsigned or not words.strip()):
+            return None
+        kept = {"type": "thinking", "thinking": words, "signature": signature}
+    if redact_json(kept, redact) != kept:
         # Thinking is signed: an edited block would be refused, and the original contains a secret.
         result.remarks.append("thinking that repeated a secret was left out")
         return None
-    return {"type": "thinking", "thinking": words, "signature": signature}
+    return kept
 
 
 def _call(

@@ -62,6 +62,8 @@ def classify(error: Exception) -> Fault:
         cause = error.__cause__
         if isinstance(cause, Fault):  # limits set in this program on what a server may send
             return cause
+        if isinstance(cause, httpx2.LocalProtocolError) and "header" in str(cause).lower():
+            return Fault("auth", "the key cannot be sent: it holds a character that no header may")
         return Fault("connection", f"no connection to the model's server: {_short(cause or error)}")
     if isinstance(error, httpx2.TransportError):
         return Fault("connection", f"the connection was lost in mid-stream: {_short(error)}")

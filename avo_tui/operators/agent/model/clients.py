@@ -165,10 +165,29 @@ def _anthropic(settings: AgentSettings, common: dict[str, Any]) -> Client:
     if not given and is_local(chosen_address(settings.base_url)):
         common["api_key"] = PLACEHOLDER
     client = anthropic.AsyncAnthropic(**common)
+    _tidy(client)
     if client.api_key and not is_official(str(client.base_url)):
         # For other endpoints the SDK sends the key as a bearer token, which not all of them accept.
         client = client.with_options(default_headers={"X-Api-Key": client.api_key})
     return client
+
+
+def _tidy(client: anthropic.AsyncAnthropic) -> None:
+    """Remove white space around the keys: what a file or a store of secrets puts into the
+    environment often ends in a line end, which no header can hold. Raises ValueError."""
+    client.api_key = _word(client.api_key)
+    client.auth_token = _word(client.auth_token)
+
+
+def _word(key: str | None) -> str | None:
+    if key is None:
+        return None
+    if not key.isascii() or any(c.isspace() or not c.isprintable() for c in key.strip()):
+        raise ValueError(
+            "the key in the environment is not one: it holds white space, quotation marks or other"
+            " characters that no key has."
+        )
+    return key.strip()
 
 
 def _bedrock(settings: AgentSettings, common: dict[str, Any]) -> Client:
@@ -196,7 +215,9 @@ def _vertex(settings: AgentSettings, common: dict[str, Any]) -> Client:
 def _foundry(settings: AgentSettings, common: dict[str, Any]) -> Client:
     if settings.resource is not None:
         common["resource"] = settings.resource
-    return anthropic.AsyncAnthropicFoundry(**common)
+    client = anthropic.AsyncAnthropicFoundry(**common)
+    _tidy(client)
+    return client
 
 
 _MAKERS: dict[Provider, Callable[[AgentSettings, dict[str, Any]], Client]] = {
