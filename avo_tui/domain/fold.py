@@ -17,6 +17,10 @@ from avo_tui.domain.records import RunState, Step
 from avo_tui.domain.tables import Tables
 from avo_tui.domain.verdict import Verdict
 
+FOLD = 1
+"""Version of the fold. Raise it whenever the events of old sessions are to give other tables, such
+as a new field: tables on disk that an older version wrote are then folded anew from the journal."""
+
 
 def _state_since(state: Tables, now: RunState, at: datetime) -> datetime | None:
     """When the run entered the state `now`: `at`, unless it was in that state already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from avo_tui.domain.commands import CommandRecord
 from avo_tui.domain.evidence import Comparison
@@ -61,6 +61,14 @@ class RecordTable(dict[K, V]):
         twin.whole = dict(self.whole)
         twin._edits, twin._seen = self._edits, len(self._edits) if self._seen < 0 else self._seen
         return twin
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: object = None) -> RecordTable[K, V]:
+        return self.copy()  # records never change
+
+    def __reduce__(self) -> Any:
+        return RecordTable, (dict(self),)
 
     def changed_since(self, copy: object) -> list[K] | None:
         """Keys that were set after `copy` was made of this table; None where it is no copy of

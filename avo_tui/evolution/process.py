@@ -9,6 +9,7 @@ import logging
 import logging.handlers
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -32,6 +33,7 @@ from avo_tui.store import (
     StoreError,
     engine_status,
 )
+from avo_tui.store.files import open_own, set_aside
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.03
@@ -295,8 +297,13 @@ async def _with_signals(
 
 
 def open_private(path: Path) -> BinaryIO:
-    """Open a file for appending that only its owner may read. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Open a file for appending that only its owner may read. What is no file is renamed first.
+
+    Raises OSError.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        set_aside(path)
+    descriptor = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     with contextlib.suppress(OSError):
         os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "ab")

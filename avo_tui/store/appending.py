@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from avo_tui.store.errors import FolderLost, as_store_error, clear_errors
-from avo_tui.store.files import sync_folder, write_all
+from avo_tui.store.files import open_own, sync_folder, write_all
 
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_FLAGS = os.O_WRONLY | os.O_APPEND
 
 
 class AppendFile:
@@ -25,7 +25,7 @@ class AppendFile:
         self.path = path
         with clear_errors(path, "open"):
             fresh = not path.exists()
-            self._descriptor = os.open(path, _FLAGS | os.O_CREAT, 0o600)
+            self._descriptor = open_own(path, _FLAGS | os.O_CREAT)
             try:
                 if fresh:
                     sync_folder(path.parent)
@@ -84,6 +84,15 @@ class AppendFile:
             raise as_store_error(error, self.path, "append to") from error
         self._settle()
 
+    def cut(self, size: int) -> None:
+        """Drop what lies behind byte `size` of a file to which nothing was appended yet.
+
+        Raises DiskTrouble or StoreError.
+        """
+        with clear_errors(self.path, "cut"):
+            os.ftruncate(self._descriptor, size)
+        self.size = self._durable = size
+
     def _settle(self) -> None:
         self._durable = self.size
         self._unsynced.clear()
@@ -94,7 +103,7 @@ class AppendFile:
         Raises OSError or FolderLost.
         """
         try:
-            descriptor = os.open(self.path, _FLAGS)
+            descriptor = open_own(self.path, _FLAGS)
         except FileNotFoundError:
             raise FolderLost(f"{self.path} is gone: nothing more is written there") from None
         try:

@@ -7,7 +7,8 @@ import os
 
 from avo_tui.store.database import Database
 from avo_tui.store.errors import clear_errors
-from avo_tui.store.files import leftovers, make_private_folder, remove
+from avo_tui.store.files import leftovers, make_private_folder, remove, set_aside
+from avo_tui.store.foreign_files import set_foreign_files_aside
 from avo_tui.store.journal_repair import cut_torn_tail
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import Loaded
@@ -16,8 +17,11 @@ from avo_tui.store.projection import Projection
 
 
 def remove_leftovers(layout: Layout) -> list[str]:
-    """Repair what a crash leaves: half-written lines and temporary files."""
-    done = []
+    """Repair what a crash leaves: half-written lines and temporary files.
+
+    What stands in place of a file or folder of the session is moved aside.
+    """
+    done = set_foreign_files_aside(layout)
     with clear_errors(layout.folder, "mend"):
         for folder in (layout.journal, layout.objects, layout.inbox):
             make_private_folder(folder)
@@ -41,7 +45,7 @@ def open_tables(layout: Layout, loaded: Loaded) -> tuple[Projection, PagesFile]:
     else:
         # a damaged file must not become session.json.previous
         with clear_errors(layout.database, "move aside"), contextlib.suppress(FileNotFoundError):
-            layout.database.replace(layout.folder / "session.json.damaged")
+            set_aside(layout.database)
         empty = Database.empty(layout.database, layout.previous)
         projection = Projection(empty, pages, outdated)
     projection.snapshot(loaded.state)  # packs what an older avo-tui left whole, before a run waits

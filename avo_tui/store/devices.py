@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from avo_tui.domain.device import DeviceState
+from avo_tui.store.files import open_own, open_regular
 from avo_tui.store.layout import Layout
 
 FULL_BYTES = 512 << 10
@@ -38,8 +39,7 @@ class DeviceLog:
         lines = b"".join(
             state.model_dump_json(exclude_defaults=True).encode() + b"\n" for state in states
         )
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        file = os.open(self._name, flags, 0o600, dir_fd=self._folder)
+        file = open_own(Path(self._name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, self._folder)
         try:
             size = os.fstat(file).st_size
             os.write(file, lines)
@@ -77,7 +77,7 @@ def device_history(folder: Path, most: int = 200) -> dict[str, tuple[DeviceState
 def _tail(path: Path) -> list[bytes]:
     """The lines of a file's last part; [] where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES)
             file.seek(start)
             lines = file.read().split(b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +16,14 @@ from avo_tui.store.attempts import read_attempts
 from avo_tui.store.database import Database, read_tables
 from avo_tui.store.engine_presence import engine_status
 from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, clear_errors
-from avo_tui.store.files import leftovers, remove
+from avo_tui.store.files import leftovers, remove, set_aside
+from avo_tui.store.foreign_files import foreign_files, set_foreign_files_aside
 from avo_tui.store.inbox import BadCommand, Inbox
+from avo_tui.store.journal import read_events
 from avo_tui.store.journal_lines import read_lines
 from avo_tui.store.journal_repair import drop_useless_lines
 from avo_tui.store.layout import Layout
-from avo_tui.store.loading import fold, fold_journal, load
+from avo_tui.store.loading import load, replay_journal
 from avo_tui.store.objects import ObjectStore
 from avo_tui.store.pages import read_pages
 from avo_tui.store.projection import TABLES, load_tables, table_of
@@ -101,6 +104,12 @@ def _permissions(layout: Layout) -> Answers:
         yield "ok", "the folder is private"
 
 
+def _files(layout: Layout) -> Answers:
+    """What is not the kind of file that a session has under its name."""
+    for foreign in foreign_files(layout):
+        yield "fail" if foreign.readable else "warn", foreign.sentence
+
+
 def _lock(layout: Layout) -> Answers:
     engine = engine_status(layout.lock)
     if engine.alive:
@@ -144,6 +153,9 @@ def _records(layout: Layout) -> Answers:
             yield "warn", "attempts.jsonl ends in a half-written line"
         yield "ok", f"attempts.jsonl holds {_count(len(attempts), 'attempt')}"
         return
+    if stored.extent is None:
+        yield "fail", "session.json does not say where the older records are"
+        return
     read = read_pages(layout.pages, stored.extent)
     if read.problem:
         yield "fail", read.problem
@@ -170,23 +182,36 @@ def _look_through(layout: Layout, flaws: list[tuple[Level, str]]) -> int:
     expected = 1
     live = engine_status(layout.lock).alive
     for part in layout.parts():
-        path, end = layout.part(part), 0
-        for line in read_lines(path):
-            end = line.end
-            if line.event is None:
-                what = f"{path.name}: the line before byte {line.end} is {line.problem}"
-                flaws.append(("fail", what))
-                continue
-            seq = line.event.seq
-            if seq > expected:
-                which = f"event {expected}" if seq == expected + 1 else f"{expected} to {seq - 1}"
-                flaws.append(("fail", f"missing before {path.name} goes on: {which}"))
-            elif seq < expected:
-                flaws.append(("fail", f"{path.name}: event {seq} is there twice or out of order"))
-            expected = max(expected, seq + 1)
-        if end < path.stat().st_size and not live:
-            flaws.append(("warn", f"{path.name} ends in a half-written line"))
+        path = layout.part(part)
+        try:
+            expected = _look_through_part(path, expected, live, flaws)
+        except OSError as error:
+            flaws.append(("fail", f"{path.name} cannot be read: {error.strerror or error}"))
     return expected - 1
+
+
+def _look_through_part(
+    path: Path, expected: int, live: bool, flaws: list[tuple[Level, str]]
+) -> int:
+    """Add the flaws of one part, whose first event should have the number `expected`; returns the
+    number that the event after the part must have. Raises OSError."""
+    end, size = 0, path.stat().st_size
+    for line in read_lines(path):
+        end = line.end
+        if line.event is None:
+            what = f"{path.name}: the line before byte {line.end} is {line.problem}"
+            flaws.append(("fail", what))
+            continue
+        seq = line.event.seq
+        if seq > expected:
+            which = f"event {expected}" if seq == expected + 1 else f"{expected} to {seq - 1}"
+            flaws.append(("fail", f"missing before {path.name} goes on: {which}"))
+        elif seq < expected:
+            flaws.append(("fail", f"{path.name}: event {seq} is there twice or out of order"))
+        expected = max(expected, seq + 1)
+    if end < size and not live:
+        flaws.append(("warn", f"{path.name} ends in a half-written line"))
+    return expected
 
 
 def _replay(layout: Layout) -> Answers:
@@ -194,11 +219,20 @@ def _replay(layout: Layout) -> Answers:
     applied = loaded.state.session.applied
     for note in loaded.notes:
         yield "warn", note
-    replayed = fold_journal(layout, applied)
-    different = list(differences(loaded.state, replayed))
-    for table in different:
-        yield "fail", f"the table {table} differs from what the journal gives"
-    if not different:
+    replay = replay_journal(layout, applied)
+    if replay.state is None or not replay.reaches(applied):
+        if _journal_has_everything(layout):
+            yield "fail", f"session.json counts {applied} events, there are {replay.last}"
+            return
+        yield (
+            "warn",
+            "the tables have the effect of events that the journal has lost, so that they cannot "
+            "be compared with it",
+        )
+    elif different := list(differences(loaded.state, replay.state)):
+        for table in different:
+            yield "fail", f"the table {table} differs from what the journal gives"
+    else:
         yield "ok", f"the tables are what the journal gives, up to event {applied}"
     state = loaded.state.session.state
     if state in LIVE_STATES and not engine_status(layout.lock).alive:
@@ -207,8 +241,7 @@ def _replay(layout: Layout) -> Answers:
 
 def differences(one: SessionState, other: SessionState) -> Iterator[str]:
     """Names of the tables in which two states differ."""
-    later = {"state_since", "approval_since"}  # sessions of an older avo-tui lack these tables
-    if one.session.model_dump_json(exclude=later) != other.session.model_dump_json(exclude=later):
+    if one.session.model_dump_json() != other.session.model_dump_json():
         yield "session"
     for name in (t.name for t in TABLES):
         mine, theirs = table_of(one, name), table_of(other, name)
@@ -250,10 +283,9 @@ def _used(by: str | None) -> str:
 def _references(layout: Layout) -> dict[ObjectId, str]:
     """Object → what it is, for every object that the journal speaks of."""
     users: dict[ObjectId, str] = {}
-    for part in layout.parts():
-        for line in read_lines(layout.part(part)):
-            if line.event is not None and (reference := _reference(line.event)) is not None:
-                users.setdefault(*reference)
+    for event in read_events(layout):
+        if (reference := _reference(event)) is not None:
+            users.setdefault(*reference)
     return users
 
 
@@ -307,6 +339,7 @@ def _inbox(layout: Layout) -> Answers:
 
 _CHECKS: dict[str, Callable[[Layout], Answers]] = {
     "permissions": _permissions,
+    "files": _files,
     "lock": _lock,
     "database": _database,
     "records": _records,
@@ -323,33 +356,32 @@ def _repair(layout: Layout, found: list[Finding]) -> None:
         layout.folder.chmod(0o700)
         for path in _temporary(layout):
             remove(path)
+    set_foreign_files_aside(layout)
     if any(f.what == "journal" and f.level == "fail" for f in found):
         expected = 1
         for part in layout.parts():
             _, expected = drop_useless_lines(layout.part(part), expected)
     bad = any(f.what in {"replay", "records"} and f.level == "fail" for f in found)
-    if bad and _whole(layout):
+    if bad and _journal_has_everything(layout):
         with clear_errors(layout.database, "move aside"):
             for path in (layout.database, layout.previous, layout.pages, layout.attempts):
-                if path.exists():
-                    path.replace(path.with_name(path.name + ".damaged"))
+                if os.path.lexists(path):
+                    set_aside(path)
     SessionWriter.open(layout.folder).close()
 
 
-def _whole(layout: Layout) -> bool:
-    """True if the journal alone can rebuild the session: it starts at event 1 and has no gap."""
-    state: SessionState | None = None
-    expected = 1
-    for part in layout.parts():
-        for line in read_lines(layout.part(part)):
-            event = line.event
-            if event is None or event.seq != expected:
-                return False
-            expected += 1
-            if state is None:
-                if not isinstance(event, ev.SessionCreated):
-                    return False
-                state = SessionState.begin(event)
-            elif fold(state, [event]):
-                return False
-    return state is not None
+def _journal_has_everything(layout: Layout) -> bool:
+    """Whether the journal alone can rebuild the session: no event is missing or refused, and the
+    tables, if they can be read, know of nothing that comes after its end."""
+    replay = replay_journal(layout)
+    if replay.state is None or replay.missing or replay.refused:
+        return False
+    try:
+        tables = load(layout).state
+    except StoreError:
+        return True
+    if replay.last >= tables.session.applied:
+        return True
+    of_journal = {"applied": replay.last, "last_event_at": replay.state.session.last_event_at}
+    tables.session = tables.session.replaced(**of_journal)  # the number itself may be the damage
+    return not list(differences(tables, replay.state))

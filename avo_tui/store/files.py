@@ -11,6 +11,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+NOT_REGULAR = "it is not a regular file"
+
 TEMPORARY = ".tmp-"
 """Temporary files get names with this prefix. One that is left over after a crash can be
 deleted."""
@@ -32,14 +34,45 @@ def open_regular(path: Path) -> BinaryIO:
 
     Opening a pipe the ordinary way would block until something writes to it.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.fdopen(_open(path, os.O_RDONLY), "rb")
+
+
+def open_own(path: Path, flags: int, folder: int | None = None) -> int:
+    """Open a regular file for writing, with `os.open`'s `flags`; a new one is private.
+
+    Raises OSError at once for a pipe, a device, a socket, a folder, and for a link: what a link
+    points to is not part of the session and must not be written. `folder` is the descriptor of the
+    folder that `path` is relative to, if it is not the working folder.
+    """
+    return _open(path, flags | os.O_NOFOLLOW, folder)
+
+
+def _open(path: Path, flags: int, folder: int | None = None) -> int:
+    flags |= os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600, dir_fd=folder)
+    except OSError as error:
+        if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW:
+            raise OSError(errno.ELOOP, "it is a link to another file", str(path)) from error
+        if error.errno == errno.ENXIO and folder is None and _is_pipe_or_socket(path):
+            raise OSError(errno.EINVAL, NOT_REGULAR, str(path)) from error
+        raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+            raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
     except BaseException:
         os.close(descriptor)
         raise
-    return os.fdopen(descriptor, "rb")
+    return descriptor
+
+
+def _is_pipe_or_socket(path: Path) -> bool:
+    """True for what answers ENXIO to `open` because nobody is at its other end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode)
 
 
 def read_regular(path: Path) -> bytes:
@@ -108,7 +141,24 @@ def _keep_generation(path: Path, keep: Path) -> None:
         # no hard links here: for a moment only `keep` exists, which readers then use
         path.replace(keep)
         return
-    second.replace(keep)
+    try:
+        second.replace(keep)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            second.unlink()
+        raise
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder to NAME.damaged, or NAME.damaged-2 and so on where such a name is
+    taken; returns the new path. A link is renamed, not what it points to. Raises OSError."""
+    aside = path.with_name(f"{path.name}.damaged")
+    number = 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+    path.rename(aside)
+    return aside
 
 
 def remove(path: Path) -> None:
@@ -126,4 +176,8 @@ def leftovers(folder: Path) -> list[Path]:
             names = [entry.name for entry in entries if entry.name.startswith(TEMPORARY)]
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return []
+        raise
     return [folder / name for name in sorted(names)]

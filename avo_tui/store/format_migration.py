@@ -16,7 +16,7 @@ from typing import Any
 from avo_tui.domain.records import FORMAT
 from avo_tui.store.database import Database, read_tables
 from avo_tui.store.errors import DamagedSession, OlderFormat, clear_errors
-from avo_tui.store.files import TEMPORARY, replace_file, sync_folder
+from avo_tui.store.files import TEMPORARY, open_regular, replace_file, sync_folder
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
 from avo_tui.store.pages import Extent, PagesFile
@@ -42,7 +42,7 @@ def folder_format(layout: Layout) -> object:
             return FORMAT if number == FORMAT_WITH_PAGES else number
     for part in layout.parts()[:1]:
         try:
-            with layout.part(part).open("rb") as file:
+            with open_regular(layout.part(part)) as file:
                 return json.loads(file.readline())["session"]["format"]
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
+from avo_tui.store.appending import AppendFile
 from avo_tui.store.errors import clear_errors
-from avo_tui.store.files import read_regular, replace_file
+from avo_tui.store.files import open_own, read_regular, replace_file, set_aside
 from avo_tui.store.journal_lines import CHUNK, parse_line, read_lines
 
 
@@ -16,7 +18,7 @@ def cut_torn_tail(path: Path) -> str | None:
     A half-written line is dropped. Whole lines that are not events are moved to a file beside the
     part.
     """
-    with clear_errors(path, "mend"), path.open("r+b") as file:
+    with clear_errors(path, "mend"), os.fdopen(open_own(path, os.O_RDWR), "r+b") as file:
         size = file.seek(0, os.SEEK_END)
         end = _end_of_events(path, size)
         if size == end:
@@ -24,13 +26,22 @@ def cut_torn_tail(path: Path) -> str | None:
         file.seek(end)
         tail = file.read()
         if b"\n" in tail:
-            with path.with_suffix(".damaged").open("ab") as copy:
-                copy.write(tail)
-                copy.flush()
-                os.fsync(copy.fileno())
+            _keep(path, tail)
         file.truncate(end)
         os.fsync(file.fileno())
     return f"cut {size - end} bytes without a whole event from the end of {path.name}"
+
+
+def _keep(path: Path, lines: bytes) -> None:
+    """Append lines that are taken out of a part to the file `.damaged` beside it, durably."""
+    kept = path.with_suffix(".damaged")
+    if os.path.lexists(kept) and not stat.S_ISREG(kept.lstat().st_mode):
+        set_aside(kept)
+    file = AppendFile(kept)
+    try:
+        file.append(lines, durable=True)
+    finally:
+        file.close()
 
 
 def _end_of_events(path: Path, size: int) -> int:
@@ -68,9 +79,6 @@ def drop_useless_lines(path: Path, expected: int) -> tuple[int, int]:
             (good if useful else bad).append(text + b"\n")
             expected = line.seq + 1 if useful else expected
         if bad:
-            with path.with_suffix(".damaged").open("ab") as copy:
-                copy.write(b"".join(bad))
-                copy.flush()
-                os.fsync(copy.fileno())
+            _keep(path, b"".join(bad))
             replace_file(path, b"".join(good) + whole[whole.rfind(b"\n") + 1 :])
     return len(bad), expected

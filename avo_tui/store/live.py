@@ -18,14 +18,14 @@ from pydantic import ValidationError
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.events import EvaluationProgressed, Event
-from avo_tui.store.files import read_regular, write_all
+from avo_tui.store.files import open_own, read_regular, write_all
 
 log = logging.getLogger(__name__)
 
 LIMIT_BYTES = 256 << 10
 """Size in bytes above which the file is emptied, whatever it contains."""
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class LiveLine(Value):
@@ -63,7 +63,7 @@ class LiveFile:
         attempt = (event.step, event.attempt)
         try:
             if self._descriptor < 0:
-                self._descriptor = os.open(self._path, _FLAGS | os.O_TRUNC, 0o600)
+                self._descriptor = open_own(self._path, _FLAGS | os.O_TRUNC)
                 self._size = 0
             if attempt != self._attempt or self._size > LIMIT_BYTES:
                 os.ftruncate(self._descriptor, 0)

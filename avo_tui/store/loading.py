@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from avo_tui.domain.events import Event, SessionCreated
@@ -17,7 +17,7 @@ from avo_tui.store.errors import DamagedSession, DiskTrouble, SessionNotFound
 from avo_tui.store.journal import read_events
 from avo_tui.store.journal_follower import JournalFollower
 from avo_tui.store.layout import Layout
-from avo_tui.store.pages import Extent, pack, read_pages, unpack_into
+from avo_tui.store.pages import Extent, PagesRead, pack, read_pages, unpack_into
 from avo_tui.store.projection import Snapshot, Stored, check_format, load_tables
 from avo_tui.store.stored_records import KINDS
 
@@ -143,9 +143,13 @@ def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded 
         rows = Snapshot.of(tables.state) if current and for_writing else None
         if not for_writing:
             database = None  # before the other records are read: they take its place in memory
-        state, extent = _with_older_records(layout, tables, notes)
+        state, extent = _folded_anew(layout, tables), Extent()
+        if state is None:
+            state, extent = _with_older_records(layout, tables, notes)
+        elif for_writing:
+            notes.append("an older avo-tui wrote the tables: they were made anew from the journal")
         follower = JournalFollower(layout, state.session.applied, _part(layout, state))
-        stale = tables.lines is not None or extent != tables.extent
+        stale = tables.outdated or tables.lines is not None or extent != tables.extent
         return Loaded(state, follower, rows, database, extent, stale, notes)
     return None
 
@@ -160,38 +164,70 @@ def _with_older_records(
     if stored.lines is not None:
         kept = _attempts(layout, stored.lines, notes)
         if kept is None:
-            return _from_events(layout, stored), Extent()
+            folded = fold_journal(layout, stored.state.session.applied)
+            return _with_tables(stored, folded), Extent()
         # session.json has the attempt as of its own writing; the line may be older or newer
         stored.state.attempts = RecordTable(kept | stored.state.attempts)
         return stored.state, Extent()
-    try:
-        read = read_pages(layout.pages, stored.extent)
-        problem = read.problem
-    except DamagedSession as error:
-        _must_wait(layout, error)
-        read, problem = None, str(error)
-    if problem:
+    read, problem = None, f"{layout.database.name} does not say where the older records are"
+    if stored.extent is not None:
         try:
-            state = _from_events(layout, stored)
-        except DamagedSession:
-            notes.append(f"{problem}; what was sound of it was taken, the journal is damaged too")
-        else:
-            notes.append(f"{problem}; took the older records from the journal instead")
-            return state, Extent()
+            read = read_pages(layout.pages, stored.extent)
+            problem = read.problem
+        except DamagedSession as error:
+            _must_wait(layout, error)
+            problem = str(error)
+    if not problem:
+        return _with_tables(stored, _unpacked(stored, read)), stored.extent or Extent()
+    replay = replay_journal(layout, stored.state.session.applied)
+    if replay.reaches(stored.state.session.applied):
+        notes.append(f"{problem}; took the older records from the journal instead")
+        assert replay.state is not None
+        return _with_tables(stored, replay.state), Extent()
+    notes.append(
+        f"{problem}; the journal is damaged too: took what is sound of both, older records are "
+        "missing"
+    )
+    with suppress(DamagedSession):
+        folded = fold_journal(layout, stored.state.session.applied)
+        return _with_tables(stored, _joined(folded, _unpacked(stored, read))), Extent()
+    return _with_tables(stored, _unpacked(stored, read)), Extent()
+
+
+def _unpacked(stored: Stored, read: PagesRead | None) -> SessionState:
+    """The records of pages, and over them those of session.json, which are newer."""
     state = SessionState(session=stored.state.session)
     unpack_into(state, read.pages if read is not None else ())
     for name in KINDS:
         table = getattr(state, name)
         for key, record in getattr(stored.state, name).items():
             table[key] = record
-    tables = {name: getattr(state, name) for name in KINDS}
-    return replace(stored.state, **tables), Extent() if problem else stored.extent
+    return state
 
 
-def _from_events(layout: Layout, stored: Stored) -> SessionState:
-    """The state of session.json with the large tables as the journal gives them."""
-    folded = fold_journal(layout, stored.state.session.applied)
-    return replace(stored.state, **{name: getattr(folded, name) for name in KINDS})
+def _joined(one: SessionState, other: SessionState) -> SessionState:
+    """The large tables of two incomplete states; where both have a record, that of `other`."""
+    joined = SessionState(session=one.session)
+    for name in KINDS:
+        table, records = getattr(joined, name), {**getattr(one, name), **getattr(other, name)}
+        for key in sorted(records):
+            table[key] = records[key]
+    return joined
+
+
+def _with_tables(stored: Stored, source: SessionState) -> SessionState:
+    """The state of session.json with the large tables of another."""
+    return replace(stored.state, **{name: getattr(source, name) for name in KINDS})
+
+
+def _folded_anew(layout: Layout, stored: Stored) -> SessionState | None:
+    """The state up to the same event from the journal, where an older version of the fold made the
+    tables; None where they are not outdated or the journal has not all of these events."""
+    if not stored.outdated:
+        return None
+    applied = stored.state.session.applied
+    replay = replay_journal(layout, applied)
+    return replay.state if replay.reaches(applied) else None
 
 
 def _attempts(layout: Layout, promised: int, notes: list[str]) -> Attempts | None:
@@ -237,6 +273,47 @@ def _from_journal(layout: Layout, notes: list[str]) -> Loaded:
     notes.append("built everything from the journal")
     state = SessionState.begin(first[0])
     return Loaded(state, follower, None, None, Extent(), notes=notes)
+
+
+@dataclass
+class Replay:
+    """What the journal alone gives."""
+
+    state: SessionState | None = None
+    """None where the journal does not begin with the creation of the session."""
+    last: int = 0
+    """Number of the last event up to which none is missing or damaged."""
+    missing: bool = False
+    """Whether an event is missing or damaged before another one."""
+    refused: bool = False
+    """Whether there is an event that cannot be applied."""
+
+    def reaches(self, seq: int) -> bool:
+        """Whether the journal has every event up to number `seq`."""
+        return self.state is not None and self.last >= seq
+
+
+def replay_journal(layout: Layout, until: int | None = None) -> Replay:
+    """Fold the journal alone, up to event `until`, or up to the first event that is missing."""
+    replay = Replay()
+    for event in read_events(layout):
+        if until is not None and event.seq > until:
+            break
+        if event.seq <= replay.last:  # two engines wrote at once: the first event counts
+            continue
+        if event.seq != replay.last + 1:
+            replay.missing = True
+            break
+        if replay.state is not None:
+            replay.refused |= bool(fold(replay.state, [event]))
+        elif isinstance(event, SessionCreated):
+            replay.state = SessionState.begin(event)
+        else:
+            break
+        replay.last = event.seq
+    if replay.state is not None:
+        name_after_folder(replay.state, layout)
+    return replay
 
 
 def fold_journal(layout: Layout, until: int | None = None) -> SessionState:

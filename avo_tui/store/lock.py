@@ -16,6 +16,7 @@ import logging
 import os
 import secrets
 import socket
+import stat
 import time
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from avo_tui.store.errors import (
     as_store_error,
     clear_errors,
 )
-from avo_tui.store.files import TEMPORARY, read_regular, write_temporary
+from avo_tui.store.files import TEMPORARY, open_own, read_regular, set_aside, write_temporary
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class EngineLock:
         self.bulletin = Bulletin()
         """Where the engine says what it waits for, without a disk."""
         with clear_errors(path, "open"):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = _open_lock(path)
             try:
                 self._folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except BaseException:
@@ -252,16 +253,15 @@ class EngineLock:
 
     def _open_put_back(self) -> int:
         """engine.lock, anew. Raises FolderLost where another engine may have it, and OSError."""
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            return os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            return open_own(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             ours = self._folder_held or (
                 self._lease is not None and _owner(self._lease) == self._token
             )
             if not ours:
                 raise self._another() from None
-        return os.open(self.path, flags)
+        return open_own(self.path, os.O_RDWR)
 
     def _another(self) -> FolderLost:
         return FolderLost(f"{self.path} is another engine's by now. Nothing more is written")
@@ -290,6 +290,20 @@ class EngineLock:
                     os.close(descriptor)
         self._descriptor = self._folder = -1
         self.bulletin.close()
+
+
+def _open_lock(path: Path) -> int:
+    """engine.lock, created if it is missing. What is no regular file is set aside first.
+
+    Raises OSError.
+    """
+    try:
+        return open_own(path, os.O_RDWR | os.O_CREAT)
+    except OSError:
+        if not os.path.lexists(path) or stat.S_ISREG(path.lstat().st_mode):
+            raise
+        log.warning("%s was no file and is called %s now", path, set_aside(path).name)
+        return open_own(path, os.O_RDWR | os.O_CREAT)
 
 
 def _same(path: Path, descriptor: int) -> bool | None:

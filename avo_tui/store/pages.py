@@ -14,7 +14,6 @@ the journal and can be rebuilt from it.
 from __future__ import annotations
 
 import contextlib
-import os
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from typing import Any
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.tables import RecordTable
 from avo_tui.store.appending import AppendFile
-from avo_tui.store.errors import clear_errors, unreadable
+from avo_tui.store.errors import DamagedSession, clear_errors, unreadable
 from avo_tui.store.files import read_regular, replace_file
 from avo_tui.store.stored_records import KINDS, Page
 
@@ -92,6 +91,14 @@ def read_pages(path: Path, extent: Extent) -> PagesRead:
     return read
 
 
+def _checked(path: Path, extent: Extent) -> bytes:
+    """The extent's bytes. Raises OSError, or DamagedSession where they are others."""
+    data = read_regular(path)[: extent.size]
+    if len(data) != extent.size or zlib.crc32(data) != extent.checksum:
+        raise DamagedSession(f"{path.name} changed while it was opened")
+    return data
+
+
 def _take_apart(data: bytes, read: PagesRead, checked: bool) -> None:
     """Add the pages in `data`; `checked` where their checksums need not be looked at."""
     offset = 0
@@ -100,6 +107,8 @@ def _take_apart(data: bytes, read: PagesRead, checked: bool) -> None:
         try:
             checksum, header, blob = map(int, data[offset:end].split(b" "))
             body = data[end + 1 : end + 1 + header + blob]
+            if end < 0 or min(header, blob) < 0 or len(body) != header + blob:
+                raise ValueError("lengths")
             if not checked and zlib.crc32(body) != checksum:
                 raise ValueError("checksum")
             read.pages.append(Page.read(body[:header], body[header:]))
@@ -150,10 +159,12 @@ class PagesFile:
         self.extent = extent
         """What is in the file, durable."""
         if extent.size:
-            with clear_errors(path, "cut"):
-                if path.stat().st_size > extent.size:
-                    os.truncate(path, extent.size)
+            with clear_errors(path, "write"):
+                if path.is_symlink():  # what it points to is not ours to write
+                    replace_file(path, _checked(path, extent))
             self._file = AppendFile(path)
+            if self._file.size > extent.size:
+                self._file.cut(extent.size)
 
     def add(self, pages: Iterable[Page]) -> None:
         """Append, durable on return. Raises DiskTrouble or StoreError; nothing is added then."""

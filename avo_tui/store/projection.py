@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from avo_tui.domain.base import DEFERRED, Value
 from avo_tui.domain.commands import CommandRecord
 from avo_tui.domain.evidence import Comparison
+from avo_tui.domain.fold import FOLD
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import (
     FORMAT,
@@ -102,11 +103,15 @@ class Stored:
 
     state: SessionState
     """With those records alone that are rows."""
-    extent: Extent
-    """The part of records.pages that holds the others."""
+    extent: Extent | None
+    """The part of records.pages that holds the others; None where session.json should say it and
+    does not."""
     lines: int | None
     """Attempts that attempts.jsonl holds; None where an avo-tui wrote this that has no such
     file."""
+    outdated: bool = False
+    """Whether an older version of the fold made these tables, which may lack what the present one
+    takes from the same events."""
 
 
 def load_tables(database: Database) -> Stored:
@@ -125,13 +130,16 @@ def load_tables(database: Database) -> Stored:
                 values = tuple(getattr(record, name) for name in table.key)
                 mine[values if len(values) > 1 else values[0]] = record.slim()
         state.pending_approval = _PENDING.validate_python(row.get("pending_approval"))
-        extent = Extent.of_row(row.get("pages"))
+        lost = row["format"] == FORMAT_WITH_PAGES and row.get("pages") is None
+        extent = None if lost else Extent.of_row(row.get("pages"))
     except ValidationError as error:
         raise DamagedSession(f"session.json holds a bad record: {_first(error)}") from error
     except ValueError as error:
         raise DamagedSession(f"session.json is damaged: {error}") from error
     lines = row.get("attempts_kept")
-    return Stored(state, extent, lines if isinstance(lines, int) else None)
+    fold = row.get("fold")
+    outdated = not isinstance(fold, int) or fold < FOLD
+    return Stored(state, extent, lines if isinstance(lines, int) else None, outdated)
 
 
 def _first(error: ValidationError) -> str:
@@ -207,6 +215,7 @@ class Projection:
             self._write_table(table, snapshot.tables[table.name])
         row = snapshot.session.model_dump(mode="json")
         row["pending_approval"] = _PENDING.dump_python(snapshot.pending, mode="json")
+        row["fold"] = FOLD
         if self._pages.extent.size:
             row |= {"format": FORMAT_WITH_PAGES, "pages": self._pages.extent.row()}
         self._database.put("session", {1: row})

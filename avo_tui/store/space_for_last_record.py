@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from avo_tui.store.errors import StoreError, clear_errors
+from avo_tui.store.files import open_own
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Reserve:
     def hold(self) -> None:
         """Take the space if the disk has it; a disk that has not is no error."""
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = open_own(self._path, os.O_WRONLY | os.O_CREAT)
             try:
                 os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
             finally:
@@ -44,5 +45,5 @@ class Reserve:
 
     def drop(self) -> None:
         """Give the space free. Raises DiskTrouble or StoreError."""
-        with contextlib.suppress(FileNotFoundError), clear_errors(self._path, "remove"):
-            self._path.unlink(missing_ok=True)
+        with clear_errors(self._path, "remove"), contextlib.suppress(IsADirectoryError):
+            self._path.unlink(missing_ok=True)  # a folder of that name holds no space of ours

@@ -9,78 +9,41 @@ same fields, compares equal to the whole record and never changes.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, get_args
 
 import zstandard
 from pydantic_core import from_json, to_json
 
 from avo_tui.domain.base import Value
-from avo_tui.domain.records import Attempt, Step, Version
-from avo_tui.domain.verdict import Verdict
+from avo_tui.domain.records import Attempt, Step, StepOutcomeName, Version
 from avo_tui.store.errors import DamagedSession
+from avo_tui.store.record_columns import (
+    HASH,
+    VERDICTS,
+    Column,
+    Values,
+    among,
+    are_hashes,
+    are_moments,
+    are_moments_or_none,
+    are_pairs,
+    are_ratios,
+    as_list,
+    as_pair,
+    micros,
+    moment_of,
+    only,
+)
 
 LEVEL: Final = 3
 """How hard zstandard compresses."""
 
 MAX_BYTES: Final = 256 << 20
 """Most bytes that a page may unpack to; a file from outside could promise any number."""
-
-Values = Sequence[Any]
-"""One column of a page: a list, an array of numbers, or a text."""
-
-HASH: Final = 64
-"""Length of an `ObjectId`."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else _EPOCH + micros * _MICROSECOND
-
-
-_VERDICTS: dict[str | None, Verdict | None] = {None: None, **{v.value: v for v in Verdict}}
-
-
-def _as_list(pair: Sequence[float] | None) -> list[float] | None:
-    return None if pair is None else list(pair)  # as JSON gives it back
-
-
-def _timed_against(pair: Sequence[float] | None) -> tuple[int, float] | None:
-    return None if pair is None else (int(pair[0]), float(pair[1]))
-
-
-@dataclass(frozen=True)
-class Column:
-    """One field or property of a kind of record that is kept in memory for every record."""
-
-    name: str
-    packed: Callable[[Any], Any] | None = None
-    """Converts a value to one that JSON can hold; None where it is one."""
-    unpacked: Callable[[Any], Any] | None = None
-    """Converts it back."""
-    code: str = ""
-    """Type code of `array.array` where all values are numbers of one size."""
-    width: int = 0
-    """Length of each value where all are texts of one length, which are kept as one text; or 0."""
-
-    def held(self, values: list[Any] | str) -> Values:
-        """The values of a page as they are kept in memory: an array, or the list itself where a
-        number is too large for one. Raises TypeError for values of another type."""
-        if not self.code or not isinstance(values, list):
-            return values
-        try:
-            return array(self.code, values)
-        except OverflowError:
-            return values
 
 
 @dataclass(frozen=True)
@@ -168,10 +131,12 @@ class Page:
         """The page of this header. Raises ValueError, KeyError or TypeError where it is none."""
         given = from_json(header)
         kind = KINDS[given["table"]]
-        columns = {c.name: c.held(given["columns"][c.name]) for c in kind.columns}
-        masks = given["masks"]
-        if any(len(columns[c.name]) != max(1, c.width) * len(masks) for c in kind.columns):
-            raise ValueError("columns of different lengths")
+        masks, highest = given["masks"], 1 << len(kind.bits)
+        if not isinstance(masks, list) or not all(
+            type(m) is int and 0 <= m < highest for m in masks
+        ):
+            raise ValueError("masks of fields that there are not")
+        columns = {c.name: c.checked(given["columns"][c.name], len(masks)) for c in kind.columns}
         return cls(kind, columns, masks, blob)
 
     def __len__(self) -> int:
@@ -195,7 +160,7 @@ class Page:
 
     def whole(self, row: int) -> Value:
         """A whole record. Raises DamagedSession where the page does not hold it."""
-        return _whole(self, row)
+        return _record(self, row)
 
     def lines(self) -> list[bytes]:
         """The records as JSON. Raises DamagedSession where the page cannot be unpacked."""
@@ -216,7 +181,7 @@ def _lines(page: Page) -> list[bytes]:
 
 
 @lru_cache(1024)
-def _whole(page: Page, row: int) -> Value:
+def _record(page: Page, row: int) -> Value:
     try:
         return page.kind.record.model_validate_json(_lines(page)[row]).slim()
     except ValueError as error:
@@ -326,12 +291,12 @@ ATTEMPTS = Kind(
         Column("step", code="q"),
         Column("number", code="q"),
         Column("parent", code="q"),
-        Column("candidate", width=HASH),
-        Column("verdict", unpacked=_VERDICTS.__getitem__),
+        Column("candidate", width=HASH, valid=are_hashes),
+        Column("verdict", unpacked=VERDICTS.__getitem__, valid=among(VERDICTS)),
         Column("aggregate", code="d"),
-        Column("version"),
-        Column("undecided"),
-        Column("at", _micros, _moment, code="q"),
+        Column("version", valid=only(int, NoneType)),
+        Column("undecided", valid=only(bool)),
+        Column("at", micros, moment_of, code="q", valid=are_moments),
     ),
     key=("step", "number"),
 )
@@ -341,15 +306,15 @@ VERSIONS = Kind(
     Version,
     (
         Column("number", code="q"),
-        Column("parent"),
+        Column("parent", valid=only(int, NoneType)),
         Column("step", code="q"),
         Column("attempt", code="q"),
-        Column("candidate", width=HASH),
-        Column("created", _micros, _moment, code="q"),
+        Column("candidate", width=HASH, valid=are_hashes),
+        Column("created", micros, moment_of, code="q", valid=are_moments),
         Column("aggregate", code="d"),
-        Column("ratios"),
-        Column("holds"),
-        Column("timed_against", packed=_as_list, unpacked=_timed_against),
+        Column("ratios", valid=are_ratios),
+        Column("holds", valid=only(bool)),
+        Column("timed_against", packed=as_list, unpacked=as_pair, valid=are_pairs),
     ),
     key=("number",),
 )
@@ -360,11 +325,11 @@ STEPS = Kind(
     (
         Column("number", code="q"),
         Column("parent", code="q"),
-        Column("started", _micros, _moment, code="q"),
-        Column("ended", _micros, _moment),
-        Column("outcome"),
-        Column("attempts"),
-        Column("version"),
+        Column("started", micros, moment_of, code="q", valid=are_moments),
+        Column("ended", micros, moment_of, valid=are_moments_or_none),
+        Column("outcome", valid=among((None, *get_args(StepOutcomeName)))),
+        Column("attempts", valid=only(int)),
+        Column("version", valid=only(int, NoneType)),
         Column("seconds", code="d"),
         Column("usd", code="d"),
     ),

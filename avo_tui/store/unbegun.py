@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avo_tui.store.engine_presence import lease_of
 from avo_tui.store.errors import StoreError, clear_errors
-from avo_tui.store.files import TEMPORARY
+from avo_tui.store.files import TEMPORARY, read_regular
 from avo_tui.store.layout import Layout
 from avo_tui.store.lock import EngineLock
 
@@ -52,4 +52,4 @@ def _unbegun(layout: Layout) -> bool:
         if layout.inbox.is_dir() and any(layout.inbox.iterdir()):
             return False
         parts = list(layout.journal.iterdir()) if layout.journal.is_dir() else []
-        return all(p == layout.part(0) and b"\n" not in p.read_bytes() for p in parts)
+        return all(p == layout.part(0) and b"\n" not in read_regular(p) for p in parts)

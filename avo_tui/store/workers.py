@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from avo_tui.domain.workers import WorkersSeen
-from avo_tui.store.files import TEMPORARY, read_regular, write_all
+from avo_tui.store.files import TEMPORARY, open_own, read_regular, write_all
 from avo_tui.store.layout import Layout
 
 
@@ -28,8 +28,7 @@ class WorkersFile:
     def write(self, seen: WorkersSeen) -> None:
         """Replace the content. Raises OSError where the disk takes no write."""
         new = f"{TEMPORARY}{os.getpid()}-{self._name}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        file = os.open(new, flags, 0o600, dir_fd=self._folder)
+        file = open_own(Path(new), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, self._folder)
         try:
             write_all(file, seen.model_dump_json(exclude_defaults=True).encode() + b"\n")
         finally:

@@ -133,6 +133,7 @@ def test_a_page_that_contradicts_its_records_is_mended(lived: Path) -> None:
     layout = Layout(lived)
     tables = json.loads(layout.database.read_text())
     stored = load_tables(Database.open(layout.database, layout.database, layout.previous))
+    assert stored.extent is not None
     pages = read_pages(layout.pages, stored.extent).pages
     page = next(page for page in pages if page.kind.table == "attempts")
     page.masks[0] ^= 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,13 @@ from avo_tui.domain.stall_rules import stall
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.tables import RecordTable
 from avo_tui.store import DamagedSession, SessionReader, SessionWriter
-from avo_tui.store.doctor import differences
+from avo_tui.store.doctor import diagnose, differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
-from avo_tui.store.pages import pack
+from avo_tui.store.pages import Extent, pack
 from avo_tui.store.stored_records import KINDS, Page
 from avo_tui.ui.panes.lineage.graph_layout import rows
-from tests.session_life import AT, lives, session_record, version
+from tests.session_life import AT, life, lives, session_record, version
 
 
 def folded(events: list[ev.Event], packed: bool) -> SessionState:
@@ -152,7 +154,7 @@ def test_a_damaged_page_is_an_error_of_the_session(lived: Path) -> None:
         with pytest.raises(DamagedSession, match="versions"):
             record.model_dump()
     shorter = page.header().replace(b'"masks":[', b'"masks":[0,')
-    with pytest.raises(ValueError, match="lengths"):
+    with pytest.raises(ValueError, match="length"):
         Page.read(shorter, page.blob)
 
 
@@ -167,6 +169,135 @@ def test_a_page_says_on_disk_what_it_says_in_memory() -> None:
         again = Page.read(page.header(), page.blob)
         assert (again.columns, again.masks) == (page.columns, page.masks)
         assert [record for _, record in again.records()] == records
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("attempts", "at", 10**18),
+        ("attempts", "at", -(10**18)),
+        ("attempts", "step", "1"),
+        ("attempts", "step", 1.5),
+        ("attempts", "step", None),
+        ("attempts", "aggregate", "fast"),
+        ("attempts", "aggregate", [1]),
+        ("attempts", "verdict", "splendid"),
+        ("attempts", "verdict", []),
+        ("attempts", "version", "v1"),
+        ("attempts", "undecided", 1),
+        ("versions", "parent", "0"),
+        ("versions", "ratios", [1.0]),
+        ("versions", "ratios", {"c0": "1"}),
+        ("versions", "holds", None),
+        ("versions", "timed_against", [0]),
+        ("versions", "timed_against", ["0", 1.0]),
+        ("steps", "ended", "today"),
+        ("steps", "ended", 2**70),
+        ("steps", "outcome", "won"),
+        ("steps", "attempts", None),
+        ("steps", "seconds", "1"),
+    ],
+)
+def test_a_column_of_other_values_is_no_page(table: str, column: str, value: object) -> None:
+    """Said when the file is read, where the journal can help, and not when a screen looks."""
+    state = folded(list(life(3)), False)
+    page = Page.of(KINDS[table], list(getattr(state, table).values()))
+    header = json.loads(page.header())
+    header["columns"][column][0] = value
+    with pytest.raises((ValueError, TypeError)):
+        Page.read(json.dumps(header).encode(), page.blob)
+
+
+@pytest.mark.parametrize("masks", [None, [], "0", [-1], [1 << 40], ["0"], [True], [0.0]])
+def test_masks_of_other_values_are_no_page(masks: object) -> None:
+    state = folded(list(life(3)), False)
+    page = Page.of(KINDS["versions"], list(state.versions.values())[:1])
+    header = json.loads(page.header()) | {"masks": masks}
+    with pytest.raises((ValueError, TypeError)):
+        Page.read(json.dumps(header).encode(), page.blob)
+
+
+def test_a_candidate_that_is_no_hash_is_no_page() -> None:
+    state = folded(list(life(3)), False)
+    page = Page.of(KINDS["versions"], list(state.versions.values())[:1])
+    for other in ("g" * 64, "é" * 64, "A" * 64, ["0"] * 64):
+        header = json.loads(page.header())
+        header["columns"]["candidate"] = other
+        with pytest.raises((ValueError, TypeError)):
+            Page.read(json.dumps(header).encode(), page.blob)
+
+
+def _framed(layout: Layout, frames: bytes) -> None:
+    """Put `frames` into records.pages, with their right size and checksum in session.json."""
+    tables = json.loads(layout.database.read_text())
+    tables["session"]["1"]["pages"] = Extent().and_then(frames).row()
+    layout.database.write_text(json.dumps(tables))
+    layout.pages.write_bytes(frames)
+
+
+@pytest.mark.parametrize("how", ["longer", "shorter", "negative", "one line", "columns"])
+def test_pages_with_a_right_checksum_and_other_lengths(how: str, lived: Path) -> None:
+    layout = Layout(lived)
+    before = SessionReader.open(lived).state
+    first, rest = layout.pages.read_bytes().split(b"\n", 1)
+    checksum, header, blob = map(int, first.split())
+    _framed(
+        layout,
+        {
+            "longer": b"%d %d %d\n" % (checksum, header, 10**9),
+            "shorter": b"%d %d %d\n" % (checksum, header, 5),
+            "negative": b"%d %d %d\n" % (checksum, -header, blob),
+            "one line": b"%d %d %d" % (checksum, header, blob),
+            "columns": first + b"\n" + rest[:header].replace(b'"step":[0', b'"step":[""') + b"\n",
+        }[how]
+        + (b"" if how == "columns" else rest),
+    )
+    reader = SessionReader.open(lived)
+    assert reader.state == before and "journal" in reader.problems[0]
+
+
+@pytest.mark.parametrize("value", [None, [], "", {"size": -1}])
+def test_session_json_that_does_not_say_which_pages_are_its(value: object, lived: Path) -> None:
+    layout = Layout(lived)
+    before = SessionReader.open(lived).state
+    tables = json.loads(layout.database.read_text())
+    if value == "":
+        del tables["session"]["1"]["pages"]
+    else:
+        tables["session"]["1"]["pages"] = value
+    layout.database.write_text(json.dumps(tables))
+    reader = SessionReader.open(lived)
+    assert reader.state.attempts == before.attempts and reader.problems
+    assert any(f.level == "fail" for f in diagnose(lived))
+    diagnose(lived, repair=True)
+    assert SessionReader.open(lived).problems == []
+    assert SessionReader.open(lived).state.attempts == before.attempts
+
+
+def test_what_is_sound_of_tables_pages_and_journal_is_put_together(lived: Path) -> None:
+    """The pages are cut and a part of the journal is gone: nothing that one of them has is lost."""
+    layout = Layout(lived)
+    before = SessionReader.open(lived).state
+    layout.part(1).unlink()
+    os.truncate(layout.pages, layout.pages.stat().st_size - 3)
+    reader = SessionReader.open(lived)
+    assert "the journal is damaged too" in reader.problems[0]
+    for name in KINDS:
+        mine, whole = getattr(reader.state, name), getattr(before, name)
+        assert list(mine) == [key for key in whole if key in mine]
+        assert all(mine[key] == whole[key] for key in mine)
+        in_pages = [key for key in whole if key not in whole.whole]
+        assert {*in_pages[:-2], *whole.whole} <= set(mine)
+        assert {k for k in whole if (k if isinstance(k, int) else k[0]) > 1} <= set(mine)
+
+
+def test_a_copied_table_is_a_table_of_its_own() -> None:
+    table: RecordTable[int, str] = RecordTable({1: "a"})
+    for twin in (copy.copy(table), copy.deepcopy(table), pickle.loads(pickle.dumps(table))):
+        twin[2] = "b"
+        twin.pack([(1, "packed")])
+        assert table == {1: "a"} and list(table.whole) == [1]
+        assert twin == {1: "packed", 2: "b"} and list(twin.whole) == [2]
 
 
 def test_a_table_knows_what_changed_since_a_copy_of_it() -> None:

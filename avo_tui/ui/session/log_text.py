@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from avo_tui.store.files import open_regular
+
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
 
@@ -15,7 +17,7 @@ def of_file(path: Path, *, follow: bool = False) -> Iterator[bytes]:
     Raises ValueError where it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while (chunk := file.read(CHUNK)) or follow:
                 if not chunk and file.tell() > path.stat().st_size:
                     file.seek(0)  # the file was replaced
