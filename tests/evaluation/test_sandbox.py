@@ -103,6 +103,12 @@ async def test_runs_in_an_empty_environment(
     assert "secret" not in outcome.stdout
 
 
+async def test_the_lent_user_has_a_name(sandbox: Sandbox) -> None:
+    """It is in no list of users, and torch asks for a name where its caches begin."""
+    outcome = await python(sandbox, "import getpass; print(getpass.getuser())")
+    assert outcome.ok and outcome.stdout.strip() == "candidate"
+
+
 async def test_reads_no_foreign_file(sandbox: Sandbox, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("the treasure is under the tree")
