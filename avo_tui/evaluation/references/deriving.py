@@ -98,6 +98,7 @@ def look(reference: Reference, sizes: Sizes) -> Look:
     except BadReferenceError:
         raise
     except Exception as error:  # on the meta device, values cannot be looked at
+        without_data = error
         if sum(t.nbytes for t in every.values()) > WITH_DATA:
             raise _needs_data(error) from error
         drawn = reference.draw(sizes, 1, "cpu")
@@ -107,7 +108,7 @@ def look(reference: Reference, sizes: Sizes) -> Look:
             with torch.no_grad(), counting:
                 outputs = drawn.outputs(every)
         except Exception as another:
-            raise _needs_data(another) from another
+            raise _needs_data(without_data, another) from another
     written = counting.written & drawn.inputs.keys()
     if written:
         raise BadReferenceError(f"the reference changes its input {', '.join(sorted(written))}")
@@ -115,12 +116,23 @@ def look(reference: Reference, sizes: Sizes) -> Look:
     return Look(drawn, outputs, used, counting.flops, counting.random)
 
 
-def _needs_data(error: Exception) -> BadReferenceError:
-    why = " ".join(str(error).split()).partition(". ")[0][:200]
+def _needs_data(without: Exception, on_processor: Exception | None = None) -> BadReferenceError:
+    """`on_processor` is what happened there, where the reference was small enough to be tried."""
+    reasons = [f"without data {_short(without)}"]
+    if on_processor is not None and _short(on_processor) == _short(without):
+        reasons = [_short(without)]
+    elif on_processor is not None:
+        reasons.append(f"on the processor {_short(on_processor)}")
     return BadReferenceError(
-        f"the reference does not run ({type(error).__name__}: {why}), neither without data nor on "
-        "the processor at these sizes; smaller ones are given with --set"
+        f"the reference does not run ({'; '.join(reasons)}), neither without data nor on the "
+        "processor at these sizes; smaller ones are given with --set"
     )
+
+
+def _short(error: Exception) -> str:
+    """The error's type and its first sentence."""
+    why = " ".join(str(error).split()).partition(". ")[0][:200]
+    return f"{type(error).__name__}: {why}"
 
 
 def derive(
