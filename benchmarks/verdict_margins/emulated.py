@@ -295,7 +295,8 @@ def dropped(*, fp8_operands: bool) -> Iterator[Variant]:
     yield Variant("projection in steps of 16", True, replace(plain, chunk=16))
     lagging = Attention(128, lag=8.0)
     yield Variant("maximum that lags by 2^8", True, replace(plain, chunk=64, attention=lagging))
-    yield Variant("kept weights scaled first", True, replace(plain, chunk=64, rescaled_by=1.25))
+    scaled = replace(plain, chunk=64, rescaled_by=1.0 / (1.0 - dropout_mask.DROPOUT))
+    yield Variant("kept weights scaled first", True, scaled)
     for name in ("weights in fp8", "weights with 5 bits", "output truncated", "2^x by a parabola"):
         yield Variant(name, False, replace(plain, attention=WRONG[name]), "precision")
     yield Variant("projection in fp8", False, replace(plain, projected=fp8), "precision")

@@ -17,7 +17,7 @@ taken from the library. `--seconds` ends each setting in time: the table says of
 is. On a machine with 16 cores, all of it in about seven minutes:
 
     for s in attention_cpu mha_forward gqa_forward sparse_rnn dropout_attention template \
-        $(cd benchmarks/small_suite/problems; ls *.py | sed s/.py//); do echo $s; done |
+        $(cd benchmarks/small_suite/problems; ls *.py | sed "s/.py$//"); do echo $s; done |
         xargs -P 14 -I{} python benchmarks/verdict_margins/measure.py {} --under --seconds 130
 
 Exits with 1 where an honest one passes 0.8 or a wrong one falls below 1.
@@ -185,6 +185,7 @@ def main() -> int:
         parser.error(f"there is no setting {', '.join(unknown)}")
     if given.under:
         return again(given.settings, given.draws, given.whole, given.seconds)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # all is emulated on the processor, a GPU or not
     torch.set_num_threads(1)
     began, well = time.monotonic(), True
     held = {k: v for k, v in os.environ.items() if k in MACHINES[1]}
