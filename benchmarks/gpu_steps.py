@@ -287,7 +287,7 @@ def mutants(report: Report) -> None:
         backend = CudaBackend()
         try:
             honest = await backend.compile(task, helpers.candidate("honest"), ctx)
-            async with backend.processes.running(task, {"candidate": honest}) as process:
+            async with backend.processes.running(task, honest) as process:
                 for name, (candidate, equivalent) in helpers.mutants().items():
                     began = time.monotonic()
                     told = await one(process, backend, name, candidate)

@@ -299,7 +299,7 @@ class Conductor:
             raise StoreError(
                 f"v{migration.version} of {line.session} cannot be sent on: it cannot be read"
             )
-        title = version.title
+        title = next(iter((version.plan or version.summary).strip().splitlines()), "")
         origin = f"{line.session}:{version.number}"
         self._sessions[migration.target].send(
             Submit(

@@ -199,13 +199,7 @@ class FakeWorkbench(FakeRun):
         return [await self.evaluate(candidate, title) for candidate, title in candidates]
 
     async def submit(
-        self,
-        attempt: AttemptResult,
-        plan: str,
-        summary: str,
-        built_on: Sequence[Note] = (),
-        *,
-        idea: str = "",
+        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
     ) -> SubmitResult:
         await self._work("submit")
         best = self.best()
@@ -224,7 +218,6 @@ class FakeWorkbench(FakeRun):
             candidate=attempt.candidate,
             score=score,
             gate=decision,
-            idea=idea,
             plan=plan,
             summary=summary,
             author="agent",

@@ -131,7 +131,6 @@ class AcceptanceGate:
             conditions=report.conditions,
             gate=decision,
             author=proposal.author,
-            idea=proposal.idea,
             plan=proposal.plan,
             summary=proposal.summary,
             built_on=tuple(proposal.built_on),

@@ -4,25 +4,23 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from avo_tui.domain.score import PairedMeasurement
-from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cuda import process, side_by_side
+from avo_tui.evaluation.backends.cuda import process
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.checking import Check
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from avo_tui.evaluation.backends.cuda.conversation import Timing
 from avo_tui.evaluation.backends.cuda.device import Gpu
-from avo_tui.evaluation.backends.cuda.fresh_processes import FreshProcesses
 from avo_tui.evaluation.backends.cuda.measuring import measure
-from avo_tui.evaluation.backends.cuda.process import GpuProcess
+from avo_tui.evaluation.backends.cuda.process import GpuProcess, Reply
 from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.tasks import load_task
@@ -85,7 +83,7 @@ async def running(stubbed: None, honest: CudaCompiled) -> AsyncIterator[GpuProce
     """One process for what needs no fresh one: it takes seconds to import torch."""
     backend = CudaBackend()
     backend._compiler = Compiler(SANDBOX)
-    async with backend.processes.running(TASK, {"candidate": honest}) as found:
+    async with backend.processes.running(TASK, honest) as found:
         yield found
 
 
@@ -162,7 +160,7 @@ async def test_a_hidden_case_tells_nothing_by_printing_or_trapping(
     for case in (hidden, dataclasses.replace(hidden, hidden=False)):
         backend = CudaBackend()
         backend._compiler = Compiler(SANDBOX)
-        async with backend.processes.running(TASK, {"candidate": honest}) as fresh:
+        async with backend.processes.running(TASK, honest) as fresh:
             check = Check(TASK, behaving(honest, "prints"), [case], context()[0])
             found = (await refused(check.all(fresh))).feedback
         told[case.hidden] = f"{found.summary} {found.detail} {found.log}"
@@ -208,63 +206,62 @@ async def test_a_drifting_baseline_is_measured_again(
     assert "noisy" not in found.flags
 
 
-async def test_two_candidates_side_by_side(backend: CudaBackend, honest: CudaCompiled) -> None:
+async def test_two_candidates_side_by_side(
+    backend: CudaBackend, honest: CudaCompiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a process of its own, and one waits while the other works."""
+    busy: set[GpuProcess] = set()
+    most, asked = 0, set()
+    order, line = GpuProcess.order, GpuProcess._line
+
+    async def watched_order(self: GpuProcess, what: Reply) -> None:
+        nonlocal most
+        busy.add(self)
+        asked.add(self)
+        most = max(most, len(busy))
+        await order(self, what)
+
+    async def watched_line(self: GpuProcess, seconds: float) -> Reply:
+        reply = await line(self, seconds)
+        if reply.get("event") == "idle" or "event" not in reply:
+            busy.discard(self)
+        return reply
+
+    monkeypatch.setattr(GpuProcess, "order", watched_order)
+    monkeypatch.setattr(GpuProcess, "_line", watched_line)
     ctx, seen = context()
     found = await backend.paired(TASK, honest, honest, ctx)
     assert found.gain == pytest.approx(1.5)
     assert [p.stage for p in seen] == ["remeasure", "remeasure"]
-    lying = behaving(honest, "liar")
-    told = await refused(backend.paired(TASK, honest, lying, ctx))
-    assert told.verdict is Verdict.SUSPICIOUS
-    assert "other candidate" in told.feedback.summary
-    idle = behaving(honest, "idles")
-    for pair in ((idle, honest), (honest, idle)):
-        told = await refused(backend.paired(TASK, *pair, ctx))
-        assert told.verdict is Verdict.SUSPICIOUS
-        assert ("other candidate" in told.feedback.summary) == (pair[1] is idle)
-        assert told.whose == idle.candidate.id
+    assert most == 1 and len(asked) == 2 and not busy
 
 
-def crash(*failing: set[str]) -> Callable[..., Awaitable[PairedMeasurement]]:
-    """In place of two candidates in one process: fails for these sets of candidates, for nobody
-    can tell whose reason."""
-
-    async def fails(
-        processes: FreshProcesses,
-        task: CudaTask,
-        a: CudaCompiled,
-        b: CudaCompiled,
-        context: object,
-    ) -> PairedMeasurement:
-        if {a.candidate.id, b.candidate.id} in failing:
-            raise Rejected(Verdict.ILLEGAL_ACCESS, Feedback(summary="the context is lost"))
-        return PairedMeasurement(configurations={})
-
-    return fails
-
-
-async def test_a_failure_is_that_of_whoever_fails_alone(
-    backend: CudaBackend, honest: CudaCompiled, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("mode", "verdict", "first"),
+    [
+        ("liar", Verdict.SUSPICIOUS, False),
+        ("idles", Verdict.SUSPICIOUS, True),
+        ("crash_in_turn", Verdict.CRASH, False),
+    ],
+)
+async def test_a_failure_in_a_pair_is_that_of_whoever_has_the_process(
+    backend: CudaBackend, honest: CudaCompiled, mode: str, verdict: Verdict, first: bool
 ) -> None:
-    """One process runs both: a lost context or an ended process does not say by whom."""
-    other = behaving(honest, "other")
-    ours, theirs = honest.candidate.id, other.candidate.id
-    for guilty in (ours, theirs):
-        failing = crash({ours, theirs}, {guilty})
-        monkeypatch.setattr(side_by_side, "side_by_side", failing)
-        told = await refused(backend.paired(TASK, honest, other, context()[0]))
-        assert told.verdict is Verdict.ILLEGAL_ACCESS and told.whose == guilty
+    guilty = behaving(honest, mode)
+    pair = (guilty, honest) if first else (honest, guilty)
+    told = await refused(backend.paired(TASK, *pair, context()[0]))
+    assert told.verdict is verdict and told.whose == guilty.candidate.id
+    if verdict is Verdict.SUSPICIOUS:
+        assert ("other candidate" in told.feedback.summary) == (not first)
 
 
-async def test_two_that_fail_only_together_are_both_spared(
-    backend: CudaBackend, honest: CudaCompiled, monkeypatch: pytest.MonkeyPatch
+async def test_two_that_do_not_fit_beside_each_other_are_both_spared(
+    backend: CudaBackend, honest: CudaCompiled
 ) -> None:
-    other = behaving(honest, "other")
-    failing = crash({honest.candidate.id, other.candidate.id})
-    monkeypatch.setattr(side_by_side, "side_by_side", failing)
-    told = await refused(backend.paired(TASK, honest, other, context()[0]))
+    told = await refused(backend.paired(TASK, honest, behaving(honest, "memory"), context()[0]))
     assert told.verdict is Verdict.HARNESS_ERROR and told.whose is None
-    assert "each of the two passes beside itself" in told.feedback.summary
+    assert "not enough memory" in told.feedback.summary
+    assert "two candidates at once" in told.feedback.summary
 
 
 async def test_a_cancelled_check_leaves_no_process(

@@ -197,7 +197,7 @@ class CudaBackend:
         await self._need_gpu(ours)
         cases = cuda.quick_cases() if context.quick else cuda.check_cases()
         run = Check(cuda, ours, cases, context)
-        async with self.processes.running(cuda, {"candidate": ours}) as process:
+        async with self.processes.running(cuda, ours) as process:
             if not context.quick:
                 # Kept for the benchmark or the next candidate: creating the context and loading the
                 # baselines' libraries takes seconds.
@@ -211,7 +211,7 @@ class CudaBackend:
         gpu = await self._need_gpu(ours)
         scores: list[ConfigurationScore] = []
         async with (
-            self.processes.running(cuda, {"candidate": ours}) as process,
+            self.processes.running(cuda, ours) as process,
             Timing(cuda, process, {"candidate": ours.candidate.id}) as timing,
         ):
             if not self._ceiling:
@@ -273,7 +273,7 @@ class CudaBackend:
         case, seed = next(c for c in cuda.quick_cases() if not c.hidden), secrets.randbits(48)
         if inputs is not None:
             case, seed = CheckCase(inputs.configuration, inputs.kind), inputs.seed
-        async with self.processes.running(cuda, {"candidate": ours}) as process:
+        async with self.processes.running(cuda, ours) as process:
             try:
                 request = run_request(ours, case, seed, steady=False)
                 reply = await ask(process, request, experiment.seconds, case.configuration.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -90,6 +90,16 @@ class Timing:
 
     async def ask(self, request: Reply, configuration: Configuration) -> Reply:
         """The answer to a timing; the outputs it handed over are judged from now on."""
+        reply: Reply = {}
+        async for reply in self.events(request, configuration):
+            assert "event" not in reply, reply
+        return reply
+
+    async def events(self, request: Reply, configuration: Configuration) -> AsyncGenerator[Reply]:
+        """The events after which the process waits for an order, and last the answer.
+
+        The outputs that it handed over are judged from the answer on. Raises Rejected.
+        """
         kept: list[tuple[str, judging.Taken]] = []
         reply: Reply = {}
         mark = self._process.mark()
@@ -99,17 +109,13 @@ class Timing:
             async for reply in process.converse(request, silence):
                 event = reply.get("event")
                 if event == "verify":
-                    outputs = judging.take(
-                        self._task, process.shared, reply["outputs"], configuration
-                    )
-                    taken = judging.Taken(
-                        configuration, reply["distribution"], reply["seed"], outputs
-                    )
-                    kept.append((reply["who"], taken))
+                    kept.append((reply["who"], self._taken(reply, configuration)))
                 elif event == "ready":
                     await self.settle()
                 if event in {"verify", "ready"}:
                     await process.acknowledge()
+                elif event == "idle":
+                    yield reply
         except ProcessTimeoutError as error:
             raise failures.of_timeout(error, name) from error
         except ProcessDiedError as error:
@@ -121,7 +127,12 @@ class Timing:
             if ruling := _trouble(who, trouble, name):
                 raise self.rejected(who, ruling)
         self._judging = asyncio.create_task(self._judge(kept, configuration))
-        return reply
+        yield reply
+
+    def _taken(self, event: Reply, configuration: Configuration) -> judging.Taken:
+        """The outputs that an event hands over."""
+        outputs = judging.take(self._task, self._process.shared, event["outputs"], configuration)
+        return judging.Taken(configuration, event["distribution"], event["seed"], outputs)
 
     async def _judge(
         self, kept: list[tuple[str, judging.Taken]], configuration: Configuration

@@ -1,11 +1,11 @@
-"""A fresh GPU process for each check and benchmark, the next one started while it is not needed."""
+"""A fresh GPU process for each check, benchmark and side of a pair; one is started ahead."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from avo_tui.domain.verdict import Verdict
@@ -49,33 +49,68 @@ class FreshProcesses:
         spare.opened = asyncio.create_task(open_and_load())
 
     @contextlib.asynccontextmanager
-    async def running(
-        self, task: CudaTask, candidates: Mapping[str, CudaCompiled]
-    ) -> AsyncIterator[GpuProcess]:
-        """A fresh process with the cubins of `candidates` (name → compiled); killed on the way out.
+    async def running(self, task: CudaTask, candidate: CudaCompiled) -> AsyncIterator[GpuProcess]:
+        """A fresh process with the cubins of a candidate, which requests call `candidate`; killed
+        on the way out.
 
         Raises Rejected where it cannot be prepared.
         """
-        process, self._spare = self._spare, None
-        if process is None or not process.alive or len(process.shared) < _output_bytes(task):
-            if process is not None:
-                await self._end(process)
-            process = await GpuProcess.start(self._device, _output_bytes(task))
+        process = await self._take(task)
         try:
-            opened = process.opened or asyncio.create_task(self._open(process, task))
-            process.opened = opened
-            await asyncio.to_thread(judging.warm_up)
-            await opened
-            with tempfile.TemporaryDirectory(prefix="avo-cubins-") as folder:
-                for who, candidate in candidates.items():
-                    await load(process, who, candidate, Path(folder))
-                scrub = await self._scrub()
-                code = Path(folder, "scrub.cubin")
-                await asyncio.to_thread(code.write_bytes, scrub.code)
-                await ask(process, scrub.request(code), 60, None)
+            await self._fill(process, task, candidate, "candidate")
             yield process
         finally:
             await self._end(process)
+
+    @contextlib.asynccontextmanager
+    async def beside(
+        self, task: CudaTask, a: CudaCompiled, b: CudaCompiled
+    ) -> AsyncIterator[tuple[GpuProcess, GpuProcess]]:
+        """A fresh process for each of two candidates, which requests call `a` and `b`; both killed
+        on the way out.
+
+        Raises Rejected where one cannot be prepared.
+        """
+        processes: list[GpuProcess] = []
+        try:
+            for _ in range(2):  # both import torch meanwhile
+                processes.append(await self._take(task))
+            first, second = processes
+            filled = await asyncio.gather(
+                self._fill(first, task, a, "a"),
+                self._fill(second, task, b, "b"),
+                return_exceptions=True,
+            )
+            for result in filled:
+                if result is not None:
+                    raise result
+            yield first, second
+        finally:
+            for process in processes:
+                await self._end(process)
+
+    async def _take(self, task: CudaTask) -> GpuProcess:
+        """The spare process, or a new one where there is none that will do."""
+        process, self._spare = self._spare, None
+        if process is not None and process.alive and len(process.shared) >= _output_bytes(task):
+            return process
+        if process is not None:
+            await self._end(process)
+        return await GpuProcess.start(self._device, _output_bytes(task))
+
+    async def _fill(
+        self, process: GpuProcess, task: CudaTask, candidate: CudaCompiled, who: str
+    ) -> None:
+        """Creates its context, unless it has one, and loads a candidate."""
+        process.opened = process.opened or asyncio.create_task(self._open(process, task))
+        await asyncio.to_thread(judging.warm_up)
+        await process.opened
+        with tempfile.TemporaryDirectory(prefix="avo-cubins-") as folder:
+            await load(process, who, candidate, Path(folder))
+            scrub = await self._scrub()
+            code = Path(folder, "scrub.cubin")
+            await asyncio.to_thread(code.write_bytes, scrub.code)
+            await ask(process, scrub.request(code), 60, None)
 
     async def close(self) -> None:
         """End the spare process."""

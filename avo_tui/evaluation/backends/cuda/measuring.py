@@ -1,4 +1,4 @@
-"""Times one configuration, with the baselines or with another candidate."""
+"""Times one configuration beside the baselines."""
 
 from __future__ import annotations
 
@@ -95,32 +95,3 @@ def _no_reference(name: str, configuration: str, absent: dict[str, str]) -> Reje
             hint="The ratio is taken against it; install what it needs, or choose another one.",
         ),
     )
-
-
-async def compare(
-    a: CudaCompiled,
-    b: CudaCompiled,
-    configuration: Configuration,
-    timing: Timing,
-) -> tuple[list[float], float]:
-    """How many times faster `a` is than `b`, round by round, and the median milliseconds of `a`."""
-    request = {
-        "op": "paired",
-        "configuration": configuration.model_dump(),
-        "seed": secrets.randbits(48),
-        "budget": 2 * BUDGET_SECONDS,
-        "warm": WARM_SECONDS,
-        "a": a.launch(configuration),
-        "b": b.launch(configuration),
-    }
-    reply = await timing.ask(request, configuration)
-    for who, damage in reply["damage"].items():
-        if damage:
-            raise timing.rejected(who, verdicts.wrote_outside(damage, configuration.name))
-    ours, theirs = (_by_round(reply["samples"][who]) for who in ("a", "b"))
-    return statistics.ratios(ours, theirs), statistics.quantile(reply["samples"]["a"], 0.5)
-
-
-def _by_round(samples: Sequence[float]) -> list[float]:
-    """Two samples of each round, added."""
-    return [a + b for a, b in zip(samples[::2], samples[1::2], strict=True)]

@@ -130,7 +130,8 @@ class GpuProcess:
         raise AssertionError("converse always yields")
 
     async def converse(self, request: Reply, seconds: float) -> AsyncIterator[Reply]:
-        """Events, and last the answer. `verify` and `ready` are to be acknowledged, `alive` not.
+        """Events, and last the answer. `verify` and `ready` are to be acknowledged, `alive` not;
+        after `idle` it waits for an order.
 
         `seconds` is for each line. Raises ProcessTimeoutError or ProcessDiedError; the process has
         been killed then.
@@ -148,6 +149,10 @@ class GpuProcess:
     async def acknowledge(self) -> None:
         """Tells the process to go on after an event that it waits at."""
         await self._send({"op": "go"})
+
+    async def order(self, order: Reply) -> None:
+        """Tells the process what to do after an event that it waits at for an order."""
+        await self._send(order)
 
     async def _send(self, request: Reply) -> None:
         assert self._process.stdin is not None

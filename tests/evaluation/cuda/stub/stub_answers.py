@@ -153,15 +153,26 @@ class Stub:
         known = {"idles": {"differs": "o, timed call 7"}, "meddles": {"changed": "v"}}
         return known.get(mode, {})
 
-    def do_paired(self, request: Asked) -> dict[str, Any]:
+    def do_side(self, request: Asked) -> dict[str, Any]:
         configuration = Configuration.model_validate(request["configuration"])
-        self.say(event="ready")
-        self.wait()
-        modes = {who: request[who]["plan"]["stages"][0]["entry"] for who in ("a", "b")}
-        for who, mode in modes.items():
-            self.timed(mode, who, configuration, 7, "normal")
-        return {
-            "samples": {"a": [1.0] * 8, "b": [1.5] * 8},
-            "damage": {"a": "", "b": ""},
-            "trouble": {who: self.trouble(mode) for who, mode in modes.items()},
-        }
+        who, mode = request["who"], request["plan"]["stages"][0]["entry"]
+        samples: list[float] = []
+        while (order := self.order())["do"] != "end":
+            if order["do"] == "turn":
+                samples.append({"a": 1.0, "b": 1.5}[who])
+                if mode == "crash_in_turn":
+                    self.say(ok=False, kind="driver", name="CUDA_ERROR_LAUNCH_FAILED", doing="")
+                    sys.exit(0)
+                if mode == "memory":
+                    self.say(ok=False, kind="memory", doing="out of memory")
+                    sys.exit(0)
+                if order["turn"]["judged"]:
+                    distribution = self.task.timed[order["turn"]["kind"]]
+                    self.timed(mode, who, configuration, 7, distribution)
+        damage = "tensor 'o': 2 bytes after it" if mode == "damage" else ""
+        return {"samples": samples, "damage": damage, "trouble": {who: self.trouble(mode)}}
+
+    def order(self) -> dict[str, Any]:
+        self.say(event="idle", first=1.0)
+        answer: dict[str, Any] = json.loads(sys.stdin.readline())
+        return answer

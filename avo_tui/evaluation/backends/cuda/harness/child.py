@@ -30,13 +30,13 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.harness import timing
 from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
 from avo_tui.evaluation.backends.cuda.harness.candidate import Candidate, Code
+from avo_tui.evaluation.backends.cuda.harness.case_run import CaseRun
 from avo_tui.evaluation.backends.cuda.harness.errors import DriverError
 from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner, synchronize
 from avo_tui.evaluation.backends.cuda.launch_plan import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.measurement.dtypes import bits
-from avo_tui.evaluation.measurement.judge import place
 from avo_tui.evaluation.measurement.race import Race
 from avo_tui.evaluation.measurement.schedule import (
     Plan,
@@ -82,7 +82,7 @@ class Harness:
             "run": self._answer_run,
             "ceiling": self._answer_ceiling,
             "bench": self._answer_bench,
-            "paired": self._answer_paired,
+            "side": self._answer_side,
             "warm": self._answer_warm,
         }
         self.failed = False
@@ -176,46 +176,15 @@ class Harness:
         )
 
     def _answer_run(self, request: Reply) -> Reply:
-        """One case of the check: run, look for damage, run again if asked, hand the output over."""
-        seed, distribution = request["seed"], request["distribution"]
+        """One case of the check."""
         candidate = self._candidate(
             request, request, request["who"], bare=request.get("bare", False)
         )
-        reply: Reply = {}
-        candidate.prepare(seed, distribution)
-        inputs = timing.Inputs(seed, distribution)
-        reply["milliseconds"] = timing.run_prepared(candidate)
-        end = self._hand_over(candidate.current, 0, reply, "outputs")
-        reply["damage"] = candidate.damage()
-        reply["changed_inputs"] = self._changed(candidate, inputs)
-        if request["repeat"] and not reply["changed_inputs"]:
-            reply["unsteady"] = self._repeat(candidate, inputs)
-        if request["perturb"] and not reply["changed_inputs"]:
-            self._perturbed(candidate, inputs, end, reply)
+        reply = CaseRun(self.task, candidate, self._hand_over).run(request)
         candidate.free()
         torch.cuda.empty_cache()
         self._flush()
         return reply
-
-    def _perturbed(
-        self, candidate: Candidate, inputs: timing.Inputs, offset: int, reply: Reply
-    ) -> None:
-        """Runs on changed inputs, where the task has any, and hands those outputs over too."""
-        configuration = candidate.configuration
-
-        def fill(tensors: dict[str, torch.Tensor]) -> None:
-            self.task.fill(configuration, inputs.seed, inputs.distribution, tensors)
-            changed = self.task.perturb(configuration, tensors, inputs.seed)
-            for name, tensor in changed.inputs.items() if changed else ():
-                tensors[name].copy_(tensor)
-
-        if self.task.perturb(configuration, candidate.current.inputs, inputs.seed) is None:
-            return
-        candidate.prepare_with(fill)
-        timing.run_prepared(candidate)
-        self._hand_over(candidate.current, offset, reply, "perturbed")
-        reply["changed_inputs"] += candidate.changed_persistent()
-        reply["damage"] = reply["damage"] or candidate.damage()
 
     def _hand_over(self, buffers: Buffers, offset: int, reply: Reply, key: str) -> int:
         """Copies the outputs into the shared memory; returns where they end."""
@@ -226,31 +195,6 @@ class Harness:
             reply[key][name] = offset
             offset += flat.numel()
         return offset
-
-    def _changed(self, candidate: Candidate, inputs: timing.Inputs) -> list[str]:
-        """Inputs that are not what they were: compared with the same values made again.
-
-        Persistent workspaces are inputs of the timed stages, and compared with a copy.
-        """
-        again = candidate.inputs_again(inputs.seed, inputs.distribution)
-        changed = [
-            name
-            for name, tensor in candidate.current.inputs.items()
-            if not torch.equal(bits(tensor), bits(again[name]))
-        ]
-        return changed + candidate.changed_persistent()
-
-    def _repeat(self, candidate: Candidate, inputs: timing.Inputs) -> str:
-        """Runs again on the same inputs, elsewhere in memory; says what differs."""
-        first = {name: bits(tensor).clone() for name, tensor in candidate.current.outputs.items()}
-        candidate.prepare(inputs.seed, inputs.distribution)
-        timing.run_prepared(candidate)
-        for name, tensor in candidate.current.outputs.items():
-            differs = bits(tensor) != first[name]
-            if count := int(differs.sum()):
-                where = place(name, differs)
-                return f"{count} of {tensor.numel()} elements of {name}, the first {where}"
-        return ""
 
     def _answer_ceiling(self, request: Reply) -> Reply:
         """Measures the rate of a large matrix product."""
@@ -340,34 +284,38 @@ class Harness:
             self._alive()
         return participants, absent
 
-    def _answer_paired(self, request: Reply) -> Reply:
-        """Times two candidates A B B A on one configuration."""
+    def _answer_side(self, request: Reply) -> Reply:
+        """One side of a pair on one configuration: calls the candidate as it is told, and waits.
+
+        The other side has a process of its own, so neither can reach the other's memory. It works
+        only while this one waits, and the other way round. See `side_by_side`.
+        """
         pick = random.Random(request["seed"])  # noqa: S311 - not a secret
-        a, b = (self._watched(who, request, request[who], pick) for who in ("a", "b"))
-        pair = {w.participant.name: w for w in (a, b)}
-        slow = max(timing.once(w.participant, w.any_inputs(pick)) for w in (a, b))
-        self._alive()
-        timing.warm(
-            [a.participant, b.participant],
-            lambda who: pair[who.name].any_inputs(pick),
-            request["warm"] if slow < SLOW_MILLISECONDS else 0.0,
-            self._alive,
-        )
-        self._stop_until_told()
-        affordable = int(request["budget"] * 1e3 / (4 * slow))
-        rounds = max(2, min(Plan().rounds // 2, affordable))
-        kinds = [k for k in kinds_of_rounds(rounds, len(self.task.timed), pick) for _ in range(2)]
-        steps = (self._turns(kinds, pick), self._turns(kinds, pick))
-        timing.alternate((a, b), steps, pick, self._alive)
+        watched = self._watched(request["who"], request, request, pick)
+        participant = watched.participant
+        first = timing.once(participant, watched.any_inputs(pick))
+        turns = 0
+        while (order := self._order(first))["do"] != "end":
+            if order["do"] == "warm":
+                timing.once(participant, watched.any_inputs(pick))
+            else:
+                timing.take_turn(watched, turns, Turn(**order["turn"]))
+                turns += 1
         reply = {
-            "samples": {name: w.participant.samples for name, w in pair.items()},
-            "damage": {name: w.candidate.damage() for name, w in pair.items()},
-            "trouble": {name: w.trouble for name, w in pair.items()},
+            "samples": participant.samples,
+            "damage": watched.candidate.damage(),
+            "trouble": {participant.name: watched.trouble},
         }
-        for watched in (a, b):
-            watched.candidate.free()
+        watched.candidate.free()
         torch.cuda.empty_cache()
         return reply
+
+    def _order(self, first: float) -> Reply:
+        """Says that this side is idle, with the milliseconds of its first call, and waits for what
+        to do next."""
+        self.say({"event": "idle", "first": first})
+        order: Reply = json.loads(sys.stdin.readline())
+        return order
 
     def _answer_warm(self, request: Reply) -> Reply:
         """Loads the baselines' libraries by calling each once, on inputs of its own."""

@@ -1,4 +1,4 @@
-"""Timing candidates beside baselines, call by call, in one process on one stream.
+"""Timing calls: of a candidate beside baselines in one process, or of one side of a pair.
 
 Before every timed call, of a candidate and of a baseline alike, the inputs get new values and the
 outputs are poisoned: nothing can be remembered from an earlier call, the caches hold the same for
@@ -22,7 +22,7 @@ from avo_tui.evaluation.backends.cuda.harness.candidate import Candidate, Finger
 from avo_tui.evaluation.backends.cuda.harness.launch import synchronize
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement.race import Race
-from avo_tui.evaluation.measurement.schedule import Plan, Turn, paired_orders, per_kind
+from avo_tui.evaluation.measurement.schedule import Plan, Turn, per_kind
 from avo_tui.evaluation.measurement.statistics import ratios
 from avo_tui.evaluation.task import prepare_baseline
 
@@ -236,28 +236,14 @@ def interleave(
     return False
 
 
-def alternate(
-    pair: tuple[VerifiedTiming, VerifiedTiming],
-    turns: tuple[Sequence[Turn], Sequence[Turn]],
-    pick: random.Random,
-    alive: Callable[[], None],
-) -> None:
-    """Times two candidates A B B A or B A A B. Two samples of each a round."""
-    taken = [0, 0]
-    for order in paired_orders(len(turns[0]) // 2, pick):
-        pending = []
-        for who in order:
-            watched, number = pair[who], taken[who]
-            taken[who] += 1
-            turn = turns[who][number]
-            inputs = watched.inputs[turn.inputs]
-            events = _timed(watched.participant, inputs.seed, inputs.distribution)
-            synchronize(f"running {watched.participant.name}")
-            watched.after(number, turn)
-            pending.append((watched.participant, events))
-            alive()
-        for participant, (start, stop) in pending:
-            participant.samples.append(start.elapsed_time(stop))
+def take_turn(watched: VerifiedTiming, number: int, turn: Turn) -> None:
+    """Times a candidate's call alone, while the other side of a pair waits in its own process."""
+    participant = watched.participant
+    inputs = watched.inputs[turn.inputs]
+    start, stop = _timed(participant, inputs.seed, inputs.distribution)
+    synchronize(f"running {participant.name}")
+    watched.after(number, turn)
+    participant.samples.append(start.elapsed_time(stop))
 
 
 def gemm_ceiling() -> float:
