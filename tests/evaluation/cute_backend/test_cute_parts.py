@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from avo_tui.evaluation.backends.cute import host_types, recorder
+from avo_tui.evaluation.backends.traced import recording
 
 BUFFERS = [("x", 64), ("y", 64), ("", recorder.MOST_WORKSPACES << recorder.WORKSPACE_BITS)]
 
@@ -33,7 +34,7 @@ def test_types_are_laid_out_as_in_c(text: str, size: int, align: int) -> None:
 
 @pytest.mark.parametrize("text", ["i8, i8>", "!llvm.struct<(i8", "!llvm.token", "tensor<4xf32>"])
 def test_what_is_no_type_of_host_code_is_refused(text: str) -> None:
-    with pytest.raises(host_types.HostCodeError, match=r"of the host code|host code has a value"):
+    with pytest.raises(host_types.CandidateError, match=r"of the host code|host code has a value"):
         host_types._TypeText(text.replace("i8, ", "<")).read()
 
 
@@ -115,3 +116,9 @@ def test_parameters_of_an_entry_are_measured() -> None:
 """
     sizes = {name: recorder._sizes(params) for name, params in recorder._ENTRY.findall(ptx)}
     assert sizes == {"kernel_cutlass_f_0": [8, 128, 8, 4], "g": []}
+
+
+def test_what_host_code_may_not_do_is_told_without_the_name_of_a_class() -> None:
+    error = host_types.CandidateError("launch divides by zero")
+    told = recording._trouble(error, recorder)
+    assert told == {"error": "launch divides by zero", "log": "launch divides by zero"}

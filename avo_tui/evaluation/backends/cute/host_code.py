@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from avo_tui.evaluation.backends.cute.host_types import HostCodeError, Type, type_of
+from avo_tui.evaluation.backends.cute.host_types import CandidateError, Type, type_of
 from avo_tui.evaluation.backends.cute.host_values import (
     aggregate,
     computed,
@@ -90,7 +90,7 @@ class Host:
                 operation = op.operation
                 self._steps += 1
                 if self._steps > MOST_STEPS:
-                    raise HostCodeError("the host code of launch does not end")
+                    raise CandidateError("the host code of launch does not end")
                 short = operation.name.removeprefix("llvm.")
                 operands = [values[hash(o)] for o in operation.operands]
                 if short == "return":
@@ -99,11 +99,11 @@ class Host:
                     block, given = self._branch(operation, short, operands)
                     break
                 if short in {"unreachable", "intr.trap"}:
-                    raise HostCodeError("the host code of launch stops with an error")
+                    raise CandidateError("the host code of launch stops with an error")
                 result = self._execute(operation, short, operands)
                 values.update((hash(value), result) for value in operation.results)
             else:
-                raise HostCodeError("the host code of launch has a block without an end")
+                raise CandidateError("the host code of launch has a block without an end")
 
     def _branch(
         self, operation: Any, short: str, operands: Sequence[bytes]
@@ -121,14 +121,14 @@ class Host:
     def _allocate(self, size: int, align: int = 16) -> int:
         start = -(-len(self._memory) // align) * align
         if start + size > MOST_MEMORY:
-            raise HostCodeError("the host code of launch needs too much memory")
+            raise CandidateError("the host code of launch needs too much memory")
         self._memory.extend(bytes(start + size - len(self._memory)))
         return BASE + start
 
     def _read(self, address: int, size: int) -> bytes:
         start = address - BASE
         if start < 0 or start + size > len(self._memory):
-            raise HostCodeError(
+            raise CandidateError(
                 "launch reads a value of a tensor; none are known when kernels are compiled"
             )
         return bytes(self._memory[start : start + size])
@@ -136,7 +136,7 @@ class Host:
     def _write(self, address: int, data: bytes) -> None:
         start = address - BASE
         if start < 0 or start + len(data) > len(self._memory):
-            raise HostCodeError("launch writes into a tensor; only kernels can")
+            raise CandidateError("launch writes into a tensor; only kernels can")
         self._memory[start : start + len(data)] = data
 
     def _address_of(self, name: str) -> int:
@@ -173,7 +173,7 @@ class Host:
             self._write(number_of(operands[0]), operands[1][:1] * number_of(operands[2]))
             return b""
         if result is None:
-            raise HostCodeError(f"the host code of launch has the operation {operation.name}")
+            raise CandidateError(f"the host code of launch has the operation {operation.name}")
         if short == "alloca":
             element = type_of(attributes["elem_type"].value)
             return pointer(self._allocate(number_of(operands[0]) * element.size, 64))
@@ -189,7 +189,7 @@ class Host:
 
     def _call(self, attributes: Any, operands: Sequence[bytes]) -> bytes:
         if "callee" not in attributes:
-            raise HostCodeError("the host code of launch calls through a pointer")
+            raise CandidateError("the host code of launch calls through a pointer")
         name = attributes["callee"].value
         if name in self._functions:
             return self.call(name, operands)
@@ -205,7 +205,7 @@ class Host:
             x, y, z, bx, by, bz = sizes
             self._record(HostLaunch(self._kernel(kernel), (x, y, z), (bx, by, bz), shared), params)
         elif name != "printf":
-            raise HostCodeError(
+            raise CandidateError(
                 f"launch calls {name.lstrip('_')} while it runs, and there is no device here to "
                 "ask: give the kernel constants, such as SMS for the number of multiprocessors"
             )
@@ -225,14 +225,14 @@ class Host:
             elif kind == PROGRAMMATIC:
                 launch.programmatic = bool(words[0])
             else:
-                raise HostCodeError(f"a launch has the attribute {kind}, which is not supported")
+                raise CandidateError(f"a launch has the attribute {kind}, which is not supported")
         self._record(launch, params)
 
     def _kernel(self, handle: int) -> str:
         for name, address in self._addresses.items():
             if address == handle:
                 return name
-        raise HostCodeError("what launch launches is no kernel of its own")
+        raise CandidateError("what launch launches is no kernel of its own")
 
     def _record(self, launch: HostLaunch, params: int) -> None:
         for number, size in enumerate(self._kernel_params(launch.kernel)):

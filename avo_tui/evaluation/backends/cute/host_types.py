@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class HostCodeError(Exception):
-    """What the host code does cannot be recorded; the text says why."""
+class CandidateError(Exception):
+    """What the candidate did cannot be compiled or recorded; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class _TypeText:
 
     def _take(self, wanted: str = "") -> str:
         if self._next >= len(self._words):
-            raise HostCodeError("a type of the host code could not be read")
+            raise CandidateError("a type of the host code could not be read")
         word = self._words[self._next]
         if wanted and word != wanted:
-            raise HostCodeError(f"a type of the host code has {word!r} instead of {wanted!r}")
+            raise CandidateError(f"a type of the host code has {word!r} instead of {wanted!r}")
         self._next += 1
         return str(word)
 
@@ -95,7 +95,7 @@ class _TypeText:
             element = self.read()
             self._take(">")
             return Type("array", int(count) * element.size, element.align, (element,))
-        raise HostCodeError(f"the host code has a value of the type {word}")
+        raise CandidateError(f"the host code has a value of the type {word}")
 
     def _struct(self) -> Type:
         self._take("<")

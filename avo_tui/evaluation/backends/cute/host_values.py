@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from avo_tui.evaluation.backends.cute.host_types import HostCodeError, Type, type_of
+from avo_tui.evaluation.backends.cute.host_types import CandidateError, Type, type_of
 
 DYNAMIC = -(1 << 31)
 """Stands in a list of constant indices for one that is an operand."""
@@ -68,7 +68,7 @@ def as_bytes(value: Any, kind: Type) -> bytes:
     if kind.kind == "float":
         return _packed(float(value), kind)
     if kind.size > 8:
-        raise HostCodeError("an argument of launch has parts that are not known when it compiles")
+        raise CandidateError("an argument of launch has parts that are not known when it compiles")
     return int(value).to_bytes(kind.size, "little", signed=int(value) < 0)
 
 
@@ -150,7 +150,7 @@ def computed(operation: Any, short: str, operands: Sequence[bytes], result: Type
 
 def _no_division_by_zero(short: str, divisor: int) -> None:
     if divisor == 0 and short in {"udiv", "urem", "sdiv", "srem"}:
-        raise HostCodeError("launch divides by zero")
+        raise CandidateError("launch divides by zero")
 
 
 def _float_computed(operation: Any, short: str, operands: Sequence[bytes], result: Type) -> bytes:
@@ -158,7 +158,7 @@ def _float_computed(operation: Any, short: str, operands: Sequence[bytes], resul
     if short in _FLOAT:
         a, b = (_real(o) for o in operands)
         if short == "fdiv" and b == 0:
-            raise HostCodeError("launch divides by zero")
+            raise CandidateError("launch divides by zero")
         return _packed(_FLOAT[short](a, b), result)
     if short == "sitofp":
         return _packed(float(signed(number_of(operands[0]), source.bits)), result)
@@ -168,7 +168,7 @@ def _float_computed(operation: Any, short: str, operands: Sequence[bytes], resul
         return _bits(int(_real(operands[0])), result)
     if short in {"fpext", "fptrunc"}:
         return _packed(_real(operands[0]), result)
-    raise HostCodeError(
+    raise CandidateError(
         f"the host code of launch has the operation {operation.name}, which cannot be recorded; "
         "compute it in Python (with cutlass.const_expr) or in the kernel"
     )
@@ -180,13 +180,13 @@ def _bits(value: int, result: Type) -> bytes:
 
 def _real(data: bytes) -> float:
     if len(data) not in (4, 8):
-        raise HostCodeError("launch computes with 16-bit numbers; only kernels can")
+        raise CandidateError("launch computes with 16-bit numbers; only kernels can")
     return float(struct.unpack("<f" if len(data) == 4 else "<d", data)[0])
 
 
 def _packed(value: float, result: Type) -> bytes:
     if result.size not in (4, 8):
-        raise HostCodeError("launch computes with 16-bit numbers; only kernels can")
+        raise CandidateError("launch computes with 16-bit numbers; only kernels can")
     return struct.pack("<f" if result.size == 4 else "<d", value)
 
 
@@ -197,4 +197,4 @@ def _constant(attribute: Any, result: Type) -> bytes:
         return _packed(float(attribute.value), result)
     if result.kind == "int":
         return _bits(int(attribute.value), result)
-    raise HostCodeError("the host code of launch has a constant that cannot be recorded")
+    raise CandidateError("the host code of launch has a constant that cannot be recorded")

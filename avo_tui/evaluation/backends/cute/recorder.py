@@ -43,10 +43,6 @@ _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
 _PARAM = re.compile(r"\.param(?:\s+\.\w+|\s+\d+)*?\s+\.[a-z]+(\d+)\b[^\[]*(?:\[(\d+)\])?")
 
 
-class CandidateError(Exception):
-    """What the candidate did cannot be compiled; the text says why."""
-
-
 def _part(name: str) -> Any:
     """The module of a file beside this one, known by the name that it has in the package.
 
@@ -63,12 +59,15 @@ def _part(name: str) -> Any:
 
 
 if __name__ == "recorder":  # in the sandbox
-    _part("host_types")
+    host_types = _part("host_types")
     host_values = _part("host_values")
     host_code = _part("host_code")
 else:
+    host_types = importlib.import_module("avo_tui.evaluation.backends.cute.host_types")
     host_values = importlib.import_module("avo_tui.evaluation.backends.cute.host_values")
     host_code = importlib.import_module("avo_tui.evaluation.backends.cute.host_code")
+
+CandidateError = host_types.CandidateError
 
 
 class Workspaces:
