@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from avo_tui.domain.budget import SOFT_WARNING
+from avo_tui.domain.budget import SOFT_WARNING, nearest
 from avo_tui.domain.changes import ABOUT
 from avo_tui.domain.records import RunState
 from avo_tui.ui import formats
@@ -24,6 +24,9 @@ STATES: dict[RunState, tuple[str, str, str]] = {
     "finished": ("✔", "FINISHED", "state-over"),
     "lost": ("!", "ENGINE LOST", "state-lost"),
 }
+LONG_NAME = 24
+"""Cells of a session's name, at most."""
+
 MODEL_SECONDS = 10
 """Seconds after which the status line shows how long the model's answer has been awaited."""
 ACTIVE_SECONDS = 10
@@ -177,6 +180,16 @@ def best_spans(snapshot: Snapshot) -> list[Span]:
     return spans
 
 
+def _spend(snapshot: Snapshot) -> list[Span]:
+    """What was spent, of the cap that is nearest; time of running is told from the run's age."""
+    budget, spent = snapshot.session.budget.run, snapshot.session.spend
+    text, fraction = formats.spend(budget, spent)
+    cap = nearest(budget, spent)
+    lead: list[Span] = [("ran ", "faint")] if cap is not None and cap.unit == "hours" else []
+    role = "bad" if fraction >= 1 else "warn" if fraction >= SOFT_WARNING else ""
+    return [*lead, (text, role)]
+
+
 def _alive(snapshot: Snapshot, now: datetime) -> list[Span]:
     """Whether the run records anything, or for how long it has not.
 
@@ -208,16 +221,13 @@ def status_line(
     # The age goes on while a run is stopped: one that stood still would jump when it goes on.
     end = now if snapshot.replay is None else session.last_event_at or session.created
     age = formats.clock((end - session.created).total_seconds())
-    text, fraction = formats.spend(session.budget.run, session.spend)
-    spend: list[Span] = [
-        (text, "bad" if fraction >= 1 else "warn" if fraction >= SOFT_WARNING else ""),
-    ]
+    spend = _spend(snapshot)
     if snapshot.replay is not None:
         state = replay_spans(snapshot, keys)
     else:
         state = state_spans(snapshot, now, keys, can_start)
     short, short_name = short_state(state), [(cut(session.name, 10), "title")]
-    name: list[Span] = [(cut(session.name, 24 if width >= 110 else 14), "title")]
+    name: list[Span] = [(cut(session.name, LONG_NAME if width >= 110 else 14), "title")]
     if session.settings.operator_traits.recording:
         name.append((" recording", "warn"))
     step, best = step_spans(snapshot, now), best_spans(snapshot)
@@ -231,7 +241,8 @@ def status_line(
             ([name, state, step], [best, spend, ran, alive]),
             ([name, state, stage], [best, spend, ran, alive]),
             ([name, state, step[:2]], [best, spend, ran, alive]),
-            ([name, state, step[:2]], [best[:4], spend, ran, alive]),
+            ([name, state, step[:2]], [best, spend, alive or ran]),
+            ([name, state], [best, spend, alive or ran]),
             ([name, state, step[:2]], [best[:4], spend, alive or ran]),
             ([name, state], [best[:4], spend, alive or ran]),
         ),
@@ -247,6 +258,10 @@ def status_line(
         ),
         width=width,
     )
+    whole = [(cut(session.name, LONG_NAME), "title"), *name[1:]]
+    spare = width - sum(map(width_of, [*left, *right])) - gap * (len(left) + len(right) - 1) - 2
+    if left[0] is name and width_of(whole) - width_of(name) <= spare:
+        left = [whole, *left[1:]]
     end_spans = _spread(right, gap)
     free = width - width_of(_spread(left, gap)) - width_of(end_spans) - 2
     return line(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
+from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.changes import Change
 from avo_tui.domain.state import SessionState
 from avo_tui.store import SessionReader
@@ -16,10 +18,14 @@ from avo_tui.ui.panes.output.benchmark import benchmark_lines
 from avo_tui.ui.panes.output.lines import output_lines
 from avo_tui.ui.panes.output.outcome import outcome_of_version
 from avo_tui.ui.panes.output.paired import paired_lines
+from avo_tui.ui.panes.selection import Selection, at_rest
 from avo_tui.ui.screens.compare import _at_the_gate
+from avo_tui.ui.session.feed import Feed
+from avo_tui.ui.status import Keys, status_line
 from avo_tui.ui.text import Line
 from tests.shipped import shipped_sessions
 from tests.ui.invented_kernel import score_of
+from tests.ui.make_session import MemorySource
 
 
 @cache
@@ -106,3 +112,40 @@ def test_a_comparison_tells_what_the_gate_measured_in_either_order(left: int, ri
 def test_a_comparison_of_versions_that_no_gate_timed_says_so() -> None:
     versions = live().versions
     assert "did not time" in _at_the_gate(versions[2], versions[9], 200)[0].plain
+
+
+def test_the_panes_show_the_head_of_a_run_that_is_over_and_tried_nothing_in_its_last_step() -> None:
+    source = MemorySource(steps=3)
+    feed = Feed(source)
+    feed.publish()
+    assert feed.latest is not None
+    idle = replace(feed.latest.live, attempt=None)
+    over = replace(feed.latest, run_state="stopped", live=idle, replay=None)
+    assert at_rest(over) == Selection(over.head) and over.head is not None
+    assert at_rest(replace(over, run_state="running")).live
+    tried = replace(feed.latest, run_state="stopped")
+    if tried.live.attempt is not None:
+        assert at_rest(tried).live
+
+
+def test_a_narrow_status_line_keeps_the_gain_and_names_the_clock_of_running() -> None:
+    source = MemorySource(steps=3)
+    feed = Feed(source)
+    feed.publish()
+    assert feed.latest is not None
+    budget = Budget(run=Caps(hours=1))
+    session = feed.latest.session.model_copy(update={"budget": budget, "name": "demo"})
+    known = feed.latest.progress.model_copy(
+        update={"gain": 0.068, "gain_timed": True, "stuck": False, "waits_for": ""}
+    )
+    snapshot = replace(feed.latest, session=session, progress=known, run_state="running")
+    now = session.last_event_at or session.created
+    for width in (80, 100, 120):
+        plain = status_line(snapshot, width, now, Keys()).plain
+        assert "(+6.8%)" in plain and "ran " in plain and "/1h" in plain and len(plain) <= width
+    long = session.model_copy(update={"name": "attention_cpu-2"})
+    plain = status_line(replace(snapshot, session=long), 84, now, Keys()).plain
+    assert "attention_cpu-2" in plain and len(plain) <= 84  # what tells it from attention_cpu
+    separate = snapshot.progress.model_copy(update={"gain_timed": False})
+    told = status_line(replace(snapshot, progress=separate), 120, now, Keys()).plain
+    assert "(≈+6.8%)" in told

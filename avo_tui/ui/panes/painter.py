@@ -15,6 +15,10 @@ class PanePainter:
     NAME = ""
     """The pane's id."""
 
+    HEAD_AT_REST = False
+    """Whether it shows the head while a run is followed that is over and whose last step has
+    evaluated nothing; the pane would be empty."""
+
     def __init__(self, screen: AvoScreen, loader: Loader) -> None:
         self.host = screen.host
         self.loader = loader

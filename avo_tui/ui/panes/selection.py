@@ -63,6 +63,13 @@ def subject_of(snapshot: Snapshot, key: Key | None) -> Selection:
     return Selection(attempt=attempt)
 
 
+def at_rest(snapshot: Snapshot) -> Selection:
+    """The head, for a run that is over and whose last step has evaluated nothing; else the live
+    step."""
+    over = snapshot.run_state in {"stopped", "finished"} and snapshot.replay is None
+    return Selection(snapshot.head) if over and snapshot.live.attempt is None else Selection()
+
+
 def best_rejected(snapshot: Snapshot, step: int) -> Attempt | None:
     """The rejected attempt of a step that got furthest."""
     record = snapshot.steps.get(step)

@@ -23,6 +23,7 @@ class DiffPainter(PanePainter):
     """A difference, unified or side by side."""
 
     NAME = "diff"
+    HEAD_AT_REST = True
 
     def __init__(self, screen: AvoScreen, loader: Loader) -> None:
         super().__init__(screen, loader)

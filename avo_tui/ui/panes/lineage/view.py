@@ -191,7 +191,7 @@ class LineageView(LinesView):
         if given is None or not given.versions:
             return ()
         reference = self._snapshot.session.task.reference_baseline if self._snapshot else ""
-        throughput = (given.unit,) if self.size.width >= WITH_THROUGHPUT else ()
+        throughput = (given.unit,) if self.room >= WITH_THROUGHPUT else ()
         return (f"× {one_line(reference)}", "gain at the gate", *throughput)
 
     # -- filter, folds, marks

@@ -29,6 +29,7 @@ class OutputPainter(PanePainter):
     """Benchmark, checks, resources, the compiler's log."""
 
     NAME = "output"
+    HEAD_AT_REST = True
 
     def __init__(self, screen: AvoScreen, loader: Loader) -> None:
         super().__init__(screen, loader)

@@ -20,7 +20,7 @@ from avo_tui.ui.panes.painter import PanePainter
 from avo_tui.ui.panes.plan.painter import PlanPainter
 from avo_tui.ui.panes.score.painter import ScorePainter
 from avo_tui.ui.panes.score.view import Chart
-from avo_tui.ui.panes.selection import Selection, subject_of
+from avo_tui.ui.panes.selection import Selection, at_rest, subject_of
 from avo_tui.ui.screen import COMMON, AvoScreen, show_status
 from avo_tui.ui.screens.run.actions import RUN_ACTIONS
 from avo_tui.ui.screens.run.arrangement import PANES, Arrangement
@@ -82,7 +82,8 @@ class RunScreen(AvoScreen):
         ),
         "score": (
             "Score",
-            "Best so far as a line, every version as a point, baselines dotted. "
+            "Best so far as a line, every version as a point, baselines dotted. Heights are scores "
+            "of single runs: a version that the gate measured to be faster may stand lower. "
             "↶ marks a rewind, ! an intervention of the supervisor. A click inspects the "
             "nearest version.",
         ),
@@ -201,8 +202,9 @@ class RunScreen(AvoScreen):
             lineage_info(lineage, len(snapshot.versions), self.host.status_keys().live)
         )
         self.query_one("#lineage", Pane).set_columns(lineage.columns)
+        resting = at_rest(snapshot) if subject.live else subject
         for painter in self._painters:
-            painter.paint(snapshot, subject, changed)
+            painter.paint(snapshot, resting if painter.HEAD_AT_REST else subject, changed)
 
     def _tell_why(self, snapshot: Snapshot) -> None:
         """Report once why the run does not go on, or why it cannot be read; the status line has no
