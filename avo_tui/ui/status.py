@@ -247,6 +247,7 @@ def status_line(
             ([name, state], [best[:4], spend, alive or ran]),
         ),
         narrow=(
+            ([short_name, state], [best, spend, goes_on]),
             ([name[:1], state], [best[:4], spend, alive or ran]),
             ([short_name, state], [best[:4], spend, goes_on]),
             ([short_name, short], [best[:4], spend, goes_on]),
@@ -258,10 +259,7 @@ def status_line(
         ),
         width=width,
     )
-    whole = [(cut(session.name, LONG_NAME), "title"), *name[1:]]
-    spare = width - sum(map(width_of, [*left, *right])) - gap * (len(left) + len(right) - 1) - 2
-    if left[0] is name and width_of(whole) - width_of(name) <= spare:
-        left = [whole, *left[1:]]
+    left = _longest_name(session.name, left, right, width, gap)
     end_spans = _spread(right, gap)
     free = width - width_of(_spread(left, gap)) - width_of(end_spans) - 2
     return line(
@@ -298,6 +296,19 @@ def _fitting(
             if sum(map(width_of, parts)) + gap * (len(parts) - 1) + 2 <= width:
                 return left, right, gap
     return left, right, NARROW
+
+
+def _longest_name(
+    name: str, left: list[Part], right: list[Part], width: int, gap: int
+) -> list[Part]:
+    """`left` with as much of the session's name, where it begins with it, as there is room for."""
+    if left[0][0][1] != "title":
+        return left
+    (shown, role), *rest = left[0]
+    gaps = gap * (len(left) + len(right) - 1)
+    spare = width - 2 - gaps - sum(map(width_of, [*left, *right]))
+    most = min(LONG_NAME, width_of([(shown, role)]) + max(0, spare))
+    return [[(cut(name, most), role), *rest], *left[1:]]
 
 
 def _spread(parts: list[Part], gap: int) -> list[Span]:

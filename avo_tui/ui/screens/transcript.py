@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import ComposeResult
 
+from avo_tui.domain.records import LIVE_STATES
 from avo_tui.ui import formats, places
 from avo_tui.ui.actions import Action, bind, bindings
 from avo_tui.ui.loader import Failed
@@ -110,9 +111,8 @@ class TranscriptScreen(DetailScreen):
         pane = self.query_one("#transcript", Pane)
         pane.set_heading(f"Step {self.step}")
         if isinstance(view, StepView):
-            outcome = {"nothing": "nothing committed", None: "running"}.get(
-                view.outcome, view.outcome
-            )
+            going = "running" if self.snapshot.run_state in LIVE_STATES else "not ended"
+            outcome = {"nothing": "nothing committed", None: going}.get(view.outcome, view.outcome)
             pane.set_info([(f"{formats.many(view.attempts, 'attempt')} · {outcome}", "dim")])
         basis = (view, frozenset(self.unfolded), self.all_unfolded, self.main.size.width)
         if basis == self._painted and not self._waiting:
