@@ -8,20 +8,19 @@ Secrets do not belong here: the API key is read from `ANTHROPIC_API_KEY` alone.
 from __future__ import annotations
 
 import difflib
+import json
 import os
+import tomllib
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
 
 from avo_tui.config_place import config_file
+
+TABLES = frozenset({"agent", "notify", "hooks", "keys"})
+"""Fields that are a table of the file, and JSON in the environment."""
 
 
 class NotifySettings(BaseModel):
@@ -41,12 +40,10 @@ class NotifySettings(BaseModel):
     """Kinds that are told in quiet hours, too."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What a person prefers, for every session that does not say otherwise."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="AVO_", env_ignore_empty=True, extra="forbid", frozen=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sessions: Path | None = None
     """Folder that new sessions go into; None: `sessions/` of the current folder, or one's own."""
@@ -103,19 +100,6 @@ class Settings(BaseSettings):
         except RuntimeError as error:
             raise ValueError(f"{folder}: there is no such user on this machine") from error
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Options first, then the environment, then the file."""
-        file = TomlConfigSettingsSource(settings_cls, config_file())
-        return init_settings, env_settings, file
-
     def run_options(self) -> dict[str, str | int | float | bool]:
         """The settings that are stored in a session as options: `supervisor.attempts` and so on."""
         options: dict[str, str | int | float | bool] = {}
@@ -136,14 +120,44 @@ def settings() -> Settings:
     Raises ValueError, one sentence with the file or variable, the field and what is wrong with it.
     A field that there is not is an error: a mistyped cap would be no cap.
     """
+    chosen = _of_file(config_file())
+    for name, value in _of_environment().items():
+        in_file = chosen.get(name)
+        if isinstance(in_file, dict) and isinstance(value, dict):
+            value = in_file | value
+        chosen[name] = value
     try:
-        return Settings()
+        return Settings.model_validate(chosen)
     except ValidationError as error:
         raise ValueError(_what_is_wrong(error)) from error
-    except ValueError as error:  # no TOML, or no JSON in a variable
-        raise ValueError(f"{config_file()}: {error}") from error
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    """The fields that the file sets; none where there is no file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise ValueError(f"{path}: {error}") from error
     except OSError as error:
-        raise ValueError(f"{config_file()} cannot be read: {error.strerror}") from error
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _of_environment() -> dict[str, Any]:
+    """The fields that variables set; an empty variable sets nothing."""
+    fields = {}
+    for name in Settings.model_fields:
+        variable = f"AVO_{name.upper()}"
+        text = os.environ.get(variable)
+        if text and name in TABLES:
+            try:
+                fields[name] = json.loads(text)
+            except ValueError as error:
+                raise ValueError(f"the variable {variable} is no JSON: {error}") from error
+        elif text:
+            fields[name] = text
+    return fields
 
 
 def _what_is_wrong(error: ValidationError) -> str:

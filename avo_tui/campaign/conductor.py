@@ -299,7 +299,7 @@ class Conductor:
             raise StoreError(
                 f"v{migration.version} of {line.session} cannot be sent on: it cannot be read"
             )
-        title = next(iter((version.plan or version.summary).strip().splitlines()), "")
+        title = version.title
         origin = f"{line.session}:{version.number}"
         self._sessions[migration.target].send(
             Submit(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 
+from avo_tui import garbage
+
 
 def main() -> None:
     """The entry point of `avo`."""
+    garbage.hold()
     from avo_tui.cli.main import run
 
+    garbage.release()
     sys.exit(run(sys.argv[1:]))
 
 

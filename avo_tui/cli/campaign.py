@@ -389,7 +389,7 @@ def _dealt_devices(named: str | None, kind: str, lines: int) -> list[str | None]
 
 
 def _open(folder: CampaignFolder) -> None:
-    from avo_tui.cli.opening import open_app
+    from avo_tui.cli.app import open_app
     from avo_tui.ui.places import CampaignLines
 
     open_app(place=CampaignLines(folder.path))

@@ -51,7 +51,7 @@ def resume_session(name: str, caps: Caps, *, headless: bool, keep: bool, weak: b
         merged = budget.run.model_copy(update=given)
         send_command(folder, SetBudget(budget=Budget(run=merged, step=budget.step)))
     if engine_status(folder / "engine.lock").alive:
-        from avo_tui.cli.opening import open_app
+        from avo_tui.cli.app import open_app
         from avo_tui.evolution.process import start_keeper
 
         notice = f"{folder.name} is running already"
@@ -84,7 +84,7 @@ def start_session(
         if not state.versions and state.session.state == "stopped":
             raise Failure(state.session.state_reason or "the run ended before its first version")
         return
-    from avo_tui.cli.opening import open_app
+    from avo_tui.cli.app import open_app
 
     start_engine(folder, resume=resume)
     start_watcher()

@@ -48,7 +48,8 @@ def register(app: typer.Typer) -> None:
 
 def open_sessions_screen() -> None:
     """`avo` alone."""
-    from avo_tui.cli.opening import in_terminal, open_app
+    from avo_tui.cli.app import open_app
+    from avo_tui.cli.opening import in_terminal
 
     if not in_terminal():
         from avo_tui.cli.queries import sessions
@@ -73,7 +74,8 @@ def demo(
     ] = False,
 ) -> None:
     """Evolve a CPU attention kernel with the tuner: no key, no GPU, nothing to set up."""
-    from avo_tui.cli.opening import in_terminal, make_session, open_app, with_defaults
+    from avo_tui.cli.app import open_app
+    from avo_tui.cli.opening import in_terminal, make_session, with_defaults
     from avo_tui.domain.budget import Budget, Caps
     from avo_tui.domain.records import RunSettings
     from avo_tui.settings import settings
@@ -278,11 +280,13 @@ def attach(
     ] = False,
 ) -> None:
     """Open the app on a session. An engine that was lost, not stopped, is started again."""
-    from avo_tui.cli.opening import open_app
-    from avo_tui.evolution.process import EngineFailed, start_engine
-    from avo_tui.store import SessionReader, find_session, summaries
+    from avo_tui.cli.app import open_app
+    from avo_tui.cli.opening import in_terminal
+    from avo_tui.store import SessionReader, find_session
 
     if name is None:
+        from avo_tui.store import summaries
+
         sound = [s for s in summaries() if s.error is None]
         live = [s for s in sound if s.engine.alive]
         if not sound:
@@ -290,19 +294,20 @@ def attach(
         folder = (live or sound)[0].folder
     else:
         folder = find_session(name)
-    from avo_tui.cli.opening import in_terminal
-
     if not in_terminal():
         open_app(folder)  # says that there is no terminal
+    reader = SessionReader.open(folder)
     notice = ""
-    if not read_only and SessionReader.open(folder).run_state() == "lost":
+    if not read_only and reader.run_state() == "lost":
+        from avo_tui.evolution.process import EngineFailed, start_engine
+
         try:
             start_engine(folder)
             start_watcher()
         except EngineFailed as error:
             # for example without a key; the session can be viewed nevertheless
             notice = f"The engine was lost and could not be started: {error}"
-    open_app(folder, notice=notice)
+    open_app(source=reader, notice=notice)
 
 
 def replay(
@@ -312,7 +317,8 @@ def replay(
     ] = 4.0,
 ) -> None:
     """Play a session from its start through the same screens; nothing is changed in it."""
-    from avo_tui.cli.opening import open_app
-    from avo_tui.store import find_session
+    from avo_tui.cli.app import open_app
+    from avo_tui.store import SessionReader, find_session
+    from avo_tui.ui.session.replay import ReplaySource
 
-    open_app(find_session(name), replay_speed=speed)
+    open_app(source=ReplaySource(SessionReader.open(find_session(name)), speed))

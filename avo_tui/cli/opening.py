@@ -1,23 +1,15 @@
-"""Opens the app and gives it access to the rest of the program."""
+"""Makes the sessions that commands and the app ask for: task, settings, what they may cost."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from avo_tui.cli.errors import Failure
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.records import OperatorName, RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.settings import settings
-
-if TYPE_CHECKING:
-    from avo_tui.operators.knowledge_port import Knowledge
-    from avo_tui.ui.places import Place
-    from avo_tui.ui.services import Hit, NewSession, OperatorChoice, Services
 
 
 def in_terminal() -> bool:
@@ -134,167 +126,3 @@ def estimate(run_settings: RunSettings) -> list[str]:
     from avo_tui.operators import registry
 
     return list(registry.descriptor(run_settings.operator).estimate(run_settings))
-
-
-def operator_choices() -> tuple[OperatorChoice, ...]:
-    """The operators that a new session may have, the default one first."""
-    from avo_tui.operators import registry
-    from avo_tui.ui.services import OperatorChoice
-
-    first = default_operator()
-    choices = [
-        OperatorChoice(d.name, d.label, d.unavailable() or "", d.models) for d in registry.offer()
-    ]
-    return tuple(sorted(choices, key=lambda choice: choice.name != first))
-
-
-@contextmanager
-def library(session: Path | None) -> Iterator[Knowledge]:
-    """The built-in documents, the person's own and a session's, open while they are asked."""
-    from avo_tui.evolution.library import SessionKnowledge
-
-    knowledge = SessionKnowledge(session)
-    try:
-        yield knowledge
-    finally:
-        knowledge.close()
-
-
-def _export(folder: Path, form: str, version: int | None, to: Path) -> str:
-    """Export a session; returns a sentence that says where, and what to do with it."""
-    from avo_tui.cli.exporting import FORMS, ExportOptions
-    from avo_tui.store import SessionReader
-
-    export_form = next(known for known in FORMS if known.name == form)
-    written = export_form.write(SessionReader.open(folder), to, ExportOptions(version))
-    return f"{written.folder}: {export_form.hint(written)}"
-
-
-def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
-    """What the app may call. `shown` returns the folder of the session on the screen."""
-    from avo_tui.cli.exporting import FORMS
-    from avo_tui.cli.notify import start_watcher
-    from avo_tui.evolution.options import changed_settings, known_options
-    from avo_tui.evolution.process import start_after_inbox, start_engine, take_inbox
-    from avo_tui.ui.services import ExportChoice, Services
-
-    def chosen(form: NewSession) -> RunSettings:
-        return with_defaults(
-            RunSettings(
-                operator=form.operator,
-                model=form.model,
-                budget=form.budget,
-                approve_commits=form.approve_commits,
-                gate=settings().gate,
-            )
-        )
-
-    def create(form: NewSession) -> Path:
-        folder = make_session(form.name, form.task, chosen(form))
-        start_engine(folder)
-        start_watcher()
-        return folder
-
-    def cost(form: NewSession) -> str:
-        return " ".join(estimate(chosen(form))) or "This operator spends no money, only time."
-
-    def start(folder: Path) -> object:
-        pid = start_after_inbox(folder)
-        start_watcher()
-        return pid
-
-    def search(query: str) -> Sequence[Hit]:
-        with library(shown()) as knowledge:
-            return list(knowledge.search(query))
-
-    def read(identifier: str) -> str:
-        with library(shown()) as knowledge:
-            return knowledge.read(identifier)
-
-    def documents() -> Sequence[tuple[str, str]]:
-        with library(shown()) as knowledge:
-            return list(knowledge.documents())
-
-    return Services(
-        exports=tuple(ExportChoice(f.name, f.label, f.of_version) for f in FORMS),
-        export=_export,
-        start_engine=start,
-        take_inbox=take_inbox,
-        create_session=create,
-        tasks=tasks,
-        estimate=cost,
-        operators=operator_choices(),
-        search_knowledge=search,
-        read_knowledge=read,
-        documents=documents,
-        options=known_options,
-        check_options=changed_settings,
-    )
-
-
-def looking_on(all_services: Services) -> Services:
-    """The services without those that change anything."""
-    from dataclasses import replace
-
-    return replace(
-        all_services,
-        start_engine=None,
-        take_inbox=None,
-        create_session=None,
-        exports=(),
-        export=None,
-    )
-
-
-def open_app(
-    session: Path | None = None,
-    *,
-    place: Place | None = None,
-    replay_speed: float | None = None,
-    notice: str = "",
-    read_only: bool = False,
-    in_browser: bool = False,
-) -> None:
-    """Show the app until the person leaves it; the run goes on.
-
-    Without a session it opens on `place`, or on the list of sessions. With `replay_speed` the
-    session is played from its start, so many times as fast as it went. `notice` is shown over the
-    first screen. `read_only`: who looks on can change nothing. `in_browser`: keys and pictures go
-    through Textual's driver for browsers, not a terminal.
-    """
-    if not in_browser and not in_terminal():
-        raise Failure(
-            "the app needs a terminal; use --headless, `avo status NAME` or `avo sessions --json`"
-        )
-    from avo_tui.cli.folders import sessions_text, tasks_text
-    from avo_tui.store import SeenMarks, SessionReader
-    from avo_tui.ui.app import AvoApp, run_app
-    from avo_tui.ui.host import HostOptions
-    from avo_tui.ui.session.replay import ReplaySource
-
-    preferred = settings()
-    source = None
-    if session is not None and replay_speed is not None:
-        source = ReplaySource(SessionReader.open(session), replay_speed)
-
-    def shown() -> Path | None:
-        return None if app.session.feed is None else app.session.feed.source.folder
-
-    app = AvoApp(
-        HostOptions(
-            services=looking_on(services(shown)) if read_only else services(shown),
-            theme=preferred.theme,
-            low_bandwidth=preferred.low_bandwidth,
-            keys=preferred.keys,
-            places_text=f"new sessions: {sessions_text()} · tasks: {tasks_text()}",
-            marks=None if read_only else SeenMarks(),
-            read_only=read_only,
-        ),
-        folder=session if source is None else None,
-        source=source,
-        place=place,
-        notice=notice,
-    )
-    code = run_app(app)
-    if code:
-        raise SystemExit(code)

@@ -246,13 +246,12 @@ def lineage(name: Name, as_json: Json = False) -> None:
         )
         parent = "" if v.parent is None else f"v{v.parent}"
         label = f"[{v.bookmark}] " if v.bookmark else ""
-        first = (v.plan or v.summary).strip().splitlines() or [""]
         row = [f"v{number}{marks}", parent, f"{v.aggregate:.4f}", f"{v.score.geomean:.1f}"]
         row.append(v.gate.over if v.gate.remeasured else "")
-        rows.append([*row, v.author, label + first[0]])
+        rows.append([*row, v.author, label + v.title])
     unit = state.session.task.unit
     baseline = state.session.task.reference_baseline
-    table(rows, ["version", "parent", f"of {baseline}", unit, "at the gate", "author", "plan"])
+    table(rows, ["version", "parent", f"of {baseline}", unit, "at the gate", "author", "idea"])
     fallen = any(not v.holds for v in state.versions.values())
     typer.echo("★ best  ◀ head" + ("  ✕ does not hold, by an audit" if fallen else ""))
     if any(v.gate.remeasured for v in state.versions.values()):
@@ -361,7 +360,8 @@ def _print_version(version: Version, interventions: Sequence[Intervention]) -> N
     )
     if version.origin:
         typer.echo(f"carried over from {plain(version.origin, 200)}")
-    for text in (version.plan, version.summary, version.note and f"Note: {version.note}"):
+    remark = version.note and f"Note: {version.note}"
+    for text in (version.idea, version.plan, version.summary, remark):
         for paragraph in [p for p in text.splitlines() if p.strip()][:PARAGRAPHS]:
             typer.echo(plain(paragraph, 600))
     typer.echo(f"gate {version.gate.gate}: {plain(version.gate.reason, 300)}")

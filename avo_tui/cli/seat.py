@@ -78,8 +78,14 @@ def seat(
     ] = None,
     files: Files = None,
     who: Annotated[
-        str, typer.Option("--as", help="What you call yourself on the person's screen.")
-    ] = "command line",
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="What you call yourself on the person's screen. Without it $AVO_SEAT_AS, or the"
+            " name last given for this session from this folder.",
+        ),
+    ] = None,
     take_over: TakeOver = False,
     out: Out = None,
     as_json: Json = False,
@@ -89,7 +95,8 @@ def seat(
     A long answer is cut in the middle, and says so, unless it goes to a file (--out) or is JSON.
     Exit status 1 where the tool answers that it could not do it.
     """
-    from avo_tui.operators.seat.step import tool_specs
+    from avo_tui.cli.seat_names import NOBODY, caller
+    from avo_tui.operators.seat.step import BEGIN, tool_specs
     from avo_tui.store import SessionReader, find_session
 
     try:
@@ -98,7 +105,11 @@ def seat(
         if tool is None:
             _list(tool_specs(reader.state.session.settings), as_json)
             return
-        answer = _answer(reader, tool, arguments or [], files or [], (who, take_over), out, as_json)
+        name_now = caller(who, reader.folder)
+        if who is None and name_now != NOBODY and tool == BEGIN:
+            _tell(f"as {name_now!r}, the name of this shell or folder; --as gives another one")
+        me = (name_now, take_over)
+        answer = _answer(reader, tool, arguments or [], files or [], me, out, as_json)
     except Exception as error:
         if not as_json or not (expected(error) or isinstance(error, typer.BadParameter)):
             raise

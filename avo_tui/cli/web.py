@@ -66,7 +66,7 @@ def web(
 
 def web_app(name: Name = None, changes: Changes = False) -> None:
     """Run the app for one browser; `avo web` starts this."""
-    from avo_tui.cli.opening import open_app
+    from avo_tui.cli.app import open_app
     from avo_tui.store import find_session
 
     if not os.environ.get("TEXTUAL_DRIVER"):

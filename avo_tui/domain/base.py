@@ -12,10 +12,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 class Value(BaseModel):
     """An immutable value.
 
-    Unknown fields are ignored, so that an older program can read newer records.
+    Unknown fields are ignored, so that an older program can read newer records. The validator of a
+    class is built when it is first used: a process meets few of the more than a hundred kinds, and
+    building all of them would delay the first picture of the app.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", ser_json_inf_nan="constants", defer_build=True
+    )
 
     def replaced(self, **update: Any) -> Self:
         """A copy with some fields changed. The new values are not validated.
@@ -42,6 +46,10 @@ class Value(BaseModel):
                 if isinstance(item, Value):
                     item.slim()
         return self
+
+
+DEFERRED = ConfigDict(defer_build=True)
+"""For a `TypeAdapter`: its validator is built when it is first used."""
 
 
 @cache

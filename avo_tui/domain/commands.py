@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.base import DEFERRED, Moment, Value
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Author, HintDelivery, HintScope, Level, NoteCategory, PauseMode
@@ -182,7 +182,7 @@ Command = Annotated[
     Field(discriminator="kind"),
 ]
 
-_ADAPTER: TypeAdapter[Command] = TypeAdapter(Command)
+_ADAPTER: TypeAdapter[Command] = TypeAdapter(Command, config=DEFERRED)
 
 
 def parse_command(text: str | bytes) -> Command:

@@ -17,6 +17,10 @@ NOTICEABLE_PRESSURE = 0.5
 machine that runs one busy program more than it has cores exceeds it."""
 
 
+BUSY_LOAD = 0.75
+"""Programs that run or are ready to run, for each core, from which a machine is called busy."""
+
+
 class DeviceState(Value):
     """One sample of one device. A field is None where the device or its driver does not tell it."""
 
@@ -50,6 +54,26 @@ class DeviceState(Value):
     pressure: float | None = None
     """Processor only: fraction of the time since the previous sample in which some program waited
     for a core, 0 to 1 (`/proc/pressure/cpu`, "some")."""
+
+
+def busy_text(states: Sequence[DeviceState]) -> str:
+    """What says that this machine's processor is busy, in a phrase; "" if nothing does.
+
+    By the time that programs waited for a core since the sample before; where the system does not
+    tell it, by the load.
+    """
+    for state in states:
+        if state.host or not state.name.startswith("cpu "):
+            continue
+        parts = []
+        if state.pressure is not None and state.pressure >= NOTICEABLE_PRESSURE:
+            parts.append(f"programs wait for a core {state.pressure:.0%} of the time")
+        if state.load is not None and state.load >= BUSY_LOAD and (parts or state.pressure is None):
+            parts.append(f"load {state.load:.1f} for each core")
+        if state.steal is not None and state.steal >= NOTICEABLE_SHARE:
+            parts.append(f"the hypervisor takes {state.steal:.0%} of the processor")
+        return ", ".join(parts)
+    return ""
 
 
 class Range(Value):

@@ -250,14 +250,18 @@ class PairedGains:
     version: int
     """Number of the version that it was timed beside."""
     pairs: int
+    whole: tuple[float, float, float]
+    """Over all configurations: (gain, low and high end of its 95% interval), relative: 0.02 is 2%
+    faster."""
     gains: Mapping[str, tuple[float, float, float]]
-    """Configuration → (gain, low and high end of its 95% interval), relative: 0.02 is 2% faster."""
+    """The same for each configuration."""
 
-    def text(self, configuration: str) -> str:
-        """The gain on one configuration with its interval; "" if that was not timed."""
-        if configuration not in self.gains:
+    def text(self, configuration: str = "") -> str:
+        """The gain on one configuration, or over all, with its interval; "" if that was not
+        timed."""
+        if configuration and configuration not in self.gains:
             return ""
-        gain, low, high = self.gains[configuration]
+        gain, low, high = self.gains[configuration] if configuration else self.whole
         s = "s" if self.pairs > 1 else ""
         return (
             f"{gain:+.2%} [{low:+.2%} to {high:+.2%}] over v{self.version} in {self.pairs} pair{s}"
@@ -338,14 +342,13 @@ class Ledger:
         return None
 
     def _gains(self, comparison: Comparison, version: int) -> PairedGains:
-        each = {
-            name: estimate(comparison.replicates, self.prior(comparison, name), name)
-            for name in comparison.replicates[0].configurations
-        }
+        def gain(name: str) -> tuple[float, float, float]:
+            one = estimate(comparison.replicates, self.prior(comparison, name), name)
+            return (math.expm1(one.mean), *one.interval())
+
+        names = comparison.replicates[0].configurations
         return PairedGains(
-            version,
-            len(comparison.replicates),
-            {name: (math.expm1(one.mean), *one.interval()) for name, one in each.items()},
+            version, len(comparison.replicates), gain(""), {name: gain(name) for name in names}
         )
 
     def telling(self, conditions: str, without: int = 0) -> list[Comparison]:

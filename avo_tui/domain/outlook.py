@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -24,8 +24,38 @@ from avo_tui.domain.evidence import (
 from avo_tui.domain.gate_rules import MARGIN_FLOOR, PAPER_REPLICATES, GateName
 from avo_tui.domain.state import SessionState
 
-PACED_COMPARISONS = 3
-"""Number of comparisons from which the seconds of a pair are taken."""
+PACED = 8
+"""Number of the newest pairs at the gate, and of those outside it, from which the seconds of a pair
+are foretold."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a pair of fresh processes took lately, without waiting for the device."""
+
+    shortest: float
+    median: float
+    longest: float
+    pairs: int
+    """How many pairs these figures are of."""
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Pace | None:
+        """The pace of pairs that took so long; None without one."""
+        known = [value for value in seconds if value > 0]
+        if not known:
+            return None
+        return cls(min(known), median(known), max(known), len(known))
+
+    @property
+    def text(self) -> str:
+        """One sentence that foretells the next pair."""
+        if self.pairs == 1:
+            return f"The last pair took {self.median:.2g} s."
+        return (
+            f"A pair takes {self.shortest:.2g} to {self.longest:.2g} s, by the last {self.pairs}"
+            f" (median {self.median:.2g} s)."
+        )
 
 
 @dataclass(frozen=True)
@@ -109,8 +139,8 @@ class Outlook:
     spread: float
     """Standard deviation between pairs of fresh processes, over all configurations or, for the gate
     `vector`, on the noisiest one."""
-    pair_seconds: float
-    """Seconds that a pair of fresh processes took lately (median); 0.0 where that is not known."""
+    pace: Pace | None
+    """Seconds that pairs under these conditions took lately; None where that is not known."""
     measured: int
     """Earlier comparisons that the spread comes from; 0 where it is assumed."""
     elsewhere: Elsewhere | None
@@ -123,7 +153,7 @@ class Outlook:
     def text(self) -> str:
         """One to three plain sentences with the figures."""
         other = self.elsewhere.text if self.elsewhere is not None else ""
-        pace = f"A pair takes about {self.pair_seconds:.2g} s." if self.pair_seconds else ""
+        pace = self.pace.text if self.pace is not None else ""
         return " ".join(filter(None, [self._asked, pace, other]))
 
     @property
@@ -144,11 +174,14 @@ class Outlook:
         return f"{noise}; {rule}, and at this scatter a gain is shown by pairs like this: {shown}."
 
 
-def outlook(state: SessionState, conditions: str = "") -> Outlook | None:
+def outlook(
+    state: SessionState, conditions: str = "", outside: Sequence[float] = ()
+) -> Outlook | None:
     """What the gate asks of the next candidate, beside the best version of the head's line.
 
     `conditions` are the evaluator's now; without them the latest that something was compared under.
-    None before there is a version that computes something.
+    `outside`: seconds of pairs that were measured lately without the gate, newest last. None before
+    there is a version that computes something.
     """
     if state.head is None:
         return None
@@ -174,19 +207,24 @@ def outlook(state: SessionState, conditions: str = "") -> Outlook | None:
         gate=gate,
         version=rival.number,
         spread=math.sqrt(variance),
-        pair_seconds=_pair_seconds(state),
+        pace=Pace.of([*_pair_seconds(state, conditions), *outside[-PACED:]]),
         measured=len(latest),
         elsewhere=elsewhere(state),
         needed=needed,
     )
 
 
-def _pair_seconds(state: SessionState) -> float:
-    """The median over the pairs of the newest comparisons; 0.0 if none tells."""
-    newest = sorted(state.comparisons)[-PACED_COMPARISONS:]
-    pairs = [p for number in newest for p in state.comparisons[number].replicates]
-    known = [pair.seconds for pair in pairs if pair.seconds > 0]
-    return median(known) if known else 0.0
+def _pair_seconds(state: SessionState, conditions: str) -> list[float]:
+    """Seconds of the newest pairs at the gate under these conditions, oldest first."""
+    seconds: list[float] = []
+    for number in sorted(state.comparisons, reverse=True):
+        comparison = state.comparisons[number]
+        if comparison.conditions == conditions:
+            newest = [pair.seconds for pair in reversed(comparison.replicates) if pair.seconds > 0]
+            seconds += newest
+        if len(seconds) >= PACED:
+            break
+    return seconds[:PACED][::-1]
 
 
 def _needed(variance: float, pairs: int, error: float) -> float:

@@ -210,7 +210,11 @@ class Version(Value):
     candidate: ObjectId
     score: Score
     gate: GateDecision
+    idea: str = ""
+    """What this candidate changes and why, in one line. Empty in old records, and where the plan
+    says it."""
     plan: str = ""
+    """The plan of its step, which may have been of another idea by the time of the commit."""
     summary: str = ""
     author: Author
     resources: Resources = Resources()
@@ -228,6 +232,12 @@ class Version(Value):
     origin: str = ""
     """`SESSION:VERSION` that it was carried over from, such as from another line of a campaign;
     empty if it was made in this session."""
+
+    @property
+    def title(self) -> str:
+        """One line for lists: its idea, else the first line of its plan or summary."""
+        text = (self.idea or self.plan or self.summary).strip()
+        return text.partition("\n")[0].strip()
 
     @property
     def aggregate(self) -> float:
@@ -424,6 +434,11 @@ class Occupant(Value):
     """Name and version that the client reports, such as `claude-code 2.1`."""
     way: Literal["mcp", "command_line", "acp"]
     since: Moment
+    seconds_at: float | None = None
+    """Running seconds of the run when it first sat down, since the seat was last empty; None in old
+    records."""
+    usd_at: float = 0.0
+    """Dollars that the run had spent then."""
 
 
 class EngineRecord(Value):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, Value
-from avo_tui.domain.evidence import log_gains
+from avo_tui.domain.evidence import Ledger, PairedGains, log_gains
 from avo_tui.domain.records import Attempt, Intervention, Level, RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Verdict
@@ -23,21 +23,28 @@ class Thresholds(Value):
     """Limits above which the supervisor intervenes; zero switches a limit off.
 
     The defaults are those that GEAK uses for its agents (8 evaluations without improvement, 45
-    minutes, 5 wrong candidates, 3 identical ones).
+    minutes, 5 wrong candidates, 3 identical ones). The descriptions are shown by `avo set`; they
+    are no docstrings because pydantic would parse this file at every start to find those.
     """
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    attempts: int = Field(default=8, ge=0)
-    """Attempts without a commit; the variants of one sweep count as one."""
-    seconds: float = Field(default=2700.0, ge=0)
-    """Running seconds without a commit; paused, parked and waiting time is not counted."""
-    failures: int = Field(default=5, ge=0)
-    """Attempts in a row that ended with the same kind of failure."""
-    repeats: int = Field(default=3, ge=0)
-    """Proposals of candidates that had been tried before."""
-    usd: float = Field(default=0.0, ge=0)
-    """Dollars spent without a commit."""
+    attempts: int = Field(
+        default=8,
+        ge=0,
+        description="Attempts without a commit; the variants of one sweep count as one.",
+    )
+    seconds: float = Field(
+        default=2700.0,
+        ge=0,
+        description="Running seconds without a commit; paused, parked and waiting time is not"
+        " counted.",
+    )
+    failures: int = Field(
+        default=5, ge=0, description="Attempts in a row that ended with the same kind of failure."
+    )
+    repeats: int = Field(
+        default=3, ge=0, description="Proposals of candidates that had been tried before."
+    )
+    usd: float = Field(default=0.0, ge=0, description="Dollars spent without a commit.")
 
 
 OPTION = "supervisor."
@@ -225,6 +232,19 @@ def tried_in_vain(state: SessionState, limit: int = 8) -> list[Attempt]:
     return attempts[::-1][:limit]
 
 
+def nearest_at_the_gate(state: SessionState) -> tuple[Attempt, PairedGains] | None:
+    """The attempt since the last commit that came out best in pairs with a version, and what they
+    showed; None if the gate measured none of them."""
+    ledger = Ledger(state.comparisons.values())
+    numbers = {v.candidate: v.number for v in state.versions.values()}
+    measured = [
+        (attempt, gains)
+        for attempt in tried_in_vain(state, limit=200)
+        if (gains := ledger.gains(attempt.candidate, numbers)) is not None
+    ]
+    return max(measured, key=lambda row: row[1].whole[0], default=None)
+
+
 def unsettled(state: SessionState) -> dict[ObjectId, float]:
     """Candidates since the last commit that the gate called `unclear`, with their measured gains.
 
@@ -311,12 +331,26 @@ def _equal_failures(attempts: list[Attempt]) -> tuple[int, Verdict | None]:
 def _spend_since(
     state: SessionState, commit_step: int, last: Intervention | None
 ) -> tuple[float, float]:
-    """Running seconds and dollars since the last commit, rewind or intervention, in whole steps."""
+    """Running seconds and dollars since the last commit, rewind or intervention, in whole steps.
+
+    No more than since the agent in the seat sat down: a newcomer has not been stuck for longer.
+    """
+    spend, occupant = state.session.spend, state.session.occupant
+    sat_seconds = sat_usd = math.inf
+    if occupant is not None and occupant.seconds_at is not None:
+        sat_seconds = max(0.0, spend.seconds - occupant.seconds_at)
+        sat_usd = max(0.0, spend.usd - occupant.usd_at)
+    if last is not None:
+        seconds, usd = spend.seconds - last.seconds_at, spend.usd - last.usd_at
+    else:
+        seconds, usd = _spend_of_steps(state, commit_step)
+    return min(seconds, sat_seconds), min(usd, sat_usd)
+
+
+def _spend_of_steps(state: SessionState, commit_step: int) -> tuple[float, float]:
+    """Running seconds and dollars of the steps after the last commit or rewind."""
     rewound = state.session.rewound_at
     seconds = usd = 0.0
-    if last is not None:
-        seconds, usd = -last.seconds_at, -last.usd_at
-        return state.session.spend.seconds + seconds, state.session.spend.usd + usd
     for step in reversed(state.steps.values()):
         if step.number <= commit_step or (rewound is not None and step.started <= rewound):
             break

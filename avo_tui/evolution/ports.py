@@ -27,12 +27,15 @@ class Proposal:
     parent: int
     """Number of the version that the candidate was derived from."""
     plan: str
+    """Of the step."""
     summary: str
     author: Author
     built_on: Sequence[Note] = ()
     """Notes of the memory that were in front of its author."""
     origin: str = ""
     """`SESSION:VERSION` that it was carried over from; empty if it was made in this session."""
+    idea: str = ""
+    """What this candidate changes and why, in one line; empty where the plan says it."""
 
 
 class Evaluations(Protocol):

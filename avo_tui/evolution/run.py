@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from avo_tui.domain import lineage
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.records import (
     Attempt,
@@ -79,6 +81,10 @@ class Run:
         self.machine: MachineInfo | None = None
         """The machine that the evaluator measures on; None until the evaluator was asked."""
         self.mode = mode or EngineMode()
+        self.devices: tuple[DeviceState, ...] = ()
+        """The latest samples of the devices; empty where the evaluator cannot be asked."""
+        self.pairs_outside: deque[float] = deque(maxlen=32)
+        """Seconds of the pairs that were measured without the gate, newest last."""
         self.before: SessionRecord = writer.state.session
         """The session's record as the previous engine left it."""
         self._listeners = tuple(listeners)

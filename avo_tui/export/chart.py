@@ -152,6 +152,6 @@ def _title(state: SessionState, number: int) -> str:
     words: Sequence[str] = (
         f"v{number}",
         f"{version.aggregate:.4f}",
-        plain(version.summary or version.plan, 120),
+        plain(version.idea or version.summary or version.plan, 120),
     )
     return escape(" · ".join(word for word in words if word))

@@ -56,6 +56,7 @@ def version_form(version: Version) -> Form:
         "candidate": version.candidate,
         "score": score_form(version.score),
         "gate": version.gate.model_dump(mode="json"),
+        "idea": version.idea or None,
         "plan": version.plan,
         "summary": version.summary,
         "created": moment(version.created),

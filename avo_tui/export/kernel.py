@@ -100,7 +100,11 @@ def _readme(state: SessionState, version: Version, files: list[str], source: Sin
         + f", each configuration beside its baselines in the same run. Made by {version.author}"
         f" in step {version.step}. Gate `{version.gate.gate}`: {safe(version.gate.reason)}.",
     ]
-    for title, text in (("Summary", version.summary), ("Plan", version.plan)):
+    for title, text in (
+        ("Idea", version.idea),
+        ("Summary", version.summary),
+        ("Plan of the step", version.plan),
+    ):
         if text.strip():
             parts.append(f"## {title}\n\n{_quoted(text)}")
     parts.append(f"`avo evaluate {session.task.name} {KERNEL}` measures it again where avo-tui is.")

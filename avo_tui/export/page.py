@@ -130,7 +130,7 @@ def _versions(state: SessionState) -> str:
             f'<a href="#v{number}">v{number}</a>{marks}',
             "" if version.parent is None else f'<a href="#v{version.parent}">v{version.parent}</a>',
             version.author,
-            text(plain(version.summary or version.plan, 140)),
+            text(plain(version.idea or version.summary or version.plan, 140)),
             gain,
             f"{version.aggregate:.4f}",
             f"{version.score.geomean:.4g}",
@@ -215,7 +215,7 @@ def _memory(state: SessionState) -> str:
 
 def _version(reader: SessionReader, version: Version) -> str:
     state = reader.state
-    title = plain(version.summary or version.plan, 100) or version.author
+    title = plain(version.idea or version.summary or version.plan, 100) or version.author
     parts = [
         f"<details><summary>v{version.number} · {version.aggregate:.4f} · {text(title)}</summary>"
     ]
@@ -226,8 +226,9 @@ def _version(reader: SessionReader, version: Version) -> str:
         f" {text(version.gate.reason)}.</p>"
     )
     for name, words in (
+        ("Idea", version.idea),
         ("Summary", version.summary),
-        ("Plan", version.plan),
+        ("Plan of the step", version.plan),
         ("Note of the person", version.note),
         ("Resources", version.resources.summary()),
     ):

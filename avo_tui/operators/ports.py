@@ -124,11 +124,19 @@ class Evaluating(Protocol):
         ...
 
     async def submit(
-        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
+        self,
+        attempt: AttemptResult,
+        plan: str,
+        summary: str,
+        built_on: Sequence[Note] = (),
+        *,
+        idea: str = "",
     ) -> SubmitResult:
         """Submit an attempt to the gate, which times it alternately with the version to beat.
 
-        It is committed if the gate accepts it. `built_on` are the notes that led to this version.
+        It is committed if the gate accepts it. `plan` is the step's; `idea` says in one line what
+        this candidate changes, where that is another thing. `built_on` are the notes that led to
+        this version.
         """
         ...
 

@@ -71,7 +71,16 @@ class Reading(Protocol):
         """The best version of the head's line: what the gate compares with."""
         ...
 
-    def gate_outlook(self) -> str: ...
+    def gate_outlook(self) -> str:
+        """What the gate asks of the next candidate, and what a pair takes; "" if not known."""
+        ...
+
+    def busy(self) -> str:
+        """Why the machine is not quiet now, in a phrase: its load, and who else measures on it.
+
+        "" if it is quiet, or where that is not known.
+        """
+        ...
 
     def paired(self, candidate: ObjectId) -> PairedGains | None:
         """What the gate measured of a candidate in turn with a version; None if it never did."""

@@ -127,7 +127,8 @@ class Library:
         paired = paired_gains(self.state, version.candidate)
         sources = "\n".join(f"=== {name}\n{text}" for name, text in candidate.files.items())
         return (
-            f"v{number}\nplan:\n{version.plan}\nsummary:\n{version.summary}\n"
+            f"v{number} {version.title}\nplan of the step:\n{version.plan}\n"
+            f"summary:\n{version.summary}\n"
             f"score:\n{score_table(version.score, paired)}\ngate: {version.gate.reason}\n{sources}"
         )
 

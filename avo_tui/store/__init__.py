@@ -1,47 +1,54 @@
 """The session folder: its database, journal, objects and inbox, and who may write them."""
 
-from avo_tui.store.campaign_reader import CampaignReader, CampaignView, LineView
-from avo_tui.store.campaigns import (
-    CampaignFolder,
-    CampaignWriter,
-    campaign_folders,
-    campaign_of,
-    create_campaign,
-    find_campaign,
-)
-from avo_tui.store.devices import DeviceLog, device_history
-from avo_tui.store.doctor import Finding, diagnose
-from avo_tui.store.drafts import Drafts
-from avo_tui.store.engine_status import EngineStatus, engine_status
-from avo_tui.store.errors import (
-    BadName,
-    DamagedSession,
-    DiskTrouble,
-    FolderLost,
-    NewerFormat,
-    NoSpace,
-    NotAllowed,
-    OlderFormat,
-    SessionExists,
-    SessionLocked,
-    SessionNotFound,
-    StoreError,
-)
-from avo_tui.store.inbox import BadCommand, send_command, waiting_commands
-from avo_tui.store.listing import SessionSummary, by_attention, summaries, summary
-from avo_tui.store.places import (
-    check_name,
-    find_session,
-    new_session_folder,
-    own_root,
-    session_folders,
-    sessions_roots,
-)
-from avo_tui.store.read_marks import SeenMarks
-from avo_tui.store.reader import SessionReader
-from avo_tui.store.unbegun import remove_unbegun
-from avo_tui.store.workers import WorkersFile, read_workers
-from avo_tui.store.writer import SessionWriter
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from avo_tui import on_demand
+
+if TYPE_CHECKING:
+    from avo_tui.store.campaign_reader import CampaignReader, CampaignView, LineView
+    from avo_tui.store.campaigns import (
+        CampaignFolder,
+        CampaignWriter,
+        campaign_folders,
+        campaign_of,
+        create_campaign,
+        find_campaign,
+    )
+    from avo_tui.store.devices import DeviceLog, device_history
+    from avo_tui.store.doctor import Finding, diagnose
+    from avo_tui.store.drafts import Drafts
+    from avo_tui.store.engine_presence import EngineStatus, engine_status
+    from avo_tui.store.errors import (
+        BadName,
+        DamagedSession,
+        DiskTrouble,
+        FolderLost,
+        NewerFormat,
+        NoSpace,
+        NotAllowed,
+        OlderFormat,
+        SessionExists,
+        SessionLocked,
+        SessionNotFound,
+        StoreError,
+    )
+    from avo_tui.store.inbox import BadCommand, send_command, waiting_commands
+    from avo_tui.store.listing import SessionSummary, by_attention, summaries, summary
+    from avo_tui.store.places import (
+        check_name,
+        find_session,
+        new_session_folder,
+        own_root,
+        session_folders,
+        sessions_roots,
+    )
+    from avo_tui.store.read_marks import SeenMarks
+    from avo_tui.store.reader import SessionReader
+    from avo_tui.store.unbegun import remove_unbegun
+    from avo_tui.store.workers import WorkersFile, read_workers
+    from avo_tui.store.writer import SessionWriter
 
 __all__ = [
     "BadCommand",
@@ -92,3 +99,76 @@ __all__ = [
     "summary",
     "waiting_commands",
 ]
+
+__getattr__ = on_demand.names(
+    __name__,
+    {
+        "campaign_reader": (
+            "CampaignReader",
+            "CampaignView",
+            "LineView",
+        ),
+        "campaigns": (
+            "CampaignFolder",
+            "CampaignWriter",
+            "campaign_folders",
+            "campaign_of",
+            "create_campaign",
+            "find_campaign",
+        ),
+        "devices": (
+            "DeviceLog",
+            "device_history",
+        ),
+        "doctor": (
+            "Finding",
+            "diagnose",
+        ),
+        "drafts": ("Drafts",),
+        "engine_presence": (
+            "EngineStatus",
+            "engine_status",
+        ),
+        "errors": (
+            "BadName",
+            "DamagedSession",
+            "DiskTrouble",
+            "FolderLost",
+            "NewerFormat",
+            "NoSpace",
+            "NotAllowed",
+            "OlderFormat",
+            "SessionExists",
+            "SessionLocked",
+            "SessionNotFound",
+            "StoreError",
+        ),
+        "inbox": (
+            "BadCommand",
+            "send_command",
+            "waiting_commands",
+        ),
+        "listing": (
+            "SessionSummary",
+            "by_attention",
+            "summaries",
+            "summary",
+        ),
+        "places": (
+            "check_name",
+            "find_session",
+            "new_session_folder",
+            "own_root",
+            "session_folders",
+            "sessions_roots",
+        ),
+        "read_marks": ("SeenMarks",),
+        "reader": ("SessionReader",),
+        "unbegun": ("remove_unbegun",),
+        "workers": (
+            "WorkersFile",
+            "read_workers",
+        ),
+        "writer": ("SessionWriter",),
+    },
+)

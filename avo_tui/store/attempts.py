@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from avo_tui.domain.base import DEFERRED
 from avo_tui.domain.records import Attempt
 from avo_tui.store.errors import DamagedSession, unreadable
 from avo_tui.store.files import open_regular
@@ -21,7 +22,7 @@ Attempts = dict[tuple[int, int], Attempt]
 PIECE = 1 << 20
 """Bytes that are read and parsed at a time."""
 
-_ADAPTER: TypeAdapter[list[Attempt]] = TypeAdapter(list[Attempt])
+_ADAPTER: TypeAdapter[list[Attempt]] = TypeAdapter(list[Attempt], config=DEFERRED)
 
 
 def read_attempts(path: Path) -> tuple[Attempts, int]:

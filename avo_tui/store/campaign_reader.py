@@ -14,7 +14,7 @@ from avo_tui.domain.progress import Progress, progress
 from avo_tui.domain.records import RunState, Version
 from avo_tui.domain.state import SessionState
 from avo_tui.store.campaigns import CampaignFolder
-from avo_tui.store.engine_status import EngineStatus
+from avo_tui.store.engine_presence import EngineStatus
 from avo_tui.store.errors import SessionNotFound, StoreError
 from avo_tui.store.reader import SessionReader
 

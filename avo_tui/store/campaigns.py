@@ -20,9 +20,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from avo_tui.domain.base import now
+from avo_tui.domain.base import DEFERRED, now
 from avo_tui.domain.campaigns import Campaign, Line, Order
-from avo_tui.store.engine_status import EngineStatus, engine_status
+from avo_tui.store.engine_presence import EngineStatus, engine_status
 from avo_tui.store.errors import (
     DamagedSession,
     SessionExists,
@@ -42,7 +42,7 @@ from avo_tui.store.places import check_name, sessions_roots
 log = logging.getLogger(__name__)
 
 PREFIX = ".campaign-"
-_ORDERS: TypeAdapter[Order] = TypeAdapter(Order)
+_ORDERS: TypeAdapter[Order] = TypeAdapter(Order, config=DEFERRED)
 
 
 class CampaignFolder:

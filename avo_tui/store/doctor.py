@@ -14,7 +14,7 @@ from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.state import SessionState
 from avo_tui.store.attempts import read_attempts
 from avo_tui.store.database import Database, read_tables
-from avo_tui.store.engine_status import engine_status
+from avo_tui.store.engine_presence import engine_status
 from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, clear_errors
 from avo_tui.store.files import leftovers, remove, set_aside
 from avo_tui.store.foreign_files import foreign_files, set_foreign_files_aside

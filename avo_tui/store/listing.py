@@ -14,7 +14,7 @@ from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.progress import Progress, attention, progress, with_state
 from avo_tui.domain.records import LIVE_STATES, OperatorName, RunState
 from avo_tui.domain.state import SessionState
-from avo_tui.store.engine_status import EngineStatus, engine_status
+from avo_tui.store.engine_presence import EngineStatus, engine_status
 from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout
 from avo_tui.store.places import session_folders

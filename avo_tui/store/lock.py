@@ -22,7 +22,7 @@ from pathlib import Path
 
 from avo_tui.domain.base import now
 from avo_tui.store.bulletin import Bulletin
-from avo_tui.store.engine_status import (
+from avo_tui.store.engine_presence import (
     EngineStatus,
     counts_as_alive,
     file_age,

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from avo_tui.domain.base import Value
+from avo_tui.domain.base import DEFERRED, Value
 from avo_tui.domain.commands import CommandRecord
 from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.fold import FOLD
@@ -60,19 +60,19 @@ class Table:
 
 
 TABLES = (
-    Table("versions", TypeAdapter(list[Version]), ("number",)),
-    Table("steps", TypeAdapter(list[Step]), ("number",)),
-    Table("attempts", TypeAdapter(list[Attempt]), ("step", "number")),
-    Table("hints", TypeAdapter(list[Hint])),
-    Table("commands", TypeAdapter(list[CommandRecord])),
-    Table("memory", TypeAdapter(list[Note])),
-    Table("supervision", TypeAdapter(list[Intervention])),
-    Table("comparisons", TypeAdapter(list[Comparison]), ("number",)),
-    Table("profiles", TypeAdapter(list[Profile])),
+    Table("versions", TypeAdapter(list[Version], config=DEFERRED), ("number",)),
+    Table("steps", TypeAdapter(list[Step], config=DEFERRED), ("number",)),
+    Table("attempts", TypeAdapter(list[Attempt], config=DEFERRED), ("step", "number")),
+    Table("hints", TypeAdapter(list[Hint], config=DEFERRED)),
+    Table("commands", TypeAdapter(list[CommandRecord], config=DEFERRED)),
+    Table("memory", TypeAdapter(list[Note], config=DEFERRED)),
+    Table("supervision", TypeAdapter(list[Intervention], config=DEFERRED)),
+    Table("comparisons", TypeAdapter(list[Comparison], config=DEFERRED), ("number",)),
+    Table("profiles", TypeAdapter(list[Profile], config=DEFERRED)),
 )
 
 _PENDING: TypeAdapter[tuple[int, GateDecision] | None] = TypeAdapter(
-    tuple[int, GateDecision] | None
+    tuple[int, GateDecision] | None, config=DEFERRED
 )
 
 
@@ -125,7 +125,8 @@ def load_tables(database: Database) -> Stored:
         state = SessionState(session=SessionRecord.model_validate({**row, "format": FORMAT}))
         for table in TABLES:
             mine = table_of(state, table.name)
-            for record in table.rows.validate_python(database.rows(table.name)):
+            stored = database.rows(table.name)
+            for record in table.rows.validate_python(stored) if stored else ():
                 values = tuple(getattr(record, name) for name in table.key)
                 mine[values if len(values) > 1 else values[0]] = record.slim()
         state.pending_approval = _PENDING.validate_python(row.get("pending_approval"))

@@ -13,7 +13,7 @@ from avo_tui.domain.events import EvaluationProgressed, Event
 from avo_tui.domain.records import LIVE_STATES, Attempt, RunState
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
-from avo_tui.store.engine_status import EngineStatus, engine_status, still_running
+from avo_tui.store.engine_presence import EngineStatus, engine_status, still_running
 from avo_tui.store.errors import DamagedSession
 from avo_tui.store.inbox import send_command
 from avo_tui.store.journal import read_events

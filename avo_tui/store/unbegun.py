@@ -6,7 +6,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
-from avo_tui.store.engine_status import lease_of
+from avo_tui.store.engine_presence import lease_of
 from avo_tui.store.errors import StoreError, clear_errors
 from avo_tui.store.files import TEMPORARY, read_regular
 from avo_tui.store.layout import Layout

@@ -11,6 +11,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
 
+from avo_tui import garbage
 from avo_tui.ui import places
 from avo_tui.ui.actions import shown_key
 from avo_tui.ui.host import Host, HostOptions
@@ -64,6 +65,7 @@ class AvoApp(Host):
         self.connection.start()
         self.set_interval(1.0, self.ticker.second)
         self.set_interval(1.0, self.departure.heed_terminal)
+        self.set_timer(1.0, garbage.release)  # held by the command line; the first picture is there
         folder, source, place, notice = self._start
         if source is not None:
             self.open_source(source)

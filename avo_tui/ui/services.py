@@ -96,7 +96,7 @@ class Services:
     """Tasks that load."""
     estimate: Callable[[NewSession], str] | None = None
     """Describes in one sentence what the budget will buy."""
-    operators: tuple[OperatorChoice, ...] = ()
+    operators: Callable[[], Sequence[OperatorChoice]] = tuple
     """Operators that can be chosen, the default one first."""
     search_knowledge: Callable[[str], Sequence[Hit]] | None = None
     read_knowledge: Callable[[str], str] | None = None

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.control import Control
 from rich.segment import Segments
-from rich.traceback import Traceback
 from textual import constants, events
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.app import App
@@ -359,6 +358,8 @@ class OpenedApp(App[None]):
 
     def _fatal_error(self) -> None:
         """Prevent Textual from printing the local variables of a crash, which may hold a secret."""
+        from rich.traceback import Traceback  # with what it needs, 5% of a start without a crash
+
         self.crashed()
         self.bell()
         traceback = Traceback(show_locals=False, width=100, max_frames=12)

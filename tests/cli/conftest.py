@@ -22,6 +22,8 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("AVO_SESSIONS", str(root))
     monkeypatch.setattr(places, "shipped_roots", lambda: [_shipped(tmp_path / "shipped")])
     monkeypatch.setenv("AVO_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("AVO_SEAT_AS", raising=False)
     monkeypatch.setenv("COLUMNS", "120")
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "AVO_DEBUG"):
         monkeypatch.delenv(name, raising=False)

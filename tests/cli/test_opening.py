@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.cli.opening import services
+from avo_tui.cli.app import services
 from avo_tui.knowledge import KnowledgeBase
 from avo_tui.knowledge import base as base_module
 

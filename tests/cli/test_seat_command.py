@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from avo_tui.cli import seat_names
 from avo_tui.store import SessionReader
 from tests.cli.command_line import Result, make_session, running, wait_for
 
@@ -146,13 +148,53 @@ def test_an_agent_does_not_take_back_that_the_run_was_stopped(own_places: Path, 
     assert not SessionReader.open(folder).engine().alive
 
 
-def test_who_has_not_opened_the_step_is_told_who_has(seated: Path, avo: Avo) -> None:
+def test_who_has_not_opened_the_step_is_told_who_has(
+    seated: Path, avo: Avo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Calls under several names: the way out is to use one, or to take the step over."""
     assert avo("seat", "seated", "begin_step", "--as", "first agent").code == 0
+    monkeypatch.chdir(tmp_path)
     told = avo("seat", "seated", "read_candidate")
     assert told.code == 1 and "opened by 'first agent', and you are 'command line'" in told.out
-    assert "add --as 'first agent'" in told.out
+    assert "say --as 'first agent' once from this folder" in told.out
     assert avo("seat", "seated", "read_candidate", "--as", "first agent").code == 0
+
+
+def test_a_name_is_remembered_for_the_session_and_the_folder(
+    seated: Path, avo: Avo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And for the shell by a variable; where two share a folder, each says who it is."""
+    monkeypatch.chdir(tmp_path)
+    assert avo("seat", "seated", "begin_step", "--as", "first agent").code == 0
+    assert avo("seat", "seated", "read_candidate").code == 0
+    again = avo("seat", "seated", "begin_step")
+    assert again.code == 0 and "as 'first agent', the name of this shell or folder" in again.err
+    monkeypatch.setenv("AVO_SEAT_AS", "second agent")
+    told = avo("seat", "seated", "read_candidate")
+    assert told.code == 1 and "you are 'second agent'" in told.out
+    assert avo("seat", "seated", "begin_step").code == 0
+    monkeypatch.delenv("AVO_SEAT_AS")
+    assert avo("seat", "seated", "read_candidate", "--as", "third agent").code == 1
+    unclear = avo("seat", "seated", "read_candidate")
+    assert unclear.code == 1 and "'first agent' and 'third agent' called from this" in unclear.err
+    assert avo("seat", "seated", "begin_step", "--as", "third agent").code == 0
+
+
+def test_a_second_name_of_long_ago_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a book that was damaged."""
+    monkeypatch.chdir(tmp_path)
+    session = tmp_path / "sessions"
+    clock = [1e9]
+    monkeypatch.setattr(seat_names, "time", SimpleNamespace(time=lambda: clock[0]))
+    assert seat_names.caller("first", session) == "first"
+    clock[0] += seat_names.LATELY + 1
+    assert seat_names.caller("second", session) == "second"
+    assert seat_names.caller(None, session) == "second"
+    assert seat_names.caller(None, tmp_path) == seat_names.NOBODY, "another session"
+    (tmp_path / "state" / "avo-tui" / "seat-names.json").write_text("{")
+    assert seat_names.caller(None, session) == seat_names.NOBODY
 
 
 def test_an_error_is_not_written_as_if_it_were_the_answer(

@@ -268,7 +268,8 @@ def test_a_lost_session_is_opened_also_where_its_engine_cannot_be_started(
 
     monkeypatch.setattr("avo_tui.cli.opening.in_terminal", lambda: True)
     monkeypatch.setattr(
-        "avo_tui.cli.opening.open_app", lambda folder, *, notice: opened.append((folder, notice))
+        "avo_tui.cli.app.open_app",
+        lambda *, source, notice: opened.append((source.folder, notice)),
     )
     monkeypatch.setattr("avo_tui.evolution.process.start_engine", fails)
     monkeypatch.setattr(SessionReader, "run_state", lambda self: "lost")

@@ -1,12 +1,13 @@
 """Samples of a device as its health during a measurement."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.domain.device import DeviceHealth, DeviceState, Range, summary
+from avo_tui.domain.device import DeviceHealth, DeviceState, Range, busy_text, summary
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 shares = st.none() | st.floats(0, 1)
@@ -82,3 +83,19 @@ def test_a_remark_names_what_may_have_changed_a_measurement(
 def test_no_value_is_no_range() -> None:
     assert Range.of([None, None]) is None
     assert Range.of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"pressure": 0.9, "load": 3.0}, "programs wait for a core 90% of the time, load 3.0"),
+        ({"pressure": 0.1, "load": 3.0}, ""),
+        ({"pressure": None, "load": 3.0}, "load 3.0 for each core"),
+        ({"pressure": None, "load": 0.1, "steal": 0.1}, "the hypervisor takes 10%"),
+        ({"pressure": 0.9, "host": "node7"}, ""),
+    ],
+)
+def test_a_busy_processor_of_this_machine_is_told(state: dict[str, Any], words: str) -> None:
+    """By the waiting now where it is known: the load is a mean over a minute that has passed."""
+    text = busy_text([DeviceState(name="cpu model", at=BEGAN, **state)])
+    assert words in text and bool(text) == bool(words)

@@ -129,5 +129,9 @@ def test_says_how_long_a_pair_takes_once_one_was_measured() -> None:
     )
     state.comparisons[2] = row.replaced(replicates=timed)
     known = outlook(state)
-    assert known is not None and known.pair_seconds == 3.5
-    assert "A pair takes about 3.5 s." in known.text
+    assert known is not None and known.pace is not None and known.pace.median == 3.5
+    assert "A pair takes 2 to 90 s, by the last 4 (median 3.5 s)." in known.text
+    also = outlook(state, outside=(5.0,) * 9)
+    assert also is not None and also.pace is not None and also.pace.pairs == 12
+    elsewhere = outlook(state, "another machine")
+    assert elsewhere is not None and elsewhere.pace is None, "other conditions, another pace"

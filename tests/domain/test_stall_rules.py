@@ -15,6 +15,7 @@ from avo_tui.domain.records import (
     Attempt,
     Intervention,
     Level,
+    Occupant,
     RunSettings,
     SessionRecord,
     Step,
@@ -26,6 +27,7 @@ from avo_tui.domain.stall_rules import (
     Thresholds,
     closing,
     limits,
+    nearest_at_the_gate,
     never_compared,
     next_level,
     rules,
@@ -202,6 +204,33 @@ def test_what_is_ahead_and_not_shown_to_be_is_told_apart() -> None:
             held_at=2,
         )
     assert unsettled(made) == {f"{1:064x}": pytest.approx(0.026)}
+
+
+def test_the_nearest_is_told_by_the_gate_and_not_by_scores_of_other_runs() -> None:
+    made = state([C, C, C])
+    for number, aggregate in ((1, 9.0), (2, 1.0), (3, 2.0)):
+        made.attempts[2, number] = made.attempts[2, number].replaced(aggregate=aggregate)
+    assert nearest_at_the_gate(made) is None
+    for number, gain in ((2, 1.004), (3, 0.98)):
+        pair = PairedMeasurement(configurations={"c": (gain, gain, gain)})
+        made.comparisons[number] = Comparison(
+            number=number, candidate=f"{number:064x}", against="0" * 64, error=0.001,
+            replicates=(pair, pair),
+        )  # fmt: skip
+    found = nearest_at_the_gate(made)
+    assert found is not None and found[0].number == 2
+    assert found[1].text().startswith("+0.40% [") and "over v1 in 2 pairs" in found[1].text()
+
+
+def test_seconds_and_dollars_count_since_the_agent_sat_down() -> None:
+    made = state([])
+    spend = Spend(seconds=1070, usd=5.5)
+    seated = Occupant(name="a", way="mcp", since=at(11), seconds_at=1050, usd_at=5.25)
+    made.session = made.session.replaced(spend=spend, occupant=seated)
+    now = stall(made)
+    assert (now.seconds, now.usd) == (20, 0.25), "70 s and $0.50 are of the step"
+    made.session = made.session.replaced(occupant=seated.replaced(seconds_at=None))
+    assert stall(made).seconds == 70, "an old record does not tell"
 
 
 def test_every_number_stands_beside_its_limit() -> None:

@@ -206,6 +206,29 @@ async def test_the_supervisor_speaks_in_the_next_answer(make_lab: MakeLab) -> No
     await client.close()
 
 
+async def test_a_newcomer_is_not_nudged_for_the_time_of_those_before(make_lab: MakeLab) -> None:
+    """The limit on seconds counts since it sat down; who comes back goes on with its own count."""
+    lab = begun(make_lab, options={"supervisor.seconds": 2700})
+    first = await seated(lab, Hello(client="first", way="mcp"))
+    assert (await first.call("begin_step")).ok
+    lab.pass_time(2600)
+    assert (await first.call("recall")).ok
+    await first.close()
+    second = await seated(lab, Hello(client="second", way="mcp"))
+    assert (await second.call("begin_step")).ok
+    lab.pass_time(2600)
+    lab.run.settle()
+    assert (await second.call("recall")).ok
+    assert not lab.of(ev.SupervisorIntervened), "5,200 s in all, 2,600 of the second"
+    assert lab.state.session.occupant is not None
+    assert lab.state.session.occupant.seconds_at == pytest.approx(2600, abs=100)
+    lab.pass_time(200)
+    lab.run.settle()
+    assert (await second.call("recall")).ok
+    assert len(lab.of(ev.SupervisorIntervened)) == 1
+    await second.close()
+
+
 async def test_a_second_client_is_told_who_sits_there_and_may_take_over(
     make_lab: MakeLab,
 ) -> None:

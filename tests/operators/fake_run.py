@@ -59,6 +59,8 @@ class FakeRun:
         self.objects = {} if objects is None else dict(objects)
         self.journal: list[ev.Event] = []
         self._step = step
+        self.occupied = ""
+        """Why the machine is not quiet."""
         settings = settings or RunSettings(operator="agent", model="test-model")
         if journal:
             first = journal[0]
@@ -153,6 +155,9 @@ class FakeRun:
 
     def best(self) -> Version:
         return lineage.line_best(self.state.versions, self._head_number)
+
+    def busy(self) -> str:
+        return self.occupied
 
     def gate_outlook(self) -> str:
         known = outlook(self.state)

@@ -199,7 +199,13 @@ class FakeWorkbench(FakeRun):
         return [await self.evaluate(candidate, title) for candidate, title in candidates]
 
     async def submit(
-        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
+        self,
+        attempt: AttemptResult,
+        plan: str,
+        summary: str,
+        built_on: Sequence[Note] = (),
+        *,
+        idea: str = "",
     ) -> SubmitResult:
         await self._work("submit")
         best = self.best()
@@ -218,6 +224,7 @@ class FakeWorkbench(FakeRun):
             candidate=attempt.candidate,
             score=score,
             gate=decision,
+            idea=idea,
             plan=plan,
             summary=summary,
             author="agent",

@@ -15,7 +15,7 @@ from tests.session_life import build, session_record
 @pytest.fixture(autouse=True)
 def short_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock of another machine is not watched for seconds."""
-    monkeypatch.setattr(import_module("avo_tui.store.engine_status"), "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(import_module("avo_tui.store.engine_presence"), "WATCH_SECONDS", 0.05)
 
 
 @pytest.fixture

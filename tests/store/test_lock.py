@@ -248,7 +248,7 @@ def test_an_engine_whose_clock_is_off_is_believed_while_its_heart_beats(
     lived: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two machines whose clocks differ by an hour: the other's stamps look old, and they change."""
-    module = import_module("avo_tui.store.engine_status")
+    module = import_module("avo_tui.store.engine_presence")
     monkeypatch.setattr(module, "WATCH_SECONDS", 60.0)
     lock = lived / "engine.lock"
     lock.write_text(json.dumps({"pid": 7, "host": "elsewhere", "since": "2026-01-01T00:00:00Z"}))

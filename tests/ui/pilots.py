@@ -43,7 +43,7 @@ SERVICES = Services(
     tasks=lambda: [TASK],
     exports=(ExportChoice("git", "a repository"), ExportChoice("kernel", "the kernel", True)),
     export=lambda folder, form, version, to: f"{to}: written",
-    operators=(
+    operators=lambda: (
         OperatorChoice("tuner", "classical search", models=()),
         OperatorChoice("agent", "an agent", unavailable="no key is set"),
     ),

@@ -8,7 +8,7 @@ from avo_tui.domain.commands import SendHint
 from avo_tui.ui.dialogs import HintDialog
 from avo_tui.ui.screens.attempts import AttemptsScreen
 from avo_tui.ui.screens.run.screen import RunScreen
-from avo_tui.ui.widgets.field import Writing
+from avo_tui.ui.widgets.prose import Writing
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running
 

@@ -6,10 +6,12 @@ each one. Screens, replays and recovery all use that same function.
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from avo_tui.domain.base import DEFERRED
 from avo_tui.domain.events.attempts import (
     ApprovalGiven,
     ApprovalRequested,
@@ -170,7 +172,14 @@ KnownEvent = Annotated[
 
 Event = KnownEvent | Unrecognised
 
-_ADAPTER: TypeAdapter[KnownEvent] = TypeAdapter(KnownEvent)
+_ANY: TypeAdapter[KnownEvent] = TypeAdapter(KnownEvent, config=DEFERRED)
+
+_CLASSES: dict[bytes, type[KnownEvent]] = {
+    kind.model_fields["kind"].default.encode(): kind for kind in get_args(get_args(KnownEvent)[0])
+}
+"""Kind of event → its class."""
+
+_KIND = re.compile(rb'"kind": ?"(\w+)"')
 
 
 def parse_event(line: str | bytes) -> Event:
@@ -178,8 +187,29 @@ def parse_event(line: str | bytes) -> Event:
 
     Raises ValueError for a line that is not an event; an unknown kind is `Unrecognised`.
     """
+    data = line.encode() if isinstance(line, str) else line
+    return _of_first_kind(data) or _of_any_kind(data)
+
+
+def _of_first_kind(line: bytes) -> Event | None:
+    """The event, if it is of the kind that the line names first; None if it may be another.
+
+    With this the validators of the kinds that do not occur are not built.
+    """
+    named = _KIND.search(line)
+    kind = _CLASSES.get(named[1]) if named is not None else None
+    if kind is None:
+        return None
     try:
-        return _ADAPTER.validate_json(line)
+        event = kind.model_validate_json(line)
+    except ValidationError:
+        return None
+    return event if "kind" in event.model_fields_set else None  # it was a nested value's
+
+
+def _of_any_kind(line: bytes) -> Event:
+    try:
+        return _ANY.validate_json(line)
     except ValidationError as error:
         if all(e["type"] == "union_tag_invalid" for e in error.errors()):
             return Unrecognised.model_validate_json(line)

@@ -131,6 +131,7 @@ class AcceptanceGate:
             conditions=report.conditions,
             gate=decision,
             author=proposal.author,
+            idea=proposal.idea,
             plan=proposal.plan,
             summary=proposal.summary,
             built_on=tuple(proposal.built_on),

@@ -56,7 +56,7 @@ class DeviceWatch:
         evaluator = self._run.evaluator
         if not isinstance(evaluator, Sensing):
             return
-        states = await evaluator.devices()
+        self._run.devices = states = await evaluator.devices()
         if self._log is None:
             self._log = DeviceLog(self._run.writer.folder)
         if states:

@@ -82,12 +82,13 @@ class Supervisor:
             return "Nothing was tried since the last commit."
         verdicts = Counter(a.verdict.value.replace("_", " ") for a in tried if a.verdict)
         parts = ", ".join(f"{count} {kind}" for kind, count in verdicts.most_common(4))
-        best = max(tried, key=lambda a: a.aggregate)
         text = f"{len(tried)} attempts since the last commit: {parts}."
-        if best.aggregate > 0:
-            rival = self._run.reference()
-            distance = best.aggregate / rival.aggregate - 1
-            text += f" The nearest, “{best.title}”, came to {distance:+.1%} of v{rival.number}."
+        nearest = stall_rules.nearest_at_the_gate(self._run.state)
+        if nearest is not None:
+            attempt, gains = nearest
+            return f"{text} At the gate the nearest was “{attempt.title}”: {gains.text()}."
+        if any(a.aggregate > 0 for a in tried):
+            text += " None of them was measured at the gate, so no gain or loss is known."
         return text
 
     def _directions(self, level: Level) -> tuple[Direction, ...]:

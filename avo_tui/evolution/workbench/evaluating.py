@@ -108,14 +108,20 @@ class StepEvaluating:
             raise StepEnded("nothing", used_up)
 
     async def submit(
-        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
+        self,
+        attempt: AttemptResult,
+        plan: str,
+        summary: str,
+        built_on: Sequence[Note] = (),
+        *,
+        idea: str = "",
     ) -> SubmitResult:
         """Submit an attempt to the gate, which times it alternately with the version to beat."""
         run = self._run
         self._waits.raise_if_ended()
         return await self._gate.submit(
             attempt,
-            Proposal(self._head.number, plan, summary, run.author, built_on),
+            Proposal(self._head.number, plan, summary, run.author, built_on, idea=idea),
             cut=run.control.interrupts_step,
         )
 
@@ -133,9 +139,12 @@ class StepEvaluating:
             progress=self._evaluations.progress(0),
         )
         try:
-            return await self._evaluations.unrecorded(work, run.control.interrupts_step)
+            report = await self._evaluations.unrecorded(work, run.control.interrupts_step)
         except EvaluatorError as error:
             return run.cancelled(candidate.id, str(error), harness_failed=True)
+        if report.paired is not None:
+            run.pairs_outside.append(report.seconds.total)
+        return report
 
     async def compare_quickly(
         self,

@@ -9,6 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import busy_text
 from avo_tui.domain.evidence import PairedGains
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.outlook import Spread, outlook, paired_gains, spread
@@ -24,6 +25,7 @@ from avo_tui.domain.records import (
 )
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.task import TaskInfo
+from avo_tui.evaluation.measuring_now import measuring_text
 from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.workbench.drafts import last_draft
@@ -90,8 +92,14 @@ class StepReading:
 
     def gate_outlook(self) -> str:
         """What the gate asks of the next candidate, in sentences with figures; "" if not known."""
-        known = outlook(self._run.state, self._run.conditions)
+        run = self._run
+        known = outlook(run.state, run.conditions, tuple(run.pairs_outside))
         return known.text if known is not None else ""
+
+    def busy(self) -> str:
+        """Why the machine is not quiet now, in a phrase; "" if it is, or where that is not
+        known."""
+        return "; ".join(filter(None, [busy_text(self._run.devices), measuring_text()]))
 
     def paired(self, candidate: ObjectId) -> PairedGains | None:
         """What the gate measured of a candidate in turn with a version; None if it never did."""

@@ -114,6 +114,9 @@ class Door:
         self.visitor: Visitor | None = None
         self.recorded: Occupant | None = None
         """The agent that has the seat according to the session's record."""
+        self.sittings: dict[str, tuple[float, float]] = {}
+        """Name of who sat here since the seat was last empty → running seconds and dollars of the
+        run when it first sat down."""
         self._tools = tools
         self._requests: deque[Request] = deque()
         self._server: asyncio.Server | None = None

@@ -138,9 +138,13 @@ class SeatStep:
         if occupant == door.recorded:
             return
         if occupant is not None:
-            self.bench.recording.record(SeatTaken(occupant=occupant))
+            _, run, _ = self.bench.reading.remaining()
+            seconds, usd = door.sittings.setdefault(occupant.name, (run.seconds, run.usd))
+            seated = occupant.replaced(seconds_at=seconds, usd_at=usd)
+            self.bench.recording.record(SeatTaken(occupant=seated))
         elif door.empty():
             self.bench.recording.record(SeatLeft(why="the client has gone"))
+            door.sittings.clear()
         else:
             return
         door.recorded = occupant
@@ -209,7 +213,7 @@ class SeatStep:
             )
         text = f"Not run. Step {step} was opened by {by!r}, and you are {occupant.name!r}."
         if occupant.way == "command_line":
-            text += f" If that was you, add --as {shlex.quote(by)} to each call. If not,"
+            text += f" If that was you, say --as {shlex.quote(by)} once from this folder. If not,"
         else:
             text += " To go on in its place,"
         return f"{text} call begin_step first: it tells what the step has brought so far."

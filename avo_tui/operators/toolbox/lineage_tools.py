@@ -83,7 +83,9 @@ async def _read_version(space: Workspace, arguments: ReadVersion) -> ToolAnswer:
         return ToolAnswer(source_text(candidate))
     parts = [version_line(version, space.bench.reading.head.number, best)]
     if arguments.part in {"all", "plan"}:
-        parts.append(f"plan:\n{version.plan or '(none)'}")
+        if version.idea:
+            parts.append(f"what this candidate changes:\n{version.idea}")
+        parts.append(f"plan of the step:\n{version.plan or '(none)'}")
         parts.append(f"summary:\n{version.summary or '(none)'}")
         if version.note:
             parts.append(f"note of the person:\n{version.note}")

@@ -136,7 +136,7 @@ def version_line(version: Version, head: int, best: int) -> str:
     line += f"  by {version.author}"
     if marks:
         line += f"  [{', '.join(marks)}]"
-    if summary := first_sentence(version.summary or version.plan):
+    if summary := first_sentence(version.idea or version.summary or version.plan):
         line += f"  {summary}"
     if version.bookmark:
         line += f"  ({version.bookmark})"

@@ -12,10 +12,11 @@ from avo_tui.domain.evidence import LOOKS, MOST_REPLICATES, next_look
 from avo_tui.domain.gate_rules import may_settle
 from avo_tui.domain.memory import BUILT_ON_LIMIT
 from avo_tui.domain.records import PlanItem
-from avo_tui.operators.ports import StepOutcome
+from avo_tui.operators.ports import AttemptResult, StepOutcome
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.memory_tools import notes_named
 from avo_tui.operators.toolbox.report_text import plan_text
+from avo_tui.operators.toolbox.timing_tools import IF_BUSY, busy_line, not_now
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.workspace import Workspace
 
@@ -46,6 +47,13 @@ class Submit(Arguments):
         max_length=2000,
         description="What changed and why it is faster; the first line stands alone in lists.",
     )
+    idea: str = Field(
+        default="",
+        max_length=200,
+        description="What this very candidate changes and why that should be faster, in one line:"
+        " the version is listed under it. The plan stays the step's and may be of another idea by"
+        " now. Without it, the title of its evaluation.",
+    )
     built_on: list[str] = Field(
         default_factory=list,
         max_length=BUILT_ON_LIMIT,
@@ -66,6 +74,8 @@ class Submit(Arguments):
         description="With `settled`: pairs to measure at most, all together. The gate decides after"
         " 2, 4, 8, 16, 24 and 32; a number between counts as the next of these.",
     )
+
+    if_busy: Literal["measure", "say"] = IF_BUSY
 
 
 class EndStep(Arguments):
@@ -120,14 +130,21 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
             " correct candidate can pass the gate. Mend it and evaluate again."
         )
     built_on = notes_named(space, arguments.built_on)
+    if arguments.if_busy == "say" and (why := not_now(space)):
+        return ToolAnswer(why)
+    busy = busy_line(space)
     plan = plan_text(space.plan_title, space.plan)
+    idea = " ".join(arguments.idea.split()) or _title(space, attempt)
     while True:
-        result = await space.bench.evaluating.submit(attempt, plan, arguments.summary, built_on)
+        result = await space.bench.evaluating.submit(
+            attempt, plan, arguments.summary, built_on, idea=idea
+        )
         most = next_look(arguments.most_pairs - 1) if arguments.until == "settled" else 0
         if not may_settle(result.decision, most):
             break
     decision = result.decision.reason if result.decision else result.reason
     took = f"\n{result.decision.time}" if result.decision and result.decision.time else ""
+    took += f"\n{busy}" if busy and result.decision and result.decision.replicates else ""
     if result.version is not None:
         version = result.version
         return ToolAnswer(
@@ -140,6 +157,12 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
         f"Not committed: {reason}\nThe gate compares with v{space.bench.reading.best().number} in"
         f" runs interleaved with it. {advice}{took}"
     )
+
+
+def _title(space: Workspace, attempt: AttemptResult) -> str:
+    """The title under which a candidate was evaluated."""
+    named = space.bench.reading.attempts(attempt.step)
+    return next((a.title for a in named if a.number == attempt.number), "")
 
 
 async def _end_step(space: Workspace, arguments: EndStep) -> ToolAnswer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,12 @@ from avo_tui.operators.toolbox.variants import (
     unique,
 )
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
+
+IF_BUSY: Any = Field(
+    default="measure",
+    description="`say`: where the machine is busy, or somebody else measures on it, nothing is"
+    " measured, and the answer says how busy it is. Pairs are dear on a busy machine.",
+)
 
 FLAGS: Any = Field(
     default_factory=list,
@@ -53,6 +59,7 @@ class VariantsToTime(Arguments):
 class Bench(VariantsToTime):
     """The variants, and how much is to be measured."""
 
+    if_busy: Literal["measure", "say"] = IF_BUSY
     pairs: int | None = Field(
         default=None,
         ge=1,
@@ -94,8 +101,29 @@ def chosen_variants(
     return number, other, unique(variants)
 
 
+def busy_line(space: Workspace) -> str:
+    """What is to be known of the machine before pairs are spent; "" where it is quiet."""
+    busy = space.bench.reading.busy()
+    return f"The machine was busy when this began: {busy}." if busy else ""
+
+
+def not_now(space: Workspace) -> str:
+    """Why a caller who wants a quiet machine is sent away; "" where it is quiet."""
+    busy = space.bench.reading.busy()
+    if not busy:
+        return ""
+    return (
+        f"Not measured, and no pair is spent: the machine is busy now: {busy}. Pairs would scatter"
+        ' more and take longer. Wait for a while, or leave if_busy="say" out to measure all the'
+        " same."
+    )
+
+
 async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
     bench = space.bench
+    if arguments.if_busy == "say" and (why := not_now(space)):
+        return ToolAnswer(why)
+    busy = busy_line(space)
     number, other, variants = chosen_variants(space, arguments)
     timed = [Timed(variant) for variant in variants]
     began = time.monotonic()
@@ -110,7 +138,7 @@ async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
     count = sum(len(row.pairs) for row in timed)
     pace = f"{count} pairs in {took:.1f} s, {took / count:.1f} s each." if count else ""
     return ToolAnswer(
-        "\n".join(filter(None, [table_text(timed, f"v{number}", spread), pace, asked(space)]))
+        "\n".join(filter(None, [busy, table_text(timed, f"v{number}", spread), pace, asked(space)]))
     )
 
 

@@ -12,9 +12,9 @@ from avo_tui.domain.commands import MAX_TEXT, SendHint
 from avo_tui.domain.records import Hint, HintDelivery, OperatorTraits
 from avo_tui.ui.dialogs.frame import Dialog, label, note, problem
 from avo_tui.ui.text import Line, cut, line, one_line
-from avo_tui.ui.widgets.field import Writing
 from avo_tui.ui.widgets.form import Choice
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.prose import Writing
 
 _PIN = re.compile(r"\b[A-Za-z_]\w*\s*=\s*\S")
 """Matches NAME=value, the only form that some operators understand."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -35,18 +35,16 @@ class NewSessionDialog(Dialog[Path]):
     def __init__(self) -> None:
         super().__init__()
         self._tasks: list[TaskInfo] = []
+        self._operators: Sequence[OperatorChoice] = ()
         self._busy = False
         self._named = False
 
     def content(self) -> ComposeResult:
         """Fields."""
-        services = self.host.services
         yield form_row("task", Choice([], id="task"))
         yield Static("", id="about", classes="note under")
         yield form_row("name", Field(id="name", max_length=64, compact=True))
-        yield form_row(
-            "operator", Choice([(o.name, o.name) for o in services.operators], id="operator")
-        )
+        yield form_row("operator", Choice([], id="operator"))
         yield Static("", id="why", classes="note under")
         model = Field(id="model", placeholder="the default", max_length=80, compact=True)
         yield form_row("agent's model", model)
@@ -67,31 +65,36 @@ class NewSessionDialog(Dialog[Path]):
         yield self.buttons("^s  start")
 
     def on_mount(self) -> None:
-        """Read the tasks."""
+        """Read the operators and the tasks."""
         self.query_one("#operator").focus()
         self._explain()
-        tasks = self.host.services.tasks
-        if tasks is None:
-            self.problem("the tasks cannot be listed from here: use avo run TASK")
-            return
+        services = self.host.services
 
         def work() -> None:
             try:
-                found: Any = list(tasks())
+                self.app.call_from_thread(self._with_operators, list(services.operators()))
+                if services.tasks is None:
+                    text = "the tasks cannot be listed from here: use avo run TASK"
+                    self.app.call_from_thread(self.problem, text)
+                else:
+                    self.app.call_from_thread(self._with_tasks, list(services.tasks()))
             except Exception as error:  # the message is meant for the person
                 self.app.call_from_thread(self.problem, str(error))
-            else:
-                self.app.call_from_thread(self._with_tasks, found)
 
         self.run_worker(work, thread=True, group="tasks", exit_on_error=False)
 
-    def _with_tasks(self, found: list[TaskInfo]) -> None:
-        self._tasks = found
-        if not found:
+    def _with_operators(self, operators: list[OperatorChoice]) -> None:
+        self._operators = operators
+        self.query_one("#operator", Choice).set_options([(o.name, o.name) for o in operators])
+        self._explain()
+
+    def _with_tasks(self, tasks: list[TaskInfo]) -> None:
+        self._tasks = tasks
+        if not tasks:
             self.problem("there is no task: a folder under kernels/ makes one")
             return
         choice = self.query_one("#task", Choice)
-        choice.set_options([(t.name, t.name) for t in found])
+        choice.set_options([(t.name, t.name) for t in tasks])
         choice.focus()
         self._explain()
 
@@ -126,8 +129,7 @@ class NewSessionDialog(Dialog[Path]):
 
     def _chosen_operator(self) -> OperatorChoice | None:
         name = self.query_one("#operator", Choice).value
-        operators = self.host.services.operators
-        return next((choice for choice in operators if choice.name == name), None)
+        return next((choice for choice in self._operators if choice.name == name), None)
 
     def _form(self) -> NewSession | None:
         values: dict[str, float | None] = {}

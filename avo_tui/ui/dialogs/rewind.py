@@ -9,8 +9,8 @@ from avo_tui.ui import formats
 from avo_tui.ui.dialogs.frame import Dialog, label, problem
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import BLANK, Line, cut, fit, line, one_line, prose
-from avo_tui.ui.widgets.field import Writing
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.prose import Writing
 
 
 class RewindDialog(Dialog[str]):
@@ -66,7 +66,7 @@ class RewindDialog(Dialog[str]):
             out += [BLANK, line((count, "warn"))]
             for number in left[:7]:
                 star = number == (snapshot.best.number if snapshot.best else None)
-                title = one_line((versions[number].plan or versions[number].summary).split("\n")[0])
+                title = one_line(versions[number].title)
                 lead = f"{formats.ratio(snapshot.aggregates.get(number, 0.0)):>8}  "
                 out.append(
                     line(

@@ -7,7 +7,8 @@ from textual.app import ComposeResult
 from textual.widgets import Input
 
 from avo_tui.ui.dialogs.frame import Dialog, note, problem
-from avo_tui.ui.widgets.field import Field, Writing
+from avo_tui.ui.widgets.field import Field
+from avo_tui.ui.widgets.prose import Writing
 
 
 class TextDialog(Dialog[str]):

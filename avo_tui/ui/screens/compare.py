@@ -156,10 +156,9 @@ def _titles(a: Version, b: Version, width: int) -> list[Line]:
             (fit(f"v{version.number}", 7), "strong"),
             (f"{formats.ratio(version.aggregate):>8}  ", "strong"),
         ]
-        said = (version.plan or version.summary).strip().split("\n")[0]
         when = f"  {version.author}, {version.created:%d %b %H:%M}"
         room = width - width_of(spans) - cell_len(when)
-        out.append(line(*spans, fit(one_line(said), max(8, room)), (when, "dim")))
+        out.append(line(*spans, fit(one_line(version.title), max(8, room)), (when, "dim")))
     return out
 
 

@@ -25,6 +25,7 @@ from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note
 from avo_tui.domain.report import ConfigurationCheck
 from avo_tui.domain.score import PairedMeasurement
+from avo_tui.operators.agent.prompts.opening import opening
 from avo_tui.operators.ports import AttemptResult, SubmitResult
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
 from avo_tui.operators.toolbox.errors import ToolError
@@ -394,6 +395,48 @@ async def test_timing_says_how_long_it_took(box: Toolbox) -> None:
     assert re.search(r"4 pairs in \d+\.\d s, \d+\.\d s each\.", answer)
 
 
+async def test_the_load_is_told_and_pairs_are_not_spent_on_a_busy_machine(
+    box: Toolbox, bench: FakeWorkbench
+) -> None:
+    await ok(box, "write_file", text=source(1.2))
+    await ok(box, "evaluate", title="a fifth faster")
+    assert "busy" not in await ok(box, "bench", if_busy="say")
+    bench.occupied = "session other (process 7) measures"
+    runs = len(bench.runs)
+    for name, more in (("bench", {}), ("submit", {"summary": "a fifth faster"})):
+        answer = await ok(box, name, if_busy="say", **more)
+        assert "no pair is spent: the machine is busy now: session other" in answer
+    assert len(bench.runs) == runs and not bench.state.versions.get(1)
+    answer = await ok(box, "bench")
+    assert answer.startswith("The machine was busy when this began: session other")
+    assert "The machine is busy now: session other" in opening(bench, ())
+    assert "Committed as v1" in await ok(box, "submit", summary="a fifth faster")
+
+
+async def test_a_version_carries_its_own_idea_and_the_plan_stays_the_steps(
+    box: Toolbox, bench: FakeWorkbench
+) -> None:
+    """What is committed may be another idea than the one that the step was planned for."""
+    plan = {"title": "rows as lanes", "items": [{"text": "transpose first"}]}
+    assert (await box.call("set_plan", plan)).ok
+    await ok(box, "write_file", text=source(1.2))
+    await ok(box, "evaluate", title="fetch the answer's lines ahead")
+    await ok(box, "submit", summary="The lines are there when they are written.")
+    version = bench.state.versions[1]
+    assert version.idea == version.title == "fetch the answer's lines ahead"
+    assert version.plan.startswith("rows as lanes")
+    bench.begin(2)
+    after = Toolbox(bench)
+    await ok(after, "write_file", text=source(1.5))
+    await ok(after, "evaluate", title="try 7")
+    await ok(after, "submit", summary="Fewer loads in all.", idea="keys in\nregisters: fewer loads")
+    assert bench.state.versions[2].title == "keys in registers: fewer loads"
+    assert "what this candidate changes:\nkeys in registers" in await ok(
+        after, "read_version", version=2
+    )
+    assert "keys in registers" in await ok(after, "list_versions")
+
+
 async def test_the_candidate_is_read_raw(box: Toolbox) -> None:
     """What is read raw can be written back."""
     text = await ok(box, "read_candidate", raw=True)
@@ -413,11 +456,17 @@ class UnclearAtFirst(FakeWorkbench):
     pairs = 0
 
     async def submit(
-        self, attempt: AttemptResult, plan: str, summary: str, built_on: Sequence[Note] = ()
+        self,
+        attempt: AttemptResult,
+        plan: str,
+        summary: str,
+        built_on: Sequence[Note] = (),
+        *,
+        idea: str = "",
     ) -> SubmitResult:
         self.pairs = 8 if not self.pairs else self.pairs + 8
         if self.pairs >= self.clear:
-            return await super().submit(attempt, plan, summary, built_on)
+            return await super().submit(attempt, plan, summary, built_on, idea=idea)
         self.runs.append("submit")
         decision = GateDecision(
             gate="strict",

@@ -135,8 +135,12 @@ def _memory(bench: Workbench, limits: OpeningLimits) -> str:
 def _gate(bench: Workbench) -> str:
     """The rule, what it asks for now, and whether the person has the last word."""
     settings = bench.reading.settings
+    busy = bench.reading.busy()
+    now = f"The machine is busy now: {busy}." if busy else ""
     approval = "The person approves each commit." if settings.approve_commits else ""
-    return " ".join(filter(None, [GATES[settings.gate], bench.reading.gate_outlook(), approval]))
+    return " ".join(
+        filter(None, [GATES[settings.gate], bench.reading.gate_outlook(), now, approval])
+    )
 
 
 def _situation(bench: Workbench, draft: Draft | None, begun: bool) -> str:

@@ -59,7 +59,7 @@ def text_of(row: Row, snapshot: Snapshot) -> str:
 
 
 def _of_version(v: Version) -> str:
-    return f"v{v.number} {v.plan} {v.summary} {v.author} {v.bookmark or ''} {v.note}"
+    return f"v{v.number} {v.idea} {v.plan} {v.summary} {v.author} {v.bookmark or ''} {v.note}"
 
 
 def _of_attempt(a: Attempt, step: int | None) -> str:

@@ -161,10 +161,8 @@ def _version(drawn: GraphRow, context: LineageContext, width: int, lanes: tuple[
     if version.author not in {"agent", "tuner", "seed", "recorded", context.operator}:
         tags.append((f"{version.author} ", "hint"))
     spans += tags
-    title = (
-        "seed" if version.author == "seed" and not version.plan else version.plan or version.summary
-    )
-    first = one_line(title.strip().split("\n")[0]) if title.strip() else ""
+    title = "seed" if version.author == "seed" and not version.plan else version.title
+    first = one_line(title)
     room = width - width_of(spans)
     if first and room > 3:
         spans.append((cut(first, room), "faint" if dead else "dim"))

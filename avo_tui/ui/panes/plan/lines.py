@@ -165,6 +165,8 @@ def version_story(version: Version, width: int) -> list[Line]:
     if version.bookmark:
         out.append(line(("⚑ ", "bookmark"), (one_line(version.bookmark), "bookmark")))
     out.append(BLANK)
+    if version.idea:
+        out += [*prose(version.idea, width, "strong"), BLANK]
     if version.plan:
         out += _kept_plan(version.plan, width)
     if version.summary and version.summary.strip() != version.plan.strip():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.commands import (
     AbortStep,
@@ -16,7 +18,7 @@ from avo_tui.domain.commands import (
     SetOptions,
     Stop,
 )
-from avo_tui.ui import formats, places
+from avo_tui.ui import dialogs, formats, places
 from avo_tui.ui.actions import Action, Reason
 from avo_tui.ui.conditions import (
     changeable,
@@ -26,19 +28,11 @@ from avo_tui.ui.conditions import (
     takes_commands,
     wants_approval,
 )
-from avo_tui.ui.dialogs import (
-    BudgetDialog,
-    Confirm,
-    HintDialog,
-    OptionsDialog,
-    PauseMenu,
-    RewindDialog,
-    TextDialog,
-    moments,
-)
-from avo_tui.ui.dialogs.options import Changes
 from avo_tui.ui.screens.run.parts import RunParts
 from avo_tui.ui.text import Line, line, one_line
+
+if TYPE_CHECKING:
+    from avo_tui.ui.dialogs.options import Changes
 
 PAUSED = {"paused": "resume", "pausing": "go on", "parked": "go on now"}
 """Run states that the key `p` ends, with the label of the action."""
@@ -86,7 +80,7 @@ def _pause_menu(run: RunParts) -> None:
         if mode is not None:
             run.host.send(Pause(mode=mode), f"pausing {words[mode]}; p goes on")
 
-    run.host.push_screen(PauseMenu(), chosen)
+    run.host.push_screen(dialogs.PauseMenu(), chosen)
 
 
 PAUSE_MENU = Action(
@@ -105,12 +99,12 @@ def _hint(run: RunParts) -> None:
 
     def written(hint: SendHint | None) -> None:
         if hint is not None:
-            run.host.send(hint, f"hint sent: delivered {moments(traits)[hint.delivery]}")
+            run.host.send(hint, f"hint sent: delivered {dialogs.moments(traits)[hint.delivery]}")
 
     def clear(hint: str) -> None:
         run.host.send(ClearHint(hint=hint), "hint cleared")
 
-    run.host.push_screen(HintDialog(list(run.known.hints.values()), traits, clear), written)
+    run.host.push_screen(dialogs.HintDialog(list(run.known.hints.values()), traits, clear), written)
 
 
 HINT = Action(
@@ -133,7 +127,7 @@ def _rewind(run: RunParts) -> None:
             run.host.send(Rewind(version=number, reason=text), f"rewinding to v{number}")
             run.walk.live()
 
-    run.host.push_screen(RewindDialog(run.known, number), reason)
+    run.host.push_screen(dialogs.RewindDialog(run.known, number), reason)
 
 
 REWIND = Action(
@@ -158,7 +152,7 @@ def _abort(run: RunParts) -> None:
     question = (
         f"Step {step} ends without a version and the next one begins. Why? (may be left empty)"
     )
-    run.host.push_screen(TextDialog("Abort the step", question, "abort"), reason)
+    run.host.push_screen(dialogs.TextDialog("Abort the step", question, "abort"), reason)
 
 
 ABORT = Action(
@@ -183,7 +177,9 @@ def _stop(run: RunParts) -> None:
         f"The engine of {name} ends its step and stops. Nothing is lost; R goes "
         "on with it later. To leave the screen while the run goes on, press q instead."
     )
-    run.host.push_screen(Confirm("Stop the run?", question, "stop the run", _kept(run)), sure)
+    run.host.push_screen(
+        dialogs.Confirm("Stop the run?", question, "stop the run", _kept(run)), sure
+    )
 
 
 def _kept(run: RunParts) -> list[Line]:
@@ -217,7 +213,7 @@ def _budget(run: RunParts) -> None:
         if budget is not None:
             run.host.send(SetBudget(budget=budget), "budget changed")
 
-    run.host.push_screen(BudgetDialog(run.known), given)
+    run.host.push_screen(dialogs.BudgetDialog(run.known), given)
 
 
 BUDGET = Action(
@@ -247,7 +243,7 @@ def _options(run: RunParts) -> None:
         if changes:
             run.host.send(SetOptions(options=changes), f"set {', '.join(changes)}")
 
-    run.host.push_screen(OptionsDialog(settings, options, services.check_options), given)
+    run.host.push_screen(dialogs.OptionsDialog(settings, options, services.check_options), given)
 
 
 OPTIONS = Action(
@@ -278,7 +274,7 @@ def _reject(run: RunParts) -> None:
             run.host.send(Reject(reason=text), "rejected")
 
     question = "The attempt does not become a version. Why? The operator is told."
-    run.host.push_screen(TextDialog("Reject", question, "reject"), reason)
+    run.host.push_screen(dialogs.TextDialog("Reject", question, "reject"), reason)
 
 
 REJECT = Action(

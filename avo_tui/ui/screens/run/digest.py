@@ -189,7 +189,7 @@ def _work(told: Happenings, width: int) -> list[Line]:
     best = lineage.best(told.versions.values())
     if best is not None:
         said = f"{formats.many(len(told.versions), 'new version')}, best v{best.number}"
-        said += f" at {formats.ratio(best.aggregate)}: {_first_line(best.plan or best.summary)}"
+        said += f" at {formats.ratio(best.aggregate)}: {one_line(best.title)}"
         out += prose(said.rstrip(": "), width, "strong", ("★ ", "best"))
     if told.attempts:
         attempts = formats.many(told.attempts, "attempt")
@@ -201,10 +201,6 @@ def _work(told: Happenings, width: int) -> list[Line]:
         reason = formats.minus(one_line(event.audit.reason))
         out += prose(f"v{event.number} does not hold: {reason}", width, "", ("✕ ", "bad"))
     return out
-
-
-def _first_line(text: str) -> str:
-    return one_line(text.strip().split("\n")[0])
 
 
 def _interference(told: Happenings, width: int) -> list[Line]:

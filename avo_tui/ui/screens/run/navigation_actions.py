@@ -7,10 +7,9 @@ from datetime import timedelta
 from functools import partial
 
 from avo_tui.domain.records import Attempt
-from avo_tui.ui import places
+from avo_tui.ui import dialogs, places
 from avo_tui.ui.actions import Action
 from avo_tui.ui.conditions import two_versions
-from avo_tui.ui.dialogs import TextDialog, TextViewer
 from avo_tui.ui.panes.lineage.graph_layout import Key, key_of_version
 from avo_tui.ui.panes.pair import pair_to_compare
 from avo_tui.ui.screen import avo_screens
@@ -72,7 +71,7 @@ def _go_to(run: RunParts) -> None:
                 run.walk.inspect_row(key)
 
     question = "A version (v12, best, head) or an attempt (25.3: the third of step 25)."
-    run.host.push_screen(TextDialog("Go to", question, "go", single=True), given)
+    run.host.push_screen(dialogs.TextDialog("Go to", question, "go", single=True), given)
 
 
 def row_named(snapshot: Snapshot, text: str) -> Key | None:
@@ -301,7 +300,7 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
         heading = "While you were away" if greeting else f"What happened {span.name}"
         names = [(key, one.name) for key, one in asked.items()]
         rows = partial(digest_lines, told, span, known.progress, now)
-        host.push_screen(TextViewer(heading, rows, names, choice), again)
+        host.push_screen(dialogs.TextViewer(heading, rows, names, choice), again)
 
     def again(other: str | None) -> None:
         if other in asked:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Annotate, Remeasure, SetBookmark, Submit
 from avo_tui.store import StoreError
+from avo_tui.ui import dialogs
 from avo_tui.ui.actions import Action
-from avo_tui.ui.dialogs import TextDialog
 from avo_tui.ui.screens.run.control_actions import on_version_commanded
 from avo_tui.ui.screens.run.editor import EditorError, edit_candidate
 from avo_tui.ui.screens.run.parts import RunParts
@@ -23,7 +23,9 @@ def _bookmark(run: RunParts) -> None:
             )
 
     question = f"A name for v{version.number}; empty removes it."
-    dialog = TextDialog("Bookmark", question, "set", text=version.bookmark or "", single=True)
+    dialog = dialogs.TextDialog(
+        "Bookmark", question, "set", text=version.bookmark or "", single=True
+    )
     run.host.push_screen(dialog, named)
 
 
@@ -47,7 +49,7 @@ def _note(run: RunParts) -> None:
             run.host.send(command, f"note on v{version.number} kept")
 
     question = f"Your note on v{version.number}, for yourself and others who look at it."
-    run.host.push_screen(TextDialog("Note", question, "keep", text=version.note), written)
+    run.host.push_screen(dialogs.TextDialog("Note", question, "keep", text=version.note), written)
 
 
 NOTE = Action(
@@ -114,7 +116,7 @@ def _edit(run: RunParts) -> None:
         f"Your change to v{number} is compiled, checked, measured and judged by the gate like any "
         "other candidate. What does it do?"
     )
-    host.push_screen(TextDialog("Submit", question, "submit"), plan)
+    host.push_screen(dialogs.TextDialog("Submit", question, "submit"), plan)
 
 
 def _keep_draft(run: RunParts, number: int, candidate: Candidate, edited: Candidate) -> None:

@@ -11,8 +11,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
 from avo_tui.domain.base import Moment, Value
 from avo_tui.store.bulletin import read_bulletin
 from avo_tui.store.errors import passes
@@ -185,6 +183,8 @@ def _runs(status: EngineStatus) -> bool:
     """True if the process of this host that took the lock is still running."""
     if status.pid is None or status.pid == os.getpid():
         return status.pid is not None
+    import psutil  # only a lock without flock, or an unreadable one, asks for it
+
     try:
         began = psutil.Process(status.pid).create_time()
     except psutil.Error:

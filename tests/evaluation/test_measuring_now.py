@@ -1,0 +1,51 @@
+"""Who measures on this machine now: told from the list of locks, without taking one."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from avo_tui.evaluation.locks import device_lock
+from avo_tui.evaluation.measuring_now import measuring_text
+from avo_tui.evaluation.paths import lock_file
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+def listed(*held: tuple[Path, int]) -> str:
+    """/proc/locks with these files locked by these processes, among others."""
+    lines = ["1: POSIX  ADVISORY  WRITE 7 fe:00:8062124 128 128", "nonsense", ""]
+    lines += [
+        f"{n}: FLOCK  ADVISORY  WRITE {pid} fe:00:{path.stat().st_ino} 0 EOF"
+        for n, (path, pid) in enumerate(held, start=2)
+    ]
+    return "\n".join(lines)
+
+
+def test_the_holder_and_those_who_wait_are_told(tmp_path: Path) -> None:
+    lock, free = lock_file("cpu"), lock_file("gpu-0")
+    queue = lock.with_suffix(".queue")
+    queue.mkdir()
+    tickets = [queue / "1", queue / "2", queue / "of-a-dead-process"]
+    for file in (lock, free, *tickets):
+        file.write_text("")
+    locks = tmp_path / "locks"
+    locks.write_text(listed((lock, 2**30), (tickets[0], 8), (tickets[1], 9)))
+    assert measuring_text(locks) == f"cpu is in use by process {2**30}, 2 more waiting"
+    locks.write_text(listed())
+    assert measuring_text(locks) == ""
+    assert measuring_text(tmp_path / "none") == "", "a system that does not tell"
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux lists its locks")
+async def test_a_measurement_that_runs_is_seen() -> None:
+    async with asyncio.timeout(240):
+        async with device_lock("test", lambda _: None):
+            text = measuring_text()
+            if text:  # a container may hide the locks
+                assert text == f"test is in use by process {os.getpid()}"
+        assert measuring_text() == ""
