@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from avo_tui.evaluation.paths import lock_file
+
+ENGINE_LOCK = "engine.lock"
+"""Name of the file in a session's folder that its engine keeps open; see `store.layout`."""
 
 _LOCKS = Path("/proc/locks")
 
@@ -50,15 +54,20 @@ def _who(process: int) -> str:
 
 
 def _session(process: int) -> str:
-    """Name of the session whose engine started a process; "" if that cannot be seen."""
+    """Name of the session whose engine started a process; "" if that cannot be seen.
+
+    However the engine was started, it keeps its lock in the session's folder open.
+    """
     try:
         status = Path(f"/proc/{process}/stat").read_text()
         parent = int(status.rpartition(")")[2].split()[1])
-        words = Path(f"/proc/{parent}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        for file in Path(f"/proc/{parent}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                path = file.readlink()
+                if path.name == ENGINE_LOCK:
+                    return path.parent.name
     except (OSError, ValueError, IndexError):
-        return ""
-    if "avo_tui.evolution" in words[:-1]:
-        return Path(words[words.index("avo_tui.evolution") + 1]).name
+        pass
     return ""
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from avo_tui.evaluation.locks import device_lock
-from avo_tui.evaluation.measuring_now import measuring_text
+from avo_tui.evaluation.measuring_now import ENGINE_LOCK, measuring_text
 from avo_tui.evaluation.paths import lock_file
+from avo_tui.store.layout import Layout
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,22 @@ def test_the_holder_and_those_who_wait_are_told(tmp_path: Path) -> None:
     locks.write_text(listed())
     assert measuring_text(locks) == ""
     assert measuring_text(tmp_path / "none") == "", "a system that does not tell"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists open files")
+def test_the_session_is_named_by_the_lock_that_its_engine_keeps_open(tmp_path: Path) -> None:
+    """This process plays the engine, its child the worker that holds the device."""
+    assert Layout(tmp_path).lock.name == ENGINE_LOCK
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    lock = lock_file("cpu")
+    lock.write_text("")
+    locks = tmp_path / "locks"
+    with (folder / ENGINE_LOCK).open("w"), subprocess.Popen(["sleep", "600"]) as worker:
+        locks.write_text(listed((lock, worker.pid)))
+        text = measuring_text(locks)
+        worker.kill()
+    assert text == f"cpu is in use by session mine (process {worker.pid})"
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux lists its locks")
