@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avo_tui.cli.busy import UnlessBusy, say_busy
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.queries import Json, Name, pick
 
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from avo_tui.operators.toolbox.quick_tools import QuickRow
     from avo_tui.operators.toolbox.variants import Timed, Variant
     from avo_tui.store import SessionReader
-
-
-LOOK_SECONDS = 0.3
-"""Seconds over which the load of the processor is looked at before measuring."""
 
 
 def register(app: typer.Typer) -> None:
@@ -86,6 +83,7 @@ def bench(
         str | None,
         typer.Option("--configuration", help="With --quick: one scored configuration only."),
     ] = None,
+    unless_busy: UnlessBusy = False,
     as_json: Json = False,
 ) -> None:
     """Time candidates beside a version: in turn, in fresh processes, on cold inputs.
@@ -106,7 +104,7 @@ def bench(
     versions: dict[int, object] = dict(state.versions)
     number = pick(against, versions, state.session.head, best.number if best else None)
     other = reader.candidate(state.versions[number].candidate)
-    _say_busy()
+    say_busy(unless_busy)
     variants = unique(_variants(paths, (defines or [], flags or []), other))
     if quick:
         well = _quick(reader, variants, (number, other), (configuration, seconds), as_json)
@@ -114,20 +112,6 @@ def bench(
         well = _official(reader, variants, (number, other), (pairs, precision), as_json)
     if not well:
         raise typer.Exit(1)
-
-
-def _say_busy() -> None:
-    """Say on standard error, before anything is measured, why the machine is not quiet."""
-    import time
-
-    from avo_tui.devices import processor_sensor
-    from avo_tui.domain.device import busy_text
-    from avo_tui.evaluation.measuring_now import measuring_text
-
-    sensor = processor_sensor()
-    time.sleep(LOOK_SECONDS)
-    if busy := "; ".join(filter(None, [busy_text([sensor.sample()]), measuring_text()])):
-        typer.echo(f"avo: the machine is busy now: {busy}", err=True)
 
 
 def _official(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avo_tui.cli.busy import UnlessBusy, say_busy
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.queries import Json, Name
 
@@ -47,6 +48,7 @@ def submit(
             " is accepted or refused.",
         ),
     ] = False,
+    unless_busy: UnlessBusy = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate a candidate made by hand, and commit it if the gate lets it through.
@@ -85,6 +87,7 @@ def submit(
     if head is None and reader.engine().alive and not as_json:
         why = reader.state.session.state_reason or "the engine starts"
         typer.echo(f"waits until the run has its first version ({why})", err=True)
+    say_busy(unless_busy)
     while True:
         identity = deliver(reader, command)
         record = answer(reader, identity, JOB_SECONDS)
