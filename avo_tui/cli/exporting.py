@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avo_tui.cli.queries import Json, Name, pick
+from avo_tui.user_paths import from_home
 
 if TYPE_CHECKING:
     from avo_tui.domain.deployment import Deployment
@@ -298,7 +299,7 @@ def _say(reader: SessionReader, done: Exported, form: ExportForm, as_json: bool)
             {
                 "session": reader.state.session.name,
                 "as": form.name,
-                "folder": str(done.folder.expanduser().absolute()),
+                "folder": str(from_home(done.folder).absolute()),
                 "files": list(done.files),
                 "versions": list(done.versions),
             }

@@ -18,6 +18,7 @@ import platformdirs
 from pydantic import TypeAdapter, ValidationError
 
 from avo_tui.cli.errors import Failure
+from avo_tui.user_paths import without_links
 
 VARIABLE = "AVO_SEAT_AS"
 NOBODY = "command line"
@@ -37,7 +38,7 @@ def caller(said: str | None, session: Path) -> str:
 
     Raises Failure where two share this folder and the call does not say who it is.
     """
-    key = f"{session.resolve()} from {Path.cwd()}"
+    key = f"{without_links(session)} from {Path.cwd()}"
     if said is not None:
         _remember(key, said)
         return said

@@ -11,6 +11,7 @@ from avo_tui.cli import referring
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.queries import Json
 from avo_tui.cli.task_check import check
+from avo_tui.user_paths import without_links
 
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
@@ -95,7 +96,9 @@ def inputs(
     kind: Annotated[
         str, typer.Option("--kind", help="Kind of values; the first one that is timed without.")
     ] = "",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Other seeds, other values.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**63 - 1, help="Other seeds, other values.")
+    ] = 1,
     to: Annotated[Path, typer.Option("--to", help="Folder for the files.")] = Path("inputs"),
     as_json: Json = False,
 ) -> None:
@@ -144,7 +147,7 @@ def trust(
     inside = sorted(p.parent.name for p in folder.glob("*/task.py"))
     trusted.trust(folder)
     names = ", ".join(inside) or "no tasks yet"
-    typer.echo(f"trusted: {folder.resolve()} ({names}); recorded in {trusted.record_file()}")
+    typer.echo(f"trusted: {without_links(folder)} ({names}); recorded in {trusted.record_file()}")
 
 
 def new(
@@ -172,4 +175,4 @@ def new(
     typer.echo(f"made {files}")
     typer.echo(f"try: avo task check {name}; avo evaluate {name}; avo run {name} --operator tuner")
     if name not in find_tasks().names:
-        typer.echo(f"before that, so that avo looks there: export AVO_KERNELS={to.resolve()}")
+        typer.echo(f"before that, so that avo looks there: export AVO_KERNELS={without_links(to)}")

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from avo_tui.domain.candidate import MAX_FILE_BYTES, Candidate
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.user_paths import without_links
 
 
 def read_candidate(path: Path) -> Candidate:
@@ -34,14 +35,15 @@ def files_below(folder: Path) -> dict[str, Path]:
     Raises EvaluatorError for a link to a file elsewhere: a folder from somebody else could name a
     file of the person's, which would go into the session's record and to models.
     """
-    real, files = folder.resolve(), {}
+    real, files = without_links(folder), {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if _hidden(name) or not path.is_file():
             continue
-        if not path.resolve().is_relative_to(real):
+        target = without_links(path)
+        if not target.is_relative_to(real):
             raise EvaluatorError(
-                f"{path} is a link to {path.resolve()}, outside the folder: copy the file if it "
+                f"{path} is a link to {target}, outside the folder: copy the file if it "
                 "belongs to the candidate"
             )
         files[name] = path

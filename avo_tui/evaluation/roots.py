@@ -10,6 +10,7 @@ import platformdirs
 
 import avo_tui
 from avo_tui.evaluation import trust
+from avo_tui.user_paths import from_home, without_links
 
 KERNELS_VARIABLE = "AVO_KERNELS"
 """Environment variable that names one more folder of tasks, the first to be looked at."""
@@ -44,17 +45,17 @@ def roots(kernels: Path | None = None) -> list[Root]:
     shipped = [package.parent / "kernels", package / "data" / "kernels"]
     wanted: list[tuple[Path | None, str, bool]] = [
         (kernels, "named", True),
-        (Path(named).expanduser() if named else None, named_by, True),
+        (from_home(named) if named else None, named_by, True),
         (here, "./kernels", False),
         (own_root(), "your own", True),
         *((folder, "shipped", True) for folder in shipped),
     ]
-    ships = {folder.resolve() for folder in shipped}
+    ships = {without_links(folder) for folder in shipped}
     roots_by_folder: dict[Path, Root] = {}
     for path, origin, certain in wanted:
         if path is None or not path.is_dir():
             continue
-        folder = path.resolve()
+        folder = without_links(path)
         trusted = certain or folder in ships or trust.is_recorded(folder)
         roots_by_folder.setdefault(folder, Root(folder, origin, trusted))
     return list(roots_by_folder.values())

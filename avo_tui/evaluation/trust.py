@@ -16,6 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.user_paths import without_links
 
 _FILE = "trusted.json"
 
@@ -38,14 +39,14 @@ def _recorded() -> dict[str, str]:
 def is_recorded(folder: Path) -> bool:
     """True if the person has trusted the folder, or one that it lies in."""
     recorded = _recorded()
-    resolved = folder.resolve()
+    resolved = without_links(folder)
     return any(str(candidate) in recorded for candidate in (resolved, *resolved.parents))
 
 
 def trust(folder: Path) -> None:
     """Records that code of the folder may be run. Raises EvaluatorError where it cannot be kept."""
     folders = _recorded()
-    folders[str(folder.resolve())] = datetime.now(UTC).isoformat(timespec="seconds")
+    folders[str(without_links(folder))] = datetime.now(UTC).isoformat(timespec="seconds")
     file = record_file()
     fresh = file.with_suffix(f".{os.getpid()}.new")
     try:

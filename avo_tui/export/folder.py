@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from avo_tui.domain.base import Value
+from avo_tui.user_paths import from_home
 
 
 class ExportError(ValueError):
@@ -28,7 +29,7 @@ class Exported(Value):
 
 def require_new(target: Path) -> None:
     """Raises ExportError where no folder `target` can be made, before any work is done for it."""
-    target = target.expanduser().absolute()
+    target = from_home(target).absolute()
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise ExportError(f"{target} is there already and is no folder; choose another place")
     if target.is_dir() and any(target.iterdir()):
@@ -53,7 +54,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     Raises ExportError where `target` is a file, or a folder that holds something.
     """
     require_new(target)
-    target = target.expanduser().absolute()
+    target = from_home(target).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     # beside the target, so that the last step is a rename
     place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

@@ -22,6 +22,7 @@ from avo_tui.knowledge.model import (
 )
 from avo_tui.knowledge.pdf import parse_pdf
 from avo_tui.knowledge.text import decode, looks_binary, plain_sections
+from avo_tui.user_paths import from_home, without_links
 
 #: Larger text files are taken for data and skipped (bytes).
 MOST_TEXT = 4 << 20
@@ -92,7 +93,7 @@ def add(
     report with the reason, and do not stop the others.
     """
     began = time.monotonic()
-    root = root.expanduser().resolve()
+    root = without_links(from_home(root))
     report = AddReport(library)
     known = index.seen(str(root))
     if not root.exists():

@@ -10,6 +10,7 @@ import platformdirs
 from avo_tui.domain.candidate import Candidate
 from avo_tui.store.errors import clear_errors
 from avo_tui.store.files import make_private_folder, replace_file
+from avo_tui.user_paths import without_links
 
 
 class Drafts:
@@ -20,7 +21,7 @@ class Drafts:
 
     def path(self, folder: Path, version: int) -> Path:
         """Where the draft of a version of the session in `folder` is, or would be."""
-        where = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        where = hashlib.sha256(str(without_links(folder)).encode()).hexdigest()[:12]
         return self._root / f"{folder.name}-{where}" / f"v{version}.json"
 
     def get(self, folder: Path, version: int) -> Candidate | None:

@@ -25,7 +25,12 @@ def make_private_folder(path: Path, *, parents: bool = False) -> None:
     must not be created again by someone who writes a file into it.
     """
     if parents:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(
+                errno.ENOTDIR, f"{path.parent} is no folder", str(path.parent)
+            ) from None
     path.mkdir(mode=0o700, exist_ok=True)
 
 

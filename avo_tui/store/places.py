@@ -14,6 +14,7 @@ import platformdirs
 import avo_tui
 from avo_tui.store.errors import BadName, SessionExists, SessionNotFound, StoreError
 from avo_tui.store.layout import Layout
+from avo_tui.user_paths import from_home, without_links
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
@@ -30,7 +31,7 @@ class SessionsRoot:
 def sessions_roots() -> list[Path]:
     """Folders that hold sessions. New sessions go into the first; others hold those that ship."""
     roots = [own_root().folder, *shipped_roots()]
-    unique = {root.resolve(): root for root in reversed(roots)}
+    unique = {without_links(root): root for root in reversed(roots)}
     return list(reversed(unique.values()))
 
 
@@ -49,7 +50,7 @@ def own_root() -> SessionsRoot:
     """The folder that new sessions go into."""
     if chosen := os.environ.get("AVO_SESSIONS"):
         origin = os.environ.get("AVO_SESSIONS_FROM", "$AVO_SESSIONS")
-        return SessionsRoot(Path(chosen).expanduser().absolute(), origin)
+        return SessionsRoot(from_home(chosen).absolute(), origin)
     here = Path.cwd() / "sessions"
     if _is_for_sessions(here):
         return SessionsRoot(here, "./sessions")
@@ -111,7 +112,7 @@ def _is_session(folder: Path, unknown: bool = True) -> bool:
 def find_session(name: str) -> Path:
     """The folder of a session, by name or path. Raises SessionNotFound, with near names."""
     if "/" in name or name in {".", ".."}:
-        folder = Path(name).expanduser().absolute()
+        folder = from_home(name).absolute()
         if Layout(folder).is_session():
             return folder
         raise SessionNotFound(f"{name} is not a session folder")

@@ -9,6 +9,7 @@ import platformdirs
 
 from avo_tui.store.errors import clear_errors
 from avo_tui.store.files import make_private_folder, replace_file
+from avo_tui.user_paths import without_links
 
 
 class SeenMarks:
@@ -19,13 +20,13 @@ class SeenMarks:
 
     def get(self, folder: Path) -> int:
         """Number of the last event that was seen; 0 for a session that was never opened."""
-        value = self._read().get(str(folder.resolve()), 0)
+        value = self._read().get(str(without_links(folder)), 0)
         return value if isinstance(value, int) else 0
 
     def set(self, folder: Path, seq: int) -> None:
         """Remember that everything up to `seq` was seen. Raises DiskTrouble or StoreError."""
         marks = self._read()
-        marks[str(folder.resolve())] = seq
+        marks[str(without_links(folder))] = seq
         with clear_errors(self._path, "write"):
             make_private_folder(self._path.parent, parents=True)
             replace_file(self._path, json.dumps(marks, indent=1).encode())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from avo_tui.store import StoreError
 from tests.cli.command_line import Result, make_session
 
 Avo = Callable[..., Result]
@@ -26,6 +27,35 @@ def test_a_core_that_is_not_there_is_said_before_a_session_is_made(
 def test_a_scheduler_without_a_port_is_said_in_our_words(avo: Avo, port: str) -> None:
     refused = avo("run", "attention_cpu", "--headless", "--evaluator", f"dask://h:{port}")
     assert refused.code == 1 and "write a number from 1 to 65535" in refused.err
+
+
+def test_a_seed_that_no_generator_takes(avo: Avo, tmp_path: Path) -> None:
+    refused = avo("task", "inputs", "attention_cpu", "--seed", "9" * 26, "--to", str(tmp_path))
+    assert refused.code == 2 and "'--seed'" in refused.err and "unexpected" not in refused.err
+
+
+@pytest.mark.parametrize("command", [("sessions",), ("status", "x"), ("doctor", "x")])
+def test_a_folder_of_sessions_that_is_a_loop_of_links(
+    command: tuple[str, ...], avo: Avo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    monkeypatch.setenv("AVO_SESSIONS", str(loop))
+    listed = avo(*command)
+    assert "unexpected" not in listed.err
+    assert "loop" in "".join((listed.out + listed.err).split())
+    with pytest.raises(StoreError, match="loop is no folder"):
+        make_session(loop)
+
+
+@pytest.mark.parametrize("variable", ["AVO_SESSIONS", "AVO_CONFIG", "AVO_KERNELS"])
+def test_a_home_folder_of_nobody(
+    variable: str, avo: Avo, own_places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "~nobody-of-this-name/x")
+    refused = avo("tasks") if variable == "AVO_KERNELS" else avo("sessions")
+    assert refused.code == 1 and "~nobody-of-this-name/x: there is no" in refused.err
+    assert "unexpected" not in refused.err
 
 
 @pytest.mark.parametrize("define", ["TILE=", "TILE=32,", "TILE=,32", "TILE= "])

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from avo_tui.operators.settings import OperatorSettings
+from avo_tui.user_paths import from_home
 
 Permissions = Literal["seat", "ask", "all"]
 
@@ -38,7 +39,7 @@ class AcpSettings(OperatorSettings):
 
     def place(self) -> Path | None:
         """The folder that the agent works in; None for a temporary empty folder."""
-        return Path(self.folder).expanduser().absolute() if self.folder else None
+        return from_home(self.folder).absolute() if self.folder else None
 
     def command(self) -> list[str]:
         """The agent's command as a list of words. Raises ValueError, with one sentence, if there is

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -18,6 +17,7 @@ from avo_tui.operators.agent.model.address import chosen_address, is_local
 from avo_tui.operators.agent.model.bounds import bound
 from avo_tui.operators.agent.model.port import NO_KEY
 from avo_tui.operators.agent.settings import AgentSettings, Provider
+from avo_tui.user_paths import from_home
 
 PLACEHOLDER = "none"
 """Key sent to a server on this machine or network if none is set; most of them need none."""
@@ -119,7 +119,7 @@ def file_key(settings: AgentSettings) -> str | None:
     """The key in `api_key_file`; None where no file is named. Raises ValueError."""
     if settings.api_key_file is None:
         return None
-    path = Path(settings.api_key_file).expanduser()
+    path = from_home(settings.api_key_file)
     try:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
