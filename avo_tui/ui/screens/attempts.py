@@ -175,6 +175,7 @@ class AttemptsScreen(DetailScreen):
     ABOUT = (
         "Every candidate that was evaluated, with what became of it and why. / filters: by the "
         "words " + ", ".join(FILTERS) + ", and by any other text; several words must all hold. "
+        "`no decision`: correct, but its step ended before the gate was asked or had decided. "
         "s sorts by time, score or status. enter inspects the attempt on the run screen."
     )
     PANES = {  # noqa: RUF012

@@ -167,7 +167,11 @@ class LineageScreen(DetailScreen):
     FIND = "/ filter"
     ABOUT = "The whole lineage. space folds and unfolds the rejected attempts of a step; / filters."
     PANES = {  # noqa: RUF012
-        "lineage": ("Lineage", "★ best, ● head, ○ version, ✕ rejected, ◌ running."),
+        "lineage": (
+            "Lineage",
+            "★ best, ● head, ○ version, ✕ rejected, ◌ running, · no decision of the gate. Ratio to "
+            "the baseline, gain at the gate (≈: of two separate runs), throughput.",
+        ),
         "detail": ("Detail", "Score per configuration, resources, plan, gate, re-measurements."),
     }
 
