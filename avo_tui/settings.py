@@ -81,8 +81,9 @@ class Settings(BaseModel):
     """Hours of running after which `avo demo` ends by itself."""
     allow_weak_sandbox: bool = False
     """Run candidates also where the machine cannot confine them; every screen then says so."""
-    theme: Literal["avo-dark", "avo-light", "ansi-dark", "ansi-light"] = "avo-dark"
-    """Colours of the app; the `ansi` ones are the terminal's own sixteen."""
+    theme: Literal["avo-dark", "avo-light", "ansi-dark", "ansi-light"] | None = None
+    """Colours of the app; the `ansi` ones are the terminal's own sixteen. None: `ansi-dark` where
+    the terminal has no more, else `avo-dark`."""
     low_bandwidth: bool | None = None
     """One repaint a second and few colours; None: where an SSH connection proves to be slow."""
     notify: NotifySettings = NotifySettings()

@@ -5,6 +5,7 @@ Each service imports what it needs when it is called, because the first picture 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -191,8 +192,10 @@ def open_app(
     from avo_tui.store import SeenMarks
     from avo_tui.ui.app import AvoApp, run_app
     from avo_tui.ui.host import HostOptions
+    from avo_tui.ui.theme.cycle import default_theme
 
     preferred = settings()
+    theme = preferred.theme or ("avo-dark" if in_browser else default_theme(os.environ))
 
     def shown() -> Path | None:
         return None if app.session.feed is None else app.session.feed.source.folder
@@ -200,7 +203,7 @@ def open_app(
     app = AvoApp(
         HostOptions(
             services=looking_on(services(shown)) if read_only else services(shown),
-            theme=preferred.theme,
+            theme=theme,
             low_bandwidth=preferred.low_bandwidth,
             keys=preferred.keys,
             places_text=f"new sessions: {sessions_text()} · tasks: {tasks_text()}",

@@ -9,6 +9,7 @@ from rich.color import Color
 from rich.style import Style
 
 from avo_tui.ui.text import line
+from avo_tui.ui.theme.cycle import default_theme
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.paint import ROLES
 from tests.ui.make_session import MemorySource
@@ -125,3 +126,19 @@ async def test_the_row_of_the_cursor_is_one_bar_in_sixteen_colours(
             s.style and s.style.reverse and s.style.color and s.style.color.is_default
             for s in bars[0]
         )
+
+
+@pytest.mark.parametrize(
+    ("term", "colorterm", "theme"),
+    [
+        ("xterm", "", "ansi-dark"),
+        ("linux", "", "ansi-dark"),
+        ("xterm-16color", "", "ansi-dark"),
+        ("xterm", "truecolor", "avo-dark"),
+        ("xterm-256color", "", "avo-dark"),
+        ("tmux-256color", "", "avo-dark"),
+        ("xterm-kitty", "", "avo-dark"),
+    ],
+)
+def test_a_terminal_of_sixteen_colours_gets_its_own(term: str, colorterm: str, theme: str) -> None:
+    assert default_theme({"TERM": term, "COLORTERM": colorterm}) == theme

@@ -6,12 +6,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from textual.app import App
 
 from avo_tui.ui.textual_internals import begin_with_theme
 from avo_tui.ui.theme.colours import OWN, fallback_variables
 
 CYCLE = ("avo-dark", "avo-light", "ansi-dark", "ansi-light")
+
+
+def default_theme(environ: Mapping[str, str]) -> str:
+    """The theme for a terminal: its own colours where it has sixteen only, by `TERM` and
+    `COLORTERM`; ours would be drawn in the nearest of them, most of which are greys."""
+    few = Console(force_terminal=True, _environ=environ).color_system == "standard"
+    return "ansi-dark" if few else "avo-dark"
 
 
 class ThemeCycle:
