@@ -15,7 +15,7 @@ from avo_tui.operators.agent.conversation.repeats import Repeats
 from avo_tui.operators.agent.conversation.turns import Call, Conversation, outcome_on_record
 from avo_tui.operators.agent.exchange import Exchange, useful
 from avo_tui.operators.agent.model.port import Model, Reply
-from avo_tui.operators.agent.prompts import nudges, prompt
+from avo_tui.operators.agent.prompts import material, nudges, prompt
 from avo_tui.operators.agent.prompts.memory import note_key, persons_changes
 from avo_tui.operators.agent.prompts.opening import (
     hint_text,
@@ -53,7 +53,9 @@ class AgentStep:
         self._reviewed = set() if reviewed is None else reviewed
         self.box = Toolbox(bench, limit=setup.settings.result_limit, redact=redact)
         self.talk = Conversation.restore(
-            bench.reading.step_events(), bench.reading.fetch, self.box.shown
+            bench.reading.step_events(),
+            bench.reading.fetch,
+            lambda whole, call: material(self.box.shown(whole, call)),
         )
         self.transcript = Transcript(bench, self.talk, redact)
         summary = Summary(bench, self.box.workspace, redact)
@@ -330,13 +332,13 @@ class AgentStep:
             )
             return None
         self._tools += 1
-        call.answer, call.ok = result.text, result.ok
+        call.answer, call.ok = material(result.text), result.ok
         return result.ends_step
 
     def _refuse(self, call: Call, text: str) -> None:
         self._tools += 1
         result = self.box.refuse(call.id, call.name, text)
-        call.answer, call.ok = result.text, False
+        call.answer, call.ok = material(result.text), False
 
     def _close_calls(self, text: str) -> None:
         for call in self.talk.pending():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from avo_tui.domain.difference import unified
 from avo_tui.domain.events import AttemptFinished, AttemptStarted
 from avo_tui.domain.secrets import Redact
-from avo_tui.operators.agent.prompts import prompt
+from avo_tui.operators.agent.prompts import material, prompt
 from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.prompts.opening import hint_text, intervention_text
 from avo_tui.operators.ports import Workbench
@@ -52,11 +52,12 @@ class Summary:
         diff = unified(self._space.parent, self._space.working).text
         parts = [
             "The conversation up to here was replaced by this summary of yours:",
-            f"<summary>\n{summary.strip()}\n</summary>",
+            f"<summary>\n{material(summary.strip())}\n</summary>",
             *(hint_text(h) for h in bench.reading.hints_in_force()),
             *(intervention_text(i) for i in bench.reading.interventions()),
-            *self._persons_notes(),
-            "The working candidate differs from the parent by:\n" + (diff or "(nothing)")[:DIFF],
+            *map(material, self._persons_notes()),
+            "The working candidate differs from the parent by:\n"
+            + material((diff or "(nothing)")[:DIFF]),
             "Go on from here.",
         ]
         return self._redact("\n\n".join(parts))

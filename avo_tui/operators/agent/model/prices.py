@@ -153,10 +153,10 @@ def context_tokens(usage: Mapping[str, Any]) -> int:
 def believable(usage: Mapping[str, Any]) -> bool:
     """Whether every relevant count is a number of tokens that a model could have used.
 
-    A usage without any tokens comes from a server that does not count, so it is not believed. (A
-    recording has no usage at all.)
+    A usage without any tokens of input comes from a server that does not count, so it is not
+    believed. (A recording has no usage at all.)
     """
-    if usage and not any(_count(usage.get(name)) for name in _COUNTS):
+    if usage and not any(_count(usage.get(name)) for name in _COUNTS if name != "output_tokens"):
         return False
     entries = [usage, *_iterations(usage)]
     return all(

@@ -23,3 +23,14 @@ def fill(name: str, values: Mapping[str, str]) -> str:
     field without a value.
     """
     return _FIELD.sub(lambda match: values[match.group(1)], prompt(name))
+
+
+_TAG = re.compile(r"<(?=/?\s*(?:operator_message|supervisor)\b)", re.IGNORECASE)
+
+
+def material(text: str) -> str:
+    """A text from outside, in which nothing can pass for a message of the person or the supervisor.
+
+    Sources, notes, logs and documents may contain `<operator_message>`, by chance or to be obeyed.
+    """
+    return _TAG.sub("&lt;", text)

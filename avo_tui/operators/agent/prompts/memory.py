@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from avo_tui.domain import memory
 from avo_tui.domain.records import Note
+from avo_tui.operators.agent.prompts import material
 from avo_tui.operators.ports import Workbench
 
 TITLES = {
@@ -97,6 +98,6 @@ def persons_changes(
     lines += [f"- removed [{identity}]: no longer go by it" for identity in gone]
     if not lines:
         return "", []
-    body = "\n".join(lines).replace("</operator_message>", "")
+    body = material("\n".join(lines))
     text = f"<operator_message>\nThe person edited the memory:\n{body}\n</operator_message>"
     return text, [*(note_key(n) for n in written), *(f"note:{g}:gone" for g in gone)]

@@ -13,7 +13,7 @@ from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.records import Attempt, Hint, Intervention
 from avo_tui.domain.roofline import machine_lines, shares
 from avo_tui.domain.task import TaskInfo
-from avo_tui.operators.agent.prompts import fill
+from avo_tui.operators.agent.prompts import fill, material
 from avo_tui.operators.agent.prompts.memory import memory_text
 from avo_tui.operators.draft import Draft
 from avo_tui.operators.ports import Workbench
@@ -105,24 +105,22 @@ def opening(
     """
     limits = limits or OpeningLimits()
     head = bench.reading.head
-    return fill(
-        "opening",
-        {
-            "step": str(bench.reading.step),
-            "head": str(head.number),
-            "situation": _situation(bench, draft, bool(progress)),
-            "lineage": _lineage(bench, limits),
-            "head_score": _head_score(bench, limits),
-            "head_source": _source(bench, limits),
-            "draft": _draft(bench, draft, limits),
-            "progress": progress,
-            "rejected": _rejected(bench, limits),
-            "memory": _memory(bench, limits),
-            "gate": _gate(bench),
-            "budget": budget_text(bench),
-            "words": words_text(bench, hints, limits),
-        },
-    )
+    values = {
+        "step": str(bench.reading.step),
+        "head": str(head.number),
+        "situation": _situation(bench, draft, bool(progress)),
+        "lineage": _lineage(bench, limits),
+        "head_score": _head_score(bench, limits),
+        "head_source": _source(bench, limits),
+        "draft": _draft(bench, draft, limits),
+        "progress": progress,
+        "rejected": _rejected(bench, limits),
+        "memory": _memory(bench, limits),
+        "gate": _gate(bench),
+        "budget": budget_text(bench),
+    }
+    values = {name: material(text) for name, text in values.items()}
+    return fill("opening", {**values, "words": words_text(bench, hints, limits)})
 
 
 def _memory(bench: Workbench, limits: OpeningLimits) -> str:
@@ -344,7 +342,7 @@ def hint_text(hint: Hint, limit: int = MAX_TEXT) -> str:
         "step": "for this step",
         "until_cleared": "until the person clears it",
     }[hint.scope]
-    text = cut_middle(hint.text, limit).replace("</operator_message>", "")
+    text = material(cut_middle(hint.text, limit))
     return f'<operator_message holds="{scope}">\n{text}\n</operator_message>'
 
 
@@ -363,10 +361,9 @@ def intervention_text(intervention: Intervention) -> str:
         for number, direction in enumerate(intervention.directions, start=1):
             start = f" (start from v{direction.parent})" if direction.parent is not None else ""
             lines.append(f"{number}. {direction.text}{start}")
-    body = "\n".join(lines).replace("</supervisor>", "")
-    return (
-        f'<supervisor level="{intervention.level}" by="{intervention.by}">\n{body}\n</supervisor>'
-    )
+    body = material("\n".join(lines))
+    mark = f'<supervisor level="{intervention.level}" by="{intervention.by}">'
+    return f"{mark}\n{body}\n</supervisor>"
 
 
 def intervention_key(intervention: Intervention) -> str:
