@@ -38,7 +38,11 @@ def caller(said: str | None, session: Path) -> str:
 
     Raises Failure where two share this folder and the call does not say who it is.
     """
-    key = f"{without_links(session)} from {Path.cwd()}"
+    try:
+        here = str(Path.cwd())
+    except OSError:  # this folder was deleted
+        here = "nowhere"
+    key = f"{without_links(session)} from {here}"
     if said is not None:
         _remember(key, said)
         return said

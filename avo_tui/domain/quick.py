@@ -8,7 +8,7 @@ each candidate has a process of its own, and outputs are judged.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -27,12 +27,15 @@ QUICK_SECONDS = 6.0
 CACHES: tuple[Caches, ...] = ("warm", "cold")
 
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Alternation(Value):
     """Calls of two candidates in turn on one configuration."""
 
-    speeds: tuple[float, ...] = Field(min_length=2)
+    speeds: tuple[Positive, ...] = Field(min_length=2)
     """Speed over the other candidate, one figure a process: the median over its rounds."""
-    milliseconds: float
+    milliseconds: Positive
     """Median time of a call of the other candidate, in the mean over the processes."""
 
 

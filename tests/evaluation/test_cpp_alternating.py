@@ -91,6 +91,20 @@ async def test_why_two_cannot_be_compared(
 
 
 @needs_compiler
+async def test_slow_kernels_get_fewer_processes(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked for is over at once here, as with calls that take seconds."""
+    monkeypatch.setattr(alternating, "PROCESSES", 6)
+    monkeypatch.setattr(alternating, "OVER", 0.0)
+    honest = shipped("honest")
+    result = await pipeline.compare_quickly(
+        TASK, honest, honest, quiet, configuration="full-64", seconds=0.1
+    )
+    assert len(result.warm["full-64"].speeds) == alternating.FEWEST_PROCESSES
+
+
+@needs_compiler
 async def test_an_unknown_configuration_is_a_sentence(pipeline: Pipeline) -> None:
     honest = shipped("honest")
     result = await pipeline.compare_quickly(TASK, honest, honest, quiet, configuration="huge")

@@ -94,5 +94,12 @@ def test_the_interval_is_that_between_processes(one: list[float], two: list[floa
         result.estimate("cold")
 
 
+@pytest.mark.parametrize("speed", [0.0, -1.0, math.inf, math.nan])
+def test_no_figure_that_is_none_gets_in(speed: float) -> None:
+    """The answer may come from another machine."""
+    with pytest.raises(ValueError, match="speeds"):
+        Alternation(speeds=(1.0, speed), milliseconds=1.0)
+
+
 def _variant(name: str) -> Variant:
     return Variant(name, Candidate(files={"k.cpp": name}))

@@ -31,6 +31,10 @@ from avo_tui.evaluation.task import Task
 
 PROCESSES = 6
 """Fresh processes for each configuration; the interval is that between them."""
+FEWEST_PROCESSES = 3
+"""So many in any case; further ones only while the time is less than `OVER` times that asked for:
+calls of slow kernels take longer."""
+OVER = 3.0
 NAMES = ("one", "other")
 _LONGEST = 60.0
 """Seconds that one process may take beyond those it is to measure for."""
@@ -112,6 +116,9 @@ class Alternating:
                 for c in configurations
             ]
             for number in range(PROCESSES):
+                late = time.monotonic() - began > OVER * seconds
+                if late and number >= FEWEST_PROCESSES:
+                    break
                 for row in rows:
                     await self._run(row, each, first=number == 0)
         return QuickComparison(

@@ -39,6 +39,7 @@ union Value {
 namespace {
 
 constexpr int FEWEST_ROUNDS = 3, MOST_ROUNDS = 20000;
+constexpr double SLOW = 0.05;  // seconds; a round of slower calls is enough
 constexpr double SHORTEST = 50e-6;  // seconds; shorter calls are repeated within a sample
 constexpr size_t LINE = 64;
 constexpr size_t BEYOND_CACHES = size_t(256) << 20;
@@ -122,15 +123,15 @@ void time_the_clock() {
 
 void rounds(FILE* out, void* const (&entries)[2], bool cold, double seconds) {
     double shortest = timed(entries[0], 1, cold);
-    for (void* entry : entries)
-        for (int i = 0; i < 2; ++i) {
-            double taken = timed(entry, 1, cold);
-            if (taken < shortest) shortest = taken;
-        }
+    for (void* entry : entries) {
+        double taken = timed(entry, 1, cold);
+        if (taken < shortest) shortest = taken;
+    }
+    int fewest = shortest < SLOW ? FEWEST_ROUNDS : 1;
     int repeats = 1;
     if (!cold && shortest < SHORTEST) repeats = 1 + static_cast<int>(SHORTEST / (shortest + 1e-9));
     double end = now(CLOCK_MONOTONIC) + seconds;
-    for (int n = 0; n < MOST_ROUNDS && (n < FEWEST_ROUNDS || now(CLOCK_MONOTONIC) < end); ++n) {
+    for (int n = 0; n < MOST_ROUNDS && (n < fewest || now(CLOCK_MONOTONIC) < end); ++n) {
         int first = n & 1;  // A B B A, then B A A B: a drift in time cancels
         double sums[2] = {0, 0};
         for (int which : {first, 1 - first, 1 - first, first})
