@@ -90,7 +90,7 @@ def _files(layout: Layout) -> list[Path]:
         layout.lock,
         lease_of(layout.lock),
     ]
-    return single + [layout.part(part) for part in layout.parts()]
+    return single + layout.irregular_parts()
 
 
 def _not_a_file(path: Path) -> Foreign | None:
