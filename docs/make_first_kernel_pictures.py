@@ -1,10 +1,11 @@
 """Draw the pictures of docs/first-kernel.md: its commands, run for real, and the run they lead to.
 
-    python docs/make_first_kernel_pictures.py
+    python docs/make_first_kernel_pictures.py [NAME ...]
 
 Runs the page's commands in an empty folder and writes what they print to
 docs/pictures/first-kernel-*.svg, then a short run of the tuner on the page's C++ task and its run
-screen. Takes some minutes; needs a C++ compiler. Look at the pictures before committing.
+screen. Takes some minutes; needs a C++ compiler, and a quiet machine for times that mean something.
+With names, only those pictures are written. Look at them before committing.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ SHOWN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("first-kernel-evaluate", ("avo evaluate scaled_softmax softmax.cpp",)),
 )
 """Name of a picture, and the commands whose text it shows."""
+RUN_PICTURE = "first-kernel-run"
 RUN = (
     "avo task new my_norm",
     "avo run my_norm --operator tuner --budget-evaluations 12 --headless --name my_norm",
@@ -70,20 +72,25 @@ def as_svg(title: str, parts: list[tuple[str, str]]) -> str:
 
 def main() -> None:
     """Draw them all."""
+    wanted = set(sys.argv[1:]) or {*(picture for picture, _ in SHOWN), RUN_PICTURE}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, text in _FILE.findall((DOCS / "first-kernel.md").read_text(encoding="utf-8")):
             (folder / file).write_text(text, encoding="utf-8")
         for picture, commands in SHOWN:
+            if picture not in wanted:
+                continue
             svg = as_svg("avo", [(command, run(command, folder)) for command in commands])
             (PICTURES / f"{picture}.svg").write_text(svg, encoding="utf-8")
             print(f"docs/pictures/{picture}.svg", flush=True)
+        if RUN_PICTURE not in wanted:
+            return
         for command in RUN:
             run(command, folder)
         app = of_session(folder / "sessions" / "my_norm", "avo-dark")
         svg = asyncio.run(shot(app, (120, 40), ("B",)))
-        (PICTURES / "first-kernel-run.svg").write_text(svg, encoding="utf-8")
-        print("docs/pictures/first-kernel-run.svg", flush=True)
+        (PICTURES / f"{RUN_PICTURE}.svg").write_text(svg, encoding="utf-8")
+        print(f"docs/pictures/{RUN_PICTURE}.svg", flush=True)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def evaluate(
 
     info = find_task(task)
     candidate = read_candidate(path) if path is not None else None
-    progress = None if as_json else _progress
+    progress = None if as_json else _progress()
     evaluator = _evaluator(arch, weak)
     report = asyncio.run(_evaluate(evaluator, info.name, candidate, quick, progress))
     typer.echo(document(report) if as_json else safe(as_text(report)))
@@ -151,13 +151,19 @@ async def _evaluate(
         return await evaluator.evaluate(task, given, progress=progress)
 
 
-def _progress(progress: EvaluationProgress) -> None:
+def _progress() -> ProgressSink:
+    """Writes what is worth a line to standard error."""
     from avo_tui.domain.plain import plain
-    from avo_tui.evaluation.report import progress_line
+    from avo_tui.evaluation.report import ProgressLines
 
-    line = progress_line(progress)
-    if line:
-        sys.stderr.write(f"{plain(line)}\n")
+    lines = ProgressLines()
+
+    def write(progress: EvaluationProgress) -> None:
+        line = lines.line(progress)
+        if line:
+            sys.stderr.write(f"{plain(line)}\n")
+
+    return write
 
 
 def doctor(

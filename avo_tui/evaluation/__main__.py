@@ -23,7 +23,7 @@ from avo_tui.evaluation.backends.cuda.toolkit import architecture
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.report import as_json, as_text, progress_line
+from avo_tui.evaluation.report import ProgressLines, as_json, as_text
 from avo_tui.evaluation.sandbox import linux
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.scratch import sweep
@@ -100,8 +100,10 @@ async def _once(options: argparse.Namespace) -> EvaluationReport:
     task = pipeline.tasks.get(options.task)
     candidate: Candidate = read_candidate(options.path) if options.path else task.seed()
 
+    lines = ProgressLines()
+
     def show(progress: EvaluationProgress) -> None:
-        line = progress_line(progress)
+        line = lines.line(progress)
         if line and not options.json:
             print(line, file=sys.stderr)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 
@@ -44,6 +46,30 @@ def progress_line(progress: EvaluationProgress) -> str:
     if progress.state == "finished":
         return f"{progress.stage}: {progress.seconds or 0:.2f} s"
     return ""
+
+
+WAITING_SECONDS = 60.0
+"""Least seconds between two lines about one and the same wait."""
+
+
+class ProgressLines:
+    """Lines for a terminal, in which a wait is told when it begins and when something changes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` gives seconds."""
+        self._clock = clock
+        self._wait = ""
+        self._told = 0.0
+
+    def line(self, progress: EvaluationProgress) -> str:
+        """One line, or nothing where there is nothing new to say."""
+        if progress.stage == "waiting":
+            wait = "" if progress.state != "started" else progress.detail.rpartition("; waited")[0]
+            same = bool(wait) and wait == self._wait
+            if same and self._clock() - self._told < WAITING_SECONDS:
+                return ""
+            self._wait, self._told = wait, self._clock()
+        return progress_line(progress)
 
 
 def as_text(report: EvaluationReport) -> str:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.domain.report import EvaluationReport, Seconds
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Seconds
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.report import as_text
+from avo_tui.evaluation.report import ProgressLines, as_text
 
 
 def report(*milliseconds: float) -> EvaluationReport:
@@ -33,6 +33,24 @@ def test_the_time_of_prepare_stages_is_told_for_each_configuration_that_has_them
     assert "not counted" in line
     assert "c0 0.25 ms, c2 1.5 ms" in line
     assert "c1" not in line
+
+
+def test_a_wait_is_told_again_when_who_is_waited_for_changes_or_after_a_minute() -> None:
+    second = 0.0
+    lines = ProgressLines(lambda: second)
+
+    def waiting(who: str) -> bool:
+        detail = f"cpu is in use by {who}; waited {second:.0f} s"
+        return bool(lines.line(EvaluationProgress(stage="waiting", state="started", detail=detail)))
+
+    told = []
+    for step in range(100):
+        second = 2.0 * step
+        told.append(waiting("process 7" if second < 90 else "process 8"))
+    assert [2 * step for step, was in enumerate(told) if was] == [0, 60, 90, 150]
+    assert lines.line(EvaluationProgress(stage="check", state="finished", seconds=1.0))
+    assert lines.line(EvaluationProgress(stage="waiting", state="finished")) == ""
+    assert waiting("process 8"), "another wait"
 
 
 def test_without_prepare_stages_nothing_is_said_of_them() -> None:

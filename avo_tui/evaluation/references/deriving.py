@@ -69,6 +69,8 @@ class Look:
     flops: float
     random: str = ""
     """The first operation that draws random numbers; empty without one."""
+    kept: tuple[str, ...] = ()
+    """Buffers that the reference writes to; each call finds them as they were."""
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -109,11 +111,12 @@ def look(reference: Reference, sizes: Sizes) -> Look:
                 outputs = drawn.outputs(every)
         except Exception as another:
             raise _needs_data(without_data, another) from another
+    kept = tuple(n for n in drawn.weights if n in counting.written)
     written = counting.written & drawn.inputs.keys()
     if written:
         raise BadReferenceError(f"the reference changes its input {', '.join(sorted(written))}")
     used = frozenset(counting.used - reference.filled)
-    return Look(drawn, outputs, used, counting.flops, counting.random)
+    return Look(drawn, outputs, used, counting.flops, counting.random, kept)
 
 
 def _needs_data(without: Exception, on_processor: Exception | None = None) -> BadReferenceError:
@@ -161,6 +164,11 @@ def derive(
     if unused:
         remarks.append(f"not read by the reference, and left out: {', '.join(unused)}")
     progress(f"which of its {len(reference.constants)} constants may be other numbers")
+    if first.kept:
+        remarks.append(
+            f"the module writes to its buffer {', '.join(first.kept)}: a kernel is given its value "
+            "before the call, and what is written there is not compared"
+        )
     axes = _axes(reference, base, shown)
     tensors = _tensors(shown)
     full = {name: base.get(name, reference.constants[name]) for name in axes}
@@ -187,7 +195,7 @@ def derive(
         axes=axes, tensors=tensors, scored=scored, hidden=hidden, distributions=kinds,
         numbers=numbers, compiled=wishes.compiled, remarks=tuple(remarks),
     )  # fmt: skip
-    progress("along which axis slices are independent")
+    progress("the axis along which slices are independent")
     return spec.model_copy(update={"independent": independent_slices(reference, spec)})
 
 

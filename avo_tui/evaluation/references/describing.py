@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from avo_tui.evaluation.references.spec import ReferenceSpec, Tensor
+import json
+import re
+from pathlib import Path
 
-_CPP_TYPES = {
-    "float64": "double", "float32": "float", "float16": "_Float16", "bfloat16": "uint16_t",
-    "int64": "int64_t", "int32": "int32_t", "int16": "int16_t", "int8": "int8_t",
-    "uint8": "uint8_t", "bool": "bool",
-}  # fmt: skip
-_CUDA_TYPES = {**_CPP_TYPES, "float16": "__half", "bfloat16": "__nv_bfloat16"}
+from avo_tui.domain.plain import safe
+from avo_tui.evaluation.backends.cpp.glue import ELEMENTS
+from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.references.files import Companions
+from avo_tui.evaluation.references.spec import SOURCE, ReferenceSpec, Tensor
+
+MOST_CHARACTERS = 12_000
+"""Of a reference's text that the description repeats."""
+_MODAL = re.compile("norm|dropout", re.IGNORECASE)
+"""What computes something else in training than in evaluation."""
+
+_CUDA_TYPES = {**ELEMENTS, "float16": "__half", "bfloat16": "__nv_bfloat16"}
 
 
 def _signature(spec: ReferenceSpec, entry: str) -> str:
     parts = [
-        f"{'' if t.role == 'output' else 'const '}{_CPP_TYPES.get(t.dtype, t.dtype)}* {t.name}"
+        f"{'' if t.role == 'output' else 'const '}{ELEMENTS.get(t.dtype, t.dtype)}* {t.name}"
         for t in spec.tensors
     ]
     parts += [f"int64_t {axis}" for axis in spec.axes]
@@ -39,22 +47,53 @@ def _sizes(spec: ReferenceSpec) -> str:
     )
 
 
-def _remarks(spec: ReferenceSpec) -> str:
+def _remarks(spec: ReferenceSpec, text: str) -> str:
     changed = [f"`{n} = {v}`" for n, v in spec.overrides.items()]
     lines = [f"In the file above these are replaced: {', '.join(changed)}."] if changed else []
     mode = "evaluation" if spec.evaluation_mode else "training"
-    if spec.kind == "module":
+    if spec.kind == "module" and _MODAL.search(text):
         lines.append(
             f"The module runs in {mode} mode: batch norms use "
-            f"{'their recorded' if spec.evaluation_mode else 'the batch own'} statistics."
+            f"{'their recorded' if spec.evaluation_mode else 'the statistics of the'} "
+            f"{'statistics' if spec.evaluation_mode else 'batch'}."
         )
     return "\n".join(lines + [f"Note: {remark}." for remark in spec.remarks])
 
 
-def cpp_description(spec: ReferenceSpec, entry: str) -> str:
-    """What the author of a C++ kernel reads."""
+def reference_text(folder: Path) -> str:
+    """The reference of a task's folder as its author reads it: Python, with the modules that it
+    imports. Long ones are cut."""
+    text = (folder / SOURCE).read_text(encoding="utf-8")
+    if text.lstrip().startswith("{"):  # a definition of FlashInfer-Bench
+        text = str(json.loads(text).get("reference", ""))
+    for name, module in Companions.read(folder).modules.items():
+        text = f"{text.rstrip()}\n\n# {name}.py, which it imports:\n{module}"
+    text = safe(text.strip())
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    whole_lines = text[:MOST_CHARACTERS].rpartition("\n")[0]
+    return f"{whole_lines}\n# … cut here: all of it is {folder / SOURCE}"
+
+
+def _program(text: str) -> str:
+    """Fenced, by more marks than stand together anywhere in it."""
+    longest = max((len(marks) for marks in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}python\n{text}\n{fence}"
+
+
+def _judged(spec: ReferenceSpec) -> str:
+    whole = [t.name for t in spec.of_role("output") if dtypes.dtype(t.dtype).exact]
+    exactly = f"; {', '.join(whole)} must be equal to the bit" if whole else ""
+    return f"Outputs are compared with the reference computed in double precision{exactly}."
+
+
+def cpp_description(spec: ReferenceSpec, entry: str, text: str) -> str:
+    """What the author of a C++ kernel reads; `text` is the reference's."""
     return f"""\
-Compute what `reference.py` computes (from {spec.origin.rpartition("/")[2]}), on one CPU thread.
+Compute what this computes (from {spec.origin.rpartition("/")[2]}), on one CPU thread:
+
+{_program(text)}
 
 ```cpp
 {_signature(spec, entry)};
@@ -64,8 +103,8 @@ Compute what `reference.py` computes (from {spec.origin.rpartition("/")[2]}), on
 Tensors are contiguous, the last dimension innermost, 64-byte aligned, and do not overlap. Inputs
 are read-only; every element of every output must be written. bf16 is passed as its bits.
 {_sizes(spec)}
-{_remarks(spec)}
-Outputs are compared with the reference computed in double precision.
+{_remarks(spec, text)}
+{_judged(spec)}
 
 One C++17 file; the standard library's memory, mathematics and containers and GCC's vector
 extensions or intrinsics may be used. One thread; no other process, file, clock or library. A line
@@ -73,22 +112,25 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
 """
 
 
-def cuda_description(spec: ReferenceSpec) -> str:
-    """What the author of a CUDA kernel reads, the manual of the launch manifest included."""
+def cuda_description(spec: ReferenceSpec, text: str) -> str:
+    """What the author of a CUDA kernel reads, the manual of the launch manifest included; `text`
+    is the reference's."""
     from avo_tui.evaluation.backends.cuda.manual import manual
 
     counts = ", ".join(f"`N_{t.name.upper()}`" for t in spec.tensors)
     axes = ", ".join(f"`{axis.upper()}`" for axis in spec.axes) or "none"
     return f"""\
-Compute what `reference.py` computes (from {spec.origin.rpartition("/")[2]}), on one GPU.
+Compute what this computes (from {spec.origin.rpartition("/")[2]}), on one GPU:
+
+{_program(text)}
 
 {_tensors(spec)}
 
 Tensors are contiguous, the last dimension innermost. {_sizes(spec)}
 Names for the manifest's expressions: sizes {axes}; numbers of elements {counts}.
 A run may launch up to 64 kernels.
-{_remarks(spec)}
-Outputs are compared with the reference computed in double precision.
+{_remarks(spec, text)}
+{_judged(spec)}
 
 {manual()}"""
 

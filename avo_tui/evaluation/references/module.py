@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
@@ -70,6 +71,38 @@ def _forget_statistics(model: torch.nn.Module) -> None:
                 setattr(part, name, None)
 
 
+class _Buffers:
+    """Buffers of a module, put back after each call that writes to them.
+
+    A call is then a function of its arguments, as a kernel's is.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._model = model
+        self._names: Collection[str] = [name for name, _ in model.named_buffers()]
+        """Those that a call may write to: all of them until one was seen."""
+
+    @contextmanager
+    def kept(self, swapped: Mapping[str, torch.Tensor]) -> Iterator[None]:
+        """For one call in which `swapped` stand for the module's own."""
+        import torch
+        from torch.utils._python_dispatch import _disable_current_modes
+
+        if not self._names or torch.compiler.is_compiling():
+            yield
+            return
+        with _disable_current_modes():  # copying them is no part of what is counted
+            used = {n: swapped.get(n, self._model.get_buffer(n)) for n in self._names}
+            before = {name: (tensor.clone(), tensor._version) for name, tensor in used.items()}
+        try:
+            yield
+        finally:
+            self._names = [n for n, tensor in used.items() if tensor._version != before[n][1]]
+            with _disable_current_modes(), torch.no_grad():
+                for name in self._names:
+                    used[name].copy_(before[name][0])
+
+
 def _of_module(model: torch.nn.Module, values: list[Any], file: str) -> ReferenceSample:
     import torch
 
@@ -94,12 +127,15 @@ def _of_module(model: torch.nn.Module, values: list[Any], file: str) -> Referenc
     keys = {taken.take(key): key for key in state}
     weights = {name: state[key].detach().contiguous() for name, key in keys.items()}
 
+    buffers = _Buffers(model)
+
     def run(tensors: Tensors) -> Any:
         swapped = {key: tensors[name] for name, key in keys.items() if name in tensors}
         arguments = [tensors.get(s, inputs[s]) if isinstance(s, str) else s[0] for s in slots]
-        if not swapped:
-            return model(*arguments)
-        return torch.func.functional_call(model, swapped, tuple(arguments))
+        with buffers.kept(swapped):
+            if not swapped:
+                return model(*arguments)
+            return torch.func.functional_call(model, swapped, tuple(arguments))
 
     def place(tensors: Tensors) -> None:
         for name, tensor in tensors.items():

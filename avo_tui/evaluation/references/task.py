@@ -14,7 +14,12 @@ from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.cases import Perturbation
 from avo_tui.evaluation.references.cases import configuration_of, reference_cases
-from avo_tui.evaluation.references.describing import cpp_description, cuda_description, skeleton
+from avo_tui.evaluation.references.describing import (
+    cpp_description,
+    cuda_description,
+    reference_text,
+    skeleton,
+)
 from avo_tui.evaluation.references.distributions import distribute, vary_constants
 from avo_tui.evaluation.references.files import COMPANIONS, Companions
 from avo_tui.evaluation.references.independence import all_but_last, changed_last_slice
@@ -183,7 +188,7 @@ class CppReference(ReferenceTask):
             *(Argument(axis, "size") for axis in cls.spec.axes),
         )
         cls.memory_bytes = (768 << 20) + 4 * int(max(c.bytes for c in cls.spec.scored))
-        cls.description = cpp_description(cls.spec, cls.entry)
+        cls.description = cpp_description(cls.spec, cls.entry, reference_text(cls.here))
 
     def seed(self) -> Candidate:
         """The files of `seed/`, or a kernel of the right signature that computes nothing."""
@@ -202,7 +207,7 @@ class CudaReference(ReferenceTask, CudaTask):
         """Its description has the manual of the launch manifest."""
         super().__init_subclass__(**more)
         if "here" in vars(cls):
-            cls.description = cuda_description(cls.spec)
+            cls.description = cuda_description(cls.spec, reference_text(cls.here))
 
     def tensors(self, configuration: Configuration) -> tuple[TensorSpec, ...]:
         """Inputs, weights and outputs."""
