@@ -39,6 +39,10 @@ def sentence(error: BaseException) -> str:
     elif isinstance(error, OSError):
         what = f"{error.filename}: " if error.filename else ""
         text = f"{what}{error.strerror or error}"
+    elif isinstance(error, UnicodeDecodeError):
+        text = f"a file that should be text is not UTF-8: byte {error.start} of it cannot be read"
+    elif isinstance(error, UnicodeEncodeError):
+        text = f"{error.object[:200]!a} is not valid Unicode: give it another name"
     elif isinstance(error, KeyError):
         text = str(error.args[0]) if error.args else "not there"
     else:
@@ -61,7 +65,7 @@ def expected(error: BaseException) -> bool:
 
     known = (
         Failure, StoreError, ExportError, EngineFailed, EvaluatorError, UnknownOperator,
-        SeatError, ValidationError, OSError,
+        SeatError, ValidationError, OSError, UnicodeError,
     )  # fmt: skip
     return isinstance(error, known) or type(error) is ValueError
 

@@ -216,6 +216,8 @@ def _read(path: Path) -> str:
     from avo_tui.evaluation.candidates import read_file
     from avo_tui.evaluation.ports import EvaluatorError
 
+    if path.exists() and not path.is_file():
+        raise Failure(f"{path} is a pipe or a device: give a file")
     try:
         return read_file(path)
     except UnicodeDecodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,24 @@ def test_a_home_folder_of_nobody(
     refused = avo("tasks") if variable == "AVO_KERNELS" else avo("sessions")
     assert refused.code == 1 and "~nobody-of-this-name/x: there is no" in refused.err
     assert "unexpected" not in refused.err
+
+
+def test_what_is_no_unicode_is_one_sentence(avo: Avo, own_places: Path, tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"\x83\x00\xff")
+    refused = avo("run", "attention_cpu", "--headless", "--name", "q", "--recording", str(garbage))
+    assert refused.code == 1 and "is not UTF-8" in refused.err and "unexpected" not in refused.err
+    assert not (own_places / "q").exists()
+
+
+@pytest.mark.timeout(120)
+def test_a_pipe_as_a_candidate_is_refused_and_not_waited_for(
+    avo: Avo, done: Path, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "kernel.cpp"
+    os.mkfifo(pipe)
+    refused = avo("submit", "done", str(pipe))
+    assert refused.code == 1 and "is a pipe or a device" in refused.err
 
 
 @pytest.mark.parametrize("define", ["TILE=", "TILE=32,", "TILE=,32", "TILE= "])
