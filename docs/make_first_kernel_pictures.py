@@ -40,7 +40,7 @@ SHOWN: tuple[tuple[str, tuple[str, ...]], ...] = (
 RUN_PICTURE = "first-kernel-run"
 RUN = (
     "avo task new my_norm",
-    "avo run my_norm --operator tuner --budget-evaluations 12 --headless --name my_norm",
+    "avo run my_norm --operator tuner --budget-evaluations 6 --headless --name my_norm",
 )
 
 
