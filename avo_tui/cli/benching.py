@@ -162,25 +162,29 @@ async def _compare_quickly(
     other: Candidate,
     wanted: tuple[str | None, float | None],
 ) -> list[QuickRow]:
-    from avo_tui.domain.quick import QUICK_SECONDS
+    from avo_tui.domain.quick import MOST_SECONDS, QUICK_SECONDS, QuickComparison
     from avo_tui.evaluation.evaluators import make_evaluator
-    from avo_tui.operators.toolbox.quick_tools import QuickRow
+    from avo_tui.operators.toolbox.quick_tools import left_out, quick_rows
 
     task = reader.state.session.task.name
     async with make_evaluator(reader.state.session.settings, task) as evaluator:
-        return [
-            QuickRow(
-                variant,
-                await evaluator.compare_quickly(
-                    task,
-                    variant.candidate,
-                    other,
-                    configuration=wanted[0],
-                    seconds=wanted[1] or QUICK_SECONDS,
-                ),
+
+        async def compare(candidate: Candidate) -> QuickComparison:
+            return await evaluator.compare_quickly(
+                task,
+                candidate,
+                other,
+                configuration=wanted[0],
+                seconds=wanted[1] or QUICK_SECONDS,
             )
-            for variant in variants
-        ]
+
+        def begins(text: str) -> None:
+            typer.echo(f"avo: {text}", err=True)
+
+        rows = await quick_rows(variants, compare, MOST_SECONDS, begins)
+        if rest := left_out(variants, rows).strip():
+            typer.echo(f"avo: {rest}", err=True)
+        return rows
 
 
 def _emit_quick(name: str, number: int, rows: list[QuickRow]) -> None:

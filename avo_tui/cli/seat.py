@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from avo_tui.seat.client import SeatClient
     from avo_tui.store import SessionReader
 
+INTERRUPTED = 130
+"""Exit status after SIGINT, as shells have it."""
+
 TAKES_FILES = frozenset({"scratch"})
 """Tools that run their own files: `--file` is passed to them instead of to the candidate."""
 
@@ -148,7 +151,11 @@ def _answer(
         _check_writable(out)
     hello = Hello(client=who[0], way="command_line", take_over=who[1])
     call = Call(id=0, tool=tool, arguments=given, whole=as_json or out is not None)
-    return asyncio.run(_call(reader, hello, call, texts))
+    try:
+        return asyncio.run(_call(reader, hello, call, texts))
+    except KeyboardInterrupt:
+        _tell(f"interrupted: {tool} goes on to its end, and the next answer says how to read it")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _check_writable(out: Path) -> None:
@@ -301,14 +308,18 @@ async def _patient(reader: SessionReader, client: SeatClient, wanted: Call) -> A
     """Make a call; regularly print on standard error what it waits for."""
     call = asyncio.ensure_future(client.call(wanted.tool, wanted.arguments, whole=wanted.whole))
     told, since = "", time.monotonic()
-    while not call.done():
-        await asyncio.wait({call}, timeout=0.5)
-        if time.monotonic() - since < QUIET_SECONDS or call.done():
-            continue
-        since = time.monotonic()
-        if (text := waiting_text(reader)) != told:
-            told = text
-            _say(text)
+    try:
+        while not call.done():
+            await asyncio.wait({call}, timeout=0.5)
+            if time.monotonic() - since < QUIET_SECONDS or call.done():
+                continue
+            since = time.monotonic()
+            if (text := waiting_text(reader)) != told:
+                told = text
+                _say(text)
+    finally:  # interrupted: the client leaves, the tool goes on
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
     return call.result()
 
 

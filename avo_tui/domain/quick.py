@@ -24,6 +24,10 @@ outputs are flushed from all caches before each call."""
 QUICK_SECONDS = 6.0
 """Seconds of calls that a quick comparison takes unless told otherwise."""
 
+MOST_SECONDS = 120.0
+"""Seconds after which no further variant is begun, waiting for the device included, unless told
+otherwise."""
+
 CACHES: tuple[Caches, ...] = ("warm", "cold")
 
 
@@ -51,6 +55,8 @@ class QuickComparison(Value):
     """Timed calls of both candidates together."""
     seconds: float = 0.0
     """What it took, without compilation and without waiting for the device."""
+    waited: float = 0.0
+    """Seconds that it waited for the device before."""
     remarks: tuple[Safe, ...] = ()
     """What else was noticed, such as outputs that differ."""
     health: DeviceHealth | None = None

@@ -215,7 +215,7 @@ class Pipeline:
             beside = await backend.compile(task, other, context)
             compiled = await backend.compile(task, candidate, context)
             async with (
-                device_lock(backend.device_lock(task), progress),
+                device_lock(backend.device_lock(task), progress) as waited,
                 watched(lambda: self._sensor(task)) as watch,
             ):
                 result = await backend.compare_quickly(
@@ -226,7 +226,7 @@ class Pipeline:
             return QuickComparison(
                 trouble=f"{rejection.verdict}: {rejection.feedback.summary}{log}"
             )
-        return result.replaced(health=watch.health)
+        return result.replaced(health=watch.health, waited=round(waited.seconds, 1))
 
     async def profile(
         self, name: str, candidate: Candidate, configuration: str | None = None

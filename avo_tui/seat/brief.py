@@ -66,6 +66,8 @@ def _measurement(session: SessionRecord) -> str:
             " line `// flags: …` in the source asks for: optimisation (`-O2`, `-Ofast`), `-f…` of"
             " the optimiser and of floating point, `-m…` of vector extensions, `-mtune`, `--param`,"
             " `-D NAME=value`, at most 24. `task.h` declares the entry point.",
+            "- Intrinsics and inline assembly are allowed; instructions that read a clock or flush"
+            " caches are not, and the check says so.",
         ]
     return "\n".join(lines)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from avo_tui.cli import seat_names
+from avo_tui.cli.seat import _patient
+from avo_tui.operators.seat.wire import Answer, Call
+from avo_tui.seat.client import SeatClient
 from avo_tui.store import SessionReader
 from tests.cli.command_line import Result, make_session, running, wait_for
 
@@ -203,3 +208,26 @@ def test_an_error_is_not_written_as_if_it_were_the_answer(
     out = tmp_path / "answer.txt"
     told = avo("seat", "seated", "read_version", "version=99", "--out", str(out))
     assert told.code == 1 and "There is no v99" in told.out and not out.exists()
+
+
+async def test_an_interrupted_call_leaves_nothing_running(seated: Path) -> None:
+    """The client leaves the seat; the tool itself goes on in the engine."""
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    class Hanging:
+        async def call(self, tool: str, arguments: object, *, whole: bool) -> Answer:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+            raise AssertionError("nobody answers")
+
+    wanted = Call(id=0, tool="bench")
+    patient = _patient(SessionReader.open(seated), cast("SeatClient", Hanging()), wanted)
+    task = asyncio.create_task(patient)
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert left.is_set()

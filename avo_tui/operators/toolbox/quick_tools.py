@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
 
 from avo_tui.domain import student_t
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Estimate
-from avo_tui.domain.quick import CACHES, QUICK_SECONDS, Caches, QuickComparison
+from avo_tui.domain.quick import (
+    CACHES,
+    MOST_SECONDS,
+    QUICK_SECONDS,
+    Caches,
+    QuickComparison,
+)
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.timing_tools import VariantsToTime, chosen_variants
 from avo_tui.operators.toolbox.tool import Tool, ToolAnswer
@@ -30,6 +38,13 @@ class QuickBench(VariantsToTime):
         le=60,
         description="Seconds of calls for each variant, over all configurations, warm and cold.",
     )
+    most_seconds: float = Field(
+        default=MOST_SECONDS,
+        ge=1,
+        le=1800,
+        description="Seconds after which no further variant is begun: where others measure, each"
+        " variant waits for its turn. What was compared until then is answered.",
+    )
 
 
 @dataclass(frozen=True)
@@ -47,13 +62,44 @@ async def _quick_bench(space: Workspace, arguments: QuickBench) -> ToolAnswer:
         raise ToolError(
             f"There is no configuration {arguments.configuration!r}. There are: {', '.join(known)}."
         )
-    rows = []
-    for variant in variants:
-        result = await space.bench.evaluating.compare_quickly(
-            variant.candidate, other, arguments.configuration, arguments.seconds
+
+    async def compare(candidate: Candidate) -> QuickComparison:
+        return await space.bench.evaluating.compare_quickly(
+            candidate, other, arguments.configuration, arguments.seconds
         )
-        rows.append(QuickRow(variant, result))
-    return ToolAnswer(quick_text(rows, f"v{number}"))
+
+    rows = await quick_rows(variants, compare, arguments.most_seconds)
+    return ToolAnswer(f"{quick_text(rows, f'v{number}')}{left_out(variants, rows)}")
+
+
+async def quick_rows(
+    variants: Sequence[Variant],
+    compare: Callable[[Candidate], Awaitable[QuickComparison]],
+    most_seconds: float,
+    begins: Callable[[str], None] = lambda text: None,
+) -> list[QuickRow]:
+    """Compare the variants one after the other, and none that would begin after `most_seconds`.
+
+    `begins` is told of each, such as `2 of 10: TILE=32`.
+    """
+    began = time.monotonic()
+    rows: list[QuickRow] = []
+    for number, variant in enumerate(variants, start=1):
+        if rows and time.monotonic() - began >= most_seconds:
+            break
+        begins(f"{number} of {len(variants)}: {variant.name}")
+        rows.append(QuickRow(variant, await compare(variant.candidate)))
+    return rows
+
+
+def left_out(variants: Sequence[Variant], rows: Sequence[QuickRow]) -> str:
+    """A line on the variants that were not begun, and how long others were waited for."""
+    rest = [variant.name for variant in variants[len(rows) :]]
+    if not rest:
+        return ""
+    waited = sum(row.result.waited for row in rows)
+    why = f" ({waited:.0f} s of it went on waiting for the device)" if waited >= 1 else ""
+    return f"\nThe time was over{why}; not begun: {'; '.join(rest)}. Give them again."
 
 
 def quick_text(rows: Sequence[QuickRow], against: str) -> str:
@@ -79,6 +125,8 @@ def _row_lines(row: QuickRow, first: QuickRow) -> list[str]:
     if row is not first:
         each += ", " + ", ".join(f"{caches} {_beside(row, first, caches)}" for caches in CACHES)
     lines = [f"- {row.variant.name}: {each}; {result.calls} calls, {result.seconds:.1f} s"]
+    if result.waited >= 1:
+        lines[0] += f" after {result.waited:.0f} s of waiting for the device"
     if len(result.warm) > 1:
         for name in result.warm:
             both = ", ".join(f"{caches} {_times(result, caches, name)}" for caches in CACHES)
@@ -120,10 +168,11 @@ TOOLS = (
     Tool(
         "quick_bench",
         "execution",
-        "Compare the working candidate, or variants of it, with a version within seconds: many "
-        "calls in turn in one process, with warm and with cold caches, with an interval. For "
-        "differences of 0.2 to 1% on the way, which bench takes minutes to show. Not what the gate "
-        "measures, nothing is checked, not an attempt: bench or submit what looks faster.",
+        "Compare the working candidate, or variants of it, with a version, within seconds each "
+        "where nobody else measures: many calls in turn in one process, with warm and with cold "
+        "caches, with an interval. For differences of 0.2 to 1% on the way, which bench takes "
+        "minutes to show. Not what the gate measures, nothing is checked, not an attempt: bench or "
+        "submit what looks faster.",
         QuickBench,
         _quick_bench,
     ),

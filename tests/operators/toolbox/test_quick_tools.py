@@ -12,7 +12,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceHealth
 from avo_tui.domain.quick import Alternation, QuickComparison
 from avo_tui.operators.toolbox import Toolbox
-from avo_tui.operators.toolbox.quick_tools import QuickRow, quick_text
+from avo_tui.operators.toolbox.quick_tools import QuickRow, left_out, quick_rows, quick_text
 from avo_tui.operators.toolbox.variants import Variant
 from tests.operators.fake_workbench import FakeWorkbench
 from tests.operators.toy_task import source
@@ -46,6 +46,23 @@ async def test_one_that_cannot_be_compared_is_told_beside_the_others() -> None:
     lines = result.text.splitlines()
     assert result.ok and lines[1].startswith("- attempt 1.1: warm 1.1000")
     assert lines[-1].startswith("- the working candidate: ") and "warm" not in lines[-1]
+
+
+async def test_no_variant_is_begun_once_the_time_is_over() -> None:
+    """Where others measure, each waits for its turn: what is there is answered."""
+    variants = [_variant(name) for name in ("a", "b", "c")]
+    told: list[str] = []
+
+    async def compare(candidate: Candidate) -> QuickComparison:
+        return compared((1.0, 1.1), (1.0, 1.1)).replaced(waited=30.0)
+
+    rows = await quick_rows(variants, compare, 0.0, told.append)
+    assert [row.variant.name for row in rows] == ["a"] and told == ["1 of 3: a"]
+    rest = left_out(variants, rows)
+    assert "30 s of it went on waiting" in rest and "not begun: b; c" in rest
+    assert "after 30 s of waiting for the device" in quick_text(rows, "v0")
+    whole = await quick_rows(variants, compare, 1e9)
+    assert len(whole) == 3 and left_out(variants, whole) == ""
 
 
 def compared(warm: tuple[float, ...], cold: tuple[float, ...]) -> QuickComparison:
