@@ -1,9 +1,12 @@
 """Makes this folder importable: builders that several tests share lie beside this file."""
 
+import atexit
 import compileall
 import os
 import random
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,11 @@ from tests import confirm_failures
 # processes, and each would compile what it imports anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# What the program notes in the user's state folder, such as which sessions are theirs, is the
+# tests' own: nothing of the person's is read or changed.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="avo-tests-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 # torch's threads wait actively for each other: with a test on every processor that is lost time
 os.environ.setdefault("OMP_NUM_THREADS", "1")

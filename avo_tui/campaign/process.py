@@ -15,7 +15,13 @@ from avo_tui.campaign.conductor import Conductor
 from avo_tui.campaign.lines import Processes
 from avo_tui.domain.secrets import redact
 from avo_tui.evolution.process import EngineFailed, open_private
-from avo_tui.store import CampaignFolder, CampaignWriter, DiskTrouble, StoreError
+from avo_tui.store import (
+    CampaignFolder,
+    CampaignWriter,
+    DiskTrouble,
+    StoreError,
+    known_sessions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +34,19 @@ POLL_SECONDS = 0.03
 def start_conductor(folder: CampaignFolder) -> None:
     """Start the process of a campaign in a process session of its own, unless one runs already.
 
-    Waits until it holds the campaign. Raises EngineFailed.
+    Waits until it holds the campaign. Raises EngineFailed, also for a campaign that was made
+    elsewhere and not agreed to.
     """
     if folder.conductor().alive:
         return
     try:
+        known_sessions.require_known(folder.path)
+    except known_sessions.NotTrusted as error:
+        raise EngineFailed(str(error)) from error
+    try:
         with open_private(folder.log) as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "avo_tui.campaign", str(folder.path.absolute())],
+                [sys.executable, "-m", "avo_tui.campaign", str(folder.path.absolute()), "--known"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -85,9 +96,13 @@ def main(arguments: list[str] | None = None) -> int:
     """`python -m avo_tui.campaign FOLDER`."""
     parser = argparse.ArgumentParser(prog="python -m avo_tui.campaign")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--known", action="store_true", help="whoever starts it vouches for it")
     options = parser.parse_args(arguments)
+    if options.known:
+        known_sessions.vouch_for(options.folder)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s campaign: %(message)s")
     try:
+        known_sessions.require_known(options.folder)
         conduct(options.folder.absolute())
     except (StoreError, OSError) as error:
         print(redact(str(error)), file=sys.stderr)

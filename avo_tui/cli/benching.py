@@ -13,6 +13,7 @@ import typer
 from avo_tui.cli.busy import UnlessBusy, say_busy
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.queries import Json, Name, pick
+from avo_tui.cli.session_trust import require_agreement
 
 if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
@@ -166,6 +167,7 @@ async def _compare_quickly(
     from avo_tui.evaluation.evaluators import make_evaluator
     from avo_tui.operators.toolbox.quick_tools import left_out, quick_rows
 
+    require_agreement(reader.folder)
     task = reader.state.session.task.name
     async with make_evaluator(reader.state.session.settings, task) as evaluator:
 
@@ -265,6 +267,7 @@ async def _time(
     from avo_tui.evaluation.evaluators import make_evaluator
     from avo_tui.operators.toolbox.variants import MOST_PAIRS, time_variants
 
+    require_agreement(reader.folder)
     task = reader.state.session.task.name
     pairs, precision = effort
     most = pairs or (1 if precision is None else MOST_PAIRS)

@@ -19,6 +19,7 @@ from avo_tui.cli.campaign_lines import (
 from avo_tui.cli.campaign_view import budget_lines, list_campaigns, print_status
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.queries import Json
+from avo_tui.cli.session_trust import require_agreement
 
 if TYPE_CHECKING:
     from avo_tui.domain.budget import Budget, Caps
@@ -135,7 +136,7 @@ def run(
     from avo_tui.domain.base import now
     from avo_tui.domain.campaigns import Campaign, Line, first_shares, line_session
     from avo_tui.domain.records import RunSettings
-    from avo_tui.store import check_name, create_campaign
+    from avo_tui.store import check_name, create_campaign, known_sessions
 
     info = opening.find_task(task)
     name = name or _free_name(task)
@@ -172,6 +173,7 @@ def run(
         for text in opening.estimate(line.settings):
             typer.echo(f"line {line.number}: {text}", err=True)
     folder = create_campaign(campaign)
+    known_sessions.remember_own(folder.path)
     start_conductor(folder)
     start_watcher()
     _after_start(folder, headless=headless, detach=detach or as_json, as_json=as_json)
@@ -222,6 +224,7 @@ def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> N
     from avo_tui.store import find_campaign
 
     folder = find_campaign(name)
+    require_agreement(folder.path)
     if not folder.conductor().alive:
         settle_here(folder, revive=True)
     done: list[dict[str, object]] = []
@@ -300,6 +303,7 @@ def split(
     from avo_tui.store import find_campaign
 
     folder = find_campaign(name)
+    require_agreement(folder.path)
     give_order(folder, Split(line=line, version=version, operator=operator), as_json)
     start_conductor(folder)
 

@@ -11,6 +11,7 @@ import typer
 
 from avo_tui.cli.campaign_view import print_status
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.session_trust import require_agreement
 
 if TYPE_CHECKING:
     from avo_tui.domain.campaigns import Line, Order
@@ -126,6 +127,7 @@ def settle_here(folder: CampaignFolder, *, revive: bool) -> None:
     from avo_tui.campaign.conductor import settle
     from avo_tui.store import CampaignWriter, SessionLocked
 
+    require_agreement(folder.path)
     try:
         store = CampaignWriter(folder.path)
     except SessionLocked:  # a process began meanwhile, and takes them

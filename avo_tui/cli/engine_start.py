@@ -10,6 +10,7 @@ import typer
 
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.notify import start_watcher
+from avo_tui.cli.session_trust import require_agreement
 
 if TYPE_CHECKING:
     from avo_tui.domain.budget import Caps
@@ -38,6 +39,7 @@ def resume_session(name: str, caps: Caps, *, headless: bool, keep: bool, weak: b
     from avo_tui.store import SessionReader, engine_status, find_session, send_command
 
     folder = find_session(name)
+    require_agreement(folder)
     if weak:
         if engine_status(folder / "engine.lock").alive:
             raise typer.BadParameter(

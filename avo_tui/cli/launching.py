@@ -12,6 +12,7 @@ from avo_tui.cli.engine_start import follow_session, resume_session, start_sessi
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.names import demo_name, free_name
 from avo_tui.cli.notify import start_watcher
+from avo_tui.cli.session_trust import require_agreement
 
 if TYPE_CHECKING:
     from avo_tui.domain.records import OperatorName
@@ -302,8 +303,11 @@ def attach(
         from avo_tui.evolution.process import EngineFailed, start_engine
 
         try:
+            require_agreement(folder)
             start_engine(folder)
             start_watcher()
+        except Failure as refusal:
+            notice = str(refusal)
         except EngineFailed as error:
             # for example without a key; the session can be viewed nevertheless
             notice = f"The engine was lost and could not be started: {error}"

@@ -28,6 +28,7 @@ from avo_tui.cli import (
     queries,
     seat,
     service,
+    session_trust,
     submitting,
     suite,
     task,
@@ -88,6 +89,7 @@ campaign.register(app)
 docs.register(app)
 machine.register(app)
 task.register(app)
+session_trust.register(app)
 seat.register(app)
 benching.register(app)
 mcp.register(app)

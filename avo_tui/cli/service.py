@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.session_trust import require_agreement
 
 UNIT = """\
 [Unit]
@@ -56,6 +57,7 @@ def service(
     if show:
         typer.echo(text, nl=False)
         return
+    require_agreement(folder)  # nobody can be asked when the unit starts
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     typer.echo(f"wrote {path}; now:")

@@ -12,7 +12,14 @@ from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evolution.lifecycle.seeding import ORIGIN_OPTION
 from avo_tui.evolution.options import disk_patience
 from avo_tui.operators import registry
-from avo_tui.store import SessionReader, SessionWriter, StoreError, find_session, new_session_folder
+from avo_tui.store import (
+    SessionReader,
+    SessionWriter,
+    StoreError,
+    find_session,
+    known_sessions,
+    new_session_folder,
+)
 
 MEMORY_OPTION = "memory.limit"
 
@@ -45,6 +52,7 @@ def create_session(
     )
     objects = () if first is None else (first.canonical(),)
     SessionWriter.create(folder, session, *objects).close()
+    known_sessions.remember_own(folder)
     return folder
 
 

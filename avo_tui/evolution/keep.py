@@ -17,7 +17,13 @@ from typing import Protocol
 
 from avo_tui.domain.records import LIVE_STATES, RunState
 from avo_tui.evolution.process import EngineFailed, keeper_lock, start_engine
-from avo_tui.store import SessionNotFound, SessionReader, StoreError, engine_status
+from avo_tui.store import (
+    SessionNotFound,
+    SessionReader,
+    StoreError,
+    engine_status,
+    known_sessions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -111,10 +117,14 @@ def main(arguments: list[str] | None = None) -> int:
     """`python -m avo_tui.evolution.keep FOLDER`."""
     parser = argparse.ArgumentParser(prog="python -m avo_tui.evolution.keep")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--known", action="store_true", help="whoever starts it vouches for it")
     options = parser.parse_args(arguments)
+    if options.known:
+        known_sessions.vouch_for(options.folder)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s keep: %(message)s")
     folder = options.folder.absolute()
     try:
+        known_sessions.require_known(folder)
         lock = keeper_lock(folder)
         if lock is None:
             log.info("another process keeps this session already")

@@ -32,6 +32,7 @@ from avo_tui.store import (
     SessionWriter,
     StoreError,
     engine_status,
+    known_sessions,
 )
 from avo_tui.store.files import open_own, set_aside
 
@@ -54,10 +55,12 @@ def start_engine(
     """Start the engine of a session in its own process session; returns its pid.
 
     Waits until the engine holds the session's lock. `restarts` is the number of times the engine
-    was lost and restarted; it is recorded and shown. Raises EngineFailed with the engine's message.
+    was lost and restarted; it is recorded and shown. Raises EngineFailed with the engine's message,
+    and for a session that was made elsewhere and not agreed to.
     """
     folder = folder.absolute()
-    arguments = [sys.executable, "-m", "avo_tui.evolution", str(folder)]
+    _require_known(folder)
+    arguments = [sys.executable, "-m", "avo_tui.evolution", str(folder), "--known"]
     if resume:
         arguments.append("--resume")
     if inbox_only:
@@ -90,6 +93,15 @@ def start_engine(
         return process.pid
     process.terminate()
     raise EngineFailed(word or f"the engine ended at once; its last messages are in {log}")
+
+
+def _require_known(folder: Path) -> None:
+    """Raises EngineFailed for a session that was made elsewhere and not agreed to: not even a log
+    is written into its folder."""
+    try:
+        known_sessions.require_known(folder)
+    except known_sessions.NotTrusted as error:
+        raise EngineFailed(str(error)) from error
 
 
 KEEPER_LOCK = "keeper.lock"
@@ -131,10 +143,11 @@ def start_keeper(folder: Path) -> int | None:
     """
     if is_kept(folder):
         return None
+    _require_known(folder)
     try:
         with open_private(folder / "engine.log") as output:
             keeper = subprocess.Popen(
-                [sys.executable, "-m", "avo_tui.evolution.keep", str(folder)],
+                [sys.executable, "-m", "avo_tui.evolution.keep", str(folder), "--known"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -217,8 +230,8 @@ def run_engine(
 ) -> RunState:
     """Run the engine of a session in this process until it ends; returns the last state.
 
-    Raises StoreError (session held by another engine, damaged, …) or ValueError (the operator
-    cannot be created), each with one sentence.
+    Raises StoreError (session held by another engine, damaged, made elsewhere and not agreed to, …)
+    or ValueError (the operator cannot be created), each with one sentence.
     """
     from avo_tui.domain.commands import Resume
     from avo_tui.evaluation.evaluators import make_evaluator
@@ -229,6 +242,7 @@ def run_engine(
     from avo_tui.store import send_command
 
     mode = mode or EngineMode()
+    known_sessions.require_known(folder)
     writer = _open_patiently(folder)
     knowledge = SessionKnowledge(folder, writer.state.session.task)
     handler = _log_to(writer.log_path) if log_to_file else None
@@ -340,8 +354,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="end a pause that is on record")
     parser.add_argument("--inbox-only", action="store_true", help="take the inbox, then end")
     parser.add_argument("--restarts", type=int, default=0, help="how often it was lost before")
+    parser.add_argument("--known", action="store_true", help="whoever starts it vouches for it")
     parser.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.known:
+        known_sessions.vouch_for(options.folder)
     announced = False
 
     def say(word: str) -> None:

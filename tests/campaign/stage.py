@@ -18,7 +18,13 @@ from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note, RunSettings, Version
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.evolution.process import EngineFailed
-from avo_tui.store import CampaignFolder, CampaignWriter, SessionWriter, create_campaign
+from avo_tui.store import (
+    CampaignFolder,
+    CampaignWriter,
+    SessionWriter,
+    create_campaign,
+    known_sessions,
+)
 from tests.evolution.fake_evaluator import TASK
 
 MakeStage = Callable[..., "Stage"]
@@ -40,11 +46,13 @@ def new_campaign(name: str = "race", lines: int = 2, **fields: object) -> Campai
         for index, share in enumerate(first_shares(caps, lines))
     )
     values = {"migrate": 5, **fields}
-    return create_campaign(
+    folder = create_campaign(
         Campaign.model_validate(
             {"name": name, "task": TASK, "created": now(), "lines": made, **values}
         )
     )
+    known_sessions.vouch_for(folder.path)
+    return folder
 
 
 def source(number: int) -> Candidate:

@@ -14,7 +14,7 @@ from typing import Any
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import OperatorName, RunSettings, SessionRecord
-from avo_tui.store import SessionReader, SessionWriter
+from avo_tui.store import SessionReader, SessionWriter, known_sessions
 from tests.evolution.fake_evaluator import TASK
 
 EVOLUTION = Path(__file__).parent.parent / "evolution"
@@ -45,6 +45,7 @@ def make_session(
         budget=budget,
     )
     SessionWriter.create(root / name, record).close()
+    known_sessions.vouch_for(root / name)
     return root / name
 
 

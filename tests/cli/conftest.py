@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from avo_tui.cli.main import app
 from avo_tui.settings import settings
-from avo_tui.store import SessionReader, places
+from avo_tui.store import SessionReader, known_sessions, places
 from tests.cli.command_line import Result, make_session, run_engine, running, wait_for
 from tests.shipped import shipped_sessions
 
@@ -69,6 +69,7 @@ def done(finished_run: Path, own_places: Path) -> Path:
     """The finished session, among this test's sessions."""
     folder = own_places / "done"
     shutil.copytree(finished_run, folder)
+    known_sessions.vouch_for(folder)
     return folder
 
 

@@ -19,7 +19,14 @@ from avo_tui.domain.records import RunSettings, SessionRecord
 from avo_tui.evolution.keep import RestartBackoff, keep
 from avo_tui.evolution.keep import main as keep_main
 from avo_tui.evolution.process import EngineFailed, is_kept, keeper_lock, start_keeper
-from avo_tui.store import DiskTrouble, SessionReader, SessionWriter, diagnose, engine_status
+from avo_tui.store import (
+    DiskTrouble,
+    SessionReader,
+    SessionWriter,
+    diagnose,
+    engine_status,
+    known_sessions,
+)
 from tests.evolution.engine_process import __file__ as ENGINE
 from tests.evolution.fake_evaluator import TASK
 
@@ -31,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
         name="kept", task=TASK, created=now(), settings=settings, budget=settings.budget
     )
     SessionWriter.create(tmp_path / "kept", record).close()
+    known_sessions.remember(tmp_path / "kept")
     return tmp_path / "kept"
 
 

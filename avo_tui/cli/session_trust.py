@@ -1,0 +1,139 @@
+"""Asks the person once before a session or campaign that was made elsewhere is gone on with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avo_tui.cli.errors import Failure
+
+if TYPE_CHECKING:
+    from avo_tui.domain.records import RunSettings
+
+_HELP = "Agree to go on with a session that somebody else made."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `session` to the commands."""
+    group = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
+    group.command(epilog="Example: avo session trust ./from-a-colleague")(trust)
+    group.callback()(_group)
+    app.add_typer(group, name="session")
+
+
+def _group() -> None:
+    """Agree to go on with a session that somebody else made."""
+
+
+def trust(
+    name: Annotated[str, typer.Argument(help="A session, by name or path, or a campaign.")],
+) -> None:
+    """Show what going on with a session or campaign starts, and allow it from now on.
+
+    Sessions that you make yourself, and those that you only read, need no such word.
+    """
+    folder = _folder_of(name)
+    for line in _what_it_starts(folder):
+        typer.echo(line)
+    _remember(folder)
+    typer.echo(f"trusted from now on: {folder.resolve()}")
+
+
+def require_agreement(folder: Path) -> None:
+    """Ask, in a terminal, before a session or campaign of unknown origin is gone on with.
+
+    Raises Failure where the person refuses, and NotTrusted where nobody can be asked.
+    """
+    from avo_tui.cli.opening import in_terminal
+    from avo_tui.store import known_sessions
+
+    if known_sessions.is_known(folder):
+        return
+    if not in_terminal():
+        raise known_sessions.NotTrusted(folder)
+    typer.echo(f"{folder} was not made by you on this machine. Going on with it:", err=True)
+    for line in _what_it_starts(folder):
+        typer.echo(f"  {line}", err=True)
+    if not typer.confirm("Go on with it, now and in future?", err=True):
+        raise Failure(f"{folder.name} was not started; avo replay and avo status only read")
+    _remember(folder)
+
+
+def _folder_of(name: str) -> Path:
+    """The folder of a session or campaign, by name or path. Raises SessionNotFound."""
+    from avo_tui.store import SessionNotFound, find_campaign, find_session
+
+    path = Path(name).expanduser()
+    if "/" in name and (path / "campaign.json").is_file():
+        return path.absolute()
+    try:
+        return find_session(name)
+    except SessionNotFound:
+        for folder in _campaigns_named(name):
+            return find_campaign(folder).path
+        raise
+
+
+def _campaigns_named(name: str) -> list[str]:
+    from avo_tui.store import campaign_folders
+
+    return [folder.name for folder in campaign_folders() if name in {folder.name, folder.path.name}]
+
+
+def _remember(folder: Path) -> None:
+    """Note the agreement; of a campaign, that to the sessions of its lines too."""
+    from avo_tui.store import known_sessions
+
+    for one in [folder, *(session for session, _ in _lines(folder) if session.is_dir())]:
+        known_sessions.remember(one)
+
+
+def _lines(folder: Path) -> list[tuple[Path, RunSettings]]:
+    """The sessions of a campaign's lines, there or not, with their settings; none for a session."""
+    from avo_tui.store import CampaignFolder
+
+    campaign = CampaignFolder(folder)
+    if not (campaign.record.is_file() or campaign.previous.is_file()):
+        return []
+    return [(campaign.session(line), line.settings) for line in campaign.read().lines]
+
+
+def _what_it_starts(folder: Path) -> list[str]:
+    """What the settings of a session, or of the lines of a campaign, name; safe to print."""
+    from avo_tui.store import SessionReader
+
+    lines = _lines(folder)
+    if not lines:
+        return starts(SessionReader.open(folder).state.session.settings)
+    told: list[str] = []
+    for session, planned in lines:
+        begun = session.is_dir()
+        settings = SessionReader.open(session).state.session.settings if begun else planned
+        told += [f"{session.name}: {text}" for text in starts(settings)]
+    return told
+
+
+def starts(settings: RunSettings) -> list[str]:
+    """One line for each thing that an engine with these settings does on this machine."""
+    from avo_tui.domain.budget import Caps
+    from avo_tui.domain.plain import plain
+
+    options = {name: plain(str(value), 300) for name, value in sorted(settings.options.items())}
+    told = [f"operator {plain(settings.operator)}"]
+    if options.get("acp.agent"):
+        told.append(f"runs the command: {options['acp.agent']}")
+    if settings.evaluator:
+        told.append(f"measures at: {plain(settings.evaluator, 300)}")
+    if settings.recording:
+        told.append(f"plays the recording: {plain(settings.recording, 300)}")
+    if settings.options.get("allow_weak_sandbox") is True:
+        told.append("runs its candidates also where this machine cannot confine them")
+    told += [f"option {n} = {v}" for n, v in options.items() if n not in _TOLD]
+    if settings.budget.run == Caps():
+        told.append("no cap on what it spends")
+    return told
+
+
+_TOLD = {"acp.agent", "allow_weak_sandbox"}
