@@ -143,7 +143,7 @@ def rejected(
     verdict, text, hint = _ruling(task, stop)
     log = _log(stop.outcome)
     if silent:
-        text, log, hint = _KINDS.get(verdict, text), "", ""
+        text, log, hint = _KINDS.get(verdict, _ENDED), "", ""
     detail = f"{where}: {about}" if about else where
     feedback = Feedback(
         summary=text, configuration=configuration, detail=detail, hint=hint, log=log
@@ -162,6 +162,7 @@ def _for_the_person(stop: Stopped, what: str) -> str:
     return ascii(" ".join(facts))[1:-1][:_PRIVATE]
 
 
+_ENDED = "the candidate's process ended"
 _KINDS = {
     Verdict.SUSPICIOUS: "the candidate made a forbidden system call, started a thread, read a "
     "clock or interfered with the harness",

@@ -327,7 +327,8 @@ class Runner:
         words = self._read_line(seconds).split(" ")
         if words[0] == answer:
             return words[1:]
-        if words[0] in ("fault", "clock", "unloadable"):
+        # Once it is loaded, only a candidate that forges the message calls itself unloadable.
+        if words[0] in ("fault", "clock") or (words[0] == "unloadable" and answer == "ready"):
             raise Stopped(words[0], words[1:])
         raise Stopped("nonsense", [f"it answered {' '.join(words)[:80]!r}"])
 
