@@ -64,6 +64,7 @@ async def test_a_step_from_its_opening_to_a_version(make_lab: MakeLab) -> None:
     client = await seated(lab)
     early = await client.call("read_candidate")
     assert not early.ok and "begin_step" in early.text
+    assert (await client.call("list_versions")).ok, "what only reads the record needs no step"
     opening = await client.call("begin_step")
     assert opening.ok and "Pretend kernel" in opening.text and "UNROLL = 1" in opening.text
     answer = await improve(client)
@@ -76,7 +77,12 @@ async def test_a_step_from_its_opening_to_a_version(make_lab: MakeLab) -> None:
     assert lab.of(ev.StepFinished)[0].outcome == "committed"
     again = await client.call("begin_step")
     assert "Step 2: vary v1" in again.text
-    assert [e.tool for e in lab.of(ev.ToolCalled)][:3] == ["begin_step", "replace_text", "evaluate"]
+    assert [e.tool for e in lab.of(ev.ToolCalled)][:4] == [
+        "list_versions",
+        "begin_step",
+        "replace_text",
+        "evaluate",
+    ]
     assert lab.state.versions[1].author == "seat"
     assert lab.state.session.occupant is not None
     assert lab.state.session.occupant.name == "an agent"

@@ -42,6 +42,12 @@ AFTER_BUDGET = frozenset({WAIT, "submit", "end_step", "remember", "condense", "r
 """Tools that may still run once the budget is used up, so that an evaluated candidate can be
 committed."""
 
+READING = frozenset({
+    "list_versions", "read_version", "diff_versions", "list_attempts", "read_attempt",
+    "search_knowledge", "read_knowledge", "list_knowledge", "recall", "read_result",
+})  # fmt: skip
+"""Tools that only read the record: they need no opened step, such as between two of them."""
+
 GRACE_SECONDS = 120.0
 """Seconds after which a step whose budget is used up is ended."""
 
@@ -182,7 +188,8 @@ class SeatStep:
         if tool == WAIT:
             text = "There is nothing to wait for: the run goes on and no tool is at work."
             return ToolResult(ok=True, text=text, whole=text), ""
-        if tool != BEGIN and self._begun_by != request.visitor.occupant.name:
+        opened = self._begun_by == request.visitor.occupant.name
+        if tool != BEGIN and not opened and tool not in READING:
             text = self._not_opened(request.visitor.occupant)
             return ToolResult(ok=False, text=text, whole=text), ""
         self._calls += 1
