@@ -113,9 +113,23 @@ def _imported(text: str, folder: Path, settings: dict[str, Any]) -> dict[str, st
             places.insert(0, folder / named[f"{name}.py"])
         file = next((p for p in places if p.is_file()), None)
         if file is not None:
+            _require_beside(file, folder)
             modules[name] = file.read_text(encoding="utf-8")
             waiting |= _imports(modules[name])
     return modules
+
+
+def _require_beside(file: Path, folder: Path) -> None:
+    """Raises EvaluatorError for a module elsewhere than in the problem's folder or the one above.
+
+    A problem from somebody else could name a file of the person's, or link to it: it would be kept
+    with the task and shown to models.
+    """
+    if not file.resolve().is_relative_to(folder.resolve().parent):
+        raise EvaluatorError(
+            f"{file} leads to {file.resolve()}, which lies neither beside the reference nor in the "
+            "folder above: copy the file if it belongs to the reference"
+        )
 
 
 def _imports(text: str) -> set[str]:
