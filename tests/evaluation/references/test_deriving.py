@@ -58,7 +58,7 @@ import torch
 def generate_input(rows: int, columns: int = 48, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(rows, columns, generator=generator) if torch.empty(0).device.type == "cpu" \\
-        else torch.empty(rows, columns)
+        else torch.randn(rows, columns)
     return x, torch.zeros(rows, dtype=torch.int64)
 
 
