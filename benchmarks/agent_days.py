@@ -152,7 +152,8 @@ async def measure(folder: Path, steps: int, every: int) -> list[dict[str, float]
     from avo_tui.domain import events as ev
     from avo_tui.domain.base import now
     from avo_tui.domain.budget import Budget, Caps
-    from avo_tui.domain.records import RunSettings, SessionRecord
+    from avo_tui.domain.records import SessionRecord
+    from avo_tui.domain.run_settings import RunSettings
     from avo_tui.evolution.engine import Engine
     from avo_tui.operators.agent import make
     from avo_tui.store import SessionWriter

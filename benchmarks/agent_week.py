@@ -260,7 +260,7 @@ class Week(StrictServer):
 
 
 def run_settings(address: str) -> Any:
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
 
     off = {f"supervisor.{rule}": 10**9 for rule in ("attempts", "seconds", "usd", "repeats")}
     return RunSettings(

@@ -24,7 +24,7 @@ from collections import Counter
 from pathlib import Path
 
 from avo_tui.domain.events import CommandTaken
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evolution.create import create_session
 from avo_tui.store import SessionReader, diagnose, engine_status
 from benchmarks.kill_recovery import Run, wait_for

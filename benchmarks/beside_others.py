@@ -44,7 +44,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import Attempt, RunSettings, SessionRecord
+from avo_tui.domain.records import Attempt, SessionRecord
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Feedback, Verdict

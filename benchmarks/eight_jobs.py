@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from avo_tui.domain.records import RunSettings  # noqa: E402
+from avo_tui.domain.run_settings import RunSettings  # noqa: E402
 from avo_tui.evolution.create import create_session  # noqa: E402
 from avo_tui.store import SessionReader, engine_status  # noqa: E402
 from benchmarks.kill_recovery import Run, wait_for  # noqa: E402

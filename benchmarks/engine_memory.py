@@ -26,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 
 from avo_tui.domain import events as ev  # noqa: E402
 from avo_tui.domain.base import now  # noqa: E402
-from avo_tui.domain.records import Author, RunSettings, SessionRecord  # noqa: E402
+from avo_tui.domain.records import Author, SessionRecord  # noqa: E402
+from avo_tui.domain.run_settings import RunSettings  # noqa: E402
 from avo_tui.evolution.engine import Engine  # noqa: E402
 from avo_tui.operators.ports import StepOutcome, Workbench  # noqa: E402
 from avo_tui.store import SessionWriter  # noqa: E402

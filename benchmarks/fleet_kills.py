@@ -27,7 +27,7 @@ from pathlib import Path
 import psutil
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evaluation.evaluators import make_evaluator
 from avo_tui.evaluation.workers.fleet import Fleet
 from tests.evaluation.workers import dask_processes, sshd

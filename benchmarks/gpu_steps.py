@@ -396,7 +396,7 @@ def sanitizer(report: Report) -> None:
 def tuner(report: Report) -> None:
     """The tuner over the constants of mha_forward's seed, on small shapes, by engine and gate."""
     from avo_tui.domain.budget import Budget, Caps
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
     from avo_tui.evaluation.tasks import find_tasks
     from avo_tui.evolution.create import create_session
     from avo_tui.evolution.lifecycle.headless import Printer

@@ -50,7 +50,7 @@ from avo_tui.domain.commands import (
     SetBookmark,
 )
 from avo_tui.domain.events import CommandTaken, VersionAnnotated
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import TaskInfo
 from avo_tui.store import SessionReader, diagnose, engine_status, send_command

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from avo_tui.domain.candidate import Candidate  # noqa: E402
-from avo_tui.domain.records import RunSettings  # noqa: E402
+from avo_tui.domain.run_settings import RunSettings  # noqa: E402
 from avo_tui.evaluation.evaluators import make_evaluator  # noqa: E402
 from avo_tui.evaluation.workers.fleet import Fleet  # noqa: E402
 from tests.evaluation.evaluation_support import TASKS  # noqa: E402

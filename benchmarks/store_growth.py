@@ -27,8 +27,9 @@ from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.gate_rules import GateDecision
-from avo_tui.domain.records import Attempt, RunSettings, SessionRecord, Version
+from avo_tui.domain.records import Attempt, SessionRecord, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Resources
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.verdict import Feedback, Verdict

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avo_tui.domain.commands import Stop
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.store import SessionReader, diagnose, engine_status, send_command
 from benchmarks.kill_recovery import gone, saw, task_info, wait_for
 

@@ -21,11 +21,11 @@ from avo_tui.domain.records import (
     Intervention,
     Note,
     Remeasurement,
-    RunSettings,
     SessionRecord,
     Version,
 )
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import Configuration, TaskInfo

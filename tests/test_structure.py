@@ -19,9 +19,7 @@ VAGUE = {"found", "at", "said", "place", "made"}
 
 LONG_FUNCTIONS: set[str] = set()
 MANY_PARAMETERS: set[str] = set()
-LONG_MODULES = {
-    "domain/records.py",
-}
+LONG_MODULES: set[str] = set()
 """Above the limits today. Divide one and take it out; nothing may be added."""
 STILL_VAGUE = {"export", "ui"}
 """Packages that still use `VAGUE` names. Rename them and take the package out."""

@@ -15,7 +15,7 @@ from avo_tui import garbage
 from avo_tui.cli import opening
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.exporting import FORMS, ExportOptions
-from avo_tui.domain.records import OptionValue, RunSettings
+from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.settings import settings
 from avo_tui.ui.services import ExportChoice, Hit, NewSession, OperatorChoice, Option, Services
 

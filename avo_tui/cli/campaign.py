@@ -24,7 +24,7 @@ from avo_tui.cli.session_trust import require_agreement
 if TYPE_CHECKING:
     from avo_tui.domain.budget import Budget, Caps
     from avo_tui.domain.campaigns import Line
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
     from avo_tui.store import CampaignFolder
 
 _HELP = "Run several sessions on one task that now and then pass on their best version."
@@ -135,7 +135,7 @@ def run(
     from avo_tui.cli.notify import start_watcher
     from avo_tui.domain.base import now
     from avo_tui.domain.campaigns import Campaign, Line, first_shares, line_session
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
     from avo_tui.store import check_name, create_campaign, known_sessions
 
     info = opening.find_task(task)

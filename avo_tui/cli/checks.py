@@ -132,7 +132,7 @@ def _operators() -> Iterator[Row]:
 def check_model() -> Iterator[Row]:
     """What the agent's endpoint supports and costs, from one small question to it."""
     from avo_tui.cli.opening import with_defaults
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
     from avo_tui.operators.agent.model.probe import probe
     from avo_tui.operators.agent.settings import AgentSettings
 

@@ -15,7 +15,7 @@ from avo_tui.cli.notify import start_watcher
 from avo_tui.cli.session_trust import require_agreement
 
 if TYPE_CHECKING:
-    from avo_tui.domain.records import OperatorName
+    from avo_tui.domain.run_settings import OperatorName
 
 
 class GateChoice(StrEnum):
@@ -78,7 +78,7 @@ def demo(
     from avo_tui.cli.app import open_app
     from avo_tui.cli.opening import in_terminal, make_session, with_defaults
     from avo_tui.domain.budget import Budget, Caps
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
     from avo_tui.settings import settings
 
     headless = headless or not in_terminal()
@@ -180,7 +180,7 @@ def run(
         raise typer.BadParameter("--headless is one process; use avo service", param_hint="--keep")
     from avo_tui.cli import opening
     from avo_tui.domain.budget import Budget, Caps
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
     from avo_tui.settings import settings
 
     caps = Caps(usd=budget_usd, hours=budget_hours, evaluations=budget_evaluations, steps=steps)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from avo_tui.cli.errors import Failure
 from avo_tui.domain.budget import Budget
-from avo_tui.domain.records import OperatorName, RunSettings
+from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.settings import settings
 

@@ -10,7 +10,7 @@ import typer
 from avo_tui.cli.queries import Json, Name
 
 if TYPE_CHECKING:
-    from avo_tui.domain.records import OptionValue, RunSettings
+    from avo_tui.domain.run_settings import OptionValue, RunSettings
 
 Pairs = Annotated[
     list[str] | None,

@@ -10,7 +10,7 @@ import typer
 from avo_tui.cli.errors import Failure
 
 if TYPE_CHECKING:
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
 
 _HELP = "Agree to go on with a session that somebody else made."
 

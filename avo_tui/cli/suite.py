@@ -200,7 +200,7 @@ def _begin(session: str, task: str, wishes: _Wishes) -> str:
     """Creates the session of a problem; returns its name."""
     from avo_tui.cli.opening import make_session, with_defaults
     from avo_tui.domain.budget import Budget, Caps
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
     from avo_tui.operators import registry
 
     budget = Budget(run=Caps(evaluations=wishes.evaluations))

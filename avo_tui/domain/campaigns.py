@@ -17,7 +17,8 @@ from pydantic import Field
 
 from avo_tui.domain.base import Moment, Name, ObjectId, Value
 from avo_tui.domain.budget import Caps, Spend, used
-from avo_tui.domain.records import Note, OperatorName, RunSettings, RunState, Version
+from avo_tui.domain.records import Note, RunState, Version
+from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import TaskInfo
 

@@ -9,7 +9,8 @@ from pydantic import Field, TypeAdapter
 from avo_tui.domain.base import DEFERRED, Moment, Value
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import Author, HintDelivery, HintScope, Level, NoteCategory, PauseMode
+from avo_tui.domain.records import Author, HintDelivery, HintScope, NoteCategory, PauseMode
+from avo_tui.domain.run_settings import Level
 
 MAX_TEXT = 20_000
 """Largest length of text in a command, such as a hint, a note or a reason, in characters."""

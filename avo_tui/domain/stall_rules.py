@@ -14,7 +14,8 @@ from pydantic import Field
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.evidence import Ledger, PairedGains, log_gains
-from avo_tui.domain.records import Attempt, Intervention, Level, RunSettings
+from avo_tui.domain.records import Attempt, Intervention
+from avo_tui.domain.run_settings import Level, RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Verdict
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.ports import Evaluator
 from avo_tui.evaluation.tasks import find_tasks

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import MEMORY_LIMIT, RunSettings, SessionRecord
+from avo_tui.domain.records import MEMORY_LIMIT, SessionRecord
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evolution.lifecycle.seeding import ORIGIN_OPTION

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import ValidationError
 
 from avo_tui.domain import stall_rules
-from avo_tui.domain.records import OptionValue, RunSettings
+from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.domain.secrets import redact
 from avo_tui.operators import registry
 from avo_tui.operators.descriptor import OptionInfo

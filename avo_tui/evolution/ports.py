@@ -9,8 +9,9 @@ from typing import Literal, Protocol
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import Event
-from avo_tui.domain.records import Attempt, Author, Direction, Intervention, Level, Note
+from avo_tui.domain.records import Attempt, Author, Direction, Intervention, Note
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
+from avo_tui.domain.run_settings import Level
 from avo_tui.operators.ports import AttemptResult, SubmitResult
 
 Cut = Callable[[], str | None]

@@ -19,16 +19,9 @@ from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.records import (
-    Attempt,
-    Author,
-    OperatorTraits,
-    RunState,
-    SessionRecord,
-    Step,
-    Version,
-)
+from avo_tui.domain.records import Attempt, Author, RunState, SessionRecord, Step, Version
 from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.run_settings import OperatorTraits
 from avo_tui.domain.secrets import redact
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Feedback, Verdict

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.ports import Operator
 
 GROUP = "avo_tui.operators"

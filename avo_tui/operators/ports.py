@@ -17,14 +17,7 @@ from avo_tui.domain.events import Event
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.listing import Window
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
-from avo_tui.domain.records import (
-    Author,
-    Hint,
-    Note,
-    NoteCategory,
-    StepOutcomeName,
-    Version,
-)
+from avo_tui.domain.records import Author, Hint, Note, NoteCategory, StepOutcomeName, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.operators.knowledge_port import Knowledge

@@ -13,17 +13,9 @@ from avo_tui.domain.events import Event
 from avo_tui.domain.evidence import PairedGains
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.outlook import Spread
-from avo_tui.domain.records import (
-    Attempt,
-    Direction,
-    Hint,
-    Intervention,
-    Note,
-    Profile,
-    RunSettings,
-    Version,
-)
+from avo_tui.domain.records import Attempt, Direction, Hint, Intervention, Note, Profile, Version
 from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.operators.draft import Draft
 

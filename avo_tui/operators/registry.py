@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module, metadata
 
-from avo_tui.domain.records import OperatorName, RunSettings
+from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.operators.descriptor import GROUP, OperatorDescriptor
 from avo_tui.operators.ports import Operator
 

@@ -12,7 +12,8 @@ from avo_tui.domain import lineage
 from avo_tui.domain.base import Moment, Value
 from avo_tui.domain.budget import Budget, Spend
 from avo_tui.domain.progress import Progress, attention, progress, with_state
-from avo_tui.domain.records import LIVE_STATES, OperatorName, RunState
+from avo_tui.domain.records import LIVE_STATES, RunState
+from avo_tui.domain.run_settings import OperatorName
 from avo_tui.domain.state import SessionState
 from avo_tui.store.engine_presence import EngineStatus, engine_status
 from avo_tui.store.errors import StoreError

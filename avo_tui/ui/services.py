@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from avo_tui.domain.budget import Budget
-from avo_tui.domain.records import OperatorName, OptionValue, RunSettings
+from avo_tui.domain.run_settings import OperatorName, OptionValue, RunSettings
 from avo_tui.domain.task import TaskInfo
 
 

@@ -31,7 +31,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evolution.create import create_session
 from avo_tui.store import SessionReader, SessionWriter, StoreError, diagnose
 from avo_tui.store.urgency import DEFERRED

@@ -31,7 +31,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evolution.create import create_session
 from avo_tui.store import SessionReader, diagnose, engine_status
 from tests.evolution.fake_evaluator import TASK

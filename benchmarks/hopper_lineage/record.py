@@ -34,8 +34,8 @@ ROOT = HERE.parent.parent
 if str(ROOT) not in sys.path:  # the checkout need not be installed
     sys.path.insert(0, str(ROOT))
 
-from avo_tui.domain.records import RunSettings  # noqa: E402
 from avo_tui.domain.report import EvaluationReport  # noqa: E402
+from avo_tui.domain.run_settings import RunSettings  # noqa: E402
 from avo_tui.domain.task import TaskInfo  # noqa: E402
 from avo_tui.evaluation.ports import EvaluatorError  # noqa: E402
 from avo_tui.evaluation.tasks import find_tasks  # noqa: E402

@@ -15,7 +15,8 @@ from avo_tui.domain.campaigns import Campaign, Line, first_shares, line_session
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import EditMemory, SetBudget, Submit
 from avo_tui.domain.gate_rules import GateDecision
-from avo_tui.domain.records import Note, RunSettings, Version
+from avo_tui.domain.records import Note, Version
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.evolution.process import EngineFailed
 from avo_tui.store import (

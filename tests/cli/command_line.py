@@ -13,7 +13,8 @@ from typing import Any
 
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget, Caps
-from avo_tui.domain.records import OperatorName, RunSettings, SessionRecord
+from avo_tui.domain.records import SessionRecord
+from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.store import SessionReader, SessionWriter, known_sessions
 from tests.evolution.fake_evaluator import TASK
 

@@ -13,7 +13,8 @@ import pytest
 from avo_tui.cli import engine_start
 from avo_tui.domain.base import now
 from avo_tui.domain.campaigns import Campaign, Line
-from avo_tui.domain.records import RunSettings, SessionRecord
+from avo_tui.domain.records import SessionRecord
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.store import SessionReader, SessionWriter, create_campaign, known_sessions
 from tests.cli.command_line import Result
 from tests.evolution.fake_evaluator import TASK

@@ -134,7 +134,7 @@ def test_the_limit_of_the_memory_is_a_setting(
     own_places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from avo_tui.cli.opening import with_defaults
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
     from avo_tui.evolution.create import create_session
 
     def limit(name: str) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from avo_tui.domain.evidence import LOOKS, Comparison, Ledger
 from avo_tui.domain.gate_rules import GateName, Rival, decide
 from avo_tui.domain.outlook import outlook
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.score import MEDIAN_ERROR, SIGMAS_TO_P80, PairedMeasurement
 from avo_tui.domain.state import SessionState
 from tests.operators.fake_workbench import FakeWorkbench

@@ -23,15 +23,8 @@ from avo_tui.domain.progress import (
     waiting_text,
     with_state,
 )
-from avo_tui.domain.records import (
-    Attempt,
-    Intervention,
-    OperatorName,
-    RunSettings,
-    RunState,
-    SessionRecord,
-    Version,
-)
+from avo_tui.domain.records import Attempt, Intervention, RunState, SessionRecord, Version
+from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Verdict

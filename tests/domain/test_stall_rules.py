@@ -10,17 +10,8 @@ from avo_tui.domain.budget import Spend
 from avo_tui.domain.events import SessionCreated
 from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.gate_rules import GateDecision
-from avo_tui.domain.records import (
-    BEFORE_TRAITS,
-    Attempt,
-    Intervention,
-    Level,
-    Occupant,
-    RunSettings,
-    SessionRecord,
-    Step,
-    Version,
-)
+from avo_tui.domain.records import Attempt, Intervention, Occupant, SessionRecord, Step, Version
+from avo_tui.domain.run_settings import BEFORE_TRAITS, Level, RunSettings
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.stall_rules import (
     Stall,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from tests.evolution.fake_evaluator import FakeEvaluator
 from tests.evolution.laboratory import Laboratory, MakeLab
 

@@ -12,7 +12,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.commands import Command, CommandRecord
-from avo_tui.domain.records import RunSettings, RunState, SessionRecord
+from avo_tui.domain.records import RunState, SessionRecord
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.engine import Engine

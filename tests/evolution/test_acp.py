@@ -15,7 +15,7 @@ from acp import schema
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.commands import Pause, Resume, SetOptions
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.acp import operator
 from avo_tui.operators.acp.agent import last_words
 from avo_tui.operators.acp.descriptor import DESCRIPTOR

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.ports import Interrupted, StepOutcome, SubmitResult, Workbench
 from tests.evolution.laboratory import Laboratory, MakeLab
 from tests.evolution.test_engine import Scripted, with_values

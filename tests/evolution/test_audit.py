@@ -8,7 +8,7 @@ import pytest
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import StepOutcome, Workbench
 from tests.evolution.laboratory import Laboratory, MakeLab

@@ -13,7 +13,7 @@ import pytest
 
 from avo_tui.cli.json_output import status_form
 from avo_tui.domain.budget import Budget, Caps
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evolution import process
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.create import create_session

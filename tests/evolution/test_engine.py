@@ -11,7 +11,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import Remeasure, Resume, SetBudget, Stop, Submit
-from avo_tui.domain.records import Author, RunSettings
+from avo_tui.domain.records import Author
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.external import External
 from avo_tui.operators.ports import StepOutcome, Workbench

@@ -16,7 +16,7 @@ import pytest
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.store import NoSpace, SessionReader, send_command

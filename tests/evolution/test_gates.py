@@ -7,7 +7,7 @@ import pytest
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.gate_rules import GateName
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import StepOutcome, SubmitResult, Workbench
 from tests.evolution.laboratory import MakeLab

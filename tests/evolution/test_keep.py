@@ -15,7 +15,8 @@ import pytest
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Budget, Caps
-from avo_tui.domain.records import RunSettings, SessionRecord
+from avo_tui.domain.records import SessionRecord
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evolution.keep import RestartBackoff, keep
 from avo_tui.evolution.keep import main as keep_main
 from avo_tui.evolution.process import EngineFailed, is_kept, keeper_lock, start_keeper

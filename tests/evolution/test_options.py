@@ -9,7 +9,7 @@ import pytest
 
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
-from avo_tui.domain.records import OptionValue, RunSettings
+from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.evolution.options import changed_settings, known_options
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.store import SessionReader

@@ -19,7 +19,7 @@ from avo_tui.domain.commands import (
     Submit,
     Supervise,
 )
-from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.external import make as external_operator
 from avo_tui.operators.seat.operator import SeatOperator
 from avo_tui.operators.seat.wire import Answer, Hello

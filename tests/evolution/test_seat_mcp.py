@@ -12,7 +12,7 @@ import pytest
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import Pause, Resume, SendHint
-from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.seat.operator import SeatOperator
 from avo_tui.operators.seat.wire import Hello
 from avo_tui.seat.client import SeatClient, SeatNotThereError

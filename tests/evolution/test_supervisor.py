@@ -7,7 +7,7 @@ import asyncio
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.ports import StepEnded, StepOutcome, Workbench
 from tests.evolution.fake_evaluator import FakeEvaluator, seed
 from tests.evolution.laboratory import MakeLab

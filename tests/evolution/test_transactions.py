@@ -14,7 +14,8 @@ from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import Author, RunSettings
+from avo_tui.domain.records import Author
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evolution.commands.registry import SPECS
 from avo_tui.operators.ports import AttemptResult, StepOutcome, Workbench
 from avo_tui.store import SessionReader, send_command

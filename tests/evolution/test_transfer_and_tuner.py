@@ -9,7 +9,7 @@ import pytest
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import ClearHint, Resume, SendHint, SetOptions, Submit
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evolution.create import create_session
 from avo_tui.evolution.options import changed_settings
 from avo_tui.store import StoreError, send_command

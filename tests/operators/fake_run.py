@@ -23,11 +23,11 @@ from avo_tui.domain.records import (
     Intervention,
     Note,
     Profile,
-    RunSettings,
     SessionRecord,
     Version,
 )
 from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evolution.workbench.drafts import last_draft

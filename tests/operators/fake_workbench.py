@@ -15,16 +15,9 @@ from avo_tui.domain.budget import Spend, exhausted
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.quick import QUICK_SECONDS, Alternation, QuickComparison
-from avo_tui.domain.records import (
-    Attempt,
-    Hint,
-    Note,
-    NoteCategory,
-    Profile,
-    RunSettings,
-    Version,
-)
+from avo_tui.domain.records import Attempt, Hint, Note, NoteCategory, Profile, Version
 from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.verdict import Feedback, Verdict

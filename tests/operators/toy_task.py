@@ -12,9 +12,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Ledger
 from avo_tui.domain.gate_rules import GateDecision, Rival, decide
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.records import (
-    Version,
-)
+from avo_tui.domain.records import Version
 from avo_tui.domain.report import ConfigurationCheck, EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration, TaskInfo

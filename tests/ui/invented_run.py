@@ -12,15 +12,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps, Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.gate_rules import GateDecision
-from avo_tui.domain.records import (
-    Attempt,
-    EngineRecord,
-    Hint,
-    PlanItem,
-    RunSettings,
-    SessionRecord,
-    Version,
-)
+from avo_tui.domain.records import Attempt, EngineRecord, Hint, PlanItem, SessionRecord, Version
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from tests.ui.invented_evaluation import edited, stage
 from tests.ui.invented_kernel import IDEAS, START, TASK, report_of, score_of, source

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from avo_tui.domain.commands import SetOptions
-from avo_tui.domain.records import OptionValue, RunSettings
+from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.ui.dialogs import OptionsDialog
 from avo_tui.ui.services import Services
 from tests.ui.make_session import MemorySource

@@ -7,7 +7,8 @@ from typing import Literal
 from avo_tui.domain.base import Moment, ObjectId
 from avo_tui.domain.budget import Budget, BudgetUnit, Spend
 from avo_tui.domain.events.base import EventBase
-from avo_tui.domain.records import EngineRecord, OptionValue, PauseMode, RunState, SessionRecord
+from avo_tui.domain.records import EngineRecord, PauseMode, RunState, SessionRecord
+from avo_tui.domain.run_settings import OptionValue
 
 
 class SessionCreated(EventBase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avo_tui.domain.commands import Command, SetOptions
 from avo_tui.domain.events import OptionsChanged
-from avo_tui.domain.records import OptionValue
+from avo_tui.domain.run_settings import OptionValue
 from avo_tui.domain.state import SessionState
 from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, Refused, short
 from avo_tui.evolution.options import changed_settings, known_options

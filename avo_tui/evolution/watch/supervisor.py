@@ -10,7 +10,8 @@ from typing import Literal
 from avo_tui.domain import events as ev
 from avo_tui.domain import stall_rules
 from avo_tui.domain.base import now
-from avo_tui.domain.records import Direction, Intervention, Level, Version
+from avo_tui.domain.records import Direction, Intervention, Version
+from avo_tui.domain.run_settings import Level
 from avo_tui.evolution.ports import Budgeting
 from avo_tui.evolution.run import Run
 

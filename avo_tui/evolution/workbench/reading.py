@@ -13,17 +13,9 @@ from avo_tui.domain.device import busy_text
 from avo_tui.domain.evidence import PairedGains
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.outlook import Spread, outlook, paired_gains, spread
-from avo_tui.domain.records import (
-    Attempt,
-    Direction,
-    Hint,
-    Intervention,
-    Note,
-    Profile,
-    RunSettings,
-    Version,
-)
+from avo_tui.domain.records import Attempt, Direction, Hint, Intervention, Note, Profile, Version
 from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.measuring_now import measuring_text
 from avo_tui.evolution.ports import Parts

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 
-from avo_tui.domain.records import Author, RunSettings
+from avo_tui.domain.records import Author
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.acp.agent import AgentProblemError, AgentProcess
 from avo_tui.operators.acp.client import AcpClient
 from avo_tui.operators.acp.panes import Panes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from avo_tui.operators.agent.settings import DEFAULT_MODEL, AgentSettings
 
 if TYPE_CHECKING:
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
     from avo_tui.operators.agent.operator import AgentOperator
 
 __all__ = ["DEFAULT_MODEL", "AgentSettings", "make"]

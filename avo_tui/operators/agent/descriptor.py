@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.agent.model.address import chosen_address, is_local
 from avo_tui.operators.agent.settings import DEFAULT_MODEL, AgentSettings
 from avo_tui.operators.descriptor import OperatorDescriptor, OptionInfo

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from avo_tui.domain.events import CandidateEdited, ToolReturned
-from avo_tui.domain.records import Author, RunSettings
+from avo_tui.domain.records import Author
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.secrets import Redact, following_redactor, redactor, secret_values
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.model.port import NO_KEY, Model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.agent.model.faults import Backoff
 from avo_tui.operators.agent.model.port import Model
 from avo_tui.operators.agent.settings import AgentSettings

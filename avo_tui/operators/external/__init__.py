@@ -5,7 +5,8 @@ It makes no steps of its own. Each submission becomes a step, with the same gate
 
 from __future__ import annotations
 
-from avo_tui.domain.records import Author, RunSettings
+from avo_tui.domain.records import Author
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.ports import StepOutcome, Workbench
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.descriptor import OperatorDescriptor
 from avo_tui.operators.ports import Operator
 

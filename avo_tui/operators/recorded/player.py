@@ -10,7 +10,8 @@ from typing import Any
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import AgentText
-from avo_tui.domain.records import Author, RunSettings
+from avo_tui.domain.records import Author
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.secrets import redactor, secret_values
 from avo_tui.operators.agent.model.features import Features
 from avo_tui.operators.agent.model.port import Block, Reply, Request, Sink

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.descriptor import OperatorDescriptor, OptionInfo
 from avo_tui.operators.ports import Operator
 

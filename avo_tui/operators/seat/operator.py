@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from avo_tui.domain.records import Author, RunSettings
+from avo_tui.domain.records import Author
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.operators.seat.door import Door
 from avo_tui.operators.seat.step import SeatStep, tool_specs

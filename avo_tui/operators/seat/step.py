@@ -19,7 +19,8 @@ from avo_tui.domain.events import (
     ToolReturned,
     VersionCommitted,
 )
-from avo_tui.domain.records import Hint, Occupant, RunSettings
+from avo_tui.domain.records import Hint, Occupant
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.agent.prompts.memory import note_key, persons_changes
 from avo_tui.operators.agent.prompts.opening import (
     hint_text,

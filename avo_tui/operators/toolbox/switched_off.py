@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import field_validator
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.settings import OperatorSettings
 
 PARTS: Mapping[str, str] = {"knowledge": "the knowledge base", "memory": "the memory"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.tuner.tuner import Tuner
 
 

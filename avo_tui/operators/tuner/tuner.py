@@ -9,7 +9,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain import tunables as tn
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.difference import edited
-from avo_tui.domain.records import Attempt, Author, Hint, PlanItem, RunSettings
+from avo_tui.domain.records import Attempt, Author, Hint, PlanItem
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.ports import AttemptResult, Interrupted, StepOutcome, Workbench
 from avo_tui.operators.tuner.archive import Archive, Tried
 from avo_tui.operators.tuner.pins import read_hint

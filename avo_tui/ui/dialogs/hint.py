@@ -9,7 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 
 from avo_tui.domain.commands import MAX_TEXT, SendHint
-from avo_tui.domain.records import Hint, HintDelivery, OperatorTraits
+from avo_tui.domain.records import Hint, HintDelivery
+from avo_tui.domain.run_settings import OperatorTraits
 from avo_tui.ui.dialogs.frame import Dialog, label, note, problem
 from avo_tui.ui.text import Line, cut, line, one_line
 from avo_tui.ui.widgets.form import Choice

@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import Input, Label, Static
 
-from avo_tui.domain.records import OptionValue, RunSettings
+from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.ui.dialogs.frame import Dialog, problem
 from avo_tui.ui.services import Option
 from avo_tui.ui.text import Line, fit, line, one_line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avo_tui.domain.records import Level
+from avo_tui.domain.run_settings import Level
 from avo_tui.domain.stall_rules import (
     Rule,
     limits,

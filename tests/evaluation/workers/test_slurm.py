@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("distributed", reason="dask is not installed (extra dask)")
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.evaluators import make_evaluator
 from avo_tui.evaluation.ports import EvaluatorError

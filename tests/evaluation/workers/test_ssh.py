@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 import avo_tui
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.evaluators import make_evaluator
 from avo_tui.evaluation.ports import EvaluatorError

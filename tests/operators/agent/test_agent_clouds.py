@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from avo_tui.domain.events import EventBase
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.agent.model.clients import _secrets_in, make_client
 from avo_tui.operators.agent.operator import make
 from avo_tui.operators.agent.settings import AgentSettings

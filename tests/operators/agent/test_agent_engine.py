@@ -20,7 +20,7 @@ from avo_tui.domain.commands import (
     SendHint,
     Stop,
 )
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.agent import make
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.recorded.player import RecordedOperator

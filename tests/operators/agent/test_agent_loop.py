@@ -4,7 +4,7 @@ import json
 
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.events import AgentText, MessageRecorded, PlanSet, ToolCalled, ToolReturned
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from tests.loopback.server import Answer, Server, text, thinking, tool
 from tests.operators.agent.helpers import last_user, results, step, well_formed, whole, work
 from tests.operators.fake_workbench import FakeWorkbench

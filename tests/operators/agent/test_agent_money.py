@@ -90,7 +90,7 @@ async def test_the_steps_spend_is_the_sum_of_its_answers() -> None:
 
 
 def test_settings_are_read_from_the_runs_options() -> None:
-    from avo_tui.domain.records import RunSettings
+    from avo_tui.domain.run_settings import RunSettings
 
     run = RunSettings(model="m", options={"effort": "low", "supervisor.attempts": 3})
     assert (AgentSettings.of(run).model, AgentSettings.of(run).effort) == ("m", "low")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from avo_tui.domain.events import AgentText, EventBase
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.agent.model.prices import UNKNOWN, Pricing
 from avo_tui.operators.agent.operator import make
 from avo_tui.operators.agent.settings import AgentSettings

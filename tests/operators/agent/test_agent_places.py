@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.agent.descriptor import DESCRIPTOR
 from avo_tui.operators.agent.model.address import is_local
 from avo_tui.operators.agent.model.classify import retry_after

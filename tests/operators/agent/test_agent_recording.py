@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.agent.model.prices import Pricing
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.recorded import make

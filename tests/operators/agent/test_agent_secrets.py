@@ -12,7 +12,7 @@ import psutil
 import pytest
 import zstandard
 
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.secrets import redactor, secret_values
 from avo_tui.operators.agent import make
 from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, thinking, tool

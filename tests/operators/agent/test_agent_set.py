@@ -11,7 +11,7 @@ import pytest
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps, Spend
 from avo_tui.domain.commands import Resume, SetOptions
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.agent import make
 from avo_tui.store import SessionReader
 from tests.evolution.laboratory import Laboratory

@@ -17,7 +17,7 @@ import pytest
 
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.commands import Rewind, SendHint
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.store import SessionReader, send_command
 from tests.evolution.laboratory import Laboratory
 from tests.loopback.server import Answer, Behaviour, Body, Broken, Server, text

@@ -6,7 +6,8 @@ import pytest
 
 from avo_tui.domain.base import now
 from avo_tui.domain.events import NoteWritten
-from avo_tui.domain.records import Note, OptionValue, RunSettings
+from avo_tui.domain.records import Note
+from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.evolution.options import changed_settings
 from avo_tui.operators import registry
 from avo_tui.operators.agent.prompts.opening import opening

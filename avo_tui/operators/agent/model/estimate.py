@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.budget import UNITS
-from avo_tui.domain.records import RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.agent.model.prices import Pricing, Tokens
 from avo_tui.operators.agent.settings import AgentSettings
 

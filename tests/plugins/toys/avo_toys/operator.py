@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import OperatorTraits, RunSettings
+from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.descriptor import OperatorDescriptor
 from avo_tui.operators.ports import StepOutcome, Workbench
 
