@@ -19,14 +19,14 @@ STEP, LANE = 26, 24
 
 def attempts_until(state: SessionState) -> dict[int, int]:
     """Version → attempts made up to its commit; the chart's horizontal axis."""
-    place = {key: count for count, key in enumerate(state.attempts, start=1)}
-    found: dict[int, int] = {}
+    ordinals = {key: count for count, key in enumerate(state.attempts, start=1)}
+    attempt_counts: dict[int, int] = {}
     last = 0
     for number in sorted(state.versions):
         version = state.versions[number]
-        last = max(last, place.get((version.step, version.attempt), last))
-        found[number] = last
-    return found
+        last = max(last, ordinals.get((version.step, version.attempt), last))
+        attempt_counts[number] = last
+    return attempt_counts
 
 
 def score_chart(state: SessionState) -> str:
@@ -64,10 +64,10 @@ def score_chart(state: SessionState) -> str:
     parts.append(f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 6}" class="middle">attempts</text>')
     leader, path = -1, ""
     for number, best in zip(numbers, lineage.best_so_far(state.versions.values()), strict=True):
-        at = x(effort[number])
+        x_coordinate = x(effort[number])
         if best.number != leader:
             leader, height = best.number, y(best.aggregate)
-            path += f"M{at} {height}" if not path else f"H{at}V{height}"
+            path += f"M{x_coordinate} {height}" if not path else f"H{x_coordinate}V{height}"
     if path:
         parts.append(f'<path class="best" d="{path}H{x(right)}"/>')
     for number, value in zip(numbers, values, strict=True):

@@ -57,13 +57,13 @@ def new_folder(target: Path) -> Iterator[Path]:
     target = from_home(target).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     # beside the target, so that the last step is a rename
-    place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    staging_folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        place.chmod(0o777 & ~_mask())
-        yield place
-        place.replace(target)
+        staging_folder.chmod(0o777 & ~_mask())
+        yield staging_folder
+        staging_folder.replace(target)
     except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(staging_folder, ignore_errors=True)
         raise
 
 

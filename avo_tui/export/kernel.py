@@ -51,13 +51,13 @@ def as_source(
 
 def version_of(state: SessionState, number: int | None) -> Version:
     """The version of a number, the best one without. Raises ExportError."""
-    found = state.best if number is None else state.versions.get(number)
-    if found is None:
+    version = state.best if number is None else state.versions.get(number)
+    if version is None:
         name = state.session.name
         there = f"it has v0 to v{max(state.versions)}" if state.versions else "it has no version"
         what = "no version yet" if number is None else f"no v{number}; {there}"
         raise ExportError(f"{name} has {what}")
-    return found
+    return version
 
 
 def score_table(version: Version) -> str:

@@ -186,8 +186,8 @@ def _score(score: Score) -> str:
 def _supervision(state: SessionState) -> str:
     if not state.supervision:
         return ""
-    made = sorted(state.supervision.values(), key=lambda i: i.at)
-    return "<h2>Supervisor</h2>\n<ul>" + "".join(_intervention(i) for i in made) + "</ul>"
+    interventions = sorted(state.supervision.values(), key=lambda i: i.at)
+    return "<h2>Supervisor</h2>\n<ul>" + "".join(_intervention(i) for i in interventions) + "</ul>"
 
 
 def _intervention(one: Intervention) -> str:

@@ -30,7 +30,7 @@ def stall_lines(snapshot: Snapshot) -> list[Line]:
     ladder = settings.operator_traits.ladder
     if not snapshot.versions:
         return []
-    found = stall(
+    measured_stall = stall(
         SessionState(
             session=snapshot.session,
             versions=dict(snapshot.versions),
@@ -39,7 +39,7 @@ def stall_lines(snapshot: Snapshot) -> list[Line]:
             supervision=dict(snapshot.supervision),
         )
     )
-    rows = rules(found, limits(settings))
+    rows = rules(measured_stall, limits(settings))
     out = [line(("since the last commit or intervention", "dim"))]
     if not ladder:
         for rule in rows:
@@ -51,7 +51,7 @@ def stall_lines(snapshot: Snapshot) -> list[Line]:
     out += [_row(rule) for rule in rows if rule.limit]
     if off := [rule.name for rule in rows if not rule.limit]:
         out.append(line((f"switched off: {', '.join(off)}", "faint")))
-    return [*out, _ladder(ladder, found.rung), BLANK]
+    return [*out, _ladder(ladder, measured_stall.rung), BLANK]
 
 
 def _row(rule: Rule) -> Line:

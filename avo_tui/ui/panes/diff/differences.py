@@ -117,8 +117,8 @@ def _cut_off(text: str, problem: str) -> DiffDoc:
 def _only(doc: DiffDoc, name: str) -> DiffFile | None:
     if not doc.files:
         return None
-    found = doc.files[0]
-    return DiffFile(name, found.rows, found.added, found.removed)
+    only_file = doc.files[0]
+    return DiffFile(name, only_file.rows, only_file.added, only_file.removed)
 
 
 def _file(patched: PatchedFile) -> DiffFile:
@@ -175,8 +175,8 @@ def changed_words(old: str, new: str) -> tuple[tuple[Range, ...], tuple[Range, .
 
 
 def _starts(tokens: list[str]) -> list[int]:
-    out, at = [0], 0
+    out, offset = [0], 0
     for token in tokens:
-        at += len(token)
-        out.append(at)
+        offset += len(token)
+        out.append(offset)
     return out

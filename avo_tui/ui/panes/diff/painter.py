@@ -47,16 +47,16 @@ class DiffPainter(PanePainter):
         if not self.differs((known, name, self._sides, subject.name)):
             return
         if isinstance(doc, Failed):
-            said = teach("The difference cannot be shown.", doc.reason)
+            explanation = teach("The difference cannot be shown.", doc.reason)
         elif doc is None:
-            said = self._nothing(subject, name)
+            explanation = self._nothing(subject, name)
         elif not doc.files:
-            said = teach("The sources are the same.")
+            explanation = teach("The sources are the same.")
         else:
             sides, highlight = self._sides, self.host.highlighter
             self.view.show(lambda width: diff_lines(doc, width, highlight, sides), reset=changed)
             return
-        self.view.show(lambda width: said, reset=changed or doc is not None)
+        self.view.show(lambda width: explanation, reset=changed or doc is not None)
 
     @staticmethod
     def _nothing(subject: Selection, name: str) -> Sequence[Line]:

@@ -41,13 +41,13 @@ class Matches:
         else:
             unfolded = frozenset(step for step, _ in snapshot.attempts)
             candidates = rows(snapshot.versions, snapshot.attempts.values(), unfolded, live_step)
-        found = [
+        matching_rows = [
             GraphRow(row, 0, (True,), (), False, frozenset())
             for row in candidates
             if low in text_of(row, snapshot).casefold()
         ]
-        places = {d.row.key: i for i, d in enumerate(found)}
-        return cls(needle, found, places, snapshot.versions, snapshot.attempts, live_step)
+        places = {d.row.key: i for i, d in enumerate(matching_rows)}
+        return cls(needle, matching_rows, places, snapshot.versions, snapshot.attempts, live_step)
 
 
 def text_of(row: Row, snapshot: Snapshot) -> str:

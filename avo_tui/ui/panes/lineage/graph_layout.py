@@ -77,16 +77,20 @@ def rows(
     so is its newest one while it is correct and neither committed nor rejected.
     """
     tried: dict[int, list[Attempt]] = {}
-    made: dict[int, list[Version]] = {}
+    versions_by_step: dict[int, list[Version]] = {}
     for attempt in attempts:
         tried.setdefault(attempt.step, []).append(attempt)
     for version in versions.values():
-        made.setdefault(version.step, []).append(version)
+        versions_by_step.setdefault(version.step, []).append(version)
     steps = [
         rows_of_step(
-            step, made.get(step, ()), tried.get(step, ()), step in unfolded, step == live_step
+            step,
+            versions_by_step.get(step, ()),
+            tried.get(step, ()),
+            step in unfolded,
+            step == live_step,
         )
-        for step in sorted(set(made) | set(tried), reverse=True)
+        for step in sorted(set(versions_by_step) | set(tried), reverse=True)
     ]
     out = [row for step in steps for row in step if row.kind == "running"]
     out += [row for step in steps for row in step if row.kind != "running"]
@@ -238,10 +242,10 @@ def draw_on(
     lanes = old.states[kept] if kept < len(old.states) else old.end
     # A row that ends at the head looks different when the head moves, so it is not reused before.
     passed = same_head
-    for at in range(kept, len(ordered)):
-        row = ordered[at]
-        before = at - len(ordered) + len(old.rows)
-        if passed and at >= len(ordered) - rest and old.states[before] == lanes:
+    for position in range(kept, len(ordered)):
+        row = ordered[position]
+        before = position - len(ordered) + len(old.rows)
+        if passed and position >= len(ordered) - rest and old.states[before] == lanes:
             rows += old.rows[before:]
             states += old.states[before:]
             lanes = old.end

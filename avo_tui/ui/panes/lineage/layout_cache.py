@@ -117,8 +117,8 @@ class GraphLayout:
         changed: set[int] = set()
         for number in fresh_versions:
             step = versions[number].step
-            made = self._made.get(step, ())
-            self._made[step] = made if number in made else (*made, number)
+            numbers = self._made.get(step, ())
+            self._made[step] = numbers if number in numbers else (*numbers, number)
             changed.add(step)
         for step, number in fresh_attempts:
             self._tried[step] = max(number, self._tried.get(step, 0))
@@ -128,17 +128,17 @@ class GraphLayout:
 
     def _rebuild(self, step: int) -> bool:
         """Make the rows of a step anew; True where they are others than before."""
-        made = [self._versions[number] for number in self._made.get(step, ())]
+        versions = [self._versions[number] for number in self._made.get(step, ())]
         numbers = range(self._tried.get(step, 0) + 1)
         tried = [a for n in numbers if (a := self._attempts.get((step, n))) is not None]
-        fresh = rows_of_step(step, made, tried, step in self._unfolded, step == self._live)
+        fresh = rows_of_step(step, versions, tried, step in self._unfolded, step == self._live)
         old = self._rows.get(step)
         if fresh == (old or []):
             return False
         self._rows[step] = fresh
         if old is None:
-            at = bisect_left(self._steps, step)
-            self._steps.insert(at, step)
+            insertion_index = bisect_left(self._steps, step)
+            self._steps.insert(insertion_index, step)
         if self._is_late(step, fresh):
             self._late.add(step)
         else:

@@ -107,8 +107,8 @@ def _name(text: str, width: int) -> str:
 def _of_step(context: LineageContext, step: int) -> list[Attempt]:
     out = []
     number = 1
-    while (found := context.attempts.get((step, number))) is not None:
-        out.append(found)
+    while (attempt := context.attempts.get((step, number))) is not None:
+        out.append(attempt)
         number += 1
     return out
 
@@ -117,8 +117,8 @@ def _why(attempt: Attempt) -> str:
     if attempt.verdict is None:
         return "interrupted"
     if attempt.verdict is not Verdict.CORRECT:
-        said = attempt.verdict.value.replace("_", " ")
-        return f"{said}  {one_line(formats.minus(attempt.reason) or attempt.title)}"
+        verdict_text = attempt.verdict.value.replace("_", " ")
+        return f"{verdict_text}  {one_line(formats.minus(attempt.reason) or attempt.title)}"
     return one_line(attempt.title or formats.minus(attempt.reason))
 
 

@@ -36,12 +36,12 @@ class _Rows(Sequence[Line]):
     def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        found = self._made.get(index)
-        if found is None:
+        row = self._made.get(index)
+        if row is None:
             if len(self._made) > 2000:
                 self._made.clear()
-            found = self._made[index] = row_line(self.drawn[index], self.context, self.width)
-        return found
+            row = self._made[index] = row_line(self.drawn[index], self.context, self.width)
+        return row
 
 
 def steps_of(stall: Row) -> frozenset[int]:
@@ -295,16 +295,16 @@ class LineageView(LinesView):
 
     def reveal(self) -> None:
         """Scroll so that the cursor is visible, with some rows around it."""
-        place, top, height = self.place, self.scroll_offset.y, self.size.height
-        if not top + 1 <= place < top + height - 1:
+        cursor_row, top, height = self.place, self.scroll_offset.y, self.size.height
+        if not top + 1 <= cursor_row < top + height - 1:
             self._scroll(
                 max(
                     0,
-                    place - height // 2
-                    if abs(place - top) > height * 2
-                    else place - 1
-                    if place < top + 1
-                    else place - height + 2,
+                    cursor_row - height // 2
+                    if abs(cursor_row - top) > height * 2
+                    else cursor_row - 1
+                    if cursor_row < top + 1
+                    else cursor_row - height + 2,
                 )
             )
 
@@ -334,13 +334,13 @@ class LineageView(LinesView):
 
     def on_click(self, event: events.Click) -> None:
         """A click picks a row; a second one opens it."""
-        place = event.y + self.scroll_offset.y
-        if 0 <= place < len(self._drawn):
-            if event.chain > 1 or self._drawn[place].row.kind in {"fold", "stall"}:
-                self.pick(self._drawn[place].row.key, tell=False)
+        clicked_row = event.y + self.scroll_offset.y
+        if 0 <= clicked_row < len(self._drawn):
+            if event.chain > 1 or self._drawn[clicked_row].row.kind in {"fold", "stall"}:
+                self.pick(self._drawn[clicked_row].row.key, tell=False)
                 self.action_open()
             else:
-                self._go(place)
+                self._go(clicked_row)
 
     def over(self, index: int) -> str:
         """The cursor's row."""

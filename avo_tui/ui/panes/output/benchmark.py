@@ -31,11 +31,11 @@ def bar_spans(
     text = list(bar(value, top, cells))
     roles = [role if cell != " " else "" for cell in text]
     for name in sorted(marks, key=lambda n: n == reference):  # the reference on top of the others
-        at = min(cells - 1, int(marks[name] / top * cells)) if top > 0 else 0
-        if at < 0 or text[at] not in " █│┊":
+        column = min(cells - 1, int(marks[name] / top * cells)) if top > 0 else 0
+        if column < 0 or text[column] not in " █│┊":
             continue
-        roles[at] = f"{role} bar-tick" if roles[at] not in {"", "bar-mark"} else "bar-mark"
-        text[at] = "│" if name == reference else "┊"
+        roles[column] = f"{role} bar-tick" if roles[column] not in {"", "bar-mark"} else "bar-mark"
+        text[column] = "│" if name == reference else "┊"
     spans: list[Span] = []
     for piece in zip(text, roles, strict=True):
         if spans and spans[-1][1] == piece[1]:
@@ -69,9 +69,9 @@ class _Table:
         others = score.other_baselines
         others = others if left - 12 >= 9 * len(others) else []
         left -= 9 * len(others)
-        said = max((cell_len(_flags(c)) + 1 for c in rows if c.flags), default=0)
-        says = 0 < said <= left - 14
-        room = left - 2 - (said if says else 0)
+        flags_width = max((cell_len(_flags(c)) + 1 for c in rows if c.flags), default=0)
+        says = 0 < flags_width <= left - 14
+        room = left - 2 - (flags_width if says else 0)
         top = max(
             [1.0, *(c.ratio for c in rows)]
             + [v for c in rows for v in _ratios(c, reference).values()]
@@ -96,8 +96,10 @@ def benchmark_lines(
         out.append(_total(score, table, None if parent is None else moved_all(score, parent)))
     unsaid = [n for n in score.other_baselines if n not in table.others]
     if unsaid:
-        said = " · ".join(f"{formats.ratio(score.ratio_to(n))} {one_line(n)}" for n in unsaid)
-        out += prose(said, width, "dim", ("also ", "faint"))
+        other_ratios = " · ".join(
+            f"{formats.ratio(score.ratio_to(n))} {one_line(n)}" for n in unsaid
+        )
+        out += prose(other_ratios, width, "dim", ("also ", "faint"))
     if not table.says_flags:
         for c in score.configurations:
             if c.flags:

@@ -81,8 +81,8 @@ def output_lines(outcome: Outcome, width: int) -> list[Line]:
     out: list[Line] = []
     waiting = next((x for x in outcome.stages if x.stage == "waiting"), None)
     if waiting is not None and waiting.state == "running":
-        said = waiting.detail or "another measurement is using it"
-        out += [*prose(said, width, "dim", ("◷ waits for the device: ", "warn")), BLANK]
+        wait_reason = waiting.detail or "another measurement is using it"
+        out += [*prose(wait_reason, width, "dim", ("◷ waits for the device: ", "warn")), BLANK]
     if outcome.rejected and outcome.feedback is None:
         lead = ("✕ not committed: ", "bad")
         out += [*prose(formats.minus(outcome.rejected), width, "", lead), BLANK]

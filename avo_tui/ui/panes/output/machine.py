@@ -19,10 +19,12 @@ def roofline_lines(score: Score, machine: MachineInfo | None, width: int) -> lis
     """Fraction of the machine's peak for each configuration; empty if the peak is not known."""
     if machine is None:
         return []
-    top, found = peak(machine), shares(score, machine)
-    if top is None or not found:
+    top, peak_shares = peak(machine), shares(score, machine)
+    if top is None or not peak_shares:
         return []
-    parts = " · ".join(f"{one_line(name)} {formats.share(part)}" for name, part in found.items())
+    parts = " · ".join(
+        f"{one_line(name)} {formats.share(part)}" for name, part in peak_shares.items()
+    )
     out = prose(parts, width, "", ("of peak  ", "dim"))
     what = f"the peak is {rate(top[1])} ({one_line(top[0])})"
     if machine.peak_bytes > 0:

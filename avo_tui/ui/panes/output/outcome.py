@@ -46,7 +46,7 @@ class Outcome:
 
 def outcome_of_attempt(view: AttemptView, reference: str) -> Outcome:
     """From the running or finished attempt: its report if there is one, else its progress."""
-    made = Outcome(
+    progress = Outcome(
         stages=view.stages,
         log=view.log,
         resources=view.resources,
@@ -76,7 +76,7 @@ def outcome_of_attempt(view: AttemptView, reference: str) -> Outcome:
                 unit = row.unit or unit
                 measured.append(_measured(row, name))
     score = Score(unit=unit, reference_baseline=reference, configurations=tuple(measured))
-    return replace(made, checks=tuple(checks), score=score if measured else None)
+    return replace(progress, checks=tuple(checks), score=score if measured else None)
 
 
 def _measured(row: EvaluationProgress, name: str) -> ConfigurationScore:

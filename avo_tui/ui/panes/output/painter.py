@@ -85,13 +85,13 @@ class OutputPainter(PanePainter):
         return self._of_attempt(snapshot, source, subject.attempt)
 
     def _running(self, snapshot: Snapshot) -> Outcome | None:
-        made = snapshot.live.attempt
-        if made is None:
+        attempt_view = snapshot.live.attempt
+        if attempt_view is None:
             return None
-        outcome = outcome_of_attempt(made, snapshot.session.task.reference_baseline)
-        if made.attempt.step == 0:
+        outcome = outcome_of_attempt(attempt_view, snapshot.session.task.reference_baseline)
+        if attempt_view.attempt.step == 0:
             return outcome
-        return against(outcome, snapshot.versions.get(made.attempt.parent))
+        return against(outcome, snapshot.versions.get(attempt_view.attempt.parent))
 
     def _of_version(
         self, snapshot: Snapshot, source: Source, version: Version
@@ -106,8 +106,8 @@ class OutputPainter(PanePainter):
         report = self.loader.get(key, lambda: source.report(attempt))
         if report is None or isinstance(report, Failed):
             return base
-        made = against(outcome_of_report(report), parent)
-        return replace(made, score=version.score, decision=base.decision)
+        report_outcome = against(outcome_of_report(report), parent)
+        return replace(report_outcome, score=version.score, decision=base.decision)
 
     def _of_attempt(
         self, snapshot: Snapshot, source: Source, attempt: Attempt

@@ -205,10 +205,10 @@ def _rule(cells: list[Span], label: str) -> None:
         (start, over) for over in (("baseline",), ("baseline", "on-area")) for start in (right, 1)
     ]
     for start, over in ways:
-        place = cells[start : start + len(label)]
-        if all(text == "┈" and role in over for text, role in place):
+        covered_cells = cells[start : start + len(label)]
+        if all(text == "┈" and role in over for text, role in covered_cells):
             cells[start : start + len(label)] = zip(
-                label, (role for _, role in place), strict=False
+                label, (role for _, role in covered_cells), strict=False
             )
             return
 
@@ -227,8 +227,8 @@ def _footer(data: ChartData, left: int, columns: int, column: Callable[[float], 
         row[column(x)], roles[column(x)] = glyph, "mark"
     for x, text in data.labels:
         start = min(max(0, column(x) - len(text) // 2), columns - len(text))
-        place = range(max(0, start - 1), min(columns, start + len(text) + 1))
-        if all(row[i] == " " for i in place):
+        label_columns = range(max(0, start - 1), min(columns, start + len(text) + 1))
+        if all(row[i] == " " for i in label_columns):
             for i, letter in enumerate(text):
                 row[start + i], roles[start + i] = letter, "dim"
     return line((" " * left, ""), *_joined(list(zip(row, roles, strict=True))))

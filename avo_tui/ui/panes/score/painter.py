@@ -128,8 +128,8 @@ class ScorePainter(PanePainter):
             return None
         if best.device not in {"", engine.machine.device}:
             return None
-        found = shares(best.score, engine.machine)
+        peak_shares = shares(best.score, engine.machine)
         if self._view.configuration is not None:
-            return found.get(self._view.configuration)
-        above = [value for value in found.values() if value > 0]
+            return peak_shares.get(self._view.configuration)
+        above = [value for value in peak_shares.values() if value > 0]
         return geometric_mean(above) if above else None
