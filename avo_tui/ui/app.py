@@ -66,13 +66,13 @@ class AvoApp(Host):
         self.set_interval(1.0, self.ticker.second)
         self.set_interval(1.0, self.departure.heed_terminal)
         self.set_timer(1.0, garbage.release)  # held by the command line; the first picture is there
-        folder, source, place, notice = self._start
+        folder, source, opening_place, notice = self._start
         if source is not None:
             self.open_source(source)
         elif folder is not None:
             self.open_folder(folder)
         else:
-            self.go(place or places.Sessions())
+            self.go(opening_place or places.Sessions())
         if notice:
             self.call_after_refresh(self.notify, notice, severity="error", timeout=20, markup=False)
 

@@ -43,12 +43,12 @@ def draw(curves: Sequence[Curve], width: int, height: int, *, reference: float =
         mark = MARKS[index % len(MARKS)]
         before: tuple[int, int] | None = None
         for x, y in curve.points:
-            at = (column(x), row(y))
+            cell = (column(x), row(y))
             if before is not None:
-                for c in range(before[0] + 1, at[0]):
+                for c in range(before[0] + 1, cell[0]):
                     grid[before[1]][c] = "─"
-            grid[at[1]][at[0]] = mark
-            before = at
+            grid[cell[1]][cell[0]] = mark
+            before = cell
     labels = {row(value): f"{value:.2f}" for value in ticks(0, top, max(2, rows // 3))}
     out = [
         f"{labels.get(y, ''):>6} {'┤' if y in labels else '│'}{''.join(cells)}"

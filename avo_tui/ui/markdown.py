@@ -147,10 +147,10 @@ class _Writer:
         widths = shrink(wanted, self._room - _GAP * (columns - 1))
         for index, row in enumerate(rows):
             cells = [wrap_spans(cell, widths[c]) for c, cell in enumerate(row)]
-            for at in range(max(map(len, cells), default=0)):
+            for line_index in range(max(map(len, cells), default=0)):
                 spans: list[Span] = []
                 for c, cell in enumerate(cells):
-                    part = cell[at] if at < len(cell) else ()
+                    part = cell[line_index] if line_index < len(cell) else ()
                     spans += [(t, f"{r} strong".strip() if index == 0 else r) for t, r in part]
                     spans.append((" " * (widths[c] - width_of(part) + _GAP), ""))
                 self._put([tuple(spans)])

@@ -84,16 +84,16 @@ class Highlighter:
         """Highlighted lines, from the cache where possible."""
         key = (name, hash(text), text[:64])
         with self._lock:
-            found = self._cache.get(key)
-            if found is not None:
+            cached = self._cache.get(key)
+            if cached is not None:
                 self._cache.move_to_end(key)
-                return found
-        made = highlight(text, name)
+                return cached
+        highlighted = highlight(text, name)
         with self._lock:
-            self._cache[key] = made
+            self._cache[key] = highlighted
             while len(self._cache) > self._keep:
                 self._cache.popitem(last=False)
-        return made
+        return highlighted
 
 
 def overlay(
@@ -103,20 +103,20 @@ def overlay(
     if not ranges:
         return tuple(spans)
     out: list[Span] = []
-    at = 0
+    offset = 0
     for text, base in spans:
-        end = at + len(text)
-        here = at
+        end = offset + len(text)
+        here = offset
         for start, stop in ranges:
             if stop <= here or start >= end:
                 continue
             if start > here:
-                out.append((text[here - at : start - at], base))
+                out.append((text[here - offset : start - offset], base))
             here = max(here, start)
             upto = min(stop, end)
-            out.append((text[here - at : upto - at], f"{base} {role}".strip()))
+            out.append((text[here - offset : upto - offset], f"{base} {role}".strip()))
             here = upto
         if here < end:
-            out.append((text[here - at :], base))
-        at = end
+            out.append((text[here - offset :], base))
+        offset = end
     return tuple(out)

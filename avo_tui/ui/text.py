@@ -92,8 +92,8 @@ BLANK = Line(())
 
 def line(*spans: Span | str, gutter: int = 0, fill: str = "", meta: object = None) -> Line:
     """Build a line; plain strings have no role."""
-    made = tuple((s, "") if isinstance(s, str) else s for s in spans if s)
-    return Line(tuple(s for s in made if s[0]), gutter, fill, meta)
+    pairs = tuple((s, "") if isinstance(s, str) else s for s in spans if s)
+    return Line(tuple(s for s in pairs if s[0]), gutter, fill, meta)
 
 
 def width_of(spans: Iterable[Span]) -> int:

@@ -114,8 +114,8 @@ class BudgetDialog(Dialog[Budget]):
 
     def action_accept(self) -> None:
         """Check and set."""
-        made: dict[str, dict[str, Any]] = {"run": {}, "step": {}}
-        for scope in made:
+        caps: dict[str, dict[str, Any]] = {"run": {}, "step": {}}
+        for scope in caps:
             for unit, name in _BUDGET:
                 box = self.query_one(f"#{scope}-{unit}", Field)
                 text = box.value.strip().lstrip("$").replace(",", "")
@@ -138,5 +138,5 @@ class BudgetDialog(Dialog[Budget]):
                     )
                     box.focus()
                     return
-                made[scope][unit] = int(value) if whole else value
-        self.dismiss(Budget(run=Caps(**made["run"]), step=Caps(**made["step"])))
+                caps[scope][unit] = int(value) if whole else value
+        self.dismiss(Budget(run=Caps(**caps["run"]), step=Caps(**caps["step"])))

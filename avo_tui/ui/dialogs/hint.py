@@ -88,11 +88,11 @@ class HintDialog(Dialog[SendHint]):
                 "cleared": ("✕", "faint"),
             }[hint.state]
             text = cut(one_line(hint.text), width - 2)
-            said = " · ".join(
+            outcome = " · ".join(
                 p for p in (hint.state, one_line(hint.where), one_line(hint.effect)) if p
             )
             out.append(line((f"{glyph} ", role), text, meta=hint.id))
-            out.append(line(("  " + cut(said, width - 2), "dim"), meta=hint.id))
+            out.append(line(("  " + cut(outcome, width - 2), "dim"), meta=hint.id))
         return out
 
     def action_clear_newest(self) -> None:

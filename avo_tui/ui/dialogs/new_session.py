@@ -115,11 +115,11 @@ class NewSessionDialog(Dialog[Path]):
     def _explain(self) -> None:
         task = self._chosen_task()
         if task is not None:
-            said = (
+            description = (
                 f"{one_line(task.title)} · {task.language}, "
                 f"{len(task.configurations)} configurations, baselines {', '.join(task.baselines)}"
             )
-            self.query_one("#about", Static).update(Content(said))
+            self.query_one("#about", Static).update(Content(description))
             if not self._named:
                 self.query_one("#name", Field).value = free_name(task.name)
         choice = self._chosen_operator()
@@ -174,10 +174,10 @@ class NewSessionDialog(Dialog[Path]):
 
         def work() -> None:
             try:
-                said = estimate(form)
+                sentence = estimate(form)
             except Exception as error:  # its sentence is for the person
-                said = str(error)
-            self.app.call_from_thread(self.query_one("#estimate", Static).update, Content(said))
+                sentence = str(error)
+            self.app.call_from_thread(self.query_one("#estimate", Static).update, Content(sentence))
 
         self.run_worker(work, thread=True, group="estimate", exclusive=True, exit_on_error=False)
 

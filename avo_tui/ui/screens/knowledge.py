@@ -63,9 +63,9 @@ class KnowledgeScreen(DetailScreen):
 
     def repaint(self) -> None:
         """List and text."""
-        found = self._hits()
+        hits = self._hits()
         pane, view = self.query_one("#knowledge", Pane), self.query_one(PickList)
-        count = len(found) if isinstance(found, tuple) else None
+        count = len(hits) if isinstance(hits, tuple) else None
         documents = "" if count is None else formats.many(count, "document")
         pane.set_info(
             [
@@ -81,16 +81,16 @@ class KnowledgeScreen(DetailScreen):
         def build(width: int) -> Sequence[Line]:
             if self.host.services.documents is None:
                 return teach("K cannot be read from here.", "avo knowledge search QUERY reads it.")
-            if isinstance(found, Failed):
-                return teach("K cannot be read.", found.reason)
-            if found is None:
+            if isinstance(hits, Failed):
+                return teach("K cannot be read.", hits.reason)
+            if hits is None:
                 return teach("looking …")
-            if not found:
+            if not hits:
                 return teach(
                     "Nothing was found.", "Other words may find it; esc shows all documents."
                 )
             out: list[Line] = []
-            for item in found:
+            for item in hits:
                 if isinstance(item, tuple):
                     out.append(Line(((cut(one_line(item[1]), width), ""),), meta=item[0]))
                 else:

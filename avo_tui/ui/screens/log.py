@@ -76,10 +76,10 @@ class LogScreen(DetailScreen):
     @on(LinesView.FollowChanged)
     def _tell(self) -> None:
         """How much there is, and whether its end is followed."""
-        said = f"{formats.many(self.text.rows, 'line')} · {formats.size(self.text.size)}"
+        summary = f"{formats.many(self.text.rows, 'line')} · {formats.size(self.text.size)}"
         if self.text.caught_up and not self.text.size:
-            said = "nothing was written yet"
-        self.query_one("#log", Pane).set_info([*self._following(), (said, "dim")])
+            summary = "nothing was written yet"
+        self.query_one("#log", Pane).set_info([*self._following(), (summary, "dim")])
 
     def _following(self) -> list[Span]:
         if self.text.done:

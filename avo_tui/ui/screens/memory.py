@@ -118,8 +118,10 @@ class MemoryScreen(DetailScreen):
                         category, text = name, text[len(name) + 1 :].strip()
                 self.host.send(EditMemory(category=category, text=text), "note added")
 
-        said = "Begin with worked:, failed: or idea: to choose a category; otherwise it is a fact."
-        self.app.push_screen(TextDialog("New note", said, "add", empty=False), given)
+        instructions = (
+            "Begin with worked:, failed: or idea: to choose a category; otherwise it is a fact."
+        )
+        self.app.push_screen(TextDialog("New note", instructions, "add", empty=False), given)
 
     def remove_note(self) -> None:
         """Remove it, after a question."""

@@ -52,18 +52,18 @@ class SupervisorScreen(DetailScreen):
     def repaint(self) -> None:
         """All interventions."""
         assert self.snapshot is not None
-        made = sorted(self.snapshot.supervision.values(), key=lambda m: m.at, reverse=True)
-        count = formats.many(len(made), "intervention")
+        interventions = sorted(self.snapshot.supervision.values(), key=lambda m: m.at, reverse=True)
+        count = formats.many(len(interventions), "intervention")
         self.query_one("#supervisor", Pane).set_info([(count, "dim")])
 
         def build(width: int) -> list[Line]:
             assert self.snapshot is not None
             out = stall_lines(self.snapshot)
-            if not made:
+            if not interventions:
                 return out + list(
                     teach("The supervisor has not intervened.", *_when(self.snapshot))
                 )
-            for one in made:
+            for one in interventions:
                 role = {"active": "warn", "dismissed": "faint", "done": "dim"}[one.state]
                 rows = [
                     line(
@@ -99,11 +99,11 @@ class SupervisorScreen(DetailScreen):
                     "the supervisor redirects the operator",
                 )
 
-        said = (
+        instructions = (
             "Fresh directions, one a line. Left empty, the supervisor reviews the "
             "trajectory and proposes its own."
         )
-        self.app.push_screen(TextDialog("Redirect the operator", said, "redirect"), given)
+        self.app.push_screen(TextDialog("Redirect the operator", instructions, "redirect"), given)
 
     def edit(self) -> None:
         """Other directions."""

@@ -156,8 +156,12 @@ class TranscriptScreen(DetailScreen):
             for part in wrap(row, width - 4)
         ]
         if len(rows) > RESULT_LINES or len(text) > RESULT_BYTES:
-            said = [("… it goes on: ", "faint"), ("o", "key"), (" opens the whole of it", "faint")]
-            out.append(line(gutter, *said, gutter=4, meta=Whole(ref, entry.text)))
+            notice = [
+                ("… it goes on: ", "faint"),
+                ("o", "key"),
+                (" opens the whole of it", "faint"),
+            ]
+            out.append(line(gutter, *notice, gutter=4, meta=Whole(ref, entry.text)))
         return out
 
     def open_result(self) -> None:

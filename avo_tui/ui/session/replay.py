@@ -75,13 +75,13 @@ class ReplaySource:
     @cached_property
     def times(self) -> list[float]:
         """Seconds from the start at which each event is played, at speed 1. Reads all of them."""
-        times, at = list[float](), 0.0
+        times, elapsed = list[float](), 0.0
         before: datetime | None = None
         for event in self._recorded.events():
             if event.seq > self._total:
                 break
-            at += _gap(before, event)
-            times.append(at)
+            elapsed += _gap(before, event)
+            times.append(elapsed)
             before = event.at
         return times
 
@@ -160,8 +160,10 @@ class ReplaySource:
     def status(self) -> ReplayStatus:
         """The position and speed of the replay."""
         with self._lock:
-            place = self.state.session.applied
-            return ReplayStatus(self._speed, self._playing, place, self._total, self._next is None)
+            position = self.state.session.applied
+            return ReplayStatus(
+                self._speed, self._playing, position, self._total, self._next is None
+            )
 
     def toggle(self) -> None:
         """Play or pause; at the end, play from the start."""

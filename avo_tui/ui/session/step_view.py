@@ -201,11 +201,11 @@ class StepFold:
         for i in range(len(self._stream) - 1, -1, -1):
             entry = self._stream[i]
             if entry.kind == "attempt" and entry.key == key:
-                said = report.feedback.summary
+                summary = report.feedback.summary
                 if report.score is not None:
-                    said = f"{report.score.aggregate:.3f}× {report.score.reference_baseline}"
+                    summary = f"{report.score.aggregate:.3f}× {report.score.reference_baseline}"
                 self._stream[i] = replace(
-                    entry, ok=report.correct, detail=said, seconds=report.seconds.total
+                    entry, ok=report.correct, detail=summary, seconds=report.seconds.total
                 )
                 self._dirty = True
                 break
@@ -274,13 +274,13 @@ class StepFold:
         self._put(Entry("hint", hint, "a hint", detail, ok))
 
     def _supervised(self, event: ev.SupervisorIntervened) -> None:
-        made = event.intervention
+        intervention = event.intervention
         self._put(
             Entry(
                 "supervisor",
-                made.id,
-                f"{made.level.replace('_', ' ')}: {made.trigger}",
-                made.diagnosis,
+                intervention.id,
+                f"{intervention.level.replace('_', ' ')}: {intervention.trigger}",
+                intervention.diagnosis,
                 at=event.at,
             )
         )
@@ -328,13 +328,13 @@ class StepFold:
 def progressed(view: AttemptView, progress: EvaluationProgress) -> AttemptView:
     """The view of an attempt, updated with a progress report."""
     stages = list(view.stages)
-    at = next((i for i, s in enumerate(stages) if s.stage == progress.stage), None)
-    if at is None:
+    stage_index = next((i for i, s in enumerate(stages) if s.stage == progress.stage), None)
+    if stage_index is None:
         stages.append(StageView(progress.stage))
-        at = len(stages) - 1
+        stage_index = len(stages) - 1
     elif progress.state == "started":
-        stages[at] = StageView(progress.stage)
-    old = stages[at]
+        stages[stage_index] = StageView(progress.stage)
+    old = stages[stage_index]
     changes: dict[str, Any] = {"detail": progress.detail or old.detail}
     if progress.count:
         changes["count"] = progress.count
@@ -346,7 +346,7 @@ def progressed(view: AttemptView, progress: EvaluationProgress) -> AttemptView:
     elif progress.state == "finished":
         changes["state"] = "done" if progress.ok else "failed"
         changes["seconds"] = progress.seconds or old.seconds
-    stages[at] = replace(old, **changes)
+    stages[stage_index] = replace(old, **changes)
     return replace(
         view,
         stages=tuple(stages),
@@ -357,10 +357,10 @@ def progressed(view: AttemptView, progress: EvaluationProgress) -> AttemptView:
 
 def fold(events: Iterable[ev.Event]) -> StepView:
     """The view of a finished or running step from its events."""
-    made = StepFold()
+    step_fold = StepFold()
     for event in events:
-        made.apply(event)
-    return made.snapshot()
+        step_fold.apply(event)
+    return step_fold.snapshot()
 
 
 def _arguments(arguments: dict[str, Any]) -> str:

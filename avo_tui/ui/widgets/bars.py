@@ -45,11 +45,11 @@ class ActionBar(Bar):
         spots: list[tuple[int, int, str]] = []
         for action in right:
             tail += self._item(action, keymap, bool(tail))
-        at = width - width_of(tail) - 1
+        column = width - width_of(tail) - 1
         for i, action in enumerate(right):
             item = width_of(self._item(action, keymap, i > 0))
-            spots.append((at, at + item, action.id))
-            at += item
+            spots.append((column, column + item, action.id))
+            column += item
         spans: list[Span] = [(" ", "")]
         room = width - width_of(tail) - 3
         for action in left:

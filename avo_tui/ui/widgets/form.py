@@ -204,13 +204,13 @@ class Menu(Painter, can_focus=True):
         if y >= len(self.entries):
             return Strip.blank(self.size.width, self.rich_style)
         on = y == self.place
-        _, label, said = self.entries[y]
+        _, label, explanation = self.entries[y]
         widest = max(len(entry[1]) for entry in self.entries) + 2
         room = max(0, self.size.width - widest - 2)
         row: Line = line(
             ("▸ " if on else "  ", "accent"),
             (label.ljust(widest), "strong" if on else ""),
-            (cut(said, room), "dim"),
+            (cut(explanation, room), "dim"),
         )
         return self.paint(row, self.size.width, "cursor-blur" if on and self.has_focus else "")
 

@@ -46,10 +46,10 @@ class LongRows(Sequence[Line]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if index < len(self.head):
             return self.head[index]
-        at = index - len(self.head)
-        if at >= self.text.rows:
+        row_index = index - len(self.head)
+        if row_index >= self.text.rows:
             return line((self.text.problem, "bad")) if self.text.problem else BLANK
-        row = self.text.row(at)
+        row = self.text.row(row_index)
         if row.continued:
             return line((MARK, "faint"), (clean(row.text), "dim"), gutter=2)
         return log_line(clean(row.text))

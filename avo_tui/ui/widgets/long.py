@@ -167,15 +167,15 @@ class LongView(LinesView):
 
     def _look(self, rows: LongRows, needle: str) -> None:
         """In a thread: the whole text, telling what was found ten times a second."""
-        worker, told, found = get_current_worker(), monotonic(), list[int]()
+        worker, told, hits = get_current_worker(), monotonic(), list[int]()
         for share, more in rows.text.search(needle, lambda: worker.is_cancelled):
-            found += more
+            hits += more
             if monotonic() - told > TELL_SECONDS:
                 told = monotonic()
-                self.app.call_from_thread(self._found, rows, needle, found, share, False)
-                found = []
+                self.app.call_from_thread(self._found, rows, needle, hits, share, False)
+                hits = []
         if not worker.is_cancelled:
-            self.app.call_from_thread(self._found, rows, needle, found, 1.0, True)
+            self.app.call_from_thread(self._found, rows, needle, hits, 1.0, True)
 
     def _found(
         self, rows: LongRows, needle: str, found: list[int], share: float, done: bool
@@ -193,22 +193,22 @@ class LongView(LinesView):
 
     def next_hit(self, way: int) -> tuple[int, int]:
         """Go to the next or previous hit, and to its column in a long row."""
-        made = super().next_hit(way)
-        if self._follow and made[1]:
+        hit_and_count = super().next_hit(way)
+        if self._follow and hit_and_count[1]:
             self.watch_scroll_y(self.scroll_y, self.scroll_y)  # the end is left for a hit
-        if made[1] and self.long is not None:
+        if hit_and_count[1] and self.long is not None:
             plain = self.row(self._hits[self._hit]).plain.casefold()
             column = max(0, plain.find(self._search))
             left, width = self.scroll_offset.x, self.size.width
             if not left <= column < left + width - len(self._search):
                 self.scroll_to(x=max(0, column - width // 3), animate=False, force=True)
-        return made
+        return hit_and_count
 
     def over(self, index: int) -> str:
         """A hit, found in their order."""
         if self.long is None:
             return super().over(index)
-        at = bisect_left(self._hits, index)
-        if not self._search or at >= len(self._hits) or self._hits[at] != index:
+        hit_index = bisect_left(self._hits, index)
+        if not self._search or hit_index >= len(self._hits) or self._hits[hit_index] != index:
             return ""
-        return "cursor" if at == self._hit else "match"
+        return "cursor" if hit_index == self._hit else "match"

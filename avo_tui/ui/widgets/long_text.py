@@ -116,8 +116,8 @@ class LongText:
         """The chunks, once they can be read again from where they are kept."""
         if chunks is None:
             assert self._memory is not None
-            for at in range(0, len(self._memory), 1 << 20):
-                yield self._memory[at : at + (1 << 20)]
+            for offset in range(0, len(self._memory), 1 << 20):
+                yield self._memory[offset : offset + (1 << 20)]
             return
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         for chunk in chunks:
@@ -129,15 +129,15 @@ class LongText:
     def _add(self, chunk: bytes) -> None:
         self.size += len(chunk)
         data = self._pending + chunk
-        at = 0
-        while len(data) - at >= BLOCK:
-            cut = data.rfind(b"\n", at, at + BLOCK) + 1
-            whole = cut > at
+        offset = 0
+        while len(data) - offset >= BLOCK:
+            cut = data.rfind(b"\n", offset, offset + BLOCK) + 1
+            whole = cut > offset
             if not whole:
-                cut = at + _piece_end(data, at, BLOCK)
-            self._block(data[at:cut], not whole)
-            at = cut
-        self._pending = data[at:]
+                cut = offset + _piece_end(data, offset, BLOCK)
+            self._block(data[offset:cut], not whole)
+            offset = cut
+        self._pending = data[offset:]
 
     def _flush(self) -> None:
         if self._pending:
@@ -193,19 +193,19 @@ class LongText:
             raise IndexError(index)
         if index >= self._known:
             tail = self._tail
-            at = index - tail.first
-            return tail.rows[at] if 0 <= at < len(tail.rows) else TextRow("")
+            position = index - tail.first
+            return tail.rows[position] if 0 <= position < len(tail.rows) else TextRow("")
         block = bisect_right(self._firsts, index) - 1
         with self._lock:
-            found = self._cache.get(block)
-            if found is None:
-                found = self._cache[block] = self._rows_of(block)
+            block_rows = self._cache.get(block)
+            if block_rows is None:
+                block_rows = self._cache[block] = self._rows_of(block)
                 if len(self._cache) > CACHED_BLOCKS:
                     self._cache.popitem(last=False)
             else:
                 self._cache.move_to_end(block)
-        at = index - self._firsts[block]
-        return found[at] if at < len(found) else TextRow("")
+        position = index - self._firsts[block]
+        return block_rows[position] if position < len(block_rows) else TextRow("")
 
     def _bytes(self, start: int, end: int) -> bytes:
         if self._memory is not None:
@@ -242,9 +242,9 @@ class LongText:
                     return
                 time.sleep(WAIT_SECONDS)
                 continue
-            found = self._search_block(block, needle)
+            matches = self._search_block(block, needle)
             block += 1
-            yield block / known, found
+            yield block / known, matches
 
     def _search_block(self, block: int, needle: str) -> list[int]:
         first = self._firsts[block]
@@ -269,30 +269,30 @@ def _rows_with(rows: Sequence[TextRow], needle: str, first: int) -> list[int]:
 def _hits(data: bytes, length: int, needle: str, first: int) -> list[int]:
     """Rows of the first `length` bytes in which `needle` begins, numbered from `first` on."""
     wanted, data = needle.lower().encode(), data.lower()
-    at = data.find(wanted)
-    if at < 0:
+    offset = data.find(wanted)
+    if offset < 0:
         return []
     begins = _begins(data[:length])
     out: list[int] = []
-    while 0 <= at < length:
-        row = bisect_right(begins, at) - 1
+    while 0 <= offset < length:
+        row = bisect_right(begins, offset) - 1
         out.append(first + row)
         after = begins[row + 1] if row + 1 < len(begins) else length
-        at = data.find(wanted, after)
+        offset = data.find(wanted, after)
     return out
 
 
 def _begins(data: bytes) -> list[int]:
     """Where the rows of a block begin."""
-    out, at = [], 0
+    out, offset = [], 0
     lines = data.split(b"\n")
     if not lines[-1]:
         lines.pop()
     for line in lines:
         for piece in _pieces(line):
-            out.append(at)
-            at += len(piece)
-        at += 1
+            out.append(offset)
+            offset += len(piece)
+        offset += 1
     return out
 
 
@@ -315,11 +315,11 @@ def _pieces(line: bytes) -> Iterator[bytes]:
     if len(line) <= ROW:
         yield line
         return
-    at = 0
-    while at < len(line):
-        end = at + _piece_end(line, at, ROW)
-        yield line[at:end]
-        at = end
+    offset = 0
+    while offset < len(line):
+        end = offset + _piece_end(line, offset, ROW)
+        yield line[offset:end]
+        offset = end
 
 
 def _piece_end(data: bytes, at: int, length: int) -> int:

@@ -121,9 +121,9 @@ class Palette(OpenedApp):
 
     def role_style(self, roles: str) -> Style:
         """The style of one or several roles, the later ones on top; unknown ones are plain."""
-        found = self._roles.get(roles)
-        if found is not None:
-            return found
+        cached = self._roles.get(roles)
+        if cached is not None:
+            return cached
         style = Style.null()
         for name in roles.split():
             if name in ROLES:

@@ -40,8 +40,8 @@ class PickList(LinesView):
         keys = self._keys()
         if not keys:
             return
-        at = keys.index(self.key) if self.key in keys else 0
-        self.key = keys[max(0, min(len(keys) - 1, at + by))]
+        position = keys.index(self.key) if self.key in keys else 0
+        self.key = keys[max(0, min(len(keys) - 1, position + by))]
         rows = [i for i, row in enumerate(self.lines) if row.meta == self.key]
         top, height = self.scroll_offset.y, self.size.height
         if rows[0] < top:

@@ -188,9 +188,9 @@ def _work(told: Happenings, width: int) -> list[Line]:
     out: list[Line] = []
     best = lineage.best(told.versions.values())
     if best is not None:
-        said = f"{formats.many(len(told.versions), 'new version')}, best v{best.number}"
-        said += f" at {formats.ratio(best.aggregate)}: {one_line(best.title)}"
-        out += prose(said.rstrip(": "), width, "strong", ("★ ", "best"))
+        sentence = f"{formats.many(len(told.versions), 'new version')}, best v{best.number}"
+        sentence += f" at {formats.ratio(best.aggregate)}: {one_line(best.title)}"
+        out += prose(sentence.rstrip(": "), width, "strong", ("★ ", "best"))
     if told.attempts:
         attempts = formats.many(told.attempts, "attempt")
         steps = formats.many(told.steps, "finished step")
@@ -211,8 +211,10 @@ def _interference(told: Happenings, width: int) -> list[Line]:
     for rewind in told.rewinds[-MOST:]:
         rows.append((("↶ ", "warn"), rewind_text(rewind.origin, rewind.target, rewind.reason)))
     for event in told.interventions[-MOST:]:
-        made = event.intervention
-        words = f"supervisor: {made.level.replace('_', ' ')}: {one_line(made.trigger)}"
+        intervention = event.intervention
+        words = (
+            f"supervisor: {intervention.level.replace('_', ' ')}: {one_line(intervention.trigger)}"
+        )
         rows.append((("! ", "warn"), words))
     for trouble in told.trouble[-MOST:]:
         rows.append((("✕ ", "bad"), trouble.message))
