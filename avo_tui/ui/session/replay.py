@@ -187,13 +187,13 @@ class ReplaySource:
             self._keep_time()
             self._speed = next((s for s in reversed(SPEEDS) if s < self._speed * 0.99), SPEEDS[0])
 
-    def seek(self, place: int) -> None:
-        """To the event numbered `place` from 1; forwards or back."""
+    def seek(self, number: int) -> None:
+        """To the event numbered `number` from 1; forwards or back."""
         with self._lock:
-            place = max(1, place)
-            if place < self.state.session.applied:
-                self._go_on_from(self._keyframes.before(place))
-            while self._next is not None and self._next.seq <= place:
+            number = max(1, number)
+            if number < self.state.session.applied:
+                self._go_on_from(self._keyframes.before(number))
+            while self._next is not None and self._next.seq <= number:
                 self._take(self._next)
             self._stand_here()
 
