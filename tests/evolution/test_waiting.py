@@ -30,7 +30,7 @@ async def test_spend_of_the_operator_counts(make_lab: MakeLab) -> None:
         await bench.control.boundary("after the request")
         assert bench.control.budget_left() is None
         bench.recording.spent(Spend(usd=0.2))
-        assert bench.control.budget_left() == "budget of the run: 1.1 of 1 usd"
+        assert bench.control.budget_left() == "budget of the run: $1.10 of $1.00"
         return StepOutcome(outcome="nothing")
 
     lab = make_lab(capped(usd=1.0))

@@ -151,7 +151,7 @@ class Sandbox:
             "environment": {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": ".", "HOME": "/"}
             | {"TZ": "UTC", "SOURCE_DATE_EPOCH": str(COMPILE_DATE)}
             # The lent user is in no list of users; torch asks for its name as it is imported.
-            | {"LOGNAME": "candidate", "USER": "candidate"}
+            | {"LOGNAME": "candidate"}
             | job.environment,
             "scratch": "/scratch" if inside else str(job.scratch),
             "outer_scratch": str(job.scratch),

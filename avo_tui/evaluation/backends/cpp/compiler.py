@@ -217,7 +217,8 @@ class Compiler:
         text = _TRIAL if openmp else _TRIAL.replace("#pragma omp", "// ")
         candidate = Candidate(files={"trial.cpp": text})
         with sandbox.scratch() as scratch:
-            _write(scratch, dict(candidate.files))
+            # It has no task, and so no declaration of an entry point.
+            _write(scratch, {glue.PROTOTYPE: "", **candidate.files})
             key = self.toolchain.key(_KEPT, candidate.id, "trial")
             folder = await self._compile(key, flags.FIXED, ["./trial.cpp"], scratch, sandbox)
         return _judged(candidate, folder, "trial", 'extern "C" float trial(int n)')
