@@ -63,23 +63,20 @@ def require_agreement(folder: Path) -> None:
 
 def _folder_of(name: str) -> Path:
     """The folder of a session or campaign, by name or path. Raises SessionNotFound."""
-    from avo_tui.store import SessionNotFound, find_campaign, find_session
+    from avo_tui.store import CampaignFolder, SessionNotFound, campaign_folders, find_session
+    from avo_tui.user_paths import from_home
 
-    path = Path(name).expanduser()
-    if "/" in name and (path / "campaign.json").is_file():
-        return path.absolute()
+    if "/" in name:
+        campaign = CampaignFolder(from_home(name).absolute())
+        if campaign.record.is_file() or campaign.previous.is_file():
+            return campaign.path
     try:
         return find_session(name)
     except SessionNotFound:
-        for folder in _campaigns_named(name):
-            return find_campaign(folder).path
+        for folder in campaign_folders():
+            if name in {folder.name, folder.path.name}:
+                return folder.path
         raise
-
-
-def _campaigns_named(name: str) -> list[str]:
-    from avo_tui.store import campaign_folders
-
-    return [folder.name for folder in campaign_folders() if name in {folder.name, folder.path.name}]
 
 
 def _remember(folder: Path) -> None:
