@@ -54,9 +54,9 @@ def caller(said: str | None, session: Path) -> str:
     newest = max(names.values())
     present = sorted(name for name, when in names.items() if newest - when < LATELY)
     if len(present) > 1:
-        both = " and ".join(repr(name) for name in present)
+        callers = " and ".join(repr(name) for name in present)
         raise Failure(
-            f"{both} called from this folder within the last hour, so it is not clear who you are:"
+            f"{callers} called from this folder within one hour, so it is not clear who you are:"
             f" say --as NAME in each call, or set {VARIABLE} in your shell"
         )
     return present[0]

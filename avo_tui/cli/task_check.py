@@ -96,7 +96,10 @@ def _loaded(name: str, as_json: bool) -> Task:
         return tasks.load(name)
     except EvaluatorError as error:
         if as_json:
-            emit({"task": name, "faults": [str(error)], "gaps": [], "not_looked_at": []})
+            emit({
+                "task": name, "cases": 0, "hidden_cases": 0, "faults": [str(error)],
+                "gaps": [], "too_large": [], "not_looked_at": [],
+            })  # fmt: skip
         else:
             typer.echo(f"wrong: {error}")
             typer.echo("its methods are run when it can be loaded")

@@ -59,8 +59,8 @@ class DeviceState(Value):
 def busy_text(states: Sequence[DeviceState]) -> str:
     """What says that this machine's processor is busy, in a phrase; "" if nothing does.
 
-    By the time that programs waited for a core since the sample before; where the system does not
-    tell it, by the load.
+    By the time that programs waited for a core since the sample before (by the load, where the
+    system does not tell it), and by what a hypervisor took.
     """
     for state in states:
         if state.host or not state.name.startswith("cpu "):

@@ -56,6 +56,8 @@ class Progress(Value):
     gate if possible, otherwise from their aggregates. None for the first version."""
     gain_timed: bool = False
     """True if the gate measured `gain`, False if it compares two separate runs."""
+    gain_clear: bool = True
+    """False if `gain` lies within the spread of the two runs that it compares."""
     tries: int = 0
     """Attempts with a verdict since the best version."""
     steps: int = 0
@@ -140,6 +142,7 @@ def progress(
         previous=None if previous is None else previous.number,
         gain=None if change is None else change.gain,
         gain_timed=change is not None and change.timed,
+        gain_clear=change is not None and change.clear,
         tries=tries,
         steps=_steps_since(state, best),
         interventions=len(interventions),

@@ -346,7 +346,7 @@ def _log_to(path: Path) -> logging.Handler:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m avo_tui.evolution FOLDER [--resume] [--inbox-only] [--ready-fd N]`."""
+    """`python -m avo_tui.evolution FOLDER`; `--help` lists its options."""
     import argparse
 
     parser = argparse.ArgumentParser(prog="python -m avo_tui.evolution")

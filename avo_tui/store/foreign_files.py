@@ -99,7 +99,7 @@ def _not_a_file(path: Path) -> Foreign | None:
         return None
     readable = False
     if kind == stat.S_IFLNK and _kind(path, follow=True) == stat.S_IFREG:
-        if path.name == "records.pages":
+        if path == Layout(path.parent).pages:
             return None
         readable = path.parent.name == "journal"
     return Foreign(path, _KINDS.get(kind, "no file"), "a file", readable)

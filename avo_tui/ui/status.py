@@ -176,7 +176,8 @@ def best_spans(snapshot: Snapshot) -> list[Span]:
     known = snapshot.progress
     if known.gain is not None:
         about = "" if known.gain_timed else ABOUT
-        spans.append((f" ({about}{formats.change(known.gain)})", formats.change_role(known.gain)))
+        role = formats.change_role(known.gain) if known.gain_clear else "dim"
+        spans.append((f" ({about}{formats.change(known.gain)})", role))
     return spans
 
 

@@ -122,9 +122,11 @@ def look(reference: Reference, sizes: Sizes) -> Look:
 def _needs_data(without: Exception, on_processor: Exception | None = None) -> BadReferenceError:
     """`on_processor` is what happened there, where the reference was small enough to be tried."""
     reasons = [f"without data {_short(without)}"]
-    if on_processor is not None and _short(on_processor) == _short(without):
+    if on_processor is None:
+        reasons.append("too large to be tried on the processor")
+    elif _short(on_processor) == _short(without):
         reasons = [_short(without)]
-    elif on_processor is not None:
+    else:
         reasons.append(f"on the processor {_short(on_processor)}")
     return BadReferenceError(
         f"the reference does not run ({'; '.join(reasons)}), neither without data nor on the "

@@ -13,7 +13,7 @@ from avo_tui.evaluation.references.files import Companions
 from avo_tui.evaluation.references.spec import SOURCE, ReferenceSpec, Tensor
 
 MOST_CHARACTERS = 12_000
-"""Of a reference's text that the description repeats."""
+"""Most characters of a reference's text that the description repeats."""
 _MODAL = re.compile("norm|dropout", re.IGNORECASE)
 """What computes something else in training than in evaluation."""
 

@@ -77,8 +77,8 @@ def distribute(
 
 
 MOST = 1 << 33
-"""Largest whole number of 64 bits: beyond what 32 bits hold, so that one too narrow is seen, and
-sums of many still fit."""
+"""Largest value given to inputs of 64-bit whole numbers: beyond what 32 bits hold, so that a kernel
+that computes in 32 bits is seen, while sums of many still fit."""
 
 
 def _whole_numbers(tensor: torch.Tensor, kind: str) -> torch.Tensor:

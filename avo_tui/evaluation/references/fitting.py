@@ -48,10 +48,7 @@ def _kinds(
             exact = _exact(reference, sizes, plain, numbers)
         except Exception as error:
             if kind == "normal":
-                why = " ".join(str(error).split())[:200]
-                raise BadReferenceError(
-                    f"the reference does not run: {type(error).__name__}: {why}"
-                ) from error
+                raise _does_not_run(error) from error
             continue
         if kind == "normal" or _sane(own, exact):
             fitting.append(kind)
@@ -72,14 +69,16 @@ def _exact(
 
 
 def _drawn(reference: Reference, sizes: Sizes) -> ReferenceSample:
-    """One set of inputs; none where the reference does not run with data."""
+    """One set of inputs. Raises BadReferenceError where the reference cannot draw them."""
     try:
         return reference.draw(sizes, 7, "cpu")
     except Exception as error:
-        why = " ".join(str(error).split())[:200]
-        raise BadReferenceError(
-            f"the reference does not run: {type(error).__name__}: {why}"
-        ) from error
+        raise _does_not_run(error) from error
+
+
+def _does_not_run(error: Exception) -> BadReferenceError:
+    why = " ".join(str(error).split())[:200]
+    return BadReferenceError(f"the reference does not run: {type(error).__name__}: {why}")
 
 
 def _sane(own: dict[str, torch.Tensor], exact: dict[str, torch.Tensor]) -> bool:

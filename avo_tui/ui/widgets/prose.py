@@ -1,4 +1,4 @@
-"""A field of several rows, for prose. Its cursor does not blink, as that of a field of one row.
+"""A field of several rows, for prose. Like that of `Field`, its cursor does not blink.
 
 In a module of its own because the first picture of the app has a field of one row and none of
 several; importing Textual's text area takes 2% of a start.

@@ -271,7 +271,7 @@ def _ending(ran: Outcome) -> str:
     last = ran.stdout.strip().rpartition("\n")[2]
     whose = {"one": "the candidate", "other": "the version beside it"}.get(last, "one of the two")
     if ran.reason == "time":
-        return f"{whose} took longer than {_LONGEST:.0f} s"
+        return f"{whose} was still running after more than {_LONGEST:.0f} s"
     if ran.reason == "error":
         return f"the process could not be started: {ran.error}"
     ended = f"by signal {ran.signal}" if ran.reason == "signalled" else f"({ran.reason})"
