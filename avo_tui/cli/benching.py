@@ -72,13 +72,18 @@ def bench(
         bool,
         typer.Option(
             "--quick",
-            help="Within seconds: many calls in turn in one process, with warm and with cold"
-            " caches. For small differences; not what the gate measures.",
+            help="Sooner: many calls in turn in one process, with warm and with cold caches."
+            " For small differences; not what the gate measures.",
         ),
     ] = False,
     seconds: Annotated[
         float | None,
-        typer.Option("--seconds", min=0.5, max=60, help="With --quick: of calls for each (6)."),
+        typer.Option(
+            "--seconds",
+            min=0.5,
+            max=60,
+            help="With --quick: seconds of calls for each (6); compiling and starting come on top.",
+        ),
     ] = None,
     configuration: Annotated[
         str | None,
@@ -105,8 +110,8 @@ def bench(
     versions: dict[int, object] = dict(state.versions)
     number = pick(against, versions, state.session.head, best.number if best else None)
     other = reader.candidate(state.versions[number].candidate)
-    say_busy(unless_busy)
     variants = unique(_variants(paths, (defines or [], flags or []), other))
+    say_busy(unless_busy)
     if quick:
         well = _quick(reader, variants, (number, other), (configuration, seconds), as_json)
     else:

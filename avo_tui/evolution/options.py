@@ -42,7 +42,7 @@ def changed_settings(
     known = [option.name for option in known_options(settings)]
     for name, value in changes.items():
         if name not in known:
-            raise ValueError(_unknown(name, known))
+            raise ValueError(_unknown(name, known, settings.operator))
         if value is not None and redact(str(value)) != str(value):
             raise ValueError(
                 f"the value of {name} looks like a key, and options are written into the session;"
@@ -102,9 +102,9 @@ def disk_patience(settings: RunSettings) -> float:
     return hours * 3600
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
+def _unknown(name: str, known: Sequence[str], operator: str) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     if not near:
         near = [k for k in known if k.rpartition(".")[2] == name.rpartition(".")[2]][:1]
     hint = f"did you mean {near[0]}?" if near else "`avo set NAME` lists those there are"
-    return f"there is no option {name!r}; {hint}"
+    return f"there is no option {name!r} in a run by the {operator}; {hint}"

@@ -64,7 +64,7 @@ class OperatorSettings(Value):
             first = error.errors()[0]
             name = ".".join(str(p) for p in first["loc"])
             empty = first["type"] == "string_pattern_mismatch"
-            what = "It must not be empty" if empty else first["msg"]
+            what = "It must not be empty" if empty else first["msg"].removeprefix("Value error, ")
             raise ValueError(f"option {cls.prefix}{name}: {what}.") from None
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import pytest
+
 from avo_tui.domain import events as ev
 from avo_tui.domain.attempts import was_rejected
 from avo_tui.domain.progress import Progress
-from avo_tui.ui.dialogs.text_viewer import choices
+from avo_tui.ui.dialogs.text_viewer import TextViewer, choices
 from avo_tui.ui.screens.run.digest import Span, current_alerts, digest_lines, stretch_text
+from avo_tui.ui.text import line
 from tests.ui.make_session import MemorySource
+from tests.ui.pilots import make_app, running
 
 
 def test_what_failed_counts_as_rejected_like_what_the_gate_turned_down() -> None:
@@ -63,3 +67,18 @@ def test_no_reason_is_cut_where_there_is_room_for_it() -> None:
 def test_the_span_that_is_shown_is_marked_among_the_choices() -> None:
     rows = choices({"1": "since you last looked", "2": "in the last hour"}, "2")
     assert rows == ["1 since you last looked   ▸2 in the last hour"]
+
+
+@pytest.mark.parametrize("height", [14, 24, 40])
+async def test_the_other_spans_and_the_button_are_seen_on_any_height(height: int) -> None:
+    spans = [(str(n), f"span number {n} of those that there are") for n in range(1, 6)]
+    rows = [line(f"row {n}") for n in range(60)]
+    app = make_app(MemorySource(steps=1))
+    async with running(app, (80, height)) as hands:
+        viewer = TextViewer("What happened", lambda width: rows, spans, "1")
+        app.push_screen(viewer)
+        await hands.until(lambda: viewer.is_mounted and viewer.query("#accept"))
+        await hands.rest()
+        for widget in (viewer.query_one("#accept"), viewer.query_one(".note")):
+            assert widget.region.height and widget.region.bottom < height - 1
+        assert viewer.query_one("#rows").region.height >= 1

@@ -19,6 +19,12 @@ ROOM = 68
 """Cells of a row of choices."""
 
 
+MOST_ROWS = 18
+"""Largest number of lines shown at once."""
+AROUND = 7
+"""Rows of the dialog beside its lines and the spans: frame, gaps and button."""
+
+
 class TextViewer(Dialog[str]):
     """Shows lines of text. Its result is the key of another time span to show, or None."""
 
@@ -49,11 +55,19 @@ class TextViewer(Dialog[str]):
 
     def on_mount(self) -> None:
         """Show them."""
-        view = self.query_one("#rows", LinesView)
-        view.styles.height = min(len(self._rows(ROOM)), 18)
-        view.styles.max_height = 18
-        view.show(lambda width: list(self._rows(width)))
+        self._fit()
+        self.query_one("#rows", LinesView).show(lambda width: list(self._rows(width)))
         self.query_one("#accept").focus()
+
+    def on_resize(self) -> None:
+        """Leave room for the spans and the button, whatever the height."""
+        super().on_resize()
+        self._fit()
+
+    def _fit(self) -> None:
+        below = len(choices(self._spans, self._current))
+        room = min(MOST_ROWS, max(1, self.size.height - AROUND - below))
+        self.query_one("#rows", LinesView).styles.height = min(len(self._rows(ROOM)), room)
 
     def on_key(self, event: events.Key) -> None:
         """Close the dialog with the key of another time span."""
