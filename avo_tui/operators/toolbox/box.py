@@ -51,8 +51,10 @@ ALL_TOOLS: tuple[Tool[Any], ...] = (
 TOOLS_OF_PARTS: Mapping[str, frozenset[str]] = {
     "knowledge": frozenset(tool.name for tool in knowledge_tools.TOOLS),
     "memory": frozenset(tool.name for tool in memory_tools.TOOLS),
+    "timing": frozenset(tool.name for tool in (*timing_tools.TOOLS, *quick_tools.TOOLS))
+    | {"scratch"},
 }
-"""The tools that go with a part that a run can do without."""
+"""The tools that go with a part that a run can do without. A scratch program can read a clock."""
 
 ARGUMENT_LIMIT = 2_000
 """Number of characters of an argument kept in the event; the recorded message has all of it."""

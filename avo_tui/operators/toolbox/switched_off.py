@@ -10,7 +10,11 @@ from pydantic import field_validator
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.settings import OperatorSettings
 
-PARTS: Mapping[str, str] = {"knowledge": "the knowledge base", "memory": "the memory"}
+PARTS: Mapping[str, str] = {
+    "knowledge": "the knowledge base",
+    "memory": "the memory",
+    "timing": "timing of anything but evaluations",
+}
 """What can be switched off, and how it is called in a sentence."""
 
 
@@ -21,8 +25,9 @@ class ToolboxSettings(OperatorSettings):
     who: ClassVar[str] = "the toolbox"
 
     without: str = ""
-    """Parts that the agent does without, from its next step on: `knowledge`, `memory`, or both with
-    a comma between them. Their tools do not exist for it, and the opening shows nothing of them."""
+    """Parts that the agent does without, from its next step on: `knowledge`, `memory`, `timing` (so
+    that only what the budget counts is measured), or several with commas between them. Their tools
+    do not exist for it, and the opening shows nothing of them."""
 
     @field_validator("without")
     @classmethod
@@ -47,7 +52,8 @@ def off_text(parts: frozenset[str]) -> str:
     """A sentence for the agent on what it does without; empty where nothing is switched off."""
     if not parts:
         return ""
-    names = " and ".join(phrase for part, phrase in PARTS.items() if part in parts)
+    *others, last = [phrase for part, phrase in PARTS.items() if part in parts]
+    names = f"{', '.join(others)} and {last}" if others else last
     return f"Switched off in this run: {names}. Where other texts speak of it, do without."
 
 

@@ -39,6 +39,12 @@ async def test_tools_of_a_part_do_not_exist(part: str) -> None:
         assert not result.ok and "switched off in this run" in result.text
 
 
+def test_without_timing_only_evaluations_measure() -> None:
+    box = Toolbox(FakeWorkbench(settings=without("timing")))
+    assert not {"bench", "quick_bench", "scratch"} & box.names
+    assert {"evaluate", "check", "submit"} <= box.names
+
+
 NOTE = Note(id="n1", category="fact", text="Strides of 17 pay here.", step=1, at=now())
 
 
@@ -48,6 +54,9 @@ def test_the_opening_says_what_is_missing_and_shows_no_notes() -> None:
     for each in (bench, other):
         each.recording.record(NoteWritten(note=NOTE))
     assert "Switched off in this run: the knowledge base and the memory." in opening(bench, ())
+    three = FakeWorkbench(settings=without("timing,memory,knowledge"))
+    sentence = "the knowledge base, the memory and timing of anything but evaluations."
+    assert f"Switched off in this run: {sentence}" in opening(three, ())
     assert "Switched off" not in opening(other, ())
     assert "Strides of 17" in opening(other, ())
     assert "Strides of 17" not in opening(bench, ())
