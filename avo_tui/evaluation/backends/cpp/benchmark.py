@@ -26,7 +26,7 @@ from avo_tui.evaluation.sandbox.running_command import Running
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline
 
-WARM_UP = 0.5
+WARM_UP = 0.3
 """Seconds under load before the first sample (warm-up)."""
 RETRIES = 2
 """How often a configuration is timed again if the baseline's times are noisy."""
