@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from avo_tui.cli import comparing_arms
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.pictures import figure_for, save
 
 if TYPE_CHECKING:
     from avo_tui.domain.trajectory import Axis, Trajectory
@@ -28,35 +30,71 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    names: Annotated[list[str], typer.Argument(help="Two or more sessions.", metavar="SESSION...")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="Two or more sessions; or groups of sessions that were made alike, as "
+            "ARM=SESSION,SESSION: medians, ranges and 95% intervals.",
+            metavar="SESSION...",
+        ),
+    ],
     axis: Annotated[
         str, typer.Option("--axis", help="What the runs are compared over: " + ", ".join(AXES))
     ] = "evaluations",
+    budget: Annotated[
+        float | None,
+        typer.Option("--at", help="Compare at this budget, at most what every run has spent."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also draw a picture: a .svg, .png or .pdf file.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Compare runs: the best score against evaluations, time or dollars, at equal budget."""
+    from avo_tui.domain.arms import Arm
     from avo_tui.domain.trajectory import common_budget
 
     if axis not in AXES:
         raise typer.BadParameter(f"it is one of {', '.join(AXES)}", param_hint="--axis")
-    if len(set(names)) != len(names) or len(names) < 2:
+    arms = comparing_arms.split(names)
+    sessions = names if arms is None else [name for group in arms.values() for name in group]
+    if len(set(sessions)) != len(sessions) or len(sessions) < 2:
         raise typer.BadParameter("name two or more different sessions", param_hint="SESSION")
     key, label = AXES[axis]
-    runs, task, baseline = _read(names)
-    budget = common_budget(runs.values(), key)
-    rows = [_row(name, run, key, budget) for name, run in runs.items()]
-    if out is not None:
-        _picture(out, runs, key, label, f"{task}: best ratio to {baseline}", budget)
-    if as_json:
-        document = {"task": task, "axis": key, "reference_baseline": baseline}
-        typer.echo(json.dumps({**document, "common_budget": budget, "runs": rows}, indent=2))
-        return
-    _print(runs, rows, key, label, task, baseline, budget)
-    if out is not None:
+    runs, task, baseline = _read(sessions)
+    budget = _budget(budget, common_budget(runs.values(), key), label)
+    title = f"{task}: best ratio to {baseline}"
+    document = {"task": task, "axis": key, "reference_baseline": baseline, "common_budget": budget}
+    if arms is not None:
+        groups = [Arm(arm, tuple(runs[n] for n in members)) for arm, members in arms.items()]
+        if out is not None:
+            comparing_arms.picture(out, groups, key, label, title, budget)
+        if as_json:
+            table = comparing_arms.rows(groups, key, budget)
+            typer.echo(json.dumps({**document, "arms": table}, indent=2))
+        else:
+            comparing_arms.show(groups, key, label, title, budget)
+    else:
+        rows = [_row(name, run, key, budget) for name, run in runs.items()]
+        if out is not None:
+            _picture(out, runs, key, label, title, budget)
+        if as_json:
+            typer.echo(json.dumps({**document, "runs": rows}, indent=2))
+        else:
+            _print(runs, rows, key, label, task, baseline, budget)
+    if out is not None and not as_json:
         typer.echo(f"picture: {out}", err=True)
+
+
+def _budget(asked: float | None, common: float, label: str) -> float:
+    if asked is None:
+        return common
+    if not 0 < asked <= common:
+        raise typer.BadParameter(
+            f"every run has spent {common:g} {label}; name a number above 0 and at most that",
+            param_hint="--at",
+        )
+    return asked
 
 
 def _read(names: list[str]) -> tuple[dict[str, Trajectory], str, str]:
@@ -150,24 +188,11 @@ def _picture(
 ) -> None:
     from avo_tui.domain.trajectory import position
 
-    if out.suffix not in {".svg", ".png", ".pdf"}:
-        raise Failure(f"{out.name}: name a .svg, .png or .pdf file")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise Failure("a picture needs matplotlib: pip install 'avo-tui[report]'") from error
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = figure_for(out, label, title)
     for name, run in runs.items():
         points = run.closed()
         xs, ys = [position(p, axis) for p in points], [p.best for p in points]
         (drawn,) = axes.step(xs, ys, where="post", label=name)
         axes.plot(xs[:-1], ys[:-1], "o", markersize=4, color=drawn.get_color())
-    axes.axhline(1.0, linestyle=":", color="grey", linewidth=1)
     axes.axvline(budget, linestyle="--", color="grey", linewidth=0.8)
-    axes.set(xlabel=label, ylabel="best score", title=title)
-    axes.set_ylim(bottom=0)
-    axes.set_xlim(left=0)
-    axes.legend()
-    axes.grid(alpha=0.3)
-    figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
+    save(figure, axes, out)

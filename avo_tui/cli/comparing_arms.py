@@ -1,0 +1,113 @@
+"""`avo compare ARM=SESSION,SESSION …`: groups of runs side by side at equal budget."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from avo_tui.cli.pictures import figure_for, save
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from avo_tui.domain.arms import Arm, Interval
+    from avo_tui.domain.trajectory import Axis
+
+
+def split(words: Sequence[str]) -> dict[str, list[str]] | None:
+    """Arm → sessions; None where the words are plain names of sessions."""
+    if not any("=" in word for word in words):
+        return None
+    arms: dict[str, list[str]] = {}
+    for word in words:
+        name, given, sessions = word.partition("=")
+        members = [session for session in sessions.split(",") if session]
+        if not given or not name or not members:
+            raise typer.BadParameter(
+                f"{word!r}: give every arm as ARM=SESSION,SESSION", param_hint="SESSION"
+            )
+        if name in arms:
+            raise typer.BadParameter(f"the arm {name!r} is named twice", param_hint="SESSION")
+        arms[name] = members
+    return arms
+
+
+def rows(arms: Sequence[Arm], axis: Axis, budget: float) -> list[dict[str, Any]]:
+    """What is known of each arm at a budget; `against_first` compares it with the first arm."""
+    from avo_tui.domain.arms import mean, ratio
+
+    first = arms[0].scores(axis, budget)
+    table = []
+    for index, arm in enumerate(arms):
+        scores = arm.scores(axis, budget)
+        middle, against = mean(scores), ratio(scores, first) if index else None
+        table.append(
+            {
+                "arm": arm.name,
+                "scores": scores,
+                "mean": asdict(middle) if middle else None,
+                "against_first": asdict(against) if against else None,
+            }
+        )
+    return table
+
+
+def show(arms: Sequence[Arm], axis: Axis, label: str, title: str, budget: float) -> None:
+    """Print the chart of medians and the table."""
+    import statistics
+
+    from avo_tui.domain.arms import mean, ratio
+    from avo_tui.ui.curves import MARKS, Curve, draw
+
+    curves = [
+        Curve(arm.name, tuple((x, middle) for x, _, middle, _ in arm.course(axis, budget)))
+        for arm in arms
+    ]
+    typer.echo(f"{title} over {label}; the median of each arm's runs")
+    for text in draw(curves, min(shutil.get_terminal_size((100, 40)).columns, 120), 16):
+        typer.echo(text)
+    width = max(len("arm"), *(len(arm.name) for arm in arms))
+    first = arms[0].scores(axis, budget)
+    typer.echo(
+        f"\n  {'arm':{width}}  {'runs':>4}  {'median':>7}  {'lowest–highest':>15}"
+        f"  {'mean (95%)':>23}  {'over ' + arms[0].name + ' (95%)':>24}"
+    )
+    for index, arm in enumerate(arms):
+        scores = arm.scores(axis, budget)
+        span = f"{min(scores):.3f}–{max(scores):.3f}"
+        typer.echo(
+            f"{MARKS[index % len(MARKS)]} {arm.name:{width}}  {len(scores):>4}"
+            f"  {statistics.median(scores):7.3f}  {span:>15}  {_text(mean(scores)):>23}"
+            f"  {_text(ratio(scores, first)) if index else '':>24}"
+        )
+    typer.echo(
+        f"best ratio to the baseline within {budget:g} {label}; means are geometric, intervals by"
+        " Student's t"
+    )
+    if any(len(arm.runs) < 2 for arm in arms):
+        typer.echo("an arm of one run has no interval")
+
+
+def picture(
+    out: Path, arms: Sequence[Arm], axis: Axis, label: str, title: str, budget: float
+) -> None:
+    """Draw each arm's median, and its runs' range as a band."""
+    figure, axes = figure_for(out, label, title)
+    for arm in arms:
+        course = arm.course(axis, budget)
+        if not course:
+            continue
+        xs, low, middle, high = zip(*course, strict=True)
+        (drawn,) = axes.step(xs, middle, where="post", label=f"{arm.name} ({len(arm.runs)} runs)")
+        axes.fill_between(xs, low, high, step="post", alpha=0.15, color=drawn.get_color())
+    save(figure, axes, out)
+
+
+def _text(interval: Interval | None) -> str:
+    if interval is None:
+        return "–"
+    return f"{interval.middle:.3f} ({interval.low:.3f} to {interval.high:.3f})"
