@@ -4,14 +4,16 @@ commit."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avo_tui.cli.busy import UnlessBusy, say_busy
-from avo_tui.cli.errors import Failure
+from avo_tui.cli.errors import INTERRUPTED, Failure
 from avo_tui.cli.queries import Json, Name, pick
 from avo_tui.cli.session_trust import require_agreement
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from avo_tui.domain.candidate import Candidate
     from avo_tui.domain.evidence import Estimate
     from avo_tui.domain.outlook import Spread
-    from avo_tui.domain.report import EvaluationReport
+    from avo_tui.domain.report import EvaluationProgress, EvaluationReport
     from avo_tui.operators.toolbox.quick_tools import QuickRow
     from avo_tui.operators.toolbox.variants import Timed, Variant
     from avo_tui.store import SessionReader
@@ -134,11 +136,14 @@ def _official(
 
     timed = [Timed(variant) for variant in variants]
     known = spread(reader.state)
-    asyncio.run(_time(reader, timed, against[1], effort))
+    with _kept_when_interrupted() as whole:
+        asyncio.run(_time(reader, timed, against[1], effort))
     if as_json:
         _emit(reader.name, against[0], timed, known)
     else:
         typer.echo(safe(table_text(timed, f"v{against[0]}", known)))
+    if whole.interrupted:
+        raise typer.Exit(INTERRUPTED)
     return not any(row.trouble for row in timed)
 
 
@@ -154,20 +159,26 @@ def _quick(
     from avo_tui.domain.plain import safe
     from avo_tui.operators.toolbox.quick_tools import quick_text
 
-    rows = asyncio.run(_compare_quickly(reader, variants, against[1], wanted))
+    rows: list[QuickRow] = []
+    with _kept_when_interrupted() as whole:
+        asyncio.run(_compare_quickly(reader, rows, variants, against[1], wanted))
     if as_json:
         _emit_quick(reader.name, against[0], rows)
     else:
         typer.echo(safe(quick_text(rows, f"v{against[0]}")))
+    if whole.interrupted:
+        raise typer.Exit(INTERRUPTED)
     return not any(row.result.trouble for row in rows)
 
 
 async def _compare_quickly(
     reader: SessionReader,
+    rows: list[QuickRow],
     variants: list[Variant],
     other: Candidate,
     wanted: tuple[str | None, float | None],
-) -> list[QuickRow]:
+) -> None:
+    """Add a row for each variant to `rows`."""
     from avo_tui.domain.quick import MOST_SECONDS, QUICK_SECONDS, QuickComparison
     from avo_tui.evaluation.evaluators import make_evaluator
     from avo_tui.operators.toolbox.quick_tools import left_out, quick_rows
@@ -176,22 +187,58 @@ async def _compare_quickly(
     task = reader.state.session.task.name
     async with make_evaluator(reader.state.session.settings, task) as evaluator:
 
-        async def compare(candidate: Candidate) -> QuickComparison:
+        async def compare(candidate: Candidate, more: bool) -> QuickComparison:
             return await evaluator.compare_quickly(
                 task,
                 candidate,
                 other,
                 configuration=wanted[0],
                 seconds=wanted[1] or QUICK_SECONDS,
+                more=more,
+                progress=_say_waiting(),
             )
 
-        def begins(text: str) -> None:
-            typer.echo(f"avo: {text}", err=True)
-
-        rows = await quick_rows(variants, compare, MOST_SECONDS, begins)
+        await quick_rows(rows, variants, compare, MOST_SECONDS, _say_begin)
         if rest := left_out(variants, rows).strip():
             typer.echo(f"avo: {rest}", err=True)
-        return rows
+
+
+class _Kept:
+    """Whether the person broke off what is measured."""
+
+    interrupted = False
+
+
+@contextlib.contextmanager
+def _kept_when_interrupted() -> Iterator[_Kept]:
+    """What was measured until Ctrl+C is printed all the same."""
+    kept = _Kept()
+    try:
+        yield kept
+    except KeyboardInterrupt:
+        kept.interrupted = True
+        typer.echo("avo: interrupted; what was measured until then:", err=True)
+
+
+def _say_begin(doing: str, result: str) -> None:
+    """Say on standard error what begins, and what the variant before gave."""
+    from avo_tui.domain.plain import plain
+
+    for text in filter(None, (result, doing)):
+        typer.echo(f"avo: {plain(text, 300)}", err=True)
+
+
+def _say_waiting() -> Callable[[EvaluationProgress], None]:
+    """A sink that says once for each variant that the device is in use, and by whom."""
+    told = False
+
+    def hear(progress: EvaluationProgress) -> None:
+        nonlocal told
+        if progress.stage == "waiting" and progress.state == "started" and not told:
+            told = True
+            typer.echo(f"avo: waiting: {progress.detail}", err=True)
+
+    return hear
 
 
 def _emit_quick(name: str, number: int, rows: list[QuickRow]) -> None:
@@ -267,10 +314,13 @@ async def _time(
     other: Candidate,
     effort: tuple[int | None, float | None],
 ) -> None:
-    """Add pairs to each of `timed`. `effort`: pairs of each, and the precision to reach."""
+    """Check each of `timed`, and add pairs to those that are correct.
+
+    `effort`: pairs of each, and the precision to reach.
+    """
     from avo_tui.domain.outlook import spread
     from avo_tui.evaluation.evaluators import make_evaluator
-    from avo_tui.operators.toolbox.variants import MOST_PAIRS, time_variants
+    from avo_tui.operators.toolbox.variants import MOST_PAIRS, check_variants, time_variants
 
     require_agreement(reader.folder)
     task = reader.state.session.task.name
@@ -278,10 +328,17 @@ async def _time(
     most = pairs or (1 if precision is None else MOST_PAIRS)
     async with make_evaluator(reader.state.session.settings, task) as evaluator:
 
-        async def compare(candidate: Candidate, replicate: int) -> EvaluationReport:
-            return await evaluator.remeasure(task, candidate, other, replicate=replicate)
+        async def check(candidate: Candidate) -> EvaluationReport:
+            return await evaluator.check(task, candidate, quick=True)
 
-        await time_variants(timed, compare, spread(reader.state).prior, most, precision)
+        async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
+            return await evaluator.remeasure(
+                task, candidate, other, replicate=replicate, more=more, progress=_say_waiting()
+            )
+
+        await check_variants(timed, check, _say_begin)
+        prior = spread(reader.state).prior
+        await time_variants(timed, compare, prior, most, precision, _say_begin)
 
 
 def _emit(name: str, number: int, timed: list[Timed], known: Spread) -> None:
@@ -297,6 +354,7 @@ def _emit(name: str, number: int, timed: list[Timed], known: Spread) -> None:
                     "gain": row.gain or None,
                     "interval": _interval(row, known),
                     "trouble": row.trouble or None,
+                    "log": row.log or None,
                     "pairs": [pair.model_dump(mode="json") for pair in row.pairs],
                 }
                 for row in timed

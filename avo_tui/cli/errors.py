@@ -18,6 +18,10 @@ _WRONG_USE: type[Exception] = typer.BadParameter.__mro__[2]
 """`ClickException`, wherever this version of typer keeps it: wrong use, reported by typer."""
 
 
+INTERRUPTED = 130
+"""Exit status after SIGINT, as shells have it."""
+
+
 class Failure(Exception):  # noqa: N818 - an answer to the person
     """Something the person asked for cannot be done; the text says why and what to do."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avo_tui.cli.errors import Failure, expected, sentence
+from avo_tui.cli.errors import INTERRUPTED, Failure, expected, sentence
 from avo_tui.cli.queries import Json, Name
 from avo_tui.cli.seating import QUIET_SECONDS, require_seat, sit_down, waiting_text
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from avo_tui.operators.toolbox.box import ToolSpec
     from avo_tui.seat.client import SeatClient
     from avo_tui.store import SessionReader
-
-INTERRUPTED = 130
-"""Exit status after SIGINT, as shells have it."""
 
 TAKES_FILES = frozenset({"scratch"})
 """Tools that run their own files: `--file` is passed to them instead of to the candidate."""
@@ -305,16 +302,23 @@ async def _call(reader: SessionReader, hello: Hello, call: Call, texts: dict[str
 
 
 async def _patient(reader: SessionReader, client: SeatClient, wanted: Call) -> Answer:
-    """Make a call; regularly print on standard error what it waits for."""
+    """Make a call; print on standard error what it waits for, and what it has brought so far."""
     call = asyncio.ensure_future(client.call(wanted.tool, wanted.arguments, whole=wanted.whole))
-    told, since = "", time.monotonic()
+    told, since, shown = "", time.monotonic(), 0
     try:
         while not call.done():
             await asyncio.wait({call}, timeout=0.5)
-            if time.monotonic() - since < QUIET_SECONDS or call.done():
+            if call.done():
+                break
+            working = client.working
+            for line in working.results[shown:] if working is not None else ():
+                shown, since = shown + 1, time.monotonic()
+                _tell(line)
+            if time.monotonic() - since < QUIET_SECONDS:
                 continue
             since = time.monotonic()
-            if (text := waiting_text(reader)) != told:
+            now = working.working if working is not None else ""
+            if (text := now or waiting_text(reader)) != told:
                 told = text
                 _say(text)
     finally:  # interrupted: the client leaves, the tool goes on

@@ -72,6 +72,18 @@ def _held(path: str) -> bool:
         os.close(file)
 
 
+def somebody_waits(device: str) -> bool:
+    """Whether anybody alive waits for the device, or for a part or the whole of it."""
+    return any(_tickets(lock_file(name).with_suffix(".queue")) for name, _ in _locks_of(device))
+
+
+def _tickets(queue: Path) -> bool:
+    try:
+        return any(_held(e.path) for e in os.scandir(queue) if not e.name.startswith("."))
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def _queued(lock: Path) -> Iterator[_Ticket]:
     queue = lock.with_suffix(".queue")

@@ -38,7 +38,7 @@ from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
 from avo_tui.evaluation.evaluation_run import LOG_LIMIT, EvaluationRun
 from avo_tui.evaluation.input_files import drawn_inputs
-from avo_tui.evaluation.locks import device_lock
+from avo_tui.evaluation.kept_device import KeptDevice
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.roots import roots
 from avo_tui.evaluation.sandbox.policy import SandboxError
@@ -67,6 +67,7 @@ class Pipeline:
         self._kernels = kernels
         self._tasks: Tasks | None = None
         self._backends: dict[str, Backend] = {}
+        self._kept = KeptDevice()
         self._looked_at: set[str] = set()
         """Names of tasks whose methods were run once, with correct results."""
 
@@ -98,7 +99,8 @@ class Pipeline:
         return await self.backend(task).machine(task, self.sandbox)
 
     async def close(self) -> None:
-        """End the processes that the backends keep ready."""
+        """End the processes that the backends keep ready, and give the device away."""
+        await self._kept.release()
         for backend in self._backends.values():
             await backend.close()
 
@@ -153,12 +155,14 @@ class Pipeline:
         progress: ProgressSink,
         *,
         replicate: int = 0,
+        more: bool = False,
     ) -> EvaluationReport:
         """Times a candidate interleaved with another one, in fresh processes.
 
         The two change places with every replicate, so that what the harness does first or second
         favours neither. Only what is about to be committed comes here: in replicate 0 the backend
-        may look at it more closely.
+        may look at it more closely. `more`: another request of the same call follows, for which
+        the device is kept.
         """
         task = self.tasks.get(name)
         backend = self.backend(task)
@@ -171,7 +175,7 @@ class Pipeline:
                 raise
             compiled = await self._compile(run, candidate, context)
             await self._warm(run)
-            async with self._device(run), run.stage("remeasure"):
+            async with self._device(run, more=more), run.stage("remeasure"):
                 if replicate % 2 == 0:
                     run.paired = await backend.paired(task, compiled, beside, context)
                 else:
@@ -191,10 +195,12 @@ class Pipeline:
         *,
         configuration: str | None = None,
         seconds: float = QUICK_SECONDS,
+        more: bool = False,
     ) -> QuickComparison:
         """Calls two candidates in turn within one process; why not where it cannot be done.
 
-        Raises EvaluatorError for an unknown task.
+        `more`: another request of the same call follows, for which the device is kept. Raises
+        EvaluatorError for an unknown task.
         """
         task = self.tasks.get(name)
         backend = self.backend(task)
@@ -215,7 +221,7 @@ class Pipeline:
             beside = await backend.compile(task, other, context)
             compiled = await backend.compile(task, candidate, context)
             async with (
-                device_lock(backend.device_lock(task), progress) as waited,
+                self._kept.hold(backend.device_lock(task), progress, more=more) as waited,
                 watched(lambda: self._sensor(task)) as watch,
             ):
                 result = await backend.compare_quickly(
@@ -246,7 +252,7 @@ class Pipeline:
         context = Context(self.sandbox, lambda _: None)
         try:
             compiled = await backend.compile(task, candidate, context)
-            async with device_lock(backend.device_lock(task), context.progress):
+            async with self._kept.hold(backend.device_lock(task), context.progress):
                 return await backend.profile(task, compiled, context, chosen)
         except Rejected as rejection:
             return f"{rejection.verdict}: {rejection.feedback.summary}"
@@ -285,7 +291,7 @@ class Pipeline:
         context = Context(self.sandbox, lambda _: None)
         try:
             compiled = await backend.compile(task, candidate, context)
-            async with device_lock(backend.device_lock(task), context.progress):
+            async with self._kept.hold(backend.device_lock(task), context.progress):
                 return await backend.sanitize(task, compiled, tools)
         except Rejected as rejection:
             feedback = rejection.feedback
@@ -304,9 +310,9 @@ class Pipeline:
         return await self.backend(task).scratch(task, Experiment(files, seconds, drawn), context)
 
     @asynccontextmanager
-    async def _device(self, run: EvaluationRun) -> AsyncIterator[None]:
+    async def _device(self, run: EvaluationRun, *, more: bool = False) -> AsyncIterator[None]:
         device = self.backend(run.task).device_lock(run.task)
-        async with device_lock(device, run.progress) as waited:
+        async with self._kept.hold(device, run.progress, more=more) as waited:
             run.spent["waiting"] = waited.seconds
             async with watched(lambda: self._sensor(run.task)) as watch:
                 yield

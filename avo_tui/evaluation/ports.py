@@ -77,9 +77,17 @@ class Evaluator(Protocol):
         compiled."""
 
     async def check(
-        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+        self,
+        task: str,
+        candidate: Candidate,
+        *,
+        progress: ProgressSink | None = None,
+        quick: bool = False,
     ) -> EvaluationReport:
-        """Compile and check. `correct` means correct on all cases that were checked; no score."""
+        """Compile and check. `correct` means correct on all cases that were checked; no score.
+
+        `quick` checks the small configurations only.
+        """
 
     async def evaluate(
         self,
@@ -122,6 +130,7 @@ class Evaluator(Protocol):
         other: Candidate,
         *,
         replicate: int = 0,
+        more: bool = False,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
         """Times two candidates interleaved (A B B A), each in one fresh process: one replicate.
@@ -130,6 +139,9 @@ class Evaluator(Protocol):
         Neither is checked in full again, but timed outputs of both are verified. `replicate` is the
         number of such measurements of the two before: in every second one they change places, and
         what is looked at once before a commit (a sanitizer) is looked at in number 0.
+
+        `more`: another request of the same call follows at once. The device is then kept for it for
+        a few seconds, unless somebody waits and the call has had it for a minute.
         """
 
     async def compare_quickly(
@@ -140,11 +152,13 @@ class Evaluator(Protocol):
         *,
         configuration: str | None = None,
         seconds: float = QUICK_SECONDS,
+        more: bool = False,
         progress: ProgressSink | None = None,
     ) -> QuickComparison:
         """Calls two candidates in turn within one process, warm and cold, for about `seconds`.
 
-        On all scored configurations, or on one. Nothing is checked, and no gate uses it.
+        On all scored configurations, or on one. Nothing is checked, and no gate uses it. `more` as
+        in `remeasure`.
         """
 
     async def scratch(

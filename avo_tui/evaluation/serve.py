@@ -225,6 +225,7 @@ class Worker:
             other,
             self._progress(request),
             replicate=int(request.get("replicate", 0)),
+            more=bool(request.get("more")),
         )
 
     async def _compare_quickly(self, request: Request) -> object:
@@ -236,6 +237,7 @@ class Worker:
             self._progress(request),
             configuration=request.get("of"),
             seconds=float(request["seconds"]),
+            more=bool(request.get("more")),
         )
 
 

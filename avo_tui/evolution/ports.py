@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
@@ -13,6 +14,8 @@ from avo_tui.domain.records import Attempt, Author, Direction, Intervention, Not
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.run_settings import Level
 from avo_tui.operators.ports import AttemptResult, SubmitResult
+
+T = TypeVar("T")
 
 Cut = Callable[[], str | None]
 """Returns why the current work must be cancelled now; None while it may continue."""
@@ -59,6 +62,17 @@ class Evaluations(Protocol):
     async def unrecorded(self, work: Awaitable[EvaluationReport], cut: Cut) -> EvaluationReport:
         """Run evaluator work that is not recorded as an attempt. Raises Interrupted and
         EvaluatorError."""
+        ...
+
+    async def clocked(self, work: Awaitable[T], cut: Cut) -> T:
+        """Await work of the evaluator; while it waits for the device, running time does not count.
+
+        Raises Interrupted.
+        """
+        ...
+
+    def listening(self, sink: Callable[[EvaluationProgress], None]) -> AbstractContextManager[None]:
+        """While entered, `sink` is told the progress of all evaluations."""
         ...
 
     def progress(self, attempt: int) -> Callable[[EvaluationProgress], None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from avo_tui.domain.base import ObjectId, Value
@@ -18,7 +19,7 @@ from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.listing import Window
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.records import Author, Hint, Note, NoteCategory, StepOutcomeName, Version
-from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.operators.knowledge_port import Knowledge
 from avo_tui.operators.reading_port import Reading
@@ -43,6 +44,8 @@ class StepEnded(Exception):  # noqa: N818 - control flow, not an error
         super().__init__(reason)
         self.outcome: StepOutcomeName = outcome
         self.reason = reason
+        self.brought = ""
+        """What the tool that ran had brought until then."""
 
 
 class Interrupted(Exception):  # noqa: N818 - control flow, not an error
@@ -55,6 +58,8 @@ class Interrupted(Exception):  # noqa: N818 - control flow, not an error
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.brought = ""
+        """What the tool that ran had brought until then."""
 
 
 class AttemptResult(Value):
@@ -85,8 +90,16 @@ class Evaluating(Protocol):
         """Compile only. Not an attempt. Raises Interrupted."""
         ...
 
-    async def check(self, candidate: Candidate) -> EvaluationReport:
-        """Compile and check only. Not an attempt. Raises Interrupted."""
+    async def check(self, candidate: Candidate, *, quick: bool = False) -> EvaluationReport:
+        """Compile and check only, the small configurations only if `quick`. Not an attempt.
+
+        Raises Interrupted.
+        """
+        ...
+
+    def listening(self, sink: Callable[[EvaluationProgress], None]) -> AbstractContextManager[None]:
+        """While entered, `sink` is told how everything that the run evaluates gets on, and what it
+        waits for."""
         ...
 
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
@@ -103,14 +116,19 @@ class Evaluating(Protocol):
         ...
 
     async def evaluate_many(
-        self, candidates: Iterable[tuple[Candidate, str]], *, sweep: bool = False
+        self,
+        candidates: Iterable[tuple[Candidate, str]],
+        *,
+        sweep: bool = False,
+        each: Callable[[AttemptResult], None] = lambda result: None,
     ) -> Sequence[AttemptResult]:
         """Evaluate (candidate, title) pairs completely, as many at the same time as there are
         devices.
 
         The next pair is taken when a device is free, so the source may choose it by the results
         recorded until then. `sweep`: they are variants of one idea, and one try to the supervisor.
-        No more are taken once the person requests something or a cap is near.
+        No more are taken once the person requests something or a cap is near. `each` is given every
+        result as soon as it is there, also those before an interruption.
         Returns the results of those that were evaluated, in the order in which they were taken.
         Raises Interrupted, and StepEnded when the budget is used up.
         """
@@ -134,12 +152,17 @@ class Evaluating(Protocol):
         ...
 
     async def compare(
-        self, candidate: Candidate, other: Candidate, replicate: int = 0
+        self,
+        candidate: Candidate,
+        other: Candidate,
+        replicate: int = 0,
+        *,
+        more: bool = False,
     ) -> EvaluationReport:
         """Time two candidates alternately in fresh processes, as the gate does. Not an attempt.
 
-        The report is about `candidate`; `paired` is its speed relative to the other. Raises
-        Interrupted.
+        The report is about `candidate`; `paired` is its speed relative to the other. `more`:
+        another comparison follows at once, for which the device is kept. Raises Interrupted.
         """
         ...
 
@@ -149,10 +172,13 @@ class Evaluating(Protocol):
         other: Candidate,
         configuration: str | None = None,
         seconds: float = QUICK_SECONDS,
+        *,
+        more: bool = False,
     ) -> QuickComparison:
         """Call two candidates in turn within one process for about `seconds`, warm and cold.
 
-        Not what a gate measures; nothing is checked. Raises Interrupted.
+        `more`: another one follows at once, for which the device is kept. Not what a gate measures;
+        nothing is checked. Raises Interrupted.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,16 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from avo_tui.domain.base import Value
-from avo_tui.operators.seat.wire import LINE_BYTES, POINTER, Answer, Call, Hello, Pointer, Welcome
+from avo_tui.operators.seat.wire import (
+    LINE_BYTES,
+    POINTER,
+    Answer,
+    Call,
+    Hello,
+    Pointer,
+    Welcome,
+    Working,
+)
 
 
 class SeatError(ValueError):
@@ -38,6 +48,8 @@ class SeatClient:
         self._writer = writer
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._ids = itertools.count(1)
+        self.working: Working | None = None
+        """What the running tool does now; None as long as the seat says nothing of it."""
         self._listener = asyncio.create_task(self._listen(), name="seat")
 
     @classmethod
@@ -54,7 +66,7 @@ class SeatClient:
                 f"the seat of {folder.name} is not there: its engine is not running, or its"
                 " operator is not `seat`"
             ) from error
-        await _write(writer, hello)
+        await _write(writer, hello.replaced(hears=True))
         try:
             welcome = Welcome.model_validate_json(await reader.readline())
         except (OSError, ValidationError) as error:
@@ -106,7 +118,11 @@ class SeatClient:
     async def _listen(self) -> None:
         try:
             while line := await self._reader.readline():
-                answer = Answer.model_validate_json(line)
+                message = _message(line)
+                if isinstance(message, Working):
+                    self.working = message if message.id in self._waiting else None
+                    continue
+                answer, self.working = message, None
                 future = self._waiting.pop(answer.id, None)
                 if future is not None and not future.done():
                     future.set_result(answer)
@@ -116,6 +132,14 @@ class SeatClient:
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(SeatLeftError(_LEFT))
+
+
+def _message(line: bytes) -> Answer | Working:
+    """A line of the seat. Raises ValueError for one that is neither."""
+    fields = json.loads(line)
+    if isinstance(fields, dict) and "working" in fields:
+        return Working.model_validate(fields)
+    return Answer.model_validate_json(line)
 
 
 _LEFT = "the seat is lost: the engine has ended, or another client took the place"

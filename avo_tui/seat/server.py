@@ -135,8 +135,8 @@ class SeatServer:
     ) -> types.CallToolResult:
         calls = await self._calls(context)
 
-        async def progress(seconds: float) -> None:
-            await context.session.report_progress(seconds, message=self._waiting())
+        async def progress(seconds: float, doing: str) -> None:
+            await context.session.report_progress(seconds, message=doing or self._waiting())
 
         hello = Hello(
             client=_name_of(context), way=self._way, take_over=self._take_over and calls.fresh

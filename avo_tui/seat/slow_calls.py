@@ -12,6 +12,7 @@ from typing import Any
 
 from avo_tui.operators.seat.step import WAIT
 from avo_tui.operators.seat.wire import Answer, Hello
+from avo_tui.operators.toolbox.running_call import so_far
 from avo_tui.seat.client import SeatClient, SeatLeftError
 
 PATIENCE = 45.0
@@ -21,8 +22,8 @@ TICK = 2.0
 """Seconds between two progress messages."""
 
 SitDown = Callable[[Hello], Awaitable[SeatClient]]
-Progress = Callable[[float], Awaitable[None]]
-"""Called with the seconds so far while a tool runs."""
+Progress = Callable[[float, str], Awaitable[None]]
+"""Called while a tool runs, with the seconds so far and what it does, "" if that is not known."""
 
 
 class PatientCalls:
@@ -47,7 +48,7 @@ class PatientCalls:
             self._tool = tool
         elif tool != WAIT:
             text = f"Not run: {self._tool} still runs. Its answer comes with `wait`."
-            return self._busy(text), True
+            return self._busy("\n".join(filter(None, [text, self.doing()]))), True
         began = asyncio.get_running_loop().time()
         while not self._running.done():
             await asyncio.wait({self._running}, timeout=TICK)
@@ -56,8 +57,8 @@ class PatientCalls:
                 break
             if passed >= self._patience:
                 text = f"{self._tool} still runs, or the run is paused. Call `wait` for its answer."
-                return self._busy(text), True
-            await progress(passed)
+                return self._busy("\n".join(filter(None, [text, self.doing()]))), True
+            await progress(passed, self.doing())
         task, self._running = self._running, None
         self.used = asyncio.get_running_loop().time()
         return task.result(), False
@@ -73,6 +74,11 @@ class PatientCalls:
         except SeatLeftError:
             self._client = None
             raise
+
+    def doing(self) -> str:
+        """What the running tool does now and what it has brought, "" where that is not known."""
+        working = self._client.working if self._client is not None else None
+        return so_far(working.working, working.results) if working is not None else ""
 
     @property
     def fresh(self) -> bool:

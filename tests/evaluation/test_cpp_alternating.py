@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.backends.cpp import alternating
 from avo_tui.evaluation.backends.cpp.alternating import NotComparedError, read_times
+from avo_tui.evaluation.measuring_now import measuring_text
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
 
@@ -51,7 +55,11 @@ async def test_one_that_does_its_work_four_times_is_slower_warm_and_cold(
             "honest.cpp.h": honest.files["kernel.cpp"].replace('#include "task.h"', ""),
         }
     )
-    result = await pipeline.compare_quickly(TASK, slow, honest, quiet, seconds=0.2)
+    result = await pipeline.compare_quickly(TASK, slow, honest, quiet, seconds=0.2, more=True)
+    mine = rf"\bprocess {os.getpid()}\b"
+    assert re.search(mine, measuring_text()), "the device is kept for the call's next comparison"
+    await pipeline.close()
+    assert not re.search(mine, measuring_text())
     assert not result.trouble and not result.remarks, result
     assert result.warm.keys() == result.cold.keys() == {"full-64", "causal-64"}
     for caches in ("warm", "cold"):

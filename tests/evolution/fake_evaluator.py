@@ -157,7 +157,12 @@ class FakeEvaluator:
         return self._report(candidate, scored=False)
 
     async def check(
-        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
+        self,
+        task: str,
+        candidate: Candidate,
+        *,
+        progress: ProgressSink | None = None,
+        quick: bool = False,
     ) -> EvaluationReport:
         return self._report(candidate, scored=False)
 
@@ -189,6 +194,7 @@ class FakeEvaluator:
         other: Candidate,
         *,
         replicate: int = 0,
+        more: bool = False,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
         if self.broken:
@@ -234,6 +240,7 @@ class FakeEvaluator:
         *,
         configuration: str | None = None,
         seconds: float = QUICK_SECONDS,
+        more: bool = False,
         progress: ProgressSink | None = None,
     ) -> QuickComparison:
         return QuickComparison(trouble="There is no quick comparison here.")

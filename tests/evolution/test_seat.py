@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import pytest
@@ -169,6 +170,73 @@ async def test_pause_now_interrupts_an_evaluation_and_says_so(make_lab: MakeLab)
     answer = await call
     assert not answer.ok and "Interrupted" in answer.text
     await client.close()
+
+
+SWEEP = {"sweep": {"UNROLL_BY": ["2", "4"]}, "pairs": 2}
+
+
+async def benching(lab: Laboratory) -> tuple[SeatClient, asyncio.Task[Answer]]:
+    """A client whose `bench` has one pair of each variant, and hangs in the next."""
+    lab.evaluator.hold_paired = 1
+    client = await seated(lab)
+    assert (await client.call("begin_step")).ok
+    call = asyncio.create_task(client.call("bench", SWEEP))
+    async with asyncio.timeout(240):
+        while client.working is None or "pair 2 of 2, 1 of 2" not in client.working.working:
+            await asyncio.sleep(0.01)
+    return client, call
+
+
+async def test_who_waits_for_a_bench_is_told_what_it_does_and_keeps_what_it_gave(
+    make_lab: MakeLab,
+) -> None:
+    lab = begun(make_lab)
+    client, call = await benching(lab)
+    async with client:
+        assert client.working is not None
+        first, second = client.working.results
+        assert "UNROLL_BY=2 1.0000 by 1 pair" in first and "UNROLL_BY=4" in second
+        await lab.send(Pause(mode="now"))
+        answer = await call
+        assert not answer.ok and "Interrupted before it was finished" in answer.text
+        assert "UNROLL_BY=2: 1.0000 [" in answer.text and "UNROLL_BY=4: 1.0000 [" in answer.text
+        assert client.working is None
+        await lab.send(Resume())
+        again = await client.call("read_result", {"call": answer.call})
+        assert "UNROLL_BY=4: 1.0000 [" in again.text
+
+
+async def test_what_a_bench_gave_outlives_the_engine(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    client, call = await benching(lab)
+    await lab.killed()
+    await client.close()
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    (lab.folder / "seat.json").unlink(missing_ok=True)
+    lab.evaluator.hold_paired = None
+    lab.start(SeatOperator(lab.settings))
+    async with await seated(lab) as newcomer:
+        opening = await newcomer.call("begin_step")
+        assert "c2 was cut off: the working candidate UNROLL_BY=2 1.0000 by 1 pair" in opening.text
+        kept = await newcomer.call("read_result", {"call": "c2"})
+        assert kept.ok and "UNROLL_BY=4 1.0000 by 1 pair" in kept.text
+
+
+async def test_a_client_that_does_not_ask_is_told_answers_only(make_lab: MakeLab) -> None:
+    """Such as one of an older version, which knows nothing else."""
+    lab = begun(make_lab)
+    async with await seated(lab):
+        pass
+    pointer = json.loads((lab.folder / "seat.json").read_text())
+    reader, writer = await asyncio.open_unix_connection(pointer["socket"])
+    lines = [HELLO.model_dump(exclude={"hears"}), {"id": 1, "tool": "begin_step"}]
+    lines += [{"id": 2, "tool": "bench", "arguments": SWEEP}]
+    writer.writelines(json.dumps(line).encode() + b"\n" for line in lines)
+    async with asyncio.timeout(240):
+        got = [json.loads(await reader.readline()) for _ in range(3)]
+    writer.close()
+    assert [message.get("id") for message in got[1:]] == [1, 2] and got[2]["ok"]
 
 
 async def test_a_rewind_ends_the_step_and_the_next_one_begins_there(make_lab: MakeLab) -> None:

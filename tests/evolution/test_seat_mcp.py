@@ -110,6 +110,34 @@ async def test_a_tool_that_takes_long_says_so_and_wait_brings_its_answer(
         assert "UNROLL = 4" in answer["text"]
 
 
+async def test_who_waits_is_told_which_variant_runs_and_what_the_others_gave(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avo_tui.seat.slow_calls.TICK", 0.02)
+    lab = begun(make_lab)
+    lab.evaluator.hold_paired = 1
+    told: list[str | None] = []
+
+    async def progress(seconds: float, total: float | None, message: str | None) -> None:
+        told.append(message)
+
+    async with client_of(served(lab, patience=0.5)) as client:
+        await lab.versions(1)
+        while (await call(client, "begin_step"))["still_running"]:
+            pass
+        arguments = {"sweep": {"BY": ["2", "4"]}, "pairs": 2}
+        await client.call_tool("bench", arguments, progress_callback=progress)
+        while "pair 2 of 2, 1 of 2" not in (waits := await call(client, "wait"))["text"]:
+            assert waits["still_running"]
+        assert "So far: the working candidate BY=2 1.0000 by 1 pair" in waits["text"]
+        assert any("BY=4" in (message or "") for message in told)
+        await lab.send(Pause(mode="now"))
+        while (answer := await call(client, "wait"))["still_running"]:
+            pass
+        assert not answer["ok"] and "BY=4: 1.0000 [" in answer["text"]
+        await lab.send(Resume())
+
+
 async def test_pages_and_the_prompt_need_no_seat(make_lab: MakeLab) -> None:
     lab = begun(make_lab)
     await lab.versions(1)

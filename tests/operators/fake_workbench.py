@@ -6,7 +6,8 @@ What it evaluates is the task of `toy_task.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 from avo_tui.domain import events as ev
@@ -16,7 +17,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.quick import QUICK_SECONDS, Alternation, QuickComparison
 from avo_tui.domain.records import Attempt, Hint, Note, NoteCategory, Profile, Version
-from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
@@ -48,6 +49,9 @@ class FakeWorkbench(FakeRun):
         self.places: list[str] = []
         self.evaluations = 0
         self.runs: list[str] = []
+        self.more: list[bool] = []
+        """Of each comparison, whether it said that another one follows."""
+        self.sinks: list[Callable[[EvaluationProgress], None]] = []
         self.inputs: InputsWanted | None = None
         """Of the latest scratch program."""
         self.evaluation_seconds = 0.0
@@ -146,9 +150,15 @@ class FakeWorkbench(FakeRun):
         await self._work("compile")
         return judge(candidate, benchmark=False)
 
-    async def check(self, candidate: Candidate) -> EvaluationReport:
-        await self._work("check")
+    async def check(self, candidate: Candidate, *, quick: bool = False) -> EvaluationReport:
+        await self._work("quick check" if quick else "check")
         return judge(candidate, benchmark=False)
+
+    @contextmanager
+    def listening(self, sink: Callable[[EvaluationProgress], None]) -> Iterator[None]:
+        self.sinks.append(sink)
+        yield
+        self.sinks.remove(sink)
 
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
         number = sum(a.step == self._step for a in self.state.attempts.values()) + 1
@@ -187,9 +197,17 @@ class FakeWorkbench(FakeRun):
         return 1
 
     async def evaluate_many(
-        self, candidates: Iterable[tuple[Candidate, str]], *, sweep: bool = False
+        self,
+        candidates: Iterable[tuple[Candidate, str]],
+        *,
+        sweep: bool = False,
+        each: Callable[[AttemptResult], None] = lambda result: None,
     ) -> Sequence[AttemptResult]:
-        return [await self.evaluate(candidate, title) for candidate, title in candidates]
+        results = []
+        for candidate, title in candidates:
+            results.append(await self.evaluate(candidate, title))
+            each(results[-1])
+        return results
 
     async def submit(
         self,
@@ -228,8 +246,14 @@ class FakeWorkbench(FakeRun):
         return SubmitResult(decision=decision, version=version)
 
     async def compare(
-        self, candidate: Candidate, other: Candidate, replicate: int = 0
+        self,
+        candidate: Candidate,
+        other: Candidate,
+        replicate: int = 0,
+        *,
+        more: bool = False,
     ) -> EvaluationReport:
+        self.more.append(more)
         await self._work("compare")
         mine, theirs = judge(candidate), judge(other)
         if mine.score is None or theirs.score is None:
@@ -244,7 +268,10 @@ class FakeWorkbench(FakeRun):
         other: Candidate,
         configuration: str | None = None,
         seconds: float = QUICK_SECONDS,
+        *,
+        more: bool = False,
     ) -> QuickComparison:
+        self.more.append(more)
         await self._work("compare_quickly")
         mine, theirs = judge(candidate), judge(other)
         if mine.score is None or theirs.score is None:

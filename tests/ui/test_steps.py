@@ -52,6 +52,17 @@ def test_a_result_without_its_call_is_shown() -> None:
     assert entry.ok is False and entry.detail == "interrupted"
 
 
+def test_a_tool_that_does_several_things_shows_which_it_does_now() -> None:
+    made = StepFold()
+    made.apply(ev.ToolCalled(call="c1", tool="bench", arguments={"pairs": 2}))
+    made.apply(ev.ToolProgressed(call="c1", doing="2 of 3: TILE=64", result="TILE=32 1.0213"))
+    assert made.snapshot().stream[-1].detail == "2 of 3: TILE=64 · TILE=32 1.0213"
+    made.apply(ev.ToolProgressed(call="c1", doing="", result=""))
+    assert made.snapshot().stream[-1].detail == "2 of 3: TILE=64 · TILE=32 1.0213"
+    made.apply(ev.ToolReturned(call="c1", tool="bench", ok=True, summary="Speed over v3"))
+    assert len(made.snapshot().stream) == 1 and made.snapshot().stream[-1].detail == "Speed over v3"
+
+
 def test_the_snapshot_is_the_same_object_while_nothing_changes(recorded: MemorySource) -> None:
     made = StepFold()
     for event in recorded.events(step=25):

@@ -62,6 +62,7 @@ from avo_tui.domain.events.steps import (
     StepFinished,
     StepStarted,
     ToolCalled,
+    ToolProgressed,
     ToolReturned,
 )
 
@@ -106,6 +107,7 @@ __all__ = [
     "StepStarted",
     "SupervisorIntervened",
     "ToolCalled",
+    "ToolProgressed",
     "ToolReturned",
     "TroubleNoted",
     "Unrecognised",
@@ -136,6 +138,7 @@ KnownEvent = Annotated[
     | MessageRecorded
     | ModelStatusChanged
     | ToolCalled
+    | ToolProgressed
     | ToolReturned
     | CandidateEdited
     | SeatTaken

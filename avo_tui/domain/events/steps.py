@@ -8,6 +8,7 @@ from pydantic import Field
 
 from avo_tui.domain.base import ObjectId
 from avo_tui.domain.events.base import EventBase
+from avo_tui.domain.plain import Safe
 from avo_tui.domain.records import Occupant, PlanItem, StepOutcomeName
 
 
@@ -68,6 +69,17 @@ class ToolCalled(EventBase):
     tool: str
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the tool; long values are cut, the recorded message contains them in full."""
+
+
+class ToolProgressed(EventBase):
+    """A tool that does several things one after the other began with the next of them."""
+
+    kind: Literal["tool_progressed"] = "tool_progressed"
+    call: str
+    doing: Safe = ""
+    """What it does now, such as `2 of 10: TILE=64`; empty where it has done all."""
+    result: Safe = ""
+    """What the one before gave, in a line: kept even if the call never returns."""
 
 
 class ToolReturned(EventBase):

@@ -105,11 +105,12 @@ class AskingEvaluator(ABC):
         other: Candidate,
         *,
         replicate: int = 0,
+        more: bool = False,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
         """See `Evaluator.remeasure`."""
         body: dict[str, object] = {
-            "op": "remeasure", "other": other.files, "replicate": replicate,
+            "op": "remeasure", "other": other.files, "replicate": replicate, "more": more,
         }  # fmt: skip
         return await self._evaluate(body, task, candidate, progress)
 
@@ -145,12 +146,13 @@ class AskingEvaluator(ABC):
         *,
         configuration: str | None = None,
         seconds: float = QUICK_SECONDS,
+        more: bool = False,
         progress: ProgressSink | None = None,
     ) -> QuickComparison:
         """See `Evaluator.compare_quickly`."""
         body: dict[str, object] = {
             "op": "compare_quickly", "task": task, "files": candidate.files, "other": other.files,
-            "of": configuration, "seconds": seconds,
+            "of": configuration, "seconds": seconds, "more": more,
         }  # fmt: skip
         try:
             return QuickComparison.model_validate(await self.request(body, progress))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from time import monotonic
+from typing import TypeVar
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
@@ -16,6 +18,8 @@ from avo_tui.evolution import steps
 from avo_tui.evolution.ports import Cut
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted
+
+T = TypeVar("T")
 
 WAITING_SECONDS = 15.0
 """Least seconds between two progress events of an attempt that waits for the device."""
@@ -34,6 +38,7 @@ class EvaluationRecorder:
         self._harness_errors = 0
         self._asked = 0
         """Number of requests to the evaluator that are not answered yet."""
+        self._sinks: list[Callable[[EvaluationProgress], None]] = []
         self._waiting: dict[int, float] = {}
         """Attempt that waits for a device → monotonic time before which no further progress is
         recorded."""
@@ -133,17 +138,24 @@ class EvaluationRecorder:
 
         Raises Interrupted.
         """
-        self._asked += 1
-        try:
-            report = await self._run.control.race(work, cut)
-        finally:
-            self._asked -= 1
-            self._waiting.pop(attempt, None)
-            self._hold_clock()
+        report = await self.clocked(work, cut, attempt)
         machine = self._run.machine
         if not report.conditions and machine is not None:
             report = report.model_copy(update={"conditions": machine.conditions})
         return report
+
+    async def clocked(self, work: Awaitable[T], cut: Cut, attempt: int = 0) -> T:
+        """Await work of the evaluator; while it waits for the device, running time does not count.
+
+        Raises Interrupted.
+        """
+        self._asked += 1
+        try:
+            return await self._run.control.race(work, cut)
+        finally:
+            self._asked -= 1
+            self._waiting.pop(attempt, None)
+            self._hold_clock()
 
     def _hold_clock(self) -> None:
         """Stop the clock of running time while all open requests wait for a device."""
@@ -175,6 +187,15 @@ class EvaluationRecorder:
             self._harness_errors = 0
             run.control.ask_pause(f"the harness failed {HARNESS_ERRORS} times in a row: {summary}")
 
+    @contextmanager
+    def listening(self, sink: Callable[[EvaluationProgress], None]) -> Iterator[None]:
+        """While entered, `sink` is told the progress of all evaluations."""
+        self._sinks.append(sink)
+        try:
+            yield
+        finally:
+            self._sinks.remove(sink)
+
     def progress(self, attempt: int) -> Callable[[EvaluationProgress], None]:
         """A callback for the progress of an attempt; `attempt` is 0 for work that is not an
         attempt."""
@@ -182,6 +203,8 @@ class EvaluationRecorder:
 
     def _note_progress(self, attempt: int, progress: EvaluationProgress) -> None:
         """Show progress on the screen, and update the clock of running time."""
+        for sink in self._sinks:
+            sink(progress)
         if progress.stage == "waiting" and progress.state != "finished":
             noted_until = self._waiting.get(attempt, 0.0)
             known = monotonic() < noted_until

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
@@ -11,7 +11,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.records import Note, Profile, Version
-from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.ports import Parts, Proposal
@@ -40,23 +40,35 @@ class StepEvaluating:
 
     async def compile(self, candidate: Candidate) -> EvaluationReport:
         """Compile only. Not an attempt. Raises Interrupted."""
-        return await self._plain("compile", candidate)
-
-    async def check(self, candidate: Candidate) -> EvaluationReport:
-        """Compile and check only. Not an attempt. Raises Interrupted."""
-        return await self._plain("check", candidate)
-
-    async def _plain(
-        self, what: Literal["compile", "check"], candidate: Candidate
-    ) -> EvaluationReport:
-        run = self._run
         self._waits.raise_if_ended()
-        call = run.evaluator.compile if what == "compile" else run.evaluator.check
-        work = call(self._task, candidate, progress=self._evaluations.progress(0))
+        progress = self._evaluations.progress(0)
+        work = self._run.evaluator.compile(self._task, candidate, progress=progress)
+        return await self._unrecorded(candidate, work)
+
+    async def check(self, candidate: Candidate, *, quick: bool = False) -> EvaluationReport:
+        """Compile and check only, the small configurations only if `quick`. Not an attempt.
+
+        Raises Interrupted.
+        """
+        self._waits.raise_if_ended()
+        progress = self._evaluations.progress(0)
+        work = self._run.evaluator.check(self._task, candidate, progress=progress, quick=quick)
+        return await self._unrecorded(candidate, work)
+
+    async def _unrecorded(
+        self, candidate: Candidate, work: Awaitable[EvaluationReport]
+    ) -> EvaluationReport:
+        """The report of work on a candidate that is no attempt; of a failed evaluator as well."""
+        run = self._run
         try:
             return await self._evaluations.unrecorded(work, run.control.interrupts_step)
         except EvaluatorError as error:
             return run.cancelled(candidate.id, str(error), harness_failed=True)
+
+    def listening(self, sink: Callable[[EvaluationProgress], None]) -> AbstractContextManager[None]:
+        """While entered, `sink` is told how what the run evaluates gets on, and what it waits
+        for."""
+        return self._evaluations.listening(sink)
 
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
         """Evaluate a candidate completely, as an attempt; a known candidate gets its recorded
@@ -82,13 +94,23 @@ class StepEvaluating:
         return width(self._run)
 
     async def evaluate_many(
-        self, candidates: Iterable[tuple[Candidate, str]], *, sweep: bool = False
+        self,
+        candidates: Iterable[tuple[Candidate, str]],
+        *,
+        sweep: bool = False,
+        each: Callable[[AttemptResult], None] = lambda result: None,
     ) -> Sequence[AttemptResult]:
         """Evaluate (candidate, title) pairs completely, several at the same time."""
         run = self._run
         self._raise_if_over()
         batch = Batch(
-            run, self._evaluations, self._budget, candidates, self._head.number, sweep=sweep
+            run,
+            self._evaluations,
+            self._budget,
+            candidates,
+            self._head.number,
+            sweep=sweep,
+            each=each,
         )
         while True:
             try:
@@ -126,7 +148,12 @@ class StepEvaluating:
         )
 
     async def compare(
-        self, candidate: Candidate, other: Candidate, replicate: int = 0
+        self,
+        candidate: Candidate,
+        other: Candidate,
+        replicate: int = 0,
+        *,
+        more: bool = False,
     ) -> EvaluationReport:
         """Time two candidates alternately, as the gate does. Not an attempt. Raises Interrupted."""
         run = self._run
@@ -136,12 +163,10 @@ class StepEvaluating:
             candidate,
             other,
             replicate=replicate,
+            more=more,
             progress=self._evaluations.progress(0),
         )
-        try:
-            report = await self._evaluations.unrecorded(work, run.control.interrupts_step)
-        except EvaluatorError as error:
-            return run.cancelled(candidate.id, str(error), harness_failed=True)
+        report = await self._unrecorded(candidate, work)
         if report.paired is not None:
             run.pairs_outside.append(report.seconds.total)
         return report
@@ -152,6 +177,8 @@ class StepEvaluating:
         other: Candidate,
         configuration: str | None = None,
         seconds: float = QUICK_SECONDS,
+        *,
+        more: bool = False,
     ) -> QuickComparison:
         """Call two candidates in turn within one process, warm and cold. Not an attempt."""
         run = self._run
@@ -162,10 +189,11 @@ class StepEvaluating:
             other,
             configuration=configuration,
             seconds=seconds,
+            more=more,
             progress=self._evaluations.progress(0),
         )
         try:
-            return await run.control.race(work, run.control.interrupts_step)
+            return await self._evaluations.clocked(work, run.control.interrupts_step)
         except EvaluatorError as error:
             return QuickComparison(trouble=str(error))
 

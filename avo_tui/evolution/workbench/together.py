@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.ports import EvaluatorError, Parallel
@@ -37,8 +37,11 @@ class Batch:
         parent: int,
         *,
         sweep: bool = False,
+        each: Callable[[AttemptResult], None] = lambda result: None,
     ) -> None:
-        """`sweep`: the candidates are variants of one idea, and recorded as such."""
+        """`sweep`: the candidates are variants of one idea, and recorded as such. `each` is given
+        every result as soon as it is there."""
+        self._each = each
         self._run = run
         self._sweep = run.next_attempt(run.state.session.step) if sweep else 0
         self._evaluations = evaluations
@@ -83,6 +86,7 @@ class Batch:
         draft = self._running.pop(task)
         try:
             self.results[draft[0]] = task.result()
+            self._each(task.result())
         except Interrupted as interrupted:
             return interrupted
         except EvaluatorError as error:

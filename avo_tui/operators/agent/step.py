@@ -31,6 +31,7 @@ from avo_tui.operators.agent.transcript import Transcript
 from avo_tui.operators.draft import CARRIED, Draft
 from avo_tui.operators.ports import Interrupted, StepEnded, StepOutcome, Workbench
 from avo_tui.operators.toolbox import Toolbox
+from avo_tui.operators.toolbox.running_call import cut_short
 from avo_tui.operators.toolbox.workspace import load_candidate
 
 
@@ -325,11 +326,8 @@ class AgentStep:
         try:
             result = await self.box.run(call.id, call.name, call.arguments)
         except Interrupted as cut:
-            self._refuse(
-                call,
-                f"Interrupted before it was finished ({cut.reason}); it brought no result. Call it"
-                " again if you still want it.",
-            )
+            text = cut_short(cut, f"Interrupted before it was finished ({cut.reason})")
+            self._refuse(call, f"{text}\nCall it again if you still want it.")
             return None
         self._tools += 1
         call.answer, call.ok = material(result.text), result.ok

@@ -26,6 +26,7 @@ from avo_tui.operators.seat.wire import (
     Letter,
     Pointer,
     Welcome,
+    Working,
 )
 from avo_tui.operators.toolbox.box import ToolSpec
 
@@ -37,6 +38,9 @@ makes a new connection."""
 
 EMPTY_SECONDS = 20.0
 """Seconds after which an empty seat is reported."""
+
+UNREAD_BYTES = 64 << 10
+"""A client that has left so many bytes unread is told nothing but answers."""
 
 EMPTY = "nobody sits in the seat; let an agent sit down with: avo mcp {name}, or avo seat {name}"
 
@@ -71,6 +75,8 @@ class Visitor:
         self.occupant = Occupant(name=hello.client, way=hello.way, since=now())
         self._writer = writer
 
+        self._hears = hello.hears
+
     @property
     def gone(self) -> bool:
         """Whether the connection is closed."""
@@ -84,6 +90,13 @@ class Visitor:
         except (ConnectionError, RuntimeError, OSError):
             return False
         return not self.gone
+
+    def tell(self, working: Working) -> None:
+        """Say what a tool does to a client that wants to hear it and still reads."""
+        behind = self._writer.transport.get_write_buffer_size() > UNREAD_BYTES
+        if self._hears and not self.gone and not behind:
+            with contextlib.suppress(ConnectionError, RuntimeError, OSError):
+                self._writer.write(working.model_dump_json().encode() + b"\n")
 
     def close(self) -> None:
         """Close the connection."""

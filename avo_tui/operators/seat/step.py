@@ -6,12 +6,14 @@ count as delivered when an answer with them reaches a connected client.
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from avo_tui.domain.budget import exhausted
 from avo_tui.domain.events import (
+    Event,
     HintDelivered,
     SeatLeft,
     SeatTaken,
@@ -30,9 +32,10 @@ from avo_tui.operators.agent.prompts.opening import (
 from avo_tui.operators.ports import Interrupted, Presence, StepEnded, StepOutcome, Workbench
 from avo_tui.operators.seat.door import Door, Request
 from avo_tui.operators.seat.opening import seat_opening
-from avo_tui.operators.seat.wire import Answer, Letter
+from avo_tui.operators.seat.wire import Answer, Letter, Working
 from avo_tui.operators.toolbox import Toolbox
 from avo_tui.operators.toolbox.box import ToolSpec, specs
+from avo_tui.operators.toolbox.running_call import cut_short
 from avo_tui.operators.toolbox.switched_off import parts_off
 from avo_tui.operators.toolbox.tool import ToolResult, first_lines
 
@@ -51,6 +54,8 @@ READING = frozenset({
 
 GRACE_SECONDS = 120.0
 """Seconds after which a step whose budget is used up is ended."""
+
+_CALL = re.compile(r"c\d{1,9}")
 
 _NOTHING: dict[str, object] = {"type": "object", "properties": {}, "additionalProperties": False}
 
@@ -93,9 +98,9 @@ class SeatStep:
         self.bench = bench
         self.door = door
         self._attend = attend
-        self.box = Toolbox(bench)
-        events = bench.reading.step_events()
-        self._calls = sum(isinstance(e, ToolReturned) for e in events)
+        self._serving: Request | None = None
+        self.box = Toolbox(bench, tell=self._tell)
+        self._calls = _last_call(bench.reading.step_events())
         self._begun_by = ""
         """Name of the client that has read this step's opening; empty if none has."""
         self._told: set[str] = set()
@@ -160,7 +165,7 @@ class SeatStep:
 
     async def _serve(self, request: Request) -> StepOutcome | None:
         self._note_occupant()
-        tool = request.call.tool
+        tool, self._serving = request.call.tool, request
         try:
             hints = await self.bench.control.boundary(f"before tool {self._calls + 1} ({tool})")
             over = self._over()
@@ -171,7 +176,7 @@ class SeatStep:
                 result, call = await self._call(request, hints)
         except StepEnded as end:
             self._end_told = True
-            text = f"Not run to its end: the step was ended ({end.outcome}): {end.reason}."
+            text = _ended(end)
             if end.outcome != "stopped":
                 text += " begin_step opens the next one."
             await self._send(request, Answer(
@@ -204,11 +209,17 @@ class SeatStep:
         try:
             return await self.box.run(call, tool, request.call.arguments), call
         except Interrupted as cut:
-            text = f"Interrupted before it was finished ({cut.reason}): it brought no result."
-            return self.box.refuse(call, tool, f"{text} Call it again if you still want it."), call
+            text = cut_short(cut, f"Interrupted before it was finished ({cut.reason})")
+            return self.box.refuse(call, tool, f"{text}\nCall it again if you still want it."), call
         except StepEnded as end:
-            self.box.refuse(call, tool, f"Not run to its end: the step was ended ({end.reason}).")
+            self.box.refuse(call, tool, _ended(end))
             raise
+
+    def _tell(self, doing: str, results: tuple[str, ...]) -> None:
+        """Tell the client whose call runs what its tool does."""
+        if self._serving is not None:
+            call = self._serving.call.id
+            self._serving.visitor.tell(Working(id=call, working=doing, results=results))
 
     def _not_opened(self, occupant: Occupant) -> str:
         """Why a tool of a client that has not called `begin_step` is not run, and what to do."""
@@ -308,6 +319,18 @@ class SeatStep:
             self._told |= set(told)
             letters.append(Letter(sender="person", text=text))
         return tuple(letters)
+
+
+def _last_call(events: Sequence[Event]) -> int:
+    """Number of the last call of a step, 0 before the first; also of one that never returned."""
+    names = (e.call for e in events if isinstance(e, ToolCalled | ToolReturned))
+    return max((int(name[1:]) for name in names if _CALL.fullmatch(name)), default=0)
+
+
+def _ended(end: StepEnded) -> str:
+    """Why a tool was not run to its end, with what it brought until then."""
+    reason = f"Not run to its end: the step was ended ({end.outcome}): {end.reason}"
+    return cut_short(end, reason) if end.brought else f"{reason}."
 
 
 def _spent(reason: str) -> str:

@@ -1,7 +1,8 @@
 """The protocol between the seat and its client: one JSON document per line, over a local socket.
 
 The client begins with a `Hello`; the seat answers with a `Welcome`. Then each `Call` gets one
-`Answer` with the same `id`. Closing the connection leaves the seat.
+`Answer` with the same `id`, after any number of `Working` if the client asked for them. Closing the
+connection leaves the seat.
 
 The evaluation worker and the GPU process speak JSON lines of their own (`evaluation/serve.py`,
 `evaluation/backends/cuda/harness/child.py`). What the three have in common is one line of code;
@@ -41,6 +42,8 @@ class Hello(Value):
     way: Way
     take_over: bool = False
     """Disconnect the client that has the seat, if any."""
+    hears: bool = False
+    """True for a client that wants to be told what a running tool does."""
 
 
 class Welcome(Value):
@@ -68,6 +71,16 @@ class Letter(Value):
     sender: Literal["person", "supervisor", "run"]
     """`run` means the program itself: for example, a step has ended or a budget is used up."""
     text: str
+
+
+class Working(Value):
+    """What the tool of a call does now."""
+
+    id: int
+    working: str
+    """Such as `2 of 10: TILE=64; waits for the device: …`."""
+    results: tuple[str, ...] = ()
+    """What came of the things before, a line each."""
 
 
 class Answer(Value):

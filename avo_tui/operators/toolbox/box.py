@@ -23,6 +23,7 @@ from avo_tui.operators.toolbox import (
     timing_tools,
 )
 from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.running_call import RunningCall, Tell, tell_nobody
 from avo_tui.operators.toolbox.signature import signature
 from avo_tui.operators.toolbox.switched_off import parts_off
 from avo_tui.operators.toolbox.tool import (
@@ -94,7 +95,9 @@ class Toolbox:
         *,
         limit: int = RESULT_LIMIT,
         redact: Callable[[str], str] = lambda text: text,
+        tell: Tell = tell_nobody,
     ) -> None:
+        self._tell = tell
         self.bench = bench
         self.workspace = workspace or Workspace.restore(bench)
         self.limit = limit
@@ -134,7 +137,10 @@ class Toolbox:
         """Run a tool and record call and result. Raises Interrupted and StepEnded."""
         self.bench.recording.record(ToolCalled(call=call, tool=name, arguments=_short(arguments)))
         started = time.monotonic()
-        result = await self.call(name, arguments, call)
+        running = RunningCall(call, self.bench.recording.record, self._tell, self._redact)
+        self.workspace.running = running
+        with self.bench.evaluating.listening(running.hear):
+            result = await self.call(name, arguments, call)
         self.returned(call, name, result, time.monotonic() - started)
         return result
 

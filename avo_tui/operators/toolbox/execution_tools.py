@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -10,12 +11,12 @@ from avo_tui.domain.candidate import check_file_name
 from avo_tui.domain.listing import Window
 from avo_tui.domain.records import Version
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
-from avo_tui.operators.ports import AttemptResult
+from avo_tui.operators.ports import AttemptResult, Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import report_text
 from avo_tui.operators.toolbox.timing_tools import FLAGS, asked
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
-from avo_tui.operators.toolbox.variants import sweep
+from avo_tui.operators.toolbox.variants import Variant, sweep
 from avo_tui.operators.toolbox.workspace import Workspace
 
 
@@ -112,6 +113,8 @@ async def _compile_candidate(space: Workspace, arguments: Compile) -> ToolAnswer
 
 async def _check_candidate(space: Workspace, arguments: Check) -> ToolAnswer:
     report = await space.bench.evaluating.check(space.working)
+    if report.correct:
+        space.correct.add(report.candidate)
     text = report_text(report)
     return ToolAnswer(f"{text}\n{asked(space)}" if report.correct else text)
 
@@ -145,20 +148,45 @@ async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswe
     except ValueError as error:
         raise ToolError(str(error)) from error
     titled = [(v.candidate, f"{arguments.title}: {v.name}") for v in variants]
-    results = await space.bench.evaluating.evaluate_many(titled, sweep=True)
-    names = {v.candidate.id: v.name for v in variants}
+    results: list[AttemptResult] = []
+
+    def each(result: AttemptResult) -> None:
+        results.append(result)
+        space.evaluated[result.candidate] = result
+        line = _variant_line(space, result, variants)
+        space.running.begin(f"{len(results)} of {len(variants)} evaluated", line)
+
+    space.running.begin(f"0 of {len(variants)} evaluated")
+    try:
+        await space.bench.evaluating.evaluate_many(titled, sweep=True, each=each)
+    except (Interrupted, StepEnded) as cut:
+        if results:
+            cut.brought = _variants_text(space, results, variants)
+        raise
+    return ToolAnswer(_variants_text(space, results, variants))
+
+
+def _variants_text(
+    space: Workspace, results: Sequence[AttemptResult], variants: Sequence[Variant]
+) -> str:
+    """The evaluated variants, the fastest first."""
     best = space.bench.reading.best()
-    lines = [
+    ordered = sorted(results, key=_aggregate, reverse=True)
+    return "\n".join([
         f"{len(results)} of {len(variants)} variants were evaluated, each as an attempt; ratio is"
         f" to v{best.number}. {OWN_RUNS} read_attempt tells more of one; set its macros and flags"
-        " in the source to go on with it."
-    ]
-    for result in sorted(results, key=_aggregate, reverse=True):
-        space.evaluated[result.candidate] = result
-        change = _aggregate(result) / best.aggregate if best.aggregate > 0 else 0.0
-        word = f"{change:.3f}" if result.report.correct else result.report.feedback.summary
-        lines.append(f"- attempt {result.step}.{result.number} {names[result.candidate]}: {word}")
-    return ToolAnswer("\n".join(lines))
+        " in the source to go on with it.",
+        *(f"- {_variant_line(space, result, variants)}" for result in ordered),
+    ])  # fmt: skip
+
+
+def _variant_line(space: Workspace, result: AttemptResult, variants: Sequence[Variant]) -> str:
+    """An evaluated variant: its attempt, its name, and its ratio to the best version."""
+    best = space.bench.reading.best()
+    name = next((v.name for v in variants if v.candidate.id == result.candidate), "")
+    change = _aggregate(result) / best.aggregate if best.aggregate > 0 else 0.0
+    word = f"{change:.3f}" if result.report.correct else result.report.feedback.summary
+    return f"attempt {result.step}.{result.number} {name}: {word}"
 
 
 def _aggregate(result: AttemptResult) -> float:

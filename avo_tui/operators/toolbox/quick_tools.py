@@ -19,10 +19,11 @@ from avo_tui.domain.quick import (
     Caches,
     QuickComparison,
 )
+from avo_tui.operators.ports import Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.timing_tools import VariantsToTime, chosen_variants
 from avo_tui.operators.toolbox.tool import Tool, ToolAnswer
-from avo_tui.operators.toolbox.variants import Variant
+from avo_tui.operators.toolbox.variants import Begins, Variant, nobody_waits, trouble_lines
 from avo_tui.operators.toolbox.workspace import Workspace
 
 
@@ -54,6 +55,14 @@ class QuickRow:
     variant: Variant
     result: QuickComparison
 
+    @property
+    def line(self) -> str:
+        """What was shown of it in one line, for whoever waits."""
+        if self.result.trouble:
+            return f"{self.variant.name} {self.result.trouble.splitlines()[0][:200]}"
+        each = ", ".join(f"{c} {math.exp(self.result.estimate(c).mean):.4f}" for c in CACHES)
+        return f"{self.variant.name} {each}"
+
 
 async def _quick_bench(space: Workspace, arguments: QuickBench) -> ToolAnswer:
     number, other, variants = chosen_variants(space, arguments)
@@ -63,33 +72,43 @@ async def _quick_bench(space: Workspace, arguments: QuickBench) -> ToolAnswer:
             f"There is no configuration {arguments.configuration!r}. There are: {', '.join(known)}."
         )
 
-    async def compare(candidate: Candidate) -> QuickComparison:
+    async def compare(candidate: Candidate, more: bool) -> QuickComparison:
         return await space.bench.evaluating.compare_quickly(
-            candidate, other, arguments.configuration, arguments.seconds
+            candidate, other, arguments.configuration, arguments.seconds, more=more
         )
 
-    rows = await quick_rows(variants, compare, arguments.most_seconds)
+    rows: list[QuickRow] = []
+    try:
+        await quick_rows(rows, variants, compare, arguments.most_seconds, space.running.begin)
+    except (Interrupted, StepEnded) as cut:
+        if rows:
+            cut.brought = quick_text(rows, f"v{number}")
+        raise
     return ToolAnswer(f"{quick_text(rows, f'v{number}')}{left_out(variants, rows)}")
 
 
 async def quick_rows(
+    rows: list[QuickRow],
     variants: Sequence[Variant],
-    compare: Callable[[Candidate], Awaitable[QuickComparison]],
+    compare: Callable[[Candidate, bool], Awaitable[QuickComparison]],
     most_seconds: float,
-    begins: Callable[[str], None] = lambda text: None,
-) -> list[QuickRow]:
+    begins: Begins = nobody_waits,
+) -> None:
     """Compare the variants one after the other, and none that would begin after `most_seconds`.
 
-    `begins` is told of each, such as `2 of 10: TILE=32`.
+    Each result is added to `rows` as soon as it is there. `compare` is told whether another one
+    follows, `begins` of each, such as `2 of 10: TILE=32`, and of what the one before gave.
     """
     began = time.monotonic()
-    rows: list[QuickRow] = []
+    before = ""
     for number, variant in enumerate(variants, start=1):
         if rows and time.monotonic() - began >= most_seconds:
             break
-        begins(f"{number} of {len(variants)}: {variant.name}")
-        rows.append(QuickRow(variant, await compare(variant.candidate)))
-    return rows
+        begins(f"{number} of {len(variants)}: {variant.name}", before)
+        more = number < len(variants)
+        rows.append(QuickRow(variant, await compare(variant.candidate, more)))
+        before = rows[-1].line
+    begins("", before)
 
 
 def left_out(variants: Sequence[Variant], rows: Sequence[QuickRow]) -> str:
@@ -115,8 +134,14 @@ def quick_text(rows: Sequence[QuickRow], against: str) -> str:
     measured.sort(key=lambda row: -row.result.estimate("cold").mean)
     for row in measured:
         lines += _row_lines(row, measured[0])
-    lines += [f"- {row.variant.name}: {row.result.trouble}" for row in rows if row.result.trouble]
+    lines += trouble_lines([(row.variant.name, *_trouble(row.result)) for row in rows])
     return "\n".join(lines)
+
+
+def _trouble(result: QuickComparison) -> tuple[str, str]:
+    """(why it was not made, the compiler's log)."""
+    reason, _, log = result.trouble.partition("\n")
+    return reason, log
 
 
 def _row_lines(row: QuickRow, first: QuickRow) -> list[str]:

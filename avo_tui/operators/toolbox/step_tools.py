@@ -16,6 +16,7 @@ from avo_tui.operators.ports import AttemptResult, StepOutcome
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.memory_tools import notes_named
 from avo_tui.operators.toolbox.report_text import plan_text
+from avo_tui.operators.toolbox.running_call import unreturned
 from avo_tui.operators.toolbox.timing_tools import IF_BUSY, busy_line, not_now
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.workspace import Workspace
@@ -179,6 +180,9 @@ async def _read_result(space: Workspace, arguments: ReadResult) -> ToolAnswer:
             end = arguments.offset + len(part)
             more = f"\n(go on with offset {end} of {len(text)})" if end < len(text) else ""
             return ToolAnswer((part or f"(the result has {len(text)} characters)") + more)
+    if results := unreturned(space.bench.reading.step_events()).get(arguments.call):
+        lines = "\n".join(results)
+        return ToolAnswer(f"This call has given no answer. What it brought so far:\n{lines}")
     raise ToolError(f"This step has no result of a call {arguments.call!r}.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any, Literal
 
@@ -9,12 +10,15 @@ from pydantic import Field
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.verdict import Verdict
+from avo_tui.operators.ports import Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.variants import (
     MOST_PAIRS,
     Timed,
     Variant,
+    check_variants,
     sweep,
     table_text,
     time_variants,
@@ -126,20 +130,43 @@ async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
     busy = busy_line(space)
     number, other, variants = chosen_variants(space, arguments)
     timed = [Timed(variant) for variant in variants]
-    began = time.monotonic()
     spread = bench.reading.spread()
     pairs = arguments.pairs or (1 if arguments.precision is None else MOST_PAIRS)
 
-    async def compare(candidate: Candidate, replicate: int) -> EvaluationReport:
-        return await bench.evaluating.compare(candidate, other, replicate)
+    async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
+        return await bench.evaluating.compare(candidate, other, replicate, more=more)
 
-    await time_variants(timed, compare, spread.prior, pairs, arguments.precision)
+    begins = space.running.begin
+    try:
+        unchecked = [row for row in timed if not known_correct(space, row.variant.candidate)]
+        await check_variants(unchecked, functools.partial(check_quickly, space), begins)
+        began = time.monotonic()
+        await time_variants(timed, compare, spread.prior, pairs, arguments.precision, begins)
+    except (Interrupted, StepEnded) as cut:
+        if any(row.pairs or row.trouble for row in timed):
+            cut.brought = table_text(timed, f"v{number}", spread)
+        raise
     took = time.monotonic() - began
     count = sum(len(row.pairs) for row in timed)
     pace = f"{count} pairs in {took:.1f} s, {took / count:.1f} s each." if count else ""
     return ToolAnswer(
         "\n".join(filter(None, [busy, table_text(timed, f"v{number}", spread), pace, asked(space)]))
     )
+
+
+def known_correct(space: Workspace, candidate: Candidate) -> bool:
+    """Whether a candidate was found correct before: by a check of this step, or as an attempt."""
+    attempt = space.bench.reading.find_attempt(candidate.id)
+    recorded = attempt is not None and attempt.verdict is Verdict.CORRECT
+    return recorded or candidate.id in space.correct or candidate.id == space.parent.id
+
+
+async def check_quickly(space: Workspace, candidate: Candidate) -> EvaluationReport:
+    """Check the small configurations of a candidate, and remember it where it is correct there."""
+    report = await space.bench.evaluating.check(candidate, quick=True)
+    if report.correct:
+        space.correct.add(candidate.id)
+    return report
 
 
 TOOLS = (
@@ -149,7 +176,9 @@ TOOLS = (
         "Time the working candidate, or variants of it by macros and compiler flags, beside a "
         "version: in turn, in fresh processes, on cold inputs, as the gate does, with the interval "
         "of each and whether it is told apart from the fastest. It takes variants × `pairs` × the "
-        "seconds of a pair that check and the opening name. Not an attempt, not checked in full. "
+        "seconds of a pair that check and the opening name. Variants that were not checked before "
+        "are checked on the small configurations first, and a wrong one gets no pair. Not an "
+        "attempt. "
         "For choosing between variants before one of them is evaluated.",
         Bench,
         _bench,

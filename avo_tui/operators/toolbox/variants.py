@@ -23,8 +23,14 @@ MOST = 24
 MOST_PAIRS = 32
 """Largest number of pairs of fresh processes for one variant in one call."""
 
-Compare = Callable[[Candidate, int], Awaitable[EvaluationReport]]
-"""Times a candidate beside the version; the number counts the pairs of the two before."""
+Compare = Callable[[Candidate, int, bool], Awaitable[EvaluationReport]]
+"""Times a candidate beside the version; the number counts the pairs of the two before, and the last
+argument says whether another comparison follows at once."""
+
+Check = Callable[[Candidate], Awaitable[EvaluationReport]]
+
+Begins = Callable[[str, str], None]
+"""Told what begins now, such as `2 of 10: TILE=64`, and what the one before gave, "" if nothing."""
 
 SOURCES = (".c", ".cc", ".cpp", ".cxx", ".cu", ".cuh", ".h", ".hpp")
 
@@ -113,6 +119,8 @@ class Timed:
     variant: Variant
     pairs: list[PairedMeasurement] = field(default_factory=list)
     trouble: str = ""
+    log: str = ""
+    """The compiler's, where there is one to `trouble`."""
     dropped: bool = False
     """Whether no more pairs were measured, because another variant is shown to be faster."""
 
@@ -151,28 +159,78 @@ class Timed:
         """Add the result of a `remeasure` report."""
         if report.paired is not None:
             self.pairs.append(report.paired)
-            return
+        else:
+            self.fail(report)
+
+    def fail(self, report: EvaluationReport) -> None:
+        """The variant cannot be timed; the report of it says why."""
         feedback = report.feedback
-        log = f"\n{feedback.log}" if feedback.log else ""
         detail = f" ({feedback.detail})" if feedback.detail else ""
-        self.trouble = f"{report.verdict}: {feedback.summary}{detail}{log}"
+        self.trouble = f"{report.verdict}: {feedback.summary}{detail}"
+        self.log = feedback.log
+
+    @property
+    def line(self) -> str:
+        """What is known of it in one line, for whoever waits."""
+        if self.trouble:
+            return f"{self.variant.name} {self.trouble.splitlines()[0][:200]}"
+        count = f"{len(self.pairs)} pair{'s' if len(self.pairs) > 1 else ''}"
+        return f"{self.variant.name} {self.gain:.4f} by {count}"
+
+
+def nobody_waits(doing: str, result: str) -> None:
+    """For comparisons that nobody watches."""
+
+
+async def check_variants(
+    timed: Sequence[Timed], check: Check, begins: Begins = nobody_waits
+) -> None:
+    """Check each variant quickly, so that no pair is spent on a wrong one.
+
+    Once one does not compile, the next ones are still tried: a sweep's values may be the reason.
+    """
+    before = ""
+    for number, row in enumerate(timed, start=1):
+        begins(f"check {number} of {len(timed)}: {row.variant.name}", before)
+        before = ""
+        report = await check(row.variant.candidate)
+        if not report.correct:
+            row.fail(report)
+            before = row.line
 
 
 async def time_variants(
-    timed: Sequence[Timed], compare: Compare, prior: Prior, pairs: int, precision: float | None
+    timed: Sequence[Timed],
+    compare: Compare,
+    prior: Prior,
+    pairs: int,
+    precision: float | None,
+    begins: Begins = nobody_waits,
 ) -> None:
     """Time each variant in `pairs` pairs of fresh processes, all of them once before any again.
 
     With `precision`, `pairs` is the largest number: a variant gets no more once the half-width of
     its 95% interval is that small (0.003 is ±0.3%), or once another one is shown to be faster.
     """
+    before = ""
     for replicate in range(pairs):
-        waiting = [row for row in timed if not row.trouble and not row.dropped]
-        for row in waiting:
-            if precision is None or not row.pairs or _half_width(row, prior) > precision:
-                row.add(await compare(row.variant.candidate, replicate))
+        waiting = [
+            row
+            for row in timed
+            if not row.trouble
+            and not row.dropped
+            and (precision is None or not row.pairs or _half_width(row, prior) > precision)
+        ]
+        of = f"pair {replicate + 1}" + (f" of {pairs}, " if precision is None else ", ")
+        for number, row in enumerate(waiting, start=1):
+            begins(f"{of}{number} of {len(waiting)}: {row.variant.name}", before)
+            more = number < len(waiting) or replicate + 1 < pairs
+            row.add(await compare(row.variant.candidate, replicate, more))
+            before = row.line
         if precision is not None:
             _drop_slower(timed, prior)
+    if before:
+        begins("", before)
 
 
 def _half_width(row: Timed, prior: Prior) -> float:
@@ -207,11 +265,8 @@ def table_text(timed: Sequence[Timed], against: str, spread: Spread) -> str:
         " Milliseconds of a call: the version's is its median over the same pairs, the variant's"
         " follows from it by the ratio. They change with the machine's load: compare ratios."
     ]
-    rows = sorted(timed, key=lambda row: -row.gain)
+    rows = sorted((row for row in timed if row.pairs), key=lambda row: -row.gain)
     for row in rows:
-        if row.trouble:
-            lines.append(f"- {row.variant.name}: {row.trouble}")
-            continue
         low, high = row.estimate(spread.prior).interval()
         each = "; ".join(_one(row, name) for name in row.pairs[0].configurations)
         count = f"{len(row.pairs)} pair{'s' if len(row.pairs) > 1 else ''}"
@@ -223,7 +278,34 @@ def table_text(timed: Sequence[Timed], against: str, spread: Spread) -> str:
             f"- {row.variant.name}: {row.gain:.4f} [{1 + low:.4f} to {1 + high:.4f}], {count}"
             f"{beside} ({each})"
         )
-    return "\n".join(lines)
+    lines += trouble_lines([(row.variant.name, row.trouble, row.log) for row in timed])
+    rest = [row.variant.name for row in timed if not row.pairs and not row.trouble]
+    if rest:
+        lines.append(f"- not timed: {'; '.join(rest)}")
+    return "\n".join(lines) if rows else "\n".join(lines[1:])
+
+
+def trouble_lines(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    """A line for each reason why variants could not be timed, with all variants that have it.
+
+    `rows` holds (name, reason, log of the compiler); "" for a variant that could be timed. Of
+    several logs to one reason the first is shown.
+    """
+    by_reason: dict[str, list[tuple[str, str]]] = {}
+    for name, reason, log in rows:
+        if reason:
+            by_reason.setdefault(reason, []).append((name, log))
+    lines = []
+    for reason, those in by_reason.items():
+        names = "; ".join(name for name, _ in those)
+        whose = f"all {len(rows)} variants" if len(those) == len(rows) > 1 else names
+        lines.append(f"- {whose}: {reason}")
+        first, log = those[0]
+        if log:
+            same = all(other == log for _, other in those)
+            lines += [] if same else [f"The log of {first}:"]
+            lines.append(log)
+    return lines
 
 
 def _one(row: Timed, name: str) -> str:

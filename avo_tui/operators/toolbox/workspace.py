@@ -19,6 +19,7 @@ from avo_tui.domain.events import (
 from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.operators.ports import AttemptResult, Workbench
 from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.running_call import RunningCall
 
 
 @dataclass
@@ -31,6 +32,10 @@ class Workspace:
     plan: tuple[PlanItem, ...] = ()
     evaluated: dict[ObjectId, AttemptResult] = field(default_factory=dict)
     """Finished attempts of this step, by candidate."""
+    correct: set[ObjectId] = field(default_factory=set)
+    """Candidates that a check of this step found correct, in full or the small configurations."""
+    running: RunningCall = field(default_factory=RunningCall)
+    """The call that runs now."""
     forgotten: set[str] = field(default_factory=set)
     """Notes that the operator itself removed in this step."""
 

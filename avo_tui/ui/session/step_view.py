@@ -143,31 +143,16 @@ class StepFold:
     def _tool_called(self, event: ev.ToolCalled) -> None:
         self._put(Entry("tool", event.call, event.tool, _arguments(event.arguments), at=event.at))
 
+    def _tool_progressed(self, event: ev.ToolProgressed) -> None:
+        if doing := " · ".join(filter(None, [event.doing, event.result])):
+            self._change("tool", event.call, detail=doing)
+
     def _tool_returned(self, event: ev.ToolReturned) -> None:
-        for i in range(len(self._stream) - 1, -1, -1):
-            entry = self._stream[i]
-            if entry.kind == "tool" and entry.key == event.call:
-                self._stream[i] = replace(
-                    entry,
-                    ok=event.ok,
-                    seconds=event.seconds,
-                    ref=event.ref,
-                    detail=event.summary or entry.detail,
-                )
-                self._dirty = True
-                return
-        self._put(
-            Entry(
-                "tool",
-                event.call,
-                event.tool,
-                event.summary,
-                event.ok,
-                event.seconds,
-                event.at,
-                event.ref,
-            )
-        )
+        changes: dict[str, Any] = {"ok": event.ok, "seconds": event.seconds, "ref": event.ref}
+        if event.summary:
+            changes["detail"] = event.summary
+        if not self._change("tool", event.call, **changes):
+            self._put(Entry("tool", event.call, event.tool, at=event.at, **changes))
 
     def _edited(self, event: ev.CandidateEdited) -> None:
         self.view = replace(self.view, edit=event)
@@ -197,18 +182,16 @@ class StepFold:
                 for s in view.stages
             )
             self._attempt(replace(view, report=report, stages=stages, resources=report.resources))
-        key = f"a{event.attempt}"
-        for i in range(len(self._stream) - 1, -1, -1):
-            entry = self._stream[i]
-            if entry.kind == "attempt" and entry.key == key:
-                summary = report.feedback.summary
-                if report.score is not None:
-                    summary = f"{report.score.aggregate:.3f}× {report.score.reference_baseline}"
-                self._stream[i] = replace(
-                    entry, ok=report.correct, detail=summary, seconds=report.seconds.total
-                )
-                self._dirty = True
-                break
+        summary = report.feedback.summary
+        if report.score is not None:
+            summary = f"{report.score.aggregate:.3f}× {report.score.reference_baseline}"
+        self._change(
+            "attempt",
+            f"a{event.attempt}",
+            ok=report.correct,
+            detail=summary,
+            seconds=report.seconds.total,
+        )
 
     def _gate(self, event: ev.GateDecided) -> None:
         view = self.view.attempt
@@ -265,13 +248,8 @@ class StepFold:
         self._change_hint(event.hint, f"{event.state} {event.why}".strip(), False)
 
     def _change_hint(self, hint: str, detail: str, ok: bool) -> None:
-        for i in range(len(self._stream) - 1, -1, -1):
-            entry = self._stream[i]
-            if entry.kind == "hint" and entry.key == hint:
-                self._stream[i] = replace(entry, detail=detail, ok=ok)
-                self._dirty = True
-                return
-        self._put(Entry("hint", hint, "a hint", detail, ok))
+        if not self._change("hint", hint, detail=detail, ok=ok):
+            self._put(Entry("hint", hint, "a hint", detail, ok))
 
     def _supervised(self, event: ev.SupervisorIntervened) -> None:
         intervention = event.intervention
@@ -320,6 +298,16 @@ class StepFold:
     def _put(self, entry: Entry) -> None:
         self._stream.append(entry)
         self._dirty = True
+
+    def _change(self, kind: EntryKind, key: str, **changes: Any) -> bool:
+        """Change the newest entry of this kind and key; False if there is none."""
+        for i in range(len(self._stream) - 1, -1, -1):
+            entry = self._stream[i]
+            if (entry.kind, entry.key) == (kind, key):
+                self._stream[i] = replace(entry, **changes)
+                self._dirty = True
+                return True
+        return False
 
     def _attempt(self, view: AttemptView) -> None:
         self.view = replace(self.view, attempt=view)
@@ -378,6 +366,7 @@ _HANDLERS: dict[type, Callable[[StepFold, Any], None]] = {
     ev.PlanSet: StepFold._plan,
     ev.AgentText: StepFold._text,
     ev.ToolCalled: StepFold._tool_called,
+    ev.ToolProgressed: StepFold._tool_progressed,
     ev.ToolReturned: StepFold._tool_returned,
     ev.CandidateEdited: StepFold._edited,
     ev.AttemptStarted: StepFold._attempt_started,

@@ -51,18 +51,24 @@ async def test_one_that_cannot_be_compared_is_told_beside_the_others() -> None:
 async def test_no_variant_is_begun_once_the_time_is_over() -> None:
     """Where others measure, each waits for its turn: what is there is answered."""
     variants = [_variant(name) for name in ("a", "b", "c")]
-    told: list[str] = []
+    told: list[tuple[str, str]] = []
+    more: list[bool] = []
 
-    async def compare(candidate: Candidate) -> QuickComparison:
+    async def compare(candidate: Candidate, another: bool) -> QuickComparison:
+        more.append(another)
         return compared((1.0, 1.1), (1.0, 1.1)).replaced(waited=30.0)
 
-    rows = await quick_rows(variants, compare, 0.0, told.append)
-    assert [row.variant.name for row in rows] == ["a"] and told == ["1 of 3: a"]
+    rows: list[QuickRow] = []
+    await quick_rows(rows, variants, compare, 0.0, lambda *said: told.append(said))
+    assert [row.variant.name for row in rows] == ["a"]
+    assert told == [("1 of 3: a", ""), ("", "a warm 1.0488, cold 1.0488")] and more == [True]
     rest = left_out(variants, rows)
     assert "30 s of it went on waiting" in rest and "not begun: b; c" in rest
     assert "after 30 s of waiting for the device" in quick_text(rows, "v0")
-    whole = await quick_rows(variants, compare, 1e9)
+    whole: list[QuickRow] = []
+    await quick_rows(whole, variants, compare, 1e9)
     assert len(whole) == 3 and left_out(variants, whole) == ""
+    assert more[1:] == [True, True, False], "the device is not kept for nothing"
 
 
 def compared(warm: tuple[float, ...], cold: tuple[float, ...]) -> QuickComparison:
@@ -120,3 +126,10 @@ def test_no_figure_that_is_none_gets_in(speed: float) -> None:
 
 def _variant(name: str) -> Variant:
     return Variant(name, Candidate(files={"k.cpp": name}))
+
+
+async def test_a_reason_is_said_once_for_all_variants_that_have_it() -> None:
+    box = Toolbox(FakeWorkbench())
+    await box.call("write_file", {"text": source(1.2) + "SYNTAX"})
+    result = await box.call("quick_bench", {"sweep": {"TILE": ["1", "2", "3"]}})
+    assert result.text.count("expected ';'") == 1 and "- all 3 variants: " in result.text

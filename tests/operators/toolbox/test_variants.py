@@ -142,7 +142,7 @@ async def test_pairs_are_added_until_it_is_precise_or_another_is_faster() -> Non
     gains = {"fast": 1.05, "alike": 1.049, "slow": 0.7}
     asked: list[tuple[str, int]] = []
 
-    async def compare(candidate: Candidate, replicate: int) -> EvaluationReport:
+    async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
         name = candidate.files["k.cpp"]
         asked.append((name, replicate))
         gain = gains[name] * (1.004 if replicate % 2 else 0.996)

@@ -6,6 +6,7 @@ from avo_tui.domain.difference import unified
 from avo_tui.domain.events import ToolReturned
 from avo_tui.operators.ports import Workbench
 from avo_tui.operators.toolbox.report_text import attempt_line, plan_text
+from avo_tui.operators.toolbox.running_call import unreturned
 from avo_tui.operators.toolbox.tool import cut_middle, first_lines
 from avo_tui.operators.toolbox.workspace import Workspace
 
@@ -51,16 +52,18 @@ def progress_text(space: Workspace, diff: int = DIFF, newest: int = RESULTS) -> 
 
 
 def _results(bench: Workbench, newest: int) -> str:
+    events = bench.reading.step_events()
     told = [
-        event
-        for event in bench.reading.step_events()
-        if isinstance(event, ToolReturned) and event.tool in TELLING and event.call
-    ]
-    return "\n".join(
         f"{event.call} {event.tool}{'' if event.ok else ' (could not)'}:"
         f" {' '.join(first_lines(event.summary, 2, 240).split())}"
-        for event in told[-newest:]
-    )
+        for event in events
+        if isinstance(event, ToolReturned) and event.tool in TELLING and event.call
+    ]
+    told += [
+        f"{call} was cut off: {'; '.join(results)[:240]}"
+        for call, results in unreturned(events).items()
+    ]
+    return "\n".join(told[-newest:])
 
 
 def _working(space: Workspace, limit: int) -> str:
