@@ -58,7 +58,8 @@ class Seconds(Value):
     other: float = 0.0
     waiting: float = 0.0
     phases: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """Stage → phase → seconds, where the backend measures it; the rest of a stage is `idle`."""
+    """Stage → phase → seconds, where the backend measures it; the rest of a stage is `idle`. Those
+    of a check with hidden cases are left out, and its seconds are rounded up."""
     start_up: float = 0.0
     """Time of the worker's preparation before its first evaluation of a task: measuring the
     machine, loading the baselines, a trial run of the task's methods. Not part of `total`; 0 in old
@@ -96,11 +97,15 @@ class Seconds(Value):
         return [f"{self.total:.2f} s{beside}", *(["  " + ", ".join(parts)] if parts else [])]
 
 
+HIDDEN = "hidden"
+"""What every hidden configuration is called in a report."""
+
+
 class ConfigurationCheck(Value):
     """The outcome of the check on one configuration."""
 
     name: str
-    """Name of the configuration; `hidden` for every hidden one."""
+    """Name of the configuration; HIDDEN for every hidden one."""
     ok: bool
     error: float | None = None
     """Largest error as a multiple of the tolerance: up to 1 passes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceHealth
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.report import (
+    HIDDEN,
     ConfigurationCheck,
     EvaluationProgress,
     EvaluationReport,
@@ -22,6 +24,7 @@ from avo_tui.domain.report import (
 )
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.task import Task
 
@@ -29,9 +32,13 @@ LOG_LIMIT = 16_000
 """Characters of a compiler's log that are kept."""
 _NOTES = 600
 """Characters of the notes that progress shows."""
-_COARSE = 5.0
-"""The time of a check that failed on hidden inputs is rounded up to a multiple of this many
-seconds."""
+_WHOLE, _COARSE = 1.0, 5.0
+"""The time of a check with hidden cases is rounded up to a multiple of so many seconds: `_WHOLE` of
+one that passed, `_COARSE` of one that failed on them. Its author could read their sizes from it."""
+
+person = logging.getLogger("avo_tui.evaluation.person")
+"""Log for the person only, not for a candidate's author: a worker sends it to the engine's log, and
+no report contains it."""
 
 
 @dataclass
@@ -78,12 +85,18 @@ class EvaluationRun:
             yield
             ok = True
             self.done.append(name)
+        except Rejected as rejection:
+            self.silent = rejection.silent
+            raise
         finally:
             seconds = time.monotonic() - began
             self.spent[name] = self.spent.get(name, 0.0) + seconds
             if phases := self.watch.seconds:
                 idle = max(0.0, seconds - sum(phases.values()))
                 self.phases[name] = {**phases, "idle": idle}
+            if name == "check":
+                person.debug("%s check: %.3f s, %s", self.task.name, seconds, self.phases.get(name))
+                seconds = self._told(seconds)
             compiled = name == "compile"
             self.progress(
                 EvaluationProgress(
@@ -100,15 +113,28 @@ class EvaluationRun:
         waiting = self.spent.get("waiting", 0.0)
         compile_ = self.spent.get("compile", 0.0)
         check = self.spent.get("check", 0.0)
-        if self.silent:
-            check = _COARSE * math.ceil(check / _COARSE)
-            self.phases.pop("check", None)
         benchmark = self.spent.get("benchmark", 0.0) + self.spent.get("remeasure", 0.0)
         other = max(0.0, total - waiting - compile_ - check - benchmark)
+        phases = dict(self.phases)
+        if self._saw_hidden:
+            check = self._told(check)
+            phases.pop("check", None)
         return Seconds(
             compile=compile_, check=check, benchmark=benchmark, other=other, waiting=waiting,
-            phases=self.phases, start_up=self.start_up,
+            phases=phases, start_up=self.start_up,
         )  # fmt: skip
+
+    @property
+    def _saw_hidden(self) -> bool:
+        """Whether the candidate has run on hidden inputs."""
+        return self.silent or any(c.name == HIDDEN for c in self.checks)
+
+    def _told(self, seconds: float) -> float:
+        """Seconds of what includes the check, as they are told: rounded up after hidden cases."""
+        if not self._saw_hidden:
+            return seconds
+        step = _COARSE if self.silent else _WHOLE
+        return step * math.ceil(seconds / step)
 
     def started_up(self, seconds: float) -> None:
         """Exclude from the evaluation the seconds that the worker spent on its own start-up."""
@@ -146,8 +172,14 @@ class EvaluationRun:
             **_measured_on(machine),
             at=now(),
             stages_done=tuple(self.done),
-            health=self.health,
+            health=self._health_told(),
         )
+
+    def _health_told(self) -> DeviceHealth | None:
+        """The state of the device; where a check ran under its lock, its time is in there, too."""
+        if self.health is None:
+            return None
+        return self.health.replaced(seconds=self._told(self.health.seconds))
 
 
 def _measured_on(machine: MachineInfo | None) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 import time
@@ -36,7 +35,7 @@ from avo_tui.evaluation.backends.base import (
 )
 from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
-from avo_tui.evaluation.evaluation_run import LOG_LIMIT, EvaluationRun
+from avo_tui.evaluation.evaluation_run import LOG_LIMIT, EvaluationRun, person
 from avo_tui.evaluation.input_files import drawn_inputs
 from avo_tui.evaluation.kept_device import KeptDevice
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
@@ -46,10 +45,6 @@ from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 from avo_tui.evaluation.task_static_checks import raised_at
 from avo_tui.evaluation.tasks import Tasks, find_tasks
-
-person = logging.getLogger("avo_tui.evaluation.person")
-"""Log for the person only, not for a candidate's author: a worker sends it to the engine's log, and
-no report contains it."""
 
 
 class Pipeline:

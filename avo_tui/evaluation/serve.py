@@ -32,7 +32,8 @@ from avo_tui.domain.device import DeviceState
 from avo_tui.domain.listing import Window
 from avo_tui.domain.report import EvaluationProgress, Stage
 from avo_tui.domain.scratch import InputsWanted
-from avo_tui.evaluation.pipeline import Pipeline, person
+from avo_tui.evaluation.evaluation_run import person
+from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.scratch import sweep

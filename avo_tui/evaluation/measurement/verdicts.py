@@ -70,11 +70,12 @@ def unsteady(case: CheckCase, difference: Judgement) -> Ruling:
 
 
 def changed_inputs(names: Sequence[str], configuration: str | None) -> Ruling:
-    """Inputs that are not what they were before the run."""
+    """Inputs that are not what they were before the run; which ones is told of a public case."""
+    which = f" ({', '.join(names)})" if configuration else ""
     return Ruling(
         Verdict.ILLEGAL_ACCESS,
         Feedback(
-            summary=f"the candidate changed its inputs ({', '.join(names)}){where(configuration)}",
+            summary=f"the candidate changed its inputs{which}{where(configuration)}",
             configuration=configuration,
             hint="Inputs may be read only; copy what must change.",
         ),

@@ -5,10 +5,8 @@ from __future__ import annotations
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import PairedGains
 from avo_tui.domain.records import Attempt, PlanItem, Version
-from avo_tui.domain.report import EvaluationReport, Resources
+from avo_tui.domain.report import HIDDEN, EvaluationReport, Resources
 from avo_tui.domain.score import Score
-
-HIDDEN = "hidden"
 
 LINEAGE_HEADING = (
     "Version ← parent, aggregate from a run of its own (gain at the gate over its parent, unless"

@@ -99,8 +99,11 @@ async def test_an_honest_candidate_goes_all_the_way(
     ctx, seen = context()
     checks = await backend.check(TASK, honest, ctx)
     assert len(checks) == len(TASK.check_cases())
-    assert all(c.ok and c.error is not None and c.error < 1 for c in checks)
-    assert {c.name for c in checks} == {"small", "hidden", "full", "causal"}
+    assert all(c.ok for c in checks)
+    public = [c for c in checks if c.name != "hidden"]
+    assert all(c.error is not None and c.error < 1 for c in public)
+    assert {c.name for c in public} == {"small", "full", "causal"}
+    assert checks[: len(public)] == tuple(public)  # nothing that saw a hidden case is told of
     score = await backend.benchmark(TASK, honest, ctx)
     assert score.aggregate == pytest.approx(0.5)
     first = score.configurations[0]

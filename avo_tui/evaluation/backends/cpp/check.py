@@ -11,7 +11,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress
+from avo_tui.domain.report import ConfigurationCheck
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.candidate_process import (
@@ -25,6 +25,7 @@ from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.timed_calls import Stopped
 from avo_tui.evaluation.measurement import verdicts
 from avo_tui.evaluation.measurement.cases import differing, noticed
+from avo_tui.evaluation.measurement.check_record import CheckRecord, public_first
 from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Pool, Sample
@@ -87,17 +88,7 @@ async def check(
     task, watch = stage.task, context.watch
     cases = await in_thread(lambda: prepare(task, pool, context.quick, watch))
     tried: list[_Case] = []
-    results: list[ConfigurationCheck] = []
-
-    def tell(done: ConfigurationCheck) -> None:
-        results.append(done)
-        context.progress(
-            EvaluationProgress(
-                stage="check", state="configuration", index=len(results), count=len(cases),
-                configuration=done.name, ok=done.ok, error=done.error, detail=done.detail,
-            )
-        )  # fmt: skip
-
+    record = CheckRecord(len(cases), context.progress)
     try:
         async with stage.subject(compiled, watch) as subject:
             for this in cases:
@@ -106,22 +97,27 @@ async def check(
                 tried.append(this)
                 work = functools.partial(_judge, subject, this, watch)
                 error = await in_thread(work, subject.runner.running, cpu=stage.cpu)
-                tell(_result(this.case, True, error, ""))
+                record.add(this.case, True, error)
             subject.refuse_leftovers()
     except _Wrong as wrong:
         feedback = wrong.ruling.feedback
-        tell(_result(tried[-1].case, False, wrong.error, feedback.detail))
-        rejected = Rejected(*wrong.ruling, checks=tuple(results))
-        rejected.silent = tried[-1].case.hidden
-        raise rejected from wrong
+        record.add(tried[-1].case, False, wrong.error, feedback.detail)
+        raise _rejected(Rejected(*wrong.ruling), tried, record) from wrong
     except Stopped as stop:
         rejected = _stopped(task, stop, tried[-1].case if tried else None)
         if tried:
-            tell(_result(tried[-1].case, False, None, rejected.feedback.summary))
-        rejected.checks = tuple(results)
-        rejected.silent = bool(tried) and tried[-1].case.hidden
-        raise rejected from stop
-    return tuple(results)
+            record.add(tried[-1].case, False, None, rejected.feedback.summary)
+        raise _rejected(rejected, tried, record) from stop
+    finally:
+        record.tell()
+    return record.results
+
+
+def _rejected(rejection: Rejected, tried: list[_Case], record: CheckRecord) -> Rejected:
+    """The rejection with the results of the cases that were `tried`."""
+    rejection.checks = record.results
+    rejection.silent = bool(tried) and tried[-1].case.hidden
+    return rejection
 
 
 def _stopped(task: Task, stop: Stopped, case: CheckCase | None) -> Rejected:
@@ -137,19 +133,5 @@ def _stopped(task: Task, stop: Stopped, case: CheckCase | None) -> Rejected:
 def prepare(task: Task, pool: Pool, quick: bool, watch: Stopwatch) -> list[_Case]:
     """The cases in the order they are run, with inputs and what is expected: public ones first."""
     with watch.phase("inputs"):
-        cases = sorted(
-            task.quick_cases() if quick else task.check_cases(), key=lambda case: case.hidden
-        )
-        return [_Case(case, pool.get(task, case)) for case in cases]
-
-
-def _result(case: CheckCase, ok: bool, error: float | None, detail: str) -> ConfigurationCheck:
-    name = "hidden" if case.hidden else case.configuration.name
-    told = error is not None and error < float("inf") and not case.hidden
-    return ConfigurationCheck(
-        name=name,
-        ok=ok,
-        error=error if told else None,
-        detail=detail,
-        distribution="" if case.hidden else case.distribution,
-    )
+        cases = task.quick_cases() if quick else task.check_cases()
+        return [_Case(case, pool.get(task, case)) for case in public_first(cases)]

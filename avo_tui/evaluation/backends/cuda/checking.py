@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress
+from avo_tui.domain.report import ConfigurationCheck
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cuda import judging
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
@@ -17,6 +17,7 @@ from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import verdicts
 from avo_tui.evaluation.measurement.cases import CheckCase
+from avo_tui.evaluation.measurement.check_record import CheckRecord, public_first
 from avo_tui.evaluation.measurement.judge import Judgement
 
 SLOW_MILLISECONDS = 1500.0
@@ -33,13 +34,27 @@ class Check:
         cases: Sequence[CheckCase],
         context: Context,
     ) -> None:
-        self._task, self._compiled, self._cases, self._context = task, compiled, cases, context
+        self._task, self._compiled = task, compiled
+        self._cases = public_first(cases)
+        self._record = CheckRecord(len(cases), context.progress)
         self._scored = {c.name for c in task.configurations}
         self._rate = 0.0
-        self._done: list[ConfigurationCheck] = []
+        self._hidden_ran = False
+        """Whether a hidden case was begun."""
 
     async def all(self, process: GpuProcess) -> tuple[ConfigurationCheck, ...]:
         """Runs and judges every case. Raises Rejected at the first that fails."""
+        try:
+            await self._each(process)
+        except Rejected as rejection:
+            rejection.silent = self._hidden_ran
+            rejection.checks = self._record.results
+            raise
+        finally:
+            self._record.tell()
+        return self._record.results
+
+    async def _each(self, process: GpuProcess) -> None:
         pending: tuple[CheckCase, asyncio.Task[Judgement]] | None = None
         try:
             for case in self._cases:
@@ -64,39 +79,16 @@ class Check:
             if pending is not None:
                 # A thread cannot be cancelled; its result is simply ignored.
                 await asyncio.wait({pending[1]})
-        return tuple(self._done)
 
     async def _finish(self, case: CheckCase, judgement: asyncio.Task[Judgement]) -> None:
         judged = await judgement
-        name = case.public_name
-        result = ConfigurationCheck(
-            name=name or "hidden",
-            ok=judged.ok,
-            error=judged.error,
-            detail=judged.detail if name else "",
-            distribution=case.distribution if name else "",
-        )
-        self._done.append(result)
-        self._context.progress(
-            EvaluationProgress(
-                stage="check",
-                state="configuration",
-                ok=judged.ok,
-                index=len(self._done),
-                count=len(self._cases),
-                configuration=result.name,
-                error=judged.error,
-                detail=case.category,
-            )
-        )
+        self._record.add(case, judged.ok, judged.error, judged.detail)
         if not judged.ok:
-            raise self._rejected(verdicts.wrong_result(case, judged))
-
-    def _rejected(self, ruling: verdicts.Ruling) -> Rejected:
-        return Rejected(*ruling, checks=tuple(self._done))
+            raise Rejected(*verdicts.wrong_result(case, judged))
 
     async def _run(self, process: GpuProcess, case: CheckCase, seed: int) -> judging.Taken:
         name = case.public_name
+        self._hidden_ran |= case.hidden
         scored = case.configuration.name in self._scored
         flops = self._task.flops(case.configuration)
         slow = bool(self._rate) and 1e3 * flops / self._rate > SLOW_MILLISECONDS
@@ -106,9 +98,9 @@ class Check:
         if reply["milliseconds"] > 0:
             self._rate = max(self._rate, flops / (reply["milliseconds"] * 1e-3))
         if reply["damage"]:
-            raise self._rejected(verdicts.wrote_outside(reply["damage"], name))
+            raise Rejected(*verdicts.wrote_outside(reply["damage"], name))
         if reply["changed_inputs"]:
-            raise self._rejected(verdicts.changed_inputs(reply["changed_inputs"], name))
+            raise Rejected(*verdicts.changed_inputs(reply["changed_inputs"], name))
         taken = judging.Taken(
             case.configuration,
             case.distribution,
@@ -128,8 +120,8 @@ class Check:
             also = "and runs on the same inputs differ"
             detail, reason = f"{judged.detail}; {also}", f"{judged.reason.rstrip('.')}, {also}."
             wrong = Judgement(judged.error, detail, reason)
-            return self._rejected(verdicts.wrong_result(case, wrong))
-        return self._rejected(verdicts.unsteady(case, Judgement(float("inf"), what)))
+            return Rejected(*verdicts.wrong_result(case, wrong))
+        return Rejected(*verdicts.unsteady(case, Judgement(float("inf"), what)))
 
     def _take(self, process: GpuProcess, offsets: dict[str, int], case: CheckCase) -> Any:
         return judging.take(self._task, process.shared, offsets, case.configuration)

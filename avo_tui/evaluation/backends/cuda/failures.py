@@ -88,12 +88,14 @@ def of_reply(reply: Reply, configuration: str | None, printed: str) -> Rejected:
 
 
 def of_timeout(error: ProcessTimeoutError, configuration: str | None) -> Rejected:
-    """The rejection for a run that did not end."""
+    """The rejection for a run that did not end. `configuration` is None where it is hidden: the
+    limit would tell its size."""
     where = f" on {configuration}" if configuration else " on a hidden configuration"
+    limit = f"within {error.seconds:.0f} s" if configuration else "in time"
     return Rejected(
         Verdict.TIMEOUT,
         Feedback(
-            summary=f"no answer within {error.seconds:.0f} s{where}; the process was killed",
+            summary=f"no answer {limit}{where}; the process was killed",
             configuration=configuration,
             hint="A barrier that not all threads reach, an mbarrier with the wrong count or phase, "
             "or a spin on memory that nobody writes waits for ever.",
