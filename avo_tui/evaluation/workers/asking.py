@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import ValidationError
+
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.workers.answers import entry, told
 from avo_tui.evaluation.workers.process import WorkerGoneError
 from avo_tui.evaluation.workers.sound_report import sound_report
 
@@ -51,16 +55,22 @@ class AskingEvaluator(ABC):
 
     async def task(self, name: str) -> TaskInfo:
         """See `Evaluator.task`."""
-        return TaskInfo.model_validate((await self._sure({"op": "describe", "task": name}))["info"])
+        answer = await self._sure({"op": "describe", "task": name})
+        return told(TaskInfo, entry(answer, "info"), "description of a task")
 
     async def seed(self, name: str) -> Candidate:
         """See `Evaluator.seed`."""
         answer = await self._sure({"op": "describe", "task": name})
-        return Candidate.model_validate(answer["seed"])
+        try:
+            return Candidate.model_validate(entry(answer, "seed"))
+        except ValidationError as error:
+            why = plain(str(error.errors()[0]["msg"]), 300)
+            raise EvaluatorError(f"a worker's answer cannot be used: seed: {why}") from error
 
     async def machine(self, task: str) -> MachineInfo:
         """See `Evaluator.machine`."""
-        return MachineInfo.model_validate(await self._sure({"op": "machine", "task": task}))
+        answer = await self._sure({"op": "machine", "task": task})
+        return told(MachineInfo, answer, "description of a machine")
 
     async def _sure(self, body: dict[str, object]) -> Any:
         """The answer to a request other than an evaluation; a lost worker is an EvaluatorError."""
@@ -136,7 +146,7 @@ class AskingEvaluator(ABC):
     ) -> str:
         body: dict[str, object] = {"op": what, "task": task, "files": candidate.files, "of": of}
         body |= more
-        return str((await self._sure(body))["text"])
+        return safe(str(entry(await self._sure(body), "text")))
 
     async def compare_quickly(
         self,
@@ -155,11 +165,9 @@ class AskingEvaluator(ABC):
             "of": configuration, "seconds": seconds, "more": more,
         }  # fmt: skip
         try:
-            return QuickComparison.model_validate(await self.request(body, progress))
+            return told(QuickComparison, await self.request(body, progress), "comparison")
         except WorkerGoneError as error:
             return QuickComparison(trouble=_why(error))
-        except ValueError as error:
-            raise EvaluatorError("a worker answered with an invalid comparison") from error
 
     async def scratch(
         self,
@@ -173,7 +181,7 @@ class AskingEvaluator(ABC):
         body: dict[str, object] = {"op": "scratch", "task": task, "files": files}
         body |= {"seconds": seconds, "inputs": inputs.model_dump() if inputs else None}
         try:
-            return ScratchReport.model_validate(await self.request(body))
+            return told(ScratchReport, await self.request(body), "report of a program")
         except WorkerGoneError as error:
             return ScratchReport(compiled=False, outcome=_why(error))
 

@@ -6,6 +6,7 @@ A device is what candidates are measured on one at a time: a GPU, or a set of pr
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -27,6 +28,26 @@ class Listing(TypedDict):
 def of_this_machine() -> Listing:
     """The devices of this machine that this process may use."""
     return Listing(gpus=len(_visible_gpus()), cores=sorted(os.sched_getaffinity(0)))
+
+
+MOST_DEVICES = 4096
+"""GPUs, and cores, that one machine can have."""
+
+
+def read_listing(text: bytes) -> Listing:
+    """What `--list-devices` printed. Raises ValueError for anything else."""
+    try:
+        body = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    gpus, cores = (body.get("gpus"), body.get("cores")) if isinstance(body, dict) else (None, None)
+    if type(gpus) is not int or not isinstance(cores, list):
+        raise ValueError("no list of devices")
+    if not all(type(core) is int and 0 <= core < 1 << 16 for core in cores):
+        raise ValueError("cores that are no numbers")
+    if not 0 <= gpus <= MOST_DEVICES or len(cores) > MOST_DEVICES:
+        raise ValueError("more devices than a machine has")
+    return Listing(gpus=gpus, cores=cores)
 
 
 def _visible_gpus() -> list[str]:

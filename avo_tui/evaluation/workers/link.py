@@ -11,9 +11,12 @@ from typing import Any
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.secrets import may_hold_a_secret
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
-from avo_tui.evaluation.workers.process import LINE_LIMIT, WorkerGoneError, WorkerProcess
+from avo_tui.evaluation.workers.answers import ANSWER_LIMIT, told
+from avo_tui.evaluation.workers.process import WorkerGoneError, WorkerProcess
 
 START_SECONDS = 60.0
+MOST_STATES = 256
+"""Devices of one machine of which a state is kept."""
 
 
 class WorkerLink:
@@ -60,7 +63,7 @@ class WorkerLink:
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.PIPE,
                     env=environment,
-                    limit=LINE_LIMIT,
+                    limit=ANSWER_LIMIT,
                     start_new_session=True,
                 )
             except OSError as error:
@@ -100,7 +103,11 @@ class WorkerLink:
         if worker is None or not worker.alive or not worker.ready.done():
             return ()
         states = await worker.request(next(self._numbers), {"op": "sense"})
-        return tuple(DeviceState.model_validate(state) for state in states)
+        if not isinstance(states, list):
+            raise EvaluatorError("a worker does not say how its devices are")
+        return tuple(
+            told(DeviceState, state, "state of a device") for state in states[:MOST_STATES]
+        )
 
     async def close(self) -> None:
         """Ends the worker and whatever candidate runs under it."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from avo_tui import __version__
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.plain import plain
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import devices, parcels
+from avo_tui.evaluation.workers.answers import told
 from avo_tui.evaluation.workers.lease import LEASE_SECONDS
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.ports import DeviceRefusedError, Joined, Left, Link
 from avo_tui.evaluation.workers.process import WorkerGoneError
 
 LIST_SECONDS = 120.0
+LIST_BYTES = 1 << 20
+"""Bytes that are kept of what a command writes that lists devices."""
 
 
 class WorkerDevice:
@@ -64,9 +67,9 @@ class WorkerDevice:
             await self._compare_task()
             await self._link.request({"op": "warm", "task": self._task})
             answer = await self._link.request({"op": "machine", "task": self._task})
+            return told(MachineInfo, answer, "description of a machine")
         except EvaluatorError as error:
             raise DeviceRefusedError(str(error)) from error
-        return MachineInfo.model_validate(answer)
 
     async def _compare_task(self) -> None:
         """Sends the files of the task where the worker has others, or none."""
@@ -102,6 +105,21 @@ class WorkerDevice:
     async def close(self) -> None:
         """See `Device.close`."""
         await self._link.close()
+
+
+async def _both(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+    """What a process writes to its two streams until it ends, the first `LIST_BYTES` of each."""
+    assert process.stdout is not None and process.stderr is not None
+
+    async def read(stream: asyncio.StreamReader) -> bytes:
+        kept = b""
+        while part := await stream.read(1 << 16):
+            kept += part[: LIST_BYTES - len(kept)]
+        return kept
+
+    out, words = await asyncio.gather(read(process.stdout), read(process.stderr))
+    await process.wait()
+    return out, words
 
 
 class MachineSite:
@@ -153,7 +171,7 @@ class MachineSite:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            out, told = await asyncio.wait_for(process.communicate(), LIST_SECONDS)
+            out, words = await asyncio.wait_for(_both(process), LIST_SECONDS)
         except TimeoutError:
             raise EvaluatorError(
                 f"{self.name} did not list its devices in {LIST_SECONDS:.0f} s"
@@ -163,11 +181,11 @@ class MachineSite:
                 process.kill()
                 await process.wait()
         try:
-            listing: devices.Listing = json.loads(out)
+            return devices.read_listing(out)
         except ValueError:
-            words = told.decode(errors="replace").strip().splitlines() or ["no answer"]
-            raise EvaluatorError(f"{self.name} does not list its devices: {words[-1]}") from None
-        return listing
+            lines = words.decode(errors="replace").strip().splitlines() or ["no answer"]
+            last = plain(lines[-1], 300)
+            raise EvaluatorError(f"{self.name} does not list its devices: {last}") from None
 
     async def close(self) -> None:
         """See `Site.close`."""

@@ -13,13 +13,20 @@ import logging
 from collections import deque
 from typing import Any
 
-from avo_tui.domain.report import EvaluationProgress
+from avo_tui.domain.plain import safe
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.workers.answers import (
+    ANSWER_LIMIT,
+    WORDS,
+    Answer,
+    NoAnswerError,
+    read_answer,
+)
 
 log = logging.getLogger(__name__)
 
 LINE_LIMIT = 64 << 20
-"""Largest length of a line in bytes."""
+"""Largest length of a request in bytes."""
 CANCEL_SECONDS = 20.0
 """Seconds for a worker to end a candidate, or itself, before it is killed."""
 SIGNS = 6
@@ -44,6 +51,8 @@ class WorkerProcess:
         """What the worker says about itself when it is ready."""
         self._silent = 0
         self._silenced = False
+        self._nonsense = ""
+        """Why what it wrote is no answer; empty if it was one."""
         self._readers = [
             asyncio.create_task(self._read_answers()),
             asyncio.create_task(self._read_log()),
@@ -62,6 +71,8 @@ class WorkerProcess:
 
     def why(self) -> str:
         """Why the worker was lost, with its last output on standard error."""
+        if self._nonsense:
+            return f"the evaluation worker was ended: {self._nonsense}"
         last = next((w for w in reversed(self.last_words) if w.strip()), "")
         what = "fell silent" if self._silenced else "ended unexpectedly"
         return f"the evaluation worker {what}{f' ({last[:300]})' if last else ''}"
@@ -71,39 +82,54 @@ class WorkerProcess:
         try:
             while line := await self.process.stdout.readline():
                 self._silent = 0
-                self._take(json.loads(line))
+                self._take(read_answer(line))
+        except NoAnswerError as error:
+            self._nonsense = str(error)
+        except ValueError:  # of the stream, whose limit this is
+            self._nonsense = f"it wrote a line of more than {ANSWER_LIMIT >> 20} MiB"
         finally:
+            if self._nonsense and self.process.returncode is None:
+                self.process.kill()
             for future, _ in self.pending.values():
                 if not future.done():
                     future.set_exception(WorkerGoneError(self.why()))
             if not self.ready.done():
                 self.ready.set_exception(WorkerGoneError(self.why()))
 
-    def _take(self, answer: dict[str, Any]) -> None:
-        if answer.get("ready"):
+    def _take(self, answer: Answer) -> None:
+        if answer.ready is not None:
             if not self.ready.done():
-                self.ready.set_result(answer)
+                self.ready.set_result(answer.ready)
             return
-        if "log" in answer:
-            log.info("%s", answer["log"])
+        if answer.log:
+            log.info("%s", answer.log)
             return
-        future, sink = self.pending.get(answer.get("id") or -1, (None, None))
+        future, sink = self.pending.get(answer.id or -1, (None, None))
         if future is None or future.done():
             return
-        if "progress" in answer:
+        if answer.progress is not None:
             if sink is not None:
-                sink(EvaluationProgress.model_validate(answer["progress"]))
-        elif "error" in answer:
-            kind = answer.get("kind")
-            error = asyncio.CancelledError() if kind == "cancelled" else None
-            future.set_exception(error or EvaluatorError(str(answer["error"])))
+                sink(answer.progress)
+        elif answer.cancelled:
+            # Who cancelled it waits for no result. A CancelledError for anybody else would end the
+            # task that asked.
+            text = "the evaluation worker ended a request that nobody cancelled"
+            future.set_exception(WorkerGoneError(text))
+        elif answer.error is not None:
+            future.set_exception(EvaluatorError(answer.error))
         else:
-            future.set_result(answer.get("result"))
+            future.set_result(answer.result)
 
     async def _read_log(self) -> None:
+        """Keeps the last lines; of an endless line its end."""
         assert self.process.stderr is not None
-        while line := await self.process.stderr.readline():
-            self.last_words.append(line.decode(errors="replace").rstrip())
+        held = b""
+        while part := await self.process.stderr.read(1 << 16):
+            *whole, held = (held + part).split(b"\n")
+            held = held[-WORDS:]
+            self.last_words.extend(map(_words, whole))
+        if held:
+            self.last_words.append(_words(held))
 
     async def _listen(self, lease: float) -> None:
         """Send regular signs of life, and kill a worker that sends none itself."""
@@ -169,3 +195,7 @@ class WorkerProcess:
             reader.exception()
         if self.ready.done():
             self.ready.exception()
+
+
+def _words(line: bytes) -> str:
+    return safe(line[-WORDS:].decode(errors="replace")).rstrip()

@@ -7,30 +7,29 @@ report that contradicts itself or the question must neither end the engine nor r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-
-from pydantic import ValidationError
+from collections.abc import Iterable, Iterator
 
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.evaluation.workers.answers import NoAnswerError, sound
 
 
 def sound_report(op: str, task: str, candidate: Candidate, answer: object) -> EvaluationReport:
     """The report in the answer to a request `op`, or one of a failed harness that says why not."""
     try:
-        report = EvaluationReport.model_validate(answer)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the answer"
-        return _refused(task, candidate, f"{where}: {first['msg']}")
-    why = _contradiction(op, report, candidate)
+        report = sound(EvaluationReport, answer, "report")
+    except NoAnswerError as error:
+        return _refused(task, candidate, str(error))
+    why = _contradiction(op, report, task, candidate)
     return _refused(task, candidate, why) if why else report
 
 
-def _contradiction(op: str, report: EvaluationReport, candidate: Candidate) -> str:
+def _contradiction(op: str, report: EvaluationReport, task: str, candidate: Candidate) -> str:
     """Why a report on this candidate cannot be true; empty if it can."""
+    if report.task != task:
+        return f"it is about another task, {report.task}"
     if report.candidate != candidate.id:
         return f"it is about another candidate, {report.candidate[:10]}"
     correct = report.verdict is Verdict.CORRECT
@@ -46,7 +45,33 @@ def _contradiction(op: str, report: EvaluationReport, candidate: Candidate) -> s
         value for row in report.paired.configurations.values() for value in row
     ):
         return "a compared time is not a positive number"
+    if not all(map(_is_amount, _amounts(report))):
+        return "a number in it is negative, or none"
+    if report.score is not None:
+        names = [c.name for c in report.score.configurations]
+        if len(set(names)) < len(names):
+            return "a configuration is scored twice"
     return ""
+
+
+def _amounts(report: EvaluationReport) -> Iterator[float]:
+    """Numbers that count in a gate, a budget or a table, and are never negative."""
+    seconds = report.seconds
+    yield from (seconds.compile, seconds.check, seconds.benchmark, seconds.other)
+    yield from (seconds.waiting, seconds.start_up)
+    for phases in seconds.phases.values():
+        yield from phases.values()
+    for c in report.score.configurations if report.score is not None else ():
+        yield from (c.p20, c.p80, c.ratio_p20, c.ratio_p80, c.milliseconds, c.prepare_milliseconds)
+        yield from (c.samples, *c.baselines.values())
+    if report.paired is not None:
+        yield from (report.paired.seconds, *report.paired.rounds.values())
+        for pair in report.paired.milliseconds.values():
+            yield from pair
+
+
+def _is_amount(number: float) -> bool:
+    return math.isfinite(number) and number >= 0
 
 
 def _with(there: bool) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.report import EvaluationReport, Seconds
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.workers.sound_report import sound_report
@@ -25,8 +25,34 @@ def report(ratio: float = 1.2, **fields: Any) -> dict[str, Any]:
     return made.model_dump()
 
 
-def pair(*row: float) -> PairedMeasurement:
-    return PairedMeasurement(configurations={"small": row})
+def pair(*row: float, **fields: Any) -> PairedMeasurement:
+    return PairedMeasurement(configurations={"small": row}, **fields)
+
+
+def scored(**fields: Any) -> dict[str, Any]:
+    answer = report()
+    answer["score"]["configurations"][0].update(fields)
+    return answer
+
+
+def twice() -> Score:
+    one = ConfigurationScore(name="small", throughput=9.0, p20=8.0, p80=10.0, ratio=1.0)
+    return Score(unit="GFLOP/s", reference_baseline="library", configurations=(one, one))
+
+
+def deep() -> dict[str, Any]:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    return {**report(), "x": nested}
+
+
+def test_no_text_of_a_report_moves_the_cursor() -> None:
+    answer = scored(name="\x1b[2Jsmall", flags=["\x07"], baselines={"\u202elibrary": 1.0})
+    answer |= {"device": "\x1b]0;title\x07", "sandbox": "\x1b[31m"}
+    told = sound_report("evaluate", "t", CANDIDATE, answer)
+    assert told.verdict is Verdict.CORRECT
+    assert not set("\x1b\x07\u202e") & set(told.model_dump_json(ensure_ascii=False))
 
 
 @pytest.mark.parametrize(
@@ -57,6 +83,17 @@ def test_a_sound_report_is_passed_on(op: str, answer: dict[str, Any]) -> None:
         ("remeasure", report(), "correct without a comparison"),
         ("remeasure", report(paired=pair(1.0, float("inf"), 2.0)), "compared time"),
         ("remeasure", report(paired=pair(0.0, 1.0, 2.0)), "compared time"),
+        ("evaluate", {**report(), "task": "another"}, "about another task, another"),
+        ("evaluate", report(seconds=Seconds(check=float("nan"))), "negative, or none"),
+        ("evaluate", report(seconds=Seconds(benchmark=-3600.0)), "negative, or none"),
+        ("check", report(score=None, seconds=Seconds(other=float("inf"))), "negative, or none"),
+        ("evaluate", scored(p20=float("nan")), "negative, or none"),
+        ("evaluate", scored(ratio_p80=-1.0), "negative, or none"),
+        ("evaluate", scored(baselines={"library": float("nan")}), "negative, or none"),
+        ("remeasure", report(paired=pair(1.0, 1.0, 1.0, rounds={"small": -4})), "negative, or"),
+        ("evaluate", report(score=twice()), "scored twice"),
+        ("evaluate", deep(), "nested too deep"),
+        ("evaluate", {**report(), "x": [0] * 200_000}, "more than 100,000 values"),
     ],
 )
 def test_a_contradiction_is_no_report(op: str, answer: Any, words: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,17 @@ print("no such module", file=sys.stderr)
 """
 
 
+ANSWERING = """
+import os, sys
+print('{"id": null, "ready": true}', flush=True)
+sys.stdin.readline()
+os.write(2, b"x" * (1 << 20) + b"\\x1b[31m last words")
+%s
+sys.stdout.flush()
+sys.stdin.readline()
+"""
+
+
 def script(text: str) -> Sequence[str]:
     return (sys.executable, "-S", "-c", text)
 
@@ -41,6 +53,29 @@ async def test_a_worker_that_does_not_start_says_its_last_words() -> None:
     with pytest.raises(EvaluatorError, match="no such module"):
         await link.request({"op": "machine"})
     await link.close()
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        ("print('Welcome')", "it wrote 'Welcome', which is no JSON"),
+        ("sys.stdout.write('x' * (17 << 20))", "a line of more than 16 MiB"),
+        (
+            'print(\'{"id": 1, "error": "", "kind": "cancelled"}\')',
+            "ended a request that nobody cancelled",
+        ),
+        ("sys.exit()", "ended unexpectedly (xxx"),
+    ],
+)
+async def test_what_a_worker_answers_wrongly_is_its_loss(act: str, words: str) -> None:
+    link = WorkerLink(script(ANSWERING % act))
+    with pytest.raises(WorkerGoneError, match=re.escape(words)):
+        await asyncio.wait_for(link.request({"op": "machine"}), 240)
+    worker = link._worker
+    await link.close()
+    assert worker is not None
+    log = "".join(worker.last_words)
+    assert len(log) <= 4000 and "\x1b" not in log
 
 
 async def test_a_command_that_is_not_there_is_one_sentence() -> None:
