@@ -61,6 +61,15 @@ _DECLARED_OTHERWISE = re.compile(
     "|does not match previous declaration|differ only in their return type"
 )
 """In the compilers' errors where a function was declared before in another way."""
+_ERROR = re.compile(r"\berror(\[\w+\])?: ")
+"""In the line that says what is wrong, rather than in a trace of the compiler's own calls."""
+_NO_MEMORY = re.compile(
+    r"memory allocation of \d+ bytes failed|virtual memory exhausted|out of memory allocating"
+    r"|LLVM ERROR: out of memory"
+)
+"""In the last words of a compiler whose allocation was refused."""
+_MADE = frozenset({_LIBRARY, OWN_OBJECT, "listing.txt"})
+"""Files that compiling makes."""
 _WARNING = re.compile(r"^.*\bwarning: (.*)$", re.MULTILINE)
 
 
@@ -106,14 +115,16 @@ def _failure(outcome: Outcome, log: str) -> Rejected:
     if outcome.reason == "time":
         text = f"compiling took longer than {LIMITS.seconds:.0f} s"
         return Rejected(Verdict.TIMEOUT, Feedback(summary=text, log=log))
-    if outcome.reason in ("memory", "scratch", "output"):
-        text = f"compiling used too much {outcome.reason}"
+    reason = "memory" if _NO_MEMORY.search(log) else outcome.reason
+    if reason in ("memory", "scratch", "output"):
+        text = f"compiling used too much {reason}"
         return Rejected(Verdict.OUT_OF_MEMORY, Feedback(summary=text, log=log))
     hint = "the log names file and line"
     if OPENMP_ARCHIVE in log:
         hint = "OpenMP cannot be used on this machine until its shared library is readable: run "
         hint += "`avo doctor`"
-    first = next((line for line in log.splitlines() if "error" in line), "")
+    lines = [line for line in log.splitlines() if "error" in line]
+    first = next(filter(_ERROR.search, lines), next(iter(lines), ""))
     return Rejected(
         Verdict.COMPILE_ERROR,
         Feedback(
@@ -164,6 +175,15 @@ def _judged(candidate: Candidate, folder: Path, entry: str, declared: str) -> Co
     return compiled
 
 
+def _refuse_names_of_ours(candidate: Candidate, beside: Mapping[str, str]) -> None:
+    """Raises Rejected for a candidate's file in the place of one that the harness writes `beside`
+    it or that compiling makes. A `task.h` of its own is as good as declaring the entry point."""
+    ours = sorted(((_MADE | beside.keys()) - {glue.HEADER}) & candidate.files.keys())
+    if ours:
+        text = f"{ours[0]} is the name of a file that the harness writes; give yours another name"
+        raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
+
+
 class Compiler:
     """Compiles with one toolchain; uses a cache of earlier results."""
 
@@ -185,6 +205,7 @@ class Compiler:
             text = f"the candidate has no source file ({', '.join(self.driver.suffixes)})"
             raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
         beside = self.driver.files(task, roots)
+        _refuse_names_of_ours(candidate, beside)
         key = self.toolchain.key(_KEPT, candidate.id, *beside.values(), *options)
         folder = self._candidates.get(key)
         if folder is None:
