@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import statistics
 from pathlib import Path
@@ -22,6 +23,7 @@ from avo_tui.evaluation.backends.cpp.process import Start, in_thread, session
 from avo_tui.evaluation.backends.cpp.timed_calls import Call, Runner
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_model, find_toolchain
 from avo_tui.evaluation.candidates import read_candidate
+from avo_tui.evaluation.evaluation_run import person
 from avo_tui.evaluation.pipeline import Pipeline
 
 TASK = "attention_cpu"
@@ -63,6 +65,9 @@ async def main() -> None:
     parser.add_argument("kernel", nargs="?", type=Path)
     parser.add_argument("--times", type=int, default=10, help="full evaluations")
     options = parser.parse_args()
+    # A report leaves out the times of a check with hidden cases; this log has them.
+    logging.basicConfig(format="%(message)s")
+    person.setLevel(logging.DEBUG)
     pipeline = Pipeline()
     task = pipeline.tasks.get(TASK)
     candidate = read_candidate(options.kernel) if options.kernel else task.seed()
