@@ -44,10 +44,10 @@ class Arm:
         a row wherever a run's best changes. The first is where each run has a version."""
         changes = {position(p, axis) for run in self.runs for p in run.points}
         rows = []
-        for place in sorted({x for x in changes if x <= end} | {end}):
-            scores = self.scores(axis, place)
+        for spent in sorted({x for x in changes if x <= end} | {end}):
+            scores = self.scores(axis, spent)
             if min(scores) > 0:
-                rows.append((place, min(scores), statistics.median(scores), max(scores)))
+                rows.append((spent, min(scores), statistics.median(scores), max(scores)))
         return rows
 
 
