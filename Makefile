@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 JOBS ?= auto
 
-.PHONY: help install develop demo test check lint format snapshots wheel clean
+.PHONY: help install develop demo test check lint style walls format snapshots wheel clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -19,14 +19,20 @@ develop: $(VENV)/.developed  ## Install it with the tools for development and th
 demo: install  ## Open the app on an evolution of a CPU attention kernel
 	@$(BIN)/avo demo $(ARGS)
 
-test: develop lint check  ## Run every check and every test
+# Types and walls use one processor for more than a minute: they run beside the tests.
+test: develop style  ## Run every check and every test
+	@$(MAKE) --no-print-directory -j 2 walls check
 
 check: develop  ## Run every test; one that fails by chance is told as flaky
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --confirm-failures $(ARGS)
 
-lint: develop  ## ruff, mypy and the walls between the packages
+lint: style walls  ## ruff, mypy and the walls between the packages
+
+style: develop
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+walls: develop
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/deptry .
