@@ -28,7 +28,8 @@ class Verdict(StrEnum):
     @property
     def judges_candidate(self) -> bool:
         """Whether the verdict is about the candidate; False if it is about the machine."""
-        return self not in {Verdict.NO_DEVICE, Verdict.CANCELLED, Verdict.HARNESS_ERROR}
+        machine = self is Verdict.NO_DEVICE or self is Verdict.HARNESS_ERROR
+        return not (machine or self is Verdict.CANCELLED)  # asked of every attempt of a long run
 
 
 class Feedback(Value):

@@ -11,7 +11,15 @@ from pytest import MonkeyPatch
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui.panes.lineage import graph_layout
-from avo_tui.ui.panes.lineage.graph_layout import draw, rows
+from avo_tui.ui.panes.lineage.graph_layout import (
+    GraphRow,
+    Lanes,
+    Row,
+    _line_of,
+    _place,
+    draw,
+    rows,
+)
 from avo_tui.ui.panes.lineage.layout_cache import GraphLayout
 from tests.ui.test_graph import attempt, version
 
@@ -89,8 +97,24 @@ def test_it_is_what_a_layout_from_scratch_is(made: list[tuple[str, int]], live: 
         kept.update(versions, attempts, lineage.head, lineage.unfolded, step, lineage.apart)
         ordered = rows(versions, attempts.values(), lineage.unfolded, step, lineage.apart)
         assert kept.drawn == draw(ordered, versions, lineage.head)
+        assert kept.drawn == drawn_row_by_row(ordered, versions, lineage.head)
         assert [d.row for d in kept.drawn] == ordered
         assert all(kept.drawn[at].row.key == key for key, at in kept.places.items())
+        at_once = GraphLayout()
+        at_once.update(versions, attempts, lineage.head, lineage.unfolded, step, lineage.apart)
+        assert at_once.drawn == kept.drawn
+
+
+def drawn_row_by_row(
+    ordered: list[Row], versions: dict[int, Version], head: int | None
+) -> list[GraphRow]:
+    """The drawing without the short way for a lineage of one lane."""
+    alive, out = _line_of(versions, head), []
+    lanes: Lanes = ()
+    for row in ordered:
+        drawn, lanes = _place(row, lanes, versions, alive, head)
+        out.append(drawn)
+    return out
 
 
 def test_a_new_version_lays_out_a_few_rows_of_a_thousand(monkeypatch: MonkeyPatch) -> None:
@@ -99,13 +123,18 @@ def test_a_new_version_lays_out_a_few_rows_of_a_thousand(monkeypatch: MonkeyPatc
     kept = GraphLayout()
     kept.update(versions, attempts, 999)
     placed: list[object] = []
-    place = graph_layout._place
+    place, short = graph_layout._place, graph_layout._place_on_one_lane
 
     def counting(*arguments: Any) -> Any:
         placed.append(arguments[0])
         return place(*arguments)
 
+    def counting_short(*arguments: Any) -> Any:
+        placed.append(arguments[0])
+        return short(*arguments)
+
     monkeypatch.setattr(graph_layout, "_place", counting)
+    monkeypatch.setattr(graph_layout, "_place_on_one_lane", counting_short)
     grown = versions | {1_000: version(1_000, 999)}
     assert kept.update(grown, attempts, 1_000)
     assert 0 < len(placed) < 10

@@ -7,10 +7,11 @@ its own. The first lane is kept for the head's line; everything else branches of
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from operator import attrgetter
+from typing import Literal, NamedTuple
 
 from avo_tui.domain.records import Attempt, Version
 
@@ -23,8 +24,7 @@ STALL_STEPS = 4
 """Number of consecutive unsuccessful steps from the same version that share one row (a stall)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of the graph, before lanes."""
 
     kind: RowKind
@@ -39,8 +39,7 @@ class Row:
     """Number of steps in a stall."""
 
 
-@dataclass(frozen=True, slots=True)
-class GraphRow:
+class GraphRow(NamedTuple):
     """A row with its position: the lane of its node and the state of all lanes beside it.
 
     `prefix` turns it into text.
@@ -104,22 +103,23 @@ def fold_stalls(ordered: list[Row], apart: Collection[int]) -> list[Row]:
     """
     out: list[Row] = []
     run: list[Row] = []
-    for row in [*ordered, None]:
-        lost = row is not None and row.kind in {"fold", "attempt"} and row.step not in apart
-        if row is not None and lost and (not run or row.parent == run[-1].parent):
-            run.append(row)
-            continue
-        out += _stall(run)
-        run = []
-        if row is not None and lost:
-            run.append(row)
-        elif row is not None:
-            out.append(row)
-    return out
+    for row in ordered:
+        lost = row.kind in _LOST and row.step not in apart
+        if run and not (lost and row.parent == run[-1].parent):
+            out += _stall(run)
+            run = []
+        (run if lost else out).append(row)
+    return out + _stall(run)
+
+
+_LOST = frozenset({"fold", "attempt"})
+"""Kinds of rows that a stall consists of."""
 
 
 def _stall(run: list[Row]) -> list[Row]:
     """One row for these rows, which are given newest first; the rows themselves if too few."""
+    if len(run) < STALL_STEPS:
+        return run
     steps = {row.step for row in run}
     if len(steps) < STALL_STEPS:
         return run
@@ -130,36 +130,41 @@ def _stall(run: list[Row]) -> list[Row]:
 
 def rows_of_step(
     step: int,
-    made: Iterable[Version],
-    tried: Iterable[Attempt],
+    made: Sequence[Version],
+    tried: Sequence[Attempt],
     unfolded: bool,
     live: bool,
 ) -> list[Row]:
     """The rows of one step, newest first; running attempts before all others."""
-    running: list[Row] = []
+    running: list[Attempt] = []
     lost: list[Attempt] = []
-    tried = list(tried)
-    newest = max((a.number for a in tried), default=0) if live else 0
+    newest = max((attempt.number for attempt in tried), default=0) if live else 0
     for attempt in tried:
         if attempt.version is not None:
             continue
         if live and (attempt.verdict is None or (attempt.number == newest and attempt.undecided)):
-            running.append(_attempt_row("running", attempt))
+            running.append(attempt)
         else:
             lost.append(attempt)
-    entries = [
-        (v.attempt, Row("version", key_of_version(v.number), v.parent, step, v.number))
-        for v in made
-    ]
-    if len(lost) > 1 and not unfolded:
-        first = min(lost, key=lambda a: a.number)
-        entries.append((first.number, Row("fold", ("f", step, 0), first.parent, step, len(lost))))
-    else:
-        entries += [(a.number, _attempt_row("attempt", a)) for a in lost]
     # Within a step a version is newer than its leaves; of two versions the later one is first.
-    entries.sort(key=lambda e: (e[1].kind == "version", e[0], e[1].number), reverse=True)
-    running.sort(key=lambda row: row.number, reverse=True)
-    return [*running, *(row for _, row in entries)]
+    out = [_attempt_row("running", a) for a in _newest_first(running)]
+    nodes = sorted(made, key=_by_attempt, reverse=True) if len(made) > 1 else made
+    out += [Row("version", ("v", v.number, 0), v.parent, step, v.number) for v in nodes]
+    if len(lost) > 1 and not unfolded:
+        first = min(lost, key=_number)
+        out.append(Row("fold", ("f", step, 0), first.parent, step, len(lost)))
+    else:
+        out += [_attempt_row("attempt", a) for a in _newest_first(lost)]
+    return out
+
+
+_number = attrgetter("number")
+_by_attempt = attrgetter("attempt", "number")
+
+
+def _newest_first(attempts: list[Attempt]) -> list[Attempt]:
+    """Attempts of one step by their numbers, from the last to the first."""
+    return sorted(attempts, key=_number, reverse=True) if len(attempts) > 1 else attempts
 
 
 def _attempt_row(kind: RowKind, attempt: Attempt) -> Row:
@@ -251,7 +256,8 @@ def draw_on(
             lanes = old.end
             break
         states.append(lanes)
-        drawn, lanes = _place(row, lanes, versions, alive, head)
+        placed = _place_on_one_lane(row, lanes, versions, alive) if len(lanes) == 1 else None
+        drawn, lanes = placed or _place(row, lanes, versions, alive, head)
         rows.append(drawn)
         passed = passed or (row.kind == "version" and row.number == old.head)
     return Drawing(rows, states, lanes, head, max((len(d.lanes) for d in rows), default=0))
@@ -274,6 +280,28 @@ def _same(old: Iterable[GraphRow], new: Iterable[Row]) -> int:
             break
         count += 1
     return count
+
+
+_ONE = (True,)
+_ALIVE: frozenset[int] = frozenset()
+_DEAD = frozenset({0})
+
+
+def _place_on_one_lane(
+    row: Row, above: Lanes, versions: Mapping[int, Version], alive: set[int]
+) -> tuple[GraphRow, Lanes] | None:
+    """The same as `_place` for a row that continues the only lane there is, which nearly all rows
+    of a long lineage do; None for any other."""
+    target, on_line = above[0]
+    if row.kind != "version":
+        if row.parent != target or target is None:
+            return None
+        return GraphRow(row, 0, _ONE, (), True, _ALIVE if on_line else _DEAD), above
+    if row.number != target:
+        return None
+    on_line = row.number in alive
+    below = ((row.parent, on_line),) if row.parent in versions else ()
+    return GraphRow(row, 0, _ONE, (), False, _ALIVE if on_line else _DEAD), below
 
 
 def _place(
@@ -330,7 +358,7 @@ def _drawn(
     leaf: bool,
     carries: list[bool],
 ) -> GraphRow:
-    shown = _shared(tuple(target is not None or i == lane for i, target in enumerate(lanes)))
+    shown = _shared(tuple([target is not None or i == lane for i, target in enumerate(lanes)]))
     return GraphRow(row, lane, shown, merges, leaf, _dead(tuple(carries)))
 
 
