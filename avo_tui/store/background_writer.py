@@ -1,4 +1,4 @@
-"""A thread that writes session.json and attempts.jsonl in the background, at a limited rate.
+"""A thread that writes session.json and records.pages in the background, at a limited rate.
 
 It also syncs the journal where nothing else has done so for a while.
 """
@@ -35,10 +35,17 @@ RETRY = 10.0
 class BackgroundWriter:
     """Calls `write` in the background some time after `ask`, and `sync` within `SYNC` seconds."""
 
-    def __init__(self, write: Callable[[], None], sync: Callable[[], None]) -> None:
-        """`write` brings the tables up to date, `sync` makes the journal durable."""
+    def __init__(
+        self,
+        write: Callable[[], None],
+        sync: Callable[[], None],
+        tidy: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`write` brings the tables up to date, `sync` makes the journal durable, `tidy` is called
+        after each `write` and may fail without consequences."""
         self._write = write
         self._sync = sync
+        self._tidy = tidy
         self._changed = threading.Condition()
         self._due: float | None = None
         self._sync_due: float | None = None
@@ -100,6 +107,12 @@ class BackgroundWriter:
             with self._changed:
                 self._sync_due = time.monotonic() + RETRY
 
+    def _tidy_up(self) -> None:
+        try:
+            self._tidy()
+        except StoreError as error:
+            log.info("put off: %s", error)
+
     def _once(self) -> None:
         began = time.monotonic()
         try:
@@ -113,5 +126,6 @@ class BackgroundWriter:
                 self._due = began
         else:
             self.trouble = None
+            self._tidy_up()
             pause = (time.monotonic() - began) / SHARE
         self._not_before = time.monotonic() + pause

@@ -9,7 +9,7 @@ from avo_tui.store.database import Database
 from avo_tui.store.errors import clear_errors
 from avo_tui.store.files import leftovers, make_private_folder, remove, set_aside
 from avo_tui.store.foreign_files import set_foreign_files_aside
-from avo_tui.store.journal_repair import cut_torn_tail
+from avo_tui.store.journal_repair import cut_torn_tail, unpack_part
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import Loaded
 from avo_tui.store.pages import PagesFile
@@ -28,6 +28,8 @@ def remove_leftovers(layout: Layout) -> list[str]:
         for junk in (*leftovers(layout.folder), *leftovers(layout.journal), layout.live):
             remove(junk)
         parts = layout.parts()
+        if parts and (unpacked := unpack_part(layout.part(parts[-1]))):
+            done.append(unpacked)
         if parts and (cut := cut_torn_tail(layout.part(parts[-1]))):
             done.append(cut)
     return done
@@ -36,6 +38,7 @@ def remove_leftovers(layout: Layout) -> list[str]:
 def open_tables(layout: Layout, loaded: Loaded) -> tuple[Projection, PagesFile]:
     """Continue with the files as they are, or build them again where they are not usable."""
     pages = PagesFile(layout.pages, loaded.extent)
+    compressed = layout.has_packed_parts()
     outdated = layout.attempts if os.path.lexists(layout.attempts) else None
     if loaded.stored is not None and loaded.database is not None:
         projection = Projection(loaded.database, pages, outdated)
@@ -48,5 +51,6 @@ def open_tables(layout: Layout, loaded: Loaded) -> tuple[Projection, PagesFile]:
             set_aside(layout.database)
         empty = Database.empty(layout.database, layout.previous)
         projection = Projection(empty, pages, outdated)
+    projection.compressed = compressed
     projection.snapshot(loaded.state)  # packs what an older avo-tui left whole, before a run waits
     return projection, pages

@@ -25,6 +25,7 @@ from avo_tui.store.journal_repair import drop_useless_lines
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import load, replay_journal
 from avo_tui.store.objects import ObjectStore
+from avo_tui.store.packed_parts import part_file, part_status
 from avo_tui.store.pages import read_pages
 from avo_tui.store.projection import TABLES, load_tables, table_of
 from avo_tui.store.stored_records import Page
@@ -186,7 +187,9 @@ def _look_through(layout: Layout, flaws: list[tuple[Level, str]]) -> int:
         try:
             expected = _look_through_part(path, expected, live, flaws)
         except OSError as error:
-            flaws.append(("fail", f"{path.name} cannot be read: {error.strerror or error}"))
+            flaws.append(
+                ("fail", f"{part_file(path).name} cannot be read: {error.strerror or error}")
+            )
     return expected - 1
 
 
@@ -195,22 +198,22 @@ def _look_through_part(
 ) -> int:
     """Add the flaws of one part, whose first event should have the number `expected`; returns the
     number that the event after the part must have. Raises OSError."""
-    end, size = 0, path.stat().st_size
+    end, size, name = 0, part_status(path).size, part_file(path).name
     for line in read_lines(path):
         end = line.end
         if line.event is None:
-            what = f"{path.name}: the line before byte {line.end} is {line.problem}"
+            what = f"{name}: the line before byte {line.end} is {line.problem}"
             flaws.append(("fail", what))
             continue
         seq = line.event.seq
         if seq > expected:
             which = f"event {expected}" if seq == expected + 1 else f"{expected} to {seq - 1}"
-            flaws.append(("fail", f"missing before {path.name} goes on: {which}"))
+            flaws.append(("fail", f"missing before {name} goes on: {which}"))
         elif seq < expected:
-            flaws.append(("fail", f"{path.name}: event {seq} is there twice or out of order"))
+            flaws.append(("fail", f"{name}: event {seq} is there twice or out of order"))
         expected = max(expected, seq + 1)
     if end < size and not live:
-        flaws.append(("warn", f"{path.name} ends in a half-written line"))
+        flaws.append(("warn", f"{name} ends in a half-written line"))
     return expected
 
 

@@ -16,11 +16,15 @@ from typing import Any
 from avo_tui.domain.records import FORMAT
 from avo_tui.store.database import Database, read_tables
 from avo_tui.store.errors import DamagedSession, OlderFormat, clear_errors
-from avo_tui.store.files import TEMPORARY, open_regular, replace_file, sync_folder
+from avo_tui.store.files import TEMPORARY, replace_file, sync_folder
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
+from avo_tui.store.packed_parts import first_line, packed_path, read_part
 from avo_tui.store.pages import Extent, PagesFile
-from avo_tui.store.projection import FORMAT_WITH_PAGES, Projection, check_format
+from avo_tui.store.projection import LATER_FORMATS, Projection, check_format
+
+MAX_LINE = 64 << 20
+"""Most bytes of the first event that are looked at for the format."""
 
 RawEvent = dict[str, Any]
 FormatMigration = Callable[[RawEvent], RawEvent]
@@ -39,11 +43,10 @@ def folder_format(layout: Layout) -> object:
             continue
         if rows and "format" in rows[0]:
             number = rows[0]["format"]
-            return FORMAT if number == FORMAT_WITH_PAGES else number
+            return FORMAT if number in LATER_FORMATS else number
     for part in layout.parts()[:1]:
         try:
-            with open_regular(layout.part(part)) as file:
-                return json.loads(file.readline())["session"]["format"]
+            return json.loads(first_line(layout.part(part), MAX_LINE))["session"]["format"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
     return None
@@ -74,10 +77,11 @@ def migrate(
     for number in Layout(copy).parts():
         lines = [
             _migrated(line, [known[n] for n in range(version, target)], target)
-            for line in Layout(copy).part(number).read_bytes().splitlines(keepends=True)
+            for line in read_part(Layout(copy).part(number)).splitlines(keepends=True)
         ]
         with clear_errors(layout.part(number), "write"):
             replace_file(layout.part(number), b"".join(lines))
+            packed_path(layout.part(number)).unlink(missing_ok=True)
     _rebuild(layout)
     return [f"migrated from format {version} to {target}; the copy from before is in {copy.name}"]
 

@@ -4,6 +4,7 @@ A file is called a part and is named after the step that was current when its fi
 written. A new part begins with the first step that starts after the part before reached
 `PART_BYTES`, so all events of a step are in one part: the last whose number is not above the
 step's. Sessions of older versions have one part a step, which is the same rule with another size.
+Parts that nothing is appended to any more are compressed: see `packed_parts`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from collections.abc import Iterator
 
 from avo_tui.domain.events import Event
 from avo_tui.store.appending import AppendFile
-from avo_tui.store.files import read_regular
 from avo_tui.store.journal_lines import parse_line, read_lines
 from avo_tui.store.layout import Layout
+from avo_tui.store.packed_parts import read_part
 
 PART_BYTES = 512 << 10
 """Size from which on the next step begins a new part, bytes."""
@@ -98,7 +99,7 @@ def _event_in(layout: Layout, part: int, seq: int) -> Event | None:
     begin = b'{"seq":%d,' % seq
     path = layout.part(part)
     try:
-        data = read_regular(path)
+        data = read_part(path)
     except OSError as error:
         layout.refuse(error, path)
         return None

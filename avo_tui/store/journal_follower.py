@@ -10,6 +10,7 @@ from avo_tui.domain.events import Event
 from avo_tui.store.errors import passes
 from avo_tui.store.journal_lines import JournalLine, read_lines
 from avo_tui.store.layout import Layout
+from avo_tui.store.packed_parts import part_status
 
 _TICK_NS = 2_000_000_000
 _PATIENCE = 0.2
@@ -79,16 +80,16 @@ class JournalFollower:
             return
         path = self._layout.part(self._part)
         try:
-            status = path.stat()
+            status = part_status(path)
         except FileNotFoundError:
             return
         except OSError as error:
             self._unreadable(path, error)
             return
-        if status.st_size < self._offset:
+        if status.size < self._offset:
             raise JournalCut(f"{path.name} became shorter")
-        mark = (self._part, status.st_size, status.st_mtime_ns)
-        if status.st_size == self._offset or mark == self._fruitless:
+        mark = (self._part, status.size, status.changed_ns)
+        if status.size == self._offset or mark == self._fruitless:
             return
         try:
             self._read_lines(path, events, limit)

@@ -11,10 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from avo_tui.domain.events import Event, parse_event
-from avo_tui.store.files import open_regular
+from avo_tui.store.packed_parts import LostBlock, part_chunks
 
-CHUNK = 1 << 20
-"""Bytes read from the disk at a time."""
+LOST = "a compressed block of {} bytes that cannot be unpacked"
 
 UNFINISHED = "part of an append that was not finished"
 
@@ -30,7 +29,7 @@ class JournalLine:
     event: Event | None
     """None where the line is not an event, or where the caller did not ask for its number."""
     end: int
-    """Offset of the end of the line in its file, bytes."""
+    """Offset of the end of the line in the lines of its part, bytes."""
     seq: int = 0
     """Number of the event; 0 where the line is none."""
     problem: str = ""
@@ -69,14 +68,16 @@ def read_lines(
 
 def _all_lines(path: Path, offset: int, after: int, step: int | None) -> Iterator[JournalLine]:
     rest = b""
-    with open_regular(path) as file:
-        file.seek(offset)
-        while chunk := file.read(CHUNK):
-            lines = (rest + chunk).split(b"\n")
-            rest = lines.pop()
-            for line in lines:
-                offset += len(line) + 1
-                yield parse_line(line, offset, after, step)
+    for chunk in part_chunks(path, offset):
+        if isinstance(chunk, LostBlock):  # of whole lines
+            offset += chunk.size
+            yield JournalLine(None, offset, problem=LOST.format(chunk.size or "unknown"))
+            continue
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop()
+        for line in lines:
+            offset += len(line) + 1
+            yield parse_line(line, offset, after, step)
 
 
 def parse_line(line: bytes, end: int, after: int, step: int | None = None) -> JournalLine:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from avo_tui.store.appending import AppendFile
 from avo_tui.store.errors import clear_errors
-from avo_tui.store.files import open_own, read_regular, replace_file, set_aside
-from avo_tui.store.journal_lines import CHUNK, parse_line, read_lines
+from avo_tui.store.files import open_own, replace_file, set_aside
+from avo_tui.store.journal_lines import parse_line, read_lines
+from avo_tui.store.packed_parts import CHUNK, LostBlock, packed_path, part_chunks
 
 
 def cut_torn_tail(path: Path) -> str | None:
@@ -70,7 +71,7 @@ def drop_useless_lines(path: Path, expected: int) -> tuple[int, int]:
     unchanged.
     """
     with clear_errors(path, "mend"):
-        whole = read_regular(path)
+        whole, lost = _sound_lines(path)
         good: list[bytes] = []
         bad: list[bytes] = []
         for text in whole.split(b"\n")[:-1]:
@@ -80,5 +81,36 @@ def drop_useless_lines(path: Path, expected: int) -> tuple[int, int]:
             expected = line.seq + 1 if useful else expected
         if bad:
             _keep(path, b"".join(bad))
+        if bad or lost:
             replace_file(path, b"".join(good) + whole[whole.rfind(b"\n") + 1 :])
-    return len(bad), expected
+            _drop_packed(path, damaged=bool(lost))
+    return len(bad) + lost, expected
+
+
+def unpack_part(path: Path) -> str | None:
+    """Make a part that is there compressed alone a file of lines again, so that it can be written;
+    returns what was done, None if nothing was. Raises DiskTrouble or StoreError."""
+    packed = packed_path(path)
+    if os.path.lexists(path) or not os.path.lexists(packed):
+        return None
+    with clear_errors(packed, "mend"):
+        whole, lost = _sound_lines(path)
+        replace_file(path, whole)
+        _drop_packed(path, damaged=bool(lost))
+    return f"unpacked {packed.name}, which is the newest part of the journal"
+
+
+def _sound_lines(path: Path) -> tuple[bytes, int]:
+    """(the lines of a part that can be read, number of damaged blocks). Raises OSError."""
+    chunks = list(part_chunks(path))
+    sound = [chunk for chunk in chunks if not isinstance(chunk, LostBlock)]
+    return b"".join(sound), len(chunks) - len(sound)
+
+
+def _drop_packed(path: Path, damaged: bool) -> None:
+    """Remove the compressed form of a part whose lines were written; move a damaged one aside."""
+    packed = packed_path(path)
+    if damaged:
+        set_aside(packed)
+    else:
+        packed.unlink(missing_ok=True)

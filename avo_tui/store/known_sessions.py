@@ -19,8 +19,9 @@ from pathlib import Path
 import platformdirs
 
 from avo_tui.store.errors import StoreError, clear_errors
-from avo_tui.store.files import make_private_folder, open_regular, replace_file
+from avo_tui.store.files import make_private_folder, replace_file
 from avo_tui.store.layout import Layout
+from avo_tui.store.packed_parts import first_line
 
 _FIRST_BYTES = 1 << 20
 """Most bytes of a beginning that count: enough for every record, and nothing endless is read."""
@@ -97,7 +98,6 @@ def _beginning(folder: Path) -> bytes:
     try:
         if campaign.record.exists() or campaign.previous.exists():
             return campaign.read().created.isoformat().encode()
-        with open_regular(session.part(min(session.parts(), default=0))) as file:
-            return file.readline(_FIRST_BYTES)
+        return first_line(session.part(min(session.parts(), default=0)), _FIRST_BYTES)
     except (OSError, StoreError):
         return b""

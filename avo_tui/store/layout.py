@@ -9,8 +9,9 @@ import stat
 from pathlib import Path
 
 from avo_tui.store.errors import clear_errors, may_pass
+from avo_tui.store.packed_parts import packed_path
 
-_PART = re.compile(r"^(\d{6,})\.jsonl$")
+_PART = re.compile(r"^(\d{6,})\.jsonl(\.zst)?$")
 
 
 class Layout:
@@ -38,7 +39,8 @@ class Layout:
         self.workers = folder / "workers.json"
 
     def part(self, step: int) -> Path:
-        """The part of the journal that begins with `step`."""
+        """The part of the journal that begins with `step`; what is compressed has `.zst` behind
+        this name, see `packed_parts`."""
         return self.journal / f"{step:06d}.jsonl"
 
     def parts(self) -> list[int]:
@@ -49,7 +51,19 @@ class Layout:
         except OSError as error:
             self.refuse(error, self.journal)
             return []
-        return sorted(int(m[1]) for m in matches if m)
+        return sorted({int(m[1]) for m in matches if m})
+
+    def has_packed_parts(self) -> bool:
+        """Whether any part of the journal is compressed. Raises DiskTrouble if strict."""
+        try:
+            with os.scandir(self.journal) as entries:
+                return any(
+                    (match := _PART.fullmatch(entry.name)) is not None and match[2]
+                    for entry in entries
+                )
+        except OSError as error:
+            self.refuse(error, self.journal)
+            return False
 
     def irregular_parts(self) -> list[Path]:
         """What has the name of a part of the journal and is no regular file, such as a link.
@@ -82,12 +96,14 @@ class Layout:
 
     def has_part(self, step: int) -> bool:
         """Whether a part of the journal begins with `step`. Raises DiskTrouble if strict."""
-        try:
-            self.part(step).stat()
-        except OSError as error:
-            self.refuse(error, self.part(step))
-            return False
-        return True
+        for path in (self.part(step), packed_path(self.part(step)), self.part(step)):
+            try:  # the plain one is looked for twice: it may have been unpacked in between
+                path.stat()
+            except OSError as error:
+                self.refuse(error, path)
+            else:
+                return True
+        return False
 
     def refuse(self, error: OSError, path: Path) -> None:
         """Raise DiskTrouble for an error that may pass, if strict; otherwise return."""

@@ -41,6 +41,13 @@ FORMAT_WITH_PAGES = 2
 """Format that session.json says where some records are in records.pages, which an avo-tui that
 knows only `FORMAT` would miss. The journal is the same in both."""
 
+FORMAT_WITH_COMPRESSED_JOURNAL = 3
+"""Format that session.json says where parts of the journal are compressed, which an avo-tui that
+knows only those before would miss."""
+
+LATER_FORMATS = (FORMAT_WITH_PAGES, FORMAT_WITH_COMPRESSED_JOURNAL)
+"""Formats in which session.json says where records.pages ends. The events are those of `FORMAT`."""
+
 Key = int | str | tuple[int, int]
 
 
@@ -85,10 +92,10 @@ def check_format(number: object) -> None:
     """Raises NewerFormat or OlderFormat where a folder's format is not ours."""
     if not isinstance(number, int):
         raise DamagedSession("the session does not say its format")
-    if number > FORMAT_WITH_PAGES:
+    if number > LATER_FORMATS[-1]:
         raise NewerFormat(
             f"the session has format {number}, this avo-tui knows formats up to "
-            f"{FORMAT_WITH_PAGES}: open it with a newer avo-tui"
+            f"{LATER_FORMATS[-1]}: open it with a newer avo-tui"
         )
     if number < FORMAT:
         raise OlderFormat(
@@ -130,7 +137,7 @@ def load_tables(database: Database) -> Stored:
                 values = tuple(getattr(record, name) for name in table.key)
                 mine[values if len(values) > 1 else values[0]] = record.slim()
         state.pending_approval = _PENDING.validate_python(row.get("pending_approval"))
-        lost = row["format"] == FORMAT_WITH_PAGES and row.get("pages") is None
+        lost = row["format"] in LATER_FORMATS and row.get("pages") is None
         extent = None if lost else Extent.of_row(row.get("pages"))
     except ValidationError as error:
         raise DamagedSession(f"session.json holds a bad record: {_first(error)}") from error
@@ -187,6 +194,10 @@ class Projection:
         self._next: dict[str, count[int]] = {t.name: count(1) for t in TABLES}
         self._outdated = outdated
         self._commits = 0
+        self.compressed = False
+        """Whether parts of the journal are, or soon will be, compressed."""
+        self.said_compressed = 0
+        """Times that session.json was written with that format."""
         self.applied = 0
         """The last event that is in the database."""
 
@@ -216,12 +227,15 @@ class Projection:
         row = snapshot.session.model_dump(mode="json")
         row["pending_approval"] = _PENDING.dump_python(snapshot.pending, mode="json")
         row["fold"] = FOLD
-        if self._pages.extent.size:
+        if compressed := self.compressed:
+            row |= {"format": FORMAT_WITH_COMPRESSED_JOURNAL, "pages": self._pages.extent.row()}
+        elif self._pages.extent.size:
             row |= {"format": FORMAT_WITH_PAGES, "pages": self._pages.extent.row()}
         self._database.put("session", {1: row})
         self._database.commit()
         self.applied = snapshot.session.applied
         self._commits += 1
+        self.said_compressed += compressed
         if self._outdated is not None and self._commits == 2:
             with contextlib.suppress(OSError):  # nobody reads it any more
                 self._outdated.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from avo_tui.domain.records import Attempt, SessionRecord
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
 from avo_tui.store.background_writer import BackgroundWriter
+from avo_tui.store.compaction import Compaction
 from avo_tui.store.crash_repair import open_tables, remove_leftovers
 from avo_tui.store.errors import (
     DiskTrouble,
@@ -69,9 +70,10 @@ class SessionWriter:
         self._journal = JournalWriter(layout, part)
         self._projection, self._pages = open_tables(layout, loaded)
         self._live = LiveFile(layout.live)
+        self._compaction = Compaction(layout, self._projection, self._journal, self._check_ours)
         self._reserve = Reserve(layout.reserve)
         self._reserve.hold()
-        self._background_writer = BackgroundWriter(self.flush, self._sync)
+        self._background_writer = BackgroundWriter(self.flush, self._sync, self._compaction.step)
         self._closed = False
         self._lost: FolderLost | None = None
         """Why nothing may be written any more."""
@@ -338,8 +340,7 @@ class SessionWriter:
             raise
 
     def flush(self) -> None:
-        """Bring the tables to the state now. Raises DiskTrouble or StoreError; nothing is lost
-        then."""
+        """Bring the tables up to date. Raises DiskTrouble or StoreError; nothing is lost then."""
         with self._lock.bulletin.writing(), self._writing:
             with self._mutex:
                 if self._projection.applied == self.state.session.applied:

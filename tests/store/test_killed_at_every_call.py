@@ -21,7 +21,14 @@ from avo_tui.domain.budget import Spend
 from avo_tui.domain.commands import EditMemory
 from avo_tui.domain.records import Note
 from avo_tui.domain.report import EvaluationProgress
-from avo_tui.store import SessionReader, SessionWriter, diagnose, send_command, summaries
+from avo_tui.store import (
+    SessionReader,
+    SessionWriter,
+    compaction,
+    diagnose,
+    send_command,
+    summaries,
+)
 from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout
 from tests.session_life import AT, attempt, build, report, session_record, version
@@ -232,3 +239,33 @@ def test_opening_after_a_crash(root: Path) -> None:
         with SessionWriter.open(folder) as writer:
             assert writer.state.session.applied == expected
         assert flaws(folder) == []
+
+
+def test_compressing_the_journal(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event is there at any instant, in one form of its part or in both."""
+    monkeypatch.setattr(compaction, "SMALLEST", 1)
+    monkeypatch.setattr(compaction, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(compaction, "GENERATIONS", 0)
+    origin = build(root / "origin", steps=1)
+    before = list(SessionReader.open(origin).events())
+
+    def work(folder: Path) -> None:
+        with SessionWriter.open(folder) as writer:
+            writer._background_writer.stop()  # what it does, and when, is not left to chance
+            for _ in range(2):
+                writer.record(ev.AgentText(block="b", text="prose"))
+                writer.flush()
+                writer._compaction.step()
+
+    forms = set()
+    for folder in kills(work, origin, root):
+        names = {path.name for path in (folder / "journal").iterdir()}
+        forms.add(("000000.jsonl" in names, "000000.jsonl.zst" in names))
+        assert list(SessionReader.open(folder).events())[: len(before)] == before
+        assert flaws(folder) == []
+        with SessionWriter.open(folder) as writer:
+            writer.record(ev.TroubleNoted(where="test", message="after the kill"))
+        events = list(SessionReader.open(folder).events())
+        assert events[: len(before)] == before
+        assert [e.seq for e in events] == list(range(1, len(events) + 1))
+    assert forms == {(True, False), (True, True), (False, True)}

@@ -16,7 +16,14 @@ import pytest
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import SendHint
-from avo_tui.store import SessionReader, SessionWriter, diagnose, journal, send_command
+from avo_tui.store import (
+    SessionReader,
+    SessionWriter,
+    compaction,
+    diagnose,
+    journal,
+    send_command,
+)
 from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout
 from avo_tui.store.urgency import DEFERRED
@@ -35,8 +42,10 @@ def root() -> Iterator[Path]:
 class Engine:
     """Records a session's life, and notes after which sync each promise was given."""
 
-    def __init__(self, folder: Path, recording: Recording) -> None:
+    def __init__(self, folder: Path, recording: Recording, compact: bool = False) -> None:
         self.recording = recording
+        self.compact = compact
+        """Whether parts of the journal are compressed as soon as they can be."""
         self.promised: list[tuple[int, int]] = []
         """(syncs so far, number of the last event that is durable then)."""
         self.sent: list[tuple[int, str]] = []
@@ -77,8 +86,10 @@ class Engine:
                 (0, send_command(self.writer.folder, SendHint(text=f"in step {step}")))
             )
             self.sent[-1] = (len(self.recording.syncs), self.sent[-1][1])
-            if step % 2:
+            if step % 2 or self.compact:
                 self.writer.flush()
+            if self.compact:
+                self.writer._compaction.step()
             self.record(ev.StepFinished(outcome="committed"))
 
 
@@ -98,12 +109,30 @@ def test_a_power_cut_after_any_sync(
     root: Path, part_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal, "PART_BYTES", part_bytes)
+    cut_after_every_sync(root, steps=3, compact=False)
+
+
+def test_a_power_cut_while_parts_are_compressed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "PART_BYTES", 1)
+    monkeypatch.setattr(compaction, "SMALLEST", 1)
+    monkeypatch.setattr(compaction, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(compaction, "GENERATIONS", 0)
+    cut_after_every_sync(root, steps=3, compact=True)
+    parts = sorted(path.name for path in (root / "disk" / "s" / "journal").iterdir())
+    assert {"000000.jsonl.zst", "000001.jsonl.zst"} <= set(parts)
+    assert "000000.jsonl" not in parts
+
+
+def cut_after_every_sync(root: Path, steps: int, compact: bool) -> None:
+    """Let an engine live, and look at the disk as a power cut after each sync would leave it."""
     chance = random.Random(7)
     disk, cut = root / "disk", root / "cut"
     disk.mkdir()
     with recorded(disk) as recording:
-        engine = Engine(disk / "s", recording)
-        engine.live(3)
+        engine = Engine(disk / "s", recording, compact)
+        engine.live(steps)
         engine.writer.close()
     total = len(recording.syncs)
     assert total > 30

@@ -40,10 +40,7 @@ class Row(NamedTuple):
 
 
 class GraphRow(NamedTuple):
-    """A row with its position: the lane of its node and the state of all lanes beside it.
-
-    `prefix` turns it into text.
-    """
+    """A row with its position: the lane of its node and the state of all lanes beside it."""
 
     row: Row
     lane: int
@@ -371,36 +368,3 @@ def _shared(lanes: tuple[bool, ...]) -> tuple[bool, ...]:
 @lru_cache(4096)
 def _dead(carries: tuple[bool, ...]) -> frozenset[int]:
     return frozenset(i for i, alive in enumerate(carries) if not alive)
-
-
-def prefix(drawn: GraphRow, glyph: str, limit: int) -> list[tuple[str, str]]:
-    """The lanes of a row as (text, role) spans, two cells per lane, at most `limit` lanes.
-
-    Roles: `lane` on the head's line, `lane-dead` elsewhere, `node` for the glyph.
-    """
-
-    def role(i: int) -> str:
-        return "lane-dead" if i in drawn.dead else "lane"
-
-    out: list[tuple[str, str]] = []
-    last_merge = max(drawn.merges, default=-1)
-    for i in range(min(len(drawn.lanes), limit)):
-        beyond = i == limit - 1 and len(drawn.lanes) > limit
-        if drawn.leaf and i == drawn.lane:
-            out += [("├", role(i)), (glyph, "node")]
-            continue
-        if i == drawn.lane:
-            out.append((glyph, "node"))
-        elif i in drawn.merges:
-            out.append(("╯" if i == last_merge else "┴", role(i)))
-        elif drawn.lane < i < last_merge:
-            out.append(("┼" if drawn.lanes[i] else "─", role(last_merge)))
-        elif drawn.lanes[i]:
-            out.append(("┊" if beyond else "│", role(i)))
-        else:
-            out.append((" ", ""))
-        stroke = drawn.lane <= i < last_merge
-        out.append(("─" if stroke else " ", role(last_merge) if stroke else ""))
-    if drawn.lane >= limit:
-        out[-1:] = [(glyph, "node")]
-    return out

@@ -10,7 +10,7 @@ from avo_tui.domain.changes import change_of
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui import formats
-from avo_tui.ui.panes.lineage.graph_layout import GraphRow, prefix
+from avo_tui.ui.panes.lineage.graph_layout import GraphRow
 from avo_tui.ui.text import Line, Span, crop, cut, fit, fit_right, line, one_line, width_of
 
 NAME = 6
@@ -127,6 +127,39 @@ def _lanes(drawn: GraphRow, glyph: str, role: str, lanes: tuple[int, int]) -> li
     most, least = lanes
     spans = [(t, role if r == "node" else r) for t, r in prefix(drawn, glyph, most)]
     return [*spans, (" " * max(1, 2 * least - width_of(spans) + 1), "")]
+
+
+def prefix(drawn: GraphRow, glyph: str, limit: int) -> list[tuple[str, str]]:
+    """The lanes of a row as (text, role) spans, two cells per lane, at most `limit` lanes.
+
+    Roles: `lane` on the head's line, `lane-dead` elsewhere, `node` for the glyph.
+    """
+
+    def role(i: int) -> str:
+        return "lane-dead" if i in drawn.dead else "lane"
+
+    out: list[tuple[str, str]] = []
+    last_merge = max(drawn.merges, default=-1)
+    for i in range(min(len(drawn.lanes), limit)):
+        beyond = i == limit - 1 and len(drawn.lanes) > limit
+        if drawn.leaf and i == drawn.lane:
+            out += [("├", role(i)), (glyph, "node")]
+            continue
+        if i == drawn.lane:
+            out.append((glyph, "node"))
+        elif i in drawn.merges:
+            out.append(("╯" if i == last_merge else "┴", role(i)))
+        elif drawn.lane < i < last_merge:
+            out.append(("┼" if drawn.lanes[i] else "─", role(last_merge)))
+        elif drawn.lanes[i]:
+            out.append(("┊" if beyond else "│", role(i)))
+        else:
+            out.append((" ", ""))
+        stroke = drawn.lane <= i < last_merge
+        out.append(("─" if stroke else " ", role(last_merge) if stroke else ""))
+    if drawn.lane >= limit:
+        out[-1:] = [(glyph, "node")]
+    return out
 
 
 def _version(drawn: GraphRow, context: LineageContext, width: int, lanes: tuple[int, int]) -> Line:

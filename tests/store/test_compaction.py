@@ -1,0 +1,255 @@
+"""Compressed parts of the journal read as the lines did; a damaged one loses only itself."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from avo_tui.domain import events as ev
+from avo_tui.store import SessionReader, SessionWriter, compaction, diagnose, packed_parts
+from avo_tui.store.errors import NewerFormat, StoreError
+from avo_tui.store.journal import read_event, read_events
+from avo_tui.store.journal_lines import read_lines
+from avo_tui.store.layout import Layout
+from avo_tui.store.packed_parts import LostBlock, pack, packed_path, part_chunks, read_part, unpack
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small parts are compressed too, and their lines removed at the next step."""
+    monkeypatch.setattr(compaction, "SMALLEST", 1)
+    monkeypatch.setattr(compaction, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(packed_parts, "BLOCK", 500)
+
+
+def compress(folder: Path) -> None:
+    """Compress all closed parts, as an engine does in time."""
+    with SessionWriter.open(folder) as writer:
+        writer._background_writer.stop()
+        for _ in range(2 * len(Layout(folder).parts()) + 3):
+            writer.record(ev.AgentText(block="b", text="prose"))
+            writer.flush()
+            writer._compaction.step()
+
+
+def plain(folder: Path) -> list[str]:
+    """Names of the parts that are there as lines."""
+    return sorted(path.name for path in (folder / "journal").glob("*.jsonl"))
+
+
+def problems(folder: Path) -> list[str]:
+    """What is damaged, apart from the objects, which the made-up session never had."""
+    return [f.sentence for f in diagnose(folder) if f.level == "fail" and f.what != "objects"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=3000), st.data())
+def test_any_bytes_come_back_from_any_offset(data: bytes, draw: st.DataObject) -> None:
+    content = pack(data)
+    assert unpack(content) == data
+    offset = draw.draw(st.integers(0, len(data) + 1))
+    chunks = list(packed_parts._unpacked(io.BytesIO(content), offset))
+    assert b"".join(c for c in chunks if isinstance(c, bytes)) == data[offset:]
+    assert zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True).read() == (
+        data
+    )
+
+
+def test_every_way_of_reading_gives_the_same(lived: Path) -> None:
+    layout, reader = Layout(lived), SessionReader.open(lived)
+    events, state = list(reader.events()), reader.state
+    part = layout.part(1)
+    whole = list(read_lines(part))
+    middle = whole[len(whole) // 2].end
+    later = list(read_lines(part, middle, 0, 1))
+    compress(lived)
+    assert plain(lived) == ["000003.jsonl"]
+    assert layout.parts() == [0, 1, 2, 3]
+    assert list(read_lines(part)) == whole
+    assert list(read_lines(part, middle, 0, 1)) == later
+    again = SessionReader.open(lived)
+    assert list(again.events())[: len(events)] == events
+    assert list(again.events(step=1)) == [e for e in events if e.step == 1]
+    assert list(read_events(layout, after=events[7].seq))[: len(events) - 8] == events[8:]
+    assert all(read_event(layout, e.seq, e.step) == e for e in events)
+    assert again.state.attempts == state.attempts and again.state.versions == state.versions
+    assert problems(lived) == []
+    (lived / "session.json").unlink()
+    (lived / "session.json.previous").unlink()
+    assert SessionReader.open(lived).state.versions == state.versions
+
+
+def test_an_older_avo_tui_is_told_before_anything_is_compressed(
+    lived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SessionWriter.open(lived) as writer:
+        writer._background_writer.stop()
+        while len(plain(lived)) == 4:
+            assert not list((lived / "journal").glob("*.zst"))
+            writer.record(ev.AgentText(block="b", text="prose"))
+            writer.flush()
+            writer._compaction.step()
+            if list((lived / "journal").glob("*.zst")):
+                break
+        for name in ("session.json", "session.json.previous"):
+            assert json.loads((lived / name).read_text())["session"]["1"]["format"] == 3
+    monkeypatch.setattr("avo_tui.store.projection.LATER_FORMATS", (2,))
+    with pytest.raises(NewerFormat, match="open it with a newer avo-tui"):
+        SessionReader.open(lived)
+
+
+def test_a_reader_goes_on_while_parts_are_compressed(lived: Path) -> None:
+    reader = SessionReader.open(lived)
+    before = reader.state.session.applied
+    compress(lived)
+    seen = [event.seq for event in reader.poll(10_000)]
+    assert seen[0] == before + 1 and seen == list(range(before + 1, before + 1 + len(seen)))
+    assert reader.reloads == 0 and reader.problems == []
+
+
+@pytest.mark.parametrize("block", range(3))
+def test_a_damaged_block_loses_its_own_events_only(lived: Path, block: int) -> None:
+    events = list(SessionReader.open(lived).events())
+    compress(lived)
+    layout = Layout(lived)
+    path = packed_path(layout.part(1))
+    data = bytearray(path.read_bytes())
+    with path.open("rb") as file:
+        sizes = packed_parts._blocks(file).sizes
+        start = file.tell() + sum(size for size, _ in sizes[:block])
+    data[start + sizes[block][0] // 2] ^= 0x55
+    path.write_bytes(bytes(data))
+    lost = [chunk for chunk in part_chunks(layout.part(1)) if isinstance(chunk, LostBlock)]
+    assert [chunk.size for chunk in lost] == [sizes[block][1]]
+    reader = SessionReader.open(lived)
+    left = {event.seq for event in reader.events()}
+    missing = [event for event in events if event.seq not in left]
+    assert missing and all(event.step == 1 for event in missing)
+    assert sum(event.step == 1 for event in events) > len(missing)
+    assert any("000001.jsonl.zst" in sentence for sentence in problems(lived))
+    versions = reader.state.versions
+    diagnose(lived, repair=True)
+    assert "000001.jsonl" in plain(lived)
+    assert (lived / "journal" / "000001.jsonl.zst.damaged").exists()
+    after = SessionReader.open(lived)
+    assert {event.seq for event in after.events()} == left
+    assert after.state.versions == versions
+    with SessionWriter.open(lived) as writer:
+        writer.record(ev.TroubleNoted(where="test", message="goes on"))
+
+
+@pytest.mark.parametrize("damage", ["index", "cut in the index", "no index", "empty", "garbage"])
+def test_a_part_without_its_index(lived: Path, damage: str) -> None:
+    compress(lived)
+    layout = Layout(lived)
+    whole, path = read_part(layout.part(1)), packed_path(layout.part(1))
+    data = bytearray(path.read_bytes())
+    length = int.from_bytes(data[4:8], "little")
+    data[12] ^= 0x55
+    changed = {
+        "index": data,
+        "cut in the index": data[: length // 2],
+        "no index": data[8 + length :],
+        "empty": b"",
+        "garbage": random.Random(1).randbytes(5000),
+    }
+    path.write_bytes(bytes(changed[damage]))
+    sound = damage in {"index", "no index"}
+    assert read_part(layout.part(1)) == (whole if sound else b"")
+    assert any("000001.jsonl.zst" in sentence for sentence in problems(lived))
+    versions = SessionReader.open(lived).state.versions
+    diagnose(lived, repair=True)
+    assert layout.part(1).read_bytes() == (whole if sound else b"")
+    assert SessionReader.open(lived).state.versions == versions
+    assert not sound or problems(lived) == []
+
+
+def test_a_promise_of_a_huge_block_is_not_believed(tmp_path: Path) -> None:
+    bomb = zstandard.ZstdCompressor().compress(bytes(packed_parts.MAX_BLOCK + 1))
+    packed_path(tmp_path / "000000.jsonl").write_bytes(bomb)
+    assert list(part_chunks(tmp_path / "000000.jsonl")) == [LostBlock(0)]
+
+
+def test_the_newest_part_is_unpacked_before_it_is_written(lived: Path) -> None:
+    """A copy that lacks the newest part, which is never compressed itself."""
+    compress(lived)
+    Layout(lived).part(3).unlink()
+    before = list(SessionReader.open(lived).events())
+    with SessionWriter.open(lived) as writer:
+        assert any("unpacked 000002.jsonl.zst" in note for note in writer.recovered)
+    assert list(SessionReader.open(lived).events())[: len(before)] == before
+
+
+@pytest.mark.parametrize("call", ["replace_file", "sync_folder", "read_regular"])
+def test_a_disk_that_fails_puts_it_off(
+    lived: Path, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = list(SessionReader.open(lived).events())
+    real = getattr(compaction, call)
+    failures = iter([True] * 4)
+
+    def failing(*arguments: object) -> object:
+        if next(failures, False):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(compaction, call, failing)
+    put_off = 0
+    with SessionWriter.open(lived) as writer:
+        writer._background_writer.stop()
+        for _ in range(30):
+            writer.record(ev.AgentText(block="b", text="prose"))
+            writer.flush()
+            try:
+                writer._compaction.step()
+            except StoreError:
+                put_off += 1
+    assert put_off >= 3
+    assert plain(lived) == ["000003.jsonl"]
+    assert list(SessionReader.open(lived).events())[: len(events)] == events
+
+
+def test_lines_that_differ_from_the_compressed_form_stay(lived: Path) -> None:
+    part = Layout(lived).part(0)
+    whole = part.read_bytes()
+    with SessionWriter.open(lived) as writer:
+        writer._background_writer.stop()
+        while not packed_path(part).exists():
+            writer.record(ev.AgentText(block="b", text="prose"))
+            writer.flush()
+            writer._compaction.step()
+        packed_path(part).write_bytes(pack(whole[:-10]))
+        writer._compaction.step()
+    assert part.read_bytes() == whole
+    assert not packed_path(part).exists()
+
+
+def test_parts_of_others_stay(lived: Path, tmp_path: Path) -> None:
+    """A link, and lines that do not end: neither is what an engine wrote."""
+    layout = Layout(lived)
+    moved = tmp_path / "elsewhere"
+    layout.part(0).rename(moved)
+    layout.part(0).symlink_to(moved)
+    with layout.part(1).open("ab") as file:
+        file.write(b"half a line")
+    compress(lived)
+    assert plain(lived) == ["000000.jsonl", "000001.jsonl", "000003.jsonl"]
+
+
+def test_the_program_zstd_reads_it(lived: Path) -> None:
+    whole = Layout(lived).part(1).read_bytes()
+    compress(lived)
+    command = ["zstd", "-dc", str(packed_path(Layout(lived).part(1)))]
+    try:
+        assert subprocess.run(command, capture_output=True, check=True).stdout == whole
+    except FileNotFoundError:
+        pytest.skip("there is no zstd here")
