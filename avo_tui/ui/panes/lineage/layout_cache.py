@@ -158,21 +158,21 @@ class GraphLayout:
 
     def _build(self) -> None:
         """Make the rows of all steps, in one pass over the records: quicker than step by step."""
-        tried: dict[int, list[Attempt]] = {}
+        attempts_of: dict[int, list[Attempt]] = {}
         for (step, number), attempt in self._attempts.items():
-            if step not in tried:
-                tried[step], self._tried[step] = [], number
-            tried[step].append(attempt)
+            if step not in attempts_of:
+                attempts_of[step], self._tried[step] = [], number
+            attempts_of[step].append(attempt)
             if number > self._tried[step]:
                 self._tried[step] = number
-        made: dict[int, list[Version]] = {}
+        versions_of: dict[int, list[Version]] = {}
         for number, version in self._versions.items():
             step = self._step_of[number] = version.step
-            made.setdefault(step, []).append(version)
-        self._made = {step: [v.number for v in versions] for step, versions in made.items()}
-        self._steps = sorted(made.keys() | tried.keys())
+            versions_of.setdefault(step, []).append(version)
+        self._made = {step: [v.number for v in versions] for step, versions in versions_of.items()}
+        self._steps = sorted(versions_of.keys() | attempts_of.keys())
         for step in self._steps:
-            versions, attempts = made.get(step, ()), tried.get(step, ())
+            versions, attempts = versions_of.get(step, ()), attempts_of.get(step, ())
             unfolded, live = step in self._unfolded, step == self._live
             fresh = self._rows[step] = rows_of_step(step, versions, attempts, unfolded, live)
             if self._is_late(step, fresh):
