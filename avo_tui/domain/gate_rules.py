@@ -80,8 +80,9 @@ class GateDecision(Value):
     """95% confidence interval of `gain`; it includes the variation between processes."""
     lowest: float | None = None
     """Lower bound of `gain` at the probability of a wrong acceptance that this look was allowed:
-    the gate accepts where it is above 0 and `gain` is `MARGIN_FLOOR` or more. None for other gates
-    than `strict`, between two looks, and in old records."""
+    the gate accepts where it is above 0 and `gain` is `MARGIN_FLOOR` or more. For the gate `vector`
+    that of the configuration nearest to being shown as improved. None for the gate `paper`, between
+    two looks, and in old records."""
     replicates: int = 0
     """Number of replicates (pairs of fresh processes) that the gain was estimated from."""
     rounds: int = 0
@@ -181,9 +182,15 @@ def decide(
     pairs = f"{count} pair{'s' if count > 1 else ''} of fresh processes"
     gain = math.expm1(whole.mean)
     shown, lowest = f"95%: {low:+.2%} to {high:+.2%}", None
-    if gate == "strict" and (bound := _lowest(whole, comparison.error)) is not None:
+    judges, share, where = whole, comparison.error, ""
+    if gate == "vector":
+        name, judges, share = _nearest(comparison, ledger)
+        where = f" on {name}"
+    if gate != "paper" and (bound := _lowest(judges, share)) is not None:
         rate, lowest = bound
-        shown += f"; at the error of {rate:.2g}% that the gate allows here: {lowest:+.2%} or more"
+        shown += (
+            f"; at the error of {rate:.2g}% that the gate allows here: {lowest:+.2%} or more{where}"
+        )
     return GateDecision(
         gate=gate,
         accepted=outcome == "accepted",
@@ -363,5 +370,20 @@ def _vector(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | Non
     hopeful = any(one.upper(HOPE) >= ahead[name] for name, one in each.items())
     if count < LOOKS[0] or (count < limit and hopeful):
         return None
-    words = "unclear: no configuration is shown to have improved beyond the noise"
-    return "unclear", words, math.expm1(min(ahead.values()))
+    name, nearest, share = _nearest(comparison, ledger)
+    words = _what_would_settle(nearest, share).removeprefix("unclear: ")
+    text = f"unclear: no configuration is shown to have improved beyond the noise; on {name}"
+    gain = f"{math.expm1(nearest.mean):+.2%}"
+    return "unclear", f"{text}, {gain}, {words}", math.expm1(min(ahead.values()))
+
+
+def _nearest(comparison: Comparison, ledger: Ledger) -> tuple[str, Estimate, float]:
+    """(configuration that is nearest to being shown as improved, its gain, the error allowed for
+    it): that with the largest gain beside its uncertainty."""
+    names = list(comparison.replicates[0].configurations)
+    each = {
+        name: estimate(comparison.replicates, ledger.prior(comparison, name), name)
+        for name in names
+    }
+    name = max(names, key=lambda name: each[name].mean / max(each[name].error, 1e-12))
+    return name, each[name], comparison.error / len(names)

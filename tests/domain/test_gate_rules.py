@@ -196,6 +196,15 @@ def test_vector_refuses_one_configuration_that_fell() -> None:
     assert asked("vector", [paired(1.2, 1.0)] * 8).accepted
 
 
+def test_vector_names_the_bound_and_what_would_settle_the_nearest_configuration() -> None:
+    decision = asked("vector", [paired(1.01 * 1.02 ** (-1) ** n, 1.0) for n in range(8)])
+    assert decision.outcome == "unclear" and decision.lowest is not None
+    assert f"{decision.lowest:+.2%} or more on c0" in decision.reason
+    assert "on c0, +" in decision.reason and "the gain asked for is +" in decision.reason
+    accepted = asked("vector", [paired(1.2, 1.0)] * 8)
+    assert accepted.accepted and accepted.lowest is not None and accepted.lowest > 0
+
+
 @given(gains, gains)
 def test_clear_losers_are_told_apart_by_their_scores(new: float, old: float) -> None:
     if not worth_remeasuring("strict", score(new), score(old)):

@@ -65,6 +65,37 @@ def test_the_gate_accepts_from_the_gain_that_was_told(
     assert not accepted(state, gain * 0.97, spread, pairs)
 
 
+@given(spread=st.floats(0.001, 0.04), earlier=st.integers(1, 20), pairs=st.sampled_from(LOOKS))
+def test_the_gate_vector_accepts_from_the_gain_on_one_configuration_that_was_told(
+    spread: float, earlier: int, pairs: int
+) -> None:
+    state = session("vector", spread, earlier)
+    names = [c.name for c in state.versions[0].score.configurations]
+    for number, comparison in state.comparisons.items():
+        state.comparisons[number] = comparison.replaced(
+            replicates=tuple(_over(pair, names, names) for pair in comparison.replicates)
+        )
+    known = outlook(state, "here")
+    assert known is not None and "on one configuration" in known.text
+    for factor, passes in ((1.01, True), (0.97, False)):
+        ledger = Ledger(state.comparisons.values())
+        rows = replicates(math.log1p(known.needed[pairs] * factor), spread, pairs)
+        better = tuple(_over(pair, names, names[:1]) for pair in rows)
+        comparison = ledger.begin("a" * 64, "b" * 64, "here").replaced(replicates=better)
+        decision = decide("vector", Rival(0, state.versions[0].score), comparison, ledger)
+        assert (decision is not None and decision.accepted) is passes
+
+
+def _over(pair: PairedMeasurement, names: list[str], changed: list[str]) -> PairedMeasurement:
+    """The pair's figures on the `changed` ones of these configurations; its scatter on all."""
+    ((low, middle, high),) = pair.configurations.values()
+    rows = {
+        name: (low, middle, high) if name in changed else (low / middle, 1.0, high / middle)
+        for name in names
+    }
+    return PairedMeasurement(configurations=rows, rounds=dict.fromkeys(names, ROUNDS))
+
+
 def test_says_what_is_assumed_as_long_as_nothing_was_measured() -> None:
     known = outlook(session("strict"))
     assert known is not None and known.measured == 0

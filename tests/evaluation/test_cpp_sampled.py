@@ -10,8 +10,9 @@ import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.cpp import sampled
-from avo_tui.evaluation.backends.cpp.loop_profile import sampled_text
+from avo_tui.evaluation.backends.cpp.loop_profile import reached_text, sampled_text
 from avo_tui.evaluation.backends.cpp.sampled import NotSampledError, Samples, read_samples
+from avo_tui.evaluation.measurement.metric import Work
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
 from tests.evaluation.test_cpp_loops import NESTED
@@ -45,7 +46,8 @@ async def test_only_what_runs_on_the_configuration_is_listed(
         ("full-64", "when_full", "when_causal"),
     ):
         text = await pipeline.profile("tiny_attention", kernel, configuration)
-        first = text.splitlines()[2]
+        first = text.splitlines()[3]
+        assert re.search(r"a core does [0-9.]+ GFLOP/s there, \d+% of the [0-9.]+ that", text)
         assert f"on {configuration}, inputs of the kind" in text
         share = re.match(rf"- ([0-9.]+)% {busy} at", first)
         assert share and float(share[1]) > 50, text
@@ -77,6 +79,17 @@ def test_shares_are_of_all_samples_and_the_busiest_loop_is_first() -> None:
         "- 15.0% in libm.so.6 (expf)",
         "- 5.0% in kernel, outside its innermost loops",
     ]
+
+
+def test_the_rate_is_that_of_one_core_and_its_share_that_of_what_a_core_reaches() -> None:
+    samples = Samples("big", 10, 0.5, Counter({0x2000: 9}), Counter())
+    text = reached_text(samples, Work(flops=4e9), 160e9)
+    assert text.startswith("a core does 80 GFLOP/s there, 50% of the 160 that")
+    assert "%" not in reached_text(samples, Work(flops=4e9), 0.0)
+    assert reached_text(samples, Work(bytes=8.0), 160e9) == "", "a task that counts no operations"
+    assert "of the reference's operations" in reached_text(samples, Work(4e9, nominal=True), 0.0)
+    lines = sampled_text(NESTED, samples, text).splitlines()
+    assert lines[1] == text and lines[2].startswith("on big")
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,9 @@ def type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any] | None =
         return " | ".join(str(value) for value in schema["enum"])
     kind = schema.get("type", "")
     if kind == "array":
+        least = f", {schema['minItems']} at least" if schema.get("minItems") else ""
         most = f", {schema['maxItems']} at most" if "maxItems" in schema else ""
-        return f"[{type_text(schema.get('items', {}), definitions)}, …]{most}"
+        return f"[{type_text(schema.get('items', {}), definitions)}, …]{least}{most}"
     if kind == "object" and "properties" in schema:
         required = schema.get("required", ())
         fields = (
@@ -57,9 +58,12 @@ def _bounds(schema: Mapping[str, Any]) -> str:
         return f", {least} to {most}"
     if least is not None:
         return f", {least} or more"
-    if "maxLength" in schema:
-        return f", {schema['maxLength']} characters at most"
-    return ""
+    shortest, longest = schema.get("minLength"), schema.get("maxLength")
+    if shortest and longest is not None:
+        return f", {shortest} to {longest} characters"
+    if shortest:
+        return f", {shortest} characters at least"
+    return f", {longest} characters at most" if longest is not None else ""
 
 
 def signature(schema: Mapping[str, Any]) -> str:

@@ -46,7 +46,8 @@ class Submit(Arguments):
     summary: str = Field(
         min_length=10,
         max_length=2000,
-        description="What changed and why it is faster; the first line stands alone in lists.",
+        description="What changed and why it is faster, in 10 characters at least; the first line"
+        " stands alone in lists.",
     )
     idea: str = Field(
         default="",

@@ -15,6 +15,8 @@ SCHEMAS = {tool.name: tool.schema() for tool in ALL_TOOLS}
     [
         ({"type": "string"}, "text"),
         ({"type": "string", "maxLength": 9}, "text, 9 characters at most"),
+        ({"type": "string", "maxLength": 9, "minLength": 3}, "text, 3 to 9 characters"),
+        ({"type": "string", "minLength": 3}, "text, 3 characters at least"),
         ({"type": "integer", "minimum": 1, "maximum": 4}, "whole number, 1 to 4"),
         ({"type": "integer", "minimum": 0}, "whole number, 0 or more"),
         ({"type": "boolean"}, "true or false"),
@@ -41,7 +43,9 @@ def test_nested_types_are_told_to_the_end() -> None:
     assert "{NAME: [text, …], …}" in signature(SCHEMAS["bench"])
     assert "status?: todo | doing | done | dropped" in signature(SCHEMAS["set_plan"])
     (line,) = argument_lines(SCHEMAS["evaluate"])
-    assert line.startswith("title: text, 200 characters at most. What is tried")
+    assert line.startswith("title: text, 3 to 200 characters. What is tried")
+    summary = argument_lines(SCHEMAS["submit"])[0]
+    assert summary.startswith("summary: text, 10 to 2000 characters. What changed")
     flag = next(x for x in argument_lines(SCHEMAS["replace_text"]) if x.startswith("all?"))
     assert "true or false (default false)" in flag
 

@@ -7,7 +7,7 @@ import shutil
 
 from avo_tui.domain.listing import Window
 from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp, Compiler, copy_into
-from avo_tui.evaluation.backends.cpp.loop_profile import sampled_text
+from avo_tui.evaluation.backends.cpp.loop_profile import reached_text, sampled_text
 from avo_tui.evaluation.backends.cpp.loops import loops_text
 from avo_tui.evaluation.backends.cpp.sampled import NotSampledError, sample
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
@@ -35,14 +35,24 @@ async def disassemble(
 
 
 async def profile(
-    task: Task, compiled: CompiledCpp, drawn: DrawnInputs, tools: Compiler, sandbox: Sandbox
+    task: Task,
+    compiled: CompiledCpp,
+    drawn: DrawnInputs,
+    tools: Compiler,
+    sandbox: Sandbox,
+    ceiling: float = 0.0,
 ) -> str:
-    """Where the time goes on these inputs, and what the innermost loops consist of."""
+    """Where the time goes on these inputs, and what the innermost loops consist of.
+
+    `ceiling`: operations per second that one core reaches; 0 where it is not known.
+    """
     text = await _listing(compiled, sandbox)
     if text is None:
         return _MISSING
     try:
-        return sampled_text(text, await sample(task, compiled, drawn, tools, sandbox))
+        samples = await sample(task, compiled, drawn, tools, sandbox)
+        reached = reached_text(samples, task.work(drawn.configuration), ceiling)
+        return sampled_text(text, samples, reached)
     except NotSampledError as error:
         return f"Not sampled on {drawn.about}: {error}.\n{loops_text(text)}"
 

@@ -203,7 +203,8 @@ class CppBackend:
         assert isinstance(compiled, CompiledCpp)
         drawn = drawn_inputs(task, InputsWanted(configuration=configuration.name))
         tools = await self.compiler()
-        return await assembly.profile(task, compiled, drawn, tools, context.sandbox)
+        reached = await self._ceiling(context.sandbox)
+        return await assembly.profile(task, compiled, drawn, tools, context.sandbox, reached)
 
     async def compare_quickly(
         self,

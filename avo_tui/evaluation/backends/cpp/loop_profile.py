@@ -6,6 +6,7 @@ from collections import Counter
 
 from avo_tui.evaluation.backends.cpp.loops import Loop, function_ranges, innermost_loops
 from avo_tui.evaluation.backends.cpp.sampled import Samples
+from avo_tui.evaluation.measurement.metric import Work
 
 MOST_LOOPS = 12
 MOST_OTHERS = 5
@@ -24,8 +25,30 @@ _LEGEND = (
 )
 
 
-def sampled_text(listing: str, samples: Samples) -> str:
-    """The profile as text of several lines. `listing` is objdump's of the shared object."""
+def reached_text(samples: Samples, work: Work, ceiling: float) -> str:
+    """The rate of arithmetic and its share of what a core reaches, in a line; "" if not known.
+
+    `work` is that of one call; `ceiling` the operations per second of one core, 0 if not known.
+    The time is that of the processor, over all threads, so the rate is that of one core.
+    """
+    if work.flops <= 0 or samples.seconds <= 0:
+        return ""
+    rate = work.flops * samples.calls / samples.seconds
+    whose = " of the reference's operations" if work.nominal else ""
+    text = f"a core does {rate / 1e9:.4g} GFLOP/s{whose} there"
+    if ceiling > 0:
+        text += (
+            f", {rate / ceiling:.0%} of the {ceiling / 1e9:.4g} that multiply-adds in registers"
+            " reach on it"
+        )
+    return f"{text}; inputs are warm here and cold in timed calls"
+
+
+def sampled_text(listing: str, samples: Samples, reached: str = "") -> str:
+    """The profile as text of several lines. `listing` is objdump's of the shared object.
+
+    `reached` is a line that stands above the loops.
+    """
     total = samples.total
     loops = innermost_loops(listing)
     counts = {id(loop): samples.within(loop.addresses) for loop in loops}
@@ -40,6 +63,9 @@ def sampled_text(listing: str, samples: Samples) -> str:
             error=1 / total**0.5,
         )
     ]
+    if reached:
+        head, about = lines.pop().split("\n")
+        lines += [head, reached, about]
     for loop in busy[:MOST_LOOPS]:
         hottest = _hottest(loop, samples)
         lines.append(f"- {counts[id(loop)] / total:.1%} {loop.line()}; most at {hottest}")
