@@ -38,7 +38,7 @@ def named(text: str) -> tuple[float, float, float | None]:
 def agrees(text: str, name: str) -> None:
     tolerance = find_tasks().get(name).tolerance
     factor, floor, rms = named(text)
-    assert (factor, floor) == (tolerance.factor, pytest.approx(tolerance.floor)), name
+    assert factor == tolerance.factor and floor == pytest.approx(tolerance.floor), name
     assert rms in {None, tolerance.rms_factor}, name
 
 
