@@ -14,11 +14,14 @@ from typing import Any
 from pydantic import Field
 
 from avo_tui.domain.base import Value
+from avo_tui.evaluation.candidates import read_file
 from avo_tui.evaluation.ports import EvaluatorError
 
 COMPANIONS = "companions.json"
 """File of a task's folder; only where the reference is more than one file."""
 _ENTRY, _SETTINGS = "reference.py", "task.yml"
+MOST_MODULES = 32
+"""Files that a reference may import beside its own."""
 _INSTALLED = frozenset({"torch", "numpy", "triton", "scipy"}) | sys.stdlib_module_names
 
 
@@ -58,50 +61,50 @@ def gather(path: Path) -> tuple[str, Companions]:
 
     `path` is a file, or a folder with `reference.py`. Raises EvaluatorError with one sentence.
     """
+    from avo_tui.evaluation.references.settings import first_arguments
+
     file = path / _ENTRY if path.is_dir() else path
-    try:
-        text = file.read_text(encoding="utf-8")
-        if file.suffix != ".py":
-            return text, Companions()
-        settings = _settings(file.parent)
-        modules = _imported(text, file.parent, settings)
-    except (OSError, UnicodeDecodeError) as error:
-        raise EvaluatorError(f"{file} cannot be read: {error}") from error
-    first = {part: _first(settings.get(part)) for part in ("benchmarks", "tests")}
+    text = _read(file)
+    if file.suffix != ".py":
+        return text, Companions()
+    settings = _settings(file.parent)
+    modules = _imported(text, file.parent, settings)
+    yml = file.parent / _SETTINGS
+    first = {part: first_arguments(settings, part, yml) for part in ("benchmarks", "tests")}
     values = first["benchmarks"] or first["tests"]
     return text, Companions(modules=modules, values=values, small=first["tests"] or values)
 
 
+def _read(file: Path) -> str:
+    """The text of a file. Raises EvaluatorError for one that is none, or longer than a source."""
+    if not file.is_file():  # a pipe would be waited for
+        raise EvaluatorError(f"{file} is no file")
+    try:
+        return read_file(file)
+    except UnicodeDecodeError as error:
+        raise EvaluatorError(f"{file} is not UTF-8 text") from error
+    except OSError as error:
+        raise EvaluatorError(f"{file} cannot be read: {error.strerror}") from error
+
+
 def _settings(folder: Path) -> dict[str, Any]:
-    """`task.yml`, or nothing where there is none. Raises EvaluatorError if it is no mapping."""
-    import yaml
+    """`task.yml`, or nothing where there is none. Raises EvaluatorError."""
+    from avo_tui.evaluation.references.settings import MOST_BYTES, read_settings
 
     file = folder / _SETTINGS
     if not file.is_file():
         return {}
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise EvaluatorError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise EvaluatorError(f"{file} has no entries")
-    return content
-
-
-def _first(entries: object) -> dict[str, Any]:
-    """The first set of arguments of a list in `task.yml`, without the seed."""
-    if not isinstance(entries, list) or not entries or not isinstance(entries[0], dict):
-        return {}
-    return {str(name): value for name, value in entries[0].items() if name != "seed"}
+    text = _read(file)
+    if len(text.encode()) > MOST_BYTES:
+        raise EvaluatorError(f"{file} is longer than {MOST_BYTES >> 10} KiB")
+    return read_settings(text, file)
 
 
 def _imported(text: str, folder: Path, settings: dict[str, Any]) -> dict[str, str]:
     """Modules that the text imports and that lie beside it, or where `task.yml` says, or above."""
-    named = {
-        str(entry.get("name")): str(entry.get("source"))
-        for entry in settings.get("files") or []
-        if isinstance(entry, dict)
-    }
+    from avo_tui.evaluation.references.settings import sources
+
+    named = sources(settings, folder / _SETTINGS)
     modules: dict[str, str] = {}
     waiting = _imports(text)
     while waiting:
@@ -111,12 +114,21 @@ def _imported(text: str, folder: Path, settings: dict[str, Any]) -> dict[str, st
         places = [folder / f"{name}.py", folder.parent / f"{name}.py"]
         if f"{name}.py" in named:
             places.insert(0, folder / named[f"{name}.py"])
-        file = next((p for p in places if p.is_file()), None)
+        file = next(filter(_is_file, places), None)
         if file is not None:
             _require_beside(file, folder)
-            modules[name] = file.read_text(encoding="utf-8")
+            if len(modules) == MOST_MODULES:
+                raise EvaluatorError(f"{folder} imports more than {MOST_MODULES} files of its own")
+            modules[name] = _read(file)
             waiting |= _imports(modules[name])
     return modules
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _require_beside(file: Path, folder: Path) -> None:
@@ -136,7 +148,7 @@ def _imports(text: str) -> set[str]:
     """Names of the modules that a text imports; none of a text that is no Python."""
     try:
         tree = ast.parse(text)
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # of the last two: too deep
         return set()
     names: set[str] = set()
     for node in ast.walk(tree):

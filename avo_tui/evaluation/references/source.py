@@ -77,6 +77,8 @@ class Source:
             self._tree = ast.parse(text, file)
         except SyntaxError as error:
             raise BadReferenceError(f"{file} (line {error.lineno}): {error.msg}") from error
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise BadReferenceError(f"{file} is nested too deep to be read as Python") from error
         self.defined = {
             node.name
             for node in self._tree.body
