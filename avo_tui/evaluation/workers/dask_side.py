@@ -6,13 +6,23 @@ The functions are sent by reference, so that avo-tui has to be installed where D
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import secrets
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.process import WorkerGoneError
 
+if TYPE_CHECKING:
+    from distributed import Worker
+
+log = logging.getLogger(__name__)
+
+WANTED_SECONDS = 1.0
+"""Seconds between two looks whether anybody still waits for a request."""
 IDLE_SECONDS = 600.0
 """Seconds without a request after which the evaluation worker ends: whoever asked may be gone."""
 
@@ -22,8 +32,18 @@ class _Held:
 
     def __init__(self, options: tuple[str, ...]) -> None:
         self.link = WorkerLink((sys.executable, "-m", "avo_tui.evaluation", "--serve", *options))
+        self.life = ""
+        """A random name of the evaluation worker that runs now; another one has another."""
+        self.pid: int | None = None
         self.running: dict[str, asyncio.Task[Any]] = {}
         self.idle: asyncio.TimerHandle | None = None
+
+    async def ready(self) -> dict[str, Any]:
+        """What the evaluation worker says about itself; it is started if there is none."""
+        worker = await self.link.ready()
+        if self.pid != worker.process.pid:
+            self.pid, self.life = worker.process.pid, secrets.token_hex(8)
+        return {**await worker.ready, "life": self.life}
 
     def wait_for_more(self) -> None:
         """Ends the worker when no request has come for a long time."""
@@ -37,21 +57,25 @@ _held: dict[tuple[str, ...], _Held] = {}
 
 
 async def hello(options: tuple[str, ...]) -> dict[str, Any]:
-    """What the evaluation worker says about itself; it is started if there is none."""
+    """What the evaluation worker says about itself, and its `life`."""
     held = _held.setdefault(options, _Held(options))
-    worker = await held.link.ready()
+    who = await held.ready()
     held.wait_for_more()
-    return {**await worker.ready, "pid": worker.process.pid}
+    return who
 
 
 async def answer(
-    options: tuple[str, ...], pid: int, number: str, body: dict[str, object], topic: str
+    options: tuple[str, ...], life: str, number: str, body: dict[str, object], topic: str
 ) -> Any:
-    """The answer to one request. Raises WorkerGoneError if the worker `pid` has ended."""
+    """The answer to one request; `number` is its key in Dask.
+
+    Raises WorkerGoneError if the evaluation worker called `life` has ended, and if nobody waits for
+    the answer any more: whoever asked was killed, or lost the scheduler.
+    """
     from distributed import get_worker
 
     held = _held.get(options)
-    if held is None or held.link.pid != pid:
+    if held is None or held.life != life or held.link.pid != held.pid:
         raise WorkerGoneError("the evaluation worker was started anew")
     dask = get_worker()
 
@@ -60,10 +84,26 @@ async def answer(
 
     task = held.running[number] = asyncio.ensure_future(held.link.request(body, see))
     try:
+        await _while_wanted(task, dask, number)
         return await task
     finally:
         held.running.pop(number, None)
         held.wait_for_more()
+
+
+async def _while_wanted(task: asyncio.Task[Any], dask: Worker, key: str) -> None:
+    """Waits until the task is done, or ends it once the scheduler has released its key."""
+    try:
+        while not (await asyncio.wait([task], timeout=WANTED_SECONDS))[0]:
+            state = dask.state.tasks.get(key)
+            if state is None or state.state == "cancelled":
+                log.warning("nobody waits for the answer to %s any more; it is ended", key)
+                raise WorkerGoneError("nobody waits for the answer any more")
+    finally:
+        if not task.done():
+            task.cancel()  # the candidate is killed
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
 
 
 async def cancel(options: tuple[str, ...], number: str) -> None:

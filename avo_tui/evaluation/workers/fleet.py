@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from avo_tui.domain.base import now
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import WorkerStatus
@@ -35,6 +36,8 @@ LOSSES = 6
 """Workers that may be lost under one request; a candidate that ends them all ends no more."""
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds until a lost device is tried again, at first and at most: they double."""
+FORGET_SECONDS = 3600.0
+"""How long a device that left its cluster for good is still listed as lost, at least."""
 SAY_SECONDS = 15.0
 """Seconds between two signs that a request waits for a device."""
 STRAGGLES = 4.0
@@ -115,8 +118,9 @@ class Fleet(AskingEvaluator):
     def _join(self, device: Device) -> None:
         """Adds a device; it is started at once if the fleet is open already."""
         earlier = self._members.get(device.name)
-        if earlier is not None and earlier.state != "lost":
+        if earlier is not None and not earlier.left and earlier.state != "lost":
             raise EvaluatorError(f"the device {device.name} is named twice")
+        self._forget_old()
         member = self._members[device.name] = Member(device)
         if earlier is not None:
             member.go_on_from(earlier)
@@ -124,10 +128,22 @@ class Fleet(AskingEvaluator):
             self._tend(member, 0.0)
 
     def _leave(self, name: str, reason: str) -> None:
+        """Takes a device out of use that its site no longer has, whatever it is doing."""
         member = self._members.get(name)
-        if member is not None and member.state == "idle":
+        if member is None or member.left:
+            return
+        if member in self._idle:
             self._idle.remove(member)
-            member.become("lost", reason)
+        if member.state != "lost":
+            member.lose(reason)
+            log.warning("%s is lost: %s", name, reason)
+        member.left = True
+
+    def _forget_old(self) -> None:
+        """Drops devices that left long ago: a cluster may give each new worker a new name."""
+        for name, member in list(self._members.items()):
+            if member.left and (now() - member.since).total_seconds() > FORGET_SECONDS:
+                del self._members[name]
 
     async def close(self) -> None:
         """Ends all workers and waits for them."""
@@ -152,14 +168,10 @@ class Fleet(AskingEvaluator):
         """Tries to make a device ready; False where it makes sense to try again."""
         try:
             machine = await member.device.start()
-        except DeviceRefusedError as error:
-            self._set_aside(member, str(error))
-            return True
         except EvaluatorError as error:
-            if member.state != "lost":
-                self._tend(member, FIRST_RETRY)
-            member.become("lost", str(error))
-            return False
+            return self._not_ready(member, error)
+        if member.left:
+            return True
         member.is_ready(machine)
         self._agreement.forget(member)
         if self._conditions is None:
@@ -173,6 +185,18 @@ class Fleet(AskingEvaluator):
             log.warning("%s is back", member.name)
         self._free(member)
         return True
+
+    def _not_ready(self, member: Member, error: EvaluatorError) -> bool:
+        """Notes why a device did not start; see `_begin` for the answer."""
+        if member.left:
+            return True
+        if isinstance(error, DeviceRefusedError):
+            self._set_aside(member, str(error))
+            return True
+        if member.state != "lost":
+            self._tend(member, FIRST_RETRY)
+        member.become("lost", str(error))
+        return False
 
     def _set_aside(self, member: Member, reason: str) -> None:
         member.become("set_aside", reason)
@@ -203,12 +227,16 @@ class Fleet(AskingEvaluator):
         task.add_done_callback(self._tending.discard)
 
     def _lose(self, member: Member, error: WorkerGoneError) -> None:
+        if member.left:
+            return
         member.lose(str(error))
         log.warning("%s is lost: %s", member.name, error)
         self._tend(member, FIRST_RETRY)
 
     def _free(self, member: Member) -> None:
         """Gives a free device to the request that waits longest; controls come first."""
+        if member.left:
+            return
         if self._agreement.is_due(member):
             self._agreement.control(member)
             return

@@ -86,6 +86,8 @@ class Member(Standing):
         super().__init__(device.name)
         self.device = device
         self.machine: MachineInfo | None = None
+        self.left = False
+        """Whether its site no longer has it; a device of its name may join in its place."""
 
     def is_ready(self, machine: MachineInfo) -> None:
         """Whether its worker runs and has described the device."""

@@ -220,3 +220,52 @@ async def test_a_device_that_is_there_again_goes_on_with_its_counts() -> None:
         after = {w.name: w for w in fleet.workers()}
         assert after["a"].evaluations == before["a"].evaluations
         assert after["a"].joined == before["a"].joined
+
+
+@pytest.mark.parametrize("state", ["idle", "busy", "starting", "set_aside"])
+async def test_a_device_that_leaves_in_any_state_may_come_back(state: str) -> None:
+    keeps, leaves = FakeDevice("keeps"), FakeDevice("leaves")
+    keeps.gate = lambda body: body.get("name") != "long"
+    if state == "busy":
+        keeps.unreachable = "not yet"
+    if state == "set_aside":
+        leaves.refuses = "another avo-tui"
+    site = FakeSite(keeps, leaves)
+    async with Fleet([site]) as fleet:
+        assert site.joined is not None and site.left is not None
+        task = None
+        if state == "busy":
+            leaves.gate = lambda _: False
+            task = ask(fleet, 1)
+            await until(lambda: leaves.running)
+        if state == "starting":
+            leaves = FakeDevice("late")
+            site.joined(leaves)
+        name = leaves.name
+        assert states(fleet)[name] == state
+        site.left(name, "its worker is gone")
+        site.left(name, "its worker is gone")
+        assert states(fleet)[name] == "lost"
+        again = FakeDevice(name)
+        site.joined(again)
+        leaves.lose()
+        await until(lambda: states(fleet)[name] in ("idle", "busy"))
+        if task is not None:
+            assert (await task)["worker"] == name
+            assert again.served == [1] and leaves.served == []
+        (status,) = [w for w in fleet.workers() if w.name == name]
+        assert (status.losses, status.loss) == (1, "its worker is gone")
+
+
+async def test_a_device_that_left_for_good_is_forgotten_when_others_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = FakeSite(FakeDevice("a"), FakeDevice("b"))
+    async with Fleet([site]) as fleet:
+        assert site.joined is not None and site.left is not None
+        site.left("a", "its job ended")
+        site.joined(FakeDevice("c"))
+        await until(lambda: states(fleet) == {"a": "lost", "b": "idle", "c": "idle"})
+        monkeypatch.setattr(fleet_module, "FORGET_SECONDS", -1.0)
+        site.joined(FakeDevice("d"))
+        await until(lambda: states(fleet) == {"b": "idle", "c": "idle", "d": "idle"})
