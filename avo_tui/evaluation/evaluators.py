@@ -25,6 +25,7 @@ SCHEMES: Mapping[str, str] = {
     LOCAL: "avo_tui.evaluation.workers.local",
     "ssh": "avo_tui.evaluation.workers.ssh",
     "dask": "avo_tui.evaluation.workers.dask",
+    "dask+slurm": "avo_tui.evaluation.workers.dask_slurm",
 }
 """Scheme of an evaluator's URL → module that makes its site."""
 
