@@ -165,10 +165,17 @@ class Conductor:
     def _bring_up(self, line: Line) -> None:
         """Create the session of a line that has none; start its engine where it is lost."""
         session = self._open(line)
+        if line.begun and not session.folder.exists():
+            raise StoreError(
+                f"its session is gone: {session.folder} was deleted or moved; it is not begun anew"
+            )
         if session.reader is None:
             if line.waits_for and not self._share_arrived(line):
                 return
             session.create(self._store.campaign, line)
+        if not line.begun:
+            begun = self._store.campaign.line(line.number).replaced(begun=True)
+            self._store.write(self._store.campaign.with_line(begun))
         problem = session.keep_alive()
         if problem or (session.reader is not None and session.reader.engine().alive):
             self._problem(line, problem)

@@ -85,6 +85,8 @@ class LineSession:
 
     def open(self) -> bool:
         """Read what is new; returns whether the session exists. Raises StoreError."""
+        if self.reader is not None and not self.folder.is_dir():
+            self.reader = None
         if self.reader is None:
             try:
                 self.reader = SessionReader.open(self.folder)

@@ -52,6 +52,8 @@ class Line(Value):
     waits_for: str = ""
     """Id of the command that takes a new line's share from the line it is split off from; the
     session is created once that is on record. Empty if the share is its own already."""
+    begun: bool = False
+    """Whether its session was created: it is not created again where it was deleted since."""
     intervals: int = 0
     """Number of migration intervals that were dealt with."""
     problem: str = ""

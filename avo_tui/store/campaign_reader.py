@@ -129,6 +129,8 @@ class CampaignReader:
     def _line(self, line: Line) -> LineView:
         folder = self.folder.session(line)
         cap = line.settings.budget.run.evaluations
+        if not folder.is_dir():
+            self._readers.pop(line.session, None)
         try:
             reader = self._readers.get(line.session)
             if reader is None:
@@ -136,7 +138,8 @@ class CampaignReader:
             while reader.poll():
                 pass
         except SessionNotFound:
-            return LineView(line, folder, "waiting", line.problem or "not begun yet", cap=cap)
+            missing: Literal["lost", "waiting"] = "lost" if line.begun else "waiting"
+            return LineView(line, folder, missing, line.problem or "not begun yet", cap=cap)
         except StoreError as error:
             self._readers.pop(line.session, None)
             return LineView(line, folder, "lost", str(error), cap=cap)

@@ -31,11 +31,16 @@ from tests.evolution.fake_evaluator import TASK
 MakeStage = Callable[..., "Stage"]
 
 
-def new_campaign(name: str = "race", lines: int = 2, **fields: object) -> CampaignFolder:
+def new_campaign(
+    name: str = "race",
+    lines: int = 2,
+    settings: RunSettings | None = None,
+    **fields: object,
+) -> CampaignFolder:
     """The folder of a campaign whose lines have no sessions yet."""
     caps = fields.get("caps", Caps())
     assert isinstance(caps, Caps)
-    settings = RunSettings(operator="tuner")
+    settings = settings or RunSettings(operator="tuner")
     made = tuple(
         Line(
             number=index + 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -194,6 +195,30 @@ def test_a_damaged_line_does_not_hold_up_the_others(make_stage: MakeStage) -> No
     stage.line(3).commit(9.0, source(3))
     stage.line(3).end("finished")
     assert not stage.conductor.look(), "nor keep the campaign from ending"
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["same process", "another process"])
+def test_a_line_whose_session_was_deleted_is_not_begun_anew(
+    make_stage: MakeStage, again: bool
+) -> None:
+    stage = seeded(make_stage, lines=3, caps=Caps(evaluations=30))
+    folder = stage.folder.session(stage.store.campaign.line(2))
+    stage.line(2).kill()
+    shutil.rmtree(folder)
+    if again:
+        stage.kill()
+        stage.begin()
+    stage.line(1).spend(5)
+    for _ in range(3):
+        assert stage.conductor.look()
+    view = CampaignReader(stage.folder).view()
+    assert not folder.exists() and stage.starts.count("race.2") == 1
+    assert view.lines[1].state == "lost" and "its session is gone" in view.lines[1].reason
+    assert [m.migration.target for m in view.migrations] == [], "line 3 has as good a version"
+    assert [line.cap for line in view.lines] == [10, 10, 10], "what it had is not given away"
+    for number in (1, 3):
+        stage.line(number).end("finished")
+    assert not stage.conductor.look(), "it ends without the line that is gone"
 
 
 def test_what_an_ended_line_left_is_used_by_the_others(make_stage: MakeStage) -> None:
