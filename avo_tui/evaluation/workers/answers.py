@@ -56,8 +56,8 @@ def read_answer(line: bytes) -> Answer:
     try:
         body = json.loads(line)
     except (ValueError, RecursionError) as error:
-        said = plain(line[:200].decode(errors="replace"), 80)
-        raise NoAnswerError(f"it wrote {said!r}, which is no JSON that can be read") from error
+        excerpt = plain(line[:200].decode(errors="replace"), 80)
+        raise NoAnswerError(f"it wrote {excerpt!r}, which is no JSON that can be read") from error
     if not isinstance(body, dict):
         raise NoAnswerError(f"it wrote a {type(body).__name__} instead of an object")
     number = body.get("id")
