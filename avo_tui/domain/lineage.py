@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
+from operator import attrgetter
 
 from avo_tui.domain.records import Version
 
@@ -14,7 +15,7 @@ def best(versions: Iterable[Version]) -> Version | None:
     Versions that failed an audit are left out, unless all of them failed. The others are compared
     by `better`, in order of their numbers.
     """
-    ordered = sorted(versions, key=lambda v: v.number)
+    ordered = sorted(versions, key=attrgetter("number"))
     holding = [version for version in ordered if version.holds]
     return reduce(better, holding or ordered) if ordered else None
 
@@ -37,7 +38,7 @@ def best_so_far(versions: Iterable[Version]) -> list[Version]:
     Versions that failed an audit later are left out from the start. The aggregate can decrease from
     one entry to the next where alternating timing contradicts the order of the aggregates.
     """
-    ordered = sorted(versions, key=lambda v: v.number)
+    ordered = sorted(versions, key=attrgetter("number"))
     holding = any(version.holds for version in ordered)
     course: list[Version] = []
     leader: Version | None = None
@@ -74,7 +75,7 @@ def line_best(versions: Mapping[int, Version], number: int) -> Version:
 def children(versions: Iterable[Version]) -> dict[int | None, list[int]]:
     """Parent → numbers of its children, ascending; the root's parent is None."""
     result: dict[int | None, list[int]] = {}
-    for version in sorted(versions, key=lambda v: v.number):
+    for version in sorted(versions, key=attrgetter("number")):
         result.setdefault(version.parent, []).append(version.number)
     return result
 

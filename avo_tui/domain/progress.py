@@ -217,15 +217,17 @@ class TryCounter:
         if first != self._best or self._counted not in attempts:
             self._best, self._counted, self._count = first, None, 0
         fresh: list[tuple[tuple[int, int], Attempt]] = []
-        for key in reversed(attempts):
-            if key == self._counted or (first is not None and key <= first):
+        for item in reversed(attempts.items()):
+            if item[0] == self._counted or (first is not None and item[0] <= first):
                 break
-            fresh.append((key, attempts[key]))
+            fresh.append(item)
         count, settled = self._count, True
         for key, attempt in reversed(fresh):
             verdict = attempt.verdict
-            count += verdict is not None and verdict.judges_candidate
-            settled = settled and verdict is not None
+            if verdict is None:
+                settled = False
+            elif verdict.judges_candidate:
+                count += 1
             if settled:
                 self._counted, self._count = key, count
         return count
