@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import traceback
@@ -107,7 +108,9 @@ def guarded(call: Callable[[], Any], *, json_wanted: bool = False) -> Any:
         known = expected(error)
         text = sentence(error) if known else f"{type(error).__name__}: {sentence(error)}"
         more = "" if known or _debug else " (unexpected; --debug shows where)"
-        typer.echo(f"avo: {text}{more}", err=True)
+        with contextlib.suppress(OSError):
+            typer.echo(f"avo: {text}{more}", err=True)
         if json_wanted:
-            typer.echo(json.dumps({"error": text}))
+            with contextlib.suppress(OSError):  # a full disk behind it may be what went wrong
+                typer.echo(json.dumps({"error": text}))
         raise typer.Exit(1) from None

@@ -15,6 +15,7 @@ import typer
 from avo_tui.cli.errors import INTERRUPTED, Failure, expected, sentence
 from avo_tui.cli.queries import Json, Name
 from avo_tui.cli.seating import QUIET_SECONDS, require_seat, sit_down, waiting_text
+from avo_tui.given_text import read_given_text
 
 if TYPE_CHECKING:
     from avo_tui.operators.seat.wire import Answer, Call, Hello, Letter
@@ -227,7 +228,7 @@ def _arguments(tool: str, given: list[str], specs: tuple[ToolSpec, ...]) -> dict
                 param_hint="ARGUMENTS",
             )
         if value.startswith("@"):
-            value = _text_of(Path(value[1:]))
+            value = read_given_text(Path(value[1:]))
         arguments[key] = value if _is_text(properties.get(key, {})) else _value(key, value)
     return arguments
 
@@ -240,7 +241,7 @@ def _texts(files: list[str]) -> dict[str, str]:
         path = Path(rest) if sign and not Path(given).exists() else Path(given)
         if not path.is_file():
             raise typer.BadParameter(f"there is no file {path}", param_hint="--file")
-        texts[name if path != Path(given) else path.name] = _text_of(path)
+        texts[name if path != Path(given) else path.name] = read_given_text(path)
     return texts
 
 
@@ -274,13 +275,6 @@ def _value(key: str, text: str) -> Any:
         return json.loads(text)
     except ValueError:
         raise typer.BadParameter(f"{key} is not JSON: {text!r}", param_hint="ARGUMENTS") from None
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise Failure(f"{path} is not UTF-8 text") from error
 
 
 async def _call(reader: SessionReader, hello: Hello, call: Call, texts: dict[str, str]) -> Answer:

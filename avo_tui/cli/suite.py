@@ -12,6 +12,7 @@ import typer
 
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.queries import Json, table
+from avo_tui.given_text import read_given_text
 
 if TYPE_CHECKING:
     from avo_tui.domain.suites import Problem, Suite
@@ -76,7 +77,8 @@ def run(
     """Evolve every problem of a suite, one after the other; run it again to go on.
 
     Each problem is a session of its own, named SUITE.PROBLEM, on the sessions screen too. What is
-    finished is not begun again. At the end the table of `avo suite table` is printed.
+    finished is not begun again. At the end the table of `avo suite table` is printed. Exit status 1
+    where no problem could be begun.
     """
     name = _plain(name or source.stem)
     wishes = _Wishes(operator, language, evaluations, candidates)
@@ -89,6 +91,8 @@ def run(
         if done.error:
             typer.echo(f"  {done.error}", err=True)
     _print(suite, as_json)
+    if all(problem.error for problem in suite.problems):
+        raise Failure(f"no problem of {source} could be begun")
 
 
 def show(
@@ -114,11 +118,17 @@ def _file(name: str) -> Path:
 
 
 def _read(name: str) -> Suite:
+    from pydantic import ValidationError
+
     from avo_tui.domain.suites import Suite
 
-    file = _file(name)
+    file = _file(_plain(name))
     try:
         return Suite.model_validate_json(file.read_text(encoding="utf-8"))
+    except ValidationError:
+        raise Failure(
+            f"{file} is not a suite's list any more: remove it, and `avo suite run` begins anew"
+        ) from None
     except FileNotFoundError:
         known = sorted(p.name[7:-5] for p in file.parent.glob(".suite-*.json"))
         there = f"there is {', '.join(known)}" if known else "none was run yet"
@@ -146,7 +156,7 @@ def _take_up(name: str, source: Path) -> Suite:
         ]
         origins = [str(p.absolute()) for p in files]
     else:
-        lines = source.read_text(encoding="utf-8").splitlines()
+        lines = read_given_text(source).splitlines()
         origins = [line.strip() for line in lines if line.strip() and line.strip()[0] != "#"]
         near = [source.parent / origin for origin in origins]
         origins = [

@@ -136,8 +136,18 @@ def inputs(
     typer.echo(f"  {to / HEADER}: reads them in C and C++")
 
 
+def _named(text: str) -> Path:
+    """A path that is not empty: an unset variable of a script must not trust the folder it is
+    in."""
+    if not text:
+        raise typer.BadParameter("name a folder; . is the one you are in")
+    return Path(text)
+
+
 def trust(
-    folder: Annotated[Path, typer.Argument(help="A folder of tasks, such as ./kernels.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=_named, help="A folder of tasks, such as ./kernels.")
+    ],
 ) -> None:
     """Allow the code of a folder's tasks to run, from now on. Look at it before."""
     from avo_tui.evaluation import trust as trusted

@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def web(
     name: Name = None,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = PORT,
     changes: Changes = False,
     viewers: Annotated[
         int, typer.Option(min=1, help="Most browsers at a time; each is a process of its own.")

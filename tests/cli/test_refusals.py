@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from avo_tui import given_text
+from avo_tui.cli.errors import sentence
 from avo_tui.store import StoreError
 from tests.cli.command_line import Result, make_session
 
@@ -65,6 +69,80 @@ def test_what_is_no_unicode_is_one_sentence(avo: Avo, own_places: Path, tmp_path
     refused = avo("run", "attention_cpu", "--headless", "--name", "q", "--recording", str(garbage))
     assert refused.code == 1 and "is not UTF-8" in refused.err and "unexpected" not in refused.err
     assert not (own_places / "q").exists()
+
+
+def given(kind: str, folder: Path) -> Path:
+    """A path that is no text file."""
+    path = folder / kind.replace(" ", "_")
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "an endless device":
+        return Path("/dev/zero")
+    elif kind == "no UTF-8":
+        path.write_bytes(b"\x83\x00\xff")
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(given_text.MOST + 1)
+    elif kind == "memory":
+        return Path("/proc/self/mem")
+    return path
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("a pipe", "is a pipe or a device: give a file"),
+        ("an endless device", "is a pipe or a device: give a file"),
+        ("no UTF-8", "is not UTF-8 text"),
+        ("huge", "is longer than 64 MiB"),
+        ("memory", "/proc/self/mem: Input/output error"),
+    ],
+)
+def test_what_is_no_text_file_is_refused_and_not_waited_for(
+    avo: Avo, own_places: Path, tmp_path: Path, kind: str, words: str
+) -> None:
+    path = given(kind, tmp_path)
+    with pytest.raises((ValueError, OSError)) as refused:
+        given_text.read_given_text(path)
+    assert words in sentence(refused.value)
+    suite = avo("suite", "run", str(path), "--name", "mine")
+    assert suite.code == 1 and words in suite.err
+    task = avo("task", "from", str(path), "--name", "mine")
+    assert task.code == 1 and str(path) in task.err and "unexpected" not in task.err
+
+
+def test_a_suite_of_which_nothing_could_be_begun_fails(
+    avo: Avo, own_places: Path, tmp_path: Path
+) -> None:
+    problems = tmp_path / "problems.txt"
+    problems.write_text("no_such_task\n")
+    refused = avo("suite", "run", str(problems), "--name", "mine")
+    assert refused.code == 1 and "there is no task 'no_such_task'" in refused.err
+    (own_places / ".suite-mine.json").write_text('{"name"')
+    torn = avo("suite", "table", "mine")
+    assert torn.code == 1 and "remove it, and `avo suite run` begins anew" in torn.err
+
+
+def test_an_empty_name_trusts_no_folder(avo: Avo) -> None:
+    refused = avo("task", "trust", "")
+    assert refused.code == 2 and "name a folder" in refused.err
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "9" * 26])
+def test_a_port_that_there_is_not(avo: Avo, port: str) -> None:
+    for command in ("web", "metrics"):
+        refused = avo(command, f"--port={port}")
+        assert refused.code == 2 and "Invalid value for '--port'" in refused.err
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_full_disk_behind_standard_output_is_one_sentence(more: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "avo_tui.cli", "tasks", *more]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "avo: No space left on device\n"
 
 
 @pytest.mark.timeout(120)
