@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WARM_UP = 0.3
 """Seconds under load before the first sample (warm-up)."""
-RETRIES = 2
+RETRIES = 1
 """How often a configuration is timed again if the baseline's times are noisy."""
 UNEVEN = "uneven: counted by the mean of its calls"
 """Flag of a configuration on which some calls took far longer than the median."""
