@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from avo_tui.domain.candidate import MAX_FILE_BYTES, Candidate
+from avo_tui.domain.candidate import MAX_FILE_BYTES, MAX_FILES, Candidate
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.user_paths import without_links
+
+MOST_SEEN = 10_000
+"""Files and folders that are looked at below a folder, hidden ones apart from what is in them."""
 
 
 def read_candidate(path: Path) -> Candidate:
@@ -32,21 +36,30 @@ def read_candidate(path: Path) -> Candidate:
 def files_below(folder: Path) -> dict[str, Path]:
     """Name → path of each file below a folder, without hidden ones.
 
-    Raises EvaluatorError for a link to a file elsewhere: a folder from somebody else could name a
-    file of the person's, which would go into the session's record and to models.
+    Raises EvaluatorError for more files than a candidate can have, so that a home folder named by
+    mistake is not read, and for a link to a file elsewhere: a folder from somebody else could name
+    a file of the person's, which would go into the session's record and to models.
     """
-    real, files = without_links(folder), {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if _hidden(name) or not path.is_file():
-            continue
-        target = without_links(path)
-        if not target.is_relative_to(real):
+    real, files, seen = without_links(folder), {}, 0
+    for inside, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        seen += len(folders) + len(names)
+        for name in sorted(name for name in names if not _hidden(name)):
+            path = Path(inside, name)
+            if not path.is_file():
+                continue
+            target = without_links(path)
+            if not target.is_relative_to(real):
+                raise EvaluatorError(
+                    f"{path} is a link to {target}, outside the folder: copy the file if it "
+                    "belongs to the candidate"
+                )
+            files[path.relative_to(folder).as_posix()] = path
+        if len(files) > MAX_FILES or seen > MOST_SEEN:
             raise EvaluatorError(
-                f"{path} is a link to {target}, outside the folder: copy the file if it "
-                "belongs to the candidate"
+                f"{folder} holds more than the {MAX_FILES} files that a candidate can have: name "
+                "its files, or a folder that holds nothing else"
             )
-        files[name] = path
     return files
 
 
@@ -60,4 +73,4 @@ def read_file(path: Path) -> str:
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__pycache__" for part in name.split("/"))
+    return name.startswith(".") or name == "__pycache__"

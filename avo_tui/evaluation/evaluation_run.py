@@ -68,6 +68,8 @@ class EvaluationRun:
     """Stage → part of it → seconds."""
     start_up: float = 0.0
     """Seconds that the worker spent on its own start-up."""
+    compiling_saw_hidden: bool = False
+    """Whether code of the candidate ran on hidden configurations while it was compiled."""
     silent: bool = False
     """True if a candidate that has seen hidden inputs could reveal them by its run time."""
     health: DeviceHealth | None = None
@@ -94,10 +96,12 @@ class EvaluationRun:
             if phases := self.watch.seconds:
                 idle = max(0.0, seconds - sum(phases.values()))
                 self.phases[name] = {**phases, "idle": idle}
+            compiled = name == "compile"
             if name == "check":
                 person.debug("%s check: %.3f s, %s", self.task.name, seconds, self.phases.get(name))
                 seconds = self._told(seconds)
-            compiled = name == "compile"
+            elif compiled:
+                seconds = self._compile_told(seconds)
             self.progress(
                 EvaluationProgress(
                     stage=name, state="finished", ok=ok, seconds=seconds,
@@ -120,14 +124,22 @@ class EvaluationRun:
             check = self._told(check)
             phases.pop("check", None)
         return Seconds(
-            compile=compile_, check=check, benchmark=benchmark, other=other, waiting=waiting,
-            phases=phases, start_up=self.start_up,
+            compile=self._compile_told(compile_), check=check, benchmark=benchmark,
+            other=other, waiting=waiting, phases=phases, start_up=self.start_up,
         )  # fmt: skip
 
     @property
     def _saw_hidden(self) -> bool:
         """Whether the candidate has run on hidden inputs."""
         return self.silent or any(c.name == HIDDEN for c in self.checks)
+
+    def _compile_told(self, seconds: float) -> float:
+        """Seconds of compiling as they are told, rounded up where that saw hidden cases."""
+        refused = self.silent and self.reached == "compile"
+        if not (self.compiling_saw_hidden or refused):
+            return seconds
+        step = _COARSE if refused else _WHOLE
+        return step * math.ceil(seconds / step)
 
     def _told(self, seconds: float) -> float:
         """Seconds of what includes the check, as they are told: rounded up after hidden cases."""

@@ -337,6 +337,7 @@ class Pipeline:
         async with run.stage("compile"):
             compiled = await self.backend(run.task).compile(run.task, candidate, context)
             run.resources, run.log = compiled.resources, compiled.log
+            run.compiling_saw_hidden = compiled.saw_hidden
         return compiled
 
     async def _report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import cast
 
 import pytest
@@ -13,6 +14,7 @@ from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation import evaluation_run
 from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.cuda.compiled import hidden_refusal
 from avo_tui.evaluation.evaluation_run import EvaluationRun
 from avo_tui.evaluation.task import Task
 
@@ -100,3 +102,29 @@ def test_the_time_of_a_check_of_public_cases_is_exact(
     told = Told(monkeypatch, 1.0625, hidden=False, fails=fails)
     assert told.report.seconds.check == pytest.approx(1.0625)
     assert told.report.seconds.phases["check"]["calls"] == pytest.approx(0.53125)
+
+
+@pytest.mark.parametrize(("refused", "seconds"), [(False, 2.0), (True, 5.0)])
+def test_compiling_that_saw_hidden_cases_tells_no_exact_time(
+    monkeypatch: pytest.MonkeyPatch, refused: bool, seconds: float
+) -> None:
+    """As where a candidate's own `launch` in Python runs on every configuration."""
+
+    async def stages(run: EvaluationRun, clock: Clock, spent: float) -> None:
+        with contextlib.suppress(Rejected):
+            async with run.stage("compile"):
+                clock.now += spent
+                if refused:
+                    raise hidden_refusal("kernel.py")
+                run.compiling_saw_hidden = True
+
+    told = []
+    for spent in (1.0625, 1.9375):
+        clock, progress = Clock(), list[EvaluationProgress]()
+        monkeypatch.setattr(evaluation_run, "time", clock)
+        candidate = Candidate(files={"kernel.py": ""})
+        run = EvaluationRun(cast("Task", NamedTask()), candidate, progress.append, 100.0)
+        asyncio.run(stages(run, clock, spent))
+        assert run.seconds().compile == progress[-1].seconds == seconds
+        told.append((run.seconds(), progress))
+    assert told[0] == told[1]

@@ -7,12 +7,14 @@ import pytest
 
 from avo_tui.cli import submitting
 from avo_tui.cli.errors import Failure
-from avo_tui.domain.candidate import MAX_FILE_BYTES, Candidate
+from avo_tui.domain.candidate import MAX_FILE_BYTES, MAX_FILES, Candidate
+from avo_tui.evaluation import candidates
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.references import adopting
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.spec import Case, ReferenceSpec, Tensor
+from avo_tui.evaluation.sandbox.policy import Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
 
 SUM = """\
@@ -77,6 +79,42 @@ class TestFolder:
         with (folder / "large.h").open("wb") as file:
             file.truncate(1 << 40)  # takes no space
         assert f"longer than {MAX_FILE_BYTES} bytes" in refused(folder)
+
+    def test_a_folder_of_thousands_of_files_is_not_read(self, folder: Path) -> None:
+        for number in range(MAX_FILES):
+            (folder / f"{number}.h").write_text("")
+        with (folder / "zz.h").open("wb") as file:
+            file.truncate(1 << 40)  # would be told, were it read
+        assert f"more than the {MAX_FILES} files" in refused(folder)
+
+    def test_nor_one_of_thousands_of_folders(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(candidates, "MOST_SEEN", 20)
+        for number in range(21):
+            (folder / "more" / str(number)).mkdir()
+        assert "name its files, or a folder" in refused(folder)
+
+    def test_what_lies_in_hidden_folders_does_not_count(self, folder: Path) -> None:
+        (folder / ".git").mkdir()
+        for number in range(MAX_FILES + 1):
+            (folder / ".git" / str(number)).write_text("")
+        assert list(reads(folder).files) == ["kernel.cpp"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Outcome("exited", 0, None, "", "", 1.0), "it ended by itself before that"),
+        (
+            Outcome("exited", 3, None, "", "a\n\x1b]0;title\x07b\n", 1.0),
+            "exited: \ufffd]0;title\ufffdb",
+        ),
+        (Outcome("memory", None, 9, "", "", 1.0), "memory: it said nothing"),
+    ],
+)
+def test_the_last_words_of_a_reference_move_no_cursor(outcome: Outcome, words: str) -> None:
+    assert adopting.unanswered(outcome) == words
 
 
 class TestReference:

@@ -79,6 +79,9 @@ class Compiled:
     candidate: Candidate
     resources: Resources
     log: str
+    saw_hidden: bool = field(default=False, kw_only=True)
+    """Whether code of the candidate ran on hidden configurations while it was compiled, so that the
+    time of that could tell their sizes."""
 
 
 @runtime_checkable

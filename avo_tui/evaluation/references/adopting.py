@@ -28,7 +28,7 @@ from avo_tui.evaluation.references.child import PROGRESS
 from avo_tui.evaluation.references.deriving import Wishes
 from avo_tui.evaluation.references.files import COMPANIONS, Companions, gather
 from avo_tui.evaluation.references.spec import FILE, SOURCE, ReferenceSpec
-from avo_tui.evaluation.sandbox.policy import Job, Limits
+from avo_tui.evaluation.sandbox.policy import Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
 
 CPU_FLOPS, CPU_BYTES = 1e8, 8e6
@@ -114,11 +114,17 @@ async def derive(
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
         reply = folder / "reply.json"
-        if not outcome.ok:
-            last = (outcome.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            why = outcome.error or last
-            raise EvaluatorError(f"{wishes.origin} could not be looked at: {outcome.reason}: {why}")
+        if not outcome.ok or not reply.exists():
+            raise EvaluatorError(f"{wishes.origin} could not be looked at: {unanswered(outcome)}")
         return answered(reply, wishes)
+
+
+def unanswered(outcome: Outcome) -> str:
+    """Why there is no answer, in a phrase. The last words are the reference's own."""
+    if outcome.ok:
+        return "it ended by itself before that"
+    last = (outcome.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    return f"{outcome.reason}: {plain(outcome.error or last, 300)}"
 
 
 async def _tell(file: Path, progress: Progress) -> None:

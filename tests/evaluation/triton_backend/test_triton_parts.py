@@ -36,7 +36,7 @@ def run(**changes: object) -> Run:
 
 
 def test_a_launch_in_numbers() -> None:
-    plan = plan_of(run(), "kernel.py", TENSORS, FACTS)
+    plan = plan_of(run(), "kernel.py", TENSORS, FACTS, 8)
     (stage,) = plan.stages
     assert (stage.grid, stage.block, stage.cluster) == ((4, 1, 1), (128, 1, 1), (2, 1, 1))
     assert [(p.kind, p.value, p.buffer) for p in stage.params] == [
@@ -68,6 +68,7 @@ def test_a_launch_in_numbers() -> None:
             "begins outside y",
         ),
         ({"arguments": []}, "no kernel is given the output 'y'"),
+        ({"arguments": [{"kind": "f32", "value": 10**400}]}, "does not fit f32"),
         ({"workspaces": {"x": {"bytes": 4}}}, "has the name of a tensor"),
         (
             {"workspaces": {f"w{n}": {"bytes": 1 << 30} for n in range(2)}},
@@ -77,7 +78,14 @@ def test_a_launch_in_numbers() -> None:
 )
 def test_what_no_device_can_do_is_refused(changes: dict[str, object], says: str) -> None:
     with pytest.raises(LaunchError, match=says):
-        plan_of(run(**changes), "kernel.py", TENSORS, FACTS)
+        plan_of(run(**changes), "kernel.py", TENSORS, FACTS, 8)
+
+
+def test_a_reply_cannot_launch_more_than_the_task_allows() -> None:
+    """The recorder counts, too; but the candidate's Python can write the reply itself."""
+    many = Run.model_validate({"launches": [LAUNCH] * 9})
+    with pytest.raises(LaunchError, match="9 launches; this task allows 8"):
+        plan_of(many, "kernel.py", TENSORS, FACTS, 8)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +108,7 @@ def test_an_address_among_a_parameter_s_bytes() -> None:
     """As in a tensor map, whose first eight bytes are the address of its tensor."""
     given = {"kind": "bytes", "data": "00" * 8 + "ff" * 120}
     parameter = {**given, "addresses": [{"at": 0, "buffer": "y", "value": 16}]}
-    plan = plan_of(run(arguments=[parameter]), "kernel.py", TENSORS, FACTS)
+    plan = plan_of(run(arguments=[parameter]), "kernel.py", TENSORS, FACTS, 8)
     (param,) = plan.stages[0].params
     assert param.bytes == 128 and param.data == given["data"]
     assert [(a.at, a.buffer, a.value) for a in param.addresses] == [(0, "y", 16)]

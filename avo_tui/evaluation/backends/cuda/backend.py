@@ -150,7 +150,10 @@ class CudaBackend:
             cuda, candidate, facts, *every_configuration(cuda)
         )
         resources = with_dynamic(unit, plans, facts, public_names(cuda))
-        return CudaCompiled(candidate, resources, unit.feedback.log, unit, facts, plans)
+        return CudaCompiled(
+            candidate, resources, unit.feedback.log, unit, facts, plans,
+            saw_hidden=unit.launch_saw_hidden,
+        )  # fmt: skip
 
     def _front(self, sandbox: Sandbox) -> FrontEnd:
         """What compiles candidates."""

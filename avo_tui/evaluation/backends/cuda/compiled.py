@@ -112,13 +112,15 @@ def public_names(task: CudaTask) -> frozenset[str]:
 
 def hidden_refusal(where: str) -> Rejected:
     """The rejection for a launch that a hidden configuration does not allow; tells no number."""
-    return Rejected(
+    rejection = Rejected(
         Verdict.MANIFEST_ERROR,
         Feedback(
             summary=f"{where} cannot be launched on a hidden configuration",
             hint=verdicts.ANY_SHAPE,
         ),
     )
+    rejection.silent = True
+    return rejection
 
 
 def _constants(candidate: Candidate) -> dict[str, int]:

@@ -54,6 +54,8 @@ class CompiledCandidate(Value):
     manifest_file: str = "launch.toml"
     units: tuple[Unit, ...] = ()
     seconds: float = 0.0
+    launch_saw_hidden: bool = False
+    """Whether the candidate's own `launch` ran on hidden configurations."""
 
     @property
     def ok(self) -> bool:

@@ -171,10 +171,7 @@ class _Compilation:
             if unseen is not None:
                 unseen.cancel()
                 await asyncio.gather(unseen, return_exceptions=True)
-        units = [
-            unit.model_copy(update={"hidden": number >= shown})
-            for number, unit in enumerate(self._units)
-        ]
+        units = [u.model_copy(update={"hidden": n >= shown}) for n, u in enumerate(self._units)]
         logs = self._logs[:shown]
         resources = resources_of(units[:shown], logs, self._counts[:shown])
         log = "\n".join(
@@ -192,6 +189,7 @@ class _Compilation:
             resources=resources,
             manifest_file=self._file,
             units=tuple(units),
+            launch_saw_hidden=bool(rest),
         )
         return compiled, plans
 
@@ -208,7 +206,9 @@ class _Compilation:
                 trouble = run or traced.reply.trouble
                 raise _refusal(self._language, trouble, configuration.name, self._printed)
             try:
-                plan = plan_of(run, self._file, self._task.tensors(configuration), self._facts)
+                tensors = self._task.tensors(configuration)
+                most = self._task.most_launches
+                plan = plan_of(run, self._file, tensors, self._facts, most)
                 unit = await self._unit(run.launches, traced.texts)
                 self._fits(plan, self._units[unit])
             except LaunchError as error:

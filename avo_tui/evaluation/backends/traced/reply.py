@@ -148,13 +148,21 @@ def keys(launches: Sequence[Launch]) -> list[str]:
     ]
 
 
-def plan_of(run: Run, file: str, tensors: Sequence[TensorSpec], facts: DeviceFacts) -> LaunchPlan:
+def plan_of(
+    run: Run,
+    file: str,
+    tensors: Sequence[TensorSpec],
+    facts: DeviceFacts,
+    most_launches: int,
+) -> LaunchPlan:
     """The launches of one configuration in numbers, its unit left open.
 
-    Raises LaunchError for what this device, or any, cannot do.
+    Raises LaunchError for what this device, or any, cannot do, or the task does not allow.
     """
     if not run.launches:
         raise LaunchError("launch launches nothing")
+    if len(run.launches) > most_launches:
+        raise LaunchError(f"{len(run.launches)} launches; this task allows {most_launches}")
     sizes = {t.name: t.bytes for t in tensors} | {n: w.bytes for n, w in run.workspaces.items()}
     if len(sizes) < len(tensors) + len(run.workspaces):
         raise LaunchError("a workspace has the name of a tensor")
@@ -234,7 +242,10 @@ def _three(extents: Sequence[int]) -> tuple[int, int, int]:
 def _param(argument: Argument, where: str, sizes: Mapping[str, int]) -> PlannedParam:
     value = argument.value
     if argument.kind == "f32":
-        return PlannedParam(kind="f32", value=float(value))
+        try:
+            return PlannedParam(kind="f32", value=float(value))
+        except OverflowError:
+            raise LaunchError(f"{where}: a number does not fit f32") from None
     if argument.kind == "bytes":
         return _bytes(argument, where, sizes)
     if not isinstance(value, int):
