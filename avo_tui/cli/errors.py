@@ -34,7 +34,8 @@ def set_debug(on: bool) -> None:
 
 
 def sentence(error: BaseException) -> str:
-    """The text that is shown for an exception, in one line."""
+    """The text that is shown for an exception, in one line that moves no cursor: it may hold the
+    name of a file, or words, of somebody else's."""
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError):
@@ -52,9 +53,10 @@ def sentence(error: BaseException) -> str:
         text = str(error.args[0]) if error.args else "not there"
     else:
         text = str(error) or type(error).__name__
+    from avo_tui.domain.plain import safe
     from avo_tui.domain.secrets import redact
 
-    return redact(" ".join(text.split()))
+    return redact(safe(" ".join(text.split())))
 
 
 def expected(error: BaseException) -> bool:

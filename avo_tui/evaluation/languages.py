@@ -6,6 +6,7 @@ A folder `seed-LANGUAGE` beside `seed/` offers the task in that language too, un
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from avo_tui.evaluation.backends import registry
@@ -31,13 +32,13 @@ def require_language(task: Task) -> None:
 
 SEPARATOR = "@"
 _PREFIX = "seed-"
+_LANGUAGE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 def further_languages(folder: Path) -> list[str]:
     """Languages that a task's folder has a seed in, beside its own. Runs nothing of it."""
-    return sorted(
-        path.name.removeprefix(_PREFIX) for path in folder.glob(f"{_PREFIX}*") if path.is_dir()
-    )
+    names = [p.name.removeprefix(_PREFIX) for p in folder.glob(f"{_PREFIX}*") if p.is_dir()]
+    return sorted(name for name in names if _LANGUAGE.fullmatch(name))
 
 
 def in_language(task: Task, language: str) -> Task:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import avo_tui
+from avo_tui.domain.plain import plain
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.languages import SEPARATOR, further_languages, in_language, require_language
 from avo_tui.evaluation.loading import load_task
@@ -21,6 +22,10 @@ from avo_tui.evaluation.roots import Root, roots
 from avo_tui.evaluation.task import Task
 
 __all__ = ["Tasks", "find_tasks", "load_task"]
+
+
+MOST_NAME = 64
+"""Characters of a task's name."""
 
 
 class Tasks:
@@ -131,10 +136,11 @@ def find_tasks(kernels: Path | None = None) -> Tasks:
         except OSError:  # a folder of somebody else's, say: there is nothing to list in it
             continue
         for folder in inside:
-            if folder.name not in folders and (folder / "task.py").is_file():
-                folders[folder.name] = (root, folder)
+            name = plain(folder.name, MOST_NAME)  # of somebody else's, it may hold anything
+            if name not in folders and (folder / "task.py").is_file():
+                folders[name] = (root, folder)
                 for language in further_languages(folder):
-                    folders[f"{folder.name}{SEPARATOR}{language}"] = (root, folder)
+                    folders[f"{name}{SEPARATOR}{language}"] = (root, folder)
     return Tasks(folders)
 
 

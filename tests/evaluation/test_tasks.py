@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from avo_tui.cli.errors import sentence
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks, load_task
 from tests.evaluation.evaluation_support import TASKS
@@ -116,3 +117,20 @@ def test_the_seed_declares_tunables() -> None:
         name, value = line.split("constexpr int ")[1].split(";")[0].split(" = ")
         values = line.split("// tune:")[1].split("(")[0].split()
         assert value in values, f"{name} starts outside its values"
+
+
+def test_names_of_a_strange_folder_move_no_cursor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as `kernels/` of a repository that was just cloned; nothing of it is run."""
+    folder = tmp_path / "kernels" / "\x1b]0;title\x07task\n"
+    (folder / "seed-\x1b[31mrust").mkdir(parents=True)
+    (folder / "seed-rust").mkdir()
+    (folder / "task.py").write_text("raise SystemExit(7)\n")
+    monkeypatch.chdir(tmp_path)
+    tasks = find_tasks()
+    names = [name for name in tasks.names if "title" in name]
+    assert names == ["\ufffd]0;title\ufffdtask", "\ufffd]0;title\ufffdtask@rust"]
+    with pytest.raises(EvaluatorError, match="was not trusted yet") as caught:
+        tasks.get(names[0])
+    assert sentence(caught.value).isprintable()
