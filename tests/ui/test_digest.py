@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from textual.widgets import Static
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.attempts import was_rejected
@@ -67,6 +68,22 @@ def test_no_reason_is_cut_where_there_is_room_for_it() -> None:
 def test_the_span_that_is_shown_is_marked_among_the_choices() -> None:
     rows = choices({"1": "since you last looked", "2": "in the last hour"}, "2")
     assert rows == ["1 since you last looked   ▸2 in the last hour"]
+
+
+async def test_no_key_reaches_the_run_while_another_span_is_read(source: MemorySource) -> None:
+    """`x` would abort the step, `p` pause the run."""
+    app = make_app(source)
+    async with running(app, (120, 40)) as hands:
+        await hands.press("D")
+        viewer = app.screen
+        assert isinstance(viewer, TextViewer) and "since" in viewer.heading
+        await hands.type("5xp2xp5")
+        assert app.screen is viewer and source.sent == []
+        assert viewer.heading == "What happened since the start"
+        assert "▸5 since the start" in str(viewer.query_one(".note", Static).content)
+        assert "since the start: " in "".join(row.plain for row in viewer._rows(68))
+        await hands.press("escape", "D")
+        assert app.screen is not viewer and isinstance(app.screen, TextViewer)
 
 
 @pytest.mark.parametrize("height", [14, 24, 40])

@@ -9,6 +9,8 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
 
 from avo_tui.ui.dialogs.frame import Dialog, note
 from avo_tui.ui.text import Line
@@ -25,8 +27,11 @@ AROUND = 7
 """Rows of the dialog beside its lines and the spans: frame, gaps and button."""
 
 
-class TextViewer(Dialog[str]):
-    """Shows lines of text. Its result is the key of another time span to show, or None."""
+class TextViewer(Dialog[None]):
+    """Shows lines of text about one of several time spans.
+
+    It stays open while the lines of another span are read, so that no key goes to the screen below.
+    """
 
     BINDINGS = [Binding("q", "cancel", show=False)]  # noqa: RUF012
 
@@ -36,9 +41,14 @@ class TextViewer(Dialog[str]):
         rows: Callable[[int], Sequence[Line]],
         spans: Sequence[tuple[str, str]],
         current: str,
+        read: Callable[[str], None] = lambda key: None,
     ) -> None:
-        """`rows` gives the lines for a width in cells; `current` is the key of the span shown."""
+        """`rows` gives the lines for a width in cells; `current` is the key of the span shown.
+
+        `read` is called with the key of another span; what it reads is given to `show`.
+        """
         super().__init__()
+        self._read = read
         self._heading, self._rows = heading, rows
         self._spans, self._current = dict(spans), current
 
@@ -55,9 +65,20 @@ class TextViewer(Dialog[str]):
 
     def on_mount(self) -> None:
         """Show them."""
+        self._paint()
+        self.query_one("#accept").focus()
+
+    def show(self, heading: str, rows: Callable[[int], Sequence[Line]], current: str) -> None:
+        """Show the lines of the span `current`, unless yet another one was asked for meanwhile."""
+        if current != self._current or not self.is_mounted:
+            return
+        self._heading, self._rows = heading, rows
+        self.query_one("#box").border_title = Content(heading)
+        self._paint()
+
+    def _paint(self) -> None:
         self._fit()
         self.query_one("#rows", LinesView).show(lambda width: list(self._rows(width)))
-        self.query_one("#accept").focus()
 
     def on_resize(self) -> None:
         """Leave room for the spans and the button, whatever the height."""
@@ -70,10 +91,16 @@ class TextViewer(Dialog[str]):
         self.query_one("#rows", LinesView).styles.height = min(len(self._rows(ROOM)), room)
 
     def on_key(self, event: events.Key) -> None:
-        """Close the dialog with the key of another time span."""
-        if event.key in self._spans:
-            event.stop()
-            self.dismiss(event.key)
+        """Ask for another time span by its key."""
+        if event.key not in self._spans:
+            return
+        event.stop()
+        if event.key != self._current:
+            self._current = event.key
+            self.query_one(".note", Static).update(
+                Content("\n".join(choices(self._spans, self._current)))
+            )
+            self._read(event.key)
 
     def action_accept(self) -> None:
         """Close."""

@@ -294,27 +294,33 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
         return
     now = host.clock()
     asked = spans(known, seen, now, run.scene.version_in_hand)
-    span = asked[choice]
+    viewer: dialogs.TextViewer | None = None
 
-    def show(told: Happenings) -> None:
-        heading = "While you were away" if greeting else f"What happened {span.name}"
-        names = [(key, one.name) for key, one in asked.items()]
-        rows = partial(digest_lines, told, span, known.progress, now)
-        host.push_screen(dialogs.TextViewer(heading, rows, names, choice), again)
+    def read(key: str) -> None:
+        span = asked[key]
 
-    def again(other: str | None) -> None:
-        if other in asked:
-            _tell(run, other, seen, greeting=False)
+        def work() -> None:
+            told = current_alerts(source.events(after=span.after), span)
+            recent = told.first is not None and now - told.first < ABSENCE
+            if viewer is not None or not greeting or (told.anything and not recent):
+                host.from_thread(show, key, told)
 
-    def work() -> None:
-        told = current_alerts(source.events(after=span.after), span)
-        recent = told.first is not None and now - told.first < ABSENCE
-        if not greeting or (told.anything and not recent):
-            host.from_thread(show, told)
+        run.scene.screen.run_worker(
+            work, thread=True, group="digest", exclusive=True, exit_on_error=False
+        )
 
-    run.scene.screen.run_worker(
-        work, thread=True, group="digest", exclusive=True, exit_on_error=False
-    )
+    def show(key: str, told: Happenings) -> None:
+        nonlocal viewer
+        rows = partial(digest_lines, told, asked[key], known.progress, now)
+        if viewer is not None:
+            viewer.show(f"What happened {asked[key].name}", rows, key)
+            return
+        heading = "While you were away" if greeting else f"What happened {asked[key].name}"
+        names = [(name, one.name) for name, one in asked.items()]
+        viewer = dialogs.TextViewer(heading, rows, names, key, read)
+        host.push_screen(viewer)
+
+    read(choice)
 
 
 DIGEST = Action(
