@@ -72,5 +72,5 @@ def test_what_ships_is_found(installed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demonstration_runs(installed: Path, tmp_path: Path) -> None:
-    printed = avo(installed, tmp_path, "demo", "--headless", "--hours", "0.001")
+    printed = avo(installed, tmp_path, "demo", "--headless", "--budget-hours", "0.001")
     assert "v0 committed" in printed

@@ -64,7 +64,7 @@ def demo(
     headless: Headless = False,
     hours: Annotated[
         float | None,
-        typer.Option("--hours", min=0.001, help="Ends after so many hours of running."),
+        typer.Option("--budget-hours", min=0.001, help="Ends after so many hours of running."),
     ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Ends after so many steps.")

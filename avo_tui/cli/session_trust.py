@@ -29,14 +29,23 @@ def _group() -> None:
 
 def trust(
     name: Annotated[str, typer.Argument(help="A session, by name or path, or a campaign.")],
+    show: Annotated[
+        bool, typer.Option("--show", help="Only show what it starts; agree to nothing.")
+    ] = False,
 ) -> None:
     """Show what going on with a session or campaign starts, and allow it from now on.
 
     Sessions that you make yourself, and those that you only read, need no such word.
     """
+    from avo_tui.store import known_sessions
+
     folder = _folder_of(name)
     for line in _what_it_starts(folder):
         typer.echo(line)
+    if show:
+        known = known_sessions.is_known(folder)
+        typer.echo(f"{'trusted already' if known else 'not trusted'}: {folder.resolve()}")
+        return
     _remember(folder)
     typer.echo(f"trusted from now on: {folder.resolve()}")
 
@@ -127,10 +136,12 @@ def starts(settings: RunSettings) -> list[str]:
         told.append(f"plays the recording: {plain(settings.recording, 300)}")
     if settings.options.get("allow_weak_sandbox") is True:
         told.append("runs its candidates also where this machine cannot confine them")
+    if options.get("origin_candidate"):
+        told.append("begins with a kernel that it brings along, in place of the task's own")
     told += [f"option {n} = {v}" for n, v in options.items() if n not in _TOLD]
     if settings.budget.run == Caps():
         told.append("no cap on what it spends")
     return told
 
 
-_TOLD = {"acp.agent", "allow_weak_sandbox"}
+_TOLD = {"acp.agent", "allow_weak_sandbox", "origin_candidate"}

@@ -11,9 +11,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from avo_tui.domain.records import Version
+from avo_tui.domain.score import ConfigurationScore, Score
 
 ABOUT = "≈"
 """Stands before a change that compares separate runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much faster one of two separate runs is than the other."""
+
+    gain: float
+    """Relative change: 0.009 is 0.9% faster."""
+    noise: float
+    """Relative half-width of the spread of both runs together."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether the change is larger than the noise."""
+        return abs(self.gain) > self.noise
+
+
+def difference(
+    new: Score | ConfigurationScore | None, old: Score | ConfigurationScore | None
+) -> Difference | None:
+    """The difference between the ratios of two runs, or of one configuration in two runs.
+
+    None where one was not measured, or the old ratio is zero.
+    """
+    if new is None or old is None or (before := _ratio(old)) <= 0:
+        return None
+    return Difference(_ratio(new) / before - 1, math.hypot(new.noise, old.noise))
+
+
+def _ratio(score: Score | ConfigurationScore) -> float:
+    return score.aggregate if isinstance(score, Score) else score.ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +66,7 @@ class Change:
     def clear(self) -> bool:
         """Whether the change says which version is faster. What the gate timed does: it committed
         the version because of it."""
-        return self.timed or abs(self.gain) > self.noise
+        return self.timed or Difference(self.gain, self.noise).clear
 
 
 def change_between(

@@ -48,6 +48,18 @@ class ConfigurationScore(Value):
     flags: tuple[str, ...] = ()
     """Remarks of the harness, such as `noisy` or `above the measured ceiling`."""
 
+    @property
+    def spread(self) -> float:
+        """Relative half-width of the throughput's spread, p20 to p80."""
+        return (self.p80 - self.p20) / (2 * self.throughput) if self.throughput > 0 else 0.0
+
+    @property
+    def noise(self) -> float:
+        """Relative half-width of the ratio's spread; of the throughput's where it has none."""
+        if self.ratio_p80 <= 0:
+            return self.spread
+        return (self.ratio_p80 - self.ratio_p20) / (2 * self.ratio) if self.ratio > 0 else 0.0
+
 
 class Score(Value):
     """The score vector of one candidate, from one evaluation."""
@@ -75,14 +87,8 @@ class Score(Value):
     @property
     def noise(self) -> float:
         """Relative half-width of the aggregate's spread, from p20–p80 of each configuration."""
-        if not self.configurations:
-            return 0.0
-        widths = []
-        for c in self.configurations:
-            low, high = (c.ratio_p20, c.ratio_p80) if c.ratio_p80 > 0 else (c.p20, c.p80)
-            middle = c.ratio if c.ratio_p80 > 0 else c.throughput
-            widths.append((high - low) / (2 * middle) if middle > 0 else 0.0)
-        return math.sqrt(math.fsum(w * w for w in widths)) / len(widths)
+        widths = [c.noise for c in self.configurations]
+        return math.sqrt(math.fsum(w * w for w in widths)) / len(widths) if widths else 0.0
 
     @property
     def other_baselines(self) -> list[str]:

@@ -9,7 +9,7 @@ from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.pool import make_expected
 from avo_tui.evaluation.task import CheckCase, Task
-from avo_tui.evaluation.task_dynamic_checks import Progress, small_enough
+from avo_tui.evaluation.task_dynamic_checks import CaseSink, small_enough
 from avo_tui.evaluation.task_value_checks import equal
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ Mistake = Callable[["torch.Tensor"], "torch.Tensor | None"]
 """Turns a correct output into a wrong one; None if the error is impossible for this output."""
 
 
-def gaps(task: Task, progress: Progress = lambda number, count, case: None) -> Iterator[str]:
+def gaps(task: Task, progress: CaseSink = lambda number, count, case: None) -> Iterator[str]:
     """One sentence for each thing that is missing; nothing where all is there.
 
     Computes references of the cheapest cases on this machine: a few seconds. `progress` is told
@@ -127,7 +127,7 @@ def _same(one: Tensors, other: Tensors) -> bool:
 
 
 def _mistakes(
-    task: Task, cases: tuple[CheckCase, ...], small: list[CheckCase], progress: Progress
+    task: Task, cases: tuple[CheckCase, ...], small: list[CheckCase], progress: CaseSink
 ) -> Iterator[str]:
     """Wrong outputs that no case finds."""
     for name, (_, kind) in task.outputs(cases[0].configuration).items():

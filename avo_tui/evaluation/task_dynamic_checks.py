@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from avo_tui.evaluation.task import Tensors
 
-Progress = Callable[[int, int, CheckCase], None]
+CaseSink = Callable[[int, int, CheckCase], None]
 """Told before a case is run: its number from 1 on, how many there are, the case."""
 SEEDS = (11, 12)
 DISAGREE = 0.1
@@ -65,7 +65,7 @@ def all_cases(
     task: Task,
     most_flops: float,
     most_elements: int = sys.maxsize,
-    progress: Progress = lambda number, count, case: None,
+    progress: CaseSink = lambda number, count, case: None,
 ) -> Iterator[Fault]:
     """Every fault on every case and every timed distribution that is small enough to be run here.
 

@@ -22,7 +22,7 @@ TICK = 2.0
 """Seconds between two progress messages."""
 
 SitDown = Callable[[Hello], Awaitable[SeatClient]]
-Progress = Callable[[float, str], Awaitable[None]]
+Ticking = Callable[[float, str], Awaitable[None]]
 """Called while a tool runs, with the seconds so far and what it does, "" if that is not known."""
 
 
@@ -39,7 +39,7 @@ class PatientCalls:
         """Time of the last call, by the event loop's clock."""
 
     async def call(
-        self, hello: Hello, tool: str, arguments: Mapping[str, Any], progress: Progress
+        self, hello: Hello, tool: str, arguments: Mapping[str, Any], progress: Ticking
     ) -> tuple[Answer, bool]:
         """(an answer, True where the tool still runs). Raises SeatError."""
         self.used = asyncio.get_running_loop().time()

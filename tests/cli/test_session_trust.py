@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.cli import engine_start
+from avo_tui.cli.session_trust import starts
 from avo_tui.domain.base import now
 from avo_tui.domain.campaigns import Campaign, Line
 from avo_tui.domain.records import SessionRecord
@@ -71,6 +72,21 @@ def test_a_command_waits_in_the_inbox_and_says_why(avo: Avo, own_places: Path) -
     result = avo("hint", "gift", "faster")
     assert result.code == 1 and "the command is in the inbox, but gift was not made" in result.err
     assert not (folder / "engine.log").exists() and not proof.exists()
+
+
+def test_what_it_starts_can_be_looked_at_without_agreeing(avo: Avo, own_places: Path) -> None:
+    folder, _ = from_elsewhere(own_places)
+    looked = avo("session", "trust", "gift", "--show")
+    assert looked.code == 0 and "runs the command: touch" in looked.out
+    assert f"not trusted: {folder.resolve()}" in looked.out and not known_sessions.is_known(folder)
+    assert avo("session", "trust", "gift").code == 0 and known_sessions.is_known(folder)
+    assert "trusted already" in avo("session", "trust", "gift", "--show").out
+
+
+def test_a_kernel_that_comes_along_is_said_in_words() -> None:
+    told = starts(RunSettings(operator="seat", options={"origin_candidate": "0" * 64}))
+    assert "begins with a kernel that it brings along, in place of the task's own" in told
+    assert not any("0000" in line for line in told)
 
 
 @pytest.mark.parametrize("agrees", [True, False])

@@ -33,7 +33,7 @@ from avo_tui.evaluation.sandbox.run import Sandbox
 
 CPU_FLOPS, CPU_BYTES = 1e8, 8e6
 """What one run of a task for one CPU thread takes at most, unless the person asks for more."""
-Progress = Callable[[str], None]
+TellStage = Callable[[str], None]
 """Told what is looked at, in a few words."""
 _MOST_LINES, _MOST_BYTES = 50, 1 << 16
 _PACKAGE = str(Path(avo_tui.__file__).resolve().parent.parent)
@@ -75,7 +75,7 @@ async def derive(
     wishes: Wishes,
     sandbox: Sandbox,
     companions: Companions | None = None,
-    progress: Progress = lambda text: None,
+    progress: TellStage = lambda text: None,
 ) -> ReferenceSpec:
     """Runs the reference in a sandbox like the one given. Raises EvaluatorError.
 
@@ -127,7 +127,7 @@ def unanswered(outcome: Outcome) -> str:
     return f"{outcome.reason}: {plain(outcome.error or last, 300)}"
 
 
-async def _tell(file: Path, progress: Progress) -> None:
+async def _tell(file: Path, progress: TellStage) -> None:
     """Passes on the lines that the sandboxed process adds to a file, until it is cancelled.
 
     The reference itself may write there: lines are made plain, and few are taken.
@@ -194,7 +194,7 @@ def adopt(
     folder: Path,
     wishes: Wishes,
     sandbox: Sandbox,
-    progress: Progress = lambda text: None,
+    progress: TellStage = lambda text: None,
 ) -> ReferenceSpec:
     """Derives the reference in `file`, or in a folder of GPU MODE, and writes a task's folder.
 

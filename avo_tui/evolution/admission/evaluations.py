@@ -21,7 +21,7 @@ from avo_tui.operators.ports import AttemptResult, Interrupted
 
 T = TypeVar("T")
 
-WAITING_SECONDS = 15.0
+WAIT_NOTED_SECONDS = 15.0
 """Least seconds between two progress events of an attempt that waits for the device."""
 TITLE_CHARACTERS = 200
 HARNESS_ERRORS = 3
@@ -208,7 +208,7 @@ class EvaluationRecorder:
         if progress.stage == "waiting" and progress.state != "finished":
             noted_until = self._waiting.get(attempt, 0.0)
             known = monotonic() < noted_until
-            self._waiting[attempt] = noted_until if known else monotonic() + WAITING_SECONDS
+            self._waiting[attempt] = noted_until if known else monotonic() + WAIT_NOTED_SECONDS
             self._hold_clock()
             if known:
                 return

@@ -11,9 +11,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.budget import CapState
 from avo_tui.domain.plain import plain
 from avo_tui.domain.verdict import Verdict
-
-WAITING_SECONDS = 60.0
-"""Least seconds between two lines about waiting for the device."""
+from avo_tui.evaluation.report import WAITING_SECONDS
 
 
 class Printer:

@@ -24,7 +24,7 @@ def unconfined(monkeypatch: pytest.MonkeyPatch) -> None:
         wishes: Wishes,
         sandbox: Sandbox,
         companions: Companions | None = None,
-        progress: adopting.Progress = lambda text: None,
+        progress: adopting.TellStage = lambda text: None,
     ) -> ReferenceSpec:
         reference = read(text, wishes.origin, companions=companions)
         form = derive(reference, wishes, progress).model_dump(mode="json")

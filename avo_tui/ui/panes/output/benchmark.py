@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 
+from avo_tui.domain.changes import Difference, difference
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.ui import formats
 from avo_tui.ui.text import Line, Span, fit, fit_right, line, one_line, prose
@@ -91,9 +91,9 @@ def benchmark_lines(
     out = [_head(score, table, parent_name)]
     for c in score.configurations:
         old = parent.by_name(c.name) if parent is not None else None
-        out.append(_row(c, table, moved_row(c, old)))
+        out.append(_row(c, table, difference(c, old)))
     if len(score.configurations) > 1:
-        out.append(_total(score, table, None if parent is None else moved_all(score, parent)))
+        out.append(_total(score, table, difference(score, parent)))
     unsaid = [n for n in score.other_baselines if n not in table.others]
     if unsaid:
         other_ratios = " · ".join(
@@ -126,39 +126,15 @@ def _legend(score: Score, table: _Table) -> str:
     return next((text for text in (both, ticks) if cell_len(text) <= table.bar), "")
 
 
-Moved = tuple[float, float]
-"""A relative change, and the spread of the two runs that it compares."""
-
-
-def moved_row(new: ConfigurationScore | None, old: ConfigurationScore | None) -> Moved | None:
-    """The change of one configuration; None if one of the two was not measured."""
-    if new is None or old is None or old.ratio <= 0:
-        return None
-    return new.ratio / old.ratio - 1, math.hypot(_half(new), _half(old))
-
-
-def moved_all(new: Score, old: Score) -> Moved | None:
-    """The change of the aggregate; None if the old one is zero."""
-    if old.aggregate <= 0:
-        return None
-    return new.aggregate / old.aggregate - 1, math.hypot(new.noise, old.noise)
-
-
-def change_span(moved: Moved | None, about: str = "") -> Span:
+def change_span(change: Difference | None, about: str = "") -> Span:
     """The cell of a change between two runs, with a mark before it."""
-    if moved is None:
+    if change is None:
         return (fit_right("", 9), "")
-    gain, noise = moved
-    role = formats.change_role(gain) if abs(gain) > noise else "dim"
-    return (fit_right(about + formats.change(gain), 9), role)
+    role = formats.change_role(change.gain) if change.clear else "dim"
+    return (fit_right(about + formats.change(change.gain), 9), role)
 
 
-def _half(c: ConfigurationScore) -> float:
-    """Relative half-width of a configuration's spread."""
-    return (c.p80 - c.p20) / (2 * c.throughput) if c.throughput > 0 else 0.0
-
-
-def _row(c: ConfigurationScore, table: _Table, moved: Moved | None) -> Line:
+def _row(c: ConfigurationScore, table: _Table, change: Difference | None) -> Line:
     spans: list[Span] = [
         (fit(one_line(c.name), table.name), ""),
         (fit_right(formats.throughput(c.throughput), 10), ""),
@@ -174,14 +150,14 @@ def _row(c: ConfigurationScore, table: _Table, moved: Moved | None) -> Line:
         base = c.baselines.get(other, 0.0)
         spans.append((fit_right(formats.ratio(c.throughput / base) if base > 0 else "", 9), "dim"))
     if table.with_parent:
-        spans.append(change_span(moved))
-    spans.append((fit_right(f"±{_half(c) * 100:.1f}%", 7), "warn" if c.flags else "dim"))
+        spans.append(change_span(change))
+    spans.append((fit_right(f"±{c.spread * 100:.1f}%", 7), "warn" if c.flags else "dim"))
     if c.flags and table.says_flags:
         spans.append((" " + _flags(c), "warn"))
     return line(*spans)
 
 
-def _total(score: Score, table: _Table, moved: Moved | None) -> Line:
+def _total(score: Score, table: _Table, change: Difference | None) -> Line:
     spans: list[Span] = [
         (fit("geomean", table.name), "strong"),
         (fit_right(formats.throughput(score.geomean), 10), "strong"),
@@ -197,7 +173,7 @@ def _total(score: Score, table: _Table, moved: Moved | None) -> Line:
     spans.append((fit_right(formats.ratio(score.aggregate), 9), "strong"))
     spans += [(fit_right(formats.ratio(score.ratio_to(n)), 9), "dim") for n in table.others]
     if table.with_parent:
-        spans.append(change_span(moved))
+        spans.append(change_span(change))
     return line(*spans, (fit_right(f"±{score.noise * 100:.1f}%", 7), "dim"))
 
 

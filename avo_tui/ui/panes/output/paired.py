@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from avo_tui.domain.changes import ABOUT
+from avo_tui.domain.changes import ABOUT, difference
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.ui import formats
-from avo_tui.ui.panes.output.benchmark import bar_spans, change_span, moved_all, moved_row
+from avo_tui.ui.panes.output.benchmark import bar_spans, change_span
 from avo_tui.ui.text import Line, Span, fit, fit_right, line, one_line
 
 
@@ -36,14 +36,14 @@ def paired_lines(
             spans.append((fit(which, version), "dim"))
             spans += _bar(score, top, cells, right.reference_baseline, "bar" if first else "")
             if not first:
-                spans.append(change_span(moved_row(new, old), ABOUT))
+                spans.append(change_span(difference(new, old), ABOUT))
             out.append(line(*spans))
     summary = f"{formats.ratio(left.aggregate)} → {formats.ratio(right.aggregate)}"
     out.append(
         line(
             (fit("geomean", label), "strong"),
             (summary, "strong"),
-            change_span(moved_all(right, left), ABOUT),
+            change_span(difference(right, left), ABOUT),
         )
     )
     return out
@@ -55,9 +55,8 @@ def _bar(
     if score is None:
         return [(fit("not measured", cells + 17), "faint")]
     role = role or ("bar-good" if score.ratio >= 1 else "bar")
-    half = (score.p80 - score.p20) / (2 * score.throughput) if score.throughput > 0 else 0.0
     return [
         *bar_spans(score.ratio, top, cells, {reference: 1.0}, reference, role),
         (fit_right(formats.ratio(score.ratio), 9), "good" if score.ratio >= 1 else ""),
-        (fit_right(f"±{half * 100:.1f}%", 8), "warn" if score.flags else "dim"),
+        (fit_right(f"±{score.spread * 100:.1f}%", 8), "warn" if score.flags else "dim"),
     ]
