@@ -24,9 +24,11 @@ from avo_tui.ui.panes.output.benchmark import bar, benchmark_lines
 from avo_tui.ui.panes.output.lines import output_lines
 from avo_tui.ui.panes.output.outcome import Outcome, outcome_of_attempt, outcome_of_report
 from avo_tui.ui.panes.plan.lines import attempt_story, plan_lines, stream_lines
+from avo_tui.ui.panes.plan.painter import whole_paragraphs
 from avo_tui.ui.panes.score.chart import ChartData, Point, render, ticks
+from avo_tui.ui.screens.run.navigation_actions import step_to_read
 from avo_tui.ui.session.feed import Feed, Snapshot
-from avo_tui.ui.session.step_view import StageView, fold
+from avo_tui.ui.session.step_view import Entry, StageView, fold
 from avo_tui.ui.status import Keys, status_line
 from avo_tui.ui.syntax import Highlighter, overlay
 from avo_tui.ui.text import Line, line
@@ -205,6 +207,41 @@ def test_a_long_plan_shows_what_is_being_done() -> None:
     ]
     rows = plan_lines("A title", items, 40, most=6)
     assert len(rows) <= 6 and "item 7" in plain(rows) and "more" in plain(rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "room", "shown"),
+    [
+        ("ab", 5, 2),
+        ("ab cd ef", 5, 5),
+        ("ab cd ef", 6, 5),
+        ("ab cdefgh", 7, 2),
+        ("abcdefgh", 4, 4),
+        ("a bcdefgh", 4, 4),
+    ],
+)
+def test_no_paragraph_of_a_version_s_story_is_cut(rows: str, room: int, shown: int) -> None:
+    """A letter is a row, a space a blank one."""
+    assert whole_paragraphs([line(letter) for letter in rows], room) == shown
+
+
+def test_an_item_that_does_not_fit_is_cut_with_a_mark() -> None:
+    items = [PlanItem(text="word " * 60, status="doing"), PlanItem(text="next", status="todo")]
+    rows = [row.plain.rstrip() for row in plan_lines("", items, 40, 4)]
+    assert len(rows) == 4 and "1 more" in rows[3]
+    assert rows[2].endswith("…") and not rows[1].endswith("…")
+    assert all(len(row) <= 40 for row in rows)
+
+
+def test_a_run_at_rest_is_read_from_the_step_in_which_something_was_done() -> None:
+    snapshot = snapshot_of(MemorySource(steps=3, state="stopped"))
+    newest = snapshot.live.number
+    said = (Entry("control", "s9", "stopped", "stopped by the person"),)
+    stopped = replace(snapshot, live=replace(snapshot.live, title="", stream=said))
+    assert step_to_read(stopped) == newest - 1
+    assert step_to_read(replace(stopped, run_state="running")) == newest
+    told = replace(stopped.live, stream=(Entry("tool", "c1", "read_version"), *said))
+    assert step_to_read(replace(stopped, live=told)) == newest
 
 
 def test_the_stream_of_a_step(recorded: MemorySource) -> None:

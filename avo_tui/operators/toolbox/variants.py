@@ -258,13 +258,7 @@ def told_apart(one: Timed, other: Timed, prior: Prior) -> bool:
 def table_text(timed: Sequence[Timed], against: str, spread: Spread) -> str:
     """The variants, fastest first, each with its speed relative to the version per
     configuration."""
-    lines = [
-        f"Speed over {against}, each timed in turn with it in fresh processes, inputs cold; 1.02 is"
-        " 2% faster. Not checked in full, not an attempt. In brackets the 95% interval: it counts"
-        f" what differs from process to process, {spread.source}. More pairs make it narrower."
-        " Milliseconds of a call: the version's is its median over the same pairs, the variant's"
-        " follows from it by the ratio. They change with the machine's load: compare ratios."
-    ]
+    lines = [f"Speed over {against} (1.02 is 2% faster), the fastest first:"]
     rows = sorted((row for row in timed if row.pairs), key=lambda row: -row.gain)
     for row in rows:
         low, high = row.estimate(spread.prior).interval()
@@ -282,7 +276,16 @@ def table_text(timed: Sequence[Timed], against: str, spread: Spread) -> str:
     rest = [row.variant.name for row in timed if not row.pairs and not row.trouble]
     if rest:
         lines.append(f"- not timed: {'; '.join(rest)}")
-    return "\n".join(lines) if rows else "\n".join(lines[1:])
+    if not rows:
+        return "\n".join(lines[1:])
+    legend = (
+        f"Each was timed in turn with {against} in fresh processes, inputs cold. Not checked in"
+        " full, not an attempt. In brackets the 95% interval: it counts what differs from process"
+        f" to process, {spread.source}. More pairs make it narrower. Milliseconds of a call: the"
+        " version's is its median over the same pairs, the variant's follows from it by the ratio."
+        " They change with the machine's load: compare ratios."
+    )
+    return "\n".join([*lines, legend])
 
 
 def trouble_lines(rows: Sequence[tuple[str, str, str]]) -> list[str]:

@@ -11,7 +11,7 @@ from avo_tui.domain.attempts import attempt_reason, was_rejected
 from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.ui import formats
 from avo_tui.ui.session.step_view import Entry, StepView
-from avo_tui.ui.text import BLANK, Line, Span, cut, line, one_line, prose, width_of
+from avo_tui.ui.text import BLANK, Line, Span, crop, cut, line, one_line, prose, width_of
 
 ITEM = {
     "todo": ("☐", "dim"),
@@ -72,7 +72,10 @@ def plan_lines(title: str, items: Sequence[PlanItem], width: int, most: int = 0)
             last, used = last + 1, used + after
         else:
             break
-    shown = [row for block in blocks[first : last + 1] for row in block][: max(1, room - 1)]
+    shown = [row for block in blocks[first : last + 1] for row in block]
+    if len(shown) > max(1, room - 1):
+        shown = shown[: max(1, room - 1)]
+        shown[-1] = line(*crop(shown[-1].spans, width - 2), (" …", "faint"), gutter=2)
     hidden = len(blocks) - (last - first + 1)
     rest = [line((f"  … {hidden} more · z zooms", "faint"))] if hidden else []
     return [*out, *shown, *rest]

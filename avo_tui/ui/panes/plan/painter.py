@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from avo_tui.ui import formats
 from avo_tui.ui.loader import Failed, Loader
 from avo_tui.ui.panes.painter import PanePainter
 from avo_tui.ui.panes.plan.lines import attempt_story, plan_lines, stream_lines, version_story
@@ -67,8 +68,12 @@ class PlanPainter(PanePainter):
         rows = list(build(width))
         head.display = bool(rows)
         share = 1 / 2 if subject.live else 3 / 4
-        head.styles.height = min(len(rows), max(2, int((size.height - 2) * share)))
+        height = whole_paragraphs(rows, max(2, int((size.height - 2) * share)))
+        head.styles.height = height
         head.show(build, reset=changed)
+        if not subject.live and (hidden := len(rows) - height) > 0:
+            more = (f"↓ {formats.many(hidden, 'more row')} · z zooms · ", "faint")
+            self.pane.set_info([more, (subject.name, "accent")])
 
     def _paint_stream(
         self, snapshot: Snapshot, subject: Selection, step: StepView | Failed | None
@@ -96,6 +101,16 @@ class PlanPainter(PanePainter):
         if source is None:
             return None
         return self.loader.get(("step", number), lambda: fold(source.events(step=number)))
+
+
+def whole_paragraphs(rows: Sequence[Line], room: int) -> int:
+    """How many of the rows to show where `room` of them fit: no paragraph in part, if two rows at
+    least can be shown so. A blank row ends a paragraph."""
+    if len(rows) <= room:
+        return len(rows)
+    blank = [not row.plain.strip() for row in rows[: room + 1]]
+    ends = [n for n in range(2, room + 1) if blank[n] and not blank[n - 1]]
+    return ends[-1] if ends else room
 
 
 def stream_rows(view: StepView, width: int, *, live: bool, begun: bool) -> Sequence[Line]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
-from avo_tui.domain.records import Attempt
+from avo_tui.domain.records import LIVE_STATES, Attempt
 from avo_tui.ui import dialogs, places
 from avo_tui.ui.actions import Action
 from avo_tui.ui.conditions import two_versions
@@ -154,7 +154,15 @@ KERNEL = Action(
 
 def _transcript(run: RunParts) -> None:
     step = run.scene.subject.step
-    run.host.go(places.Transcript(run.known.live.number if step is None else step))
+    run.host.go(places.Transcript(step_to_read(run.known) if step is None else step))
+
+
+def step_to_read(snapshot: Snapshot) -> int:
+    """The newest step; of a run at rest the one before, if the newest was broken off at once."""
+    live = snapshot.live
+    at_work = snapshot.run_state in LIVE_STATES
+    empty = not live.title and all(entry.kind == "control" for entry in live.stream)
+    return live.number - 1 if empty and not at_work and live.number > 0 else live.number
 
 
 TRANSCRIPT = Action(
