@@ -213,11 +213,11 @@ def test_a_long_plan_shows_what_is_being_done() -> None:
     ("rows", "room", "shown"),
     [
         ("ab", 5, 2),
-        ("ab cd ef", 5, 5),
-        ("ab cd ef", 6, 5),
-        ("ab cdefgh", 7, 2),
+        ("ab cd ef", 6, 8),
+        ("ab cd efgh", 5, 5),
+        ("abcd efgh jk", 7, 9),
+        ("ab cdefghjk", 7, 7),
         ("abcdefgh", 4, 4),
-        ("a bcdefgh", 4, 4),
     ],
 )
 def test_no_paragraph_of_a_version_s_story_is_cut(rows: str, room: int, shown: int) -> None:

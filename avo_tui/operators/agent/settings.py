@@ -73,8 +73,8 @@ class AgentSettings(OperatorSettings):
     idle_limit: int = Field(default=4, ge=1)
     """Answers in a row without a tool call; then the step ends."""
     repeat_limit: int = Field(default=12, ge=2)
-    """Answers in a row whose calls all failed, or repeated earlier ones with the same result; then
-    the step ends."""
+    """Answers in a row whose calls all failed, or repeated earlier ones with the same result, or
+    failures in a row of one tool; then the step ends."""
     refusal_limit: int = Field(default=3, ge=1)
     """Refused answers in a row; then the step ends."""
     futile_limit: int = Field(default=4, ge=1)

@@ -303,14 +303,18 @@ class AgentStep:
 
     def _repeated(self) -> StepOutcome | None:
         """Notice turns that brought nothing new: say so once, later end the step."""
-        count, limit = self._repeats.add(self.talk.last_turn()), self.settings.repeat_limit
+        turn, limit = self.talk.last_turn(), self.settings.repeat_limit
+        count, half = self._repeats.add(turn), max(1, limit // 2)
+        tool, failures = self._repeats.failing()
         if count >= limit:
-            return StepOutcome(
-                outcome="nothing",
-                reason=f"{count} answers in a row only failed calls or repeated earlier ones",
-            )
-        if count == max(1, limit // 2):
+            reason = f"{count} answers in a row only failed calls or repeated earlier ones"
+            return StepOutcome(outcome="nothing", reason=reason)
+        if failures >= limit:
+            return StepOutcome(outcome="nothing", reason=f"{tool} failed {failures} times in a row")
+        if count == half:
             self.transcript.say(nudges.in_vain(count), "nudge")
+        elif failures == half and any(call.name == tool for call in turn.calls):
+            self.transcript.say(nudges.failing(tool, failures), "nudge")
         return None
 
     async def _run(self, call: Call) -> StepOutcome | None:
@@ -346,7 +350,7 @@ class AgentStep:
 
     def _deliver(self, hints: Sequence[Hint]) -> None:
         for hint in hints:
-            self._repeats.count = 0
+            self._repeats.forgive()
             self.transcript.say(hint_text(hint), "hint", [f"hint:{hint.id}"])
 
     async def _tell_supervision(self) -> None:

@@ -29,6 +29,38 @@ async def test_calls_that_bring_nothing_new_end_the_step(name: str) -> None:
     assert not said and everything.count("brought nothing new") == 1
 
 
+async def test_a_tool_that_always_fails_is_no_work_whatever_its_arguments_are() -> None:
+    """Also where each answer reads something new besides."""
+    bench = FakeWorkbench()
+
+    def answer(n: int, body: object) -> Behaviour:
+        note = tool("remember", category="idea", text=f"idea number {n} of many")
+        return Answer([tool("replace_text", old=f"never there {n}", new="x"), note])
+
+    async with Server(answer) as server:
+        outcome = await step(bench, server, repeat_limit=6)
+    assert outcome.outcome == "nothing" and "replace_text failed 6 times in a row" in outcome.reason
+    assert len(server.requests) == 6
+    everything = json.dumps(server.requests[-1]["messages"])
+    assert everything.count("replace_text has failed 3 times in a row") == 1
+
+
+async def test_a_tool_that_works_now_and_then_does_not_end_the_step() -> None:
+    bench = FakeWorkbench()
+
+    def answer(n: int, body: object) -> Behaviour:
+        if n == 20:
+            return Answer([tool("end_step", reason="that is all there is")])
+        note = tool("remember", category="idea", text=f"idea number {n} of many")
+        there = ("tile = 16", "tile = 32") if n % 8 < 4 else ("tile = 32", "tile = 16")
+        old, new = there if n % 4 == 0 else (f"never there {n}", "x")
+        return Answer([tool("replace_text", old=old, new=new), note])
+
+    async with Server(answer) as server:
+        outcome = await step(bench, server, repeat_limit=6)
+    assert "that is all" in outcome.reason, outcome
+
+
 async def test_the_count_of_repeats_outlasts_a_restart() -> None:
     bench = FakeWorkbench()
     bench.on_boundary = lambda place: bench.end("stopped", "x") if "request 5" in place else None

@@ -16,6 +16,7 @@ from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.agent.model.prices import UNKNOWN, Pricing
 from avo_tui.operators.agent.operator import make
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.ports import StepEnded
 from tests.loopback.server import Answer, Body, Broken, Server, Status, events_of, text, tool
 from tests.operators.agent.conftest import KEY
 from tests.operators.agent.helpers import bills, step, work
@@ -109,6 +110,23 @@ async def test_half_a_surrogate_pair_in_the_body_of_an_error(status: int) -> Non
 async def test_a_page_in_the_place_of_a_stream_is_named() -> None:
     bench = await after(response(b"<html>log in</html>", "text/html"))
     assert "text/html" in bench.troubles()[0]
+
+
+async def test_chunks_of_another_api_are_named_and_end_in_a_pause() -> None:
+    chunk = {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "hi"}}]}
+    body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
+    bench = FakeWorkbench()
+    bench.on_pause = lambda reason: bench.end("stopped", "seen")
+    async with RawServer([response(body, "text/event-stream")] * 8) as server:
+        with pytest.raises(StepEnded):
+            await step(bench, server, breaker=3)
+    assert len(bench.paused) == 1 and "speaks another one, such as chat comp" in bench.paused[0]
+    assert "3 faults in a row" in bench.paused[0]
+
+
+async def test_a_stream_without_a_byte_is_waited_out() -> None:
+    bench = await after(response(b"", "text/event-stream"))
+    assert "ended before the answer was complete" in bench.troubles()[0] and not bench.paused
 
 
 async def test_a_usage_without_tokens_is_counted_from_the_length() -> None:

@@ -74,4 +74,10 @@ async def _read(client: Client, arguments: dict[str, Any], watch: _Watch, sink: 
                 " where a stream of events was asked for: is this the model's server, and not a"
                 " proxy or a login page?",
             )
+        if not answer.begun and stream.response.num_bytes_downloaded > 0:
+            raise Fault(
+                "malformed",
+                "the server's stream held no event of the Messages API: a server that speaks"
+                " another one, such as chat completions, needs a proxy that translates",
+            )
     return answer.reply()

@@ -26,6 +26,14 @@ def in_vain(answers: int) -> str:
     )
 
 
+def failing(tool: str, times: int) -> str:
+    """After so many failures of one tool in a row."""
+    return (
+        f"{tool} has failed {times} times in a row. Its answers say why: read them, or do without"
+        " it."
+    )
+
+
 def cut_at(where: str) -> str:
     """After an answer that was cut at its limit, or where the context was full."""
     return (

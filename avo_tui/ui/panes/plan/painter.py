@@ -29,6 +29,8 @@ class PlanPainter(PanePainter):
         self.body = screen.query_one("#plan-view", LinesView)
         self._streamed = ""
         """Whose stream is shown."""
+        self._hidden = 0
+        """Rows of the head that are out of sight."""
 
     def paint(self, snapshot: Snapshot, subject: Selection, changed: bool) -> None:
         """The plan and the stream of the live step, or of the one that made the subject."""
@@ -63,17 +65,18 @@ class PlanPainter(PanePainter):
     ) -> None:
         head, size, live = self.head, self.pane.size, snapshot.live
         width = head.room if head.room > 0 else max(10, size.width - 3)
-        if not self.differs((subject, live.title, live.items, size, width), "head"):
-            return
-        rows = list(build(width))
-        head.display = bool(rows)
-        share = 1 / 2 if subject.live else 3 / 4
-        height = whole_paragraphs(rows, max(2, int((size.height - 2) * share)))
-        head.styles.height = height
-        head.show(build, reset=changed)
-        if not subject.live and (hidden := len(rows) - height) > 0:
-            more = (f"↓ {formats.many(hidden, 'more row')} · z zooms · ", "faint")
-            self.pane.set_info([more, (subject.name, "accent")])
+        if self.differs((subject, live.title, live.items, size, width), "head"):
+            rows = list(build(width))
+            head.display = bool(rows)
+            share = 1 / 2 if subject.live else 3 / 4
+            room = max(2, int((size.height - 2) * share))
+            height = min(len(rows), room) if subject.live else whole_paragraphs(rows, room)
+            head.styles.height = height
+            head.show(build, reset=changed)
+            self._hidden = len(rows) - height
+        if self._hidden > 0 and not subject.live:
+            more = formats.many(self._hidden, "more row")
+            self.pane.set_info([(f"↓ {more} · z zooms · ", "faint"), (subject.name, "accent")])
 
     def _paint_stream(
         self, snapshot: Snapshot, subject: Selection, step: StepView | Failed | None
@@ -103,14 +106,22 @@ class PlanPainter(PanePainter):
         return self.loader.get(("step", number), lambda: fold(source.events(step=number)))
 
 
+SPARE = 2
+"""Rows that a story may take beyond its share of the pane, to end with a paragraph."""
+
+
 def whole_paragraphs(rows: Sequence[Line], room: int) -> int:
-    """How many of the rows to show where `room` of them fit: no paragraph in part, if two rows at
-    least can be shown so. A blank row ends a paragraph."""
-    if len(rows) <= room:
+    """How many of the rows to show where `room` of them fit, and `SPARE` more at need.
+
+    No paragraph is shown in part, unless most of the room would then be empty. A blank row ends a
+    paragraph.
+    """
+    most = room + SPARE
+    if len(rows) <= most:
         return len(rows)
-    blank = [not row.plain.strip() for row in rows[: room + 1]]
-    ends = [n for n in range(2, room + 1) if blank[n] and not blank[n - 1]]
-    return ends[-1] if ends else room
+    blank = [not row.plain.strip() for row in rows[: most + 1]]
+    ends = [n for n in range(2, most + 1) if blank[n] and not blank[n - 1]]
+    return ends[-1] if ends and 3 * ends[-1] >= 2 * room else room
 
 
 def stream_rows(view: StepView, width: int, *, live: bool, begun: bool) -> Sequence[Line]:
