@@ -117,7 +117,8 @@ async def test_chunks_of_another_api_are_named_and_end_in_a_pause() -> None:
     body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
     bench = FakeWorkbench()
     bench.on_pause = lambda reason: bench.end("stopped", "seen")
-    async with RawServer([response(body, "text/event-stream")] * 8) as server:
+    script: list[Any] = [response(body, "text/event-stream")] * 8
+    async with RawServer(script) as server:
         with pytest.raises(StepEnded):
             await step(bench, server, breaker=3)
     assert len(bench.paused) == 1 and "speaks another one, such as chat comp" in bench.paused[0]
