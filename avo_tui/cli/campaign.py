@@ -18,6 +18,7 @@ from avo_tui.cli.campaign_lines import (
 )
 from avo_tui.cli.campaign_view import budget_lines, list_campaigns, print_status
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.names import evaluator_url
 from avo_tui.cli.queries import Json
 from avo_tui.cli.session_trust import require_agreement
 
@@ -98,7 +99,12 @@ def run(
     ] = False,
     evaluator: Annotated[
         list[str] | None,
-        typer.Option("--evaluator", metavar="URL", help="Where to measure, as for avo run."),
+        typer.Option(
+            "--evaluator",
+            metavar="URL",
+            parser=evaluator_url,
+            help="Where to measure, as for avo run.",
+        ),
     ] = None,
     devices: Annotated[
         str | None,

@@ -54,13 +54,13 @@ def metrics(
             threading.Event().wait()
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise Failure(_why(host, port, error)) from error
 
 
-def _why(host: str, port: int, error: OSError) -> str:
+def _why(host: str, port: int, error: OSError | UnicodeError) -> str:
     """Why an address cannot be listened on, and what to do."""
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+    if isinstance(error, UnicodeError | socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return (
             f"{host!r} is no address of this machine; --host takes one, such as 127.0.0.1 for"
             " programs of this machine or 0.0.0.0 for all who can reach it"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import typer
+
 
 def demo_name(base: str) -> tuple[Path | None, str]:
     """(folder of a demo that runs, a free name for a new one)."""
@@ -38,3 +40,10 @@ def free_name(task: str) -> str:
         if not (root / name).exists():
             return name
         number += 1
+
+
+def evaluator_url(text: str) -> str:
+    """What `--evaluator` is given. An unset variable of a script must not mean this machine."""
+    if not text.strip():
+        raise typer.BadParameter("name a place to measure, such as ssh://HOST, or leave it out")
+    return text

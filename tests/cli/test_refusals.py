@@ -124,6 +124,15 @@ def test_a_suite_of_which_nothing_could_be_begun_fails(
     assert torn.code == 1 and "remove it, and `avo suite run` begins anew" in torn.err
 
 
+@pytest.mark.parametrize("command", [("run",), ("campaign", "run")])
+def test_an_empty_place_to_measure_is_not_this_machine(
+    command: tuple[str, ...], avo: Avo, own_places: Path
+) -> None:
+    refused = avo(*command, "attention_cpu", "--name", "mine", "--evaluator", "")
+    assert refused.code == 2 and "name a place to measure" in refused.err
+    assert list(own_places.iterdir()) == []
+
+
 def test_an_empty_name_trusts_no_folder(avo: Avo) -> None:
     refused = avo("task", "trust", "")
     assert refused.code == 2 and "name a folder" in refused.err
@@ -167,8 +176,9 @@ def test_a_macro_without_a_value_is_refused(
 
 def test_an_address_that_cannot_be_listened_on(avo: Avo) -> None:
     pytest.importorskip("prometheus_client")
-    odd = avo("metrics", "--host", "host.invalid", "--port", "0")
-    assert odd.code == 1 and "is no address of this machine; --host takes one" in odd.err
+    for host in ("host.invalid", "x" * 300):
+        odd = avo("metrics", "--host", host, "--port", "0")
+        assert odd.code == 1 and "is no address of this machine; --host takes one" in odd.err
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         refused = avo("metrics", "--port", port)
