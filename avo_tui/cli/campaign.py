@@ -18,7 +18,7 @@ from avo_tui.cli.campaign_lines import (
 )
 from avo_tui.cli.campaign_view import budget_lines, list_campaigns, print_status
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.names import evaluator_url
+from avo_tui.cli.names import Evaluators
 from avo_tui.cli.queries import Json
 from avo_tui.cli.session_trust import require_agreement
 
@@ -97,15 +97,7 @@ def run(
     shared_memory: Annotated[
         bool, typer.Option("--shared-memory", help="Agents read each other's notes.")
     ] = False,
-    evaluator: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--evaluator",
-            metavar="URL",
-            parser=evaluator_url,
-            help="Where to measure, as for avo run.",
-        ),
-    ] = None,
+    evaluator: Evaluators = None,
     devices: Annotated[
         str | None,
         typer.Option(

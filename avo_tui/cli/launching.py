@@ -10,7 +10,7 @@ import typer
 
 from avo_tui.cli.engine_start import follow_session, resume_session, start_session
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.names import demo_name, evaluator_url, free_name
+from avo_tui.cli.names import Evaluators, demo_name, free_name
 from avo_tui.cli.notify import start_watcher
 from avo_tui.cli.session_trust import require_agreement
 
@@ -128,15 +128,7 @@ def run(
     origin: Annotated[
         str | None, typer.Option("--from", help="What to start from: SESSION:VERSION, or a path.")
     ] = None,
-    evaluator: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--evaluator",
-            metavar="URL",
-            parser=evaluator_url,
-            help="Where to measure: local, ssh://HOST; may be given several times.",
-        ),
-    ] = None,
+    evaluator: Evaluators = None,
     devices: Annotated[
         str | None,
         typer.Option(

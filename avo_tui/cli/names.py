@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -47,3 +48,14 @@ def evaluator_url(text: str) -> str:
     if not text.strip():
         raise typer.BadParameter("name a place to measure, such as ssh://HOST, or leave it out")
     return text
+
+
+Evaluators = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--evaluator",
+        metavar="URL",
+        parser=evaluator_url,
+        help="Where to measure: local, ssh://HOST; may be given several times.",
+    ),
+]
