@@ -18,6 +18,7 @@ import argparse
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,13 +37,25 @@ from avo_tui.store import CampaignFolder, CampaignReader  # noqa: E402
 from avo_tui.store.campaign_reader import CampaignView  # noqa: E402
 from tests.ui.tmux_window import TmuxWindow  # noqa: E402
 
-NAME = "scale"
+NAME, TASK = "scale", "small_attention"
 SIZES = ((80, 24), (120, 40), (200, 50))
 MIB = 1 << 20
 KINDS = {
     "avo_tui.campaign": "conductor", "avo_tui.evolution": "engines",
     "avo_tui.evaluation": "evaluation workers",
 }  # fmt: skip
+
+
+def small_task(folder: Path) -> Path:
+    """A folder with attention_cpu at the tests' small sizes; its seed has tunables."""
+    task, real = folder / TASK, ROOT / "kernels" / "attention_cpu"
+    shutil.copytree(ROOT / "tests/evaluation/tasks/tiny_attention", task)
+    shutil.rmtree(task / "seed")
+    shutil.copytree(real / "seed", task / "seed")
+    text = (task / "task.py").read_text().replace("tiny_attention", TASK)
+    text = text.replace('Path(__file__).resolve().parents[4] / "kernels"', repr(real.parent))
+    (task / "task.py").write_text(text.replace("import Path", "import Path, PosixPath"))
+    return folder
 
 
 class Campaign:
@@ -52,7 +65,7 @@ class Campaign:
         self.home = home
         self.environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT), "AVO_KERNELS": str(ROOT / "tests/evaluation/tasks"),
+            "PYTHONPATH": str(ROOT), "AVO_KERNELS": str(small_task(home / "kernels")),
             "AVO_SESSIONS": str(home / "sessions"), "AVO_CACHE": str(home / "cache"),
             "XDG_STATE_HOME": str(home / "state"), "XDG_CONFIG_HOME": str(home / "config"),
             "XDG_RUNTIME_DIR": str(home / "runtime"),
@@ -106,9 +119,8 @@ def until(
         free = psutil.virtual_memory().available / MIB
         if free < options.spare or time.monotonic() - began > options.seconds:
             why = f"{free:.0f} MiB free" if free < options.spare else f"{options.seconds} s passed"
-            kinds = {kind: len(found) for kind, found in campaign.processes().items()}
+            kinds = {kind: len(its) for kind, its in campaign.processes().items()}
             print(f"given up before {what}: {why}; {kinds}")
-            campaign.avo("campaign", "end", NAME, "--wait", "300")
             raise SystemExit(1)
         time.sleep(0.5)
     return time.monotonic() - began
@@ -138,7 +150,7 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> None:
     rows: list[tuple[str, str]] = []
     began = time.monotonic()
     seconds = campaign.avo(
-        "campaign", "run", "tiny_attention", "--lines", str(options.lines), "--operator", "tuner",
+        "campaign", "run", TASK, "--lines", str(options.lines), "--operator", "tuner",
         "--evaluations", str(options.evaluations), "--migrate", "2", "--name", NAME,
         "--devices", ",".join(map(str, cores)), "--detach",
     )  # fmt: skip
@@ -158,10 +170,10 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> None:
     rows.append(("every line has an engine after", f"{at:.1f} s"))
     at = until("every line had measured its seed", seeds, campaign, began, options)
     rows.append(("every line has measured its seed after", f"{at:.1f} s"))
-    for kind, found in sorted(campaign.processes().items()):
-        processor, memory = cost(found)
+    for kind, its in sorted(campaign.processes().items()):
+        processor, memory = cost(its)
         rows.append(
-            (f"{len(found)} {kind} by then", f"{processor:.1f} s processor, {memory:.0f} MiB")
+            (f"{len(its)} {kind} by then", f"{processor:.1f} s processor, {memory:.0f} MiB")
         )
     moment, before = time.monotonic(), cost(campaign.processes()["conductor"])[0]
     time.sleep(10)
@@ -170,18 +182,18 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> None:
     for size in SIZES:
         shown = picture(campaign, size, options.lines, options.pictures)
         rows.append((f"screen at {size[0]}×{size[1]} after", f"{shown:.1f} s"))
-    rows.append(
-        ("pausing line 2", f"{campaign.avo('campaign', 'pause', NAME, '--line', '2'):.1f} s")
-    )
-    paused = campaign.avo("campaign", "end", NAME, "--line", "3", "--wait", "300")
-    rows.append(("ending line 3", f"{paused:.1f} s"))
+    if view().lines[1].state == "running":
+        seconds = campaign.avo("campaign", "pause", NAME, "--line", "2")
+        rows.append(("pausing line 2", f"{seconds:.1f} s"))
+    seconds = campaign.avo("campaign", "end", NAME, "--line", "3", "--wait", "300")
+    rows.append(("ending line 3", f"{seconds:.1f} s"))
     states = [line.state for line in view().lines]
     rows.append(("states then", ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states)))))
     used = sum(line.spend.evaluations for line in view().lines)
     rows.append((f"evaluations of {options.evaluations} by then", str(used)))
-    ended = campaign.avo("campaign", "end", NAME, "--wait", "600")
-    rows.append(("ending the rest", f"{ended:.1f} s"))
-    left = {kind: len(found) for kind, found in campaign.processes().items() if found}
+    seconds = campaign.avo("campaign", "end", NAME, "--wait", "600")
+    rows.append(("ending the rest", f"{seconds:.1f} s"))
+    left = {kind: len(its) for kind, its in campaign.processes().items() if its}
     rows.append(("processes left", str(left or "none")))
     print("| what | figure |\n|---|---|")
     for what, figure in rows:
@@ -207,7 +219,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="avo-lines-") as folder:
         home = Path(folder)
         home.chmod(0o711)
-        measure(Campaign(home), options)
+        campaign = Campaign(home)
+        try:
+            measure(campaign, options)
+        finally:
+            ending = [sys.executable, "-m", "avo_tui.cli", "campaign", "end", NAME, "--wait", "300"]
+            subprocess.run(ending, env=campaign.environment, capture_output=True)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from avo_tui.domain.budget import Caps
 from avo_tui.domain.commands import Pause, SendHint, Stop
-from avo_tui.store import Drafts, places
+from avo_tui.store import CampaignReader, CampaignView, Drafts, places
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.host import HostOptions
 from avo_tui.ui.places import CampaignLines
@@ -74,6 +76,35 @@ async def test_all_lines_one_chart_and_what_happened(
         if size[0] >= 120:
             assert "1 of 1" in table
         assert all(len(row) <= size[0] for row in hands.rows())
+
+
+async def test_a_look_that_takes_longer_than_the_interval_is_waited_for_and_shown(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 64 lines the first look takes seconds."""
+    looks: list[int] = []
+    go_on = Event()
+    go_on.set()
+    look = CampaignReader.view
+
+    def slow(reader: CampaignReader) -> CampaignView:
+        looks.append(1)
+        assert go_on.wait(60)
+        return look(reader)
+
+    monkeypatch.setattr(CampaignReader, "view", slow)
+    async with running(app_of(stage, tmp_path), (120, 40)) as hands:
+        screen = await read(hands)
+        go_on.clear()
+        before, shown = len(looks), screen.view
+        for _ in range(20):
+            screen.on_screen_resume()
+            await asyncio.sleep(0)
+        await hands.until(lambda: len(looks) > before)
+        screen.on_screen_resume()
+        assert len(looks) == before + 1, "one look at a time, however long it takes"
+        go_on.set()
+        await hands.until(lambda: screen.view is not shown)
 
 
 async def test_a_line_is_steered_and_opened(stage: Stage, tmp_path: Path) -> None:

@@ -214,6 +214,7 @@ class CampaignScreen(AvoScreen):
         self.reader = CampaignReader(CampaignFolder(folder))
         self.view: CampaignView | None = None
         self._error = ""
+        self._reading = False
 
     def compose(self) -> ComposeResult:
         """Status, table, chart, happenings, actions."""
@@ -256,7 +257,10 @@ class CampaignScreen(AvoScreen):
     # -- reading
 
     def _read(self) -> None:
-        """Read the campaign in a thread, while this screen is on top."""
+        """Read the campaign in a thread, while this screen is on top.
+
+        One look at a time: with many lines the first takes longer than the interval.
+        """
 
         def work() -> None:
             worker = get_current_worker()
@@ -265,13 +269,14 @@ class CampaignScreen(AvoScreen):
                 view = self.reader.view()
             except StoreError as failure:
                 error = str(failure)
+            finally:
+                self._reading = False
             if not worker.is_cancelled:
                 self.app.call_from_thread(self._take, view, error)
 
-        if self.app.screen is self:
-            self.run_worker(
-                work, thread=True, group="campaign", exclusive=True, exit_on_error=False
-            )
+        if self.app.screen is self and not self._reading:
+            self._reading = True
+            self.run_worker(work, thread=True, group="campaign", exit_on_error=False)
 
     def _take(self, view: CampaignView | None, error: str) -> None:
         """Show what was read."""
