@@ -21,6 +21,7 @@ def check_machine() -> list[Row]:
         _torch,
         _backends,
         _sandbox,
+        _evaluators,
         _tasks,
         _sessions,
         _settings,
@@ -77,6 +78,14 @@ def _sandbox() -> Iterator[Row]:
 
     finding = asyncio.run(examine_sandbox(settings().allow_weak_sandbox))
     yield _row(finding.state, "sandbox", finding.text)
+
+
+def _evaluators() -> Iterator[Row]:
+    """Whether devices beside this machine's own could be used; none is asked."""
+    from avo_tui.evaluation.workers import dask, dask_slurm, ssh
+
+    for scheme, site in (("ssh", ssh), ("dask", dask), ("dask+slurm", dask_slurm)):
+        yield _row("ok", "evaluator", f"{scheme}://: {site.what_is_missing() or 'can be used'}")
 
 
 def _tasks() -> Iterator[Row]:

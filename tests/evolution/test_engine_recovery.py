@@ -18,6 +18,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
+from avo_tui.evolution.lifecycle import seeding
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.store import NoSpace, SessionReader, send_command
 from tests.evolution.fake_evaluator import FakeEvaluator
@@ -344,3 +345,25 @@ def test_a_reader_that_leaves_ends_a_run_in_the_foreground(tmp_path: Path) -> No
     process.stderr.close()
     state = lab.check_whole()
     assert state.session.state == "stopped" and "nobody reads" in state.session.state_reason
+
+
+async def test_a_run_that_is_resumed_waits_for_an_evaluator_that_is_not_back_yet(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeding, "RETRY_SECONDS", (0.02, 3600.0))
+    lab = make_lab(capped(steps=2))
+    lab.start()
+    await lab.versions(2)
+    await lab.killed()
+    lab.evaluator.broken = "there is no Dask scheduler at tcp://node1:8786"
+    lab.start()
+
+    def waits() -> list[str]:
+        return [s.reason for s in lab.of(ev.StateChanged) if s.state == "parked"]
+
+    await lab.until(lambda: len(waits()) == 2)
+    assert set(waits()) == {f"{lab.evaluator.broken}; it is tried again"}
+    lab.evaluator.broken = None
+    await lab.send(cmd.Resume())
+    assert await lab.ended() == "finished"
+    lab.check_whole()

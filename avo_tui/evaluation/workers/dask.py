@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote
@@ -35,13 +36,16 @@ def make_site(url: SplitResult, wanted: SiteRequest) -> Site:
             "--devices means nothing to dask: each of its workers is a device; start as many as "
             "you want, each with its own CUDA_VISIBLE_DEVICES"
         )
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        raise ValueError(
-            f"--evaluator {url.geturl()} needs dask: pip install 'avo-tui[dask]'"
-        ) from None
+    if missing := what_is_missing():
+        raise ValueError(f"--evaluator {url.geturl()}: {missing}")
     return DaskSite(scheduler, wanted.task, wanted.worker_options, wanted.query.get("resource"))
+
+
+def what_is_missing() -> str:
+    """What must be installed before a cluster can be used; "" where nothing is missing."""
+    if find_spec("distributed") is None:
+        return "dask is not installed: pip install 'avo-tui[dask]'"
+    return ""
 
 
 def _scheduler(url: SplitResult) -> Scheduler:

@@ -89,6 +89,15 @@ class DaskSite:
 
     async def open(self, joined: Joined, left: Left) -> None:
         """See `Site.open`."""
+        try:
+            await self._begin(joined, left)
+        except EvaluatorError:
+            await self.close()  # it may be opened again
+            raise
+        self._watch = asyncio.create_task(self._look_on(joined, left))
+
+    async def _begin(self, joined: Joined, left: Left) -> None:
+        """Connects and waits for the first worker where one will come."""
         await self._connect(CONNECT_SECONDS)
         await self._look(joined, left)
         while await self._scheduler.tend(self._workers()) and not self.links:
@@ -96,7 +105,6 @@ class DaskSite:
             await self._look(joined, left)
         if not self.links:
             raise EvaluatorError(f"the Dask cluster at {self._scheduler.name} has no workers yet")
-        self._watch = asyncio.create_task(self._look_on(joined, left))
 
     async def _connect(self, seconds: float) -> None:
         client = await self._scheduler.connect(seconds)
@@ -209,8 +217,10 @@ class DaskSite:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        if self._client is not None:
-            await _end(self._client)
+        client, self._client, self._watch = self._client, None, None
+        self.links.clear()
+        if client is not None:
+            await _end(client)
         await asyncio.gather(*self._closing)
         await self._scheduler.close()
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PACKAGES = {"distributed", "dask_jobqueue", "cryptography"}
+PACKAGES = ("distributed", "dask_jobqueue", "cryptography")
 PROGRAMS = ("sbatch", "scancel", "squeue")
 DIRECTIVES = {"gres", "qos", "constraint", "reservation", "nodelist", "exclude"}
 """Options of the URL that are options of sbatch."""
@@ -78,16 +78,21 @@ class JobOptions:
 def make_site(url: SplitResult, wanted: SiteRequest) -> Site:
     """The site of a URL. Raises ValueError, one sentence."""
     options = job_options(url, wanted)
-    if missing := sorted(p for p in PACKAGES if find_spec(p) is None):
-        raise ValueError(
-            f"--evaluator {url.geturl()} needs {missing[0]}: pip install 'avo-tui[slurm]'"
-        )
-    if absent := next((p for p in PROGRAMS if shutil.which(p) is None), None):
-        raise ValueError(
-            f"--evaluator {url.geturl()}: there is no {absent} here; start the run on a machine "
-            "from which jobs of Slurm are submitted"
-        )
+    if missing := what_is_missing():
+        raise ValueError(f"--evaluator {url.geturl()}: {missing}")
     return DaskSite(SlurmJobs(options), wanted.task, wanted.worker_options, None)
+
+
+def what_is_missing() -> str:
+    """What must be installed before jobs can be used; "" where nothing is missing."""
+    if package := next((p for p in PACKAGES if find_spec(p) is None), None):
+        return f"{package} is not installed: pip install 'avo-tui[slurm]'"
+    if program := next((p for p in PROGRAMS if shutil.which(p) is None), None):
+        return (
+            f"there is no {program} here; start the run on a machine from which jobs of Slurm are "
+            "submitted"
+        )
+    return ""
 
 
 def job_options(url: SplitResult, wanted: SiteRequest) -> JobOptions:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from urllib.parse import SplitResult
 
 from avo_tui.evaluation.workers.machine import MachineSite
@@ -44,6 +45,11 @@ def make_site(url: SplitResult, wanted: SiteRequest) -> Site:
         name, [*command, shlex.join(remote)], task=wanted.task, kind=wanted.kind,
         chosen=wanted.devices, options=wanted.worker_options,
     )  # fmt: skip
+
+
+def what_is_missing() -> str:
+    """What must be installed before hosts can be reached; "" where nothing is missing."""
+    return "" if shutil.which("ssh") else "there is no ssh client here (Debian: openssh-client)"
 
 
 def ssh_command(url: SplitResult, host: str, config: str | None) -> list[str]:

@@ -18,14 +18,28 @@ ORIGIN_OPTION = "origin_candidate"
 """Option that names the stored candidate of another session to start from."""
 
 
+RETRY_SECONDS = (15.0, 60.0, 300.0, 900.0)
+"""How long a run that has measured before waits for its evaluator, time after time."""
+
+
 async def know_machine(run: Run, waits: Waiting) -> None:
-    """Ask the evaluator which machine it measures on; pauses the run while the evaluator fails."""
+    """Ask the evaluator which machine it measures on.
+
+    While the evaluator fails, a run that has a version parks, since what it measured on may be back
+    soon (a host or a scheduler that was restarted with it); then, and without a version at once, it
+    pauses for the person.
+    """
+    delays = list(RETRY_SECONDS) if run.state.versions else []
     while run.machine is None:
         try:
             await run.know_machine()
         except EvaluatorError as error:
             run.trouble("evaluator", str(error))
-            await waits.pause_for(str(error))
+            if delays:
+                await waits.park(delays.pop(0), f"{error}; it is tried again")
+                await waits.rest()
+            else:
+                await waits.pause_for(str(error))
         except Interrupted:
             await waits.rest()
 
