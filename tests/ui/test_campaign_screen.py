@@ -69,6 +69,7 @@ async def test_all_lines_one_chart_and_what_happened(
         table = hands.text("#lines-view")
         assert all(f"race.{n}" in table for n in (1, 2, 3)) and "5/20" in table
         assert "running" in table and "2.000×" in table
+        assert "3 running" in "".join(hands.rows()), "all of them, where the table is too long"
         assert "carried over from race.2:1" in hands.text("#happened-view")
         assert "▲" in hands.text("#chart-view"), "the sign of the second line"
         assert "★ line 2 v1 2.000× library" in hands.bar("#status")

@@ -22,6 +22,7 @@ from avo_tui.ui.screens.campaign.table import (
     about_spans,
     chart_lines,
     happening_lines,
+    state_counts,
     status_spans,
     table_lines,
 )
@@ -301,6 +302,7 @@ class CampaignScreen(AvoScreen):
         self.query_one(SessionList).show(lambda width: table_lines(view, width))
         height = min(len(view.lines) + 3, max(5, self.size.height // 3))
         self.query_one("#lines").styles.height = height
+        self.query_one("#lines", Pane).set_info([(state_counts(view), "dim")])
         chart = self.query_one("#chart-view", LinesView)
         reference = one_line(view.campaign.task.reference_baseline)
         self.query_one("#chart", Pane).set_info([(f"× {reference}", "dim")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -114,6 +115,12 @@ def happening_lines(view: CampaignView, width: int) -> list[Line]:
         ]
         rows.append(line(*crop(spans, width)))
     return rows or [line(("Nothing has happened yet.", "dim"))]
+
+
+def state_counts(view: CampaignView) -> str:
+    """How many lines are in each state, the commonest first: many lines do not fit the table."""
+    counts = Counter(one.state for one in view.lines)
+    return " · ".join(f"{count} {state}" for state, count in counts.most_common())
 
 
 def status_spans(view: CampaignView, now: datetime) -> tuple[list[Span], list[Span]]:
