@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avo_tui.domain.machine import MachineInfo
@@ -24,6 +24,7 @@ ENTRIES = st.sampled_from(
 )
 
 
+@settings(max_examples=30)
 @given(st.binary() | JSON.map(lambda v: json.dumps(v).encode()))
 def test_any_line_is_an_answer_or_refused(line: bytes) -> None:
     try:
@@ -32,6 +33,7 @@ def test_any_line_is_an_answer_or_refused(line: bytes) -> None:
         assert "\n" not in str(error) and str(error).isprintable()
 
 
+@settings(max_examples=30)
 @given(st.dictionaries(ENTRIES, JSON))
 def test_any_object_is_an_answer_or_refused(body: dict[str, Any]) -> None:
     try:
