@@ -80,6 +80,10 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+def _elements(tensors: Tensors) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())
+
+
 def enough(count: int, seconds: float, samples: int, shortest: float) -> bool:
     """Whether there are enough samples for the `seconds` that were spent on them.
 
@@ -196,11 +200,16 @@ class Bench:
                 timed = self.configuration.name
                 raise _of(subject, verdicts.wrong_when_timed(timed, verdict, tell=tell))
 
-    def _pretend(self, subject: CandidateProcess) -> None:
-        """Run and judge one call with a check case."""
+    def _pretend(self, subject: CandidateProcess, timed: Tensors) -> None:
+        """Run and judge one call with a check case, of no larger inputs than those `timed`.
+
+        A larger one would not pass for a timed call, and costs more than one.
+        """
         if not self._disguise:
             return
-        configuration, sample = self._chance.choice(self._disguise)
+        size = _elements(timed)
+        alike = [d for d in self._disguise if _elements(d[1].inputs) <= size]
+        configuration, sample = self._chance.choice(alike or self._disguise)
         with self._watch.phase("judging"):
             try:
                 answer = subject.run(configuration, sample.inputs)
@@ -248,7 +257,7 @@ class Bench:
                 self._idle(inputs)
             self._compare(subject, answer, kind, inputs, own, in_full=turn in judged)
             if turn in pretended:
-                self._pretend(subject)
+                self._pretend(subject, inputs)
             samples.candidate.append(answer.seconds)
             for name, value in seconds.items():
                 samples.beside[name].append(value)
@@ -292,7 +301,7 @@ class Bench:
                     self._compare(subjects[which], answer, kind, inputs, own, in_full)
             if turn in pretended:
                 for which in order[:2]:
-                    self._pretend(subjects[which])
+                    self._pretend(subjects[which], inputs)
             times.append((seconds[0], seconds[1]))
             if enough(2 * len(times), sum(map(sum, times)), PAIRED_SAMPLES, PAIRED_SHORTEST):
                 break
