@@ -100,8 +100,8 @@ class Site(Protocol):
     async def open(self, joined: Joined, left: Left) -> None:
         """Calls `joined` for each device that there is, and for each that comes later.
 
-        Raises EvaluatorError where the site cannot be reached, ValueError for a device that it does
-        not have.
+        Raises EvaluatorError where the site cannot be reached (it may be opened again then), and
+        ValueError for a device that it does not have.
         """
         ...
 
