@@ -125,7 +125,7 @@ def test_creation(root: Path) -> None:
 
 def test_a_command_s_answer(root: Path) -> None:
     """The effect is there once with its answer, or the command still waits."""
-    origin = build(root / "origin")
+    origin = build(root / "origin", steps=1)
     identity = send_command(origin, EditMemory(text="a fact"))
 
     def answer(folder: Path) -> None:
@@ -203,7 +203,7 @@ def test_sending_a_command(root: Path) -> None:
 
 def damaged(folder: Path) -> Path:
     """A session with doubled events, a line that is none, torn tables and a torn end."""
-    build(folder)
+    build(folder, steps=2)
     layout = Layout(folder)
     part = layout.part(1)
     lines = part.read_text().splitlines()
@@ -217,7 +217,7 @@ def damaged(folder: Path) -> Path:
 def test_a_repair(root: Path) -> None:
     """A repair that was killed is done by the next one, and nothing is lost on the way."""
     origin = damaged(root / "origin")
-    whole = build(root / "whole" / "origin")
+    whole = build(root / "whole" / "origin", steps=2)
     expected = [e.seq for e in SessionReader.open(whole).events()]
     for folder in kills(lambda f: diagnose(f, repair=True), origin, root):
         diagnose(folder, repair=True)
@@ -226,7 +226,7 @@ def test_a_repair(root: Path) -> None:
 
 
 def test_opening_after_a_crash(root: Path) -> None:
-    origin = build(root / "origin")
+    origin = build(root / "origin", steps=1)
     with Layout(origin).part(Layout(origin).parts()[-1]).open("ab") as file:
         file.write(b'{"seq":')
     (origin / "session.json").unlink()
