@@ -9,20 +9,29 @@ from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pytest
+
 from avo_tui.domain import events as ev
-from avo_tui.store import SessionReader, SessionWriter, background_writer
+from avo_tui.store import SessionReader, SessionWriter, background_writer, compaction, journal
 from avo_tui.store.doctor import diagnose, differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
 from tests.session_life import attempt, report, session_record, version
 
-KILLS = 16
+KILLS = 12
+
+
+def hurry() -> None:
+    """Write tables at once, and compress parts of a few events as soon as they are closed."""
+    background_writer.SOON = background_writer.LATER = 0.0
+    background_writer.SHARE = 1.0
+    journal.PART_BYTES, compaction.SMALLEST, compaction.KEEP_SECONDS = 4000, 1, 0.0
 
 
 def work(folder: Path, said: Connection) -> None:
-    """An engine in a hurry: commits, objects and tables all the time; says what is safe."""
-    background_writer.SOON = background_writer.LATER = 0.0
-    background_writer.SHARE = 1.0
+    """An engine in a hurry: commits, objects, tables and compressed parts all the time; says what
+    is safe."""
+    hurry()
     session = SessionWriter.open(folder)
 
     def record(event: ev.Event) -> None:
@@ -56,6 +65,18 @@ def drain(said: Connection) -> list[tuple[int, str, str | None]]:
     return acknowledged
 
 
+def compress_the_rest(folder: Path) -> None:
+    """What the engines that were killed did not come to."""
+    with pytest.MonkeyPatch.context() as patch, SessionWriter.open(folder) as session:
+        patch.setattr(compaction, "SMALLEST", 1)
+        patch.setattr(compaction, "GENERATIONS", 0)
+        session._background_writer.stop()
+        for _ in range(3):
+            session.record(ev.AgentText(block="b", text="prose"))
+            session.flush()
+            session._compaction.step()
+
+
 def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     folder = tmp_path / "one"
     SessionWriter.create(folder, session_record()).close()
@@ -65,7 +86,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     context.set_forkserver_preload(["test_kill", "avo_tui.store"])
     events: dict[int, str] = {}
     objects: dict[str, str] = {}
-    journal: dict[int, str] = {}
+    followed: dict[int, str] = {}
     reader = SessionReader.open(folder)
     for _ in range(KILLS):
         ours, theirs = context.Pipe(duplex=False)
@@ -85,9 +106,9 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
             else:
                 objects[identity] = text
         while new := reader.poll():
-            journal.update({e.seq: e.model_dump_json() for e in new})
-        assert sorted(journal) == list(range(2, len(journal) + 2))
-        assert journal.items() >= events.items()
+            followed.update({e.seq: e.model_dump_json() for e in new})
+        assert sorted(followed) == list(range(2, len(followed) + 2))
+        assert followed.items() >= events.items()
         assert reader.problems == [] and reader.reloads == 0
         # the one that followed, the one that comes new, and the next engine see the same
         viewed = SessionReader.open(folder)
@@ -96,7 +117,12 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         with SessionWriter.open(folder) as session:
             assert any("ended without closing" in note for note in session.recovered)
             assert not list(differences(session.state, viewed.state))
-    assert {e.seq: e.model_dump_json() for e in viewed.events(after=1)} == journal
+    assert {e.seq: e.model_dump_json() for e in viewed.events(after=1)} == followed
+    compress_the_rest(folder)
+    assert list((folder / "journal").glob("*.zst"))
+    viewed = SessionReader.open(folder)
+    after = {e.seq: e.model_dump_json() for e in viewed.events(after=1)}
+    assert after.items() >= followed.items()
     assert not list(differences(viewed.state, fold_journal(Layout(folder))))
     assert all(viewed.text(identity) == text for identity, text in objects.items())
     levels = {(f.what, f.sentence) for f in diagnose(folder) if f.level == "fail"}
