@@ -24,8 +24,9 @@ from avo_tui.store.packed_parts import LostBlock, pack, packed_path, part_chunks
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small parts are compressed too, and their lines removed at the next step."""
+def at_once(lived: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small parts are compressed too, and their lines removed at the next step; not before the
+    session is made, whose writer may be slow enough to begin with it."""
     monkeypatch.setattr(compaction, "SMALLEST", 1)
     monkeypatch.setattr(compaction, "KEEP_SECONDS", 0.0)
     monkeypatch.setattr(packed_parts, "BLOCK", 500)

@@ -243,10 +243,10 @@ def test_opening_after_a_crash(root: Path) -> None:
 
 def test_compressing_the_journal(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each event is there at any instant, in one form of its part or in both."""
+    origin = build(root / "origin", steps=1)  # before parts as small as its own are compressed
     monkeypatch.setattr(compaction, "SMALLEST", 1)
     monkeypatch.setattr(compaction, "KEEP_SECONDS", 0.0)
     monkeypatch.setattr(compaction, "GENERATIONS", 0)
-    origin = build(root / "origin", steps=1)
     before = list(SessionReader.open(origin).events())
 
     def work(folder: Path) -> None:
