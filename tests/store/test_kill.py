@@ -25,7 +25,10 @@ def hurry() -> None:
     """Write tables at once, and compress parts of a few events as soon as they are closed."""
     background_writer.SOON = background_writer.LATER = 0.0
     background_writer.SHARE = 1.0
-    journal.PART_BYTES, compaction.SMALLEST, compaction.KEEP_SECONDS = 4000, 1, 0.0
+    journal.PART_BYTES = 4000
+    patch = pytest.MonkeyPatch()  # for as long as this process lives
+    patch.setattr(compaction, "SMALLEST", 1)
+    patch.setattr(compaction, "KEEP_SECONDS", 0.0)
 
 
 def work(folder: Path, said: Connection) -> None:
