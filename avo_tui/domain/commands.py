@@ -89,7 +89,9 @@ class SetBudget(CommandBase):
 
 
 OptionName = Annotated[str, Field(min_length=1, max_length=80)]
-GivenOption = Annotated[str, Field(max_length=1000)] | int | float | bool
+MAX_OPTION = 1000
+"""Largest number of characters of an option's value."""
+GivenOption = Annotated[str, Field(max_length=MAX_OPTION)] | int | float | bool
 
 
 class SetOptions(CommandBase):

@@ -14,6 +14,7 @@ from textual.widgets import Label, Static
 
 from avo_tui.ui.host import Host
 from avo_tui.ui.screen import fit_below
+from avo_tui.ui.text import one_line
 from avo_tui.ui.widgets.form import Pill
 
 T = TypeVar("T")
@@ -78,8 +79,15 @@ class Dialog(ModalScreen[T | None], Generic[T]):
         self.action_accept()
 
     def problem(self, text: str) -> None:
-        """Show why the input cannot be accepted."""
-        self.query_one("#problem", Static).update(Content(text))
+        """Show why the input cannot be accepted. What a person has pasted may be quoted in it."""
+        self.query_one("#problem", Static).update(Content(one_line(text)))
+
+    def too_long(self, text: str, most: int) -> bool:
+        """Whether a text has more than `most` characters; then that is shown as the problem."""
+        if len(text) <= most:
+            return False
+        self.problem(f"at most {most:,} characters, not {len(text):,}")
+        return True
 
 
 def note(text: str) -> Static:

@@ -115,8 +115,7 @@ class HintDialog(Dialog[SendHint]):
         if not text:
             self.problem("write something first; esc leaves without sending")
             return
-        if len(text) > MAX_TEXT:
-            self.problem(f"a hint has at most {MAX_TEXT:,} characters, not {len(text):,}")
+        if self.too_long(text, MAX_TEXT):
             return
         if self._pins_only and not _PIN.search(text) and text != self._warned:
             self._warned = text

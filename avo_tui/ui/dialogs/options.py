@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import Input, Label, Static
 
+from avo_tui.domain.commands import MAX_OPTION
 from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.ui.dialogs.frame import Dialog, problem
 from avo_tui.ui.services import Option
@@ -116,6 +117,8 @@ class OptionsDialog(Dialog[Changes]):
         changes = dict(self._changes)
         if not changes:
             self.problem("nothing is changed yet: type a value for the option under the cursor")
+            return
+        if any(self.too_long(str(value or ""), MAX_OPTION) for value in changes.values()):
             return
 
         def work() -> None:

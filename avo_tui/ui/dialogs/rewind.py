@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from avo_tui.domain import lineage
+from avo_tui.domain.commands import MAX_TEXT
 from avo_tui.ui import formats
 from avo_tui.ui.dialogs.frame import Dialog, label, problem
 from avo_tui.ui.session.feed import Snapshot
@@ -98,4 +99,6 @@ class RewindDialog(Dialog[str]):
 
     def action_accept(self) -> None:
         """Rewind."""
-        self.dismiss(self.query_one("#text", Writing).text.strip())
+        reason = self.query_one("#text", Writing).text.strip()
+        if not self.too_long(reason, MAX_TEXT):
+            self.dismiss(reason)

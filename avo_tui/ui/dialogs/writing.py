@@ -6,9 +6,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Input
 
+from avo_tui.domain.commands import MAX_TEXT
 from avo_tui.ui.dialogs.frame import Dialog, note, problem
 from avo_tui.ui.widgets.field import Field
 from avo_tui.ui.widgets.prose import Writing
+
+MOST_OF_A_ROW = 60
+"""Largest number of characters of a text of one row, such as a bookmark."""
 
 
 class TextDialog(Dialog[str]):
@@ -25,6 +29,7 @@ class TextDialog(Dialog[str]):
         empty: bool = True,
     ) -> None:
         super().__init__()
+        self._most = MOST_OF_A_ROW if single else MAX_TEXT
         self._heading, self._said, self._accept = heading, said, accept
         self._text, self._single, self._empty = text, single, empty
 
@@ -37,7 +42,7 @@ class TextDialog(Dialog[str]):
         """Explanation and field."""
         yield note(self._said)
         if self._single:
-            yield Field(self._text, id="text", max_length=60)
+            yield Field(self._text, id="text")
         else:
             yield Writing(self._text, id="text")
         yield problem()
@@ -58,4 +63,6 @@ class TextDialog(Dialog[str]):
         if not self._empty and not text.strip():
             self.problem("write something first")
             return
-        self.dismiss(text.strip())
+        text = text.strip()
+        if not self.too_long(text, self._most):
+            self.dismiss(text)

@@ -10,6 +10,7 @@ from avo_tui.ui.actions import Action
 from avo_tui.ui.screens.run.control_actions import on_version_commanded
 from avo_tui.ui.screens.run.editor import EditorError, edit_candidate
 from avo_tui.ui.screens.run.parts import RunParts
+from avo_tui.ui.text import one_line
 
 
 def _bookmark(run: RunParts) -> None:
@@ -19,7 +20,7 @@ def _bookmark(run: RunParts) -> None:
         if text is not None:
             run.host.send(
                 SetBookmark(version=version.number, label=text or None),
-                f"v{version.number} is ⚑ {text}" if text else "bookmark removed",
+                f"v{version.number} is ⚑ {one_line(text)}" if text else "bookmark removed",
             )
 
     question = f"A name for v{version.number}; empty removes it."
