@@ -283,7 +283,8 @@ TOOLS = (
         "evaluate",
         "execution",
         "The whole scoring function f: compile, check, benchmark. Recorded as an attempt and "
-        "counted in the budget. Answers with the verdict, what went wrong and where, or the score "
+        "counted in the budget, also where it does not compile: compile and check cost nothing of "
+        "it. Answers with the verdict, what went wrong and where, or the score "
         "on every configuration.",
         Evaluate,
         _evaluate,
