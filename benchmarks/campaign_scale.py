@@ -15,6 +15,7 @@ ended, and the output says how far it had come.
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import platform
 import shlex
@@ -148,6 +149,7 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> None:
     """Prints the table."""
     cores = sorted(os.sched_getaffinity(0))
     rows: list[tuple[str, str]] = []
+    atexit.register(show, rows)
     began = time.monotonic()
     seconds = campaign.avo(
         "campaign", "run", TASK, "--lines", str(options.lines), "--operator", "tuner",
@@ -182,11 +184,11 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> None:
     for size in SIZES:
         shown = picture(campaign, size, options.lines, options.pictures)
         rows.append((f"screen at {size[0]}×{size[1]} after", f"{shown:.1f} s"))
-    if view().lines[1].state == "running":
-        seconds = campaign.avo("campaign", "pause", NAME, "--line", "2")
-        rows.append(("pausing line 2", f"{seconds:.1f} s"))
-    seconds = campaign.avo("campaign", "end", NAME, "--line", "3", "--wait", "300")
-    rows.append(("ending line 3", f"{seconds:.1f} s"))
+    for verb, more in (("pause", ()), ("end", ("--wait", "300"))):
+        running = [line.line.number for line in view().lines if line.state == "running"]
+        if running:
+            seconds = campaign.avo("campaign", verb, NAME, "--line", str(running[0]), *more)
+            rows.append((f"{verb} of line {running[0]}", f"{seconds:.1f} s"))
     states = [line.state for line in view().lines]
     rows.append(("states then", ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states)))))
     used = sum(line.spend.evaluations for line in view().lines)
@@ -195,6 +197,10 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> None:
     rows.append(("ending the rest", f"{seconds:.1f} s"))
     left = {kind: len(its) for kind, its in campaign.processes().items() if its}
     rows.append(("processes left", str(left or "none")))
+
+
+def show(rows: list[tuple[str, str]]) -> None:
+    """Prints what was measured, also where it was given up."""
     print("| what | figure |\n|---|---|")
     for what, figure in rows:
         print(f"| {what} | {figure} |")
