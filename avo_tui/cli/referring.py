@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avo_tui.cli.errors import Failure
+from avo_tui.user_paths import without_links
 
 if TYPE_CHECKING:
     from avo_tui.evaluation.references.spec import ReferenceSpec
@@ -59,6 +60,18 @@ def task_from(
     typer.echo(
         f"try: avo task check {task}; avo task show {task}; avo run {task} --operator external"
     )
+    if to is not None:
+        tell_where_to_look(task, to)
+
+
+def tell_where_to_look(task: str, folder: Path) -> None:
+    """Name the variable to set where a new task lies in a folder that is not looked into."""
+    from avo_tui.evaluation.tasks import find_tasks
+
+    if task not in find_tasks().names:
+        typer.echo(
+            f"before that, so that avo looks there: export AVO_KERNELS={without_links(folder)}"
+        )
 
 
 @dataclass(frozen=True)

@@ -184,5 +184,4 @@ def new(
     files = ", ".join(str(p) for p in sorted(folder.rglob("*")) if p.is_file())
     typer.echo(f"made {files}")
     typer.echo(f"try: avo task check {name}; avo evaluate {name}; avo run {name} --operator tuner")
-    if name not in find_tasks().names:
-        typer.echo(f"before that, so that avo looks there: export AVO_KERNELS={without_links(to)}")
+    referring.tell_where_to_look(name, to)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.cli import docs as docs_command
+from avo_tui.cli.referring import tell_where_to_look
 from avo_tui.domain.suites import fast
 from avo_tui.evaluation.loading import load_task
 from tests.cli.command_line import Result
@@ -95,3 +96,12 @@ def test_the_inputs_of_timed_calls_are_written(avo: Avo, tmp_path: Path) -> None
     assert "#define INPUTS_sequence 256" in (to / "inputs.h").read_text()
     wrong = avo("task", "inputs", "attention_cpu", "full-257", "--to", str(to))
     assert wrong.code == 1 and "there are: full-256, causal-256" in wrong.err
+
+
+def test_a_folder_that_is_not_looked_into_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell_where_to_look("attention_cpu", tmp_path)
+    assert not capsys.readouterr().out
+    tell_where_to_look("of_nobody", tmp_path)
+    assert f"export AVO_KERNELS={tmp_path}" in capsys.readouterr().out
