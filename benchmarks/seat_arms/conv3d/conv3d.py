@@ -1,0 +1,26 @@
+"""A 3-D convolution: 16 channels in, 24 out, a cube of 3, no padding."""
+
+import torch
+from torch import nn
+
+CHANNELS_IN, CHANNELS_OUT, EDGE = 16, 24, 26
+
+
+class Model(nn.Module):
+    """y[o] = b[o] + the sum over channels and the cube of w[o] · x."""
+
+    def __init__(self, channels_in, channels_out):
+        super().__init__()
+        self.conv = nn.Conv3d(channels_in, channels_out, 3)
+
+    def forward(self, x):
+        """x: [batch, channels, depth, height, width]."""
+        return self.conv(x)
+
+
+def get_inputs():
+    return [torch.randn(1, CHANNELS_IN, EDGE, EDGE, EDGE)]
+
+
+def get_init_inputs():
+    return [CHANNELS_IN, CHANNELS_OUT]
