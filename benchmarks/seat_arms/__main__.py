@@ -48,7 +48,7 @@ def start(chosen: argparse.Namespace, arm: str, number: int, device: str) -> Non
     """Start the engine of one run in the background and print its agent's words."""
     name = f"{chosen.prefix}{'tuner' if chosen.tuner else arm}-{number}"
     plain, tuned = SEEDS[chosen.task]
-    operator = ("--operator", "tuner", "--seed", str(number), "--from", str(tuned))
+    operator: tuple[str, ...] = ("--operator", "tuner", "--seed", str(number), "--from", str(tuned))
     if not chosen.tuner:
         operator = ("--operator", "seat", "--from", str(plain))
     options = [word for option in ARMS[arm] for word in ("--set", option)]
