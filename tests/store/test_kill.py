@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
+import sys
 import time
 from itertools import count
 from multiprocessing.connection import Connection
@@ -80,13 +82,15 @@ def compress_the_rest(folder: Path) -> None:
             session._compaction.step()
 
 
-def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+def test_nothing_acknowledged_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "one"
     SessionWriter.create(folder, session_record()).close()
     chance = random.Random(20260102)
-    # a server that has the imports behind it forks a writer in milliseconds
+    # A server that has the imports behind it forks a writer in milliseconds. It does not take over
+    # this process's search path by itself, and passes over what it does not find.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_kill", "avo_tui.store"])
+    context.set_forkserver_preload([__name__])
     events: dict[int, str] = {}
     objects: dict[str, str] = {}
     followed: dict[int, str] = {}
