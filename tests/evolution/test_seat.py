@@ -90,6 +90,29 @@ async def test_a_step_from_its_opening_to_a_version(make_lab: MakeLab) -> None:
     await client.close()
 
 
+@pytest.mark.parametrize(
+    ("bias", "noise", "outcome"),
+    [(1.0, 0.0, "accepted"), (0.7, 0.0, "refused"), (0.9, 0.1, "unclear")],
+)
+async def test_the_gates_answer_has_the_gain_on_each_configuration(
+    make_lab: MakeLab, bias: float, noise: float, outcome: str
+) -> None:
+    """Also where nothing is committed: they decide what is tried next."""
+    lab = begun(make_lab)
+    lab.evaluator.paired_bias = bias
+    lab.evaluator.replicate_bias = lambda replicate: 1 + (noise if replicate % 2 else -noise)
+    async with await seated(lab) as client:
+        await client.call("begin_step")
+        answer = await improve(client)
+        assert lab.of(ev.GateDecided)[0].decision.outcome == outcome
+        _, _, gains = answer.text.partition("At the gate, with 95% intervals: ")
+        for name in ("small", "large"):
+            assert re.search(rf"  {name}: [+-][\d.]+% \[.*% to .*%\] over v0 in \d+ pair", gains)
+        if outcome != "accepted":
+            read = await client.call("read_attempt", {"step": 1, "number": 1})
+            assert all(row.partition(": ")[2] in read.text for row in gains.splitlines()[1:])
+
+
 async def test_the_wait_for_a_caller_who_never_comes_back_does_not_count(
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

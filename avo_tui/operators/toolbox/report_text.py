@@ -39,6 +39,17 @@ def score_table(score: Score, paired: PairedGains | None = None) -> str:
     return "\n".join(lines)
 
 
+def gains_text(paired: PairedGains | None) -> str:
+    """What the gate measured of a candidate, over all configurations and on each, a line each.
+
+    Gains are relative, with their 95% intervals. "" for a candidate that the gate never timed.
+    """
+    if paired is None:
+        return ""
+    head = f"At the gate, with 95% intervals: {paired.text()} over all configurations"
+    return "\n".join([head, *(f"  {name}: {paired.text(name)}" for name in paired.gains)])
+
+
 def resource_lines(resources: Resources) -> str:
     """Static properties of the compiled candidate; empty if there are none."""
     lines = []

@@ -15,7 +15,7 @@ from avo_tui.domain.records import PlanItem
 from avo_tui.operators.ports import AttemptResult, StepOutcome
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.memory_tools import notes_named
-from avo_tui.operators.toolbox.report_text import plan_text
+from avo_tui.operators.toolbox.report_text import gains_text, plan_text
 from avo_tui.operators.toolbox.running_call import unreturned
 from avo_tui.operators.toolbox.timing_tools import IF_BUSY, busy_line, not_now
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
@@ -147,17 +147,19 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
     decision = result.decision.reason if result.decision else result.reason
     took = f"\n{result.decision.time}" if result.decision and result.decision.time else ""
     took += f"\n{busy}" if busy and result.decision and result.decision.replicates else ""
+    gains = gains_text(space.bench.reading.paired(working.id))
+    measured = f"\n{gains}" if gains else ""
     if result.version is not None:
         version = result.version
         return ToolAnswer(
-            f"Committed as v{version.number}: {decision}. The step ends here.{took}",
+            f"Committed as v{version.number}: {decision}. The step ends here.{took}{measured}",
             StepOutcome(outcome="committed", reason=f"v{version.number}: {decision}"),
         )
     reason = result.reason or decision
     advice = _SETTLE if may_settle(result.decision, MOST_REPLICATES) else _GAIN_WANTED
     return ToolAnswer(
         f"Not committed: {reason}\nThe gate compares with v{space.bench.reading.best().number} in"
-        f" runs interleaved with it. {advice}{took}"
+        f" runs interleaved with it. {advice}{took}{measured}"
     )
 
 
