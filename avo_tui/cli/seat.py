@@ -137,14 +137,16 @@ def _answer(
     """
     from avo_tui.operators.seat.step import tool_specs
     from avo_tui.operators.seat.wire import Call, Hello
+    from avo_tui.operators.toolbox.switched_off import parts_off
 
-    specs = tool_specs(reader.state.session.settings)
+    settings = reader.state.session.settings
+    specs = tool_specs(settings)
     given = _arguments(tool, arguments, specs)
     texts = _texts(files)
     if tool in TAKES_FILES:
         given["files"] = {**given.get("files", {}), **texts}
         texts = {}
-    _check(tool, given, texts, specs)
+    _check(tool, given, texts, specs, parts_off(settings))
     if out is not None:
         _check_writable(out)
     hello = Hello(client=who[0], way="command_line", take_over=who[1])
@@ -246,22 +248,30 @@ def _texts(files: list[str]) -> dict[str, str]:
 
 
 def _check(
-    tool: str, arguments: dict[str, Any], texts: dict[str, str], specs: tuple[ToolSpec, ...]
+    tool: str,
+    arguments: dict[str, Any],
+    texts: dict[str, str],
+    specs: tuple[ToolSpec, ...],
+    parts: frozenset[str],
 ) -> None:
-    """Raises Failure for a call that cannot work, before a file of it is in the candidate."""
+    """Raises Failure for a call that cannot work, before a file of it is in the candidate.
+
+    `parts` are those that the run does without.
+    """
     from avo_tui.operators.seat.step import OWN_TOOLS
     from avo_tui.operators.toolbox import ToolError, check_arguments
 
     try:
         if tool not in {own.name for own in OWN_TOOLS}:
-            check_arguments(tool, arguments)
+            check_arguments(tool, arguments, parts)
     except ToolError as error:
         raise Failure(str(error).rstrip(".")) from None
     group = next(spec.group for spec in specs if spec.name == tool)
     if texts and not (group in {"candidate", "execution"} or tool == "submit"):
+        using = (s.name for s in specs if s.group == "execution" and s.name not in TAKES_FILES)
         raise Failure(
             f"{tool} does not use the working candidate, so --file would only change it; leave"
-            " --file out, or use it with compile, check, evaluate, bench, profile, disassemble"
+            f" --file out, or use it with {', '.join(using)}"
         )
 
 

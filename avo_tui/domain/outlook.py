@@ -77,8 +77,8 @@ class Elsewhere:
         return (
             f"The fastest of the session is v{self.version}, on another line:"
             f" {self.aggregate:.4f} against {self.beside_aggregate:.4f} of v{self.beside}{lead},"
-            " from runs of their own. The gate does not ask about it; bench against it tells how"
-            " far this line has come."
+            " from runs of their own. The gate does not ask about it; timing both in turn would"
+            " tell how far this line has come."
         )
 
 

@@ -15,6 +15,7 @@ from avo_tui.devices import Sensor, gpu_sensor, processor_sensor, watched
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationReport, Stage
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
@@ -230,7 +231,7 @@ class Pipeline:
         return result.replaced(health=watch.health, waited=round(waited.seconds, 1))
 
     async def profile(
-        self, name: str, candidate: Candidate, configuration: str | None = None
+        self, name: str, candidate: Candidate, wanted: ProfileWanted | None = None
     ) -> str:
         """What a profiler says of one run of the candidate; a sentence where there is none.
 
@@ -240,10 +241,21 @@ class Pipeline:
         backend = self.backend(task)
         if not isinstance(backend, Profiling):
             return f"There is no profiler for {task.language}; disassemble shows the machine code."
-        scored = {c.name: c for c in task.configurations}
-        if configuration is not None and configuration not in scored:
-            return f"There is no configuration {configuration!r}. There are: {', '.join(scored)}."
-        chosen = scored[configuration] if configuration else task.configurations[0]
+        wanted = wanted or ProfileWanted()
+        scored = [c.name for c in task.configurations]
+        chosen = wanted.replaced(
+            configuration=wanted.configuration or scored[0], kind=wanted.kind or task.timed[0]
+        )
+        if chosen.configuration not in scored:
+            return (
+                f"There is no configuration {chosen.configuration!r}."
+                f" There are: {', '.join(scored)}."
+            )
+        if chosen.kind not in task.timed:
+            return (
+                f"No inputs of the kind {chosen.kind!r} are timed. These are:"
+                f" {', '.join(task.timed)}."
+            )
         context = Context(self.sandbox, lambda _: None)
         try:
             compiled = await backend.compile(task, candidate, context)

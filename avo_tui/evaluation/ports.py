@@ -12,6 +12,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
@@ -104,7 +105,7 @@ class Evaluator(Protocol):
         """
 
     async def profile(
-        self, task: str, candidate: Candidate, configuration: str | None = None
+        self, task: str, candidate: Candidate, wanted: ProfileWanted | None = None
     ) -> str:
         """The profiler's report on one run, by default on the first scored configuration.
 

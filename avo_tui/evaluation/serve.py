@@ -30,6 +30,7 @@ from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.listing import Window
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.report import EvaluationProgress, Stage
 from avo_tui.domain.scratch import InputsWanted
 from avo_tui.evaluation.evaluation_run import person
@@ -207,7 +208,8 @@ class Worker:
 
     async def _profile(self, request: Request) -> object:
         candidate = Candidate(files=request["files"])
-        text = await self._pipeline.profile(request["task"], candidate, request.get("of"))
+        wanted = ProfileWanted.model_validate(request.get("wanted") or {})
+        text = await self._pipeline.profile(request["task"], candidate, wanted)
         return {"text": text}
 
     async def _disassemble(self, request: Request) -> object:

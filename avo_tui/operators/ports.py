@@ -17,6 +17,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import Event
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.listing import Window
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.records import Author, Hint, Note, NoteCategory, StepOutcomeName, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
@@ -188,7 +189,7 @@ class Evaluating(Protocol):
         """Compile and run a small program of the operator in the sandbox, on `inputs` if given."""
         ...
 
-    async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:
+    async def profile(self, candidate: Candidate, wanted: ProfileWanted | None = None) -> str:
         """The profiler's report on a configuration (by default the first scored one); also
         recorded.
 

@@ -11,7 +11,7 @@ from avo_tui.domain.outlook import outlook
 from avo_tui.domain.records import SessionRecord
 from avo_tui.domain.state import SessionState
 from avo_tui.operators.agent.prompts.opening import task_text
-from avo_tui.operators.toolbox.switched_off import off_text, parts_off
+from avo_tui.operators.toolbox.switched_off import fitting, off_text, parts_off
 
 _FIELD = re.compile(r"\{\{(\w+)\}\}")
 
@@ -29,32 +29,34 @@ def brief(state: SessionState) -> str:
     name = session.name
     file = next(iter(session.task.seed_files), "kernel.cpp")
     places = {"name": name, "file": file, "operator": session.settings.operator}
-    entrance = _fill("entrance" if has_seat else "drop_box", places).strip()
-    if off := off_text(parts_off(session.settings)):
+    parts = parts_off(session.settings)
+    entrance = _fill("entrance" if has_seat else "drop_box", places, parts).strip()
+    if off := off_text(parts):
         entrance = f"{entrance}\n\n{off}"
     machine = session.engine.machine if session.engine is not None else None
     values = {
         "session": name,
         "entrance": entrance,
         "gate": GATES[session.settings.gate],
-        "measurement": _measurement(session),
+        "measurement": fitting(_measurement(session), parts),
         "task": task_text(session.task, machine),
         "standing": _standing(state),
     }
-    return _fill("brief", values)
+    return _fill("brief", values, parts)
 
 
-def _fill(name: str, values: Mapping[str, str]) -> str:
-    """The page `name`.md with its {{fields}} filled in."""
-    text = (files(__name__.rpartition(".")[0]) / f"{name}.md").read_text(encoding="utf-8")
+def _fill(name: str, values: Mapping[str, str], parts: frozenset[str]) -> str:
+    """The page `name`.md with its {{fields}} filled in, for a run without these parts."""
+    page = files(__name__.rpartition(".")[0]) / f"{name}.md"
+    text = fitting(page.read_text(encoding="utf-8"), parts)
     return _FIELD.sub(lambda match: values[match.group(1)], text)
 
 
 def _measurement(session: SessionRecord) -> str:
     lines = [
         "- Every timed call gets inputs that no call saw before, in memory written by another"
-        " process, and fresh memory to answer into: caches hold nothing of them. Time what you"
-        " time yourself in the same way, or use `bench`.",
+        " process, and fresh memory to answer into: caches hold nothing of them.[[timing:  Time"
+        " what you time yourself in the same way, or use `bench`.]]",
         "- Candidate and baselines are timed in turn in one process, medians count; each side of"
         " the gate has a process of its own.",
     ]

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.profile import ProfileWanted, tells_times
 from avo_tui.evaluation.backends.cpp import sampled
 from avo_tui.evaluation.backends.cpp.loop_profile import reached_text, sampled_text
 from avo_tui.evaluation.backends.cpp.sampled import NotSampledError, Samples, read_samples
@@ -45,7 +46,9 @@ async def test_only_what_runs_on_the_configuration_is_listed(
         ("causal-64", "when_causal", "when_full"),
         ("full-64", "when_full", "when_causal"),
     ):
-        text = await pipeline.profile("tiny_attention", kernel, configuration)
+        text = await pipeline.profile(
+            "tiny_attention", kernel, ProfileWanted(configuration=configuration)
+        )
         first = text.splitlines()[3]
         assert re.search(r"a core does [0-9.]+ GFLOP/s there, \d+% of the [0-9.]+ that", text)
         assert f"on {configuration}, inputs of the kind" in text
@@ -62,7 +65,7 @@ async def test_a_candidate_that_ends_the_process_is_told_without_samples(
     helper = (CANDIDATES / "honest.h").read_text()
     source = (CANDIDATES / "null_pointer.cpp").read_text()
     kernel = Candidate(files={"kernel.cpp": source, "honest.h": helper})
-    text = await pipeline.profile("tiny_attention", kernel, "full-64")
+    text = await pipeline.profile("tiny_attention", kernel, ProfileWanted(configuration="full-64"))
     assert text.startswith("Not sampled on full-64") and "before it was sampled" in text
 
 
@@ -79,6 +82,30 @@ def test_shares_are_of_all_samples_and_the_busiest_loop_is_first() -> None:
         "- 15.0% in libm.so.6 (expf)",
         "- 5.0% in kernel, outside its innermost loops",
     ]
+
+
+def test_without_times_nothing_tells_what_a_call_takes() -> None:
+    samples = Samples("big", 10, 0.1, Counter({0x2000: 30, 0x2018: 70}), Counter())
+    head, *lines = sampled_text(NESTED, samples, times=False).splitlines()
+    assert head == "shares of the samples, good to ±10.0%" and not tells_times("\n".join(lines))
+    timed = sampled_text(NESTED, samples)
+    assert tells_times(timed) and timed.splitlines()[1:] == lines, "the shares are the same"
+
+
+@objdump
+@needs_compiler
+async def test_the_kind_of_inputs_is_one_that_is_timed(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampled, "SECONDS", 0.2)
+    kernel = Candidate(files={"kernel.cpp": KERNEL})
+    timed = pipeline.tasks.get("tiny_attention").timed
+    text = await pipeline.profile(
+        "tiny_attention", kernel, ProfileWanted(kind=timed[-1], times=False)
+    )
+    assert f"inputs of the kind '{timed[-1]}'" in text and not tells_times(text)
+    refused = await pipeline.profile("tiny_attention", kernel, ProfileWanted(kind="odd"))
+    assert refused == f"No inputs of the kind 'odd' are timed. These are: {', '.join(timed)}."
 
 
 def test_the_rate_is_that_of_one_core_and_its_share_that_of_what_a_core_reaches() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.disassembly_view import hottest_loop, shown, split_objdump, split_sass
 
@@ -65,7 +66,9 @@ async def test_the_assembly_of_a_real_candidate() -> None:
         broken = Candidate(files=dict.fromkeys(seed.files, "int x = ;"))
         refused = await evaluator.disassemble("attention_cpu", broken)
         assert refused.startswith("compile_error: ") and "\n" not in refused
-        assert "There is no configuration" in await evaluator.profile("mha_forward", seed, "no")
+        assert "There is no configuration" in await evaluator.profile(
+            "mha_forward", seed, ProfileWanted(configuration="no")
+        )
         machine = await evaluator.machine("attention_cpu")
         assert next(iter(machine.peak_flops.values())) > 1e9
         assert any(line.startswith("options: -O3") for line in machine.facts)

@@ -16,6 +16,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Seconds
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
@@ -228,7 +229,7 @@ class FakeEvaluator:
         return "one line of machine code"
 
     async def profile(
-        self, task: str, candidate: Candidate, configuration: str | None = None
+        self, task: str, candidate: Candidate, wanted: ProfileWanted | None = None
     ) -> str:
         return "There is no profiler here."
 

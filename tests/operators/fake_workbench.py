@@ -15,6 +15,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend, exhausted
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.quick import QUICK_SECONDS, Alternation, QuickComparison
 from avo_tui.domain.records import Attempt, Hint, Note, NoteCategory, Profile, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
@@ -56,6 +57,8 @@ class FakeWorkbench(FakeRun):
         """Of the latest scratch program."""
         self.evaluation_seconds = 0.0
         self.profiler = False
+        self.profiled: ProfileWanted | None = None
+        """What was asked of the profiler last."""
         self.on_boundary: Callable[[str], None] = lambda place: None
         self.on_work: Callable[[], None] = lambda: None
         self.on_pause: Callable[[str], None] = lambda reason: None
@@ -291,15 +294,17 @@ class FakeWorkbench(FakeRun):
             compiled=True, exit_code=0, outcome="ended with exit code 0", stdout="42\n"
         )
 
-    async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:
+    async def profile(self, candidate: Candidate, wanted: ProfileWanted | None = None) -> str:
+        self.profiled = wanted = wanted or ProfileWanted()
+        configuration = wanted.configuration
         await self._work("profile")
         if not self.profiler:
             return "There is no profiler here."
         text = f"busy {configuration or 'small'}\n  Memory Throughput   93 %\n" + "  more\n" * 40
         profile = Profile(
-            id=f"{candidate.id}:{configuration or ''}",
+            id=f"{candidate.id}:{wanted.name}",
             candidate=candidate.id,
-            configuration=configuration or "",
+            configuration=configuration,
             report=self.keep(text),
             summary="\n".join(text.splitlines()[:3]),
             at=now(),

@@ -10,6 +10,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.quick import QuickComparison
 from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress, Resources
 from avo_tui.domain.score import PairedMeasurement, Score
@@ -97,9 +98,12 @@ class Profiling(Protocol):
     """A backend with a profiler."""
 
     async def profile(
-        self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
+        self, task: Task, compiled: Compiled, context: Context, wanted: ProfileWanted
     ) -> str:
-        """A report on one run on a configuration; the caller holds the device's lock."""
+        """A report on one run; the caller holds the device's lock.
+
+        `wanted` names a scored configuration and a kind of inputs that is timed.
+        """
 
 
 @runtime_checkable

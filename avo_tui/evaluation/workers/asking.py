@@ -14,6 +14,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.plain import plain, safe
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
@@ -125,10 +126,12 @@ class AskingEvaluator(ABC):
         return await self._evaluate(body, task, candidate, progress)
 
     async def profile(
-        self, task: str, candidate: Candidate, configuration: str | None = None
+        self, task: str, candidate: Candidate, wanted: ProfileWanted | None = None
     ) -> str:
         """See `Evaluator.profile`."""
-        return await self._inspect("profile", task, candidate, configuration)
+        wanted = wanted or ProfileWanted()
+        of, more = wanted.configuration or None, wanted.model_dump()
+        return await self._inspect("profile", task, candidate, of, wanted=more)
 
     async def disassemble(
         self,

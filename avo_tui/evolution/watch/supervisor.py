@@ -14,6 +14,7 @@ from avo_tui.domain.records import Direction, Intervention, Version
 from avo_tui.domain.run_settings import Level
 from avo_tui.evolution.ports import Budgeting
 from avo_tui.evolution.run import Run
+from avo_tui.operators.toolbox.switched_off import fitting, parts_off
 
 _NAMED = 3
 """Candidates that were never submitted which an intervention names."""
@@ -141,10 +142,19 @@ class Supervisor:
                 Direction(
                     text=f"These scored above v{rival.number} ({rival.aggregate:.3f}) and were"
                     f" never submitted: {named}. A score alone tells little of so small a gain:"
-                    " time them in turn with bench, and submit the fastest."
+                    f" {self._ask_of_them()}."
                 )
             )
         return tuple(directions)
+
+    def _ask_of_them(self) -> str:
+        """What to do with attempts of which a score alone is known."""
+        off = parts_off(self._run.state.session.settings)
+        text = (
+            "[[timing: time them in turn with bench, and submit the fastest]]"
+            "[[no timing: submit the best of them, the gate times it in turn]]"
+        )
+        return fitting(text, off)
 
     def _ancestor(self) -> Version:
         """An earlier version to start from again, drawn at random.

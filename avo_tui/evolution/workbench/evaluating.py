@@ -9,6 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.records import Note, Profile, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
@@ -209,29 +210,30 @@ class StepEvaluating:
         except EvaluatorError as error:
             return ScratchReport(compiled=False, outcome=str(error))
 
-    async def profile(self, candidate: Candidate, configuration: str | None = None) -> str:
+    async def profile(self, candidate: Candidate, wanted: ProfileWanted | None = None) -> str:
         """The profiler's report on one configuration, which is also recorded; or a sentence on why
         it failed."""
+        wanted = wanted or ProfileWanted()
         run = self._run
         self._waits.raise_if_ended()
-        work = run.evaluator.profile(self._task, candidate, configuration)
+        work = run.evaluator.profile(self._task, candidate, wanted)
         try:
             text = await run.control.race(work, run.control.interrupts_step)
         except EvaluatorError as error:
             return str(error)
         if "\n" in text:  # figures; a single line says why there are none
-            self._record_profile(candidate, configuration or "", text)
+            self._record_profile(candidate, wanted, text)
         return text
 
-    def _record_profile(self, candidate: Candidate, configuration: str, text: str) -> None:
+    def _record_profile(self, candidate: Candidate, wanted: ProfileWanted, text: str) -> None:
         run = self._run
         run.writer.put(candidate.canonical())
         run.record(
             ev.CandidateProfiled(
                 profile=Profile(
-                    id=f"{candidate.id}:{configuration}",
+                    id=f"{candidate.id}:{wanted.name}",
                     candidate=candidate.id,
-                    configuration=configuration,
+                    configuration=wanted.configuration,
                     report=run.writer.put(text),
                     summary="\n".join(text.splitlines()[:PROFILE_LINES]),
                     step=run.state.session.step,

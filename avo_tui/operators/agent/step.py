@@ -32,6 +32,7 @@ from avo_tui.operators.draft import CARRIED, Draft
 from avo_tui.operators.ports import Interrupted, StepEnded, StepOutcome, Workbench
 from avo_tui.operators.toolbox import Toolbox
 from avo_tui.operators.toolbox.running_call import cut_short
+from avo_tui.operators.toolbox.switched_off import fitting, parts_off
 from avo_tui.operators.toolbox.workspace import load_candidate
 
 
@@ -156,9 +157,10 @@ class AgentStep:
     def _write_system(self) -> None:
         """Record the system prompt and the tools. They are the same in every step, so they stay in
         the prompt cache longest."""
+        parts = parts_off(self.bench.reading.settings)
         stable = {"type": "ephemeral", "ttl": "1h"}
         system: list[dict[str, object]] = [
-            {"type": "text", "text": prompt("system")},
+            {"type": "text", "text": fitting(prompt("system"), parts)},
             {
                 "type": "text",
                 "text": task_text(self.bench.reading.task, self.bench.reading.machine),

@@ -118,7 +118,7 @@ class Toolbox:
     async def call(self, name: str, arguments: Mapping[str, Any], call: str = "") -> ToolResult:
         """Run a tool without recording it. Raises only Interrupted and StepEnded."""
         try:
-            tool = self._tool(name)
+            tool = _offered(self._tools, name, self._without)
             answer: ToolAnswer = await tool.function(self.workspace, _parse(tool, arguments))
         except ToolError as error:
             return self._result(False, ToolAnswer(str(error)), call)
@@ -173,13 +173,6 @@ class Toolbox:
             ok=ok, text=self.shown(whole, call), whole=whole, ends_step=answer.ends_step
         )
 
-    def _tool(self, name: str) -> Tool[Any]:
-        if name in self._tools:
-            return self._tools[name]
-        if any(name in TOOLS_OF_PARTS[part] for part in self._without):
-            raise ToolError(f"{name} is switched off in this run. Go on without it.")
-        raise ToolError(_no_tool(name, list(self._tools)))
-
 
 def bounded(whole: str, limit: int, call: str) -> str:
     """A result shortened for the caller: cut in the middle, with a note on how to read the rest."""
@@ -187,13 +180,21 @@ def bounded(whole: str, limit: int, call: str) -> str:
     return cut_middle(whole, limit, pointer)
 
 
-def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
-    """Raises ToolError, with one sentence, if the tool does not exist or the arguments are
-    invalid."""
-    tool = next((tool for tool in ALL_TOOLS if tool.name == name), None)
-    if tool is None:
-        raise ToolError(_no_tool(name, [tool.name for tool in ALL_TOOLS]))
-    _parse(tool, arguments)
+def check_arguments(
+    name: str, arguments: Mapping[str, Any], parts: frozenset[str] = frozenset()
+) -> None:
+    """Raises ToolError, with one sentence, if the tool does not exist, the arguments are invalid,
+    or it goes with one of the `parts` that the run does without."""
+    _parse(_offered({tool.name: tool for tool in tools(parts)}, name, parts), arguments)
+
+
+def _offered(offered: Mapping[str, Tool[Any]], name: str, parts: frozenset[str]) -> Tool[Any]:
+    """The tool of that name. Raises ToolError."""
+    if name in offered:
+        return offered[name]
+    if any(name in TOOLS_OF_PARTS[part] for part in parts):
+        raise ToolError(f"{name} is switched off in this run. Go on without it.")
+    raise ToolError(_no_tool(name, list(offered)))
 
 
 def _no_tool(name: str, known: Sequence[str]) -> str:

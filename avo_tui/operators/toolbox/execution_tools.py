@@ -9,6 +9,7 @@ from pydantic import Field
 
 from avo_tui.domain.candidate import check_file_name
 from avo_tui.domain.listing import Window
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.records import Version
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.operators.ports import AttemptResult, Interrupted, StepEnded
@@ -51,12 +52,17 @@ class EvaluateMany(Arguments):
 
 
 class Profile(Arguments):
-    """The configuration to profile."""
+    """The inputs to profile on."""
 
     configuration: str | None = Field(
         default=None,
         description="Configuration to profile, by name; the first scored one without. Limits differ"
         " between configurations: profile the one that you want to make faster.",
+    )
+    kind: str | None = Field(
+        default=None,
+        description="Kind of values of the inputs, one of those that are timed; the first of them"
+        " without. The answer says which, and another name is answered with all of them.",
     )
 
 
@@ -101,8 +107,8 @@ class Scratch(Arguments):
 
 OWN_RUNS = (
     "Each was measured in a run of its own, on a machine that changes from minute to minute, so"
-    " differences of a few per cent between them or to the version may be chance: bench times what"
-    " is close in turn."
+    " differences of a few per cent between them or to the version may be chance[[timing: : bench"
+    " times what is close in turn]]."
 )
 
 
@@ -136,7 +142,7 @@ async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
             " pairs are added to those that were measured. Otherwise change something."
         )
     else:
-        text += "\n" + _next(result, best, asked(space))
+        text += "\n" + space.fitting(_next(result, best, asked(space)))
     return ToolAnswer(text)
 
 
@@ -174,8 +180,8 @@ def _variants_text(
     ordered = sorted(results, key=_aggregate, reverse=True)
     return "\n".join([
         f"{len(results)} of {len(variants)} variants were evaluated, each as an attempt; ratio is"
-        f" to v{best.number}. {OWN_RUNS} read_attempt tells more of one; set its macros and flags"
-        " in the source to go on with it.",
+        f" to v{best.number}. {space.fitting(OWN_RUNS)} read_attempt tells more of"
+        " one; set its macros and flags in the source to go on with it.",
         *(f"- {_variant_line(space, result, variants)}" for result in ordered),
     ])  # fmt: skip
 
@@ -195,10 +201,13 @@ def _aggregate(result: AttemptResult) -> float:
 
 
 def _next(result: AttemptResult, best: Version, asked: str) -> str:
-    """Compares the score with the best version's and suggests what to do next."""
+    """Compares the score with the best version's and suggests what to do next; for `fitting`."""
     score = result.report.score
     if score is None:
-        return "Find the cause before the next edit; remember(failed, …) what others should know."
+        return (
+            "Find the cause before the next edit[[memory: ; remember(failed, …) what others should"
+            " know]]."
+        )
     if best.aggregate <= 0:
         return "The first that computes something. submit asks the gate."
     change = score.aggregate / best.aggregate - 1
@@ -207,8 +216,9 @@ def _next(result: AttemptResult, best: Version, asked: str) -> str:
     if abs(change) <= noise:
         return (
             f"{beside}: within their noise of ±{noise:.1%}, so this does not tell which is faster."
-            " bench does: it times both in turn. Evaluating small variations until one comes out"
-            " higher gains nothing, since the gate measures both again, in turn."
+            " [[timing: bench]][[no timing: The gate]] does: it times both in turn. Evaluating"
+            " small variations until one comes out higher gains nothing, since the gate measures"
+            " both again, in turn."
         )
     if change > 0:
         return f"{beside}: faster. submit asks the gate, which times both again, in turn. {asked}"
@@ -222,7 +232,12 @@ async def _profile(space: Workspace, arguments: Profile) -> ToolAnswer:
         raise ToolError(
             f"There is no configuration {configuration!r}. There are: {', '.join(known)}."
         )
-    return ToolAnswer(await space.bench.evaluating.profile(space.working, configuration))
+    wanted = ProfileWanted(
+        configuration=configuration or "",
+        kind=arguments.kind or "",
+        times="timing" not in space.without,
+    )
+    return ToolAnswer(await space.bench.evaluating.profile(space.working, wanted))
 
 
 async def _disassemble(space: Workspace, arguments: Disassemble) -> ToolAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -55,6 +56,17 @@ def off_text(parts: frozenset[str]) -> str:
     *others, last = [phrase for part, phrase in PARTS.items() if part in parts]
     names = f"{', '.join(others)} and {last}" if others else last
     return f"Switched off in this run: {names}. Where other texts speak of it, do without."
+
+
+_PASSAGE = re.compile(r"\[\[(no )?(\w+): (.*?)\]\]", re.DOTALL)
+
+
+def fitting(text: str, parts: frozenset[str]) -> str:
+    """A text of ours without its passages about what is switched off.
+
+    `[[timing: …]]` stays where timing is there, `[[no timing: …]]` where it is switched off.
+    """
+    return _PASSAGE.sub(lambda m: m[3] if bool(m[1]) == (m[2] in parts) else "", text)
 
 
 def _split(value: str) -> list[str]:

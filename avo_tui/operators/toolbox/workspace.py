@@ -20,6 +20,7 @@ from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.operators.ports import AttemptResult, Workbench
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.running_call import RunningCall
+from avo_tui.operators.toolbox.switched_off import fitting, parts_off
 
 
 @dataclass
@@ -92,6 +93,15 @@ class Workspace:
                 f" {verdict}{', ' + known.reason if known.reason else ''}."
             )
         return line
+
+    @property
+    def without(self) -> frozenset[str]:
+        """The parts that this run does without."""
+        return parts_off(self.bench.reading.settings)
+
+    def fitting(self, text: str) -> str:
+        """A text of ours without its passages about what is switched off."""
+        return fitting(text, self.without)
 
     def version(self, number: int) -> Version:
         """The version of that number. Raises ToolError that lists the ones there are."""

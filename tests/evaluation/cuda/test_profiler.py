@@ -1,5 +1,6 @@
 import pytest
 
+from avo_tui.domain.profile import tells_times
 from avo_tui.evaluation.backends.cuda.profiler import summarise
 from avo_tui.evaluation.backends.cuda.tool_run import WatchError
 
@@ -33,6 +34,8 @@ def test_figures_and_advice_are_told_per_launch() -> None:
     assert "71.2 %" in said
     assert "Something Else" not in said
     assert "· Each warp waits 5.1 cycles" in said
+    shares = summarise(text, "full-4k", times=False)
+    assert tells_times(said) and not tells_times(shares) and "71.2 %" in shares
 
 
 @pytest.mark.parametrize(

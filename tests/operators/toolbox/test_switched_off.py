@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import AsyncIterator
+
 import pytest
 
 from avo_tui.domain.base import now
-from avo_tui.domain.events import NoteWritten
-from avo_tui.domain.records import Note
+from avo_tui.domain.events import CandidateProfiled, NoteWritten
+from avo_tui.domain.profile import ProfileWanted
+from avo_tui.domain.records import Note, Profile
 from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.evolution.options import changed_settings
 from avo_tui.operators import registry
+from avo_tui.operators.agent.prompts import prompt
 from avo_tui.operators.agent.prompts.opening import opening
+from avo_tui.operators.agent.prompts.progress import progress_text
+from avo_tui.operators.seat.opening import seat_opening
 from avo_tui.operators.seat.step import tool_specs
 from avo_tui.operators.toolbox import Toolbox
 from avo_tui.operators.toolbox.box import TOOLS_OF_PARTS
-from avo_tui.operators.toolbox.switched_off import PARTS, parts_off
+from avo_tui.operators.toolbox.switched_off import PARTS, fitting, parts_off
+from avo_tui.seat.brief import GATES, brief
+from avo_tui.seat.server import INSTRUCTIONS
 from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toy_task import source
 
 
 def without(parts: OptionValue) -> RunSettings:
@@ -60,6 +71,77 @@ def test_the_opening_says_what_is_missing_and_shows_no_notes() -> None:
     assert "Switched off" not in opening(other, ())
     assert "Strides of 17" in opening(other, ())
     assert "Strides of 17" not in opening(bench, ())
+
+
+async def answers(settings: RunSettings) -> AsyncIterator[str]:
+    """Whatever a step says to an agent: of failures, small gains, losses, repetitions, commits."""
+    bench = FakeWorkbench(settings=settings)
+    bench.profiler = True
+    box = Toolbox(bench)
+    yield opening(bench, ())
+    for number, text in enumerate((source(3, "WRONG"), source(0.5), source(1.001), source(1.3))):
+        assert (await box.call("write_file", {"text": text})).ok
+        for tool in ("compile", "check", "profile", "disassemble", "show_diff"):
+            yield (await box.call(tool, {})).text
+        for _ in range(2):
+            tried = await box.run(f"c{number}", "evaluate", {"title": f"try {number}"})
+            yield tried.text
+        yield opening(bench, (), progress=progress_text(box.workspace))
+        yield seat_opening(bench, (), box.workspace)
+        yield (await box.call("submit", {"summary": "it is the fastest"})).text
+    flags = {"title": "by flags", "flags": ["-O2", "-O3"]}
+    yield (await box.call("evaluate_many", flags)).text
+    for tool in ("list_attempts", "list_versions", "evalute"):
+        yield (await box.call(tool, {})).text
+    yield (await box.call("read_attempt", {"step": 1, "number": 2})).text
+
+
+EVERYTHING = ",".join(PARTS)
+
+
+@pytest.mark.parametrize("parts", [*sorted(PARTS), EVERYTHING])
+async def test_no_text_names_a_tool_that_is_off(parts: str) -> None:
+    off = frozenset().union(*(TOOLS_OF_PARTS[part] for part in parts.split(",")))
+    state = FakeWorkbench(settings=without(parts)).state
+    texts = [brief(state), fitting(prompt("system"), frozenset(parts.split(",")))]
+    texts += [json.dumps(spec.model_dump()) for spec in tool_specs(without(parts))]
+    texts += [str(GATES), INSTRUCTIONS]
+    texts += [text async for text in answers(without(parts))]
+    for text in texts:
+        named = {name for name in off if re.search(rf"\b{name}\b", text, re.IGNORECASE)}
+        assert not named, (named, text)
+        assert "[[" not in text and "]]" not in text, text
+
+
+async def test_texts_of_a_whole_run_name_the_tools_there_are() -> None:
+    """The other side of the test above: what is offered is said."""
+    texts = [text async for text in answers(without(""))]
+    texts.append(brief(FakeWorkbench(settings=without("")).state))
+    texts.append(fitting(prompt("system"), frozenset()))
+    whole = "\n".join(texts)
+    assert all(name in whole for name in ("bench", "scratch", "remember", "search_knowledge"))
+    assert "[[" not in whole and "]]" not in whole
+
+
+async def test_without_timing_the_profile_tells_shares_only() -> None:
+    for parts, times in (("", True), ("memory", True), ("timing", False)):
+        bench = FakeWorkbench(settings=without(parts))
+        await Toolbox(bench).call("profile", {"configuration": "small", "kind": "normal"})
+        wanted = ProfileWanted(configuration="small", kind="normal", times=times)
+        assert bench.profiled == wanted
+
+
+async def test_a_profile_made_with_times_is_not_shown_once_timing_is_off() -> None:
+    for parts, shown in (("", True), ("timing", False)):
+        bench = FakeWorkbench(settings=without(parts))
+        for number, text in enumerate(("9 samples in 3 calls of 1.5 ms", "a loop: 80%")):
+            profile = Profile(
+                id=str(number), candidate=bench.head.candidate, configuration="", at=now(),
+                report=bench.keep(text), summary=text,
+            )  # fmt: skip
+            bench.record(CandidateProfiled(profile=profile))
+            first = opening(bench, ())
+            assert (text in first) is (shown or number == 1)
 
 
 @pytest.mark.parametrize("operator", ["agent", "seat", "acp"])

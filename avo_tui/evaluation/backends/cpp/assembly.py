@@ -40,17 +40,20 @@ async def profile(
     drawn: DrawnInputs,
     tools: Compiler,
     sandbox: Sandbox,
-    ceiling: float = 0.0,
+    ceiling: float | None = 0.0,
 ) -> str:
     """Where the time goes on these inputs, and what the innermost loops consist of.
 
-    `ceiling`: operations per second that one core reaches; 0 where it is not known.
+    `ceiling`: operations per second that one core reaches; 0 where it is not known; None for
+    shares only, without what a call takes.
     """
     text = await _listing(compiled, sandbox)
     if text is None:
         return _MISSING
     try:
         samples = await sample(task, compiled, drawn, tools, sandbox)
+        if ceiling is None:
+            return sampled_text(text, samples, times=False)
         reached = reached_text(samples, task.work(drawn.configuration), ceiling)
         return sampled_text(text, samples, reached)
     except NotSampledError as error:

@@ -12,6 +12,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.quick import QuickComparison
 from avo_tui.domain.report import ConfigurationCheck
 from avo_tui.domain.score import PairedMeasurement, Score
@@ -197,13 +198,14 @@ class CppBackend:
         return await assembly.disassemble(compiled, context.sandbox, function, window)
 
     async def profile(
-        self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
+        self, task: Task, compiled: Compiled, context: Context, wanted: ProfileWanted
     ) -> str:
         """Where a candidate spends its time on a configuration, sampled, and in what loops."""
         assert isinstance(compiled, CompiledCpp)
-        drawn = drawn_inputs(task, InputsWanted(configuration=configuration.name))
+        inputs = InputsWanted(configuration=wanted.configuration, kind=wanted.kind)
+        drawn = drawn_inputs(task, inputs)
         tools = await self.compiler()
-        reached = await self._ceiling(context.sandbox)
+        reached = await self._ceiling(context.sandbox) if wanted.times else None
         return await assembly.profile(task, compiled, drawn, tools, context.sandbox, reached)
 
     async def compare_quickly(

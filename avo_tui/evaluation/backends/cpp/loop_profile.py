@@ -13,10 +13,6 @@ MOST_OTHERS = 5
 LEAST_SHARE = 0.005
 """Share of the samples below which a place is not named."""
 
-_HEAD = (
-    "{total} samples in {calls} calls of {each:.4g} ms, shares good to ±{error:.1%}\n"
-    "on {about}; innermost loops, the busiest first:"
-)
 _LEGEND = (
     "What a loop consists of is counted in the machine code, for one pass. Loads and stores are all"
     " instructions that read and write memory: as many stores as multiply-adds mean that"
@@ -44,28 +40,22 @@ def reached_text(samples: Samples, work: Work, ceiling: float) -> str:
     return f"{text}; inputs are warm here and cold in timed calls"
 
 
-def sampled_text(listing: str, samples: Samples, reached: str = "") -> str:
+def sampled_text(listing: str, samples: Samples, reached: str = "", *, times: bool = True) -> str:
     """The profile as text of several lines. `listing` is objdump's of the shared object.
 
-    `reached` is a line that stands above the loops.
+    `reached` is a line that stands above the loops. Without `times` there is nothing from which the
+    time of a call follows, such as the number of calls.
     """
     total = samples.total
     loops = innermost_loops(listing)
     counts = {id(loop): samples.within(loop.addresses) for loop in loops}
     busy = [loop for loop in loops if counts[id(loop)] >= LEAST_SHARE * total]
     busy.sort(key=lambda loop: -counts[id(loop)])
-    lines = [
-        _HEAD.format(
-            about=samples.about,
-            total=total,
-            calls=samples.calls,
-            each=samples.seconds / samples.calls * 1e3,
-            error=1 / total**0.5,
-        )
-    ]
-    if reached:
-        head, about = lines.pop().split("\n")
-        lines += [head, reached, about]
+    each = samples.seconds / samples.calls * 1e3
+    calls = f"{total} samples in {samples.calls} calls of {each:.4g} ms, shares"
+    lines = [f"{calls if times else 'shares of the samples,'} good to ±{1 / total**0.5:.1%}"]
+    lines += [reached] if reached else []
+    lines.append(f"on {samples.about}; innermost loops, the busiest first:")
     for loop in busy[:MOST_LOOPS]:
         hottest = _hottest(loop, samples)
         lines.append(f"- {counts[id(loop)] / total:.1%} {loop.line()}; most at {hottest}")

@@ -11,6 +11,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.scratch import ScratchReport
@@ -298,13 +299,13 @@ class CudaBackend:
             )
 
     async def profile(
-        self, task: Task, compiled: Compiled, context: Context, configuration: Configuration
+        self, task: Task, compiled: Compiled, context: Context, wanted: ProfileWanted
     ) -> str:
         """What Nsight Compute says of one run on a configuration."""
         cuda, ours = _cuda(task), _ours(compiled)
         await self._need_gpu(ours)
         try:
-            return await profiler.profile(cuda, ours, configuration, self._index)
+            return await profiler.profile(cuda, ours, wanted, self._index)
         except WatchError as error:
             return f"{str(error)[:1].upper()}{str(error)[1:]}."
 

@@ -42,8 +42,12 @@ def watched(
     configurations: Sequence[Configuration],
     *,
     bare: bool,
+    kind: str = "normal",
 ) -> Iterator[ToolRun]:
-    """Prepares one run on each configuration; `bare` without guard bands and poison."""
+    """Prepares one run on each configuration; `bare` without guard bands and poison.
+
+    `kind`: of the inputs' values.
+    """
     plans = [compiled.plans[c.name] for c in configurations]
     symbols = {
         compiled.unit.unit_of(plan.variant).symbols[stage.entry]
@@ -69,7 +73,7 @@ def watched(
                 **compiled.launch(configuration),
                 "configuration": configuration.model_dump(),
                 "seed": 1,
-                "distribution": "normal",
+                "distribution": kind,
                 "repeat": False,
                 "perturb": False,
                 "bare": bare,

@@ -10,6 +10,7 @@ from avo_tui.domain.budget import cap_states
 from avo_tui.domain.commands import MAX_TEXT
 from avo_tui.domain.difference import unified
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.profile import tells_times
 from avo_tui.domain.records import Attempt, Hint, Intervention
 from avo_tui.domain.roofline import machine_lines, shares
 from avo_tui.domain.task import TaskInfo
@@ -219,8 +220,13 @@ def _head_score(bench: Workbench, limits: OpeningLimits) -> str:
 def _profiles(bench: Workbench) -> list[str]:
     """What a profiler said of the head and of the best version, newest report of each."""
     parts: list[str] = []
+    timeless = "timing" in parts_off(bench.reading.settings)
     for name, version in {"head": bench.reading.head, "best": bench.reading.best()}.items():
-        profiles = bench.reading.profiles(version.candidate)
+        profiles = [
+            profile
+            for profile in bench.reading.profiles(version.candidate)
+            if not (timeless and tells_times(profile.summary))
+        ]
         if profiles and not any(profiles[-1].summary in part for part in parts):
             parts.append(f"Profile of the {name}, v{version.number}:\n{profiles[-1].summary}")
     return parts
