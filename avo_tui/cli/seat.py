@@ -93,7 +93,8 @@ def seat(
 ) -> None:
     """Sit in the seat of a session whose operator is `seat`, and call one of its tools.
 
-    A long answer is cut in the middle, and says so, unless it goes to a file (--out) or is JSON.
+    A long answer is cut in the middle, and says so, unless it goes to a file (--out), is JSON, or
+    is the text that read_candidate raw=true gives.
     Exit status 1 where the tool answers that it could not do it.
     """
     from avo_tui.cli.seat_names import NOBODY, caller
@@ -117,7 +118,10 @@ def seat(
         typer.echo(f"avo: {sentence(error)}", err=True)
         _emit_failure(sentence(error))
         raise typer.Exit(1) from None
-    _show(answer, out, as_json)
+    if answer.ok and out is None and not as_json and _is_raw(tool, arguments or []):
+        _show_raw(answer)
+    else:
+        _show(answer, out, as_json)
     if not answer.ok:
         raise typer.Exit(1)
 
@@ -150,7 +154,8 @@ def _answer(
     if out is not None:
         _check_writable(out)
     hello = Hello(client=who[0], way="command_line", take_over=who[1])
-    call = Call(id=0, tool=tool, arguments=given, whole=as_json or out is not None)
+    whole = as_json or out is not None or _is_raw(tool, arguments)
+    call = Call(id=0, tool=tool, arguments=given, whole=whole)
     try:
         return asyncio.run(_call(reader, hello, call, texts))
     except KeyboardInterrupt:
@@ -191,6 +196,22 @@ def _show(answer: Answer, out: Path | None, as_json: bool) -> None:
     typer.echo(safe(answer.whole()))
     if out is None and answer.characters > len(answer.text):
         _tell(f"the answer is cut: it has {answer.characters} characters; --out FILE keeps all")
+
+
+def _is_raw(tool: str, arguments: list[str]) -> bool:
+    """Whether a call asks for a text exactly as it is."""
+    return tool == "read_candidate" and "raw=true" in arguments
+
+
+def _show_raw(answer: Answer) -> None:
+    """Print all of a text and nothing else, since it may go into a file; the rest on standard
+    error."""
+    from avo_tui.domain.plain import safe
+
+    terminal = sys.stdout.isatty()
+    typer.echo(safe(answer.text) if terminal else answer.text, nl=terminal)
+    for line in filter(None, answer.replaced(text="").whole().splitlines()):
+        _tell(line)
 
 
 def _emit_failure(text: str) -> None:

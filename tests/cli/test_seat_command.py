@@ -96,6 +96,8 @@ def test_a_long_answer_goes_to_a_file_or_is_whole_as_json(
     whole = avo("seat", "seated", "read_candidate", "--json").json
     assert whole["ok"] and "line 1500 of many" in whole["text"]
     assert len(whole["text"]) == whole["characters"]
+    raw = avo("seat", "seated", "read_candidate", "raw=true")
+    assert raw.out == mine.read_text(), "all of it and nothing else: it may be piped into a file"
     written = avo("seat", "seated", "read_candidate", "--out", str(out))
     assert written.out.startswith(f"{whole['characters']} characters were written to {out}")
     assert out.read_text() == whole["text"] + "\n"
