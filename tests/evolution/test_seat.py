@@ -23,6 +23,7 @@ from avo_tui.domain.commands import (
 from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.external import make as external_operator
 from avo_tui.operators.seat.operator import SeatOperator
+from avo_tui.operators.seat.step import GRACE_SECONDS
 from avo_tui.operators.seat.wire import Answer, Hello
 from avo_tui.seat.client import SeatClient, SeatError, SeatLeftError, SeatNotThereError
 from tests.evolution.fake_evaluator import SEED
@@ -422,11 +423,33 @@ async def test_a_used_up_budget_lets_what_was_evaluated_be_submitted(make_lab: M
     assert any("budget is used up" in letter.text for letter in tried.letters)
     refused = await client.call("compile")
     assert not refused.ok and "budget is used up" in refused.text
+    assert (await client.call("list_attempts")).ok
+    note = await client.call("remember", {"category": "fact", "text": "Four at a time pays."})
+    assert note.ok, note.text
     answer = await client.call("submit", {"summary": "four at a time is faster"})
     assert answer.step_ended and answer.run_ended
     assert await lab.ended() == "finished"
     assert len(lab.state.versions) == 2
     await client.close()
+
+
+async def test_who_still_calls_after_the_budget_has_time_to_say_what_was_learned(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = 1000.0
+    monkeypatch.setattr("avo_tui.operators.seat.step.monotonic", lambda: moment)
+    lab = begun(make_lab, budget=Budget(run=Caps(evaluations=2)))
+    async with await seated(lab) as client:
+        await client.call("begin_step")
+        await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 4"})
+        await client.call("evaluate", {"title": "four at a time"})
+        for _ in range(3):
+            moment += GRACE_SECONDS - 1
+            assert (await client.call("list_attempts")).ok
+        answer = await client.call("end_step", {"reason": "Four at a time: nothing shown."})
+        assert answer.ok and answer.run_ended
+        await lab.ended()
+        assert lab.of(ev.StepFinished)[-1].reason == "Four at a time: nothing shown."
 
 
 async def test_the_end_of_the_engine_is_told_and_the_next_one_goes_on(make_lab: MakeLab) -> None:

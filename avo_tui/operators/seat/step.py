@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import shlex
-import time
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 
 from avo_tui.domain.budget import exhausted
 from avo_tui.domain.events import (
@@ -42,18 +42,21 @@ from avo_tui.operators.toolbox.tool import ToolResult, first_lines
 BEGIN = "begin_step"
 WAIT = "wait"
 
-AFTER_BUDGET = frozenset({WAIT, "submit", "end_step", "remember", "condense", "read_result"})
-"""Tools that may still run once the budget is used up, so that an evaluated candidate can be
-committed."""
-
 READING = frozenset({
     "list_versions", "read_version", "diff_versions", "list_attempts", "read_attempt",
     "search_knowledge", "read_knowledge", "list_knowledge", "recall", "read_result",
 })  # fmt: skip
 """Tools that only read the record: they need no opened step, such as between two of them."""
 
-GRACE_SECONDS = 120.0
-"""Seconds after which a step whose budget is used up is ended."""
+AFTER_BUDGET = READING | {WAIT, "submit", "end_step", "remember", "condense"}
+"""Tools that may still run once the budget is used up, so that an evaluated candidate can be
+committed and what was learned is kept."""
+
+GRACE_SECONDS = 300.0
+"""Seconds without a call after which a step whose budget is used up is ended."""
+
+MOST_GRACE_SECONDS = 1800.0
+"""Seconds after which it is ended even while calls come."""
 
 _CALL = re.compile(r"c\d{1,9}")
 
@@ -105,6 +108,8 @@ class SeatStep:
         """Name of the client that has read this step's opening; empty if none has."""
         self._told: set[str] = set()
         self._over_since: float | None = None
+        self._called = 0.0
+        """When the last call came, by the monotonic clock."""
         self._end_told = False
 
     async def run(self) -> StepOutcome:
@@ -138,9 +143,12 @@ class SeatStep:
         over = self._over()
         if over is None:
             self._over_since = None
-        elif self._over_since is None:
-            self._over_since = time.monotonic()
-        elif time.monotonic() - self._over_since > GRACE_SECONDS:
+            return Presence(self.door.empty(), self.door.visitor is not None)
+        now = monotonic()
+        if self._over_since is None:
+            self._over_since = now
+        since_call = now - max(self._over_since, self._called)
+        if since_call > GRACE_SECONDS or now - self._over_since > MOST_GRACE_SECONDS:
             raise StepEnded(over.outcome, over.reason)
         return Presence(self.door.empty(), self.door.visitor is not None)
 
@@ -165,6 +173,7 @@ class SeatStep:
 
     async def _serve(self, request: Request) -> StepOutcome | None:
         self._note_occupant()
+        self._called = monotonic()
         tool, self._serving = request.call.tool, request
         try:
             hints = await self.bench.control.boundary(f"before tool {self._calls + 1} ({tool})")
@@ -336,5 +345,6 @@ def _ended(end: StepEnded) -> str:
 def _spent(reason: str) -> str:
     return (
         f"The budget is used up: {reason}. What was evaluated in this step may still be submitted;"
-        " otherwise end_step with what was learned."
+        " otherwise end_step with what was learned. Either may end the run: keep what others should"
+        " know before it. Tools that read the record still answer."
     )
