@@ -2,7 +2,7 @@
 
 Nothing that a reader can ask for is lost, and a kill or a power cut at any instant leaves a whole
 journal: the compressed part is written beside the other and is durable before anything else
-happens; the other is removed later, after both were compared. In between the lines count.
+happens; the other is removed later, after both were compared.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Final
 from avo_tui.store.errors import clear_errors
 from avo_tui.store.files import read_regular, replace_file, sync_folder
 from avo_tui.store.journal import JournalWriter
+from avo_tui.store.journal_repair import keep_sounder_form
 from avo_tui.store.layout import Layout
-from avo_tui.store.packed_parts import pack, packed_path, unpack
+from avo_tui.store.packed_parts import pack, packed_path
 from avo_tui.store.projection import Projection
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,11 @@ class Compaction:
         """Write the compressed form of a part; returns whether it is there."""
         path = self._layout.part(part)
         with clear_errors(path, "compress"):
+            self._check_ours()
+            if chosen := keep_sounder_form(path):
+                log.warning("%s", chosen)
+                if not path.exists():
+                    return False
             data = read_regular(path)
             if not data.endswith(b"\n"):
                 return False  # not ours: a closed part ends with a whole line
@@ -119,13 +125,8 @@ class Compaction:
         packed = packed_path(path)
         with clear_errors(path, "compress"):
             self._check_ours()
-            try:
-                same = unpack(read_regular(packed)) == read_regular(path)
-            except FileNotFoundError:
-                return
-            if same:
+            if chosen := keep_sounder_form(path):
+                log.warning("%s", chosen)
+            elif path.exists() and packed.exists():
                 path.unlink()
                 sync_folder(path.parent)
-            else:
-                log.warning("%s does not hold what was written to it: the part stays", packed)
-                packed.unlink()

@@ -21,11 +21,11 @@ from avo_tui.store.foreign_files import foreign_files, set_foreign_files_aside
 from avo_tui.store.inbox import BadCommand, Inbox
 from avo_tui.store.journal import read_events
 from avo_tui.store.journal_lines import read_lines
-from avo_tui.store.journal_repair import drop_useless_lines
+from avo_tui.store.journal_repair import drop_useless_lines, forms_differ, keep_sounder_form
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import load, replay_journal
 from avo_tui.store.objects import ObjectStore
-from avo_tui.store.packed_parts import part_file, part_status
+from avo_tui.store.packed_parts import packed_path, part_file, part_status
 from avo_tui.store.pages import read_pages
 from avo_tui.store.projection import TABLES, load_tables, table_of
 from avo_tui.store.stored_records import Page
@@ -199,6 +199,8 @@ def _look_through_part(
     """Add the flaws of one part, whose first event should have the number `expected`; returns the
     number that the event after the part must have. Raises OSError."""
     end, size, name = 0, part_status(path).size, part_file(path).name
+    if forms_differ(path):
+        flaws.append(("fail", f"{path.name} and {packed_path(path).name} differ; {name} is read"))
     for line in read_lines(path):
         end = line.end
         if line.event is None:
@@ -363,6 +365,8 @@ def _repair(layout: Layout, found: list[Finding]) -> None:
     if any(f.what == "journal" and f.level == "fail" for f in found):
         expected = 1
         for part in layout.parts():
+            with clear_errors(layout.part(part), "mend"):
+                keep_sounder_form(layout.part(part))
             _, expected = drop_useless_lines(layout.part(part), expected)
     bad = any(f.what in {"replay", "records"} and f.level == "fail" for f in found)
     if bad and _journal_has_everything(layout):

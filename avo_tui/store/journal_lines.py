@@ -15,6 +15,8 @@ from avo_tui.store.packed_parts import LostBlock, part_chunks
 
 LOST = "a compressed block of {} bytes that cannot be unpacked"
 
+NO_INDEX = "the end of a compressed part whose index is damaged"
+
 UNFINISHED = "part of an append that was not finished"
 
 _SEQ = re.compile(rb'^\{"seq":(\d+),')
@@ -71,7 +73,9 @@ def _all_lines(path: Path, offset: int, after: int, step: int | None) -> Iterato
     for chunk in part_chunks(path, offset):
         if isinstance(chunk, LostBlock):  # of whole lines
             offset += chunk.size
-            yield JournalLine(None, offset, problem=LOST.format(chunk.size or "unknown"))
+            yield JournalLine(
+                None, offset, problem=LOST.format(chunk.size) if chunk.size else NO_INDEX
+            )
             continue
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from avo_tui.store.appending import AppendFile
 from avo_tui.store.errors import clear_errors
-from avo_tui.store.files import open_own, replace_file, set_aside
+from avo_tui.store.files import open_own, read_regular, replace_file, set_aside, sync_folder
 from avo_tui.store.journal_lines import parse_line, read_lines
-from avo_tui.store.packed_parts import CHUNK, LostBlock, packed_path, part_chunks
+from avo_tui.store.packed_parts import CHUNK, LostBlock, packed_path, part_chunks, unpack
 
 
 def cut_torn_tail(path: Path) -> str | None:
@@ -88,16 +88,50 @@ def drop_useless_lines(path: Path, expected: int) -> tuple[int, int]:
 
 
 def unpack_part(path: Path) -> str | None:
-    """Make a part that is there compressed alone a file of lines again, so that it can be written;
-    returns what was done, None if nothing was. Raises DiskTrouble or StoreError."""
+    """Make a compressed part a file of lines alone, so that it can be written; returns what was
+    done, None if nothing was. Raises DiskTrouble or StoreError."""
     packed = packed_path(path)
-    if os.path.lexists(path) or not os.path.lexists(packed):
+    if not os.path.lexists(packed):
         return None
     with clear_errors(packed, "mend"):
+        chosen = keep_sounder_form(path)
+        if os.path.lexists(path):
+            packed.unlink(missing_ok=True)  # it holds the same
+            return chosen
         whole, lost = _sound_lines(path)
         replace_file(path, whole)
         _drop_packed(path, damaged=bool(lost))
     return f"unpacked {packed.name}, which is the newest part of the journal"
+
+
+def forms_differ(path: Path) -> bool:
+    """Whether a part is there as lines and compressed, and the two differ. Raises OSError."""
+    packed = packed_path(path)
+    if not (path.is_file() and packed.is_file()):
+        return False
+    try:
+        return read_regular(path) != unpack(read_regular(packed))
+    except FileNotFoundError:  # removed just now
+        return False
+
+
+def keep_sounder_form(path: Path) -> str | None:
+    """Where both forms of a part differ, move that with fewer events aside, the compressed one
+    where they have as many; returns what was done, None if nothing was. Raises OSError."""
+    packed = packed_path(path)
+    if not forms_differ(path):
+        return None
+    plain_events = _events(read_regular(path))
+    worse = path if _events(unpack(read_regular(packed))) > plain_events else packed
+    aside = set_aside(worse)
+    sync_folder(path.parent)
+    return f"{path.name} and {packed.name} differ: {worse.name} is called {aside.name} now"
+
+
+def _events(lines: bytes) -> int:
+    """The number of different events in the lines of a part."""
+    parsed = (parse_line(line, 0, 0) for line in lines.split(b"\n")[:-1])
+    return len({line.seq for line in parsed if not line.problem})
 
 
 def _sound_lines(path: Path) -> tuple[bytes, int]:

@@ -1,8 +1,10 @@
 """Parts of the journal that are closed, compressed, and how any part is read.
 
 A part is a file of lines, `000123.jsonl`, or, once nothing is appended to it any more, the same
-bytes compressed, `000123.jsonl.zst`. Where there are both, the lines count: the compressed file is
-complete before the other is removed. `zstd -dc` gives back the lines.
+bytes compressed, `000123.jsonl.zst`. Where there are both, the one with more bytes of lines counts,
+and the plain one where they have as many: the compressed file is complete before the other is
+removed, but a folder that was copied over an older copy of itself may have a plain part that ends
+early. `zstd -dc` gives back the lines.
 
 The compressed file consists of blocks of whole lines, each a Zstandard frame with a checksum. In
 front of them is an index, in a frame that Zstandard skips: the compressed and the plain size of
@@ -12,6 +14,7 @@ block that it is in. Offsets are always those of the lines, whatever file they c
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import zlib
@@ -36,6 +39,9 @@ LEVEL: Final = 6
 
 MAX_BLOCK: Final = 256 << 20
 """Most bytes that a block may unpack to; a file from outside could promise any number."""
+
+MOST_FAILURES: Final = 1000
+"""How many beginnings of frames that are none are tried in a part whose index is damaged."""
 
 _INDEX_MAGIC: Final = (0x184D2A5E).to_bytes(4, "little")
 """Begin of a frame that every reader of Zstandard skips."""
@@ -95,13 +101,17 @@ def part_status(path: Path) -> PartStatus:
         status = os.fstat(file.fileno())
         if not packed:
             return PartStatus(status.st_size, status.st_mtime_ns)
-        return PartStatus(sum(size for _, size in _blocks(file).sizes), status.st_mtime_ns)
+        return PartStatus(_lines_size(file), status.st_mtime_ns)
 
 
 def part_file(path: Path) -> Path:
-    """The file that the part is in: `path`, or its compressed form where there is only that."""
-    packed = packed_path(path)
-    return packed if not os.path.lexists(path) and os.path.lexists(packed) else path
+    """The file that counts: `path`, or its compressed form."""
+    try:
+        file, packed = _open(path)
+    except OSError:
+        return path if os.path.lexists(path) else packed_path(path)
+    file.close()
+    return packed_path(path) if packed else path
 
 
 def read_part(path: Path) -> bytes:
@@ -135,15 +145,34 @@ def part_chunks(path: Path, offset: int = 0) -> Iterator[bytes | LostBlock]:
 
 
 def _open(path: Path) -> tuple[BinaryIO, bool]:
-    """(the file of a part, whether it is compressed). Raises OSError, of the plain file where
-    there is neither."""
+    """(the file of a part that counts, whether it is compressed). Raises OSError, of the plain file
+    where there is neither."""
     try:
-        return open_regular(path), False
-    except FileNotFoundError:
+        plain = open_regular(path)
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.EINVAL}:  # EINVAL: no regular file
+            raise
         try:
             return open_regular(packed_path(path)), True
-        except FileNotFoundError:
+        except OSError as other:
+            if isinstance(error, FileNotFoundError) and not isinstance(other, FileNotFoundError):
+                raise
             return open_regular(path), False  # unpacked between the two
+    try:
+        packed = open_regular(packed_path(path))
+    except OSError:
+        return plain, False
+    try:
+        longer = _lines_size(packed) > os.fstat(plain.fileno()).st_size
+    except OSError:
+        longer = False
+    (plain if longer else packed).close()
+    return (packed, True) if longer else (plain, False)
+
+
+def _lines_size(packed: BinaryIO) -> int:
+    """Bytes of lines that the file of a compressed part holds. Leaves it at any position."""
+    return sum(size for _, size in _blocks(packed).sizes)
 
 
 @dataclass(frozen=True)
@@ -151,9 +180,9 @@ class _Blocks:
     """The blocks of a compressed part."""
 
     sizes: list[tuple[int, int]]
-    """(compressed size, size) of each, bytes."""
+    """(compressed size, size) of each, bytes; of what is no block, the size is 0."""
     damaged: bool = False
-    """Whether the index was not what we write, so that there may be blocks behind these."""
+    """Whether the index was not what we write, so that there may have been more blocks."""
 
 
 def _blocks(file: BinaryIO) -> _Blocks:
@@ -161,12 +190,11 @@ def _blocks(file: BinaryIO) -> _Blocks:
     file.seek(0)
     head = file.read(8)
     length = int.from_bytes(head[4:8], "little")
-    start = 8 + length if head[:4] == _INDEX_MAGIC else 0
-    if start and length <= MAX_BLOCK:
+    if head[:4] == _INDEX_MAGIC and length <= MAX_BLOCK:
         sizes = _index(file.read(length))
         if sizes is not None:
             return _Blocks(sizes)
-    return _counted(file, start)
+    return _searched(file)
 
 
 def _index(text: bytes) -> list[tuple[int, int]] | None:
@@ -182,22 +210,38 @@ def _index(text: bytes) -> list[tuple[int, int]] | None:
     return sizes if whole else None
 
 
-def _counted(file: BinaryIO, start: int) -> _Blocks:
-    """The blocks from byte `start` on, up to the first that cannot be unpacked; for a part whose
-    index is damaged. Leaves the file at the first of them."""
-    file.seek(start)
-    rest = file.read()
-    file.seek(start)
+def _searched(file: BinaryIO) -> _Blocks:
+    """The blocks that can be unpacked, found by how a frame begins; for a part whose index is
+    damaged. Leaves the file at its beginning."""
+    file.seek(0)
+    content = file.read()
+    file.seek(0)
     sizes: list[tuple[int, int]] = []
-    try:
-        while rest and 0 < zstandard.frame_content_size(rest) <= MAX_BLOCK:
-            unpacker = zstandard.ZstdDecompressor().decompressobj()
-            size, before = len(unpacker.decompress(rest)), len(rest)
-            rest = unpacker.unused_data
-            sizes.append((before - len(rest), size))
-    except zstandard.ZstdError:
-        pass
+    end, begin, failures = 0, content.find(zstandard.FRAME_HEADER), 0
+    while begin >= 0 and failures < MOST_FAILURES:
+        size, packed = _frame(content[begin:])
+        if packed:
+            if begin > end:
+                sizes.append((begin - end, 0))
+            sizes.append((packed, size))
+            end = begin + packed
+        else:
+            failures += 1
+        begin = content.find(zstandard.FRAME_HEADER, end if packed else begin + 1)
     return _Blocks(sizes, damaged=True)
+
+
+def _frame(content: bytes) -> tuple[int, int]:
+    """(size, compressed size) of the frame that `content` begins with, bytes; (0, 0) where it is
+    not whole."""
+    try:
+        if not 0 < zstandard.frame_content_size(content) <= MAX_BLOCK:
+            return 0, 0
+        unpacker = zstandard.ZstdDecompressor().decompressobj()
+        size = len(unpacker.decompress(content))
+    except zstandard.ZstdError:
+        return 0, 0
+    return (size, len(content) - len(unpacker.unused_data)) if unpacker.eof else (0, 0)
 
 
 def _unpacked(file: BinaryIO, offset: int) -> Iterator[bytes | LostBlock]:

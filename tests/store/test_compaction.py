@@ -7,6 +7,7 @@ import io
 import json
 import random
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,64 @@ def test_lines_that_differ_from_the_compressed_form_stay(lived: Path) -> None:
         writer._compaction.step()
     assert part.read_bytes() == whole
     assert not packed_path(part).exists()
+
+
+SPOILED_PLAIN: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda whole: b"",
+    "an older copy": lambda whole: whole[: whole.find(b"\n", len(whole) // 2) + 1],
+    "cut in a line": lambda whole: whole[: len(whole) // 2],
+    "junk": lambda whole: b"junk\n" * 100,
+    "longer junk": lambda whole: b"junk\n" * len(whole),
+    "one byte": lambda whole: b"?" + whole[1:],
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED_PLAIN)
+@pytest.mark.parametrize("mend", ["doctor", "engine", "engine of the newest part"])
+def test_lines_that_were_spoiled_do_not_replace_the_compressed_form(
+    lived: Path, spoiled: str, mend: str
+) -> None:
+    """A copy over an older copy has both forms, of which the plain one ends early."""
+    compress(lived)
+    events = list(SessionReader.open(lived).events())
+    layout = Layout(lived)
+    if mend == "engine of the newest part":
+        layout.part(3).unlink()
+        events = [event for event in events if event.step < 3]
+    part = layout.part(2)
+    part.write_bytes(SPOILED_PLAIN[spoiled](read_part(part)))
+    if spoiled in {"empty", "an older copy", "cut in a line"}:
+        assert list(SessionReader.open(lived).events()) == events
+    if mend == "doctor":
+        assert any("000002.jsonl and 000002.jsonl.zst differ" in s for s in problems(lived))
+        diagnose(lived, repair=True)
+        assert problems(lived) == []
+    else:
+        compress(lived)
+    assert list(SessionReader.open(lived).events())[: len(events)] == events
+    if spoiled != "empty" or mend == "doctor":
+        assert list((lived / "journal").glob("000002.jsonl.damaged*"))
+
+
+def test_a_folder_in_place_of_the_lines_hides_nothing(lived: Path) -> None:
+    compress(lived)
+    events = list(SessionReader.open(lived).events())
+    Layout(lived).part(1).mkdir()
+    assert list(SessionReader.open(lived).events()) == events
+
+
+def test_without_index_a_damaged_block_costs_no_other(lived: Path) -> None:
+    compress(lived)
+    path = packed_path(Layout(lived).part(1))
+    whole, data = read_part(Layout(lived).part(1)), bytearray(path.read_bytes())
+    with path.open("rb") as file:
+        sizes = packed_parts._blocks(file).sizes
+        start = file.tell()
+    data[0] ^= 0x55
+    data[start + sizes[0][0] + sizes[1][0] // 2] ^= 0x55
+    path.write_bytes(bytes(data))
+    first = sizes[0][1]
+    assert read_part(Layout(lived).part(1)) == whole[:first] + whole[first + sizes[1][1] :]
 
 
 def test_parts_of_others_stay(lived: Path, tmp_path: Path) -> None:
