@@ -104,12 +104,25 @@ def _read(names: list[str]) -> tuple[dict[str, Trajectory], str, str]:
     runs: dict[str, Trajectory] = {}
     tasks: dict[str, str] = {}
     baseline = ""
+    folders: dict[Path, str] = {}
     for name in names:
-        reader = SessionReader.open(find_session(name))
+        folder = find_session(name)
+        same = folders.setdefault(folder.resolve(), name)
+        if same != name:
+            raise Failure(f"{same} and {name} are the same session: name each once")
+        reader = SessionReader.open(folder)
         reader.poll()
         info = reader.state.session.task
         tasks[name], baseline = info.name, info.reference_baseline
-        runs[name] = Trajectory.of(reader.events())
+        events = list(reader.events())
+        missing = reader.state.session.applied - len({event.seq for event in events})
+        if missing > 0:  # below 0 where the run goes on meanwhile
+            typer.echo(
+                f"avo: warning: {name}: {missing} of its events cannot be read, so its figures may"
+                f" be wrong: `avo doctor {name}` says more",
+                err=True,
+            )
+        runs[name] = Trajectory.of(events)
     if len(set(tasks.values())) > 1:
         what = ", ".join(f"{name} is of {task}" for name, task in tasks.items())
         raise Failure(f"only runs of the same task compare: {what}")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def split(words: Sequence[str]) -> dict[str, list[str]] | None:
-    """Arm → sessions; None where the words are plain names of sessions."""
-    if not any("=" in word for word in words):
+    """Arm → sessions; None where the words are plain names of sessions, or their folders."""
+    if not any("=" in word and not Path(word).is_dir() for word in words):
         return None
     arms: dict[str, list[str]] = {}
     for word in words:
@@ -74,7 +74,7 @@ def show(arms: Sequence[Arm], axis: Axis, label: str, title: str, budget: float)
     first = arms[0].scores(axis, budget)
     typer.echo(
         f"\n  {'arm':{width}}  {'runs':>4}  {'median':>7}  {'lowest–highest':>15}"
-        f"  {'mean (95%)':>23}  {'over ' + arms[0].name + ' (95%)':>24}"
+        f"  {'mean (95%)':>23}  {'over the first arm (95%)':>24}"
     )
     for index, arm in enumerate(arms):
         scores = arm.scores(axis, budget)
@@ -90,6 +90,8 @@ def show(arms: Sequence[Arm], axis: Axis, label: str, title: str, budget: float)
     )
     if any(len(arm.runs) < 2 for arm in arms):
         typer.echo("an arm of one run has no interval")
+    if any(not all(arm.scores(axis, budget)) for arm in arms):
+        typer.echo("a run without a version by then counts 0; its arm has no mean and no interval")
 
 
 def picture(

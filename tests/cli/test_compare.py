@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,8 @@ LIVE, AGENT = "attention-cpu-live", "attention-cpu-agent"
 
 
 def test_arms_are_compared_with_what_their_runs_reached(avo: Avo, tmp_path: Path) -> None:
-    for copy in ("live-1", "live-2"):
-        (tmp_path / copy).symlink_to(Path(__file__).parents[2] / "sessions" / LIVE)
+    shipped = Path(__file__).parents[2] / "sessions" / LIVE
+    shutil.copytree(shipped, tmp_path / "live-1", ignore=shutil.ignore_patterns("objects"))
     pair = f"live={tmp_path / 'live-1'},{LIVE}"
     told = avo("compare", pair, f"agent={AGENT}", "--json").json
     alone = {row["session"]: row for row in avo("compare", LIVE, AGENT, "--json").json["runs"]}
@@ -47,3 +48,25 @@ def test_arms_are_compared_with_what_their_runs_reached(avo: Avo, tmp_path: Path
 def test_what_is_wrong_is_said(avo: Avo, words: tuple[str, ...], sentence: str) -> None:
     result = avo("compare", *words)
     assert result.code != 0 and sentence in " ".join(result.err.replace("│", " ").split())
+
+
+def test_a_session_is_compared_with_others_only(avo: Avo, tmp_path: Path) -> None:
+    for link in ("one", "two"):
+        (tmp_path / link).symlink_to(Path(__file__).parents[2] / "sessions" / AGENT)
+    refused = avo("compare", f"a={tmp_path / 'one'}", f"b={tmp_path / 'two'}")
+    assert refused.code != 0 and "are the same session: name each once" in refused.err
+
+
+def test_a_folder_with_odd_signs_is_no_arm(avo: Avo, tmp_path: Path) -> None:
+    odd = tmp_path / "a=b,c"
+    odd.symlink_to(Path(__file__).parents[2] / "sessions" / LIVE)
+    assert len(avo("compare", str(odd), AGENT, "--json").json["runs"]) == 2
+
+
+def test_figures_of_a_damaged_session_are_doubted(avo: Avo, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(Path(__file__).parents[2] / "sessions" / AGENT, damaged)
+    (damaged / "journal" / "000001.jsonl").unlink()
+    for words in ((str(damaged), LIVE), (f"a={damaged}", f"b={LIVE}")):
+        told = avo("compare", *words)
+        assert "of its events cannot be read, so its figures may be wrong" in told.err
