@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest_asyncio
 
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cuda import process
+from avo_tui.evaluation.backends.cuda import process, scrubbing
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.checking import Check
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
@@ -22,6 +25,7 @@ from avo_tui.evaluation.backends.cuda.device import Gpu
 from avo_tui.evaluation.backends.cuda.measuring import measure
 from avo_tui.evaluation.backends.cuda.process import GpuProcess, Reply
 from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
+from avo_tui.evaluation.backends.cuda.scrubbing import Scrub
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.tasks import load_task
 from tests.evaluation.cuda.cuda_helpers import HERE, SANDBOX, context
@@ -63,28 +67,51 @@ def honest() -> CudaCompiled:
 
 @pytest.fixture(scope="module")
 def stubbed() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
+    """The stub in place of the GPU process, and what has imported torch for all of them."""
+    root = str(Path(__file__).parents[3])
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = str(Path(folder, "forks"))  # pytest's own folders are too long for a socket's name
         patch.setattr(process, "MODULE", "tests.evaluation.cuda.stub.stub_gpu")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-        yield
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def backend(stubbed: None) -> AsyncIterator[CudaBackend]:
-    found = CudaBackend()
-    found._gpu = H200
-    found._compiler = Compiler(SANDBOX)
-    yield found
-    await found.close()
+        patch.setattr(process, "_PASSED", (*process._PASSED, "AVO_STUB_FORKS"))
+        patch.setenv("PYTHONPATH", root)
+        patch.setenv("AVO_STUB_FORKS", path)
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.evaluation.cuda.stub.stub_forks", path],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root,
+        ) as forks:  # fmt: skip
+            assert forks.stdin is not None and forks.stdout is not None
+            try:
+                assert forks.stdout.readline() == b"listening\n"
+                yield
+            finally:
+                forks.stdin.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(stubbed: None, honest: CudaCompiled) -> AsyncIterator[GpuProcess]:
-    """One process for what needs no fresh one: it takes seconds to import torch."""
+async def scrub(honest: CudaCompiled) -> Scrub:
+    """What each backend compiles once; here one compilation does for all of them."""
+    return await scrubbing.compiled(Compiler(SANDBOX), honest.facts)
+
+
+def with_scrub(scrub: Scrub) -> CudaBackend:
     backend = CudaBackend()
-    backend._compiler = Compiler(SANDBOX)
-    async with backend.processes.running(TASK, honest) as found:
-        yield found
+    backend._compiler, backend._scrub = Compiler(SANDBOX), scrub
+    return backend
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def backend(stubbed: None, scrub: Scrub) -> AsyncIterator[CudaBackend]:
+    backend = with_scrub(scrub)
+    backend._gpu = H200
+    yield backend
+    await backend.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(stubbed: None, honest: CudaCompiled, scrub: Scrub) -> AsyncIterator[GpuProcess]:
+    """One process for what needs no fresh one."""
+    async with with_scrub(scrub).processes.running(TASK, honest) as process:
+        yield process
 
 
 async def refused(work: Awaitable[object]) -> Rejected:
@@ -156,14 +183,12 @@ async def test_a_hidden_failure_says_of_what_kind_it_is(
 
 
 async def test_a_hidden_case_tells_nothing_by_printing_or_trapping(
-    honest: CudaCompiled, stubbed: None
+    honest: CudaCompiled, stubbed: None, scrub: Scrub
 ) -> None:
     hidden = next(c for c in TASK.quick_cases() if c.hidden)
     told = {}
     for case in (hidden, dataclasses.replace(hidden, hidden=False)):
-        backend = CudaBackend()
-        backend._compiler = Compiler(SANDBOX)
-        async with backend.processes.running(TASK, honest) as fresh:
+        async with with_scrub(scrub).processes.running(TASK, honest) as fresh:
             check = Check(TASK, behaving(honest, "prints"), [case], context()[0])
             found = (await refused(check.all(fresh))).feedback
         told[case.hidden] = f"{found.summary} {found.detail} {found.log}"

@@ -23,12 +23,11 @@ ROUNDS = 24
 
 
 class Stub:
-    def __init__(self, reply: TextIO) -> None:
+    def __init__(self, reply: TextIO, shared: int, size: int) -> None:
+        """`shared` is the descriptor of the memory for outputs, `size` its bytes."""
         torch.set_num_threads(1)  # several of these run at once
         self.reply = reply
-        self.shared = torch.frombuffer(
-            mmap.mmap(int(sys.argv[2]), int(sys.argv[3])), dtype=torch.uint8
-        )
+        self.shared = torch.frombuffer(mmap.mmap(shared, size), dtype=torch.uint8)
         self.drifted = False
 
     def say(self, **body: object) -> None:
@@ -176,3 +175,13 @@ class Stub:
         self.say(event="idle", first=1.0)
         answer: dict[str, Any] = json.loads(sys.stdin.readline())
         return answer
+
+
+def serve(stub: Stub) -> None:
+    """Answer the requests on standard input until there are no more."""
+    stub.say(ready=True)
+    while line := sys.stdin.readline():
+        request = json.loads(line)
+        answer = getattr(stub, f"do_{request['op']}")(request)
+        if answer is not None:  # else it has said what went wrong itself
+            stub.say(ok=True, **answer)

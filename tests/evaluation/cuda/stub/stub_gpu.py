@@ -1,26 +1,21 @@
-"""Speaks the GPU process's protocol without a GPU; `stub_answers` has the answers."""
+"""Speaks the GPU process's protocol without a GPU; `stub_answers` has the answers.
 
-import json
+It hands its descriptors to `stub_forks`, which has imported torch already, and waits.
+"""
+
 import os
+import socket
 import sys
 
 
-def main() -> None:
-    reply = os.fdopen(int(sys.argv[1]), "w")
-    print(json.dumps({"ready": True}), file=reply, flush=True)
-    line = sys.stdin.readline()
-    if not line:
-        return
-    # importing torch takes seconds: not in a process that is kept ready and never asked
-    from tests.evaluation.cuda.stub.stub_answers import Stub
-
-    stub = Stub(reply)
-    while line:
-        request = json.loads(line)
-        answer = getattr(stub, f"do_{request['op']}")(request)
-        if answer is not None:  # else it has said what went wrong itself
-            stub.say(ok=True, **answer)
-        line = sys.stdin.readline()
+def main() -> int:
+    forks = socket.socket(socket.AF_UNIX)
+    forks.connect(os.environ["AVO_STUB_FORKS"])
+    reply, shared, size = sys.argv[1:]
+    socket.send_fds(forks, [size.encode()], [0, 1, 2, int(reply), int(shared)])
+    os.close(int(reply))  # else its reader would not see that the answers have ended
+    status = forks.recv(1)
+    return status[0] if status else 1
 
 
-main()
+sys.exit(main())
