@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -18,21 +17,68 @@ VAGUE = {"found", "at", "said", "place", "made"}
 """Names for local variables that do not say what they hold."""
 
 
+class Survey(ast.NodeVisitor):
+    """What the rules look at, of all modules. Only names and numbers are kept: whole syntax trees
+    of a thousand files would cost seconds of garbage collection.
+    """
+
+    def __init__(self) -> None:
+        self.long_functions: set[str] = set()
+        self.many_parameters: set[str] = set()
+        self.vague_names: set[str] = set()
+        self.long_modules: set[str] = set()
+        self.methods: dict[str, set[str]] = {}
+        """Of each class, as `key` names it: its own methods."""
+        self.bases: dict[str, list[str]] = {}
+        self._path = ""
+        self._functions: list[str] = []
+        """Those around what is looked at, the innermost last."""
+
+    def look_at(self, path: Path) -> None:
+        """Take in a module."""
+        text = path.read_text()
+        self._path = path.relative_to(ROOT).as_posix()
+        if len(text.splitlines()) > MODULE_LINES:
+            self.long_modules.add(self._path)
+        self.visit(ast.parse(text))
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        # Classes of the same name in other packages are other classes; mixins of the screens are
+        # inherited across modules.
+        key = node.name if self._path.startswith("ui/") else f"{self._path}: {node.name}"
+        self.methods[key] = {n.name for n in node.body if isinstance(n, Function)}
+        self.bases[key] = [name_of(base) for base in node.bases]
+        self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: Function) -> None:
+        name = f"{self._path}: {node.name}"
+        command = is_command(name, node)
+        first = node.body[0] if command else node
+        if (node.end_lineno or 0) - first.lineno + 1 > LINES:
+            self.long_functions.add(name)
+        arguments = node.args
+        taken = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        if len([a for a in taken if a not in {"self", "cls"}]) > PARAMETERS and not command:
+            self.many_parameters.add(name)
+        self._functions.append(name)
+        self.generic_visit(node)
+        self._functions.pop()
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if self._functions and isinstance(node.ctx, ast.Store) and node.id in VAGUE:
+            self.vague_names.add(f"{self._functions[-1]} assigns {node.id!r}")
+
+
 @cache
-def modules() -> dict[str, ast.Module]:
-    """Path below avo_tui → the parsed module."""
-    return {
-        path.relative_to(ROOT).as_posix(): ast.parse(path.read_text())
-        for path in sorted(ROOT.rglob("*.py"))
-    }
-
-
-def functions() -> Iterator[tuple[str, Function]]:
-    """(path and name, function), of all functions and methods."""
-    for path, module in modules().items():
-        for node in ast.walk(module):
-            if isinstance(node, Function):
-                yield f"{path}: {node.name}", node
+def survey() -> Survey:
+    """Of all of avo_tui."""
+    result = Survey()
+    for path in sorted(ROOT.rglob("*.py")):
+        result.look_at(path)
+    return result
 
 
 def is_command(name: str, function: Function) -> bool:
@@ -45,18 +91,14 @@ def is_command(name: str, function: Function) -> bool:
     )
 
 
-def test_no_class_has_more_than_thirty_methods() -> None:
-    methods: dict[str, set[str]] = {}
-    bases: dict[str, list[str]] = {}
-    for path, module in modules().items():
-        for node in ast.walk(module):
-            if isinstance(node, ast.ClassDef):
-                own = {n.name for n in node.body if isinstance(n, Function)}
-                # Classes of the same name in other packages are other classes; mixins of the
-                # screens are inherited across modules.
-                key = node.name if path.startswith("ui/") else f"{path}: {node.name}"
-                methods[key] = own
-                bases[key] = [name_of(base) for base in node.bases]
+def name_of(base: ast.expr) -> str:
+    if isinstance(base, ast.Subscript):
+        return name_of(base.value)
+    return base.id if isinstance(base, ast.Name) else ""
+
+
+def with_too_many_methods(methods: dict[str, set[str]], bases: dict[str, list[str]]) -> list[str]:
+    """Classes with more than METHODS methods, inherited ones included."""
 
     def inherited(name: str) -> set[str]:
         out = set(methods.get(name, ()))
@@ -66,50 +108,18 @@ def test_no_class_has_more_than_thirty_methods() -> None:
         return out
 
     counts = {name: len(inherited(name)) for name in methods}
-    assert not {name: count for name, count in counts.items() if count > METHODS}
+    return [f"{name}: {count}" for name, count in counts.items() if count > METHODS]
 
 
-def name_of(base: ast.expr) -> str:
-    if isinstance(base, ast.Subscript):
-        return name_of(base.value)
-    return base.id if isinstance(base, ast.Name) else ""
-
-
-def test_functions_are_short() -> None:
-    long = set()
-    for name, function in functions():
-        first = function.body[0] if is_command(name, function) else function
-        if (function.end_lineno or 0) - first.lineno + 1 > LINES:
-            long.add(name)
-    assert not long
-
-
-def test_functions_take_few_parameters() -> None:
-    many = set()
-    for name, function in functions():
-        arguments = function.args
-        taken = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-        count = len([a for a in taken if a not in {"self", "cls"}])
-        if count > PARAMETERS and not is_command(name, function):
-            many.add(name)
-    assert not many
-
-
-def test_modules_are_short() -> None:
-    long = {
-        path for path in modules() if len((ROOT / path).read_text().splitlines()) > MODULE_LINES
-    }
-    assert not long
-
-
-def test_local_names_say_what_they_hold() -> None:
-    vague = {
-        f"{name} assigns {node.id!r}"
-        for name, function in functions()
-        for node in ast.walk(function)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in VAGUE
-    }
-    assert not vague
+def test_nothing_grows_beyond_what_a_person_reads() -> None:
+    """One test, as every process that runs a part of it has to read all modules."""
+    everything = survey()
+    crowded = with_too_many_methods(everything.methods, everything.bases)
+    assert not crowded, f"more than {METHODS} methods"
+    assert not everything.long_functions, f"more than {LINES} lines"
+    assert not everything.many_parameters, f"more than {PARAMETERS} parameters"
+    assert not everything.long_modules, f"more than {MODULE_LINES} lines"
+    assert not everything.vague_names, "local names that do not say what they hold"
 
 
 def test_no_file_keeps_the_marks_of_a_merge() -> None:
