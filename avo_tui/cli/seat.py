@@ -139,9 +139,10 @@ def _answer(
 
     Raises Failure, SeatError, typer.BadParameter.
     """
-    from avo_tui.operators.seat.step import tool_specs
+    from avo_tui.operators.seat.step import READING, tool_specs
     from avo_tui.operators.seat.wire import Call, Hello
     from avo_tui.operators.toolbox.switched_off import parts_off
+    from avo_tui.seat.after_the_run import is_over
 
     settings = reader.state.session.settings
     specs = tool_specs(settings)
@@ -153,14 +154,29 @@ def _answer(
     _check(tool, given, texts, specs, parts_off(settings))
     if out is not None:
         _check_writable(out)
-    hello = Hello(client=who[0], way="command_line", take_over=who[1])
     whole = as_json or out is not None or _is_raw(tool, arguments)
     call = Call(id=0, tool=tool, arguments=given, whole=whole)
+    if tool in READING and not texts and is_over(reader):
+        return _from_the_record(reader, call)
+    hello = Hello(client=who[0], way="command_line", take_over=who[1])
     try:
         return asyncio.run(_call(reader, hello, call, texts))
     except KeyboardInterrupt:
         _tell(f"interrupted: {tool} goes on to its end, and the next answer says how to read it")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _from_the_record(reader: SessionReader, call: Call) -> Answer:
+    """The answer of a tool that only reads the record, of a run that has ended."""
+    from avo_tui.evolution.library import SessionKnowledge
+    from avo_tui.seat.after_the_run import read_record
+
+    knowledge = SessionKnowledge(reader.folder, reader.state.session.task)
+    try:
+        work = read_record(reader, knowledge, call.tool, call.arguments, whole=call.whole)
+        return asyncio.run(work)
+    finally:
+        knowledge.close()
 
 
 def _check_writable(out: Path) -> None:

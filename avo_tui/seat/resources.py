@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from avo_tui.domain.attempts import attempt_name, attempt_status
 from avo_tui.domain.outlook import paired_gains
@@ -12,8 +13,11 @@ from avo_tui.domain.state import SessionState
 from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.prompts.opening import task_text
 from avo_tui.operators.knowledge_port import Knowledge
+from avo_tui.operators.seat.step import READING
+from avo_tui.operators.seat.wire import Answer
 from avo_tui.operators.toolbox.report_text import report_text, score_table, version_line
 from avo_tui.operators.toolbox.switched_off import PARTS, parts_off
+from avo_tui.seat.after_the_run import is_over, read_record
 from avo_tui.seat.brief import brief
 from avo_tui.store import SessionReader
 
@@ -60,6 +64,13 @@ class Library:
         """The session's tables, as of now."""
         self._reader.poll()
         return self._reader.state
+
+    async def after_the_run(self, tool: str, arguments: Mapping[str, Any]) -> Answer | None:
+        """What a tool answers from the record of a run that has ended; None if it is not one of
+        those, or the run goes on."""
+        if tool not in READING or not is_over(self._reader):
+            return None
+        return await read_record(self._reader, self._knowledge, tool, arguments)
 
     def offered(self, pages: Sequence[Page]) -> list[Page]:
         """Those of the pages that this run does not do without."""

@@ -142,7 +142,12 @@ class SeatServer:
             client=_name_of(context), way=self._way, take_over=self._take_over and calls.fresh
         )
         try:
-            answer, running = await calls.call(hello, params.name, params.arguments or {}, progress)
+            given = params.arguments or {}
+            known = await self._library.after_the_run(params.name, given) if calls.idle else None
+            if known is not None:
+                answer, running = known, False
+            else:
+                answer, running = await calls.call(hello, params.name, given, progress)
         except (SeatError, OSError) as error:
             answer, running = Answer(id=0, ok=False, text=f"{error}."), False
         structured = {
