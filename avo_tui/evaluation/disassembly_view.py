@@ -71,7 +71,7 @@ def shown(
         if not matching:
             names = ", ".join(item.name for item in by_length[:30])
             return f"There is no function {wanted!r}. There are: {names}."
-        chosen = matching[0]
+        chosen = next((item for item in matching if item.name == wanted), matching[0])
     parts = [f"{name}: {value}" for name, value in facts.items()]
     parts += [f"functions: {', '.join(f'{i.name} ({i.lines} lines)' for i in by_length[:30])}"]
     return "\n".join([*parts, *_window(chosen, window or Window())])

@@ -119,7 +119,7 @@ class Evaluator(Protocol):
         function: str | None = None,
         window: Window | None = None,
     ) -> str:
-        """The machine code of a function, by a part of its name; the longest one without.
+        """The machine code of a function, by a part of its name; the hottest one without.
 
         `window` says which lines of it; those of its hottest loop without.
         """

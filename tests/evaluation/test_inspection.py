@@ -10,8 +10,10 @@ import pytest
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.profile import ProfileWanted
+from avo_tui.evaluation.backends.cpp.assembly import deepest
 from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.disassembly_view import hottest_loop, shown, split_objdump, split_sass
+from tests.evaluation.test_cpp_loops import NESTED
 
 OBJDUMP = """
 0000000000001150 <attention>:
@@ -45,6 +47,14 @@ def test_functions_are_told_apart_and_the_longest_is_shown() -> None:
     assert "There is no function 'x'. There are: attention, helper" in shown(listings, "x", {})
     assert [item.name for item in split_sass(SASS)] == ["one", "two"]
     assert shown([], None, {}) == "The listing is empty."
+
+
+def test_the_function_with_the_deepest_loop_is_shown_unless_one_is_named() -> None:
+    straight = "\n".join(f"    {0x3000 + i:x}:\tnop" for i in range(400))
+    listing = f"{NESTED}\n0000000000003000 <long_without_a_loop>:\n{straight}\n"
+    assert deepest(listing) == "kernel" and deepest(listing[listing.index("<long") - 17 :]) is None
+    text = shown(split_objdump(listing), deepest(listing), {})
+    assert "long_without_a_loop (400 lines)" in text and "\nkernel, " in text
 
 
 def test_a_long_listing_begins_at_its_hottest_loop() -> None:

@@ -72,7 +72,8 @@ class Disassemble(Arguments):
     function: str | None = Field(
         default=None,
         max_length=300,
-        description="A part of the kernel's or function's name; the longest one without.",
+        description="A part of the kernel's or function's name. Without: on a processor the"
+        " function with the loop nested deepest, on a GPU the longest kernel.",
     )
     first_line: int | None = Field(
         default=None,

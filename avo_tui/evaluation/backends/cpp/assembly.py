@@ -8,7 +8,7 @@ import shutil
 from avo_tui.domain.listing import Window
 from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp, Compiler, copy_into
 from avo_tui.evaluation.backends.cpp.loop_profile import reached_text, sampled_text
-from avo_tui.evaluation.backends.cpp.loops import loops_text
+from avo_tui.evaluation.backends.cpp.loops import innermost_loops, loops_text
 from avo_tui.evaluation.backends.cpp.sampled import NotSampledError, sample
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
 from avo_tui.evaluation.disassembly_view import shown, split_objdump
@@ -31,7 +31,15 @@ async def disassemble(
     facts = {}
     if summary := compiled.resources.summary():
         facts["resources"] = summary
-    return shown(split_objdump(text), function, facts, window)
+    wanted = function or deepest(text)
+    return shown(split_objdump(text), wanted, facts, window)
+
+
+def deepest(listing: str) -> str | None:
+    """The function with the loop nested deepest, loops around its calls included; None without a
+    loop."""
+    loops = innermost_loops(listing)
+    return loops[0].function if loops else None
 
 
 async def profile(
