@@ -200,7 +200,7 @@ class Evaluating(Protocol):
     async def disassemble(
         self, candidate: Candidate, function: str | None = None, window: Window | None = None
     ) -> str:
-        """Lines of a function's machine code: the hottest loop of the hottest one, if not told else."""
+        """Lines of a function's machine code; the hottest loop of the hottest one by default."""
         ...
 
 
