@@ -49,19 +49,22 @@ class PatientCalls:
         elif tool != WAIT:
             text = f"Not run: {self._tool} still runs. Its answer comes with `wait`."
             return self._busy("\n".join(filter(None, [text, self.doing()]))), True
+        running = self._running
         began = asyncio.get_running_loop().time()
-        while not self._running.done():
-            await asyncio.wait({self._running}, timeout=TICK)
+        while not running.done():
+            await asyncio.wait({running}, timeout=TICK)
             passed = asyncio.get_running_loop().time() - began
-            if self._running.done():
+            if running.done():
                 break
             if passed >= self._patience:
                 text = f"{self._tool} still runs, or the run is paused. Call `wait` for its answer."
                 return self._busy("\n".join(filter(None, [text, self.doing()]))), True
             await progress(passed, self.doing())
-        task, self._running = self._running, None
         self.used = asyncio.get_running_loop().time()
-        return task.result(), False
+        if self._running is not running:  # a `wait` beside the call, or another one, has taken it
+            return self._busy("The answer was given to another call that waited for it."), False
+        self._running = None
+        return running.result(), False
 
     def _busy(self, text: str) -> Answer:
         return Answer(id=0, ok=True, text=text)
