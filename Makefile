@@ -23,8 +23,9 @@ demo: install  ## Open the app on an evolution of a CPU attention kernel
 test: develop style  ## Run every check and every test
 	@$(MAKE) --no-print-directory -j 2 walls check
 
+# Without make's own variables: a compiler that tests start would look for the jobs of `-j 2`.
 check: develop  ## Run every test; one that fails by chance is told as flaky
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --confirm-failures $(ARGS)
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --confirm-failures $(ARGS)
 
 lint: style walls  ## ruff, mypy and the walls between the packages
 

@@ -13,6 +13,7 @@ from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.rust import driver as rust_driver
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.tasks import find_tasks
 from tests.evaluation.toolchains import no_rust
@@ -175,3 +176,7 @@ async def test_the_standard_library_of_rust_brings_nothing_in(
     candidate = Candidate(files={"attention.rs": text})
     report = await pipeline.evaluate(task.name, candidate, "compile", lambda _: None)
     assert report.verdict in (Verdict.SUSPICIOUS, Verdict.COMPILE_ERROR), report.feedback
+
+
+async def test_a_warning_of_the_compiler_is_no_part_of_its_answer() -> None:
+    assert await rust_driver._output("sh", "-c", "echo beware >&2; echo 1.90") == "1.90"

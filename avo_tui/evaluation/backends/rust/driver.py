@@ -59,7 +59,7 @@ async def _output(*command: str) -> str:
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     text, _ = await process.communicate()
     if process.returncode != 0:
