@@ -54,6 +54,11 @@ def _fill(name: str, values: Mapping[str, str], parts: frozenset[str]) -> str:
 
 def _measurement(session: SessionRecord) -> str:
     lines = [
+        "- The check runs every public case even where one is wrong, so its list says which kinds"
+        " of inputs and which configurations fail. Two calls on the same inputs must agree in every"
+        " bit. Where a result must not depend on some of the inputs (causal attention: on later"
+        " keys and values), these are changed, and the result must keep every bit. A public failure"
+        " is told in full, of a hidden one only the kind.",
         "- Every timed call gets inputs that no call saw before, in memory written by another"
         " process, and fresh memory to answer into: caches hold nothing of them.[[timing:  Time"
         " what you time yourself in the same way, or use `bench`.]]",

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable
 from avo_tui.domain.report import HIDDEN, ConfigurationCheck, EvaluationProgress
 from avo_tui.evaluation.measurement.cases import CheckCase
 
+MORE_SECONDS = 5.0
+"""Seconds for which the other public cases are run after one was wrong."""
+
 
 def public_first(cases: Iterable[CheckCase]) -> tuple[CheckCase, ...]:
     """The cases in their order, the hidden ones behind all others.

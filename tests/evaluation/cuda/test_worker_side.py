@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cuda import process, scrubbing
+from avo_tui.evaluation.backends.cuda import checking, process, scrubbing
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.checking import Check
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
@@ -166,6 +166,25 @@ async def test_what_the_check_finds(running: GpuProcess, honest: CudaCompiled) -
             assert found.feedback.configuration is None
             assert "hidden-1" not in told
             assert "o[" not in told
+
+
+async def test_a_wrong_result_does_not_end_the_check(
+    running: GpuProcess, honest: CudaCompiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_cases = TASK.check_cases()
+    cases = [
+        next(c for c in all_cases if c.configuration.name == "small"),
+        next(c for c in all_cases if c.configuration.name == "full"),
+        next(c for c in all_cases if c.hidden),
+    ]
+    check = Check(TASK, behaving(honest, "unwritten"), cases, context()[0])
+    found = await refused(check.all(running))
+    assert found.feedback.configuration == "small" and not found.silent
+    assert [(c.name, c.ok) for c in found.checks] == [("small", False), ("full", True)]
+    monkeypatch.setattr(checking, "MORE_SECONDS", -1.0)
+    check = Check(TASK, behaving(honest, "unwritten"), [cases[0]] * 4, context()[0])
+    found = await refused(check.all(running))
+    assert 1 <= len(found.checks) < 4
 
 
 async def test_a_hidden_failure_says_of_what_kind_it_is(

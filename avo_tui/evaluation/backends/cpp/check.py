@@ -8,6 +8,7 @@ kind of failure.
 from __future__ import annotations
 
 import functools
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.timed_calls import Stopped
 from avo_tui.evaluation.measurement import verdicts
 from avo_tui.evaluation.measurement.cases import differing, noticed
-from avo_tui.evaluation.measurement.check_record import CheckRecord, public_first
+from avo_tui.evaluation.measurement.check_record import MORE_SECONDS, CheckRecord, public_first
 from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Pool, Sample
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
 
 
 class _Wrong(Exception):  # noqa: N818  a verdict, not an error of ours
-    def __init__(self, ruling: verdicts.Ruling, error: float) -> None:
+    def __init__(self, ruling: verdicts.Ruling, error: float, *, sound: bool = True) -> None:
+        """`sound`: whether the process can be trusted with another case."""
         super().__init__(ruling.feedback.summary)
-        self.ruling, self.error = ruling, error
+        self.ruling, self.error, self.sound = ruling, error, sound
 
 
 @dataclass
@@ -53,7 +55,7 @@ def _run(subject: CandidateProcess, this: _Case, inputs: Tensors, watch: Stopwat
             return subject.run(this.case.configuration, inputs)
         except Trespass as damage:
             raise _Wrong(
-                verdicts.wrote_outside(str(damage), this.case.public_name), 0.0
+                verdicts.wrote_outside(str(damage), this.case.public_name), 0.0, sound=False
             ) from damage
 
 
@@ -84,29 +86,48 @@ def _judge(subject: CandidateProcess, this: _Case, watch: Stopwatch) -> float:
 async def check(
     stage: Stage, compiled: CompiledCpp, context: Context, pool: Pool
 ) -> tuple[ConfigurationCheck, ...]:
-    """Runs all cases in one fresh process; raises Rejected at the first failure."""
+    """Runs all cases in one fresh process; raises Rejected for the first failure.
+
+    A wrong result does not end the check: the other public cases are run, too, so that their author
+    sees which of them fail.
+    """
     task, watch = stage.task, context.watch
     cases = await in_thread(lambda: prepare(task, pool, context.quick, watch))
     tried: list[_Case] = []
     record = CheckRecord(len(cases), context.progress)
+    first: _Wrong | None = None
+    until = float("inf")
     try:
         async with stage.subject(compiled, watch) as subject:
             for this in cases:
+                if first is not None and (this.case.hidden or time.monotonic() > until):
+                    raise first
                 if this.case.hidden:
                     await subject.runner.running.keep_nothing_more()
                 tried.append(this)
                 work = functools.partial(_judge, subject, this, watch)
-                error = await in_thread(work, subject.runner.running, cpu=stage.cpu)
-                record.add(this.case, True, error)
+                try:
+                    error = await in_thread(work, subject.runner.running, cpu=stage.cpu)
+                except _Wrong as wrong:
+                    feedback = wrong.ruling.feedback
+                    record.add(this.case, False, wrong.error, feedback.detail)
+                    first = first or wrong
+                    if this.case.hidden or not wrong.sound:
+                        raise first from wrong
+                    until = min(until, time.monotonic() + MORE_SECONDS)
+                else:
+                    record.add(this.case, True, error)
+            if first is not None:
+                raise first
             subject.refuse_leftovers()
     except _Wrong as wrong:
-        feedback = wrong.ruling.feedback
-        record.add(tried[-1].case, False, wrong.error, feedback.detail)
         raise _rejected(Rejected(*wrong.ruling), tried, record) from wrong
     except Stopped as stop:
         rejected = _stopped(task, stop, tried[-1].case if tried else None)
         if tried:
             record.add(tried[-1].case, False, None, rejected.feedback.summary)
+        if first is not None:
+            rejected = Rejected(*first.ruling)
         raise _rejected(rejected, tried, record) from stop
     finally:
         record.tell()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import verdicts
 from avo_tui.evaluation.measurement.cases import CheckCase
-from avo_tui.evaluation.measurement.check_record import CheckRecord, public_first
+from avo_tui.evaluation.measurement.check_record import MORE_SECONDS, CheckRecord, public_first
 from avo_tui.evaluation.measurement.judge import Judgement
 
 SLOW_MILLISECONDS = 1500.0
@@ -41,15 +42,23 @@ class Check:
         self._rate = 0.0
         self._hidden_ran = False
         """Whether a hidden case was begun."""
+        self._wrong: Rejected | None = None
+        self._until = float("inf")
+        """When, by the monotonic clock, no more cases are run after a wrong one."""
 
     async def all(self, process: GpuProcess) -> tuple[ConfigurationCheck, ...]:
-        """Runs and judges every case. Raises Rejected at the first that fails."""
+        """Runs and judges every case. Raises Rejected for the first that fails.
+
+        A wrong result does not end the check: the other public cases are run, too, so that their
+        author sees which of them fail.
+        """
         try:
             await self._each(process)
         except Rejected as rejection:
-            rejection.silent = self._hidden_ran
-            rejection.checks = self._record.results
-            raise
+            told = self._wrong or rejection
+            told.silent = self._hidden_ran
+            told.checks = self._record.results
+            raise told from rejection.__cause__
         finally:
             self._record.tell()
         return self._record.results
@@ -58,6 +67,11 @@ class Check:
         pending: tuple[CheckCase, asyncio.Task[Judgement]] | None = None
         try:
             for case in self._cases:
+                if pending is not None and (case.hidden and not self._hidden_ran):
+                    await self._finish(*pending)
+                    pending = None
+                if self._wrong and (case.hidden or time.monotonic() > self._until):
+                    break
                 seed = secrets.randbits(48)
                 running = asyncio.create_task(self._run(process, case, seed))
                 try:
@@ -75,6 +89,8 @@ class Check:
             if pending is not None:
                 await self._finish(*pending)
                 pending = None
+            if self._wrong:
+                raise self._wrong
         finally:
             if pending is not None:
                 # A thread cannot be cancelled; its result is simply ignored.
@@ -83,8 +99,12 @@ class Check:
     async def _finish(self, case: CheckCase, judgement: asyncio.Task[Judgement]) -> None:
         judged = await judgement
         self._record.add(case, judged.ok, judged.error, judged.detail)
-        if not judged.ok:
-            raise Rejected(*verdicts.wrong_result(case, judged))
+        if judged.ok:
+            return
+        self._wrong = self._wrong or Rejected(*verdicts.wrong_result(case, judged))
+        self._until = min(self._until, time.monotonic() + MORE_SECONDS)
+        if case.hidden:
+            raise self._wrong
 
     async def _run(self, process: GpuProcess, case: CheckCase, seed: int) -> judging.Taken:
         name = case.public_name
