@@ -37,7 +37,7 @@ def reached_text(samples: Samples, work: Work, ceiling: float) -> str:
             f", {rate / ceiling:.0%} of the {ceiling / 1e9:.4g} that multiply-adds in registers"
             " reach on it"
         )
-    return f"{text}; inputs are warm here and cold in timed calls"
+    return text
 
 
 def sampled_text(listing: str, samples: Samples, reached: str = "", *, times: bool = True) -> str:
@@ -55,7 +55,10 @@ def sampled_text(listing: str, samples: Samples, reached: str = "", *, times: bo
     calls = f"{total} samples in {samples.calls} calls of {each:.4g} ms, shares"
     lines = [f"{calls if times else 'shares of the samples,'} good to ±{1 / total**0.5:.1%}"]
     lines += [reached] if reached else []
-    lines.append(f"on {samples.about}; innermost loops, the busiest first:")
+    lines.append(
+        f"on {samples.about}, the same inputs in every call, so caches are warm (timed calls find"
+        " them cold); innermost loops, the busiest first:"
+    )
     for loop in busy[:MOST_LOOPS]:
         hottest = _hottest(loop, samples)
         lines.append(f"- {counts[id(loop)] / total:.1%} {loop.line()}; most at {hottest}")
