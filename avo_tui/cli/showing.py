@@ -39,7 +39,7 @@ def show_attempt(reader: SessionReader, name: str, source: bool, diff: bool, as_
 def _attempt(reader: SessionReader, name: str) -> Attempt:
     step, _, number = name.partition(".")
     attempts = reader.state.attempts
-    if step.isdigit() and number.isdigit() and (int(step), int(number)) in attempts:
+    if step.isdecimal() and number.isdecimal() and (int(step), int(number)) in attempts:
         return attempts[int(step), int(number)]
     raise Failure(f"there is no attempt {name}; avo attempts {reader.name} lists them")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ from avo_tui.operators.ports import AttemptResult, Workbench
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.running_call import RunningCall
 from avo_tui.operators.toolbox.switched_off import fitting, parts_off
+
+_ATTEMPT = re.compile(r"(\d{1,9})\.(\d{1,9})", re.ASCII)
 
 
 @dataclass
@@ -113,10 +116,11 @@ class Workspace:
 
     def attempt(self, name: str) -> Attempt:
         """The attempt of that name, such as `12.3`. Raises ToolError."""
-        step, _, number = name.partition(".")
-        for attempt in self.bench.reading.attempts(int(step)):
-            if attempt.number == int(number):
-                return attempt
+        if match := _ATTEMPT.fullmatch(name.strip()):
+            step, number = (int(part) for part in match.groups())
+            for attempt in self.bench.reading.attempts(step):
+                if attempt.number == number:
+                    return attempt
         raise ToolError(f"There is no attempt {name}; list_attempts shows them.")
 
     def file(self, name: str | None) -> tuple[str, str]:

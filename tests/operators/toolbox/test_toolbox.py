@@ -334,6 +334,14 @@ async def test_a_change_is_shown_only_where_two_were_timed_in_turn(
     assert report.count("at the gate +6.00%") == len(names)
 
 
+@pytest.mark.parametrize("name", ["foo", "1", "1.", ".1", "1.1.1", "-1.1", "٣.١", "", "9" * 5000])
+async def test_a_name_that_no_attempt_has_is_refused_in_a_sentence(box: Toolbox, name: str) -> None:
+    await ok(box, "write_file", text=source(1.2))
+    await ok(box, "evaluate", title="a fifth faster")
+    assert f"There is no attempt {name}; list_attempts" in await bad(box, "bench", attempts=[name])
+    assert "attempt" in await bad(box, "reset_candidate", attempt=name)
+
+
 async def test_timing_says_how_long_it_took(box: Toolbox) -> None:
     await ok(box, "write_file", text=source(1.2))
     answer = await ok(box, "bench", sweep={"TILE": ["1", "2"]}, pairs=2)
