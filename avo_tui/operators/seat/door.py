@@ -136,6 +136,7 @@ class Door:
         self._folder: Path | None = None
         self._private: Path | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._closing = False
         self._last: Occupant | None = None
         self._left = time.monotonic()
         self._letters: list[Letter] = []
@@ -164,10 +165,12 @@ class Door:
         if self._server is None:
             return
         self._server.close()
+        self._closing = True
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
         self._server = None
+        self._closing = False
         assert self._folder is not None and self._private is not None
         with contextlib.suppress(OSError):
             (self._folder / POINTER).unlink(missing_ok=True)
@@ -217,6 +220,9 @@ class Door:
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            if not self._closing:  # asyncio would log a cancelled connection as an error
+                raise
         except (ValueError, ValidationError) as error:  # too long, or not a message
             log.warning("a client of the seat sent an invalid message: %s", error)
         finally:

@@ -54,3 +54,17 @@ def test_without_any_short_folder_it_says_what_to_do(
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
     with pytest.raises(OSError, match="set TMPDIR to a folder that can be written"):
         private_folder()
+
+
+async def test_a_door_that_closes_logs_no_error(
+    deep: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = Door(tools=())
+    await door.open(deep)
+    client = await SeatClient.sit_down(deep, Hello(client="agent", way="mcp"))
+    await door.close("the test ends")
+    await client.close()
+    assert caplog.text == ""
+    await door.open(deep)  # and it can be opened again
+    await (await SeatClient.sit_down(deep, Hello(client="agent", way="mcp"))).close()
+    await door.close("the test ends")
