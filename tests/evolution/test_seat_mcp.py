@@ -161,6 +161,27 @@ async def test_a_second_client_is_told_who_sits_there(make_lab: MakeLab) -> None
         assert not refused["ok"] and "sits in the seat, over MCP, since" in refused["text"]
 
 
+async def test_the_record_is_read_over_mcp_after_the_end(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    async with client_of(served(lab)) as client:
+        assert (await call(client, "begin_step"))["ok"]
+        await call(client, "replace_text", old="UNROLL = 1", new="UNROLL = 4")
+        assert (await call(client, "evaluate", title="four at a time"))["ok"]
+        await lab.stop()
+        recorded = len(lab.check_whole().attempts)
+        for tool, arguments, words in (
+            ("list_versions", {}, "v0"),
+            ("list_attempts", {}, "four at a time"),
+            ("read_attempt", {"step": 1, "number": 1, "part": "source"}, "UNROLL = 4"),
+            ("read_version", {"version": 0, "part": "source"}, "UNROLL = 1"),
+            ("read_result", {"call": "c3"}, "verdict: correct"),
+        ):
+            answer = await call(client, tool, **arguments)
+            assert answer["ok"] and answer["run_ended"] and words in answer["text"], tool
+        assert not (await call(client, "read_version", version=7))["ok"]
+        assert len(SessionReader.open(lab.folder).state.attempts) == recorded
+
+
 async def test_http_asks_for_the_token(make_lab: MakeLab) -> None:
     from mcp.client.streamable_http import streamable_http_client
 
