@@ -15,6 +15,10 @@ one answer of a tool."""
 _SASS_SECTION = re.compile(r"^\s*\.section\s+\.text\.([^,\s]+)|^//-+ \.text\.(\S+)", re.MULTILINE)
 _OBJDUMP_SYMBOL = re.compile(r"^[0-9a-f]+ <(.+)>:$", re.MULTILINE)
 
+_ADDRESS = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,16}")
+_LINES_BEFORE = 40
+"""Lines that are shown before an address that was asked for."""
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -59,22 +63,42 @@ def shown(
 ) -> str:
     """One function's listing, after the list of all with their lengths.
 
-    `wanted` is a part of a name; the longest function without one. `facts` go first. Where the
-    lines of `window` are not all there are, the text says which they are and how to read on.
+    `wanted` is a part of a name, or the address of an instruction, around which lines are shown;
+    the longest function without one. `facts` go first. Where the lines of `window` are not all
+    there are, the text says which they are and how to read on.
     """
     if not listings:
         return "The listing is empty."
+    window = window or Window()
     by_length = sorted(listings, key=lambda item: -item.lines)
     chosen = by_length[0]
     if wanted:
         matching = [item for item in by_length if wanted in item.name]
-        if not matching:
+        if matching:
+            chosen = next((item for item in matching if item.name == wanted), matching[0])
+        elif place := _at_address(by_length, wanted):
+            chosen, line = place
+            if window.first_line is None:
+                window = window.replaced(first_line=max(1, line - _LINES_BEFORE))
+        else:
             names = ", ".join(item.name for item in by_length[:30])
             return f"There is no function {wanted!r}. There are: {names}."
-        chosen = next((item for item in matching if item.name == wanted), matching[0])
     parts = [f"{name}: {value}" for name, value in facts.items()]
     parts += [f"functions: {', '.join(f'{i.name} ({i.lines} lines)' for i in by_length[:30])}"]
-    return "\n".join([*parts, *_window(chosen, window or Window())])
+    return "\n".join([*parts, *_window(chosen, window)])
+
+
+def _at_address(listings: list[Listing], wanted: str) -> tuple[Listing, int] | None:
+    """(the function with an instruction at this hexadecimal address, its line from 1)."""
+    if not _ADDRESS.fullmatch(wanted):
+        return None
+    address = int(wanted, 16)
+    for listing in listings:
+        for number, line in enumerate(listing.text.splitlines(), start=1):
+            found = _SASS_LINE.search(line) or _X86_LINE.match(line)
+            if found and int(found[1], 16) == address:
+                return listing, number
+    return None
 
 
 def _window(listing: Listing, window: Window) -> list[str]:

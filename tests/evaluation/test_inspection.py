@@ -49,6 +49,24 @@ def test_functions_are_told_apart_and_the_longest_is_shown() -> None:
     assert shown([], None, {}) == "The listing is empty."
 
 
+@pytest.mark.parametrize("wanted", ["1160", "0x1160", "0X1160"])
+def test_an_address_that_a_profile_names_finds_its_function(wanted: str) -> None:
+    text = shown(split_objdump(OBJDUMP), wanted, {})
+    assert "\nhelper, 1 lines\n" in text and "1160:" in text and "1150:" not in text
+    assert "There is no function 'ffff'" in shown(split_objdump(OBJDUMP), "ffff", {})
+    assert "There is no function '1151'" in shown(split_objdump(OBJDUMP), "1151", {})
+    assert "\none, " in shown(split_sass(SASS), "0010", {})
+
+
+def test_the_lines_around_an_address_are_shown() -> None:
+    straight = "\n".join(f"    {0x3000 + i:x}:\tnop" for i in range(3000))
+    text = shown(split_objdump(f"0000000000003000 <long>:\n{straight}\n"), "3700", {})
+    assert f"\nlong, lines {0x700 + 1 - 40} to " in text and "3700:" in text
+    first = shown(split_objdump(f"0000000000003000 <long>:\n{straight}\n"), "3700", {},
+                  Window(first_line=1, lines=2))  # fmt: skip
+    assert "lines 1 to 2 of 3000" in first
+
+
 def test_the_function_with_the_deepest_loop_is_shown_unless_one_is_named() -> None:
     straight = "\n".join(f"    {0x3000 + i:x}:\tnop" for i in range(400))
     listing = f"{NESTED}\n0000000000003000 <long_without_a_loop>:\n{straight}\n"

@@ -72,8 +72,9 @@ class Disassemble(Arguments):
     function: str | None = Field(
         default=None,
         max_length=300,
-        description="A part of the kernel's or function's name. Without: on a processor the"
-        " function with the loop nested deepest, on a GPU the longest kernel.",
+        description="A part of the kernel's or function's name, or the address of an instruction,"
+        " such as one that a profile names. Without: on a processor the function with the loop"
+        " nested deepest, on a GPU the longest kernel.",
     )
     first_line: int | None = Field(
         default=None,

@@ -18,6 +18,7 @@ _LEGEND = (
     " instructions that read and write memory: as many stores as multiply-adds mean that"
     " accumulators go through memory instead of staying in registers. Stack accesses are"
     " accumulators or indices that did not fit the registers."
+    " `disassemble function=ADDRESS` shows the code around an address."
 )
 
 
