@@ -149,7 +149,10 @@ def digest_lines(
 def _rows(told: Happenings, span: Span, known: Progress, now: datetime, width: int) -> list[Line]:
     """The span, versions, attempts, what the person and the supervisor did, trouble, spend; how it
     is now."""
-    out: list[Line] = [BLANK, *prose(stretch_text(told, span, now), width, "dim"), BLANK]
+    out: list[Line] = [BLANK]
+    stretch = stretch_text(told, span, now)
+    if stretch != span.name:  # the title says the name
+        out += [*prose(stretch, width, "dim"), BLANK]
     if not told.anything:
         out.append(line(f"nothing happened {span.name}"))
     out += _work(told, width)
