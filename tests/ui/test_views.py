@@ -12,14 +12,11 @@ from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Caps, Spend
-from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import PlanItem, RunState
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Seconds
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.store import SessionReader
 from avo_tui.ui import formats
-from avo_tui.ui.panes.diff import differences
-from avo_tui.ui.panes.diff.lines import diff_lines
 from avo_tui.ui.panes.output.benchmark import bar, benchmark_lines
 from avo_tui.ui.panes.output.lines import output_lines
 from avo_tui.ui.panes.output.outcome import Outcome, outcome_of_attempt, outcome_of_report
@@ -30,12 +27,11 @@ from avo_tui.ui.screens.run.navigation_actions import step_to_read
 from avo_tui.ui.session.feed import Feed, Snapshot
 from avo_tui.ui.session.step_view import Entry, StageView, fold
 from avo_tui.ui.status import Keys, status_line
-from avo_tui.ui.syntax import Highlighter, overlay
 from avo_tui.ui.text import Line, line
 from avo_tui.ui.widgets.form import window_of
 from avo_tui.ui.widgets.paint import _cells, changed_cells
 from tests.shipped import shipped_sessions
-from tests.ui.invented_kernel import score_of, source
+from tests.ui.invented_kernel import score_of
 from tests.ui.make_session import MemorySource
 
 
@@ -135,69 +131,6 @@ def test_ticks_are_round() -> None:
 
 
 # -- diff
-
-
-def test_a_seed_is_all_added() -> None:
-    doc = differences.compare(None, Candidate(files={"k.cpp": "int a;\nint b;\n"}))
-    assert (doc.added, doc.removed) == (2, 0)
-    assert {row.kind for row in doc.files[0].rows} == {"hunk", "add"}
-
-
-def test_the_difference_of_two_candidates() -> None:
-    old = Candidate(files={"a.cpp": "int a = 1;\nint b = 2;\n", "b.cpp": "same\n"})
-    new = Candidate(files={"a.cpp": "int a = 7;\nint b = 2;\nint c;\n", "b.cpp": "same\n"})
-    doc = differences.compare(old, new)
-    assert [f.name for f in doc.files] == ["a.cpp"] and (doc.added, doc.removed) == (2, 1)
-    (gone,) = [r for r in doc.files[0].rows if r.kind == "del"]
-    assert gone.text == "int a = 1;" and gone.words == ((8, 9),)
-
-
-def test_new_and_removed_files() -> None:
-    old, new = Candidate(files={"a.cpp": "x\n"}), Candidate(files={"b.cpp": "y\n"})
-    doc = differences.compare(old, new)
-    assert {(f.name, f.added, f.removed) for f in doc.files} == {("a.cpp", 0, 1), ("b.cpp", 1, 0)}
-
-
-def test_a_cut_diff_is_still_shown() -> None:
-    whole = "--- a/k.cpp\n+++ b/k.cpp\n@@ -1,9 +1,9 @@\n-old\n+new\n same\n"
-    doc = differences.parse(whole)
-    assert doc.problem and (doc.added, doc.removed) == (1, 1)
-    assert "cut" in plain(diff_lines(doc, 60, Highlighter()))
-
-
-def test_copied_text_has_no_gutters() -> None:
-    doc = differences.compare(source(3), source(4))
-    rows = diff_lines(doc, 90, Highlighter(), sides=False)
-    copied = [row.plain[row.gutter :] for row in rows if row.gutter < 90]
-    lines = set(source(3).files["kernel.cpp"].split("\n")) | set(
-        source(4).files["kernel.cpp"].split("\n")
-    )
-    assert len(copied) > 10 and set(copied) <= lines
-
-
-def test_side_by_side_keeps_both_sides_apart() -> None:
-    doc = differences.compare(source(3), source(4))
-    rows = diff_lines(doc, 120, Highlighter(), sides=True)
-    assert all(row.width <= 120 for row in rows)
-    bars = {row.plain.index("│") for row in rows if "│" in row.plain}
-    assert len(bars) == 1
-
-
-@given(st.text(max_size=80), st.text(max_size=80))
-def test_changed_words_are_inside_their_lines(old: str, new: str) -> None:
-    left, right = differences.changed_words(old, new)
-    assert all(0 <= a < b <= len(old) for a, b in left)
-    assert all(0 <= a < b <= len(new) for a, b in right)
-
-
-def test_overlay_keeps_the_text() -> None:
-    spans = (("const", "k"), (" int x", ""))
-    made = overlay(spans, ((2, 8),), "w")
-    assert "".join(t for t, _ in made) == "const int x"
-    assert [t for t, r in made if "w" in r.split()] == ["nst", " in"]
-
-
-# -- plan and output
 
 
 def test_a_long_plan_shows_what_is_being_done() -> None:

@@ -1,0 +1,75 @@
+"""The lines of a difference: what changed, side by side, copied, cut."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.ui.panes.diff import differences
+from avo_tui.ui.panes.diff.lines import diff_lines
+from avo_tui.ui.syntax import Highlighter, overlay
+from tests.ui.invented_kernel import source
+
+
+def test_a_seed_is_all_added() -> None:
+    doc = differences.compare(None, Candidate(files={"k.cpp": "int a;\nint b;\n"}))
+    assert (doc.added, doc.removed) == (2, 0)
+    assert {row.kind for row in doc.files[0].rows} == {"hunk", "add"}
+
+
+def test_the_difference_of_two_candidates() -> None:
+    old = Candidate(files={"a.cpp": "int a = 1;\nint b = 2;\n", "b.cpp": "same\n"})
+    new = Candidate(files={"a.cpp": "int a = 7;\nint b = 2;\nint c;\n", "b.cpp": "same\n"})
+    doc = differences.compare(old, new)
+    assert [f.name for f in doc.files] == ["a.cpp"] and (doc.added, doc.removed) == (2, 1)
+    (gone,) = [r for r in doc.files[0].rows if r.kind == "del"]
+    assert gone.text == "int a = 1;" and gone.words == ((8, 9),)
+
+
+def test_new_and_removed_files() -> None:
+    old, new = Candidate(files={"a.cpp": "x\n"}), Candidate(files={"b.cpp": "y\n"})
+    doc = differences.compare(old, new)
+    assert {(f.name, f.added, f.removed) for f in doc.files} == {("a.cpp", 0, 1), ("b.cpp", 1, 0)}
+
+
+def test_a_cut_diff_is_still_shown() -> None:
+    whole = "--- a/k.cpp\n+++ b/k.cpp\n@@ -1,9 +1,9 @@\n-old\n+new\n same\n"
+    doc = differences.parse(whole)
+    assert doc.problem and (doc.added, doc.removed) == (1, 1)
+    assert any("cut" in row.plain for row in diff_lines(doc, 60, Highlighter()))
+
+
+def test_copied_text_has_no_gutters() -> None:
+    doc = differences.compare(source(3), source(4))
+    rows = diff_lines(doc, 90, Highlighter(), sides=False)
+    copied = [row.plain[row.gutter :] for row in rows if row.gutter < 90]
+    lines = set(source(3).files["kernel.cpp"].split("\n")) | set(
+        source(4).files["kernel.cpp"].split("\n")
+    )
+    assert len(copied) > 10 and set(copied) <= lines
+
+
+def test_side_by_side_keeps_both_sides_apart() -> None:
+    doc = differences.compare(source(3), source(4))
+    rows = diff_lines(doc, 120, Highlighter(), sides=True)
+    assert all(row.width <= 120 for row in rows)
+    bars = {row.plain.index("│") for row in rows if "│" in row.plain}
+    assert len(bars) == 1
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_changed_words_are_inside_their_lines(old: str, new: str) -> None:
+    left, right = differences.changed_words(old, new)
+    assert all(0 <= a < b <= len(old) for a, b in left)
+    assert all(0 <= a < b <= len(new) for a, b in right)
+
+
+def test_overlay_keeps_the_text() -> None:
+    spans = (("const", "k"), (" int x", ""))
+    made = overlay(spans, ((2, 8),), "w")
+    assert "".join(t for t, _ in made) == "const int x"
+    assert [t for t, r in made if "w" in r.split()] == ["nst", " in"]
+
+
+# -- plan and output
