@@ -62,7 +62,11 @@ def compare(
         raise typer.BadParameter("name two or more different sessions", param_hint="SESSION")
     key, label = AXES[axis]
     runs, task, baseline = _read(sessions)
-    budget = _budget(budget, common_budget(runs.values(), key), label)
+    common = common_budget(runs.values(), key)
+    if common <= 0:
+        least = next(name for name, run in runs.items() if common_budget([run], key) <= 0)
+        raise Failure(f"{least} has spent no {label}: compare over another --axis")
+    budget = _budget(budget, common, label)
     title = f"{task}: best ratio to {baseline}"
     document = {"task": task, "axis": key, "reference_baseline": baseline, "common_budget": budget}
     if arms is not None:
@@ -71,6 +75,8 @@ def compare(
             comparing_arms.picture(out, groups, key, label, title, budget)
         if as_json:
             table = comparing_arms.rows(groups, key, budget)
+            for row, members in zip(table, arms.values(), strict=True):
+                row["runs"] = [_row(name, runs[name], key, budget) for name in members]
             typer.echo(json.dumps({**document, "arms": table}, indent=2))
         else:
             comparing_arms.show(groups, key, label, title, budget)

@@ -58,32 +58,22 @@ def rows(arms: Sequence[Arm], axis: Axis, budget: float) -> list[dict[str, Any]]
 
 def show(arms: Sequence[Arm], axis: Axis, label: str, title: str, budget: float) -> None:
     """Print the chart of medians and the table."""
-    import statistics
-
-    from avo_tui.domain.arms import mean, ratio
-    from avo_tui.ui.curves import MARKS, Curve, draw
+    from avo_tui.ui.curves import Curve, draw
 
     curves = [
         Curve(arm.name, tuple((x, middle) for x, _, middle, _ in arm.course(axis, budget)))
         for arm in arms
     ]
+    columns = shutil.get_terminal_size((100, 40)).columns
     typer.echo(f"{title} over {label}; the median of each arm's runs")
-    for text in draw(curves, min(shutil.get_terminal_size((100, 40)).columns, 120), 16):
+    for text in draw(curves, min(columns, 120), 16):
         typer.echo(text)
-    width = max(len("arm"), *(len(arm.name) for arm in arms))
-    first = arms[0].scores(axis, budget)
-    typer.echo(
-        f"\n  {'arm':{width}}  {'runs':>4}  {'median':>7}  {'lowest–highest':>15}"
-        f"  {'mean (95%)':>23}  {'over the first arm (95%)':>24}"
-    )
-    for index, arm in enumerate(arms):
-        scores = arm.scores(axis, budget)
-        span = f"{min(scores):.3f}–{max(scores):.3f}"
-        typer.echo(
-            f"{MARKS[index % len(MARKS)]} {arm.name:{width}}  {len(scores):>4}"
-            f"  {statistics.median(scores):7.3f}  {span:>15}  {_text(mean(scores)):>23}"
-            f"  {_text(ratio(scores, first)) if index else '':>24}"
-        )
+    typer.echo("")
+    table = _table(arms, axis, budget, ranges=True)
+    if max(map(len, table)) > columns:
+        table = _table(arms, axis, budget, ranges=False)
+    for text in table:
+        typer.echo(text)
     typer.echo(
         f"best ratio to the baseline within {budget:g} {label}; means are geometric, intervals by"
         " Student's t"
@@ -92,6 +82,37 @@ def show(arms: Sequence[Arm], axis: Axis, label: str, title: str, budget: float)
         typer.echo("an arm of one run has no interval")
     if any(not all(arm.scores(axis, budget)) for arm in arms):
         typer.echo("a run without a version by then counts 0; its arm has no mean and no interval")
+
+
+def _table(arms: Sequence[Arm], axis: Axis, budget: float, *, ranges: bool) -> list[str]:
+    """A heading and a row for each arm, with the range of its runs or without it."""
+    import statistics
+
+    from avo_tui.domain.arms import mean, ratio
+    from avo_tui.ui.curves import MARKS
+
+    width = max(len("arm"), *(len(arm.name) for arm in arms))
+    first = arms[0].scores(axis, budget)
+    table = [("arm", "runs", "median", "lowest–highest", "mean (95%)", "over the first (95%)")]
+    for index, arm in enumerate(arms):
+        scores = arm.scores(axis, budget)
+        table.append(
+            (
+                arm.name,
+                str(len(scores)),
+                f"{statistics.median(scores):.3f}",
+                f"{min(scores):.3f}–{max(scores):.3f}",
+                _text(mean(scores)),
+                _text(ratio(scores, first)) if index else "",
+            )
+        )
+    lines = []
+    for index, (name, runs, median, span, middle, against) in enumerate(table):
+        mark = MARKS[(index - 1) % len(MARKS)] if index else " "
+        cells = [f"{mark} {name:{width}}", f"{runs:>4}", f"{median:>7}"]
+        cells += [f"{span:>15}"] if ranges else []
+        lines.append("  ".join([*cells, f"{middle:>22}", f"{against:>22}"]).rstrip())
+    return lines
 
 
 def picture(

@@ -26,6 +26,8 @@ def test_arms_are_compared_with_what_their_runs_reached(avo: Avo, tmp_path: Path
     reached = alone[LIVE]["best_at_common_budget"]
     assert live["scores"] == [reached, reached] and live["against_first"] is None
     assert agent["scores"] == [alone[AGENT]["best_at_common_budget"]]
+    assert agent["runs"] == [alone[AGENT]]
+    assert [row["points"] for row in live["runs"]] == [alone[LIVE]["points"]] * 2
     assert agent["mean"] is None and agent["against_first"] is None
     interval = mean([reached, reached])
     assert interval is not None and live["mean"]["middle"] == pytest.approx(interval.middle)
@@ -43,6 +45,8 @@ def test_arms_are_compared_with_what_their_runs_reached(avo: Avo, tmp_path: Path
         ((LIVE, AGENT, "--at", "1e9"), "at most that"),
         ((LIVE, AGENT, "--at", "nan"), "at most that"),
         ((LIVE, AGENT, "--at", "0"), "at most that"),
+        ((LIVE, AGENT, "--axis", "usd"), f"{LIVE} has spent no US dollars"),
+        ((f"a={LIVE}", f"b={AGENT}", "--axis", "tokens"), f"{LIVE} has spent no tokens"),
     ],
 )
 def test_what_is_wrong_is_said(avo: Avo, words: tuple[str, ...], sentence: str) -> None:
@@ -55,6 +59,17 @@ def test_a_session_is_compared_with_others_only(avo: Avo, tmp_path: Path) -> Non
         (tmp_path / link).symlink_to(Path(__file__).parents[2] / "sessions" / AGENT)
     refused = avo("compare", f"a={tmp_path / 'one'}", f"b={tmp_path / 'two'}")
     assert refused.code != 0 and "are the same session: name each once" in refused.err
+
+
+@pytest.mark.parametrize("columns", [80, 94, 95, 200])
+def test_the_table_of_arms_fits_the_terminal(
+    avo: Avo, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    told = avo("compare", f"no-supervisor={LIVE}", f"all={AGENT}", "--at", "2").out
+    table = told[told.index("  arm") :].splitlines()[:3]
+    assert max(map(len, table)) <= columns
+    assert ("lowest–highest" in table[0]) is (columns >= 95) and "no-supervisor" in table[1]
 
 
 def test_a_folder_with_odd_signs_is_no_arm(avo: Avo, tmp_path: Path) -> None:
