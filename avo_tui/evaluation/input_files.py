@@ -7,6 +7,7 @@ seed for every call, so that knowing these values tells nothing about a later ca
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,10 +97,9 @@ def write_input_files(task: Task, drawn: DrawnInputs, folder: Path) -> tuple[Inp
 
 
 def _raw(tensor: torch.Tensor) -> bytes:
-    """The elements of a tensor as they lie in memory, row by row."""
-    import torch
-
-    if tensor.numel() == 0:
+    """The elements of a tensor as they lie in memory, row by row; without numpy, which torch does
+    not bring along."""
+    flat = tensor.detach().cpu().contiguous()
+    if flat.numel() == 0:
         return b""
-    flat = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
-    return bytes(flat.numpy().tobytes())
+    return ctypes.string_at(flat.data_ptr(), flat.numel() * flat.element_size())

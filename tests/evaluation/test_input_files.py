@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,30 @@ def test_elements_lie_in_order_whatever_their_type(tmp_path: Path) -> None:
     header = c_header(drawn, files)
     assert "#define INPUTS_scale 0.5" in header and "uint16_t* inputs_brain(void)" in header
     assert "// empty: 0 x 4, float32" in header and "// one: one element, int64" in header
+
+
+WITHOUT_NUMPY = """
+import sys
+sys.modules["numpy"] = None  # not there, as in an installation of what is needed and no more
+from pathlib import Path
+import torch
+from avo_tui.domain.scratch import InputsWanted
+from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
+from avo_tui.evaluation.tasks import load_task
+task = load_task(Path(sys.argv[1]))
+write_input_files(task, drawn_inputs(task, InputsWanted(seed=5)), Path(sys.argv[2]))
+try:
+    torch.zeros(1).numpy()
+except RuntimeError:
+    print("no numpy")
+"""
+
+
+def test_files_are_written_where_numpy_is_missing(pipeline: Pipeline, tmp_path: Path) -> None:
+    task = pipeline.tasks.get(TASK)
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT_NUMPY, str(task.folder), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "no numpy\n", done.stderr
+    expected = task.make_inputs(task.configurations[0], 5, task.timed[0])
+    for name, tensor in expected.items():
+        assert (tmp_path / f"{name}.bin").read_bytes() == tensor.numpy().tobytes()
