@@ -16,6 +16,7 @@ from avo_tui.domain.report import Resources
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Compiled, Rejected
 from avo_tui.evaluation.backends.cpp import allowed_symbols, disassembly, elf, flags, glue
+from avo_tui.evaluation.backends.cpp.compiler_log import without_header_warnings
 from avo_tui.evaluation.backends.cpp.driver import OWN_OBJECT, CppDriver, Driver
 from avo_tui.evaluation.backends.cpp.toolchain import CompileCache, Toolchain, read_untrusted
 from avo_tui.evaluation.ports import EvaluatorError
@@ -101,7 +102,8 @@ def _write(folder: Path, files: dict[str, str]) -> None:
 
 
 def _log(outcome: Outcome, folder: Path) -> str:
-    return (outcome.stderr + outcome.stdout).replace(f"{folder}/", "").replace("/scratch/", "")
+    log = (outcome.stderr + outcome.stdout).replace(f"{folder}/", "").replace("/scratch/", "")
+    return without_header_warnings(log)
 
 
 def sources(files: Mapping[str, str], suffixes: tuple[str, ...]) -> list[str]:

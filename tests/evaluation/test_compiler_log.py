@@ -1,0 +1,77 @@
+"""A compiler's warnings inside its own headers are left out of a log, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from avo_tui.evaluation.backends.cpp.compiler_log import without_header_warnings
+from tests.evaluation.evaluation_support import needs_compiler
+
+HEADER = "/usr/lib/gcc/x86_64-linux-gnu/12/include/avx512fintrin.h"
+FLOOD = f"""\
+In file included from {HEADER.replace("avx512f", "imm")}:49,
+                 from ./k.cpp:1:
+In function '__m512 _mm512_max_ps(__m512, __m512)',
+    inlined from 'void work()' at ./k.cpp:3:41:
+{HEADER}:13033:10: warning: '__Y' is used uninitialized [-Wuninitialized]
+13033 |   return (__m512) __builtin_ia32_maxps512_mask ((__v16sf) __A,
+      |          ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+{HEADER}: In function 'void work()':
+{HEADER}:188:10: note: '__Y' was declared here
+  188 |   __m512 __Y = __Y;
+      |          ^~~
+"""
+OWN = """\
+./k.cpp: In function 'void work()':
+./k.cpp:7:9: warning: unused variable 'x' [-Wunused-variable]
+    7 |     int x;
+      |         ^
+"""
+ERROR = f"""\
+./k.cpp: In function 'void work()':
+./k.cpp:9:20: error: no matching function for call to '_mm512_max_ps(int)'
+    9 |     _mm512_max_ps(1);
+      |     ~~~~~~~~~~~~~^~~
+{HEADER}:13031:1: note: candidate: '__m512 _mm512_max_ps(__m512, __m512)'
+13031 | _mm512_max_ps (__m512 __A, __m512 __B)
+      | ^~~~~~~~~~~~~
+"""
+INSIDE = f"""\
+In file included from ./k.cpp:1:
+{HEADER}:10:1: error: inlining failed in call to 'always_inline': target specific option mismatch
+   10 | _mm512_abs_ps (__m512 __A)
+      | ^~~~~~~~~~~~~
+./k.cpp:3:5: note: called from here
+    3 |     _mm512_abs_ps(a);
+      |     ^
+"""
+
+
+def test_only_warnings_of_headers_are_left_out() -> None:
+    told = without_header_warnings(FLOOD + OWN + FLOOD + ERROR + FLOOD + INSIDE)
+    left = "(3 warnings inside headers of the compiler left out)\n"
+    assert told == OWN + ERROR + INSIDE + left
+    assert without_header_warnings(FLOOD).startswith("(1 warning inside")
+
+
+def test_a_log_without_them_stays_as_it_is() -> None:
+    for log in ("", OWN, ERROR, INSIDE, OWN + ERROR, "ld: cannot find -lfoo\n", "no newline"):
+        assert without_header_warnings(log) == log
+
+
+@needs_compiler
+def test_what_a_real_compiler_says_of_intrinsics(tmp_path: Path) -> None:
+    source = tmp_path / "k.cpp"
+    source.write_text(
+        "#if defined(__x86_64__)\n#include <immintrin.h>\n"
+        '__attribute__((target("avx512f"))) __m512 f(__m512 a) {\n'
+        "    int unused; return _mm512_max_ps(a, _mm512_roundscale_ps(a, 0));\n}\n#else\n"
+        "void f() { int unused; }\n#endif\n"
+    )
+    done = subprocess.run(
+        ["c++", "-O3", "-Wall", "-Wextra", "-c", "-o", "/dev/null", "./k.cpp"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    told = without_header_warnings(done.stderr)
+    assert "unused" in told and "intrin.h:" not in told
