@@ -15,10 +15,11 @@ the gain computed from the two separately measured scores."""
 def worth_remeasuring(gate: GateName, score: Score, reference: Score) -> bool:
     """Whether a score is good enough to be worth measuring again at the gate.
 
-    A cheap check that saves the second measurement of candidates that are clearly slower. It allows
-    for twice the noise of both scores, because they come from separate measurements.
+    A cheap check that saves the second measurement of candidates that are clearly slower. The two
+    scores come from separate measurements, on a machine that may have been busy in one of them: it
+    allows for twice their noise and for `SCORE_SLACK`.
     """
-    slack = 2 * (score.noise + reference.noise) + 0.01
+    slack = 2 * (score.noise + reference.noise) + SCORE_SLACK
     if gate == "vector":
         return True
     return score.aggregate >= reference.aggregate * (1 - slack)
