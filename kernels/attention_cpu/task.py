@@ -12,7 +12,7 @@ from avo_tui.evaluation.task import Argument, CheckCase, Perturbation, Task, Tol
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline, Tensors
 
-PROBLEM = Attention(head_dim=64, heads_first=True, output="out")
+PROBLEM = Attention(head_dim=64, heads_first=True, output="out", perturbed_by=(4.0, 32.0))
 
 
 def _configuration(name: str, batch: int, heads: int, sequence: int, causal: bool) -> Configuration:
@@ -27,6 +27,9 @@ _SCORED = (
     _configuration("causal-1024", 1, 2, 1024, True),
 )
 _ODD = "a sequence length that is no multiple of any tile"
+_TAILS = (range(33, 49), range(49, 65))
+"""Sequence lengths with every remainder by 16 once, without a mask and with it: what is left of a
+vector or a tile at the end is handled apart, for some remainders wrongly."""
 _SHORT = "a very short sequence"
 _BATCH = "another batch size and number of heads"
 
@@ -92,6 +95,11 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
             configuration = _configuration(name, batch, heads, sequence, causal)
             return CheckCase(configuration, kind, hidden=True, category=category, **more)
 
+        tails = [
+            hidden(f"tail-{length}", _ODD, "normal", 1, 2, length, causal=causal, perturb=causal)
+            for causal in (False, True)
+            for length in _TAILS[causal]
+        ]
         full_256, causal_256, full_1024, causal_1024 = _SCORED
         return (
             hidden("one", _SHORT, "normal", 1, 1, 1, causal=False),
@@ -103,14 +111,15 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
             hidden("odd-205", _ODD, "late_needle", 1, 2, 205, causal=True, repeat=True),
             hidden("batch-3", _BATCH, "large_logits", 3, 1, 96, causal=True),
             hidden("batch-2", _BATCH, "sunk", 2, 2, 64, causal=False),
+            *tails,
             CheckCase(full_256, "normal", repeat=True),
             CheckCase(causal_256, "normal", perturb=True),
             CheckCase(full_256, "large_logits"),
             CheckCase(full_256, "late_needle"),
-            CheckCase(causal_256, "rising"),
+            CheckCase(causal_256, "rising", perturb=True),
             CheckCase(full_256, "offset"),
-            CheckCase(causal_256, "outliers"),
-            CheckCase(causal_256, "needle"),
+            CheckCase(causal_256, "outliers", perturb=True),
+            CheckCase(causal_256, "needle", perturb=True),
             CheckCase(full_256, "small"),
             CheckCase(full_1024, "rising"),
             CheckCase(causal_1024, "normal"),

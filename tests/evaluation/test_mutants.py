@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.report import HIDDEN
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
@@ -44,3 +45,13 @@ async def test_every_mistake_is_found(name: str, whole: Pipeline) -> None:
     told = f"{report.feedback.summary}: {report.feedback.detail} {report.feedback.log}"
     wanted = Verdict.CORRECT if "equivalent" in macros else Verdict.WRONG_RESULT
     assert report.verdict is wanted, told
+
+
+async def test_rows_that_share_a_decision_are_found(whole: Pipeline) -> None:
+    """Their bits depend on keys that they do not see, and no tolerance shows it."""
+    source = (FOLDER / "shared_decision.cpp").read_text()
+    candidate = Candidate(files={"attention.cpp": source})
+    report = await whole.evaluate("attention_cpu", candidate, "check", lambda _: None)
+    assert report.verdict is Verdict.WRONG_RESULT
+    public = [c for c in report.checks if not c.ok and c.name != HIDDEN]
+    assert all("see keys or values of the future" in c.detail for c in public)

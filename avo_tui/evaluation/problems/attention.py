@@ -63,6 +63,10 @@ class Attention:
     """True for (batch, heads, seq, head_dim), False for (batch, seq, heads, head_dim)."""
     output: str
     """The output's name; the inputs are q, k and v."""
+    perturbed_by: tuple[float, ...] = (4.0,)
+    """Standard deviations of the keys and values that a perturbation draws, for one head after the
+    other. Logits far beyond the usual ones show what rows share, such as a reference of the
+    exponentials that moves for all rows of a tile when one of them needs it."""
 
     @property
     def scale(self) -> float:
@@ -257,8 +261,11 @@ class Attention:
         device = inputs["q"].device
         if s.causal:
             row = int(torch.randint(1, max(2, s.seq), (1,), generator=draw))
+            first = int(torch.randint(len(self.perturbed_by), (1,), generator=draw))
             for name in ("k", "v"):
-                views[name][:, :, row:] = self._noise(views[name][:, :, row:], other)
+                for one in range(s.kv_heads):
+                    scale = self.perturbed_by[(first + one) % len(self.perturbed_by)]
+                    views[name][:, one, row:] = self._noise(views[name][:, one, row:], other, scale)
             before = torch.arange(s.seq, device=device) < row
             mask = before[None, None, :, None]
             meaning = "rows before the change see keys or values of the future"
@@ -266,8 +273,10 @@ class Attention:
             if s.kv_heads < 2:
                 return None
             head = int(torch.randint(s.kv_heads, (1,), generator=draw))
+            first = int(torch.randint(len(self.perturbed_by), (1,), generator=draw))
+            scale = self.perturbed_by[first]
             for name in ("k", "v"):
-                views[name][:, head] = self._noise(views[name][:, head], other)
+                views[name][:, head] = self._noise(views[name][:, head], other, scale)
             apart = torch.arange(s.heads, device=device) // (s.heads // s.kv_heads) != head
             mask = apart[None, :, None, None]
             meaning = "a head depends on the keys or values of another head"
@@ -275,10 +284,10 @@ class Attention:
         return Perturbation(changed, {self.output: unaffected}, meaning)
 
     @staticmethod
-    def _noise(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _noise(like: torch.Tensor, generator: torch.Generator, scale: float) -> torch.Tensor:
         import torch
 
-        return torch.empty_like(like).normal_(std=4.0, generator=generator)
+        return torch.empty_like(like).normal_(std=scale, generator=generator)
 
 
 def check_cases(

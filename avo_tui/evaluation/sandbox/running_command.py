@@ -74,6 +74,8 @@ class Running:
 
     async def keep_nothing_more(self) -> None:
         """Keeps what a stopped command has printed, and counts, but forgets, what comes later."""
+        if not any(drain.keeps for drain in self._drains):
+            return
         unchanged, before = 0, -1
         while unchanged < _UNCHANGED:  # the loop reads whatever is there each time round
             total = sum(drain.total for drain in self._drains)
