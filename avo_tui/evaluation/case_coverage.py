@@ -22,6 +22,10 @@ SMALL_FLOPS = 1e8
 SMALL_ELEMENTS = 1 << 20
 """Largest number of output elements of such a case."""
 MOST_CASES = 4
+TAIL = 4
+"""Remainders by this are looked for: the shortest vector whose tail kernels handle apart."""
+LARGE = 16
+"""A size up to this may never reach the main loop, and so says nothing of what comes after it."""
 WIDE = 0.05
 """A tolerance floor above this allows errors of 5% of a row's largest value."""
 
@@ -70,7 +74,7 @@ def _kinds_of_case(task: Task, cases: tuple[CheckCase, ...]) -> Iterator[str]:
 
 
 def _sizes(cases: tuple[CheckCase, ...]) -> Iterator[str]:
-    """Parameters that have one value only, or round values only."""
+    """Parameters that have round values only, or not every remainder that a tail can have."""
     values: dict[str, set[int]] = {}
     for case in cases:
         for name, value in case.configuration.parameters.items():
@@ -79,6 +83,14 @@ def _sizes(cases: tuple[CheckCase, ...]) -> Iterator[str]:
     for name, sizes in values.items():
         if len(sizes) > 1 and all(v % 64 == 0 for v in sizes):
             yield f"Every {name} is a multiple of 64: a last tile that is not whole is never seen."
+        large = {v % TAIL for v in sizes if v > LARGE}
+        missing = sorted(set(range(TAIL)) - large)
+        if missing and any(remainder % 2 for remainder in large):
+            told = " or ".join(map(str, missing))
+            yield (
+                f"No {name} above {LARGE} leaves a remainder of {told} by {TAIL}: a last vector "
+                "that is filled wrongly there is never seen."
+            )
 
 
 def _physics(task: Task) -> Iterator[str]:

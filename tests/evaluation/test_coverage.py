@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import torch
 from typer.testing import CliRunner
 
@@ -69,6 +70,36 @@ def test_everything_that_is_missing_is_said() -> None:
     ):
         assert part in told
     assert "is zero." not in told.replace("both zero", "")
+
+
+class Tails(Copy):
+    """Sizes of which some are odd."""
+
+    sizes: tuple[int, ...] = ()
+
+    def check_cases(self) -> tuple[CheckCase, ...]:
+        return tuple(
+            CheckCase(Configuration(name=f"n{n}", parameters={"n": n}), "normal")
+            for n in self.sizes
+        )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "missing"),
+    [
+        ((17, 33, 128), "2 or 3"),
+        ((1, 2, 3, 77, 128), "2 or 3"),  # a small one never reaches what comes after the main loop
+        ((17, 46, 79, 128), ""),
+        ((64, 128), ""),  # only multiples of 64 are taken: another sentence
+        ((30, 96), ""),  # only even sizes are
+    ],
+)
+def test_a_tail_that_no_size_has_is_said(sizes: tuple[int, ...], missing: str) -> None:
+    task = Tails()
+    task.sizes = sizes
+    told = [line for line in case_coverage.gaps(task) if "remainder" in line]
+    wanted = f"No n above 16 leaves a remainder of {missing} by 4: "
+    assert [line.startswith(wanted) for line in told] == ([True] if missing else [])
 
 
 def test_an_unknown_task_is_answered_with_those_there_are() -> None:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     import torch
 
 MOST_TENSORS = 64
-ODD = (3, 17, 45, 1, 130)
-"""Sizes to use for an axis in hidden cases, unless the axis itself is smaller."""
+ODD = (3, 17, 46, 1, 131, 79, 36, 101)
+"""Sizes to use for an axis in hidden cases, unless the axis itself is smaller. Those above 16 leave
+every remainder by 4, and most by 8: what is left at the end of a loop is handled apart."""
 SMALLEST = 1
-MOST_HIDDEN = 5
+MOST_HIDDEN = len(ODD)
 QUICK_FLOPS = 2e8
 """Most operations of a run that is repeated for each distribution."""
 WITH_DATA = 256 << 20
@@ -344,15 +345,23 @@ def _half(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> tuple[
     return (_case("half", sizes, again),) if _same_program(shown, again) else ()
 
 
+def odd_sizes(full: int) -> list[int]:
+    """Sizes for the hidden cases of an axis that is scored at `full`, none above it.
+
+    Those of `ODD` that fit; where some do not, the sizes just below `full` in their place.
+    """
+    sizes = [size for size in ODD if size <= full]
+    below = [size for size in range(full - 1, max(0, full - 4), -1) if size not in sizes]
+    return [*sizes, *below][: len(ODD)] or [full]
+
+
 def _hidden(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> list[Case]:
-    """Cases whose axes are odd numbers, each no larger than what is scored."""
+    """Cases with other sizes, none larger than what is scored."""
     cases: list[Case] = []
+    odd = {name: odd_sizes(value) for name, value in full.items()}
     choices = [
-        {
-            name: min(value, ODD[(index + turn) % len(ODD)])
-            for turn, (name, value) in enumerate(full.items())
-        }
-        for index in range(len(ODD))
+        {name: sizes[(index + turn) % len(sizes)] for turn, (name, sizes) in enumerate(odd.items())}
+        for index in range(MOST_HIDDEN)
     ]
     # where windows and strides need more room, such as of a pooling
     choices += [{n: max(1, v - 1) for n, v in full.items()}]

@@ -13,7 +13,7 @@ from avo_tui.evaluation.case_coverage import gaps
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.references import adopting
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
-from avo_tui.evaluation.references.deriving import Wishes, derive
+from avo_tui.evaluation.references.deriving import ODD, Wishes, derive, odd_sizes
 from avo_tui.evaluation.references.formats import read
 from avo_tui.evaluation.references.sample import BadReferenceError
 from avo_tui.evaluation.references.spec import ReferenceSpec
@@ -41,6 +41,15 @@ def derived(text: str, **wishes: object) -> ReferenceSpec:
     chosen = {"name": "mine", "language": "cpp", "origin": "model.py", **wishes}
     mode = bool(chosen.get("evaluation_mode"))
     return derive(read(text, "model.py", evaluation_mode=mode), Wishes(**chosen))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("full", [*range(1, 140), 1000, 4096])
+def test_hidden_sizes_leave_every_remainder_that_a_tail_can_have(full: int) -> None:
+    sizes = odd_sizes(full)
+    assert sizes and len(sizes) == len(set(sizes)) <= len(ODD)
+    assert all(1 <= size <= full for size in sizes)
+    if full > 20:  # the main loop ran before, and the scored size itself is a remainder, too
+        assert {size % 4 for size in [*sizes, full] if size > 16} == {0, 1, 2, 3}
 
 
 def test_a_module_gives_tensors_weights_work_and_axes() -> None:
