@@ -65,9 +65,10 @@ extern "C" void attention(const float* q, const float* k, const float* v, float*
                           int64_t batch, int64_t heads, int64_t sequence, bool causal);
 ```
 `q`, `k`, `v` and `out` are `[batch][heads][sequence][64]`, contiguous, 64-byte aligned; they do not
-overlap. With `causal`, row i sees the keys 0…i. Any `batch`, `heads` and `sequence` ≥ 1 must work;
-the head dimension is always 64. Inputs are read-only. Results must be good to single precision
-(8e-5 of the largest value of a row): no bf16, fp16 or table lookups of low order.
+overlap. With `causal`, row i sees the keys 0…i, and no bit of it may depend on later ones. Any
+`batch`, `heads` and `sequence` ≥ 1 must work; the head dimension is always 64. Inputs are
+read-only. Results must be good to single precision (8e-5 of the largest value of a row): no bf16,
+fp16 or table lookups of low order.
 
 One C++17 file; the standard library's memory, mathematics and containers and GCC's vector
 extensions or intrinsics may be used. One thread; no other process, file, clock or library. A line
