@@ -122,10 +122,21 @@ async def test_a_used_up_budget_lets_what_was_evaluated_be_submitted(make_lab: M
     refused = await client.call("compile")
     assert not refused.ok and "budget is used up" in refused.text
     assert (await client.call("list_attempts")).ok
+    for tool, arguments in (
+        ("reset_candidate", {}),
+        ("read_candidate", {}),
+        ("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 2"}),
+    ):
+        answer = await client.call(tool, arguments)
+        assert answer.ok, (tool, answer.text)
+    for tool in ("check", "evaluate", "profile", "bench", "disassemble"):
+        assert "budget is used up" in (await client.call(tool)).text, tool
+    other = await client.call("submit", {"summary": "another, never evaluated"})
+    assert not other.ok and "not evaluated in this step" in other.text
     note = await client.call("remember", {"category": "fact", "text": "Four at a time pays."})
     assert note.ok, note.text
-    answer = await client.call("submit", {"summary": "four at a time is faster"})
-    assert answer.step_ended and answer.run_ended
+    answer = await client.call("submit", {"summary": "four at a time is faster", "attempt": "1.1"})
+    assert answer.step_ended and answer.run_ended, answer.text
     assert await lab.ended() == "finished"
     assert len(lab.state.versions) == 2
     await client.close()

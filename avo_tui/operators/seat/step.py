@@ -33,7 +33,7 @@ from avo_tui.operators.ports import Interrupted, Presence, StepEnded, StepOutcom
 from avo_tui.operators.seat.door import Door, Request
 from avo_tui.operators.seat.opening import seat_opening
 from avo_tui.operators.seat.wire import Answer, Letter, Working
-from avo_tui.operators.toolbox import Toolbox
+from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox
 from avo_tui.operators.toolbox.box import ToolSpec, specs
 from avo_tui.operators.toolbox.running_call import cut_short
 from avo_tui.operators.toolbox.switched_off import parts_off
@@ -48,9 +48,9 @@ READING = frozenset({
 })  # fmt: skip
 """Tools that only read the record: they need no opened step, such as between two of them."""
 
-AFTER_BUDGET = READING | {WAIT, "submit", "end_step", "remember", "condense"}
-"""Tools that may still run once the budget is used up, so that an evaluated candidate can be
-committed and what was learned is kept."""
+AFTER_BUDGET = frozenset({WAIT, *(tool.name for tool in ALL_TOOLS if tool.group != "execution")})
+"""Tools that may still run once the budget is used up: those that neither compile nor measure, so
+that a candidate which was evaluated can be taken up and committed, and what was learned is kept."""
 
 GRACE_SECONDS = 300.0
 """Seconds without a call after which a step whose budget is used up is ended."""
@@ -344,7 +344,8 @@ def _ended(end: StepEnded) -> str:
 
 def _spent(reason: str) -> str:
     return (
-        f"The budget is used up: {reason}. What was evaluated in this step may still be submitted;"
-        " otherwise end_step with what was learned. Either may end the run: keep what others should"
-        " know before it. Tools that read the record still answer."
+        f"The budget is used up: {reason}. What was evaluated in this step may still be submitted"
+        " (an earlier attempt by submit attempt=…); otherwise end_step with what was learned."
+        " Either may end the run: keep what others should know before it. Tools that read the"
+        " record still answer."
     )

@@ -17,7 +17,7 @@ from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import report_text
 from avo_tui.operators.toolbox.timing_tools import FLAGS, asked
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
-from avo_tui.operators.toolbox.variants import Variant, sweep
+from avo_tui.operators.toolbox.variants import Variant, sweep, trouble_lines
 from avo_tui.operators.toolbox.workspace import Workspace
 
 
@@ -155,6 +155,10 @@ async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswe
         variants = sweep("", space.working, arguments.sweep, arguments.flags)
     except ValueError as error:
         raise ToolError(str(error)) from error
+    variants, broken = await _that_compile(space, variants)
+    if not variants:
+        text = "\n".join(broken)
+        raise ToolError(f"Nothing was evaluated, and no evaluation was spent:\n{text}")
     titled = [(v.candidate, f"{arguments.title}: {v.name}") for v in variants]
     results: list[AttemptResult] = []
 
@@ -171,7 +175,26 @@ async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswe
         if results:
             cut.brought = _variants_text(space, results, variants)
         raise
-    return ToolAnswer(_variants_text(space, results, variants))
+    return ToolAnswer("\n".join([_variants_text(space, results, variants), *broken]))
+
+
+async def _that_compile(
+    space: Workspace, variants: Sequence[Variant]
+) -> tuple[list[Variant], list[str]]:
+    """(the variants without the first ones, if these do not compile; what is wrong with those).
+
+    A mistake in what all of them share would otherwise cost an evaluation for each.
+    """
+    rows: list[tuple[str, str, str]] = []
+    for number, variant in enumerate(variants):
+        space.running.begin(f"compile {number + 1} of {len(variants)}: {variant.name}")
+        report = await space.bench.evaluating.compile(variant.candidate)
+        if report.correct or not report.verdict.judges_candidate:
+            rest = list(variants[number:])
+            return rest, trouble_lines([*rows, *((v.name, "", "") for v in rest)])
+        feedback = report.feedback
+        rows.append((variant.name, f"{report.verdict}: {feedback.summary}", feedback.log))
+    return [], trouble_lines(rows)
 
 
 def _variants_text(
@@ -183,7 +206,7 @@ def _variants_text(
     return "\n".join([
         f"{len(results)} of {len(variants)} variants were evaluated, each as an attempt; ratio is"
         f" to v{best.number}. {space.fitting(OWN_RUNS)} read_attempt tells more of"
-        " one; set its macros and flags in the source to go on with it.",
+        " one; submit attempt=… submits it, reset_candidate attempt=… goes on from its source.",
         *(f"- {_variant_line(space, result, variants)}" for result in ordered),
     ])  # fmt: skip
 

@@ -19,7 +19,7 @@ from avo_tui.operators.toolbox.report_text import gains_text, plan_text
 from avo_tui.operators.toolbox.running_call import unreturned
 from avo_tui.operators.toolbox.timing_tools import IF_BUSY, busy_line, not_now
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
-from avo_tui.operators.toolbox.workspace import Workspace
+from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
 
 class Item(Value):
@@ -78,6 +78,12 @@ class Submit(Arguments):
     )
 
     if_busy: Literal["measure", "say"] = IF_BUSY
+    attempt: str | None = Field(
+        default=None,
+        pattern=r"^\d+\.\d+$",
+        description="Attempt of this step to submit in place of the working candidate, such as"
+        " 12.3: its source becomes the working candidate.",
+    )
 
 
 class EndStep(Arguments):
@@ -115,6 +121,11 @@ _GAIN_WANTED = (
 
 
 async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
+    if arguments.attempt is not None:
+        named = space.attempt(arguments.attempt)
+        source = load_candidate(space.bench, named.candidate)
+        if source.id != space.working.id:
+            space.change(source, f"Took the source of attempt {arguments.attempt}")
     working = space.working
     if working.id == space.parent.id:
         raise ToolError(
@@ -201,9 +212,10 @@ TOOLS = (
     Tool(
         "submit",
         "self",
-        "Submit the working candidate to the acceptance gate. It must have been evaluated as "
-        "correct in this step. The gate measures it again, interleaved with the best version; if "
-        "it passes it is committed and the step ends. Name the notes that it was built on.",
+        "Submit the working candidate, or an attempt of this step, to the acceptance gate. It must "
+        "have been evaluated as correct in this step. The gate measures it again, interleaved with "
+        "the best version; if it passes it is committed and the step ends. Name the notes that it "
+        "was built on.",
         Submit,
         _submit,
     ),

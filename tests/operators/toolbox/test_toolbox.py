@@ -300,6 +300,29 @@ async def test_a_sweep_says_that_its_figures_are_of_different_runs(box: Toolbox)
     assert "Each was measured in a run of its own" in answer and "bench times" in answer
 
 
+async def test_variants_that_share_a_mistake_cost_no_evaluation(
+    box: Toolbox, bench: FakeWorkbench
+) -> None:
+    await ok(box, "write_file", text=f"{source(1.2)}\nSYNTAX\n")
+    told = await bad(box, "evaluate_many", title="tiles", sweep={"TILE": ["1", "2"]})
+    assert "no evaluation was spent" in told and "all 2 variants: compile_error" in told
+    assert "No attempts" in await ok(box, "list_attempts")
+
+
+async def test_an_attempt_of_the_step_is_submitted_by_its_name(
+    box: Toolbox, bench: FakeWorkbench
+) -> None:
+    await ok(box, "write_file", text=source(1.2))
+    await ok(box, "evaluate", title="a fifth faster")
+    first = box.workspace.working.id
+    await ok(box, "write_file", text=source(1.1))
+    await ok(box, "evaluate", title="a tenth faster")
+    told = await bad(box, "submit", summary="the first of them", attempt="1.9")
+    assert "There is no attempt 1.9" in told
+    assert "Committed as v1" in await ok(box, "submit", summary="the first of them", attempt="1.1")
+    assert box.workspace.working.id == first == bench.reading.versions()[1].candidate
+
+
 async def test_compiler_flags_are_swept_as_macros_are(box: Toolbox) -> None:
     """By bench and by evaluate_many; a candidate that takes no flags is told so."""
     await ok(box, "write_file", file="kernel.cpp", text=source(1.2))
