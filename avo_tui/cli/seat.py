@@ -143,6 +143,7 @@ def _answer(
     from avo_tui.operators.seat.wire import Call, Hello
     from avo_tui.operators.toolbox.switched_off import parts_off
     from avo_tui.seat.after_the_run import is_over
+    from avo_tui.seat.client import SeatError
 
     settings = reader.state.session.settings
     specs = tool_specs(settings)
@@ -164,6 +165,10 @@ def _answer(
     except KeyboardInterrupt:
         _tell(f"interrupted: {tool} goes on to its end, and the next answer says how to read it")
         raise typer.Exit(INTERRUPTED) from None
+    except (Failure, SeatError):
+        if tool in READING and not texts and is_over(reader):  # it ended meanwhile
+            return _from_the_record(reader, call)
+        raise
 
 
 def _from_the_record(reader: SessionReader, call: Call) -> Answer:

@@ -141,15 +141,16 @@ class SeatServer:
         hello = Hello(
             client=_name_of(context), way=self._way, take_over=self._take_over and calls.fresh
         )
+        given = params.arguments or {}
         try:
-            given = params.arguments or {}
             known = await self._library.after_the_run(params.name, given) if calls.idle else None
             if known is not None:
                 answer, running = known, False
             else:
                 answer, running = await calls.call(hello, params.name, given, progress)
         except (SeatError, OSError) as error:
-            answer, running = Answer(id=0, ok=False, text=f"{error}."), False
+            known = await self._library.after_the_run(params.name, given)  # it ended meanwhile
+            answer, running = known or Answer(id=0, ok=False, text=f"{error}."), False
         structured = {
             **answer.model_dump(mode="json", exclude={"id"}),
             "still_running": running,

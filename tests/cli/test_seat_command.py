@@ -157,6 +157,17 @@ def test_an_agent_does_not_take_back_that_the_run_was_stopped(own_places: Path, 
     assert not SessionReader.open(folder).engine().alive
 
 
+def test_a_run_that_ends_under_a_call_still_lets_its_record_be_read(
+    avo: Avo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = iter([False, True])
+    monkeypatch.setattr("avo_tui.seat.after_the_run.is_over", lambda reader: next(over))
+    told = avo("seat", "attention-cpu-live", "list_versions", "--json")
+    assert told.code == 0 and told.json["run_ended"] and "v10" in told.json["text"]
+    over = iter([False, True])
+    assert "decided by the person" in avo("seat", "attention-cpu-live", "check").err
+
+
 def test_who_has_not_opened_the_step_is_told_who_has(
     seated: Path, avo: Avo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

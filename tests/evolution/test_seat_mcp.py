@@ -37,6 +37,8 @@ def served(lab: Laboratory, patience: float = 30.0) -> SeatServer:
             try:
                 return await SeatClient.sit_down(lab.folder, hello)
             except SeatNotThereError:
+                if lab.has_ended:
+                    raise
                 await asyncio.sleep(0.01)
 
     reader = SessionReader.open(lab.folder)
@@ -161,7 +163,9 @@ async def test_a_second_client_is_told_who_sits_there(make_lab: MakeLab) -> None
         assert not refused["ok"] and "sits in the seat, over MCP, since" in refused["text"]
 
 
-async def test_the_record_is_read_over_mcp_after_the_end(make_lab: MakeLab) -> None:
+async def test_the_record_is_read_over_mcp_after_the_end(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab = begun(make_lab)
     async with client_of(served(lab)) as client:
         assert (await call(client, "begin_step"))["ok"]
@@ -179,6 +183,9 @@ async def test_the_record_is_read_over_mcp_after_the_end(make_lab: MakeLab) -> N
             answer = await call(client, tool, **arguments)
             assert answer["ok"] and answer["run_ended"] and words in answer["text"], tool
         assert not (await call(client, "read_version", version=7))["ok"]
+        over = iter([False, True])  # it ends between the question and the call
+        monkeypatch.setattr("avo_tui.seat.resources.is_over", lambda reader: next(over))
+        assert (await call(client, "list_versions"))["run_ended"]
         assert len(SessionReader.open(lab.folder).state.attempts) == recorded
 
 
