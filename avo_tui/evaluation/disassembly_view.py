@@ -76,8 +76,8 @@ def shown(
         matching = [item for item in by_length if wanted in item.name]
         if matching:
             chosen = next((item for item in matching if item.name == wanted), matching[0])
-        elif place := _at_address(by_length, wanted):
-            chosen, line = place
+        elif addressed := _at_address(by_length, wanted):
+            chosen, line = addressed
             if window.first_line is None:
                 window = window.replaced(first_line=max(1, line - _LINES_BEFORE))
         else:
@@ -95,8 +95,8 @@ def _at_address(listings: list[Listing], wanted: str) -> tuple[Listing, int] | N
     address = int(wanted, 16)
     for listing in listings:
         for number, line in enumerate(listing.text.splitlines(), start=1):
-            found = _SASS_LINE.search(line) or _X86_LINE.match(line)
-            if found and int(found[1], 16) == address:
+            instruction = _SASS_LINE.search(line) or _X86_LINE.match(line)
+            if instruction and int(instruction[1], 16) == address:
                 return listing, number
     return None
 
