@@ -8,6 +8,7 @@ each the words that its agent is given: a fresh agent for each run, told nothing
 the tools that time anything but evaluations are switched off: an agent that may time as often as it
 likes uses a few evaluations only, and the arms would not have equal budgets. The engines go on
 until their budget is used up; `avo stop NAME` ends one.
+`runs.json` has the figures of the runs in docs/worth.md.
 
 `--task conv3d` takes the 3-D convolution of this folder instead of `attention_cpu`; `--tuner` runs
 the tuner on the seed with tunables, to the same budget, without an agent.
