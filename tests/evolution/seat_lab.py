@@ -40,3 +40,14 @@ async def improve(client: SeatClient, old: str = "UNROLL = 1", new: str = "UNROL
     tried = await client.call("evaluate", {"title": f"{new} for {old}"})
     assert tried.ok and "verdict: correct" in tried.text
     return await client.call("submit", {"summary": f"{new}, since it is faster"})
+
+
+async def evaluating(lab: Laboratory) -> tuple[SeatClient, asyncio.Task[Answer]]:
+    """A client in the seat, and its call of `evaluate`, which the evaluator holds."""
+    lab.hold_from(1)
+    client = await seated(lab)
+    await client.call("begin_step")
+    await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 2"})
+    call = asyncio.create_task(client.call("evaluate", {"title": "two at a time"}))
+    await lab.held()
+    return client, call

@@ -21,7 +21,7 @@ from avo_tui.operators.seat.operator import SeatOperator
 from avo_tui.operators.seat.wire import Answer, Hello
 from avo_tui.seat.client import SeatClient
 from tests.evolution.laboratory import Laboratory, MakeLab
-from tests.evolution.seat_lab import HELLO, begun, improve, seated, settings
+from tests.evolution.seat_lab import HELLO, begun, evaluating, improve, seated, settings
 
 
 async def test_a_step_from_its_opening_to_a_version(make_lab: MakeLab) -> None:
@@ -147,12 +147,7 @@ async def test_a_paused_run_holds_the_tool_until_it_is_resumed(make_lab: MakeLab
 
 async def test_pause_now_interrupts_an_evaluation_and_says_so(make_lab: MakeLab) -> None:
     lab = begun(make_lab)
-    lab.hold_from(1)
-    client = await seated(lab)
-    await client.call("begin_step")
-    await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 2"})
-    call = asyncio.create_task(client.call("evaluate", {"title": "two at a time"}))
-    await lab.held()
+    client, call = await evaluating(lab)
     await lab.send(Pause(mode="now"))
     answer = await call
     assert not answer.ok and "Interrupted" in answer.text
@@ -242,12 +237,7 @@ async def test_a_rewind_ends_the_step_and_the_next_one_begins_there(make_lab: Ma
 
 async def test_an_abort_in_the_middle_of_a_tool_is_its_answer(make_lab: MakeLab) -> None:
     lab = begun(make_lab)
-    lab.hold_from(1)
-    client = await seated(lab)
-    await client.call("begin_step")
-    await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 2"})
-    call = asyncio.create_task(client.call("evaluate", {"title": "two at a time"}))
-    await lab.held()
+    client, call = await evaluating(lab)
     await lab.send(AbortStep(reason="enough"))
     answer = await call
     if not answer.step_ended:  # the tool was cut off first; the next one is told

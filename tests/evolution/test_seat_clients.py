@@ -22,7 +22,7 @@ from avo_tui.operators.seat.wire import Hello
 from avo_tui.seat.client import SeatClient, SeatError, SeatLeftError, SeatNotThereError
 from tests.evolution.fake_evaluator import SEED
 from tests.evolution.laboratory import MakeLab
-from tests.evolution.seat_lab import HELLO, begun, seated, settings
+from tests.evolution.seat_lab import HELLO, begun, evaluating, seated, settings
 
 
 async def test_a_second_client_is_told_who_sits_there_and_may_take_over(
@@ -47,12 +47,7 @@ async def test_a_second_client_is_told_who_sits_there_and_may_take_over(
 
 async def test_a_client_that_dies_in_an_evaluation_loses_nothing(make_lab: MakeLab) -> None:
     lab = begun(make_lab)
-    lab.hold_from(1)
-    client = await seated(lab)
-    await client.call("begin_step")
-    await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 2"})
-    call = asyncio.create_task(client.call("evaluate", {"title": "two at a time"}))
-    await lab.held()
+    client, call = await evaluating(lab)
     await client.close()
     with pytest.raises((SeatLeftError, asyncio.CancelledError)):
         await call

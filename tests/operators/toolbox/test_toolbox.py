@@ -1,57 +1,28 @@
+"""The toolbox: reading the lineage, editing, evaluating, submitting, journalling."""
+
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import (
     CandidateEdited,
-    NoteRemoved,
-    NoteWritten,
-    PairMeasured,
     ToolCalled,
     ToolReturned,
 )
-from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Note
 from avo_tui.domain.report import ConfigurationCheck
-from avo_tui.domain.score import PairedMeasurement
-from avo_tui.operators.agent.prompts.opening import opening
 from avo_tui.operators.ports import AttemptResult, SubmitResult
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
 from avo_tui.operators.toolbox.report_text import check_lines
 from tests.operators.fake_workbench import FakeWorkbench
+from tests.operators.toolbox.calls import bad, ok
 from tests.operators.toy_task import SEED, judge, source
-
-
-@pytest.fixture
-def bench() -> FakeWorkbench:
-    return FakeWorkbench()
-
-
-@pytest.fixture
-def box(bench: FakeWorkbench) -> Toolbox:
-    return Toolbox(bench)
-
-
-async def ok(box: Toolbox, name: str, /, **arguments: Any) -> str:
-    result = await box.call(name, arguments)
-    assert result.ok, result.text
-    return result.text
-
-
-async def bad(box: Toolbox, name: str, /, **arguments: Any) -> str:
-    result = await box.call(name, arguments)
-    assert not result.ok, result.text
-    return result.text
 
 
 def test_the_groups_are_complete() -> None:
@@ -140,90 +111,6 @@ async def test_several_files(box: Toolbox, bench: FakeWorkbench) -> None:
     assert box.workspace.working.id == box.workspace.parent.id
 
 
-async def test_the_memory(box: Toolbox) -> None:
-    answer = await ok(box, "remember", category="failed", text="tile 7 spills")
-    identity = answer.split()[3].rstrip(";")
-    assert "already" in await ok(box, "remember", category="failed", text="tile 7 spills")
-    assert "tile 7 spills" in await ok(box, "recall", containing="TILE")
-    assert "No notes" in await ok(box, "recall", category="idea")
-    for n in range(2):
-        await ok(box, "remember", category="fact", text=f"{n}" * 790)
-    refusal = await bad(box, "remember", category="fact", text="z" * 700)
-    assert "2000 characters" in refusal and "`condense`" in refusal and "790 characters" in refusal
-    assert "Forgotten" in await ok(box, "forget", note=identity)
-    assert "recall shows the ids" in await bad(box, "forget", note=identity)
-
-
-async def test_a_full_memory_is_condensed_in_the_middle_of_a_step(
-    box: Toolbox, bench: FakeWorkbench
-) -> None:
-    facts = [f"fact {n}: " + f"{n}" * 600 for n in range(3)]
-    for text in facts:
-        await ok(box, "remember", category="fact", text=text)
-    assert "condense what belongs together" in await ok(
-        box, "remember", category="failed", text="tile 7 spills"
-    )
-    held = bench.reading.notes()
-    await bad(box, "remember", category="worked", text="w" * 700)
-    assert bench.reading.notes() == held, "a note that does not fit costs no other"
-    ids = [n.id for n in held[:3]]
-    answer = await ok(box, "condense", notes=ids, category="fact", text="facts 0, 1 and 2: known")
-    assert all(identity in answer for identity in ids)
-    await ok(box, "remember", category="worked", text="w" * 700)
-    assert [n.text[:5] for n in bench.reading.notes()] == ["tile ", "facts", "wwwww"]
-    # what was condensed stays on record, and was removed only after the note that stands for it
-    changes = [e for e in bench.journal if isinstance(e, NoteWritten | NoteRemoved)]
-    assert [type(e) for e in changes[-5:]] == [NoteWritten, *[NoteRemoved] * 3, NoteWritten]
-    assert {e.note.text for e in changes if isinstance(e, NoteWritten)} >= set(facts)
-    assert Workspace.restore(bench).forgotten == set(ids) == box.workspace.forgotten
-
-
-async def test_condensing_keeps_to_the_limit_and_to_what_is_there(
-    box: Toolbox, bench: FakeWorkbench
-) -> None:
-    for n in range(2):
-        await ok(box, "remember", category="fact", text=f"{n}" * 700)
-    first = bench.reading.notes()[0].id
-    held = bench.reading.notes()
-    assert "Nothing was written" in await bad(
-        box, "condense", notes=[first], category="fact", text="x" * 1500
-    )
-    assert "no note gone" in await bad(
-        box, "condense", notes=[first, "gone"], category="fact", text="short"
-    )
-    assert bench.reading.notes() == held
-
-
-async def test_notes_of_the_person_stay(box: Toolbox, bench: FakeWorkbench) -> None:
-    mine = Note(id="mine", category="fact", text="the machine is shared", at=now(), author="person")
-    bench.recording.record(NoteWritten(note=mine))
-    assert "the person" in await bad(box, "forget", note="mine")
-    assert "the person" in await bad(
-        box, "condense", notes=["mine"], category="fact", text="something else"
-    )
-    assert bench.reading.notes() == [mine]
-
-
-async def test_a_version_names_the_notes_that_it_was_built_on(
-    box: Toolbox, bench: FakeWorkbench
-) -> None:
-    for text in ("packing K pays 4%", "tile 7 spills", "threads are pinned"):
-        await ok(box, "remember", category="fact", text=text)
-    pays, spills, _ = bench.reading.notes()
-    await ok(box, "replace_text", old="speed = 1.00", new="speed = 1.50")
-    await ok(box, "evaluate", title="pack K")
-    assert "no note 12345678" in await bad(
-        box, "submit", summary="K is packed, which pays", built_on=["12345678"]
-    )
-    await ok(box, "submit", summary="K is packed, which pays", built_on=[pays.id, f"[{spills.id}]"])
-    assert bench.reading.versions()[1].built_on == (pays, spills)
-    assert "v1 built on it" in await ok(box, "recall", containing="packing")
-    assert "built on it" not in await ok(box, "recall", containing="pinned")
-    # what the version owes is kept as it read then, whatever becomes of the note
-    await ok(box, "forget", note=pays.id)
-    assert "packing K pays 4%" in await ok(box, "read_version", version=1, part="plan")
-
-
 async def test_knowledge(box: Toolbox) -> None:
     assert "[doc#1]" in await ok(box, "search_knowledge", query="wgmma")
     assert "Nothing found" in await ok(box, "search_knowledge", query="nothing")
@@ -293,100 +180,6 @@ async def test_a_check_names_the_kind_of_inputs() -> None:
     assert lines[1] == "  small (normal): ok, largest error 0.5 of the tolerance"
     assert lines[2].startswith("  small (peaked): ok, largest error 0.9")
     assert lines[3] == "  hidden configurations: all ok"
-
-
-async def test_a_sweep_says_that_its_figures_are_of_different_runs(box: Toolbox) -> None:
-    answer = await ok(box, "evaluate_many", title="tiles", sweep={"TILE": ["1", "2"]})
-    assert "Each was measured in a run of its own" in answer and "bench times" in answer
-
-
-async def test_variants_that_share_a_mistake_cost_no_evaluation(
-    box: Toolbox, bench: FakeWorkbench
-) -> None:
-    await ok(box, "write_file", text=f"{source(1.2)}\nSYNTAX\n")
-    told = await bad(box, "evaluate_many", title="tiles", sweep={"TILE": ["1", "2"]})
-    assert "no evaluation was spent" in told and "all 2 variants: compile_error" in told
-    assert "No attempts" in await ok(box, "list_attempts")
-
-
-async def test_an_attempt_of_the_step_is_submitted_by_its_name(
-    box: Toolbox, bench: FakeWorkbench
-) -> None:
-    await ok(box, "write_file", text=source(1.2))
-    await ok(box, "evaluate", title="a fifth faster")
-    first = box.workspace.working.id
-    await ok(box, "write_file", text=source(1.1))
-    await ok(box, "evaluate", title="a tenth faster")
-    told = await bad(box, "submit", summary="the first of them", attempt="1.9")
-    assert "There is no attempt 1.9" in told
-    assert "Committed as v1" in await ok(box, "submit", summary="the first of them", attempt="1.1")
-    assert box.workspace.working.id == first == bench.reading.versions()[1].candidate
-
-
-async def test_compiler_flags_are_swept_as_macros_are(box: Toolbox) -> None:
-    """By bench and by evaluate_many; a candidate that takes no flags is told so."""
-    await ok(box, "write_file", file="kernel.cpp", text=source(1.2))
-    answer = await ok(box, "bench", flags=["-O2", ""])
-    assert "flags `-O2`" in answer and "no flags" in answer
-    answer = await ok(box, "evaluate_many", title="flags", flags=["-O2", "-O3"])
-    assert "flags `-O3`" in answer and "2 of 2 variants" in answer
-    nothing = await box.call("evaluate_many", {"title": "nothing varied"})
-    assert not nothing.ok and "Say what is varied" in nothing.text
-
-
-async def test_a_change_is_shown_only_where_two_were_timed_in_turn(
-    box: Toolbox, bench: FakeWorkbench
-) -> None:
-    """Scores of two runs say nothing of a change on a configuration; pairs at the gate do."""
-    await ok(box, "write_file", text=source(1.2))
-    fresh = await ok(box, "evaluate", title="a fifth faster")
-    assert "ratio 1." in fresh and "over v0 in" not in fresh and "% against v0\n" not in fresh
-    candidate, head = box.workspace.working.id, bench.reading.head
-    names = [c.name for c in head.score.configurations]
-    pairs = tuple(
-        PairedMeasurement(configurations=dict.fromkeys(names, (g, g, g))) for g in (1.05, 1.07)
-    )
-    comparison = Comparison(
-        number=1, candidate=candidate, against=head.candidate, error=0.01, replicates=pairs
-    )
-    bench.record(PairMeasured(attempt=1, comparison=comparison))
-    again = await ok(box, "evaluate", title="the same again")
-    told = [line for line in again.splitlines() if "over v0 in 2 pairs" in line]
-    assert len(told) == len(names) and all("at the gate +6.00% [" in line for line in told)
-    report = await ok(box, "read_attempt", step=1, number=1)
-    assert report.count("at the gate +6.00%") == len(names)
-
-
-@pytest.mark.parametrize("name", ["foo", "1", "1.", ".1", "1.1.1", "-1.1", "٣.١", "", "9" * 5000])
-async def test_a_name_that_no_attempt_has_is_refused_in_a_sentence(box: Toolbox, name: str) -> None:
-    await ok(box, "write_file", text=source(1.2))
-    await ok(box, "evaluate", title="a fifth faster")
-    assert f"There is no attempt {name}; list_attempts" in await bad(box, "bench", attempts=[name])
-    assert "attempt" in await bad(box, "reset_candidate", attempt=name)
-
-
-async def test_timing_says_how_long_it_took(box: Toolbox) -> None:
-    await ok(box, "write_file", text=source(1.2))
-    answer = await ok(box, "bench", sweep={"TILE": ["1", "2"]}, pairs=2)
-    assert re.search(r"4 pairs in \d+\.\d s, \d+\.\d s each\.", answer)
-
-
-async def test_the_load_is_told_and_pairs_are_not_spent_on_a_busy_machine(
-    box: Toolbox, bench: FakeWorkbench
-) -> None:
-    await ok(box, "write_file", text=source(1.2))
-    await ok(box, "evaluate", title="a fifth faster")
-    assert "busy" not in await ok(box, "bench", if_busy="say")
-    bench.occupied = "session other (process 7) measures"
-    runs = len(bench.runs)
-    for name, more in (("bench", {}), ("submit", {"summary": "a fifth faster"})):
-        answer = await ok(box, name, if_busy="say", **more)
-        assert "no pair is spent: the machine is busy now: session other" in answer
-    assert len(bench.runs) == runs and not bench.state.versions.get(1)
-    answer = await ok(box, "bench")
-    assert answer.startswith("The machine was busy when this began: session other")
-    assert "The machine is busy now: session other" in opening(bench, ())
-    assert "Committed as v1" in await ok(box, "submit", summary="a fifth faster")
 
 
 async def test_a_version_carries_its_own_idea_and_the_plan_stays_the_steps(
