@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import torch
 
 MOST_TENSORS = 64
-ODD = (3, 17, 46, 1, 131, 79, 36, 101)
+OTHER_SIZES = (3, 17, 46, 1, 131, 79, 36, 101)
 """Sizes to use for an axis in hidden cases, unless the axis itself is smaller. Those above 16 leave
 every remainder by 4, and most by 8: what is left at the end of a loop is handled apart."""
 SMALLEST = 1
-MOST_HIDDEN = len(ODD)
+MOST_HIDDEN = len(OTHER_SIZES)
 QUICK_FLOPS = 2e8
 """Most operations of a run that is repeated for each distribution."""
 WITH_DATA = 256 << 20
@@ -345,22 +345,25 @@ def _half(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> tuple[
     return (_case("half", sizes, again),) if _same_program(shown, again) else ()
 
 
-def odd_sizes(full: int) -> list[int]:
+def other_sizes(full: int) -> list[int]:
     """Sizes for the hidden cases of an axis that is scored at `full`, none above it.
 
-    Those of `ODD` that fit; where some do not, the sizes just below `full` in their place.
+    Those of `OTHER_SIZES` that fit; where some do not, the sizes just below `full` in their place.
     """
-    sizes = [size for size in ODD if size <= full]
+    sizes = [size for size in OTHER_SIZES if size <= full]
     below = [size for size in range(full - 1, max(0, full - 4), -1) if size not in sizes]
-    return [*sizes, *below][: len(ODD)] or [full]
+    return [*sizes, *below][: len(OTHER_SIZES)] or [full]
 
 
 def _hidden(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> list[Case]:
     """Cases with other sizes, none larger than what is scored."""
     cases: list[Case] = []
-    odd = {name: odd_sizes(value) for name, value in full.items()}
+    others = {name: other_sizes(value) for name, value in full.items()}
     choices = [
-        {name: sizes[(index + turn) % len(sizes)] for turn, (name, sizes) in enumerate(odd.items())}
+        {
+            name: sizes[(index + turn) % len(sizes)]
+            for turn, (name, sizes) in enumerate(others.items())
+        }
         for index in range(MOST_HIDDEN)
     ]
     # where windows and strides need more room, such as of a pooling

@@ -13,7 +13,7 @@ from avo_tui.evaluation.case_coverage import gaps
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.references import adopting
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
-from avo_tui.evaluation.references.deriving import ODD, Wishes, derive, odd_sizes
+from avo_tui.evaluation.references.deriving import OTHER_SIZES, Wishes, derive, other_sizes
 from avo_tui.evaluation.references.formats import read
 from avo_tui.evaluation.references.sample import BadReferenceError
 from avo_tui.evaluation.references.spec import ReferenceSpec
@@ -45,8 +45,8 @@ def derived(text: str, **wishes: object) -> ReferenceSpec:
 
 @pytest.mark.parametrize("full", [*range(1, 140), 1000, 4096])
 def test_hidden_sizes_leave_every_remainder_that_a_tail_can_have(full: int) -> None:
-    sizes = odd_sizes(full)
-    assert sizes and len(sizes) == len(set(sizes)) <= len(ODD)
+    sizes = other_sizes(full)
+    assert sizes and len(sizes) == len(set(sizes)) <= len(OTHER_SIZES)
     assert all(1 <= size <= full for size in sizes)
     if full > 20:  # the main loop ran before, and the scored size itself is a remainder, too
         assert {size % 4 for size in [*sizes, full] if size > 16} == {0, 1, 2, 3}
