@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from avo_tui.evaluation.backends.cpp.compiler_log import without_header_warnings
 from tests.evaluation.evaluation_support import needs_compiler
 
@@ -58,6 +60,29 @@ def test_only_warnings_of_headers_are_left_out() -> None:
 def test_a_log_without_them_stays_as_it_is() -> None:
     for log in ("", OWN, ERROR, INSIDE, OWN + ERROR, "ld: cannot find -lfoo\n", "no newline"):
         assert without_header_warnings(log) == log
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/tmp/ccX.s:30: Error: no such instruction: `bogusinsn %rax'",
+        "/usr/bin/ld: k.o: in function `work': undefined reference to `missing'",
+        "collect2: error: ld returned 1 exit status",
+        "cc1plus: error: unknown value for -march",
+        "g++: fatal error: Killed signal terminated program cc1plus",
+        "./k.cpp:5:3: internal compiler error: Segmentation fault",
+        "./k.cpp:5:3: sorry, unimplemented: something",
+        "./k.cpp:9:3:   required from here",
+        "/usr/include/string_fortified.h:29:33: warning: forming offset 4 [-Warray-bounds]",
+        "/usr/include/mine.h:3:1: warning: 'x' is used uninitialized [-Wuninitialized]",
+        "anything else",
+    ],
+)
+def test_what_stands_behind_a_warning_of_a_header_stays(line: str) -> None:
+    told = without_header_warnings(f"{FLOOD}{line}\n{FLOOD}")
+    assert told == f"{line}\n(2 warnings inside headers of the compiler left out)\n"
+    own = without_header_warnings(f"{FLOOD}{OWN}{line}\n")
+    assert own == f"{OWN}{line}\n(1 warning inside headers of the compiler left out)\n"
 
 
 @needs_compiler
