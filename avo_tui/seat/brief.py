@@ -54,8 +54,9 @@ def _fill(name: str, values: Mapping[str, str], parts: frozenset[str]) -> str:
 
 def _measurement(session: SessionRecord) -> str:
     lines = [
-        "- The check runs every public case even where one is wrong, so its list says which kinds"
-        " of inputs and which configurations fail. Two calls on the same inputs must agree in every"
+        "- After a wrong result the check runs the other public cases, for 5 s at most, so its list"
+        " says which kinds of inputs and which configurations fail; a crash, a time-out or a write"
+        " outside the buffers ends it. Two calls on the same inputs must agree in every"
         " bit. Where a result must not depend on some of the inputs (causal attention: on later"
         " keys and values), these are changed, and the result must keep every bit. A public failure"
         " is told in full, of a hidden one only the kind.",
