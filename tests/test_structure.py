@@ -8,7 +8,7 @@ from pathlib import Path
 
 import avo_tui
 
-METHODS, LINES, PARAMETERS, MODULE_LINES = 30, 60, 7, 400
+METHODS, LINES, PARAMETERS, MODULE_LINES = 40, 60, 10, 800
 ROOT = Path(avo_tui.__file__).parent
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 WIDGETS = {"LineageView", "LongView", "AttemptTable", "PickList", "SessionList"}
