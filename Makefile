@@ -45,8 +45,9 @@ format: develop  ## Format the code
 snapshots: develop  ## Draw the screens anew that the tests compare with; look at them before committing
 	AVO_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/ui
 
-wheel: develop  ## Build the wheel
-	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+wheel: $(BIN)/python  ## Build the wheel, of the files that git tracks
+	@$(PIP) wheel --no-deps -w dist .
+	@ls dist/avo_tui-*.whl
 
 clean:  ## Remove the virtual environment and what was built
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
