@@ -13,7 +13,7 @@ from avo_tui.operators.agent.conversation.heal import THINKING
 from avo_tui.operators.agent.conversation.policy import ContextLimits, carried, decide
 from avo_tui.operators.agent.conversation.valid import problems
 from avo_tui.operators.agent.model.bounds import shorter
-from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, WAITING, Fault
+from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, Fault
 from avo_tui.operators.agent.model.features import Feature
 from avo_tui.operators.agent.model.port import Block, Model, Reply, Request
 from avo_tui.operators.agent.model.prices import Price, believable
@@ -146,8 +146,7 @@ class Exchange:
             self._spent_in_part(sink, bill)
             return None
         except Fault as fault:
-            self._spent_in_part(sink, bill)
-            await self.deal_with(fault)
+            await self.deal_with(fault, paid=self._spent_in_part(sink, bill))
             return None
         finally:
             sink.flush()
@@ -247,8 +246,11 @@ class Exchange:
 
     # -- errors
 
-    async def deal_with(self, fault: Fault) -> None:
-        """Handle a failed request: wait, switch off a feature, or ask the person."""
+    async def deal_with(self, fault: Fault, *, paid: bool = False) -> None:
+        """Handle a failed request: wait, switch off a feature, or ask the person.
+
+        `paid`: a part of the answer had come.
+        """
         transcript = self.transcript
         sentence = transcript.redact(fault.sentence)
         if self._shorten(fault):
@@ -258,7 +260,7 @@ class Exchange:
         elif fault.kind == "context":
             transcript.trouble("model", sentence)
             self._too_long = True
-            if self._patience.breaks():
+            if self._patience.breaks(fault, paid):
                 await self._pause(f"{sentence.rstrip('.')}. {self._advice(fault)}")
         elif fault.kind in FOR_THE_PERSON:
             text = f"{sentence.rstrip('.')}. {self._advice(fault)}".strip()
@@ -269,8 +271,10 @@ class Exchange:
             await self._remedy(fault, sentence)
         else:
             transcript.trouble("model", sentence)
-            if fault.kind not in WAITING and self._patience.breaks():
-                await self._pause(f"{self._patience.broken} faults in a row, the last: {sentence}")
+            if self._patience.breaks(fault, paid):
+                cost = ", each of them paid" if paid else ""
+                count = f"{self._patience.broken} faults in a row{cost}"
+                await self._pause(f"{count}, the last: {sentence}; resume asks again")
             else:
                 await self.bench.control.park(self._patience.wait(fault), sentence)
 
@@ -336,7 +340,7 @@ class Exchange:
 
     async def _pause(self, sentence: str) -> None:
         await self.bench.control.pause_for(sentence)
-        self._patience.succeeded()
+        self._patience.forgive()
 
     # -- cost
 
@@ -353,15 +357,17 @@ class Exchange:
             )
         return {"input_tokens": self.talk.tokens(), "output_tokens": sink.characters // 4}
 
-    def _spent_in_part(self, sink: Chunker, bill: Bill) -> None:
-        """Record the cost of an interrupted answer: as reported by the server, else estimated."""
+    def _spent_in_part(self, sink: Chunker, bill: Bill) -> bool:
+        """Record the cost of an interrupted answer: as reported by the server, else estimated.
+        False if nothing of it had come."""
         if not sink.last_usage and not sink.characters:
-            return
+            return False
         usage = dict(sink.last_usage) or {"output_tokens": None}
         if not believable(usage):
             usage = {"input_tokens": self.talk.tokens()}
         usage["output_tokens"] = max(int(usage.get("output_tokens") or 0), sink.characters // 4)
         bill.settle(usage)
+        return True
 
 
 def useful(content: list[Block]) -> list[Block]:

@@ -82,7 +82,7 @@ async def test_a_date_and_milliseconds_are_understood_as_retry_after() -> None:
         (Broken("error", kind="rate_limit_error"), "rate limit"),
         (Broken("eof"), "ended before"),
         (Broken("eof", events=0), "ended before"),
-        (Broken("eof", Answer([text("whole")]), events=5), "ended before"),
+        (Broken("eof", Answer([text("whole")]), events=4), "ended before"),
         (Broken("reset"), "connection was lost"),
         (Broken("garbage"), "not valid"),
     ],

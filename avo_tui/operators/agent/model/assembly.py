@@ -44,7 +44,16 @@ class Assembly:
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._parts: dict[int, _Part] = {}
-        self.begun = self.stopped = False
+        self._open: set[int] = set()
+        self.begun = self.stopped = self._started = self._reason = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of the answer is missing: it was ended, or every block of it was and the
+        reason why it stopped has come."""
+        if self.stopped and self._parts:
+            return True
+        return self._started and self._reason and not self._open
 
     def take(self, event: Mapping[str, Any]) -> int:
         """Add one event; returns the characters of progress, 0 for an event that brings nothing.
@@ -52,9 +61,12 @@ class Assembly:
         Raises Fault for an event that cannot belong to an answer.
         """
         self.begun = True
+        if self.stopped:
+            return 0
         match event.get("type"):
             case "message_start":
                 self._message = dict(_object(event.get("message")))
+                self._started = True
                 self._count(self._message.get("usage"))
                 return 1
             case "content_block_start":
@@ -63,10 +75,12 @@ class Assembly:
             case "content_block_delta":
                 return self._continue(_index(event), _object(event.get("delta")))
             case "content_block_stop":
+                self._open.discard(_index(event))
                 self._sink.end(_index(event))
             case "message_delta":
                 delta = _object(event.get("delta"))
                 self._message.update({k: v for k, v in delta.items() if v is not None})
+                self._reason |= bool(delta.get("stop_reason"))
                 self._count(event.get("usage"))
                 return 1
             case "message_stop":
@@ -74,6 +88,18 @@ class Assembly:
             case _:
                 pass
         return 0
+
+    def take_whole(self, message: Mapping[str, Any]) -> None:
+        """Take an answer that came in one piece. Raises Fault if it cannot be one."""
+        self.take({"type": "message_start", "message": message})
+        for index, block in enumerate(message["content"]):
+            self._begin(index, dict(_object(block)))
+            for name in ("text", "thinking"):
+                if isinstance(piece := _object(block).get(name), str):
+                    self._sink.text(index, clean_text(piece), name == "thinking")
+            self._sink.arguments(len(str(_object(block).get("input", ""))))
+            self._sink.end(index)
+        self.stopped = True
 
     def _count(self, usage: Any) -> None:
         """Totals so far; what a later report leaves out stays as it was."""
@@ -89,6 +115,7 @@ class Assembly:
                 "model"
             )
         self._parts[index] = _Part(block)
+        self._open.add(index)
 
     def _continue(self, index: int, delta: Mapping[str, Any]) -> int:
         part = self._parts.get(index)
@@ -112,10 +139,8 @@ class Assembly:
     def reply(self) -> Reply:
         """The complete answer. Raises Fault if the stream ended before it was complete."""
         message = clean_strings(self._message)
-        if not self.stopped:
+        if not self.complete:
             raise Fault("cut_off", "the stream ended before the answer was complete")
-        if not message.get("stop_reason"):
-            raise Fault("cut_off", "the stream ended without a stop reason")
         content: list[Block] = []
         broken: dict[int, str] = {}
         for part in self._parts.values():
@@ -123,9 +148,11 @@ class Assembly:
             if sent is not None:
                 broken[len(content)] = sent
             content.append(block)
+        # A server that leaves the reason out has ended its answer all the same.
+        calls = any(block.get("type") == "tool_use" for block in content)
         return Reply(
             content=content,
-            stop_reason=str(message["stop_reason"]),
+            stop_reason=str(message.get("stop_reason") or ("tool_use" if calls else "end_turn")),
             usage=clean_strings(self._usage) or {"output_tokens": None},
             model=str(message.get("model") or ""),
             id=str(message.get("id") or ""),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import socket
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
@@ -30,9 +32,23 @@ _TOO_LONG = (
     "reduce the length of",
 )
 
+_NO_TRUST = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL")
+"""Names of TLS errors that come again at every try."""
+
+_OF_THE_REQUEST = (
+    "jinja",
+    "template",
+    "unsupported content",
+    "invalid message",
+    "validation error",
+)
+"""Words by which a server says that it fails because of what it was sent, although its status
+blames itself."""
+
 _WHAT: dict[FaultKind, str] = {
     "rate_limit": "rate limit",
     "overloaded": "the model's server is overloaded",
+    "unavailable": "the model's server failed",
     "server": "the model's server failed",
     "auth": "the server refused the credentials",
     "billing": "the account cannot pay",
@@ -55,7 +71,10 @@ def classify(error: Exception) -> Fault:
     if isinstance(error, TimeoutError):
         return Fault("timeout", "the model's server made no progress in time")
     if isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException):
-        return Fault("timeout", "no answer from the model's server in time")
+        if any(isinstance(e, httpx2.ConnectTimeout) for e in _chain(error)):
+            sentence = "no connection to the model's server in time (connect_timeout)"
+            return Fault("connection", sentence)
+        return Fault("timeout", "no byte came from the model's server in time (read_timeout)")
     if isinstance(error, anthropic.APIResponseValidationError):
         return Fault("malformed", f"the answer cannot be read: {_short(error)}")
     if isinstance(error, anthropic.APIConnectionError):
@@ -64,7 +83,7 @@ def classify(error: Exception) -> Fault:
             return cause
         if isinstance(cause, httpx2.LocalProtocolError) and "header" in str(cause).lower():
             return Fault("auth", "the key cannot be sent: it holds a character that no header may")
-        return Fault("connection", f"no connection to the model's server: {_short(cause or error)}")
+        return _unconnected(error)
     if isinstance(error, httpx2.TransportError):
         return Fault("connection", f"the connection was lost in mid-stream: {_short(error)}")
     if isinstance(error, anthropic.CredentialsError):
@@ -79,6 +98,29 @@ def classify(error: Exception) -> Fault:
     return Fault(
         "malformed", f"the stream cannot be read: {type(error).__name__}: {_short(error)[:120]}"
     )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what caused it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _unconnected(error: Exception) -> Fault:
+    """The fault of a connection that could not be made, or was lost before the answer began."""
+    for cause in _chain(error):
+        if isinstance(cause, ssl.SSLError) and any(words in str(cause) for words in _NO_TRUST):
+            return Fault(
+                "endpoint",
+                f"no secure connection to the model's server is possible: {_short(cause)}. Look at"
+                " the address, this machine's date and, where a company's proxy reads along, at"
+                " SSL_CERT_FILE, which names the certificates that are trusted",
+            )
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            return Fault("host", "the model's server is not found: no machine has this name")
+    cause = error.__cause__ or error
+    return Fault("connection", f"no connection to the model's server: {_short(cause)}")
 
 
 def _cloud_fault(error: Exception) -> Fault | None:
@@ -145,11 +187,11 @@ def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
         return "model"
     if code == 413 or (code in {200, 400} and any(words in message for words in _TOO_LONG)):
         return "context"
-    if (
-        code >= 500
-        or kind in {"api_error", "timeout_error", "conflict_error"}
-        or code in {408, 409, 425}
-    ):
+    if code >= 500 and any(words in message for words in _OF_THE_REQUEST):
+        return "rejected"
+    if code in {408, 409, 425, 502, 503, 504} or kind in {"timeout_error", "conflict_error"}:
+        return "unavailable"
+    if code >= 500 or kind == "api_error":
         return "server"
     if code == 200 and kind not in {"invalid_request_error", "validationException"}:
         # The request was accepted, so an unknown error in the stream is the server's fault.

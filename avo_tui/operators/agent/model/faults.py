@@ -11,8 +11,10 @@ from avo_tui.operators.agent.words import clean_text
 FaultKind = Literal[
     "rate_limit",  # 429: wait as long as the server asks
     "overloaded",  # 529, or the same error within a stream
-    "server",  # 5xx, and other errors of the server
-    "connection",  # refused, reset, name not found
+    "unavailable",  # 502, 503, 504, 408, 409, 425: a gateway or a server that starts
+    "server",  # 500, and other errors of the server
+    "connection",  # refused, reset
+    "host",  # name not found: a misspelt address, unless the endpoint has answered before
     "timeout",  # no data or no progress for too long
     "cut_off",  # the stream ended without a stop event
     "malformed",  # the stream or its JSON is invalid
@@ -25,10 +27,12 @@ FaultKind = Literal[
     "endpoint",  # an address that does not speak the Messages API, or redirects elsewhere
 ]
 
-WAITING: frozenset[FaultKind] = frozenset(
-    {"rate_limit", "overloaded", "server", "connection", "timeout", "cut_off"}
-)
-"""Faults that pass by themselves; they never pause the run, however long they last."""
+PASSING: frozenset[FaultKind] = frozenset({"rate_limit", "overloaded", "unavailable"})
+"""Faults that pass by themselves: they never pause the run, however long they last. Neither does a
+connection that cannot be made; one that is lost when an answer had begun is paid for."""
+LONGER: dict[FaultKind, int] = {"server": 4, "connection": 2, "timeout": 2, "cut_off": 2}
+"""How many times the usual number of faults in a row is borne before the run pauses: a server that
+fails for an hour may recover, one that fails longer in the same way has a reason to."""
 
 FOR_THE_PERSON: frozenset[FaultKind] = frozenset({"auth", "billing", "model", "endpoint"})
 """Faults that only the person can fix."""
@@ -60,6 +64,8 @@ class Backoff:
     chance: random.Random = field(default_factory=random.Random)
     waits: int = 0
     broken: int = 0
+    answered: bool = False
+    """Whether the endpoint has ever answered."""
 
     def wait(self, fault: Fault) -> float:
         """Seconds until the next try: as the server asks, else growing up to a limit."""
@@ -70,11 +76,22 @@ class Backoff:
             return min(LONGEST_RETRY_AFTER, max(fault.retry_after, min(own, 1.0)))
         return own
 
-    def breaks(self) -> bool:
-        """Count a fault that does not pass by itself; True if there were too many in a row."""
+    def breaks(self, fault: Fault, paid: bool) -> bool:
+        """Count a fault; True if there were too many in a row that may never pass.
+
+        `paid`: the answer had begun, so that waiting for a better one costs money each time.
+        """
+        passes = {"connection": not paid, "host": self.answered}
+        if fault.kind in PASSING or passes.get(fault.kind, False):
+            return False
         self.broken += 1
-        return self.broken >= self.breaker
+        return self.broken >= self.breaker * LONGER.get(fault.kind, 1)
 
     def succeeded(self) -> None:
         """Reset after an answer was received."""
+        self.forgive()
+        self.answered = True
+
+    def forgive(self) -> None:
+        """Begin to count anew, as after the person resumed the run."""
         self.waits = self.broken = 0
