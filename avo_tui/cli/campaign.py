@@ -144,7 +144,7 @@ def run(
     )
     caps: Caps = total.budget.run
     base = RunSettings(
-        model=model, evaluator=" ".join(evaluator) if evaluator else None,
+        model=model, evaluator=opening.evaluators(evaluator),
         options={"allow_weak_sandbox": True} if weak else {},
     )  # fmt: skip
     shares = first_shares(caps, lines)

@@ -209,7 +209,7 @@ def run(
             approve_commits=approve is Approvals.commits,
             budget=Budget(run=caps),
             random_seed=seed,
-            evaluator=" ".join(evaluator) if evaluator else None,
+            evaluator=opening.evaluators(evaluator),
             devices=devices,
             recording=str(recording.absolute()) if recording is not None else None,
             options={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from avo_tui.cli.errors import Failure
@@ -95,6 +96,13 @@ def check(run_settings: RunSettings, task: TaskInfo) -> None:
     if why:
         raise Failure(why)
     check_evaluator(run_settings, task.device)
+
+
+def evaluators(named: Sequence[str] | None) -> str | None:
+    """The evaluators that a command names, as a session keeps them."""
+    from avo_tui.evaluation.evaluators import with_absolute_paths
+
+    return with_absolute_paths(" ".join(named)) if named else None
 
 
 def with_defaults(run_settings: RunSettings) -> RunSettings:

@@ -162,11 +162,15 @@ def _device_lines(reader: SessionReader) -> list[str]:
     """Of a run that goes on: how many devices can be used, and what became of the others."""
     from avo_tui.domain.base import now
     from avo_tui.domain.plain import plain
-    from avo_tui.domain.workers import doing_text, usable_text
+    from avo_tui.domain.workers import doing_text, queue_text, usable_text
     from avo_tui.store import read_workers
 
     seen = read_workers(reader.folder)
-    if seen is None or len(seen.workers) < 2 or not reader.engine().alive:
+    if seen is None or not reader.engine().alive:
+        return []
+    if seen.queue is not None:
+        return [plain(queue_text(seen.queue), 400)]
+    if len(seen.workers) < 2:
         return []
     out = [w for w in seen.workers if not w.usable and w.state != "starting"]
     lines = [usable_text(seen.workers), *(f"{w.name} is {doing_text(w, now())}" for w in out)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from avo_tui.cli.errors import Failure
@@ -11,13 +14,40 @@ from avo_tui.cli.queries import Json, Name, table
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
     app.command(epilog="Example: avo workers demo --json")(workers)
+    app.command(epilog="Example: avo worker --spool /shared/avo --until-empty")(worker)
+
+
+def worker(
+    spool: Annotated[
+        Path,
+        typer.Option(exists=True, file_okay=False, help="The folder of --evaluator spool:FOLDER."),
+    ],
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="End when no request is left.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1.0, help="End after so long; what is cut off is given back."),
+    ] = None,
+    weak: Annotated[
+        bool,
+        typer.Option(
+            "--allow-weak-sandbox", help="Measure also where nothing confines candidates."
+        ),
+    ] = False,
+) -> None:
+    """Measure what waits in a folder, on this machine; exit status 3 where requests are left."""
+    from avo_tui.evaluation.workers.spool_worker import work
+
+    options = ("--allow-weak-sandbox",) if weak else ()
+    raise typer.Exit(work(spool, until_empty=until_empty, seconds=seconds, options=options))
 
 
 def workers(name: Name, as_json: Json = False) -> None:
     """List the devices of a run: state, host, what each evaluates, rate, failures, last loss."""
     from avo_tui.cli.json_output import emit, workers_form
     from avo_tui.domain.base import now
-    from avo_tui.domain.workers import doing_text, figures_text, loss_text, usable_text
+    from avo_tui.domain.workers import doing_text, figures_text, loss_text, queue_text, usable_text
     from avo_tui.store import SessionReader, find_session, read_workers
 
     reader = SessionReader.open(find_session(name))
@@ -34,7 +64,10 @@ def workers(name: Name, as_json: Json = False) -> None:
     moment = now() if alive else seen.at
     if not alive:
         typer.echo(f"no engine runs; as its last one told at {seen.at:%Y-%m-%d %H:%M:%S} UTC:")
-    typer.echo(usable_text(seen.workers))
+    if seen.queue is not None:
+        typer.echo(queue_text(seen.queue, moment))
+    else:
+        typer.echo(usable_text(seen.workers))
     rows = []
     for worker in seen.workers:
         words = [doing_text(worker, moment), loss_text(worker, moment)]

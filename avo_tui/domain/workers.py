@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.base import Moment, Value, now
 from avo_tui.domain.progress import span_text
 
 WorkerStateName = Literal["starting", "idle", "busy", "lost", "disagrees", "set_aside"]
@@ -78,11 +78,26 @@ class WorkerStatus(Value):
         return self.evaluations / ((at - self.joined).total_seconds() / 3600)
 
 
+class QueueSeen(Value):
+    """What waits in a folder for workers that come and go."""
+
+    waiting: int = 0
+    """Requests without an answer."""
+    working: int = 0
+    """Workers that are there now."""
+    last_worker: Moment | None = None
+    """When the latest worker was last heard of; None if none has ever come."""
+    refused: str = ""
+    """Why the latest worker took no request; empty if it did."""
+
+
 class WorkersSeen(Value):
     """All devices of a run at one moment."""
 
     at: Moment
     workers: tuple[WorkerStatus, ...] = ()
+    queue: QueueSeen | None = None
+    """Only of an evaluator that waits at a folder."""
 
 
 def doing_text(worker: WorkerStatus, at: datetime) -> str:
@@ -120,6 +135,22 @@ def loss_text(worker: WorkerStatus, at: datetime) -> str:
         return ""
     ago = span_text(max(0.0, (at - worker.lost_at).total_seconds()))
     return f"last lost {ago} ago: {worker.loss}"
+
+
+def queue_text(queue: QueueSeen, at: datetime | None = None) -> str:
+    """What waits and for whom, in words: `3 requests wait; last worker 12 min ago`."""
+    count = queue.waiting
+    parts = [f"{count or 'no'} request{'' if count == 1 else 's'} wait{'s' if count == 1 else ''}"]
+    if queue.working:
+        parts.append(f"{queue.working} worker{'' if queue.working == 1 else 's'} at work")
+    elif queue.last_worker is None:
+        parts.append("no worker yet")
+    else:
+        silent = max(0.0, ((at or now()) - queue.last_worker).total_seconds())
+        parts.append(f"last worker {span_text(silent)} ago")
+    if queue.refused and count:
+        parts.append(f"it takes none: {queue.refused}")
+    return "; ".join(parts)
 
 
 def usable_text(workers: Sequence[WorkerStatus]) -> str:

@@ -1,8 +1,9 @@
-"""`python -m avo_tui.evaluation`: one evaluation, or (`--serve`) a worker.
+"""`python -m avo_tui.evaluation`: one evaluation, or (`--serve`, `--spool`) a worker.
 
 python -m avo_tui.evaluation TASK [PATH] [--json] [--stage compile|check|benchmark]
 python -m avo_tui.evaluation TASK [PATH] --sanitize all
 python -m avo_tui.evaluation --serve
+python -m avo_tui.evaluation --spool FOLDER [--until-empty] [--seconds N]
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from avo_tui.evaluation.sandbox import linux
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.scratch import sweep
 from avo_tui.evaluation.serve import serve
-from avo_tui.evaluation.workers import devices
+from avo_tui.evaluation.workers import devices, spool_worker
 
 
 def _sanitizers(text: str) -> tuple[str, ...]:
@@ -74,6 +75,16 @@ def _arguments() -> argparse.Namespace:
         "--lease", type=float, metavar="SECONDS",
         help="with --serve: end when nothing is heard for so long",
     )  # fmt: skip
+    parser.add_argument(
+        "--spool", type=Path, metavar="FOLDER",
+        help="serve the requests in a folder; as `avo worker`, where only this package is needed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--until-empty", action="store_true", help="with --spool: end when no request is left"
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="N", help="with --spool: end after so long"
+    )
     parser.add_argument(
         "--list-devices", action="store_true", help="print the devices of this machine as JSON"
     )
@@ -134,6 +145,16 @@ def main() -> int:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         asyncio.run(serve(options.kernels, options.allow_weak_sandbox, options.arch, options.lease))
         return 0
+    if options.spool:
+        weak = ("--allow-weak-sandbox",) if options.allow_weak_sandbox else ()
+        try:
+            return spool_worker.work(
+                options.spool, until_empty=options.until_empty, seconds=options.seconds,
+                options=weak,
+            )  # fmt: skip
+        except EvaluatorError as error:
+            print(error, file=sys.stderr)
+            return 2
     if not options.task:
         print("name a task; `avo tasks` lists them", file=sys.stderr)
         return 2

@@ -7,9 +7,11 @@ module is imported when a session uses the scheme.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from importlib import import_module
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evaluation.client import LocalEvaluator
@@ -20,7 +22,7 @@ from avo_tui.evaluation.workers.fleet import Fleet
 from avo_tui.evaluation.workers.ports import Site
 from avo_tui.evaluation.workers.sites import SiteRequest
 
-LOCAL = "local"
+LOCAL, SPOOL = "local", "spool"
 SCHEMES: Mapping[str, str] = {
     LOCAL: "avo_tui.evaluation.workers.local",
     "ssh": "avo_tui.evaluation.workers.ssh",
@@ -35,20 +37,62 @@ def check_evaluator(settings: RunSettings, kind: str) -> None:
 
     `kind` is the device of the task, `cuda` or `cpu`.
     """
-    _sites(settings, "", kind)
+    if _spool(settings, "", "") is None:
+        _sites(settings, "", kind)
 
 
-def make_evaluator(settings: RunSettings, task: str) -> Evaluator:
+def with_absolute_paths(evaluator: str) -> str:
+    """URLs of evaluators as they are kept with a session, which is resumed from other folders."""
+
+    def absolute(text: str) -> str:
+        url = urlsplit(text)
+        query = parse_qsl(url.query, keep_blank_values=True)
+        settled = [
+            (k, str(Path(v).expanduser().absolute()) if k == "config" and v != "none" else v)
+            for k, v in query
+        ]
+        if settled != query:
+            url = url._replace(query=urlencode(settled, safe="/,:~"))
+        if url.scheme == SPOOL and url.path and not url.netloc:
+            url = url._replace(path=quote(str(Path(unquote(url.path)).expanduser().absolute())))
+            return f"{SPOOL}:{url._replace(scheme='').geturl()}"
+        return url.geturl() if settled != query else text
+
+    return " ".join(map(absolute, evaluator.split()))
+
+
+def make_evaluator(settings: RunSettings, task: str, session: str = "") -> Evaluator:
     """The evaluator of a session: one worker on this machine, or the devices its settings name.
 
-    Raises ValueError for a URL that nothing serves, and for devices that cannot be.
+    `session` is the same for each engine of a session, and for no other's. Raises ValueError for a
+    URL that nothing serves, and for devices that cannot be.
     """
+    spool = _spool(settings, task, session or secrets.token_hex(8))
+    if spool is not None:
+        return spool
     if settings.evaluator in (None, LOCAL) and settings.devices is None:
         allow_weak = settings.options.get("allow_weak_sandbox") is True
         return LocalEvaluator(task=task, allow_weak_sandbox=allow_weak)
     tasks = find_tasks()
     kind = tasks.info(task).device if task in tasks.names else "cpu"
     return Fleet(_sites(settings, task, kind))
+
+
+def _spool(settings: RunSettings, task: str, session: str) -> Evaluator | None:
+    """The evaluator that waits at a folder; None where the settings name another."""
+    urls = (settings.evaluator or "").split()
+    if not any(urlsplit(text).scheme == SPOOL for text in urls):
+        return None
+    if len(urls) > 1 or settings.devices is not None:
+        raise ValueError(
+            "--evaluator spool:FOLDER stands alone: workers say which devices they use when they "
+            "are started"
+        )
+    url = urlsplit(urls[0])
+    wanted = SiteRequest(task, "", query=dict(parse_qsl(url.query, keep_blank_values=True)))
+    from avo_tui.evaluation.workers.spool import make_spool  # as the modules of `SCHEMES`
+
+    return make_spool(url, wanted, settings, session)
 
 
 def _sites(settings: RunSettings, task: str, kind: str) -> list[Site]:
@@ -66,7 +110,7 @@ def _site(text: str, settings: RunSettings, task: str, kind: str) -> Site:
     if url.scheme not in SCHEMES:
         raise ValueError(
             f"--evaluator {text}: {url.scheme!r} is no scheme of an evaluator; there is "
-            f"{', '.join(SCHEMES)}; leave the option out to measure on this machine"
+            f"{', '.join((*SCHEMES, SPOOL))}; leave the option out to measure on this machine"
         )
     _check_port(url)
     query = dict(parse_qsl(url.query, keep_blank_values=True))

@@ -10,6 +10,7 @@ from typing import Protocol, Self, runtime_checkable
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
+from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.profile import ProfileWanted
@@ -17,7 +18,7 @@ from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.workers import WorkerStatus
+from avo_tui.domain.workers import QueueSeen, WorkerStatus
 
 ProgressSink = Callable[[EvaluationProgress], None]
 """Called in the event loop with each progress report; must return at once."""
@@ -195,6 +196,18 @@ class Staffed(Protocol):
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         """The state of each device's worker."""
+
+
+@runtime_checkable
+class Queued(Protocol):
+    """What an evaluator has besides whose requests wait for workers that come and go."""
+
+    def queue(self) -> QueueSeen:
+        """What waits now."""
+
+    def foresee(self, plan: GatePlan) -> None:
+        """The next request about the plan's candidate goes with the plan: the worker measures at
+        once what the gate will ask for, and those requests are then answered without waiting."""
 
 
 @runtime_checkable

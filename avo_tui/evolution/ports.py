@@ -84,6 +84,11 @@ class Evaluations(Protocol):
 class Gate(Protocol):
     """Decides whether an attempt becomes a version."""
 
+    def foresee(self, candidate: str) -> None:
+        """A candidate is about to be evaluated: an evaluator that is far away is told what the gate
+        will ask of it then."""
+        ...
+
     async def submit(
         self,
         attempt: AttemptResult,

@@ -253,7 +253,8 @@ def run_engine(
         # operator
         absent = AbsentOperator(session.settings.operator)
         operator = absent if mode.only_inbox else make_operator(session.settings)
-        evaluator = make_evaluator(session.settings, session.task.name)
+        whose = f"{session.name} {session.created.isoformat()}"
+        evaluator = make_evaluator(session.settings, session.task.name, whose)
         if resume and session.state in {"paused", "pausing", "parked"}:
             send_command(folder, Resume())
         if ready is not None:

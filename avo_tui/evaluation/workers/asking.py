@@ -120,9 +120,7 @@ class AskingEvaluator(ABC):
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
         """See `Evaluator.remeasure`."""
-        body: dict[str, object] = {
-            "op": "remeasure", "other": other.files, "replicate": replicate, "more": more,
-        }  # fmt: skip
+        body = pair_request(task, candidate, other, replicate, more)
         return await self._evaluate(body, task, candidate, progress)
 
     async def profile(
@@ -211,3 +209,13 @@ class AskingEvaluator(ABC):
 
 def _why(error: WorkerGoneError) -> str:
     return f"{error}; it is started again when needed"
+
+
+def pair_request(
+    task: str, candidate: Candidate, other: Candidate, replicate: int, more: bool = False
+) -> dict[str, object]:
+    """The request that measures one pair: see `Evaluator.remeasure`."""
+    return {
+        "op": "remeasure", "task": task, "files": candidate.files, "other": other.files,
+        "replicate": replicate, "more": more,
+    }  # fmt: skip

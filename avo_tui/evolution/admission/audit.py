@@ -11,6 +11,8 @@ from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
 from avo_tui.domain.auditing import AuditFinding, judge_audit
 from avo_tui.domain.base import now
+from avo_tui.domain.evidence import Comparison
+from avo_tui.domain.gate_rules import Rival
 from avo_tui.domain.records import Audit, Remeasurement, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Verdict
@@ -121,6 +123,10 @@ class Auditor:
         return report.conditions if report is not None else ""
 
     async def _audit(self, version: Version) -> None:
+        rival = self._rival(version)
+        if not rival.computes_nothing:
+            under = rival.score_under(self._run.conditions)
+            self._comparisons.foresee(self._comparison(version, rival), Rival(rival.number, under))
         report = await self._evaluate(version, self._run.control.interrupts_job)
         if not report.verdict.judges_candidate:
             raise NotComparableError(report.feedback.summary)
@@ -129,7 +135,7 @@ class Auditor:
                 at=now(), score=report.score, device=report.device, conditions=report.conditions
             )
             self._run.record(ev.VersionRemeasured(number=version.number, measurement=measurement))
-            finding = await self._beside_its_rival(version)
+            finding = await self._beside(version, rival)
         else:
             outcome = "unclear" if report.verdict in _UNDECIDED else "fails"
             words = f"{report.verdict}: {report.feedback.summary}"
@@ -145,21 +151,27 @@ class Auditor:
         )
         return await self._comparisons.ask(work, cut)
 
-    async def _beside_its_rival(self, version: Version) -> AuditFinding:
-        """Measure a version alternately with the one it was committed against, until the audit
-        decides."""
-        run = self._run
+    def _rival(self, version: Version) -> Version:
+        """The version that this one was committed against, or the best one before it."""
+        versions = self._run.state.versions
         assert version.parent is not None
-        rival = run.state.versions.get(version.gate.reference or 0)
+        rival = versions.get(version.gate.reference or 0)
         if rival is None or not rival.holds or rival.number >= version.number:
-            rival = lineage.line_best(run.state.versions, version.parent)
+            rival = lineage.line_best(versions, version.parent)
+        return rival
+
+    def _comparison(self, version: Version, rival: Version) -> Comparison:
+        return self._comparisons.ledger.begin(
+            version.candidate, rival.candidate, self._run.conditions, "audit", claims=False
+        )
+
+    async def _beside(self, version: Version, rival: Version) -> AuditFinding:
+        """Measure a version alternately with its rival, until the audit decides."""
+        run = self._run
         if rival.computes_nothing:
             reason = f"correct; v{rival.number} computes nothing: there is no gain to audit"
             return AuditFinding(outcome="holds", reason=reason)
-        ledger = self._comparisons.ledger
-        comparison = ledger.begin(
-            version.candidate, rival.candidate, run.conditions, "audit", claims=False
-        )
+        ledger, comparison = self._comparisons.ledger, self._comparison(version, rival)
         entrant = Entrant(version.candidate, 0)
         while True:
             finding = judge_audit(comparison, ledger, rival.number)

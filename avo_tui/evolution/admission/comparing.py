@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.evidence import Comparison, Ledger
+from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.gate_rules import GateDecision, Rival, decide
 from avo_tui.domain.records import Remeasurement, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import Score
 from avo_tui.domain.score_rules import decide_by_scores, scores_bear_out, worth_remeasuring
 from avo_tui.domain.verdict import Verdict
-from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.ports import EvaluatorError, Queued
 from avo_tui.evolution.ports import Cut, Evaluations
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult
@@ -80,10 +81,7 @@ class Comparisons:
         if not worth_remeasuring(gate, score, rival.score):
             return decide_by_scores(gate, score, rival), None
         entrant = Entrant(attempt.candidate, attempt.number)
-        pair = (entrant.candidate, reference.candidate)
-        comparison = self.ledger.find(*pair, conditions) or self.ledger.begin(
-            *pair, conditions, claims=gate != "paper"
-        )
+        comparison = self._comparison(entrant.candidate, reference)
         begun = len(comparison.replicates)
         decision, comparison = await self._decide(entrant, rival, comparison, begun, cut)
         if not decision.accepted or scores_bear_out(decision, score, rival.score):
@@ -99,7 +97,36 @@ class Comparisons:
             decision = decide(gate, rival, comparison, self.ledger, begun)
             if decision is not None:
                 return decision.replaced(spent=comparison.spent()), comparison
+            self.foresee(comparison, rival, begun)
             comparison = await self.replicate(entrant, comparison, cut)
+
+    def _comparison(self, candidate: ObjectId, reference: Version) -> Comparison:
+        """The one on record of a candidate with the version to beat, or a new one."""
+        pair, conditions = (candidate, reference.candidate), self._run.conditions
+        claims = self._run.state.session.settings.gate != "paper"
+        return self.ledger.find(*pair, conditions) or self.ledger.begin(
+            *pair, conditions, claims=claims
+        )
+
+    def foresee_gate(self, candidate: ObjectId) -> None:
+        """Tell an evaluator that is far away how the gate will judge a candidate, before it is
+        evaluated."""
+        reference = self._run.reference()
+        if isinstance(self._run.evaluator, Queued) and not reference.computes_nothing:
+            comparison = self._comparison(candidate, reference)
+            rival = Rival(reference.number, reference.score_under(self._run.conditions))
+            self.foresee(comparison, rival, len(comparison.replicates))
+
+    def foresee(self, comparison: Comparison, rival: Rival, begun: int = 0) -> None:
+        """Tell an evaluator that is far away what will be asked of it."""
+        if isinstance(self._run.evaluator, Queued):
+            state = self._run.state
+            self._run.evaluator.foresee(
+                GatePlan.of(
+                    state.session.settings.gate, comparison, tuple(state.comparisons.values()),
+                    self._run.candidate(comparison.against), rival, begun,
+                )
+            )  # fmt: skip
 
     async def replicate(self, entrant: Entrant, comparison: Comparison, cut: Cut) -> Comparison:
         """Measure one more replicate, in fresh processes; returns the comparison with it added.

@@ -32,6 +32,10 @@ class AcceptanceGate:
         self._auditor = Auditor(run, evaluations)
         self._lock = asyncio.Lock()
 
+    def foresee(self, candidate: str) -> None:
+        """See `Gate.foresee`."""
+        self._comparisons.foresee_gate(candidate)
+
     async def submit(
         self,
         attempt: AttemptResult,

@@ -7,8 +7,8 @@ import logging
 from datetime import datetime, timedelta
 
 from avo_tui.domain.base import now
-from avo_tui.domain.workers import WorkersSeen, WorkerStatus
-from avo_tui.evaluation.ports import Sensing, Staffed
+from avo_tui.domain.workers import QueueSeen, WorkersSeen, WorkerStatus
+from avo_tui.evaluation.ports import Queued, Sensing, Staffed
 from avo_tui.evolution.run import Run
 from avo_tui.store import DeviceLog, WorkersFile
 
@@ -47,7 +47,7 @@ class DeviceWatch:
         self._run = run
         self._log: DeviceLog | None = None
         self._file: WorkersFile | None = None
-        self._told: tuple[WorkerStatus, ...] = ()
+        self._told: tuple[tuple[WorkerStatus, ...], QueueSeen | None] = ((), None)
         self._told_at: datetime | None = None
 
     async def look(self) -> None:
@@ -67,12 +67,14 @@ class DeviceWatch:
         if not isinstance(evaluator, Staffed):
             return
         workers, moment = evaluator.workers(), now()
-        if workers == self._told and self._told_at and moment - self._told_at < AGAIN:
+        queue = evaluator.queue() if isinstance(evaluator, Queued) else None
+        if (workers, queue) == self._told and self._told_at and moment - self._told_at < AGAIN:
             return
         if self._file is None:
             self._file = WorkersFile(self._run.writer.folder)
-        await asyncio.to_thread(self._file.write, WorkersSeen(at=moment, workers=workers))
-        self._told, self._told_at = workers, moment
+        seen = WorkersSeen(at=moment, workers=workers, queue=queue)
+        await asyncio.to_thread(self._file.write, seen)
+        self._told, self._told_at = (workers, queue), moment
 
     def close(self) -> None:
         """Lets go of the folder."""

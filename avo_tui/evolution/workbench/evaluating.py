@@ -76,6 +76,7 @@ class StepEvaluating:
         result."""
         run = self._run
         self._raise_if_over()
+        self._gate.foresee(candidate.id)
         while True:
             try:
                 return await self._evaluations.attempt(

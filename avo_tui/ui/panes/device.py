@@ -12,6 +12,7 @@ from avo_tui.domain.workers import (
     doing_text,
     figures_text,
     loss_text,
+    queue_text,
     usable_text,
 )
 from avo_tui.ui import formats
@@ -115,12 +116,13 @@ def device_lines(history: History, now: datetime, width: int) -> list[Line]:
 
 def worker_lines(seen: WorkersSeen | None, now: datetime, width: int) -> list[Line]:
     """Each device that candidates are measured on: what it does and what it has done."""
-    if seen is None or not seen.workers:
+    if seen is None or not (seen.workers or seen.queue):
         return []
     age = (now - seen.at).total_seconds()
     fresh = age < FRESH_SECONDS
     moment = now if fresh else seen.at
-    head: list[Span] = [(usable_text(seen.workers), "strong")]
+    text = queue_text(seen.queue, moment) if seen.queue else usable_text(seen.workers)
+    head: list[Span] = [(text, "strong")]
     if not fresh:
         head.append((f"  as the engine told {formats.coarse(age)} ago", "warn"))
     out: list[Line] = [line(*crop(head, width))]
