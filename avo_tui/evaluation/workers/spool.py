@@ -211,8 +211,8 @@ class SpoolEvaluator(AskingEvaluator):
         """The id of this request in the folder, where it may be from before; it is put there if it
         is not."""
         name, done = digest(self._session, body), self._folder.names("done")
-        for place in ("answers", "taken", "requests"):
-            for identity in self._folder.names(place):
+        for state in ("answers", "taken", "requests"):
+            for identity in self._folder.names(state):
                 known = identity in self._waiting or identity in done
                 if identity.endswith(name) and not known:
                     return identity
@@ -235,7 +235,7 @@ class SpoolEvaluator(AskingEvaluator):
 
     async def _collect(self) -> None:
         """Hands answers to who waits for them, and says what is waited for."""
-        said = -SAY_SECONDS
+        told_last = -SAY_SECONDS
         loop = asyncio.get_running_loop()
         while True:
             self._folder.give_back()
@@ -247,7 +247,7 @@ class SpoolEvaluator(AskingEvaluator):
                         if (answer := cleaned(self._folder.read(path))) is not None:
                             future.set_result(answer)
             self._look()
-            due = loop.time() - said >= SAY_SECONDS
+            due = loop.time() - told_last >= SAY_SECONDS
             living = {n.doing: n for n in self._folder.living().values() if n.doing}
             for identity, (future, progress) in list(self._waiting.items()):
                 note = living.get(identity)
@@ -255,7 +255,7 @@ class SpoolEvaluator(AskingEvaluator):
                     progress(note.progress)
                 elif due and not future.done():
                     say(progress, queue_text(self._queue))
-            said = loop.time() if due else said
+            told_last = loop.time() if due else told_last
             await asyncio.sleep(POLL_SECONDS)
 
     def _look(self) -> None:
@@ -272,13 +272,13 @@ class SpoolEvaluator(AskingEvaluator):
         )
         self._workers = tuple(
             WorkerStatus(
-                name=f"spool:{note.name}", host=note.host, since=at, joined=at,
+                name=f"spool:{note.name}", host=note.host, since=moment, joined=moment,
                 state="lost" if note.name not in living else "busy" if note.doing else "idle",
                 reason=f"nothing was heard of it for {LEASE_SECONDS:.0f} s",
                 device=next((m.device for m in note.machines.values()), ""),
                 evaluations=note.answered, operation=note.progress.stage if note.progress else "",
             )
-            for note, _, at in notes
+            for note, _, moment in notes
             if not note.ended
         )  # fmt: skip
 

@@ -86,11 +86,11 @@ class SpoolFolder:
     def names(self, folder: str) -> dict[str, Path]:
         """Id → file, in the order in which requests were made."""
         try:
-            found = {p.name.removesuffix(".json").partition("@")[0]: p
+            by_id = {p.name.removesuffix(".json").partition("@")[0]: p
                      for p in sorted((self.root / folder).iterdir())}  # fmt: skip
         except OSError:
             return {}
-        return {identity: path for identity, path in found.items() if _ID.fullmatch(identity)}
+        return {identity: path for identity, path in by_id.items() if _ID.fullmatch(identity)}
 
     def next_number(self) -> int:
         """One more than the largest number of any request."""
@@ -149,8 +149,8 @@ class SpoolFolder:
                 continue
             before = self._seen.get(path.stem)
             if before is None:  # not seen to change: as old as the file says, where that can be
-                at = min(now(), datetime.fromtimestamp(max(0.0, written), UTC))
-                self._seen[path.stem] = (content, time.monotonic(), at)
+                moment = min(now(), datetime.fromtimestamp(max(0.0, written), UTC))
+                self._seen[path.stem] = (content, time.monotonic(), moment)
             elif before[0] != content:
                 self._seen[path.stem] = (content, time.monotonic(), now())
             _, since, moment = self._seen[path.stem]

@@ -244,8 +244,8 @@ class SpoolWorker:
             except (WorkerGoneError, EvaluatorError):
                 return None
             if known is None:
-                place = f"{identity.partition('-')[0]}.{number:02d}-{name}"
-                self._answer(place, {"result": measured}, machine)
+                ahead_of = f"{identity.partition('-')[0]}.{number:02d}-{name}"
+                self._answer(ahead_of, {"result": measured}, machine)
             report = sound_report(str(body["op"]), task, subject, measured)
             return report if report.correct else None
 
