@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,13 @@ from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import QueueSeen, WorkerStatus, queue_text
-from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import parcels
 from avo_tui.evaluation.workers.answers import NoAnswerError, cleaned, told
 from avo_tui.evaluation.workers.asking import AskingEvaluator
 from avo_tui.evaluation.workers.lease import LEASE_SECONDS
+from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.process import WorkerGoneError
 from avo_tui.evaluation.workers.request_clock import say
 from avo_tui.evaluation.workers.sites import SiteRequest, only
@@ -56,7 +57,7 @@ class SpoolEvaluator(AskingEvaluator):
         task: str,
         session: str,
         batch: int = BATCH,
-        architecture: str | None = None,
+        architecture: str = "",
         allow_weak_sandbox: bool = False,
         plants_seed: bool = True,
     ) -> None:
@@ -66,7 +67,7 @@ class SpoolEvaluator(AskingEvaluator):
         self._task, self._session, self.width = task, session, batch
         self._architecture, self._weak = architecture, allow_weak_sandbox
         self._plants_seed = plants_seed
-        self._here: LocalEvaluator | None = None
+        self._here: WorkerLink | None = None
         self._machine: MachineInfo | None = None
         self._plans: dict[str, GatePlan] = {}
         self._waiting: dict[str, tuple[asyncio.Future[dict[str, Any]], ProgressSink | None]] = {}
@@ -137,10 +138,12 @@ class SpoolEvaluator(AskingEvaluator):
         """The answer of this machine to a request, where it is final; None where the spool is
         asked."""
         if self._here is None:
-            machine = self._machine.architecture if self._machine is not None else None
-            self._here = LocalEvaluator(
-                allow_weak_sandbox=self._weak, architecture=self._architecture or machine or None
-            )
+            machine = self._machine.architecture if self._machine is not None else ""
+            command = [sys.executable, "-m", "avo_tui.evaluation", "--serve"]
+            command += ["--allow-weak-sandbox"] if self._weak else []
+            if (architecture := self._architecture or machine).startswith("sm_"):
+                command += ["--arch", architecture]  # of the GPU there; there is none here
+            self._here = WorkerLink(command)
         plain = body
         if compiles := body["op"] in _COMPILED_FIRST:
             plain = {"op": "compile", "task": body["task"], "files": body["files"]}
@@ -298,7 +301,7 @@ def make_spool(
         raise ValueError(f"--evaluator {url.geturl()}: batch is a number from 1 to {MOST_BATCH}")
     return SpoolEvaluator(
         path.absolute(), task=wanted.task, session=session, batch=int(batch),
-        architecture=wanted.query.get("arch"),
+        architecture=wanted.query.get("arch", ""),
         plants_seed="origin_candidate" not in settings.options,
         allow_weak_sandbox=settings.options.get("allow_weak_sandbox") is True,
     )  # fmt: skip
