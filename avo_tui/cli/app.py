@@ -98,6 +98,27 @@ def start(folder: Path) -> object:
     return pid
 
 
+def is_own(folder: Path) -> bool:
+    """Whether the person made a session, or agreed to go on with it."""
+    from avo_tui.store import known_sessions
+
+    return known_sessions.is_known(folder)
+
+
+def agree(folder: Path) -> None:
+    """Remember that the person agrees to go on with a session. Raises StoreError."""
+    from avo_tui.store import known_sessions
+
+    known_sessions.remember(folder)
+
+
+def starts(run_settings: RunSettings) -> Sequence[str]:
+    """What going on with a session of these settings runs on this machine."""
+    from avo_tui.cli.session_trust import starts as told
+
+    return told(run_settings)
+
+
 def take_inbox(folder: Path) -> None:
     """Have the commands in the inbox of a session without an engine carried out."""
     from avo_tui.evolution import process
@@ -139,6 +160,9 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     return Services(
         exports=tuple(ExportChoice(f.name, f.label, f.of_version) for f in FORMS),
         export=export_session,
+        is_own=is_own,
+        agree=agree,
+        starts=starts,
         start_engine=start,
         take_inbox=take_inbox,
         create_session=create_session,

@@ -8,12 +8,19 @@ import sys
 from avo_tui.domain import memory, stall_rules
 from avo_tui.domain.attempts import attempt_name, attempt_status
 from avo_tui.domain.base import now
+from avo_tui.domain.commands import Command, command_text
 from avo_tui.domain.evidence import ERROR, Ledger
 from avo_tui.domain.progress import progress
 from avo_tui.domain.records import Attempt, Hint, Intervention, RunState, Step
 from avo_tui.domain.state import SessionState
 from avo_tui.export.json_documents import Form, moment, version_form
-from avo_tui.store import EngineStatus, SessionReader, SessionSummary, read_workers
+from avo_tui.store import (
+    EngineStatus,
+    SessionReader,
+    SessionSummary,
+    queued_commands,
+    read_workers,
+)
 
 
 def emit(form: Form | list[Form]) -> None:
@@ -101,6 +108,17 @@ def hint_form(hint: Hint) -> Form:
     }
 
 
+def queued_form(command: Command) -> Form:
+    """A command that the engine has not taken yet."""
+    return {
+        "id": command.id,
+        "kind": command.kind,
+        "text": command_text(command),
+        "at": moment(command.at),
+        "by": command.by,
+    }
+
+
 def status_form(reader: SessionReader) -> Form:
     """`avo status NAME --json`."""
     state, session, engine = reader.state, reader.state.session, reader.engine()
@@ -138,6 +156,7 @@ def status_form(reader: SessionReader) -> Form:
         "pending_approval": state.pending_approval[0] if state.pending_approval else None,
         "supervisor": supervisor_form(state),
         "hints": [hint_form(h) for h in state.live_hints],
+        "queued": [queued_form(c) for c in queued_commands(reader.folder)],
         "seat": session.occupant.model_dump(mode="json") if session.occupant else None,
         "memory": {
             "notes": len(state.memory),

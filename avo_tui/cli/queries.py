@@ -111,6 +111,9 @@ def status(name: Name, as_json: Json = False) -> None:
     for text in (waiting_text(known, moment), progress_text(known, moment), cost_text(known)):
         if text:
             typer.echo(text)
+    if queued := form["queued"]:
+        told = ", ".join(plain(command["text"], 80) for command in queued)
+        typer.echo(f"{len(queued)} command{'s' * (len(queued) != 1)} queued: {told}")
     if session.engine is not None and session.engine.sandbox_warning:
         typer.echo(plain(session.engine.sandbox_warning, 400))
     attempt = f", attempt {form['attempt']}, {form['stage']}" if form["attempt"] else ""

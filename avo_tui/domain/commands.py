@@ -193,6 +193,36 @@ def parse_command(text: str | bytes) -> Command:
     return _ADAPTER.validate_json(text)
 
 
+def command_text(command: Command) -> str:
+    """What a command asks for in a few words, such as `rewind to v5`; none of it is free text."""
+    match command:
+        case Pause():
+            return f"pause {PAUSE_WORDS[command.mode]}"
+        case Rewind():
+            return f"rewind to v{command.version}"
+        case Remeasure():
+            return f"measure v{command.version} again"
+        case SetBookmark():
+            return f"bookmark on v{command.version}"
+        case Annotate():
+            return f"note on v{command.version}"
+        case SetOptions():
+            return f"settings {', '.join(sorted(command.options))}"
+        case Submit():
+            return "candidate by hand"
+    return _WORDS.get(command.kind, command.kind.replace("_", " "))
+
+
+_WORDS = {
+    "resume": "go on",
+    "clear_hint": "clear a hint",
+    "abort": "abort the step",
+    "supervise": "intervention",
+    "intervention": "change an intervention",
+    "memory": "change the memory",
+}
+
+
 class CommandRecord(Value):
     """A command of the person that was taken from the inbox, with its result."""
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         SessionNotFound,
         StoreError,
     )
-    from avo_tui.store.inbox import BadCommand, send_command, waiting_commands
+    from avo_tui.store.inbox import BadCommand, queued_commands, send_command, waiting_commands
     from avo_tui.store.listing import SessionSummary, by_attention, summaries, summary
     from avo_tui.store.places import (
         check_name,
@@ -90,6 +90,7 @@ __all__ = [
     "find_session",
     "new_session_folder",
     "own_root",
+    "queued_commands",
     "read_workers",
     "remove_unbegun",
     "send_command",
@@ -145,6 +146,7 @@ __getattr__ = on_demand.names(
         ),
         "inbox": (
             "BadCommand",
+            "queued_commands",
             "send_command",
             "waiting_commands",
         ),

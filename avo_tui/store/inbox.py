@@ -64,6 +64,15 @@ def waiting_commands(folder: Path) -> list[str]:
         return []
 
 
+def queued_commands(folder: Path) -> list[Command]:
+    """The commands in a session's inbox that its engine has not answered yet, oldest first.
+
+    What is no command is left out: the engine refuses it.
+    """
+    waiting = Inbox(Layout(folder).inbox).pending()
+    return [item for item in waiting if not isinstance(item, BadCommand)]
+
+
 def _person() -> str:
     try:
         return getpass.getuser()

@@ -92,12 +92,15 @@ def _key(folder: Path) -> str:
 def _beginning(folder: Path) -> bytes:
     """What never changes in a record: of a session the first line of its journal, of a campaign
     when it was created. Empty where it cannot be read: then the path alone counts."""
-    from avo_tui.store.campaigns import CampaignFolder
-
-    campaign, session = CampaignFolder(folder), Layout(folder)
+    session = Layout(folder)
     try:
+        if session.is_session():
+            return first_line(session.part(min(session.parts(), default=0)), _FIRST_BYTES)
+        from avo_tui.store.campaigns import CampaignFolder
+
+        campaign = CampaignFolder(folder)
         if campaign.record.exists() or campaign.previous.exists():
             return campaign.read().created.isoformat().encode()
-        return first_line(session.part(min(session.parts(), default=0)), _FIRST_BYTES)
+        return b""
     except (OSError, StoreError):
         return b""

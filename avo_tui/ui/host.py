@@ -15,6 +15,7 @@ from textual.screen import Screen
 
 from avo_tui.domain.base import now as utc_now
 from avo_tui.domain.commands import Command
+from avo_tui.domain.records import LIVE_STATES
 from avo_tui.store import Drafts, SeenMarks, SessionReader, StoreError
 from avo_tui.ui import places
 from avo_tui.ui.actions import key_name
@@ -71,7 +72,8 @@ class Host(Palette):
         self.drafts = options.drafts
         self.read_only = options.read_only
         self.themes = ThemeCycle(self, options.theme)
-        self.session = SessionFollower(self, options.marks, options.services.take_inbox)
+        services = options.services
+        self.session = SessionFollower(self, options.marks, services.take_inbox, services.is_own)
         self.window = WindowTitle(self)
         self.departure = Departure(self, self.session, self.window)
         self.pictures = self.connection = Connection(
@@ -85,12 +87,53 @@ class Host(Palette):
         """The latest snapshot of the open session; None without a session."""
         return self.session.latest
 
-    def send(self, command: Command, notice: str) -> bool:
-        """Send a command to the open session and show `notice`, or show why it cannot be sent."""
-        if self.read_only:
+    def send(
+        self, command: Command, notice: str, sent: Callable[[], object] = lambda: None
+    ) -> None:
+        """Send a command to the open session and show `notice`, or show why it cannot be sent.
+
+        Where it starts an engine on a session that was made elsewhere, the person is asked first.
+        `sent` is called once it is in the inbox.
+        """
+        latest, source = self.latest, self.session.source
+        if self.read_only or latest is None or source is None:
             self.notify(ONLY_LOOKS, severity="warning", timeout=4)
-            return False
-        return self.session.send(command, notice)
+            return
+
+        def send() -> None:
+            if self.session.send(command, notice):
+                sent()
+
+        if latest.run_state in LIVE_STATES:
+            send()
+        else:
+            self.agreed(source.folder, send)
+
+    def agreed(self, folder: Path, go_on: Callable[[], object]) -> None:
+        """Call `go_on` if the person made the session in `folder`, or agrees to go on with it."""
+        services, feed = self.services, self.session.feed
+        if services.is_own is None or services.is_own(folder):
+            go_on()
+            return
+
+        def answered(yes: bool | None) -> None:
+            if not yes:
+                return
+            try:
+                services.agree(folder)
+            except (StoreError, OSError) as error:  # this process knows it all the same
+                self.notify(str(error), severity="warning", timeout=8, markup=False)
+            if feed is not None:
+                feed.own = True
+                feed.wake()
+            go_on()
+
+        try:
+            settings = SessionReader.open(folder).state.session.settings
+        except (StoreError, OSError) as error:
+            self.notify(str(error), severity="error", timeout=8, markup=False)
+            return
+        self.go(places.Agreement(folder.name, tuple(services.starts(settings))), answered)
 
     def status_keys(self) -> Keys:
         """The keys mentioned in the status line, as currently bound."""
@@ -98,9 +141,10 @@ class Host(Palette):
         def bound(action: str, default: str) -> str:
             return key_name(self.keys.get(action, default))
 
+        own = self.latest is None or self.latest.own
         return Keys(
             resume=bound("pause", "p"),
-            start=bound("start", "R"),
+            start=bound("start", "R") if own else "",
             leave_replay=bound("leave", "q"),
             play=bound("play", "space"),
             live=bound("live", "l"),

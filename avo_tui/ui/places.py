@@ -114,6 +114,16 @@ class Devices(Place):
 
 
 @dataclass(frozen=True)
+class Agreement(Place):
+    """The question whether to go on with a session that was made elsewhere. Its result is a bool,
+    or None."""
+
+    name: str
+    starts: tuple[str, ...]
+    """What going on runs on this machine, one line each."""
+
+
+@dataclass(frozen=True)
 class Help(Place):
     """The keys of a screen, and what its focused pane shows."""
 

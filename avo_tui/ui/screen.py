@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from avo_tui.ui import places
-from avo_tui.ui.actions import Action, ActionSet
+from avo_tui.ui.actions import Action, ActionSet, BoundAction
 from avo_tui.ui.host import Host
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.status import status_line
@@ -59,6 +59,14 @@ class AvoScreen(Screen[object]):
             return
         action.run()
         self.refresh_footer()
+
+    def action_of(self, key: str) -> BoundAction | None:
+        """The action that a key runs on this screen."""
+        keymap = self.host.keys
+        return next(
+            (a for a in self.actions if key in keymap.get(a.id, a.key).split(",")),
+            None,
+        )
 
     def pane_of_focus(self) -> str | None:
         """Id of the pane that has the focus."""

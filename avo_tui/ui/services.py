@@ -82,6 +82,13 @@ class Services:
     A callable that fails raises an exception whose message is one sentence for the person.
     """
 
+    is_own: Callable[[Path], bool] | None = None
+    """Whether the person made the session, or has agreed to go on with it; None if none is asked
+    about."""
+    agree: Callable[[Path], object] = lambda folder: None
+    """Remember that the person agrees to go on with a session that was made elsewhere."""
+    starts: Callable[[RunSettings], Sequence[str]] = lambda settings: ()
+    """What going on with a session of these settings runs on this machine, one line each."""
     start_engine: Callable[[Path], object] | None = None
     """Start the engine of a session folder; returns once it holds the session."""
     take_inbox: Callable[[Path], object] | None = None

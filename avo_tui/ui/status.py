@@ -31,6 +31,8 @@ MODEL_SECONDS = 10
 """Seconds after which the status line shows how long the model's answer has been awaited."""
 ACTIVE_SECONDS = 10
 """A run that recorded something within this many seconds counts as active."""
+QUEUED = 40
+"""Most cells of what the queued commands ask for."""
 REASON = 36
 """Most cells of the reason why a run is over."""
 SILENT_SECONDS = 120
@@ -43,6 +45,7 @@ class Keys:
 
     resume: str = "p"
     start: str = "R"
+    """Empty where going on is asked about first, as with a session that was made elsewhere."""
     leave_replay: str = "q"
     play: str = "space"
     live: str = "l"
@@ -59,6 +62,9 @@ def state_spans(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) 
         return [(" ! CANNOT BE READ ", "state-lost")]
     spans = _state(snapshot, now, keys, can_start)
     known = snapshot.progress
+    if snapshot.queued:
+        texts = ", ".join(map(one_line, snapshot.queued))
+        spans.append((f" ◷ {len(snapshot.queued)} queued: {cut(texts, QUEUED)}", "state-busy"))
     if known.stuck:
         spans.append((f" ! STUCK {known.tries} tries", "state-busy"))
     engine = snapshot.session.engine
@@ -85,9 +91,10 @@ def _state(snapshot: Snapshot, now: datetime, keys: Keys, can_start: bool) -> li
         left = formats.coarse((until - now).total_seconds()) if until is not None else ""
         return [(f" {glyph} {word} {left} · {keys.resume} goes on now ".replace("  ", " "), role)]
     if state == "lost":
-        tail = f" · {keys.start} restarts " if can_start else " · avo run --resume "
+        tail = f" · {keys.start} restarts " if keys.start else " "
+        tail = tail if can_start else " · avo run --resume "
         return [(f" {glyph} {word}{tail}", role)]
-    if state in {"stopped", "finished"} and can_start:
+    if state in {"stopped", "finished"} and can_start and keys.start:
         return [(f" {glyph} {word} · {keys.start} goes on ", role)]
     return [(f"{glyph} {word}", role)]
 
@@ -96,11 +103,14 @@ _TAIL = re.compile(r" · (\S+) .*$")
 """What follows a state: the key that ends it, and what the key does."""
 
 
+_QUEUED_TEXT = re.compile(r"(◷ [0-9]+ queued): .*$")
+
+
 def short_state(spans: Sequence[Span]) -> list[Span]:
     """A state for a narrow screen: of its key only the name, and STUCK without RUNNING."""
-    stuck = [span for span in spans if "STUCK" in span[0]]
+    stuck = any("STUCK" in text for text, _ in spans)
     kept = spans if not stuck else [(text.lstrip(), role) for text, role in spans[1:]]
-    return [(_TAIL.sub(r" · \1 ", text), role) for text, role in kept]
+    return [(_TAIL.sub(r" · \1 ", _QUEUED_TEXT.sub(r"\1", text)), role) for text, role in kept]
 
 
 def _waits_for_device(snapshot: Snapshot) -> bool:

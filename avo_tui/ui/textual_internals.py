@@ -6,7 +6,9 @@ fails, and says which one, when a release of Textual has changed one of them.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from time import monotonic, sleep
@@ -22,6 +24,7 @@ from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.errors import NoWidget
 from textual.filter import Monochrome, NoColor
 from textual.geometry import Size
 from textual.message import Message
@@ -36,18 +39,38 @@ from avo_tui.ui.terminal.sent_screen import Piece, SentScreen
 from avo_tui.ui.terminal.writer import Writer
 
 
+class EndOfInput(threading.Event):
+    """Tells the thread that reads keys to end: when it is set, or when the terminal is gone.
+
+    Reading from a terminal that was closed returns at once, for ever: a thread that goes on until
+    the app has ended takes a whole core meanwhile, and the app may be waiting for a disk.
+    """
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__()
+        self._terminal = fileno if os.isatty(fileno) else None
+
+    def is_set(self) -> bool:
+        """Whether to end."""
+        gone = self._terminal is not None and not os.isatty(self._terminal)
+        return gone or super().is_set()
+
+
 class Terminal(LinuxDriver):
     """Textual's driver with a writer that does not block, and a measured way to the terminal.
 
     Private: `_writer_thread` and `_file`, because Textual's own writer blocks the app after thirty
-    writes that a stalled terminal does not take; `_app`, to take an answer out of the input.
+    writes that a stalled terminal does not take; `_app`, to take an answer out of the input;
+    `_key_thread`, which must not keep a process alive whose app has ended.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.writer: Writer | None = None
+        self._keys: threading.Thread | None = None
         self.window = SendWindow()
         self.sent_screen = SentScreen()
         super().__init__(*arguments, **options)
+        self.exit_event = EndOfInput(self.fileno)
         self.on_answer: Callable[[float], object] | None = None
         """Called in the app's loop with the time in seconds that the terminal took to answer."""
 
@@ -60,6 +83,17 @@ class Terminal(LinuxDriver):
         """Replaces the writer that Textual sets with the non-blocking one."""
         assert self._file is not None
         self.writer = None if theirs is None else Writer(self._file.fileno())
+
+    @property
+    def _key_thread(self) -> threading.Thread | None:
+        return self._keys
+
+    @_key_thread.setter
+    def _key_thread(self, theirs: threading.Thread | None) -> None:
+        """Makes the thread one that ends with the process, whichever way the app ends."""
+        self._keys = theirs
+        if theirs is not None:
+            theirs.daemon = True
 
     def start_application_mode(self) -> None:
         """Take the terminal, at the start or after another program had it."""
@@ -300,8 +334,25 @@ class OpenedApp(App[None]):
             self.call_later(self.paint_all)
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
             await self.typed.take(event)
+        elif isinstance(event, events.MouseEvent) and self._is_on_what_has_gone(event):
+            return
         else:
             await super().on_event(event)
+
+    def _is_on_what_has_gone(self, event: events.MouseEvent) -> bool:
+        """Whether the mouse is on a widget, such as a notice, that was taken off the screen since
+        the last picture; Textual's selection of text fails on one (`SelectState`)."""
+        if not self.screen_stack:
+            return True
+        screen = self.screen
+        state = screen._select_state
+        if state is not None and not state.is_attached_to_dom():
+            screen.clear_selection()
+        try:
+            widget, _ = screen.get_widget_at(event.x, event.y)
+        except NoWidget:
+            return False
+        return widget is not screen and not widget.is_attached
 
     def paint_all(self) -> None:
         """Paint the whole top screen as it is now, as one picture."""

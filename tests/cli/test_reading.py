@@ -14,11 +14,12 @@ import pytest
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.commands import Rewind, SendHint
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Direction, Intervention, Note, Version
 from avo_tui.domain.score import Score
 from avo_tui.domain.workers import WorkersSeen, WorkerStatus
-from avo_tui.store import SessionReader, SessionWriter, WorkersFile
+from avo_tui.store import SessionReader, SessionWriter, WorkersFile, send_command
 from tests.cli.command_line import Result, make_session
 
 Avo = Callable[..., Result]
@@ -120,6 +121,18 @@ def test_what_the_supervisor_said_and_what_a_version_owes(avo: Avo, own_places: 
     assert status["supervisor"]["active"][0]["directions"] == [{"text": "pack K", "parent": 0}]
     assert status["supervisor"]["numbers"]["attempts"] == {"used": 0, "limit": 16}
     assert status["supervisor"]["next"] == "restart"
+
+
+def test_status_tells_the_commands_that_wait(avo: Avo, done: Path) -> None:
+    assert "queued" not in avo("status", "done").out
+    send_command(done, Rewind(version=0, reason="x"))
+    send_command(done, SendHint(text="\x1b[31mtiles"))
+    assert "2 commands queued: rewind to v0, hint\n" in avo("status", "done").out
+    first, second = avo("status", "done", "--json").json["queued"]
+    assert (first["kind"], first["text"]) == ("rewind", "rewind to v0") and is_utc(first["at"])
+    assert second["text"] == "hint" and second["by"]
+    for path in (done / "inbox").iterdir():
+        path.unlink()
 
 
 def test_status_of_a_live_run(avo: Avo, live: Path) -> None:

@@ -11,7 +11,7 @@ from rich.style import Style
 from avo_tui.ui.text import line
 from avo_tui.ui.theme.cycle import default_theme
 from avo_tui.ui.widgets.lines import LinesView
-from avo_tui.ui.widgets.paint import ROLES
+from avo_tui.ui.widgets.paint import LOUD, ROLES
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import SERVICES, make_app, running
 
@@ -96,7 +96,7 @@ async def test_every_text_and_mark_can_be_seen(recorded: MemorySource, theme: st
 
             grounds = {role for role in ROLES if app.role_style(role).bgcolor is not None}
             for over in ("", "cursor", "cursor-blur"):
-                roles = ROLES - DRAWN - (grounds if over else set())
+                roles = ROLES - DRAWN - (grounds - LOUD if over else set())
                 assert not _too_faint(((r, text(r, over)) for r in sorted(roles)), TEXT)
         base = view.rich_style
         in_diff = [
@@ -110,6 +110,27 @@ async def test_every_text_and_mark_can_be_seen(recorded: MemorySource, theme: st
         assert not _too_faint(on_chart, TEXT)
         marks = [(role, base + app.role_style(role)) for role in MARKS]
         assert not _too_faint(marks, MARK)
+
+
+@pytest.mark.parametrize("theme", ["avo-dark", "avo-light", "ansi-dark", "ansi-light"])
+@pytest.mark.parametrize("no_colour", [False, True])
+async def test_a_state_that_must_not_be_missed_stands_out_of_the_row_of_the_cursor(
+    source: MemorySource, theme: str, no_colour: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if no_colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+    app = make_app(source, theme=theme)
+    async with running(app, (80, 24)):
+        view = app.screen.query(LinesView).first()
+        for role in sorted(LOUD):
+            for over in ("", "cursor", "cursor-blur"):
+                strip = view.paint(line(("name ", ""), ("LOUD", role)), 20, over)
+                name, loud, *rest = (segment.style for segment in strip)
+                assert name is not None and loud is not None
+                assert loud == view.rich_style + app.role_style(role), f"{role} {over}"
+                if not over or not no_colour:
+                    assert (loud.bgcolor, loud.reverse) != (name.bgcolor, name.reverse)
+                assert strip.cell_length == 20 and rest
 
 
 async def test_the_row_of_the_cursor_is_one_bar_in_sixteen_colours(

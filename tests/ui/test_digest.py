@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from textual.widgets import Static
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.attempts import was_rejected
+from avo_tui.domain.commands import Approve
 from avo_tui.domain.progress import Progress
+from avo_tui.store import SeenMarks
+from avo_tui.ui.dialogs import HintDialog
 from avo_tui.ui.dialogs.text_viewer import TextViewer, choices
 from avo_tui.ui.screens.run.digest import Span, current_alerts, digest_lines, stretch_text
+from avo_tui.ui.screens.run.navigation_actions import greet
+from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.text import line
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running
@@ -85,6 +91,43 @@ async def test_no_key_reaches_the_run_while_another_span_is_read(source: MemoryS
         assert "since the start: " in "".join(row.plain for row in viewer._rows(68))
         await hands.press("escape", "D")
         assert app.screen != viewer and isinstance(app.screen, TextViewer)
+
+
+async def test_a_digest_that_nobody_asked_for_swallows_no_key(tmp_path: Path) -> None:
+    """The header says `A approves`: it must be so while the digest lies over the run."""
+    source = MemorySource()  # longer than an absence that is passed over
+    decision = next(e for e in source.journal if isinstance(e, ev.GateDecided)).decision
+    at = source.state.session.last_event_at
+    source.add(ev.ApprovalRequested(attempt=3, decision=decision, at=at))
+    marks = SeenMarks(tmp_path / "seen.json")
+    marks.set(source.folder, 5)
+    app = make_app(source, marks=marks)
+    async with running(app, (120, 40)) as hands:
+        await hands.until(lambda: isinstance(app.screen, TextViewer))
+        await hands.rest()
+        assert "A approves, X" in hands.text("#rows")
+        await hands.press("A")
+        await hands.until(lambda: source.sent == [Approve()])
+        assert isinstance(app.screen, RunScreen)
+        await hands.press("D", "A")
+        assert isinstance(app.screen, TextViewer) and source.sent == [Approve()]
+
+
+async def test_no_digest_comes_over_what_a_person_has_opened_meanwhile(tmp_path: Path) -> None:
+    source = MemorySource()
+    marks = SeenMarks(tmp_path / "seen.json")
+    marks.set(source.folder, 5)
+    app = make_app(source)
+    async with running(app, (120, 40)) as hands:
+        screen = app.screen
+        assert isinstance(screen, RunScreen)
+        app.session.marks = marks
+        greet(screen.parts)
+        await hands.until(lambda: isinstance(app.screen, TextViewer))
+        await hands.press("escape", "h")
+        greet(screen.parts)
+        await hands.rest()
+        assert isinstance(app.screen, HintDialog)
 
 
 @pytest.mark.parametrize("height", [14, 24, 40])

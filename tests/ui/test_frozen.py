@@ -149,6 +149,48 @@ def test_the_app_ends_with_its_terminal_though_no_signal_comes(
         somebody.close()
 
 
+BLOCKED = """
+import sys, threading, time
+from pathlib import Path
+from avo_tui.ui.app import AvoApp, run_app
+
+class Blocked(AvoApp):
+    def on_mount(self):
+        super().on_mount()
+        self.set_timer(0.3, self.wait)
+
+    def wait(self):  # as for a disk that does not answer
+        here = [t for t in threading.enumerate() if t.name == "textual-input"]
+        print("waits", len(here), all(t.daemon for t in here), file=open(sys.argv[2], "w"))
+        while any(t.is_alive() for t in here):
+            time.sleep(0.01)
+        print("ended", file=open(sys.argv[2], "w"))
+        time.sleep(1000)
+
+sys.exit(run_app(Blocked(folder=Path(sys.argv[1]))))
+"""
+
+
+def test_keys_are_read_no_more_once_the_terminal_is_gone(
+    session: SessionWriter, tmp_path: Path
+) -> None:
+    """The app may be waiting for a disk: a thread that reads on would take a core meanwhile."""
+    program, told = tmp_path / "program.py", tmp_path / "told"
+    program.write_text(BLOCKED)
+    told.touch()
+    somebody = Person("-c", KEEPS_THE_SIGNAL, str(program), str(session.folder), str(told))
+    try:
+        somebody.read_until("Lineage")
+        wait_for(lambda: told.read_text() == "waits 1 True\n", "the app never waits")
+        os.close(somebody.fd)
+        somebody.fd = os.open(os.devnull, os.O_RDONLY)
+        wait_for(lambda: told.read_text() == "ended\n", "keys are read on")
+    finally:
+        for process in psutil.Process(somebody.pid).children():
+            process.kill()
+        somebody.close()
+
+
 def test_the_writer_takes_no_more_than_some_and_tells_when_it_is_free() -> None:
     read, write_end = os.pipe()
     writer = Writer(write_end)

@@ -119,6 +119,18 @@ async def test_the_budget_is_checked(source: MemorySource) -> None:
         assert command.budget.run.usd == 50 and command.budget.step.evaluations == 8
 
 
+async def test_escape_ends_a_filter_that_nothing_passes(recorded: MemorySource) -> None:
+    app = make_app(recorded)
+    async with running(app) as hands:
+        await hands.press("slash")
+        await hands.type("no row holds this")
+        await hands.press("enter")
+        assert "esc ends" in "".join(hands.rows())
+        assert "nothing in the lineage holds" in hands.text("#lineage-view")
+        await hands.press("escape")
+        assert "★" in hands.text("#lineage-view") and "esc ends" not in "".join(hands.rows())
+
+
 async def test_disabled_keys_say_why(recorded: MemorySource) -> None:
     app = make_app(recorded)
     async with running(app) as hands:

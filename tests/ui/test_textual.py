@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.segment import Segment
+from textual import events
 from textual._compositor import ChopsUpdate, Compositor
 from textual.app import App
 from textual.css.query import NoMatches
@@ -89,6 +91,33 @@ async def test_a_screen_that_opens_while_the_app_leaves_is_no_crash(source: Memo
         await hands.press("q")
         app._handle_exception(NoMatches("gone"))
     assert app.return_code == 0
+
+
+async def test_a_click_on_a_widget_that_has_gone_meanwhile(source: MemorySource) -> None:
+    """The picture still has it, the tree of widgets has not: there is no parent to select in."""
+    app = make_app(source)
+    async with running(app, (80, 24)) as hands:
+        view = app.screen.query_one("#lineage-view")
+        x, y = view.region.x + 4, view.region.y + 1
+        press = partial(
+            events.MouseDown, None, x, y, 0, 0, 1, False, False, False, screen_x=x, screen_y=y
+        )
+        move = partial(
+            events.MouseMove, None, x, y, 1, 0, 1, False, False, False, screen_x=x, screen_y=y
+        )
+        await app.on_event(press())
+        assert app.screen._select_state is not None
+        parent = view._parent
+        view._detach()
+        try:
+            assert app.screen.get_widget_at(x, y)[0] is view
+            for event in (move(), press(), move()):
+                await app.on_event(event)
+        finally:
+            view._attach(parent)  # type: ignore[arg-type]
+        await hands.rest()
+        await hands.click("#lineage-view", (4, 2))
+    assert app.return_code in {0, None}
 
 
 def test_a_partial_picture_sends_only_its_cells() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from avo_tui import on_demand
 
 if TYPE_CHECKING:
-    from avo_tui.ui.dialogs.budget import BudgetDialog
+    from avo_tui.ui.dialogs.budget import BudgetDialog, budget_text
     from avo_tui.ui.dialogs.confirm import Confirm, PauseMenu
     from avo_tui.ui.dialogs.frame import Dialog, label, note, problem, space
     from avo_tui.ui.dialogs.hint import HintDialog, moments
@@ -26,6 +26,7 @@ __all__ = [
     "RewindDialog",
     "TextDialog",
     "TextViewer",
+    "budget_text",
     "label",
     "moments",
     "note",
@@ -36,7 +37,10 @@ __all__ = [
 __getattr__ = on_demand.names(
     __name__,
     {
-        "budget": ("BudgetDialog",),
+        "budget": (
+            "BudgetDialog",
+            "budget_text",
+        ),
         "confirm": (
             "Confirm",
             "PauseMenu",

@@ -13,9 +13,9 @@ from textual.widgets import Input, Label
 
 from avo_tui.domain.budget import SOFT_WARNING, Budget, BudgetUnit, Caps, cap_states, hours_left
 from avo_tui.ui import formats
-from avo_tui.ui.dialogs.frame import Dialog, problem
+from avo_tui.ui.dialogs.frame import Dialog, amount, problem
 from avo_tui.ui.session.feed import Snapshot
-from avo_tui.ui.text import BLANK, Line, fit, line, one_line
+from avo_tui.ui.text import BLANK, Line, fit, line
 from avo_tui.ui.widgets.field import Field
 from avo_tui.ui.widgets.lines import LinesView
 
@@ -118,25 +118,27 @@ class BudgetDialog(Dialog[Budget]):
         for scope in caps:
             for unit, name in _BUDGET:
                 box = self.query_one(f"#{scope}-{unit}", Field)
-                text = box.value.strip().lstrip("$").replace(",", "")
-                if not text:
-                    continue
+                whole = unit not in {"usd", "hours"}
                 try:
-                    value = float(text)
-                except ValueError:
-                    value = -1.0
-                whole = unit in {"tokens", "evaluations", "steps"}
-                if (
-                    value < 0
-                    or value != value
-                    or value == float("inf")
-                    or (whole and value != int(value))
-                ):
-                    self.problem(
-                        f"{name}: {one_line(box.value)!r} is not a "
-                        f"{'whole number' if whole else 'number'} from 0 on"
-                    )
+                    value = amount(box.value, whole=whole)
+                except ValueError as error:
+                    self.problem(f"{name}: {error}")
                     box.focus()
                     return
-                caps[scope][unit] = int(value) if whole else value
+                if value is not None:
+                    caps[scope][unit] = int(value) if whole else value
         self.dismiss(Budget(run=Caps(**caps["run"]), step=Caps(**caps["step"])))
+
+
+def budget_text(budget: Budget) -> str:
+    """The caps in words: `$15 and 400 evaluations for the run, 2 hours for each step`."""
+    parts = []
+    for caps, scope in ((budget.run, "for the run"), (budget.step, "for each step")):
+        known = [(unit, name, getattr(caps, unit)) for unit, name in _BUDGET]
+        texts = [
+            f"${value:g}" if unit == "usd" else f"{value:g} {name}"
+            for unit, name, value in known
+            if value is not None
+        ]
+        parts.append(f"{' and '.join(texts) or 'no cap'} {scope}")
+    return ", ".join(parts)

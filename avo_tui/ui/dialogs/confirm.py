@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from textual import on
 from textual.app import ComposeResult
 
+from avo_tui.ui import places
 from avo_tui.ui.dialogs.frame import Dialog, note, space
-from avo_tui.ui.text import Line
+from avo_tui.ui.text import Line, line, one_line
 from avo_tui.ui.widgets.form import Menu
 from avo_tui.ui.widgets.lines import LinesView
 
@@ -16,14 +17,17 @@ from avo_tui.ui.widgets.lines import LinesView
 class Confirm(Dialog[bool]):
     """Yes or no."""
 
-    def __init__(self, heading: str, said: str, accept: str, details: Sequence[Line] = ()) -> None:
+    def __init__(
+        self,
+        heading: str,
+        said: str,
+        accept: str,
+        details: Sequence[Line] = (),
+        cancel: str = "esc  cancel",
+    ) -> None:
         super().__init__()
-        self._heading, self._said, self._accept, self._details = (
-            heading,
-            said,
-            accept,
-            list(details),
-        )
+        self._heading, self._said, self._details = heading, said, list(details)
+        self._accept, self._cancel = accept, cancel
 
     @property
     def heading(self) -> str:
@@ -37,7 +41,7 @@ class Confirm(Dialog[bool]):
             view = LinesView(id="details")
             view.can_focus = False
             yield view
-        yield self.buttons(self._accept)
+        yield self.buttons(self._accept, self._cancel)
 
     def on_mount(self) -> None:
         """The harmless button has the focus."""
@@ -49,6 +53,17 @@ class Confirm(Dialog[bool]):
     def action_accept(self) -> None:
         """Yes."""
         self.dismiss(True)
+
+
+def agreement(place: places.Agreement) -> Confirm:
+    """The question before a session that was made elsewhere is gone on with."""
+    question = (
+        f"{one_line(place.name)} was not made by you on this machine. Looking at it runs nothing. "
+        "Going on starts an engine that runs what its settings name, with your rights:"
+    )
+    rows = [line(("· ", "dim"), one_line(text)) for text in place.starts]
+    accept, cancel = "go on, now and in future", "esc  only look"
+    return Confirm("Made elsewhere", question, accept, rows, cancel=cancel)
 
 
 class PauseMenu(Dialog[str]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Generic, TypeVar, cast
 
 from textual import on
@@ -88,6 +89,28 @@ class Dialog(ModalScreen[T | None], Generic[T]):
             return False
         self.problem(f"at most {most:,} characters, not {len(text):,}")
         return True
+
+
+_AMOUNT = re.compile(r"\$?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+
+
+def amount(text: str, *, whole: bool = False) -> float | None:
+    """A number from 0 on that a person typed into a field; None for an empty field.
+
+    Raises ValueError, with a sentence that follows the field's name. A comma is refused: it
+    separates thousands for one person and the fraction for another.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    if "," in text:
+        raise ValueError(f"{one_line(text, 40)!r}: write it without a comma, as in 1500 or 1.5")
+    match = _AMOUNT.fullmatch(text)
+    value = float(match[1]) if match else -1.0
+    if value < 0 or value >= 1e12 or (whole and value != int(value)):
+        kind = "whole number" if whole else "number"
+        raise ValueError(f"{one_line(text, 40)!r} is not a {kind} from 0 on")
+    return value
 
 
 def note(text: str) -> Static:

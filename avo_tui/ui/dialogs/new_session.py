@@ -16,7 +16,7 @@ from textual.widgets import Input, Label, Static
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.task import TaskInfo
 from avo_tui.store import StoreError, new_session_folder
-from avo_tui.ui.dialogs.frame import Dialog, problem
+from avo_tui.ui.dialogs.frame import Dialog, amount, problem
 from avo_tui.ui.services import NewSession, OperatorChoice
 from avo_tui.ui.text import one_line
 from avo_tui.ui.widgets.field import Field
@@ -134,14 +134,11 @@ class NewSessionDialog(Dialog[Path]):
     def _form(self) -> NewSession | None:
         values: dict[str, float | None] = {}
         for unit in ("usd", "hours", "evaluations"):
-            text = self.query_one(f"#{unit}", Field).value.strip().lstrip("$")
+            text = self.query_one(f"#{unit}", Field).value
             try:
-                values[unit] = float(text) if text else None
-            except ValueError:
-                values[unit] = -1.0
-            value = values[unit]
-            if value is not None and not 0 <= value < 1e12:
-                self.problem(f"{unit}: {one_line(text)!r} is not a number from 0 on")
+                values[unit] = amount(text, whole=unit == "evaluations")
+            except ValueError as error:
+                self.problem(f"{unit}: {error}")
                 return None
         evaluations = values["evaluations"]
         task = self._chosen_task()

@@ -13,10 +13,12 @@ from textual.content import Content
 from textual.widgets import Static
 
 from avo_tui.ui.dialogs.frame import Dialog, note
+from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.text import Line
 from avo_tui.ui.widgets.form import Pill
 from avo_tui.ui.widgets.lines import LinesView
 
+_OWN_KEYS = {"escape", "enter", "space", "q"}
 ROOM = 68
 """Cells of a row of choices."""
 
@@ -42,13 +44,16 @@ class TextViewer(Dialog[None]):
         spans: Sequence[tuple[str, str]],
         current: str,
         read: Callable[[str], None] = lambda key: None,
+        *,
+        unasked: bool = False,
     ) -> None:
         """`rows` gives the lines for a width in cells; `current` is the key of the span shown.
 
-        `read` is called with the key of another span; what it reads is given to `show`.
+        `read` is called with the key of another span; what it reads is given to `show`. One that
+        opened `unasked` gives way to the keys of the screen below, until a span is asked for.
         """
         super().__init__()
-        self._read = read
+        self._read, self._gives_way = read, unasked
         self._heading, self._rows = heading, rows
         self._spans, self._current = dict(spans), current
 
@@ -93,14 +98,29 @@ class TextViewer(Dialog[None]):
     def on_key(self, event: events.Key) -> None:
         """Ask for another time span by its key."""
         if event.key not in self._spans:
+            self._hand_on(event)
             return
         event.stop()
+        self._gives_way = False
         if event.key != self._current:
             self._current = event.key
             self.query_one(".note", Static).update(
                 Content("\n".join(choices(self._spans, self._current)))
             )
             self._read(event.key)
+
+    def _hand_on(self, event: events.Key) -> None:
+        """Close, and run the action that the key has on the screen below, if it has one: it was
+        pressed for that screen, and may answer what is waited for."""
+        below = self.app.screen_stack[-2]
+        if not self._gives_way or event.key in _OWN_KEYS or not isinstance(below, AvoScreen):
+            return
+        action = below.action_of(event.key)
+        if action is None:
+            return
+        event.stop()
+        self.dismiss(None)
+        self.app.call_later(below.action_act, action.id)
 
     def action_accept(self) -> None:
         """Close."""

@@ -24,8 +24,9 @@ class SessionFollower:
         app: App[Any],
         marks: SeenMarks | None,
         take_inbox: Callable[[Path], object] | None,
+        is_own: Callable[[Path], bool] | None,
     ) -> None:
-        self._app = app
+        self._app, self._is_own = app, is_own
         self._take_inbox = take_inbox
         self.marks = marks
         """Store of the last event that the person has seen per session; None to not keep any."""
@@ -45,7 +46,8 @@ class SessionFollower:
         """Close the open session and follow `source`; returns when its first snapshot is
         available."""
         self.close()
-        self.feed = Feed(source, source if isinstance(source, ReplaySource) else None)
+        replay = source if isinstance(source, ReplaySource) else None
+        self.feed = Feed(source, replay, is_own=self._is_own)
         self.feed.prime(BATCH)
         Thread(target=self.feed.run, name="feed", daemon=True).start()
 

@@ -98,6 +98,12 @@ def _devices(place: places.Devices) -> Screen[Any]:
     return DevicesScreen()
 
 
+def _agreement(place: places.Agreement) -> Screen[Any]:
+    from avo_tui.ui.dialogs.confirm import agreement
+
+    return agreement(place)
+
+
 def _help(place: places.Help) -> Screen[Any]:
     from avo_tui.ui.dialogs.help import HelpDialog
 
@@ -119,6 +125,7 @@ SCREENS: dict[type[Place], Callable[[Any], Screen[Any]]] = {
     places.Knowledge: _knowledge,
     places.Supervisor: _supervisor,
     places.Devices: _devices,
+    places.Agreement: _agreement,
     places.Help: _help,
 }
 

@@ -11,7 +11,7 @@ import operator
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 from avo_tui.domain import lineage
 from avo_tui.domain.attempts import open_step
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.commands import Command, CommandRecord
+from avo_tui.domain.commands import Command, CommandRecord, command_text
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.events import Event
 from avo_tui.domain.gate_rules import GateDecision
@@ -40,7 +40,14 @@ from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.tables import RecordTable
 from avo_tui.domain.workers import WorkersSeen
-from avo_tui.store import SessionNotFound, StoreError, device_history, read_workers
+from avo_tui.store import (
+    SessionNotFound,
+    StoreError,
+    device_history,
+    queued_commands,
+    read_workers,
+    waiting_commands,
+)
 from avo_tui.ui.session.step_view import StepFold, StepView
 
 K = TypeVar("K")
@@ -121,6 +128,10 @@ class Snapshot:
     """Why the session cannot be read now; what is shown is older then."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     """Key → a profiler's report on a candidate."""
+    queued: tuple[str, ...] = ()
+    """The person's commands, in words, that the engine has not taken yet."""
+    own: bool = True
+    """Whether the person made the session or agreed to go on with it; True until that is known."""
 
     def profiles_of(self, candidate: str) -> tuple[Profile, ...]:
         """The profiler's reports on one candidate."""
@@ -180,6 +191,9 @@ class Feed:
     replay: Replay | None = None
     """The source, if it is a replay; otherwise None."""
     latest: Snapshot | None = None
+    is_own: Callable[[Path], bool] | None = None
+    """Says whether the person made a session or agreed to go on with it; asked in the thread."""
+    own: bool | None = None
     devices: Mapping[str, tuple[DeviceState, ...]] = field(default_factory=dict)
     """Device → its last samples; replaced as a whole. Not in the snapshot: a new sample changes
     nothing in the run. Empty in a replay."""
@@ -196,6 +210,9 @@ class Feed:
     """Events of the current step that were not applied yet."""
     _backlog_end: int = 0
     _behind: bool = False
+    _waiting: frozenset[str] = frozenset()
+    """Ids of the commands that waited in the inbox when it was looked into last."""
+    _queued: tuple[str, ...] = ()
 
     def prime(self, most: int = sys.maxsize) -> None:
         """Read the current step and make the first snapshot.
@@ -235,7 +252,7 @@ class Feed:
         standing: tuple[RunState, str] | None = None
         status: ReplayStatus | None = None
         reloads, folder = self.source.reloads, self.source.folder
-        was_there = folder.is_dir()
+        was_there, looked = folder.is_dir(), False
         self._catch_up()
         while not self._stop.is_set():
             try:
@@ -253,8 +270,12 @@ class Feed:
                     if was_there and not folder.is_dir():
                         raise SessionNotFound(f"the folder {folder} is gone")
                     probed, stands = moment, self.source.standing()
-                    dirty = dirty or stands != standing
+                    dirty = dirty or stands != standing or self._look_at_inbox()
                     standing = stands
+                    # not at the first look: what this needs is not needed by the first picture
+                    if looked and self.own is None and self.is_own is not None:
+                        self.own = self.is_own(folder)
+                    looked = True
                 if moment - sensed >= DEVICE_SECONDS and self._status() is None:
                     sensed = moment
                     self.devices = device_history(self.source.folder, DEVICE_SAMPLES)
@@ -263,16 +284,31 @@ class Feed:
                     status, dirty = self._status(), True
                 trouble = ""
             except (StoreError, OSError, ValueError, KeyError) as error:
-                told = "" if isinstance(error, StoreError) else f"{type(error).__name__}: "
-                events, trouble = [], f"{told}{error}"
-            known = self.latest.trouble if self.latest is not None else None
-            dirty = dirty or bool(events) or known != trouble
+                kind = "" if isinstance(error, StoreError) else f"{type(error).__name__}: "
+                events, trouble = [], f"{kind}{error}"
+            told = None if self.latest is None else (self.latest.trouble, self.latest.own)
+            dirty = dirty or bool(events) or told != (trouble, self._may_go_on)
             if dirty and time.monotonic() - published >= PUBLISH_SECONDS:
                 self.publish(trouble)
                 dirty, published = False, time.monotonic()
             if len(events) < BATCH:
                 self._wake.wait(POLL_SECONDS)
                 self._wake.clear()
+
+    @property
+    def _may_go_on(self) -> bool:
+        return self.own is not False
+
+    def _look_at_inbox(self) -> bool:
+        """Note the commands that wait for longer than between two looks; True if others do."""
+        if self._status() is not None:
+            return False
+        ids = frozenset(waiting_commands(self.source.folder))
+        late, self._waiting = ids & self._waiting, ids
+        commands = queued_commands(self.source.folder) if late else []
+        queued = tuple(command_text(c) for c in commands if c.id in late)
+        changed, self._queued = queued != self._queued, queued
+        return changed
 
     def _status(self) -> ReplayStatus | None:
         return None if self.replay is None else self.replay.status()
@@ -316,6 +352,8 @@ class Feed:
             replay=self._status(),
             trouble=trouble,
             profiles=dict(state.profiles),
+            queued=self._queued,
+            own=self._may_go_on,
         )
 
     def wake(self) -> None:

@@ -94,8 +94,16 @@ ROLES = frozenset(
     ]
 )
 
+NO_STYLE = Style.null()
+
 QUIET = frozenset(["faint", "lane-dead", "gutter", "sx-comment"])
 """Roles that are too faint for the row of the cursor: there they are painted as `on-cursor`."""
+
+
+LOUD = frozenset(
+    ["state-paused", "state-parked", "state-lost", "state-replay", "state-waits", "inspect"]
+)
+"""Roles that must not be missed: they keep their own background in the row of the cursor."""
 
 
 class Palette(OpenedApp):
@@ -155,10 +163,21 @@ class Painter(Widget):
         app = self.app
         return app.role_style(roles) if isinstance(app, Palette) else Style.null()
 
-    def segments(self, spans: tuple[Span, ...], base: Style) -> list[Segment]:
-        """Spans as Rich segments on top of `base`."""
+    def segments(
+        self, spans: tuple[Span, ...], base: Style, top: Style = NO_STYLE
+    ) -> list[Segment]:
+        """Spans as Rich segments: `base`, then their roles, then `top`."""
+        plain = base + top
         return [
-            Segment(text, base + self.role_style(role) if role else base) for text, role in spans
+            Segment(
+                text,
+                plain
+                if not role
+                else base + self.role_style(role)
+                if role in LOUD
+                else base + self.role_style(role) + top,
+            )
+            for text, role in spans
         ]
 
     def paint(self, row: Line, width: int, over: str = "", scroll_x: int = 0) -> Strip:
@@ -173,16 +192,13 @@ class Painter(Widget):
         spans = row.spans
         if over.startswith("cursor"):
             spans = tuple((t, "on-cursor" if role in QUIET else role) for t, role in spans)
-        strip = Strip(self.segments(spans, base))
+        # On top: `Strip.apply_style` would leave the background of every span as it is.
+        top = self.role_style(over) if over else Style.null()
+        strip = Strip(self.segments(spans, base, top))
         if scroll_x:
             gutter = min(row.gutter, strip.cell_length, width)
             strip = Strip.join([strip.crop(0, gutter), strip.crop(gutter + scroll_x)])
-        strip = strip.crop_extend(0, width, base)
-        if over:
-            # On top: `Strip.apply_style` would leave the background of every span as it is.
-            top = self.role_style(over)
-            strip = Strip([Segment(s.text, (s.style or Style.null()) + top) for s in strip], width)
-        return strip
+        return strip.crop_extend(0, width, base + top)
 
 
 MERGE_CELLS = 12

@@ -154,7 +154,7 @@ def _labels(axis: _Axis, first: float, end: float, room: int) -> tuple[tuple[flo
 
 def thin(points: list[Point], most: int, selected: int | None) -> list[Point]:
     """At most about `most` points; those most visible in the chart are kept."""
-    if len(points) <= most:
+    if len(points) <= most or most <= 0:
         return points
     step = len(points) / most
     kept: dict[int, Point] = {}

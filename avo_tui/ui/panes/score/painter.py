@@ -20,7 +20,7 @@ from avo_tui.ui.panes.selection import Selection
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Span as Words
-from avo_tui.ui.text import one_line
+from avo_tui.ui.text import cut, one_line
 
 AXIS_CELLS = 7
 """Width in cells of the numbers of the vertical axis, left of the curve."""
@@ -91,7 +91,6 @@ class ScorePainter(PanePainter):
 
     def _title(self, snapshot: Snapshot) -> list[Words]:
         """What the chart shows, as much of it as there is room for."""
-        what = self._view.configuration or "geomean"
         over = "over time" if self._view.by_time else "over versions"
         axis = over
         if self._span is not None:
@@ -102,10 +101,16 @@ class ScorePainter(PanePainter):
         # Where the share of the peak is known it says more than the axis, which has its labels.
         axis = "" if peak and self._span is None else f" {axis}"
         room = self.pane.size.width - len("5 Score") - 8
-        forms = (
-            f"{what} × {reference}{axis}{peak}", f"× {reference}{axis}{peak}",
-            f"× {reference}{axis}", peak.removeprefix(" · ") or axis.strip(), axis.strip(),
-        )  # fmt: skip
+        one = self._view.configuration
+        if one is not None:  # without its name the curve could be of anything
+            name = one_line(one, 40)
+            forms = (f"{name} × {reference}{axis}{peak}", f"{name} × {reference}{axis}",
+                     f"{name} × {reference}", f"{name}{axis}", cut(name, max(4, room)))  # fmt: skip
+        else:
+            forms = (
+                f"geomean × {reference}{axis}{peak}", f"× {reference}{axis}{peak}",
+                f"× {reference}{axis}", peak.removeprefix(" · ") or axis.strip(), axis.strip(),
+            )  # fmt: skip
         return [(next((form for form in forms if cell_len(form) <= room), forms[-1]), "dim")]
 
     def _until(self, snapshot: Snapshot) -> str:

@@ -159,7 +159,8 @@ def _can_split(screen: CampaignScreen) -> Reason:
 def _start(screen: CampaignScreen) -> None:
     start, current = screen.host.services.start_engine, screen.current
     if start is not None and current is not None:
-        screen.in_thread(lambda: start(current.folder), f"starting {current.line.session} …")
+        folder, notice = current.folder, f"starting {current.line.session} …"
+        screen.host.agreed(folder, lambda: screen.in_thread(lambda: start(folder), notice))
 
 
 ACTIONS: tuple[Action[CampaignScreen], ...] = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.budget import Budget
@@ -211,7 +213,7 @@ STOP = Action(
 def _budget(run: RunParts) -> None:
     def given(budget: Budget | None) -> None:
         if budget is not None:
-            run.host.send(SetBudget(budget=budget), "budget changed")
+            run.host.send(SetBudget(budget=budget), f"caps: {dialogs.budget_text(budget)}")
 
     run.host.push_screen(dialogs.BudgetDialog(run.known), given)
 
@@ -306,8 +308,14 @@ def _start(run: RunParts) -> None:
     start = host.services.start_engine
     if start is None or feed is None:
         return
-    host.notify("starting the engine …", timeout=3)
     folder = feed.source.folder
+    host.agreed(folder, lambda: start_engine(run, start, folder))
+
+
+def start_engine(run: RunParts, start: Callable[[Path], object], folder: Path) -> None:
+    """Start the engine in a thread; its error is shown."""
+    host = run.host
+    host.notify("starting the engine …", timeout=3)
 
     def work() -> None:
         try:
@@ -316,7 +324,8 @@ def _start(run: RunParts) -> None:
             text = str(error) or type(error).__name__
             host.call_from_thread(host.notify, text, severity="error", timeout=10, markup=False)
         else:
-            feed.wake()
+            if host.session.feed is not None:
+                host.session.feed.wake()
 
     run.scene.screen.run_worker(
         work, thread=True, group="start", exclusive=True, exit_on_error=False
@@ -324,6 +333,8 @@ def _start(run: RunParts) -> None:
 
 
 def _start_label(run: RunParts) -> str:
+    if run.snapshot is not None and not run.snapshot.own:
+        return "go on …"
     lost = run.snapshot is not None and run.snapshot.run_state == "lost"
     return "restart the engine" if lost else "go on"
 

@@ -165,7 +165,8 @@ def _rows(told: Happenings, span: Span, known: Progress, now: datetime, width: i
     out.append(BLANK)
     waits, better = waiting_text(known, now), progress_text(known, now)
     if waits:
-        out += prose(waits, width, "warn", ("▲ ", "warn"))
+        keys = ": A approves, X rejects" if known.waits_for == "approval" else ""
+        out += prose(waits + keys, width, "warn", ("▲ ", "warn"))
     elif known.state not in {"running", "starting"}:
         out.append(line(("the run is ", "dim"), (known.state, "warn")))
     if better:

@@ -325,7 +325,9 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
             return
         heading = "While you were away" if greeting else f"What happened {asked[key].name}"
         names = [(name, one.name) for name, one in asked.items()]
-        viewer = dialogs.TextViewer(heading, rows, names, key, read)
+        if greeting and host.screen is not run.scene.screen:
+            return  # the person is at something else already, such as writing a hint
+        viewer = dialogs.TextViewer(heading, rows, names, key, read, unasked=greeting)
         host.push_screen(viewer)
 
     read(choice)

@@ -42,6 +42,11 @@ class Scene:
         return self.lineage.cursor if self.screen.ready else None
 
     @property
+    def filtered(self) -> bool:
+        """Whether the lineage shows only the rows that hold a text, which may be none."""
+        return self.screen.ready and bool(self.lineage.needle)
+
+    @property
     def subject(self) -> Selection:
         """What is under the cursor; the live step while the screen follows the run."""
         return Selection() if self.snapshot is None else subject_of(self.snapshot, self.cursor)
@@ -52,7 +57,7 @@ class Scene:
         head."""
         if self.snapshot is None:
             return None
-        if self.lineage.needle and self.cursor is None:
+        if self.filtered and self.cursor is None:
             return None  # a filter that nothing passes: the head is not what is looked at
         subject = self.subject
         if subject.version is not None:

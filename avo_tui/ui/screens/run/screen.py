@@ -157,7 +157,8 @@ class RunScreen(AvoScreen):
         self.repaint()
         waits = snapshot.pending_approval is not None
         waited = old is not None and old.pending_approval is not None
-        if old is None or (old.run_state, waited) != (snapshot.run_state, waits):
+        before = None if old is None else (old.run_state, old.own, waited)
+        if before != (snapshot.run_state, snapshot.own, waits):
             self.refresh_footer()
         if waits and not waited:
             ask_approval(self.parts)

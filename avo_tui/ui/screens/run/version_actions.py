@@ -110,8 +110,8 @@ def _edit(run: RunParts) -> None:
             host.notify(notice, timeout=8)
             return
         notice = "submitted: it is evaluated between two tools of the operator"
-        if host.send(Submit(candidate=edited, plan=text, parent=number), notice):
-            drafts.drop(folder, number)
+        command = Submit(candidate=edited, plan=text, parent=number)
+        host.send(command, notice, lambda: drafts.drop(folder, number))
 
     question = (
         f"Your change to v{number} is compiled, checked, measured and judged by the gate like any "

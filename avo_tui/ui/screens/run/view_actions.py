@@ -10,7 +10,7 @@ from avo_tui.ui.screens.run.parts import RunParts
 
 
 def _inspecting(run: RunParts) -> Reason:
-    if run.scene.cursor is not None or run.arrangement.zoomed:
+    if run.scene.cursor is not None or run.arrangement.zoomed or run.scene.filtered:
         return None
     return "the run is followed already"
 

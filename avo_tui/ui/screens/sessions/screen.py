@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -87,8 +87,15 @@ def _start(screen: SessionsScreen) -> None:
     start = host.services.start_engine
     if start is None or current is None:
         return
-    host.notify(f"starting {current.name} …", timeout=3, markup=False)
-    folder = current.folder
+    folder, name = current.folder, current.name
+    host.agreed(folder, lambda: _begin(screen, start, folder, name))
+
+
+def _begin(
+    screen: SessionsScreen, start: Callable[[Path], object], folder: Path, name: str
+) -> None:
+    host = screen.host
+    host.notify(f"starting {name} …", timeout=3, markup=False)
 
     def work() -> None:
         try:

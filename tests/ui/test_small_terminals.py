@@ -1,0 +1,32 @@
+"""Terminals of a few columns or rows: nothing fits, nothing fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import SERVICES, make_app, running
+
+SIZES = ((16, 8), (12, 20), (11, 30), (9, 5), (6, 40), (3, 3), (1, 1), (2, 24), (60, 2))
+
+
+@pytest.mark.parametrize("pane", "12345")
+async def test_every_pane_in_every_size(recorded: MemorySource, pane: str) -> None:
+    app = make_app(recorded, services=SERVICES)
+    async with running(app, (80, 24)) as hands:
+        await hands.press("B", pane)
+        for size in SIZES:
+            await hands.resize(*size)
+            await hands.press("a", "o", "W", "d", "down", "tab", pane)
+        await hands.resize(80, 24)
+        assert any("v" in row for row in hands.rows())
+
+
+async def test_the_chart_of_one_configuration_says_which(recorded: MemorySource) -> None:
+    name = recorded.state.session.task.configurations[0].name
+    app = make_app(recorded, services=SERVICES)
+    async with running(app, (80, 24)) as hands:
+        await hands.press("5", "o")
+        for size in ((80, 24), (120, 40), (200, 50), (40, 20)):
+            await hands.resize(*size)
+            assert any("Score" in row and name in row for row in hands.rows()), size
