@@ -28,6 +28,7 @@ from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.evolution.watch.devices import watch_devices
+from avo_tui.evolution.watch.idling import Idling
 from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.evolution.watch.workers import WorkerWatch
 from avo_tui.evolution.workbench import StepWorkbench
@@ -68,8 +69,14 @@ class Engine:
         self._auditor = Auditor(run, self._evaluations)
         self.inbox = CommandInbox(Desk(run, self._supervisor, self._evaluations, self._gate))
         self._waits = Standstill(run, self.inbox, self._budget, self._supervisor)
+        self._idling = Idling(run, self._waits)
         self._parts = Parts(
-            self._evaluations, self._gate, self._waits, self._budget, self._supervisor
+            self._evaluations,
+            self._gate,
+            self._waits,
+            self._budget,
+            self._supervisor,
+            self._idling,
         )
         self._workers = WorkerWatch(run)
         self._troubles = 0
@@ -161,6 +168,7 @@ class Engine:
         await self._patiently(self._warm)
         while True:
             await self._patiently(self._next)
+            await asyncio.sleep(0)  # an operator need not wait for anything, but others must run
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work`; if the disk refuses a write in the middle, wait for the disk and start
@@ -198,17 +206,17 @@ class Engine:
             await self._waits.rest()
         run.set_state("running")
         if run.traits.steps_by_itself:
-            await self._step()
+            await self._idling.step(self._step)
         else:
             await self._wait_for_submission()
 
     async def _only_inbox(self) -> None:
         """Handle the inbox and the queued commands, then end in the state the run was in before."""
         run = self.run_context
-        self.inbox.take_all()
+        await self.inbox.take_all()
         while run.control.jobs and run.control.stop is None:
             await self.inbox.do_jobs()
-            self.inbox.take_all()
+            await self.inbox.take_all()
         before = run.before.state
         state: RunState = before if before in {"stopped", "finished", "paused"} else "stopped"
         raise Finish(state, run.control.stop or run.before.state_reason)
@@ -320,4 +328,4 @@ class Engine:
     async def _watch_inbox(self) -> None:
         while True:
             await asyncio.sleep(INBOX_SECONDS)
-            self.inbox.take_all()
+            await self.inbox.take_all()

@@ -171,6 +171,14 @@ class Waiting(Protocol):
         ...
 
 
+class Pacing(Protocol):
+    """Slows down what changes nothing and takes no time."""
+
+    async def call(self, worked: bool) -> None:
+        """Let other tasks run after a call of the operator; slow down calls without work."""
+        ...
+
+
 @dataclass(frozen=True)
 class Parts:
     """The parts of one engine that the workbench uses."""
@@ -180,12 +188,13 @@ class Parts:
     waits: Waiting
     budget: Budgeting
     supervisor: Supervising
+    idling: Pacing
 
 
 class Inbox(Protocol):
     """Takes the person's commands."""
 
-    def take_all(self) -> None:
+    async def take_all(self) -> None:
         """Carry out the commands in the inbox; those that need the evaluator are queued."""
         ...
 

@@ -78,6 +78,8 @@ class Run:
         """The latest samples of the devices; empty where the evaluator cannot be asked."""
         self.pairs_outside: deque[float] = deque(maxlen=32)
         """Seconds of the pairs that were measured without the gate, newest last."""
+        self.evaluator_seconds = 0.0
+        """Seconds that the evaluator has worked, or has let somebody wait for a device."""
         self.before: SessionRecord = writer.state.session
         """The session's record as the previous engine left it."""
         self._listeners = tuple(listeners)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from avo_tui import __version__
 from avo_tui.operators.seat.step import tool_specs
 from avo_tui.operators.seat.wire import Answer, Hello, Way
-from avo_tui.seat.client import SeatError
+from avo_tui.seat.client import SeatClient, SeatError
 from avo_tui.seat.resources import PAGES, SCHEME, TEMPLATES, Library
 from avo_tui.seat.slow_calls import PATIENCE, PatientCalls, SitDown
 
@@ -138,9 +138,7 @@ class SeatServer:
         async def progress(seconds: float, doing: str) -> None:
             await context.session.report_progress(seconds, message=doing or self._waiting())
 
-        hello = Hello(
-            client=_name_of(context), way=self._way, take_over=self._take_over and calls.fresh
-        )
+        hello = Hello(client=_name_of(context), way=self._way)
         given = params.arguments or {}
         try:
             known = await self._library.after_the_run(params.name, given) if calls.idle else None
@@ -169,8 +167,15 @@ class SeatServer:
                 await self._clients.pop(key).close()
         key = _client_key(context)
         if key not in self._clients:
-            self._clients[key] = PatientCalls(self._sit_down, self._patience)
+            self._clients[key] = PatientCalls(self._take_seat, self._patience)
         return self._clients[key]
+
+    async def _take_seat(self, hello: Hello) -> SeatClient:
+        """Sit down. Only the first time is somebody sent away for it: who takes the seat later
+        keeps it, whatever this client calls then."""
+        client = await self._sit_down(hello.replaced(take_over=self._take_over))
+        self._take_over = False
+        return client
 
     # -- resources
 

@@ -84,11 +84,6 @@ class PatientCalls:
         return so_far(working.working, working.results) if working is not None else ""
 
     @property
-    def fresh(self) -> bool:
-        """Whether it has not taken the seat yet."""
-        return self._client is None
-
-    @property
     def idle(self) -> bool:
         """True while no tool runs."""
         return self._running is None

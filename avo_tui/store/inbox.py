@@ -8,6 +8,7 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,8 +89,10 @@ class Inbox:
         self._paths: dict[str, Path] = {}
         self._stuck: set[str] = set()
 
-    def pending(self) -> list[Command | BadCommand]:
-        """Waiting commands, oldest first.
+    def pending(
+        self, most: int | None = None, skip: Container[str] = ()
+    ) -> list[Command | BadCommand]:
+        """Waiting commands, oldest first: at most `most`, without those to `skip`, by id.
 
         A file that is no command is given as a BadCommand, not raised.
         """
@@ -105,8 +108,10 @@ class Inbox:
             if name.startswith("."):
                 continue
             identity = name.removesuffix(".json").encode("utf-8", "backslashreplace").decode()
-            if identity in self._stuck:
+            if identity in self._stuck or identity in skip:
                 continue
+            if len(commands) == most:
+                break
             self._paths[identity] = self.folder / name
             try:
                 item = _read(self.folder / name, identity)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from avo_tui.domain.base import ObjectId, now
@@ -271,13 +271,16 @@ class SessionWriter:
 
     # -- commands
 
-    def pending_commands(self) -> list[Command | BadCommand]:
-        """What waits in the inbox, oldest first. Never raises for junk.
+    def pending_commands(
+        self, most: int | None = None, skip: Container[str] = ()
+    ) -> list[Command | BadCommand]:
+        """What waits in the inbox, oldest first: at most so many, without those to skip. Never
+        raises for junk.
 
         A command that was taken before a crash is not returned again.
         """
         waiting: list[Command | BadCommand] = []
-        for item in self._inbox.pending():
+        for item in self._inbox.pending(most, skip):
             if item.id in self.state.commands:
                 self._inbox.done(item.id)
             else:

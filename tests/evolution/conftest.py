@@ -12,9 +12,11 @@ from tests.evolution.laboratory import Laboratory, MakeLab
 
 @pytest.fixture(autouse=True)
 def prompt_engines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Engines of this process look at the inbox, and for room on the disk, without delay."""
+    """Engines of this process look at the inbox, and for room on the disk, without delay, and go
+    on soon after a step that had no effect."""
     monkeypatch.setattr("avo_tui.evolution.engine.INBOX_SECONDS", 0.02)
     monkeypatch.setattr("avo_tui.evolution.lifecycle.waiting.DISK_SECONDS", 0.02)
+    monkeypatch.setattr("avo_tui.evolution.watch.idling.FIRST_SECONDS", 0.02)
 
 
 @pytest.fixture

@@ -47,6 +47,14 @@ class NoKnowledge:
         return []
 
 
+def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    """Wait for what another process does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.005)
+
+
 class Laboratory:
     """One session; engines are started on it one after the other."""
 
@@ -170,10 +178,10 @@ class Laboratory:
     def _last(self) -> str:
         return "; ".join(f"{e.step}:{e.kind}" for e in self.events[-12:])
 
-    async def send(self, command: Command) -> CommandRecord:
+    async def send(self, command: Command, seconds: float = 120.0) -> CommandRecord:
         """Send a command through the inbox and wait for its answer."""
         identity = send_command(self.folder, command)
-        await self.until(lambda: identity in self.state.commands)
+        await self.until(lambda: identity in self.state.commands, seconds)
         return self.state.commands[identity]
 
     async def in_state(self, state: RunState) -> None:

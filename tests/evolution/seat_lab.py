@@ -11,6 +11,8 @@ from avo_tui.seat.client import SeatClient, SeatNotThereError
 from tests.evolution.laboratory import Laboratory, MakeLab
 
 HELLO = Hello(client="an agent", way="mcp")
+DEADLINE = 120.0
+"""Seconds after which what a test waits for will not come any more."""
 
 
 def settings(**more: object) -> RunSettings:
@@ -21,11 +23,12 @@ def settings(**more: object) -> RunSettings:
 async def seated(lab: Laboratory, hello: Hello = HELLO) -> SeatClient:
     """A client in the seat of a running engine."""
     await lab.versions(1)
-    while True:
-        try:
-            return await SeatClient.sit_down(lab.folder, hello)
-        except SeatNotThereError:
-            await asyncio.sleep(0.01)
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            try:
+                return await SeatClient.sit_down(lab.folder, hello)
+            except SeatNotThereError:
+                await asyncio.sleep(0.01)
 
 
 def begun(make_lab: MakeLab, **more: object) -> Laboratory:

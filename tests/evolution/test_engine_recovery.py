@@ -22,7 +22,7 @@ from avo_tui.evolution.lifecycle import seeding
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.store import NoSpace, SessionReader, send_command
 from tests.evolution.fake_evaluator import FakeEvaluator
-from tests.evolution.laboratory import Killed, Laboratory, MakeLab
+from tests.evolution.laboratory import Killed, Laboratory, MakeLab, wait_for
 from tests.evolution.test_control import slow_lab
 from tests.evolution.test_engine import Scripted, capped, with_values
 
@@ -102,7 +102,7 @@ async def test_killed_after_a_command_was_taken(
     step = lab.state.current_step
     assert step is not None
     identity = send_command(lab.folder, command)
-    lab.engine.inbox.take_all()  # type: ignore[union-attr]
+    await lab.engine.inbox.take_all()  # type: ignore[union-attr]
     assert identity in lab.state.commands
     await lab.killed()
     lab.evaluator.hold_no_more()
@@ -217,13 +217,6 @@ def start(folder: Path, seconds: float) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, str(PROCESS), str(folder), str(seconds)], stderr=subprocess.PIPE
     )
-
-
-def wait_for(condition: object, seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.005)
 
 
 def test_sigkill_at_random_instants_loses_nothing(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from avo_tui.store import (
 )
 from tests.evolution.engine_process import __file__ as ENGINE
 from tests.evolution.fake_evaluator import TASK
+from tests.evolution.laboratory import wait_for
 
 
 @pytest.fixture
@@ -60,8 +61,7 @@ class Starter:
         self.restarts.append(restarts)
         arguments = [sys.executable, ENGINE, str(folder), "0.02", "--restarts", str(restarts)]
         process = subprocess.Popen(arguments)
-        while not engine_status(folder / "engine.lock").alive and process.poll() is None:
-            pass
+        wait_for(lambda: engine_status(folder / "engine.lock").alive or process.poll() is not None)
         if len(self.restarts) <= self.kills:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
@@ -145,11 +145,9 @@ def test_the_first_start_does_not_wait_and_the_next_ones_do(folder: Path) -> Non
 def test_keeper_and_engine_killed_in_either_order(folder: Path, order: str) -> None:
     """The next keeper starts the run again, and it comes to its end with nothing done twice."""
     engine = subprocess.Popen([sys.executable, ENGINE, str(folder), "0.05"])
-    while not SessionReader.open(folder).state.versions and engine.poll() is None:
-        pass
+    wait_for(lambda: SessionReader.open(folder).state.versions or engine.poll() is not None)
     keeper = subprocess.Popen([sys.executable, "-m", "avo_tui.evolution.keep", str(folder)])
-    while not is_kept(folder) and keeper.poll() is None:
-        pass
+    wait_for(lambda: is_kept(folder) or keeper.poll() is not None)
     for process in (keeper, engine) if order == "keeper first" else (engine, keeper):
         process.kill()
         process.wait()

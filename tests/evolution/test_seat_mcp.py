@@ -19,6 +19,7 @@ from avo_tui.seat.client import SeatClient, SeatNotThereError
 from avo_tui.seat.resources import Library
 from avo_tui.store import SessionReader
 from tests.evolution.laboratory import Laboratory, MakeLab, NoKnowledge
+from tests.evolution.seat_lab import DEADLINE, seated
 
 mcp = pytest.importorskip("mcp")
 from avo_tui.seat.server import SeatServer, serve_http  # noqa: E402
@@ -31,19 +32,26 @@ def begun(make_lab: MakeLab) -> Laboratory:
     return lab
 
 
-def served(lab: Laboratory, patience: float = 30.0) -> SeatServer:
+def served(lab: Laboratory, patience: float = 30.0, *, take_over: bool = False) -> SeatServer:
     async def sit_down(hello: Hello) -> SeatClient:
-        while True:
-            try:
-                return await SeatClient.sit_down(lab.folder, hello)
-            except SeatNotThereError:
-                if lab.has_ended:
-                    raise
-                await asyncio.sleep(0.01)
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                try:
+                    return await SeatClient.sit_down(lab.folder, hello)
+                except SeatNotThereError:
+                    if lab.has_ended:
+                        raise
+                    await asyncio.sleep(0.01)
 
     reader = SessionReader.open(lab.folder)
     library = Library(reader, NoKnowledge())
-    return SeatServer(library, sit_down, waiting=lambda: "the lab works", patience=patience)
+    return SeatServer(
+        library,
+        sit_down,
+        waiting=lambda: "the lab works",
+        patience=patience,
+        take_over=take_over,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -61,6 +69,14 @@ async def call(client: Any, tool: str, **arguments: Any) -> dict[str, Any]:
     assert result.is_error is not result.structured_content["ok"]
     structured: dict[str, Any] = result.structured_content
     return structured
+
+
+async def until_answered(client: Any, tool: str = "wait") -> dict[str, Any]:
+    """Call a tool until its answer is there."""
+    async with asyncio.timeout(DEADLINE):
+        while (answer := await call(client, tool))["still_running"]:
+            pass
+    return answer
 
 
 async def test_a_step_over_mcp_with_a_hint_on_the_way(make_lab: MakeLab) -> None:
@@ -92,8 +108,7 @@ async def test_a_tool_that_takes_long_says_so_and_wait_brings_its_answer(
     lab.hold_from(1)
     async with client_of(served(lab, patience=0.1)) as client:
         await lab.versions(1)
-        while "Step 1" not in (first := await call(client, "begin_step"))["text"]:
-            assert first["still_running"]
+        await until_answered(client, "begin_step")
         edit = await call(client, "replace_text", old="UNROLL = 1", new="UNROLL = 4")
         assert edit["ok"]
         assert (await call(client, "evaluate", title="four at a time"))["still_running"]
@@ -101,14 +116,12 @@ async def test_a_tool_that_takes_long_says_so_and_wait_brings_its_answer(
         busy = await call(client, "read_candidate")
         assert busy["still_running"] and "Not run: evaluate still runs" in busy["text"]
         lab.evaluator.let_go()
-        while (answer := await call(client, "wait"))["still_running"]:
-            pass
+        answer = await until_answered(client)
         assert "verdict: correct" in answer["text"]
         await lab.send(Pause(mode="after_tool"))
         assert (await call(client, "read_candidate"))["still_running"]
         await lab.send(Resume())
-        while (answer := await call(client, "wait"))["still_running"]:
-            pass
+        answer = await until_answered(client)
         assert "UNROLL = 4" in answer["text"]
 
 
@@ -125,19 +138,39 @@ async def test_who_waits_is_told_which_variant_runs_and_what_the_others_gave(
 
     async with client_of(served(lab, patience=0.5)) as client:
         await lab.versions(1)
-        while (await call(client, "begin_step"))["still_running"]:
-            pass
+        await until_answered(client, "begin_step")
         arguments = {"sweep": {"BY": ["2", "4"]}, "pairs": 2}
         await client.call_tool("bench", arguments, progress_callback=progress)
-        while "pair 2 of 2, 1 of 2" not in (waits := await call(client, "wait"))["text"]:
-            assert waits["still_running"]
+        async with asyncio.timeout(DEADLINE):
+            while "pair 2 of 2, 1 of 2" not in (waits := await call(client, "wait"))["text"]:
+                assert waits["still_running"]
         assert "So far: the working candidate BY=2 1.0000 by 1 pair" in waits["text"]
         assert any("BY=4" in (message or "") for message in told)
         await lab.send(Pause(mode="now"))
-        while (answer := await call(client, "wait"))["still_running"]:
-            pass
+        answer = await until_answered(client)
         assert not answer["ok"] and "BY=4: 1.0000 [" in answer["text"]
         await lab.send(Resume())
+
+
+async def test_who_was_sent_away_does_not_take_the_seat_back(make_lab: MakeLab) -> None:
+    lab = begun(make_lab)
+    first = await seated(lab, Hello(client="first", way="mcp"))
+    lab.hold_from(1)
+    async with client_of(served(lab, take_over=True)) as client:
+        assert (await call(client, "begin_step"))["ok"]
+        assert first.gone
+        assert (await call(client, "replace_text", old="UNROLL = 1", new="UNROLL = 2"))["ok"]
+        running = asyncio.create_task(call(client, "evaluate", title="two at a time"))
+        await lab.held()
+        third = await SeatClient.sit_down(
+            lab.folder, Hello(client="third", way="mcp", take_over=True)
+        )
+        assert "took the place" in (await running)["text"]
+        for tool in ("list_versions", "begin_step"):
+            assert "third sits in the seat" in (await call(client, tool))["text"]
+        lab.evaluator.let_go()
+        assert (await third.call("begin_step")).ok
+        await third.close()
 
 
 async def test_pages_and_the_prompt_need_no_seat(make_lab: MakeLab) -> None:

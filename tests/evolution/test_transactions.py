@@ -251,8 +251,7 @@ async def runs_through(lab: Laboratory, case: Case, appends: int) -> bool:
         return identity in lab.state.commands and bool(case.until(lab))
 
     assert lab.task is not None
-    while not over() and not lab.task.done():
-        await asyncio.sleep(0.002)
+    await lab.until(lambda: over() or lab.has_ended)
     done = over() and not lab.task.done()
     await (lab.killed() if not lab.task.done() else lab.fell())
     if not done:
@@ -276,7 +275,7 @@ async def test_a_stop_that_was_taken_holds_though_the_engine_is_killed(tmp_path:
     lab.start(Idle())
     await lab.versions(2)
     identity = send_command(lab.folder, cmd.Stop())
-    lab.engine.inbox.take_all()  # type: ignore[union-attr]
+    await lab.engine.inbox.take_all()  # type: ignore[union-attr]
     assert identity in lab.state.commands
     await lab.killed()
     reader = SessionReader.open(lab.folder)

@@ -50,8 +50,9 @@ async def test_an_answer_goes_to_one_of_those_who_wait(waiting: int) -> None:
         asyncio.create_task(calls.call(hello, tool, {}, progress))
         for tool in ("bench", *[WAIT] * waiting)
     ]
-    while not seat.asked:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        while not seat.asked:
+            await asyncio.sleep(0)
     seat.let.set()
     answers = [answer for answer, _ in await asyncio.gather(*tasks)]
     texts = sorted(answer.text for answer in answers)

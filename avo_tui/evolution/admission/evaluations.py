@@ -150,10 +150,12 @@ class EvaluationRecorder:
         Raises Interrupted.
         """
         self._asked += 1
+        begun = monotonic()
         try:
             return await self._run.control.race(work, cut)
         finally:
             self._asked -= 1
+            self._run.evaluator_seconds += monotonic() - begun
             self._waiting.pop(attempt, None)
             self._hold_clock()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from math import inf
+from time import monotonic
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import Command
@@ -15,6 +18,10 @@ from avo_tui.store import BadCommand, DiskTrouble, FolderLost, StoreError
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 8
+"""Number of commands that are carried out before other tasks of the engine run."""
+STOP_SECONDS = 1.0
+"""How long an engine that is asked to stop goes on with the inbox."""
 MAX_JOBS = 50
 """Largest number of commands that may wait for the evaluator."""
 
@@ -27,16 +34,31 @@ class CommandInbox:
         self._desk = desk
         self._queued: set[str] = set()
 
-    def take_all(self) -> None:
-        """Carry out the commands in the inbox; those that need the evaluator are queued."""
+    async def take_all(self) -> None:
+        """Carry out the commands in the inbox; those that need the evaluator are queued.
+
+        Other tasks run in between. Where the engine is asked to stop, what is left after a moment
+        stays in the inbox for the next engine.
+        """
+        control = self._desk.run.control
+        leave = inf
+        while self._take_some() and monotonic() < leave:
+            await asyncio.sleep(0)
+            if control.stop is not None:
+                leave = min(leave, monotonic() + STOP_SECONDS)
+
+    def _take_some(self) -> bool:
+        """Carry out the oldest few commands; returns whether there may be more."""
         run = self._desk.run
         try:
-            for command in run.writer.pending_commands():
-                if command.id not in self._queued:
-                    self._take(command)
-                    run.control.pulse()
+            commands = run.writer.pending_commands(AT_ONCE, self._queued)
+            for command in commands:
+                self._take(command)
+                run.control.pulse()
         except DiskTrouble as error:
             log.error("the inbox waits: %s", error)
+            return False
+        return len(commands) == AT_ONCE
 
     def _take(self, command: Command | BadCommand) -> None:
         run = self._desk.run

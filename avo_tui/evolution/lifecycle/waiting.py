@@ -49,7 +49,7 @@ class Standstill:
         end."""
         run, control = self._run, self._control
         while True:
-            self._inbox.take_all()
+            await self._inbox.take_all()
             if control.stop is not None:
                 raise Finish("stopped", control.stop)
             if control.end is not None:
@@ -93,7 +93,7 @@ class Standstill:
     async def boundary(self) -> None:
         """A boundary inside a step: waits while the run is paused. Raises StepEnded."""
         control = self._control
-        self._inbox.take_all()
+        await self._inbox.take_all()
         while True:
             self.raise_if_ended()
             if control.pause in {"after_tool", "now"}:

@@ -36,6 +36,7 @@ class StepControl:
         if control.pause != "now" and not control.hint_now:
             self._supervisor.look()
         await self._waits.boundary()
+        await asyncio.sleep(0)  # an operator may come here again and again without waiting
         return self._deliver(place, end_of_turn)
 
     def pause_wanted(self) -> Literal["", "now", "later"]:

@@ -34,6 +34,7 @@ class StepEvaluating:
         self._gate = parts.gate
         self._waits = parts.waits
         self._budget = parts.budget
+        self._idling = parts.idling
 
     @property
     def _task(self) -> str:
@@ -79,12 +80,14 @@ class StepEvaluating:
         self._gate.foresee(candidate.id)
         while True:
             try:
-                return await self._evaluations.attempt(
+                result = await self._evaluations.attempt(
                     candidate,
                     title=title,
                     parent=self._head.number,
                     cut=run.control.interrupts_step,
                 )
+                await self._idling.call(worked=not result.report.cached)
+                return result
             except EvaluatorError as error:
                 run.trouble("evaluator", str(error))
                 await self._waits.pause_for(str(error))
@@ -117,7 +120,9 @@ class StepEvaluating:
         while True:
             try:
                 await batch.run()
-                return [batch.results[position] for position in sorted(batch.results)]
+                results = [batch.results[position] for position in sorted(batch.results)]
+                await self._idling.call(worked=any(not r.report.cached for r in results))
+                return results
             except EvaluatorError as error:
                 run.trouble("evaluator", str(error))
                 await self._waits.pause_for(str(error))
@@ -143,11 +148,14 @@ class StepEvaluating:
         """Submit an attempt to the gate, which times it alternately with the version to beat."""
         run = self._run
         self._waits.raise_if_ended()
-        return await self._gate.submit(
+        begun = run.evaluator_seconds
+        result = await self._gate.submit(
             attempt,
             Proposal(self._head.number, plan, summary, run.author, built_on, idea=idea),
             cut=run.control.interrupts_step,
         )
+        await self._idling.call(worked=run.evaluator_seconds > begun)
+        return result
 
     async def compare(
         self,
@@ -207,7 +215,7 @@ class StepEvaluating:
         self._waits.raise_if_ended()
         work = run.evaluator.scratch(self._task, files, inputs=inputs)
         try:
-            return await run.control.race(work, run.control.interrupts_step)
+            return await self._evaluations.clocked(work, run.control.interrupts_step)
         except EvaluatorError as error:
             return ScratchReport(compiled=False, outcome=str(error))
 
@@ -219,7 +227,7 @@ class StepEvaluating:
         self._waits.raise_if_ended()
         work = run.evaluator.profile(self._task, candidate, wanted)
         try:
-            text = await run.control.race(work, run.control.interrupts_step)
+            text = await self._evaluations.clocked(work, run.control.interrupts_step)
         except EvaluatorError as error:
             return str(error)
         if "\n" in text:  # figures; a single line says why there are none
@@ -251,6 +259,6 @@ class StepEvaluating:
         self._waits.raise_if_ended()
         work = run.evaluator.disassemble(self._task, candidate, function, window)
         try:
-            return await run.control.race(work, run.control.interrupts_step)
+            return await self._evaluations.clocked(work, run.control.interrupts_step)
         except EvaluatorError as error:
             return str(error)
