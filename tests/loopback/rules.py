@@ -15,6 +15,7 @@ from typing import Any
 from anthropic.types.beta import (
     BetaCacheControlEphemeralParam,
     BetaCompactionBlockParam,
+    BetaFallbackBlockParam,
     BetaRedactedThinkingBlockParam,
     BetaTextBlockParam,
     BetaThinkingBlockParam,
@@ -28,6 +29,7 @@ Body = dict[str, Any]
 
 BLOCKS: dict[str, Any] = {
     "text": BetaTextBlockParam,
+    "fallback": BetaFallbackBlockParam,
     "thinking": BetaThinkingBlockParam,
     "redacted_thinking": BetaRedactedThinkingBlockParam,
     "tool_use": BetaToolUseBlockParam,
@@ -36,7 +38,7 @@ BLOCKS: dict[str, Any] = {
 }
 ROLES = {
     "user": {"text", "tool_result"},
-    "assistant": {"text", "thinking", "redacted_thinking", "tool_use", "compaction"},
+    "assistant": {"text", "thinking", "redacted_thinking", "tool_use", "compaction", "fallback"},
 }
 BODY = set(MessageCreateParamsNonStreaming.__annotations__) | {
     *MessageCreateParamsNonStreaming.__required_keys__,

@@ -11,13 +11,11 @@ from avo_tui.operators.agent.bill import Bill
 from avo_tui.operators.agent.conversation.chunks import Chunker
 from avo_tui.operators.agent.conversation.heal import THINKING
 from avo_tui.operators.agent.conversation.policy import ContextLimits, carried, decide
-from avo_tui.operators.agent.conversation.valid import problems
 from avo_tui.operators.agent.model.bounds import shorter
 from avo_tui.operators.agent.model.faults import FOR_THE_PERSON, Fault
-from avo_tui.operators.agent.model.features import Feature
+from avo_tui.operators.agent.model.features import Remedies
 from avo_tui.operators.agent.model.port import Block, Model, Reply, Request
 from avo_tui.operators.agent.model.prices import Price, believable
-from avo_tui.operators.agent.model.remedies import Remedies
 from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.operators.agent.setup import Setup
 from avo_tui.operators.agent.summary import Summary
@@ -56,12 +54,10 @@ class Exchange:
         self._summary = summary
         self._ladder = Remedies(setup.model.features)
         self._too_long = False
-        self._beside = False
         self.interrupted = False
         """Whether the person interrupted the last request."""
         self.given_up = False
         """Whether the endpoint refuses the last question beside the conversation in every form."""
-        self._trial: tuple[Feature, ...] = ()
         self._asked_at: float | None = None
         self._slow = False
         self._estimated = False
@@ -90,7 +86,6 @@ class Exchange:
     def settings_changed(self) -> None:
         """Forget what is known about the endpoint, because the model or its settings changed."""
         self._ladder = Remedies(self.model.features)
-        self._trial = ()
         self.transcript.degraded(self.model.features.suspended, "the settings were changed")
 
     # -- asking
@@ -129,11 +124,7 @@ class Exchange:
             keep_results=self._kept_by_server() if system is None else None,
             schema=schema,
         )
-        self._beside, self.interrupted = system is not None, False
-        self.given_up = False
-        if (wrong := self._invalid(request)) is not None:
-            await self.deal_with(Fault("invalid", f"the request is not valid: {wrong}"))
-            return None
+        self.interrupted = self.given_up = False
         self.transcript.request(request, self.model.name, self.model.parameters())
         self._time()
         name = f"{bench.reading.step}.{self.transcript.requests}"
@@ -146,7 +137,8 @@ class Exchange:
             self._spent_in_part(sink, bill)
             return None
         except Fault as fault:
-            await self.deal_with(fault, paid=self._spent_in_part(sink, bill))
+            paid = self._spent_in_part(sink, bill)
+            await self._deal_with(fault, paid=paid, beside=system is not None)
             return None
         finally:
             sink.flush()
@@ -158,19 +150,12 @@ class Exchange:
         self._patience.succeeded()
         self._ladder.answered()
         self._too_long = False
-        if self._trial:
-            words = f"{', '.join(self._trial)} is taken again"
+        if due := self.model.features.answered():
+            words = f"{', '.join(due)}: tried again"
             self.transcript.degraded(self.model.features.suspended, words)
-        self._trial = self.model.features.answered()
         usage = self._believed(reply.usage, sink)
         bill.settle(usage, reply.model)
         return Reply(**{**reply.__dict__, "usage": usage})
-
-    def _invalid(self, request: Request) -> str | None:
-        """What the API would refuse in a request; None if it is valid."""
-        open_end = self.talk.paused and not self._beside
-        wrong = problems(request.messages, request.system, request.tools, open_end=open_end)
-        return "; ".join(f"{path} {what}" for path, what in wrong[:3]) or None
 
     def _messages(self) -> list[Block]:
         stubs = self._kept_by_server() is None
@@ -246,10 +231,10 @@ class Exchange:
 
     # -- errors
 
-    async def deal_with(self, fault: Fault, *, paid: bool = False) -> None:
+    async def _deal_with(self, fault: Fault, *, paid: bool, beside: bool) -> None:
         """Handle a failed request: wait, switch off a feature, or ask the person.
 
-        `paid`: a part of the answer had come.
+        `paid`: a part of the answer had come. `beside`: it was not part of the conversation.
         """
         transcript = self.transcript
         sentence = transcript.redact(fault.sentence)
@@ -267,8 +252,8 @@ class Exchange:
             transcript.trouble("model", text)
             await self._pause(text)
             self.model.renew()
-        elif fault.kind in {"rejected", "invalid"}:
-            await self._remedy(fault, sentence)
+        elif fault.kind == "rejected":
+            await self._remedy(fault, sentence, beside)
         else:
             transcript.trouble("model", sentence)
             if self._patience.breaks(fault, paid):
@@ -307,19 +292,18 @@ class Exchange:
             )
         return ""
 
-    async def _remedy(self, fault: Fault, sentence: str) -> None:
+    async def _remedy(self, fault: Fault, sentence: str, beside: bool) -> None:
         """Apply the next remedy after an error 400."""
         transcript, features = self.transcript, self.model.features
-        remedy = self._ladder.next(fault, thinks=self.talk.thinks, trial=self._trial)
-        self._trial = ()
+        remedy = self._ladder.next(fault.sentence, thinks=self.talk.thinks)
         transcript.degraded(features.suspended, sentence)
-        if remedy in {"without", "plain"}:
-            gone = ", ".join(self._ladder.probed) or "nothing"
+        if remedy == "without":
+            gone = ", ".join(self._ladder.probed)
             transcript.trouble("model", f"{sentence}; asked again without {gone}")
         elif remedy == "ask again":
             transcript.trouble("model", sentence)
             await self.bench.control.park(self._patience.wait(fault), sentence)
-        elif self._beside:
+        elif beside:
             transcript.trouble("model", f"{sentence}; this question is given up")
             self._ladder.answered()
             self.given_up = True
@@ -328,6 +312,8 @@ class Exchange:
         elif remedy == "strip thinking":
             transcript.trouble("model", f"{sentence}; asked again without earlier thinking")
             transcript.clear((), strip_thinking=True, by_server=False)
+            if not self.model.checks_signatures:
+                self._ladder.probed = features.suspend(["earlier thinking"])
         elif remedy == "summarise":
             transcript.trouble("model", f"{sentence}; the conversation is replaced by a summary")
             self._compact(self._summary.mechanical())
@@ -371,5 +357,5 @@ class Exchange:
 
 
 def useful(content: list[Block]) -> list[Block]:
-    """The blocks of an answer that are not thinking."""
-    return [b for b in content if b["type"] not in THINKING]
+    """The blocks of an answer that say or do something."""
+    return [b for b in content if b["type"] not in {*THINKING, "fallback"}]

@@ -10,7 +10,7 @@ from avo_tui.domain.events import InterventionChanged
 from avo_tui.domain.records import Direction, Intervention, Version
 from avo_tui.domain.roofline import machine_lines
 from avo_tui.operators.agent.exchange import Exchange
-from avo_tui.operators.agent.prompts import prompt
+from avo_tui.operators.agent.prompts import fenced, prompt
 from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.words import clean_text
 from avo_tui.operators.ports import Workbench
@@ -160,7 +160,7 @@ def trajectory(bench: Workbench, intervention: Intervention) -> str:
 def source_of_head(bench: Workbench) -> str:
     """Every file of the head, fenced; cut in the middle where it is very long."""
     candidate = bench.reading.candidate(bench.reading.head.candidate)
-    text = "\n".join(f"`{n}`\n````\n{t.rstrip()}\n````" for n, t in candidate.files.items())
+    text = "\n".join(fenced(name, body) for name, body in candidate.files.items())
     return cut_middle(text, SOURCE)
 
 

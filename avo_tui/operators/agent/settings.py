@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.settings import OperatorSettings
@@ -105,8 +106,18 @@ class AgentSettings(OperatorSettings):
     """USD per million input tokens that are read from the prompt cache."""
     price_cache_write: float | None = Field(default=None, ge=0)
     """USD per million input tokens that are written to the prompt cache for five minutes."""
+    extra_body: str = ""
+    """A JSON object whose members are added to the body of each request, such as
+    {"service_tier": "auto"}, for what this program has no option for."""
     pace: float = Field(default=400.0, gt=0)
     """Operator `recorded`: characters per second of the played text."""
+
+    @field_validator("extra_body")
+    @classmethod
+    def _object(cls, value: str) -> str:
+        if value and not isinstance(json.loads(value), dict):
+            raise ValueError("it must be a JSON object")
+        return value
 
     @classmethod
     def of(cls, settings: RunSettings) -> Self:

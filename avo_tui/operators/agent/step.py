@@ -4,6 +4,7 @@ ends."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from avo_tui.domain.budget import exhausted
 from avo_tui.domain.events import ToolReturned
@@ -222,9 +223,9 @@ class AgentStep:
         healed = heal(
             Reply(**{**reply.__dict__, "content": content}),
             self.talk.used_ids,
-            self.box.names,
+            {spec.name: spec.input_schema for spec in self.box.specs()},
             self.redact,
-            unsigned_thinking=not self.model.checks_signatures,
+            thinking=self._kept_thinking(),
         )
         for remark in healed.remarks:
             self.transcript.trouble("model", remark)
@@ -239,8 +240,13 @@ class AgentStep:
         if reply.stop_reason in {"pause_turn", "compaction"}:
             return self._idled(f"{reply.stop_reason} without progress")
         if not cut:
-            self.transcript.say(nudges.NOBODY, "nudge")
+            self.transcript.say(nudges.for_prose(reply.content), "nudge")
         return self._idled("the agent talked and called no tool")
+
+    def _kept_thinking(self) -> Literal["signed", "any", "none"]:
+        if "earlier thinking" not in self.model.features:
+            return "none"
+        return "signed" if self.model.checks_signatures else "any"
 
     def _cut(self, full: bool) -> None:
         """Tell the agent that its answer was cut; `full`: because it filled the context."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from avo_tui.domain.difference import unified
 from avo_tui.domain.events import AttemptFinished, AttemptStarted
 from avo_tui.domain.secrets import Redact
-from avo_tui.operators.agent.prompts import material, prompt
+from avo_tui.operators.agent.prompts import fenced, material, prompt
 from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.prompts.opening import hint_text, intervention_text
 from avo_tui.operators.ports import Workbench
@@ -57,7 +57,7 @@ class Summary:
             *(intervention_text(i) for i in bench.reading.interventions()),
             *map(material, self._persons_notes()),
             "The working candidate differs from the parent by:\n"
-            + material((diff or "(nothing)")[:DIFF]),
+            + fenced("", material((diff or "(nothing)")[:DIFF])),
             "Go on from here.",
         ]
         return self._redact("\n\n".join(parts))

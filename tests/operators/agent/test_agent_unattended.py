@@ -55,7 +55,7 @@ async def test_steps_without_work_wait_longer_and_then_ask_the_person(
     assert waits == [15, 60, 240]
     assert len(bench.paused) == 1 and words in bench.paused[0]
     assert "4 steps in a row without any work" in bench.paused[0]
-    assert requests <= 4 * 8
+    assert requests <= 4 * 12
 
 
 def _fresh(behaviour: Behaviour) -> Behaviour:

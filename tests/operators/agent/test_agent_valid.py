@@ -1,4 +1,4 @@
-"""What is recorded of an answer is valid, and what we call valid a server takes."""
+"""What is recorded of an answer is what every server takes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from avo_tui.domain.secrets import redactor
 from avo_tui.operators.agent.conversation.heal import heal
-from avo_tui.operators.agent.conversation.valid import problems
+from avo_tui.operators.agent.exchange import useful
 from avo_tui.operators.agent.model.port import Reply
 from avo_tui.operators.agent.words import clean_text
 from tests.loopback.rules import refusal
@@ -20,7 +20,7 @@ from tests.loopback.strict import StrictServer
 from tests.operators.agent.helpers import step, whole, work
 from tests.operators.fake_workbench import FakeWorkbench
 
-TOOLS = frozenset({"compile", "read_candidate", "write_file"})
+TOOLS: dict[str, Any] = {"compile": {}, "read_candidate": {}, "write_file": {}}
 SECRET = "sk-ant-0123456789abcdef0123"
 
 anything = st.recursive(
@@ -56,7 +56,14 @@ blocks = st.one_of(
         }
     ),
     st.fixed_dictionaries({"type": st.just("server_tool_use"), "id": st.text(), "name": st.text()}),
-    st.fixed_dictionaries({"type": st.just("fallback"), "to": st.just({"model": "m"})}),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("fallback"),
+            "from": st.just({"model": "n"}) | st.none(),
+            "to": st.just({"model": "m"}),
+            "trigger": st.none(),
+        }
+    ),
     st.fixed_dictionaries(
         {"type": st.just("compaction"), "content": st.none() | st.just("") | st.just("c")}
     ),
@@ -85,85 +92,13 @@ def test_whatever_a_model_says_is_healed_into_what_a_server_takes(
     used: set[str] = set()
     contents = []
     for content in answers:
-        healed = heal(
-            Reply(content, "tool_use"), used, TOOLS, redactor([SECRET]), unsigned_thinking=True
-        )
+        healed = heal(Reply(content, "tool_use"), used, TOOLS, redactor([SECRET]), thinking="any")
         used |= {b["id"] for b in healed.content if b["type"] == "tool_use"}
-        if [b for b in healed.content if "thinking" not in b["type"]]:
+        if useful(healed.content):
             contents.append(healed.content)
     messages = conversation(contents)
-    assert problems(messages) == []
     assert refusal({"model": "m", "max_tokens": 1, "messages": messages}) is None
     json.dumps(messages, allow_nan=False).encode()
-
-
-def damaged(messages: list[Body]) -> st.SearchStrategy[Any]:
-    """One change somewhere in a valid conversation."""
-
-    def change(where: tuple[int, int], what: str) -> list[Body]:
-        copy: list[Body] = json.loads(json.dumps(messages))
-        message = copy[where[0] % len(copy)]
-        block = message["content"][where[1] % len(message["content"])]
-        match what:
-            case "role":
-                message["role"] = "assistant" if message["role"] == "user" else "user"
-            case "empty":
-                message["content"] = []
-            case "drop":
-                message["content"].remove(block)
-            case "extra":
-                block["citations_of_ours"] = None
-            case "id":
-                block["id" if "id" in block else "tool_use_id"] = "call:1"
-            case "blank":
-                block["text"] = " "
-            case "name":
-                block["name"] = "functions.compile"
-            case "twice":
-                message["content"].append(dict(block))
-            case "reverse":
-                message["content"].reverse()
-            case "type":
-                block["type"] = "image_of_ours"
-            case "input":
-                block["input"] = "text"
-            case "mark":
-                for one in copy:
-                    one["content"][-1]["cache_control"] = {"type": "ephemeral"}
-            case "cut":
-                copy.pop()
-        return copy
-
-    kinds = ["role", "empty", "drop", "extra", "id", "blank", "name", "twice", "reverse", "type",
-             "input", "mark", "cut"]  # fmt: skip
-    return st.builds(
-        change, st.tuples(st.integers(0, 99), st.integers(0, 9)), st.sampled_from(kinds)
-    )
-
-
-VALID = conversation(
-    [
-        [{"type": "thinking", "thinking": "hm", "signature": "s"},
-         {"type": "tool_use", "id": "a", "name": "compile", "input": {}},
-         {"type": "tool_use", "id": "b", "name": "compile", "input": {"x": 1}}],
-        [{"type": "text", "text": "words"}],
-        [{"type": "tool_use", "id": "c", "name": "compile", "input": {}}],
-    ]
-)  # fmt: skip
-
-
-@settings(deadline=None, max_examples=300)
-@given(damaged(VALID))
-def test_what_the_local_validator_takes_a_server_takes(messages: list[Body]) -> None:
-    said = refusal({"model": "m", "max_tokens": 1, "messages": messages})
-    if not problems(messages):
-        assert said is None
-    if said is not None:
-        assert problems(messages), said
-
-
-def test_a_valid_conversation_has_no_problems() -> None:
-    assert problems(VALID) == []
 
 
 @pytest.mark.parametrize(
@@ -199,7 +134,7 @@ async def test_a_tool_called_by_its_full_name_runs() -> None:
 
 def test_thinking_that_repeats_a_secret_is_left_out_not_edited() -> None:
     said = Reply([thinking(f"the key is {SECRET}"), text(f"it is {SECRET}")], "end_turn")
-    healed = heal(said, set(), TOOLS, redactor([SECRET]), unsigned_thinking=True)
+    healed = heal(said, set(), TOOLS, redactor([SECRET]), thinking="any")
     assert [b["type"] for b in healed.content] == ["text"]
     assert healed.content[0]["text"] == "it is [redacted]"
 

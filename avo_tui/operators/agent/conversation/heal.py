@@ -7,16 +7,22 @@ repaired before it is recorded: invalid parts are corrected or left out.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from avo_tui.domain.secrets import redact_json
-from avo_tui.operators.agent.conversation.valid import ID, MOST_ID, MOST_NAME, NAME
 from avo_tui.operators.agent.model.port import Block, Reply
 from avo_tui.operators.agent.words import clean_json, clean_text
+
+MOST_ID = MOST_NAME = 64
+ID = re.compile(rf"[A-Za-z0-9_-]{{1,{MOST_ID}}}")
+NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MOST_NAME}}}")
+"""Ids and names of calls that every endpoint takes."""
 
 UNNAMED = "unnamed_tool"
 """Name for a tool call without a usable name; the toolbox answers that no such tool exists."""
@@ -36,27 +42,28 @@ class Healed:
 def heal(
     reply: Reply,
     used: Collection[str],
-    tools: Collection[str],
+    tools: Mapping[str, Mapping[str, Any]],
     redact: Callable[[str], str],
     *,
-    unsigned_thinking: bool,
+    thinking: Literal["signed", "any", "none"],
 ) -> Healed:
     """The answer in a form that can be recorded and sent back.
 
-    `used` are the call ids used in the step so far, `tools` the names of the toolbox. With
-    `unsigned_thinking`, thinking without a signature is kept: servers that do not check signatures
-    send none, and their models read the thinking.
+    `used` are the call ids used in the step so far, `tools` the names of the toolbox with the
+    schema of their arguments. `thinking` says which thinking is kept: `any` for servers that do not
+    check signatures, whose models read what they thought; `none` where the endpoint refuses it.
     """
     result = Healed()
     taken = set(used)
-    for position in range(_after_fallback(reply.content), len(reply.content)):
-        block = reply.content[position]
+    content = _with_written_calls(reply.content, tools, result)
+    for position in range(_last_hop(content), len(content)):
+        block = content[position]
         kind = str(block.get("type", ""))
         healed: Block | None
         if kind == "tool_use":
             healed = _call(block, reply.broken.get(position), taken, tools, redact, result)
         elif kind in THINKING:
-            healed = _thinking(block, redact, unsigned_thinking, result)
+            healed = None if thinking == "none" else _thinking(block, redact, thinking, result)
         elif kind in _PLAIN:
             healed = _PLAIN[kind](block, redact)
         else:
@@ -68,13 +75,63 @@ def heal(
     return result
 
 
-def _after_fallback(content: list[Block]) -> int:
-    """Where the part of the model that answered last begins; a refused part before it is
-    dropped."""
+def _last_hop(content: list[Block]) -> int:
+    """Where the part of the model that answered last begins, with the block that names it; a
+    refused part before it is dropped."""
     for index in range(len(content) - 1, -1, -1):
         if content[index].get("type") == "fallback":
-            return index + 1
+            return index
     return 0
+
+
+def _fallback(block: Mapping[str, Any], redact: Callable[[str], str]) -> Block | None:
+    """The mark of another model's answer, which the server wants back."""
+    models = {side: (block.get(side) or {}).get("model") for side in ("from", "to")}
+    if not all(isinstance(name, str) for name in models.values()):
+        return None
+    kept: Block = {"type": "fallback", **{side: {"model": m} for side, m in models.items()}}
+    return kept if redact_json(kept, redact) == kept else None
+
+
+_WRITTEN = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+
+
+def _with_written_calls(
+    content: list[Block], tools: Mapping[str, Mapping[str, Any]], result: Healed
+) -> list[Block]:
+    """The blocks of an answer; calls that a model wrote as text, for want of a parser in its
+    server, become calls."""
+    if any(block.get("type") == "tool_use" for block in content):
+        return content
+    calls: list[Block] = []
+    for block in content:
+        for written in _WRITTEN.findall(str(block.get("text") or "")):
+            try:
+                call = json.loads(written)
+            except (ValueError, RecursionError):
+                continue
+            if (name := tool_name(str(call.get("name")), tools)) in tools:
+                arguments = call.get("arguments", call.get("parameters", {}))
+                calls.append({"type": "tool_use", "id": "", "name": name, "input": arguments})
+    if calls:
+        result.remarks.append(
+            "the model wrote its calls as text, and they were read as calls: does its server have a"
+            " tool parser for this model?"
+        )
+    return [*content, *calls]
+
+
+def _as_meant(arguments: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, with lists and objects read that were written as JSON in a string."""
+    meant = dict(arguments)
+    for name, value in arguments.items():
+        kinds = schema.get("properties", {}).get(name, {})
+        kinds = {kind.get("type", "object") for kind in kinds.get("anyOf", [kinds])}
+        if isinstance(value, str) and "string" not in kinds and kinds & {"array", "object"}:
+            with contextlib.suppress(ValueError, RecursionError):
+                read = json.loads(value)
+                meant[name] = read if isinstance(read, list | dict) else value
+    return meant
 
 
 def _text(block: Mapping[str, Any], redact: Callable[[str], str]) -> Block | None:
@@ -93,11 +150,12 @@ def _compaction(block: Mapping[str, Any], redact: Callable[[str], str]) -> Block
 _PLAIN: dict[str, Callable[[Mapping[str, Any], Callable[[str], str]], Block | None]] = {
     "text": _text,
     "compaction": _compaction,
+    "fallback": _fallback,
 }
 
 
 def _thinking(
-    block: Mapping[str, Any], redact: Callable[[str], str], unsigned: bool, result: Healed
+    block: Mapping[str, Any], redact: Callable[[str], str], which: str, result: Healed
 ) -> Block | None:
     kept: Block
     if block.get("type") == "redacted_thinking":
@@ -109,7 +167,7 @@ def _thinking(
         words = clean_text(str(block.get("thinking") or ""))
         signature = block.get("signature")
         signature = signature if isinstance(signature, str) else ""
-        if not signature and (not unsigned or not words.strip()):
+        if not signature and (which == "signed" or not words.strip()):
             return None
         kept = {"type": "thinking", "thinking": words, "signature": signature}
     if redact_json(kept, redact) != kept:
@@ -123,7 +181,7 @@ def _call(
     block: Mapping[str, Any],
     broken: str | None,
     taken: set[str],
-    tools: Collection[str],
+    tools: Mapping[str, Mapping[str, Any]],
     redact: Callable[[str], str],
     result: Healed,
 ) -> Block:
@@ -138,7 +196,10 @@ def _call(
     if broken is not None:
         result.broken[identity] = redact(clean_text(broken))[:2000]
     try:
-        arguments = clean_json(block.get("input"))
+        arguments = block.get("input")
+        if isinstance(arguments, dict):
+            arguments = _as_meant(arguments, tools.get(name, {}))
+        arguments = clean_json(arguments)
     except (ValueError, RecursionError) as error:
         result.broken[identity] = str(error)
         arguments = {}
@@ -163,7 +224,7 @@ def _end(content: list[Block]) -> None:
 
 def clean_id(identity: str) -> str:
     """The id with every invalid character replaced; never empty."""
-    if ID.fullmatch(identity) and len(identity) <= MOST_ID:
+    if ID.fullmatch(identity):
         return identity
     digest = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:8]
     kept = re.sub(r"[^A-Za-z0-9_-]", "_", identity)[: MOST_ID - 12].strip("_")

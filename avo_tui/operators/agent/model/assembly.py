@@ -169,7 +169,10 @@ def finished(block: Block, pieces: Mapping[str, list[str]]) -> tuple[Block, str 
     whole: Block = clean_strings(block)
     for name in ("text", "thinking"):
         if name in pieces:
-            whole[name] = clean_text(str(whole.get(name) or "") + "".join(pieces[name]))
+            sent = str(block.get(name) or "") + "".join(pieces[name])
+            whole[name] = clean_text(sent)
+            if whole[name] != sent:  # its signature is that of the text as it was sent
+                whole.pop("signature", None)
     if whole.get("type") != "tool_use":
         return whole, None
     sent = "".join(pieces.get("partial_json", ()))
@@ -183,7 +186,8 @@ def finished(block: Block, pieces: Mapping[str, list[str]]) -> tuple[Block, str 
 def _arguments(sent: str, given: Any) -> dict[str, Any] | None:
     """The arguments of a call; None if what was sent is not a JSON object."""
     try:
-        value = clean_json(json.loads(sent) if sent.strip() else given)
+        value = json.loads(sent) if sent.strip() else given
+        value = clean_json(json.loads(value) if isinstance(value, str) else value)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

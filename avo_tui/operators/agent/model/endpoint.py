@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,8 @@ class AnthropicModel:
             features.add("effort")
         if settings.thinking != "off":
             features |= {"thinking", "display"}
+        if settings.thinking == "budget":
+            features.add("budget")
         if settings.cache:
             features.add("cache")
             if settings.cache_ttl == "1h" or (settings.cache_ttl == "auto" and first_party):
@@ -56,7 +59,7 @@ class AnthropicModel:
             features.add("context editing")
         if settings.fallbacks:
             features.add("fallbacks")
-        features.add("structured output")
+        features |= {"structured output", "earlier thinking"}
         return features
 
     @property
@@ -135,7 +138,7 @@ class AnthropicModel:
             given["output_config"] = {"effort": settings.effort}
         if "thinking" in self.features:
             thinking: dict[str, Any] = {"type": "adaptive"}
-            if settings.thinking == "budget":
+            if "budget" in self.features:
                 budget = min(settings.thinking_budget, (max_tokens or settings.max_tokens) - 1)
                 thinking = {"type": "enabled", "budget_tokens": max(1024, budget)}
             if "display" in self.features:
@@ -174,12 +177,17 @@ class AnthropicModel:
             arguments = _without_key(arguments, "cache_control")
         elif "1h cache" not in self.features:
             arguments = _without_key(arguments, "ttl", inside="cache_control")
+        if self._settings.extra_body:
+            arguments["extra_body"] = json.loads(self._settings.extra_body)
         betas = []
         if "context editing" in self.features and request.keep_results is not None:
             betas.append(CONTEXT_BETA)
             arguments["context_management"] = {"edits": [_clearing(request.keep_results)]}
-        if "fallbacks" in self.features and not request.plain:
+        if "fallbacks" not in self.features:
+            arguments["messages"] = _without_fallbacks(arguments["messages"])
+        else:
             betas.append(FALLBACK_BETA)
+        if "fallbacks" in self.features and not request.plain:
             names = [n.strip() for n in self._settings.fallbacks.split(",") if n.strip()]
             arguments["fallbacks"] = (
                 "default" if names == ["default"] else [{"model": n} for n in names]
@@ -191,6 +199,13 @@ class AnthropicModel:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _without_fallbacks(messages: list[Block]) -> list[Block]:
+    """The messages without the marks of other models' answers, which belong to the feature."""
+    return [
+        {**m, "content": [b for b in m["content"] if b["type"] != "fallback"]} for m in messages
+    ]
 
 
 def _clearing(keep: int) -> Block:

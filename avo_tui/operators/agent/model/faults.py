@@ -20,7 +20,6 @@ FaultKind = Literal[
     "malformed",  # the stream or its JSON is invalid
     "context",  # the conversation is too long for the model
     "rejected",  # 400: the endpoint considers the request invalid
-    "invalid",  # a request that every endpoint would refuse; found before it was sent
     "auth",  # 401, 403, no credentials
     "billing",  # no credit, a spend limit
     "model",  # 404: no such model

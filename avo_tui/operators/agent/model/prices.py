@@ -4,6 +4,7 @@ options."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -46,7 +47,7 @@ class Price(Value):
 
 
 FREE = Price(input=0.0, output=0.0, cache_read=0.0, cache_write=0.0)
-UNKNOWN = Price(input=8.0, output=40.0, cache_read=0.8, cache_write=10.0)
+UNKNOWN = Price(input=10.0, output=50.0, cache_read=1.0, cache_write=12.5)
 """Price for a model without a known price: the most expensive tier, so that a cap is reached too
 early rather than too late."""
 
@@ -113,14 +114,14 @@ class Pricing:
             cache_write_tokens=tokens.cache_write,
             cache_write_1h_tokens=tokens.cache_write_1h,
         )
-        return float(calc_price(usage, served, provider_id="anthropic").total_price)
+        return float(calc_price(usage, plain_name(served), provider_id="anthropic").total_price)
 
     def spend(self, usage: Mapping[str, Any], model: str = "") -> Spend:
         """One request's spend, from the `usage` of its answer (an object of the Messages API)."""
         total = Spend(requests=1)
-        for tokens in passes(usage):
+        for tokens, served in passes(usage):
             total = total + Spend(
-                usd=self.cost(tokens, model),
+                usd=self.cost(tokens, served or model),
                 input_tokens=tokens.input,
                 output_tokens=tokens.output,
                 cache_read_tokens=tokens.cache_read,
@@ -129,15 +130,21 @@ class Pricing:
         return total
 
 
-def passes(usage: Mapping[str, Any]) -> Iterator[Tokens]:
-    """The billed passes of one answer: the totals, and the iterations not included in them.
+def passes(usage: Mapping[str, Any]) -> Iterator[tuple[Tokens, str]]:
+    """The billed passes of one answer, each with the model that made it where the usage names one.
 
-    Iterations of kind `message` are included in the totals, `compaction` ones are not.
+    They are the totals, and the iterations not included in them: `message` ones are, `compaction`
+    ones are not. Where another model took over, each iteration has a price of its own.
     """
-    yield _tokens(usage)
-    for iteration in _iterations(usage):
+    iterations = _iterations(usage)
+    if any(iteration.get("type") == "fallback_message" for iteration in iterations):
+        for iteration in iterations:
+            yield _tokens(iteration), str(iteration.get("model") or "")
+        return
+    yield _tokens(usage), ""
+    for iteration in iterations:
         if iteration.get("type") == "compaction":
-            yield _tokens(iteration)
+            yield _tokens(iteration), ""
 
 
 def context_tokens(usage: Mapping[str, Any]) -> int:
@@ -201,10 +208,18 @@ def _tokens(usage: Mapping[str, Any]) -> Tokens:
     )
 
 
+def plain_name(model: str) -> str:
+    """A model's own name in what clouds and gateways call it: `us.anthropic.NAME-v1:0`,
+    `NAME@20251101`, `anthropic/NAME`."""
+    name = re.sub(r"^(?:[a-z-]+\.)?anthropic\.", "", model.rpartition("/")[2])
+    return re.sub(r"(?:-v\d+)?(?::\d+|@\w+)$", "", name)
+
+
 @cache
 def _listed(model: str) -> bool:
     try:
-        calc_price(Usage(input_tokens=1, output_tokens=1), model, provider_id="anthropic")
+        usage = Usage(input_tokens=1, output_tokens=1)
+        calc_price(usage, plain_name(model), provider_id="anthropic")
     except LookupError:
         return False
     return True
@@ -238,7 +253,7 @@ def _listed_price(model: str) -> Price:
 
     def of(**tokens: int) -> float:
         usage = Usage(**tokens)
-        return float(calc_price(usage, model, provider_id="anthropic").total_price)
+        return float(calc_price(usage, plain_name(model), provider_id="anthropic").total_price)
 
     few = 1_000  # prices below the surcharge for long contexts
     return Price(

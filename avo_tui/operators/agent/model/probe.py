@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.model.faults import Fault
+from avo_tui.operators.agent.model.features import Remedies
 from avo_tui.operators.agent.model.port import NO_KEY, Reply, Request
-from avo_tui.operators.agent.model.remedies import Remedies
 from avo_tui.operators.agent.settings import AgentSettings
 
 QUESTION = "Call the tool `ready` with the number 7. Write nothing else."
@@ -85,8 +85,8 @@ async def _ask(model: AnthropicModel, settings: AgentSettings) -> list[ProbeResu
         try:
             reply = await model.reply(request, _Silent())
         except Fault as fault:
-            remedy = ladder.next(fault, thinks=False, trial=()) if fault.kind == "rejected" else ""
-            if remedy in {"without", "plain", "ask again"}:
+            rejected = fault.kind == "rejected"
+            if rejected and ladder.next(fault.sentence, thinks=False) in {"without", "ask again"}:
                 continue
             return [*answers, ProbeResult("fail", f"{fault.sentence}.")]
         usd += model.spend(reply.usage, reply.model).usd
@@ -113,7 +113,9 @@ def _learned(model: AnthropicModel, reply: Reply, seconds: float, usd: float) ->
                 "fail", "called no tool: a model that cannot call tools cannot be the agent"
             )
         )
-    taken = sorted(model.features.in_use - {"structured output", "context editing"})
+    taken = sorted(
+        model.features.in_use - {"structured output", "context editing", "earlier thinking"}
+    )
     answers.append(ProbeResult("ok", f"takes: {', '.join(taken) or 'nothing beside the basics'}"))
     if gone := model.features.suspended:
         answers.append(ProbeResult("warn", f"rejects: {', '.join(gone)}; the agent goes without"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -25,7 +26,21 @@ def fill(name: str, values: Mapping[str, str]) -> str:
     return _FIELD.sub(lambda match: values[match.group(1)], prompt(name))
 
 
-_TAG = re.compile(r"<(?=/?\s*(?:operator_message|supervisor)\b)", re.IGNORECASE)
+_HIDDEN = r"[^\w<>\n]*"
+"""What a reader may not see between two letters: white space, control and zero-width characters."""
+_TAG = re.compile(
+    "<" + _HIDDEN + rf"(?:{_HIDDEN.join('operator')}[\W_]*{_HIDDEN.join('message')}"
+    rf"|{_HIDDEN.join('supervisor')}(?!\w))",
+    re.IGNORECASE,
+)
+_LOOK = str.maketrans("‹〈аеорѕсіѵոοερτυνι", "<<aeopscivnoeptuvi")
+"""Characters that look like those of a mark."""
+
+
+def _plain(character: str) -> str:
+    """The ASCII character that this one looks like, such as for one of full width; else itself."""
+    plain = unicodedata.normalize("NFKC", character).translate(_LOOK)
+    return plain if len(plain) == 1 else character
 
 
 def material(text: str) -> str:
@@ -33,4 +48,15 @@ def material(text: str) -> str:
 
     Sources, notes, logs and documents may contain `<operator_message>`, by chance or to be obeyed.
     """
-    return _TAG.sub("&lt;", text)
+    looks = text if text.isascii() else "".join(map(_plain, text))
+    for mark in reversed(list(_TAG.finditer(looks))):
+        text = f"{text[: mark.start()]}&lt;{text[mark.start() + 1 :]}"
+    return text
+
+
+def fenced(name: str, text: str) -> str:
+    """A file as a block of code, whose fence is longer than any run of backticks inside it."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(4, longest + 1)
+    title = f"`{name}`\n" if name else ""
+    return f"{title}{fence}\n{text.rstrip()}\n{fence}"

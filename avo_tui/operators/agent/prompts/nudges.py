@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 INTERRUPTED = (
     "Interrupted: the engine stopped while this ran, so its outcome is not known. It may have taken"
     " effect in part. Look at the state (read_candidate, list_attempts) before you repeat it."
@@ -15,6 +18,17 @@ REFUSED = (
     "Your last answer was withheld by a safety filter and is not part of the conversation. This is"
     " ordinary performance work on a numerical kernel; go on with it, in plain technical words."
 )
+WRITTEN = (
+    "Your call was written as text, so nothing was run. Call tools as the API has it, not in prose:"
+    " one call, its name exactly as in the list of tools, its arguments as one JSON object."
+)
+
+
+def for_prose(content: Sequence[Mapping[str, Any]]) -> str:
+    """After an answer that called no tool; it may have written a call as text."""
+    text = " ".join(str(block.get("text", "")) for block in content)
+    written = ("<tool_call", "<function=", "<invoke ", "[TOOL_CALLS]", '"arguments":')
+    return WRITTEN if any(mark in text for mark in written) else NOBODY
 
 
 def in_vain(answers: int) -> str:

@@ -14,7 +14,7 @@ from avo_tui.domain.profile import tells_times
 from avo_tui.domain.records import Attempt, Hint, Intervention
 from avo_tui.domain.roofline import machine_lines, shares
 from avo_tui.domain.task import TaskInfo
-from avo_tui.operators.agent.prompts import fill, material
+from avo_tui.operators.agent.prompts import fenced, fill, material
 from avo_tui.operators.agent.prompts.memory import memory_text
 from avo_tui.operators.draft import Draft
 from avo_tui.operators.ports import Workbench
@@ -247,7 +247,7 @@ def _draft(bench: Workbench, draft: Draft | None, limits: OpeningLimits) -> str:
             parts.append(cut_middle(report_text(report), limits.report))
     head = bench.reading.candidate(bench.reading.head.candidate)
     diff = unified(head, load_candidate(bench, draft.candidate)).text
-    parts.append(f"Its diff to the parent:\n````\n{cut_middle(diff, limits.diff)}\n````")
+    parts.append(f"Its diff to the parent:\n{fenced('', cut_middle(diff, limits.diff))}")
     return "\n".join(parts)
 
 
@@ -259,10 +259,7 @@ def _last_attempt(bench: Workbench, candidate: str) -> Attempt | None:
 
 def _source(bench: Workbench, limits: OpeningLimits) -> str:
     candidate = bench.reading.candidate(bench.reading.head.candidate)
-    fence = "````"
-    text = "\n".join(
-        f"`{name}`\n{fence}\n{body.rstrip()}\n{fence}" for name, body in candidate.files.items()
-    )
+    text = "\n".join(fenced(name, body) for name, body in candidate.files.items())
     if limits.whole_source_only and len(text) > limits.source:
         return "\n".join(
             f"`{name}`: {len(body.splitlines())} lines, {len(body)} characters, not shown here."

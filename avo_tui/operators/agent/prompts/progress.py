@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from avo_tui.domain.difference import unified
 from avo_tui.domain.events import ToolReturned
+from avo_tui.operators.agent.prompts import fenced
 from avo_tui.operators.ports import Workbench
 from avo_tui.operators.toolbox.report_text import attempt_line, plan_text
 from avo_tui.operators.toolbox.running_call import unreturned
@@ -70,4 +71,4 @@ def _working(space: Workspace, limit: int) -> str:
     known = space.bench.reading.find_attempt(space.working.id)
     what = f"attempt {known.step}.{known.number}" if known else "not evaluated yet"
     diff = cut_middle(unified(space.parent, space.working).text, limit, "show_diff shows all of it")
-    return f"The working candidate is a draft, {what}. Its diff to the parent:\n````\n{diff}\n````"
+    return f"The working candidate is a draft, {what}. Its diff to the parent:\n{fenced('', diff)}"
