@@ -225,7 +225,8 @@ class Conductor:
     # -- migration
 
     def _exchange(self, line: Line) -> None:
-        """Send the line's best to its neighbour if another migration interval has passed."""
+        """Send the line's best to its neighbour if another migration interval has passed, or if
+        the line is over."""
         campaign = self._store.campaign
         line = campaign.line(line.number)
         session = self._sessions[line.number]
@@ -233,12 +234,15 @@ class Conductor:
             return
         state = session.reader.state
         passed = intervals_passed(state.session.spend.evaluations, campaign.migrate)
-        if passed <= line.intervals:
+        last_word = session.ended and campaign.migrate > 0  # no interval will pass any more
+        if passed <= line.intervals and not last_word:
             return
         if not self._can_compare(line):
             return  # the interval is dealt with once the neighbour has its first version
-        campaign = campaign.with_line(line.replaced(intervals=passed))
         migration = self._migration(line, passed)
+        if migration is None and passed <= line.intervals:
+            return
+        campaign = campaign.with_line(line.replaced(intervals=max(passed, line.intervals)))
         if migration is not None:
             campaign = campaign.replaced(migrations=(*campaign.migrations, migration))
         self._store.write(campaign)
@@ -247,7 +251,11 @@ class Conductor:
 
     def _neighbour(self, line: Line) -> int | None:
         """Number of the line that receives from this one; None if there is none."""
-        receivers = [n for n, s in self._standings().items() if not (s.over or self._unusable(n))]
+        receivers = [
+            number
+            for number, standing in self._standings().items()
+            if not (standing.over or standing.spent_up or self._unusable(number))
+        ]
         return next_on_ring(line.number, receivers)
 
     def _can_compare(self, line: Line) -> bool:

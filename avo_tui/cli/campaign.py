@@ -223,10 +223,15 @@ def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> N
 
     folder = find_campaign(name)
     require_agreement(folder.path)
-    if not folder.conductor().alive:
+    conducted = folder.conductor().alive
+    if not conducted:
         settle_here(folder, revive=True)
+    lines = list(line_readers(folder, line))
+    states = {reader.run_state() for _, reader in lines} - {"stopped", "finished"}
+    # what is asked for is then the processes: a line that was paused alone stays as it is
+    leave_paused = line is None and not conducted and not states <= {"paused", "pausing"}
     done: list[dict[str, object]] = []
-    for one, reader in line_readers(folder, line):
+    for one, reader in lines:
         session, state = reader.state.session, reader.run_state()
         spent = exhausted(session.budget.run, session.spend)
         over = state in {"stopped", "finished"} or (state == "lost" and one.problem)
@@ -236,6 +241,8 @@ def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> N
         elif over:
             start_after_inbox(reader.folder)
             effect = "its engine was started"
+        elif leave_paused and state in {"paused", "pausing"}:
+            effect = f"stays paused, as it was paused alone; --line {one.number} goes on with it"
         elif state in {"paused", "pausing", "parked"}:
             deliver(reader, Resume())
             effect = "goes on"

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from avo_tui.domain.base import Moment, Name, ObjectId, Value
-from avo_tui.domain.budget import Caps, Spend, used
+from avo_tui.domain.budget import Caps, Spend, exhausted, used
 from avo_tui.domain.records import Note, RunState, Version
 from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.state import SessionState
@@ -161,6 +161,11 @@ class Standing(Value):
     def over(self) -> bool:
         """Whether the line makes no further evaluations unless somebody starts it again."""
         return self.state in {"stopped", "finished"}
+
+    @property
+    def spent_up(self) -> bool:
+        """Whether its share is used up: what is sent there would not be evaluated."""
+        return exhausted(self.caps, self.spend) is not None
 
 
 def line_session(campaign: str, number: int) -> str:

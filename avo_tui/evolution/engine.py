@@ -67,7 +67,9 @@ class Engine:
         self._evaluations = EvaluationRecorder(run)
         self._gate = AcceptanceGate(run, self._evaluations)
         self._auditor = Auditor(run, self._evaluations)
-        self.inbox = CommandInbox(Desk(run, self._supervisor, self._evaluations, self._gate))
+        self.inbox = CommandInbox(
+            Desk(run, self._supervisor, self._evaluations, self._gate, self._budget)
+        )
         self._waits = Standstill(run, self.inbox, self._budget, self._supervisor)
         self._idling = Idling(run, self._waits)
         self._parts = Parts(

@@ -351,3 +351,28 @@ def test_a_source_that_was_exchanged_is_not_sent_on(make_stage: MakeStage) -> No
     stage.line(1).spend(5)
     assert stage.conductor.look(), "the campaign goes on"
     assert stage.line(2).answer() == []
+
+
+def test_the_best_of_a_line_that_is_over_is_passed_on_once(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage, lines=3)
+    stage.line(2).commit(2.0, source(1))
+    stage.line(2).spend(3)
+    stage.line(2).end()
+    for _ in range(3):
+        stage.conductor.look()
+    assert stage.line(3).answer() == ["campaign-migrant-race-2-v1-3"]
+    stage.conductor.look()
+    assert len(stage.store.campaign.migrations) == 1
+    stage.line(3).end()
+    stage.conductor.look()
+    stage.conductor.look()
+    assert stage.line(1).answer(), "the one that is left gets the best there is"
+
+
+def test_nothing_is_sent_to_a_line_whose_share_is_used_up(make_stage: MakeStage) -> None:
+    stage = seeded(make_stage, caps=Caps(evaluations=20))
+    stage.line(1).commit(2.0, source(1))
+    stage.line(1).spend(5)
+    stage.line(2).spend(10)
+    stage.conductor.look()
+    assert not stage.store.campaign.migrations

@@ -9,6 +9,7 @@ from threading import Event, Thread
 
 import pytest
 
+from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Caps
 from tests.campaign.stage import Stage, new_campaign, source
 from tests.cli.command_line import Result, wait_for
@@ -127,3 +128,20 @@ def test_a_line_that_has_spent_its_share_is_not_started(
     assert "line 1: has spent its share of evaluations and is not started" in out
     assert "line 2: its engine was started" in out
     assert started == [left.writer.folder]
+
+
+def test_resuming_a_lost_campaign_leaves_a_line_paused_that_was_paused_alone(
+    stage: Stage, avo: Avo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avo_tui.campaign.process.start_conductor", lambda folder: None)
+    monkeypatch.setattr("avo_tui.cli.notify.start_watcher", lambda: None)
+    stage.kill()
+    stage.line(1).writer.record(ev.StateChanged(state="paused", reason=""))
+    out = avo("campaign", "resume", "race").out
+    assert "line 1: stays paused, as it was paused alone; --line 1 goes on with it" in out
+    assert not stage.line(1).writer.pending_commands()
+    assert "line 1: goes on" in avo("campaign", "resume", "race", "--line", "1").out
+    stage.line(1).answer()
+    stage.line(2).writer.record(ev.StateChanged(state="paused", reason=""))
+    out = avo("campaign", "resume", "race").out
+    assert "line 1: goes on" in out and "line 2: goes on" in out

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
+from avo_tui.domain.budget import Budget, Caps
+from avo_tui.domain.records import Author
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.store import send_command
 from tests.evolution.fake_evaluator import FakeEvaluator, seed
 from tests.evolution.laboratory import MakeLab
@@ -123,3 +128,24 @@ async def test_a_command_on_a_version_whose_source_is_lost_is_refused(make_lab: 
     assert answer.refused is not None and "is missing" in answer.refused
     assert lab.task is not None and not lab.task.done()
     await lab.stop()
+
+
+@pytest.mark.parametrize(
+    ("author", "origin", "evaluated"),
+    [("tuner", "other:3", False), ("external", "", False), ("person", "", True)],
+)
+async def test_a_used_up_budget_holds_for_what_no_person_wrote(
+    make_lab: MakeLab, author: Author, origin: str, evaluated: bool
+) -> None:
+    budget = Budget(run=Caps(evaluations=1))  # the seed's
+    lab = make_lab(RunSettings(operator="external", budget=budget))
+    identity = send_command(
+        lab.folder,
+        cmd.Submit(candidate=with_values(ALGORITHM="2"), author=author, origin=origin, plan="x"),
+    )
+    lab.start()
+    assert await lab.ended() == "finished"
+    refused = lab.state.commands[identity].refused or ""
+    assert ("budget of the run: 1 of 1 evaluations; it was not evaluated" in refused) != evaluated
+    assert lab.state.session.spend.evaluations == 1 + evaluated
+    assert lab.state.current_step is None

@@ -11,7 +11,7 @@ from avo_tui.domain.commands import Command
 from avo_tui.domain.events import CommandTaken, Event
 from avo_tui.domain.records import Version
 from avo_tui.domain.state import SessionState
-from avo_tui.evolution.ports import Evaluations, Gate, Supervising
+from avo_tui.evolution.ports import Budgeting, Evaluations, Gate, Supervising
 from avo_tui.evolution.run import Run
 
 SUMMARY_CHARACTERS = 100
@@ -48,6 +48,7 @@ class Desk:
     supervisor: Supervising
     evaluations: Evaluations
     gate: Gate
+    budget: Budgeting
 
     def version(self, number: int) -> Version:
         """The version with this number. Raises Refused if there is none."""

@@ -26,6 +26,9 @@ async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken
             effect = answer(f"the same source is v{version.number} already")
             run.record(*_end_own_step(run, command, None, effect.effect), effect)
             return
+    earlier = _evaluated_before(run, command)
+    if earlier is None and desk.evaluations.known(command.candidate.id) is None:
+        _require_budget(desk, command)
     title = (command.plan.strip().splitlines() or ["made by hand"])[0]
     _open(run, command, parent, title)
 
@@ -35,7 +38,7 @@ async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken
         return [*events, answer(f"{_effect(word)}{words}")]
 
     try:
-        result = _evaluated_before(run, command) or await desk.evaluations.attempt(
+        result = earlier or await desk.evaluations.attempt(
             command.candidate, title=title, parent=parent, cut=run.control.interrupts_job
         )
         await desk.gate.submit(
@@ -50,6 +53,17 @@ async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken
         raise
     if run.open_step is None:
         run.control.end = None
+
+
+def _require_budget(desk: Desk, command: Submit) -> None:
+    """Raises Refused where the run's budget is used up, unless a person wrote the candidate."""
+    used_up = desk.budget.run_used_up()
+    if used_up is None or (command.author == "person" and not command.origin):
+        return
+    own = desk.run.open_step
+    if own is not None and own.command == command.id:
+        steps.finish(desk.run, "nothing", used_up)
+    raise Refused(f"{used_up}; it was not evaluated")
 
 
 def _hints(run: Run, title: str) -> tuple[list[Event], str]:
