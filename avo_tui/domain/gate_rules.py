@@ -33,11 +33,15 @@ LOST = 0.01
 
 CLEARLY_SLOWER = 0.1
 """Relative loss above which one replicate may be enough to refuse a candidate. Smaller losses need
-more replicates: a refusal is final, and one replicate does not show how much processes vary."""
+more replicates: one does not show how much processes vary."""
 
 HOPE = 0.1
 """The gate goes on measuring while the probability is at least this high that the true gain is
 large enough to be accepted after more replicates of the same submission."""
+
+FINAL = LOOKS[-1]
+"""Number of replicates from which a refusal stands. After fewer, submitting the same source again
+adds replicates: a machine that was busy for some seconds must not decide for good."""
 
 PAPER_REPLICATES = 2
 """Number of replicates on which the gate `paper` decides."""
@@ -158,14 +162,15 @@ def decide(
 
     `begun` is the number of replicates that existed when the candidate was submitted. The first
     submission of a candidate may use all of `LOOKS`. A later submission continues the same
-    comparison: a refusal stands, and an unclear result gets more replicates, up to the next look.
+    comparison, up to the next look, unless it was refused on `FINAL` replicates or more.
     """
     count = len(comparison.replicates)
     if not count:
         return None
     limit = min(MOST_REPLICATES, max(LOOKS[-1], next_look(begun)))
-    if comparison.held is not None and comparison.held_at == count:
-        judged = _on_record(comparison)
+    held = comparison.held if comparison.held_at == count else None
+    if held is not None:
+        judged = _on_record(held, count)
     elif gate == "paper":
         judged = _paper(comparison, ledger)
     elif gate == "strict":
@@ -175,7 +180,8 @@ def decide(
     if judged is None:
         return None
     outcome, words, margin = judged
-    if outcome == "unclear" and begun and count < min(MOST_REPLICATES, next_look(begun)):
+    due = min(MOST_REPLICATES, next_look(begun)) if begun else 0
+    if held is None and outcome != "accepted" and count < due:
         return None
     whole = estimate(comparison.replicates, ledger.prior(comparison))
     low, high = whole.interval()
@@ -191,6 +197,8 @@ def decide(
         shown += (
             f"; at the error of {rate:.2g}% that the gate allows here: {lowest:+.2%} or more{where}"
         )
+    if outcome == "refused" and count < FINAL:
+        words += "; submitting the same source again adds pairs"
     return GateDecision(
         gate=gate,
         accepted=outcome == "accepted",
@@ -224,11 +232,11 @@ _Judged = tuple[Outcome, str, float]
 """(outcome, reason, smallest relative gain that would have been accepted)."""
 
 
-def _on_record(comparison: Comparison) -> _Judged | None:
-    """The earlier judgement of exactly these replicates; None if more replicates may be added."""
-    if comparison.held == "refused":
+def _on_record(held: Outcome, count: int) -> _Judged | None:
+    """The earlier judgement of exactly these replicates; None if more of them may be added."""
+    if held == "refused" and count >= FINAL:
         return "refused", "refused before on the same measurements", MARGIN_FLOOR
-    if len(comparison.replicates) < MOST_REPLICATES:
+    if count < MOST_REPLICATES:
         return None
     return "unclear", "unclear: no more pairs may be measured", MARGIN_FLOOR
 

@@ -63,35 +63,36 @@ class Elsewhere:
     """A version on a line that a rewind left, ahead of the best of the head's line."""
 
     version: int
-    aggregate: float
     beside: int
     """Number of the best version of the head's line."""
-    beside_aggregate: float
+    lead: float
+    """Relative gain over that, by what the gate measured in turn along both lines."""
 
     @property
     def text(self) -> str:
         """One sentence: which version, and by how much it leads."""
-        lead = ""
-        if self.beside_aggregate > 0:
-            lead = f", {self.aggregate / self.beside_aggregate - 1:+.1%}"
         return (
-            f"The fastest of the session is v{self.version}, on another line:"
-            f" {self.aggregate:.4f} against {self.beside_aggregate:.4f} of v{self.beside}{lead},"
-            " from runs of their own. The gate does not ask about it; timing both in turn would"
-            " tell how far this line has come."
+            f"v{self.version}, on another line, is {self.lead:+.1%} against v{self.beside} by the"
+            " gains that the gate measured in turn along both lines. The gate does not ask about"
+            " it; timing both in turn would tell how far this line has come."
         )
 
 
 def elsewhere(state: SessionState) -> Elsewhere | None:
-    """The best version of the session, if it is not on the head's line and scored higher."""
+    """The best version of the session, if it is not on the head's line and is ahead of it.
+
+    None where no measurements in turn join the two lines: scores of different runs do not tell.
+    """
     best, head = state.best, state.head
     if best is None or head is None:
         return None
     path = lineage.line(state.versions, head.number)
     own = lineage.line_best(state.versions, head.number)
-    if any(v.number == best.number for v in path) or best.aggregate <= own.aggregate:
+    chains = lineage.gains_in_turn(state.versions.values())
+    (first, gain), (same, further) = chains[own.number], chains[best.number]
+    if any(v.number == best.number for v in path) or first != same or further <= gain:
         return None
-    return Elsewhere(best.number, best.aggregate, own.number, own.aggregate)
+    return Elsewhere(best.number, own.number, math.expm1(further - gain))
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""What two scores of separate runs say about each other, beside what a gate measured in turn."""
+"""What two scores of separate runs say about a gain that a gate measured in turn.
+
+They decide nothing: they may have been taken while the machine was busy with something else.
+"""
 
 from __future__ import annotations
 
 import math
 
-from avo_tui.domain.gate_rules import MARGIN_FLOOR, GateDecision, GateName, Rival
+from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.score import Score
 
 SCORE_SLACK = 0.05
@@ -12,40 +15,11 @@ SCORE_SLACK = 0.05
 the gain computed from the two separately measured scores."""
 
 
-def worth_remeasuring(gate: GateName, score: Score, reference: Score) -> bool:
-    """Whether a score is good enough to be worth measuring again at the gate.
-
-    A cheap check that saves the second measurement of candidates that are clearly slower. The two
-    scores come from separate measurements, on a machine that may have been busy in one of them: it
-    allows for twice their noise and for `SCORE_SLACK`.
-    """
-    slack = 2 * (score.noise + reference.noise) + SCORE_SLACK
-    if gate == "vector":
-        return True
-    return score.aggregate >= reference.aggregate * (1 - slack)
-
-
-def decide_by_scores(gate: GateName, score: Score, rival: Rival) -> GateDecision:
-    """The decision to refuse a candidate by its score alone, without a second measurement."""
-    base = rival.score.aggregate
-    gain = score.aggregate / base - 1 if base > 0 else 0.0
-    return GateDecision(
-        gate=gate,
-        accepted=False,
-        reason=f"{gain:+.2%} against v{rival.number} by the two scores: clearly slower, "
-        "so the two were not measured in turn",
-        reference=rival.number,
-        gain=gain,
-        margin=MARGIN_FLOOR,
-        outcome="refused",
-    )
-
-
 def scores_bear_out(decision: GateDecision, score: Score, rival: Score) -> bool:
     """Whether the gain between the two scores agrees with the gain measured at the gate.
 
-    The scores come from separate runs and are ratios to their own baselines, so the two gains may
-    differ by `SCORE_SLACK` plus three times the uncertainty of scores and gain.
+    Where it does not, more pairs are measured. The scores are ratios to their own baselines, so the
+    two gains may differ by `SCORE_SLACK` plus three times the uncertainty of scores and gain.
     """
     if decision.gain is None or rival.aggregate <= 0 or score.aggregate <= 0:
         return True

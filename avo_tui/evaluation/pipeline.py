@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -113,11 +113,9 @@ class Pipeline:
         progress: ProgressSink,
         *,
         quick: bool = False,
-        target: Mapping[str, float] | None = None,
     ) -> EvaluationReport:
         """Compiles, checks and benchmarks, as far as `upto` and the candidate let it.
 
-        `target` is what must be beaten: see `Context.target`.
         `quick` checks only what is cheap. Raises EvaluatorError for an unknown task; everything
         else is in the report.
         """
@@ -141,7 +139,7 @@ class Pipeline:
                 async with run.stage("benchmark"):
                     run.score = await backend.benchmark(task, compiled, context)
 
-        return await self._report(task, candidate, progress, work, quick=quick, target=target or {})
+        return await self._report(task, candidate, progress, work, quick=quick)
 
     async def remeasure(
         self,
@@ -359,7 +357,6 @@ class Pipeline:
         progress: ProgressSink,
         work: Callable[[EvaluationRun, Context], Awaitable[None]],
         quick: bool = False,
-        target: Mapping[str, float] | None = None,
     ) -> EvaluationReport:
         run = EvaluationRun(task, candidate, progress, time.monotonic())
         verdict, feedback = Verdict.CORRECT, Feedback(summary="correct")
@@ -367,7 +364,7 @@ class Pipeline:
         try:
             info = await self.backend(task).machine(task, self.sandbox)
             run.started_up(time.monotonic() - run.began)
-            context = Context(self.sandbox, progress, quick, target or {}, run.watch)
+            context = Context(self.sandbox, progress, quick, run.watch)
             await work(run, context)
             feedback = Feedback(summary=run.summary(), detail=run.notes, log=run.log[:LOG_LIMIT])
         except Rejected as rejection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
@@ -96,14 +96,9 @@ class Evaluator(Protocol):
         task: str,
         candidate: Candidate,
         *,
-        target: Mapping[str, float] | None = None,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
-        """Compile, check and benchmark. The report has a score if and only if it is `correct`.
-
-        `target` maps configurations to the ratio to the reference baseline that the candidate must
-        beat. A configuration that is clearly below is stopped early, and its score says so.
-        """
+        """Compile, check and benchmark. The report has a score if and only if it is `correct`."""
 
     async def profile(
         self, task: str, candidate: Candidate, wanted: ProfileWanted | None = None

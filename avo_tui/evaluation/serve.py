@@ -196,7 +196,6 @@ class Worker:
             upto,
             self._progress(request),
             quick=bool(request.get("quick")),
-            target=request.get("target") or {},
         )
 
     async def _scratch(self, request: Request) -> object:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain.evidence import LOOKS, Comparison, Ledger
-from avo_tui.domain.gate_rules import GateName, Rival, decide
+from avo_tui.domain.gate_rules import GateDecision, GateName, Rival, decide
 from avo_tui.domain.outlook import outlook
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.score import MEDIAN_ERROR, SIGMAS_TO_P80, PairedMeasurement
@@ -123,7 +123,20 @@ def test_says_nothing_before_there_is_a_version_to_beat() -> None:
 
 
 def branched(other: float) -> SessionState:
-    """A session whose head is v0, aggregate 1.0, while v1 was left by a rewind."""
+    """A session whose head is v2, +2% over v0, while v1 was left by a rewind."""
+    state = session("strict")
+    root = state.versions[0]
+    for number, gain in ((1, other - 1), (2, 0.02)):
+        gate = GateDecision(
+            gate="strict", accepted=True, reason="", reference=0, gain=gain, remeasured=True
+        )
+        state.versions[number] = root.replaced(number=number, parent=0, gate=gate)
+    state.session = state.session.replaced(head=2)
+    return state
+
+
+def scored(other: float) -> SessionState:
+    """The same without measurements in turn: only scores of different runs."""
     state = session("strict")
     root = state.versions[0]
     rows = tuple(c.replaced(ratio=other) for c in root.score.configurations)
@@ -134,11 +147,10 @@ def branched(other: float) -> SessionState:
 
 def test_says_which_version_of_another_line_is_faster_and_by_how_much() -> None:
     known = outlook(branched(1.25))
-    assert known is not None and known.version == 0
-    assert (
-        "The fastest of the session is v1, on another line: 1.2500 against 1.0000 of v0, +25.0%"
-        in (known.text)
-    )
+    assert known is not None and known.version == 2
+    assert "v1, on another line, is +22.5% against v2 by the gains that the gate" in known.text
+    apart = outlook(scored(1.25))
+    assert apart is not None and apart.elsewhere is None, "scores of different runs do not tell"
 
 
 def test_says_nothing_of_other_lines_where_the_head_s_is_the_fastest() -> None:

@@ -95,12 +95,11 @@ def test_what_was_measured_in_turn_decides_over_two_runs(
         gate="strict", accepted=True, reason="", reference=1, gain=gain, remeasured=True
     )
     in_turn = other.model_copy(update={"gate": beside})
-    assert lineage.better(one, in_turn) is (in_turn if gain > 0 else one)
     assert lineage.best([in_turn, one]) is (in_turn if gain > 0 else one)
     # measured against another, or only once: the aggregates are what there is
     for changed in ({"reference": 0}, {"remeasured": False}):
         loose = other.model_copy(update={"gate": beside.model_copy(update=changed)})
-        assert lineage.better(one, loose) is (loose if second > first else one)
+        assert lineage.best([one, loose]) is (loose if second > first else one)
 
 
 def test_an_empty_lineage_has_no_best_and_an_unknown_number_is_a_key_error() -> None:

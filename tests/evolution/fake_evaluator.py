@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -74,8 +74,6 @@ class FakeEvaluator:
         self.verdict: Verdict | None = None
         """While set, every evaluation ends with it."""
         self.evaluations: list[str] = []
-        self.targets: list[dict[str, float]] = []
-        """What each evaluation was told to beat."""
         self.paired: list[tuple[str, str]] = []
         self.cancelled = 0
         self.closed = False
@@ -172,10 +170,8 @@ class FakeEvaluator:
         task: str,
         candidate: Candidate,
         *,
-        target: Mapping[str, float] | None = None,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
-        self.targets.append(dict(target or {}))
         if self.broken:
             raise EvaluatorError(self.broken)
         self.evaluations.append(candidate.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 from avo_tui.domain import events as ev
@@ -36,7 +36,6 @@ class ManyDevices(FakeEvaluator):
         task: str,
         candidate: Candidate,
         *,
-        target: Mapping[str, float] | None = None,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
         self.at_once += 1
@@ -44,7 +43,7 @@ class ManyDevices(FakeEvaluator):
         try:
             for _ in range(int(candidate.id[:2], 16) % 7):  # so that later ones end earlier
                 await asyncio.sleep(0)
-            return await super().evaluate(task, candidate, target=target, progress=progress)
+            return await super().evaluate(task, candidate, progress=progress)
         finally:
             self.at_once -= 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -55,9 +55,6 @@ class Context:
     progress: Callable[[EvaluationProgress], None]
     quick: bool = False
     """Check only the cheap cases, that is, the small configurations."""
-    target: Mapping[str, float] = field(default_factory=dict)
-    """Configuration → ratio to the reference baseline that the candidate must beat. A benchmark may
-    stop early on a configuration that is clearly below it. Empty if every sample is wanted."""
     watch: Stopwatch = field(default_factory=Stopwatch)
     """Stopwatch that records the phases of the running stage."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -102,11 +101,10 @@ class AskingEvaluator(ABC):
         task: str,
         candidate: Candidate,
         *,
-        target: Mapping[str, float] | None = None,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
         """See `Evaluator.evaluate`."""
-        body: dict[str, object] = {"op": "evaluate", "target": dict(target or {})}
+        body: dict[str, object] = {"op": "evaluate"}
         return await self._evaluate(body, task, candidate, progress)
 
     async def remeasure(

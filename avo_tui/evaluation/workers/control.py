@@ -97,7 +97,7 @@ class Controls:
             return False  # whoever asked is told
         if not report.correct or report.score is None or report.score.aggregate <= 0:
             return False
-        self.body = {**body, "target": {}}
+        self.body = dict(body)
         return True
 
     def due(self, name: str, answered: int) -> bool:

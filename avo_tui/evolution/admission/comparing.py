@@ -17,7 +17,7 @@ from avo_tui.domain.gate_rules import GateDecision, Rival, decide
 from avo_tui.domain.records import Remeasurement, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import Score
-from avo_tui.domain.score_rules import decide_by_scores, scores_bear_out, worth_remeasuring
+from avo_tui.domain.score_rules import scores_bear_out
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.ports import EvaluatorError, Queued
 from avo_tui.evolution.ports import Cut, Evaluations
@@ -78,8 +78,6 @@ class Comparisons:
                 gate=gate, accepted=True, reason=reason, reference=reference.number
             )
             return decision, None
-        if not worth_remeasuring(gate, score, rival.score):
-            return decide_by_scores(gate, score, rival), None
         entrant = Entrant(attempt.candidate, attempt.number)
         comparison = self._comparison(entrant.candidate, reference)
         begun = len(comparison.replicates)
@@ -169,10 +167,11 @@ class Comparisons:
     async def _look_again(
         self, entrant: Entrant, reference: Version, comparison: Comparison, cut: Cut
     ) -> tuple[GateDecision, Score | None]:
-        """Measure everything again because the gain and the two scores disagree.
+        """Measure more pairs because the gain and the two scores do not agree.
 
-        Returns the decision on all replicates, and the new score. If they still disagree, the
-        candidate is `suspicious`: it behaves differently at the gate than in the benchmark.
+        Only the pairs decide, for the scores are of different runs. Both are scored again, too, so
+        that what is shown beside the gain is of the same minutes. Returns the decision on all
+        replicates, and the candidate's new score.
         """
         run = self._run
         score = await self._score(entrant.candidate, entrant.attempt, cut)
@@ -185,14 +184,7 @@ class Comparisons:
         comparison = await self.replicate(entrant, comparison, cut)
         rival = Rival(reference.number, beside)
         decision, comparison = await self._decide(entrant, rival, comparison, begun, cut)
-        if not decision.accepted or scores_bear_out(decision, score, beside):
-            return decision, score
-        by_scores = score.aggregate / beside.aggregate - 1 if beside.aggregate > 0 else 0.0
-        reason = (
-            f"suspicious: {decision.gain:+.2%} against v{reference.number} at the gate, "
-            f"{by_scores:+.2%} by the scores, also when both were measured again"
-        )
-        return decision.replaced(accepted=False, outcome="suspicious", reason=reason), score
+        return decision, score
 
     async def _score(self, candidate: ObjectId, attempt: int, cut: Cut) -> Score:
         run = self._run

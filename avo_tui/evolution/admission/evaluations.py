@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import TypeVar
@@ -94,30 +94,16 @@ class EvaluationRecorder:
         run.record(ev.AttemptStarted(attempt=attempt))
         report = None if fresh else self._answer_from_record(candidate.id)
         if report is None:
-            report = await self._evaluate(attempt, candidate, cut, {} if fresh else self._target())
+            report = await self._evaluate(attempt, candidate, cut)
         self._finish(step, number, report)
         self._watch_harness(report)
         return AttemptResult(step=step, number=number, candidate=candidate.id, report=report)
 
-    def _target(self) -> dict[str, float]:
-        """Configuration → ratio reached by the version to beat; empty if not comparable with new
-        scores."""
-        run = self._run
-        if run.state.session.head is None:
-            return {}
-        rival = run.reference()
-        if not rival.conditions or rival.conditions != run.conditions:
-            return {}
-        return {c.name: c.ratio for c in rival.score.configurations}
-
-    async def _evaluate(
-        self, attempt: Attempt, candidate: Candidate, cut: Cut, target: Mapping[str, float]
-    ) -> EvaluationReport:
+    async def _evaluate(self, attempt: Attempt, candidate: Candidate, cut: Cut) -> EvaluationReport:
         run = self._run
         work = run.evaluator.evaluate(
             run.state.session.task.name,
             candidate,
-            target=target,
             progress=self.progress(attempt.number),
         )
         try:

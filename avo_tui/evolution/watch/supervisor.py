@@ -140,9 +140,8 @@ class Supervisor:
             named = "; ".join(f"{a.title} ({a.aggregate:.3f})" for a in untested[:_NAMED])
             directions.append(
                 Direction(
-                    text=f"These scored above v{rival.number} ({rival.aggregate:.3f}) and were"
-                    f" never submitted: {named}. A score alone tells little of so small a gain:"
-                    f" {self._ask_of_them()}."
+                    text=f"These are correct and were never timed beside v{rival.number}; their"
+                    f" scores are of their own runs: {named}. {self._ask_of_them()}."
                 )
             )
         return tuple(directions)
@@ -151,8 +150,8 @@ class Supervisor:
         """What to do with attempts of which a score alone is known."""
         off = parts_off(self._run.state.session.settings)
         text = (
-            "[[timing: time them in turn with bench, and submit the fastest]]"
-            "[[no timing: submit the best of them, the gate times it in turn]]"
+            "[[timing: Time them in turn with bench, and submit the fastest]]"
+            "[[no timing: Submit them, the gate times each in turn]]"
         )
         return fitting(text, off)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from pydantic import Field
@@ -165,7 +164,7 @@ async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswe
     def each(result: AttemptResult) -> None:
         results.append(result)
         space.evaluated[result.candidate] = result
-        line = _variant_line(space, result, variants)
+        line = _variant_line(result, variants)
         space.running.begin(f"{len(results)} of {len(variants)} evaluated", line)
 
     space.running.begin(f"0 of {len(variants)} evaluated")
@@ -200,54 +199,40 @@ async def _that_compile(
 def _variants_text(
     space: Workspace, results: Sequence[AttemptResult], variants: Sequence[Variant]
 ) -> str:
-    """The evaluated variants, the fastest first."""
-    best = space.bench.reading.best()
-    ordered = sorted(results, key=_aggregate, reverse=True)
+    """The evaluated variants, in their order: scores of different runs do not rank them."""
     return "\n".join([
-        f"{len(results)} of {len(variants)} variants were evaluated, each as an attempt; ratio is"
-        f" to v{best.number}. {space.fitting(OWN_RUNS)} read_attempt tells more of"
+        f"{len(results)} of {len(variants)} variants were evaluated, each as an attempt, in a run"
+        f" of its own. {space.fitting(OWN_RUNS)} read_attempt tells more of"
         " one; submit attempt=… submits it, reset_candidate attempt=… goes on from its source.",
-        *(f"- {_variant_line(space, result, variants)}" for result in ordered),
+        *(f"- {_variant_line(result, variants)}" for result in results),
     ])  # fmt: skip
 
 
-def _variant_line(space: Workspace, result: AttemptResult, variants: Sequence[Variant]) -> str:
-    """An evaluated variant: its attempt, its name, and its ratio to the best version."""
-    best = space.bench.reading.best()
+def _variant_line(result: AttemptResult, variants: Sequence[Variant]) -> str:
+    """An evaluated variant: its attempt, its name, and its own ratio to the library."""
     name = next((v.name for v in variants if v.candidate.id == result.candidate), "")
-    change = _aggregate(result) / best.aggregate if best.aggregate > 0 else 0.0
-    word = f"{change:.3f}" if result.report.correct else result.report.feedback.summary
+    score = result.report.score
+    word = result.report.feedback.summary
+    if score is not None:
+        word = f"{score.aggregate:.3f} of {score.reference_baseline}"
     return f"attempt {result.step}.{result.number} {name}: {word}"
 
 
-def _aggregate(result: AttemptResult) -> float:
-    score = result.report.score
-    return score.aggregate if score is not None else 0.0
-
-
 def _next(result: AttemptResult, best: Version, asked: str) -> str:
-    """Compares the score with the best version's and suggests what to do next; for `fitting`."""
-    score = result.report.score
-    if score is None:
+    """What to do next after an evaluation; for `fitting`."""
+    if result.report.score is None:
         return (
             "Find the cause before the next edit[[memory: ; remember(failed, …) what others should"
             " know]]."
         )
     if best.aggregate <= 0:
         return "The first that computes something. submit asks the gate."
-    change = score.aggregate / best.aggregate - 1
-    noise = math.hypot(score.noise, best.score.noise)
-    beside = f"{change:+.1%} against v{best.number}, each measured in a run of its own"
-    if abs(change) <= noise:
-        return (
-            f"{beside}: within their noise of ±{noise:.1%}, so this does not tell which is faster."
-            " [[timing: bench]][[no timing: The gate]] does: it times both in turn. Evaluating"
-            " small variations until one comes out higher gains nothing, since the gate measures"
-            " both again, in turn."
-        )
-    if change > 0:
-        return f"{beside}: faster. submit asks the gate, which times both again, in turn. {asked}"
-    return f"{beside}: slower. Say why, then change one thing."
+    return (
+        f"The score is of a run of its own and does not tell whether this is faster than"
+        f" v{best.number}: the machine may have been busier in one of the two."
+        " [[timing: bench times both in turn, and so does submit]][[no timing: submit times both"
+        f" in turn]]. {asked}"
+    )
 
 
 async def _profile(space: Workspace, arguments: Profile) -> ToolAnswer:

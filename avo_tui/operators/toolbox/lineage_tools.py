@@ -108,11 +108,11 @@ async def _diff_versions(space: Workspace, arguments: DiffVersions) -> ToolAnswe
     diff = unified(
         space.bench.reading.candidate(old.candidate), space.bench.reading.candidate(new.candidate)
     ).text
-    change = new.aggregate / old.aggregate - 1 if old.aggregate > 0 else 0.0
-    head = (
-        f"v{old.number} {old.aggregate:.4f} → v{new.number} {new.aggregate:.4f} ({change:+.2%},"
-        " from their own runs)"
-    )
+    timed = new.timed_against
+    gain = "never timed in turn; the scores are of their own runs"
+    if timed is not None and timed[0] == old.number:
+        gain = f"{timed[1]:+.2%} in turn at the gate"
+    head = f"v{old.number} {old.aggregate:.4f} → v{new.number} {new.aggregate:.4f} ({gain})"
     return ToolAnswer(f"{head}\n{diff or '(the same source)'}")
 
 

@@ -173,9 +173,11 @@ class Tuner:
     async def _decide(self, bench: Workbench, attempt: Attempt) -> StepOutcome | None:
         """Ask the gate about a correct attempt that may be better; None if the step continues."""
         best = bench.reading.best()
-        change = attempt.aggregate / best.aggregate - 1 if best.aggregate > 0 else 0.0
         if attempt.aggregate <= best.aggregate * _settings(bench).ask_gate_from:
-            reason = f"{change:+.1%} against v{best.number}: too slow for the gate to compare"
+            reason = (
+                f"not submitted: {attempt.aggregate:.3f} in a run of its own, v{best.number}"
+                f" {best.aggregate:.3f} in another; nothing was measured in turn"
+            )
             bench.recording.record(ev.AttemptRejected(attempt=attempt.number, reason=reason))
             return None
         report = bench.reading.report(attempt.step, attempt.number)
@@ -183,7 +185,7 @@ class Tuner:
         result = AttemptResult(
             step=attempt.step, number=attempt.number, candidate=attempt.candidate, report=report
         )
-        summary = f"{attempt.title}: {change:+.1%} against v{best.number} at first measurement."
+        summary = f"{attempt.title}: tried beside v{best.number}."
         try:
             word = await bench.evaluating.submit(result, attempt.title, summary)
         except Interrupted:
@@ -304,7 +306,7 @@ def _pass_over(bench: Workbench, attempts: Sequence[Attempt]) -> None:
     """Record why attempts that ran in parallel with a committed one are not submitted."""
     best = bench.reading.best()
     for attempt in attempts:
-        reason = f"slower at first measurement than v{best.number}, which ran beside it"
+        reason = f"not submitted: v{best.number}, of the same tries, was committed first"
         bench.recording.record(ev.AttemptRejected(attempt=attempt.number, reason=reason))
 
 

@@ -18,7 +18,6 @@ from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.sampling import Bench, Samples, even
 from avo_tui.evaluation.backends.cpp.timed_calls import Stopped
 from avo_tui.evaluation.measurement import statistics, verdicts
-from avo_tui.evaluation.measurement.race import Race, stopped_early
 from avo_tui.evaluation.measurement.statistics import drift, quantile
 from avo_tui.evaluation.pool import Sample
 from avo_tui.evaluation.sandbox.running_command import Running
@@ -57,24 +56,19 @@ def score_of(bench: Bench, samples: Samples) -> ConfigurationScore:
 def _measure(
     bench: Bench, subject: CandidateProcess, context: Context, warm: float
 ) -> ConfigurationScore:
-    """Time one configuration; again if the baseline drifted, and stopped early if it is too
-    slow."""
+    """Time one configuration; again if the baseline drifted."""
     bench.warm([subject], warm)
     reference = bench.task.reference_baseline
-    race = Race(context.target.get(bench.configuration.name, 0.0))
-    best = bench.sample(subject, race.lost)
+    best = bench.sample(subject)
     for _ in range(RETRIES):
-        if race.over or drift(best.beside[reference]) <= statistics.NOISY:
+        if drift(best.beside[reference]) <= statistics.NOISY:
             break
         with context.watch.phase("repeats"):
             again = bench.sample(subject)
         if drift(again.beside[reference]) < drift(best.beside[reference]):
             best = again
     subject.refuse_leftovers()
-    score = score_of(bench, best)
-    if not race.over:
-        return score
-    return score.model_copy(update={"flags": (*score.flags, stopped_early(score.samples))})
+    return score_of(bench, best)
 
 
 def refuse_impossible(

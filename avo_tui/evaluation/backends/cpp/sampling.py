@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -231,20 +231,11 @@ class Bench:
                 if time.perf_counter() >= end:
                     return
 
-    def sample(
-        self,
-        subject: CandidateProcess,
-        lost: Callable[[Sequence[float]], bool] = lambda ratios: False,
-    ) -> Samples:
-        """Time candidate and baselines in turn, in random order, each time on new inputs.
-
-        `lost` is called after each turn with the ratios so far (baseline time over candidate time);
-        if it returns True, sampling ends.
-        """
+    def sample(self, subject: CandidateProcess) -> Samples:
+        """Time candidate and baselines in turn, in random order, each time on new inputs."""
         samples = Samples(beside={name: [] for name in self._baselines})
         judged = self._some_turns(JUDGED)
         pretended = self._some_turns(DISGUISED)
-        ratios: list[float] = []
         spent = 0.0
         for turn in range(MOST):
             kind, inputs = self._fresh()
@@ -261,9 +252,8 @@ class Bench:
             samples.candidate.append(answer.seconds)
             for name, value in seconds.items():
                 samples.beside[name].append(value)
-            ratios.append(seconds[self.task.reference_baseline] / answer.seconds)
             spent += answer.seconds + sum(seconds.values())
-            if enough(turn + 1, spent, SAMPLES, SHORTEST) or lost(ratios):
+            if enough(turn + 1, spent, SAMPLES, SHORTEST):
                 break
         return samples
 

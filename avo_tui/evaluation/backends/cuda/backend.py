@@ -224,8 +224,7 @@ class CudaBackend:
             ceilings = gpu.ceilings(eight_bits=_eight_bits(cuda), measured_flops=self._ceiling)
             for index, configuration in enumerate(cuda.configurations, start=1):
                 alone = self._alone.setdefault(f"{task.name} {configuration.name}", {})
-                target = context.target.get(configuration.name, 0.0)
-                result = await measure(cuda, ours, configuration, timing, ceilings, alone, target)
+                result = await measure(cuda, ours, configuration, timing, ceilings, alone)
                 scores.append(result)
                 context.progress(
                     EvaluationProgress(

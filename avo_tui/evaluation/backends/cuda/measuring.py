@@ -15,7 +15,6 @@ from avo_tui.evaluation.backends.cuda.conversation import Timing
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import statistics, verdicts
 from avo_tui.evaluation.measurement.ceilings import Ceilings
-from avo_tui.evaluation.measurement.race import stopped_early
 
 BUDGET_SECONDS = 1.0
 """Seconds of the candidate's own time to spend per configuration."""
@@ -29,11 +28,8 @@ async def measure(
     timing: Timing,
     ceilings: Ceilings,
     alone: dict[str, float],
-    target: float = 0.0,
 ) -> ConfigurationScore:
     """One configuration; measured again, once, where the reference baseline drifted.
-
-    `target` is the ratio to the reference that must be beaten: see `Race`.
 
     `alone` holds how long the baselines take where no candidate ever ran, in milliseconds; it is
     filled in where it is empty.
@@ -50,7 +46,6 @@ async def measure(
             "budget": BUDGET_SECONDS,
             "warm": WARM_SECONDS,
             "alone": alone,
-            "target": target,
         }
         reply = await timing.ask(request, configuration)
         alone.update(reply["alone"])
@@ -61,12 +56,7 @@ async def measure(
             raise _no_reference(reference, configuration.name, reply["absent"])
         slowed = statistics.slowed(samples, {n: t / 1e3 for n, t in alone.items()})
         drifted = statistics.noisy(samples[reference])
-        if (
-            (slowed or drifted)
-            and not last
-            and not reply["lost"]
-            and 1e3 * samples["candidate"][0] < SLOW_MILLISECONDS
-        ):
+        if (slowed or drifted) and not last and 1e3 * samples["candidate"][0] < SLOW_MILLISECONDS:
             continue
         break
     if slowed:
@@ -75,8 +65,6 @@ async def measure(
         raise Rejected(*verdicts.impossible(configuration.name, why))
     flags = [f"no {name}: {why}" for name, why in reply["absent"].items()]
     flags += ceilings.remark(work, statistics.median(samples[statistics.CANDIDATE]))
-    if reply["lost"]:
-        flags.append(stopped_early(len(samples[statistics.CANDIDATE])))
     result = statistics.score(configuration, task.metric, work, samples, reference, flags)
     return result.model_copy(update={"prepare_milliseconds": reply["prepare_milliseconds"]})
 

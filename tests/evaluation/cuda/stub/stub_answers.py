@@ -140,7 +140,6 @@ class Stub:
             absent["cudnn"] = "no plan for this shape"
         return {
             "samples": samples,
-            "lost": False,
             "alone": {"cudnn": 0.5, "flash": 1.0},
             "absent": absent,
             "damage": "tensor 'q': 2 bytes before it" if mode == "damage_when_timed" else "",

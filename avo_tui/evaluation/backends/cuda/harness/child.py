@@ -37,7 +37,6 @@ from avo_tui.evaluation.backends.cuda.launch_plan import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.measurement.dtypes import bits
-from avo_tui.evaluation.measurement.race import Race
 from avo_tui.evaluation.measurement.schedule import (
     Plan,
     Turn,
@@ -224,11 +223,9 @@ class Harness:
             first = timing.once(participant, us.any_inputs(pick))
         rounds = Plan().affordable(first / 1e3, request["budget"])
         steps = self._turns(kinds_of_rounds(rounds, len(self.task.timed), pick), pick)
-        race = Race(request["target"])
         reference = self.task.reference_baseline
-        lost = timing.interleave(us, steps, baselines, reference, pick, self._alive, race)
+        timing.interleave(us, steps, baselines, reference, pick, self._alive)
         reply = {
-            "lost": lost,
             "samples": {p.name: p.samples for p in (participant, *baselines)},
             "alone": alone, "absent": absent,
             "damage": us.candidate.damage(), "trouble": {"candidate": us.trouble},

@@ -21,9 +21,7 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.harness.candidate import Candidate, Fingerprints
 from avo_tui.evaluation.backends.cuda.harness.launch import synchronize
 from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.measurement.race import Race
 from avo_tui.evaluation.measurement.schedule import Plan, Turn, per_kind
-from avo_tui.evaluation.measurement.statistics import ratios
 from avo_tui.evaluation.task import prepare_baseline
 
 QUEUE_CYCLES = 200_000
@@ -200,14 +198,11 @@ def interleave(
     reference: str,
     pick: random.Random,
     alive: Callable[[], None],
-    race: Race,
-) -> bool:
+) -> None:
     """Times candidate and baselines, every round in another order; the last rounds baselines only.
 
-    All of a round get inputs of the same distribution; baselines get values of their own. Returns
-    True where it stopped early, since the race was lost.
+    All of a round get inputs of the same distribution; baselines get values of their own.
     """
-    rival = next((p for p in baselines if p.name == reference), None)
     plan = Plan()
     extra = max(0, plan.baseline_rounds - len(turns))
     thin = len(turns) >= plan.thin * plan.baseline_rounds
@@ -231,9 +226,6 @@ def interleave(
         alive()
         for participant, (start, stop) in pending:
             participant.samples.append(start.elapsed_time(stop))
-        if rival is not None and race.lost(ratios(us.participant.samples, rival.samples)):
-            return True
-    return False
 
 
 def take_turn(watched: VerifiedTiming, number: int, turn: Turn) -> None:
