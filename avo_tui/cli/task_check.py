@@ -33,7 +33,7 @@ def check(
     """
     from avo_tui.cli.json_output import emit
     from avo_tui.evaluation import task_dynamic_checks
-    from avo_tui.evaluation.case_coverage import SMALL_ELEMENTS, SMALL_FLOPS, gaps
+    from avo_tui.evaluation.case_coverage import SMALL_ELEMENTS, SMALL_FLOPS, gaps, recognised
     from avo_tui.evaluation.measurement.cases import counted
     from avo_tui.evaluation.shapes import public_configurations
 
@@ -62,9 +62,12 @@ def check(
         hidden = sum(case.hidden for case in cases)
         emit({
             "task": name, "cases": len(cases), "hidden_cases": hidden, "faults": faults,
-            "gaps": weak, "too_large": large, "not_looked_at": not_looked_at,
+            "gaps": weak, "recognised": list(recognised(task)), "too_large": large,
+            "not_looked_at": not_looked_at,
         })  # fmt: skip
     else:
+        for sentence in recognised(task):
+            typer.echo(f"recognised: {sentence}")
         for sentence in faults:
             typer.echo(f"wrong: {sentence}")
         for sentence in weak:
@@ -98,7 +101,7 @@ def _loaded(name: str, as_json: bool) -> Task:
         if as_json:
             emit({
                 "task": name, "cases": 0, "hidden_cases": 0, "faults": [str(error)],
-                "gaps": [], "too_large": [], "not_looked_at": [],
+                "gaps": [], "recognised": [], "too_large": [], "not_looked_at": [],
             })  # fmt: skip
         else:
             typer.echo(f"wrong: {error}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.judge import judge
+from avo_tui.evaluation.measurement.near_ties import jumping, jumping_text, may_jump
 from avo_tui.evaluation.pool import make_expected
 from avo_tui.evaluation.task import CheckCase, Task
 from avo_tui.evaluation.task_dynamic_checks import CaseSink, small_enough
@@ -51,6 +52,7 @@ def gaps(task: Task, progress: CaseSink = lambda number, count, case: None) -> I
     small = [c for c in cases if small_enough(task, c.configuration, SMALL_FLOPS, SMALL_ELEMENTS)]
     small.sort(key=lambda c: task.flops(c.configuration))
     yield from _values(task, small)
+    yield from _jumps(task, small)
     yield from _mistakes(task, cases, small, progress)
 
 
@@ -131,6 +133,32 @@ def _values(task: Task, small: list[CheckCase]) -> Iterator[str]:
             yield (
                 f"No kind of inputs has values of {name} near the limits of {dtype.name} (the "
                 f"largest is {largest}): a kernel whose sums overflow is not found."
+            )
+
+
+def recognised(task: Task) -> Iterator[str]:
+    """One sentence for each thing that the check does because of what this task computes."""
+    if task.jumping:
+        yield jumping_text(task.jumping)
+
+
+def _jumps(task: Task, small: list[CheckCase]) -> Iterator[str]:
+    """Floating-point outputs that jump, though the task does not say so."""
+    if not small:
+        return
+    configuration, kind = small[-1].configuration, small[-1].distribution
+    start, end = (task.make_inputs(configuration, seed, kind) for seed in (1, 2))
+    try:
+        found = jumping(lambda moved: task.reference(configuration, moved), start, end)
+    except Exception:  # a reference that does not take what lies between two draws
+        return
+    outputs = task.outputs(configuration)
+    for name in found:
+        if not may_jump(name, outputs[name][1], task.jumping):
+            yield (
+                f"{name} jumps where the reference chooses between nearly equal numbers: a correct"
+                f" kernel is now and then refused (jumping = ({name!r},) has it judged where the"
+                " reference is sure)."
             )
 
 

@@ -6,6 +6,7 @@ serve several candidates; each set is made anew after a while, and the seeds are
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement.judge import Expected, expect
+from avo_tui.evaluation.measurement.near_ties import NearTies, may_jump
 from avo_tui.evaluation.task import CheckCase, Perturbation, Task
 
 if TYPE_CHECKING:
@@ -52,10 +54,21 @@ def make_expected(
     computed here where they are not given."""
     reference = task.reference(configuration, inputs)
     own = task.own(configuration, inputs) if own is None else own
+    ties = NearTies(lambda moved: task.reference(configuration, moved), inputs, reference)
     return {
-        name: expect(reference[name], own[name], task.tolerance_of(name), task.axes.get(name, ()))
-        for name in task.outputs(configuration)
+        name: _with_ties(
+            name,
+            expect(reference[name], own[name], task.tolerance_of(name), task.axes.get(name, ())),
+            ties if may_jump(name, dtype, task.jumping) else None,
+        )
+        for name, (_, dtype) in task.outputs(configuration).items()
     }
+
+
+def _with_ties(name: str, expected: Expected, ties: NearTies | None) -> Expected:
+    if ties is None:
+        return expected
+    return replace(expected, unsure=functools.cache(lambda: ties.unsure(name, expected.limit)))
 
 
 class Pool:

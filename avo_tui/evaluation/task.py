@@ -104,6 +104,9 @@ class Task(ABC):
     tolerance: ClassVar[Tolerance] = Tolerance()
     tolerances: ClassVar[Mapping[str, Tolerance]] = {}
     """Outputs that have a tolerance of their own."""
+    jumping: ClassVar[tuple[str, ...]] = ()
+    """Floating-point outputs that jump where the reference chooses between nearly equal numbers:
+    they are judged where it is sure. Of whole numbers and truth values that is always so."""
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Output → names of its dimensions, such as ("batch", "row"), for what a person reads."""
     timed: ClassVar[tuple[str, ...]] = ("normal",)

@@ -13,7 +13,8 @@ Floating point passes three rules, each with the task's `Tolerance`:
 - the bias rule, which sees truncation: the mean of the signed errors (away from zero is positive)
   is at most `bias` times what the mean rule allows, beyond the library's own bias.
 
-Integers and booleans must be equal to the reference. Where the reference is not finite in the
+Integers and booleans must be equal to the reference. What jumps between near ties (`near_ties`) is
+judged where the reference is sure. Where the reference is not finite in the
 output's dtype, the output must be the same infinity, or NaN.
 """
 
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 from avo_tui.evaluation.measurement import dtypes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -96,6 +97,9 @@ class Expected:
     bias_limit: float = 0.0
     own_rms: float = 0.0
     """The library's, in units of the scale."""
+    unsure: Callable[[], torch.Tensor | None] | None = None
+    """Says where the output may be anything, because the reference chooses between near ties; asked
+    only where a judgement fails. None where nothing may."""
 
     def bytes(self) -> int:
         """Memory that it holds."""
@@ -143,11 +147,20 @@ def expect(
 
 
 def judge(name: str, output: torch.Tensor, expected: Expected, salt: int = 0) -> Judgement:
-    """Compares one output with what is expected of it.
+    """Compares one output with what is expected of it, where that is sure.
 
     `salt` is what the output was poisoned with before the run. Raises ValueError for an output of
     another shape: that is the harness's mistake.
     """
+    judgement = _judge_all(name, output, expected, salt)
+    if judgement.ok or expected.unsure is None or (mask := expected.unsure()) is None:
+        return judgement
+    sure = expected.reference.to(output.dtype).to(output.device)
+    mask = mask.to(output.device) & ~dtypes.unwritten(output, salt)
+    return _judge_all(name, sure.where(mask, output), expected, salt)
+
+
+def _judge_all(name: str, output: torch.Tensor, expected: Expected, salt: int) -> Judgement:
     if expected.exact:
         return _judge_exactly(name, output, expected, salt)
     out = _real(output)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS
-from avo_tui.evaluation.references.fitting import fitting_distributions
+from avo_tui.evaluation.references.fitting import fitting_distributions, jumping_outputs
 from avo_tui.evaluation.references.independence import independent_slices
 from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
 from avo_tui.evaluation.references.source import Reference
@@ -198,6 +198,8 @@ def derive(
         axes=axes, tensors=tensors, scored=scored, hidden=hidden, distributions=kinds,
         numbers=numbers, compiled=wishes.compiled, remarks=tuple(remarks),
     )  # fmt: skip
+    progress("outputs that jump between near ties")
+    spec = spec.model_copy(update={"jumping": jumping_outputs(reference, sizes)})
     progress("the axis along which slices are independent")
     return spec.model_copy(update={"independent": independent_slices(reference, spec)})
 

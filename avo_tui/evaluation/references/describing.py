@@ -9,6 +9,7 @@ from pathlib import Path
 from avo_tui.domain.plain import safe
 from avo_tui.evaluation.backends.cpp.glue import ELEMENTS
 from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.measurement.near_ties import jumping_text
 from avo_tui.evaluation.references.files import Companions
 from avo_tui.evaluation.references.spec import SOURCE, ReferenceSpec, Tensor
 
@@ -85,7 +86,10 @@ def _program(text: str) -> str:
 def _judged(spec: ReferenceSpec) -> str:
     whole = [t.name for t in spec.of_role("output") if dtypes.dtype(t.dtype).exact]
     exactly = f"; {', '.join(whole)} must be equal to the bit" if whole else ""
-    return f"Outputs are compared with the reference computed in double precision{exactly}."
+    text = f"Outputs are compared with the reference computed in double precision{exactly}."
+    if spec.jumping:
+        text += f" {jumping_text(spec.jumping)}"
+    return text
 
 
 def cpp_description(spec: ReferenceSpec, entry: str, text: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from avo_tui.evaluation.measurement.near_ties import jumping
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
 from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
 from avo_tui.evaluation.references.source import Reference, in_double
@@ -11,6 +13,9 @@ from avo_tui.evaluation.references.spec import Sizes
 
 if TYPE_CHECKING:
     import torch
+
+_DRAWS = (7, 8, 9, 10)
+"""Seeds of the draws between which it is looked for jumps."""
 
 
 def fitting_distributions(
@@ -53,6 +58,20 @@ def _kinds(
         if kind == "normal" or _sane(own, exact):
             fitting.append(kind)
     return tuple(fitting)
+
+
+def jumping_outputs(reference: Reference, sizes: Sizes) -> tuple[str, ...]:
+    """The outputs that jump on the way from one draw of inputs and weights to another."""
+    drawn = [reference.draw(sizes, seed, "cpu") for seed in _DRAWS]
+    every = [{**one.inputs, **one.weights} for one in drawn]
+    found: dict[str, None] = {}
+    for start, end in pairwise(every):
+        try:
+            names = jumping(lambda tensors: in_double(reference, sizes, 7, tensors), start, end)
+        except Exception:  # such as inputs that may not lie between two draws
+            return ()
+        found.update(dict.fromkeys(names))
+    return tuple(found)
 
 
 def _exact(

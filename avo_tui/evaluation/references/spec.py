@@ -78,6 +78,8 @@ class ReferenceSpec(Value):
     are indices, lengths or flags."""
     independent: Slices | None = None
     """The axis whose last slice is changed by the check; None where no such axis was seen."""
+    jumping: tuple[str, ...] = ()
+    """Outputs that jump where the reference chooses between nearly equal numbers."""
     compiled: bool = False
     """Whether `torch.compile` is a second baseline."""
     remarks: tuple[str, ...] = ()

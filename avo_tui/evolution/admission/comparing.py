@@ -143,7 +143,9 @@ class Comparisons:
         if report.beside is not None:
             raise RivalFailedError(comparison.against, report.beside, report.feedback.summary)
         if not report.correct or report.paired is None:
-            raise NotComparableError(f"measured again: {report.feedback.summary or report.verdict}")
+            why = report.feedback
+            told = ": ".join(filter(None, [why.summary or str(report.verdict), why.detail]))
+            raise NotComparableError(f"measured again: {told}")
         scored = {c.name for c in run.state.session.task.configurations}
         if scored != set(report.paired.configurations):  # a worker with another version of the task
             names = ", ".join(sorted(report.paired.configurations))

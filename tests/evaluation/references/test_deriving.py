@@ -14,6 +14,7 @@ from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.references import adopting
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import OTHER_SIZES, Wishes, derive, other_sizes
+from avo_tui.evaluation.references.describing import cpp_description
 from avo_tui.evaluation.references.formats import read
 from avo_tui.evaluation.references.sample import BadReferenceError
 from avo_tui.evaluation.references.spec import ReferenceSpec
@@ -290,3 +291,23 @@ def test_for_the_gpu_weights_are_weights_and_the_manual_is_there(tmp_path: Path)
     assert "launch.toml" in task.description and task.unit in {"TFLOP/s", "GB/s"}
     assert set(task.seed().files) == {"kernel.cu", "launch.toml"}
     task_dynamic_checks.first_look(task)
+
+
+def test_outputs_that_jump_are_recognised_and_said() -> None:
+    router = (
+        "import torch\nBATCH, HIDDEN = 6, 32\n"
+        "class Model(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.gate = torch.nn.Parameter(torch.randn(HIDDEN, 9))\n"
+        "    def forward(self, x):\n"
+        "        top = torch.topk(x @ self.gate, 3, dim=-1)\n"
+        "        return torch.softmax(top.values, dim=-1), top.indices\n"
+        "def get_inputs():\n    return [torch.randn(BATCH, HIDDEN)]\n"
+        "def get_init_inputs():\n    return []\n"
+    )
+    spec = derived(router)
+    outputs = [t.name for t in spec.of_role("output")]
+    assert spec.jumping == (outputs[1],), "the chosen values themselves do not jump"
+    assert f"`{outputs[1]}` jumps" in cpp_description(spec, "kernel", router)
+    assert derived(LINEAR).jumping == ()

@@ -10,7 +10,8 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.cases import CheckCase, noticed
-from avo_tui.evaluation.measurement.judge import Judgement, expect, judge
+from avo_tui.evaluation.measurement.judge import Judgement, judge
+from avo_tui.evaluation.pool import make_expected
 
 if TYPE_CHECKING:
     import torch
@@ -51,19 +52,16 @@ def judge_outputs(task: CudaTask, taken: Taken) -> Judgement:
 
     torch.backends.cuda.matmul.allow_tf32 = False
     inputs = task.make_inputs(taken.configuration, taken.seed, taken.distribution)
-    reference = task.reference(taken.configuration, inputs)
-    own = task.own(taken.configuration, inputs)
+    every = make_expected(task, taken.configuration, inputs)
     worst = Judgement(0.0)
     for name, out in taken.outputs.items():
-        expected = expect(
-            reference[name], own[name], task.tolerance_of(name), task.axes.get(name, ())
-        )
-        judged = judge(name, out.to(reference[name].device), expected)
+        expected = every[name]
+        judged = judge(name, out.to(expected.reference.device), expected)
         if judged.error >= worst.error:
             worst = judged
         if not judged.ok:
             break
-    del reference, own
+    del every
     if worst.ok and taken.perturbed is not None:
         change = task.perturb(taken.configuration, inputs, taken.seed)
         if change is not None:
